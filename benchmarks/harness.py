@@ -1,0 +1,123 @@
+"""Contestants, each in a process of its own, taken in turn over several rounds; medians and ratios with their spread.
+
+A round runs every contestant once, starting with another one each time, so that whatever else the machine does hits all
+of them. A ratio is that of the medians; its spread is the lowest and highest ratio within one round.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What one process runs: `python <args>`. Its last line of output is a JSON object of figures.
+
+    {out} in `args` becomes an empty folder, which must hold the files named by `writes` (patterns) afterwards.
+    `needs` is the package without which the contestant is left out.
+    """
+
+    name: str
+    args: tuple[str, ...]
+    needs: str = "tapegrad"
+    figures: bool = True
+    writes: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The figure `key` of `ours` is to be at most `limit` times that of `against`."""
+
+    key: str
+    ours: str
+    against: str
+    limit: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """One table: contestants that do the same work on `cores` cores (None: all of them)."""
+
+    title: str
+    contestants: tuple[Contestant, ...]
+    columns: dict[str, str]  # figure -> its heading, unit included
+    promises: tuple[Promise, ...] = ()
+    cores: int | None = None
+    note: str = ""
+    rounds: int = 7
+
+
+def run_once(contestant: Contestant, cores: int | None) -> dict[str, float]:
+    """The figures a contestant reports, and of its whole process the wall time (s) and peak memory (MB)."""
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg", **contestant.env}
+    available = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    pin: Callable[[], None] | None = None
+    if cores:
+        env.update(dict.fromkeys(THREADS, str(cores)), TF_NUM_INTEROP_THREADS=str(cores))
+        if available:
+            pin = lambda: os.sched_setaffinity(0, available[-cores:])
+    with tempfile.TemporaryDirectory() as out, open(Path(out, "stdout"), "w+b") as log:
+        folder = Path(out, "out")
+        folder.mkdir()
+        command = [sys.executable, *(part.format(out=folder) for part in contestant.args)]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, preexec_fn=pin
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        text = log.read().decode(errors="replace")
+        missing = [pattern for pattern in contestant.writes if not any(folder.rglob(pattern))]
+    if process.returncode or missing:
+        raise SystemExit(
+            f"{contestant.name} failed (status {process.returncode}, not written: {missing}):\n{text[-3000:]}"
+        )
+    peak = usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024 * 1024)
+    reported = json.loads(text.strip().splitlines()[-1]) if contestant.figures else {}
+    return {"wall": wall, "peak": peak, **reported}
+
+
+def run_case(case: Case, say: Callable[[str], None]) -> dict[str, list[dict[str, float]]]:
+    """The figures of every contestant in every round; one round before them, to warm the disk, does not count."""
+    samples: dict[str, list[dict[str, float]]] = {contestant.name: [] for contestant in case.contestants}
+    for number in range(case.rounds + 1):
+        shift = number % len(case.contestants)
+        for contestant in (*case.contestants[shift:], *case.contestants[:shift]):
+            say(f"{case.title}: round {number} of {case.rounds}: {contestant.name}")
+            figures = run_once(contestant, case.cores)
+            if number:
+                samples[contestant.name].append(figures)
+    return samples
+
+
+def median(samples: list[dict[str, float]], key: str) -> float | None:
+    values = [sample[key] for sample in samples if key in sample]
+    return statistics.median(values) if values else None
+
+
+def ratio(
+    ours: list[dict[str, float]], against: list[dict[str, float]], key: str
+) -> tuple[float, float, float]:
+    """The ratio of the medians, and the lowest and highest ratio within one round."""
+    each = [a[key] / b[key] for a, b in zip(ours, against, strict=True)]
+    overall = statistics.median(a[key] for a in ours) / statistics.median(b[key] for b in against)
+    return overall, min(each), max(each)

@@ -1,0 +1,168 @@
+"""What was measured, on what: as a table to read and as JSON to compare."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import ROOT, Case, median, ratio
+
+PACKAGES = (
+    "tapegrad",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "torch",
+    "tensorflow-cpu",
+    "tensorflow",
+    "keras",
+    "jax",
+)
+PACKAGES += ("cupy-cuda12x", "cupy-cuda13x", "matplotlib", "pandas")
+
+
+def cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str:
+    """The commit measured, with a plus sign if the tree had changes on top of it."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def gpu_model() -> str | None:
+    try:
+        import cupy
+
+        return (
+            str(cupy.cuda.runtime.getDeviceProperties(0)["name"].decode())
+            if cupy.cuda.is_available()
+            else None
+        )
+    except ImportError:
+        return None
+
+
+def machine() -> dict[str, Any]:
+    """Date, processor, GPU, versions, and which BLAS kernels NumPy's library chose for this processor."""
+    import numpy  # noqa: F401  (loads the BLAS that threadpoolctl then looks at)
+
+    try:
+        import threadpoolctl
+
+        blas = [
+            f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')} threads={pool['num_threads']}"
+            for pool in threadpoolctl.threadpool_info()
+            if pool["user_api"] == "blas"
+        ]
+    except ImportError:
+        blas = ["unknown (threadpoolctl is not installed)"]
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "gpu": gpu_model(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "blas": blas,
+        "openblas_coretype": os.environ.get("OPENBLAS_CORETYPE", "not set"),
+        "versions": versions(),
+    }
+
+
+def table(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
+    """A Markdown table of medians, and a line for each promise."""
+    lines = [f"### {case.title}", "", *([case.note, ""] if case.note else [])]
+    rows = [["", *case.columns.values()]]
+    for name, runs in samples.items():
+        cells = [median(runs, key) for key in case.columns]
+        rows.append(
+            [
+                name,
+                *("" if cell is None else f"{cell:,.3g}" if cell < 100 else f"{cell:,.0f}" for cell in cells),
+            ]
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for i, row in enumerate(rows):
+        cells = [
+            cell.ljust(w) if j == 0 else cell.rjust(w)
+            for j, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+        if i == 0:
+            lines.append(
+                "|-" + "-|-".join("-" * (w - 1) + (":" if j else "-") for j, w in enumerate(widths)) + "-|"
+            )
+    lines.append("")
+    for promise in case.promises:
+        if promise.ours in samples and promise.against in samples:
+            overall, low, high = ratio(samples[promise.ours], samples[promise.against], promise.key)
+            verdict = "kept" if overall <= promise.limit else "MISSED"
+            what = case.columns[promise.key]
+            lines.append(
+                f"- {what}: {promise.ours} / {promise.against} = **{overall:.3f}** "
+                f"({low:.3f} to {high:.3f} over {len(samples[promise.ours])} rounds); "
+                f"promised at most {promise.limit:.3g}: {verdict}"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def write(
+    job: str, doc: str, results: list[tuple[Case, dict[str, list[dict[str, float]]]]], folder: Path
+) -> Path:
+    """`<date>-<job>.md` and `.json` in `folder`; returns the Markdown file's path."""
+    about = machine()
+    described = [
+        f"{about['date']}, commit {about['commit']}",
+        f"{about['cpu']}, {about['cores']} cores" + (f", GPU {about['gpu']}" if about["gpu"] else ""),
+        f"{about['system']}, Python {about['python']}, BLAS {'; '.join(about['blas'])}, "
+        f"OPENBLAS_CORETYPE {about['openblas_coretype']}",
+        ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
+    ]
+    tables = [table(case, samples) for case, samples in results]
+    command = f"python -m benchmarks {job}"
+    head = f"# {job}\n\n{doc}\n\nMade by `{command}`.\n\n" + "".join(f"- {line}\n" for line in described)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{about['date'][:10]}-{job}.md"
+    path.write_text(head + "\n" + "\n".join(tables), encoding="utf-8")
+    cases = [{**asdict(case), "samples": samples} for case, samples in results]
+    data = json.dumps({"job": job, "machine": about, "cases": cases}, indent=1)
+    path.with_suffix(".json").write_text(data + "\n", encoding="utf-8")
+    return path
+
+
+def say(line: str) -> None:
+    """Progress, on one line of a terminal; nothing elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
