@@ -1,0 +1,113 @@
+"""Tensor's operators and methods, put in place from the tables below."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tapegrad.autograd import ops
+from tapegrad.autograd.primitive import SCALARS
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import BY_TYPE
+
+BINARY = {
+    "add": ops.add,
+    "sub": ops.subtract,
+    "mul": ops.multiply,
+    "truediv": ops.divide,
+    "floordiv": ops.floor_divide,
+    "mod": ops.remainder,
+    "pow": ops.power,
+    "matmul": ops.matmul,
+    "and": ops.logical_and,
+    "or": ops.logical_or,
+    "xor": ops.logical_xor,
+}
+COMPARISONS = {
+    "eq": ops.equal,
+    "ne": ops.not_equal,
+    "lt": ops.less,
+    "le": ops.less_equal,
+    "gt": ops.greater,
+    "ge": ops.greater_equal,
+}
+UNARY = {"neg": ops.negative, "pos": ops.positive, "abs": ops.abs, "invert": ops.logical_not}
+METHODS = (
+    "abs all any argmax argmin astype broadcast_to clip cos erf exp expand_dims flatten flip log log1p log_softmax "
+    "logsumexp matmul max mean min prod relu sigmoid sign sin softmax softplus split sqrt square squeeze std sum tanh "
+    "take tile var"
+).split()
+
+
+def _acceptable(value: Any) -> bool:
+    return (
+        isinstance(value, (Tensor, *SCALARS, list, tuple))
+        or type(value) in BY_TYPE
+        or hasattr(value, "__array__")
+    )
+
+
+def _operator(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def method(self: Tensor, other: Any) -> Any:
+        if type(other) is not Tensor and not _acceptable(other):
+            return NotImplemented
+        return function(self, other)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = function.__doc__
+    return method
+
+
+def _reflected(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def method(self: Tensor, other: Any) -> Any:
+        return function(other, self) if _acceptable(other) else NotImplemented
+
+    method.__name__ = method.__qualname__ = name
+    return method
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    method.__name__ = function.__name__
+    method.__doc__ = function.__doc__
+    return method
+
+
+def _reshape(self: Tensor, *shape: Any) -> Any:
+    """The same elements in another shape: t.reshape(2, -1) or t.reshape((2, -1))."""
+    return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+
+def _transpose(self: Tensor, *axes: Any) -> Any:
+    """The axes in the given order, or reversed."""
+    given = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
+    return ops.permute_dims(self, tuple(given) if given else tuple(reversed(range(self.ndim))))
+
+
+def _t(self: Tensor) -> Any:
+    """A matrix transposed; for other numbers of axes use mT or permute_dims."""
+    if self.ndim != 2:
+        raise ValueError(f"T: needs 2 dimensions, got shape {self.shape}: use .mT or tg.permute_dims")
+    return ops.permute_p(self, axes=(1, 0))
+
+
+def install() -> None:
+    for name, function in BINARY.items():
+        setattr(Tensor, f"__{name}__", _operator(function, f"__{name}__"))
+        setattr(Tensor, f"__r{name}__", _reflected(function, f"__r{name}__"))
+    for name, function in COMPARISONS.items():
+        setattr(Tensor, f"__{name}__", _operator(function, f"__{name}__"))
+    for name, function in UNARY.items():
+        setattr(Tensor, f"__{name}__", _method(function))
+    for name in METHODS:
+        setattr(Tensor, name, _method(getattr(ops, name)))
+    table: dict[str, Any] = {
+        "__getitem__": _method(ops.getitem),
+        "reshape": _reshape,
+        "transpose": _transpose,
+        "T": property(_t),
+        "mT": property(ops.matrix_transpose),
+    }
+    for name, member in table.items():
+        setattr(Tensor, name, member)
+    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]  # == compares elements, but hashing is by identity

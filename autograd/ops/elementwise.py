@@ -1,0 +1,293 @@
+"""Elementwise primitives, each with its gradient rule beside it.
+
+Conventions at kinks and poles, kept by every rule: |x|'(0) = 0 and sign(0) = 0; sqrt'(0) = 0, and x**p for p < 1 has
+slope 0 at 0; equal arguments of maximum and minimum share the gradient equally; clip passes it at its bounds; and a
+cotangent of exactly 0 stays 0 however steep the slope (`scale`), so that the branch which `where` did not take, were it
+log(0) or 1/0, adds nothing.
+"""
+
+import math
+from typing import Any
+
+from tapegrad.autograd.primitive import Primitive
+
+SCALAR = (int, float)
+
+
+# ---- what the rules are made of ----
+scale = Primitive(
+    "multiply_from_zero",
+    lambda xp, g, s: xp.where(g == 0, xp.zeros_like(g * s), g * s),
+    vjp=(lambda g, y, a, s: scale(g, s), lambda g, y, a, s: scale(g, a)),
+    promote="same",
+    doc="g * slope, but 0 wherever g is 0, even if the slope is infinite or NaN.",
+)
+
+where_p = Primitive(
+    "where",
+    lambda xp, c, a, b: xp.where(c, a, b),
+    vjp=(None, lambda g, y, c, a, b: where_p(c, g, 0.0), lambda g, y, c, a, b: where_p(c, 0.0, g)),
+    doc="x1 where the condition holds, else x2.",
+)
+
+
+# ---- arithmetic ----
+add = Primitive(
+    "add", lambda xp, a, b: a + b, promote="same",
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: g),
+    doc="x1 + x2",
+)  # fmt: skip
+subtract = Primitive(
+    "subtract", lambda xp, a, b: a - b, promote="same",
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g),
+    doc="x1 - x2",
+)  # fmt: skip
+multiply = Primitive(
+    "multiply", lambda xp, a, b: a * b, promote="same",
+    vjp=(lambda g, y, a, b: scale(g, b), lambda g, y, a, b: scale(g, a)),
+    doc="x1 * x2",
+)  # fmt: skip
+divide = Primitive(
+    "divide", lambda xp, a, b: a / b, promote="float",
+    vjp=(lambda g, y, a, b: g / b if isinstance(b, SCALAR) else scale(g, 1.0 / b),
+         lambda g, y, a, b: -scale(g, y / b)),
+    doc="x1 / x2",
+)  # fmt: skip
+negative = Primitive("negative", lambda xp, x: -x, vjp=(lambda g, y, x: -g,), doc="-x")
+positive = Primitive("positive", lambda xp, x: +x, vjp=(lambda g, y, x: g,), doc="x")
+square = Primitive("square", lambda xp, x: x * x, vjp=(lambda g, y, x: scale(g, 2.0 * x),), doc="x * x")
+
+
+def _power_slope(a: Any, b: Any) -> Any:
+    """d(a**b)/da = b * a**(b-1), and 0 at a = 0 for b < 1."""
+    if isinstance(b, SCALAR) and b >= 1:
+        return b * a if b == 2 else b * a ** (b - 1)
+    infinite = (a == 0) & (b < 1) if not isinstance(b, SCALAR) else a == 0
+    if isinstance(a, SCALAR):
+        return b * a ** (b - 1)
+    return where_p(infinite, 0.0, b * where_p(infinite, 1.0, a) ** (b - 1))
+
+
+def _log_base(a: Any) -> Any:
+    """log(a), and 0 at a = 0, where a**b does not change with b > 0."""
+    if isinstance(a, SCALAR):
+        return math.log(a) if a > 0 else 0.0 if a == 0 else math.nan
+    return log(where_p(a == 0, 1.0, a))
+
+
+power = Primitive(
+    "power", lambda xp, a, b: a**b, promote="same",
+    vjp=(lambda g, y, a, b: scale(g, _power_slope(a, b)),
+         lambda g, y, a, b: scale(g, scale(y, _log_base(a)))),
+    doc="x1 ** x2",
+)  # fmt: skip
+remainder = Primitive(
+    "remainder", lambda xp, a, b: a % b, promote="same",
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -scale(g, floor(a / b))),
+    doc="x1 - x2 * floor(x1 / x2), of the sign of x2",
+)  # fmt: skip
+
+
+# ---- exponentials and logarithms ----
+exp = Primitive(
+    "exp", lambda xp, x: xp.exp(x), vjp=(lambda g, y, x: scale(g, y),), promote="float", doc="e ** x"
+)
+expm1 = Primitive(
+    "expm1",
+    lambda xp, x: xp.expm1(x),
+    vjp=(lambda g, y, x: scale(g, y + 1.0),),
+    promote="float",
+    doc="e ** x - 1",
+)
+log = Primitive(
+    "log", lambda xp, x: xp.log(x), vjp=(lambda g, y, x: scale(g, 1.0 / x),), promote="float", doc="ln(x)"
+)
+log1p = Primitive(
+    "log1p", lambda xp, x: xp.log1p(x), vjp=(lambda g, y, x: scale(g, 1.0 / (1.0 + x)),), promote="float",
+    doc="ln(1 + x)",
+)  # fmt: skip
+log2 = Primitive(
+    "log2", lambda xp, x: xp.log2(x), vjp=(lambda g, y, x: scale(g, 1.0 / (x * math.log(2)),),), promote="float",
+    doc="log of x to base 2",
+)  # fmt: skip
+log10 = Primitive(
+    "log10", lambda xp, x: xp.log10(x), vjp=(lambda g, y, x: scale(g, 1.0 / (x * math.log(10)),),), promote="float",
+    doc="log of x to base 10",
+)  # fmt: skip
+sqrt = Primitive(
+    "sqrt", lambda xp, x: xp.sqrt(x), promote="float",
+    vjp=(lambda g, y, x: scale(g, 0.5 / where_p(y == 0, math.inf, y)),),
+    doc="the square root of x; its slope at 0 is 0",
+)  # fmt: skip
+
+
+# ---- trigonometric and hyperbolic ----
+sin = Primitive(
+    "sin", lambda xp, x: xp.sin(x), vjp=(lambda g, y, x: g * cos(x),), promote="float", doc="sin(x)"
+)
+cos = Primitive(
+    "cos", lambda xp, x: xp.cos(x), vjp=(lambda g, y, x: -(g * sin(x)),), promote="float", doc="cos(x)"
+)
+tan = Primitive(
+    "tan", lambda xp, x: xp.tan(x), vjp=(lambda g, y, x: g * (1.0 + y * y),), promote="float", doc="tan(x)"
+)
+asin = Primitive(
+    "asin", lambda xp, x: xp.asin(x), vjp=(lambda g, y, x: scale(g, 1.0 / sqrt((1.0 - x) * (1.0 + x))),),
+    promote="float", doc="the inverse of sin",
+)  # fmt: skip
+acos = Primitive(
+    "acos", lambda xp, x: xp.acos(x), vjp=(lambda g, y, x: -scale(g, 1.0 / sqrt((1.0 - x) * (1.0 + x))),),
+    promote="float", doc="the inverse of cos",
+)  # fmt: skip
+atan = Primitive(
+    "atan",
+    lambda xp, x: xp.atan(x),
+    vjp=(lambda g, y, x: g / (1.0 + x * x),),
+    promote="float",
+    doc="the inverse of tan",
+)
+
+
+def _nonzero(x: Any) -> Any:
+    return where_p(x == 0, math.inf, x)
+
+
+atan2 = Primitive(
+    "atan2", lambda xp, a, b: xp.atan2(a, b), promote="float",
+    vjp=(lambda g, y, a, b: scale(g, b / _nonzero(a * a + b * b)),
+         lambda g, y, a, b: -scale(g, a / _nonzero(a * a + b * b))),
+    doc="the angle of the point (x2, x1); its slopes at the origin are 0",
+)  # fmt: skip
+sinh = Primitive(
+    "sinh", lambda xp, x: xp.sinh(x), vjp=(lambda g, y, x: scale(g, cosh(x)),), promote="float", doc="sinh"
+)
+cosh = Primitive(
+    "cosh", lambda xp, x: xp.cosh(x), vjp=(lambda g, y, x: scale(g, sinh(x)),), promote="float", doc="cosh"
+)
+tanh = Primitive(
+    "tanh", lambda xp, x: xp.tanh(x), vjp=(lambda g, y, x: g * (1.0 - y * y),), promote="float", doc="tanh(x)"
+)
+asinh = Primitive(
+    "asinh", lambda xp, x: xp.asinh(x), vjp=(lambda g, y, x: g / sqrt(x * x + 1.0),), promote="float",
+    doc="the inverse of sinh",
+)  # fmt: skip
+acosh = Primitive(
+    "acosh", lambda xp, x: xp.acosh(x), vjp=(lambda g, y, x: scale(g, 1.0 / sqrt((x - 1.0) * (x + 1.0))),),
+    promote="float", doc="the inverse of cosh",
+)  # fmt: skip
+atanh = Primitive(
+    "atanh", lambda xp, x: xp.atanh(x), vjp=(lambda g, y, x: scale(g, 1.0 / ((1.0 - x) * (1.0 + x))),),
+    promote="float", doc="the inverse of tanh",
+)  # fmt: skip
+
+
+# ---- the deep-learning ones ----
+def _sigmoid(xp: Any, x: Any) -> Any:
+    e = xp.exp(-xp.abs(x))  # never overflows, and keeps the relative precision of tiny results
+    return xp.where(x >= 0, xp.ones_like(e), e) / (1.0 + e)
+
+
+sigmoid = Primitive(
+    "sigmoid", _sigmoid, vjp=(lambda g, y, x: g * y * (1.0 - y),), promote="float", doc="1 / (1 + e**-x)"
+)
+softplus = Primitive(
+    "softplus", lambda xp, x: xp.log1p(xp.exp(-xp.abs(x))) + relu_of(xp, x), vjp=(lambda g, y, x: g * sigmoid(x),),
+    promote="float", doc="ln(1 + e**x)",
+)  # fmt: skip
+erf = Primitive(
+    "erf", None, vjp=(lambda g, y, x: g * (2.0 / math.sqrt(math.pi)) * exp(-(x * x)),), promote="float",
+    doc="2/sqrt(pi) * integral of e**(-t*t) for t from 0 to x",
+)  # fmt: skip
+
+
+def relu_of(xp: Any, x: Any) -> Any:
+    return xp.maximum(x, xp.zeros_like(x))
+
+
+relu = Primitive(
+    "relu", relu_of, vjp=(lambda g, y, x: where_p(y > 0, g, 0.0),), doc="max(x, 0); its slope at 0 is 0"
+)
+
+
+# ---- choice, with kinks ----
+def _larger(g: Any, winner: Any, loser: Any) -> Any:
+    """g where `winner` is larger, half of it where the two are equal."""
+    return where_p(winner > loser, g, where_p(winner == loser, 0.5 * g, 0.0))
+
+
+maximum = Primitive(
+    "maximum", lambda xp, a, b: xp.maximum(a, b), promote="same",
+    vjp=(lambda g, y, a, b: _larger(g, a, b), lambda g, y, a, b: _larger(g, b, a)),
+    doc="the larger of x1 and x2; equal ones share the gradient",
+)  # fmt: skip
+minimum = Primitive(
+    "minimum", lambda xp, a, b: xp.minimum(a, b), promote="same",
+    vjp=(lambda g, y, a, b: _larger(g, -a, -b), lambda g, y, a, b: _larger(g, -b, -a)),
+    doc="the smaller of x1 and x2; equal ones share the gradient",
+)  # fmt: skip
+abs = Primitive(  # noqa: A001 (the array API's name)
+    "abs", lambda xp, x: xp.abs(x), vjp=(lambda g, y, x: g * sign(x),), doc="|x|; its slope at 0 is 0"
+)
+
+
+def _clip(xp: Any, x: Any, *, min: float | None, max: float | None) -> Any:
+    return xp.clip(x, min, max)
+
+
+def _within(g: Any, x: Any, low: float | None, high: float | None) -> Any:
+    if low is not None:
+        g = where_p(x >= low, g, 0.0)
+    return g if high is None else where_p(x <= high, g, 0.0)
+
+
+clip_p = Primitive(
+    "clip", _clip, vjp=(lambda g, y, x, min, max: _within(g, x, min, max),),
+    doc="x brought into [min, max]; the gradient passes at the bounds",
+)  # fmt: skip
+
+# ---- piecewise constant: no gradient ----
+sign = Primitive("sign", lambda xp, x: xp.sign(x), doc="-1, 0 or 1, as x is negative, zero or positive")
+floor = Primitive("floor", lambda xp, x: xp.floor(x), doc="the greatest integer not above x")
+ceil = Primitive("ceil", lambda xp, x: xp.ceil(x), doc="the least integer not below x")
+trunc = Primitive("trunc", lambda xp, x: xp.trunc(x), doc="x without its fraction")
+round = Primitive("round", lambda xp, x: xp.round(x), doc="the nearest integer, halves to even")  # noqa: A001
+floor_divide = Primitive("floor_divide", lambda xp, a, b: a // b, promote="same", doc="floor(x1 / x2)")
+equal = Primitive("equal", lambda xp, a, b: a == b, promote="same", doc="x1 == x2")
+not_equal = Primitive("not_equal", lambda xp, a, b: a != b, promote="same", doc="x1 != x2")
+less = Primitive("less", lambda xp, a, b: a < b, promote="same", doc="x1 < x2")
+less_equal = Primitive("less_equal", lambda xp, a, b: a <= b, promote="same", doc="x1 <= x2")
+greater = Primitive("greater", lambda xp, a, b: a > b, promote="same", doc="x1 > x2")
+greater_equal = Primitive("greater_equal", lambda xp, a, b: a >= b, promote="same", doc="x1 >= x2")
+logical_and = Primitive(
+    "logical_and", lambda xp, a, b: a & b, promote="same", doc="x1 and x2, bitwise for integers"
+)
+logical_or = Primitive(
+    "logical_or", lambda xp, a, b: a | b, promote="same", doc="x1 or x2, bitwise for integers"
+)
+logical_xor = Primitive("logical_xor", lambda xp, a, b: a ^ b, promote="same", doc="either but not both")
+logical_not = Primitive("logical_not", lambda xp, x: ~x, doc="not x, bitwise for integers")
+isnan = Primitive("isnan", lambda xp, x: xp.isnan(x), doc="whether x is NaN")
+isinf = Primitive("isinf", lambda xp, x: xp.isinf(x), doc="whether x is infinite")
+isfinite = Primitive("isfinite", lambda xp, x: xp.isfinite(x), doc="whether x is neither infinite nor NaN")
+
+
+def where(condition: Any, x1: Any, x2: Any, /) -> Any:
+    """x1 where the condition holds, else x2. The one not chosen gets a gradient of 0, whatever it is."""
+    from tapegrad.autograd.creation import asarray, common
+
+    x1, x2 = common("where", x1, x2)
+    return where_p(asarray(condition, device=x1.device), x1, x2)
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:  # noqa: A002 (the array API's names)
+    """x brought into [min, max]: min(max(x, min), max). The gradient passes where min <= x <= max.
+
+    min and max are numbers, None (no bound) or tensors; between tensor bounds, x equal to a bound shares the gradient
+    with it, as for `maximum` and `minimum`.
+    """
+    if isinstance(min, (*SCALAR, type(None))) and isinstance(max, (*SCALAR, type(None))):
+        if min is not None and max is not None and min > max:
+            raise ValueError(f"clip: min must not be above max, got min={min} and max={max}")
+        return clip_p(x, min=min, max=max)
+    x = x if min is None else maximum(x, min)
+    return x if max is None else minimum(x, max)

@@ -1,0 +1,164 @@
+"""Reading, writing and adding at an index. Integers, slices, None, Ellipsis, boolean masks, and integer arrays with
+repeats, as in NumPy.
+
+A primitive's index is a template: the plain parts stand in it as they are, and each array is a numbered slot whose array
+is passed among the inputs.
+"""
+
+from typing import Any
+
+from tapegrad.autograd.ops.shape import as_tensor, zeros_like_p
+from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import backend_of
+
+
+class Slot(int):
+    """The place of an index array: its number among the primitive's index arrays."""
+
+    def __repr__(self) -> str:
+        return f"array{int(self)}"
+
+
+def fill(index: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The raw index: the template with its arrays in place."""
+    return tuple(arrays[i] if isinstance(i, Slot) else i for i in index) if arrays else index
+
+
+def _index_update(xp: Any, x: Any, values: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
+    new = xp.asarray(x, copy=True)
+    new[fill(index, arrays)] = values
+    return new
+
+
+def _index_add(xp: Any, x: Any, values: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
+    if arrays:  # an element may be named twice: only the backend's own kernel adds both
+        return backend_of(x).kernels["index_add"](xp, x, values, index=fill(index, arrays))
+    new = xp.asarray(x, copy=True)
+    new[index] += values
+    return new
+
+
+getitem_p = Primitive(
+    "getitem", lambda xp, x, *arrays, index: x[fill(index, arrays)],
+    vjp=lambda needed, g, y, x, *arrays, index: (
+        index_add_p(zeros_like_p(x), g, *arrays, index=index), *(None for _ in arrays)),
+    doc="x[index]",
+)  # fmt: skip
+
+
+def _add_vjp(needed: Any, g: Any, y: Any, x: Any, values: Any, *arrays: Any, index: Any) -> tuple[Any, ...]:
+    to_values = getitem_p(g, *arrays, index=index) if needed[1] else None
+    return g, to_values, *(None for _ in arrays)
+
+
+index_add_p = Primitive(
+    "index_add_at", _index_add, vjp=_add_vjp, doc="x with values added at an index; one named twice gets both"
+)
+numbered_p = Primitive(
+    "numbered", lambda xp, x: xp.reshape(xp.arange(x.size), x.shape), doc="0, 1, 2, … in the shape of x"
+)
+
+
+def _update_vjp(
+    needed: Any, g: Any, y: Any, x: Any, values: Any, *arrays: Any, index: Any
+) -> tuple[Any, ...]:
+    from tapegrad.autograd.ops.elementwise import equal, where_p
+
+    to_x = index_update_p(g, 0.0, *arrays, index=index) if needed[0] else None
+    to_values = None
+    if needed[1]:
+        to_values = getitem_p(g, *arrays, index=index)
+        if arrays:  # of several values written to one element the gradient goes to the one that stayed
+            numbers = numbered_p(to_values)
+            written = index_update_p(numbered_p(x), numbers, *arrays, index=index)
+            to_values = where_p(equal(getitem_p(written, *arrays, index=index), numbers), to_values, 0.0)
+    return to_x, to_values, *(None for _ in arrays)
+
+
+index_update_p = Primitive(
+    "index_update", _index_update, vjp=_update_vjp, doc="x with the values at an index replaced"
+)
+
+
+# ---- the public functions ----
+def template(x: Any, index: Any) -> tuple[tuple[Any, ...], list[Any]]:
+    """Split an index into its template and its arrays (Tensors on x's device)."""
+    from tapegrad.autograd.creation import tensor
+
+    parts, arrays = [], []
+    for part in index if isinstance(index, tuple) else (index,):
+        if isinstance(part, (slice, int, type(None), type(Ellipsis))) and not isinstance(part, bool):
+            ends = (part.start, part.stop, part.step) if isinstance(part, slice) else ()
+            parts.append(slice(*(None if e is None else e.__index__() for e in ends)) if ends else part)
+            continue
+        array = part if isinstance(part, Tensor) else tensor(part, device=x.device)
+        if array.size == 0 and not isinstance(part, Tensor) and not hasattr(part, "dtype"):
+            array = tensor(part, dtype="int64", device=x.device)
+        if not str(array.dtype).rpartition(".")[2].startswith(("int", "uint", "bool")):
+            raise IndexError(
+                f"index: only integers, slices, None, ... and integer or boolean arrays, got {array.dtype}"
+            )
+        parts.append(Slot(len(arrays)))
+        arrays.append(array)
+    return tuple(parts), arrays
+
+
+def getitem(x: Any, index: Any, /) -> Any:
+    """x[index]. An index out of bounds raises IndexError, on every backend."""
+    x = as_tensor(x)
+    parts, arrays = template(x, index)
+    return getitem_p(x, *arrays, index=parts)
+
+
+def index_update(x: Any, index: Any, values: Any, /) -> Any:
+    """A copy of x with x[index] replaced by values, which broadcast to x[index].
+
+    Where an integer array names one element twice, one of the values stays (on NumPy the last), and only it gets the
+    gradient.
+    """
+    x = as_tensor(x)
+    parts, arrays = template(x, index)
+    return index_update_p(x, _values(x, values), *arrays, index=parts)
+
+
+def index_add(x: Any, index: Any, values: Any, /) -> Any:
+    """A copy of x with values added to x[index]; an element that an integer array names twice gets both."""
+    x = as_tensor(x)
+    parts, arrays = template(x, index)
+    return index_add_p(x, _values(x, values), *arrays, index=parts)
+
+
+def _values(x: Any, values: Any) -> Any:
+    if isinstance(values, (int, float)):
+        return values
+    from tapegrad.autograd.creation import tensor
+
+    values = values if isinstance(values, Tensor) else tensor(values, device=x.device)
+    return values if values.dtype == x.dtype else values.astype(x.dtype)
+
+
+def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+    """y[..., i, ...] = x[..., indices[..., i, ...], ...] along `axis`; the other axes run together."""
+    from tapegrad.autograd.creation import arange
+    from tapegrad.autograd.ops.shape import one_axis
+
+    x = as_tensor(x)
+    indices = indices if isinstance(indices, Tensor) else as_tensor(indices).to(x.device)
+    if indices.ndim != x.ndim:
+        raise ValueError(f"take_along_axis: indices need {x.ndim} dimensions as x, got shape {indices.shape}")
+    at = one_axis("take_along_axis", axis, x.ndim)
+    where = [
+        indices if a == at
+        else arange(n, device=x.device).reshape(tuple(n if b == a else 1 for b in range(x.ndim)))
+        for a, n in enumerate(x.shape)
+    ]  # fmt: skip
+    return getitem(x, tuple(where))
+
+
+def take(x: Any, indices: Any, /, *, axis: int = 0) -> Any:
+    """The slices of x at integer `indices` along `axis`, repeats allowed."""
+    from tapegrad.autograd.ops.shape import one_axis
+
+    x = as_tensor(x)
+    return getitem(x, (slice(None),) * one_axis("take", axis, x.ndim) + (indices,))

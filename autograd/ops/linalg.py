@@ -1,0 +1,201 @@
+"""Products of matrices and tensors."""
+
+from typing import Any
+
+from tapegrad.autograd.ops.shape import as_tensor, one_axis, permute_dims, permute_p, reshape, reshape_p
+from tapegrad.autograd.primitive import Primitive
+
+
+def _turned(x: Any) -> Any:
+    """The last two axes exchanged, of an array or a Tensor."""
+    return x.T if x.ndim == 2 else permute_p(x, axes=(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def _column(x: Any) -> Any:
+    return reshape_p(x, shape=(*x.shape, 1))
+
+
+def _row(x: Any) -> Any:
+    return reshape_p(x, shape=(*x.shape[:-1], 1, *x.shape[-1:]))
+
+
+def _to_left(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """g @ b^T; a vector counts as a matrix of one row (left) or one column (right)."""
+    if a.ndim == 2 and b.ndim == 2:
+        return g @ b.T
+    if b.ndim == 1:
+        g, b = (_column(g) if a.ndim > 1 else reshape_p(g, shape=(1, 1))), _column(b)
+    elif a.ndim == 1:
+        g = _row(g)
+    return g @ _turned(b)  # for a vector on the left, summed over the axis of length 1 by the backward loop
+
+
+def _to_right(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """a^T @ g."""
+    if a.ndim == 2 and b.ndim == 2:
+        return a.T @ g
+    if b.ndim == 2 and a.ndim > 2:  # one product over all batches instead of a product each and a sum
+        return reshape_p(a, shape=(-1, a.shape[-1])).T @ reshape_p(g, shape=(-1, g.shape[-1]))
+    if b.ndim == 1:
+        a = a if a.ndim > 1 else _row(a)
+        product = _turned(a) @ _column(reshape_p(g, shape=a.shape[:-1]))
+        return reshape_p(product, shape=product.shape[:-1])
+    return _column(a) @ _row(g) if a.ndim == 1 else _turned(a) @ g
+
+
+matmul_p = Primitive(
+    "matmul", lambda xp, a, b: a @ b, vjp=(_to_left, _to_right), promote="same",
+    doc="the matrix product over the last two axes, batched over the others; a 1-D argument is a row or a column",
+)  # fmt: skip
+
+
+def matmul(x1: Any, x2: Any, /) -> Any:
+    """The matrix product over the last two axes, broadcast over the others.
+
+    A 1-D x1 counts as a row, a 1-D x2 as a column, and the axis so added is dropped again.
+    """
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    if x1.ndim == 0 or x2.ndim == 0:
+        raise ValueError(
+            f"matmul: both arguments need at least 1 dimension, got shapes {x1.shape} and {x2.shape}"
+        )
+    if x1.shape[-1] != x2.shape[-2 if x2.ndim > 1 else 0]:
+        raise ValueError(
+            f"matmul: the last axis of x1 and the {'second to last' if x2.ndim > 1 else 'only'} axis of x2 must be of "
+            f"one length, got shapes {x1.shape} and {x2.shape}"
+        )
+    return matmul_p(x1, x2)
+
+
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """sum(x1 * x2) along `axis`."""
+    return (as_tensor(x1) * x2).sum(axis=axis)
+
+
+def outer(x1: Any, x2: Any, /) -> Any:
+    """The table of products x1[i] * x2[j] of two vectors."""
+    return reshape(x1, (-1, 1)) * reshape(x2, (1, -1))
+
+
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    """Sum of products over the last `axes` axes of x1 and the first of x2, or over two given lists of axes."""
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(x1.ndim, x2.ndim):
+            raise ValueError(f"tensordot: axes={axes} for arrays of {x1.ndim} and {x2.ndim} dimensions")
+        left, right = list(range(x1.ndim - axes, x1.ndim)), list(range(axes))
+    else:
+        left = [one_axis("tensordot", a, x1.ndim) for a in axes[0]]
+        right = [one_axis("tensordot", a, x2.ndim) for a in axes[1]]
+    if [x1.shape[a] for a in left] != [x2.shape[a] for a in right]:
+        raise ValueError(f"tensordot: the lengths along axes {axes} differ: shapes {x1.shape} and {x2.shape}")
+    rows = [a for a in range(x1.ndim) if a not in left]
+    columns = [a for a in range(x2.ndim) if a not in right]
+    inner = 1
+    for a in left:
+        inner *= x1.shape[a]
+    outside = tuple(x1.shape[a] for a in rows), tuple(x2.shape[a] for a in columns)
+    height, width = (_size(s) for s in outside)
+    a = reshape_p(permute_dims(x1, (*rows, *left)), shape=(height, inner))
+    b = reshape_p(permute_dims(x2, (*right, *columns)), shape=(inner, width))
+    return reshape_p(matmul_p(a, b), shape=outside[0] + outside[1])
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+# ---- einsum ----
+def _einsum_vjp(needed: Any, g: Any, y: Any, *xs: Any, subscripts: str) -> tuple[Any, ...]:
+    """The cotangent of one operand is the einsum of g and the other operands, its labels on the right-hand side."""
+    labels, out = subscripts.split("->")
+    names = labels.split(",")
+    cotangents: list[Any] = []
+    for i, (need, x) in enumerate(zip(needed, xs, strict=True)):
+        if not need:
+            cotangents.append(None)
+            continue
+        others = [j for j in range(len(xs)) if j != i]
+        known = set(out).union(*(names[j] for j in others)) if others else set(out)
+        present = "".join(label for label in names[i] if label in known)
+        found = einsum_p(
+            g,
+            *(xs[j] for j in others),
+            subscripts=",".join([out, *(names[j] for j in others)]) + "->" + present,
+        )
+        # a label of this operand alone was summed over: the same cotangent all along it
+        kept = tuple(n if label in known else 1 for label, n in zip(names[i], x.shape, strict=True))
+        from tapegrad.autograd.ops.shape import broadcast_p
+
+        cotangents.append(broadcast_p(reshape_p(found, shape=kept), shape=x.shape))
+    return tuple(cotangents)
+
+
+einsum_p = Primitive(
+    "einsum",
+    None,
+    vjp=_einsum_vjp,
+    promote="same",
+    doc="sum of products over named axes; no label twice in an operand",
+)
+
+
+def einsum(subscripts: str, /, *operands: Any) -> Any:
+    """Sum of products over named axes, as in NumPy: `einsum("bij,bjk->bik", a, b)`; `...` and repeated labels work."""
+    xs = [as_tensor(x) for x in operands]
+    left, arrow, out = subscripts.replace(" ", "").partition("->")
+    names = left.split(",")
+    if len(names) != len(xs):
+        raise ValueError(f"einsum: {subscripts!r} names {len(names)} operand(s), {len(xs)} were given")
+    free = [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBAzyxwvutsrqponmlkjihgfedcba" if c not in subscripts]
+    dots = [x.ndim - len(n.replace("...", "")) if "..." in n else 0 for n, x in zip(names, xs, strict=True)]
+    batch = "".join(free.pop() for _ in range(max([0, *dots])))
+    names = [n.replace("...", batch[len(batch) - d :]) for n, d in zip(names, dots, strict=True)]
+    for n, x in zip(names, xs, strict=True):
+        if len(n) != x.ndim:
+            raise ValueError(
+                f"einsum: {n!r} in {subscripts!r} names {len(n)} axes, its operand has shape {x.shape}"
+            )
+    if not arrow:
+        every = "".join(names)
+        out = ("..." if batch else "") + "".join(
+            sorted(c for c in set(every) if every.count(c) == 1 and c not in batch)
+        )
+    out = out.replace("...", batch)
+    lengths: dict[str, int] = {}
+    for i, (n, x) in enumerate(zip(names, xs, strict=True)):
+        for label, length in zip(n, x.shape, strict=True):
+            if lengths.setdefault(label, length) != length and 1 not in (length, lengths[label]):
+                raise ValueError(f"einsum: label {label!r} is {lengths[label]} long here and {length} there")
+            lengths[label] = max(lengths[label], length)
+    xs, names = _without_repeats(*_stretched(xs, names, lengths), free)
+    return einsum_p(*xs, subscripts=",".join(names) + "->" + out)
+
+
+def _stretched(xs: list[Any], names: list[str], lengths: dict[str, int]) -> tuple[list[Any], list[str]]:
+    """Axes of length 1 that meet longer ones, broadcast to them."""
+    from tapegrad.autograd.ops.shape import broadcast_to
+
+    shapes = [tuple(lengths[label] for label in n) for n in names]
+    return [x if x.shape == s else broadcast_to(x, s) for x, s in zip(xs, shapes, strict=True)], names
+
+
+def _without_repeats(xs: list[Any], names: list[str], free: list[str]) -> tuple[list[Any], list[str]]:
+    """A label twice in one operand (a diagonal) as a new label and an identity matrix that ties the two."""
+    from tapegrad.autograd.creation import eye
+
+    xs, names = list(xs), list(names)
+    for i in range(len(xs)):
+        seen = ""
+        for at, label in enumerate(names[i]):
+            if label in seen:
+                new = free.pop()
+                xs.append(eye(xs[i].shape[at], dtype=xs[i].dtype, device=xs[i].device))
+                names.append(label + new)
+                label = new
+            seen += label
+        names[i] = seen
+    return xs, names

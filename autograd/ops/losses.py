@@ -1,0 +1,56 @@
+"""Cross-entropies on logits: primitives of their own, because log(softmax) and log(sigmoid) lose what these keep.
+One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
+
+from typing import Any
+
+from tapegrad.autograd.ops.elementwise import relu_of, sigmoid
+from tapegrad.autograd.ops.reductions import log_softmax_p, softmax_p, sum_p
+from tapegrad.autograd.ops.shape import reshape_p
+from tapegrad.autograd.primitive import Primitive
+
+
+def _binary(xp: Any, x: Any, t: Any) -> Any:
+    return relu_of(xp, x) - x * t + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+binary_cross_entropy_p = Primitive(
+    "binary_cross_entropy_with_logits", _binary, promote="float",
+    vjp=(lambda g, y, x, t: g * (sigmoid(x) - t), lambda g, y, x, t: -(g * x)),
+    doc="-t*ln(sigmoid(x)) - (1-t)*ln(1-sigmoid(x)), elementwise and without overflow",
+)  # fmt: skip
+
+
+def _log_softmax(xp: Any, x: Any) -> Any:
+    shifted = x - xp.max(x, axis=-1, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+
+
+def _spread(g: Any) -> Any:
+    return reshape_p(g, shape=(*g.shape, 1))
+
+
+cross_entropy_p = Primitive(
+    "cross_entropy_with_logits", lambda xp, x, t: -xp.sum(t * _log_softmax(xp, x), axis=-1), promote="float",
+    vjp=(lambda g, y, x, t: _spread(g) * (softmax_p(x, axis=x.ndim - 1) * sum_p(t, axis=(t.ndim - 1,), keepdims=True) - t),
+         lambda g, y, x, t: -(_spread(g) * log_softmax_p(x, axis=x.ndim - 1))),
+    doc="-sum(t * log_softmax(x)) over the last axis: t holds a probability for each class",
+)  # fmt: skip
+one_hot_p = Primitive(
+    "one_hot",
+    lambda xp, labels, classes, dtype: xp.astype(
+        xp.reshape(labels, (*labels.shape, 1)) == xp.arange(classes, dtype=labels.dtype), dtype),
+    doc="1 at the label's place, else 0, along a new last axis",
+)  # fmt: skip
+
+
+def _sparse(xp: Any, x: Any, labels: Any) -> Any:
+    chosen = xp.take_along_axis(_log_softmax(xp, x), xp.reshape(labels, (*labels.shape, 1)), axis=-1)
+    return -xp.reshape(chosen, labels.shape)
+
+
+sparse_cross_entropy_p = Primitive(
+    "sparse_cross_entropy_with_logits", _sparse,
+    vjp=(lambda g, y, x, labels: _spread(g)
+         * (softmax_p(x, axis=x.ndim - 1) - one_hot_p(labels, classes=x.shape[-1], dtype=x.dtype)), None),
+    doc="-log_softmax(x)[label] over the last axis: labels are class numbers",
+)  # fmt: skip

@@ -1,0 +1,275 @@
+"""Reductions over axes, and their gradient rules."""
+
+from math import prod as product
+from typing import Any
+
+from tapegrad.autograd.dtypes import float64
+from tapegrad.autograd.ops.elementwise import divide, equal, exp, isfinite, sqrt, where_p
+from tapegrad.autograd.ops.shape import (
+    as_tensor,
+    astype_p,
+    broadcast_p,
+    concat_p,
+    one_axis,
+    permute_p,
+    reshape_p,
+    some_axes,
+)
+from tapegrad.autograd.primitive import Primitive
+
+Axes = tuple[int, ...] | None
+
+
+def _kept(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
+    """The shape with 1 in place of the reduced axes."""
+    return tuple(1 if axis is None or i in axis else n for i, n in enumerate(shape))
+
+
+def _count(shape: tuple[int, ...], axis: Axes) -> int:
+    return product(n for i, n in enumerate(shape) if axis is None or i in axis)
+
+
+def _back(g: Any, x: Any, axis: Axes) -> Any:
+    """A reduction's cotangent (or result) with its axes put back, of length 1."""
+    kept = _kept(x.shape, axis)
+    return g if g.shape == kept else reshape_p(g, shape=kept)
+
+
+def _spread(g: Any, x: Any, axis: Axes) -> Any:
+    return broadcast_p(_back(g, x, axis), shape=x.shape)
+
+
+sum_p = Primitive(
+    "sum", lambda xp, x, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
+    vjp=(lambda g, y, x, axis, keepdims: _spread(g, x, axis),),
+    doc="the sum over axes",
+)  # fmt: skip
+mean_p = Primitive(
+    "mean", lambda xp, x, axis, keepdims: xp.mean(x, axis=axis, keepdims=keepdims),
+    vjp=(lambda g, y, x, axis, keepdims: _spread(g / _count(x.shape, axis), x, axis),), promote="float",
+    doc="the arithmetic mean over axes",
+)  # fmt: skip
+
+
+def _equal_shares(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+    """The cotangent of max and min: shared equally by all elements that are the extreme."""
+    chosen = equal(x, _back(y, x, axis))
+    ties = astype_p(
+        sum_p(chosen, axis=axis, keepdims=True), dtype=float64
+    )  # float16 cannot count beyond 2048
+    share = astype_p(1.0 / ties, dtype=g.dtype)
+    return where_p(chosen, _back(g, x, axis) * share, 0.0)
+
+
+max_p = Primitive(
+    "max", lambda xp, x, axis, keepdims: xp.max(x, axis=axis, keepdims=keepdims), vjp=(_equal_shares,),
+    doc="the largest element over axes; ties share the gradient equally",
+)  # fmt: skip
+min_p = Primitive(
+    "min", lambda xp, x, axis, keepdims: xp.min(x, axis=axis, keepdims=keepdims), vjp=(_equal_shares,),
+    doc="the smallest element over axes; ties share the gradient equally",
+)  # fmt: skip
+
+
+def _product_of_others(x: Any) -> Any:
+    """For each element along the last axis, the product of all others, without a division, in linear time.
+
+    Pair the first half with the second: the others of x[i] are its partner and the others of their pair.
+    """
+    n = x.shape[-1]
+    if n == 1:
+        return x * 0 + 1
+    half = n // 2
+    first, second, odd = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    pairs = first * second
+    others = _product_of_others(concat_p(pairs, odd, axis=x.ndim - 1) if n % 2 else pairs)
+    of_pair = others[..., :half]
+    parts = (of_pair * second, of_pair * first, *((others[..., half:],) if n % 2 else ()))
+    return concat_p(*parts, axis=x.ndim - 1)
+
+
+def _prod_vjp(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+    reduced = tuple(range(x.ndim)) if axis is None else axis
+    order = (*(a for a in range(x.ndim) if a not in reduced), *reduced)
+    moved = permute_p(x, axes=order)
+    lead = moved.shape[: x.ndim - len(reduced)]
+    flat = reshape_p(moved, shape=(*lead, _count(x.shape, axis)))
+    if 0 in flat.shape:
+        return _spread(g, x, axis)
+    others = reshape_p(_product_of_others(flat), shape=moved.shape)
+    return _back(g, x, axis) * permute_p(others, axes=tuple(order.index(a) for a in range(x.ndim)))
+
+
+prod_p = Primitive(
+    "prod", lambda xp, x, axis, keepdims: xp.prod(x, axis=axis, keepdims=keepdims), vjp=(_prod_vjp,),
+    doc="the product over axes; its gradient, the product of the others, never divides",
+)  # fmt: skip
+
+
+def _logsumexp(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
+    top = xp.max(x, axis=axis, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+    total = xp.sum(xp.exp(x - top), axis=axis, keepdims=True)
+    y = xp.where(
+        total == 0,
+        xp.full_like(total, -float("inf")),
+        xp.log(xp.where(total == 0, xp.ones_like(total), total)) + top,
+    )
+    return (
+        y
+        if keepdims
+        else xp.reshape(y, tuple(n for i, n in enumerate(x.shape) if axis is not None and i not in axis))
+    )
+
+
+def _logsumexp_vjp(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+    y = _back(y, x, axis)
+    return _back(g, x, axis) * exp(x - where_p(isfinite(y), y, 0.0))
+
+
+logsumexp_p = Primitive(
+    "logsumexp",
+    _logsumexp,
+    vjp=(_logsumexp_vjp,),
+    promote="float",
+    doc="ln(sum(e**x)) over axes, without overflow",
+)
+
+
+def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
+    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+softmax_p = Primitive(
+    "softmax", _softmax, promote="float",
+    vjp=(lambda g, y, x, axis: y * (g - sum_p(g * y, axis=(axis,), keepdims=True)),),
+    doc="e**x / sum(e**x) along an axis",
+)  # fmt: skip
+
+
+def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
+    shifted = x - xp.max(x, axis=axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+
+log_softmax_p = Primitive(
+    "log_softmax", _log_softmax, promote="float",
+    vjp=(lambda g, y, x, axis: g - exp(y) * sum_p(g, axis=(axis,), keepdims=True),),
+    doc="x - logsumexp(x) along an axis",
+)  # fmt: skip
+
+argmax_p = Primitive(
+    "argmax", lambda xp, x, axis, keepdims: xp.argmax(x, axis=axis, keepdims=keepdims), doc="where max is"
+)
+argmin_p = Primitive(
+    "argmin", lambda xp, x, axis, keepdims: xp.argmin(x, axis=axis, keepdims=keepdims), doc="where min is"
+)
+any_p = Primitive(
+    "any", lambda xp, x, axis, keepdims: xp.any(x, axis=axis, keepdims=keepdims), doc="whether one is true"
+)
+all_p = Primitive(
+    "all", lambda xp, x, axis, keepdims: xp.all(x, axis=axis, keepdims=keepdims), doc="whether all are true"
+)
+
+
+# ---- the public functions ----
+def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:  # noqa: A001
+    """The sum over `axis` (an int, a tuple, or None for all). Small integers are added in the default integer dtype."""
+    x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype)
+    return sum_p(x, axis=some_axes("sum", axis, x.ndim), keepdims=keepdims)
+
+
+def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The arithmetic mean over `axis` (an int, a tuple, or None for all)."""
+    x = as_tensor(x)
+    return mean_p(x, axis=some_axes("mean", axis, x.ndim), keepdims=keepdims)
+
+
+def prod(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The product over `axis` (an int, a tuple, or None for all)."""
+    x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype)
+    return prod_p(x, axis=some_axes("prod", axis, x.ndim), keepdims=keepdims)
+
+
+def _extreme(primitive: Primitive, x: Any, axis: Any, keepdims: bool) -> Any:
+    x = as_tensor(x)
+    axes = some_axes(primitive.name, axis, x.ndim)
+    if _count(x.shape, axes) == 0:
+        raise ValueError(f"{primitive.name}: no elements to choose from along axis {axis} of shape {x.shape}")
+    return primitive(x, axis=axes, keepdims=keepdims)
+
+
+def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A001
+    """The largest element over `axis`; equal largest ones share the gradient."""
+    return _extreme(max_p, x, axis, keepdims)
+
+
+def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A001
+    """The smallest element over `axis`; equal smallest ones share the gradient."""
+    return _extreme(min_p, x, axis, keepdims)
+
+
+def var(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """The variance over `axis`: sum((x - mean(x))**2) / (n - correction)."""
+    x = as_tensor(x)
+    axes = some_axes("var", axis, x.ndim)
+    n = _count(x.shape, axes)
+    if n <= correction:
+        raise ValueError(
+            f"var: {n} element(s) along axis {axis} with correction={correction} leave nothing to divide by"
+        )
+    apart = x - mean_p(x, axis=axes, keepdims=True)
+    return divide(sum_p(apart * apart, axis=axes, keepdims=keepdims), float(n - correction))
+
+
+def std(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """The square root of `var`; its gradient is 0 where all elements are equal."""
+    return sqrt(var(x, axis, correction=correction, keepdims=keepdims))
+
+
+def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """ln(sum(e**x)) over `axis`, without overflow."""
+    return _extreme(logsumexp_p, x, axis, keepdims)
+
+
+def softmax(x: Any, /, axis: int = -1) -> Any:
+    """e**x / sum(e**x) along `axis`, without overflow."""
+    x = as_tensor(x)
+    return softmax_p(x, axis=one_axis("softmax", axis, x.ndim))
+
+
+def log_softmax(x: Any, /, axis: int = -1) -> Any:
+    """x - logsumexp(x) along `axis`: the logarithm of softmax, precise where that is tiny."""
+    x = as_tensor(x)
+    return log_softmax_p(x, axis=one_axis("log_softmax", axis, x.ndim))
+
+
+def _where_extreme(primitive: Primitive, x: Any, axis: int | None, keepdims: bool) -> Any:
+    x = as_tensor(x)
+    at = None if axis is None else one_axis(primitive.name, axis, x.ndim)
+    if (x.size if at is None else x.shape[at]) == 0:
+        raise ValueError(f"{primitive.name}: no elements to choose from along axis {axis} of shape {x.shape}")
+    return primitive(x, axis=at, keepdims=keepdims)
+
+
+def argmax(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
+    """The index of the (first) largest element along `axis`, or of all elements in row-major order."""
+    return _where_extreme(argmax_p, x, axis, keepdims)
+
+
+def argmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
+    """The index of the (first) smallest element along `axis`, or of all elements in row-major order."""
+    return _where_extreme(argmin_p, x, axis, keepdims)
+
+
+def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A001
+    """Whether at least one element over `axis` is true."""
+    x = as_tensor(x)
+    return any_p(x, axis=some_axes("any", axis, x.ndim), keepdims=keepdims)
+
+
+def all(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A001
+    """Whether all elements over `axis` are true."""
+    x = as_tensor(x)
+    return all_p(x, axis=some_axes("all", axis, x.ndim), keepdims=keepdims)

@@ -1,0 +1,240 @@
+"""Primitives that move elements and change none: reshape, permute, broadcast, join; and dtype and device."""
+
+from math import prod
+from typing import Any
+
+from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import backend_of, resolve
+
+reshape_p = Primitive(
+    "reshape", lambda xp, x, shape: xp.reshape(x, shape), vjp=(lambda g, y, x, shape: reshape_p(g, shape=x.shape),),
+    doc="the same elements, in row-major order, in another shape",
+)  # fmt: skip
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+permute_p = Primitive(
+    "permute_dims", lambda xp, x, axes: xp.permute_dims(x, axes),
+    vjp=(lambda g, y, x, axes: permute_p(g, axes=_inverse(axes)),),
+    doc="axis i of the result is axis axes[i] of x",
+)  # fmt: skip
+broadcast_p = Primitive(
+    "broadcast_to", lambda xp, x, shape: xp.broadcast_to(x, shape),
+    vjp=(lambda g, y, x, shape: g,),  # the backward loop sums over the stretched axes
+    doc="x repeated along new axes and axes of length 1",
+)  # fmt: skip
+
+
+def _concat_vjp(needed: Any, g: Any, y: Any, *xs: Any, axis: int) -> tuple[Any, ...]:
+    cotangents, start = [], 0
+    for need, x in zip(needed, xs, strict=True):
+        stop = start + x.shape[axis]
+        cotangents.append(g[(slice(None),) * axis + (slice(start, stop),)] if need else None)
+        start = stop
+    return tuple(cotangents)
+
+
+concat_p = Primitive(
+    "concat", lambda xp, *xs, axis: xp.concat(xs, axis=axis), vjp=_concat_vjp, promote="same",
+    doc="arrays joined along an axis",
+)  # fmt: skip
+astype_p = Primitive(
+    "astype", lambda xp, x, dtype: xp.astype(x, dtype, copy=False),
+    vjp=(lambda g, y, x, dtype: g,),  # the backward loop casts to x's dtype
+    doc="x in another dtype",
+)  # fmt: skip
+
+
+def _move(xp: Any, x: Any, *, place: str) -> Any:
+    source = backend_of(x)
+    target, device = resolve(place)
+    return target.asarray(x if source is target else source.to_numpy(x), device=device)
+
+
+def _home(x: Any) -> str:
+    """Where an array or a Tensor is, as a place for `move`."""
+    array = x.data if isinstance(x, Tensor) else x
+    return backend_of(array).device_of(array)
+
+
+move = Primitive(
+    "move", _move, vjp=(lambda g, y, x, place: move(g, place=_home(x)),), doc="x on another backend or device"
+)
+zeros_like_p = Primitive(
+    "zeros_like", lambda xp, x: xp.zeros_like(x), doc="zeros of the shape and dtype of x"
+)
+
+
+# ---- the public functions ----
+def as_tensor(x: Any) -> Any:
+    from tapegrad.autograd.creation import tensor
+
+    return x if isinstance(x, Tensor) else tensor(x)
+
+
+def one_axis(name: str, axis: Any, ndim: int) -> int:
+    """An axis counted from the front; TypeError and IndexError name the argument."""
+    try:
+        number = axis.__index__()
+    except AttributeError:
+        raise TypeError(f"{name}: axis must be an integer, got {axis!r}") from None
+    if not -ndim <= number < ndim:
+        raise IndexError(f"{name}: axis {number} is out of range for an array of {ndim} dimension(s)")
+    return number % ndim  # type: ignore[no-any-return]
+
+
+def some_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...] | None:
+    """None (all axes), an int or a tuple of ints, as None or a tuple counted from the front, without repeats."""
+    if axis is None:
+        return None
+    axes = tuple(one_axis(name, a, ndim) for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"{name}: axis {axis!r} names an axis twice")
+    return axes
+
+
+def reshape(x: Any, /, shape: Any) -> Any:
+    """The same elements, in row-major order, in another shape; one length may be -1, to be worked out."""
+    x = as_tensor(x)
+    shape = tuple(int(n) for n in shape) if isinstance(shape, (tuple, list)) else (int(shape),)
+    if shape.count(-1) == 1:
+        rest = prod(n for n in shape if n != -1)
+        if rest == 0 or x.size % rest:
+            raise ValueError(f"reshape: {x.size} elements of shape {x.shape} do not fit into {shape}")
+        shape = tuple(x.size // rest if n == -1 else n for n in shape)
+    if prod(shape) != x.size or any(n < 0 for n in shape):
+        raise ValueError(f"reshape: {x.size} elements of shape {x.shape} do not fit into {shape}")
+    return reshape_p(x, shape=shape)
+
+
+def permute_dims(x: Any, /, axes: Any) -> Any:
+    """Axis i of the result is axis axes[i] of x."""
+    x = as_tensor(x)
+    order = some_axes("permute_dims", tuple(axes), x.ndim)
+    if order is None or len(order) != x.ndim:
+        raise ValueError(f"permute_dims: axes must name each of the {x.ndim} axes once, got {axes}")
+    return permute_p(x, axes=order)
+
+
+def matrix_transpose(x: Any, /) -> Any:
+    """The last two axes exchanged."""
+    x = as_tensor(x)
+    if x.ndim < 2:
+        raise ValueError(f"matrix_transpose: needs at least 2 dimensions, got shape {x.shape}")
+    return permute_p(x, axes=(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def moveaxis(x: Any, source: int, destination: int, /) -> Any:
+    """One axis moved to another place, the others kept in order."""
+    x = as_tensor(x)
+    source, destination = (one_axis("moveaxis", a, x.ndim) for a in (source, destination))
+    order = [a for a in range(x.ndim) if a != source]
+    order.insert(destination, source)
+    return permute_p(x, axes=tuple(order))
+
+
+def broadcast_to(x: Any, /, shape: Any) -> Any:
+    """x repeated along new leading axes and along its axes of length 1, to the given shape."""
+    return broadcast_p(as_tensor(x), shape=tuple(shape))
+
+
+def expand_dims(x: Any, /, *, axis: int = 0) -> Any:
+    """A new axis of length 1 at position `axis`."""
+    x = as_tensor(x)
+    at = one_axis("expand_dims", axis, x.ndim + 1)
+    return reshape_p(x, shape=(*x.shape[:at], 1, *x.shape[at:]))
+
+
+def squeeze(x: Any, /, axis: Any) -> Any:
+    """Without the named axes, which must be of length 1."""
+    x = as_tensor(x)
+    axes = some_axes("squeeze", axis, x.ndim) or ()
+    if any(x.shape[a] != 1 for a in axes):
+        raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of length 1")
+    return reshape_p(x, shape=tuple(n for a, n in enumerate(x.shape) if a not in axes))
+
+
+def flatten(x: Any, /) -> Any:
+    """All elements in one axis, in row-major order."""
+    return reshape(x, (-1,)) if as_tensor(x).size else reshape(x, (0,))
+
+
+def _arrays(name: str, arrays: Any) -> list[Any]:
+    if isinstance(arrays, Tensor) or not isinstance(arrays, (list, tuple)) or not arrays:
+        raise TypeError(f"{name}: expected a list or tuple of at least one array, got {arrays!r}")
+    return [as_tensor(a) for a in arrays]
+
+
+def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
+    """Arrays joined along an existing axis; with axis=None they are flattened first."""
+    xs = _arrays("concat", arrays)
+    if axis is None:
+        xs, axis = [flatten(x) for x in xs], 0
+    if any(x.ndim != xs[0].ndim for x in xs):
+        raise ValueError(f"concat: all arrays need as many dimensions, got shapes {[x.shape for x in xs]}")
+    return concat_p(*xs, axis=one_axis("concat", axis, xs[0].ndim))
+
+
+def stack(arrays: Any, /, *, axis: int = 0) -> Any:
+    """Arrays of one shape joined along a new axis."""
+    xs = _arrays("stack", arrays)
+    if any(x.shape != xs[0].shape for x in xs):
+        raise ValueError(f"stack: all arrays need one shape, got {[x.shape for x in xs]}")
+    at = one_axis("stack", axis, xs[0].ndim + 1)
+    return concat_p(*(expand_dims(x, axis=at) for x in xs), axis=at)
+
+
+def split(x: Any, /, sections: Any, *, axis: int = 0) -> tuple[Any, ...]:
+    """Cut along an axis: into `sections` equal parts, or at the given positions."""
+    x = as_tensor(x)
+    at = one_axis("split", axis, x.ndim)
+    length = x.shape[at]
+    if isinstance(sections, int):
+        if sections < 1 or length % sections:
+            raise ValueError(
+                f"split: {length} elements along axis {at} do not divide into {sections} equal parts"
+            )
+        sections = range(length // sections, length, length // sections) if length else [0] * (sections - 1)
+    ends = [0, *sections, length]
+    before = (slice(None),) * at
+    return tuple(x[(*before, slice(a, b))] for a, b in zip(ends, ends[1:], strict=False))
+
+
+def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+    """The arrays that `stack` would join to x."""
+    x = as_tensor(x)
+    at = one_axis("unstack", axis, x.ndim)
+    return tuple(x[(slice(None),) * at + (i,)] for i in range(x.shape[at]))
+
+
+def flip(x: Any, /, *, axis: Any = None) -> Any:
+    """The order of elements reversed along the given axes (all of them by default)."""
+    x = as_tensor(x)
+    axes = some_axes("flip", axis, x.ndim)
+    return x[tuple(slice(None, None, -1 if axes is None or a in axes else None) for a in range(x.ndim))]
+
+
+def tile(x: Any, repetitions: Any, /) -> Any:
+    """x laid side by side: repetitions[i] times along axis i."""
+    x = as_tensor(x)
+    times = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
+    times = (1,) * (x.ndim - len(times)) + times
+    shape = (1,) * (len(times) - x.ndim) + x.shape
+    doubled = reshape_p(x, shape=tuple(n for length in shape for n in (1, length)))
+    spread = broadcast_p(doubled, shape=tuple(n for pair in zip(times, shape, strict=True) for n in pair))
+    return reshape_p(spread, shape=tuple(t * n for t, n in zip(times, shape, strict=True)))
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
+    """x in another dtype. Gradients come back in the dtype of x; through an integer or boolean dtype none come."""
+    x = as_tensor(x)
+    dtype = x.backend.dtype(dtype)
+    if x.dtype == dtype and not copy:
+        return x
+    with_grad = is_floating(dtype) and is_floating(x.dtype)
+    return astype_p(x if with_grad else x.detach(), dtype=dtype)

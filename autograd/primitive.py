@@ -1,0 +1,237 @@
+"""`Primitive`: a name, a forward on raw arrays, and one gradient rule (vjp) per array argument."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tapegrad.autograd.dtypes import FLOATS, common_dtype, is_floating
+from tapegrad.autograd.flags import current
+from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.backends import BY_TYPE, BackendError, backend_of
+
+SCALARS = (
+    bool,
+    int,
+    float,
+    complex,
+)  # Python scalars go to the forward as they are and take the arrays' dtype
+REGISTRY: dict[str, "Primitive"] = {}
+OWN_FOLDERS = tuple(str(Path(__file__).parent.parent / room) for room in
+                    ("autograd", "nn", "optim", "models", "data", "backends", "compiler"))  # fmt: skip
+
+Rule = Callable[..., Any] | None
+
+
+class Primitive:
+    """A differentiable operation on arrays.
+
+    forward(xp, *arrays, **params) sees raw arrays and their namespace; None: each backend brings a kernel of that name.
+    vjp        one rule (g, y, *inputs, **params) -> cotangent of that input, or None, for each array argument;
+               or one joint rule (needed, g, y, *inputs, **params) -> a cotangent for each, for primitives that take
+               any number of arrays or share work between their cotangents; or None: nothing to differentiate.
+    promote    bring the arguments to one dtype first: "same" (the standard's promotion, an integer beside a float
+               takes the float's dtype), "float" (and integers become the default float dtype), "" (leave them)
+    outputs    how many arrays it returns
+
+    Rules are written with primitives and operators, and serve twice: on Tensors, when the backward pass is itself
+    recorded, and on raw arrays, when it is not. A rule never mentions broadcasting, dtypes or accumulation: the
+    backward loop does (`match`). Array arguments are positional, plain Python values keywords.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any] | None,
+        *,
+        vjp: tuple[Rule, ...] | Callable[..., tuple[Any, ...]] | None = None,
+        promote: str = "",
+        outputs: int = 1,
+        doc: str = "",
+        register: bool = True,
+    ) -> None:
+        self.name = self.__name__ = name
+        self.forward = forward
+        self.vjp = vjp
+        self.promote = promote
+        self.outputs = outputs
+        self.__doc__ = doc
+        self._run: dict[type, tuple[Any, Any]] = {}  # array type -> (forward or kernel, namespace)
+        if register:
+            if name in REGISTRY:
+                raise ValueError(f"a primitive called {name!r} exists already")
+            REGISTRY[name] = self
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        flags = current.get()
+        if flags.raw:
+            return self.on_raw(args, params)
+        raw = []
+        first = None
+        tracked = mixed = False
+        for a in args:
+            if isinstance(a, Tensor):
+                data = a.data
+                if first is None:
+                    first = data
+                elif type(data) is not type(first) or (self.promote and data.dtype is not first.dtype):
+                    mixed = True
+                if a.requires_grad:
+                    tracked = True
+                raw.append(data)
+            elif type(a) in SCALARS:
+                raw.append(a)
+            else:
+                return self(*adopt(args), **params)
+        if first is None:
+            return self(*adopt(args, scalars=True), **params)
+        if (mixed or (self.promote and first.dtype not in FLOATS)) and (
+            alike := self.unlike(args)
+        ) is not None:
+            return self(*alike, **params)
+
+        kind = type(first)
+        run = self._run.get(kind) or self.find_run(kind)
+        try:
+            out = run[0](run[1], *raw, **params)
+        except (BackendError, FloatingPointError, MemoryError, NotImplementedError):
+            raise
+        except Exception as error:
+            raise self.explain(error, args, params) from error
+        node = None
+        if self.outputs == 1:
+            if type(out) is not kind:  # NumPy's reductions return scalars
+                out = backend_of(out).asarray(out)
+            if tracked and flags.grad and self.vjp is not None:
+                result: Any = Tensor(out, True, node := Node(self, args, params, out))
+            else:
+                result = Tensor(out)
+        else:
+            if tracked and flags.grad and self.vjp is not None:
+                node = Node(self, args, params, tuple(out))
+            result = tuple(Tensor(o, node is not None, node, i) for i, o in enumerate(out))
+        if flags.anomaly:
+            self.look_for_anomaly(out, node)
+        if flags.recorder is not None:
+            flags.recorder(self, args, params, result)
+        return result
+
+    def make(self, **params: Any) -> Tensor:
+        """A call without array arguments: a tensor out of nothing (random numbers)."""
+        assert self.forward is not None
+        out = self.forward(None, **params)
+        result = out if current.get().raw else Tensor(out)
+        if (recorder := current.get().recorder) is not None:
+            recorder(self, (), params, result)
+        return result  # type: ignore[no-any-return]
+
+    def on_raw(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        kind = type(args[0])
+        run = self._run.get(kind) or self.find_run(
+            kind if kind in BY_TYPE else next(type(a) for a in args if type(a) in BY_TYPE)
+        )
+        return run[0](run[1], *args, **params)
+
+    def find_run(self, kind: type) -> tuple[Any, Any]:
+        backend = BY_TYPE.get(kind)
+        if backend is None:
+            raise BackendError(f"{self.name}: no backend owns {kind.__name__}")
+        forward = backend.kernels.get(self.name, self.forward)
+        if forward is None:
+            raise BackendError(f"{self.name}: the backend {backend.name!r} has no kernel for it")
+        if backend.several_devices:
+            plain = forward
+
+            def forward(xp: Any, *arrays: Any, **params: Any) -> Any:
+                with backend.scope(next((a for a in arrays if type(a) is kind), None)):
+                    return plain(xp, *arrays, **params)
+
+        self._run[kind] = forward, backend.xp
+        return self._run[kind]
+
+    def unlike(self, args: tuple[Any, ...]) -> list[Any] | None:
+        """The arguments brought to one device and dtype, or None where they are so already."""
+        tensors = [a for a in args if isinstance(a, Tensor)]
+        if len(devices := {t.device for t in tensors}) > 1:
+            at = ", ".join(
+                f"argument {i} is on {a.device}" for i, a in enumerate(args) if isinstance(a, Tensor)
+            )
+            raise BackendError(
+                f"{self.name}: {at}: move one with .to({sorted(devices)[-1]!r})\n{user_line()}"
+            )
+        if not self.promote:
+            return None
+        dtype = common_dtype(self.name, [a.dtype if isinstance(a, Tensor) else a for a in args], self.promote)
+        dtype = tensors[0].backend.dtype(dtype)
+        if all(t.data.dtype == dtype for t in tensors):
+            return None
+        return [a.astype(dtype) if isinstance(a, Tensor) else a for a in args]
+
+    def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
+        """The same kind of exception, saying which primitive failed, on what, and where in the user's code."""
+        given = ", ".join(describe(a) for a in args)
+        options = "".join(f", {k}={v!r}" for k, v in params.items())
+        message = f"{self.name}({given}{options}): {error}\n{user_line()}"
+        kinds = (IndexError, TypeError, ZeroDivisionError, OverflowError, ValueError)
+        kind = next((k for k in kinds if isinstance(error, k)), RuntimeError)
+        return kind(message)
+
+    def look_for_anomaly(self, out: Any, node: Node | None) -> None:
+        line = user_line()
+        if node is not None:
+            node.line = line
+        if not all_finite(out):
+            raise FloatingPointError(f"forward of {self.name} made a NaN or Inf\n{line}")
+
+
+def adopt(args: Any, scalars: bool = False) -> list[Any]:
+    """Make Tensors of arrays and lists that stand beside Tensors: of their dtype if they are lists, on their device.
+
+    NumPy scalars count as Python scalars: they do not turn float32 into float64.
+    """
+    from tapegrad.autograd.creation import tensor
+
+    like = next((a for a in args if isinstance(a, Tensor)), None)
+    place = None if like is None else like.device
+    adopted = []
+    for a in args:
+        if not isinstance(a, (Tensor, *SCALARS)) and hasattr(a, "dtype") and getattr(a, "shape", None) == ():
+            a = a.item() if like is not None and hasattr(a, "item") and type(a).__module__ == "numpy" else a
+        if isinstance(a, Tensor) or (isinstance(a, SCALARS) and not scalars):
+            adopted.append(a)
+        elif type(a) in BY_TYPE and like is not None and BY_TYPE[type(a)] is not like.backend:
+            adopted.append(tensor(a, device=BY_TYPE[type(a)].name))  # refused by name, not moved silently
+        else:
+            adopted.append(tensor(a, device=place))
+    return adopted
+
+
+def describe(a: Any) -> str:
+    if isinstance(a, Tensor):
+        return f"{a.dtype}{list(a.shape)}" + ("" if a.device == "cpu" else f"@{a.device}")
+    return repr(a)
+
+
+def all_finite(out: Any) -> bool:
+    arrays = out if isinstance(out, tuple) else (out,)
+    for array in arrays:
+        backend = backend_of(array)
+        if is_floating(array.dtype) and not bool(backend.xp.all(backend.xp.isfinite(array))):
+            return False
+    return True
+
+
+def user_line() -> str:
+    """`  at file.py:12: y = x @ w`: the innermost frame that is not tapegrad's own."""
+    import linecache
+
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
+        frame = frame.f_back
+    if frame is None:
+        return "  (called from tapegrad itself)"
+    path, number = frame.f_code.co_filename, frame.f_lineno
+    return f"  at {path}:{number}: {linecache.getline(path, number).strip()}"

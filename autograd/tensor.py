@@ -1,0 +1,320 @@
+"""`Tensor`, an array with a place in a graph, and `Node`, one recorded call of a primitive."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad.autograd.dtypes import is_floating
+from tapegrad.backends import Backend, backend_of, resolve
+
+# One clock for everything that happens to tensors: nodes are numbered in the order they were made, which is a
+# topological order, and a write is stamped with the same clock, so that backward sees which came first.
+tick: Callable[[], int] = count(1).__next__
+
+
+class Node:
+    """One call of a primitive: `out = primitive(*inputs, **params)`. Never changed, only freed.
+
+    It holds the raw output array and not the output Tensor: no cycles, so memory goes with the last reference.
+    """
+
+    __slots__ = ("inputs", "line", "out", "params", "primitive", "serial")
+
+    def __init__(self, primitive: Any, inputs: tuple[Any, ...], params: dict[str, Any], out: Any) -> None:
+        self.primitive = primitive
+        self.inputs = inputs  # Tensors, and Python scalars
+        self.params = params
+        self.out = out  # the raw output, or the tuple of them
+        self.serial = tick()
+        self.line: str | None = None  # the user's line, kept under detect_anomaly
+
+    @property
+    def freed(self) -> bool:
+        return self.out is None
+
+    def free(self) -> None:
+        self.inputs, self.out = (), None
+
+
+class Tensor:
+    """An n-dimensional array (NumPy or CuPy) that can record what is done to it and be differentiated.
+
+    Made by `tg.tensor`, `tg.asarray`, `tg.zeros`, …; the arithmetic operators, indexing and the methods are the
+    functions of the same names in `tapegrad`.
+
+    data            the raw array, without a copy
+    requires_grad   whether operations on this tensor are recorded
+    grad            for a leaf, the gradient accumulated by `backward()` (a Tensor), else None
+    """
+
+    __slots__ = ("__weakref__", "changed", "data", "grad", "index", "node", "requires_grad", "retains_grad")
+    __hash__ = object.__hash__  # by identity, though == compares elements
+    data: Any
+
+    def __init__(
+        self, data: Any, requires_grad: bool = False, node: Node | None = None, index: int = 0
+    ) -> None:
+        self.data = data
+        self.requires_grad = requires_grad
+        self.node = node  # the call that made it; None for a leaf
+        self.index = index  # which output of that call
+        self.grad: Tensor | None = None
+        self.retains_grad = False
+        self.changed = 0  # when the contents were last written
+
+    # ---- what it is ----
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> Any:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        return self.data.size  # type: ignore[no-any-return]
+
+    @property
+    def backend(self) -> Backend:
+        return backend_of(self.data)
+
+    @property
+    def device(self) -> str:
+        """Where the data is: "cpu", "cuda:0", …"""
+        return self.backend.device_of(self.data)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user and not by a recorded operation."""
+        return self.node is None
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=100)
+        place = "" if self.device == "cpu" else f", device={self.device!r}"
+        made_by = f", made_by={self.node.primitive.name!r}" if self.node is not None else ""
+        leaf = ", requires_grad=True" if self.requires_grad and self.node is None else ""
+        return f"tensor({values}, dtype={self.dtype}{place}{leaf}{made_by})"
+
+    # ---- its values, on the host ----
+    def numpy(self) -> np.ndarray:
+        """A NumPy copy of the values, on the host. Later changes of the tensor do not reach it, nor the reverse."""
+        return np.array(self.backend.to_numpy(self.data))
+
+    def item(self) -> Any:
+        """The value of a tensor of one element as a Python number; any other size raises ValueError."""
+        if self.size != 1:
+            raise ValueError(
+                f"item(), float(), int() and bool() need a tensor of one element, not shape {self.shape}: "
+                "reduce it first, as with .sum() or .mean(), or index one element"
+            )
+        return self.backend.to_numpy(self.data).item()
+
+    def tolist(self) -> Any:
+        return self.numpy().tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        value = self.item()
+        if isinstance(value, (bool, float, complex)):
+            raise TypeError(f"only an integer tensor can be an index, not one of {self.dtype}")
+        return int(value)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(self.numpy() == (value.numpy() if isinstance(value, Tensor) else value)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise TypeError(
+                "a tensor that requires grad does not turn into a NumPy array by itself, which would cut the graph: "
+                "use tapegrad's function of that name, or .detach().numpy() if the cut is meant"
+            )
+        return self.numpy() if dtype is None else self.numpy().astype(dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """`np.exp(t)` is `tg.exp(t)`, and `array * t` is a Tensor: recorded and differentiated like any other."""
+        from tapegrad.autograd import namespace
+
+        function = namespace.BY_UFUNC.get(ufunc.__name__)
+        if function is None or method != "__call__" or kwargs:
+            raise TypeError(
+                f"np.{ufunc.__name__} with method {method!r} and options {sorted(kwargs)} has no counterpart on "
+                "Tensors: use a function of tapegrad, or .detach().numpy() to leave the graph"
+            )
+        return function(*inputs)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        import tapegrad
+
+        return tapegrad
+
+    # ---- its place in a graph ----
+    def requires_grad_(self, value: bool = True) -> "Tensor":
+        """Set whether this leaf requires grad; returns the tensor itself.
+
+        Raises TypeError for integer and boolean tensors, RuntimeError for a tensor made by a recorded operation.
+        """
+        if value and not is_floating(self.data.dtype):
+            raise TypeError(
+                f"requires_grad: only floating-point tensors have gradients, this one is {self.dtype}: "
+                "convert it first, as in t.astype(tg.float32)"
+            )
+        if not value and self.node is not None:
+            raise RuntimeError("only a leaf's requires_grad can be turned off: use .detach()")
+        self.requires_grad = value
+        return self
+
+    def retain_grad(self) -> "Tensor":
+        """Have `backward()` keep the gradient of this tensor too, though it is not a leaf."""
+        self.retains_grad = True
+        return self
+
+    def detach(self) -> "Tensor":
+        """The same data outside any graph: no copy, no gradient."""
+        return Tensor(self.data)
+
+    def backward(
+        self, cotangent: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
+        """Add d(self)/d(leaf) to `.grad` of every leaf that requires grad.
+
+        cotangent      the gradient of the final value with respect to this tensor, of its shape; may be left out
+                       for a tensor of one element (then it is 1)
+        retain_graph   keep the graph for another backward (default: only with create_graph)
+        create_graph   record the backward pass itself, so that the gradients can be differentiated
+        """
+        from tapegrad.autograd.backward import accumulate_into_leaves
+
+        accumulate_into_leaves(
+            self, cotangent, create_graph if retain_graph is None else retain_graph, create_graph
+        )
+
+    def assign(self, value: Any) -> None:
+        """Write new contents in place: same shape, dtype and device. For optimizers, buffers and loading.
+
+        A graph that was recorded with the old contents notices and refuses a later backward pass.
+        """
+        array = value.data if isinstance(value, Tensor) else self.backend.asarray(value, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ValueError(f"assign: this tensor has shape {self.shape}, the value {array.shape}")
+        self.data[...] = array
+        self.changed = tick()
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        from tapegrad.autograd.ops.indexing import index_update
+
+        if self.requires_grad:
+            raise RuntimeError(
+                "assignment into a tensor that requires grad would corrupt the recorded graph: use "
+                "tg.index_update(t, index, value) or tg.where(mask, value, t), which return a new tensor, "
+                "or t.assign(values) outside any graph"
+            )
+        value = value.astype(self.dtype) if isinstance(value, Tensor) else value
+        self.data = index_update(
+            self, index, value
+        ).data  # a new array: views and recorded values keep the old
+        self.changed = tick()
+
+    def to(self, place: Any) -> "Tensor":
+        """A copy on another backend or device ("numpy", "cupy", "cuda:1"), or this tensor if it is there already;
+        with a dtype, the same as `astype`. Gradients flow back across the move."""
+        from tapegrad.autograd.ops.shape import move
+
+        if not isinstance(place, str) or place in ("float16", "float32", "float64"):
+            return self.astype(place)
+        backend, device = resolve(place)
+        here = self.backend
+        if backend is here and device in ("", self.device):
+            return self
+        return move(self, place=device or backend.name)
+
+    def to_device(self, device: str, /, *, stream: Any = None) -> "Tensor":
+        """The array API standard's name for `to`."""
+        if stream is not None:
+            raise ValueError("stream: only None is supported")
+        return self.to(device)
+
+    def __copy__(self) -> "Tensor":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Tensor":
+        if self.node is not None:
+            raise RuntimeError("only leaves can be deep-copied: use .detach() first")
+        twin = type(self).__new__(type(self))
+        Tensor.__init__(twin, self.backend.asarray(self.data, copy=True), self.requires_grad)
+        return twin
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "tensors are not pickled (a pickle can run code when it is read): use tg.save and tg.load"
+        )
+
+    if TYPE_CHECKING:  # put in place by operators.py, from one table
+
+        def __add__(self, other: Any) -> "Tensor": ...
+        def __neg__(self) -> "Tensor": ...
+        def __getitem__(self, index: Any) -> "Tensor": ...
+        def sum(self, axis: Any = None, *, keepdims: bool = False) -> "Tensor": ...
+        def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> "Tensor": ...
+        def reshape(self, *shape: Any) -> "Tensor": ...
+        def astype(self, dtype: Any) -> "Tensor": ...
+        def exp(self) -> "Tensor": ...
+        def __eq__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
+
+        __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__
+        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = (
+            __add__
+        )
+        __lt__ = __le__ = __gt__ = __ge__ = __and__ = __or__ = __xor__ = __rand__ = __ror__ = __rxor__ = (
+            __add__
+        )
+        __pos__ = __abs__ = __invert__ = __neg__
+        mean = max = min = prod = sum
+        argmin = argmax
+        log = sqrt = tanh = sigmoid = abs = flatten = exp
+
+        def var(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> "Tensor": ...
+
+        std = var
+
+        def transpose(self, *axes: int) -> "Tensor": ...
+        def squeeze(self, axis: Any) -> "Tensor": ...
+        def expand_dims(self, axis: int) -> "Tensor": ...
+        def clip(self, min: Any = None, max: Any = None) -> "Tensor": ...
+        @property
+        def T(self) -> "Tensor": ...
+        @property
+        def mT(self) -> "Tensor": ...
+
+
+class Parameter(Tensor):
+    """A leaf that requires grad: what a Module trains."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data.data if isinstance(data, Tensor) else data)
+        self.requires_grad_()

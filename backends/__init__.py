@@ -1,0 +1,106 @@
+"""What an array is: a namespace and a handful of kernels, one file per backend.
+
+Dispatch follows the data: `backend_of(array)` looks the array's type up. New tensors are made by the default backend:
+`set_backend(name)`, `with use_backend(name):`, or the environment variable `TAPEGRAD_BACKEND`.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from tapegrad.backends.base import Backend, BackendError
+from tapegrad.backends.numpy_backend import backend as numpy_backend
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "backend_of",
+    "default_place",
+    "get_backend",
+    "register",
+    "resolve",
+    "set_backend",
+    "use_backend",
+]
+
+
+def _load_cupy() -> Backend:
+    from tapegrad.backends import cupy_backend  # CuPy takes a second to import and may be absent
+
+    return cupy_backend.load()
+
+
+BY_TYPE: dict[type, Backend] = {}  # array type -> backend; read by every primitive call
+_LOADERS: dict[str, Callable[[], Backend]] = {"cupy": _load_cupy}
+_LOADED: dict[str, Backend] = {}
+_DEVICES = {"cpu": "numpy", "cuda": "cupy"}  # device names and whose they are
+
+
+def register(backend: Backend) -> Backend:
+    """Make a backend known by its name and by the types of its arrays."""
+    _LOADED[backend.name] = backend
+    BY_TYPE.update(dict.fromkeys(backend.types, backend))
+    return backend
+
+
+register(numpy_backend)
+
+
+def get_backend(name: str) -> Backend:
+    """The backend called `name`, loaded when first asked for.
+
+    Raises BackendError when the name is unknown, or when CuPy or its GPU is absent.
+    """
+    if name in _LOADED:
+        return _LOADED[name]
+    if name not in _LOADERS:
+        known = ", ".join(sorted({*_LOADED, *_LOADERS}))
+        raise BackendError(f"unknown backend {name!r}; known backends: {known}")
+    return register(_LOADERS[name]())
+
+
+def backend_of(*arrays: Any) -> Backend:
+    """The backend of the first argument that is an array."""
+    for array in arrays:
+        found = BY_TYPE.get(type(array))
+        if found is not None:
+            return found
+    raise BackendError(f"no backend owns {', '.join(type(a).__name__ for a in arrays) or 'nothing'}")
+
+
+def resolve(place: str) -> tuple[Backend, str]:
+    """Split a place, a backend's name or a device ("numpy", "cpu", "cupy", "cuda:1"), into backend and device."""
+    if not isinstance(place, str):
+        raise TypeError(f"device: expected a string such as 'cpu', 'cuda:0' or 'cupy', got {place!r}")
+    kind = place.partition(":")[0]
+    backend = get_backend(_DEVICES.get(kind, kind))
+    return backend, (place if kind in _DEVICES else "") or backend.default_device()
+
+
+_default: ContextVar[str | None] = ContextVar("tapegrad_default_backend", default=None)
+_process_default: str | None = None
+
+
+def default_place() -> str:
+    """Where new tensors are made: the innermost `use_backend`, else `set_backend`, else TAPEGRAD_BACKEND, else NumPy."""
+    return _default.get() or _process_default or os.environ.get("TAPEGRAD_BACKEND") or "numpy"
+
+
+def set_backend(name: str) -> None:
+    """Make `name` ("numpy", "cupy", or a device such as "cuda:1") the default place of new tensors, in every thread."""
+    global _process_default
+    resolve(name)
+    _process_default = name
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[Backend]:
+    """`with use_backend("cupy"):` sets the default place of new tensors for a block, in this thread alone."""
+    backend, _ = resolve(name)
+    token = _default.set(name)
+    try:
+        yield backend
+    finally:
+        _default.reset(token)

@@ -1,0 +1,88 @@
+"""Arrays on an NVIDIA GPU: CuPy, through array-api-compat's namespace. Imported when first asked for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.backends.base import Backend, BackendError
+
+INSTALL = 'pip install "tapegrad[cuda13]" (CUDA 13) or "tapegrad[cuda12]" (CUDA 12)'
+
+
+def load() -> Backend:
+    try:
+        import cupy
+    except ImportError as error:
+        raise BackendError(f"the backend 'cupy' needs CuPy, which is not installed: {INSTALL}") from error
+    if not cupy.cuda.is_available():
+        raise BackendError(
+            "the backend 'cupy' found no usable CUDA GPU: check the driver with nvidia-smi, or stay on 'numpy'"
+        )
+    import array_api_compat.cupy as xp
+
+    def number(device: str) -> int:
+        kind, _, index = device.partition(":")
+        if kind != "cuda" or (index and not index.isdigit()):
+            raise BackendError(f"CuPy's devices are 'cuda:0', 'cuda:1', …, not {device!r}")
+        count = cupy.cuda.runtime.getDeviceCount()
+        if int(index or 0) >= count:
+            raise BackendError(f"device {device!r}: this machine has {count} GPU(s), numbered from 0")
+        return int(index or 0)
+
+    def current() -> str:
+        return f"cuda:{cupy.cuda.runtime.getDevice()}"
+
+    def asarray(obj: Any, dtype: Any = None, device: str = "", copy: bool | None = None) -> Any:
+        with cupy.cuda.Device(number(device or current())):
+            if copy is False and not isinstance(obj, cupy.ndarray):
+                raise ValueError(f"copy=False: a {type(obj).__name__} cannot reach the GPU without a copy")
+            return cupy.array(obj, dtype=dtype) if copy else cupy.asarray(obj, dtype=dtype)
+
+    def generator(seed: int, device: str) -> Callable[[tuple[int, ...], Any], Any]:
+        with cupy.cuda.Device(number(device or current())):
+            stream = cupy.random.Generator(cupy.random.Philox4x3210(seed))
+
+        def uniform(shape: tuple[int, ...], dtype: Any) -> Any:
+            drawn = np.float64 if dtype == np.float64 else np.float32
+            return stream.random(shape, dtype=drawn).astype(dtype, copy=False)
+
+        return uniform
+
+    def index_add(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
+        total = x.copy()
+        cupy.add.at(total, index, values)
+        return total
+
+    def erf(xp: Any, x: Any) -> Any:
+        from cupyx.scipy.special import erf
+
+        return erf(x)
+
+    def memory_info() -> dict[str, int]:
+        free, total = cupy.cuda.runtime.memGetInfo()
+        pool = cupy.get_default_memory_pool()
+        return {"free_bytes": free, "total_bytes": total, "pool_used_bytes": pool.used_bytes(),
+                "pool_held_bytes": pool.total_bytes()}  # fmt: skip
+
+    return Backend(
+        name="cupy",
+        xp=xp,
+        types=(cupy.ndarray,),
+        asarray=asarray,
+        to_numpy=cupy.asnumpy,
+        dtype=np.dtype,
+        device_of=lambda array: f"cuda:{array.device.id}",
+        default_device=current,
+        generator=generator,
+        owns=lambda array: array.base is None and array.flags.c_contiguous,
+        synchronize=lambda: cupy.cuda.get_current_stream().synchronize(),
+        memory_info=memory_info,
+        kernels={
+            "erf": erf,
+            "index_add": index_add,
+            "einsum": lambda xp, *arrays, subscripts: cupy.einsum(subscripts, *arrays),
+        },
+        several_devices=cupy.cuda.runtime.getDeviceCount() > 1,
+        scope=lambda array: array.device,
+    )

@@ -1,0 +1,29 @@
+"""tapegrad: tensors with reverse-mode autodiff on NumPy and CuPy, layers, optimizers and models.
+
+The functions of the Python array API standard under its names, `tensor`, `grad` and its relatives, and the rooms
+`nn`, `optim` and `models`.
+"""
+
+from tapegrad import autograd as autograd
+from tapegrad.autograd.creation import (
+    arange, asarray, empty, empty_like, eye, full, full_like, linspace, ones, ones_like, tensor, zeros, zeros_like,
+)  # fmt: skip
+from tapegrad.autograd.dtypes import (
+    bool, finfo, float16, float32, float64, get_default_dtype, iinfo, int8, int16, int32, int64, isdtype,
+    set_default_dtype, uint8, uint16, uint32, uint64,
+)  # fmt: skip
+from tapegrad.autograd.flags import detect_anomaly, enable_grad, no_grad
+from tapegrad.autograd.ops import (
+    abs, acos, acosh, add, all, any, argmax, argmin, asin, asinh, astype, atan, atan2, atanh, broadcast_to, ceil, clip,
+    concat, cos, cosh, divide, einsum, equal, erf, exp, expand_dims, expm1, flatten, flip, floor, floor_divide, getitem,
+    greater, greater_equal, index_add, index_update, isfinite, isinf, isnan, less, less_equal, log, log1p, log2, log10,
+    log_softmax, logical_and, logical_not, logical_or, logical_xor, logsumexp, matmul, matrix_transpose, max, maximum,
+    mean, min, minimum, moveaxis, multiply, negative, not_equal, outer, permute_dims, positive, power, prod, relu,
+    remainder, reshape, round, sigmoid, sign, sin, sinh, softmax, softplus, split, sqrt, square, squeeze, stack, std,
+    subtract, sum, take, take_along_axis, tan, tanh, tensordot, tile, trunc, unstack, var, vecdot, where,
+)  # fmt: skip
+from tapegrad.autograd.random import manual_seed, uniform
+from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.backends import BackendError, get_backend, set_backend, use_backend
+
+__version__ = "0.1.0"
