@@ -121,9 +121,8 @@ def table(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
         if i == 0:
-            lines.append(
-                "|-" + "-|-".join("-" * (w - 1) + (":" if j else "-") for j, w in enumerate(widths)) + "-|"
-            )
+            rules = ("-" * (w - 1) + (":" if j else "-") for j, w in enumerate(widths))
+            lines.append("| " + " | ".join(rules) + " |")
     lines.append("")
     for promise in case.promises:
         if promise.ours in samples and promise.against in samples:
