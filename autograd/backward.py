@@ -9,12 +9,11 @@ from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import Any
 
-import numpy as np
-
 from tapegrad.autograd.dtypes import is_floating
-from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.primitive import all_finite, describe, user_line
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.backends import BY_TYPE
 
 
 def backward_pass(
@@ -30,132 +29,134 @@ def backward_pass(
     With record (or while a recorder listens) cotangents are Tensors, and with record what the rules do is recorded in
     turn; else they are raw arrays. Every node is freed once it is done with, unless `retain`.
     """
-    tensors = record or current.get().recorder is not None
-    reached: dict[Tensor, Any] = {}
-    waiting: dict[int, list[Any]] = {}  # serial -> [node, cotangent of each output]
+    flags = current.get()
+    tensors = record or flags.recorder is not None
+    reached: dict[Tensor, Any] = {}  # what is known of the cotangents to return
+    waiting: dict[int, list[Any]] = {}  # and of those on the way: serial -> [node, cotangent of each output]
     heap: list[int] = []  # the serials of what waits, negated: the newest comes first
-    useful = None if targets is None else nodes_between(outputs := list(outputs), targets)
+    outputs = list(outputs)
+    useful = None if targets is None else tensors_between(outputs, targets)
 
     def give(tensor: Tensor, g: Any) -> None:
         """Add a cotangent to what is known of a tensor's."""
         node = tensor.node
-        if tensor.retains_grad or node is None or (targets is not None and tensor in targets):
-            known = reached.get(tensor)
-            reached[tensor] = g if known is None else known + g
-            if not tensor.retains_grad or node is None:
+        end = node is None or (targets is not None and tensor in targets)
+        if end or tensor.retains_grad:
+            reached[tensor] = reached[tensor] + g if tensor in reached else g
+            if end:
                 return
-        key = -node.serial
-        entry = waiting.get(key)
+        serial = node.serial  # type: ignore[union-attr]
+        entry = waiting.get(serial)
         if entry is None:
-            entry = waiting[key] = [node] + [None] * node.primitive.outputs
-            heappush(heap, key)
+            entry = waiting[serial] = [node] + [None] * node.primitive.outputs  # type: ignore[union-attr]
+            heappush(heap, -serial)
         known = entry[tensor.index + 1]
         entry[tensor.index + 1] = g if known is None else known + g
 
-    with changed_flags(grad=record, raw=not tensors), np.errstate(all="ignore"):
+    token = current.set(Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder))
+    try:
         for tensor, g in outputs:
-            if useful is None or tensor in targets or tensor.node in useful:  # type: ignore[operator]
+            if useful is None or tensor in useful:
                 give(tensor, g)
         while heap:
             serial = -heappop(heap)
-            node, *cotangents = waiting.pop(-serial)
-            if node.freed:
-                raise RuntimeError(
-                    f"backward through {node.primitive.name}, whose graph was freed by an earlier backward: "
-                    "pass retain_graph=True to that one to go through twice"
-                )
-            y, inputs = values(node, tensors)
-            wanted = [
-                isinstance(t, Tensor)
-                and t.requires_grad
-                and (useful is None or t in targets or t.node in useful)  # type: ignore[operator]
-                for t in node.inputs
-            ]
-            for t, contribution in zip(
-                node.inputs, apply_rules(node, cotangents, y, inputs, wanted), strict=True
-            ):
-                if isinstance(t, Tensor) and t.changed > serial:
+            node, *cotangents = waiting.pop(serial)
+            for t, g in zip(node.inputs, apply_rules(node, cotangents, tensors, useful), strict=True):
+                if g is None:
+                    continue
+                if t.changed > serial:
                     raise RuntimeError(
-                        f"an input of {node.primitive.name}, {describe(t)}, was written to after it was recorded, so "
-                        "its gradient would be wrong: run the forward pass again after the write"
+                        f"an input of {node.primitive.name}, {describe(t)}, was written to after it was recorded, "
+                        "so its gradient would be wrong: run the forward pass again after the write"
                     )
-                if contribution is not None:
-                    give(t, match(contribution, t.data))
+                x = t.data
+                give(t, g if g.shape == x.shape and g.dtype is x.dtype else match(g, x))
             if not retain:
                 node.free()
+    finally:
+        current.reset(token)
     return reached
 
 
-def values(node: Node, tensors: bool) -> tuple[Any, list[Any]]:
-    """What the rules see of a node: its output(s) and its inputs, as Tensors of the graph or as raw arrays."""
-    if not tensors:
-        return node.out, [t.data if isinstance(t, Tensor) else t for t in node.inputs]
-    if node.primitive.outputs == 1:
-        return Tensor(node.out, True, node), list(node.inputs)
-    return tuple(Tensor(o, True, node, i) for i, o in enumerate(node.out)), list(node.inputs)
+def apply_rules(node: Node, cotangents: list[Any], tensors: bool, useful: set[Tensor] | None) -> list[Any]:
+    """The cotangents of a node's inputs by its primitive's rules; None for inputs that need none.
 
-
-def apply_rules(
-    node: Node, cotangents: list[Any], y: Any, inputs: list[Any], wanted: list[bool]
-) -> list[Any]:
-    """The cotangent of each wanted input, by the primitive's rules; None for the others."""
-    primitive = node.primitive
-    g: Any
+    The rules see Tensors of the graph, or raw arrays.
+    """
+    primitive, y = node.primitive, node.out
+    if y is None:
+        raise RuntimeError(
+            f"backward through {primitive.name}, whose graph was freed by an earlier backward: pass retain_graph=True "
+            "to that one to go through twice"
+        )
+    inputs = node.inputs if tensors else node.arrays
     if primitive.outputs == 1:
-        (g,) = cotangents
+        g = cotangents[0]
+        if tensors:
+            y = Tensor(y, True, node)
     else:  # an output nobody used has a zero cotangent
+        if tensors:
+            y = tuple(Tensor(out, True, node, i) for i, out in enumerate(y))
         g = tuple(ops.zeros_like_p(out) if c is None else c for out, c in zip(y, cotangents, strict=True))
+
+    def needs(t: Any) -> bool:
+        return isinstance(t, Tensor) and t.requires_grad and (useful is None or t in useful)
+
     if callable(primitive.vjp):
-        given = list(primitive.vjp(wanted, g, y, *inputs, **node.params))
-        found = [c if want else None for c, want in zip(given, wanted, strict=True)]
+        needed = [needs(t) for t in node.inputs]
+        joint = primitive.vjp(needed, g, y, *inputs, **node.params)
+        found = [c if need else None for c, need in zip(joint, needed, strict=True)]
     else:
-        rules = primitive.vjp
         found = [
-            rules[i](g, y, *inputs, **node.params) if want and rules[i] is not None else None
-            for i, want in enumerate(wanted)
+            rule(g, y, *inputs, **node.params) if rule is not None and needs(t) else None
+            for rule, t in zip(primitive.vjp, node.inputs, strict=True)
         ]
     if current.get().anomaly:
-        for i, c in enumerate(found):
-            if c is not None and not all_finite(c.data if isinstance(c, Tensor) else c):
-                raise FloatingPointError(
-                    f"the gradient of {primitive.name} for its argument {i} has a NaN or Inf; the forward call was\n"
-                    f"{node.line or '  (not recorded under detect_anomaly: put the forward pass inside it, too)'}"
-                )
+        look_for_anomaly(node, found)
     return found
+
+
+def look_for_anomaly(node: Node, cotangents: list[Any]) -> None:
+    for i, c in enumerate(cotangents):
+        if c is not None and not all_finite(c.data if isinstance(c, Tensor) else c):
+            raise FloatingPointError(
+                f"the gradient of {node.primitive.name} for its argument {i} has a NaN or Inf; the forward call was\n"
+                f"{node.line or '  (not recorded under detect_anomaly: put the forward pass inside it, too)'}"
+            )
 
 
 def match(g: Any, x: Any) -> Any:
     """Bring a cotangent to the shape and dtype of what it belongs to: undo broadcasting, undo promotion."""
     if g.shape != x.shape:
         lead = g.ndim - x.ndim
-        stretched = tuple(
-            i for i in range(g.ndim) if i < lead or (x.shape[i - lead] == 1 and g.shape[i] != 1)
-        )  # fmt: skip
+        stretched = tuple(range(lead))
+        if g.shape[lead:] != x.shape:
+            stretched += tuple(i + lead for i, n in enumerate(x.shape) if n == 1 != g.shape[i + lead])
         if stretched:
             g = ops.sum_p(g, axis=stretched, keepdims=False)
-        g = ops.reshape_p(g, shape=x.shape) if g.shape != x.shape else g
+        if g.shape != x.shape:
+            g = ops.reshape_p(g, shape=x.shape)
     return g if g.dtype is x.dtype or g.dtype == x.dtype else ops.astype_p(g, dtype=x.dtype)
 
 
-def nodes_between(outputs: list[tuple[Tensor, Any]], targets: dict[Tensor, None]) -> set[Node]:
-    """The nodes on some path from the outputs back to a target: the rest need no cotangents."""
-    found: set[Node] = set()
-    stack = [t.node for t, _ in outputs if t.node is not None]
+def tensors_between(outputs: list[tuple[Tensor, Any]], targets: dict[Tensor, None]) -> set[Tensor]:
+    """The tensors on some path from the outputs back to a target: the rest need no cotangents."""
+    nodes: set[Node] = set()
+    stack = [t for t, _ in outputs]
     while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack += [
-                t.node
-                for t in node.inputs
-                if isinstance(t, Tensor) and t.node is not None and t not in targets
-            ]
-    useful: set[Node] = set()
-    for node in sorted(found, key=lambda n: n.serial):
-        if node.freed or any(
-            isinstance(t, Tensor) and (t in targets or t.node in useful) for t in node.inputs
-        ):
-            useful.add(node)
+        t = stack.pop()
+        if t.node is not None and t.node not in nodes and t not in targets:
+            nodes.add(t.node)
+            stack += [i for i in t.node.inputs if isinstance(i, Tensor)]
+    useful = set(targets)
+    fruitful: set[Node] = set()
+    for node in sorted(nodes, key=lambda n: n.serial):
+        inputs = [t for t in node.inputs if isinstance(t, Tensor)]
+        on_path = [t for t in inputs if t in targets or t.node in fruitful]
+        if on_path or node.out is None:  # a freed one is kept, for the loop to complain of
+            fruitful.add(node)
+            useful.update(on_path)
+    useful.update(t for t, _ in outputs if t.node in fruitful)
     return useful
 
 
@@ -167,27 +168,28 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
             f"no_grad\n{user_line()}"
         )
     seed = first_cotangent(loss, cotangent)
-    record = record and not current.get().raw
-    given: set[int] = set()
     tensors = record or current.get().recorder is not None
+    given: set[int] = set()
     for leaf, g in backward_pass(
         [(loss, seed if tensors else seed.data)], retain=retain, record=record
     ).items():
         if not tensors:
-            backend = leaf.backend
-            g = g if type(g) is backend.types[0] else backend.asarray(g)
-            if id(g) in given or not backend.owns(
-                g
-            ):  # rules may return one array twice, or a view of another's
-                g = backend.asarray(g, copy=True)
-            given.add(id(g))
-            g = Tensor(g)
+            g = Tensor(own(g, given))
         leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+
+def own(g: Any, given: set[int]) -> Any:
+    """A cotangent in memory of its own: rules may return one array for two inputs, or a view of another's."""
+    backend = BY_TYPE[type(g)]
+    if id(g) in given or not backend.owns(g):
+        g = backend.asarray(g, copy=True)
+    given.add(id(g))
+    return g
 
 
 def first_cotangent(y: Tensor, cotangent: Any) -> Tensor:
     """The cotangent to start with: ones for a tensor of one element, else what the caller gave, checked."""
-    from tapegrad.autograd.creation import ones_like, tensor
+    from tapegrad.autograd.creation import tensor
 
     if not is_floating(y.dtype):
         raise TypeError(f"backward: only floating-point tensors have gradients, this one is {y.dtype}")
@@ -197,7 +199,7 @@ def first_cotangent(y: Tensor, cotangent: Any) -> Tensor:
                 f"backward() without a cotangent needs a tensor of one element, this one has shape {y.shape}: reduce "
                 "it, as with .sum() or .mean(), or pass backward(cotangent) of its shape"
             )
-        return ones_like(y)
+        return Tensor(y.backend.xp.ones_like(y.data))
     g = cotangent if isinstance(cotangent, Tensor) else tensor(cotangent, dtype=y.dtype, device=y.device)
     if g.shape != y.shape:
         raise ValueError(f"cotangent: expected the tensor's shape {y.shape}, got {g.shape}")

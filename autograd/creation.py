@@ -6,7 +6,7 @@ import numpy as np
 
 from tapegrad.autograd import dtypes
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.backends import BY_TYPE, Backend, BackendError, default_place, resolve
+from tapegrad.backends import BY_TYPE, Backend, default_place, resolve
 
 
 def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:

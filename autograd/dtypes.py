@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-bool = np.dtype("bool")  # noqa: A001 (the array API's name)
+bool = np.dtype("bool")
 int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
 float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
@@ -19,7 +19,7 @@ def name_of(dtype: Any) -> str:
 
 
 def is_floating(dtype: Any) -> Any:
-    return name_of(dtype).startswith("float")
+    return dtype in FLOATS if isinstance(dtype, np.dtype) else name_of(dtype).startswith("float")
 
 
 def get_default_dtype() -> Any:

@@ -4,10 +4,12 @@ exception restores the old one."""
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 
-class Flags(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Flags:
     grad: bool = True  # record what tensors that require grad go through
     raw: bool = (
         False  # inside gradient rules or updates run on raw arrays: primitives take and return raw arrays
@@ -22,7 +24,7 @@ class Flags(NamedTuple):
 current: ContextVar[Flags] = ContextVar("tapegrad_flags", default=Flags())  # noqa: B039 (immutable)
 
 
-class changed_flags(ContextDecorator):  # noqa: N801 (used as a statement)
+class changed_flags(ContextDecorator):
     """`with changed_flags(grad=False):`. Can be nested, reused, and used as a decorator."""
 
     def __init__(self, **changes: Any) -> None:
@@ -33,7 +35,7 @@ class changed_flags(ContextDecorator):  # noqa: N801 (used as a statement)
         return changed_flags(**self.changes)  # a decorated function may run in two threads at once
 
     def __enter__(self) -> None:
-        self.tokens.append(current.set(current.get()._replace(**self.changes)))
+        self.tokens.append(current.set(replace(current.get(), **self.changes)))
 
     def __exit__(self, *error: object) -> None:
         current.reset(self.tokens.pop())

@@ -30,11 +30,47 @@ COMPARISONS = {
     "ge": ops.greater_equal,
 }
 UNARY = {"neg": ops.negative, "pos": ops.positive, "abs": ops.abs, "invert": ops.logical_not}
-METHODS = (
-    "abs all any argmax argmin astype broadcast_to clip cos erf exp expand_dims flatten flip log log1p log_softmax "
-    "logsumexp matmul max mean min prod relu sigmoid sign sin softmax softplus split sqrt square squeeze std sum tanh "
-    "take tile var"
-).split()
+METHODS = [
+    "abs",
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "astype",
+    "broadcast_to",
+    "clip",
+    "cos",
+    "erf",
+    "exp",
+    "expand_dims",
+    "flatten",
+    "flip",
+    "log",
+    "log1p",
+    "log_softmax",
+    "logsumexp",
+    "matmul",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "relu",
+    "sigmoid",
+    "sign",
+    "sin",
+    "softmax",
+    "softplus",
+    "split",
+    "sqrt",
+    "square",
+    "squeeze",
+    "std",
+    "sum",
+    "tanh",
+    "take",
+    "tile",
+    "var",
+]
 
 
 def _acceptable(value: Any) -> bool:

@@ -33,6 +33,7 @@ class Primitive:
     promote    bring the arguments to one dtype first: "same" (the standard's promotion, an integer beside a float
                takes the float's dtype), "float" (and integers become the default float dtype), "" (leave them)
     outputs    how many arrays it returns
+    hint       called when the forward has failed, (*args, **params) -> what was wrong with them, in the user's terms
 
     Rules are written with primitives and operators, and serve twice: on Tensors, when the backward pass is itself
     recorded, and on raw arrays, when it is not. A rule never mentions broadcasting, dtypes or accumulation: the
@@ -47,6 +48,7 @@ class Primitive:
         vjp: tuple[Rule, ...] | Callable[..., tuple[Any, ...]] | None = None,
         promote: str = "",
         outputs: int = 1,
+        hint: Callable[..., str | None] | None = None,
         doc: str = "",
         register: bool = True,
     ) -> None:
@@ -55,6 +57,7 @@ class Primitive:
         self.vjp = vjp
         self.promote = promote
         self.outputs = outputs
+        self.hint = hint
         self.__doc__ = doc
         self._run: dict[type, tuple[Any, Any]] = {}  # array type -> (forward or kernel, namespace)
         if register:
@@ -106,12 +109,12 @@ class Primitive:
             if type(out) is not kind:  # NumPy's reductions return scalars
                 out = backend_of(out).asarray(out)
             if tracked and flags.grad and self.vjp is not None:
-                result: Any = Tensor(out, True, node := Node(self, args, params, out))
+                result: Any = Tensor(out, True, node := Node(self, args, raw, params, out))
             else:
                 result = Tensor(out)
         else:
             if tracked and flags.grad and self.vjp is not None:
-                node = Node(self, args, params, tuple(out))
+                node = Node(self, args, raw, params, tuple(out))
             result = tuple(Tensor(o, node is not None, node, i) for i, o in enumerate(out))
         if flags.anomaly:
             self.look_for_anomaly(out, node)
@@ -174,7 +177,8 @@ class Primitive:
         """The same kind of exception, saying which primitive failed, on what, and where in the user's code."""
         given = ", ".join(describe(a) for a in args)
         options = "".join(f", {k}={v!r}" for k, v in params.items())
-        message = f"{self.name}({given}{options}): {error}\n{user_line()}"
+        reason = (self.hint and self.hint(*args, **params)) or error
+        message = f"{self.name}({given}{options}): {reason}\n{user_line()}"
         kinds = (IndexError, TypeError, ZeroDivisionError, OverflowError, ValueError)
         kind = next((k for k in kinds if isinstance(error, k)), RuntimeError)
         return kind(message)

@@ -20,22 +20,21 @@ class Node:
     It holds the raw output array and not the output Tensor: no cycles, so memory goes with the last reference.
     """
 
-    __slots__ = ("inputs", "line", "out", "params", "primitive", "serial")
+    __slots__ = ("arrays", "inputs", "line", "out", "params", "primitive", "serial")
 
-    def __init__(self, primitive: Any, inputs: tuple[Any, ...], params: dict[str, Any], out: Any) -> None:
+    def __init__(
+        self, primitive: Any, inputs: tuple[Any, ...], arrays: list[Any], params: dict[str, Any], out: Any
+    ) -> None:
         self.primitive = primitive
         self.inputs = inputs  # Tensors, and Python scalars
+        self.arrays = arrays  # the same with the raw arrays of the Tensors
         self.params = params
-        self.out = out  # the raw output, or the tuple of them
+        self.out = out  # the raw output, or the tuple of them; None once the node is freed
         self.serial = tick()
         self.line: str | None = None  # the user's line, kept under detect_anomaly
 
-    @property
-    def freed(self) -> bool:
-        return self.out is None
-
     def free(self) -> None:
-        self.inputs, self.out = (), None
+        self.inputs, self.arrays, self.out = (), [], None
 
 
 class Tensor:

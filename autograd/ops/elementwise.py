@@ -225,7 +225,7 @@ minimum = Primitive(
     vjp=(lambda g, y, a, b: _larger(g, -a, -b), lambda g, y, a, b: _larger(g, -b, -a)),
     doc="the smaller of x1 and x2; equal ones share the gradient",
 )  # fmt: skip
-abs = Primitive(  # noqa: A001 (the array API's name)
+abs = Primitive(
     "abs", lambda xp, x: xp.abs(x), vjp=(lambda g, y, x: g * sign(x),), doc="|x|; its slope at 0 is 0"
 )
 
@@ -250,7 +250,7 @@ sign = Primitive("sign", lambda xp, x: xp.sign(x), doc="-1, 0 or 1, as x is nega
 floor = Primitive("floor", lambda xp, x: xp.floor(x), doc="the greatest integer not above x")
 ceil = Primitive("ceil", lambda xp, x: xp.ceil(x), doc="the least integer not below x")
 trunc = Primitive("trunc", lambda xp, x: xp.trunc(x), doc="x without its fraction")
-round = Primitive("round", lambda xp, x: xp.round(x), doc="the nearest integer, halves to even")  # noqa: A001
+round = Primitive("round", lambda xp, x: xp.round(x), doc="the nearest integer, halves to even")
 floor_divide = Primitive("floor_divide", lambda xp, a, b: a // b, promote="same", doc="floor(x1 / x2)")
 equal = Primitive("equal", lambda xp, a, b: a == b, promote="same", doc="x1 == x2")
 not_equal = Primitive("not_equal", lambda xp, a, b: a != b, promote="same", doc="x1 != x2")
@@ -279,7 +279,7 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
     return where_p(asarray(condition, device=x1.device), x1, x2)
 
 
-def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:  # noqa: A002 (the array API's names)
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x brought into [min, max]: min(max(x, min), max). The gradient passes where min <= x <= max.
 
     min and max are numbers, None (no bound) or tensors; between tensor bounds, x equal to a bound shares the gradient

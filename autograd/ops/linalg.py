@@ -43,28 +43,38 @@ def _to_right(g: Any, y: Any, a: Any, b: Any) -> Any:
     return _column(a) @ _row(g) if a.ndim == 1 else _turned(a) @ g
 
 
-matmul_p = Primitive(
-    "matmul", lambda xp, a, b: a @ b, vjp=(_to_left, _to_right), promote="same",
-    doc="the matrix product over the last two axes, batched over the others; a 1-D argument is a row or a column",
+def _shapes_do_not_fit(a: Any, b: Any) -> str | None:
+    if a.ndim == 0 or b.ndim == 0:
+        return "both arguments need at least 1 dimension: for a number use *"
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        which = "second to last" if b.ndim > 1 else "only"
+        return (
+            f"the last axis of the first argument, of length {a.shape[-1]}, and the {which} axis of the second, of "
+            f"length {b.shape[-2 if b.ndim > 1 else 0]}, must be equal"
+        )
+    return None
+
+
+matmul = Primitive(
+    "matmul", lambda xp, a, b: a @ b, vjp=(_to_left, _to_right), promote="same", hint=_shapes_do_not_fit,
+    doc="x1 @ x2: the matrix product over the last two axes, broadcast over the others; a 1-D x1 counts as a row and a "
+    "1-D x2 as a column, and the axis so added is dropped again",
 )  # fmt: skip
 
 
-def matmul(x1: Any, x2: Any, /) -> Any:
-    """The matrix product over the last two axes, broadcast over the others.
+def _linear(xp: Any, x: Any, kernel: Any, bias: Any) -> Any:
+    y = x @ kernel
+    y += bias
+    return y
 
-    A 1-D x1 counts as a row, a 1-D x2 as a column, and the axis so added is dropped again.
-    """
-    x1, x2 = as_tensor(x1), as_tensor(x2)
-    if x1.ndim == 0 or x2.ndim == 0:
-        raise ValueError(
-            f"matmul: both arguments need at least 1 dimension, got shapes {x1.shape} and {x2.shape}"
-        )
-    if x1.shape[-1] != x2.shape[-2 if x2.ndim > 1 else 0]:
-        raise ValueError(
-            f"matmul: the last axis of x1 and the {'second to last' if x2.ndim > 1 else 'only'} axis of x2 must be of "
-            f"one length, got shapes {x1.shape} and {x2.shape}"
-        )
-    return matmul_p(x1, x2)
+
+linear = Primitive(
+    "linear", _linear, promote="same", hint=lambda x, kernel, bias: _shapes_do_not_fit(x, kernel),
+    vjp=(lambda g, y, x, kernel, bias: _to_left(g, y, x, kernel),
+         lambda g, y, x, kernel, bias: _to_right(g, y, x, kernel),
+         lambda g, y, x, kernel, bias: g),
+    doc="x @ kernel + bias for a kernel of shape (in, out) and a bias of shape (out,)",
+)  # fmt: skip
 
 
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
@@ -98,7 +108,7 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     height, width = (_size(s) for s in outside)
     a = reshape_p(permute_dims(x1, (*rows, *left)), shape=(height, inner))
     b = reshape_p(permute_dims(x2, (*right, *columns)), shape=(inner, width))
-    return reshape_p(matmul_p(a, b), shape=outside[0] + outside[1])
+    return reshape_p(matmul(a, b), shape=outside[0] + outside[1])
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -174,7 +174,7 @@ all_p = Primitive(
 
 
 # ---- the public functions ----
-def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:  # noqa: A001
+def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum over `axis` (an int, a tuple, or None for all). Small integers are added in the default integer dtype."""
     x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype)
     return sum_p(x, axis=some_axes("sum", axis, x.ndim), keepdims=keepdims)
@@ -200,12 +200,12 @@ def _extreme(primitive: Primitive, x: Any, axis: Any, keepdims: bool) -> Any:
     return primitive(x, axis=axes, keepdims=keepdims)
 
 
-def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A001
+def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The largest element over `axis`; equal largest ones share the gradient."""
     return _extreme(max_p, x, axis, keepdims)
 
 
-def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A001
+def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The smallest element over `axis`; equal smallest ones share the gradient."""
     return _extreme(min_p, x, axis, keepdims)
 
@@ -263,13 +263,13 @@ def argmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any
     return _where_extreme(argmin_p, x, axis, keepdims)
 
 
-def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A001
+def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Whether at least one element over `axis` is true."""
     x = as_tensor(x)
     return any_p(x, axis=some_axes("any", axis, x.ndim), keepdims=keepdims)
 
 
-def all(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:  # noqa: A001
+def all(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Whether all elements over `axis` are true."""
     x = as_tensor(x)
     return all_p(x, axis=some_axes("all", axis, x.ndim), keepdims=keepdims)
