@@ -5,6 +5,7 @@ The functions of the Python array API standard under its names, `tensor`, `grad`
 """
 
 from tapegrad import autograd as autograd
+from tapegrad import nn as nn
 from tapegrad.autograd.creation import (
     arange,
     asarray,
@@ -39,6 +40,8 @@ from tapegrad.autograd.dtypes import (
     uint32,
     uint64,
 )  # fmt: skip
+from tapegrad.autograd.check import check_grads
+from tapegrad.autograd.custom import checkpoint, custom_gradient
 from tapegrad.autograd.flags import detect_anomaly, enable_grad, no_grad
 from tapegrad.autograd.ops import (
     abs,
@@ -140,7 +143,9 @@ from tapegrad.autograd.ops import (
     where,
 )  # fmt: skip
 from tapegrad.autograd.random import manual_seed, uniform
+from tapegrad.autograd.tape import tape
 from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.autograd.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tapegrad.backends import BackendError, get_backend, set_backend, use_backend
 
 __version__ = "0.1.0"

@@ -1,0 +1,123 @@
+"""The fully connected layer."""
+
+from typing import Any
+
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.dtypes import FLOATS, get_default_dtype, name_of
+from tapegrad.autograd.ops import linear, matmul
+from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.backends import default_place
+from tapegrad.nn import activations, init
+from tapegrad.nn.module import Module, Shape, sample_shape
+
+
+class Dense(Module):
+    """y = activation(x @ kernel + bias)
+
+    x        (..., in_features), any floating dtype; usually (batch, in_features)
+    y        (..., units)
+    kernel   (in_features, units), a Parameter
+    bias     (units,), a Parameter; None without use_bias
+
+    units                the number of outputs
+    activation           a name from `nn.activations`, a callable, or None for none
+    in_features          the number of inputs; unknown (None), the weights are made at the first call, on the device of
+                         its input, or by `build(shape)`
+    input_shape          the same in Keras's words: the shape of one sample, whose last length is in_features
+    kernel_initializer, bias_initializer   names from `nn.init`, or callables shape -> array
+    dtype                of the weights; default: `tg.get_default_dtype()`
+
+    Raises ValueError for an input whose last axis is not in_features long. Definition and defaults: Keras's Dense.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        *,
+        in_features: int | None = None,
+        input_shape: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        dtype: Any = None,
+    ) -> None:
+        self.units = _positive("units", units)
+        self.activation = None if activation is None else activations.get(activation)
+        self.input_shape = None if input_shape is None else sample_shape(input_shape)
+        if self.input_shape is not None:
+            if not self.input_shape or in_features not in (None, self.input_shape[-1]):
+                raise ValueError(
+                    f"Dense: input_shape={input_shape!r} and in_features={in_features!r} disagree: give one of them"
+                )
+            in_features = self.input_shape[-1]
+        elif in_features is not None:
+            self.input_shape = (_positive("in_features", in_features),)
+        self.in_features = in_features
+        self.use_bias = use_bias
+        self.kernel_initializer = init.get(kernel_initializer)
+        self.bias_initializer = init.get(bias_initializer)
+        self._dtype = name_of(get_default_dtype() if dtype is None else dtype)
+        if self._dtype not in {name_of(f) for f in FLOATS}:
+            raise ValueError(f"Dense: dtype must be float16, float32 or float64, got {dtype!r}")
+        self.kernel: Any = None
+        self.bias: Any = None
+        self.built = False
+        if in_features is not None:
+            self._make_weights(in_features, default_place())
+
+    @property
+    def dtype(self) -> str:
+        """The name of the weights' dtype."""
+        return name_of(self.kernel.dtype) if self.built else self._dtype
+
+    def _make_weights(self, in_features: int, device: str) -> None:
+        self.in_features = in_features
+        self.kernel = self._parameter(self.kernel_initializer, (in_features, self.units), device)
+        self.bias = self._parameter(self.bias_initializer, (self.units,), device) if self.use_bias else None
+        self.built = True
+
+    def _parameter(self, initializer: Any, shape: Shape, device: str) -> Parameter:
+        return Parameter(tensor(initializer(shape), dtype=self._dtype, device=device))
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        if not shape:
+            raise ValueError(f"{self!r}: expected samples of at least one axis, got shape ()")
+        if not self.built:
+            self._make_weights(shape[-1], default_place())
+        elif shape[-1] != self.in_features:
+            raise self._wrong_width(shape)
+        return (*shape[:-1], self.units)
+
+    def forward(self, x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            x = tensor(x)
+        shape = x.data.shape
+        if self.kernel is None:
+            if not shape:
+                raise self._wrong_width(shape)
+            self._make_weights(shape[-1], x.device)
+        if not shape or shape[-1] != self.in_features:
+            raise self._wrong_width(shape)
+        y = matmul(x, self.kernel) if self.bias is None else linear(x, self.kernel, self.bias)
+        return y if self.activation is None else self.activation(y)
+
+    def config(self) -> dict[str, Any]:
+        config = super().config()
+        if self.input_shape == (self.in_features,):
+            config["input_shape"] = None  # in_features says it
+        return config
+
+    def _wrong_width(self, shape: Shape) -> ValueError:
+        expected = (
+            "at least one axis"
+            if self.in_features is None
+            else f"{self.in_features} features in the last axis"
+        )
+        return ValueError(f"{self!r}: expected an input with {expected}, got shape {tuple(shape)}")
+
+
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
+        raise ValueError(f"Dense: {name} must be a positive integer, got {value!r}")
+    return int(value.__index__())

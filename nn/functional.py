@@ -1,0 +1,45 @@
+"""`F`: activations, losses and dropout as functions."""
+
+from typing import Any
+
+from tapegrad.autograd.dtypes import float32
+from tapegrad.autograd.ops import exp as exponential
+from tapegrad.autograd.ops import log_softmax, relu, sigmoid, softmax, softplus, tanh, where_p
+from tapegrad.autograd.random import uniform
+from tapegrad.nn.activations import (
+    celu,
+    elu,
+    gelu,
+    hard_shrink,
+    hard_sigmoid,
+    hard_silu,
+    hard_tanh,
+    leaky_relu,
+    linear,
+    log_sigmoid,
+    mish,
+    relu6,
+    selu,
+    silu,
+    soft_shrink,
+    softsign,
+    squareplus,
+    tanh_shrink,
+)  # fmt: skip
+from tapegrad.nn.losses import binary_cross_entropy_with_logits, mse_loss
+
+__all__ = [
+    "binary_cross_entropy_with_logits", "celu", "dropout", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid",
+    "hard_silu", "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "mse_loss", "relu", "relu6",
+    "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "squareplus", "tanh", "tanh_shrink",
+]  # fmt: skip
+
+
+def dropout(x: Any, rate: float, *, training: bool = True) -> Any:
+    """Each element 0 with probability `rate` (at least 0, below 1), else x / (1 - rate); x itself unless training."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate must be at least 0 and below 1, got {rate!r}")
+    if not training or rate == 0:
+        return x
+    kept = uniform(x.shape, dtype=float32, device=x.device) >= rate
+    return where_p(kept, x, 0.0) * (1.0 / (1.0 - rate))

@@ -1,0 +1,149 @@
+"""Initializers: shape -> NumPy array of float64, drawn on the host, so that every backend starts equal.
+
+Keras's definitions and defaults. Options are keyword arguments: `functools.partial(init.random_normal, stddev=0.01)`.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.random import host_generator
+from tapegrad.nn.lookup import Named
+
+Shape = tuple[int, ...]
+_TRUNCATED_STD = 0.87962566103423978  # the standard deviation of a standard normal cut off at ±2
+
+
+def constant(shape: Shape, value: float = 0.0) -> np.ndarray:
+    """value everywhere"""
+    return np.full(shape, value, np.float64)
+
+
+def zeros(shape: Shape) -> np.ndarray:
+    """0"""
+    return constant(shape)
+
+
+def ones(shape: Shape) -> np.ndarray:
+    """1"""
+    return constant(shape, 1.0)
+
+
+def identity(shape: Shape, gain: float = 1.0) -> np.ndarray:
+    """gain on the diagonal, else 0; for matrices"""
+    if len(shape) != 2:
+        raise ValueError(f"identity: expected the shape of a matrix, got {shape}")
+    return gain * np.eye(*shape)
+
+
+def random_uniform(shape: Shape, minval: float = -0.05, maxval: float = 0.05) -> np.ndarray:
+    """Uniform between minval and maxval"""
+    return host_generator().uniform(minval, maxval, shape)
+
+
+def random_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> np.ndarray:
+    """Normal"""
+    return host_generator().normal(mean, stddev, shape)
+
+
+def truncated_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> np.ndarray:
+    """Normal, drawn again where it is more than 2 stddev from the mean"""
+    drawn = host_generator().standard_normal(shape)
+    while (far := np.abs(drawn) > 2).any():
+        drawn[far] = host_generator().standard_normal(int(far.sum()))
+    return mean + stddev * drawn
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """How many numbers feed one output, and how many outputs one number feeds, of a weight (…, in, out)."""
+    if len(shape) < 2:
+        return (shape[0], shape[0]) if shape else (1, 1)
+    receptive = math.prod(shape[:-2])
+    return shape[-2] * receptive, shape[-1] * receptive
+
+
+def variance_scaling(
+    shape: Shape, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal"
+) -> np.ndarray:
+    """Mean 0 and variance scale / n, where n is fan_in, fan_out or their mean (mode "fan_avg").
+
+    distribution   "truncated_normal" (at 2 standard deviations, its variance corrected for that),
+                   "untruncated_normal", or "uniform" (between ±sqrt(3 * scale / n))
+    """
+    fan_in, fan_out = fans(shape)
+    counts = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    if mode not in counts:
+        raise ValueError(f"variance_scaling: mode must be one of {', '.join(counts)}, got {mode!r}")
+    if scale <= 0:
+        raise ValueError(f"variance_scaling: scale must be positive, got {scale!r}")
+    variance = scale / max(1.0, counts[mode])
+    if distribution == "truncated_normal":
+        return truncated_normal(shape, stddev=math.sqrt(variance) / _TRUNCATED_STD)
+    if distribution == "untruncated_normal":
+        return random_normal(shape, stddev=math.sqrt(variance))
+    if distribution == "uniform":
+        limit = math.sqrt(3 * variance)
+        return random_uniform(shape, -limit, limit)
+    raise ValueError(
+        "variance_scaling: distribution must be truncated_normal, untruncated_normal or uniform, "
+        f"got {distribution!r}"
+    )
+
+
+def glorot_uniform(shape: Shape) -> np.ndarray:
+    """Uniform between ±sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)"""
+    return variance_scaling(shape, 1.0, "fan_avg", "uniform")
+
+
+def glorot_normal(shape: Shape) -> np.ndarray:
+    """Truncated normal of variance 2 / (fan_in + fan_out)"""
+    return variance_scaling(shape, 1.0, "fan_avg")
+
+
+def he_uniform(shape: Shape) -> np.ndarray:
+    """Uniform between ±sqrt(6 / fan_in) (He et al. 2015)"""
+    return variance_scaling(shape, 2.0, "fan_in", "uniform")
+
+
+def he_normal(shape: Shape) -> np.ndarray:
+    """Truncated normal of variance 2 / fan_in"""
+    return variance_scaling(shape, 2.0)
+
+
+def lecun_uniform(shape: Shape) -> np.ndarray:
+    """Uniform between ±sqrt(3 / fan_in)"""
+    return variance_scaling(shape, 1.0, "fan_in", "uniform")
+
+
+def lecun_normal(shape: Shape) -> np.ndarray:
+    """Truncated normal of variance 1 / fan_in (LeCun et al. 1998)"""
+    return variance_scaling(shape, 1.0)
+
+
+def orthogonal(shape: Shape, gain: float = 1.0) -> np.ndarray:
+    """gain times a random matrix of orthonormal rows or columns (whichever are fewer), all axes but the last taken
+    together as its rows (Saxe et al. 2014)"""
+    if len(shape) < 2:
+        raise ValueError(f"orthogonal: expected a shape of at least 2 axes, got {shape}")
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    q, r = np.linalg.qr(host_generator().standard_normal((max(rows, columns), min(rows, columns))))
+    q *= np.sign(np.diag(r))  # makes the draw uniform over all orthogonal matrices
+    return gain * (q if rows >= columns else q.T).reshape(shape)
+
+
+_TABLE = Named(
+    "initializer",
+    {
+        f.__name__: f
+        for f in (
+            constant, zeros, ones, identity, random_uniform, random_normal, truncated_normal, variance_scaling,
+            glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, orthogonal,
+        )
+    },
+)  # fmt: skip
+
+
+def get(initializer: Any) -> Any:
+    """The initializer of a name, or the callable given. An unknown name lists the known ones."""
+    return _TABLE.get(initializer)

@@ -1,0 +1,124 @@
+"""Small layers: Flatten, Dropout, and one class for each activation function."""
+
+import inspect
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.ops import exp, log_softmax, relu, reshape_p, sigmoid, softmax, softplus, tanh
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn import activations as act
+from tapegrad.nn.functional import dropout
+from tapegrad.nn.module import Module, Shape, sample_shape
+
+
+class Flatten(Module):
+    """(batch, a, b, …) -> (batch, a*b*…), in row-major order; (batch,) -> (batch, 1)."""
+
+    def __init__(self, *, input_shape: Any = None) -> None:
+        self.input_shape = None if input_shape is None else sample_shape(input_shape)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return (prod(shape),)
+
+    def forward(self, x: Any) -> Any:
+        x = x if isinstance(x, Tensor) else tensor(x)
+        if not x.shape:
+            raise ValueError("Flatten: expected a batch, got a tensor of shape ()")
+        return reshape_p(x, shape=(x.shape[0], prod(x.shape[1:])))
+
+
+class Dropout(Module):
+    """In training, each element is 0 with probability `rate`, else x / (1 - rate); in evaluation, x.
+
+    rate   from 0 to below 1. Draws come from the stream that `tg.manual_seed` starts. (Srivastava et al. 2014)
+    """
+
+    def __init__(self, rate: float) -> None:
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+            raise ValueError(f"Dropout: rate must be at least 0 and below 1, got {rate!r}")
+        self.rate = rate
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def forward(self, x: Any) -> Any:
+        return dropout(x, self.rate, training=self.training)
+
+
+class Activation(Module):
+    """An activation as a layer, by name or as a function: Activation("relu"), Activation(my_function)."""
+
+    def __init__(self, activation: Any) -> None:
+        self.activation = act.get(activation)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def forward(self, x: Any) -> Any:
+        return self.activation(x if isinstance(x, Tensor) else tensor(x))
+
+
+class _Fixed(Module):
+    """An activation of one kind: its options are the function's, and attributes of the layer."""
+
+    function: Callable[..., Any]
+    signature: inspect.Signature
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        bound = self.signature.bind(*args, **options)
+        bound.apply_defaults()
+        self.__dict__.update(bound.arguments)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def forward(self, x: Any) -> Any:
+        x = x if isinstance(x, Tensor) else tensor(x)
+        return type(self).function(x, **{name: getattr(self, name) for name in self.signature.parameters})
+
+
+def _layer(name: str, function: Callable[..., Any], options: str = "", **defaults: Any) -> Any:
+    """The layer class of an activation function; `options` names its options, `defaults` are those that differ."""
+    parameters = []
+    for option in options.split():
+        default = defaults.get(option, inspect.signature(function).parameters[option].default)
+        parameters.append(inspect.Parameter(option, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
+    signature = inspect.Signature(parameters)
+    body = {
+        "__doc__": f"The layer of `activations.{function.__name__}`: {function.__doc__}",
+        "__module__": __name__,
+        "__signature__": signature,
+        "signature": signature,
+        "function": staticmethod(function),
+    }
+    return type(name, (_Fixed,), body)
+
+
+ReLU = _layer("ReLU", relu)
+LeakyReLU = _layer(
+    "LeakyReLU", act.leaky_relu, "negative_slope", negative_slope=0.3
+)  # Keras: 0.2 as a function
+ReLU6 = _layer("ReLU6", act.relu6)
+ELU = _layer("ELU", act.elu, "alpha")
+SELU = _layer("SELU", act.selu)
+CELU = _layer("CELU", act.celu, "alpha")
+GELU = _layer("GELU", act.gelu, "approximate")
+SiLU = _layer("SiLU", act.silu)
+Softplus = _layer("Softplus", softplus)
+Softsign = _layer("Softsign", act.softsign)
+Mish = _layer("Mish", act.mish)
+Sigmoid = _layer("Sigmoid", sigmoid)
+LogSigmoid = _layer("LogSigmoid", act.log_sigmoid)
+HardSigmoid = _layer("HardSigmoid", act.hard_sigmoid)
+HardSiLU = _layer("HardSiLU", act.hard_silu)
+Tanh = _layer("Tanh", tanh)
+HardTanh = _layer("HardTanh", act.hard_tanh)
+TanhShrink = _layer("TanhShrink", act.tanh_shrink)
+SoftShrink = _layer("SoftShrink", act.soft_shrink, "threshold")
+HardShrink = _layer("HardShrink", act.hard_shrink, "threshold")
+SquarePlus = _layer("SquarePlus", act.squareplus, "b")
+Exponential = _layer("Exponential", exp)
+Softmax = _layer("Softmax", softmax, "axis")
+LogSoftmax = _layer("LogSoftmax", log_softmax, "axis")

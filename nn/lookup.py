@@ -1,0 +1,40 @@
+"""Names for what users may give by name: activations, initializers, losses."""
+
+from collections.abc import Callable
+from typing import Any
+
+NAMES: dict[Callable[..., Any], str] = {}  # the way back, for repr and saved configurations
+
+
+class Named:
+    """A table of callables by name; `get` takes a name or a callable, and an unknown name lists the known ones."""
+
+    def __init__(self, kind: str, entries: dict[str, Callable[..., Any]]) -> None:
+        self.kind = kind
+        self.entries = entries
+        for name, entry in entries.items():
+            NAMES.setdefault(entry, name)
+
+    def get(self, given: Any) -> Callable[..., Any]:
+        if isinstance(given, str):
+            if given in self.entries:
+                return self.entries[given]
+            raise ValueError(
+                f"unknown {self.kind} {given!r}{hint(given, self.entries)}; known: {self.known()}"
+            )
+        if callable(given):
+            return given
+        raise TypeError(
+            f"{self.kind}: expected a callable or one of these names, got {given!r}: {self.known()}"
+        )
+
+    def known(self) -> str:
+        return ", ".join(sorted(self.entries))
+
+
+def hint(given: str, known: Any) -> str:
+    """ ": did you mean 'relu'?", or nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(given, list(known), n=1)
+    return f": did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,257 @@
+"""`Module`, what layers and models are made of: plain attributes that are found by walking them."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.autograd.creation import tensor, zeros
+from tapegrad.autograd.dtypes import get_default_dtype, is_floating, name_of
+from tapegrad.autograd.flags import no_grad
+from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.tensor import Parameter, Tensor, tick
+from tapegrad.nn.lookup import NAMES, hint
+
+Shape = tuple[int, ...]
+State = dict[str, Tensor]
+
+
+class Buffer(Tensor):
+    """A tensor that a Module saves and moves but does not train, such as a running mean. Change it with `assign`."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__((data if isinstance(data, Tensor) else tensor(data)).data)
+
+
+class Module:
+    """The base of layers and models. Write a `forward`; call the module.
+
+        class Net(nn.Module):
+            def __init__(self):
+                self.first = nn.Dense(64, "relu", in_features=30)
+                self.scale = nn.Parameter(tg.ones(1))
+
+            def forward(self, x):
+                return self.scale * self.first(x)
+
+    Attributes are plain Python attributes. Those that are a Parameter are trained, those that are a Buffer are saved
+    and moved but not trained, those that are a Module, or a list, tuple or dict of any of these, are searched in turn;
+    all others are left alone. There is nothing to register and no `super().__init__()` to remember.
+
+    A constructor that keeps each argument under its own name gets `config()` and a readable repr for nothing.
+    """
+
+    training = True  # set by train() and eval(); dropout reads it
+    built = True  # False while a layer waits for its input's shape to make its weights
+    input_shape: Shape | None = None  # of one sample, where a layer knows it
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    # ---- what is inside ----
+    def parameters(self) -> list[Parameter]:
+        """All parameters, in the order they were defined, shared ones once. Raises RuntimeError if some layer has not
+        made its weights yet."""
+        return [p for _, p in self.named_parameters()]
+
+    def named_parameters(self) -> list[tuple[str, Parameter]]:
+        """As `parameters`, each with its path, such as "layers.0.kernel"."""
+        return [(path, t) for path, t in self._tensors() if isinstance(t, Parameter)]
+
+    def named_buffers(self) -> list[tuple[str, Buffer]]:
+        """All buffers, each with its path."""
+        return [(path, t) for path, t in self._tensors() if isinstance(t, Buffer)]
+
+    def named_modules(self) -> "list[tuple[str, Module]]":
+        """This module (path "") and all modules inside, in the order they were defined, shared ones once."""
+        return [(path, part) for path, part in walk(self, "", set()) if isinstance(part, Module)]
+
+    def _tensors(self) -> list[tuple[str, Any]]:
+        found: dict[str, Any] = {}
+        for path, part in walk(self, "", set()):
+            if not isinstance(part, Module):
+                if path in found:
+                    raise ValueError(f"two tensors of this {type(self).__name__} have the path {path!r}")
+                found[path] = part
+            elif not part.built:
+                where = f" at {path!r}" if path else ""
+                raise RuntimeError(
+                    f"{part!r}{where} has not made its weights yet, since it does not know the size of its input: "
+                    f"call the model on data once, or {type(self).__name__}.build(shape of one sample), or give the "
+                    "layer in_features="
+                )
+        return list(found.items())
+
+    # ---- its state ----
+    def state_dict(self) -> State:
+        """A copy of every parameter and buffer by path, for `tg.save` and `load_state_dict`."""
+        return {path: Tensor(t.backend.asarray(t.data, copy=True)) for path, t in self._tensors()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Write the values of a state (Tensors or arrays by path) into this module's parameters and buffers, in place.
+
+        Strict: a missing or unexpected path, another shape or another dtype raises ValueError, which lists all such
+        faults, and nothing is loaded then.
+        """
+        own = dict(self._tensors())
+        faults = [f"missing: {path}" for path in own if path not in state]
+        faults += [f"unexpected: {path}{hint(path, own)}" for path in state if path not in own]
+        given = {path: v if isinstance(v, Tensor) else tensor(v) for path, v in state.items() if path in own}
+        for path, value in given.items():
+            for what in ("shape", "dtype"):
+                expected, got = getattr(own[path], what), getattr(value, what)
+                if expected != got:
+                    faults.append(f"{what} of {path}: expected {expected}, got {got}")
+        if faults:
+            raise ValueError(
+                f"load_state_dict: this state is not of this {type(self).__name__}, and nothing was loaded:\n  "
+                + "\n  ".join(faults)
+            )
+        for path, value in given.items():
+            own[path].assign(value.detach().to(own[path].device))
+
+    # ---- its modes and its place ----
+    def train(self, mode: bool = True) -> "Module":
+        """Switch this module and all inside to training (dropout drops, …); returns the module."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> "Module":
+        """Switch this module and all inside to evaluation: `train(False)`."""
+        return self.train(False)
+
+    def requires_grad_(self, value: bool = True) -> "Module":
+        """Freeze (False) or unfreeze all parameters; returns the module."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(value)
+        return self
+
+    def zero_grad(self) -> None:
+        """Drop the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def to(self, place: Any) -> "Module":
+        """Move all parameters and buffers to a backend or device ("cupy", "cpu", "cuda:1"), or convert the floating
+        ones to a floating dtype. In place: the parameters stay the objects they are. Returns the module."""
+        to_dtype = not isinstance(place, str) or place.startswith(("float", "int", "uint", "bool"))
+        if to_dtype and not is_floating(place if isinstance(place, str) else name_of(place)):
+            raise TypeError(f"to: parameters are floating-point numbers and cannot become {place!r}")
+        tensors = [t for _, t in self._tensors() if is_floating(t.dtype) or not to_dtype]
+        moved = [
+            (t, t.detach().to(place).data, None if t.grad is None else t.grad.to(place)) for t in tensors
+        ]
+        for t, data, grad in moved:
+            if data is not t.data:
+                t.data, t.grad, t.changed = data, grad, tick()
+        return self
+
+    # ---- shapes ----
+    def build(self, shape: Any) -> Shape:
+        """Have every layer inside make its weights for samples of this shape; returns the shape of the output.
+
+        shape   of one sample, without the batch: (30,) for 30 features. A leading None (Keras's batch axis) is dropped.
+        """
+        return self.infer_shape(sample_shape(shape))
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        """The output's shape for one sample of `shape`, making the weights that wait for it. Here by a forward pass of
+        one sample of zeros, in evaluation mode; layers that know better override this."""
+        modes = [(module, module.training) for _, module in self.named_modules()]
+        first = next((t for _, t in walk(self, "", set()) if isinstance(t, Tensor)), None)
+        try:
+            self.eval()
+            with no_grad():
+                out = self(zeros((1, *shape), device=None if first is None else first.device))
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        return tuple(out.shape[1:])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Module":
+        """A copy with parameters and buffers of its own; what is shared inside stays shared inside."""
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        for name, value in vars(self).items():
+            vars(twin)[name] = value if isinstance(value, Primitive) else deepcopy(value, memo)
+        return twin
+
+    # ---- to be read ----
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments that make this layer again, by name; callables known by name as that name."""
+        values = {name: getattr(self, name) for name in constructor_options(type(self))}
+        return {name: NAMES.get(v, v) if callable(v) else v for name, v in values.items()}
+
+    def summary(self, shape: Any = None) -> str:
+        """A table of the layers with their output shapes and numbers of parameters; print it.
+
+        shape   of one sample; output shapes are shown where it is given or the first layer knows its input.
+        """
+        from tapegrad.nn.summary import summary
+
+        return summary(self, self.input_shape if shape is None else sample_shape(shape))
+
+    def __repr__(self) -> str:
+        options = constructor_options(type(self))
+        usual = {name: o.default for name, o in options.items()} | {"dtype": name_of(get_default_dtype())}
+        args = [f"{name}={v!r}" for name, v in self.config().items() if v != usual[name]]
+        parts = [
+            f"  {name}: {line}"
+            for name, part in children(self)
+            for line in [repr(part).replace("\n", "\n  ")]
+        ]
+        inside = ", ".join(args) + ("\n" + "\n".join(parts) + "\n" if parts else "")
+        return f"{type(self).__name__}({inside})"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            known = [] if name.startswith("__") else dir(self)
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint(name, known)}")
+
+
+def walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Every Module, Parameter and Buffer in a value, itself included, with its path; each object once."""
+    if not isinstance(value, (Module, Parameter, Buffer, list, tuple, dict)) or id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Tensor):
+        yield path, value
+        return
+    if isinstance(value, Module):
+        yield path, value
+        inside: Any = vars(value).items()
+    else:
+        inside = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, part in inside:
+        yield from walk(part, f"{path}.{name}" if path else str(name), seen)
+
+
+def children(module: Module) -> Iterator[tuple[str, Module]]:
+    """The modules directly inside a module, through its lists, tuples and dicts, with their paths."""
+    found = [(path, part) for path, part in walk(module, "", set()) if isinstance(part, Module) and path]
+    inner: set[int] = set()
+    for path, part in found:
+        if id(part) not in inner:
+            yield path, part
+            inner.update(id(m) for _, m in part.named_modules())
+
+
+def constructor_options(kind: type) -> dict[str, inspect.Parameter]:
+    """The constructor's named arguments."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {p.name: p for p in inspect.signature(kind).parameters.values() if p.kind in named}
+
+
+def sample_shape(shape: Any) -> Shape:
+    """A shape as a tuple of integers, without a leading None."""
+    given = (shape,) if isinstance(shape, int) else tuple(shape)
+    given = given[1:] if given and given[0] is None else given
+    if not all(isinstance(n, int) and n > 0 for n in given):
+        raise ValueError(f"shape: expected the shape of one sample, of positive integers, got {shape!r}")
+    return given

@@ -1,0 +1,56 @@
+"""Layers one after the other."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tapegrad.nn.module import Module, Shape
+
+
+class Sequential(Module):
+    """Calls its layers in turn, each on the output of the one before.
+
+    Sequential(a, b, c) or Sequential([a, b, c]); `append` adds one at the end. Where the first layer knows its input
+    (Dense(64, in_features=30)), every layer makes its weights as it is added.
+    """
+
+    def __init__(self, *layers: Any) -> None:
+        self.layers: list[Module] = []
+        self._output_shape: Shape | None = None
+        for layer in layers[0] if len(layers) == 1 and isinstance(layers[0], (list, tuple)) else layers:
+            self.append(layer)
+
+    def append(self, layer: Module) -> None:
+        """Add a layer at the end."""
+        if not isinstance(layer, Module):
+            raise TypeError(
+                f"Sequential: expected a layer, got {layer!r}: wrap a function as nn.Activation(function)"
+            )
+        if not self.layers:
+            self.input_shape = self._output_shape = layer.input_shape
+        if self._output_shape is not None:
+            self._output_shape = layer.infer_shape(self._output_shape)
+        self.layers.append(layer)
+
+    add = append  # Keras's word for it
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        self.input_shape = shape
+        for layer in self.layers:
+            shape = layer.infer_shape(shape)
+        self._output_shape = shape
+        return shape
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def __getitem__(self, index: Any) -> Any:
+        """One layer, or for a slice a Sequential of those (the same objects)."""
+        return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
