@@ -1,0 +1,93 @@
+"""What users hand over (NumPy, lists, Tensors, pandas frames and series) as raw arrays, checked.
+
+pandas is never imported: whatever NumPy can turn into an array is taken, and `columns` is only read for messages.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import dtypes
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import BY_TYPE, Backend, backend_of, resolve
+
+
+def as_array(name: str, data: Any, *, dtype: Any = None, device: str = "cpu") -> Any:
+    """The raw array of `data` on a device: of `dtype`, or with None as it comes (bool as integers).
+
+    `name` is the argument's name in messages. Raises TypeError for what is not numbers, ValueError for ragged lists.
+    """
+    backend, device = resolve(device)
+    if isinstance(data, Tensor):
+        data = data.data
+    owner = BY_TYPE.get(type(data)) if hasattr(data, "__len__") else None
+    if owner is None:
+        data = _numbers(name, data)
+    elif owner is not backend:
+        data = owner.to_numpy(data)
+    if dtype is None and data.dtype.kind == "b":
+        dtype = "int64"
+    return backend.asarray(data, dtype=None if dtype is None else backend.dtype(dtype), device=device)
+
+
+def _numbers(name: str, data: Any) -> np.ndarray:
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"{name}: the nested lists are not of equal lengths: {error}") from error
+    if array.dtype.kind in "fiub":
+        return array
+    if array.dtype.kind == "O":  # columns of several dtypes, or pandas' own kinds of missing value
+        try:
+            return np.where(np.equal(array, None) | _is_missing(array), np.nan, array).astype(np.float64)
+        except (TypeError, ValueError):
+            pass
+    raise TypeError(
+        f"{name}: expected numbers, got {type(data).__name__} of dtype {array.dtype}{_text_columns(data)}: "
+        "turn text and dates into numbers first (pandas.get_dummies does it for categories)"
+    )
+
+
+def _is_missing(array: np.ndarray) -> np.ndarray:
+    return np.frompyfunc(lambda value: type(value).__name__ in ("NAType", "NaTType"), 1, 1)(array).astype(
+        bool
+    )
+
+
+def _text_columns(data: Any) -> str:
+    """`, with text in the columns …`, for a data frame."""
+    names = [str(c) for c in getattr(data, "columns", ()) if np.asarray(data[c]).dtype.kind not in "fiub"]
+    return f", with something else in the columns {_listed(names)}" if names else ""
+
+
+def _listed(names: list[str], limit: int = 5) -> str:
+    return ", ".join(map(repr, names[:limit])) + (f" and {len(names) - limit} more" * (len(names) > limit))
+
+
+def check_finite(name: str, array: Any, source: Any = None) -> None:
+    """Raise ValueError if an array holds NaN or Inf: how many rows, which columns, and what to do about it.
+
+    source: what the array was made from; a data frame's columns are named.
+    """
+    if array.dtype.kind != "f":
+        return
+    xp = backend_of(array).xp
+    finite = xp.isfinite(array)
+    if bool(xp.all(finite)):
+        return
+    bad = ~backend_of(array).to_numpy(finite).reshape(array.shape[0], -1)
+    rows, columns = np.flatnonzero(bad.any(axis=1)), np.flatnonzero(bad.any(axis=0))
+    names = list(getattr(source, "columns", ()))
+    where = ""
+    if array.ndim == 2 and array.shape[1] > 1:
+        named = [str(names[c]) if len(names) == array.shape[1] else int(c) for c in columns]
+        where = f" in {len(named)} of {array.shape[1]} columns ({_listed(named)})"  # type: ignore[arg-type]
+    raise ValueError(
+        f"{name}: {len(rows)} of {len(bad)} rows hold NaN or infinite values{where}, the first is row {rows[0]}: "
+        "drop these rows, or fill them (with a column's median, say) before training"
+    )
+
+
+def float_dtype(backend: Backend, like: Any = None) -> Any:
+    """The float dtype data take: that of `like` (a parameter), else the default one."""
+    return backend.dtype(dtypes.get_default_dtype()) if like is None else like.dtype

@@ -1,0 +1,49 @@
+"""Arrays cut into batches, in a new order at every pass."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import random
+from tapegrad.autograd.creation import asarray
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import backend_of
+
+
+class Batches:
+    """Iterates over arrays of equal length in batches of Tensors: `for x, y in Batches(x, y, batch_size=32): …`.
+
+    arrays       arrays or Tensors, (rows, …), all on one device; None stands for an absent one and stays None
+    batch_size   rows in a batch; the last batch holds what is left
+    shuffle      draw a new order at every pass, from the host's random stream (`tg.manual_seed` sets it)
+
+    A pass draws one permutation and copies each row once. Without shuffling the batches are views.
+    """
+
+    def __init__(self, *arrays: Any, batch_size: int = 32, shuffle: bool = True) -> None:
+        self.arrays = tuple(None if a is None else asarray(a).data for a in arrays)
+        lengths = [len(a) for a in self.arrays if a is not None]
+        if not lengths or len(set(lengths)) > 1:
+            raise ValueError(f"batches: the arrays must have equally many rows, got {lengths}")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
+        self.rows = lengths[0]
+        self.batch_size = int(batch_size)
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        """The number of batches in a pass."""
+        return -(-self.rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        order: Any = None
+        if self.shuffle:
+            first = next(a for a in self.arrays if a is not None)
+            backend = backend_of(first)
+            order = random.host_generator().permutation(self.rows)
+            order = backend.asarray(order, device=backend.device_of(first))
+        for start in range(0, self.rows, self.batch_size):
+            stop = start + self.batch_size
+            chosen = slice(start, stop) if order is None else order[start:stop]
+            yield tuple(None if a is None else Tensor(a[chosen]) for a in self.arrays)

@@ -1,0 +1,158 @@
+"""Linear models fitted to the end: logistic regression by Newton's method, least squares in closed form.
+
+Everything here takes and returns NumPy arrays in float64; scikit-learn is not needed, so the command line can use it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.ops import binary_cross_entropy_p, matmul_p, sparse_cross_entropy_p, square, sum_p
+from tapegrad.autograd.ops import relu as hinge
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.transforms import value_and_grad, vjp
+
+
+class Fit(NamedTuple):
+    coef: np.ndarray  # (features, outputs)
+    intercept: np.ndarray  # (outputs,)
+    losses: list[float]  # the objective before the first step and after each
+    converged: bool
+
+
+def newton(f: Callable[[Tensor], Tensor], w: Tensor, tol: float, max_iter: int) -> tuple[Tensor, list[float], bool]:
+    """Minimize a convex f by Newton's method: (w, f before and after each step, whether |gradient| <= tol everywhere).
+
+    Each step solves  Hessian · step = -gradient  by conjugate gradients, which needs only products of the Hessian with
+    vectors: the gradient is recorded once per step, and each product is one pass back through it.
+    """
+    both = value_and_grad(f)
+    value, g = both(w)
+    values = [value.item()]
+    for _ in range(max_iter):
+        if abs(g).max().item() <= tol:
+            return w, values, True
+        _, pullback = vjp(lambda at: both(at)[1], w)
+        step = conjugate_gradients(lambda v: pullback(v)[0], -g)
+        slope = (g * step).sum().item()
+        size = 1.0
+        while True:  # halve the step until it lowers f by a part of what the slope promises
+            new = w + size * step
+            value, g_new = both(new)
+            if value.item() <= values[-1] + 1e-4 * size * slope:
+                break
+            size /= 2
+            if size < 1e-10:  # f is flat to the last bit: this is the minimum as far as float64 can tell
+                return w, values, abs(g).max().item() <= 1e3 * tol
+        w, g = new, g_new
+        values.append(value.item())
+    return w, values, abs(g).max().item() <= tol
+
+
+def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor) -> Tensor:
+    """Solve A x = b for a symmetric A that is not negative, given v -> A v, as exactly as Newton's method can use."""
+    x = b * 0.0
+    r = p = b
+    rr = first = (r * r).sum().item()
+    for _ in range(10 * b.size):
+        ap = product(p)
+        curvature = (p * ap).sum().item()
+        if curvature <= 1e-16 * (p * p).sum().item():
+            return x if (x * x).sum().item() else b  # flat in this direction: go down the slope instead
+        step = rr / curvature
+        x, r = x + step * p, r - step * ap
+        rr, previous = (r * r).sum().item(), rr
+        if rr <= first * min(0.01, first):  # a relative residual of at most 0.1, and less the nearer the minimum is
+            break
+        p = r + (rr / previous) * p
+    return x
+
+
+def standardized(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(x with mean 0 and deviation 1 in each column, the means, the deviations; those of constant columns are 1)."""
+    mean = np.average(x, axis=0, weights=weights)
+    scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weights))
+    scale[scale <= 1e-12 * np.abs(mean)] = 1.0
+    return (x - mean) / scale, mean, scale
+
+
+def fit_convex(
+    loss: Callable[[Tensor, Tensor], Tensor],
+    x: np.ndarray,
+    y: np.ndarray,
+    outputs: int,
+    *,
+    l2: float,
+    weights: np.ndarray | None = None,
+    intercept: bool = True,
+    tol: float = 1e-9,
+    max_iter: int = 100,
+    device: str = "cpu",
+) -> Fit:
+    """The coef and intercept that minimize  Σ weight · loss(x @ coef + intercept, y) / Σ weight + l2/2 · Σ coef².
+
+    loss(z, y) -> one number per row, convex in z (rows, outputs). The intercept is not penalized.
+    Inside, the columns are standardized and the penalty rescaled to match, which leaves the minimum where it is and takes
+    most of the work out of finding it.
+    """
+    rows, features = x.shape
+    s = np.ones(rows) if weights is None else np.asarray(weights, np.float64)
+    z, mean, scale = standardized(x, s)
+    if not intercept:
+        z, mean = x / scale, np.zeros(features)
+    inputs = np.concatenate([z, np.full((rows, 1), float(intercept))], axis=1)
+    penalty = np.append(l2 / scale**2, 0.0)[:, None]
+    xs, ys, ss, ps = (tensor(a, device=device) for a in (inputs, y, s / s.sum(), penalty))
+
+    def objective(w: Tensor) -> Tensor:
+        return sum_p(ss * loss(matmul_p(xs, w), ys), axis=None, keepdims=False) + 0.5 * sum_p(  # type: ignore[no-any-return]
+            ps * square(w), axis=None, keepdims=False
+        )
+
+    w, losses, converged = newton(objective, tensor(np.zeros((features + 1, outputs)), device=device), tol, max_iter)
+    found = w.numpy()
+    coef = found[:-1] / scale[:, None]
+    return Fit(coef, (found[-1] if intercept else 0.0 * found[-1]) - mean @ coef, losses, converged)
+
+
+def _column(z: Tensor) -> Tensor:
+    return z[:, 0]
+
+
+def logistic_loss(z: Tensor, y: Tensor) -> Tensor:
+    """One output: ln(1 + exp(z)) - y z; several: the cross-entropy of softmax(z) for class numbers y."""
+    return binary_cross_entropy_p(_column(z), y) if z.shape[1] == 1 else sparse_cross_entropy_p(z, y)  # type: ignore[no-any-return]
+
+
+def squared_hinge_loss(z: Tensor, y: Tensor) -> Tensor:
+    """Σ over outputs of max(0, 1 - y z)², y of ±1."""
+    return sum_p(square(hinge(1.0 - y * z)), axis=(1,), keepdims=False)  # type: ignore[no-any-return]
+
+
+def fit_logistic(x: np.ndarray, y: np.ndarray, classes: int, **options: Any) -> Fit:
+    """Logistic regression; y are class numbers. Two classes have one output, more have one each. See `fit_convex`."""
+    if classes == 2:
+        return fit_convex(logistic_loss, x, y.astype(np.float64), 1, **options)
+    return fit_convex(logistic_loss, x, y.astype(np.int64), classes, **options)
+
+
+def fit_least_squares(
+    x: np.ndarray, y: np.ndarray, *, weights: np.ndarray | None = None, intercept: bool = True
+) -> Fit:
+    """The coef and intercept with the smallest Σ weight · |x @ coef + intercept - y|²; of several, the shortest coef.
+
+    y is (rows, outputs). By LAPACK's singular value decomposition, on the host.
+    """
+    s = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
+    x_mean = np.average(x, axis=0, weights=s) if intercept else np.zeros(x.shape[1])
+    y_mean = np.average(y, axis=0, weights=s) if intercept else np.zeros(y.shape[1])
+    root = np.sqrt(s)[:, None]
+    coef = np.linalg.lstsq(root * (x - x_mean), root * (y - y_mean), rcond=None)[0]
+
+    def mean_square(prediction: np.ndarray) -> float:
+        return float(np.average(((prediction - y) ** 2).mean(axis=1), weights=s))
+
+    bias = y_mean - x_mean @ coef
+    return Fit(coef, bias, [mean_square(np.broadcast_to(y_mean, y.shape)), mean_square(x @ coef + bias)], True)

@@ -1,0 +1,43 @@
+"""Pictures, by matplotlib, which is imported when a picture is asked for, and without its pyplot: no window, no state."""
+
+from typing import Any
+
+INSTALL = 'pictures need matplotlib: pip install "tapegrad[plot]"'
+TRAINING, VALIDATION, INK, GRID = "#2a5d9f", "#d1602b", "#333333", "#e4e4e4"
+
+
+def plot_history(history: dict[str, list[float]], epochs: list[int], title: str = "") -> Any:
+    """A Figure with one panel for the loss and one for each metric."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(INSTALL) from error
+
+    names = [name for name in history if not name.startswith("val_")] or [""]
+    figure = Figure(figsize=(5 * len(names), 3.8), dpi=120, layout="tight")
+    FigureCanvasAgg(figure)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
+        curves = [
+            ("training", TRAINING, history.get(name)),
+            ("validation", VALIDATION, history.get(f"val_{name}")),
+        ]
+        for label, colour, values in curves:
+            if values:
+                marker = "o" if len(values) <= 30 else ""
+                axes.plot(
+                    epochs, values, color=colour, label=label, linewidth=1.8, marker=marker, markersize=3.5
+                )
+        axes.set_title(name.replace("_", " "), loc="left", color=INK, fontweight="bold")
+        axes.set_xlabel("epoch", color=INK)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(GRID)
+        axes.tick_params(colors=INK, length=0)
+        if axes.lines:
+            axes.legend(frameon=False, labelcolor=INK)
+    if title:
+        figure.suptitle(title, color=INK, fontsize=11)
+    return figure
