@@ -41,9 +41,7 @@ def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | Non
     if isinstance(data, Tensor):
         data = data.data
     owner = BY_TYPE.get(type(data))
-    backend, device = place(
-        device, owner if hasattr(data, "__len__") and getattr(data, "ndim", 0) else None, data
-    )
+    backend, device = place(device, owner if getattr(data, "ndim", 0) > 0 else None, data)
     if owner is None or isinstance(data, np.generic):
         data = to_numpy(name, data, dtype)
         owner = BY_TYPE[np.ndarray]

@@ -146,4 +146,4 @@ def install() -> None:
     }
     for name, member in table.items():
         setattr(Tensor, name, member)
-    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]  # == compares elements, but hashing is by identity
+    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]  # == compares elements, but hashing is by identity

@@ -129,7 +129,7 @@ class Primitive:
         result = out if current.get().raw else Tensor(out)
         if (recorder := current.get().recorder) is not None:
             recorder(self, (), params, result)
-        return result  # type: ignore[no-any-return]
+        return result
 
     def on_raw(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         kind = type(args[0])

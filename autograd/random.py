@@ -1,7 +1,8 @@
 """Random numbers. One seed, `manual_seed(n)`, sets everything that is drawn afterwards.
 
-Initial weights and shuffles are drawn on the host, so they are the same on every backend; masks (dropout) are drawn
-where the data are, each device having its own stream of the same seed.
+Initial weights and the order of samples come from a stream on the host, so they are the same on every backend. What is
+drawn where the data are (dropout masks) is a function of the seed and of a running number, the same on every device of
+a backend: the whole state of it is one integer, so a checkpoint can repeat a draw and a resumed run continues.
 """
 
 from typing import Any
@@ -16,17 +17,16 @@ from tapegrad.backends import resolve
 
 _seed = int(np.random.SeedSequence().generate_state(1)[0])
 _host = np.random.Generator(np.random.Philox(_seed))
-_streams: dict[str, Any] = {}  # device -> its uniform(shape, dtype)
+_draws = 0
 
 
 def manual_seed(seed: int) -> None:
     """Start every random stream anew from `seed`: initial weights, shuffling, dropout."""
-    global _seed, _host
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"manual_seed: expected an integer of at least 0, got {seed!r}")
-    _seed = int(seed)
+    global _seed, _host, _draws
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise ValueError(f"manual_seed: expected an integer from 0 to 2**63 - 1, got {seed!r}")
+    _seed, _draws = int(seed), 0
     _host = np.random.Generator(np.random.Philox(_seed))
-    _streams.clear()
 
 
 def host_generator() -> np.random.Generator:
@@ -34,11 +34,52 @@ def host_generator() -> np.random.Generator:
     return _host
 
 
+def get_state() -> dict[str, Any]:
+    """Where all random streams stand, as plain numbers (JSON can hold them); for `set_state`."""
+    return {"seed": _seed, "draws": _draws, "host": _plain(_host.bit_generator.state)}
+
+
+def set_state(state: dict[str, Any]) -> None:
+    """Put all random streams where they stood when `get_state` was called."""
+    global _seed, _draws
+    _seed, _draws = state["seed"], state["draws"]
+    host = dict(state["host"])
+    host["state"] = {k: np.array(v, dtype=np.uint64) for k, v in host["state"].items()}
+    host["buffer"] = np.array(host["buffer"], dtype=np.uint64)
+    _host.bit_generator.state = host
+
+
+def _plain(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {k: _plain(v) for k, v in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray) else state
+
+
+class repeated_draws:
+    """`with repeated_draws(n):` device draws start again at number n, and go on where they were afterwards."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def __enter__(self) -> None:
+        global _draws
+        self.after, _draws = _draws, self.first
+
+    def __exit__(self, *error: object) -> None:
+        global _draws
+        _draws = self.after
+
+
+def draws() -> int:
+    """How many draws were made on devices since the seed was set."""
+    return _draws
+
+
 def _uniform(xp: Any, *, shape: tuple[int, ...], dtype: Any, place: str) -> Any:
+    global _draws
     backend, device = resolve(place)
-    if place not in _streams:
-        _streams[place] = backend.generator(_seed + 1, device)
-    return _streams[place](shape, dtype)
+    _draws += 1
+    return backend.uniform(shape, dtype, _seed, _draws, device)
 
 
 uniform_p = Primitive("random_uniform", _uniform, doc="draws from [0, 1), new ones at each call")

@@ -84,7 +84,7 @@ _process_default: str | None = None
 
 
 def default_place() -> str:
-    """Where new tensors are made: the innermost `use_backend`, else `set_backend`, else TAPEGRAD_BACKEND, else NumPy."""
+    """Where new tensors are made: by `use_backend`, else `set_backend`, else TAPEGRAD_BACKEND, else NumPy."""
     return _default.get() or _process_default or os.environ.get("TAPEGRAD_BACKEND") or "numpy"
 
 

@@ -1,6 +1,5 @@
 """Arrays on an NVIDIA GPU: CuPy, through array-api-compat's namespace. Imported when first asked for."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,22 @@ import numpy as np
 from tapegrad.backends.base import Backend, BackendError
 
 INSTALL = 'pip install "tapegrad[cuda13]" (CUDA 13) or "tapegrad[cuda12]" (CUDA 12)'
+
+# Number i of a draw is a hash of the draw's key and i: Steele, Lea and Flood's SplitMix64 (OOPSLA 2014).
+RANDOM_NUMBER = """
+unsigned long long z = key + (i + 1ULL) * 0x9E3779B97F4A7C15ULL;
+z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+u = (T)((double)((z ^ (z >> 31)) >> bits) * unit);
+"""
+
+
+def scramble(z: int) -> int:
+    """SplitMix64's mixing of 64 bits, on the host."""
+    z = (z + 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
 
 
 def load() -> Backend:
@@ -39,15 +54,15 @@ def load() -> Backend:
                 raise ValueError(f"copy=False: a {type(obj).__name__} cannot reach the GPU without a copy")
             return cupy.array(obj, dtype=dtype) if copy else cupy.asarray(obj, dtype=dtype)
 
-    def generator(seed: int, device: str) -> Callable[[tuple[int, ...], Any], Any]:
+    numbered_draw = cupy.ElementwiseKernel(
+        "uint64 key, float64 unit, int32 bits", "T u", RANDOM_NUMBER, "tapegrad_uniform"
+    )
+
+    def uniform(shape: tuple[int, ...], dtype: Any, seed: int, draw: int, device: str) -> Any:
+        bits = np.finfo(dtype).nmant + 1
         with cupy.cuda.Device(number(device or current())):
-            stream = cupy.random.Generator(cupy.random.Philox4x3210(seed))
-
-        def uniform(shape: tuple[int, ...], dtype: Any) -> Any:
-            drawn = np.float64 if dtype == np.float64 else np.float32
-            return stream.random(shape, dtype=drawn).astype(dtype, copy=False)
-
-        return uniform
+            out = cupy.empty(shape, dtype)
+            return numbered_draw(np.uint64(scramble(seed ^ scramble(draw))), 2.0**-bits, 64 - bits, out)
 
     def index_add(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
         total = x.copy()
@@ -74,7 +89,7 @@ def load() -> Backend:
         dtype=np.dtype,
         device_of=lambda array: f"cuda:{array.device.id}",
         default_device=current,
-        generator=generator,
+        uniform=uniform,
         owns=lambda array: array.base is None and array.flags.c_contiguous,
         synchronize=lambda: cupy.cuda.get_current_stream().synchronize(),
         memory_info=memory_info,

@@ -15,7 +15,7 @@ SCALAR = (int, float)
 
 
 # ---- what the rules are made of ----
-scale = Primitive(
+scale: Primitive = Primitive(
     "multiply_from_zero",
     lambda xp, g, s: xp.where(g == 0, xp.zeros_like(g * s), g * s),
     vjp=(lambda g, y, a, s: scale(g, s), lambda g, y, a, s: scale(g, a)),
@@ -23,7 +23,7 @@ scale = Primitive(
     doc="g * slope, but 0 wherever g is 0, even if the slope is infinite or NaN.",
 )
 
-where_p = Primitive(
+where_p: Primitive = Primitive(
     "where",
     lambda xp, c, a, b: xp.where(c, a, b),
     vjp=(None, lambda g, y, c, a, b: where_p(c, g, 0.0), lambda g, y, c, a, b: where_p(c, 0.0, g)),
@@ -53,7 +53,7 @@ divide = Primitive(
          lambda g, y, a, b: -scale(g, y / b)),
     doc="x1 / x2",
 )  # fmt: skip
-negative = Primitive("negative", lambda xp, x: -x, vjp=(lambda g, y, x: -g,), doc="-x")
+negative: Primitive = Primitive("negative", lambda xp, x: -x, vjp=(lambda g, y, x: -g,), doc="-x")
 positive = Primitive("positive", lambda xp, x: +x, vjp=(lambda g, y, x: g,), doc="x")
 square = Primitive("square", lambda xp, x: x * x, vjp=(lambda g, y, x: scale(g, 2.0 * x),), doc="x * x")
 
@@ -125,7 +125,7 @@ sqrt = Primitive(
 sin = Primitive(
     "sin", lambda xp, x: xp.sin(x), vjp=(lambda g, y, x: g * cos(x),), promote="float", doc="sin(x)"
 )
-cos = Primitive(
+cos: Primitive = Primitive(
     "cos", lambda xp, x: xp.cos(x), vjp=(lambda g, y, x: -(g * sin(x)),), promote="float", doc="cos(x)"
 )
 tan = Primitive(
@@ -161,7 +161,7 @@ atan2 = Primitive(
 sinh = Primitive(
     "sinh", lambda xp, x: xp.sinh(x), vjp=(lambda g, y, x: scale(g, cosh(x)),), promote="float", doc="sinh"
 )
-cosh = Primitive(
+cosh: Primitive = Primitive(
     "cosh", lambda xp, x: xp.cosh(x), vjp=(lambda g, y, x: scale(g, sinh(x)),), promote="float", doc="cosh"
 )
 tanh = Primitive(
@@ -187,7 +187,7 @@ def _sigmoid(xp: Any, x: Any) -> Any:
     return xp.where(x >= 0, xp.ones_like(e), e) / (1.0 + e)
 
 
-sigmoid = Primitive(
+sigmoid: Primitive = Primitive(
     "sigmoid", _sigmoid, vjp=(lambda g, y, x: g * y * (1.0 - y),), promote="float", doc="1 / (1 + e**-x)"
 )
 softplus = Primitive(
@@ -246,8 +246,10 @@ clip_p = Primitive(
 )  # fmt: skip
 
 # ---- piecewise constant: no gradient ----
-sign = Primitive("sign", lambda xp, x: xp.sign(x), doc="-1, 0 or 1, as x is negative, zero or positive")
-floor = Primitive("floor", lambda xp, x: xp.floor(x), doc="the greatest integer not above x")
+sign: Primitive = Primitive(
+    "sign", lambda xp, x: xp.sign(x), doc="-1, 0 or 1, as x is negative, zero or positive"
+)
+floor: Primitive = Primitive("floor", lambda xp, x: xp.floor(x), doc="the greatest integer not above x")
 ceil = Primitive("ceil", lambda xp, x: xp.ceil(x), doc="the least integer not below x")
 trunc = Primitive("trunc", lambda xp, x: xp.trunc(x), doc="x without its fraction")
 round = Primitive("round", lambda xp, x: xp.round(x), doc="the nearest integer, halves to even")

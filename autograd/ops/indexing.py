@@ -1,8 +1,8 @@
 """Reading, writing and adding at an index. Integers, slices, None, Ellipsis, boolean masks, and integer arrays with
 repeats, as in NumPy.
 
-A primitive's index is a template: the plain parts stand in it as they are, and each array is a numbered slot whose array
-is passed among the inputs.
+A primitive's index is a template: the plain parts stand in it as they are, and each array is a numbered slot whose
+array is passed among the inputs.
 """
 
 from typing import Any
@@ -52,7 +52,7 @@ def _add_vjp(needed: Any, g: Any, y: Any, x: Any, values: Any, *arrays: Any, ind
     return g, to_values, *(None for _ in arrays)
 
 
-index_add_p = Primitive(
+index_add_p: Primitive = Primitive(
     "index_add_at", _index_add, vjp=_add_vjp, doc="x with values added at an index; one named twice gets both"
 )
 numbered_p = Primitive(
@@ -76,7 +76,7 @@ def _update_vjp(
     return to_x, to_values, *(None for _ in arrays)
 
 
-index_update_p = Primitive(
+index_update_p: Primitive = Primitive(
     "index_update", _index_update, vjp=_update_vjp, doc="x with the values at an index replaced"
 )
 
@@ -86,7 +86,8 @@ def template(x: Any, index: Any) -> tuple[tuple[Any, ...], list[Any]]:
     """Split an index into its template and its arrays (Tensors on x's device)."""
     from tapegrad.autograd.creation import tensor
 
-    parts, arrays = [], []
+    parts: list[Any] = []
+    arrays: list[Any] = []
     for part in index if isinstance(index, tuple) else (index,):
         if isinstance(part, (slice, int, type(None), type(Ellipsis))) and not isinstance(part, bool):
             ends = (part.start, part.stop, part.step) if isinstance(part, slice) else ()

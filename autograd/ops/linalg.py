@@ -176,7 +176,7 @@ def einsum(subscripts: str, /, *operands: Any) -> Any:
         )
     out = out.replace("...", batch)
     lengths: dict[str, int] = {}
-    for i, (n, x) in enumerate(zip(names, xs, strict=True)):
+    for n, x in zip(names, xs, strict=True):
         for label, length in zip(n, x.shape, strict=True):
             if lengths.setdefault(label, length) != length and 1 not in (length, lengths[label]):
                 raise ValueError(f"einsum: label {label!r} is {lengths[label]} long here and {length} there")

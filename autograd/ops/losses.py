@@ -31,7 +31,8 @@ def _spread(g: Any) -> Any:
 
 cross_entropy_p = Primitive(
     "cross_entropy_with_logits", lambda xp, x, t: -xp.sum(t * _log_softmax(xp, x), axis=-1), promote="float",
-    vjp=(lambda g, y, x, t: _spread(g) * (softmax_p(x, axis=x.ndim - 1) * sum_p(t, axis=(t.ndim - 1,), keepdims=True) - t),
+    vjp=(lambda g, y, x, t: _spread(g)
+         * (softmax_p(x, axis=x.ndim - 1) * sum_p(t, axis=(t.ndim - 1,), keepdims=True) - t),
          lambda g, y, x, t: -(_spread(g) * log_softmax_p(x, axis=x.ndim - 1))),
     doc="-sum(t * log_softmax(x)) over the last axis: t holds a probability for each class",
 )  # fmt: skip

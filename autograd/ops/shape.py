@@ -1,5 +1,6 @@
 """Primitives that move elements and change none: reshape, permute, broadcast, join; and dtype and device."""
 
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -8,7 +9,7 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of, resolve
 
-reshape_p = Primitive(
+reshape_p: Primitive = Primitive(
     "reshape", lambda xp, x, shape: xp.reshape(x, shape), vjp=(lambda g, y, x, shape: reshape_p(g, shape=x.shape),),
     doc="the same elements, in row-major order, in another shape",
 )  # fmt: skip
@@ -18,7 +19,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
-permute_p = Primitive(
+permute_p: Primitive = Primitive(
     "permute_dims", lambda xp, x, axes: xp.permute_dims(x, axes),
     vjp=(lambda g, y, x, axes: permute_p(g, axes=_inverse(axes)),),
     doc="axis i of the result is axis axes[i] of x",
@@ -62,7 +63,7 @@ def _home(x: Any) -> str:
     return backend_of(array).device_of(array)
 
 
-move = Primitive(
+move: Primitive = Primitive(
     "move", _move, vjp=(lambda g, y, x, place: move(g, place=_home(x)),), doc="x on another backend or device"
 )
 zeros_like_p = Primitive(
@@ -85,7 +86,7 @@ def one_axis(name: str, axis: Any, ndim: int) -> int:
         raise TypeError(f"{name}: axis must be an integer, got {axis!r}") from None
     if not -ndim <= number < ndim:
         raise IndexError(f"{name}: axis {number} is out of range for an array of {ndim} dimension(s)")
-    return number % ndim  # type: ignore[no-any-return]
+    return number % ndim
 
 
 def some_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...] | None:
@@ -202,7 +203,7 @@ def split(x: Any, /, sections: Any, *, axis: int = 0) -> tuple[Any, ...]:
         sections = range(length // sections, length, length // sections) if length else [0] * (sections - 1)
     ends = [0, *sections, length]
     before = (slice(None),) * at
-    return tuple(x[(*before, slice(a, b))] for a, b in zip(ends, ends[1:], strict=False))
+    return tuple(x[(*before, slice(a, b))] for a, b in pairwise(ends))
 
 
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:

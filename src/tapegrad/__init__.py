@@ -6,6 +6,7 @@ The functions of the Python array API standard under its names, `tensor`, `grad`
 
 from tapegrad import autograd as autograd
 from tapegrad import nn as nn
+from tapegrad.autograd.check import check_grads
 from tapegrad.autograd.creation import (
     arange,
     asarray,
@@ -21,6 +22,7 @@ from tapegrad.autograd.creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from tapegrad.autograd.custom import checkpoint, custom_gradient
 from tapegrad.autograd.dtypes import (
     bool,
     finfo,
@@ -40,8 +42,6 @@ from tapegrad.autograd.dtypes import (
     uint32,
     uint64,
 )  # fmt: skip
-from tapegrad.autograd.check import check_grads
-from tapegrad.autograd.custom import checkpoint, custom_gradient
 from tapegrad.autograd.flags import detect_anomaly, enable_grad, no_grad
 from tapegrad.autograd.ops import (
     abs,
@@ -85,6 +85,7 @@ from tapegrad.autograd.ops import (
     isnan,
     less,
     less_equal,
+    linear,
     log,
     log1p,
     log2,
@@ -95,7 +96,6 @@ from tapegrad.autograd.ops import (
     logical_or,
     logical_xor,
     logsumexp,
-    linear,
     matmul,
     matrix_transpose,
     max,

@@ -1,0 +1,80 @@
+"""`check_grads`: gradients against differences of the function, in both directions and to any order."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.structure import tensors_of
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.transforms import jvp, vjp
+
+
+def check_grads(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    order: int = 2,
+    *,
+    rtol: float = 1e-6,
+    atol: float = 1e-8,
+    step: float = 1e-4,
+    seed: int = 0,
+) -> None:
+    """Raise AssertionError unless the derivatives of f at args agree with differences of f, up to the given order.
+
+    Along one random direction v, and for one random cotangent w, three numbers must agree: the fourth-order central
+    difference <w, (8 (f(x+hv) - f(x-hv)) - (f(x+2hv) - f(x-2hv))) / 12h>, the reverse mode <vjp(w), v> and the forward
+    mode <w, jvp(v)>. The next order does the same to x -> vjp(w). Everything is computed in float64.
+
+    args are tensors, or nested tuples, lists and dicts of them; f must be smooth within 2h of them.
+    """
+    rng = np.random.default_rng(seed)
+    tensors, rebuild = tensors_of("check_grads", list(args))
+    point = [Tensor(t.backend.asarray(t.numpy().astype(np.float64), device=t.device)) for t in tensors]
+
+    def flat(*xs: Tensor) -> list[Tensor]:
+        return tensors_of("check_grads: the function's result", f(*rebuild(list(xs))))[0]
+
+    _check(flat, point, order, 1, rng, rtol, atol, step)
+
+
+def _check(
+    f: Callable[..., list[Tensor]],
+    xs: list[Tensor],
+    order: int,
+    at: int,
+    rng: Any,
+    rtol: float,
+    atol: float,
+    step: float,
+) -> None:
+    def random_like(t: Tensor) -> Tensor:
+        return Tensor(t.backend.asarray(np.asarray(rng.standard_normal(t.shape)), device=t.device))
+
+    v = [random_like(x) for x in xs]
+    ys, pullback = vjp(f, *xs)
+    w = [random_like(y) for y in ys]
+
+    def moved(h: float) -> float:
+        return _dot(w, f(*(x + h * d for x, d in zip(xs, v, strict=True))))
+
+    numeric = (8 * (moved(step) - moved(-step)) - (moved(2 * step) - moved(-2 * step))) / (12 * step)
+    reverse = _dot(v, pullback(w))
+    forward = _dot(w, jvp(f, xs, v)[1])
+    for name, found in (("reverse (vjp)", reverse), ("forward (jvp)", forward)):
+        if not abs(found - numeric) <= atol + rtol * max(abs(numeric), 1.0):
+            raise AssertionError(
+                f"check_grads: derivative of order {at}, {name} mode: {found!r}, but differences give {numeric!r} "
+                f"(relative difference {abs(found - numeric) / max(abs(numeric), 1e-300):.1e}) for arguments of shapes "
+                f"{[x.shape for x in xs]}"
+            )
+    if order > 1:
+
+        def gradient(*new: Tensor) -> list[Tensor]:
+            return list(vjp(f, *new)[1](w))
+
+        _check(gradient, xs, order - 1, at + 1, rng, rtol, atol, step)
+
+
+def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
+    return sum(float(np.vdot(a.numpy(), b.numpy())) for a, b in zip(left, right, strict=True))
