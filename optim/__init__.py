@@ -1,0 +1,41 @@
+"""Optimizers, one file each, and gradient clipping.
+
+`base.py` holds what they share, `flat.py` the buffers, `params.py` the reading and checking of arguments.
+"""
+
+from typing import Any
+
+from tapegrad.optim.adagrad import Adagrad
+from tapegrad.optim.adam import Adam
+from tapegrad.optim.adamw import AdamW
+from tapegrad.optim.base import Optimizer
+from tapegrad.optim.clip import clip_by_global_norm, clip_by_norm, clip_by_value
+from tapegrad.optim.gradient_descent import GradientDescent
+from tapegrad.optim.rmsprop import RMSprop
+from tapegrad.optim.sgd import SGD
+
+__all__ = [
+    *("Optimizer", "GradientDescent", "SGD", "Adam", "AdamW", "RMSprop", "Adagrad"),
+    *("clip_by_value", "clip_by_norm", "clip_by_global_norm", "get"),
+]
+
+BY_NAME: dict[str, type[Optimizer]] = {
+    kind.__name__.lower(): kind for kind in (GradientDescent, SGD, Adam, AdamW, RMSprop, Adagrad)
+}
+
+
+def get(optimizer: Any, **options: Any) -> Optimizer:
+    """The optimizer of a name ("adam", "sgd", "rmsprop", …: Keras's, in any case), with the given options and not yet
+    bound to parameters; an Optimizer is returned as it is."""
+    if isinstance(optimizer, Optimizer):
+        if options:
+            raise TypeError(
+                f"get: the options {sorted(options)} come too late for an optimizer that is made already"
+            )
+        return optimizer
+    known = ", ".join(repr(name) for name in BY_NAME)
+    if not isinstance(optimizer, str):
+        raise TypeError(f"optimizer: expected an Optimizer or one of the names {known}, got {optimizer!r}")
+    if optimizer.lower() not in BY_NAME:
+        raise ValueError(f"optimizer: unknown name {optimizer!r}; known are {known}")
+    return BY_NAME[optimizer.lower()](**options)

@@ -1,0 +1,125 @@
+"""Reading what an optimizer is given: its parameters, and its numbers."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+from tapegrad.autograd.tensor import Tensor
+
+EXPECTED = (
+    "a Module, tensors, (name, tensor) pairs, a dict of tensors, or a list of groups {'params': …, 'lr': …}"
+)
+
+
+def read_groups(params: Any) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
+    """The groups as ({name: parameter}, {option: value}). Names are paths where they are known, else positions; where
+    there are groups, "<group>.<name>". Raises ValueError or TypeError for what cannot be trained."""
+    given = (
+        list(params) if isinstance(params, Iterable) and not isinstance(params, (Tensor, Mapping)) else params
+    )
+    if isinstance(given, list) and given and all(isinstance(g, Mapping) for g in given):
+        for i, group in enumerate(given):
+            if "params" not in group:
+                raise ValueError(f"params: group {i} has no 'params', only {sorted(group)}")
+        groups = [
+            (
+                {f"{i}.{name}": p for name, p in read_named(g["params"], f" in group {i}").items()},
+                {key: value for key, value in g.items() if key != "params"},
+            )
+            for i, g in enumerate(given)
+        ]
+    else:
+        groups = [(read_named(given if isinstance(given, list) else params), {})]
+    seen: dict[Tensor, str] = {}
+    for named, _ in groups:
+        for name, p in named.items():
+            if p in seen:
+                raise ValueError(f"params: {seen[p]!r} and {name!r} are the same parameter: give it once")
+            seen[p] = name
+    return groups
+
+
+def read_named(params: Any, where: str = "") -> dict[str, Tensor]:
+    """One group's parameters by name."""
+    if hasattr(
+        params, "named_parameters"
+    ):  # a Module: its frozen parameters wait, in case they are thawed later
+        named = dict(params.named_parameters())
+        if named and not any(p.requires_grad for p in named.values()):
+            raise ValueError(f"params{where}: every parameter of this {type(params).__name__} is frozen")
+    elif isinstance(params, Iterable) and not isinstance(params, (Tensor, str)):
+        items = list(params.items() if isinstance(params, Mapping) else params)
+        pairs = [
+            item
+            if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+            else (str(i), item)
+            for i, item in enumerate(items)
+        ]
+        named = dict(pairs)
+        if len(named) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(
+                f"params{where}: the name {max(names, key=names.count)!r} is given more than once"
+            )
+        for name, p in named.items():
+            check_trainable(f"params{where}: {name!r}", p)
+    else:
+        hint = ": put it in a list" if isinstance(params, Tensor) else ""
+        hint = f": a learning rate is given by name, lr={params}" if isinstance(params, Real) else hint
+        raise TypeError(f"params{where}: expected {EXPECTED}, got {type(params).__name__}{hint}")
+    if not named:
+        raise ValueError(f"params{where}: there are no parameters; a generator that was used before is empty")
+    return named
+
+
+def check_trainable(who: str, p: Any) -> None:
+    if not isinstance(p, Tensor):
+        raise TypeError(f"{who} is not a tensor but {type(p).__name__}; expected {EXPECTED}")
+    if p.node is not None:
+        raise ValueError(
+            f"{who} is not a leaf but made by {p.node.primitive.name}, so it has no values of its own to train: "
+            "give the tensors it was made from, or .detach().requires_grad_()"
+        )
+    if not p.requires_grad:
+        raise ValueError(
+            f"{who} does not require grad and would never change: call .requires_grad_() on it, or leave it out "
+            "(frozen parameters are accepted where the Module itself is given)"
+        )
+
+
+# ---- numbers: each check takes a name and a value, and returns the value as it is kept ----
+def _number(name: str, value: Any, expected: str, holds: Callable[[float], bool]) -> float:
+    if isinstance(value, Tensor) and value.size == 1:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}: expected {expected}, got {value!r}")
+    if not (math.isfinite(value) and holds(float(value))):
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return float(value)
+
+
+def at_least_0(name: str, value: Any) -> float:
+    return _number(name, value, "a finite number of at least 0", lambda x: x >= 0)
+
+
+def above_0(name: str, value: Any) -> float:
+    return _number(name, value, "a finite number above 0", lambda x: x > 0)
+
+
+def below_1(name: str, value: Any) -> float:
+    return _number(name, value, "a number of at least 0 and below 1", lambda x: 0 <= x < 1)
+
+
+def up_to_1(name: str, value: Any) -> float:
+    return _number(name, value, "a number from 0 to 1", lambda x: 0 <= x <= 1)
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return value
+
+
+def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    return lambda name, value: None if value is None else check(name, value)
