@@ -6,6 +6,7 @@ The functions of the Python array API standard under its names, `tensor`, `grad`
 
 from tapegrad import autograd as autograd
 from tapegrad import nn as nn
+from tapegrad import optim as optim
 from tapegrad.autograd.check import check_grads
 from tapegrad.autograd.creation import (
     arange,
