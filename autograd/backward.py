@@ -62,15 +62,14 @@ def backward_pass(
             serial = -heappop(heap)
             node, *cotangents = waiting.pop(serial)
             for t, g in zip(node.inputs, apply_rules(node, cotangents, tensors, useful), strict=True):
-                if g is None:
-                    continue
-                if t.changed > serial:
+                if isinstance(t, Tensor) and t.changed > serial:
                     raise RuntimeError(
-                        f"an input of {node.primitive.name}, {describe(t)}, was written to after it was recorded, "
-                        "so its gradient would be wrong: run the forward pass again after the write"
+                        f"an input of {node.primitive.name}, {describe(t)}, was written to after it was recorded, so "
+                        "the gradient would be wrong: run the forward pass again after the write"
                     )
-                x = t.data
-                give(t, g if g.shape == x.shape and g.dtype is x.dtype else match(g, x))
+                if g is not None:
+                    x = t.data
+                    give(t, g if g.shape == x.shape and g.dtype is x.dtype else match(g, x))
             if not retain:
                 node.free()
     finally:

@@ -202,8 +202,8 @@ def adopt(args: Any, scalars: bool = False) -> list[Any]:
     place = None if like is None else like.device
     adopted = []
     for a in args:
-        if not isinstance(a, (Tensor, *SCALARS)) and hasattr(a, "dtype") and getattr(a, "shape", None) == ():
-            a = a.item() if like is not None and hasattr(a, "item") and type(a).__module__ == "numpy" else a
+        if like is not None and type(a) not in SCALARS and type(a) in BY_TYPE and not hasattr(a, "__len__"):
+            a = a.item()
         if isinstance(a, Tensor) or (isinstance(a, SCALARS) and not scalars):
             adopted.append(a)
         elif type(a) in BY_TYPE and like is not None and BY_TYPE[type(a)] is not like.backend:

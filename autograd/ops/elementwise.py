@@ -2,14 +2,16 @@
 
 Conventions at kinks and poles, kept by every rule: |x|'(0) = 0 and sign(0) = 0; sqrt'(0) = 0, and x**p for p < 1 has
 slope 0 at 0; equal arguments of maximum and minimum share the gradient equally; clip passes it at its bounds; and a
-cotangent of exactly 0 stays 0 however steep the slope (`scale`), so that the branch which `where` did not take, were it
-log(0) or 1/0, adds nothing.
+cotangent of exactly 0 stays 0 however steep the slope (`scale`, `over`), so that the branch which `where` did not take,
+were it log(0) or 1/0, adds nothing.
 """
 
 import math
 from typing import Any
 
-from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating
+from tapegrad.autograd.primitive import Primitive, adopt
+from tapegrad.autograd.tensor import Tensor
 
 SCALAR = (int, float)
 
@@ -20,7 +22,14 @@ scale: Primitive = Primitive(
     lambda xp, g, s: xp.where(g == 0, xp.zeros_like(g * s), g * s),
     vjp=(lambda g, y, a, s: scale(g, s), lambda g, y, a, s: scale(g, a)),
     promote="same",
-    doc="g * slope, but 0 wherever g is 0, even if the slope is infinite or NaN.",
+    doc="g * slope, but 0 wherever g is 0, even if the slope is infinite or NaN",
+)
+over = Primitive(
+    "divide_from_zero",
+    lambda xp, g, x: xp.where(g == 0, xp.zeros_like(g / x), g / x),
+    vjp=(lambda g, y, a, x: over(g, x), lambda g, y, a, x: -scale(g, over(y, x))),
+    promote="same",
+    doc="g / x, but 0 wherever g is 0, even if x is 0 or NaN",
 )
 
 where_p: Primitive = Primitive(
@@ -49,7 +58,7 @@ multiply = Primitive(
 )  # fmt: skip
 divide = Primitive(
     "divide", lambda xp, a, b: a / b, promote="float",
-    vjp=(lambda g, y, a, b: g / b if isinstance(b, SCALAR) else scale(g, 1.0 / b),
+    vjp=(lambda g, y, a, b: g / b if isinstance(b, SCALAR) else over(g, b),
          lambda g, y, a, b: -scale(g, y / b)),
     doc="x1 / x2",
 )  # fmt: skip
@@ -62,9 +71,7 @@ def _power_slope(a: Any, b: Any) -> Any:
     """d(a**b)/da = b * a**(b-1), and 0 at a = 0 for b < 1."""
     if isinstance(b, SCALAR) and b >= 1:
         return b * a if b == 2 else b * a ** (b - 1)
-    infinite = (a == 0) & (b < 1) if not isinstance(b, SCALAR) else a == 0
-    if isinstance(a, SCALAR):
-        return b * a ** (b - 1)
+    infinite = a == 0 if isinstance(b, SCALAR) else (a == 0) & (b < 1)
     return where_p(infinite, 0.0, b * where_p(infinite, 1.0, a) ** (b - 1))
 
 
@@ -83,7 +90,7 @@ power = Primitive(
 )  # fmt: skip
 remainder = Primitive(
     "remainder", lambda xp, a, b: a % b, promote="same",
-    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -scale(g, floor(a / b))),
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -scale(g, a // b)),
     doc="x1 - x2 * floor(x1 / x2), of the sign of x2",
 )  # fmt: skip
 
@@ -95,23 +102,23 @@ exp = Primitive(
 expm1 = Primitive(
     "expm1",
     lambda xp, x: xp.expm1(x),
-    vjp=(lambda g, y, x: scale(g, y + 1.0),),
+    vjp=(lambda g, y, x: scale(g, exp(x)),),  # y + 1 would lose all digits of a small slope
     promote="float",
     doc="e ** x - 1",
 )
 log = Primitive(
-    "log", lambda xp, x: xp.log(x), vjp=(lambda g, y, x: scale(g, 1.0 / x),), promote="float", doc="ln(x)"
+    "log", lambda xp, x: xp.log(x), vjp=(lambda g, y, x: over(g, x),), promote="float", doc="ln(x)"
 )
 log1p = Primitive(
-    "log1p", lambda xp, x: xp.log1p(x), vjp=(lambda g, y, x: scale(g, 1.0 / (1.0 + x)),), promote="float",
+    "log1p", lambda xp, x: xp.log1p(x), vjp=(lambda g, y, x: over(g, 1.0 + x),), promote="float",
     doc="ln(1 + x)",
 )  # fmt: skip
 log2 = Primitive(
-    "log2", lambda xp, x: xp.log2(x), vjp=(lambda g, y, x: scale(g, 1.0 / (x * math.log(2)),),), promote="float",
+    "log2", lambda xp, x: xp.log2(x), vjp=(lambda g, y, x: over(g, x * math.log(2)),), promote="float",
     doc="log of x to base 2",
 )  # fmt: skip
 log10 = Primitive(
-    "log10", lambda xp, x: xp.log10(x), vjp=(lambda g, y, x: scale(g, 1.0 / (x * math.log(10)),),), promote="float",
+    "log10", lambda xp, x: xp.log10(x), vjp=(lambda g, y, x: over(g, x * math.log(10)),), promote="float",
     doc="log of x to base 10",
 )  # fmt: skip
 sqrt = Primitive(
@@ -123,26 +130,26 @@ sqrt = Primitive(
 
 # ---- trigonometric and hyperbolic ----
 sin = Primitive(
-    "sin", lambda xp, x: xp.sin(x), vjp=(lambda g, y, x: g * cos(x),), promote="float", doc="sin(x)"
+    "sin", lambda xp, x: xp.sin(x), vjp=(lambda g, y, x: scale(g, cos(x)),), promote="float", doc="sin(x)"
 )
 cos: Primitive = Primitive(
-    "cos", lambda xp, x: xp.cos(x), vjp=(lambda g, y, x: -(g * sin(x)),), promote="float", doc="cos(x)"
+    "cos", lambda xp, x: xp.cos(x), vjp=(lambda g, y, x: -scale(g, sin(x)),), promote="float", doc="cos(x)"
 )
 tan = Primitive(
-    "tan", lambda xp, x: xp.tan(x), vjp=(lambda g, y, x: g * (1.0 + y * y),), promote="float", doc="tan(x)"
+    "tan", lambda xp, x: xp.tan(x), vjp=(lambda g, y, x: scale(g, 1.0 + y * y),), promote="float", doc="tan(x)"
 )
 asin = Primitive(
-    "asin", lambda xp, x: xp.asin(x), vjp=(lambda g, y, x: scale(g, 1.0 / sqrt((1.0 - x) * (1.0 + x))),),
+    "asin", lambda xp, x: xp.asin(x), vjp=(lambda g, y, x: over(g, sqrt((1.0 - x) * (1.0 + x))),),
     promote="float", doc="the inverse of sin",
 )  # fmt: skip
 acos = Primitive(
-    "acos", lambda xp, x: xp.acos(x), vjp=(lambda g, y, x: -scale(g, 1.0 / sqrt((1.0 - x) * (1.0 + x))),),
+    "acos", lambda xp, x: xp.acos(x), vjp=(lambda g, y, x: -over(g, sqrt((1.0 - x) * (1.0 + x))),),
     promote="float", doc="the inverse of cos",
 )  # fmt: skip
 atan = Primitive(
     "atan",
     lambda xp, x: xp.atan(x),
-    vjp=(lambda g, y, x: g / (1.0 + x * x),),
+    vjp=(lambda g, y, x: g / hypot(x, 1.0) / hypot(x, 1.0),),  # 1 + x*x would overflow in float16
     promote="float",
     doc="the inverse of tan",
 )
@@ -152,10 +159,22 @@ def _nonzero(x: Any) -> Any:
     return where_p(x == 0, math.inf, x)
 
 
+hypot = Primitive(
+    "hypot", lambda xp, a, b: xp.hypot(a, b), promote="float",
+    vjp=(lambda g, y, a, b: scale(g, a / _nonzero(y)), lambda g, y, a, b: scale(g, b / _nonzero(y))),
+    doc="sqrt(x1*x1 + x2*x2) without overflow; its slopes at the origin are 0",
+)  # fmt: skip
+
+
+def _turn(a: Any, b: Any) -> Any:
+    """b / (a*a + b*b), without overflow, and 0 at the origin."""
+    r = _nonzero(hypot(a, b))
+    return b / r / r
+
+
 atan2 = Primitive(
     "atan2", lambda xp, a, b: xp.atan2(a, b), promote="float",
-    vjp=(lambda g, y, a, b: scale(g, b / _nonzero(a * a + b * b)),
-         lambda g, y, a, b: -scale(g, a / _nonzero(a * a + b * b))),
+    vjp=(lambda g, y, a, b: scale(g, _turn(a, b)), lambda g, y, a, b: -scale(g, _turn(b, a))),
     doc="the angle of the point (x2, x1); its slopes at the origin are 0",
 )  # fmt: skip
 sinh = Primitive(
@@ -168,15 +187,15 @@ tanh = Primitive(
     "tanh", lambda xp, x: xp.tanh(x), vjp=(lambda g, y, x: g * (1.0 - y * y),), promote="float", doc="tanh(x)"
 )
 asinh = Primitive(
-    "asinh", lambda xp, x: xp.asinh(x), vjp=(lambda g, y, x: g / sqrt(x * x + 1.0),), promote="float",
+    "asinh", lambda xp, x: xp.asinh(x), vjp=(lambda g, y, x: g / hypot(x, 1.0),), promote="float",
     doc="the inverse of sinh",
 )  # fmt: skip
 acosh = Primitive(
-    "acosh", lambda xp, x: xp.acosh(x), vjp=(lambda g, y, x: scale(g, 1.0 / sqrt((x - 1.0) * (x + 1.0))),),
+    "acosh", lambda xp, x: xp.acosh(x), vjp=(lambda g, y, x: over(over(g, sqrt(x - 1.0)), sqrt(x + 1.0)),),
     promote="float", doc="the inverse of cosh",
 )  # fmt: skip
 atanh = Primitive(
-    "atanh", lambda xp, x: xp.atanh(x), vjp=(lambda g, y, x: scale(g, 1.0 / ((1.0 - x) * (1.0 + x))),),
+    "atanh", lambda xp, x: xp.atanh(x), vjp=(lambda g, y, x: over(g, (1.0 - x) * (1.0 + x)),),
     promote="float", doc="the inverse of tanh",
 )  # fmt: skip
 
@@ -222,7 +241,7 @@ maximum = Primitive(
 )  # fmt: skip
 minimum = Primitive(
     "minimum", lambda xp, a, b: xp.minimum(a, b), promote="same",
-    vjp=(lambda g, y, a, b: _larger(g, -a, -b), lambda g, y, a, b: _larger(g, -b, -a)),
+    vjp=(lambda g, y, a, b: _larger(g, b, a), lambda g, y, a, b: _larger(g, a, b)),
     doc="the smaller of x1 and x2; equal ones share the gradient",
 )  # fmt: skip
 abs = Primitive(
@@ -231,7 +250,7 @@ abs = Primitive(
 
 
 def _clip(xp: Any, x: Any, *, min: float | None, max: float | None) -> Any:
-    return xp.clip(x, min, max)
+    return x if min is None is max else xp.clip(x, min, max)
 
 
 def _within(g: Any, x: Any, low: float | None, high: float | None) -> Any:
@@ -245,14 +264,20 @@ clip_p = Primitive(
     doc="x brought into [min, max]; the gradient passes at the bounds",
 )  # fmt: skip
 
+
 # ---- piecewise constant: no gradient ----
+def _integral(name: str) -> Any:
+    """floor and its like: integers stay as they are (NumPy 2.0 and CuPy make floats of them)."""
+    return lambda xp, x: getattr(xp, name)(x) if is_floating(x.dtype) else x
+
+
 sign: Primitive = Primitive(
     "sign", lambda xp, x: xp.sign(x), doc="-1, 0 or 1, as x is negative, zero or positive"
 )
-floor: Primitive = Primitive("floor", lambda xp, x: xp.floor(x), doc="the greatest integer not above x")
-ceil = Primitive("ceil", lambda xp, x: xp.ceil(x), doc="the least integer not below x")
-trunc = Primitive("trunc", lambda xp, x: xp.trunc(x), doc="x without its fraction")
-round = Primitive("round", lambda xp, x: xp.round(x), doc="the nearest integer, halves to even")
+floor = Primitive("floor", _integral("floor"), doc="the greatest integer not above x")
+ceil = Primitive("ceil", _integral("ceil"), doc="the least integer not below x")
+trunc = Primitive("trunc", _integral("trunc"), doc="x without its fraction")
+round = Primitive("round", _integral("round"), doc="the nearest integer, halves to even")
 floor_divide = Primitive("floor_divide", lambda xp, a, b: a // b, promote="same", doc="floor(x1 / x2)")
 equal = Primitive("equal", lambda xp, a, b: a == b, promote="same", doc="x1 == x2")
 not_equal = Primitive("not_equal", lambda xp, a, b: a != b, promote="same", doc="x1 != x2")
@@ -275,10 +300,17 @@ isfinite = Primitive("isfinite", lambda xp, x: xp.isfinite(x), doc="whether x is
 
 def where(condition: Any, x1: Any, x2: Any, /) -> Any:
     """x1 where the condition holds, else x2. The one not chosen gets a gradient of 0, whatever it is."""
-    from tapegrad.autograd.creation import asarray, common
+    from tapegrad.autograd.creation import tensor
 
-    x1, x2 = common("where", x1, x2)
-    return where_p(asarray(condition, device=x1.device), x1, x2)
+    condition, x1, x2 = adopt((condition, x1, x2))
+    like = next((t for t in (x1, x2, condition) if isinstance(t, Tensor)), None)
+    if not isinstance(condition, Tensor):
+        condition = tensor(condition, device=None if like is None else like.device)
+    dtype = common_dtype("where", [t.dtype if isinstance(t, Tensor) else t for t in (x1, x2)], "same")
+    if not isinstance(x1, Tensor) and not isinstance(x2, Tensor):
+        x1 = tensor(x1, dtype=dtype, device=condition.device)
+    x1, x2 = (t.astype(dtype, copy=False) if isinstance(t, Tensor) else t for t in (x1, x2))
+    return where_p(condition, x1, x2)
 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
@@ -287,9 +319,13 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     min and max are numbers, None (no bound) or tensors; between tensor bounds, x equal to a bound shares the gradient
     with it, as for `maximum` and `minimum`.
     """
-    if isinstance(min, (*SCALAR, type(None))) and isinstance(max, (*SCALAR, type(None))):
-        if min is not None and max is not None and min > max:
-            raise ValueError(f"clip: min must not be above max, got min={min} and max={max}")
-        return clip_p(x, min=min, max=max)
-    x = x if min is None else maximum(x, min)
-    return x if max is None else minimum(x, max)
+    if not isinstance(min, (*SCALAR, type(None))) or not isinstance(max, (*SCALAR, type(None))):
+        x = x if min is None else maximum(x, min)
+        return x if max is None else minimum(x, max)
+    if min is not None and max is not None and min > max:
+        raise ValueError(f"clip: min must not be above max, got min={min} and max={max}")
+    (x,) = adopt((x,), scalars=True)
+    if not is_floating(x.dtype) and (isinstance(min, float) or isinstance(max, float)):
+        x = x.astype(get_default_dtype())
+    low, high = (float(b) if isinstance(b, float) else b for b in (min, max))  # NumPy's float64 is a float
+    return clip_p(x, min=low, max=high)
