@@ -26,12 +26,35 @@ from tapegrad.nn.activations import (
     squareplus,
     tanh_shrink,
 )  # fmt: skip
-from tapegrad.nn.losses import binary_cross_entropy_with_logits, mse_loss
+from tapegrad.nn.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    categorical_crossentropy,
+    categorical_hinge,
+    cosine_similarity,
+    cross_entropy,
+    hinge,
+    huber_loss,
+    kl_divergence,
+    log_cosh,
+    mae_loss,
+    mape_loss,
+    mse_loss,
+    msle_loss,
+    nll_loss,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
 
 __all__ = [
-    "binary_cross_entropy_with_logits", "celu", "dropout", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid",
-    "hard_silu", "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "mse_loss", "relu", "relu6",
-    "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "squareplus", "tanh", "tanh_shrink",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "categorical_crossentropy",
+    "categorical_hinge", "celu", "cosine_similarity", "cross_entropy", "dropout", "elu", "exponential",
+    "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "hinge", "huber_loss", "kl_divergence",
+    "leaky_relu", "linear", "log_cosh", "log_sigmoid", "log_softmax", "mae_loss", "mape_loss", "mish",
+    "mse_loss", "msle_loss", "nll_loss", "poisson", "relu", "relu6", "selu", "sigmoid", "silu",
+    "soft_shrink", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy", "squared_hinge",
+    "squareplus", "tanh", "tanh_shrink",
 ]  # fmt: skip
 
 

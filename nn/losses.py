@@ -1,104 +1,339 @@
-"""Losses as functions: loss(prediction, target, *, reduction="mean", sample_weight=None, …). Prediction first.
+"""Losses: loss(prediction, target, *, reduction="mean", sample_weight=None, …). Prediction first.
 
-prediction      floating-point; its first axes are the samples, and of several axes the last one is averaged over (or is
-                the classes): predictions (N, D) give one loss per sample, (N,), and so do predictions (N,)
-target          of the prediction's shape, exactly: (N,) against (N, 1) is an error, nothing is broadcast. Anything that
-                `tg.tensor` takes; it is cast to the prediction's dtype. For losses over classes see each.
+prediction      floating-point; the first axes are the samples, and the last of several axes is averaged over, or is the
+                classes: a prediction (N, D) makes one loss per sample, (N,), and so does a prediction (N,)
+target          of the prediction's shape, exactly: (N,) against (N, 1) is an error, nothing is broadcast. A Tensor, or
+                anything that `tg.tensor` takes; it is cast to the prediction's dtype. Class numbers: see there.
 sample_weight   one weight per sample, of the shape of the unreduced loss or of its first axes
-reduction       "none": weight * loss, one per sample; "sum": their sum; "mean": their sum divided by the number of
+reduction       "none": weight * loss for each sample; "sum": their sum; "mean": their sum divided by the number of
                 samples (not by the sum of the weights), which Keras calls "sum_over_batch_size"
 
-The loss has the prediction's dtype. A wrong shape, class number, option or reduction raises ValueError, a prediction
-that is not floating-point TypeError. Definitions are Keras's; each docstring gives the loss of one sample, with p for
-the prediction and t for the target.
+The loss has the prediction's dtype. A wrong shape, class number, option or reduction raises ValueError; a prediction
+that is not floating-point, or class numbers that are not integers, TypeError. Definitions are Keras's. Each docstring
+gives the loss of one sample, with p for the prediction, t for the target, and mean and sum over the last axis.
+
+The same by Keras's names: `get("mse")`, and as objects that remember their options: `Huber(delta=2.0)`.
 """
 
-from math import prod
+import inspect
+from collections.abc import Callable
 from typing import Any
 
-from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.dtypes import is_floating
-from tapegrad.autograd.ops import binary_cross_entropy_p, mean_p, reshape_p, square, sum_p
+from tapegrad.autograd.dtypes import finfo, is_floating
+from tapegrad.autograd.ops import (
+    abs,
+    all,
+    binary_cross_entropy_p,
+    clip_p,
+    cross_entropy_p,
+    log,
+    log1p,
+    max,
+    one_hot_p,
+    relu,
+    sinh,
+    softplus,
+    sparse_cross_entropy_p,
+    sqrt,
+    square,
+    sum_p,
+    where_p,
+)
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.lookup import Named, hint
+from tapegrad.nn.loss_base import beside, class_numbers, elementwise, floating, pair, reduce, samplewise
+
+LN2 = 0.6931471805599453
 
 
-# ---- what all losses share ----
-def _pair(name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
-    """Both as Tensors of one shape, dtype and device, or an error that says which is wrong."""
-    if type(prediction) is not Tensor and not isinstance(prediction, Tensor):
-        prediction = tensor(prediction)
-    if not isinstance(target, Tensor):
-        target = tensor(target, device=prediction.device)
-    p, t = prediction.data, target.data
-    if p.shape != t.shape:
-        raise ValueError(f"{name}: {_mismatch(tuple(p.shape), tuple(t.shape))}")
-    if p.dtype is not t.dtype and p.dtype != t.dtype:
-        target = target.astype(p.dtype)
-    if not is_floating(p.dtype):
-        raise TypeError(f"{name}: the prediction must be floating-point, got {p.dtype}")
-    return prediction, target
+def _epsilon(p: Tensor) -> float:
+    """What keeps probabilities off 0 and 1: Keras's 1e-7, or for float16 the gap below 1, if that is more."""
+    gap = float(finfo(p.dtype).eps) / 2
+    return gap if gap > 1e-7 else 1e-7
 
 
-def _mismatch(prediction: tuple[int, ...], target: tuple[int, ...]) -> str:
-    text = f"prediction and target must have one shape, got prediction {prediction} and target {target}"
-    if prod(prediction) == prod(target):
-        return f"{text}: reshape one of them, as in target.reshape{prediction}"
-    return text
+def _smoothing(name: str, amount: float) -> float:
+    if not 0 <= amount <= 1:
+        raise ValueError(f"{name}: label_smoothing must be between 0 and 1, got {amount!r}")
+    return amount
 
 
-def _reduce(name: str, loss: Any, weight: Any, reduction: str) -> Any:
-    """Weigh and reduce one loss per sample."""
-    if weight is not None:
-        weight = weight if isinstance(weight, Tensor) else tensor(weight, device=loss.device)
-        if weight.ndim == 0 or weight.shape != loss.shape[: weight.ndim]:
-            raise ValueError(
-                f"{name}: sample_weight must have the shape of the unreduced loss, {loss.shape}, or of its first axes, "
-                f"got {weight.shape}"
-            )
-        weight = weight if weight.dtype == loss.dtype else weight.astype(loss.dtype)
-        loss = loss * reshape_p(weight, shape=weight.shape + (1,) * (loss.ndim - weight.ndim))
-    if reduction == "mean":
-        if loss.size == 0:
-            raise ValueError(f"{name}: the mean over an empty batch, predictions of shape {loss.shape}")
-        return mean_p(loss, axis=None, keepdims=False)
-    if reduction == "sum":
-        return sum_p(loss, axis=None, keepdims=False)
-    if reduction == "none":
-        return loss
-    raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
-
-
-def _over_features(name: str, elements: Any, weight: Any, reduction: str) -> Any:
-    """Average over the last axis of several, then weigh and reduce."""
-    if weight is None and reduction == "mean":  # the mean of equally large means is the mean of all
-        return _reduce(name, elements, None, "mean")
-    if elements.ndim > 1:
-        elements = mean_p(elements, axis=(elements.ndim - 1,), keepdims=False)
-    return _reduce(name, elements, weight, reduction)
+def _logits_behind(p: Tensor, activation: str) -> Any:
+    """The logits of which p is the sigmoid or softmax, if the graph still knows them: exact where p is rounded to 0 or
+    1 and has lost both the loss and its gradient. (Keras does the same.)"""
+    node = p.node
+    if node is None or node.out is None or node.primitive.name != activation:
+        return None
+    return node.inputs[0] if node.params.get("axis", p.ndim - 1) == p.ndim - 1 else None
 
 
 # ---- regression ----
-def mse_loss(prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Any:
+@elementwise
+def mse_loss(p: Any, t: Any) -> Any:
     """Mean squared error: mean((p - t)**2)"""
-    p, t = _pair("mse_loss", prediction, target)
-    return _over_features("mse_loss", square(p - t), sample_weight, reduction)
+    return square(p - t)
 
 
-# ---- binary classification ----
-def binary_cross_entropy_with_logits(
+@elementwise
+def mae_loss(p: Any, t: Any) -> Any:
+    """Mean absolute error: mean(|p - t|)"""
+    return abs(p - t)
+
+
+@elementwise
+def mape_loss(p: Any, t: Any) -> Any:
+    """Mean absolute percentage error: mean(100 * |(p - t) / max(|t|, 1e-7)|)"""
+    return 100.0 * abs((p - t) / clip_p(abs(t), min=_epsilon(p), max=None))
+
+
+@elementwise
+def msle_loss(p: Any, t: Any) -> Any:
+    """Mean squared logarithmic error: mean((ln(1 + max(p, 1e-7)) - ln(1 + max(t, 1e-7)))**2)"""
+    low = _epsilon(p)
+    return square(log1p(clip_p(p, min=low, max=None)) - log1p(clip_p(t, min=low, max=None)))
+
+
+@elementwise
+def huber_loss(p: Any, t: Any, delta: float = 1.0) -> Any:
+    """mean(e**2 / 2 where |e| <= delta, else delta * |e| - delta**2 / 2), for e = p - t (Huber 1964)"""
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta!r}")
+    e = p - t
+    inner = clip_p(e, min=-delta, max=delta)
+    return 0.5 * square(inner) + delta * (abs(e) - abs(inner))
+
+
+@elementwise
+def log_cosh(p: Any, t: Any) -> Any:
+    """mean(ln(cosh(p - t)))"""
+    e = p - t
+    far = abs(e)
+    near = far < 1  # where |e| + ln(1 + e**(-2|e|)) - ln 2 would cancel
+    precise = log1p(2.0 * square(sinh(where_p(near, 0.5 * e, 0.0))))
+    return where_p(near, precise, far + softplus(-2.0 * far) - LN2)
+
+
+@elementwise
+def poisson(p: Any, t: Any) -> Any:
+    """mean(p - t * ln(p + 1e-7)): -ln of the Poisson probability of count t at rate p, without the part of t alone"""
+    return p - t * log(p + _epsilon(p))
+
+
+@samplewise
+def cosine_similarity(p: Any, t: Any) -> Any:
+    """-sum(p * t) / (|p| * |t|): -1 where p points as t does; 0, with gradient 0, where either is zero"""
+    return -sum_p(_direction(p) * _direction(t), axis=(p.ndim - 1,), keepdims=False)
+
+
+def _direction(x: Any) -> Any:
+    length = sqrt(sum_p(square(x), axis=(x.ndim - 1,), keepdims=True))
+    return x / where_p(length == 0, float("inf"), length)
+
+
+# ---- two classes ----
+@elementwise
+def binary_cross_entropy_with_logits(p: Any, t: Any, label_smoothing: float = 0.0) -> Any:
+    """mean(-t * ln(sigmoid(p)) - (1 - t) * ln(1 - sigmoid(p))), without overflow or cancellation for any logit p
+
+    t are probabilities: 0, 1, or between. label_smoothing s makes them t * (1 - s) + s / 2.
+    """
+    if label_smoothing:
+        s = _smoothing("binary_cross_entropy_with_logits", label_smoothing)
+        t = t * (1.0 - s) + 0.5 * s
+    return binary_cross_entropy_p(p, t)
+
+
+@elementwise
+def binary_cross_entropy(p: Any, t: Any, from_logits: bool = False, label_smoothing: float = 0.0) -> Any:
+    """mean(-t * ln(p) - (1 - t) * ln(1 - p)), p being probabilities, kept 1e-7 away from 0 and 1 (float16: 5e-4)
+
+    If p comes straight from `sigmoid` in a graph, the loss is computed from its logits. from_logits: p are logits.
+    label_smoothing s makes the targets t * (1 - s) + s / 2.
+    """
+    if label_smoothing:
+        s = _smoothing("binary_cross_entropy", label_smoothing)
+        t = t * (1.0 - s) + 0.5 * s
+    logits = p if from_logits else _logits_behind(p, "sigmoid")
+    if logits is not None:
+        return binary_cross_entropy_p(logits, t)
+    e = _epsilon(p)
+    p = clip_p(p, min=e, max=1.0 - e)
+    return -(t * log(p) + (1.0 - t) * log1p(-p))
+
+
+def _signs(t: Any) -> Any:
+    """Targets of -1 and 1; those that are all 0 or 1 become these."""
+    zero_or_one = all((t == 0) | (t == 1))
+    return where_p(zero_or_one, 2.0 * t - 1.0, t)
+
+
+@elementwise
+def hinge(p: Any, t: Any) -> Any:
+    """mean(max(1 - t * p, 0)), t being -1 and 1; a batch of only 0 and 1 is read as -1 and 1"""
+    return relu(1.0 - _signs(t) * p)
+
+
+@elementwise
+def squared_hinge(p: Any, t: Any) -> Any:
+    """mean(max(1 - t * p, 0)**2), t being -1 and 1; a batch of only 0 and 1 is read as -1 and 1"""
+    return square(relu(1.0 - _signs(t) * p))
+
+
+# ---- many classes ----
+@samplewise
+def categorical_crossentropy(p: Any, t: Any, from_logits: bool = False, label_smoothing: float = 0.0) -> Any:
+    """-sum(t * ln(p / sum(p))), p and t being probabilities of the classes; p is kept 1e-7 away from 0 and 1
+
+    If p comes straight from `softmax` in a graph, the loss is computed from its logits. from_logits: p are logits.
+    label_smoothing s makes the targets t * (1 - s) + s / classes.
+    """
+    if label_smoothing:
+        s = _smoothing("categorical_crossentropy", label_smoothing)
+        t = t * (1.0 - s) + s / p.shape[-1]
+    return cross_entropy_p(_logits_of(p, from_logits), t)
+
+
+def _logits_of(p: Any, from_logits: bool) -> Any:
+    """Logits whose softmax is p / sum(p)."""
+    logits = p if from_logits else _logits_behind(p, "softmax")
+    return log(clip_p(p, min=_epsilon(p), max=1.0)) if logits is None else logits
+
+
+@samplewise
+def categorical_hinge(p: Any, t: Any) -> Any:
+    """max(max((1 - t) * p) - sum(t * p) + 1, 0), t being 1 for the class and 0 for the others"""
+    return relu(max((1.0 - t) * p, axis=-1) - sum_p(t * p, axis=(p.ndim - 1,), keepdims=False) + 1.0)
+
+
+@samplewise
+def kl_divergence(p: Any, t: Any) -> Any:
+    """sum(t * ln(t / p)), p and t being probabilities, brought into [1e-7, 1]"""
+    e = _epsilon(p)
+    t = clip_p(t, min=e, max=1.0)
+    return sum_p(t * log(t / clip_p(p, min=e, max=1.0)), axis=(p.ndim - 1,), keepdims=False)
+
+
+def cross_entropy(
     prediction: Any,
-    target: Any,
+    labels: Any,
     *,
     reduction: str = "mean",
     sample_weight: Any = None,
     label_smoothing: float = 0.0,
 ) -> Any:
-    """mean(-t * ln(sigmoid(p)) - (1 - t) * ln(1 - sigmoid(p))), computed without overflow for any p
+    """-ln(softmax(p)[label]), or -sum(t * ln(softmax(p))); p being logits (…, classes), precise for any logits
 
-    prediction are logits, target probabilities (0 and 1, or between); label_smoothing s makes them t*(1-s) + s/2.
+    labels            integers (…): class numbers; or floating-point (…, classes): a probability t for each class
+    label_smoothing   s makes the probabilities t * (1 - s) + s / classes
     """
-    name = "binary_cross_entropy_with_logits"
-    p, t = _pair(name, prediction, target)
+    name = "cross_entropy"
+    p = floating(name, prediction)
+    t = beside(p, labels)
+    if t.shape == p.shape and is_floating(t.dtype):
+        p, t = pair(name, p, t)
+    else:
+        t = class_numbers(name, p, t)
+        if not label_smoothing:
+            return reduce(name, sparse_cross_entropy_p(p, t), sample_weight, reduction)
+        t = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype)
     if label_smoothing:
-        t = t * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    return _over_features(name, binary_cross_entropy_p(p, t), sample_weight, reduction)
+        s = _smoothing(name, label_smoothing)
+        t = t * (1.0 - s) + s / p.shape[-1]
+    return reduce(name, cross_entropy_p(p, t), sample_weight, reduction)
+
+
+def sparse_categorical_crossentropy(
+    prediction: Any,
+    labels: Any,
+    *,
+    reduction: str = "mean",
+    sample_weight: Any = None,
+    from_logits: bool = False,
+) -> Any:
+    """-ln(p[label] / sum(p)), p being probabilities of the classes (…, classes), kept 1e-7 away from 0; labels (…) are
+    class numbers
+
+    If p comes straight from `softmax` in a graph, the loss is computed from its logits. from_logits: p are logits.
+    """
+    name = "sparse_categorical_crossentropy"
+    p = floating(name, prediction)
+    t = class_numbers(name, p, labels)
+    return reduce(name, sparse_cross_entropy_p(_logits_of(p, from_logits), t), sample_weight, reduction)
+
+
+def nll_loss(prediction: Any, labels: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Any:
+    """-p[label], p being log-probabilities (…, classes), as `log_softmax` gives them; labels (…) are class numbers"""
+    p = floating("nll_loss", prediction)
+    t = one_hot_p(class_numbers("nll_loss", p, labels), classes=p.shape[-1], dtype=p.dtype)
+    chosen = sum_p(where_p(t == 1, p, 0.0), axis=(p.ndim - 1,), keepdims=False)
+    return reduce("nll_loss", -chosen, sample_weight, reduction)
+
+
+# ---- by name, and as objects ----
+class Loss:
+    """A loss with its options: `Huber(delta=2.0)(prediction, target, sample_weight=None)`."""
+
+    function: Callable[..., Any]
+
+    def __init__(self, *, reduction: str = "mean", **options: Any) -> None:
+        known = [p for p in inspect.signature(self.function).parameters][4:]
+        for name in options:
+            if name not in known:
+                raise TypeError(
+                    f"{type(self).__name__} has no option {name!r}{hint(name, known)}; "
+                    f"options: {', '.join(['reduction', *known])}"
+                )
+        self.options = {"reduction": reduction, **options}
+
+    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+        return type(self).function(prediction, target, sample_weight=sample_weight, **self.options)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.options.items())})"
+
+
+def _class(name: str, function: Callable[..., Any]) -> Any:
+    body = {"__doc__": function.__doc__, "__module__": __name__, "function": staticmethod(function)}
+    return type(name, (Loss,), body)
+
+
+MeanSquaredError = _class("MeanSquaredError", mse_loss)
+MeanAbsoluteError = _class("MeanAbsoluteError", mae_loss)
+MeanAbsolutePercentageError = _class("MeanAbsolutePercentageError", mape_loss)
+MeanSquaredLogarithmicError = _class("MeanSquaredLogarithmicError", msle_loss)
+Huber = _class("Huber", huber_loss)
+LogCosh = _class("LogCosh", log_cosh)
+Poisson = _class("Poisson", poisson)
+CosineSimilarity = _class("CosineSimilarity", cosine_similarity)
+BinaryCrossentropy = _class("BinaryCrossentropy", binary_cross_entropy)
+Hinge = _class("Hinge", hinge)
+SquaredHinge = _class("SquaredHinge", squared_hinge)
+CategoricalCrossentropy = _class("CategoricalCrossentropy", categorical_crossentropy)
+SparseCategoricalCrossentropy = _class("SparseCategoricalCrossentropy", sparse_categorical_crossentropy)
+CategoricalHinge = _class("CategoricalHinge", categorical_hinge)
+KLDivergence = _class("KLDivergence", kl_divergence)
+
+_KERAS = {
+    "mean_squared_error": mse_loss, "mse": mse_loss, "MSE": mse_loss,
+    "mean_absolute_error": mae_loss, "mae": mae_loss, "MAE": mae_loss,
+    "mean_absolute_percentage_error": mape_loss, "mape": mape_loss, "MAPE": mape_loss,
+    "mean_squared_logarithmic_error": msle_loss, "msle": msle_loss, "MSLE": msle_loss,
+    "huber": huber_loss, "log_cosh": log_cosh, "logcosh": log_cosh, "poisson": poisson,
+    "cosine_similarity": cosine_similarity,
+    "binary_crossentropy": binary_cross_entropy, "bce": binary_cross_entropy, "BCE": binary_cross_entropy,
+    "hinge": hinge, "squared_hinge": squared_hinge,
+    "categorical_crossentropy": categorical_crossentropy,
+    "sparse_categorical_crossentropy": sparse_categorical_crossentropy,
+    "categorical_hinge": categorical_hinge,
+    "kl_divergence": kl_divergence, "kld": kl_divergence, "KLD": kl_divergence,
+}  # fmt: skip
+_OWN = (binary_cross_entropy_with_logits, cross_entropy, nll_loss)
+_TABLE = Named(
+    "loss", {**_KERAS, **{f.__name__: f for f in _OWN}, **{c.__name__: c() for c in Loss.__subclasses__()}}
+)
+
+
+def get(loss: Any) -> Any:
+    """The loss of a name (Keras's names: "mse", "binary_crossentropy", "SparseCategoricalCrossentropy", …), or the
+    callable given. An unknown name lists the known ones."""
+    return _TABLE.get(loss)

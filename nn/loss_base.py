@@ -1,0 +1,124 @@
+"""What all losses share: the checks of their arguments, the weights, the reduction. `nn.losses` documents it."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.dtypes import int64, is_floating, name_of
+from tapegrad.autograd.ops import mean_p, reshape_p, sum_p
+from tapegrad.autograd.tensor import Tensor
+
+
+def floating(name: str, prediction: Any) -> Tensor:
+    p = prediction if isinstance(prediction, Tensor) else tensor(prediction)
+    if not is_floating(p.dtype):
+        raise TypeError(f"{name}: the prediction must be floating-point, got {p.dtype}")
+    return p
+
+
+def beside(prediction: Tensor, value: Any) -> Tensor:
+    """A target, class numbers or weights as a Tensor on the prediction's device."""
+    return value if isinstance(value, Tensor) else tensor(value, device=prediction.device)
+
+
+def pair(name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
+    """Both as Tensors of one shape, dtype and device, or an error that says what to change."""
+    p = floating(name, prediction)
+    t = beside(p, target)
+    if p.shape != t.shape:
+        remedy = f": reshape one of them, as in target.reshape{p.shape}" if p.size == t.size else ""
+        raise ValueError(
+            f"{name}: prediction and target must have one shape, got prediction {p.shape} and target {t.shape}{remedy}"
+        )
+    return p, t if t.dtype == p.dtype else t.astype(p.dtype)
+
+
+def class_numbers(name: str, p: Tensor, labels: Any) -> Tensor:
+    """Integer labels, one for each sample, each the number of a class. What they are is checked on raw arrays: a trace
+    does not see it."""
+    t = beside(p, labels)
+    kind = name_of(t.dtype)
+    if not kind.startswith(("int", "uint")):
+        raise TypeError(
+            f"{name}: labels must be integers (class numbers), got {kind}: labels.astype(tg.int64)"
+        )
+    if p.ndim == 0 or t.shape != p.shape[:-1]:
+        remedy = ": labels.squeeze(-1)" if t.shape == (*p.shape[:-1], 1) else ""
+        raise ValueError(
+            f"{name}: labels must have the prediction's shape without its last axis, the classes: got prediction "
+            f"{p.shape} and labels {t.shape}{remedy}"
+        )
+    classes = p.shape[-1]
+    outside = (t.data < 0) | (t.data >= classes)
+    if bool(t.backend.to_numpy(t.backend.xp.any(outside))):
+        wrong = t.numpy().ravel()[t.backend.to_numpy(outside).ravel()]
+        raise ValueError(
+            f"{name}: labels must be class numbers from 0 to {classes - 1}, since the prediction has {classes} "
+            f"classes; got {wrong[0]}"
+        )
+    return t if kind == "int64" else t.astype(int64)
+
+
+def reduce(name: str, loss: Any, weight: Any, reduction: str) -> Any:
+    """Weigh and reduce the loss of each sample."""
+    if weight is not None:
+        w = beside(loss, weight)
+        if w.ndim == 0 or w.shape != loss.shape[: w.ndim]:
+            raise ValueError(
+                f"{name}: sample_weight must have the shape of the unreduced loss, {loss.shape}, or of its first axes, "
+                f"got {w.shape}"
+            )
+        w = w if w.dtype == loss.dtype else w.astype(loss.dtype)
+        loss = loss * (
+            w if w.ndim == loss.ndim else reshape_p(w, shape=w.shape + (1,) * (loss.ndim - w.ndim))
+        )
+    if reduction == "mean":
+        if loss.size == 0:
+            raise ValueError(f"{name}: there is no mean over an empty batch (losses of shape {loss.shape})")
+        return mean_p(loss, axis=None, keepdims=False)
+    if reduction == "sum":
+        return sum_p(loss, axis=None, keepdims=False)
+    if reduction == "none":
+        return loss
+    raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
+
+
+def _loss(of_pair: Callable[..., Any], over_elements: bool) -> Callable[..., Any]:
+    """The public loss made of a function (p, t, options) -> the loss of each element or of each sample."""
+    name = of_pair.__name__
+
+    def loss(
+        prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None, **options: Any
+    ) -> Any:
+        p, t = pair(name, prediction, target)
+        if not over_elements and p.ndim == 0:
+            raise ValueError(f"{name}: expected an axis of classes or features, got a prediction of shape ()")
+        out = of_pair(p, t, **options)
+        # the mean of equally large means is the mean of all: the plain case needs one reduction alone
+        if over_elements and out.ndim > 1 and not (sample_weight is None and reduction == "mean"):
+            out = mean_p(out, axis=(out.ndim - 1,), keepdims=False)
+        return reduce(name, out, sample_weight, reduction)
+
+    return _dressed(loss, of_pair, list(inspect.signature(of_pair).parameters.values())[2:])
+
+
+def _dressed(loss: Any, source: Any, options: list[inspect.Parameter]) -> Any:
+    """The loss under its own name, documentation and signature."""
+    given = list(inspect.signature(loss).parameters.values())[:4]
+    loss.__name__ = loss.__qualname__ = source.__name__
+    loss.__doc__ = source.__doc__
+    loss.__signature__ = inspect.Signature(
+        given + [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
+    )
+    return loss
+
+
+def elementwise(of_pair: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: (p, t) -> a loss for each element, which the loss of a sample is the mean of."""
+    return _loss(of_pair, over_elements=True)
+
+
+def samplewise(of_pair: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: (p, t) -> a loss for each sample."""
+    return _loss(of_pair, over_elements=False)
