@@ -2,34 +2,48 @@
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from tapegrad.autograd.creation import asarray, full, tensor
-from tapegrad.autograd.dtypes import float64, name_of
-from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.ops import clip_p
-from tapegrad.autograd.tensor import Tensor, tick
-from tapegrad.optim.clip import cast, clip_factor, scaled, squared_norm, total_of
-from tapegrad.optim.flat import Flat, Range, write
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.optim import state
+from tapegrad.optim.flat import Flat, Range
+from tapegrad.optim.norms import clip_factor, scaled, squared_norm, to, total_of
 from tapegrad.optim.params import above_0, at_least_0, optional, read_groups, yes_or_no
 
 Check = Callable[[str, Any], Any]
-SPELT = {"learning_rate": "lr", "epsilon": "eps", "betas": "beta_1 and beta_2", "alpha": "rho"}
+RAW = Flags(grad=False, raw=True)
+ELSEWHERE = {"learning_rate": "lr", "epsilon": "eps", "betas": "beta_1 and beta_2", "alpha": "rho"}
 
 
 class Group:
     """Parameters that are trained with the same options.
 
-    names     of its parameters, as in the optimizer's `state_dict`
-    options   its hyperparameters, such as `options.beta_1`: fixed
-    lr        its learning rate: may be set at any time
+    params, names   the parameters, and what they are called in the optimizer's `state_dict`
+    options   the hyperparameters, such as `options.beta_1`; fixed
+    lr        the learning rate; may be set at any time
     """
 
-    def __init__(self, params: dict[str, Tensor], options: Any) -> None:
-        self.params = list(params.values())
-        self.names = list(params)
-        self.options = options
+    def __init__(self, named: dict[str, Tensor], options: Any, slots: dict[str, float]) -> None:
+        self.names, self.params = list(named), list(named.values())
+        self.options, self.slots = options, slots
         self.flats: list[Flat] = []
+
+    def flatten(self, lr: float, steps: int) -> None:
+        """Lay the parameters out in buffers, one for each dtype and device, with a state as at the beginning."""
+        alike: dict[tuple[str, str], list[int]] = {}
+        for i, p in enumerate(self.params):
+            alike.setdefault((name_of(p.dtype), p.device), []).append(i)
+        self.flats = [
+            Flat([self.names[i] for i in at], [self.params[i] for i in at], self.options, self.slots)
+            for at in alike.values()
+        ]
+        for flat in self.flats:
+            flat.lr.assign(lr)
+            flat.step.assign(steps)
 
     @property
     def lr(self) -> float:
@@ -42,8 +56,8 @@ class Group:
             flat.lr.assign(lr)
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{k}={v!r}" for k, v in self.options._asdict().items())
-        return f"Group(lr={self.lr:g}, {options}; {len(self.params)} parameters)"
+        options = "".join(f", {k}={v!r}" for k, v in self.options._asdict().items())
+        return f"Group(lr={self.lr:g}{options}; {len(self.params)} parameters)"
 
 
 class Optimizer:
@@ -83,22 +97,16 @@ class Optimizer:
     }
 
     def __init__(self, params: Any, lr: Any, own: dict[str, Any], others: dict[str, Any]) -> None:
-        known = {
-            "lr": at_least_0,
-            **self.options,
-            **{name: check for name, (_, check) in self.shared.items()},
-        }
-        self._checks: dict[str, Check] = known
-        defaults = {name: default for name, (default, _) in self.shared.items()}
-        self.defaults = self._checked({"lr": lr, **own, **defaults, **others})
         self.groups: list[Group] = []
         self.flats: list[Flat] = []
+        shared = {name: default for name, (default, _) in self.shared.items()}
+        self.defaults = self._checked({"lr": lr, **own, **shared, **others})
         if params is not None:
             self.bind(params)
 
     # ---- what a subclass says ----
     def slots(self, h: Any) -> dict[str, float]:
-        """The parts of the state, one number of each per parameter's element, and their first values."""
+        """The parts of the state, each with one number for every element of a parameter, and their first values."""
         return {}
 
     def rate(self, h: Any, lr: Any, step: Any) -> Any:
@@ -115,7 +123,7 @@ class Optimizer:
             name for name in ("clipvalue", "clipnorm", "global_clipnorm") if getattr(h, name) is not None
         ]
         if len(clips) > 1:
-            raise ValueError(f"only one of clipvalue, clipnorm and global_clipnorm can be given, not {clips}")
+            raise ValueError(f"expected only one of clipvalue, clipnorm and global_clipnorm, got {clips}")
 
     # ---- parameters ----
     def bind(self, params: Any) -> "Optimizer":
@@ -126,44 +134,38 @@ class Optimizer:
             )
         groups = []
         for i, (named, differing) in enumerate(read_groups(params)):
-            values = self._checked(self.defaults | differing, f" in group {i}" if differing else "")
-            group = Group(named, self._frozen(values))
-            group.flats = self._flats_of(group)
-            group.lr = values["lr"]
-            groups.append(group)
+            values = self._checked(self.defaults | differing, f" of group {i}" if differing else "")
+            h = self._frozen(values)
+            groups.append(Group(named, h, self.slots(h)))
+            groups[-1].flatten(values["lr"], 0)
         self.groups = groups
         self.flats = [flat for group in groups for flat in group.flats]
         return self
 
     def _checked(self, values: dict[str, Any], where: str = "") -> dict[str, Any]:
+        checks = {
+            "lr": at_least_0,
+            **self.options,
+            **{name: check for name, (_, check) in self.shared.items()},
+        }
         for name in values:
-            if name not in self._checks:
-                hint = f": here it is called {SPELT[name]}" if name in SPELT else ""
+            if name not in checks:
+                hint = f" (here it is called {ELSEWHERE[name]})" if name in ELSEWHERE else ""
                 raise TypeError(
-                    f"{type(self).__name__}: unknown option {name!r}{where}{hint}; known are {', '.join(self._checks)}"
+                    f"{type(self).__name__}: unknown option {name!r}{where}{hint}; known are {', '.join(checks)}"
                 )
-        checked = {name: self._checks[name](f"{name}{where}", value) for name, value in values.items()}
+        checked = {name: checks[name](name + where, value) for name, value in values.items()}
         self.check(self._frozen(checked))
         return checked
 
     def _frozen(self, values: dict[str, Any]) -> Any:
         kept = {name: value for name, value in values.items() if name != "lr"}
-        return namedtuple(f"{type(self).__name__}Options", kept)(**kept)
-
-    def _flats_of(self, group: Group) -> list[Flat]:
-        alike: dict[tuple[str, str], list[int]] = {}
-        for i, p in enumerate(group.params):
-            alike.setdefault((name_of(p.dtype), p.device), []).append(i)
-        slots = self.slots(group.options)
-        return [
-            Flat([group.names[i] for i in at], [group.params[i] for i in at], group.options, slots)
-            for at in alike.values()
-        ]
+        return namedtuple("Options", kept)(**kept)
 
     def _follow(self) -> None:
         """Some parameters have their values elsewhere now: take them up, and move the state to where they are."""
         for flat in self.flats:
-            for name, p, view in zip(flat.names, flat.params, flat.views, strict=True):
+            for name, p, view in zip(flat.names, flat.params, flat.views):
                 if p.shape != view.shape:
                     raise ValueError(
                         f"parameter {name!r} had shape {view.shape} when the optimizer was made and has {p.shape} now: "
@@ -173,15 +175,11 @@ class Optimizer:
             for flat in self.flats:
                 flat.link()
             return
-        state, steps = self._places(), self.steps
+        kept, steps = state.places(self.flats), self.steps
         for group in self.groups:
-            lr, group.flats = group.lr, self._flats_of(group)
-            group.lr = lr
+            group.flatten(group.lr, steps)
         self.flats = [flat for group in self.groups for flat in group.flats]
-        for flat in self.flats:
-            flat.step.assign(steps)
-        for name, view in self._places().items():
-            write(view, state[name])
+        state.fill(self.flats, kept)
 
     # ---- training ----
     def zero_grad(self) -> None:
@@ -195,68 +193,58 @@ class Optimizer:
 
         Raises RuntimeError if none has one, or if the optimizer has no parameters.
         """
-        flats = self.flats
-        if not flats:
+        if not self.flats:
             self._need_parameters("step")
-        for flat in flats:
+        for flat in self.flats:
             if not flat.linked():
                 self._follow()
-                flats = self.flats
                 break
-        spans = [flat.gather() for flat in flats]
-        if not any(spans):
-            names = [name for flat in flats for name in flat.names]
-            some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            raise RuntimeError(
-                "step: no parameter has a gradient: call loss.backward() before step(), and zero_grad() before that. "
-                f"If it was called, the loss does not depend on the parameters {some}"
-            )
-        recording = current.get().recorder is not None
-        with changed_flags(raw=not recording, grad=False):
+        flags = current.get()
+        recording = flags.recorder is not None
+        token = current.set(replace(flags, grad=False) if recording else RAW)
+        try:
+            spans = []
+            for flat in self.flats:
+                with flat.scope():
+                    spans.append(flat.gather())
+            if not any(spans):
+                raise RuntimeError(self._no_gradient())
             total = self._squared_norm(spans, recording)
-            for flat, ranges in zip(flats, spans, strict=True):
-                self._advance(flat, ranges, total, recording)
+            for flat, ranges in zip(self.flats, spans):
+                with flat.scope():
+                    self._advance(flat, ranges, total, recording)
+        finally:
+            current.reset(token)
 
     def _advance(self, flat: Flat, ranges: list[Range], total: Any, recording: bool) -> None:
         """One step for the given ranges of a Flat's parameters: on raw arrays, block by block and in place; while a
         recorder listens on Tensors, in one piece, so that it sees every primitive."""
         h = flat.options
-        if recording:
-            flat.step.assign(flat.step + 1.0)
-            lr, step = flat.lr, flat.step
-        else:
-            lr, step = flat.lr.data, flat.step.data
-            step += 1.0
-        rate = cast(self.rate(h, lr, step), flat.dtype)
-        decay = None if h.weight_decay is None else cast(lr * h.weight_decay, flat.dtype)
-        factor = None if h.global_clipnorm is None else clip_factor(total, h.global_clipnorm, flat.device)
-        if h.clipnorm is not None:
-            ranges = [(i, i + 1) for start, stop in ranges for i in range(start, stop)]
+        lr, step = flat.next_step(recording)
+        rate = flat.cast(self.rate(h, lr, step), recording)
+        decay = None if h.weight_decay is None else flat.cast(lr * h.weight_decay, recording)
+        factor = None if h.global_clipnorm is None else to(clip_factor(total, h.global_clipnorm), flat.device)
+        plain = decay is None and factor is None and h.clipvalue is None and not h.maximize
         for span in ranges:
-            if h.clipnorm is not None:
-                factor = clip_factor(squared_norm(flat.gradient(span, recording)), h.clipnorm)
-            for p, g, *state in [flat.tensors(span)] if recording else flat.blocks(span):
-                new = self._new(h, p, g, state, rate, decay, factor)
+            for piece in [flat.tensors(span)] if recording else flat.blocks(span):
+                p, g, *rest = piece if plain else self._prepared(h, piece, decay, factor)
+                new = self.update(h, p, g, rate, *rest)
                 if recording:
                     flat.assign(span, new)
                 else:
-                    p[...] = new[0]
-                    for part, value in zip(state, new[1:], strict=True):
+                    piece[0][...] = new[0]
+                    for part, value in zip(rest, new[1:]):
                         part[...] = value
-            now = tick()  # a graph recorded with the old values must not be gone back through
-            for p in flat.params[slice(*span)]:
-                p.changed = now
+            flat.stamp(span)
 
-    def _new(self, h: Any, p: Any, g: Any, state: list[Any], rate: Any, decay: Any, factor: Any) -> Any:
+    def _prepared(self, h: Any, piece: list[Any], decay: Any, factor: Any) -> list[Any]:
+        """[p, g, *state] after the options that every optimizer has."""
+        p, g, *rest = piece
         if h.clipvalue is not None:
             g = clip_p(g, min=-h.clipvalue, max=h.clipvalue)
         if factor is not None:
             g = scaled(g, factor)
-        if h.maximize:
-            g = -g
-        if decay is not None:
-            p = p - p * decay
-        return self.update(h, p, g, rate, *state)
+        return [p if decay is None else p - p * decay, -g if h.maximize else g, *rest]
 
     def _squared_norm(self, spans: list[list[Range]], recording: bool) -> Any:
         """The sum of the squares of all gradients, if any group asks for it."""
@@ -264,79 +252,28 @@ class Optimizer:
             return None
         return total_of(
             squared_norm(flat.gradient(span, recording))
-            for flat, ranges in zip(self.flats, spans, strict=True)
+            for flat, ranges in zip(self.flats, spans)
             for span in ranges
         )
 
-    # ---- saving ----
-    def _places(self) -> dict[str, Any]:
-        """Each array of the state by name: "<parameter's name>.<slot>", as a view in the parameter's shape."""
-        return {
-            f"{name}.{slot}": flat.view(buffer, i)
-            for flat in self.flats
-            for i, name in enumerate(flat.names)
-            for slot, buffer in flat.state.items()
-        }
+    def _no_gradient(self) -> str:
+        names = [name for flat in self.flats for name in flat.names]
+        some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        return (
+            "step: no parameter has a gradient: call loss.backward() before step(), and zero_grad() before that. "
+            f"If it was called, the loss does not depend on the parameters {some}"
+        )
 
-    def _numbers(self) -> dict[str, float]:
-        """The numbers of the state: how many steps were done, and each group's learning rate."""
-        self._need_parameters("state_dict")
-        return {
-            "steps": self.steps,
-            **{f"lr.{i}" if len(self.groups) > 1 else "lr": group.lr for i, group in enumerate(self.groups)},
-        }
+    def _need_parameters(self, what: str) -> None:
+        if not self.groups:
+            raise RuntimeError(f"{what}: this {type(self).__name__} has no parameters yet: call bind(model)")
 
+    # ---- its state ----
     @property
     def steps(self) -> int:
         """How many steps were done."""
         return int(self.flats[0].step.item()) if self.flats else 0
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """A copy of everything that later steps depend on besides the parameters and the options: "steps", "lr" (or
-        "lr.<i>" of each group), and "<parameter's name>.<slot>" for each part of the state. For `tg.save`."""
-        numbers = {name: full((), value, dtype=float64) for name, value in self._numbers().items()}
-        return numbers | {name: tensor(view) for name, view in self._places().items()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` gave, in the same optimizer of the same parameters with the same options.
-
-        Raises ValueError that lists everything that is missing, unknown, or of another shape or dtype; nothing is
-        changed then.
-        """
-        numbers, places = self._numbers(), self._places()
-        wanted = {name: ((), "float64") for name in numbers} | {
-            name: (tuple(view.shape), name_of(view.dtype)) for name, view in places.items()
-        }
-        given = {name: asarray(value) for name, value in state.items()}
-        faults = [f"missing: {name}" for name in wanted if name not in given]
-        faults += [f"unknown: {name}" for name in given if name not in wanted]
-        faults += [
-            f"{name}: expected {dtype}{list(shape)}, got {name_of(given[name].dtype)}{list(given[name].shape)}"
-            for name, (shape, dtype) in wanted.items()
-            if name in given and (given[name].shape, name_of(given[name].dtype)) != (shape, dtype)
-        ]
-        if faults:
-            raise ValueError(
-                f"load_state_dict: the state does not fit this {type(self).__name__}; nothing was loaded:\n  "
-                + "\n  ".join(faults)
-            )
-        for i, group in enumerate(self.groups):
-            group.lr = given[f"lr.{i}" if len(self.groups) > 1 else "lr"].item()
-        for flat in self.flats:
-            flat.step.assign(given["steps"].item())
-        for name, view in places.items():
-            write(view, given[name].data)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For copy and pickle: possible until there are parameters, whose place in memory the optimizer shares."""
-        if self.groups:
-            raise TypeError(
-                f"an {type(self).__name__} with parameters is neither copied nor pickled: make a new one for the "
-                "copied parameters and give it state_dict()"
-            )
-        return self.__dict__
-
-    # ---- reading and setting ----
     @property
     def lr(self) -> float:
         """The learning rate. Setting it sets that of every group; where they differ, reading it raises ValueError."""
@@ -353,11 +290,34 @@ class Optimizer:
         for group in self.groups:
             group.lr = value
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of everything that later steps depend on besides the parameters and the options: "steps", "lr" (of
+        several groups "lr.0", "lr.1", …), and "<parameter's name>.<slot>" for each part of the state. For `tg.save`.
+
+        A parameter's name is its path in the Module, or the name in the pair, or its position in the list; of several
+        groups "<group>.<name>".
+        """
+        self._need_parameters("state_dict")
+        return state.collect(self)
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave, in the same optimizer of the same parameters with the same options.
+
+        Raises ValueError that lists everything that is missing, unknown, or of another shape or dtype; nothing is
+        changed then.
+        """
+        self._need_parameters("load_state_dict")
+        state.restore(self, saved)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copy and pickle: possible until there are parameters, whose memory the optimizer shares."""
+        if self.groups:
+            raise TypeError(
+                f"an {type(self).__name__} with parameters is neither copied nor pickled: make a new one for the "
+                "copied parameters and give it state_dict()"
+            )
+        return self.__dict__
+
     def __repr__(self) -> str:
         shown = {k: v for k, v in self.defaults.items() if k not in self.shared or v != self.shared[k][0]}
-        options = ", ".join(f"{k}={v!r}" for k, v in shown.items())
-        return f"{type(self).__name__}({options})"
-
-    def _need_parameters(self, what: str) -> None:
-        if not self.groups:
-            raise RuntimeError(f"{what}: this {type(self).__name__} has no parameters yet: call bind(model)")
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"

@@ -1,66 +1,17 @@
-"""Clipping gradients: by value, by each one's norm, by the norm of all together."""
+"""Clipping gradients by value, by each one's norm, by the norm of all together: for training loops written by hand,
+between `backward()` and `step()`. An optimizer's options `clipvalue`, `clipnorm` and `global_clipnorm` do the same."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tapegrad.autograd.dtypes import float32, float64, name_of
 from tapegrad.autograd.flags import changed_flags
-from tapegrad.autograd.ops import astype_p, clip_p, maximum, move, reshape_p, sqrt, sum_p
+from tapegrad.autograd.ops import clip_p, reshape_p, sqrt
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import backend_of
-from tapegrad.optim.flat import block_size
+from tapegrad.optim.norms import clip_factor, device_of, scaled, squared_norm, to, total_of
 from tapegrad.optim.params import above_0
 
 
-# ---- what the optimizers' options and the functions below are made of: for raw arrays, and for Tensors while recording
-def cast(x: Any, dtype: Any) -> Any:
-    """x in a dtype, which may be another backend's of the same name."""
-    home = backend_of(x.data if isinstance(x, Tensor) else x)
-    return astype_p(x, dtype=home.dtype(name_of(dtype)))
-
-
-def squared_norm(g: Any) -> Any:
-    """The sum of the squares of a 1-d array, worked out in float64: in float16 it would overflow at 256 squared, and
-    nothing would be left of the square of 0.0001."""
-    size = g.shape[0] if isinstance(g, Tensor) else block_size(backend_of(g).device_of(g))
-    return total_of(
-        sum_p(wide * wide, axis=None, keepdims=False)
-        for start in range(0, max(g.shape[0], 1), max(size, 1))
-        for wide in [cast(g[start : start + size], float64)]
-    )
-
-
-def total_of(parts: Iterable[Any]) -> Any:
-    """Their sum, on the device of the first."""
-    total: Any = None
-    for part in parts:
-        total = part if total is None else total + _to(part, _device(total))
-    return total
-
-
-def clip_factor(total: Any, limit: float, device: str | None = None) -> Any:
-    """What to multiply with, so that a norm whose square is `total` becomes at most `limit`."""
-    factor = limit / maximum(sqrt(total), limit)
-    return factor if device is None else _to(factor, device)
-
-
-def scaled(g: Any, factor: Any) -> Any:
-    """g * factor in g's dtype. By way of float32 for float16, in which a small factor would become 0."""
-    if name_of(g.dtype) == "float16":
-        return cast(cast(g, float32) * cast(factor, float32), g.dtype)
-    return g * cast(factor, g.dtype)
-
-
-def _device(x: Any) -> str:
-    array = x.data if isinstance(x, Tensor) else x
-    return backend_of(array).device_of(array)
-
-
-def _to(x: Any, device: str) -> Any:
-    return x if _device(x) == device else move(x, place=device)
-
-
-# ---- for loops written by hand: between backward() and step() ----
 def clip_by_value(params: Any, limit: float) -> None:
     """Bring every element of the gradients into [-limit, limit], in place.
 
@@ -87,7 +38,8 @@ def clip_by_global_norm(params: Any, limit: float) -> Tensor:
     with changed_flags(raw=True, grad=False):
         total = total_of(_squared(g.data) for g in gradients)
         norm = sqrt(total)
-    _rewrite(gradients, lambda g: scaled(g, clip_factor(total, limit, _device(g))))
+        factor = clip_factor(total, limit)
+    _rewrite(gradients, lambda g: scaled(g, to(factor, device_of(g))))
     return Tensor(backend_of(norm).asarray(norm))
 
 

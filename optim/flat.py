@@ -1,30 +1,19 @@
 """`Flat`: many parameters in one buffer, so that an update is one pass and not one for each of them."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from typing import Any
 
 from tapegrad.autograd import ops
 from tapegrad.autograd.creation import full
 from tapegrad.autograd.dtypes import float64
-from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import backend_of
+from tapegrad.optim.norms import block_size, clip_factor, scaled, squared_norm
 
-Range = tuple[int, int]
-
-
-def block_size(device: str) -> int:
-    """How many elements to work on at once: on a CPU what stays in its cache; on a GPU, where each pass costs a launch
-    however small it is, what bounds the memory for intermediate results."""
-    return 1 << 24 if device.startswith("cuda") else 1 << 16
-
-
-def write(view: Any, array: Any) -> None:
-    """Copy an array into a view, from whichever backend and device."""
-    home, source = backend_of(view), backend_of(array)
-    if source is not home or source.device_of(array) != home.device_of(view):
-        array = home.asarray(source.to_numpy(array), device=home.device_of(view))
-    view[...] = array
+Range = tuple[int, int]  # of parameters, by number: the first, and the one after the last
+ONE_DEVICE = nullcontext()
 
 
 class Flat:
@@ -43,9 +32,9 @@ class Flat:
         self.lr = full((), 0.0, dtype=float64, device=self.device)
         self.step = full((), 0.0, dtype=float64, device=self.device)
         self.views = [self.view(self.p, i) for i in range(len(params))]
-        self.gradient_views = [self.view(self.g, i) for i in range(len(params))]
-        self.everything: list[Range] = [(0, len(params))]
-        self.all_blocks = list(self.cut(0, self.ends[-1]))
+        self.places = [(p, self.view(self.g, i), tuple(p.shape)) for i, p in enumerate(params)]
+        self.everything: Range = (0, len(params))
+        self.all_blocks = list(self.cut(self.everything))
         self.link()
 
     def buffer(self, value: float) -> Tensor:
@@ -55,21 +44,25 @@ class Flat:
         """The part of a buffer that belongs to parameter i, in its shape: no copy."""
         return self.backend.xp.reshape(buffer.data[self.ends[i] : self.ends[i + 1]], self.params[i].shape)
 
+    def scope(self) -> AbstractContextManager[Any]:
+        """Makes the buffers' device the current one."""
+        return self.backend.scope(self.p.data) if self.backend.several_devices else ONE_DEVICE
+
     # ---- the parameters' own arrays ----
     def linked(self) -> bool:
-        """Whether every parameter still has its values here."""
-        for p, view in zip(self.params, self.views, strict=True):  # noqa: SIM110 (all() of a generator is slower)
+        """Whether every parameter has its values here."""
+        for p, view in zip(self.params, self.views):  # noqa: SIM110 (all() of a generator is slower)
             if p.data is not view:
                 return False
         return True
 
     def fits(self) -> bool:
-        """Whether the parameters' arrays, though others, could be copied in: their dtype and device are the same."""
+        """Whether values that the parameters have elsewhere could be copied in: their dtype and device are these."""
         return all(p.dtype == self.dtype and p.device == self.device for p in self.params)
 
     def link(self) -> None:
-        """Copy in the values of the parameters that have them elsewhere, and let them have them here."""
-        for p, view in zip(self.params, self.views, strict=True):
+        """Copy in the values that parameters have elsewhere, and let them have them here."""
+        for p, view in zip(self.params, self.views):
             if p.data is not view:
                 view[...] = p.data
                 p.data = view
@@ -78,69 +71,109 @@ class Flat:
     def gather(self) -> list[Range]:
         """Copy the gradients in. Returns the ranges of parameters that have one."""
         complete = True
-        for i, (p, view) in enumerate(zip(self.params, self.gradient_views, strict=True)):
+        for p, view, shape in self.places:
             g = p.grad
             if g is None:
                 complete = False
                 continue
             array = g.data
-            if type(array) is not type(view) or array.shape != view.shape:
-                self.refuse(i, g)
+            if type(array) is not type(view) or array.shape != shape:
+                self.refuse(p)
             view[...] = array
-        return self.everything if complete else self.ranges()
+        if self.options.clipnorm is not None:
+            for i, p in enumerate(self.params):
+                if p.grad is not None:
+                    self.shrink(i)
+        return [self.everything] if complete else self.ranges()
 
     def ranges(self) -> list[Range]:
-        """The ranges of parameters that have a gradient."""
         found: list[Range] = []
         for i, p in enumerate(self.params):
             if p.grad is not None:
-                joins = bool(found) and found[-1][1] == i
-                found[-1:] = [(found[-1][0], i + 1)] if joins else [*found[-1:], (i, i + 1)]
+                if found and found[-1][1] == i:
+                    found[-1] = (found[-1][0], i + 1)
+                else:
+                    found.append((i, i + 1))
         return found
 
-    def refuse(self, i: int, g: Any) -> None:
-        p = self.params[i]
-        if not isinstance(g, Tensor):
-            raise TypeError(f"the gradient of {self.names[i]!r} is not a tensor but {type(g).__name__}")
-        raise ValueError(
-            f"the gradient of {self.names[i]!r} has shape {g.shape} on {g.device}, "
-            f"the parameter {p.shape} on {p.device}"
-        )
-
-    # ---- pieces to update ----
-    def cut(self, start: int, stop: int) -> Iterator[list[Any]]:
-        """Views [p, g, *state] of at most a block of elements each."""
-        step = block_size(self.device)
-        for a in range(start, stop, step):
-            b = min(a + step, stop)
-            yield [buffer.data[a:b] for buffer in (self.p, self.g, *self.state.values())]
-
-    def blocks(self, span: Range) -> Any:
-        """The pieces of a range of parameters, as raw arrays that are views."""
-        return (
-            self.all_blocks
-            if span == (0, len(self.params))
-            else self.cut(self.ends[span[0]], self.ends[span[1]])
-        )
+    def shrink(self, i: int) -> None:
+        """Bring the norm of a gathered gradient down to the option clipnorm."""
+        factor = clip_factor(squared_norm(self.gradient((i, i + 1), False)), self.options.clipnorm)
+        for _, g, *_ in self.cut((i, i + 1)):
+            g[...] = scaled(g, factor)
 
     def gradient(self, span: Range, recording: bool) -> Any:
         """The gradients of a range of parameters, end to end; made by primitives if a recorder is to see it."""
         i, j = span
+        if not recording:
+            return self.g.data[self.ends[i] : self.ends[j]]
+        parts = [ops.reshape(p.grad, (-1,)) for p in self.params[i:j]]
+        if (limit := self.options.clipnorm) is not None:
+            parts = [scaled(g, clip_factor(squared_norm(g), limit)) for g in parts]
+        return ops.concat(parts)
+
+    def refuse(self, p: Tensor) -> None:
+        name = next(name for name, other in zip(self.names, self.params) if other is p)
+        if not isinstance(p.grad, Tensor):
+            raise TypeError(f"the gradient of {name!r} is not a tensor but {type(p.grad).__name__}")
+        raise ValueError(
+            f"the gradient of {name!r} has shape {p.grad.shape} on {p.grad.device}, "
+            f"the parameter {p.shape} on {p.device}"
+        )
+
+    # ---- what changes over time ----
+    def next_step(self, recording: bool) -> tuple[Any, Any]:
+        """Count a step. Returns the learning rate and the number of the step."""
         if recording:
-            return ops.concat([ops.reshape(p.grad, (-1,)) for p in self.params[i:j]])
-        return self.g.data[self.ends[i] : self.ends[j]]
+            self.step.assign(self.step + 1.0)
+            return self.lr, self.step
+        step = self.step.data
+        step += 1.0
+        return self.lr.data[()], step[
+            ()
+        ]  # of NumPy's 0-d arrays these are scalars, with which it is much faster
+
+    def cast(self, number: Any, recording: bool) -> Any:
+        """A number worked out in float64, in the parameters' dtype."""
+        if recording:
+            return ops.astype(number, self.dtype)
+        return self.backend.asarray(number, dtype=self.dtype, device=self.device)
+
+    # ---- pieces to update ----
+    def cut(self, span: Range) -> Iterator[list[Any]]:
+        """A range of parameters in pieces [p, g, *state] of at most a block of elements: views, as raw arrays."""
+        start, stop, size = self.ends[span[0]], self.ends[span[1]], block_size(self.device)
+        for a in range(start, stop, size):
+            b = min(a + size, stop)
+            yield [buffer.data[a:b] for buffer in (self.p, self.g, *self.state.values())]
+
+    def blocks(self, span: Range) -> Any:
+        return self.all_blocks if span == self.everything else self.cut(span)
 
     def tensors(self, span: Range) -> list[Tensor]:
         """A range in one piece, made by primitives, for a recorder to see."""
-        i, j = span
-        whole = [self.p, *self.state.values()]
-        if span != (0, len(self.params)):
-            whole = [t[self.ends[i] : self.ends[j]] for t in whole]
-        return [whole[0], self.gradient(span, True), *whole[1:]]
+        buffers = [self.p, *self.state.values()]
+        if span != self.everything:
+            buffers = [t[self.ends[span[0]] : self.ends[span[1]]] for t in buffers]
+        return [buffers[0], self.gradient(span, True), *buffers[1:]]
 
     def assign(self, span: Range, new: Any) -> None:
-        """Write what `tensors` became."""
-        for t, value in zip((self.p, *self.state.values()), new, strict=True):
-            if span != (0, len(self.params)):
+        """Write what became of `tensors`."""
+        for t, value in zip((self.p, *self.state.values()), new):
+            if span != self.everything:
                 value = ops.index_update(t, slice(self.ends[span[0]], self.ends[span[1]]), value)
             t.assign(value)
+
+    def stamp(self, span: Range) -> None:
+        """Mark parameters as written to: a graph recorded with the old values refuses to be gone back through."""
+        now = tick()
+        for p in self.params[span[0] : span[1]]:
+            p.changed = now
+
+
+def write(view: Any, array: Any) -> None:
+    """Copy an array into a view, from whichever backend and device."""
+    home, source = backend_of(view), backend_of(array)
+    if source is not home or source.device_of(array) != home.device_of(view):
+        array = home.asarray(source.to_numpy(array), device=home.device_of(view))
+    view[...] = array
