@@ -37,10 +37,18 @@ def multiply_from_zero(xp: Any, g: Any, slope: Any) -> Any:
     return product
 
 
+def divide_from_zero(xp: Any, g: Any, x: Any) -> Any:
+    with np.errstate(all="ignore"):
+        quotient = np.divide(g, x)
+        if np.isnan(quotient).any():
+            quotient = np.where(np.equal(g, 0), np.zeros((), quotient.dtype), quotient)
+    return quotient
+
+
 def erf(xp: Any, x: Any) -> Any:
     from scipy.special import erf  # SciPy is slow to import and only erf needs it
 
-    return erf(x)
+    return erf(x).astype(x.dtype, copy=False)  # SciPy makes float32 of float16
 
 
 def index_add(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
@@ -65,8 +73,8 @@ def mean(xp: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
 
 
 def broadcast_to(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
-    if x.size == 1 and type(x) is np.ndarray and x.ndim <= len(shape):
-        return np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
+    if x.size == 1 and x.ndim <= len(shape):
+        return np.ndarray(shape, x.dtype, np.asarray(x), strides=(0,) * len(shape))
     return np.broadcast_to(x, shape)
 
 
@@ -97,6 +105,7 @@ backend = Backend(
     memory_info=memory_info,
     kernels={
         "multiply_from_zero": multiply_from_zero,
+        "divide_from_zero": divide_from_zero,
         "erf": erf,
         "index_add": index_add,
         "einsum": lambda xp, *arrays, subscripts: np.einsum(subscripts, *arrays, optimize=len(arrays) > 2),

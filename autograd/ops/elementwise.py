@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating
+from tapegrad.autograd.ops.shape import astype
 from tapegrad.autograd.primitive import Primitive, adopt
 from tapegrad.autograd.tensor import Tensor
 
@@ -24,7 +25,7 @@ scale: Primitive = Primitive(
     promote="same",
     doc="g * slope, but 0 wherever g is 0, even if the slope is infinite or NaN",
 )
-over = Primitive(
+over: Primitive = Primitive(
     "divide_from_zero",
     lambda xp, g, x: xp.where(g == 0, xp.zeros_like(g / x), g / x),
     vjp=(lambda g, y, a, x: over(g, x), lambda g, y, a, x: -scale(g, over(y, x))),
@@ -136,7 +137,11 @@ cos: Primitive = Primitive(
     "cos", lambda xp, x: xp.cos(x), vjp=(lambda g, y, x: -scale(g, sin(x)),), promote="float", doc="cos(x)"
 )
 tan = Primitive(
-    "tan", lambda xp, x: xp.tan(x), vjp=(lambda g, y, x: scale(g, 1.0 + y * y),), promote="float", doc="tan(x)"
+    "tan",
+    lambda xp, x: xp.tan(x),
+    vjp=(lambda g, y, x: scale(g, 1.0 + y * y),),
+    promote="float",
+    doc="tan(x)",
 )
 asin = Primitive(
     "asin", lambda xp, x: xp.asin(x), vjp=(lambda g, y, x: over(g, sqrt((1.0 - x) * (1.0 + x))),),
@@ -159,7 +164,7 @@ def _nonzero(x: Any) -> Any:
     return where_p(x == 0, math.inf, x)
 
 
-hypot = Primitive(
+hypot: Primitive = Primitive(
     "hypot", lambda xp, a, b: xp.hypot(a, b), promote="float",
     vjp=(lambda g, y, a, b: scale(g, a / _nonzero(y)), lambda g, y, a, b: scale(g, b / _nonzero(y))),
     doc="sqrt(x1*x1 + x2*x2) without overflow; its slopes at the origin are 0",
@@ -309,7 +314,7 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
     dtype = common_dtype("where", [t.dtype if isinstance(t, Tensor) else t for t in (x1, x2)], "same")
     if not isinstance(x1, Tensor) and not isinstance(x2, Tensor):
         x1 = tensor(x1, dtype=dtype, device=condition.device)
-    x1, x2 = (t.astype(dtype, copy=False) if isinstance(t, Tensor) else t for t in (x1, x2))
+    x1, x2 = (astype(t, dtype, copy=False) if isinstance(t, Tensor) else t for t in (x1, x2))
     return where_p(condition, x1, x2)
 
 

@@ -56,7 +56,9 @@ index_add_p: Primitive = Primitive(
     "index_add_at", _index_add, vjp=_add_vjp, doc="x with values added at an index; one named twice gets both"
 )
 numbered_p = Primitive(
-    "numbered", lambda xp, x: xp.reshape(xp.arange(x.size), x.shape), doc="0, 1, 2, … in the shape of x"
+    "numbered",
+    lambda xp, x: xp.reshape(xp.arange(x.size, device=x.device), x.shape),
+    doc="0, 1, 2, … in the shape of x",
 )
 
 
@@ -102,6 +104,8 @@ def template(x: Any, index: Any) -> tuple[tuple[Any, ...], list[Any]]:
             )
         parts.append(Slot(len(arrays)))
         arrays.append(array)
+    if not arrays and Ellipsis not in parts:
+        parts.append(Ellipsis)
     return tuple(parts), arrays
 
 

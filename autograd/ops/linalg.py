@@ -1,5 +1,6 @@
 """Products of matrices and tensors."""
 
+import math
 from typing import Any
 
 from tapegrad.autograd.ops.shape import as_tensor, one_axis, permute_dims, permute_p, reshape, reshape_p
@@ -35,7 +36,8 @@ def _to_right(g: Any, y: Any, a: Any, b: Any) -> Any:
     if a.ndim == 2 and b.ndim == 2:
         return a.T @ g
     if b.ndim == 2 and a.ndim > 2:  # one product over all batches instead of a product each and a sum
-        return reshape_p(a, shape=(-1, a.shape[-1])).T @ reshape_p(g, shape=(-1, g.shape[-1]))
+        rows = math.prod(a.shape[:-1])
+        return reshape_p(a, shape=(rows, a.shape[-1])).T @ reshape_p(g, shape=(rows, g.shape[-1]))
     if b.ndim == 1:
         a = a if a.ndim > 1 else _row(a)
         product = _turned(a) @ _column(reshape_p(g, shape=a.shape[:-1]))
@@ -78,8 +80,9 @@ linear = Primitive(
 
 
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """sum(x1 * x2) along `axis`."""
-    return (as_tensor(x1) * x2).sum(axis=axis)
+    """sum(x1 * x2) along `axis`, in the dtype of x1 * x2."""
+    products = as_tensor(x1) * x2
+    return products.sum(axis=axis, dtype=products.dtype)
 
 
 def outer(x1: Any, x2: Any, /) -> Any:
@@ -101,21 +104,12 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
         raise ValueError(f"tensordot: the lengths along axes {axes} differ: shapes {x1.shape} and {x2.shape}")
     rows = [a for a in range(x1.ndim) if a not in left]
     columns = [a for a in range(x2.ndim) if a not in right]
-    inner = 1
-    for a in left:
-        inner *= x1.shape[a]
+    inner = math.prod(x1.shape[a] for a in left)
     outside = tuple(x1.shape[a] for a in rows), tuple(x2.shape[a] for a in columns)
-    height, width = (_size(s) for s in outside)
+    height, width = (math.prod(s) for s in outside)
     a = reshape_p(permute_dims(x1, (*rows, *left)), shape=(height, inner))
     b = reshape_p(permute_dims(x2, (*right, *columns)), shape=(inner, width))
     return reshape_p(matmul(a, b), shape=outside[0] + outside[1])
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
 
 
 # ---- einsum ----
@@ -180,7 +174,7 @@ def einsum(subscripts: str, /, *operands: Any) -> Any:
         for label, length in zip(n, x.shape, strict=True):
             if lengths.setdefault(label, length) != length and 1 not in (length, lengths[label]):
                 raise ValueError(f"einsum: label {label!r} is {lengths[label]} long here and {length} there")
-            lengths[label] = max(lengths[label], length)
+            lengths[label] = length if lengths[label] == 1 else lengths[label]
     xs, names = _without_repeats(*_stretched(xs, names, lengths), free)
     return einsum_p(*xs, subscripts=",".join(names) + "->" + out)
 

@@ -4,7 +4,7 @@ One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 from typing import Any
 
 from tapegrad.autograd.ops.elementwise import relu_of, sigmoid
-from tapegrad.autograd.ops.reductions import log_softmax_p, softmax_p, sum_p
+from tapegrad.autograd.ops.reductions import log_softmax_of, log_softmax_p, softmax_p, sum_p
 from tapegrad.autograd.ops.shape import reshape_p
 from tapegrad.autograd.primitive import Primitive
 
@@ -20,17 +20,12 @@ binary_cross_entropy_p = Primitive(
 )  # fmt: skip
 
 
-def _log_softmax(xp: Any, x: Any) -> Any:
-    shifted = x - xp.max(x, axis=-1, keepdims=True)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
-
-
 def _spread(g: Any) -> Any:
     return reshape_p(g, shape=(*g.shape, 1))
 
 
 cross_entropy_p = Primitive(
-    "cross_entropy_with_logits", lambda xp, x, t: -xp.sum(t * _log_softmax(xp, x), axis=-1), promote="float",
+    "cross_entropy_with_logits", lambda xp, x, t: -xp.sum(t * log_softmax_of(xp, x, axis=-1), axis=-1), promote="float",
     vjp=(lambda g, y, x, t: _spread(g)
          * (softmax_p(x, axis=x.ndim - 1) * sum_p(t, axis=(t.ndim - 1,), keepdims=True) - t),
          lambda g, y, x, t: -(_spread(g) * log_softmax_p(x, axis=x.ndim - 1))),
@@ -39,14 +34,20 @@ cross_entropy_p = Primitive(
 one_hot_p = Primitive(
     "one_hot",
     lambda xp, labels, classes, dtype: xp.astype(
-        xp.reshape(labels, (*labels.shape, 1)) == xp.arange(classes, dtype=labels.dtype), dtype),
+        xp.astype(xp.reshape(labels, (*labels.shape, 1)), xp.int64)
+        == xp.arange(classes, dtype=xp.int64, device=labels.device), dtype),
     doc="1 at the label's place, else 0, along a new last axis",
 )  # fmt: skip
 
 
 def _sparse(xp: Any, x: Any, labels: Any) -> Any:
-    chosen = xp.take_along_axis(_log_softmax(xp, x), xp.reshape(labels, (*labels.shape, 1)), axis=-1)
-    return -xp.reshape(chosen, labels.shape)
+    classes = x.shape[-1]
+    if xp.any((labels < 0) | (labels >= classes)):
+        raise IndexError(
+            f"labels must be class numbers from 0 to {classes - 1}, got {labels.min()} to {labels.max()}"
+        )
+    at = xp.reshape(labels, (*labels.shape, 1))
+    return -xp.reshape(xp.take_along_axis(log_softmax_of(xp, x, axis=-1), at, axis=-1), labels.shape)
 
 
 sparse_cross_entropy_p = Primitive(

@@ -1,10 +1,10 @@
 """Reductions over axes, and their gradient rules."""
 
-from math import prod as product
+import math
 from typing import Any
 
 from tapegrad.autograd.dtypes import float64
-from tapegrad.autograd.ops.elementwise import divide, equal, exp, isfinite, sqrt, where_p
+from tapegrad.autograd.ops.elementwise import equal, exp, sqrt, where_p
 from tapegrad.autograd.ops.shape import (
     as_tensor,
     astype_p,
@@ -14,8 +14,10 @@ from tapegrad.autograd.ops.shape import (
     permute_p,
     reshape_p,
     some_axes,
+    zeros_like_p,
 )
 from tapegrad.autograd.primitive import Primitive
+from tapegrad.backends import BY_TYPE, backend_of
 
 Axes = tuple[int, ...] | None
 
@@ -26,7 +28,7 @@ def _kept(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
 
 
 def _count(shape: tuple[int, ...], axis: Axes) -> int:
-    return product(n for i, n in enumerate(shape) if axis is None or i in axis)
+    return math.prod(n for i, n in enumerate(shape) if axis is None or i in axis)
 
 
 def _back(g: Any, x: Any, axis: Axes) -> Any:
@@ -36,7 +38,7 @@ def _back(g: Any, x: Any, axis: Axes) -> Any:
 
 
 def _spread(g: Any, x: Any, axis: Axes) -> Any:
-    return broadcast_p(_back(g, x, axis), shape=x.shape)
+    return broadcast_p(g if axis is None else _back(g, x, axis), shape=x.shape)
 
 
 sum_p = Primitive(
@@ -46,7 +48,7 @@ sum_p = Primitive(
 )  # fmt: skip
 mean_p = Primitive(
     "mean", lambda xp, x, axis, keepdims: xp.mean(x, axis=axis, keepdims=keepdims),
-    vjp=(lambda g, y, x, axis, keepdims: _spread(g / _count(x.shape, axis), x, axis),), promote="float",
+    vjp=(lambda g, y, x, axis, keepdims: _spread(g * (1.0 / (_count(x.shape, axis) or 1)), x, axis),), promote="float",
     doc="the arithmetic mean over axes",
 )  # fmt: skip
 
@@ -54,11 +56,9 @@ mean_p = Primitive(
 def _equal_shares(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
     """The cotangent of max and min: shared equally by all elements that are the extreme."""
     chosen = equal(x, _back(y, x, axis))
-    ties = astype_p(
-        sum_p(chosen, axis=axis, keepdims=True), dtype=float64
-    )  # float16 cannot count beyond 2048
-    share = astype_p(1.0 / ties, dtype=g.dtype)
-    return where_p(chosen, _back(g, x, axis) * share, 0.0)
+    wide = backend_of(x if type(x) in BY_TYPE else x.data).dtype(float64)  # float16 cannot count beyond 2048
+    ties = sum_p(astype_p(chosen, dtype=wide), axis=axis, keepdims=True)
+    return where_p(chosen, _back(g, x, axis) * astype_p(1.0 / ties, dtype=g.dtype), 0.0)
 
 
 max_p = Primitive(
@@ -78,7 +78,7 @@ def _product_of_others(x: Any) -> Any:
     """
     n = x.shape[-1]
     if n == 1:
-        return x * 0 + 1
+        return zeros_like_p(x) + 1.0
     half = n // 2
     first, second, odd = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
     pairs = first * second
@@ -124,7 +124,9 @@ def _logsumexp(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
 
 def _logsumexp_vjp(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
     y = _back(y, x, axis)
-    return _back(g, x, axis) * exp(x - where_p(isfinite(y), y, 0.0))
+    return _back(g, x, axis) * exp(
+        x - where_p(y == -math.inf, 0.0, y)
+    )  # of elements that are all -inf, the slopes are 0
 
 
 logsumexp_p = Primitive(
@@ -148,13 +150,13 @@ softmax_p = Primitive(
 )  # fmt: skip
 
 
-def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
+def log_softmax_of(xp: Any, x: Any, *, axis: int) -> Any:
     shifted = x - xp.max(x, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 
 
 log_softmax_p = Primitive(
-    "log_softmax", _log_softmax, promote="float",
+    "log_softmax", log_softmax_of, promote="float",
     vjp=(lambda g, y, x, axis: g - exp(y) * sum_p(g, axis=(axis,), keepdims=True),),
     doc="x - logsumexp(x) along an axis",
 )  # fmt: skip
@@ -176,8 +178,9 @@ all_p = Primitive(
 # ---- the public functions ----
 def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum over `axis` (an int, a tuple, or None for all). Small integers are added in the default integer dtype."""
-    x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype)
-    return sum_p(x, axis=some_axes("sum", axis, x.ndim), keepdims=keepdims)
+    x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype, copy=False)
+    y = sum_p(x, axis=some_axes("sum", axis, x.ndim), keepdims=keepdims)
+    return y if dtype is None else y.astype(dtype, copy=False)
 
 
 def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -188,8 +191,9 @@ def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 def prod(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The product over `axis` (an int, a tuple, or None for all)."""
-    x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype)
-    return prod_p(x, axis=some_axes("prod", axis, x.ndim), keepdims=keepdims)
+    x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype, copy=False)
+    y = prod_p(x, axis=some_axes("prod", axis, x.ndim), keepdims=keepdims)
+    return y if dtype is None else y.astype(dtype, copy=False)
 
 
 def _extreme(primitive: Primitive, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -220,7 +224,8 @@ def var(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool 
             f"var: {n} element(s) along axis {axis} with correction={correction} leave nothing to divide by"
         )
     apart = x - mean_p(x, axis=axes, keepdims=True)
-    return divide(sum_p(apart * apart, axis=axes, keepdims=keepdims), float(n - correction))
+    biased = mean_p(apart * apart, axis=axes, keepdims=keepdims)
+    return biased * (n / (n - correction)) if correction else biased
 
 
 def std(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:

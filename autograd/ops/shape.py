@@ -1,7 +1,7 @@
 """Primitives that move elements and change none: reshape, permute, broadcast, join; and dtype and device."""
 
+import math
 from itertools import pairwise
-from math import prod
 from typing import Any
 
 from tapegrad.autograd.dtypes import is_floating
@@ -35,7 +35,7 @@ def _concat_vjp(needed: Any, g: Any, y: Any, *xs: Any, axis: int) -> tuple[Any, 
     cotangents, start = [], 0
     for need, x in zip(needed, xs, strict=True):
         stop = start + x.shape[axis]
-        cotangents.append(g[(slice(None),) * axis + (slice(start, stop),)] if need else None)
+        cotangents.append(g[(*(slice(None),) * axis, slice(start, stop), Ellipsis)] if need else None)
         start = stop
     return tuple(cotangents)
 
@@ -104,11 +104,11 @@ def reshape(x: Any, /, shape: Any) -> Any:
     x = as_tensor(x)
     shape = tuple(int(n) for n in shape) if isinstance(shape, (tuple, list)) else (int(shape),)
     if shape.count(-1) == 1:
-        rest = prod(n for n in shape if n != -1)
+        rest = math.prod(n for n in shape if n != -1)
         if rest == 0 or x.size % rest:
             raise ValueError(f"reshape: {x.size} elements of shape {x.shape} do not fit into {shape}")
         shape = tuple(x.size // rest if n == -1 else n for n in shape)
-    if prod(shape) != x.size or any(n < 0 for n in shape):
+    if math.prod(shape) != x.size or any(n < 0 for n in shape):
         raise ValueError(f"reshape: {x.size} elements of shape {x.shape} do not fit into {shape}")
     return reshape_p(x, shape=shape)
 

@@ -1,0 +1,161 @@
+"""Rows: arithmetic, comparison, exponentials, trigonometry, activations, choice."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+import tapegrad as tg
+from primitives.table import ONE, TWO, Row, samples
+from tapegrad.autograd import ops
+
+WIDE, POSITIVE, SMALL, UNIT, ABOVE_1 = (-2.0, 2.0), (0.2, 3.0), (-1.2, 1.2), (-0.9, 0.9), (1.2, 3.0)
+
+
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def softplus(x: Any) -> Any:
+    return np.logaddexp(0.0, x)
+
+
+erf = np.vectorize(math.erf, otypes=["float64"])
+
+
+# name, NumPy's, TensorFlow's, limits, what integers give, has a gradient
+ONE_ARGUMENT: tuple[tuple[Any, ...], ...] = (
+    ("negative", np.negative, "negative", WIDE, "same"),
+    ("positive", np.positive, "identity", WIDE, "same"),
+    ("square", np.square, "square", WIDE, "same"),
+    ("abs", np.abs, "abs", WIDE, "same"),
+    ("exp", np.exp, "exp", WIDE, "float"),
+    ("expm1", np.expm1, "math.expm1", WIDE, "float"),
+    ("log", np.log, "math.log", POSITIVE, "float"),
+    ("log1p", np.log1p, "math.log1p", UNIT, "float"),
+    ("log2", np.log2, lambda tf, x: tf.math.log(x) / math.log(2), POSITIVE, "float"),
+    ("log10", np.log10, lambda tf, x: tf.math.log(x) / math.log(10), POSITIVE, "float"),
+    ("sqrt", np.sqrt, "sqrt", POSITIVE, "float"),
+    ("sin", np.sin, "sin", WIDE, "float"),
+    ("cos", np.cos, "cos", WIDE, "float"),
+    ("tan", np.tan, "tan", SMALL, "float"),
+    ("asin", np.arcsin, "asin", UNIT, None),
+    ("acos", np.arccos, "acos", UNIT, None),
+    ("atan", np.arctan, "atan", WIDE, "float"),
+    ("sinh", np.sinh, "sinh", WIDE, "float"),
+    ("cosh", np.cosh, "cosh", WIDE, "float"),
+    ("tanh", np.tanh, "tanh", WIDE, "float"),
+    ("asinh", np.arcsinh, "asinh", WIDE, "float"),
+    ("acosh", np.arccosh, "acosh", ABOVE_1, "float"),
+    ("atanh", np.arctanh, "atanh", UNIT, None),
+    ("sigmoid", sigmoid, "sigmoid", WIDE, "float"),
+    ("softplus", softplus, "math.softplus", WIDE, "float"),
+    ("erf", erf, "math.erf", WIDE, "float"),
+    ("relu", lambda x: np.maximum(x, 0), "nn.relu", WIDE, "same"),
+    ("sign", np.sign, "sign", WIDE, "same", False),
+    ("floor", np.floor, "floor", WIDE, "same", False),
+    ("ceil", np.ceil, "math.ceil", WIDE, "same", False),
+    ("trunc", np.trunc, None, WIDE, "same", False),
+    ("round", np.round, "round", WIDE, "same", False),
+    ("isnan", np.isnan, "math.is_nan", WIDE, "bool", False),
+    ("isinf", np.isinf, "math.is_inf", WIDE, "bool", False),
+    ("isfinite", np.isfinite, "math.is_finite", WIDE, "bool", False),
+)
+
+TWO_ARGUMENTS: tuple[tuple[Any, ...], ...] = (
+    ("multiply_from_zero", np.multiply, "multiply", (WIDE, WIDE), "same"),
+    ("divide_from_zero", np.divide, "divide", (WIDE, POSITIVE), None),
+    ("add", np.add, "add", (WIDE, WIDE), "same"),
+    ("subtract", np.subtract, "subtract", (WIDE, WIDE), "same"),
+    ("multiply", np.multiply, "multiply", (WIDE, WIDE), "same"),
+    ("divide", np.divide, "divide", (WIDE, POSITIVE), "float"),
+    ("power", np.power, "pow", (POSITIVE, WIDE), "same"),
+    ("remainder", np.remainder, "math.floormod", ((-9.0, 9.0), POSITIVE), "same"),
+    ("maximum", np.maximum, "maximum", (WIDE, WIDE), "same"),
+    ("minimum", np.minimum, "minimum", (WIDE, WIDE), "same"),
+    ("atan2", np.arctan2, "atan2", (WIDE, WIDE), "float"),
+    ("hypot", np.hypot, lambda tf, a, b: tf.sqrt(a * a + b * b), (WIDE, WIDE), "float"),
+    ("floor_divide", np.floor_divide, "math.floordiv", ((-9.0, 9.0), POSITIVE), "same", False),
+    ("equal", np.equal, "equal", (WIDE, WIDE), "bool", False),
+    ("not_equal", np.not_equal, "not_equal", (WIDE, WIDE), "bool", False),
+    ("less", np.less, "less", (WIDE, WIDE), "bool", False),
+    ("less_equal", np.less_equal, "less_equal", (WIDE, WIDE), "bool", False),
+    ("greater", np.greater, "greater", (WIDE, WIDE), "bool", False),
+    ("greater_equal", np.greater_equal, "greater_equal", (WIDE, WIDE), "bool", False),
+)
+
+INTS = (np.arange(12).reshape(3, 4), np.array([3, 1, 2, 7]))
+BOOLS = (np.arange(6).reshape(2, 3) % 2 == 0, np.array([True, False, True]))
+
+# Logic on booleans, and bit by bit on integers.
+LOGIC = (
+    ("logical_and", np.bitwise_and, "bitwise_and", 2),
+    ("logical_or", np.bitwise_or, "bitwise_or", 2),
+    ("logical_xor", np.bitwise_xor, "bitwise_xor", 2),
+    ("logical_not", np.invert, "invert", 1),
+)
+
+
+def tf_logic(logical: str, bitwise: str) -> Any:
+    return lambda tf, *a: getattr(*(tf.math, logical) if a[0].dtype == bool else (tf.bitwise, bitwise))(*a)
+
+
+# A number in place of an array takes another way through the rules.
+NUMBERS = (
+    ("2.5 + x", lambda x: 2.5 + x, WIDE),
+    ("x + 2", lambda x: x + 2, WIDE),
+    ("2.5 - x", lambda x: 2.5 - x, WIDE),
+    ("x - 2.5", lambda x: x - 2.5, WIDE),
+    ("2 * x", lambda x: 2 * x, WIDE),
+    ("x * -0.5", lambda x: x * -0.5, WIDE),
+    ("2.5 / x", lambda x: 2.5 / x, POSITIVE),
+    ("x / 4", lambda x: x / 4, WIDE),
+    ("x ** 2", lambda x: x**2, WIDE),
+    ("x ** 3", lambda x: x**3, WIDE),
+    ("x ** 1", lambda x: x**1, WIDE),
+    ("x ** 0", lambda x: x**0, WIDE),
+    ("x ** -2", lambda x: x**-2.0, POSITIVE),
+    ("x ** 0.5", lambda x: x**0.5, POSITIVE),
+    ("x ** 1.5", lambda x: x**1.5, POSITIVE),
+    ("2.5 ** x", lambda x: 2.5**x, WIDE),
+    ("0 ** x", lambda x: 0**x, POSITIVE),
+    ("x % 0.7", lambda x: x % 0.7, WIDE),
+    ("2.5 % x", lambda x: 2.5 % x, POSITIVE),
+    ("x // 0.7", lambda x: x // 0.7, WIDE),
+    ("x > 0.5", lambda x: x > 0.5, WIDE),
+)
+
+CHOSEN = (np.arange(12).reshape(3, 4) % 3 == 0, *samples([((3, 4), (3, 4))], WIDE)[0])
+CHOICES = (CHOSEN, (CHOSEN[0], CHOSEN[1][0], CHOSEN[2][:, :1]), (np.array(True), *samples([((2,), ())], WIDE)[0]),
+           (np.ones((0, 2), bool), *samples([((2,), (0, 1))], WIDE)[0]))  # fmt: skip
+BETWEEN = samples((((3, 4), (4,), ()), ((2, 3), (1,), (2, 1))), WIDE, (-1.5, -0.5), (0.5, 1.5))
+
+
+PUBLIC = {"multiply_from_zero": "scale", "divide_from_zero": "over"}
+
+ROWS = [
+    *(Row(name, getattr(ops, name), ref, samples(ONE, limits), tf, name, *grad, ints=ints)
+      for name, ref, tf, limits, ints, *grad in ONE_ARGUMENT),
+    *(Row(name, getattr(ops, PUBLIC.get(name, name)), ref, samples(TWO, *limits), tf, name,
+          *grad, ints=ints) for name, ref, tf, limits, ints, *grad in TWO_ARGUMENTS),
+    *(Row(name, getattr(ops, name), ref, (BOOLS[:n], INTS[:n]), tf_logic(name, tf), name, False)
+      for name, ref, tf, n in LOGIC),
+    *(Row(name, f, f, samples(ONE, limits), lambda tf, x, f=f: f(x), grad=">" not in name and "//" not in name)
+      for name, f, limits in NUMBERS),
+    Row("where", tg.where, np.where, CHOICES, "where", "where", ints=None),
+    Row("where, a number", lambda x: tg.where(x > 0, x, 0.5), lambda x: np.where(x > 0, x, 0.5), samples(ONE, WIDE),
+        lambda tf, x: tf.where(x > 0, x, tf.constant(0.5, x.dtype))),
+    Row("clip", lambda x: tg.clip(x, -1, 0.7), lambda x: np.clip(x, -1, 0.7), samples(ONE, WIDE),
+        lambda tf, x: tf.clip_by_value(x, -1.0, 0.7), "clip"),
+    Row("clip, below", lambda x: tg.clip(x, 0), lambda x: np.clip(x, 0, None), samples(ONE, WIDE), "nn.relu",
+        ints="same"),
+    Row("clip, above", lambda x: tg.clip(x, max=1), lambda x: np.clip(x, None, 1), samples(ONE, WIDE),
+        lambda tf, x: tf.minimum(x, 1.0), ints="same"),
+    Row("clip, tensors", tg.clip, np.clip, BETWEEN, "clip_by_value", ints=None),
+    Row("maximum, a number", lambda x: tg.maximum(x, 0.3), lambda x: np.maximum(x, 0.3), samples(ONE, WIDE),
+        lambda tf, x: tf.maximum(x, 0.3)),
+    Row("minimum, a number", lambda x: tg.minimum(0.3, x), lambda x: np.minimum(0.3, x), samples(ONE, WIDE),
+        lambda tf, x: tf.minimum(x, 0.3)),
+    Row("atan2, a number", lambda x: tg.atan2(0.3, x), lambda x: np.arctan2(0.3, x), samples(ONE, WIDE),
+        lambda tf, x: tf.atan2(tf.constant(0.3, x.dtype), x)),
+]  # fmt: skip

@@ -1,0 +1,86 @@
+"""Rows: reading, writing and adding at an index."""
+
+from typing import Any
+
+import numpy as np
+
+import tapegrad as tg
+from primitives.table import Row, samples
+from tapegrad.autograd import ops
+
+WIDE = (-2.0, 2.0)
+X = samples((((3, 4),),), WIDE)
+ROW_AND_COLUMN = (np.array([0, 2, 2]), np.array([1, 1, -1]))
+MASK = np.array([[True, False, True, False], [False] * 4, [True, True, True, True]])
+
+# Each way to index, the shape of what it selects from (3, 4).
+INDICES: tuple[tuple[str, Any, tuple[int, ...]], ...] = (
+    ("a row", 1, (4,)),
+    ("an element", (2, -1), ()),
+    ("a slice", slice(1, None), (2, 4)),
+    ("backwards", (slice(None, None, -1), slice(None, None, -2)), (3, 2)),
+    ("nothing", slice(2, 2), (0, 4)),
+    ("a new axis", (None, 1, Ellipsis, None), (1, 4, 1)),
+    ("...", Ellipsis, (3, 4)),
+    ("()", (), (3, 4)),
+    ("an array", np.array([2, 0]), (2, 4)),
+    ("an array with repeats", np.array([[2, 0], [-1, 2]]), (2, 2, 4)),
+    ("a list", [0, 0, 1], (3, 4)),
+    ("an empty list", [], (0, 4)),
+    ("two arrays", ROW_AND_COLUMN, (3,)),
+    ("arrays that broadcast", (np.array([[0], [2]]), np.array([1, 1, 3])), (2, 3)),
+    ("a slice and an array", (slice(1, None), np.array([3, 3])), (2, 2)),
+    ("an array apart", (np.array([0, 1]), None, np.array([1, 2])), (2, 1)),
+    ("a mask", MASK, (6,)),
+    ("a mask of rows", np.array([True, False, True]), (2, 4)),
+    ("a mask of none", np.zeros((3, 4), bool), (0,)),
+    ("True", True, (1, 3, 4)),
+)
+
+
+def assigned(x: np.ndarray, index: Any, values: Any) -> np.ndarray:
+    new = x.copy()
+    new[index] = values
+    return new
+
+
+def added(x: np.ndarray, index: Any, values: Any) -> np.ndarray:
+    new = x.copy()
+    np.add.at(new, index, values)
+    return new
+
+
+def with_values(shape: tuple[int, ...]) -> Any:
+    """Values as large as the selection, and ones that broadcast to it."""
+    short = tuple(1 if i == 0 else n for i, n in enumerate(shape))
+    return samples([((3, 4), s) for s in dict.fromkeys((shape, short, ()))], WIDE)
+
+
+def rows(name: str, index: Any, shape: tuple[int, ...]) -> list[Row]:
+    plain = name == "a row"
+    return [
+        Row(f"getitem {name}", lambda x: x[index], lambda x: x[index], X, None,
+            "getitem" if plain else None, ints="same"),
+        Row(f"index_update {name}", lambda x, v: tg.index_update(x, index, v), lambda x, v: assigned(x, index, v),
+            with_values(shape), None, "index_update" if plain else None, ints="same"),
+        Row(f"index_add {name}", lambda x, v: tg.index_add(x, index, v), lambda x, v: added(x, index, v),
+            with_values(shape), None, "index_add_at" if plain else None, ints="same"),
+    ]  # fmt: skip
+
+
+ALONG = np.array([[3, 0, 0], [1, 1, 2], [-1, 2, 0]])
+
+ROWS = [
+    *(row for entry in INDICES for row in rows(*entry)),
+    Row("take", lambda x, i: tg.take(x, i, axis=1), lambda x, i: np.take(x, i, axis=1), ((X[0][0], ALONG[0]),),
+        lambda tf, x, i: tf.gather(x, i, axis=1)),
+    Row("take over 0", tg.take, lambda x, i: np.take(x, i, axis=0), ((X[0][0], np.array([1, 1])),), "gather"),
+    Row("take_along_axis", tg.take_along_axis, lambda x, i: np.take_along_axis(x, i, -1), ((X[0][0], ALONG),)),
+    Row("take_along_axis over 0", lambda x, i: tg.take_along_axis(x, i, axis=0),
+        lambda x, i: np.take_along_axis(x, i, 0), ((X[0][0], np.array([[2, 0, 0, 1], [2, 2, 1, 0]])),)),
+    Row("index_update a number", lambda x: tg.index_update(x, 1, 0.5), lambda x: assigned(x, 1, 0.5), X),
+    Row("index_add a number", lambda x: tg.index_add(x, [1, 1], 0.5), lambda x: added(x, [1, 1], 0.5), X),
+    Row("where by mask", lambda x: tg.where(tg.tensor(MASK, device=x.device), x, 0.0), lambda x: np.where(MASK, x, 0.0),
+        X, lambda tf, x: tf.where(MASK, x, tf.zeros_like(x))),
+    Row("numbered", ops.numbered_p, lambda x: np.arange(x.size).reshape(x.shape), X, None, "numbered", False),
+]  # fmt: skip

@@ -1,0 +1,38 @@
+"""Rows: cross-entropies on logits, and drawing random numbers."""
+
+from typing import Any
+
+import numpy as np
+
+from primitives.rows_reductions import np_log_softmax
+from primitives.table import Row, samples
+from tapegrad.autograd import ops
+
+WIDE, SHARE = (-3.0, 3.0), (0.0, 1.0)
+LABELLED = tuple((*samples(((shape,),), WIDE)[0], labels) for shape, labels in
+                 (((3, 4), np.array([3, 0, 3])), ((2, 2, 3), np.array([[0, 1], [2, 2]])), ((4,), np.array(2)),
+                  ((0, 3), np.zeros(0, np.int64))))  # fmt: skip
+
+
+def np_sparse(x: Any, labels: Any) -> Any:
+    return -np.take_along_axis(np_log_softmax(x), labels[..., None], -1)[..., 0]
+
+
+def np_binary(x: Any, t: Any) -> Any:
+    return np.logaddexp(0, x) - x * t
+
+
+ROWS = [
+    Row("binary_cross_entropy_with_logits", ops.binary_cross_entropy_p, np_binary,
+        samples((((3, 4), (3, 4)), ((3, 4), (4,)), ((), ()), ((0, 3), (0, 3))), WIDE, SHARE),
+        lambda tf, x, t: tf.nn.sigmoid_cross_entropy_with_logits(t * tf.ones_like(x), x),
+        "binary_cross_entropy_with_logits"),
+    Row("cross_entropy_with_logits", ops.cross_entropy_p, lambda x, t: -np.sum(t * np_log_softmax(x), -1),
+        samples((((3, 4), (3, 4)), ((2, 2, 3), (2, 2, 3)), ((3, 4), (4,)), ((4,), (4,)), ((0, 3), (0, 3))), WIDE,
+                SHARE), lambda tf, x, t: -tf.reduce_sum(t * tf.nn.log_softmax(x), -1), "cross_entropy_with_logits"),
+    Row("sparse_cross_entropy_with_logits", ops.sparse_cross_entropy_p, np_sparse, LABELLED,
+        lambda tf, x, t: tf.nn.sparse_softmax_cross_entropy_with_logits(t, x), "sparse_cross_entropy_with_logits"),
+    Row("one_hot", lambda t: ops.one_hot_p(t, classes=4, dtype=t.backend.dtype("float32")),
+        lambda t: np.eye(4, dtype="float32")[t], ((np.array([3, 0, 3]),), (np.array(2),), (np.zeros((0, 2), int),)),
+        lambda tf, t: tf.one_hot(t, 4), "one_hot", False),
+]  # fmt: skip

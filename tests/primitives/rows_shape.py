@@ -1,0 +1,83 @@
+"""Rows: what moves elements and changes none, and what changes dtype or device."""
+
+from typing import Any
+
+import numpy as np
+
+import tapegrad as tg
+from primitives.table import ONE, Row, samples
+from tapegrad.autograd import ops
+
+WIDE = (-2.0, 2.0)
+X34, X234, X0, X313 = (samples(((shape,),), WIDE) for shape in ((3, 4), (2, 3, 4), (0, 3), (3, 1, 3)))
+SCALAR = samples((((),),), WIDE)
+JOINED = samples((((2, 3), (1, 3), (0, 3)), ((4, 2),)), WIDE)
+STACKED = samples((((2, 3), (2, 3)), ((), (), ())), WIDE)
+
+
+def one(
+    name: str, call: Any, ref: Any, inputs: Any, tf: Any = None, primitive: str | None = None, **more: Any
+) -> Row:
+    return Row(name, call, ref, inputs, tf, primitive, **{"ints": "same", **more})
+
+
+def part(i: int, cut: Any) -> Any:
+    """One of the arrays that a function returns."""
+    return lambda *a: cut(*a)[i]
+
+
+ROWS = [
+    one("reshape", lambda x: tg.reshape(x, (2, -1)), lambda x: np.reshape(x, (2, -1)), X34 + X234,
+        lambda tf, x: tf.reshape(x, (2, -1)), "reshape"),
+    one("reshape of none", lambda x: tg.reshape(x, (2, 0, 5)), lambda x: np.reshape(x, (2, 0, 5)), X0),
+    one("reshape to 0-d", lambda x: x.reshape(()), lambda x: np.reshape(x, ()), samples((((1, 1),),), WIDE)),
+    one("permute_dims", lambda x: tg.permute_dims(x, (2, 0, 1)), lambda x: np.transpose(x, (2, 0, 1)), X234 + X313,
+        lambda tf, x: tf.transpose(x, (2, 0, 1)), "permute_dims"),
+    one("T", lambda x: x.T, lambda x: x.T, X34 + X0),
+    one("matrix_transpose", tg.matrix_transpose, lambda x: np.swapaxes(x, -1, -2), X34 + X234,
+        "linalg.matrix_transpose"),
+    one("transpose", lambda x: x.transpose(), np.transpose, X34 + X234 + SCALAR, "transpose"),
+    one("moveaxis", lambda x: tg.moveaxis(x, 0, -1), lambda x: np.moveaxis(x, 0, -1), X34 + X234),
+    one("broadcast_to", lambda x: tg.broadcast_to(x, (2, 3, 4)), lambda x: np.broadcast_to(x, (2, 3, 4)),
+        X34 + SCALAR + samples((((3, 1),), ((1, 1, 4),), ((2, 3, 4),)), WIDE),
+        lambda tf, x: tf.broadcast_to(x, (2, 3, 4)), "broadcast_to"),
+    one("broadcast_to none", lambda x: tg.broadcast_to(x, (0, 3)), lambda x: np.broadcast_to(x, (0, 3)),
+        samples((((1, 3),), ((),)), WIDE)),
+    one("expand_dims", lambda x: tg.expand_dims(x, axis=1), lambda x: np.expand_dims(x, 1), X34 + X0,
+        lambda tf, x: tf.expand_dims(x, 1)),
+    one("expand_dims last", lambda x: tg.expand_dims(x, axis=-1), lambda x: np.expand_dims(x, -1), X34 + SCALAR),
+    one("squeeze", lambda x: tg.squeeze(x, axis=1), lambda x: np.squeeze(x, 1), X313, lambda tf, x: tf.squeeze(x, [1])),
+    one("squeeze two", lambda x: tg.squeeze(x, axis=(0, -1)), lambda x: np.squeeze(x, (0, -1)),
+        samples((((1, 3, 1),),), WIDE)),
+    one("flatten", tg.flatten, np.ravel, X34 + X0 + SCALAR, lambda tf, x: tf.reshape(x, [-1])),
+    one("concat", lambda *xs: tg.concat(xs, axis=0), lambda *xs: np.concatenate(xs, axis=0), JOINED,
+        lambda tf, *xs: tf.concat(xs, 0), "concat"),
+    one("concat over -1", lambda *xs: tg.concat(xs, axis=-1), lambda *xs: np.concatenate(xs, axis=-1),
+        samples((((2, 3), (2, 1)),), WIDE), lambda tf, *xs: tf.concat(xs, -1)),
+    one("concat flattened", lambda *xs: tg.concat(xs, axis=None), lambda *xs: np.concatenate(xs, axis=None),
+        samples((((2, 3), (4,)),), WIDE)),
+    one("concat of one twice", lambda x: tg.concat([x, x]), lambda x: np.concatenate([x, x]), X34),
+    one("stack", lambda *xs: tg.stack(xs), lambda *xs: np.stack(xs), STACKED, lambda tf, *xs: tf.stack(xs)),
+    one("stack over -1", lambda *xs: tg.stack(xs, axis=-1), lambda *xs: np.stack(xs, axis=-1), STACKED,
+        lambda tf, *xs: tf.stack(xs, -1)),
+    *(one(f"split, part {i}", part(i, lambda x: tg.split(x, 2, axis=1)), part(i, lambda x: np.split(x, 2, axis=1)), X34,
+          lambda tf, x, i=i: tf.split(x, 2, axis=1)[i]) for i in (0, 1)),
+    *(one(f"split at 1 and 3, part {i}", part(i, lambda x: tg.split(x, [1, 3], axis=-1)),
+          part(i, lambda x: np.split(x, [1, 3], axis=-1)), X34 + X234) for i in (0, 1, 2)),
+    one("unstack", part(1, tg.unstack), lambda x: x[1], X34 + X234, lambda tf, x: tf.unstack(x)[1]),
+    one("unstack over -1", part(1, lambda x: tg.unstack(x, axis=-1)), lambda x: x[..., 1], X34 + X234),
+    one("flip", tg.flip, np.flip, X34 + X0 + SCALAR),
+    one("flip over -1", lambda x: tg.flip(x, axis=-1), lambda x: np.flip(x, -1), X34 + X234,
+        lambda tf, x: tf.reverse(x, [-1])),
+    one("tile", lambda x: tg.tile(x, (2, 1, 3)), lambda x: np.tile(x, (2, 1, 3)), X34 + X234),
+    one("tile fewer axes", lambda x: tg.tile(x, 2), lambda x: np.tile(x, 2), X34 + X0 + SCALAR),
+    one("tile none", lambda x: tg.tile(x, (0, 2)), lambda x: np.tile(x, (0, 2)), X34, lambda tf, x: tf.tile(x, (0, 2))),
+    one("astype", lambda x: tg.astype(x, "float64"), lambda x: x.astype("float64"), X34 + SCALAR,
+        lambda tf, x: tf.cast(x, tf.float64), "astype", ints=None),
+    one("astype int", lambda x: tg.astype(x * 3, "int32"), lambda x: (x * 3).astype("int32"), X34,
+        lambda tf, x: tf.cast(x * 3, tf.int32), grad=False, ints=None),
+    one("move", lambda x: ops.move(x, place=x.device), np.copy, X34 + SCALAR, "identity", "move"),
+    one("random_uniform", lambda x: tg.uniform(x.shape, dtype=x.dtype, device=x.device), None, samples(ONE, WIDE), None,
+        "random_uniform", grad=False, ints=None),
+    one("zeros_like", ops.zeros_like_p, np.zeros_like, samples(ONE, WIDE), "zeros_like", "zeros_like", grad=False),
+]  # fmt: skip
