@@ -42,16 +42,17 @@ def backward_pass(
         node = tensor.node
         end = node is None or (targets is not None and tensor in targets)
         if end or tensor.retains_grad:
-            reached[tensor] = reached[tensor] + g if tensor in reached else g
-            if end:
-                return
-        serial = node.serial  # type: ignore[union-attr]
-        entry = waiting.get(serial)
+            known = reached.get(tensor)
+            reached[tensor] = g if known is None else known + g
+        if end:
+            return
+        assert node is not None
+        entry = waiting.get(node.serial)
         if entry is None:
-            entry = waiting[serial] = [node] + [None] * node.primitive.outputs  # type: ignore[union-attr]
-            heappush(heap, -serial)
-        known = entry[tensor.index + 1]
-        entry[tensor.index + 1] = g if known is None else known + g
+            heappush(heap, -node.serial)
+            entry = waiting[node.serial] = [node, *(None,) * node.primitive.outputs]
+        at = tensor.index + 1
+        entry[at] = g if entry[at] is None else entry[at] + g
 
     token = current.set(Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder))
     try:
@@ -61,13 +62,17 @@ def backward_pass(
         while heap:
             serial = -heappop(heap)
             node, *cotangents = waiting.pop(serial)
-            for t, g in zip(node.inputs, apply_rules(node, cotangents, tensors, useful), strict=True):
+            wanted = node.wanted if useful is None else [i for i in node.wanted if node.inputs[i] in useful]
+            found = apply_rules(node, cotangents, wanted, tensors)
+            for t in node.inputs:
                 if isinstance(t, Tensor) and t.changed > serial:
                     raise RuntimeError(
                         f"an input of {node.primitive.name}, {describe(t)}, was written to after it was recorded, so "
                         "the gradient would be wrong: run the forward pass again after the write"
                     )
+            for i, g in zip(wanted, found, strict=True):
                 if g is not None:
+                    t = node.inputs[i]
                     x = t.data
                     give(t, g if g.shape == x.shape and g.dtype is x.dtype else match(g, x))
             if not retain:
@@ -77,8 +82,8 @@ def backward_pass(
     return reached
 
 
-def apply_rules(node: Node, cotangents: list[Any], tensors: bool, useful: set[Tensor] | None) -> list[Any]:
-    """The cotangents of a node's inputs by its primitive's rules; None for inputs that need none.
+def apply_rules(node: Node, cotangents: list[Any], wanted: list[int], tensors: bool) -> list[Any]:
+    """The cotangents of a node's wanted inputs by its primitive's rules; None for an input without a rule.
 
     The rules see Tensors of the graph, or raw arrays.
     """
@@ -98,25 +103,19 @@ def apply_rules(node: Node, cotangents: list[Any], tensors: bool, useful: set[Te
             y = tuple(Tensor(out, True, node, i) for i, out in enumerate(y))
         g = tuple(ops.zeros_like_p(out) if c is None else c for out, c in zip(y, cotangents, strict=True))
 
-    def needs(t: Any) -> bool:
-        return isinstance(t, Tensor) and t.requires_grad and (useful is None or t in useful)
-
-    if callable(primitive.vjp):
-        needed = [needs(t) for t in node.inputs]
-        joint = primitive.vjp(needed, g, y, *inputs, **node.params)
-        found = [c if need else None for c, need in zip(joint, needed, strict=True)]
+    rules, params = primitive.vjp, node.params
+    if callable(rules):
+        every = rules([i in wanted for i in range(len(inputs))], g, y, *inputs, **params)
+        found = [every[i] for i in wanted]
     else:
-        found = [
-            rule(g, y, *inputs, **node.params) if rule is not None and needs(t) else None
-            for rule, t in zip(primitive.vjp, node.inputs, strict=True)
-        ]
+        found = [None if rules[i] is None else rules[i](g, y, *inputs, **params) for i in wanted]
     if current.get().anomaly:
-        look_for_anomaly(node, found)
+        look_for_anomaly(node, wanted, found)
     return found
 
 
-def look_for_anomaly(node: Node, cotangents: list[Any]) -> None:
-    for i, c in enumerate(cotangents):
+def look_for_anomaly(node: Node, wanted: list[int], cotangents: list[Any]) -> None:
+    for i, c in zip(wanted, cotangents, strict=True):
         if c is not None and not all_finite(c.data if isinstance(c, Tensor) else c):
             raise FloatingPointError(
                 f"the gradient of {node.primitive.name} for its argument {i} has a NaN or Inf; the forward call was\n"
@@ -168,7 +167,7 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
         )
     seed = first_cotangent(loss, cotangent)
     tensors = record or current.get().recorder is not None
-    given: set[int] = set()
+    given = {id(seed.data)}
     for leaf, g in backward_pass(
         [(loss, seed if tensors else seed.data)], retain=retain, record=record
     ).items():

@@ -71,10 +71,12 @@ class Primitive:
     def __call__(self, *args: Any, **params: Any) -> Any:
         flags = current.get()
         if flags.raw:
-            return self.on_raw(args, params)
-        raw = []
+            run = self._run.get(type(args[0])) or self.find_run(*args)
+            return run[0](run[1], *args, **params)
+        raw: list[Any] = []
+        wanted: list[int] = []
         first = None
-        tracked = mixed = False
+        mixed = False
         for a in args:
             if isinstance(a, Tensor):
                 data = a.data
@@ -83,7 +85,7 @@ class Primitive:
                 elif type(data) is not type(first) or (self.promote and data.dtype is not first.dtype):
                     mixed = True
                 if a.requires_grad:
-                    tracked = True
+                    wanted.append(len(raw))
                 raw.append(data)
             elif type(a) in SCALARS:
                 raw.append(a)
@@ -97,7 +99,7 @@ class Primitive:
             return self(*alike, **params)
 
         kind = type(first)
-        run = self._run.get(kind) or self.find_run(kind)
+        run = self._run.get(kind) or self.find_run(first)
         try:
             out = run[0](run[1], *raw, **params)
         except (BackendError, FloatingPointError, MemoryError, NotImplementedError):
@@ -108,13 +110,13 @@ class Primitive:
         if self.outputs == 1:
             if type(out) is not kind:  # NumPy's reductions return scalars
                 out = backend_of(out).asarray(out)
-            if tracked and flags.grad and self.vjp is not None:
-                result: Any = Tensor(out, True, node := Node(self, args, raw, params, out))
+            if wanted and flags.grad and self.vjp is not None:
+                result: Any = Tensor(out, True, node := Node(self, args, raw, wanted, params, out))
             else:
                 result = Tensor(out)
         else:
-            if tracked and flags.grad and self.vjp is not None:
-                node = Node(self, args, raw, params, tuple(out))
+            if wanted and flags.grad and self.vjp is not None:
+                node = Node(self, args, raw, wanted, params, tuple(out))
             result = tuple(Tensor(o, node is not None, node, i) for i, o in enumerate(out))
         if flags.anomaly:
             self.look_for_anomaly(out, node)
@@ -131,17 +133,10 @@ class Primitive:
             recorder(self, (), params, result)
         return result
 
-    def on_raw(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        kind = type(args[0])
-        run = self._run.get(kind) or self.find_run(
-            kind if kind in BY_TYPE else next(type(a) for a in args if type(a) in BY_TYPE)
-        )
-        return run[0](run[1], *args, **params)
-
-    def find_run(self, kind: type) -> tuple[Any, Any]:
-        backend = BY_TYPE.get(kind)
-        if backend is None:
-            raise BackendError(f"{self.name}: no backend owns {kind.__name__}")
+    def find_run(self, *arrays: Any) -> tuple[Any, Any]:
+        """The forward for the backend these arrays belong to, and its namespace; remembered by the array's type."""
+        backend = backend_of(*arrays)
+        kind = next(type(a) for a in arrays if type(a) in BY_TYPE)
         forward = backend.kernels.get(self.name, self.forward)
         if forward is None:
             raise BackendError(f"{self.name}: the backend {backend.name!r} has no kernel for it")

@@ -73,9 +73,10 @@ class Tape:
         with changed_flags(grad=False, raw=False, recorder=listen):
             for node in reversed(self.nodes):
                 gs = [cotangent.get((node, i)) for i in range(node.primitive.outputs)]
-                for t, g in zip(node.inputs, apply_rules(node, gs, True, None), strict=True):
+                for i, g in zip(node.wanted, apply_rules(node, gs, node.wanted, True), strict=True):
                     if g is None:
                         continue
+                    t = node.inputs[i]
                     key = t if t.node is None else (t.node, t.index)
                     g = match(g, t.data)
                     total = g if key not in cotangent else cotangent[key] + g

@@ -20,21 +20,23 @@ class Node:
     It holds the raw output array and not the output Tensor: no cycles, so memory goes with the last reference.
     """
 
-    __slots__ = ("arrays", "inputs", "line", "out", "params", "primitive", "serial")
+    __slots__ = ("arrays", "inputs", "line", "out", "params", "primitive", "serial", "wanted")
 
     def __init__(
-        self, primitive: Any, inputs: tuple[Any, ...], arrays: list[Any], params: dict[str, Any], out: Any
-    ) -> None:
+        self, primitive: Any, inputs: tuple[Any, ...], arrays: list[Any], wanted: list[int], params: dict[str, Any],
+        out: Any,
+    ) -> None:  # fmt: skip
         self.primitive = primitive
         self.inputs = inputs  # Tensors, and Python scalars
         self.arrays = arrays  # the same with the raw arrays of the Tensors
+        self.wanted = wanted  # the numbers of those that require grad
         self.params = params
         self.out = out  # the raw output, or the tuple of them; None once the node is freed
         self.serial = tick()
         self.line: str | None = None  # the user's line, kept under detect_anomaly
 
     def free(self) -> None:
-        self.inputs, self.arrays, self.out = (), [], None
+        self.inputs, self.arrays, self.wanted, self.out = (), [], [], None
 
 
 class Tensor:
