@@ -74,6 +74,11 @@ def erf(x: np.ndarray) -> np.ndarray:
     return erf(x)
 
 
+def index_set(x: np.ndarray, values: Any, *, index: Any) -> np.ndarray:
+    x[index] = values
+    return x
+
+
 def index_add(x: np.ndarray, values: Any, *, index: Any) -> np.ndarray:
     np.add.at(x, index, values)
     return x
@@ -92,6 +97,8 @@ backend = Backend(
     owns=lambda array: False,
     kernels={
         "erf": on_host(erf),
+        "index_get": on_host(lambda x, *, index: x[index]),
+        "index_set": on_host(index_set),
         "index_add": on_host(index_add),
         "einsum": on_host(lambda *arrays, subscripts: np.einsum(subscripts, *arrays)),
     },

@@ -20,27 +20,41 @@ class Slot(int):
         return f"array{int(self)}"
 
 
-def fill(index: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The raw index: the template with its arrays in place."""
-    return tuple(arrays[i] if isinstance(i, Slot) else i for i in index) if arrays else index
+def _indexed(kernel: str, operands: int, plain: Any) -> Any:
+    """A forward: the operands (x, or x and values), the index arrays, and the template.
+
+    An index with arrays (or new axes) goes to the backend's kernel, if there is one: it finds what is out of bounds
+    where the library's own indexing does not, and adds twice to an element named twice.
+    """
+
+    def forward(xp: Any, *given: Any, index: tuple[Any, ...]) -> Any:
+        run, arrays = plain, given[operands:]
+        if arrays or None in index:
+            index = tuple(arrays[i] if isinstance(i, Slot) else i for i in index)
+            run = backend_of(given[0]).kernels.get(kernel, plain)
+        return run(xp, *given[:operands], index=index)
+
+    return forward
 
 
-def _index_update(xp: Any, x: Any, values: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
+def _get(xp: Any, x: Any, *, index: tuple[Any, ...]) -> Any:
+    return x[index]
+
+
+def _set(xp: Any, x: Any, values: Any, *, index: tuple[Any, ...]) -> Any:
     new = xp.asarray(x, copy=True)
-    new[fill(index, arrays)] = values
+    new[index] = values
     return new
 
 
-def _index_add(xp: Any, x: Any, values: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
-    if arrays:  # an element may be named twice: only the backend's own kernel adds both
-        return backend_of(x).kernels["index_add"](xp, x, values, index=fill(index, arrays))
+def _add(xp: Any, x: Any, values: Any, *, index: tuple[Any, ...]) -> Any:
     new = xp.asarray(x, copy=True)
     new[index] += values
     return new
 
 
 getitem_p = Primitive(
-    "getitem", lambda xp, x, *arrays, index: x[fill(index, arrays)],
+    "getitem", _indexed("index_get", 1, _get),
     vjp=lambda needed, g, y, x, *arrays, index: (
         index_add_p(zeros_like_p(x), g, *arrays, index=index), *(None for _ in arrays)),
     doc="x[index]",
@@ -53,7 +67,10 @@ def _add_vjp(needed: Any, g: Any, y: Any, x: Any, values: Any, *arrays: Any, ind
 
 
 index_add_p: Primitive = Primitive(
-    "index_add_at", _index_add, vjp=_add_vjp, doc="x with values added at an index; one named twice gets both"
+    "index_add_at",
+    _indexed("index_add", 2, _add),
+    vjp=_add_vjp,
+    doc="x with values added at an index; one named twice gets both",
 )
 numbered_p = Primitive(
     "numbered",
@@ -79,7 +96,10 @@ def _update_vjp(
 
 
 index_update_p: Primitive = Primitive(
-    "index_update", _index_update, vjp=_update_vjp, doc="x with the values at an index replaced"
+    "index_update",
+    _indexed("index_set", 2, _set),
+    vjp=_update_vjp,
+    doc="x with the values at an index replaced",
 )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 import tapegrad as tg
 from primitives.table import TOLERANCE, Case, spread
+from tapegrad.autograd.dtypes import name_of
 
 
 class Run(NamedTuple):
@@ -20,7 +21,7 @@ def tensors(arrays: Any, device: str | None = None) -> list[Any]:
 
 def cotangent(y: Any, seed: int = 7) -> np.ndarray:
     """Weights for the elements of y: none 0, both signs, all different."""
-    return spread(y.shape, -1.0, 1.5, seed).astype(tg.autograd.dtypes.name_of(y.dtype))
+    return spread(y.shape, -1.0, 1.5, seed).astype(name_of(y.dtype))
 
 
 def run(case: Case, dtype: str = "float64", device: str | None = None, record: bool = False) -> Run:
