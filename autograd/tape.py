@@ -100,14 +100,11 @@ class Tape:
         left = [f"  {self.calls[n]} = {self.call(n)}" for n in self.nodes]
         shapes = [", ".join(f"{a.dtype}{list(a.shape)}" for a in _outputs(n)) for n in self.nodes]
         adjoint = self.adjoint()
-        wide, wide_shape = max(map(len, left), default=0), max(map(len, shapes), default=0)
-        out += [
-            "",
-            f"  {'forward, from the top down':{wide - 2}}  {'':{wide_shape}}  | backward, from the bottom up",
-        ]
+        title = "  forward, from the top down"
+        wide, wide_shape = max(map(len, [title, *left])), max(map(len, shapes), default=0)
+        out += ["", f"{title:{wide}}  {'':{wide_shape}}  | backward, from the bottom up"]
         for node, call, shape in zip(self.nodes, left, shapes, strict=True):
-            # Within one call the lines run down; between calls the reader goes up.
-            first, *rest = adjoint[node] or [""]
+            first, *rest = reversed(adjoint[node])
             out.append(f"{call:{wide}}  {shape:{wide_shape}}  | {first}".rstrip())
             out += [f"{'':{wide}}  {'':{wide_shape}}  | {line}" for line in rest]
         start = f"d{self.name(self.output)} = ones"

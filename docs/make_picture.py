@@ -1,0 +1,89 @@
+"""Draw docs/tape.svg for the README: a few lines of code, the tape they leave, and the same code on either backend.
+What it shows of the tape is what tg.tape prints. Run: python docs/make_picture.py"""
+
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+import tapegrad as tg
+
+HERE = Path(__file__).resolve().parent
+CODE = """x = tg.tensor(data)
+W = tg.tensor(w0, requires_grad=True)
+b = tg.tensor(b0, requires_grad=True)
+
+loss = (tg.tanh(x @ W + b) ** 2).mean()
+print(tg.tape(loss))
+
+loss.backward()
+W.grad, b.grad"""
+ROW, LETTER = 19, 7.25
+
+
+def rows() -> list[tuple[str, list[str]]]:
+    """(forward call, its adjoint lines) of the loss in CODE."""
+    rng = np.random.default_rng(0)
+    x = tg.tensor(rng.normal(size=(32, 4)).astype("float32"))
+    w = tg.tensor(rng.normal(size=(4, 4)).astype("float32"), requires_grad=True)
+    b = tg.tensor([0.0] * 4, requires_grad=True)
+    tape = tg.tape((tg.tanh(x @ w + b) ** 2).mean(), {"x": x, "W": w, "b": b})
+    adjoint = tape.adjoint()
+    return [(f"{tape.calls[n]} = {tape.call(n)}", adjoint[n][::-1]) for n in tape.nodes]
+
+
+def text(x: float, y: float, words: str, css: str = "") -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" class="{css}" xml:space="preserve">{escape(words)}</text>'
+
+
+def box(x: float, y: float, width: float, height: float, css: str) -> str:
+    return f'<rect x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{height:.0f}" rx="8" class="{css}"/>'
+
+
+def picture() -> str:
+    code = CODE.split("\n")
+    table = rows()
+    left, tape_x, adjoint_x = 24.0, 352.0, 600.0
+    lines = sum(max(1, len(a)) for _, a in table)
+    height = 62 + (lines + 1) * ROW + 74
+    parts = [
+        box(8, 8, 320, height - 74, "code"),
+        box(340, 8, 236, height - 74, "tape"),
+        box(588, 8, 364, height - 74, "back"),
+    ]
+    parts += [
+        text(left, 34, "what you write", "head"),
+        text(tape_x, 34, "the tape, from the top down", "head"),
+    ]
+    parts += [text(adjoint_x, 34, "the gradient program, from the bottom up", "head")]
+    parts += [text(left, 62 + i * ROW, line) for i, line in enumerate(code)]
+    y = 62.0
+    for call, adjoint in table:
+        parts.append(text(tape_x, y, call))
+        for line in adjoint:
+            parts.append(text(adjoint_x, y, line))
+            y += ROW
+    parts.append(text(adjoint_x, y, f"d{table[-1][0].split(' ')[0]} = ones"))
+    below = height - 56
+    parts += [
+        box(8, below, 944, 46, "place"),
+        text(left, below + 29, "primitives: one table of forwards and gradient rules", "head"),
+    ]
+    parts += [box(470, below + 8, 226, 30, "code"), text(486, below + 28, "NumPy, on the CPU")]
+    parts += [box(712, below + 8, 226, 30, "code"), text(728, below + 28, "CuPy, on the GPU")]
+    style = (
+        "text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2933}"
+        ".head{font:600 13px system-ui,sans-serif;fill:#334e68}"
+        ".code{fill:#f5f7fa;stroke:#cbd2d9}.tape{fill:#e6f6ff;stroke:#84c5f4}.back{fill:#fff3e0;stroke:#f0b429}"
+        ".place{fill:#e3f9e5;stroke:#7bc47f}"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 {height:.0f}" role="img" '
+        f'aria-label="Code, the tape it records, and the gradient program beside it"><style>{style}</style>\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
+    )
+
+
+if __name__ == "__main__":
+    (HERE / "tape.svg").write_text(picture())

@@ -1,0 +1,52 @@
+"""What the README and docs say is what happens."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def test_every_snippet_runs_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    snippets = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len(snippets) >= 5
+    names: dict[str, object] = {}
+    for snippet in snippets:
+        exec(compile(snippet, "README.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert float(re.findall(r"loss after 500 steps: ([\d.]+)", printed)[0]) < 0.01
+    shown = re.findall(r"```text\n(.*?)```", README, re.S)[0]
+    assert shown.strip() in re.sub(r" +\n", "\n", printed)
+
+
+def test_the_loop_has_at_most_15_lines() -> None:
+    loop = re.findall(r"```python\n(.*?)```", README, re.S)[0]
+    assert len([line for line in loop.splitlines() if line.strip()]) <= 15
+
+
+def test_paths_and_links_exist() -> None:
+    names = re.findall(r"\]\(([\w./]+)\)", README) + re.findall(r"`((?:[a-z_]+/)+[a-z_.]*)`", README)
+    assert len(names) > 10
+    for name in names:
+        assert name.startswith("runs/") or (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize(("script", "function", "page"), [
+    ("make_primitives.py", "page", "primitives.md"),
+    ("make_picture.py", "picture", "tape.svg"),
+])  # fmt: skip
+def test_made_pages_are_up_to_date(script: str, function: str, page: str) -> None:
+    made = getattr(module(ROOT / "docs" / script), function)()
+    assert made == (ROOT / "docs" / page).read_text(), f"run: python docs/{script}"
