@@ -31,7 +31,6 @@ from tapegrad.nn.layers import (
     Softplus,
     SoftShrink,
     Softsign,
-    SquarePlus,
     Tanh,
     TanhShrink,
 )  # fmt: skip

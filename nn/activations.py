@@ -19,7 +19,6 @@ from tapegrad.autograd.ops import (
     sigmoid,
     softmax,
     softplus,
-    sqrt,
     tanh,
     where_p,
 )
@@ -66,10 +65,12 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
 def gelu(x: Any, approximate: bool = False) -> Any:
     """x * P(Z <= x) for a standard normal Z: x/2 * (1 + erf(x/sqrt 2)); approximate: x/2 * (1 + tanh(sqrt(2/pi) *
     (x + 0.044715 * x**3)))"""
-    if not approximate:
-        return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
-    t = clip_p(x, min=-10.0, max=10.0)  # tanh is ±1 there long since, and x**3 must not overflow
-    return 0.5 * x * (1.0 + tanh(math.sqrt(2 / math.pi) * (t + 0.044715 * (t * t * t))))
+    t = clip_p(
+        x, min=-10.0, max=10.0
+    )  # both are ±1 there to the last digit, and neither x**2 nor x**3 may overflow
+    if approximate:
+        return 0.5 * x * (1.0 + tanh(math.sqrt(2 / math.pi) * (t + 0.044715 * (t * t * t))))
+    return 0.5 * x * (1.0 + erf(t * math.sqrt(0.5)))
 
 
 def silu(x: Any) -> Any:
@@ -119,12 +120,7 @@ def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
 
 def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
     """x where |x| > threshold, else 0"""
-    return where_p(abs(x) > threshold, x, 0.0)
-
-
-def squareplus(x: Any, b: float = 4.0) -> Any:
-    """(x + sqrt(x**2 + b)) / 2"""
-    return 0.5 * (x + sqrt(x * x + b))
+    return where_p(abs(x) <= threshold, 0.0, x)
 
 
 _TABLE = Named(
@@ -135,7 +131,7 @@ _TABLE = Named(
         "mish": mish, "sigmoid": sigmoid, "log_sigmoid": log_sigmoid, "hard_sigmoid": hard_sigmoid,
         "hard_silu": hard_silu, "hard_swish": hard_silu, "tanh": tanh, "hard_tanh": hard_tanh,
         "tanh_shrink": tanh_shrink, "soft_shrink": soft_shrink, "hard_shrink": hard_shrink,
-        "squareplus": squareplus, "exponential": exp, "softmax": softmax, "log_softmax": log_softmax,
+        "exponential": exp, "softmax": softmax, "log_softmax": log_softmax,
     },
 )  # fmt: skip
 

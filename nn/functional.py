@@ -23,7 +23,6 @@ from tapegrad.nn.activations import (
     silu,
     soft_shrink,
     softsign,
-    squareplus,
     tanh_shrink,
 )  # fmt: skip
 from tapegrad.nn.losses import (
@@ -54,7 +53,7 @@ __all__ = [
     "leaky_relu", "linear", "log_cosh", "log_sigmoid", "log_softmax", "mae_loss", "mape_loss", "mish",
     "mse_loss", "msle_loss", "nll_loss", "poisson", "relu", "relu6", "selu", "sigmoid", "silu",
     "soft_shrink", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy", "squared_hinge",
-    "squareplus", "tanh", "tanh_shrink",
+    "tanh", "tanh_shrink",
 ]  # fmt: skip
 
 

@@ -210,7 +210,7 @@ def kl_divergence(p: Any, t: Any) -> Any:
     """sum(t * ln(t / p)), p and t being probabilities, brought into [1e-7, 1]"""
     e = _epsilon(p)
     t = clip_p(t, min=e, max=1.0)
-    return sum_p(t * log(t / clip_p(p, min=e, max=1.0)), axis=(p.ndim - 1,), keepdims=False)
+    return sum_p(t * (log(t) - log(clip_p(p, min=e, max=1.0))), axis=(p.ndim - 1,), keepdims=False)
 
 
 def cross_entropy(

@@ -1,0 +1,362 @@
+"""Every loss as one row: value and gradient against Keras, reductions and weights against Keras, differences to second
+order, dtypes, extreme predictions, the strict backend; and what they refuse."""
+
+import inspect
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+
+F = nn.functional
+N, D = 6, 4
+RNG = np.random.default_rng(3)
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+REAL = RNG.normal(0, 1.5, (N, D))
+MADE = {  # predictions and targets by kind
+    "real": REAL,
+    "near": REAL + np.array([0.3, -2.5, 0.05, 1.6]),  # differences below and above 1, none at it
+    "probability": 1 / (1 + np.exp(-REAL)),
+    "distribution": softmax(0.5 * REAL),
+    "positive": np.exp(REAL),
+    "binary": (RNG.random((N, D)) < 0.5).astype(float),
+    "between": RNG.random((N, D)),
+    "signs": np.sign(RNG.normal(size=(N, D))),
+    "counts": RNG.integers(0, 6, (N, D)).astype(float),
+    "one_hot": np.eye(D)[RNG.integers(0, D, N)],
+    "mixture": softmax(RNG.normal(size=(N, D))),
+    "classes": RNG.integers(0, D, N),
+}
+
+
+class Row(NamedTuple):
+    name: str  # of the function in F
+    keras: str  # Keras's function
+    keras_class: str
+    prediction: str  # kinds of MADE
+    target: str
+    options: dict[str, Any] = {}
+    keras_options: dict[str, Any] | None = None  # where they differ
+    smooth: bool = True  # twice differentiable at these points
+    extreme: tuple[float, float] | None = (-1e4, 1e4)  # predictions at which float32 must stay finite
+
+
+ROWS = [
+    Row("mse_loss", "mean_squared_error", "MeanSquaredError", "real", "near"),
+    Row("mae_loss", "mean_absolute_error", "MeanAbsoluteError", "real", "near"),
+    Row("mape_loss", "mean_absolute_percentage_error", "MeanAbsolutePercentageError", "real", "near"),
+    Row("msle_loss", "mean_squared_logarithmic_error", "MeanSquaredLogarithmicError", "positive", "counts"),
+    Row("huber_loss", "huber", "Huber", "real", "near"),
+    Row("huber_loss", "huber", "Huber", "real", "near", {"delta": 0.2}),
+    Row("log_cosh", "log_cosh", "LogCosh", "real", "near"),
+    Row("poisson", "poisson", "Poisson", "positive", "counts", extreme=(1e-30, 1e4)),
+    Row("cosine_similarity", "cosine_similarity", "CosineSimilarity", "real", "near"),
+    Row("binary_cross_entropy", "binary_crossentropy", "BinaryCrossentropy", "probability", "binary", extreme=(0, 1)),
+    Row("binary_cross_entropy", "binary_crossentropy", "BinaryCrossentropy", "probability", "between",
+        {"label_smoothing": 0.2}, extreme=(0, 1)),
+    Row("binary_cross_entropy", "binary_crossentropy", "BinaryCrossentropy", "real", "binary", {"from_logits": True}),
+    Row("binary_cross_entropy_with_logits", "binary_crossentropy", "BinaryCrossentropy", "real", "between",
+        {"label_smoothing": 0.1}, {"label_smoothing": 0.1, "from_logits": True}),
+    Row("categorical_crossentropy", "categorical_crossentropy", "CategoricalCrossentropy", "distribution", "one_hot",
+        extreme=(0, 1)),
+    Row("categorical_crossentropy", "categorical_crossentropy", "CategoricalCrossentropy", "probability", "mixture",
+        {"label_smoothing": 0.1}, extreme=(0, 1)),  # rows that do not sum to 1
+    Row("categorical_crossentropy", "categorical_crossentropy", "CategoricalCrossentropy", "real", "mixture",
+        {"from_logits": True}),
+    Row("cross_entropy", "categorical_crossentropy", "CategoricalCrossentropy", "real", "mixture",
+        {"label_smoothing": 0.3}, {"label_smoothing": 0.3, "from_logits": True}),
+    Row("cross_entropy", "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "real", "classes",
+        {}, {"from_logits": True}),
+    Row("sparse_categorical_crossentropy", "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy",
+        "distribution", "classes", extreme=(0, 1)),
+    Row("sparse_categorical_crossentropy", "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "real",
+        "classes", {"from_logits": True}),
+    Row("hinge", "hinge", "Hinge", "real", "signs"),
+    Row("hinge", "hinge", "Hinge", "real", "binary"),
+    Row("squared_hinge", "squared_hinge", "SquaredHinge", "real", "signs"),
+    Row("categorical_hinge", "categorical_hinge", "CategoricalHinge", "real", "one_hot"),
+    Row("kl_divergence", "kl_divergence", "KLDivergence", "distribution", "mixture", extreme=(0, 1)),
+]  # fmt: skip
+
+
+def named(row: Row) -> str:
+    return "-".join([row.name, row.prediction, row.target, *row.options])
+
+
+rows = pytest.mark.parametrize("row", ROWS, ids=named)
+
+
+def target_of(row: Row, dtype: str = "float64") -> np.ndarray:
+    made = MADE[row.target]
+    return made if made.dtype.kind == "i" else made.astype(dtype)
+
+
+def call(row: Row, target: Any = None, device: str | None = None, **options: Any) -> Any:
+    t = target_of(row) if target is None else target
+    return lambda p: getattr(F, row.name)(p, tg.tensor(t, device=device), **row.options, **options)
+
+
+COTANGENT = RNG.normal(size=N)
+
+
+def test_every_loss_has_a_row() -> None:
+    functions = {f.__name__ for f in nn.losses._TABLE.entries.values() if inspect.isfunction(f)}
+    assert functions == {row.name for row in ROWS} | {"nll_loss"}
+    classes = {kind.__name__ for kind in nn.losses.Loss.__subclasses__()}
+    assert classes == {row.keras_class for row in ROWS}
+
+
+@pytest.mark.tensorflow
+@rows
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-7), ("float32", 3e-5)])
+def test_value_and_gradient_are_kerass(
+    row: Row, dtype: str, tolerance: float, reference: Any, run: Any
+) -> None:
+    """One loss per sample. (1e-7: where Keras clips probabilities before it normalizes them, tapegrad does after.)"""
+    p, t = MADE[row.prediction].astype(dtype), target_of(row, dtype)
+    keras_options = row.options if row.keras_options is None else row.keras_options
+    keras_loss = getattr(reference.keras.losses, row.keras)
+    want, (want_gradient,) = reference.run(
+        lambda x: keras_loss(reference.tf.constant(t), x, **keras_options), COTANGENT.astype(dtype), p
+    )
+    got, (gradient,) = run(call(row, t, reduction="none"), COTANGENT, p)
+    assert got.shape == (N,) and got.dtype == gradient.dtype == dtype
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(gradient, want_gradient, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.tensorflow
+@rows
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("reduction", "keras_reduction"), [("mean", "sum_over_batch_size"), ("sum", "sum"), ("none", None)]
+)
+def test_reductions_are_kerass(
+    row: Row, weighted: bool, reduction: str, keras_reduction: str | None, reference: Any
+) -> None:
+    p, t = MADE[row.prediction], target_of(row)
+    w = np.array([0.5, 0.0, 2.0, 1.0, 3.0, 0.25]) if weighted else None
+    keras_options = row.options if row.keras_options is None else row.keras_options
+    loss = getattr(reference.keras.losses, row.keras_class)(
+        reduction=keras_reduction, dtype="float64", **keras_options
+    )
+    want = loss(t, p, sample_weight=w).numpy()
+    got = call(row, reduction=reduction, sample_weight=w)(tg.tensor(p))
+    np.testing.assert_allclose(got.numpy(), want, rtol=1e-7, atol=1e-9)
+    if (kind := getattr(nn.losses, row.keras_class)).function is getattr(F, row.name):
+        again = kind(reduction=reduction, **row.options)(p, t, sample_weight=w)
+        np.testing.assert_array_equal(again.numpy(), got.numpy())
+
+
+@rows
+def test_derivatives_are_differences(row: Row) -> None:
+    p, t = tg.tensor(MADE[row.prediction]), target_of(row)
+    weights = np.linspace(0.5, 2, N)
+    tg.check_grads(call(row, sample_weight=weights), [p], order=2)
+    if row.target in ("near", "between", "mixture"):
+        tg.check_grads(lambda a, b: getattr(F, row.name)(a, b, **row.options), [p, tg.tensor(t)], order=2)
+
+
+@rows
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_precision_and_dtype(row: Row, dtype: str, run: Any) -> None:
+    """The loss and its gradient have the prediction's dtype, whatever that of target and weights."""
+    p = MADE[row.prediction].astype(dtype)
+    t = target_of(row)
+    w = np.linspace(0.5, 2, N)
+    got, (gradient,) = run(call(row, t, sample_weight=w), None, p)
+    assert got.dtype == gradient.dtype == dtype
+    rounded = t if t.dtype.kind == "i" else t.astype(dtype).astype("float64")
+    want, (want_gradient,) = run(call(row, rounded, sample_weight=w), None, p.astype("float64"))
+    few = 40 * np.finfo(dtype).eps
+    np.testing.assert_allclose(got, want, rtol=few, atol=few)
+    np.testing.assert_allclose(
+        gradient, want_gradient, rtol=few, atol=few * max(1, np.abs(want_gradient).max())
+    )
+
+
+@rows
+def test_extreme_predictions_are_finite(row: Row, run: Any) -> None:
+    """Predictions at the far ends, in float32 (a RuntimeWarning is an error in this suite)."""
+    p = np.where(RNG.random((N, D)) < 0.5, *row.extreme).astype("float32")  # type: ignore[misc]
+    got, (gradient,) = run(call(row, target_of(row, "float32")), None, p)
+    assert np.isfinite(got) and np.isfinite(gradient).all()
+
+
+@rows
+def test_on_another_device(row: Row, strict: str, run: Any) -> None:
+    p, t = MADE[row.prediction].astype("float32"), target_of(row, "float32")
+    want, (want_gradient,) = run(call(row, t), None, p)
+    got, (gradient,) = run(call(row, t, strict), None, p, device=strict)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gradient, want_gradient, rtol=1e-4, atol=1e-6)
+    host_target = getattr(F, row.name)(tg.tensor(p, device=strict), t, **row.options)
+    assert host_target.device == strict
+
+
+# ---- closed forms ----
+def test_nll_loss_of_log_softmax_is_cross_entropy(run: Any) -> None:
+    labels = MADE["classes"]
+    want, (want_gradient,) = run(lambda x: F.cross_entropy(x, labels), None, REAL)
+    got, (gradient,) = run(lambda x: F.nll_loss(F.log_softmax(x), labels), None, REAL)
+    np.testing.assert_allclose(got, want, rtol=1e-14)
+    np.testing.assert_allclose(gradient, want_gradient, rtol=1e-12, atol=1e-16)
+    impossible = np.where(np.eye(D)[labels] == 1, -1.5, -np.inf)
+    assert F.nll_loss(tg.tensor(impossible), labels).item() == 1.5
+    tg.check_grads(lambda x: F.nll_loss(x, labels), [tg.tensor(REAL)])
+
+
+@pytest.mark.parametrize("logit", [-1e4, -100.0, 100.0, 1e4])
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_logits_are_exact_at_any_size(logit: float, target: float, run: Any) -> None:
+    """Also through the probabilities, as long as the graph knows the logits."""
+    x, t = np.array([logit], "float32"), np.array([target], "float32")
+    loss = max(logit, 0) - logit * target
+    slope = float(logit > 0) - target
+    for f in (
+        lambda z: F.binary_cross_entropy_with_logits(z, t),
+        lambda z: F.binary_cross_entropy(F.sigmoid(z), t),
+    ):
+        got, (gradient,) = run(f, None, x)
+        np.testing.assert_allclose([got, gradient[0]], [loss, slope], rtol=1e-6, atol=1e-7)
+    pair, label = np.array([[logit, 0]], "float32"), np.array([0 if target else 1])
+    one_hot = np.eye(2, dtype="float32")[label]
+    for f in (
+        lambda z: F.cross_entropy(z, label),
+        lambda z: F.cross_entropy(z, one_hot),
+        lambda z: F.sparse_categorical_crossentropy(F.softmax(z), label),
+        lambda z: F.categorical_crossentropy(F.softmax(z), one_hot),
+    ):
+        got, (gradient,) = run(f, None, pair)
+        np.testing.assert_allclose([got, *gradient[0]], [loss, slope, -slope], rtol=1e-6, atol=1e-7)
+
+
+def test_logits_are_found_only_behind_the_matching_activation() -> None:
+    z, t = tg.tensor(REAL, requires_grad=True), MADE["mixture"]
+    other_axis = F.categorical_crossentropy(F.softmax(z, axis=0), t).item()
+    assert other_axis == pytest.approx(F.categorical_crossentropy(F.softmax(z.detach(), axis=0), t).item())
+    changed = F.sigmoid(z) * 0.5
+    want = F.binary_cross_entropy(changed.detach(), t).item()
+    assert F.binary_cross_entropy(changed, t).item() == pytest.approx(want)
+
+
+def test_small_losses_keep_their_digits() -> None:
+    small = np.array([1e-4], "float32")
+    assert F.log_cosh(small, np.zeros(1)).item() == pytest.approx(5e-9, rel=1e-5)
+    assert F.binary_cross_entropy(small, np.zeros(1)).item() == pytest.approx(1.000050003e-4, rel=1e-6)
+    assert F.binary_cross_entropy_with_logits(-20 * np.ones(1, "float32"), [0.0]).item() == pytest.approx(
+        2.061153618e-9, rel=1e-6
+    )
+
+
+def test_cosine_similarity_of_zero_is_zero_and_flat() -> None:
+    p = tg.tensor(np.zeros((2, 3)), requires_grad=True)
+    loss = F.cosine_similarity(p, np.ones((2, 3)))
+    loss.backward()
+    assert loss.item() == 0 and not p.grad.numpy().any()
+
+
+def test_samples_of_any_shape(run: Any) -> None:
+    """A prediction (N,) has N samples of one number; (A, B, D) has A*B samples."""
+    p, t = REAL[:, 0], MADE["near"][:, 0]
+    assert F.mse_loss(p, t, reduction="none").shape == (N,)
+    np.testing.assert_allclose(F.mse_loss(p, t).item(), ((p - t) ** 2).mean())
+    w = np.arange(N)
+    np.testing.assert_allclose(F.mse_loss(p, t, sample_weight=w).item(), (w * (p - t) ** 2).mean())
+    assert F.mse_loss(2.0, 5.0).item() == 9.0
+    cube, labels = REAL.reshape(2, 3, D), MADE["classes"].reshape(2, 3)
+    assert F.cross_entropy(cube, labels, reduction="none").shape == (2, 3)
+    by_first_axis = F.cross_entropy(cube, labels, sample_weight=np.array([1.0, 0.0]), reduction="sum").item()
+    np.testing.assert_allclose(by_first_axis, F.cross_entropy(cube[0], labels[0], reduction="sum").item())
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint64"])
+def test_class_numbers_of_any_integer_dtype(dtype: str) -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 200))
+    labels = np.array([0, 5, 127])
+    want = F.cross_entropy(logits, labels).item()
+    assert F.cross_entropy(logits, labels.astype(dtype)).item() == want
+
+
+# ---- names and objects ----
+KERAS_NAMES = [
+    "mse", "MSE", "mean_squared_error", "MeanSquaredError", "mae", "MAE", "mean_absolute_error", "MeanAbsoluteError",
+    "mape", "MAPE", "mean_absolute_percentage_error", "msle", "MSLE", "mean_squared_logarithmic_error", "huber", "Huber",
+    "log_cosh", "LogCosh", "poisson", "Poisson", "cosine_similarity", "CosineSimilarity", "bce", "BCE",
+    "binary_crossentropy", "BinaryCrossentropy", "categorical_crossentropy", "CategoricalCrossentropy",
+    "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "hinge", "Hinge", "squared_hinge",
+    "SquaredHinge", "categorical_hinge", "CategoricalHinge", "kl_divergence", "kld", "KLD", "KLDivergence",
+]  # fmt: skip
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", KERAS_NAMES)
+def test_keras_names(name: str, reference: Any) -> None:
+    assert reference.keras.losses.get(name) is not None
+    assert callable(nn.losses.get(name))
+
+
+def test_get() -> None:
+    assert nn.losses.get("mse") is F.mse_loss and nn.losses.get(F.hinge) is F.hinge
+    with pytest.raises(ValueError, match=r"'mean_square': did you mean 'mean_squared_error'\?; known: .*mse"):
+        nn.losses.get("mean_square")
+    with pytest.raises(TypeError, match="loss: expected a callable or one of these names, got None"):
+        nn.losses.get(None)
+
+
+def test_loss_objects() -> None:
+    loss = nn.losses.Huber(delta=0.5, reduction="sum")
+    assert repr(loss) == "Huber(reduction='sum', delta=0.5)"
+    p, t = REAL, MADE["near"]
+    assert loss(p, t).item() == F.huber_loss(p, t, delta=0.5, reduction="sum").item()
+    with pytest.raises(
+        TypeError, match=r"no option 'dleta': did you mean 'delta'\?; options: reduction, delta"
+    ):
+        nn.losses.Huber(dleta=1)
+    assert "label_smoothing" in inspect.signature(F.cross_entropy).parameters
+    assert list(inspect.signature(F.huber_loss).parameters) == [
+        "prediction", "target", "reduction", "sample_weight", "delta"]  # fmt: skip
+
+
+# ---- what they refuse ----
+V, M, L = np.zeros(3), np.zeros((3, 1)), np.zeros((3, 4))
+REFUSED = [
+    ("mse_loss", (M, V), {}, ValueError, r"prediction \(3, 1\) and target \(3,\): reshape .* target.reshape\(3, 1\)"),
+    ("mse_loss", (V, M), {}, ValueError, r"prediction \(3,\) and target \(3, 1\): reshape .* target.reshape\(3,\)"),
+    ("mae_loss", (L, M), {}, ValueError, r"mae_loss: .* must have one shape.* \(3, 4\) .* \(3, 1\)$"),
+    ("huber_loss", (V, V), {"delta": 0}, ValueError, "huber_loss: delta must be positive, got 0"),
+    ("mse_loss", (V, V), {"reduction": "avg"}, ValueError, 'must be "mean", "sum" or "none", got \'avg\''),
+    ("mse_loss", (np.zeros(3, int), V), {}, TypeError, "mse_loss: the prediction must be floating-point, got int64"),
+    ("mse_loss", (L, L), {"sample_weight": np.ones(4)}, ValueError, r"sample_weight .* \(3,\), or .* got \(4,\)"),
+    ("mse_loss", (L, L), {"sample_weight": M}, ValueError, r"sample_weight .* got \(3, 1\)"),
+    ("mse_loss", (L, L), {"sample_weight": 2.0}, ValueError, r"sample_weight .* got \(\)"),
+    ("mse_loss", (np.zeros((0, 2)), np.zeros((0, 2))), {}, ValueError, "no mean over an empty batch"),
+    ("mse_loss", (V, V), {"delta": 1.0}, TypeError, "unexpected keyword argument 'delta'"),
+    ("binary_cross_entropy_with_logits", (M, V), {}, ValueError, "one shape"),
+    ("binary_cross_entropy", (V, V), {"label_smoothing": 1.5}, ValueError, "label_smoothing must be between 0 and 1"),
+    ("cross_entropy", (L, [0, 1, 4]), {}, ValueError, "from 0 to 3, since the prediction has 4 classes; got 4"),
+    ("cross_entropy", (L, [0, -1, 3]), {}, ValueError, "class numbers from 0 to 3.* got -1"),
+    ("cross_entropy", (L, np.zeros((3, 1), int)), {}, ValueError, r"and labels \(3, 1\): labels.squeeze\(-1\)"),
+    ("cross_entropy", (L, V), {}, TypeError, r"must be integers \(class numbers\), got float64: labels.astype"),
+    ("cross_entropy", (L, np.zeros((3, 4), int)), {}, ValueError, "the prediction's shape without its last axis"),
+    ("cross_entropy", (L, [0, 1]), {}, ValueError, r"prediction \(3, 4\) and labels \(2,\)"),
+    ("cross_entropy", (1.0, 0), {}, ValueError, r"prediction \(\) and labels \(\)"),
+    ("sparse_categorical_crossentropy", (L, [0, 1, 9]), {}, ValueError, "got 9"),
+    ("nll_loss", (L, [0, 1, 9]), {}, ValueError, "nll_loss: .* got 9"),
+    ("categorical_crossentropy", (L, [0, 1, 2]), {}, ValueError, r"\(3, 4\) and target \(3,\)"),
+    ("kl_divergence", (1.0, 1.0), {}, ValueError, r"expected an axis of classes or features, got .* \(\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "args", "options", "kind", "message"), REFUSED)
+def test_refused(name: str, args: Any, options: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        getattr(F, name)(*args, **options)
