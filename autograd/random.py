@@ -5,7 +5,8 @@ drawn where the data are (dropout masks) is a function of the seed and of a runn
 a backend: the whole state of it is one integer, so a checkpoint can repeat a draw and a resumed run continues.
 """
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,28 +16,33 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import resolve
 
-_seed = int(np.random.SeedSequence().generate_state(1)[0])
-_host = np.random.Generator(np.random.Philox(_seed))
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+_seed = int.from_bytes(os.urandom(7))
+_host: "Generator | None" = None  # made when first asked for: numpy.random is a tenth of the cost of importing NumPy
 _draws = 0
 
 
 def manual_seed(seed: int) -> None:
     """Start every random stream anew from `seed`: initial weights, shuffling, dropout."""
     global _seed, _host, _draws
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed.__index__() < 2**63:
         raise ValueError(f"manual_seed: expected an integer from 0 to 2**63 - 1, got {seed!r}")
-    _seed, _draws = int(seed), 0
-    _host = np.random.Generator(np.random.Philox(_seed))
+    _seed, _draws, _host = int(seed), 0, None
 
 
-def host_generator() -> np.random.Generator:
+def host_generator() -> "Generator":
     """The host's stream, for initial weights and the order of samples."""
+    global _host
+    if _host is None:
+        _host = np.random.Generator(np.random.Philox(_seed))
     return _host
 
 
 def get_state() -> dict[str, Any]:
     """Where all random streams stand, as plain numbers (JSON can hold them); for `set_state`."""
-    return {"seed": _seed, "draws": _draws, "host": _plain(_host.bit_generator.state)}
+    return {"seed": _seed, "draws": _draws, "host": _plain(host_generator().bit_generator.state)}
 
 
 def set_state(state: dict[str, Any]) -> None:
@@ -46,7 +52,7 @@ def set_state(state: dict[str, Any]) -> None:
     host = dict(state["host"])
     host["state"] = {k: np.array(v, dtype=np.uint64) for k, v in host["state"].items()}
     host["buffer"] = np.array(host["buffer"], dtype=np.uint64)
-    _host.bit_generator.state = host
+    host_generator().bit_generator.state = host
 
 
 def _plain(state: Any) -> Any:
