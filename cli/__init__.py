@@ -1,0 +1,51 @@
+"""The command line: `tapegrad train`, `tapegrad predict`, `tapegrad doctor`.
+
+Each command is a module of this room, imported when it is asked for. Whatever is wrong with the input is one line on
+stderr and exit status 2.
+"""
+
+import sys
+
+from tapegrad.backends import BackendError
+from tapegrad.cli.arguments import Mistake, parser
+from tapegrad.data.table import TableError
+from tapegrad.nn.persistence import FileError
+
+EXPECTED = (Mistake, TableError, FileError, BackendError)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status. None: the process's own arguments."""
+    own_process = arguments is None
+    given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(
+                errors="replace"
+            )  # a name in a CSV file may be more than the terminal can show
+    options = parser().parse_args(given)
+    try:
+        if options.command == "doctor":
+            from tapegrad.cli.doctor import doctor
+
+            return doctor()
+        if own_process:
+            from tapegrad.cli.blas import restart_if_slow
+
+            restart_if_slow(given, options.data)
+        if options.command == "train":
+            from tapegrad.cli.train import train
+
+            return train(options)
+        from tapegrad.cli.predict import predict
+
+        return predict(options)
+    except EXPECTED as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename or 'file'}: {error.strerror or error}"
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    print(f"tapegrad {options.command}: {message.splitlines()[0]}", file=sys.stderr)
+    return 2

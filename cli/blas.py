@@ -1,7 +1,8 @@
 """Which kernels NumPy's matrix products run on, and whether this CPU could do better.
 
-OpenBLAS picks its kernels when NumPy loads it, and on some CPUs with AVX-512 (AMD's Zen 4 and 5) it takes those for AVX2,
-which are about half as fast. OPENBLAS_CORETYPE=SkylakeX in the environment before NumPy is imported corrects it.
+OpenBLAS picks its kernels when NumPy loads it, and on some CPUs with AVX-512 (AMD's Zen 4 and 5) it takes those for
+AVX2, which are about half as fast. OPENBLAS_CORETYPE=SkylakeX in the environment corrects it. `import tapegrad` loads
+NumPy, so the command cannot set it for itself in time; where it pays, it starts itself anew.
 """
 
 import os
@@ -12,7 +13,7 @@ from typing import Any
 VARIABLE, BETTER = "OPENBLAS_CORETYPE", "SkylakeX"
 NEEDED = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
 AVX2_KERNELS = ("Haswell", "Zen")
-RESTARTED = "TAPEGRAD_RESTARTED"
+LARGE_FILE = 4_000_000  # bytes
 
 GEMM = """
 import time
@@ -59,11 +60,13 @@ def gflops(**env: str) -> float:
     return float(done.stdout)
 
 
-def restart_if_slow(arguments: list[str]) -> None:
-    """Start this command anew with the variable set, if that speeds matrix products up. It takes a quarter of a second,
-    so it is for large jobs; and it is only for a process that is the command's own."""
-    if VARIABLE in os.environ or RESTARTED in os.environ or not picked_slow_kernels():
+def restart_if_slow(arguments: list[str], data: str | None) -> None:
+    """Start this command anew with the variable set, where that speeds matrix products up. It takes a quarter of a
+    second, so only for a large file; and only for a process that is the command's own."""
+    large = data is not None and os.path.exists(data) and os.path.getsize(data) > LARGE_FILE
+    if not large or VARIABLE in os.environ or not picked_slow_kernels():
         return
     sys.stdout.flush()
-    env = {**os.environ, VARIABLE: BETTER, RESTARTED: "1"}
-    os.execve(sys.executable, [sys.executable, "-m", "tapegrad", *arguments], env)
+    os.execve(
+        sys.executable, [sys.executable, "-m", "tapegrad", *arguments], {**os.environ, VARIABLE: BETTER}
+    )

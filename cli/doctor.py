@@ -62,7 +62,10 @@ def processor(remedies: list[str]) -> None:
     speed = blas.gflops()
     kernel = library.get("architecture", "unknown")
     title = f"{library.get('internal_api', 'unknown BLAS')} {library.get('version', '')}".strip()
-    line("blas", f"{title}, {kernel} kernels, {library.get('num_threads', '?')} threads, {speed:.0f} GFLOP/s (float32)")
+    line(
+        "blas",
+        f"{title}, {kernel} kernels, {library.get('num_threads', '?')} threads, {speed:.0f} GFLOP/s (float32)",
+    )
     if blas.picked_slow_kernels():
         better = blas.gflops(**{blas.VARIABLE: blas.BETTER})
         if better > 1.1 * speed:
@@ -82,7 +85,10 @@ def backends(remedies: list[str]) -> None:
     line("numpy", "ready")
     try:
         info = get_backend("cupy").memory_info()
-        line("cupy", f"ready, {gpu_name()}, {info['free_bytes'] / 2**30:.1f} of {info['total_bytes'] / 2**30:.1f} GiB free")
+        line(
+            "cupy",
+            f"ready, {gpu_name()}, {info['free_bytes'] / 2**30:.1f} of {info['total_bytes'] / 2**30:.1f} GiB free",
+        )
     except BackendError as error:
         line("cupy", f"not ready: {error}")
         if has_nvidia_driver():

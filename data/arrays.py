@@ -37,9 +37,9 @@ def _numbers(name: str, data: Any) -> np.ndarray:
         raise ValueError(f"{name}: the nested lists are not of equal lengths: {error}") from error
     if array.dtype.kind in "fiub":
         return array
-    if array.dtype.kind == "O":  # columns of several dtypes, or pandas' own kinds of missing value
+    if array.dtype.kind == "O":  # columns of several dtypes, or with missing values
         try:
-            return np.where(np.equal(array, None) | _is_missing(array), np.nan, array).astype(np.float64)
+            return np.where(_is_missing(array), np.nan, array).astype(np.float64)
         except (TypeError, ValueError):
             pass
     raise TypeError(
@@ -49,9 +49,9 @@ def _numbers(name: str, data: Any) -> np.ndarray:
 
 
 def _is_missing(array: np.ndarray) -> np.ndarray:
-    return np.frompyfunc(lambda value: type(value).__name__ in ("NAType", "NaTType"), 1, 1)(array).astype(
-        bool
-    )
+    """Where there is None, or one of pandas' own kinds of missing value."""
+    kinds = ("NoneType", "NAType", "NaTType")
+    return np.array([type(value).__name__ in kinds for value in array.flat]).reshape(array.shape)
 
 
 def _text_columns(data: Any) -> str:

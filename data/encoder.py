@@ -112,7 +112,7 @@ class FeatureEncoder:
 
     def _encode(self, learned: dict[str, Any], column: Column) -> np.ndarray:
         missing = sum(map(is_missing, column.cells))
-        filler = learned.get("most_frequent", learned.get("median"))
+        filler: Any = learned.get("most_frequent", learned.get("median"))
         if missing:
             kind = "most frequent" if "categories" in learned else "median"
             self.notes.append(

@@ -128,7 +128,7 @@ class EarlyStopping(Monitor):
         if self.improved(logs):
             self.wait, self.best_epoch = 0, epoch
             if self.restore_best_weights:
-                self.best_weights = self.model.weights_copy()
+                self.best_weights = self.model.state_dict()
             return
         self.wait += 1
         if self.wait >= self.patience and epoch > 0:
@@ -143,7 +143,7 @@ class EarlyStopping(Monitor):
 class ModelCheckpoint(Monitor):
     """Saves the model after each epoch, or only after those that improved the monitored number.
 
-    filepath   may hold {epoch} (counted from 1) and the names of the logs: "model-{epoch:02d}-{val_loss:.3f}.safetensors"
+    filepath   may hold {epoch} (counted from 1) and names of the logs: "model-{epoch:02d}-{val_loss:.3f}.safetensors"
     """
 
     def __init__(
@@ -159,4 +159,10 @@ class ModelCheckpoint(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if not self.save_best_only or self.improved(logs):
-            self.model.save(self.filepath.format(epoch=epoch + 1, **logs))
+            try:
+                path = self.filepath.format(epoch=epoch + 1, **logs)
+            except KeyError as error:
+                raise ValueError(
+                    f"ModelCheckpoint: {self.filepath!r} names {error}, known are epoch, {', '.join(logs)}"
+                ) from None
+            self.model.save(path)

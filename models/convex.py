@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.ops import binary_cross_entropy_p, matmul_p, sparse_cross_entropy_p, square, sum_p
-from tapegrad.autograd.ops import relu as hinge
+from tapegrad.autograd.ops import binary_cross_entropy_p, relu, sparse_cross_entropy_p
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import value_and_grad, vjp
 
@@ -22,7 +21,9 @@ class Fit(NamedTuple):
     converged: bool
 
 
-def newton(f: Callable[[Tensor], Tensor], w: Tensor, tol: float, max_iter: int) -> tuple[Tensor, list[float], bool]:
+def newton(
+    f: Callable[[Tensor], Tensor], w: Tensor, tol: float, max_iter: int
+) -> tuple[Tensor, list[float], bool]:
     """Minimize a convex f by Newton's method: (w, f before and after each step, whether |gradient| <= tol everywhere).
 
     Each step solves  Hessian · step = -gradient  by conjugate gradients, which needs only products of the Hessian with
@@ -35,7 +36,7 @@ def newton(f: Callable[[Tensor], Tensor], w: Tensor, tol: float, max_iter: int) 
         if abs(g).max().item() <= tol:
             return w, values, True
         _, pullback = vjp(lambda at: both(at)[1], w)
-        step = conjugate_gradients(lambda v: pullback(v)[0], -g)
+        step = conjugate_gradients(pullback, -g)
         slope = (g * step).sum().item()
         size = 1.0
         while True:  # halve the step until it lowers f by a part of what the slope promises
@@ -51,31 +52,25 @@ def newton(f: Callable[[Tensor], Tensor], w: Tensor, tol: float, max_iter: int) 
     return w, values, abs(g).max().item() <= tol
 
 
-def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor) -> Tensor:
-    """Solve A x = b for a symmetric A that is not negative, given v -> A v, as exactly as Newton's method can use."""
+def conjugate_gradients(product: Callable[[Tensor], tuple[Tensor, ...]], b: Tensor) -> Tensor:
+    """Solve A x = b for a symmetric A that is not negative, given v -> (A v,), as exactly as Newton can use."""
     x = b * 0.0
     r = p = b
     rr = first = (r * r).sum().item()
     for _ in range(10 * b.size):
-        ap = product(p)
+        (ap,) = product(p)
         curvature = (p * ap).sum().item()
         if curvature <= 1e-16 * (p * p).sum().item():
             return x if (x * x).sum().item() else b  # flat in this direction: go down the slope instead
         step = rr / curvature
         x, r = x + step * p, r - step * ap
         rr, previous = (r * r).sum().item(), rr
-        if rr <= first * min(0.01, first):  # a relative residual of at most 0.1, and less the nearer the minimum is
+        if rr <= first * min(
+            0.25, first**0.5
+        ):  # |r| <= |b| · min(1/2, sqrt|b|): the nearer the minimum, the more exact
             break
         p = r + (rr / previous) * p
     return x
-
-
-def standardized(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(x with mean 0 and deviation 1 in each column, the means, the deviations; those of constant columns are 1)."""
-    mean = np.average(x, axis=0, weights=weights)
-    scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weights))
-    scale[scale <= 1e-12 * np.abs(mean)] = 1.0
-    return (x - mean) / scale, mean, scale
 
 
 def fit_convex(
@@ -94,41 +89,39 @@ def fit_convex(
     """The coef and intercept that minimize  Σ weight · loss(x @ coef + intercept, y) / Σ weight + l2/2 · Σ coef².
 
     loss(z, y) -> one number per row, convex in z (rows, outputs). The intercept is not penalized.
-    Inside, the columns are standardized and the penalty rescaled to match, which leaves the minimum where it is and takes
-    most of the work out of finding it.
+    Inside, the columns are centred and scaled so that the objective curves about equally in every direction, which
+    leaves the minimum where it is and takes most of the work out of finding it.
     """
     rows, features = x.shape
     s = np.ones(rows) if weights is None else np.asarray(weights, np.float64)
-    z, mean, scale = standardized(x, s)
-    if not intercept:
-        z, mean = x / scale, np.zeros(features)
-    inputs = np.concatenate([z, np.full((rows, 1), float(intercept))], axis=1)
+    mean = np.average(x, axis=0, weights=s) if intercept else np.zeros(features)
+    scale = np.sqrt(
+        np.average((x - mean) ** 2, axis=0, weights=s) + 4 * l2
+    )  # a logistic loss curves by at most 1/4
+    scale[scale <= 1e-12 * np.abs(mean)] = 1.0  # a constant column
+    inputs = np.concatenate([(x - mean) / scale, np.full((rows, 1), float(intercept))], axis=1)
     penalty = np.append(l2 / scale**2, 0.0)[:, None]
     xs, ys, ss, ps = (tensor(a, device=device) for a in (inputs, y, s / s.sum(), penalty))
 
     def objective(w: Tensor) -> Tensor:
-        return sum_p(ss * loss(matmul_p(xs, w), ys), axis=None, keepdims=False) + 0.5 * sum_p(  # type: ignore[no-any-return]
-            ps * square(w), axis=None, keepdims=False
-        )
+        return (ss * loss(xs @ w, ys)).sum() + 0.5 * (ps * w * w).sum()
 
-    w, losses, converged = newton(objective, tensor(np.zeros((features + 1, outputs)), device=device), tol, max_iter)
+    w, losses, converged = newton(
+        objective, tensor(np.zeros((features + 1, outputs)), device=device), tol, max_iter
+    )
     found = w.numpy()
     coef = found[:-1] / scale[:, None]
     return Fit(coef, (found[-1] if intercept else 0.0 * found[-1]) - mean @ coef, losses, converged)
 
 
-def _column(z: Tensor) -> Tensor:
-    return z[:, 0]
-
-
 def logistic_loss(z: Tensor, y: Tensor) -> Tensor:
     """One output: ln(1 + exp(z)) - y z; several: the cross-entropy of softmax(z) for class numbers y."""
-    return binary_cross_entropy_p(_column(z), y) if z.shape[1] == 1 else sparse_cross_entropy_p(z, y)  # type: ignore[no-any-return]
+    return binary_cross_entropy_p(z[:, 0], y) if z.shape[1] == 1 else sparse_cross_entropy_p(z, y)
 
 
 def squared_hinge_loss(z: Tensor, y: Tensor) -> Tensor:
     """Σ over outputs of max(0, 1 - y z)², y of ±1."""
-    return sum_p(square(hinge(1.0 - y * z)), axis=(1,), keepdims=False)  # type: ignore[no-any-return]
+    return (relu(1.0 - y * z) ** 2).sum(axis=1)
 
 
 def fit_logistic(x: np.ndarray, y: np.ndarray, classes: int, **options: Any) -> Fit:
@@ -155,4 +148,6 @@ def fit_least_squares(
         return float(np.average(((prediction - y) ** 2).mean(axis=1), weights=s))
 
     bias = y_mean - x_mean @ coef
-    return Fit(coef, bias, [mean_square(np.broadcast_to(y_mean, y.shape)), mean_square(x @ coef + bias)], True)
+    return Fit(
+        coef, bias, [mean_square(np.broadcast_to(y_mean, y.shape)), mean_square(x @ coef + bias)], True
+    )

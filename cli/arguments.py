@@ -1,0 +1,127 @@
+"""What can be written after `tapegrad`."""
+
+import argparse
+import math
+from typing import Any, NoReturn
+
+MODELS = ("logistic", "linear", "mlp")
+ONLY_MLP = ("hidden", "epochs", "batch_size", "lr", "optimizer")  # the others are solved to the end
+
+
+class Mistake(ValueError):
+    """The user asked for something that cannot be; the message is one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def whole(above: int) -> Any:
+    def read(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) <= above:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {above + 1}, got {text!r}")
+        return int(text)
+
+    return read
+
+
+def positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def widths(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(p.strip().isdigit() and int(p) > 0 for p in parts):
+        raise argparse.ArgumentTypeError(f"expected widths such as 64,32, got {text!r}")
+    return tuple(int(p) for p in parts)
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def parser() -> Parser:
+    from tapegrad import __version__
+
+    top = Parser(
+        prog="tapegrad", description="Train and use models on tables, and look after the installation."
+    )
+    top.add_argument("--version", action="version", version=f"tapegrad {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    add_train(commands)
+    add_predict(commands)
+    commands.add_parser("doctor", help="versions, backends, speed, and remedies for what is slow or missing")
+    return top
+
+
+def add_train(commands: Any) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train on a CSV file, or on the built-in data",
+        description="Train on a CSV file, or without one on the Wisconsin breast cancer data. One fifth of the rows is "
+        "kept for the test. Missing values are filled, text becomes one 0/1 column per category, numbers are "
+        "standardized; all of it is learned from the training rows and stored with the model.",
+    )
+    train.add_argument("data", nargs="?", metavar="DATA.csv", help="UTF-8, with a header line")
+    train.add_argument("--target", metavar="NAME", help="the column to predict")
+    train.add_argument("--drop", type=names, default=(), metavar="NAME,…", help="columns to leave out")
+    train.add_argument(
+        "--task", choices=("classification", "regression"), help="default: by the target's type"
+    )
+    train.add_argument(
+        "--model", choices=MODELS, help="default: logistic (for classes) or linear (for numbers), and mlp"
+    )
+    train.add_argument(
+        "--hidden", type=widths, metavar="N,…", help="mlp: widths of the hidden layers (64,32)"
+    )
+    train.add_argument("--epochs", type=whole(0), metavar="N", help="mlp: passes over the data (10)")
+    train.add_argument("--batch-size", type=whole(0), metavar="N", help="mlp: rows per step (32)")
+    train.add_argument("--lr", type=positive, metavar="X", help="mlp: learning rate (the optimizer's own)")
+    train.add_argument("--optimizer", metavar="NAME", help="mlp: adam, sgd, rmsprop, … (adam)")
+    train.add_argument(
+        "--seed", type=whole(-1), default=42, metavar="N", help="of split, weights and shuffling (42)"
+    )
+    train.add_argument("--out", metavar="DIR", help="where to write (runs/<name of the data>)")
+    add_backend(train)
+
+
+def add_predict(commands: Any) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="apply a trained model to a CSV file",
+        description="Apply a model that `tapegrad train` wrote to the rows of a CSV file, and write the predictions as "
+        "CSV: for classes the most probable one and the probability of each, else the number.",
+    )
+    predict.add_argument("model", metavar="MODEL", help="a .safetensors file that train wrote")
+    predict.add_argument("data", metavar="DATA.csv", help="with the columns the model was trained on")
+    predict.add_argument("--out", metavar="PRED.csv", help="default: standard output")
+    add_backend(predict)
+
+
+def add_backend(command: Any) -> None:
+    command.add_argument("--backend", metavar="NAME", help="numpy or cupy (TAPEGRAD_BACKEND, else numpy)")
+
+
+def check_together(options: argparse.Namespace) -> None:
+    """Raise Mistake for options that do not go together."""
+    if options.data is None:
+        for name in ("target", "drop", "task"):
+            if getattr(options, name):
+                raise Mistake(f"--{name} needs a CSV file to look into: tapegrad train data.csv --{name} …")
+    if options.model in ("logistic", "linear"):
+        for name in ONLY_MLP:
+            if getattr(options, name) is not None:
+                raise Mistake(
+                    f"--{name.replace('_', '-')} is for --model mlp: a {options.model} model is solved to the end"
+                )
+    if options.target in options.drop:
+        raise Mistake(f"--drop {options.target!r}: this is the target")

@@ -1,0 +1,353 @@
+"""`Sequential` with Keras's words: add, compile, fit, evaluate, predict, summary, save, load."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tapegrad import nn, optim
+from tapegrad.autograd.flags import no_grad
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import backend_of, default_place
+from tapegrad.data import metrics as metric_table
+from tapegrad.data.arrays import as_array, check_finite
+from tapegrad.data.batches import Batches
+from tapegrad.models.callbacks import Callback
+from tapegrad.models.history import History
+from tapegrad.models.progress import Progress
+from tapegrad.optim.base import Optimizer
+
+CLASS_NUMBERS = (nn.losses.sparse_categorical_crossentropy, nn.losses.cross_entropy, nn.losses.nll_loss)
+EVALUATION_BATCH = 1024
+
+
+class Sequential(nn.Sequential):
+    """Layers one after the other, and how they are trained.
+
+        model = Sequential()
+        model.add(Dense(64, activation="relu", input_shape=(30,)))
+        model.add(Dense(1, activation="sigmoid"))
+        model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
+        model.fit(x, y, epochs=10, validation_split=0.2)
+
+    x and y may be NumPy arrays, lists, Tensors, pandas frames and series. They are converted to the dtype of the
+    weights and moved to their device once, at the start. A cross-entropy after a sigmoid or softmax is computed from
+    the logits before it, which keeps it finite and exact for any logit.
+    """
+
+    optimizer: Optimizer | None = None
+    loss: Any = None
+    metrics: Sequence[metric_table.Metric] = ()
+    history: History | None = None
+    stop_training = False
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None) -> None:
+        """Say how to train.
+
+        optimizer   an Optimizer made without parameters, or a name: "adam", "sgd", …
+        loss        a name ("binary_crossentropy", "mse", …) or a function (outputs, targets, sample_weight=…) -> scalar
+        metrics     names ("accuracy", "auc", …; see `tapegrad.data.metrics`) or functions (outputs, targets) -> scalar
+        """
+        if loss is None:
+            raise ValueError(
+                'compile: loss is missing: give a name such as "binary_crossentropy" or "mse", or a function'
+            )
+        self.loss = nn.losses.get(loss)
+        self.metrics = tuple(metric_table.get(m) for m in (metrics or ()))
+        self.optimizer = optim.get(optimizer)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = 32,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Sequence[Callback] = (),
+        validation_split: float = 0.0,
+        validation_data: tuple[Any, ...] | None = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+    ) -> History:
+        """Train for epochs `initial_epoch` to `epochs`; returns the History.
+
+        y                  of the outputs' shape; (n,) stands for (n, 1) where the model has one output, and (n, 1) for
+                           the (n,) class numbers of a sparse loss. Any other difference raises
+        validation_split   this fraction of the rows, taken from the end before any shuffling, is only evaluated on
+        validation_data    (x, y) or (x, y, sample_weight) to evaluate on instead
+        class_weight       class number -> factor on the loss of its rows; 1 for those not named
+        sample_weight      a factor on the loss of each row
+        verbose            0 silent, 1 a bar, 2 a line per epoch; "auto" is 1
+
+        Raises ValueError for NaN or Inf in x or y, and for arrays of different lengths.
+        """
+        optimizer = self._ready_to_train(x)
+        x, y, weights = self._data(x, y, sample_weight)
+        if class_weight:
+            weights = _with_class_weights(weights, y, class_weight)
+        held_out: Any = None
+        if validation_data is not None:
+            held_out = self._data(*validation_data, where="validation ")
+        elif validation_split:
+            cut = _split_at(len(x), validation_split)
+            held_out = tuple(None if a is None else a[cut:] for a in (x, y, weights))
+            x, y, weights = (None if a is None else a[:cut] for a in (x, y, weights))
+
+        batches = Batches(x, y, weights, batch_size=batch_size, shuffle=shuffle)
+        progress = Progress(verbose, len(batches))
+        self.history, self.stop_training = History(), False
+        for callback in callbacks:
+            callback.model = self
+            callback.on_train_begin()
+        for epoch in range(initial_epoch, epochs):
+            for callback in callbacks:
+                callback.on_epoch_begin(epoch)
+            progress.begin(f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}")
+            try:
+                logs = self._train_epoch(batches, optimizer, callbacks, progress)
+                if held_out is not None:
+                    logs |= {f"val_{name}": v for name, v in self._measure(*held_out).items()}
+            except BaseException:
+                progress.abort()
+                raise
+            progress.end(logs)
+            self.history.append(epoch, logs)
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        for callback in callbacks:
+            callback.on_train_end()
+        return self.history
+
+    def _train_epoch(
+        self, batches: Batches, optimizer: Optimizer, callbacks: Sequence[Callback], progress: Progress
+    ) -> dict[str, float]:
+        """One pass over the batches; the loss and the metrics over its rows."""
+        per_batch = [c for c in callbacks if overrides(c, "on_train_batch_end")]
+        running = Running(self.metrics)
+        self.train()
+        for number, (x, y, weights) in enumerate(batches):
+            outputs = self(x)
+            loss = (
+                self.loss(outputs, y, sample_weight=weights) if weights is not None else self.loss(outputs, y)
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            running.update(loss, outputs, y)
+            progress.step(number + 1, running.logs)
+            for callback in per_batch:
+                callback.on_train_batch_end(number, running.logs())
+            if self.stop_training:
+                break
+        return running.logs()
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = EVALUATION_BATCH,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss, or [loss, metric, …], or with return_dict {"loss": …, …}, over all rows, in evaluation mode."""
+        self._compiled()
+        self._build_for(x)
+        progress = Progress(verbose, 1)
+        progress.begin(f"evaluate {len(x)} rows")
+        logs = self._measure(*self._data(x, y, sample_weight), batch_size=batch_size)
+        progress.end(logs)
+        if return_dict:
+            return logs
+        return list(logs.values()) if len(logs) > 1 else logs["loss"]
+
+    def _measure(self, x: Any, y: Any, weights: Any, batch_size: int = EVALUATION_BATCH) -> dict[str, float]:
+        # Recorded, though nothing is differentiated: the losses look behind a sigmoid or softmax for its logits.
+        running = Running(self.metrics)
+        self.eval()
+        for xb, yb, wb in Batches(x, y, weights, batch_size=batch_size, shuffle=False):
+            outputs = self(xb)
+            loss = self.loss(outputs, yb, sample_weight=wb) if wb is not None else self.loss(outputs, yb)
+            running.update(loss, outputs, yb)
+        return running.logs()
+
+    def predict(self, x: Any, batch_size: int = EVALUATION_BATCH, verbose: int | str = 0) -> np.ndarray:
+        """The outputs for all rows, (n, …), as a NumPy array, in evaluation mode."""
+        progress = Progress(verbose, 1)
+        progress.begin(f"predict {len(x)} rows")
+        self._build_for(x)
+        x = self._inputs(x)
+        self.eval()
+        with no_grad():
+            parts = [self(xb).numpy() for (xb,) in Batches(x, batch_size=batch_size, shuffle=False)]
+        progress.end({})
+        return np.concatenate(parts) if parts else np.empty((0, *self.build(x.shape[1:])), str(x.dtype))
+
+    def summary(self, shape: Any = None) -> None:  # type: ignore[override]
+        """Print the table of layers, their output shapes and numbers of parameters."""
+        print(super().summary(shape))
+
+    def save(self, path: str | Path, metadata: dict[str, str] | None = None) -> None:
+        """Write the layers, the weights, and how the model is trained (optimizer with its state, loss, metrics, where
+        the random streams stand) into one checksummed safetensors file, atomically. See `models.model_file`."""
+        from tapegrad.models.model_file import save
+
+        save(self, path, metadata or {})
+
+    @classmethod
+    def load(cls, path: str | Path, resume: bool = False) -> "Sequential":
+        """The model that `save` wrote. No code in the file is run: it names layers, and only known ones.
+
+        resume   also put the random streams (shuffling, dropout) where they stood, so that `fit(…, initial_epoch=…)`
+                 goes on as if it had not been interrupted, bit for bit
+        """
+        from tapegrad.models.model_file import load
+
+        return load(cls, path, resume)
+
+    # ---- getting ready ----
+    def _compiled(self) -> Optimizer:
+        if self.optimizer is None:
+            raise RuntimeError(
+                "this model has not been compiled: call compile(optimizer=…, loss=…, metrics=…) first"
+            )
+        return self.optimizer
+
+    def _build_for(self, x: Any) -> None:
+        """Have the layers make their weights for the shape of these rows, if they have not yet."""
+        if not self.layers:
+            raise RuntimeError(
+                "this model has no layers: add some, as in model.add(Dense(1, activation='sigmoid'))"
+            )
+        if not all(module.built for _, module in self.named_modules()):
+            shape = np.shape(x)
+            if len(shape) < 2:
+                raise ValueError(f"x: expected one row per sample, (n, features), got shape {shape}")
+            self.build(tuple(int(n) for n in shape[1:]))
+
+    def _ready_to_train(self, x: Any) -> Optimizer:
+        self._compiled()
+        self._build_for(x)
+        return self.bind_optimizer()
+
+    def bind_optimizer(self) -> Optimizer:
+        """The optimizer, given this model's parameters if it has none yet."""
+        optimizer = self._compiled()
+        trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        if not optimizer.groups:
+            optimizer.bind(trained)
+        if {id(p) for group in optimizer.groups for p in group.params} != set(map(id, trained.values())):
+            raise RuntimeError(
+                "the optimizer trains other parameters than this model has now: after adding, freezing or unfreezing "
+                "layers, compile the model again with a new optimizer"
+            )
+        return optimizer
+
+    def _inputs(self, x: Any, name: str = "x") -> Any:
+        """x as an array of the weights' dtype on their device."""
+        weight = next(iter(self.parameters()), None)
+        array = as_array(
+            name,
+            x,
+            dtype=_float_dtype(weight),
+            device=default_place() if weight is None else weight.device,
+        )
+        check_finite(name, array, x)
+        return array
+
+    def _data(self, x: Any, y: Any, sample_weight: Any = None, *, where: str = "") -> tuple[Any, Any, Any]:
+        """x, y and the weights as arrays of equal length on the model's device."""
+        inputs = self._inputs(x, f"{where}x")
+        device, dtype = backend_of(inputs).device_of(inputs), inputs.dtype
+        targets = as_array(f"{where}y", y, device=device)
+        check_finite(f"{where}y", targets, y)
+        targets = self._fit_targets(f"{where}y", targets, inputs)
+        weights = None
+        if sample_weight is not None:
+            weights = as_array(f"{where}sample_weight", sample_weight, dtype=dtype, device=device)
+            check_finite(f"{where}sample_weight", weights)
+        lengths = {
+            "x": len(inputs),
+            "y": len(targets),
+            "sample_weight": len(inputs if weights is None else weights),
+        }
+        if len(set(lengths.values())) > 1 or not len(inputs):
+            raise ValueError(
+                f"{where}data: x, y and sample_weight need equally many rows, at least one, got {lengths}"
+            )
+        return inputs, targets, weights
+
+    def _fit_targets(self, name: str, y: Any, x: Any) -> Any:
+        """The targets in the dtype the loss takes, and reshaped where there is only one way to read them."""
+        outputs = self.build(tuple(x.shape[1:]))
+        if y.ndim == 0:
+            raise ValueError(f"{name}: expected one target per row, got a single number")
+        loss = getattr(type(self.loss), "function", self.loss)
+        if loss in CLASS_NUMBERS and (y.dtype.kind in "iu" or y.ndim <= len(outputs)):
+            if y.ndim == len(outputs) + 1 and y.shape[-1] == 1:
+                y = y[..., 0]
+            numbers = y.astype("int64")
+            if bool((numbers != y).any()):
+                raise ValueError(
+                    f"{name}: {loss.__name__} takes class numbers 0, 1, 2, …; some targets are not whole"
+                )
+            return numbers
+        if outputs == (1,) and y.ndim == 1:
+            y = y[:, None]
+        return y.astype(x.dtype)
+
+
+class Running:
+    """The loss and the metrics of the rows so far. Nothing leaves the device before `logs`."""
+
+    def __init__(self, metrics: Sequence[metric_table.Metric]) -> None:
+        self.total: Any = 0.0
+        self.rows = 0
+        self.metrics = metrics
+        for metric in metrics:
+            metric.reset()
+
+    def update(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
+        rows = len(outputs.data)
+        self.total = self.total + loss.data.astype("float64") * rows
+        self.rows += rows
+        for metric in self.metrics:
+            metric.update(outputs.data, targets.data)
+
+    def logs(self) -> dict[str, float]:
+        return {"loss": float(self.total) / self.rows, **{m.name: m.result() for m in self.metrics}}
+
+
+def overrides(callback: Callback, name: str) -> bool:
+    return getattr(type(callback), name) is not getattr(Callback, name) or name in vars(callback)
+
+
+def _float_dtype(weight: Any) -> Any:
+    from tapegrad.autograd.dtypes import get_default_dtype
+
+    return get_default_dtype() if weight is None else weight.dtype
+
+
+def _split_at(rows: int, fraction: float) -> int:
+    """Where Keras cuts: the first row of the validation part."""
+    cut = math.floor(rows * (1.0 - fraction)) if 0 < fraction < 1 else 0
+    if not 0 < cut < rows:
+        raise ValueError(
+            f"validation_split={fraction!r} of {rows} rows leaves no rows to train or to validate on"
+        )
+    return cut
+
+
+def _with_class_weights(weights: Any, y: Any, class_weight: dict[int, float]) -> Any:
+    xp = backend_of(y).xp
+    classes = xp.argmax(y, axis=-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
+    factors = xp.ones(len(y), dtype="float32")
+    for number, factor in class_weight.items():
+        factors[classes == number] = factor
+    return factors if weights is None else weights * factors
