@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import float32
 from tapegrad.autograd.ops import exp as exponential
 from tapegrad.autograd.ops import log_softmax, relu, sigmoid, softmax, softplus, tanh, where_p
 from tapegrad.autograd.random import uniform
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.activations import (
     celu,
     elu,
@@ -61,6 +63,7 @@ def dropout(x: Any, rate: float, *, training: bool = True) -> Any:
     """Each element 0 with probability `rate` (at least 0, below 1), else x / (1 - rate); x itself unless training."""
     if not 0 <= rate < 1:
         raise ValueError(f"dropout: rate must be at least 0 and below 1, got {rate!r}")
+    x = x if isinstance(x, Tensor) else tensor(x)
     if not training or rate == 0:
         return x
     kept = uniform(x.shape, dtype=float32, device=x.device) >= rate

@@ -103,17 +103,17 @@ class Module:
         faults += [f"unexpected: {path}{hint(path, own)}" for path in state if path not in own]
         given = {path: v if isinstance(v, Tensor) else tensor(v) for path, v in state.items() if path in own}
         for path, value in given.items():
-            for what in ("shape", "dtype"):
-                expected, got = getattr(own[path], what), getattr(value, what)
-                if expected != got:
-                    faults.append(f"{what} of {path}: expected {expected}, got {got}")
+            for what, of in (("shape", lambda t: t.shape), ("dtype", lambda t: name_of(t.dtype))):
+                if of(own[path]) != of(value):
+                    faults.append(f"{what} of {path}: expected {of(own[path])}, got {of(value)}")
         if faults:
             raise ValueError(
                 f"load_state_dict: this state is not of this {type(self).__name__}, and nothing was loaded:\n  "
                 + "\n  ".join(faults)
             )
-        for path, value in given.items():
-            own[path].assign(value.detach().to(own[path].device))
+        moved = {path: value.detach().to(own[path].device) for path, value in given.items()}
+        for path, value in moved.items():
+            own[path].assign(value)
 
     # ---- its modes and its place ----
     def train(self, mode: bool = True) -> "Module":
@@ -180,6 +180,12 @@ class Module:
         for name, value in vars(self).items():
             vars(twin)[name] = value if isinstance(value, Primitive) else deepcopy(value, memo)
         return twin
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "modules are not pickled (a pickle can run code when it is read): save the weights with "
+            "tg.save(path, module.state_dict()), and copy with copy.deepcopy(module)"
+        )
 
     # ---- to be read ----
     def config(self) -> dict[str, Any]:

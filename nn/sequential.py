@@ -9,8 +9,9 @@ from tapegrad.nn.module import Module, Shape
 class Sequential(Module):
     """Calls its layers in turn, each on the output of the one before.
 
-    Sequential(a, b, c) or Sequential([a, b, c]); `append` adds one at the end. Where the first layer knows its input
-    (Dense(64, in_features=30)), every layer makes its weights as it is added.
+    Sequential(a, b, c) or Sequential([a, b, c]); `append` adds one at the end. From the first layer on that knows its
+    input (Dense(64, in_features=30), or input_shape=(…)), every layer makes its weights as it is added. What is not a
+    layer raises TypeError.
     """
 
     def __init__(self, *layers: Any) -> None:
@@ -26,9 +27,9 @@ class Sequential(Module):
                 f"Sequential: expected a layer, got {layer!r}: wrap a function as nn.Activation(function)"
             )
         if not self.layers:
-            self.input_shape = self._output_shape = layer.input_shape
-        if self._output_shape is not None:
-            self._output_shape = layer.infer_shape(self._output_shape)
+            self.input_shape = layer.input_shape
+        shape = layer.input_shape if self._output_shape is None else self._output_shape
+        self._output_shape = None if shape is None else layer.infer_shape(shape)
         self.layers.append(layer)
 
     add = append  # Keras's word for it

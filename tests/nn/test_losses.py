@@ -289,8 +289,8 @@ def test_class_numbers_of_any_integer_dtype(dtype: str) -> None:
 # ---- names and objects ----
 KERAS_NAMES = [
     "mse", "MSE", "mean_squared_error", "MeanSquaredError", "mae", "MAE", "mean_absolute_error", "MeanAbsoluteError",
-    "mape", "MAPE", "mean_absolute_percentage_error", "msle", "MSLE", "mean_squared_logarithmic_error", "huber", "Huber",
-    "log_cosh", "LogCosh", "poisson", "Poisson", "cosine_similarity", "CosineSimilarity", "bce", "BCE",
+    "mape", "MAPE", "mean_absolute_percentage_error", "msle", "MSLE", "mean_squared_logarithmic_error", "huber",
+    "Huber", "log_cosh", "LogCosh", "poisson", "Poisson", "cosine_similarity", "CosineSimilarity", "bce", "BCE",
     "binary_crossentropy", "BinaryCrossentropy", "categorical_crossentropy", "CategoricalCrossentropy",
     "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "hinge", "Hinge", "squared_hinge",
     "SquaredHinge", "categorical_hinge", "CategoricalHinge", "kl_divergence", "kld", "KLD", "KLDivergence",
