@@ -21,14 +21,14 @@ SCALAR = (int, float)
 scale: Primitive = Primitive(
     "multiply_from_zero",
     lambda xp, g, s: xp.where(g == 0, xp.zeros_like(g * s), g * s),
-    vjp=(lambda g, y, a, s: scale(g, s), lambda g, y, a, s: scale(g, a)),
+    vjp=(lambda g, y, a, s: scale(g, s), lambda g, y, a, s: where_p(a == 0, 0.0, scale(g, a))),
     promote="same",
     doc="g * slope, but 0 wherever g is 0, even if the slope is infinite or NaN",
 )
 over: Primitive = Primitive(
     "divide_from_zero",
     lambda xp, g, x: xp.where(g == 0, xp.zeros_like(g / x), g / x),
-    vjp=(lambda g, y, a, x: over(g, x), lambda g, y, a, x: -scale(g, over(y, x))),
+    vjp=(lambda g, y, a, x: over(g, x), lambda g, y, a, x: where_p(a == 0, 0.0, -scale(g, over(y, x)))),
     promote="same",
     doc="g / x, but 0 wherever g is 0, even if x is 0 or NaN",
 )

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from tapegrad.autograd.dtypes import float64
-from tapegrad.autograd.ops.elementwise import equal, exp, sqrt, where_p
+from tapegrad.autograd.ops.elementwise import equal, exp, over, sqrt, where_p
 from tapegrad.autograd.ops.shape import (
     as_tensor,
     astype_p,
@@ -124,9 +124,9 @@ def _logsumexp(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
 
 def _logsumexp_vjp(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
     y = _back(y, x, axis)
-    return _back(g, x, axis) * exp(
-        x - where_p(y == -math.inf, 0.0, y)
-    )  # of elements that are all -inf, the slopes are 0
+    e = exp(x - where_p(y == -math.inf, 0.0, y))  # of elements that are all -inf, the slopes are 0
+    # For large x the rounding of y scales all of e alike: dividing by the sum, which is 1 in truth, takes it out.
+    return _back(g, x, axis) * over(e, sum_p(e, axis=axis, keepdims=True))
 
 
 logsumexp_p = Primitive(

@@ -55,7 +55,7 @@ ONE_ARGUMENT: tuple[tuple[Any, ...], ...] = (
     ("sign", np.sign, "sign", WIDE, "same", False),
     ("floor", np.floor, "floor", WIDE, "same", False),
     ("ceil", np.ceil, "math.ceil", WIDE, "same", False),
-    ("trunc", np.trunc, None, WIDE, "same", False),
+    ("trunc", np.trunc, lambda tf, x: tf.sign(x) * tf.floor(tf.abs(x)), WIDE, "same", False),
     ("round", np.round, "round", WIDE, "same", False),
     ("isnan", np.isnan, "math.is_nan", WIDE, "bool", False),
     ("isinf", np.isinf, "math.is_inf", WIDE, "bool", False),

@@ -51,20 +51,44 @@ def added(x: np.ndarray, index: Any, values: Any) -> np.ndarray:
 
 
 def with_values(shape: tuple[int, ...]) -> Any:
-    """Values as large as the selection, and ones that broadcast to it."""
-    short = tuple(1 if i == 0 else n for i, n in enumerate(shape))
-    return samples([((3, 4), s) for s in dict.fromkeys((shape, short, ()))], WIDE)
+    """Values as large as the selection, and one that broadcasts to it."""
+    broadcast = (1, *shape[1:]) if len(shape) == 2 else ()
+    return samples([((3, 4), s) for s in dict.fromkeys((shape, broadcast))], WIDE)
+
+
+# The same places as lists of coordinates, which is how TensorFlow indexes.
+COORDINATES: dict[str, list[list[int]]] = {
+    "a row": [[1]],
+    "an array": [[2], [0]],
+    "two arrays": [[0, 1], [2, 1], [2, 3]],
+}
+
+
+def scatter(function: str, name: str, shape: tuple[int, ...]) -> Any:
+    """x with values scattered to the coordinates; repeated ones have no set order, so not updated."""
+    at = COORDINATES.get(name)
+    if at is None or (name == "two arrays" and function == "tensor_scatter_nd_update"):
+        return None
+    whole = shape if len(at) > 1 else (1, *shape)
+    return lambda tf, x, v: getattr(tf, function)(x, at, tf.broadcast_to(v, whole))
+
+
+def gather(name: str, shape: tuple[int, ...]) -> Any:
+    at = COORDINATES.get(name)
+    return at and (lambda tf, x: tf.reshape(tf.gather_nd(x, at), shape))
 
 
 def rows(name: str, index: Any, shape: tuple[int, ...]) -> list[Row]:
     plain = name == "a row"
     return [
-        Row(f"getitem {name}", lambda x: x[index], lambda x: x[index], X, None,
+        Row(f"getitem {name}", lambda x: x[index], lambda x: x[index], X, gather(name, shape),
             "getitem" if plain else None, ints="same"),
         Row(f"index_update {name}", lambda x, v: tg.index_update(x, index, v), lambda x, v: assigned(x, index, v),
-            with_values(shape), None, "index_update" if plain else None, ints="same"),
+            with_values(shape), scatter("tensor_scatter_nd_update", name, shape),
+            "index_update" if plain else None, ints="same"),
         Row(f"index_add {name}", lambda x, v: tg.index_add(x, index, v), lambda x, v: added(x, index, v),
-            with_values(shape), None, "index_add_at" if plain else None, ints="same"),
+            with_values(shape), scatter("tensor_scatter_nd_add", name, shape),
+            "index_add_at" if plain else None, ints="same"),
     ]  # fmt: skip
 
 
@@ -82,5 +106,6 @@ ROWS = [
     Row("index_add a number", lambda x: tg.index_add(x, [1, 1], 0.5), lambda x: added(x, [1, 1], 0.5), X),
     Row("where by mask", lambda x: tg.where(tg.tensor(MASK, device=x.device), x, 0.0), lambda x: np.where(MASK, x, 0.0),
         X, lambda tf, x: tf.where(MASK, x, tf.zeros_like(x))),
-    Row("numbered", ops.numbered_p, lambda x: np.arange(x.size).reshape(x.shape), X, None, "numbered", False),
+    Row("numbered", ops.numbered_p, lambda x: np.arange(x.size).reshape(x.shape), X,
+        lambda tf, x: tf.reshape(tf.range(tf.size(x, tf.int64)), x.shape), "numbered", False),
 ]  # fmt: skip

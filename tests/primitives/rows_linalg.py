@@ -58,6 +58,12 @@ def tf_matmul(tf: Any, a: Any, b: Any) -> Any:
     return tf.squeeze(y, [i for i, x in ((-2, a), (-1, b)) if len(x.shape) == 1])
 
 
+def tf_einsum(subscripts: str) -> Any:
+    """TensorFlow's, which knows no `...` beside its own kind, no diagonals and no broadcasting."""
+    lacks = "..." in subscripts or "ii" in subscripts or subscripts == "ij,ij->ij"
+    return None if lacks else lambda tf, *xs: tf.einsum(subscripts, *xs)
+
+
 ROWS = [
     Row("matmul", tg.matmul, np.matmul, samples(PRODUCTS, WIDE), tf_matmul, "matmul", ints="same"),
     Row("@ itself", lambda x: x @ x, lambda x: x @ x, samples((((3, 3),), ((3,),)), WIDE)),
@@ -70,6 +76,6 @@ ROWS = [
           lambda a, b, axes=axes: np.tensordot(a, b, axes), samples((shapes,), WIDE),
           lambda tf, a, b, axes=axes: tf.tensordot(a, b, axes), ints="same") for axes, shapes in AXES),
     *(Row(f"einsum {s}", lambda *xs, s=s: tg.einsum(s, *xs), lambda *xs, s=s: np.einsum(s, *xs), samples(shapes, WIDE),
-          None if "..." in s or "ii" in s else lambda tf, *xs, s=s: tf.einsum(s, *xs), None if i else "einsum",
+          tf_einsum(s), None if i else "einsum",
           ints="same") for i, (s, *shapes) in enumerate(EINSUMS)),
 ]  # fmt: skip

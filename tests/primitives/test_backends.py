@@ -3,7 +3,7 @@
 array-api-strict stands in for a GPU on any machine. The rows marked gpu run on CuPy, without TensorFlow.
 """
 
-from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +12,6 @@ import tapegrad as tg
 from primitives.harness import run
 from primitives.table import Case, cases
 from tapegrad.backends import BackendError, get_backend
-
-every_case = pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +23,13 @@ def strict() -> str:
     return "strict:2"
 
 
-@pytest.fixture(scope="module")
-def cuda() -> str:
-    if find_spec("cupy") is None:
-        pytest.skip("CuPy is not installed")
+def cases_for_cupy() -> list[Any]:
+    """The cases, or one that is skipped and says why."""
     try:
         get_backend("cupy")
     except BackendError as error:
-        pytest.skip(str(error))
-    return "cuda:0"
+        return [pytest.param(None, marks=pytest.mark.skip(reason=str(error)), id="none")]
+    return [pytest.param(case, id=case.id) for case in cases()]
 
 
 def check(case: Case, device: str, slack: float) -> None:
@@ -48,12 +44,12 @@ def check(case: Case, device: str, slack: float) -> None:
 @pytest.mark.filterwarnings(
     "ignore:You are comparing a array_api_strict dtype:UserWarning:tapegrad.autograd.primitive"
 )
-@every_case
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
 def test_strict(case: Case, strict: str):
     check(case, strict, 1e-14)
 
 
 @pytest.mark.gpu
-@every_case
-def test_cupy(case: Case, cuda: str):
-    check(case, cuda, 1e-11)
+@pytest.mark.parametrize("case", cases_for_cupy())
+def test_cupy(case: Case):
+    check(case, "cuda:0", 1e-11)

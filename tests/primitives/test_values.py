@@ -21,6 +21,12 @@ def test_every_primitive_has_a_row():
     assert stood_for - {None} <= set(REGISTRY), "rows of primitives that do not exist"
 
 
+def test_every_primitive_is_compared_with_numpy_and_tensorflow():
+    drawn = {"random_uniform"}
+    assert {row.name for row in rows() if row.primitive and row.ref is None} == drawn
+    assert {row.name for row in rows() if row.primitive and row.tf is None} == drawn
+
+
 def test_row_names_are_unique():
     names = [row.name for row in rows()]
     assert len(names) == len(set(names))
