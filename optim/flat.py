@@ -58,7 +58,7 @@ class Flat:
 
     def fits(self) -> bool:
         """Whether values that the parameters have elsewhere could be copied in: their dtype and device are these."""
-        return all(p.dtype == self.dtype and p.device == self.device for p in self.params)
+        return all(p.device == self.device and p.dtype == self.dtype for p in self.params)
 
     def link(self) -> None:
         """Copy in the values that parameters have elsewhere, and let them have them here."""

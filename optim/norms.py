@@ -18,12 +18,14 @@ def block_size(device: str) -> int:
 def squared_norm(g: Any) -> Any:
     """The sum of the squares of a 1-d array, worked out in float64: in float16 it would overflow at 256 squared, and
     nothing would be left of the square of 0.0001."""
-    size = block_size(device_of(g)) if not isinstance(g, Tensor) else max(g.shape[0], 1)
-    return total_of(
-        sum_p(wide * wide, axis=None, keepdims=False)
-        for start in range(0, max(g.shape[0], 1), size)
-        for wide in [cast(g[start : start + size], float64)]
-    )
+    n = g.shape[0]
+    size = block_size(device_of(g)) if not isinstance(g, Tensor) else max(n, 1)
+
+    def part(start: int) -> Any:
+        wide = cast(g[start : min(start + size, n)], float64)
+        return sum_p(wide * wide, axis=None, keepdims=False)
+
+    return total_of(part(start) for start in range(0, max(n, 1), size))
 
 
 def total_of(parts: Iterable[Any]) -> Any:

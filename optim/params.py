@@ -15,11 +15,10 @@ EXPECTED = (
 def read_groups(params: Any) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
     """The groups as ({name: parameter}, {option: value}). Names are paths where they are known, else positions; where
     there are groups, "<group>.<name>". Raises ValueError or TypeError for what cannot be trained."""
-    given = (
-        list(params) if isinstance(params, Iterable) and not isinstance(params, (Tensor, Mapping)) else params
-    )
-    if isinstance(given, list) and given and all(isinstance(g, Mapping) for g in given):
-        for i, group in enumerate(given):
+    if isinstance(params, Iterable) and not (isinstance(params, (Tensor, Mapping, str)) or is_module(params)):
+        params = list(params)
+    if isinstance(params, list) and params and all(isinstance(g, Mapping) for g in params):
+        for i, group in enumerate(params):
             if "params" not in group:
                 raise ValueError(f"params: group {i} has no 'params', only {sorted(group)}")
         groups = [
@@ -27,10 +26,10 @@ def read_groups(params: Any) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
                 {f"{i}.{name}": p for name, p in read_named(g["params"], f" in group {i}").items()},
                 {key: value for key, value in g.items() if key != "params"},
             )
-            for i, g in enumerate(given)
+            for i, g in enumerate(params)
         ]
     else:
-        groups = [(read_named(given if isinstance(given, list) else params), {})]
+        groups = [(read_named(params), {})]
     seen: dict[Tensor, str] = {}
     for named, _ in groups:
         for name, p in named.items():
@@ -40,11 +39,13 @@ def read_groups(params: Any) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
     return groups
 
 
+def is_module(params: Any) -> bool:
+    return hasattr(params, "named_parameters")
+
+
 def read_named(params: Any, where: str = "") -> dict[str, Tensor]:
     """One group's parameters by name."""
-    if hasattr(
-        params, "named_parameters"
-    ):  # a Module: its frozen parameters wait, in case they are thawed later
+    if is_module(params):  # its frozen parameters wait, in case they are thawed later
         named = dict(params.named_parameters())
         if named and not any(p.requires_grad for p in named.values()):
             raise ValueError(f"params{where}: every parameter of this {type(params).__name__} is frozen")
