@@ -1,12 +1,13 @@
 """`save` and `load`: named tensors in one file that is read as data alone (no pickle), cannot be half-written, and
 notices any changed byte.
 
-The file is a safetensors file, so other programs can read it. Its header has one metadata entry, "tapegrad": a JSON
-object of the checksum and the user's metadata. The checksum is the SHA-256 of the whole file but for its own 64 digits.
-Being first in the header it stands at a fixed place.
+It is a safetensors file, which other programs can read: the length of the header (8 bytes), the header (JSON: dtype,
+shape and place of each tensor), the data. The header begins with one metadata entry, "tapegrad", a JSON text of the
+checksum and the user's metadata; so the checksum, the SHA-256 of the whole file but for its own 64 digits, stands at a
+fixed place. The file is written here, tensor by tensor, because safetensors' writer takes the memory of an array that
+is not contiguous as if it were, and keeps two more copies of everything; safetensors reads it, and checks each size.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,13 +16,17 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, default_place
 
 PREFIX = rb'{"__metadata__":{"tapegrad":"{\"sha256\":\"'  # what follows the 8 bytes of the header's length
 DIGEST_AT = 8 + len(PREFIX)
 DIGITS = 64
-KINDS = "fiub"  # of NumPy dtypes: floats, integers, booleans
+DTYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
+    "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
 
 
 class FileError(ValueError):
@@ -38,23 +43,74 @@ def save(path: Any, tensors: Mapping[str, Any], *, metadata: Mapping[str, str] |
 
     Raises TypeError for what is none of these, FileNotFoundError for a missing folder, OSError for a full disk.
     """
-    from safetensors.numpy import save_file
+    from hashlib import sha256
 
-    arrays = {_checked_name(name): _host_array(name, value) for name, value in tensors.items()}
     for key, text in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise TypeError(f"save: metadata are texts by name, got {key!r}: {text!r}")
-    header = json.dumps({"sha256": "0" * DIGITS, "metadata": dict(metadata or {})}, separators=(",", ":"))
-    with replacing(os.fspath(path)) as temporary:
-        save_file(arrays, temporary, metadata={"tapegrad": header})
-        with open(temporary, "r+b") as file:
-            digest = _digest(file)
-            file.seek(8)
-            if file.read(len(PREFIX)) != PREFIX:
-                raise RuntimeError("save: this version of safetensors lays its header out in another way")
-            file.write(digest.encode())
-            file.flush()
-            os.fsync(file.fileno())
+    head, arrays = _header({_name(n): _array(n, value) for n, value in tensors.items()}, dict(metadata or {}))
+    with replacing(os.fspath(path)) as temporary, open(temporary, "wb") as file:
+        total = sha256()
+
+        def put(block: Any) -> None:
+            file.write(block)
+            total.update(block)
+
+        put(head[:DIGEST_AT])
+        file.write(b"0" * DIGITS)
+        put(head[DIGEST_AT + DIGITS :])
+        for array in arrays:
+            put(_bytes(array))
+        file.seek(DIGEST_AT)
+        file.write(total.hexdigest().encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _header(arrays: dict[str, Any], metadata: dict[str, str]) -> tuple[bytes, list[Any]]:
+    """The length and the header of a file, and the arrays in the order of their data: the widest dtypes first, which
+    keeps all of them aligned."""
+    import json
+
+    order = sorted(arrays, key=lambda name: -_itemsize(arrays[name]))
+    text = json.dumps({"sha256": "0" * DIGITS, "metadata": metadata}, separators=(",", ":"))
+    entries: dict[str, Any] = {"__metadata__": {"tapegrad": text}}
+    end = 0
+    for name in order:
+        start, end = end, end + arrays[name].size * _itemsize(arrays[name])
+        entries[name] = {
+            "dtype": DTYPES[name_of(arrays[name].dtype)],
+            "shape": list(arrays[name].shape),
+            "data_offsets": [start, end],
+        }
+    blob = json.dumps(entries, separators=(",", ":")).encode()
+    blob += b" " * (-len(blob) % 8)
+    return len(blob).to_bytes(8, "little") + blob, [arrays[name] for name in order]
+
+
+def _itemsize(array: Any) -> int:
+    return np.dtype(name_of(array.dtype)).itemsize
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not name or name == "__metadata__":
+        raise TypeError(f"save: names are non-empty texts other than '__metadata__', got {name!r}")
+    return name
+
+
+def _array(name: str, value: Any) -> Any:
+    array = value.data if isinstance(value, Tensor) else value
+    if type(array) not in BY_TYPE:
+        raise TypeError(f"save: {name!r} must be a Tensor or an array, got {type(value).__name__}")
+    if name_of(array.dtype) not in DTYPES:
+        raise TypeError(f"save: {name!r} must hold floats, integers or booleans, got {array.dtype}")
+    return array
+
+
+def _bytes(array: Any) -> np.ndarray:
+    """The elements of an array of any backend, memory layout and byte order, as the file has them."""
+    host = np.asarray(BY_TYPE[type(array)].to_numpy(array))
+    return np.ascontiguousarray(host, dtype=host.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
 
 
 def load(path: Any) -> dict[str, Tensor]:
@@ -63,21 +119,28 @@ def load(path: Any) -> dict[str, Tensor]:
     Raises FileNotFoundError, and FileError for a file of another kind, one cut short, or one with a changed byte.
     Nothing is allocated before the sizes in the file were compared with the size of the file.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     verify(path)
-    with safe_open(os.fspath(path), framework="numpy") as file:
-        return {name: tensor(file.get_tensor(name), device=default_place()) for name in file.keys()}  # noqa: SIM118
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            return {name: tensor(file.get_tensor(name), device=default_place()) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise FileError(f"{os.fspath(path)}: its header does not fit its contents: {error}") from error
 
 
 def read_metadata(path: Any) -> dict[str, str]:
     """The metadata given to `save`. The whole file is verified, as by `load`."""
+    import json
+
     header = verify(path)
     return dict(json.loads(header["__metadata__"]["tapegrad"])["metadata"])
 
 
 def verify(path: Any) -> dict[str, Any]:
     """The header of a file, once its checksum is found to be right."""
+    import json
+
     name = os.fspath(path)
     with open(name, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -98,6 +161,8 @@ def verify(path: Any) -> dict[str, Any]:
 
 def _what_is_wrong(header: bytes, found: int) -> str:
     """Whether data are missing at the end or something was changed; for a file whose checksum is wrong."""
+    import json
+
     try:
         expected = max(
             (e["data_offsets"][1] for k, e in json.loads(header).items() if k != "__metadata__"), default=0
@@ -120,25 +185,6 @@ def _digest(file: BinaryIO) -> str:
     while block := file.read(1 << 20):
         total.update(block)
     return total.hexdigest()
-
-
-def _checked_name(name: Any) -> str:
-    if not isinstance(name, str) or not name or name == "__metadata__":
-        raise TypeError(f"save: names are non-empty texts other than '__metadata__', got {name!r}")
-    return name
-
-
-def _host_array(name: str, value: Any) -> np.ndarray:
-    """A contiguous array on the host, in its byte order. safetensors writes the memory of other layouts as if it were
-    contiguous, which changes the values."""
-    value = value.data if isinstance(value, Tensor) else value
-    owner = BY_TYPE.get(type(value))
-    if owner is None:
-        raise TypeError(f"save: {name!r} must be a Tensor or an array, got {type(value).__name__}")
-    array = np.asarray(owner.to_numpy(value))
-    if array.dtype.kind not in KINDS or array.dtype.itemsize > 8:
-        raise TypeError(f"save: {name!r} must hold floats, integers or booleans, got {array.dtype}")
-    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
 # ---- a file is replaced as a whole ----
