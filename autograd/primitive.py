@@ -10,12 +10,7 @@ from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.backends import BY_TYPE, BackendError, backend_of
 
-SCALARS = (
-    bool,
-    int,
-    float,
-    complex,
-)  # Python scalars go to the forward as they are and take the arrays' dtype
+SCALARS = (bool, int, float)  # go to the forward as they are and take the arrays' dtype
 REGISTRY: dict[str, "Primitive"] = {}
 OWN_FOLDERS = tuple(str(Path(__file__).parent.parent / room) for room in
                     ("autograd", "nn", "optim", "models", "data", "backends", "compiler"))  # fmt: skip
@@ -144,6 +139,9 @@ class Primitive:
             plain = forward
 
             def forward(xp: Any, *arrays: Any, **params: Any) -> Any:
+                places = {i: backend.device_of(a) for i, a in enumerate(arrays) if type(a) is kind}
+                if len(set(places.values())) > 1:
+                    raise mixed_devices(self.name, places)
                 with backend.scope(next((a for a in arrays if type(a) is kind), None)):
                     return plain(xp, *arrays, **params)
 
@@ -153,13 +151,9 @@ class Primitive:
     def unlike(self, args: tuple[Any, ...]) -> list[Any] | None:
         """The arguments brought to one device and dtype, or None where they are so already."""
         tensors = [a for a in args if isinstance(a, Tensor)]
-        if len(devices := {t.device for t in tensors}) > 1:
-            at = ", ".join(
-                f"argument {i} is on {a.device}" for i, a in enumerate(args) if isinstance(a, Tensor)
-            )
-            raise BackendError(
-                f"{self.name}: {at}: move one with .to({sorted(devices)[-1]!r})\n{user_line()}"
-            )
+        places = {i: a.device for i, a in enumerate(args) if isinstance(a, Tensor)}
+        if len(set(places.values())) > 1:
+            raise mixed_devices(self.name, places)
         if not self.promote:
             return None
         dtype = common_dtype(self.name, [a.dtype if isinstance(a, Tensor) else a for a in args], self.promote)
@@ -193,19 +187,30 @@ def adopt(args: Any, scalars: bool = False) -> list[Any]:
     """
     from tapegrad.autograd.creation import tensor
 
-    like = next((a for a in args if isinstance(a, Tensor)), None)
+    tensors = [a for a in args if isinstance(a, Tensor)]
+    like = tensors[0] if tensors else None
     place = None if like is None else like.device
+    dtype = next((t.dtype for t in tensors if is_floating(t.dtype)), None)
     adopted = []
     for a in args:
-        if like is not None and type(a) not in SCALARS and type(a) in BY_TYPE and not hasattr(a, "__len__"):
+        if type(a) in BY_TYPE and not hasattr(a, "__len__"):  # a scalar of NumPy
             a = a.item()
-        if isinstance(a, Tensor) or (isinstance(a, SCALARS) and not scalars):
+        elif isinstance(a, SCALARS):
+            a = next(kind(a) for kind in SCALARS if isinstance(a, kind))
+        if isinstance(a, Tensor) or (type(a) in SCALARS and not scalars):
             adopted.append(a)
         elif type(a) in BY_TYPE and like is not None and BY_TYPE[type(a)] is not like.backend:
             adopted.append(tensor(a, device=BY_TYPE[type(a)].name))  # refused by name, not moved silently
         else:
-            adopted.append(tensor(a, device=place))
+            made = tensor(a, device=place)
+            in_full = dtype is not None and isinstance(a, (list, tuple)) and is_floating(made.dtype)
+            adopted.append(tensor(a, dtype=dtype, device=place) if in_full else made)
     return adopted
+
+
+def mixed_devices(name: str, places: dict[int, str]) -> BackendError:
+    at = ", ".join(f"argument {i} is on {place}" for i, place in places.items())
+    return BackendError(f"{name}: {at}: move one with .to({max(places.values())!r})\n{user_line()}")
 
 
 def describe(a: Any) -> str:
