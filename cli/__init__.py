@@ -4,6 +4,7 @@ Each command is a module of this room, imported when it is asked for. Whatever i
 stderr and exit status 2.
 """
 
+import os
 import sys
 
 from tapegrad.backends import BackendError
@@ -42,6 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
         return predict(options)
     except EXPECTED as error:
         message = str(error)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         message = f"{error.filename or 'file'}: {error.strerror or error}"
     except KeyboardInterrupt:

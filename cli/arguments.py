@@ -4,7 +4,10 @@ import argparse
 import math
 from typing import Any, NoReturn
 
+from tapegrad.optim import BY_NAME
+
 MODELS = ("logistic", "linear", "mlp")
+FILES = (*(f"{model}.safetensors" for model in MODELS), "history.csv", "history.png")  # what train writes
 ONLY_MLP = ("hidden", "epochs", "batch_size", "lr", "optimizer")  # the others are solved to the end
 
 
@@ -125,3 +128,5 @@ def check_together(options: argparse.Namespace) -> None:
                 )
     if options.target in options.drop:
         raise Mistake(f"--drop {options.target!r}: this is the target")
+    if options.optimizer is not None and options.optimizer.lower() not in BY_NAME:
+        raise Mistake(f"--optimizer {options.optimizer}: unknown; known are {', '.join(BY_NAME)}")

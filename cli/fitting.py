@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad import nn, optim
 from tapegrad.backends import default_place
 from tapegrad.cli.arguments import Mistake
+from tapegrad.models.callbacks import TerminateOnNaN
 from tapegrad.models.convex import Fit, fit_least_squares, fit_logistic
 from tapegrad.models.history import History
 from tapegrad.models.sequential import Sequential
@@ -91,18 +92,25 @@ def fit_mlp(problem: Problem, options: argparse.Namespace) -> tuple[str, Sequent
         model.add(nn.Dense(units, "relu", in_features=width))
         width = units
     model.add(nn.Dense(outputs, activation, in_features=width))
-    try:
-        optimizer = optim.get(
-            options.optimizer or "adam", **({} if options.lr is None else {"lr": options.lr})
-        )
-    except ValueError as error:
-        raise Mistake(f"--optimizer: {error}") from None
+    lr = {} if options.lr is None else {"lr": options.lr}
+    optimizer = optim.get(options.optimizer or "adam", **lr)
     model.compile(optimizer, loss, metrics)
-    history = model.fit(
-        problem.x_train,
-        problem.y_train,
-        epochs=options.epochs or 10,
-        batch_size=options.batch_size or 32,
-        validation_split=0.2,
-    )
+    with np.errstate(all="ignore"):  # a training that diverges is reported below
+        history = model.fit(
+            problem.x_train,
+            problem.y_train,
+            epochs=options.epochs or 10,
+            batch_size=options.batch_size or 32,
+            validation_split=0.2,
+            callbacks=[TerminateOnNaN()],
+        )
+    losses = history.history["val_loss"]
+    if not np.isfinite(losses[-1]):
+        raise Mistake(
+            f"the training diverged, its loss is {losses[-1]}: choose a smaller learning rate with --lr"
+        )
+    if len(losses) > 1 and losses[-1] == min(losses):
+        print(
+            f"note: the validation loss was still falling, more epochs may do better: --epochs {3 * len(losses)}"
+        )
     return f"MLP {'-'.join(map(str, (*hidden, outputs)))}", model, history

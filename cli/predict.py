@@ -12,8 +12,9 @@ import numpy as np
 
 from tapegrad.backends import set_backend
 from tapegrad.cli.arguments import Mistake
-from tapegrad.data.encoder import FeatureEncoder, TargetEncoder
+from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.table import read_csv
+from tapegrad.data.target import TargetEncoder
 from tapegrad.models.sequential import Sequential
 from tapegrad.nn import persistence
 

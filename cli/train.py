@@ -10,12 +10,13 @@ import numpy as np
 from tapegrad import __version__
 from tapegrad.autograd.random import manual_seed
 from tapegrad.backends import default_place, resolve, set_backend
-from tapegrad.cli.arguments import Mistake, check_together
+from tapegrad.cli.arguments import FILES, Mistake, check_together
 from tapegrad.cli.fitting import Problem, Trained, fit
 from tapegrad.cli.writing import all_or_nothing
-from tapegrad.data.encoder import FeatureEncoder, TargetEncoder
+from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.splitting import train_test_indices
 from tapegrad.data.table import Table, breast_cancer, listed, read_csv
+from tapegrad.data.target import TargetEncoder
 
 MIN_ROWS = 10
 TEST_SIZE = 0.2
@@ -62,6 +63,7 @@ def prepare(table: Table, options: argparse.Namespace) -> tuple[FeatureEncoder, 
     features = FeatureEncoder()
     features.fit(table, [n for n in table.columns if n != name and n not in options.drop], train.tolist())
     x = features.transform(table)
+    kinds(options.model, target)  # a mistake is better told before the summary
 
     print(f"tapegrad {__version__}, {resolve(default_place())[0].name}")
     print(f"{table.title}: {table.rows} rows, {len(features.columns)} columns as {features.width} numbers")
@@ -126,7 +128,7 @@ def write(
 ) -> None:
     """The models, and the history and picture of the last one, the network where there is one."""
     last = trained[-1]
-    with all_or_nothing(out) as folder:
+    with all_or_nothing(out, FILES) as folder:
         for model, score in zip(trained, scores):
             known = {
                 "features": features.columns,

@@ -3,21 +3,25 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def all_or_nothing(out: Path) -> Iterator[Path]:
-    """`with all_or_nothing(out) as folder:` write into `folder`; at the end its files are moved into `out`, replacing
-    those of the same names. After an error nothing is left of them."""
+def all_or_nothing(out: Path, replaced: Iterable[str]) -> Iterator[Path]:
+    """`with all_or_nothing(out, names) as folder:` write into `folder`; at the end its files are moved into `out`,
+    where those called `replaced` give way, so that what lies there together belongs together. After an error nothing is
+    left of the new files, and the old ones stay."""
     made = [p for p in (out, *out.parents) if not p.exists()]  # the folders that are ours to remove again
     out.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=out))
     try:
         yield folder
-        for path in sorted(folder.iterdir()):
+        written = sorted(folder.iterdir())
+        for name in {*replaced} - {path.name for path in written}:
+            (out / name).unlink(missing_ok=True)
+        for path in written:
             os.replace(path, out / path.name)
         folder.rmdir()
     except BaseException:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tapegrad.autograd import dtypes
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.backends import BY_TYPE, Backend, backend_of, resolve
+from tapegrad.backends import BY_TYPE, backend_of, resolve
 
 
 def as_array(name: str, data: Any, *, dtype: Any = None, device: str = "cpu") -> Any:
@@ -25,7 +25,7 @@ def as_array(name: str, data: Any, *, dtype: Any = None, device: str = "cpu") ->
         data = _numbers(name, data)
     elif owner is not backend:
         data = owner.to_numpy(data)
-    if dtype is None and data.dtype.kind == "b":
+    if dtype is None and "bool" in str(data.dtype):
         dtype = "int64"
     return backend.asarray(data, dtype=None if dtype is None else backend.dtype(dtype), device=device)
 
@@ -69,7 +69,7 @@ def check_finite(name: str, array: Any, source: Any = None) -> None:
 
     source: what the array was made from; a data frame's columns are named.
     """
-    if array.dtype.kind != "f":
+    if not dtypes.is_floating(array.dtype):
         return
     xp = backend_of(array).xp
     finite = xp.isfinite(array)
@@ -86,8 +86,3 @@ def check_finite(name: str, array: Any, source: Any = None) -> None:
         f"{name}: {len(rows)} of {len(bad)} rows hold NaN or infinite values{where}, the first is row {rows[0]}: "
         "drop these rows, or fill them (with a column's median, say) before training"
     )
-
-
-def float_dtype(backend: Backend, like: Any = None) -> Any:
-    """The float dtype data take: that of `like` (a parameter), else the default one."""
-    return backend.dtype(dtypes.get_default_dtype()) if like is None else like.dtype

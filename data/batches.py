@@ -23,7 +23,7 @@ class Batches:
 
     def __init__(self, *arrays: Any, batch_size: int = 32, shuffle: bool = True) -> None:
         self.arrays = tuple(None if a is None else asarray(a).data for a in arrays)
-        lengths = [len(a) for a in self.arrays if a is not None]
+        lengths = [a.shape[0] for a in self.arrays if a is not None]
         if not lengths or len(set(lengths)) > 1:
             raise ValueError(f"batches: the arrays must have equally many rows, got {lengths}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
@@ -37,13 +37,17 @@ class Batches:
         return -(-self.rows // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        first = next(a for a in self.arrays if a is not None)
+        backend = backend_of(first)
+        take = backend.xp.take
         order: Any = None
         if self.shuffle:
-            first = next(a for a in self.arrays if a is not None)
-            backend = backend_of(first)
-            order = random.host_generator().permutation(self.rows)
-            order = backend.asarray(order, device=backend.device_of(first))
+            drawn = random.host_generator().permutation(self.rows)
+            order = backend.asarray(drawn, device=backend.device_of(first))
         for start in range(0, self.rows, self.batch_size):
-            stop = start + self.batch_size
-            chosen = slice(start, stop) if order is None else order[start:stop]
-            yield tuple(None if a is None else Tensor(a[chosen]) for a in self.arrays)
+            chosen = slice(start, min(start + self.batch_size, self.rows))
+            if order is None:
+                yield tuple(None if a is None else Tensor(a[chosen, ...]) for a in self.arrays)
+            else:
+                rows = order[chosen]
+                yield tuple(None if a is None else Tensor(take(a, rows, axis=0)) for a in self.arrays)

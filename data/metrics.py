@@ -12,21 +12,21 @@ import numpy as np
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 
-# ---- means: (xp, outputs, targets) -> a score for each element ----
+# ---- means: (xp, outputs, targets) -> for each element whether it is hit, or its score ----
 
 
 def binary_accuracy(xp: Any, outputs: Any, targets: Any) -> Any:
-    """1 where an output is on its target's side of 0.5."""
+    """Whether an output is on its target's side of 0.5."""
     return (outputs > 0.5) == (targets > 0.5)
 
 
 def categorical_accuracy(xp: Any, outputs: Any, targets: Any) -> Any:
-    """1 where the largest output is that of the class whose target is largest: (rows, classes), both."""
+    """Whether the largest output is that of the class whose target is largest: (rows, classes), both."""
     return xp.argmax(outputs, axis=-1) == xp.argmax(targets, axis=-1)
 
 
 def sparse_categorical_accuracy(xp: Any, outputs: Any, targets: Any) -> Any:
-    """1 where the largest output is that of the class numbered by the target: (rows, classes) and (rows,)."""
+    """Whether the largest output is that of the class numbered by the target: (rows, classes) and (rows,)."""
     if targets.ndim == outputs.ndim:
         targets = targets[..., 0]
     return xp.argmax(outputs, axis=-1) == targets
@@ -125,13 +125,14 @@ class Mean(Metric):
         super().__init__(name)
 
     def reset(self) -> None:
-        self.total: Any = 0.0
+        self.total: Any = 0
         self.count = 0
 
     def update(self, outputs: Any, targets: Any) -> None:
         xp = backend_of(outputs).xp
         scores = self.score(xp, outputs, targets)
-        self.total = self.total + xp.sum(scores, dtype=xp.float64)
+        hits = scores.dtype == xp.bool
+        self.total = self.total + (xp.count_nonzero(scores) if hits else xp.sum(scores, dtype=xp.float64))
         self.count += scores.size
 
     def result(self) -> float:
@@ -175,7 +176,7 @@ class Custom(Metric):
         super().__init__(getattr(function, "__name__", "metric"))
 
     def reset(self) -> None:
-        self.total: Any = 0.0
+        self.total: Any = 0
         self.count = 0
 
     def update(self, outputs: Any, targets: Any) -> None:

@@ -21,6 +21,13 @@ class Column(NamedTuple):
     cells: list[str]
     lines: list[int]
 
+    def on(self, rows: list[int], limit: int = 3) -> str:
+        """Where in the file these rows are: `line 7`, `lines 7, 9, 12 and 4 more`."""
+        shown = ", ".join(str(self.lines[i]) for i in rows[:limit])
+        return f"line{'s' * (len(rows) > 1)} {shown}" + (
+            f" and {len(rows) - limit} more" * (len(rows) > limit)
+        )
+
     def take(self, rows: list[int]) -> "Column":
         return Column(self.name, [self.cells[i] for i in rows], [self.lines[i] for i in rows])
 

@@ -3,7 +3,12 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import backend_of
+from tapegrad.data.metrics import Metric
 
 BAR = 20
 CYAN, DIM, PLAIN = "\x1b[36m", "\x1b[2m", "\x1b[0m"
@@ -13,6 +18,10 @@ REDRAW_SECONDS = 0.1
 def number(value: float) -> str:
     """0.0712, 12.35, 3.1e-05, 1.7e+06: four digits or so, and never wide."""
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.1e}"
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def described(logs: dict[str, float], between: str = "  ") -> str:
@@ -56,7 +65,7 @@ class Progress:
     def end(self, logs: dict[str, float]) -> None:
         if not self.verbose:
             return
-        seconds = f"{time.perf_counter() - self.start:.2f} s"
+        seconds = duration(time.perf_counter() - self.start)
         text = f"{self.label}  {described(logs)}  {seconds}"
         if self.live:
             shorter = (
@@ -90,3 +99,25 @@ class Progress:
     def _write(self, text: str) -> None:
         self.out.write(text)
         self.out.flush()
+
+
+class Running:
+    """The loss and the metrics of the rows so far. Nothing leaves the device before `logs`."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self.total: Any = 0
+        self.rows = 0
+        self.metrics = metrics
+        for metric in metrics:
+            metric.reset()
+
+    def update(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
+        rows = outputs.data.shape[0]
+        xp = backend_of(loss.data).xp
+        self.total = self.total + xp.sum(loss.data, dtype=xp.float64) * rows
+        self.rows += rows
+        for metric in self.metrics:
+            metric.update(outputs.data, targets.data)
+
+    def logs(self) -> dict[str, float]:
+        return {"loss": float(self.total) / self.rows, **{m.name: m.result() for m in self.metrics}}

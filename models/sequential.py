@@ -1,6 +1,5 @@
 """`Sequential` with Keras's words: add, compile, fit, evaluate, predict, summary, save, load."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,14 @@ import numpy as np
 
 from tapegrad import nn, optim
 from tapegrad.autograd.flags import no_grad
-from tapegrad.autograd.tensor import Tensor
-from tapegrad.backends import backend_of, default_place
 from tapegrad.data import metrics as metric_table
-from tapegrad.data.arrays import as_array, check_finite
 from tapegrad.data.batches import Batches
+from tapegrad.models import rows
 from tapegrad.models.callbacks import Callback
 from tapegrad.models.history import History
-from tapegrad.models.progress import Progress
+from tapegrad.models.progress import Progress, Running
 from tapegrad.optim.base import Optimizer
 
-CLASS_NUMBERS = (nn.losses.sparse_categorical_crossentropy, nn.losses.cross_entropy, nn.losses.nll_loss)
 EVALUATION_BATCH = 1024
 
 
@@ -86,16 +82,16 @@ class Sequential(nn.Sequential):
         Raises ValueError for NaN or Inf in x or y, and for arrays of different lengths.
         """
         optimizer = self._ready_to_train(x)
-        x, y, weights = self._data(x, y, sample_weight)
+        x, y, weights = rows.examples(self, x, y, sample_weight)
         if class_weight:
-            weights = _with_class_weights(weights, y, class_weight)
+            weights = rows.with_class_weights(weights, y, class_weight)
         held_out: Any = None
         if validation_data is not None:
-            held_out = self._data(*validation_data, where="validation ")
+            held_out = rows.examples(self, *validation_data, where="validation ")
         elif validation_split:
-            cut = _split_at(len(x), validation_split)
-            held_out = tuple(None if a is None else a[cut:] for a in (x, y, weights))
-            x, y, weights = (None if a is None else a[:cut] for a in (x, y, weights))
+            cut = rows.split_at(x.shape[0], validation_split)
+            held_out = tuple(None if a is None else a[cut:, ...] for a in (x, y, weights))
+            x, y, weights = (None if a is None else a[:cut, ...] for a in (x, y, weights))
 
         batches = Batches(x, y, weights, batch_size=batch_size, shuffle=shuffle)
         progress = Progress(verbose, len(batches))
@@ -161,7 +157,7 @@ class Sequential(nn.Sequential):
         self._build_for(x)
         progress = Progress(verbose, 1)
         progress.begin(f"evaluate {len(x)} rows")
-        logs = self._measure(*self._data(x, y, sample_weight), batch_size=batch_size)
+        logs = self._measure(*rows.examples(self, x, y, sample_weight), batch_size=batch_size)
         progress.end(logs)
         if return_dict:
             return logs
@@ -182,7 +178,7 @@ class Sequential(nn.Sequential):
         progress = Progress(verbose, 1)
         progress.begin(f"predict {len(x)} rows")
         self._build_for(x)
-        x = self._inputs(x)
+        x = rows.inputs(self, x)
         self.eval()
         with no_grad():
             parts = [self(xb).numpy() for (xb,) in Batches(x, batch_size=batch_size, shuffle=False)]
@@ -249,105 +245,6 @@ class Sequential(nn.Sequential):
             )
         return optimizer
 
-    def _inputs(self, x: Any, name: str = "x") -> Any:
-        """x as an array of the weights' dtype on their device."""
-        weight = next(iter(self.parameters()), None)
-        array = as_array(
-            name,
-            x,
-            dtype=_float_dtype(weight),
-            device=default_place() if weight is None else weight.device,
-        )
-        check_finite(name, array, x)
-        return array
-
-    def _data(self, x: Any, y: Any, sample_weight: Any = None, *, where: str = "") -> tuple[Any, Any, Any]:
-        """x, y and the weights as arrays of equal length on the model's device."""
-        inputs = self._inputs(x, f"{where}x")
-        device, dtype = backend_of(inputs).device_of(inputs), inputs.dtype
-        targets = as_array(f"{where}y", y, device=device)
-        check_finite(f"{where}y", targets, y)
-        targets = self._fit_targets(f"{where}y", targets, inputs)
-        weights = None
-        if sample_weight is not None:
-            weights = as_array(f"{where}sample_weight", sample_weight, dtype=dtype, device=device)
-            check_finite(f"{where}sample_weight", weights)
-        lengths = {
-            "x": len(inputs),
-            "y": len(targets),
-            "sample_weight": len(inputs if weights is None else weights),
-        }
-        if len(set(lengths.values())) > 1 or not len(inputs):
-            raise ValueError(
-                f"{where}data: x, y and sample_weight need equally many rows, at least one, got {lengths}"
-            )
-        return inputs, targets, weights
-
-    def _fit_targets(self, name: str, y: Any, x: Any) -> Any:
-        """The targets in the dtype the loss takes, and reshaped where there is only one way to read them."""
-        outputs = self.build(tuple(x.shape[1:]))
-        if y.ndim == 0:
-            raise ValueError(f"{name}: expected one target per row, got a single number")
-        loss = getattr(type(self.loss), "function", self.loss)
-        if loss in CLASS_NUMBERS and (y.dtype.kind in "iu" or y.ndim <= len(outputs)):
-            if y.ndim == len(outputs) + 1 and y.shape[-1] == 1:
-                y = y[..., 0]
-            numbers = y.astype("int64")
-            if bool((numbers != y).any()):
-                raise ValueError(
-                    f"{name}: {loss.__name__} takes class numbers 0, 1, 2, …; some targets are not whole"
-                )
-            return numbers
-        if outputs == (1,) and y.ndim == 1:
-            y = y[:, None]
-        return y.astype(x.dtype)
-
-
-class Running:
-    """The loss and the metrics of the rows so far. Nothing leaves the device before `logs`."""
-
-    def __init__(self, metrics: Sequence[metric_table.Metric]) -> None:
-        self.total: Any = 0.0
-        self.rows = 0
-        self.metrics = metrics
-        for metric in metrics:
-            metric.reset()
-
-    def update(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        rows = len(outputs.data)
-        self.total = self.total + loss.data.astype("float64") * rows
-        self.rows += rows
-        for metric in self.metrics:
-            metric.update(outputs.data, targets.data)
-
-    def logs(self) -> dict[str, float]:
-        return {"loss": float(self.total) / self.rows, **{m.name: m.result() for m in self.metrics}}
-
 
 def overrides(callback: Callback, name: str) -> bool:
     return getattr(type(callback), name) is not getattr(Callback, name) or name in vars(callback)
-
-
-def _float_dtype(weight: Any) -> Any:
-    from tapegrad.autograd.dtypes import get_default_dtype
-
-    return get_default_dtype() if weight is None else weight.dtype
-
-
-def _split_at(rows: int, fraction: float) -> int:
-    """Where Keras cuts: the first row of the validation part."""
-    cut = math.floor(rows * (1.0 - fraction)) if 0 < fraction < 1 else 0
-    if not 0 < cut < rows:
-        raise ValueError(
-            f"validation_split={fraction!r} of {rows} rows leaves no rows to train or to validate on"
-        )
-    return cut
-
-
-def _with_class_weights(weights: Any, y: Any, class_weight: dict[int, float]) -> Any:
-    xp = backend_of(y).xp
-    classes = xp.argmax(y, axis=-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
-    factors = xp.ones(len(y), dtype="float32")
-    for number, factor in class_weight.items():
-        factors[classes == number] = factor
-    return factors if weights is None else weights * factors
