@@ -37,15 +37,21 @@ def reference() -> SimpleNamespace:
     return SimpleNamespace(tf=tf, keras=keras, run=run)
 
 
-@pytest.fixture
-def strict() -> Iterator[str]:
-    """The strict backend's device: there an implicit copy to the host fails on any machine."""
-    import strict_backend
+@pytest.fixture(params=["strict:1", pytest.param("cuda:0", marks=pytest.mark.gpu)])
+def elsewhere(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A device that is not the host. On the strict one an implicit copy to the host fails on any machine."""
+    if request.param == "strict:1":
+        import strict_backend
 
-    strict_backend.register()
-    with warnings.catch_warnings():  # it warns where a dtype is looked up among NumPy's
+        strict_backend.register()
+    else:
+        try:
+            tg.get_backend("cupy")
+        except tg.BackendError as error:
+            pytest.skip(str(error))
+    with warnings.catch_warnings():  # array-api-strict warns where its dtypes are looked up among NumPy's
         warnings.filterwarnings("ignore", "You are comparing a array_api_strict dtype")
-        yield "strict:1"
+        yield request.param
 
 
 @pytest.fixture(scope="session")

@@ -192,14 +192,14 @@ def test_extreme_predictions_are_finite(row: Row, run: Any) -> None:
 
 
 @rows
-def test_on_another_device(row: Row, strict: str, run: Any) -> None:
+def test_on_another_device(row: Row, elsewhere: str, run: Any) -> None:
     p, t = MADE[row.prediction].astype("float32"), target_of(row, "float32")
     want, (want_gradient,) = run(call(row, t), None, p)
-    got, (gradient,) = run(call(row, t, strict), None, p, device=strict)
+    got, (gradient,) = run(call(row, t, elsewhere), None, p, device=elsewhere)
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(gradient, want_gradient, rtol=1e-4, atol=1e-6)
-    host_target = getattr(F, row.name)(tg.tensor(p, device=strict), t, **row.options)
-    assert host_target.device == strict
+    host_target = getattr(F, row.name)(tg.tensor(p, device=elsewhere), t, **row.options)
+    assert host_target.device == elsewhere
 
 
 # ---- closed forms ----

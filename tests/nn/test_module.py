@@ -249,7 +249,7 @@ def test_to_a_dtype() -> None:
         net.to("int32")
 
 
-def test_to_a_device(strict: str) -> None:
+def test_to_a_device(elsewhere: str) -> None:
     net = Net().eval()
     x = tg.ones((2, 3))
     want = net(x).numpy()
@@ -258,13 +258,13 @@ def test_to_a_device(strict: str) -> None:
     assert all(
         p.data is a for p, a in zip(net.parameters(), arrays, strict=True)
     )  # here already: nothing happens
-    net.to(strict)
-    assert all(t.device == strict for t in [*net.parameters(), net.mean])
-    np.testing.assert_allclose(net(x.to(strict)).numpy(), want, rtol=1e-5, atol=1e-6)
+    net.to(elsewhere)
+    assert all(t.device == elsewhere for t in [*net.parameters(), net.mean])
+    np.testing.assert_allclose(net(x.to(elsewhere)).numpy(), want, rtol=1e-5, atol=1e-6)
     with pytest.raises(tg.BackendError, match=r"move one with .to\("):
         net(x)
     net.load_state_dict(Net().state_dict())  # a state from another device is moved
-    assert net.scale.device == strict
+    assert net.scale.device == elsewhere
     with pytest.raises(tg.BackendError, match="unknown backend 'gpu'"):
         net.to("gpu")
 
