@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.ops import clip_p
+from tapegrad.autograd.primitive import all_finite
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.optim import state
 from tapegrad.optim.flat import Flat, Range
@@ -215,6 +216,16 @@ class Optimizer:
                     self._advance(flat, ranges, total, recording)
         finally:
             current.reset(token)
+        if flags.anomaly:
+            self._look_for_anomaly()
+
+    def _look_for_anomaly(self) -> None:
+        for flat in self.flats:
+            for name, view in zip(flat.names, flat.views):
+                if not all_finite(view):
+                    raise FloatingPointError(
+                        f"the step of {self!r} left a NaN or Inf in the parameter {name!r}"
+                    )
 
     def _advance(self, flat: Flat, ranges: list[Range], total: Any, recording: bool) -> None:
         """One step for the given ranges of a Flat's parameters: on raw arrays, block by block and in place; while a

@@ -10,9 +10,10 @@ from tapegrad.backends import backend_of
 
 
 def block_size(device: str) -> int:
-    """How many elements to work on at once: on a CPU what stays in its cache; on a GPU, where each pass costs a launch
-    however small it is, what bounds the memory for intermediate results."""
-    return 1 << 24 if device.startswith("cuda") else 1 << 16
+    """How many elements to work on at once. On a CPU what stays in its cache: the eight arrays of an Adam update in
+    float32 are half a megabyte. On a GPU, where each pass costs a launch however small it is, what bounds the memory
+    for intermediate results."""
+    return 1 << 24 if device.startswith("cuda") else 1 << 14
 
 
 def squared_norm(g: Any) -> Any:

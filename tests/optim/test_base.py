@@ -271,6 +271,15 @@ def test_flags_are_restored_after_an_error():
     assert opt.steps == 0
 
 
+def test_anomaly_detection_names_the_parameter():
+    good, bad = leaf(1.0), leaf(1e308)
+    opt = optim.SGD({"good": good, "bad": bad}, lr=10.0)
+    good.grad, bad.grad = leaf(1.0).detach(), leaf(-1e308).detach()
+    message = "the step of SGD.* left a NaN or Inf in the parameter 'bad'"
+    with np.errstate(over="ignore"), tg.detect_anomaly(), pytest.raises(FloatingPointError, match=message):
+        opt.step()
+
+
 # ---- large and long ----
 @pytest.mark.parametrize("record", [False, True])
 def test_more_than_a_block(record):
