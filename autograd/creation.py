@@ -41,8 +41,9 @@ def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | Non
     if isinstance(data, Tensor):
         data = data.data
     owner = BY_TYPE.get(type(data))
-    backend, device = place(device, owner if getattr(data, "ndim", 0) > 0 else None, data)
-    if owner is None or isinstance(data, np.generic):
+    is_array = owner is not None and type(data) is owner.types[0]
+    backend, device = place(device, owner if is_array else None, data)
+    if owner is None or owner is BY_TYPE[np.ndarray]:
         data = to_numpy(name, data, dtype)
         owner = BY_TYPE[np.ndarray]
     if dtype is not None:
@@ -69,10 +70,12 @@ def to_numpy(name: str, data: Any, dtype: Any) -> np.ndarray:
         array = np.asarray(data)
     except ValueError as error:
         raise ValueError(f"{name}: the nested lists are not of equal lengths: {error}") from error
-    if array.dtype.kind not in "fiub":
+    if not array.dtype.isnative:  # the other order of bytes, as files may have it
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype not in dtypes.ALL:
         raise TypeError(
             f"{name}: expected numbers, got {type(data).__name__} of dtype {array.dtype}: "
-            "convert text and dates to numbers first; complex numbers are not supported"
+            "convert text and dates to numbers first; complex numbers and long doubles are not supported"
         )
     has_dtype = hasattr(data, "dtype") and not isinstance(data, np.generic)
     if dtype is None and not has_dtype and array.dtype.kind == "f":
@@ -82,20 +85,6 @@ def to_numpy(name: str, data: Any, dtype: Any) -> np.ndarray:
 
 def _holds_tensors(data: Any) -> bool:
     return isinstance(data, (list, tuple)) and any(isinstance(d, Tensor) or _holds_tensors(d) for d in data)
-
-
-def common(name: str, *args: Any) -> list[Tensor]:
-    """The arguments as Tensors of one dtype, on the device of the first that is a Tensor."""
-    given = [dtypes.name_of(a.dtype) if hasattr(a, "dtype") else a for a in args]
-    given = [g if isinstance(g, (str, int, float, complex)) else tensor(g).dtype for g in given]
-    dtype = dtypes.common_dtype(name, [_Named(g) if isinstance(g, str) else g for g in given], "same")
-    device = next((a.device for a in args if isinstance(a, Tensor)), None)
-    return [asarray(a, dtype=dtype, device=None if isinstance(a, Tensor) else device) for a in args]
-
-
-class _Named:
-    def __init__(self, name: str) -> None:
-        self.name = name
 
 
 def full(shape: Any, fill_value: float, *, dtype: Any = None, device: str | None = None) -> Tensor:

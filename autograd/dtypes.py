@@ -10,6 +10,7 @@ uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
 float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
 
 FLOATS = frozenset({float16, float32, float64})
+ALL = FLOATS | {bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64}
 _default_float = float32
 
 

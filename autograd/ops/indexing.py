@@ -160,7 +160,10 @@ def _values(x: Any, values: Any) -> Any:
     from tapegrad.autograd.creation import tensor
 
     values = values if isinstance(values, Tensor) else tensor(values, device=x.device)
-    return values if values.dtype == x.dtype else values.astype(x.dtype)
+    same = (
+        values.backend is not x.backend or values.dtype == x.dtype
+    )  # another backend's are refused, not converted
+    return values if same else values.astype(x.dtype)
 
 
 def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:

@@ -46,7 +46,7 @@ def _to_right(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 def _shapes_do_not_fit(a: Any, b: Any) -> str | None:
-    if a.ndim == 0 or b.ndim == 0:
+    if not getattr(a, "ndim", 0) or not getattr(b, "ndim", 0):
         return "both arguments need at least 1 dimension: for a number use *"
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         which = "second to last" if b.ndim > 1 else "only"
@@ -98,8 +98,13 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
             raise ValueError(f"tensordot: axes={axes} for arrays of {x1.ndim} and {x2.ndim} dimensions")
         left, right = list(range(x1.ndim - axes, x1.ndim)), list(range(axes))
     else:
-        left = [one_axis("tensordot", a, x1.ndim) for a in axes[0]]
-        right = [one_axis("tensordot", a, x2.ndim) for a in axes[1]]
+        left, right = (
+            [
+                one_axis("tensordot", a, x.ndim)
+                for a in (given if isinstance(given, (tuple, list)) else (given,))
+            ]
+            for given, x in zip(axes, (x1, x2), strict=True)
+        )
     if [x1.shape[a] for a in left] != [x2.shape[a] for a in right]:
         raise ValueError(f"tensordot: the lengths along axes {axes} differ: shapes {x1.shape} and {x2.shape}")
     rows = [a for a in range(x1.ndim) if a not in left]
@@ -167,6 +172,10 @@ def einsum(subscripts: str, /, *operands: Any) -> Any:
         every = "".join(names)
         out = ("..." if batch else "") + "".join(
             sorted(c for c in set(every) if every.count(c) == 1 and c not in batch)
+        )
+    elif batch and "..." not in out:
+        raise ValueError(
+            f"einsum: {subscripts!r} has ... on the left and not on the right: add it, or name the axes"
         )
     out = out.replace("...", batch)
     lengths: dict[str, int] = {}

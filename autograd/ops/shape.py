@@ -66,6 +66,9 @@ def _home(x: Any) -> str:
 move: Primitive = Primitive(
     "move", _move, vjp=(lambda g, y, x, place: move(g, place=_home(x)),), doc="x on another backend or device"
 )
+ones_like_p = Primitive(
+    "ones_like", lambda xp, x: xp.ones_like(x), doc="ones of the shape and dtype of x"
+)
 zeros_like_p = Primitive(
     "zeros_like", lambda xp, x: xp.zeros_like(x), doc="zeros of the shape and dtype of x"
 )
@@ -102,7 +105,10 @@ def some_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...] | None:
 def reshape(x: Any, /, shape: Any) -> Any:
     """The same elements, in row-major order, in another shape; one length may be -1, to be worked out."""
     x = as_tensor(x)
-    shape = tuple(int(n) for n in shape) if isinstance(shape, (tuple, list)) else (int(shape),)
+    try:
+        shape = tuple(n.__index__() for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
+    except AttributeError:
+        raise TypeError(f"reshape: the shape must be integers, got {shape!r}") from None
     if shape.count(-1) == 1:
         rest = math.prod(n for n in shape if n != -1)
         if rest == 0 or x.size % rest:
