@@ -223,6 +223,7 @@ def test_values_state_and_step_follow_to_another_device(elsewhere):
 
 @pytest.mark.filterwarnings("ignore:You are comparing a array_api_strict dtype")
 def test_module_moved_and_trained_on(elsewhere):
+    tg.manual_seed(0)
     model = tg.nn.Sequential(tg.nn.Dense(4, activation="tanh", in_features=3), tg.nn.Dense(1))
     model.build((3,))
     opt = optim.Adam(model, lr=0.01)

@@ -118,6 +118,18 @@ def test_first_step_goes_downhill(row):
         assert (np.sign(p.numpy() - [1, -1]) == ([1, -1] if row.options.get("maximize") else [-1, 1])).all()
 
 
+def test_centered_rmsprop_survives_rounding():
+    """Of an unchanging gradient the variance is 0, and what rounding makes of it falls below -eps for some: Keras's
+    weights are NaN then."""
+    g = np.random.default_rng(0).normal(size=1000).astype("float32")
+    p = tg.zeros((1000,)).requires_grad_()
+    opt = optim.RMSprop([p], rho=0.5, centered=True)
+    for _ in range(60):
+        p.grad = tg.tensor(g)
+        opt.step()
+    assert (np.sign(p.numpy()) == -np.sign(g)).all()
+
+
 # ---- to the minimum ----
 def minimize(row, f, start, lr, steps):
     x = tg.tensor(start, dtype="float64", requires_grad=True)
