@@ -75,7 +75,7 @@ class Sequential(nn.Sequential):
                            the (n,) class numbers of a sparse loss. Any other difference raises
         validation_split   this fraction of the rows, taken from the end before any shuffling, is only evaluated on
         validation_data    (x, y) or (x, y, sample_weight) to evaluate on instead
-        class_weight       class number -> factor on the loss of its rows; 1 for those not named
+        class_weight       class number -> factor on the loss of its rows, in training; 1 for those not named
         sample_weight      a factor on the loss of each row
         verbose            0 silent, 1 a bar, 2 a line per epoch; "auto" is 1
 
@@ -83,8 +83,6 @@ class Sequential(nn.Sequential):
         """
         optimizer = self._ready_to_train(x)
         x, y, weights = rows.examples(self, x, y, sample_weight)
-        if class_weight:
-            weights = rows.with_class_weights(weights, y, class_weight)
         held_out: Any = None
         if validation_data is not None:
             held_out = rows.examples(self, *validation_data, where="validation ")
@@ -93,6 +91,8 @@ class Sequential(nn.Sequential):
             held_out = tuple(None if a is None else a[cut:, ...] for a in (x, y, weights))
             x, y, weights = (None if a is None else a[:cut, ...] for a in (x, y, weights))
 
+        if class_weight:
+            weights = rows.with_class_weights(weights, y, class_weight)
         batches = Batches(x, y, weights, batch_size=batch_size, shuffle=shuffle)
         progress = Progress(verbose, len(batches))
         self.history, self.stop_training = History(), False

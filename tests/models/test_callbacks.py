@@ -1,0 +1,181 @@
+import csv
+import math
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn, optim
+from tapegrad.models import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    Sequential,
+    TerminateOnNaN,
+)
+
+generator = np.random.default_rng(0)
+X = generator.normal(size=(40, 3))
+Y = X @ [1.0, -2.0, 0.5]
+NOISE = generator.normal(size=40)
+
+
+def fit(*callbacks, y=Y, epochs=5, lr=0.01, **options):
+    tg.manual_seed(0)
+    model = Sequential(nn.Dense(4, "relu", in_features=3), nn.Dense(1))
+    model.compile(optim.SGD(lr=lr), "mse", ["mae"])
+    return model, model.fit(X, y, epochs=epochs, verbose=0, callbacks=callbacks, **options)
+
+
+def sequence(stopping, values, name="val_loss"):
+    """Show a stopping rule these values; the epoch after which it stopped, or None."""
+
+    class Model:
+        stop_training = False
+        restored = None
+
+        def state_dict(self):
+            return {"epoch": self.epoch}
+
+        def load_state_dict(self, state):
+            self.restored = state["epoch"]
+
+    stopping.model = model = Model()
+    stopping.on_train_begin()
+    stopped = None
+    for model.epoch, value in enumerate(values):
+        stopping.on_epoch_end(model.epoch, {name: value})
+        if model.stop_training:
+            stopped = model.epoch
+            break
+    stopping.on_train_end()
+    return stopped, model.restored
+
+
+# patience, other options, the monitored values, the epoch it stops after, the epoch it goes back to
+STOPS = [
+    (2, {}, [3, 2, 1, 1, 1, 0], 4, 2),
+    (2, {}, [3, 2, 1, 2, 0, 3, 3], 6, 4),
+    (0, {}, [3, 2, 3, 1], 2, 1),
+    (1, {"min_delta": 0.5}, [3, 2.8, 1], 1, 0),
+    (1, {"mode": "max"}, [1, 2, 3, 2], 3, 2),
+    (1, {"monitor": "val_accuracy"}, [0.5, 0.9, 0.8], 2, 1),
+    (1, {"monitor": "val_auc"}, [0.5, 0.9, 0.8], 2, 1),
+    (3, {}, [5, 4, 3, 2], None, 3),
+    (1, {}, [2, math.nan, 1], 1, 0),
+]
+
+
+@pytest.mark.parametrize(("patience", "options", "values", "stop", "best"), STOPS)
+def test_early_stopping_stops_and_restores(patience, options, values, stop, best):
+    rule = EarlyStopping(patience=patience, restore_best_weights=True, **options)
+    assert sequence(rule, values, options.get("monitor", "val_loss")) == (stop, best)
+
+
+def test_early_stopping_in_a_training_brings_the_best_weights_back():
+    seen = []
+    keep = LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append((logs["val_loss"], keep.model.state_dict()))
+    )
+    stop = EarlyStopping(patience=2, restore_best_weights=True)
+    model, history = fit(keep, stop, y=NOISE, epochs=200, lr=0.1, validation_split=0.5)
+    assert len(history.epoch) < 200
+    best = min(seen, key=lambda pair: pair[0])[1]
+    assert all(np.array_equal(p.numpy(), best[name].numpy()) for name, p in model.named_parameters())
+
+
+def test_early_stopping_names_what_is_measured():
+    with pytest.raises(
+        ValueError, match="'val_loss' is measured, only loss, mae: for val_… give fit validation_split"
+    ):
+        fit(EarlyStopping())
+    with pytest.raises(ValueError, match="mode"):
+        EarlyStopping(mode="best")
+
+
+def test_checkpoints_are_models(tmp_path):
+    model, history = fit(ModelCheckpoint(tmp_path / "{epoch:02d}-{loss:.3f}.safetensors"), epochs=3)
+    names = [f"{e + 1:02d}-{loss:.3f}.safetensors" for e, loss in enumerate(history.history["loss"])]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    assert np.array_equal(Sequential.load(tmp_path / names[-1]).predict(X), model.predict(X))
+
+
+def test_checkpoint_of_the_best_alone(tmp_path):
+    class Model:
+        saved = []
+
+        def save(self, path):
+            self.saved.append(path)
+
+    rule = ModelCheckpoint("{epoch}", save_best_only=True)
+    rule.model = Model()
+    for epoch, loss in enumerate([3, 1, 2, 0]):
+        rule.on_epoch_end(epoch, {"val_loss": loss})
+    assert Model.saved == ["1", "2", "4"]
+    with pytest.raises(ValueError, match="names 'accuracy', known are epoch, loss, mae"):
+        fit(ModelCheckpoint(tmp_path / "{accuracy}"))
+
+
+def test_csv_logger_writes_and_goes_on(tmp_path):
+    path = tmp_path / "log.csv"
+    _, first = fit(CSVLogger(path), epochs=2)
+    fit(CSVLogger(path, append=True), epochs=1)
+    rows = list(csv.reader(path.read_text().splitlines()))
+    assert rows[0] == ["epoch", "loss", "mae"]
+    assert [row[0] for row in rows[1:]] == ["0", "1", "0"]
+    assert float(rows[2][1]) == first.history["loss"][1]
+    fit(CSVLogger(path), epochs=1)
+    assert len(list(csv.reader(path.read_text().splitlines()))) == 2
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_terminate_on_nan_ends_within_the_epoch():
+    batches = []
+    count = LambdaCallback(on_train_batch_end=lambda batch, logs: batches.append(batch))
+    _, history = fit(TerminateOnNaN(), count, lr=1e30, epochs=9, batch_size=4)
+    assert len(history.epoch) == 1
+    assert len(batches) < 10
+    assert not math.isfinite(history.history["loss"][0])
+
+
+def test_learning_rate_scheduler_sets_it_each_epoch():
+    rates = []
+    look = LambdaCallback(on_epoch_end=lambda epoch, logs: rates.append(look.model.optimizer.lr))
+    fit(LearningRateScheduler(lambda epoch, lr: lr / 2), look, lr=0.08, epochs=3)
+    assert rates == [0.04, 0.02, 0.01]
+    still, _ = fit(LearningRateScheduler(lambda epoch, lr: 0.0), epochs=3)
+    fresh, _ = fit(epochs=0)
+    assert all(np.array_equal(p.numpy(), q.numpy()) for p, q in zip(still.parameters(), fresh.parameters()))
+
+
+def test_moments_come_in_order():
+    class Watch(Callback):
+        def __init__(self):
+            self.moments = []
+
+        def __getattribute__(self, name):
+            if name.startswith("on_"):
+                self.moments.append(name)
+            return super().__getattribute__(name)
+
+    watch = Watch()
+    fit(watch, epochs=2)
+    moments = [m for m in watch.moments if m != "on_train_batch_end"]
+    assert moments == ["on_train_begin", *["on_epoch_begin", "on_epoch_end"] * 2, "on_train_end"]
+
+
+def test_per_batch_logs_are_the_running_mean():
+    logs = []
+    _, history = fit(
+        LambdaCallback(on_train_batch_end=lambda batch, l: logs.append(l["loss"])), epochs=1, batch_size=16
+    )
+    assert len(logs) == 3
+    assert logs[-1] == history.history["loss"][0]
+
+
+def test_unknown_moment_is_refused():
+    with pytest.raises(TypeError, match="unknown moment 'on_epoch'; known: on_train_begin"):
+        LambdaCallback(on_epoch=print)
