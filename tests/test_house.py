@@ -168,18 +168,19 @@ def test_import_loads_numpy_and_nothing_heavy():
 
 
 def test_import_costs_little_more_than_numpy(tmp_path):
-    """Ratio of the median import times of fresh processes, taken in turn, with the bytecode cached as it usually is."""
-    code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
-    seconds = {"numpy": [], "tapegrad": []}
+    """Fresh processes, taken in turn, with the bytecode cached as it usually is; the median of their ratios.
+
+    Processor time, which other work on the machine disturbs less than it does the wall clock.
+    """
+    code = "import time; t = time.process_time(); import {}; print(time.process_time() - t)"
+    ratios = []
     for _ in range(16):
-        for name, times in seconds.items():
-            times.append(float(python("-c", code.format(name), cwd=ROOT, PYTHONPYCACHEPREFIX=str(tmp_path))))
-    numpy, ours = (
-        statistics.median(times[1:]) for times in seconds.values()
-    )  # the first one fills the cache
-    assert ours / numpy <= MAX_IMPORT_RATIO, (
-        f"import tapegrad {ours * 1e3:.0f} ms, numpy {numpy * 1e3:.0f} ms"
-    )
+        times = [
+            float(python("-c", code.format(name), cwd=ROOT, PYTHONPYCACHEPREFIX=str(tmp_path)))
+            for name in ("tapegrad", "numpy")
+        ]
+        ratios.append(times[0] / times[1])
+    assert statistics.median(ratios[1:]) <= MAX_IMPORT_RATIO, ratios  # the first one fills the cache
 
 
 # --- the wheel ---
