@@ -49,6 +49,7 @@ def class_numbers(name: str, p: Tensor, labels: Any) -> Tensor:
             f"{name}: labels must have the prediction's shape without its last axis, the classes: got prediction "
             f"{p.shape} and labels {t.shape}{remedy}"
         )
+    t = t if kind == "int64" else t.astype(int64)
     classes = p.shape[-1]
     outside = (t.data < 0) | (t.data >= classes)
     if bool(t.backend.to_numpy(t.backend.xp.any(outside))):
@@ -57,7 +58,7 @@ def class_numbers(name: str, p: Tensor, labels: Any) -> Tensor:
             f"{name}: labels must be class numbers from 0 to {classes - 1}, since the prediction has {classes} "
             f"classes; got {wrong[0]}"
         )
-    return t if kind == "int64" else t.astype(int64)
+    return t
 
 
 def reduce(name: str, loss: Any, weight: Any, reduction: str) -> Any:

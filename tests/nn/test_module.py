@@ -110,12 +110,14 @@ def test_build_of_a_module_of_ones_own() -> None:
             self.drop = nn.Dropout(0.5)
 
         def forward(self, x: Any) -> Any:
+            modes.append(self.training)
             return self.drop(self.inner(x)).sum(axis=1)
 
+    modes: list[bool] = []
     module = Wrapped()
     module.drop.eval()
     assert module.build((4, 5)) == (3,)
-    assert module.inner.kernel.shape == (5, 3)
+    assert module.inner.kernel.shape == (5, 3) and modes == [False]
     assert module.training and not module.drop.training  # the modes are as they were
 
 
@@ -180,11 +182,13 @@ def test_loading_is_seen_by_an_optimizer_and_by_a_recorded_graph() -> None:
 # ---- copies ----
 def test_deepcopy_is_independent_and_keeps_sharing() -> None:
     net = Net().eval()
+    net.parent = net  # type: ignore[attr-defined]
     twin = copy.deepcopy(net)
     x = tg.ones((2, 3))
     np.testing.assert_array_equal(net(x).numpy(), twin(x).numpy())
     assert not {id(p) for p in net.parameters()} & {id(p) for p in twin.parameters()}
     assert twin.tied.kernel is twin.blocks[2]["last"].kernel and twin.again is twin.first  # type: ignore[index]
+    assert twin.parent is twin  # type: ignore[attr-defined]
     assert not twin.training and isinstance(twin.mean, nn.Buffer) and isinstance(twin.scale, nn.Parameter)
     twin.scale.assign(0.0)
     assert net.scale.item() == 2.0
@@ -254,7 +258,9 @@ def test_to_a_device(elsewhere: str) -> None:
     x = tg.ones((2, 3))
     want = net(x).numpy()
     arrays = [p.data for p in net.parameters()]
+    loss = net(x).sum()
     net.to("cpu")
+    loss.backward()
     assert all(
         p.data is a for p, a in zip(net.parameters(), arrays, strict=True)
     )  # here already: nothing happens
