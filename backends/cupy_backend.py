@@ -5,8 +5,19 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.base import Backend, BackendError
+from tapegrad.backends.indexing import check_bounds, last_values
 
 INSTALL = 'pip install "tapegrad[cuda13]" (CUDA 13) or "tapegrad[cuda12]" (CUDA 12)'
+
+# What CUDA adds atomically in place of what it does not: the sum is the same, modulo the range of the integers.
+ATOMIC = {
+    "bool": "int32",
+    "int8": "int32",
+    "uint8": "int32",
+    "int16": "int32",
+    "uint16": "int32",
+    "int64": "uint64",
+}
 
 # Number i of a draw is a hash of the draw's key and i: Steele, Lea and Flood's SplitMix64 (OOPSLA 2014).
 RANDOM_NUMBER = """
@@ -35,23 +46,32 @@ def load() -> Backend:
             "the backend 'cupy' found no usable CUDA GPU: check the driver with nvidia-smi, or stay on 'numpy'"
         )
     import array_api_compat.cupy as xp
+    import cupyx
 
     def number(device: str) -> int:
         kind, _, index = device.partition(":")
         if kind != "cuda" or (index and not index.isdigit()):
             raise BackendError(f"CuPy's devices are 'cuda:0', 'cuda:1', …, not {device!r}")
+        if not index:
+            return int(cupy.cuda.runtime.getDevice())
         count = cupy.cuda.runtime.getDeviceCount()
-        if int(index or 0) >= count:
+        if int(index) >= count:
             raise BackendError(f"device {device!r}: this machine has {count} GPU(s), numbered from 0")
-        return int(index or 0)
+        return int(index)
 
     def current() -> str:
         return f"cuda:{cupy.cuda.runtime.getDevice()}"
 
     def asarray(obj: Any, dtype: Any = None, device: str = "", copy: bool | None = None) -> Any:
-        with cupy.cuda.Device(number(device or current())):
-            if copy is False and not isinstance(obj, cupy.ndarray):
-                raise ValueError(f"copy=False: a {type(obj).__name__} cannot reach the GPU without a copy")
+        here = obj.device.id if isinstance(obj, cupy.ndarray) else None
+        there = number(device) if device else number("cuda") if here is None else here
+        with cupy.cuda.Device(there):
+            if here != there:
+                if copy is False:
+                    raise ValueError(
+                        f"copy=False: a {type(obj).__name__} cannot reach the GPU {there} without a copy"
+                    )
+                obj = obj if here is None else obj.copy()  # to the current device
             return cupy.array(obj, dtype=dtype) if copy else cupy.asarray(obj, dtype=dtype)
 
     numbered_draw = cupy.ElementwiseKernel(
@@ -60,14 +80,33 @@ def load() -> Backend:
 
     def uniform(shape: tuple[int, ...], dtype: Any, seed: int, draw: int, device: str) -> Any:
         bits = np.finfo(dtype).nmant + 1
-        with cupy.cuda.Device(number(device or current())):
+        with cupy.cuda.Device(number(device or "cuda")):
             out = cupy.empty(shape, dtype)
             return numbered_draw(np.uint64(scramble(seed ^ scramble(draw))), 2.0**-bits, 64 - bits, out)
 
+    def index_get(xp: Any, x: Any, *, index: Any) -> Any:
+        check_bounds(x.shape, index)
+        return x[index]
+
+    def index_set(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
+        check_bounds(x.shape, index)
+        new = x.copy()
+        new[index] = last_values(cupy, cupyx.scatter_max, x, values, index)
+        return new
+
     def index_add(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
-        total = x.copy()
-        cupy.add.at(total, index, values)
-        return total
+        check_bounds(x.shape, index)
+        total = x.astype(ATOMIC.get(x.dtype.name, x.dtype))  # a copy
+        cupyx.scatter_add(total, index, cupy.asarray(values).astype(total.dtype, copy=False))
+        return total.astype(x.dtype, copy=False)
+
+    def clip(
+        xp: Any, x: Any, *, min: Any, max: Any
+    ) -> Any:  # the namespace's own goes through masks and waits
+        return x if min is None is max else cupy.clip(x, min, max)
+
+    def sign(xp: Any, x: Any) -> Any:  # likewise
+        return cupy.where(cupy.isnan(x), x, cupy.sign(x)) if x.dtype.kind == "f" else cupy.sign(x)
 
     def erf(xp: Any, x: Any) -> Any:
         from cupyx.scipy.special import erf
@@ -95,8 +134,14 @@ def load() -> Backend:
         memory_info=memory_info,
         kernels={
             "erf": erf,
+            "clip": clip,
+            "sign": sign,
+            "index_get": index_get,
+            "index_set": index_set,
             "index_add": index_add,
-            "einsum": lambda xp, *arrays, subscripts: cupy.einsum(subscripts, *arrays),
+            "einsum": lambda xp, *arrays, subscripts: cupy.einsum(
+                subscripts, *arrays, optimize=len(arrays) > 2
+            ),
         },
         several_devices=cupy.cuda.runtime.getDeviceCount() > 1,
         scope=lambda array: array.device,

@@ -1,0 +1,51 @@
+"""What indexing by arrays needs on a GPU, where an index out of bounds wraps around and repeated writes have no order.
+
+Written for any module that looks like NumPy, so that it is tested where there is no GPU.
+"""
+
+from typing import Any
+
+
+def check_bounds(shape: tuple[int, ...], index: tuple[Any, ...]) -> None:
+    """IndexError, in NumPy's words, for an index array that goes beyond its axis.
+
+    Waits for the device: whether an index is wrong is known only there.
+    """
+    named = sum(axes_of(part) for part in index)
+    axis = 0
+    for part in index:
+        if hasattr(part, "dtype") and not is_mask(part) and axis < len(shape):
+            n = shape[axis]
+            wrong = part >= n if part.dtype.kind == "u" else (part < -n) | (part >= n)
+            if wrong.any():
+                bad = int(part[wrong][0])
+                raise IndexError(f"index {bad} is out of bounds for axis {axis} with size {n}")
+        axis += len(shape) - named if part is Ellipsis else axes_of(part)
+
+
+def axes_of(part: Any) -> int:
+    """How many axes of the array a part of an index stands for, `...` aside."""
+    return part.ndim if is_mask(part) else int(part is not None and part is not Ellipsis)
+
+
+def is_mask(part: Any) -> Any:
+    return hasattr(part, "dtype") and part.dtype.kind == "b"
+
+
+def last_values(np: Any, maximum_at: Any, x: Any, values: Any, index: tuple[Any, ...]) -> Any:
+    """The values to write at an index, with every one that is overwritten replaced by the last for that element, so
+    that x[index] = values is the same in any order.
+
+    maximum_at(target, index, numbers) is NumPy's maximum.at on unsigned 64-bit numbers.
+    """
+    if (
+        not hasattr(values, "shape")
+        or values.size == 1
+        or all(is_mask(p) or not hasattr(p, "dtype") for p in index)
+    ):
+        return values
+    last = np.zeros(x.shape, dtype=np.uint64)
+    shape = last[index].shape
+    values = np.broadcast_to(values[(0,) * max(values.ndim - len(shape), 0)], shape)
+    maximum_at(last, index, np.arange(values.size, dtype=np.uint64).reshape(shape))
+    return values.ravel()[last[index].astype(np.int64)]
