@@ -391,6 +391,20 @@ def test_state_is_there_from_the_start_and_is_a_copy():
     assert opt.state_dict()["w.m"].tolist() == [5.0, 5.0]
 
 
+def test_state_holds_the_learning_rates_and_the_steps():
+    def two_groups():
+        a, b = leaf(1.0), leaf(2.0)
+        return a, b, optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.1)
+
+    a, b, first = two_groups()
+    first.groups[0].lr = 0.03
+    step_with(first, (a, [1.0]), (b, [1.0]))
+    _, _, second = two_groups()
+    second.load_state_dict(first.state_dict())
+    assert [group.lr for group in second.groups] == [0.03, 0.5]
+    assert second.steps == 1
+
+
 def test_state_is_keyed_by_path():
     model = tg.nn.Sequential(tg.nn.Dense(2, in_features=3), tg.nn.Dense(1, in_features=2))
     opt = optim.RMSprop(model)
