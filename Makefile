@@ -22,7 +22,7 @@ run: $(VENV)/.installed-run  ## install, then train on the built-in data set (wr
 
 test: lint  ## install, then lint, types and the whole test suite, TensorFlow cross-checks included
 	@echo "== tests"
-	@$(TEST_ENV) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(TEST_ENV) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-test  ## lint, format check and types
 	@echo "== ruff check";  $(BIN)/ruff check .

@@ -25,6 +25,5 @@ CASES = (
         contestants=(OURS, KERAS),
         columns={"wall": "wall time, s", "peak": "peak memory, MB"},
         promises=(Promise("wall", "tapegrad", "Keras", 1 / 5), Promise("peak", "tapegrad", "Keras", 1 / 3)),
-        rounds=5,
     ),
 )

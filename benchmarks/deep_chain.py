@@ -94,7 +94,6 @@ CASES = (
         promises=(Promise("both", "tapegrad, 100,000 nodes", "tapegrad, 10,000 nodes", 1.3),),
         cores=1,
         note="Time per node; a ratio of 1 between the long and the short chain is exactly linear.",
-        rounds=5,
     ),
     Case(
         title="Live memory of a training loop, garbage collector off",

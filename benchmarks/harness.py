@@ -61,7 +61,7 @@ class Case:
     promises: tuple[Promise, ...] = ()
     cores: int | None = None
     note: str = ""
-    rounds: int = 7
+    rounds: int = 5
 
 
 def run_once(contestant: Contestant, cores: int | None) -> dict[str, float]:

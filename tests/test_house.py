@@ -219,6 +219,7 @@ def clean_python(tmp_path_factory) -> Path:
     return executable
 
 
+@pytest.mark.xdist_group("wheel")
 def test_wheel_holds_what_the_tree_holds(clean_python, tmp_path):
     code = "import pathlib, tapegrad; print(pathlib.Path(tapegrad.__file__).parent)"
     installed = Path(python("-c", code, executable=clean_python, cwd=tmp_path).strip())
@@ -231,6 +232,7 @@ def test_wheel_holds_what_the_tree_holds(clean_python, tmp_path):
     assert (installed / "py.typed").exists()
 
 
+@pytest.mark.xdist_group("wheel")
 def test_wheel_trains_from_another_folder(clean_python, tmp_path):
     code = """
 import tapegrad as tg
@@ -247,6 +249,7 @@ print(loss.item())
     assert float(python("-c", code, executable=clean_python, cwd=tmp_path)) < 0.05
 
 
+@pytest.mark.xdist_group("wheel")
 def test_wheel_installs_the_command(clean_python, tmp_path):
     command = clean_python.with_name("tapegrad")
     done = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, text=True)
