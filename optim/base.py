@@ -9,7 +9,7 @@ from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.ops import clip_p
 from tapegrad.autograd.primitive import all_finite
-from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.tensor import Tensor, drop_gradients
 from tapegrad.optim import state
 from tapegrad.optim.flat import Flat, Range
 from tapegrad.optim.norms import clip_factor, scaled, squared_norm, to, total_of
@@ -186,8 +186,7 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Drop the gradients, so that the next backward starts from nothing."""
         for flat in self.flats:
-            for p in flat.params:
-                p.grad = None
+            drop_gradients(flat.params)
 
     def step(self) -> None:
         """Update every parameter that has a gradient.

@@ -34,10 +34,11 @@ def numbers(opt: Any) -> dict[str, float]:
 
 
 def collect(opt: Any) -> dict[str, Tensor]:
-    copies = {name: Tensor(backend_of(a).asarray(a, copy=True)) for name, a in places(opt.flats).items()}
-    return {
-        name: full((), value, dtype=float64, device="cpu") for name, value in numbers(opt).items()
-    } | copies
+    found = {name: full((), value, dtype=float64, device="cpu") for name, value in numbers(opt).items()}
+    for name, view in places(opt.flats).items():
+        home = backend_of(view)
+        found[name] = Tensor(home.asarray(view, device=home.device_of(view), copy=True))
+    return found
 
 
 def restore(opt: Any, saved: Mapping[str, Any]) -> None:
