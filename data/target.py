@@ -34,7 +34,8 @@ class TargetEncoder:
                 "model cannot learn from them"
             )
         numbers, text = parse_numbers(column)
-        distinct = sorted(set(column.cells))
+        labels = column.cells if text else [f"{n:.15g}" for n in numbers]  # 1 and 1.0 are one value
+        distinct = sorted(set(labels))
         if len(distinct) == 1:
             raise TableError(
                 f"the target {column.name!r} has the one value {distinct[0]!r} in all {len(column.cells)} rows: there "
@@ -45,7 +46,7 @@ class TargetEncoder:
             task = "classification" if text or (few and (numbers % 1 == 0).all()) else "regression"
         if task == "regression":
             return self._fit_numbers(column, numbers, text, rows)
-        return self._fit_classes(column, numbers, text, rows)
+        return self._fit_classes(column, labels, text, rows)
 
     def _fit_numbers(
         self, column: Column, numbers: np.ndarray, text: list[int], rows: list[int]
@@ -58,10 +59,7 @@ class TargetEncoder:
         self.mean, self.scale = float(numbers[rows].mean()), float(numbers[rows].std()) or 1.0
         return (numbers - self.mean) / self.scale
 
-    def _fit_classes(
-        self, column: Column, numbers: np.ndarray, text: list[int], rows: list[int]
-    ) -> np.ndarray:
-        labels = column.cells if text else [f"{n:.15g}" for n in numbers]  # 1 and 1.0 are one class
+    def _fit_classes(self, column: Column, labels: list[str], text: list[int], rows: list[int]) -> np.ndarray:
         counts = Counter(labels)
         if len(counts) > max(MAX_CLASSES, len(labels) // 2):
             raise TableError(

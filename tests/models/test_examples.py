@@ -1,0 +1,44 @@
+"""The examples run, learn, and move to another device by changing one line."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+import strict_backend
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+LINES = {
+    "article": ('"numpy"', '"strict"'),
+    "training_loop": ('"cpu"', '"strict:1"'),
+    "functional": ('"cpu"', '"strict:1"'),
+}
+
+
+@pytest.fixture(autouse=True)
+def default_backend_comes_back(monkeypatch):
+    monkeypatch.setattr("tapegrad.backends._process_default", None)
+
+
+def accuracy(printed: str) -> float:
+    return float(printed.split()[-1])
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_example(path, capsys):
+    pytest.importorskip("pandas")
+    runpy.run_path(str(path), run_name="__main__")
+    assert accuracy(capsys.readouterr().out) > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:You are comparing a array_api_strict dtype")
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_one_line_moves_it_to_another_device(path, capsys):
+    pytest.importorskip("pandas")
+    strict_backend.register()
+    source = path.read_text(encoding="utf-8")
+    here, there = LINES[path.stem]
+    assert source.count(here) == 1
+    exec(compile(source.replace(here, there), str(path), "exec"), {"__name__": "__main__"})
+    assert accuracy(capsys.readouterr().out) > 0.95
