@@ -79,5 +79,6 @@ ROWS = [
     one("move", lambda x: ops.move(x, place=x.device), np.copy, X34 + SCALAR, "identity", "move"),
     one("random_uniform", lambda x: tg.uniform(x.shape, dtype=x.dtype, device=x.device), None, samples(ONE, WIDE), None,
         "random_uniform", grad=False, ints=None),
+    one("ones_like", ops.ones_like_p, np.ones_like, samples(ONE, WIDE), "ones_like", "ones_like", grad=False),
     one("zeros_like", ops.zeros_like_p, np.zeros_like, samples(ONE, WIDE), "zeros_like", "zeros_like", grad=False),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from primitives.harness import close, cotangent, run
 from primitives.table import Case, cases
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.xdist_group("tensorflow")]
 
 
 @pytest.fixture(scope="module")
