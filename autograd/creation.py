@@ -42,6 +42,8 @@ def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | Non
         data = data.data
     owner = BY_TYPE.get(type(data))
     is_array = owner is not None and type(data) is owner.types[0]
+    if copy is False and not is_array:
+        raise ValueError(f"{name}: copy=False, but a {type(data).__name__} becomes an array only by a copy")
     backend, device = place(device, owner if is_array else None, data)
     if owner is None or owner is BY_TYPE[np.ndarray]:
         data = to_numpy(name, data, dtype)

@@ -1,5 +1,6 @@
 """Arrays on the CPU: NumPy."""
 
+import sys
 from math import isfinite
 from typing import Any
 
@@ -86,9 +87,12 @@ def relu(xp: Any, x: Any) -> Any:
 
 
 def memory_info() -> dict[str, int]:
-    import resource
-
-    return {"peak_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {}
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"peak_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
 
 
 backend = Backend(

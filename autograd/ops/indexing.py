@@ -10,7 +10,7 @@ from typing import Any
 from tapegrad.autograd.ops.shape import as_tensor, zeros_like_p
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.backends import backend_of
+from tapegrad.backends import BY_TYPE, backend_of
 
 
 class Slot(int):
@@ -111,6 +111,8 @@ def template(x: Any, index: Any) -> tuple[tuple[Any, ...], list[Any]]:
     parts: list[Any] = []
     arrays: list[Any] = []
     for part in index if isinstance(index, tuple) else (index,):
+        if type(part) in BY_TYPE and not hasattr(part, "__len__"):  # a scalar of NumPy
+            part = part.item()
         if isinstance(part, (slice, int, type(None), type(Ellipsis))) and not isinstance(part, bool):
             ends = (part.start, part.stop, part.step) if isinstance(part, slice) else ()
             parts.append(slice(*(None if e is None else e.__index__() for e in ends)) if ends else part)

@@ -17,6 +17,7 @@ MASK = np.array([[True, False, True, False], [False] * 4, [True, True, True, Tru
 INDICES: tuple[tuple[str, Any, tuple[int, ...]], ...] = (
     ("a row", 1, (4,)),
     ("an element", (2, -1), ()),
+    ("an element by NumPy's numbers", (np.int64(2), np.int32(-1)), ()),
     ("a slice", slice(1, None), (2, 4)),
     ("backwards", (slice(None, None, -1), slice(None, None, -2)), (3, 2)),
     ("nothing", slice(2, 2), (0, 4)),

@@ -1,0 +1,92 @@
+"""Tensors from data and from nothing, on each backend: values, dtypes, shapes, and whose memory it is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.autograd.dtypes import name_of
+
+F32, I64 = "float32", "int64"
+LIKE = np.arange(6, dtype="int32").reshape(2, 3)
+
+# call with a device, what NumPy makes, the dtype
+MADE: tuple[tuple[str, Callable[..., tg.Tensor], Any, str], ...] = (
+    ("a float", lambda **k: tg.tensor(1.5, **k), 1.5, F32),
+    ("an int", lambda **k: tg.tensor(3, **k), 3, I64),
+    ("a bool", lambda **k: tg.tensor(True, **k), True, "bool"),
+    ("a list", lambda **k: tg.tensor([[1, 2.5]], **k), [[1, 2.5]], F32),
+    ("an empty list", lambda **k: tg.tensor([], **k), [], F32),
+    ("a NumPy float", lambda **k: tg.tensor(np.float64(1.5), **k), 1.5, F32),
+    ("a list of NumPy floats", lambda **k: tg.tensor([np.float64(1.5)], **k), [1.5], F32),
+    ("an array", lambda **k: tg.tensor(np.ones((2, 2)), **k), np.ones((2, 2)), "float64"),
+    ("a 0-d array", lambda **k: tg.tensor(np.array(1.5), **k), 1.5, "float64"),
+    ("an array of the other byte order", lambda **k: tg.tensor(np.ones(2, ">f4"), **k), [1, 1], F32),
+    ("a dtype by name", lambda **k: tg.tensor([1, 2], dtype="float64", **k), [1, 2], "float64"),
+    ("a dtype by NumPy", lambda **k: tg.tensor([1.5], dtype=np.float64, **k), [1.5], "float64"),
+    ("a dtype of ours", lambda **k: tg.asarray([1, 2], dtype=tg.uint8, **k), [1, 2], "uint8"),
+    ("zeros", lambda **k: tg.zeros((2, 0), **k), np.zeros((2, 0)), F32),
+    ("ones", lambda **k: tg.ones(3, **k), np.ones(3), F32),
+    ("empty", lambda **k: tg.empty((1,), **k), np.zeros(1), F32),
+    ("full", lambda **k: tg.full((2,), 7, **k), [7, 7], I64),
+    ("full bool", lambda **k: tg.full((), True, **k), True, "bool"),
+    ("full float", lambda **k: tg.full((2,), 0.5, dtype="float64", **k), [0.5, 0.5], "float64"),
+    ("full_like", lambda **k: tg.full_like(tg.tensor(LIKE, **k), 7), np.full((2, 3), 7), "int32"),
+    ("zeros_like", lambda **k: tg.zeros_like(tg.tensor(LIKE, **k)), np.zeros((2, 3)), "int32"),
+    ("ones_like", lambda **k: tg.ones_like(tg.tensor(LIKE, **k), dtype=F32), np.ones((2, 3)), F32),
+    ("empty_like", lambda **k: tg.empty_like(tg.tensor(LIKE, **k)), np.zeros((2, 3)), "int32"),
+    ("arange", lambda **k: tg.arange(3, **k), [0, 1, 2], I64),
+    ("arange by steps", lambda **k: tg.arange(5, 0, -2, **k), [5, 3, 1], I64),
+    ("arange of floats", lambda **k: tg.arange(0.0, 1.0, 0.25, **k), [0, 0.25, 0.5, 0.75], F32),
+    ("linspace", lambda **k: tg.linspace(0, 1, 3, **k), [0, 0.5, 1], F32),
+    ("linspace, open", lambda **k: tg.linspace(0, 1, 4, endpoint=False, **k), [0, 0.25, 0.5, 0.75], F32),
+    ("eye", lambda **k: tg.eye(2, 3, k=1, **k), np.eye(2, 3, 1), F32),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("device", ["cpu", "strict:1", pytest.param("cuda:0", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize(("call", "want", "dtype"), [row[1:] for row in MADE], ids=[row[0] for row in MADE])
+def test_made(call: Any, want: Any, dtype: str, device: str):
+    if device == "strict:1":
+        pytest.importorskip("array_api_strict")
+        import strict_backend
+
+        strict_backend.register()
+    if device == "cuda:0":
+        try:
+            tg.get_backend("cupy")
+        except tg.BackendError as error:
+            pytest.skip(str(error))
+    got = call(device=device)
+    assert got.device == device and name_of(got.dtype) == dtype and not got.requires_grad
+    np.testing.assert_array_equal(got.numpy(), np.asarray(want, dtype=dtype), strict=True)
+
+
+def test_tensor_copies_and_asarray_does_not():
+    array = np.ones(2)
+    t, a = tg.tensor(array), tg.asarray(array)
+    array[0] = 5
+    assert t.tolist() == [1, 1] and a.tolist() == [5, 1]
+    assert tg.asarray(a) is a and tg.asarray(a, copy=True) is not a and tg.tensor(a).data is not a.data
+    assert not np.shares_memory(tg.asarray(array, copy=True).data, array)
+    with pytest.raises(ValueError, match="copy=False"):
+        tg.asarray([1.0], copy=False)
+    with pytest.raises(ValueError, match="copy"):
+        tg.asarray(a, dtype="float32", copy=False)
+
+
+def test_gradients_go_back_through_asarray():
+    x = tg.tensor([1.0], requires_grad=True)
+    tg.asarray(x, dtype="float64").sum().backward()
+    assert x.grad.dtype == "float32" and x.grad.item() == 1
+
+
+def test_pandas_columns_are_arrays():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "b": [3, 4], "c": ["x", "y"]})
+    assert tg.tensor(frame["a"]).dtype == "float64" and tg.tensor(frame["b"]).dtype == "int64"
+    assert tg.tensor(frame[["a", "b"]]).shape == (2, 2)
+    with pytest.raises(TypeError, match="text"):
+        tg.tensor(frame)
