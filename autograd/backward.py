@@ -12,7 +12,7 @@ from typing import Any
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.primitive import all_finite, describe, user_line
-from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.tensor import GRAD, Node, Tensor
 from tapegrad.backends import BY_TYPE
 
 
@@ -166,14 +166,18 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
             f"no_grad\n{user_line()}"
         )
     seed = first_cotangent(loss, cotangent)
-    tensors = record or current.get().recorder is not None
+    recorder = current.get().recorder
+    tensors = record or recorder is not None
     given = {id(seed.data)}
     for leaf, g in backward_pass(
         [(loss, seed if tensors else seed.data)], retain=retain, record=record
     ).items():
         if not tensors:
             g = Tensor(own(g, given))
-        leaf.grad = g if leaf.grad is None else leaf.grad + g
+        before = leaf.grad
+        leaf.grad = g if before is None else before + g
+        if recorder is not None:
+            recorder(GRAD, (leaf, leaf.grad, before), {}, None)
 
 
 def own(g: Any, given: set[int]) -> Any:
@@ -197,7 +201,7 @@ def first_cotangent(y: Tensor, cotangent: Any) -> Tensor:
                 f"backward() without a cotangent needs a tensor of one element, this one has shape {y.shape}: reduce "
                 "it, as with .sum() or .mean(), or pass backward(cotangent) of its shape"
             )
-        return Tensor(y.backend.xp.ones_like(y.data))
+        return ops.ones_like_p(y.detach())
     g = cotangent if isinstance(cotangent, Tensor) else tensor(cotangent, dtype=y.dtype, device=y.device)
     if g.shape != y.shape:
         raise ValueError(f"cotangent: expected the tensor's shape {y.shape}, got {g.shape}")

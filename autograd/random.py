@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 _seed = int.from_bytes(os.urandom(7))
-_host: "Generator | None" = None  # made when first asked for: numpy.random is a tenth of the cost of importing NumPy
+_host: "Generator | None" = (
+    None  # made when first asked for: numpy.random is a tenth of the cost of importing NumPy
+)
 _draws = 0
 
 
@@ -81,14 +83,19 @@ def draws() -> int:
     return _draws
 
 
-def _uniform(xp: Any, *, shape: tuple[int, ...], dtype: Any, place: str) -> Any:
+def draw(shape: tuple[int, ...], dtype: Any, place: str) -> Any:
+    """The next draw on a device, as a raw array."""
     global _draws
     backend, device = resolve(place)
     _draws += 1
-    return backend.uniform(shape, dtype, _seed, _draws, device)
+    return backend.uniform(shape, backend.dtype(dtype), _seed, _draws, device)
 
 
-uniform_p = Primitive("random_uniform", _uniform, doc="draws from [0, 1), new ones at each call")
+uniform_p = Primitive(
+    "random_uniform",
+    lambda xp, shape, dtype, place: draw(shape, dtype, place),
+    doc="draws from [0, 1), new ones at each call",
+)
 
 
 def uniform(shape: tuple[int, ...], *, dtype: Any = None, device: str | None = None) -> Tensor:

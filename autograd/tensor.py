@@ -1,17 +1,41 @@
 """`Tensor`, an array with a place in a graph, and `Node`, one recorded call of a primitive."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.flags import current
 from tapegrad.backends import Backend, backend_of, resolve
 
 # One clock for everything that happens to tensors: nodes are numbered in the order they were made, which is a
 # topological order, and a write is stamped with the same clock, so that backward sees which came first.
 tick: Callable[[], int] = count(1).__next__
+
+
+class Event:
+    """Something besides a primitive that a recorder is told of, in place of one: recorder(event, args, params, None)."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+WRITE = Event("write")  # (tensor, value): `assign`
+READ = Event("read")  # (tensor,), what, remedy: a number is needed on the host
+GRAD = Event(
+    "grad"
+)  # (leaf, gradient, the one before): `.grad` was set by a backward pass, or dropped (None)
+
+
+def drop_gradients(leaves: "Iterable[Tensor]") -> None:
+    """Set `.grad` to None: what every `zero_grad` does."""
+    recorder = current.get().recorder
+    for leaf in leaves:
+        if recorder is not None:
+            recorder(GRAD, (leaf, None, leaf.grad), {}, None)
+        leaf.grad = None
 
 
 class Node:
@@ -106,7 +130,13 @@ class Tensor:
     # ---- its values, on the host ----
     def numpy(self) -> np.ndarray:
         """A NumPy copy of the values, on the host. Later changes of the tensor do not reach it, nor the reverse."""
+        self._read("numpy()", "Return the tensor from the step and convert it outside.")
         return np.array(self.backend.to_numpy(self.data))
+
+    def _read(self, what: str, remedy: str) -> None:
+        """Tell a recorder that a value is about to leave the tensors, which it cannot follow."""
+        if (recorder := current.get().recorder) is not None:
+            recorder(READ, (self,), {"what": what, "remedy": remedy}, None)
 
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number; any other size raises ValueError."""
@@ -115,6 +145,10 @@ class Tensor:
                 f"item(), float(), int() and bool() need a tensor of one element, not shape {self.shape}: "
                 "reduce it first, as with .sum() or .mean(), or index one element"
             )
+        self._read(
+            "item(), float(), int() or bool()",
+            "Return the tensor and read it outside; choose with tg.where instead of if.",
+        )
         return self.backend.to_numpy(self.data).item()
 
     def tolist(self) -> Any:
@@ -220,6 +254,8 @@ class Tensor:
         array = value.data if isinstance(value, Tensor) else self.backend.asarray(value, dtype=self.dtype)
         if array.shape != self.shape:
             raise ValueError(f"assign: this tensor has shape {self.shape}, the value {array.shape}")
+        if (recorder := current.get().recorder) is not None:
+            recorder(WRITE, (self, value if isinstance(value, Tensor) else Tensor(array)), {}, None)
         self.data[...] = array
         self.changed = tick()
 

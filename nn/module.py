@@ -9,7 +9,7 @@ from tapegrad.autograd.creation import tensor, zeros
 from tapegrad.autograd.dtypes import get_default_dtype, is_floating, name_of
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.tensor import Parameter, Tensor, tick
+from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients, tick
 from tapegrad.nn.lookup import NAMES, hint
 
 Shape = tuple[int, ...]
@@ -134,8 +134,7 @@ class Module:
 
     def zero_grad(self) -> None:
         """Drop the gradients of all parameters."""
-        for parameter in self.parameters():
-            parameter.grad = None
+        drop_gradients(self.parameters())
 
     def to(self, place: Any) -> "Module":
         """Move all parameters and buffers to a backend or device ("cupy", "cpu", "cuda:1"), or convert the floating

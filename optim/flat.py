@@ -8,6 +8,7 @@ from typing import Any
 from tapegrad.autograd import ops
 from tapegrad.autograd.creation import full
 from tapegrad.autograd.dtypes import float64
+from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import backend_of
 from tapegrad.optim.norms import block_size, clip_factor, scaled, squared_norm
@@ -80,7 +81,7 @@ class Flat:
             if type(array) is not type(view) or array.shape != shape:
                 self.refuse(p)
             view[...] = array
-        if self.options.clipnorm is not None:
+        if self.options.clipnorm is not None and current.get().recorder is None:  # else `gradient` sees to it
             for i, p in enumerate(self.params):
                 if p.grad is not None:
                     self.shrink(i)

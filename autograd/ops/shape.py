@@ -66,9 +66,7 @@ def _home(x: Any) -> str:
 move: Primitive = Primitive(
     "move", _move, vjp=(lambda g, y, x, place: move(g, place=_home(x)),), doc="x on another backend or device"
 )
-ones_like_p = Primitive(
-    "ones_like", lambda xp, x: xp.ones_like(x), doc="ones of the shape and dtype of x"
-)
+ones_like_p = Primitive("ones_like", lambda xp, x: xp.ones_like(x), doc="ones of the shape and dtype of x")
 zeros_like_p = Primitive(
     "zeros_like", lambda xp, x: xp.zeros_like(x), doc="zeros of the shape and dtype of x"
 )

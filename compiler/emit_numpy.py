@@ -1,0 +1,269 @@
+"""A program as Python source on NumPy: buffers and views are made once, then each call runs down the list."""
+
+from typing import Any
+
+from tapegrad.autograd.ops.indexing import Slot
+from tapegrad.compiler.buffers import FRESH, Plan, bases, plan
+from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var
+
+REDUCTIONS = {
+    "sum": "add",
+    "prod": "multiply",
+    "max": "maximum",
+    "min": "minimum",
+    "any": "logical_or",
+    "all": "logical_and",
+}
+RENAMED = {"bitwise_invert": "invert"}
+
+
+def number(value: Any) -> str:
+    text = repr(value)
+    return {"inf": "float('inf')", "-inf": "-float('inf')", "nan": "float('nan')"}.get(text, text)
+
+
+class NumpyEmitter:
+    """Writes the source of one program: a module whose `build(captured arrays)` makes the buffers and returns the step
+    and the arrays in which it leaves the gradients."""
+
+    def __init__(self, program: Program, title: str) -> None:
+        self.program, self.title = program, title
+        self.plan: Plan = plan(program)
+        self.base = bases(program)
+        self.names: dict[Var, str] = {}
+        self.constants: dict[str, Any] = {}
+        self.once: list[str] = []  # lines that run when the step is built
+        self.lines: list[tuple[str, Op]] = []  # lines that run at each call
+        self.at_build: set[Var] = {v for v in program.captured}
+        self.scipy = False
+
+    # ---- names ----
+    def place(self, v: Any) -> str:
+        """The expression for an input."""
+        if not isinstance(v, Var):
+            return number(v)
+        if v.kind == "constant":
+            if v not in self.names:
+                self.names[v] = f"constant_{len(self.constants) + 1}"
+                self.constants[self.names[v]] = v.value
+            return self.names[v]
+        if v in self.names:
+            return self.names[v]
+        if v.kind in ("argument", "captured"):
+            return v.name
+        return self.names.setdefault(v, v.name)
+
+    def home(self, v: Var) -> str | None:
+        """The name of the array that a result is made in, or None if it is made afresh."""
+        if v in self.plan.parts:
+            joined, a, b = self.plan.parts[v]
+            name = self.names.setdefault(v, v.name)
+            buffer = self.plan.home[joined].name
+            self.once.append(f"{name} = {buffer}[{a}:{b}].reshape({v.shape})")
+            self.at_build.add(v)
+            return name
+        buffer_var = self.plan.home.get(v)
+        if buffer_var is None:
+            return None
+        self.names[v] = buffer_var.name
+        self.at_build.add(v)
+        return buffer_var.name
+
+    # ---- operations ----
+    def emit(self, op: Op) -> None:
+        if id(op) in self.plan.skipped:
+            if op.name == "concat":
+                self.names[op.out] = self.plan.home[op.out].name
+                self.at_build.add(op.out)
+            elif op.name == "write":
+                pass
+            return
+        args = [self.place(i) for i in op.inputs]
+        p = op.params
+        if op.name == "write":
+            self.add(f"copyto({args[0]}, {args[1]})", op)
+            return
+        if op.name == "guard":
+            test = "not " if p["expected"] else ""
+            self.add(
+                f"if {test}{args[0]}: raise ValueError('guard: {op.origin.part}: another case than recorded')",
+                op,
+            )
+            return
+        if op.name in VIEWS:
+            self.view(op, args)
+            return
+        out = self.home(op.out)
+        if out is None:
+            self.names[op.out] = op.out.name
+            self.add(f"{op.out.name} = {self.fresh(op, args)}", op)
+        else:
+            self.add(self.into(op, args, out), op)
+
+    def view(self, op: Op, args: list[str]) -> None:
+        """A view of memory that stays where it is, is made once; of others, at each call."""
+        x, p = args[0], op.params
+        if op.name == "reshape":
+            text = f"{x}.reshape({p['shape']})"
+        elif op.name == "permute_dims":
+            text = (
+                f"{x}.T"
+                if list(p["axes"]) == list(range(len(p["axes"])))[::-1]
+                else f"{x}.transpose({tuple(p['axes'])})"
+            )
+        elif op.name == "broadcast_to":
+            text = f"broadcast_to({x}, {tuple(p['shape'])})"
+        else:
+            text = f"{x}[{index_text(p['index'], [])}]"
+        name = self.names.setdefault(op.out, op.out.name)
+        source = op.vars[0]
+        steady = source in self.at_build and not (op.name == "reshape" and not self.contiguous(source))
+        if steady:
+            self.once.append(f"{name} = {text}")
+            self.at_build.add(op.out)
+        else:
+            self.add(f"{name} = {text}", op)
+
+    def contiguous(self, v: Var) -> bool:
+        """Whether a reshape of it is sure to be a view: it is no view itself."""
+        return self.base.get(v, v) is v
+
+    def into(self, op: Op, args: list[str], out: str) -> str:
+        p = op.params
+        name = RENAMED.get(op.name, op.name)
+        if op.name in ("astype", "copy"):
+            return f"copyto({out}, {args[0]}, casting='unsafe')"
+        if op.name == "erf":
+            self.scipy = True
+            return f"erf({args[0]}, out={out})"
+        if op.name in ELEMENTWISE or op.name == "matmul":
+            return f"{name}({', '.join(args)}, out={out})"
+        over = f"axis={p.get('axis')}" + (", keepdims=True" if p.get("keepdims") else "")
+        if op.name in REDUCTIONS:
+            return f"{REDUCTIONS[op.name]}.reduce({args[0]}, {over}, dtype={str(op.out.dtype)!r}, out={out})"
+        if op.name == "mean" and op.out.dtype.itemsize > 2:  # NumPy's own adds float16 in float32
+            count = op.vars[0].size // max(op.out.size, 1)
+            return f"add.reduce({args[0]}, {over}, out={out}); divide({out}, {count}, out={out})"
+        if op.name == "concat":
+            return f"concatenate(({', '.join(args)},), axis={p['axis']}, out={out})"
+        if op.name == "put_at":
+            where = index_text(p["index"], args[2:])
+            same = "" if args[0] == out else f"copyto({out}, {args[0]}); "
+            return f"{same}{out}[{where}] = {args[1]}"
+        if op.name == "einsum":
+            return f"einsum({p['subscripts']!r}, {', '.join(args)}, out={out})"
+        if op.name == "clip":
+            return f"clip({args[0]}, {number(p['min'])}, {number(p['max'])}, out={out})"
+        options = "".join(f", {k}={v!r}" for k, v in p.items())
+        return f"copyto({out}, np.{name}({', '.join(args)}{options}))"
+
+    def fresh(self, op: Op, args: list[str]) -> str:
+        p = op.params
+        if op.name == "take_at":
+            return f"{args[0]}[{index_text(p['index'], args[1:])}]"
+        if op.name == "add_at":
+            return f"index_add({args[0]}, {args[1]}, s_[{index_text(p['index'], args[2:])}])"
+        if op.name == "random_uniform":
+            return f"draw({p['shape']}, {str(p['dtype'])!r}, {p['place']!r})"
+        if op.name == "take_along_axis":
+            return f"take_along_axis({args[0]}, {args[1]}, axis={p['axis']})"
+        if op.name in ("argmax", "argmin"):
+            return f"asarray({op.name}({args[0]}, axis={p.get('axis')}, keepdims={bool(p.get('keepdims'))}))"
+        return f"{op.name}({', '.join(args)})"
+
+    def add(self, text: str, op: Op) -> None:
+        self.lines.append((text, op))
+
+    # ---- the whole ----
+    def source(self) -> str:
+        for op in self.program.ops:
+            self.emit(op)
+        results = [self.result(r) for r in self.program.results]
+        gradients = [self.place(g) for g in self.program.gradients]
+        arguments = ", ".join(v.name for v in self.program.arguments)
+        build = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
+        body: list[str] = []
+        last = None
+        wide = max((len(text) for text, _ in self.lines if len(text) < 90), default=0)
+        for text, op in self.lines:
+            if op.origin != last:
+                where = (
+                    f"{op.origin.line}   "
+                    if op.origin.line and (last is None or op.origin.line != last.line)
+                    else ""
+                )
+                body.append(f"# {where}[{op.origin.part}]")
+                last = op.origin
+            body.append(f"{text:{wide}}  # {op.out.dtype}{list(op.out.shape)}")
+        buffers = [f"{b.name} = empty({b.shape}, {str(b.dtype)!r})" for b in self.plan.buffers]
+        inner = [f"def step({arguments}):", *(f"    {line}" for line in body)]
+        inner.append(
+            f"    return {', '.join(results)}{',' if len(results) == 1 else ''}"
+            if results
+            else "    return ()"
+        )
+        code = [f'"""{self.title}"""', "", "import numpy as np", *self.imports(body), ""]
+        code += [*self.helpers(body), "", f"def build({build}):"]
+        code += ["    # buffers, used again at each call, and views of what stays in place"]
+        code += [f"    {line}" for line in (*self.constant_lines(), *buffers, *self.once)]
+        code += ["", *(f"    {line}" for line in inner), ""]
+        grads = f"({', '.join(gradients)}{',' if len(gradients) == 1 else ''})"
+        return "\n".join([*code, f"    return step, {grads}", ""])
+
+    def result(self, r: Any) -> str:
+        if not isinstance(r, Var):
+            return number(r)
+        text = self.place(r)
+        return f"{text}.copy()"  # the buffers are ours
+
+    def constant_lines(self) -> list[str]:
+        return [f"{name} = np.array({value.tolist()!r}, {str(value.dtype)!r}).reshape({value.shape})"
+                for name, value in self.constants.items()]  # fmt: skip
+
+    def imports(self, body: list[str]) -> list[str]:
+        text = "\n".join([*body, *self.once])
+        names = sorted(n for n in CALLED if f"{n}(" in text or f"{n}.reduce(" in text)
+        names += ["empty", *(["s_"] if "s_[" in text else []), *(n for n in ("inf", "nan") if self.constants)]
+        lines = [f"from numpy import {', '.join(names)}"]
+        return lines + (["from scipy.special import erf"] if self.scipy else [])
+
+    def helpers(self, body: list[str]) -> list[str]:
+        text = "\n".join(body)
+        return [helper for name, helper in HELPERS.items() if f"{name}(" in text]
+
+
+HELPERS = {
+    "index_add": """
+
+def index_add(x, values, index):
+    total = x.copy()
+    add.at(total, index, values)
+    return total
+""",
+    "draw": """
+try:
+    from tapegrad.autograd.random import draw
+except ImportError:  # away from tapegrad: other random numbers, from the same distribution
+
+    def draw(shape, dtype, place):
+        return np.random.default_rng().random(shape).astype(dtype)
+""",
+}
+NO_FUNCTION = {"copy", "astype", "erf", "take_at", "add_at", "random_uniform", "guard"}
+CALLED = {RENAMED.get(n, n) for n in (ELEMENTWISE | FRESH) - NO_FUNCTION} | set(
+    "copyto matmul concatenate broadcast_to einsum clip asarray logical_or logical_and".split()  # noqa: SIM905
+)
+
+
+def index_text(template: tuple[Any, ...], arrays: list[str]) -> str:
+    def part(i: Any) -> str:
+        if isinstance(i, Slot):
+            return arrays[int(i)]
+        if isinstance(i, slice):
+            return ":".join(
+                "" if e is None else str(e)
+                for e in ((i.start, i.stop) if i.step is None else (i.start, i.stop, i.step))
+            )
+        return "..." if i is Ellipsis else "None" if i is None else str(i)
+
+    return ", ".join(part(i) for i in template) or "()"

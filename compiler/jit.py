@@ -1,0 +1,269 @@
+"""`tg.jit(f)`: record f once for each kind of input, improve the list, and run it as a program."""
+
+import threading
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.structure import flatten, is_module
+from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.compiler.emit_numpy import NumpyEmitter
+from tapegrad.compiler.files import load, save
+from tapegrad.compiler.names import Surroundings
+from tapegrad.compiler.passes import improve
+from tapegrad.compiler.trace import Trace
+
+
+def jit(f: Callable[..., Any]) -> "Compiled":
+    """Record f when it is first called with inputs of a kind, and run it as one program from then on.
+
+    f may train: change a model and an optimizer (`loss.backward(); opt.step()`), or take and return dicts of
+    parameters (`tg.value_and_grad`); or only predict. Parameters, buffers and optimizer state that it uses are read
+    where they are and written in place: a learning rate set from outside, the step count, random draws and training
+    mode take effect as they do without. Arguments are tensors, numbers and nested tuples, lists and dicts of them.
+
+    One program is recorded for each combination of the arguments' structure, shapes, dtypes and devices, of the values
+    of arguments that are no tensors, and of the training flags of the Modules around; `stats()` counts and says why.
+    What a program cannot follow, a number read out of a tensor (`float(t)`, `if t > 0`, `print(t)`), raises TraceError
+    with the line and the remedy. A Python number that f closes over is part of the program: pass it as an argument.
+
+    A function whose result is itself to be differentiated, or that runs inside `tg.grad`, runs as without `jit`.
+    """
+    return Compiled(f)
+
+
+class Compiled:
+    """A function recorded by `tg.jit`. Call it like the function.
+
+    source()    the program of the last call, as Python source
+    explain()   what each pass did, in operations and bytes;  program(name) the list after that pass
+    stats()     calls, recordings and their reasons
+    save(path)  the program as a file that runs with NumPy alone, and its arrays beside it
+    """
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self.f = f
+        self.__name__ = getattr(f, "__name__", type(f).__name__)
+        self.__doc__ = f.__doc__
+        self.lock = threading.RLock()
+        self.variants: dict[Any, Variant] = {}
+        self.calls = 0
+        self.reasons: list[str] = []
+        self.last: Variant | None = None
+        self.around: Surroundings | None = None
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        return self if owner is None else MethodType(self, owner)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        flags = current.get()
+        if flags.recorder is not None or flags.raw or flags.depth or flags.anomaly:
+            return self.f(
+                *args, **kwargs
+            )  # part of a larger recording, or to be differentiated, or looked into
+        tensors: list[Tensor] = []
+        key: list[Any] = [flags.grad]
+        for a in args:
+            spell(a, key, tensors)
+        if kwargs:
+            spell(kwargs, key, tensors)
+        with self.lock:
+            if self.around is None:
+                self.around = Surroundings(self.f, args)
+            key += [m.training for m in self.around.modules]
+            self.calls += 1
+            variant = self.variants.get(kind := tuple(key))
+            reason = "a new kind of input" if variant is None else variant.outdated()
+            if reason is not None:
+                self.reasons.append(reason if self.reasons else "the first call")
+                self.around = Surroundings(self.f, args)
+                self.last = Variant(self, args, kwargs, tensors)
+                if (
+                    self.last.moved
+                ):  # by an optimizer that took replaced parameters up: it lasts from the next call on
+                    self.variants.pop(kind, None)
+                else:
+                    self.variants[kind] = self.last
+                return self.last.first
+            self.last = variant
+            return self.last.run(tensors, args, kwargs)  # type: ignore[union-attr]
+
+    def variant(self) -> "Variant":
+        if self.last is None:
+            raise RuntimeError(f"tg.jit: call {self.__name__} once: it is recorded at its first call")
+        return self.last
+
+    def source(self) -> str:
+        """The program of the last call, as source that can be read, and stepped through in a debugger."""
+        return self.variant().source
+
+    def explain(self) -> str:
+        """A table: the operations that compute, and the bytes of the arrays they make, after each pass."""
+        return self.variant().explain()
+
+    def program(self, after: str | None = None) -> str:
+        """The list of operations after the named pass ("recorded" for none), or after all."""
+        history = dict(self.variant().history)
+        if after is not None and after not in history:
+            raise ValueError(f"program: known passes are {', '.join(history)}, got {after!r}")
+        return str(history[after] if after else self.variant().program)
+
+    def stats(self) -> dict[str, Any]:
+        """How often it was called and recorded, why each recording was made, and what runs without being compiled."""
+        eager = [v.eager for v in self.variants.values() if v.eager]
+        return {
+            "calls": self.calls,
+            "recordings": len(self.reasons),
+            "reasons": list(self.reasons),
+            "eager": eager,
+        }
+
+    def save(self, path: str) -> None:
+        """Write the program of the last call to `path` (step.py), and the arrays it captured beside it (step.npz).
+
+        The file needs NumPy (and SciPy, if erf is used) and not tapegrad: `step = step_py.open_step()`, then
+        `step(*arrays)` with the tensor arguments in order returns a tuple of arrays and updates the captured ones.
+        """
+        save(path, self.variant())
+
+
+def spell(value: Any, key: list[Any], tensors: list[Tensor]) -> None:
+    """Add to a key what a program depends on of an argument, and collect its tensors."""
+    if isinstance(value, Tensor):
+        data = value.data
+        key.append((data.shape, data.dtype, type(data), value.requires_grad))
+        tensors.append(value)
+    elif isinstance(value, (tuple, list)):
+        key.append((type(value), len(value)))
+        for part in value:
+            spell(part, key, tensors)
+    elif isinstance(value, dict):
+        key.append(tuple(value))
+        for part in value.values():
+            spell(part, key, tensors)
+    elif isinstance(value, (int, float, str, bytes, type(None))):
+        key.append((type(value), value))
+    elif isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__"):
+        raise TypeError("tg.jit: an argument is a bare array: make it a tensor, as with tg.tensor(array)")
+    else:
+        key.append(id(value))
+        if is_module(value):
+            key += [m.training for _, m in value.named_modules()]
+
+
+class Variant:
+    """The program for one kind of input, bound to the arrays it captured.
+
+    first    what the function returned while it was recorded
+    eager    why it is not compiled, or None
+    moved    whether arrays were put elsewhere while it was recorded
+    """
+
+    def __init__(self, owner: Compiled, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
+        assert owner.around is not None
+        self.f = owner.f
+        names = owner.around.names
+        had_gradient = {t for t in owner.around.leaves if t.grad is not None}
+        trace = Trace([(names.get(id(t), f"x{i + 1}"), t) for i, t in enumerate(tensors)], names)
+        with changed_flags(recorder=trace):
+            self.first = owner.f(*args, **kwargs)
+        returned, self.rebuild = flatten(self.first)
+        self.moved = any(t.data is not a for t, a in zip(trace.captured, trace.arrays))
+        self.returned = [None if isinstance(r, Tensor) else (r,) for r in returned]
+        results = [r for r in returned if isinstance(r, Tensor)]
+
+        self.leaves = [leaf for leaf, g in trace.gradients.items() if g is not None]
+        self.dropped = [leaf for leaf, g in trace.gradients.items() if g is None]
+        program = trace.program
+        program.results = [trace.var_of(r) for r in results]
+        program.gradients = [trace.var_of(g) for g in trace.gradients.values() if g is not None]
+        self.program, self.history = improve(program)
+
+        needed = {v for op in self.program.ops for v in op.vars} | set(self.program.kept())
+        live = {v.name for v in needed if v.kind == "captured"}
+        kept = [(v, t) for v, t in zip(program.captured, trace.captured) if v.name in live]
+        self.program.captured, self.captured = [v for v, _ in kept], [t for _, t in kept]
+        written = [op.inputs[0] for op in self.program.ops if op.name == "write"]
+        self.written = [t for v, t in kept if any(v.overlaps(w) for w in written)]
+        self.in_place = {i for i, (v, _) in enumerate(kept) if any(v.overlaps(w) for w in written)}
+
+        # A gradient that was there before, and to which this step adds, is whatever .grad is at the call.
+        self.added_to = {i: trace.added_to[t] for i, t in enumerate(self.captured) if t in trace.added_to}
+        self.without = [t for t in trace.not_zeroed if t not in had_gradient.union(trace.added_to.values())]
+        self.eager = self._why_eager(results, tensors, written)
+        emitter = NumpyEmitter(self.program, f"{owner.__name__}, as recorded by tapegrad")
+        self.source, self.plan = emitter.source(), emitter.plan
+        self.build = load(self.source, owner.__name__)
+        self.bound: list[Any] = []
+        self.bind()
+
+    def _why_eager(self, results: list[Tensor], tensors: list[Tensor], written: list[Any]) -> str | None:
+        if any(r.requires_grad and (r.node is None or r.node.out is not None) for r in results):
+            return "its result can be differentiated: call it under tg.no_grad(), or take the gradient inside"
+        spans = [(w.span[0], w.span[1]) for w in written]
+        for t in tensors:
+            start, end = np.lib.array_utils.byte_bounds(t.data)
+            if any(start < b and a < end for a, b in spans):
+                return (
+                    "an argument shares memory with what the step writes to: let the function close over it"
+                )
+        return None
+
+    def current_arrays(self) -> list[Any]:
+        arrays = [t.data for t in self.captured]
+        for i, leaf in self.added_to.items():
+            arrays[i] = leaf.grad.data if leaf.grad is not None else None
+        return arrays
+
+    def outdated(self) -> str | None:
+        """Why the program does not fit what it captured any more, if it does not."""
+        for i, (array, bound) in enumerate(zip(self.current_arrays(), self.bound)):
+            if array is bound:
+                continue
+            if i in self.in_place:
+                return "an array that the step writes to was replaced"
+            if array is None:
+                return "a gradient that was added to is gone"
+            if (array.shape, array.dtype, type(array)) != (bound.shape, bound.dtype, type(bound)):
+                return "a captured tensor has another shape, dtype or place"
+        if any(leaf.grad is not None for leaf in self.without):
+            return "there is a gradient to add to, or to drop"
+        return None
+
+    def bind(self) -> None:
+        self.bound = self.current_arrays()
+        self.step, gradients = self.build(*self.bound)
+        self.gradients = [Tensor(g) for g in gradients]
+
+    def run(self, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
+        if self.eager is not None:
+            return self.f(*args, **kwargs)
+        for array, bound in zip(self.current_arrays(), self.bound):
+            if array is not bound:
+                self.bind()
+                break
+        try:
+            results = iter(self.step(*[t.data for t in tensors]))
+        except ValueError as error:
+            if not str(error).startswith("guard: "):
+                raise
+            return self.f(*args, **kwargs)  # which says what is wrong, or takes the other way
+        for leaf, g in zip(self.leaves, self.gradients):
+            leaf.grad = g
+        for leaf in self.dropped:
+            leaf.grad = None
+        now = tick()
+        for t in self.written:
+            t.changed = now
+        return self.rebuild([Tensor(next(results)) if r is None else r[0] for r in self.returned])
+
+    def explain(self) -> str:
+        lines = [f"{'after the pass':26} {'operations':>10} {'bytes made':>12}"]
+        for name, program in self.history:
+            count, size = program.cost()
+            lines.append(f"{name:26} {count:10d} {size:12,d}")
+        lines.append(f"{'in buffers':26} {len(self.plan.buffers):10d} {self.plan.nbytes:12,d}")
+        return "\n".join(lines)

@@ -1,0 +1,181 @@
+"""The passes that improve a program. Each is one function from a Program to a Program that computes the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compiler.program import ELEMENTWISE, Op, Program, Var
+from tapegrad.compiler.trace import run_op
+
+KEPT = ("write", "random_uniform", "guard")  # run once for each time they are written down
+
+
+def dead_code(program: Program) -> Program:
+    """Without operations whose results nobody needs."""
+    needed = set(program.kept())
+    ops: list[Op] = []
+    for op in reversed(program.ops):
+        if op.name in ("write", "guard") or op.out in needed:
+            needed.update(op.vars)
+            ops.append(op)
+    return program.with_ops(ops[::-1])
+
+
+def rewritten(program: Program, change: Callable[[Op, Program], Any]) -> Program:
+    """Each operation as `change` wants it: an Op (perhaps another), or the Var that its result is equal to."""
+    same: dict[Var, Var] = {}
+    new = program.with_ops([])
+    for op in program.ops:
+        inputs = [same.get(i, i) if isinstance(i, Var) else i for i in op.inputs]
+        op = Op(op.name, inputs, op.params, op.out, op.origin)
+        found = change(op, new)
+        if isinstance(found, Op):
+            new.ops.append(found)
+        else:
+            same[op.out] = found
+    new.results = [same.get(r, r) if isinstance(r, Var) else r for r in program.results]
+    new.gradients = [same.get(r, r) for r in program.gradients]
+    return new
+
+
+def common_subexpressions(program: Program) -> Program:
+    """What is computed twice from the same inputs, once."""
+    known: dict[Any, Var] = {}
+
+    def change(op: Op, _: Program) -> Op | Var:
+        if op.name in KEPT:
+            return op
+        inputs = tuple(id(i) if isinstance(i, Var) else (type(i), repr(i)) for i in op.inputs)
+        key = (op.name, inputs, repr(sorted(op.params.items(), key=lambda kv: kv[0])))
+        if key in known:
+            return known[key]
+        known[key] = op.out
+        return op
+
+    return rewritten(program, change)
+
+
+def constants(program: Program) -> Program:
+    """What follows from constants alone, worked out now; constant arrays that are one number, as that number."""
+
+    def change(op: Op, _: Program) -> Op | Var:
+        if op.name not in KEPT and all(not isinstance(i, Var) or i.kind == "constant" for i in op.inputs):
+            op.out.kind = "constant"
+            op.out.value = np.asarray(
+                run_op(op.name, [i.value if isinstance(i, Var) else i for i in op.inputs], op.params)
+            )
+            return op.out
+        if op.name in ELEMENTWISE and len(op.inputs) > 1:
+            return Op(op.name, _numbers(op), op.params, op.out, op.origin)
+        return op
+
+    return rewritten(program, change)
+
+
+def _numbers(op: Op) -> list[Any]:
+    inputs = list(op.inputs)
+    operands = range(1, 3) if op.name == "where" else range(len(inputs))
+    for i in operands:
+        x = inputs[i]
+        others = [v for j, v in enumerate(inputs) if j != i and isinstance(v, Var)]
+        if not isinstance(x, Var) or (value := x.uniform()) is None or not np.isfinite(value):
+            continue
+        typed = [v for v in others if v is not inputs[0]] if op.name == "where" else others
+        alike = any(v.dtype == x.dtype for v in typed) or (
+            op.name == "where" and x.dtype.kind == "f" and not typed
+        )
+        if alike and others and _shape_of(others) == op.out.shape:
+            inputs[i] = value
+            break  # one operand stays an array and gives the dtype
+    return inputs
+
+
+def _shape_of(inputs: list[Any]) -> tuple[int, ...]:
+    return np.broadcast_shapes(*(v.shape for v in inputs if isinstance(v, Var)))
+
+
+def algebra(program: Program) -> Program:
+    """Identities: nothing is done where nothing changes, and broadcasting is left to what broadcasts anyway."""
+    made: dict[Var, Op] = {}
+
+    def change(op: Op, _: Program) -> Op | Var:
+        found = _simpler(op, made)
+        if isinstance(found, Op):
+            made[found.out] = found
+        return found
+
+    return rewritten(program, change)
+
+
+def _simpler(op: Op, made: dict[Var, Op]) -> Op | Var:
+    x = op.inputs[0] if op.inputs and isinstance(op.inputs[0], Var) else None
+    before = made.get(x) if x is not None else None
+    unchanged = x is not None and x.shape == op.out.shape and x.dtype == op.out.dtype
+    if unchanged and op.name in ("positive", "reshape", "broadcast_to", "astype"):
+        return x  # type: ignore[return-value]
+    if unchanged and op.name == "permute_dims" and list(op.params["axes"]) == sorted(op.params["axes"]):
+        return x  # type: ignore[return-value]
+    if unchanged and op.name in ("multiply", "divide") and op.inputs[1:] == [1.0]:
+        return x  # type: ignore[return-value]
+    if before is not None and op.name == before.name == "negative":
+        return before.inputs[0]
+    if before is not None and op.name == before.name == "reshape":
+        return _simpler(Op("reshape", before.inputs, op.params, op.out, op.origin), made)
+    if before is not None and op.name == before.name == "permute_dims":
+        axes = tuple(before.params["axes"][a] for a in op.params["axes"])
+        return _simpler(Op("permute_dims", before.inputs, {"axes": axes}, op.out, op.origin), made)
+    if op.name == "power" and op.inputs[1:] == [2] and unchanged:
+        return Op("square", [x], {}, op.out, op.origin)
+    if op.name == "where" and (product := _product_from_zero(op, made)) is not None:
+        return Op(product.name, product.inputs, product.params, op.out, op.origin)
+    if op.name in ELEMENTWISE:
+        return _without_broadcasts(op, made)
+    return op
+
+
+def _product_from_zero(op: Op, made: dict[Var, Op]) -> Op | None:
+    """where(g == 0, 0, g * c) for a finite number c is g * c: the zero would have stayed without help."""
+    condition, zero, product = op.inputs
+    test, times = made.get(condition), made.get(product)
+    if (
+        zero == 0
+        and test is not None
+        and times is not None
+        and test.name == "equal"
+        and test.inputs[1:] == [0]
+    ):
+        for g, c in (times.inputs, times.inputs[::-1]) if times.name == "multiply" else ():
+            if g is test.inputs[0] and isinstance(c, (int, float)) and np.isfinite(c):
+                return times
+    return None
+
+
+def _without_broadcasts(op: Op, made: dict[Var, Op]) -> Op:
+    inputs = list(op.inputs)
+    for i, x in enumerate(inputs):
+        source = made.get(x) if isinstance(x, Var) else None
+        if source is not None and source.name == "broadcast_to":
+            trial = [*inputs[:i], source.inputs[0], *inputs[i + 1 :]]
+            if _shape_of(trial) == op.out.shape:
+                inputs = trial
+    return Op(op.name, inputs, op.params, op.out, op.origin)
+
+
+PASSES: list[Callable[[Program], Program]] = [
+    dead_code,
+    constants,
+    algebra,
+    common_subexpressions,
+    algebra,
+    dead_code,
+]
+
+
+def improve(program: Program) -> tuple[Program, list[tuple[str, Program]]]:
+    """The program after all passes, and what it was after each."""
+    history = [("recorded", program)]
+    for function in PASSES:
+        program = function(program)
+        history.append((function.__name__, program))
+    return program, history

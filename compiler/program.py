@@ -1,0 +1,111 @@
+"""What is recorded: a flat list of operations on named arrays, in the order they run."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Shape = tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Var:
+    """An array of the program. kind:
+
+    argument   given at each call
+    captured   a parameter, buffer or piece of optimizer state: read where it is, and written in place
+    constant   the same at each call: `value`
+    made       the result of an operation
+    """
+
+    name: str
+    shape: Shape
+    dtype: np.dtype
+    kind: str = "made"
+    value: Any = None
+    span: tuple[int, int] = (0, 0)  # of a captured array: where its memory begins and ends
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def overlaps(self, other: "Var") -> bool:
+        """Whether two captured arrays share memory."""
+        return self.span[0] < other.span[1] and other.span[0] < self.span[1]
+
+    def uniform(self) -> Any:
+        """The number that all elements of a constant are, or None."""
+        if self.kind != "constant" or not self.size:
+            return None
+        first = self.value.flat[0]
+        return first.item() if np.all(self.value == first) else None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an operation comes from: the user's line, and the primitive or gradient rule that it is part of."""
+
+    line: str
+    part: str
+
+
+@dataclass(eq=False)
+class Op:
+    """`out = name(*inputs, **params)`. The names are NumPy's; "write" puts an array into a captured one, "guard" stops
+    where a value is not as it was. Inputs are Vars and Python numbers."""
+
+    name: str
+    inputs: list[Any]
+    params: dict[str, Any]
+    out: Var
+    origin: Origin
+
+    @property
+    def vars(self) -> list[Var]:
+        return [i for i in self.inputs if isinstance(i, Var)]
+
+    def __str__(self) -> str:
+        given = [i.name if isinstance(i, Var) else repr(i) for i in self.inputs]
+        given += [f"{k}={v!r}" for k, v in self.params.items() if v is not None and v is not False]
+        return f"{self.out.name} = {self.name}({', '.join(given)})  {self.out.dtype}{list(self.out.shape)}"
+
+
+@dataclass(eq=False)
+class Program:
+    """arguments and captured arrays in, `ops` run in order, `results` out. `gradients` are kept for `.grad`."""
+
+    arguments: list[Var] = field(default_factory=list)
+    captured: list[Var] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)  # Vars, in the order of the flattened return value
+    gradients: list[Var] = field(default_factory=list)
+
+    def with_ops(self, ops: list[Op]) -> "Program":
+        return Program(self.arguments, self.captured, ops, list(self.results), list(self.gradients))
+
+    def kept(self) -> list[Var]:
+        """What must be there at the end."""
+        return [r for r in (*self.results, *self.gradients) if isinstance(r, Var)]
+
+    def __str__(self) -> str:
+        return "\n".join(str(op) for op in self.ops)
+
+    def cost(self) -> tuple[int, int]:
+        """(operations that compute, bytes of the arrays they make)."""
+        real = [op for op in self.ops if op.name not in VIEWS]
+        return len(real), sum(op.out.nbytes for op in real if op.name != "write")
+
+
+# Results of these share the memory of their first input.
+VIEWS = frozenset({"reshape", "permute_dims", "broadcast_to", "slice"})
+# Each element of the result is a function of the elements at its place.
+ELEMENTWISE = frozenset(
+    "add subtract multiply divide negative positive square power remainder floor_divide exp expm1 log log1p log2 log10 "  # noqa: SIM905
+    "sqrt sin cos tan asin acos atan atan2 hypot sinh cosh tanh asinh acosh atanh maximum minimum abs sign floor ceil "
+    "trunc round equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not "
+    "bitwise_and bitwise_or bitwise_xor bitwise_invert isnan isinf isfinite where astype copy erf".split()
+)

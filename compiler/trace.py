@@ -1,0 +1,298 @@
+"""Recording. A `Trace` listens to the primitives while the function runs once, and takes each apart into operations of
+the array library by running its forward on arrays that write down what is done to them."""
+
+import keyword
+import linecache
+import sys
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.ops.indexing import Slot
+from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
+from tapegrad.autograd.tensor import GRAD, READ, WRITE, Tensor
+from tapegrad.compiler.program import Op, Origin, Program, Var
+
+
+class TraceError(RuntimeError):
+    """The function does something that cannot be recorded."""
+
+
+class Symbol:
+    """An array under a primitive's forward: the real one, for values and shapes, and the Var that stands for it."""
+
+    __array_priority__ = 1000
+    __array_ufunc__ = None
+
+    def __init__(self, value: Any, var: Var, trace: "Trace") -> None:
+        self.value, self.var, self.trace = value, var, trace
+
+    shape = property(lambda self: self.value.shape)
+    dtype = property(lambda self: self.value.dtype)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    device = property(lambda self: self.value.device)
+
+    def __bool__(self) -> bool:
+        """A forward that chooses by value: the choice is checked again at each call."""
+        choice = bool(self.value)
+        self.trace.apply("guard", self, expected=choice)
+        return choice
+
+    def min(self) -> Any:
+        return self.value.min()
+
+    def max(self) -> Any:
+        return self.value.max()
+
+    @property
+    def T(self) -> "Symbol":
+        return self.trace.apply("permute_dims", self, axes=tuple(reversed(range(self.ndim))))
+
+    def __getitem__(self, index: Any) -> "Symbol":
+        parts = index if isinstance(index, tuple) else (index,)
+        return self.trace.apply("slice", self, index=parts)
+
+
+def _operators() -> None:
+    table = {
+        "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
+        "mod": "remainder", "pow": "power", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or",
+        "xor": "bitwise_xor", "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
+        "ge": "greater_equal",
+    }  # fmt: skip
+    for short, name in table.items():
+        setattr(Symbol, f"__{short}__", lambda a, b, name=name: a.trace.apply(name, a, b))
+        setattr(Symbol, f"__r{short}__", lambda a, b, name=name: a.trace.apply(name, b, a))
+        setattr(Symbol, f"__i{short}__", lambda a, b, name=name: a.trace.apply(name, a, b))
+    for short, name in {
+        "neg": "negative",
+        "pos": "positive",
+        "invert": "bitwise_invert",
+        "abs": "abs",
+    }.items():
+        setattr(Symbol, f"__{short}__", lambda a, name=name: a.trace.apply(name, a))
+
+
+_operators()
+
+
+class Namespace:
+    """What a forward sees as `xp`: the array library, with every call written down."""
+
+    def __init__(self, trace: "Trace", xp: Any) -> None:
+        self.trace, self.xp = trace, xp
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self.xp, name)
+        if not callable(real) or isinstance(real, type):
+            return real
+        trace = self.trace
+        if name in ("zeros_like", "ones_like", "full_like", "arange"):
+
+            def made(*args: Any, **options: Any) -> Symbol:
+                return trace.constant(
+                    real(*[a.value if isinstance(a, Symbol) else a for a in args], **options)
+                )
+
+            return made
+        if name == "asarray":
+            return lambda x, copy=None: trace.apply("copy", x) if copy else x
+        if name == "concat":
+            return lambda arrays, axis=0: trace.apply("concat", *arrays, axis=axis)
+        spelled = POSITIONAL.get(name)
+
+        def call(*args: Any, **options: Any) -> Symbol:
+            if spelled:
+                count, names = spelled
+                options = {**dict(zip(names, args[count:])), **options}
+                args = args[:count]
+            return trace.apply(name, *args, **options)
+
+        return call
+
+
+# Functions whose later positional arguments are plain values: (how many arrays, the names of the rest).
+POSITIONAL = {
+    "reshape": (1, ("shape",)), "permute_dims": (1, ("axes",)), "broadcast_to": (1, ("shape",)),
+    "astype": (1, ("dtype",)), "clip": (1, ("min", "max")),
+}  # fmt: skip
+
+
+def run_op(name: str, values: list[Any], params: dict[str, Any]) -> Any:
+    """What an operation computes, on real arrays: for tracing and for folding constants."""
+    if name in ("slice", "take_at"):
+        return values[0][_index(params["index"], values[1:])]
+    if name == "put_at":
+        new = np.array(values[0])
+        new[_index(params["index"], values[2:])] = values[1]
+        return new
+    if name == "add_at":
+        new = np.array(values[0])
+        np.add.at(new, _index(params["index"], values[2:]), values[1])
+        return new
+    if name == "guard":
+        return np.asarray(bool(values[0]))
+    if name == "copy":
+        return np.array(values[0])
+    if name == "concat":
+        return np.concatenate(values, axis=params["axis"])
+    if name == "astype":
+        return np.asarray(values[0]).astype(params["dtype"])
+    if name == "bitwise_invert":
+        return np.invert(values[0])
+    with np.errstate(all="ignore"):
+        return getattr(np, name)(*values, **params)
+
+
+def _index(template: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...]:
+    return tuple(arrays[i] if isinstance(i, Slot) else i for i in template)
+
+
+class Trace:
+    """Listens to one run of a function and builds its Program."""
+
+    def __init__(self, arguments: list[tuple[str, Tensor]], names: dict[int, str]) -> None:
+        self.program = Program()
+        self.names = names  # id of a Tensor -> what the user calls it
+        self.used: dict[str, int] = dict.fromkeys(
+            [*dir(np), *keyword.kwlist, "np", "step", "build", "draw"], 0
+        )
+        self.vars: dict[int, Var] = {}  # id of a raw array -> its Var
+        self.alive: list[Any] = []  # keeps those arrays, so that no id is used twice
+        self.captured: list[Tensor] = []
+        self.arrays: list[Any] = []  # theirs, when they were captured
+        self.gradients: dict[Tensor, Tensor | None] = {}  # leaf -> what its .grad became; None: dropped
+        self.added_to: dict[Tensor, Tensor] = {}  # a gradient from before the call -> its leaf
+        self.not_zeroed: list[Tensor] = []  # leaves whose .grad was not dropped before it was set
+        self.origin = Origin("", "")
+        for name, t in arguments:
+            self.program.arguments.append(self.know(t.data, self.var(name, t.data, "argument")))
+
+    # ---- names and Vars ----
+    def var(self, name: str, value: Any, kind: str = "made", constant: Any = None) -> Var:
+        base = (
+            name
+            if name.isidentifier()
+            else "".join(c if c.isalnum() else "_" for c in name).strip("_") or "v"
+        )
+        number = self.used.get(base, -1) + 1
+        self.used[base] = number
+        return Var(f"{base}_{number}" if number else base, value.shape, np.dtype(value.dtype), kind, constant)
+
+    def know(self, array: Any, var: Var) -> Var:
+        self.vars[id(array)] = var
+        self.alive.append(array)
+        return var
+
+    def var_of(self, t: Tensor) -> Var:
+        """The Var of a Tensor; one that was not made here is captured, by reference."""
+        known = self.vars.get(id(t.data))
+        if known is not None:
+            return known
+        var = self.var(self.names.get(id(t), "const"), t.data, "captured")
+        var.span = np.lib.array_utils.byte_bounds(t.data)
+        self.captured.append(t)
+        self.arrays.append(t.data)
+        self.program.captured.append(var)
+        return self.know(t.data, var)
+
+    def constant(self, value: Any) -> Symbol:
+        value = np.asarray(value)
+        return Symbol(value, self.var("c", value, "constant", value), self)
+
+    # ---- events ----
+    def __call__(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+        self.origin = Origin(*user_code(primitive.name))
+        if primitive is WRITE:
+            self.write(*args)
+        elif primitive is GRAD:
+            leaf, gradient, before = args
+            if gradient is not None and leaf not in self.gradients:
+                self.not_zeroed.append(leaf)
+                if before is not None:
+                    self.added_to[before] = leaf
+            self.gradients[leaf] = gradient
+        elif primitive is READ:
+            raise TraceError(
+                f"tg.jit: {params['what']} needs a number while the step is being recorded, which would be the same at "
+                f"each later call. {params['remedy']}\n  {self.origin.line}"
+            )
+        else:
+            self.lower(primitive, args, params, result)
+
+    def write(self, target: Tensor, value: Tensor) -> None:
+        into, source = self.var_of(target), self.var_of(value)
+        after = Var(into.name, into.shape, into.dtype, "captured", span=into.span)
+        self.program.ops.append(Op("write", [into, source], {}, after, self.origin))
+        # What shares memory with the target holds something new from here on.
+        for array in list(self.alive):
+            var = self.vars.get(id(array))
+            if var is not None and var.kind == "captured" and var.overlaps(into):
+                self.vars[id(array)] = Var(var.name, var.shape, var.dtype, "captured", span=var.span)
+
+    def lower(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+        """Take a primitive apart by running its forward on Symbols."""
+        symbols = [Symbol(a.data, self.var_of(a), self) if isinstance(a, Tensor) else a for a in args]
+        results = result if isinstance(result, tuple) else (result,)
+        if primitive.name == "move":
+            raise TraceError(
+                f"tg.jit: a step that moves arrays between devices is not compiled\n  {self.origin.line}"
+            )
+        if primitive.name in SAME_FOR_A_SHAPE:
+            self.know(results[0].data, self.constant(results[0].data).var)
+            return
+        if primitive.name in INDEXING:
+            name = INDEXING[primitive.name] if len(args) > 1 or not basic(params["index"]) else "slice"
+            self.know(results[0].data, self.apply(name, *symbols, **params).var)
+            return
+        if primitive.forward is None or primitive.name == "random_uniform":
+            out = self.var(primitive.name, results[0].data)
+            inputs = [s.var if isinstance(s, Symbol) else s for s in symbols]
+            self.program.ops.append(Op(primitive.name, inputs, dict(params), out, self.origin))
+            self.know(results[0].data, out)
+            return
+        xp = results[0].backend.xp
+        lowered = primitive.forward(Namespace(self, xp), *symbols, **params)
+        for r, s in zip(results, lowered if isinstance(lowered, tuple) else (lowered,), strict=True):
+            if id(r.data) not in self.vars:
+                self.know(r.data, s.var)
+
+    def apply(self, name: str, *inputs: Any, **params: Any) -> Symbol:
+        """Write an operation down, and carry it out."""
+        values = [i.value if isinstance(i, Symbol) else i for i in inputs]
+        params.pop("copy", None)
+        value = np.asarray(run_op(name, values, params))
+        out = self.var(SHORT.get(name, name), value)
+        self.program.ops.append(
+            Op(name, [i.var if isinstance(i, Symbol) else i for i in inputs], params, out, self.origin)
+        )
+        return Symbol(value, out, self)
+
+
+SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
+INDEXING = {"getitem": "take_at", "index_update": "put_at", "index_add_at": "add_at"}
+
+
+def basic(index: tuple[Any, ...]) -> bool:
+    """Whether an index makes a view: integers, slices, new axes alone."""
+    return not any(isinstance(i, (Slot, bool)) for i in index)
+
+
+SHORT = {"permute_dims": "transposed", "broadcast_to": "spread", "reshape": "shaped", "slice": "part"}
+
+
+def user_code(part: str) -> tuple[str, str]:
+    """(file:line: code of the innermost frame that is the user's, what is being done)."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
+        inside = frame.f_locals
+        if frame.f_code.co_name in ("apply_rules", "backward_pass") and "node" in inside:
+            part = f"gradient of {inside['node'].primitive.name}"
+        elif frame.f_code.co_name in ("_advance", "step") and hasattr(inside.get("self"), "flats"):
+            part = type(inside["self"]).__name__
+        frame = frame.f_back
+    if frame is None:
+        return "", part
+    path, number = frame.f_code.co_filename, frame.f_lineno
+    return f"{path.rpartition('/')[2]}:{number}: {linecache.getline(path, number).strip()}", part
