@@ -26,15 +26,15 @@ def predict(options: argparse.Namespace) -> int:
     table = read_csv(options.data)
     features, target = FeatureEncoder(known["features"]), TargetEncoder(known["target"])
     x = features.transform(table)
-    for note in features.notes:
-        print(f"note: {note}", file=sys.stderr)
     text = as_csv(Sequential.load(options.model).predict(x), target)
     if options.out is None:
         sys.stdout.write(text)
-        return 0
-    with persistence.replacing(options.out) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
-    print(f"wrote {table.rows} predictions of {target.name!r} to {options.out}")
+    else:
+        with persistence.replacing(options.out) as temporary:
+            Path(temporary).write_text(text, encoding="utf-8")
+        print(f"wrote {table.rows} predictions of {target.name!r} to {options.out}")
+    for note in features.notes:
+        print(f"note: {note}", file=sys.stderr)
     return 0
 
 

@@ -23,7 +23,8 @@ def scaled(x):
 
 
 def classifier(**options):
-    return MLPClassifier(**{"hidden_layer_sizes": (16,), "learning_rate": 0.01, "epochs": 20, "random_state": 0, **options})
+    usual = {"hidden_layer_sizes": (16,), "learning_rate": 0.01, "epochs": 20, "random_state": 0}
+    return MLPClassifier(**{**usual, **options})
 
 
 def test_two_and_three_classes_are_learned():
@@ -88,7 +89,9 @@ def test_warm_start_goes_on():
 def test_activation_may_be_any_function_and_optimizer_an_object():
     x, y = scaled(CANCER[0]), CANCER[1]
     sgd = optim.SGD(lr=0.1, momentum=0.9)
-    model = classifier(activation=lambda t: t * tg.sigmoid(1.702 * t), optimizer=sgd, learning_rate=None).fit(x, y)
+    model = classifier(activation=lambda t: t * tg.sigmoid(1.702 * t), optimizer=sgd, learning_rate=None).fit(
+        x, y
+    )
     assert model.score(x, y) > 0.95
     assert model.get_params()["optimizer"] is sgd
     assert not sgd.groups  # a parameter of the estimator stays as it was given

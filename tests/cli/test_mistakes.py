@@ -1,0 +1,247 @@
+"""Whatever is wrong is one line on stderr and exit status 2; nothing is written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tables import people, write
+
+from tapegrad.models import Sequential
+from tapegrad.nn import Dense
+
+
+def changed(**columns):
+    """people() with a function applied to each cell of a column: f(row number, cell)."""
+    header, *rows = people()
+    for name, f in columns.items():
+        at = header.index(name)
+        for i, row in enumerate(rows):
+            row[at] = f(i, row[at])
+    return [header, *rows]
+
+
+def prepare():
+    write("hdr.csv", people()[:1])
+    write("few.csv", people()[:6])
+    write("one_class.csv", changed(buys=lambda i, c: "yes"))
+    write("rare.csv", changed(buys=lambda i, c: "yes" if i == 0 else "no"))
+    write("holes.csv", changed(buys=lambda i, c: "NaN" if i in (3, 9) else c))
+    write("words.csv", changed(income=lambda i, c: "much" if i == 4 else c))
+    write("typo.csv", changed(age=lambda i, c: "4O" if i == 4 else c))
+    write("ids.csv", changed(city=lambda i, c: f"street {i}"))
+    write("ragged.csv", [*people()[:5], ["1", "2"], *people()[5:]])
+    write("twice.csv", [["a", "a"], ["1", "2"]])
+    write("alone.csv", [["y"], *([i % 2] for i in range(20))])
+    Path("empty.csv").touch()
+    Path("blank.csv").write_text("\n\n")
+    Path("picture.csv").write_bytes(b"a,b\n\x89PNG\r\n\x1a\n\xff\xfe,1\n")
+    Path("latin.csv").write_bytes("caf\u00e9,b\n1,2\n".encode("latin-1"))
+    Path("folder").mkdir()
+
+
+TRAIN = {
+    "absent target, near name": (
+        "people.csv --target bys",
+        "people.csv has no column 'bys': did you mean 'buys'?",
+    ),
+    "absent target": ("people.csv --target zzz", "it has 'age', 'city', 'income', 'buys'"),
+    "no target": ("people.csv", "name the column to predict with --target; people.csv has 'age', 'city'"),
+    "no such file": ("none.csv --target a", "none.csv: there is no such file"),
+    "a folder": ("folder --target a", "folder cannot be read: "),
+    "empty file": (
+        "empty.csv --target a",
+        "empty.csv is empty: it needs a header line with column names, and rows",
+    ),
+    "blank lines": ("blank.csv --target a", "is empty"),
+    "header only": (
+        "hdr.csv --target buys",
+        "hdr.csv has a header ('age', 'city', 'income', 'buys') and no rows",
+    ),
+    "five rows": ("few.csv --target buys", "few.csv has 5 rows, and at least 10 are needed"),
+    "no other column": ("alone.csv --target y", "no column is left to learn from"),
+    "one class": ("one_class.csv --target buys", "the target 'buys' has the one value 'yes' in all 120 rows"),
+    "one class to train on": ("rare.csv --target buys", "the one class 'no' in all training rows"),
+    "target with NaN": (
+        "holes.csv --target buys",
+        "the target 'buys' is missing on lines 5, 11: fill these cells",
+    ),
+    "text target": (
+        "words.csv --target income --task regression",
+        "the target 'income' has 'much', no number, on line 6: regression needs numbers",
+    ),
+    "classes without end": (
+        "words.csv --target income",
+        "120 different values in 120 rows, too many for classes",
+    ),
+    "a typo among numbers": (
+        "typo.csv --target buys",
+        "column 'age' is numbers but for '4O' and the like on line 6",
+    ),
+    "categories without end": (
+        "ids.csv --target buys",
+        "120 different texts, and a category needs at most 50",
+    ),
+    "ragged": ("ragged.csv --target buys", "ragged.csv, line 6: 2 fields where the header has 4"),
+    "two columns of one name": ("twice.csv --target a", "the header names 'a' twice"),
+    "not text": ("picture.csv --target a", "picture.csv is not UTF-8 text (byte 0x89)"),
+    "Latin-1": ("latin.csv --target b", "latin.csv is not UTF-8 text (byte 0xe9): save it as CSV in UTF-8"),
+    "drop of the target": ("people.csv --target buys --drop buys", "--drop 'buys': this is the target"),
+    "drop of nothing": ("people.csv --target buys --drop zip", "people.csv has no column 'zip'"),
+    "target without a file": ("--target buys", "--target needs a CSV file"),
+    "linear for classes": (
+        "people.csv --target buys --model linear",
+        "--model linear is for numbers, and 'buys' holds",
+    ),
+    "logistic for numbers": (
+        "people.csv --target income --model logistic",
+        "--model logistic is for classes, and",
+    ),
+    "epochs of a solved model": ("--model logistic --epochs 3", "--epochs is for --model mlp"),
+    "batch size of a solved model": ("--model logistic --batch-size 3", "--batch-size is for --model mlp"),
+    "unknown model": ("--model forest", "--model: invalid choice: 'forest' (choose from"),
+    "unknown optimizer": ("--optimizer adm", "--optimizer adm: unknown; known are"),
+    "unknown option": ("--bogus", "unrecognized arguments: --bogus"),
+    "unknown backend": ("--backend torch", "unknown backend 'torch'; known backends: cupy"),
+    "negative lr": ("--lr -1", "--lr: expected a number above 0, got '-1'"),
+    "lr in words": ("--lr fast", "--lr: expected a number above 0, got 'fast'"),
+    "no epochs": ("--epochs 0", "--epochs: expected a whole number of at least 1, got '0'"),
+    "half a batch": ("--batch-size 0.5", "--batch-size: expected a whole number of at least 1, got '0.5'"),
+    "negative seed": ("--seed -3", "--seed: expected a whole number of at least 0, got '-3'"),
+    "no width": ("--hidden 64,,1", "--hidden: expected widths such as 64,32, got '64,,1'"),
+    "out is a file": ("--out people.csv", "--out people.csv: this is a file, not a folder"),
+    "diverging": (
+        "people.csv --target income --model mlp --optimizer sgd --lr 1e30",
+        "the training diverged, its loss is nan: choose a smaller learning rate with --lr",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", TRAIN)
+def test_train(row, folder, run):
+    prepare()
+    before = sorted(folder.rglob("*"))
+    line, words = TRAIN[row]
+    status, _, err = run("train", *line.split())
+    assert status == 2
+    assert words in err
+    assert err.startswith("tapegrad")
+    assert err.count("\n") == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+PREDICT = {
+    "no such model": ("none people.csv", "none: No such file or directory"),
+    "a folder of models": ("runs/people people.csv", "name one of its models, linear.safetensors"),
+    "not a model": ("people.csv people.csv", "people.csv: not a file written by tapegrad.save"),
+    "a model of one's own": (
+        "own.safetensors people.csv",
+        "was not written by `tapegrad train` and knows no columns",
+    ),
+    "no such data": ("runs/people/linear.safetensors none.csv", "none.csv: there is no such file"),
+    "a missing column": (
+        "runs/people/linear.safetensors no_city.csv",
+        "lacks 1 of the 2 columns the model was trained on: 'city'",
+    ),
+    "text for a number": (
+        "runs/people/linear.safetensors typo.csv",
+        "column 'age' has '4O', no number, on line 6, and",
+    ),
+    "no folder for out": (
+        "runs/people/linear.safetensors people.csv --out no/where.csv",
+        "there is no folder",
+    ),
+    "a cut file": ("cut.safetensors people.csv", "cut.safetensors: cut short"),
+}
+
+
+@pytest.mark.parametrize("row", PREDICT)
+def test_predict(row, folder, run):
+    prepare()
+    run("train", "people.csv", "--target", "income", "--drop", "buys", "--model", "linear")
+    write("no_city.csv", [[r[0], r[2]] for r in people()])
+    Path("cut.safetensors").write_bytes(Path("runs/people/linear.safetensors").read_bytes()[:-9])
+    Sequential(Dense(1, in_features=2)).save("own.safetensors")
+    before = sorted(folder.rglob("*"))
+    line, words = PREDICT[row]
+    status, out, err = run("predict", *line.split())
+    assert (status, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user who can be denied")
+def test_a_folder_that_cannot_be_written(folder, run):
+    Path("folder").mkdir(mode=0o500)
+    status, _, err = run("train", "--model", "logistic", "--out", "folder/x")
+    assert (status, "Permission denied" in err) == (2, True)
+
+
+@pytest.mark.parametrize("at", ["model", "picture", "move"])
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_full_disk_leaves_what_was_there(at, existed, folder, run, monkeypatch):
+    """While a model is saved, while the picture is, or when the files take their places: the old ones stay, or none."""
+    if existed:
+        run("train", "people.csv", "--target", "buys", "--model", "logistic", "--seed", 1)
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    folders = sorted(p for p in folder.rglob("*") if p.is_dir())
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    def move(source, target, replace=os.replace):
+        return full() if Path(target).parent.name == "people" else replace(source, target)
+
+    name = {
+        "model": "tapegrad.models.sequential.Sequential.save",
+        "picture": "tapegrad.models.history.History.plot",
+        "move": "os.replace",
+    }[at]
+    monkeypatch.setattr(name, move if at == "move" else full)
+    status, _, err = run("train", "people.csv", "--target", "buys", "--model", "logistic")
+    assert status == 2
+    assert "No space left on device" in err
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+    assert sorted(p for p in folder.rglob("*") if p.is_dir()) == folders
+
+
+def test_a_process_says_it_in_one_line_too(folder):
+    command = [sys.executable, "-m", "tapegrad", "train", "people.csv", "--target", "bys"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "tapegrad train: people.csv has no column 'bys': did you mean 'buys'?\n"
+
+
+def test_stopping_by_hand(folder, run, monkeypatch):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tapegrad.cli.train.fit", stop)
+    assert run("train")[::2] == (130, "stopped\n")
+    assert not Path("runs").exists()
+
+
+def test_names_of_any_script_print_anywhere(folder):
+    rows = changed(city=lambda i, c: ["東京", "Αθήνα", "Zürich"][i % 3])
+    write("cities.csv", rows)
+    command = [
+        sys.executable,
+        "-m",
+        "tapegrad",
+        "train",
+        "cities.csv",
+        "--target",
+        "city",
+        "--model",
+        "logistic",
+    ]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "3 classes" in done.stdout
+    model = Sequential.load("runs/cities/logistic.safetensors")
+    assert np.isfinite(model.parameters()[0].numpy()).all()
