@@ -7,7 +7,7 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check
 # TensorFlow, OpenBLAS and numba would each start a thread per core in every process of the test run.
 TEST_ENV := TF_CPP_MIN_LOG_LEVEL=2 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
             OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 MPLBACKEND=Agg
-PYTEST_ARGS ?=
+PYTEST_ARGS ?=  # for example -n 2 --dist loadgroup, or -k relu
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -22,7 +22,7 @@ run: $(VENV)/.installed-run  ## install, then train on the built-in data set (wr
 
 test: lint  ## install, then lint, types and the whole test suite, TensorFlow cross-checks included
 	@echo "== tests"
-	@$(TEST_ENV) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
+	@$(TEST_ENV) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-test  ## lint, format check and types
 	@echo "== ruff check";  $(BIN)/ruff check .
