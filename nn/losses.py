@@ -276,7 +276,7 @@ class Loss:
     function: Callable[..., Any]
 
     def __init__(self, *, reduction: str = "mean", **options: Any) -> None:
-        known = [p for p in inspect.signature(self.function).parameters][4:]
+        known = [*inspect.signature(self.function).parameters][4:] if options else []
         for name in options:
             if name not in known:
                 raise TypeError(
