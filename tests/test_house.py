@@ -174,7 +174,7 @@ def test_import_costs_little_more_than_numpy(tmp_path):
     """
     code = "import time; t = time.process_time(); import {}; print(time.process_time() - t)"
     ratios = []
-    for _ in range(16):
+    for _ in range(12):
         times = [
             float(python("-c", code.format(name), cwd=ROOT, PYTHONPYCACHEPREFIX=str(tmp_path)))
             for name in ("tapegrad", "numpy")
@@ -256,3 +256,14 @@ def test_wheel_installs_the_command(clean_python, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "train" in done.stdout
     assert "train" in python("-m", "tapegrad", "--help", executable=clean_python, cwd=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("wheel")
+def test_wheel_passes_tests_from_another_folder(clean_python, tmp_path):
+    """The tests of the core, which need no TensorFlow, on what a user would have installed."""
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    rooms = ("tests/autograd", "tests/nn/test_module.py", "tests/models/test_sequential.py")
+    output = python("-m", "pytest", "-q", "-m", "not gpu", *rooms, executable=clean_python, cwd=tmp_path)
+    assert "passed" in output
