@@ -37,12 +37,16 @@ def main() -> None:
     for job in options.jobs or DEFAULT:
         results = []
         for case in map(present, JOBS[job].CASES):
+            if not case.contestants:
+                continue
             if options.rounds:
                 case = dataclasses.replace(case, rounds=options.rounds)
             samples = run_case(case, report.say)
             report.say("")
             print(report.table(case, samples), flush=True)
             results.append((case, samples))
+        if not results:
+            parser.exit(1, f"{job}: no contestant is installed here\n")
         doc = (JOBS[job].__doc__ or "").strip()
         print(f"written: {report.write(job, doc, results, options.out)} and .json\n", flush=True)
 
