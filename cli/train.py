@@ -65,7 +65,7 @@ def prepare(table: Table, options: argparse.Namespace) -> tuple[FeatureEncoder, 
     x = features.transform(table)
     kinds(options.model, target)  # a mistake is better told before the summary
 
-    print(f"tapegrad {__version__}, {resolve(default_place())[0].name}")
+    print(f"tapegrad {__version__} on {resolve(default_place())[0].name}")
     print(f"{table.title}: {table.rows} rows, {len(features.columns)} columns as {features.width} numbers")
     print(f"target {name!r}: {described(target, y)}")
     print(f"{len(train)} rows to train on, {len(test)} to test on (seed {options.seed})")

@@ -10,7 +10,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 from tapegrad.data.metrics import Metric
 
-BAR = 20
+SHORTEST_BAR, LONGEST_BAR = 8, 20
 CYAN, DIM, PLAIN = "\x1b[36m", "\x1b[2m", "\x1b[0m"
 REDRAW_SECONDS = 0.1
 
@@ -28,14 +28,7 @@ def described(logs: dict[str, float], between: str = "  ") -> str:
     return between.join(f"{name} {number(value)}" for name, value in logs.items())
 
 
-def visible(text: str) -> int:
-    """How many columns a text takes, colours not counted."""
-    for colour in (CYAN, DIM, PLAIN):
-        text = text.replace(colour, "")
-    return len(text)
-
-
-def width() -> int:
+def columns() -> int:
     return shutil.get_terminal_size().columns
 
 
@@ -66,15 +59,15 @@ class Progress:
         if not self.verbose:
             return
         seconds = duration(time.perf_counter() - self.start)
-        text = f"{self.label}  {described(logs)}  {seconds}"
-        if self.live:
-            shorter = (
-                f"{self._bar(self.steps)}  {described(logs)}  {seconds}",
-                text,
-                f"{self.label} {described(logs, ' ')}",
-            )
-            text = next((t for t in shorter if visible(t) < width()), shorter[-1])
-        self._write(f"\r{text}\x1b[K\n" if self.live else f"{text}\n")
+        text = f"{described(logs)}  {seconds}"
+        if not self.live:
+            self._write(f"{self.label}  {text}\n")
+        elif (line := self._line(self.steps, text)) is not None:
+            self._write(f"\r{line}\x1b[K\n")
+        else:
+            self._write(
+                f"\r{self.label} {described(logs, ' ')}\x1b[K\n"
+            )  # may wrap: nothing is drawn over it
 
     def abort(self) -> None:
         """An epoch ends early: leave what is drawn and go to the next line."""
@@ -82,16 +75,19 @@ class Progress:
             self._write("\n")
 
     def _draw(self, done: int, text: str) -> None:
-        line = f"{self._bar(done)}  {text}"
-        if visible(line) >= width():
-            line = f"{self.label} {done}/{self.steps}  {text}"[: width() - 1]
+        line = self._line(done, text) or f"{self.label} {done}/{self.steps}  {text}"[: columns() - 1]
         self._write(f"\r{line}\x1b[K")
 
-    def _bar(self, done: int) -> str:
-        filled = BAR * done // self.steps
+    def _line(self, done: int, text: str) -> str | None:
+        """Label, bar, count and text, with as long a bar as there is room for, or none; None if it does not fit."""
+        count = f"{done:>{len(str(self.steps))}}/{self.steps}"
+        room = columns() - len(f"{self.label}  {count}  {text}") - 1
+        if room < SHORTEST_BAR:
+            return f"{self.label}  {text}" if room + len(count) > 0 else None
+        size = min(room, LONGEST_BAR)
+        filled = size * done // self.steps
         mark = self._mark()
-        bar = f"{CYAN}{mark * filled}{DIM}{mark * (BAR - filled)}{PLAIN}"
-        return f"{self.label} {bar} {done:>{len(str(self.steps))}}/{self.steps}"
+        return f"{self.label} {CYAN}{mark * filled}{DIM}{mark * (size - filled)}{PLAIN} {count}  {text}"
 
     def _mark(self) -> str:
         return "━" if (getattr(self.out, "encoding", "") or "").lower().startswith("utf") else "="

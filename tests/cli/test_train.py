@@ -201,7 +201,7 @@ def test_training_on_another_device(folder, run, monkeypatch):
         patch.setattr("warnings.warn", lambda *a, **k: None)  # array-api-strict's, on comparing dtypes
         status, out, _ = run("train", "people.csv", "--target", "buys", "--epochs", 2, "--backend", "strict")
     assert status == 0
-    assert "tapegrad 0.1.0, strict" in out
+    assert "tapegrad 0.1.0 on strict" in out
     monkeypatch.setattr("tapegrad.backends._process_default", None)
     assert run("predict", "runs/people/mlp.safetensors", "people.csv")[0] == 0
 

@@ -190,6 +190,9 @@ def test_predict_keeps_rows_apart_and_does_not_drop():
     assert whole.dtype == np.float32
     assert np.allclose(whole, model.predict(X, batch_size=7), atol=1e-6)
     assert model.predict(X[:0]).shape == (0, 2)
+    model.compile("sgd", "mse")
+    y = np.zeros((90, 2))
+    assert model.evaluate(X, y, verbose=0) == pytest.approx(np.mean(whole**2), rel=1e-6)
 
 
 def test_fit_again_goes_on():
