@@ -1,5 +1,7 @@
 """`Sequential.fit` against the loop it stands for, what it accepts, and what it refuses."""
 
+import subprocess
+import sys
 from itertools import chain
 
 import numpy as np
@@ -315,3 +317,12 @@ def test_a_refused_fit_changes_nothing():
     with pytest.raises(ValueError):
         model.fit(with_nan([3], 1), Y)
     assert all(np.array_equal(p, q) for p, q in zip(before, weights(model)))
+
+
+def test_importing_it_is_light():
+    code = "import sys; from tapegrad.models import Sequential, EarlyStopping; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {"sklearn", "scipy", "pandas", "matplotlib", "safetensors", "tqdm", "array_api_compat"}
+    assert {name.partition(".")[0] for name in loaded} & heavy == set()
