@@ -44,7 +44,7 @@ def _sparse(xp: Any, x: Any, labels: Any) -> Any:
     classes = x.shape[-1]
     if xp.any((labels < 0) | (labels >= classes)):
         raise IndexError(
-            f"labels must be class numbers from 0 to {classes - 1}, got {labels.min()} to {labels.max()}"
+            f"labels must be class numbers from 0 to {classes - 1}, got {int(xp.min(labels))} to {int(xp.max(labels))}"
         )
     at = xp.reshape(labels, (*labels.shape, 1))
     return -xp.reshape(xp.take_along_axis(log_softmax_of(xp, x, axis=-1), at, axis=-1), labels.shape)

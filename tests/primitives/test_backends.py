@@ -5,12 +5,13 @@ array-api-strict stands in for a GPU on any machine. The rows marked gpu run on 
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 import tapegrad as tg
-from primitives.harness import run
-from primitives.table import Case, cases
+from primitives.harness import close, run
+from primitives.table import FLOATS, Case, cases
+from tapegrad.autograd import ops
+from tapegrad.autograd.dtypes import name_of
 from tapegrad.backends import BackendError, get_backend
 
 
@@ -32,24 +33,48 @@ def cases_for_cupy() -> list[Any]:
     return [pytest.param(case, id=case.id) for case in cases()]
 
 
-def check(case: Case, device: str, slack: float) -> None:
-    there, here = run(case, device=device), run(case)
+def check(case: Case, device: str, dtype: str, slack: float) -> None:
+    there, here = run(case, dtype, device), run(case, dtype)
     for got, want in zip([there.y, *there.grads], [here.y, *here.grads], strict=True):
         assert got.device == device
-        assert tg.autograd.dtypes.name_of(got.dtype) == want.dtype.name
+        assert name_of(got.dtype) == want.dtype.name
         if case.row.ref is not None:
-            np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=slack, atol=slack)
+            close(got, want, dtype, slack)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:You are comparing a array_api_strict dtype:UserWarning:tapegrad.autograd.primitive"
-)
+def check_bounds(device: str) -> None:
+    """An index out of bounds is an IndexError wherever the data are, in reading, writing and adding."""
+    x = tg.ones((2, 3), device=device)
+    for index in (2, -3, [0, 2], [-3], ([0], [3]), (slice(None), [5]), tg.tensor([[9]], device=device)):
+        for f in (lambda i: x[i], lambda i: tg.index_update(x, i, 1.0), lambda i: tg.index_add(x, i, 1.0)):
+            with pytest.raises(IndexError, match=r"out of bounds for axis \d with size"):
+                f(index)
+    for labels in ([0, 3], [-1, 0]):
+        with pytest.raises(IndexError, match="from 0 to 2"):
+            ops.sparse_cross_entropy_p(x, tg.tensor(labels, device=device))
+
+
+@pytest.mark.filterwarnings("ignore:You are comparing a array_api_strict dtype:UserWarning:.*primitive")
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
 def test_strict(case: Case, strict: str):
-    check(case, strict, 1e-14)
+    check(case, strict, "float64", 1e-3)
+
+
+def test_strict_bounds(strict: str):
+    check_bounds(strict)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", cases_for_cupy())
 def test_cupy(case: Case):
-    check(case, "cuda:0", 1e-11)
+    for dtype in FLOATS:
+        check(case, "cuda:0", dtype, 2)
+
+
+@pytest.mark.gpu
+def test_cupy_bounds():
+    try:
+        get_backend("cupy")
+    except BackendError as error:
+        pytest.skip(str(error))
+    check_bounds("cuda:0")
