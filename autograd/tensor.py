@@ -16,7 +16,7 @@ tick: Callable[[], int] = count(1).__next__
 
 
 class Event:
-    """Something besides a primitive that a recorder is told of, in place of one: recorder(event, args, params, None)."""
+    """What a recorder is told of besides primitives, in place of one: recorder(event, args, params, None)."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -353,5 +353,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any) -> None:
-        super().__init__(data.data if isinstance(data, Tensor) else data)
+        from tapegrad.autograd.creation import tensor
+
+        super().__init__(data.data if isinstance(data, Tensor) else tensor(data).data)
         self.requires_grad_()

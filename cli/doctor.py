@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from tapegrad.backends import BackendError, default_place, get_backend
 from tapegrad.cli import blas
 
-CORE = ("numpy", "scipy", "scikit-learn", "safetensors", "array-api-compat")
+CORE = ("numpy", "scipy", "scikit-learn", "safetensors")
 OPTIONAL = {"matplotlib": "plot", "pandas": "data", "numba": "jit", "onnx": "onnx", "h5py": "keras"}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 

@@ -5,18 +5,16 @@ array that it is about to be joined to; into the buffer of an input that is used
 operations alone); into a buffer of the same shape and dtype that nobody needs any more; into a new one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Program, Var
-
-# Made afresh at each call, by functions of NumPy that take no `out`.
-FRESH = frozenset({"where", "take_at", "add_at", "take_along_axis", "argmax", "argmin", "random_uniform",
-                    "guard"})  # fmt: skip
+from tapegrad.compiler.fuse import Block
+from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var
 
 
 @dataclass
 class Plan:
-    """buffers: the arrays to make once, as (name, shape, dtype). home: the buffer, or captured array, of a Var."""
+    """buffers: the arrays to make once. home: the buffer, or captured array, of a Var."""
 
     buffers: list[Var] = field(default_factory=list)
     home: dict[Var, Var] = field(default_factory=dict)
@@ -29,6 +27,10 @@ class Plan:
     def nbytes(self) -> int:
         return sum(b.nbytes for b in self.buffers)
 
+    def new(self, like: Var) -> Var:
+        self.buffers.append(Var(f"buffer_{len(self.buffers) + 1}", like.shape, like.dtype))
+        return self.buffers[-1]
+
 
 def bases(program: Program) -> dict[Var, Var]:
     """The Var whose memory each view looks into."""
@@ -40,99 +42,123 @@ def bases(program: Program) -> dict[Var, Var]:
     return base
 
 
-def plan(program: Program) -> Plan:
-    base = bases(program)
-    last: dict[Var, int] = {}  # the last operation that reads a Var's memory
-    for n, op in enumerate(program.ops):
-        for v in op.vars:
-            last[base.get(v, v)] = n
-    for v in program.kept():
-        last[base.get(v, v)] = len(program.ops)
+class Planner:
+    """Gives every Var of a program its place. Operations of one block run in one loop, element by element.
 
-    result = Plan()
-    into_captured(program, base, last, result)
-    into_joined(program, base, last, result)
-    free: dict[tuple[tuple[int, ...], str], list[Var]] = {}
-    owner: dict[Var, Var] = {}  # buffer -> the Var that is in it now
-    for n, op in enumerate(program.ops):
-        own = (
-            op.name not in VIEWS and op.name not in FRESH and op.name != "write" and op.out not in result.home
-        )
-        if own and op.out not in result.parts:
-            key = (op.out.shape, str(op.out.dtype))
-            dying = [
-                v for v in dict.fromkeys(op.vars)
-                if base.get(v, v) is v and last.get(v) == n and v in result.home and owner.get(result.home[v]) is v
-                and (v.shape, v.dtype) == (op.out.shape, op.out.dtype)
-            ]  # fmt: skip
-            if op.name in ELEMENTWISE and op.name not in FRESH and dying:
-                buffer = result.home[dying[0]]
-            elif free.get(key):
-                buffer = free[key].pop()
-            else:
-                buffer = Var(f"buffer_{len(result.buffers) + 1}", op.out.shape, op.out.dtype)
-                result.buffers.append(buffer)
-            result.home[op.out] = buffer
-            owner[buffer] = op.out
-        for v in {base.get(v, v) for v in (*op.vars, op.out)}:
-            buffer = result.home.get(v)  # type: ignore[assignment]
-            if buffer is not None and owner.get(buffer) is v and last.get(v, n) <= n:
-                del owner[buffer]
-                free.setdefault((buffer.shape, str(buffer.dtype)), []).append(buffer)
-    return result
+    fresh    the operations whose results are made anew at each call
+    """
 
+    def __init__(self, program: Program, blocks: Sequence[Block], fresh: frozenset[str]) -> None:
+        self.program, self.blocks, self.fresh = program, blocks, fresh
+        self.base = bases(program)
+        self.inner = {v for block in blocks for v in block.inner}
+        self.ops = [op for block in blocks for op in block.ops]
+        self.block_of = {id(op): n for n, block in enumerate(blocks) for op in block.ops}
+        self.last: dict[Var, int] = {}  # the last block that reads a Var's memory
+        for op in self.ops:
+            for v in op.vars:
+                self.last[self.of(v)] = self.block_of[id(op)]
+        for v in program.kept():
+            self.last[self.of(v)] = len(blocks)
+        self.plan = Plan()
 
-def into_captured(program: Program, base: dict[Var, Var], last: dict[Var, int], result: Plan) -> None:
-    """A result that is only written to a captured array is made there, if nothing reads captured memory in between."""
-    made = {op.out: n for n, op in enumerate(program.ops)}
-    for n, op in enumerate(program.ops):
-        if op.name != "write":
-            continue
+    def of(self, v: Var) -> Var:
+        return self.base.get(v, v)
+
+    def run(self) -> Plan:
+        for op in self.ops:
+            if op.name == "write":
+                self.into_captured(op)
+        for op in self.ops:
+            if op.name == "concat" and len(op.out.shape) == 1:
+                self.into_joined(op)
+        free: dict[tuple[tuple[int, ...], str], list[Var]] = {}
+        owner: dict[Var, Var] = {}  # buffer -> the Var that is in it now
+        for n, block in enumerate(self.blocks):
+            for op in block.ops:
+                if not self.needs_buffer(op):
+                    continue
+                key = (op.out.shape, str(op.out.dtype))
+                dying = [v for v in dict.fromkeys(op.vars) if self.ends_here(v, op, n, owner)]
+                if op.name in ELEMENTWISE and dying:
+                    buffer = self.plan.home[dying[0]]
+                else:
+                    buffer = free[key].pop() if free.get(key) else self.plan.new(op.out)
+                self.plan.home[op.out] = buffer
+                owner[buffer] = op.out
+            for v in {self.of(v) for op in block.ops for v in (*op.vars, op.out)}:
+                home = self.plan.home.get(v)
+                if home is not None and owner.get(home) is v and self.last.get(v, n) <= n:
+                    del owner[home]
+                    free.setdefault((home.shape, str(home.dtype)), []).append(home)
+        return self.plan
+
+    def needs_buffer(self, op: Op) -> bool:
+        out = op.out
+        placed = out in self.plan.home or out in self.plan.parts or out in self.inner
+        return op.name not in VIEWS and op.name not in self.fresh and op.name != "write" and not placed
+
+    def ends_here(self, v: Var, op: Op, n: int, owner: dict[Var, Var]) -> bool:
+        """Whether the result may take the place of an input: it has the same shape, its buffer is its own, and this is
+        the last time that it is read, and not through a view, which would look at other elements."""
+        home = self.plan.home.get(v)
+        others = [o for o in self.blocks[n].ops if o is not op]
+        return (
+            self.of(v) is v and home is not None and owner.get(home) is v and self.last.get(v) == n
+            and (v.shape, v.dtype) == (op.out.shape, op.out.dtype)
+            and not any(self.of(u) is v for o in others for u in o.vars)
+        )  # fmt: skip
+
+    def into_captured(self, op: Op) -> None:
+        """A result that is only written to a captured array is made there, if nothing reads what was there later on."""
         target, value = op.inputs
-        at = made.get(value)
+        source = next((o for o in self.ops if o.out is value), None)
         if (
-            at is None
-            or base.get(value, value) is not value
-            or value in program.kept()
-            or value in result.home
+            source is None
+            or self.of(value) is not value
+            or value in self.plan.home
+            or value in self.program.kept()
         ):
-            continue
-        source = program.ops[at]
-        between = program.ops[at + 1 : n]
-        reads = [base.get(v, v) for o in between for v in o.vars]
-        elementwise = source.name in ELEMENTWISE and source.name not in FRESH
-        in_place = all(
-            not base.get(v, v).overlaps(target) or (v.shape, v.span) == (target.shape, target.span)
-            for v in source.vars
-        )
-        if elementwise and in_place and last.get(value) == n and not any(v.overlaps(target) for v in reads):
-            result.home[value] = target
-            result.skipped.add(id(op))
+            return
+        if source.name not in ELEMENTWISE or source.name in self.fresh:
+            return
+        block, at, until = self.block_of[id(source)], self.ops.index(source), self.ops.index(op)
+        later = [o for o in self.ops[at + 1 : until] if self.block_of[id(o)] != block]
+        together = [o for o in self.blocks[block].ops if o is source or self.ops.index(o) != at]
+        after_it = [o for o in self.ops[at + 1 : until] if self.block_of[id(o)] == block]
 
+        def same_place(v: Var) -> bool:
+            return not self.of(v).overlaps(target) or (v.shape, v.span) == (target.shape, target.span)
 
-def into_joined(program: Program, base: dict[Var, Var], last: dict[Var, int], result: Plan) -> None:
-    """Parts of a 1-d concatenation that are used nowhere else are made in their place."""
-    made = {op.out: op for op in program.ops}
-    for op in program.ops:
-        if op.name != "concat" or len(op.out.shape) != 1:
-            continue
-        start = 0
-        todo = []
+        if (
+            self.last.get(value) == self.block_of[id(op)]
+            and all(same_place(v) for o in together for v in o.vars)
+            and not any(self.of(v).overlaps(target) for o in (*later, *after_it) for v in o.vars)
+        ):
+            self.plan.home[value] = target
+            self.plan.skipped.add(id(op))
+
+    def into_joined(self, op: Op) -> None:
+        """Parts of a 1-d concatenation that are made for it alone are made in their place."""
+        made = {o.out: o for o in self.ops}
+        start, todo = 0, []
         for v in op.vars:
-            home = base.get(v, v)
+            home = self.of(v)
             source = made.get(home)
-            flat_view = v is home or (made[v].name == "reshape" and made[v].vars[0] is home)
+            whole = v is home or (made[v].name == "reshape" and made[v].vars[0] is home)
+            taken = home in self.plan.home or home in self.plan.parts or home in self.inner
             if (
-                source is not None and flat_view and source.name not in FRESH and source.name not in VIEWS
-                and source.name != "write" and home not in result.home and home not in result.parts
-                and home.size == v.size and source.name != "concat"
-            ):  # fmt: skip
-                todo.append((home, start, start + v.size))
+                source is None
+                or not whole
+                or taken
+                or source.name in self.fresh
+                or source.name in ("write", "concat")
+            ):
+                return
+            todo.append((home, start, start + v.size))
             start += v.size
-        if len(todo) == len(op.vars) and len({h for h, _, _ in todo}) == len(todo):
+        if len({h for h, _, _ in todo}) == len(todo):
             for home, a, b in todo:
-                result.parts[home] = (op.out, a, b)
-            buffer = Var(f"buffer_{len(result.buffers) + 1}", op.out.shape, op.out.dtype)
-            result.buffers.append(buffer)
-            result.home[op.out] = buffer
-            result.skipped.add(id(op))
+                self.plan.parts[home] = (op.out, a, b)
+            self.plan.home[op.out] = self.plan.new(op.out)
+            self.plan.skipped.add(id(op))

@@ -3,7 +3,8 @@
 from typing import Any
 
 from tapegrad.autograd.ops.indexing import Slot
-from tapegrad.compiler.buffers import FRESH, Plan, bases, plan
+from tapegrad.compiler.buffers import Plan, Planner
+from tapegrad.compiler.fuse import Block
 from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var
 
 REDUCTIONS = {
@@ -14,6 +15,10 @@ REDUCTIONS = {
     "any": "logical_or",
     "all": "logical_and",
 }
+# Made afresh at each call, by functions of NumPy that take no `out`.
+FRESH = frozenset(
+    {"where", "take_at", "add_at", "take_along_axis", "argmax", "argmin", "random_uniform", "guard"}
+)
 RENAMED = {"bitwise_invert": "invert"}
 
 
@@ -28,8 +33,9 @@ class NumpyEmitter:
 
     def __init__(self, program: Program, title: str) -> None:
         self.program, self.title = program, title
-        self.plan: Plan = plan(program)
-        self.base = bases(program)
+        planner = Planner(program, [Block([op]) for op in program.ops], FRESH)
+        self.plan: Plan = planner.run()
+        self.base = planner.base
         self.names: dict[Var, str] = {}
         self.constants: dict[str, Any] = {}
         self.once: list[str] = []  # lines that run when the step is built

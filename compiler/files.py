@@ -1,9 +1,13 @@
 """Emitted source as code that runs here, and as a file that runs without tapegrad."""
 
 import linecache
+import os
+import sys
 from collections.abc import Callable
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,13 +15,39 @@ import numpy as np
 number = count(1)
 
 
-def load(source: str, name: str) -> Callable[..., Any]:
-    """Compile source so that tracebacks and debuggers show its lines; returns its `build`."""
+def load(source: str, name: str, on_disk: bool) -> Callable[..., Any]:
+    """Compile source so that tracebacks and debuggers show its lines; returns its `build`.
+
+    on_disk    as a file in the cache folder, where numba keeps its machine code beside it: a later process starts at
+               once. The folder is $TAPEGRAD_CACHE, or tapegrad/ in the user's cache folder
+    """
     filename = f"<tg.jit {name} {next(number)}>"
+    if on_disk and (path := cached(source, name)) is not None:
+        filename = str(path)
+    elif on_disk:
+        source = source.replace(", cache=True", "")
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    module: dict[str, Any] = {}
-    exec(compile(source, filename, "exec"), module)
-    return module["build"]
+    module = ModuleType(f"tapegrad_{Path(filename).stem}")
+    sys.modules[module.__name__] = module  # numba finds its cached code's module by name
+    exec(compile(source, filename, "exec"), module.__dict__)
+    return module.build
+
+
+def cached(source: str, name: str) -> Path | None:
+    """The file in the cache folder that holds this source; None if the folder cannot be written to."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get("TAPEGRAD_CACHE") or Path(home) / "tapegrad")
+    readable = "".join(c if c.isalnum() else "_" for c in name)
+    path = folder / f"{readable}_{sha256(source.encode()).hexdigest()[:24]}.py"
+    try:
+        if not path.exists() or path.read_text() != source:
+            folder.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}.part")
+            part.write_text(source)
+            os.replace(part, path)
+    except OSError:
+        return None
+    return path
 
 
 OPEN = '''

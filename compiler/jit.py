@@ -10,14 +10,14 @@ import numpy as np
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.structure import flatten, is_module
 from tapegrad.autograd.tensor import Tensor, tick
-from tapegrad.compiler.emit_numpy import NumpyEmitter
+from tapegrad.compiler.emitters import checked, emit
 from tapegrad.compiler.files import load, save
 from tapegrad.compiler.names import Surroundings
 from tapegrad.compiler.passes import improve
 from tapegrad.compiler.trace import Trace
 
 
-def jit(f: Callable[..., Any]) -> "Compiled":
+def jit(f: Any = None, *, emitter: str = "auto") -> Any:
     """Record f when it is first called with inputs of a kind, and run it as one program from then on.
 
     f may train: change a model and an optimizer (`loss.backward(); opt.step()`), or take and return dicts of
@@ -30,9 +30,14 @@ def jit(f: Callable[..., Any]) -> "Compiled":
     What a program cannot follow, a number read out of a tensor (`float(t)`, `if t > 0`, `print(t)`), raises TraceError
     with the line and the remedy. A Python number that f closes over is part of the program: pass it as an argument.
 
+    emitter    "numpy": calls of NumPy, always there; "numba": one compiled function with fused loops, which takes some
+               seconds to make (`pip install "tapegrad[jit]"`); "auto": numba where it is installed and knows every
+               operation, else NumPy
+
     A function whose result is itself to be differentiated, or that runs inside `tg.grad`, runs as without `jit`.
     """
-    return Compiled(f)
+    checked(emitter)
+    return (lambda g: Compiled(g, emitter)) if f is None else Compiled(f, emitter)
 
 
 class Compiled:
@@ -44,8 +49,8 @@ class Compiled:
     save(path)  the program as a file that runs with NumPy alone, and its arrays beside it
     """
 
-    def __init__(self, f: Callable[..., Any]) -> None:
-        self.f = f
+    def __init__(self, f: Callable[..., Any], emitter: str) -> None:
+        self.f, self.emitter = f, emitter
         self.__name__ = getattr(f, "__name__", type(f).__name__)
         self.__doc__ = f.__doc__
         self.lock = threading.RLock()
@@ -113,12 +118,12 @@ class Compiled:
 
     def stats(self) -> dict[str, Any]:
         """How often it was called and recorded, why each recording was made, and what runs without being compiled."""
-        eager = [v.eager for v in self.variants.values() if v.eager]
+        programs = [f"{v.emitter}: {v.note}" if v.note else v.emitter for v in self.variants.values()]
         return {
             "calls": self.calls,
             "recordings": len(self.reasons),
             "reasons": list(self.reasons),
-            "eager": eager,
+            "programs": [v.eager or p for v, p in zip(self.variants.values(), programs)],
         }
 
     def save(self, path: str) -> None:
@@ -194,9 +199,10 @@ class Variant:
         self.added_to = {i: trace.added_to[t] for i, t in enumerate(self.captured) if t in trace.added_to}
         self.without = [t for t in trace.not_zeroed if t not in had_gradient.union(trace.added_to.values())]
         self.eager = self._why_eager(results, tensors, written)
-        emitter = NumpyEmitter(self.program, f"{owner.__name__}, as recorded by tapegrad")
-        self.source, self.plan = emitter.source(), emitter.plan
-        self.build = load(self.source, owner.__name__)
+        emitter = emit(owner.emitter, self.program, f"{owner.__name__}, as recorded by tapegrad")
+        self.emitter, self.note = emitter.name, emitter.note
+        self.source, self.plan = emitter.text, emitter.plan
+        self.build = load(self.source, owner.__name__, on_disk=self.emitter == "numba")
         self.bound: list[Any] = []
         self.bind()
 

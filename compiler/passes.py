@@ -116,6 +116,12 @@ def _simpler(op: Op, made: dict[Var, Op]) -> Op | Var:
         return x  # type: ignore[return-value]
     if unchanged and op.name == "permute_dims" and list(op.params["axes"]) == sorted(op.params["axes"]):
         return x  # type: ignore[return-value]
+    if (
+        unchanged
+        and op.name == "slice"
+        and all(i is Ellipsis or i.step in (None, 1) for i in op.params["index"])
+    ):
+        return x  # type: ignore[return-value]
     if unchanged and op.name in ("multiply", "divide") and op.inputs[1:] == [1.0]:
         return x  # type: ignore[return-value]
     if before is not None and op.name == before.name == "negative":

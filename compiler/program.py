@@ -24,6 +24,11 @@ class Var:
     kind: str = "made"
     value: Any = None
     span: tuple[int, int] = (0, 0)  # of a captured array: where its memory begins and ends
+    dense: bool = True  # its elements lie one after another
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
 
     @property
     def size(self) -> int:

@@ -192,6 +192,7 @@ class Trace:
             return known
         var = self.var(self.names.get(id(t), "const"), t.data, "captured")
         var.span = np.lib.array_utils.byte_bounds(t.data)
+        var.dense = bool(t.data.flags.c_contiguous)
         self.captured.append(t)
         self.arrays.append(t.data)
         self.program.captured.append(var)
@@ -223,13 +224,15 @@ class Trace:
 
     def write(self, target: Tensor, value: Tensor) -> None:
         into, source = self.var_of(target), self.var_of(value)
-        after = Var(into.name, into.shape, into.dtype, "captured", span=into.span)
+        after = Var(into.name, into.shape, into.dtype, "captured", None, into.span, into.dense)
         self.program.ops.append(Op("write", [into, source], {}, after, self.origin))
         # What shares memory with the target holds something new from here on.
         for array in list(self.alive):
             var = self.vars.get(id(array))
             if var is not None and var.kind == "captured" and var.overlaps(into):
-                self.vars[id(array)] = Var(var.name, var.shape, var.dtype, "captured", span=var.span)
+                self.vars[id(array)] = Var(
+                    var.name, var.shape, var.dtype, "captured", None, var.span, var.dense
+                )
 
     def lower(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
         """Take a primitive apart by running its forward on Symbols."""

@@ -79,6 +79,7 @@ from tapegrad.autograd.ops import (
     getitem,
     greater,
     greater_equal,
+    hypot,
     index_add,
     index_update,
     isfinite,

@@ -1,0 +1,96 @@
+"""The numba emitter. Every row of the table of primitives that it takes runs through its source as plain Python, which
+is the same program without the seconds that each one takes to compile; whole training runs are compiled."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from compiler_steps import HOW, train
+from primitives.harness import cotangent
+from primitives.table import Case, cases
+from tapegrad.compiler.emit_numba import NumbaEmitter, Unsupported
+from tapegrad.compiler.files import load
+
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+every = cases(lambda row: row.primitive not in ("move", "random_uniform"))
+
+
+def of_row(case: Case) -> Any:
+    """The row's value, and its gradient if it has one, as a function of tensors."""
+    floating = tuple(i for i, a in enumerate(case.arrays) if a.dtype.kind == "f")
+
+    def loss(*xs: Any) -> Any:
+        y = case.row.call(*xs)
+        return (y * cotangent(y)).sum(), y
+
+    if not case.row.grad or not floating:
+        return lambda *xs: case.row.call(*xs)
+    return lambda *xs: tg.value_and_grad(loss, argnums=floating, has_aux=True)(*xs)
+
+
+def flat(value: Any) -> list[Any]:
+    return [t for part in value for t in flat(part)] if isinstance(value, tuple) else [value]
+
+
+taken: set[str | None] = set()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("case", every, ids=lambda case: case.id)
+def test_rows(case: Case, dtype: str) -> None:
+    function = of_row(case)
+    compiled = tg.jit(lambda *xs: function(*xs), emitter="numpy")
+    with tg.no_grad():
+        compiled(*[tg.tensor(a) for a in case.cast(dtype)])
+        variant = compiled.variant()
+        try:
+            source = NumbaEmitter(variant.program, "").source()
+        except Unsupported:
+            return  # which rows these are is asserted below
+        taken.add(case.row.primitive)
+        plain = re.sub(r"(?m)^@njit.*$|^from numba import njit$", "", source)
+        step, _ = load(plain, "program", on_disk=False)(*variant.bound)
+        for seed in (0, 1):
+            arrays = [
+                np.asarray(a * (1 + 1e-3 * seed), a.dtype) if a.dtype.kind == "f" else a
+                for a in case.cast(dtype)
+            ]
+            with np.errstate(all="ignore"):
+                got = step(*arrays)
+            for g, w in zip(got, flat(function(*[tg.tensor(a) for a in arrays])), strict=True):
+                close(np.asarray(g), w.numpy(), dtype)
+
+
+def moved(a: np.ndarray, seed: int) -> np.ndarray:
+    return np.asarray(a * (1 + 1e-3 * seed), a.dtype) if a.dtype.kind == "f" else a
+
+
+def close(got: np.ndarray, want: np.ndarray, dtype: str) -> None:
+    assert (got.dtype, got.shape) == (want.dtype, want.shape)
+    a, b = got.astype("float64"), want.astype("float64")
+    scale = max(1.0, float(np.max(np.abs(b[np.isfinite(b)]), initial=0.0)))
+    assert np.allclose(a, b, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale, equal_nan=True), (a, b)
+
+
+def test_what_is_left_to_numpy() -> None:
+    """Runs after the rows: all primitives but these go through this emitter."""
+    known = {row.row.primitive for row in every}
+    left = {"argmax", "argmin", "clip", "einsum", "getitem", "index_add_at", "index_update"}
+    assert known - taken == left or not taken
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["adam", "dropout", "global_clipnorm"])
+def test_training(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="numba is not installed")
+    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
+    eager, compiled = train(None, **HOW[how]), train("numba", **HOW[how])
+    assert np.allclose(eager[0], compiled[0], rtol=1e-5)
+    for a, b in zip(eager[1], compiled[1], strict=True):
+        assert np.allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert compiled[2].stats()["programs"] == ["numba"]
+    assert [p.suffix for p in tmp_path.iterdir()].count(".py") == 1 and list(tmp_path.rglob("*.nbi"))
