@@ -32,7 +32,7 @@ def batch(sizes: tuple[int, ...] = SIZES, rows: int = BATCH) -> tuple[np.ndarray
 Step = tuple[Callable[[], Any], Callable[[Any], float]]
 
 
-def tapegrad(sizes: tuple[int, ...] = SIZES, rows: int = BATCH) -> Step:
+def tapegrad(sizes: tuple[int, ...] = SIZES, rows: int = BATCH, emitter: str = "") -> Step:
     import tapegrad as tg
 
     x, y = (tg.tensor(part) for part in batch(sizes, rows))
@@ -48,7 +48,7 @@ def tapegrad(sizes: tuple[int, ...] = SIZES, rows: int = BATCH) -> Step:
         opt.step()
         return loss
 
-    return step, lambda loss: loss.item()
+    return tg.jit(step, emitter=emitter) if emitter else step, lambda loss: loss.item()
 
 
 def pytorch(
@@ -125,6 +125,8 @@ def jax_jit(sizes: tuple[int, ...] = SIZES, rows: int = BATCH) -> Step:
 
 STEPS_OF: dict[str, Callable[[], Step]] = {
     "tapegrad": tapegrad,
+    "tapegrad jit, NumPy": lambda: tapegrad(emitter="numpy"),
+    "tapegrad jit, numba": lambda: tapegrad(emitter="numba"),
     "PyTorch eager": pytorch,
     "PyTorch eager, fused Adam": lambda: pytorch(fused=True),
     "Keras train_on_batch": keras,
@@ -159,7 +161,13 @@ def case(title: str, cores: int | None) -> Case:
             for name in STEPS_OF
         ),
         columns={"step": "µs per step", "fastest": "fastest block, µs", "peak": "peak MB"},
-        promises=(Promise("step", "tapegrad", "PyTorch eager", 0.45),),
+        promises=(
+            Promise("step", "tapegrad", "PyTorch eager", 0.45),
+            Promise("step", "tapegrad jit, NumPy", "JAX jit", 1.0),
+            Promise("step", "tapegrad jit, numba", "JAX jit", 0.4),
+            Promise("step", "tapegrad jit, numba", "PyTorch eager", 0.08),
+            Promise("step", "tapegrad jit, numba", "Keras train_on_batch", 0.04),
+        ),
         cores=cores,
     )
 
