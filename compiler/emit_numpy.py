@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.compiler.buffers import Plan, Planner
 from tapegrad.compiler.fuse import Block
@@ -59,6 +61,18 @@ class NumpyEmitter:
             return v.name
         return self.names.setdefault(v, v.name)
 
+    def scalar(self, value: Any, dtype: str) -> str:
+        """The name of a 0-d array that holds a number."""
+        text = "".join(c if c.isalnum() else "_" for c in f"{float(value):g}".replace("-", "minus_"))
+        name = f"c_{text}"
+        known = self.constants.get(name)
+        if known is None:
+            self.constants[name] = np.array(value, dtype)
+        elif known.dtype != dtype or known != np.array(value, dtype):
+            name = f"c_{len(self.constants) + 1}"
+            self.constants[name] = np.array(value, dtype)
+        return name
+
     def home(self, v: Var) -> str | None:
         """The name of the array that a result is made in, or None if it is made afresh."""
         if v in self.plan.parts:
@@ -85,6 +99,13 @@ class NumpyEmitter:
                 pass
             return
         args = [self.place(i) for i in op.inputs]
+        if op.name in ELEMENTWISE:
+            operands = [v for v in (op.vars[1:] if op.name == "where" else op.vars) if v.dtype.kind == "f"]
+            if operands and op.name != "power":  # NumPy is faster with 0-d arrays than with Python's numbers
+                args = [
+                    a if isinstance(i, Var) else self.scalar(i, str(operands[0].dtype))
+                    for i, a in zip(op.inputs, args)
+                ]
         p = op.params
         if op.name == "write":
             self.add(f"copyto({args[0]}, {args[1]})", op)
