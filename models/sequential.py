@@ -1,6 +1,6 @@
 """`Sequential` with Keras's words: add, compile, fit, evaluate, predict, summary, save, load."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from tapegrad import nn, optim
 from tapegrad.autograd.flags import no_grad
+from tapegrad.compiler import jit
 from tapegrad.data import metrics as metric_table
 from tapegrad.data.batches import Batches
 from tapegrad.models import rows
@@ -17,6 +18,7 @@ from tapegrad.models.progress import Progress, Running
 from tapegrad.optim.base import Optimizer
 
 EVALUATION_BATCH = 1024
+Step = Callable[[Any, Any, Any], tuple[Any, Any]]  # (x, y, weights) of a batch -> (loss, outputs)
 
 
 class Sequential(nn.Sequential):
@@ -38,13 +40,22 @@ class Sequential(nn.Sequential):
     metrics: Sequence[metric_table.Metric] = ()
     history: History | None = None
     stop_training = False
+    jit_compile: bool | str = False
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        jit_compile: bool | str = False,
+    ) -> None:
         """Say how to train.
 
         optimizer   an Optimizer made without parameters, or a name: "adam", "sgd", …
         loss        a name ("binary_crossentropy", "mse", …) or a function (outputs, targets, sample_weight=…) -> scalar
         metrics     names ("accuracy", "auc", …; see `tapegrad.data.metrics`) or functions (outputs, targets) -> scalar
+        jit_compile whether `fit` records the step with `tg.jit` (True, or the name of an emitter: "numpy" gives the
+                    same bits, "numba" is fastest and takes seconds to begin); not kept by `save`
         """
         if loss is None:
             raise ValueError(
@@ -53,6 +64,7 @@ class Sequential(nn.Sequential):
         self.loss = nn.losses.get(loss)
         self.metrics = tuple(metric_table.get(m) for m in (metrics or ()))
         self.optimizer = optim.get(optimizer)
+        self.jit_compile = jit_compile
 
     def fit(
         self,
@@ -95,6 +107,7 @@ class Sequential(nn.Sequential):
             weights = rows.with_class_weights(weights, y, class_weight)
         batches = Batches(x, y, weights, batch_size=batch_size, shuffle=shuffle)
         progress = Progress(verbose, len(batches))
+        step = self._step(optimizer)
         self.history, self.stop_training = History(), False
         for callback in callbacks:
             callback.model = self
@@ -104,7 +117,7 @@ class Sequential(nn.Sequential):
                 callback.on_epoch_begin(epoch)
             progress.begin(f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}")
             try:
-                logs = self._train_epoch(batches, optimizer, callbacks, progress)
+                logs = self._train_epoch(batches, step, callbacks, progress)
                 if held_out is not None:
                     logs |= {f"val_{name}": v for name, v in self._measure(*held_out).items()}
             except BaseException:
@@ -120,14 +133,9 @@ class Sequential(nn.Sequential):
             callback.on_train_end()
         return self.history
 
-    def _train_epoch(
-        self, batches: Batches, optimizer: Optimizer, callbacks: Sequence[Callback], progress: Progress
-    ) -> dict[str, float]:
-        """One pass over the batches; the loss and the metrics over its rows."""
-        per_batch = [c for c in callbacks if overrides(c, "on_train_batch_end")]
-        running = Running(self.metrics)
-        self.train()
-        for number, (x, y, weights) in enumerate(batches):
+    def _step(self, optimizer: Optimizer) -> Step:
+
+        def train_batch(x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
             outputs = self(x)
             loss = (
                 self.loss(outputs, y, sample_weight=weights) if weights is not None else self.loss(outputs, y)
@@ -135,6 +143,25 @@ class Sequential(nn.Sequential):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            return loss, outputs
+
+        if not self.jit_compile:
+            return train_batch
+        return jit(train_batch, emitter="auto" if self.jit_compile is True else self.jit_compile)
+
+    def _train_epoch(
+        self,
+        batches: Batches,
+        step: Step,
+        callbacks: Sequence[Callback],
+        progress: Progress,
+    ) -> dict[str, float]:
+        """One pass over the batches; the loss and the metrics over its rows."""
+        per_batch = [c for c in callbacks if overrides(c, "on_train_batch_end")]
+        running = Running(self.metrics)
+        self.train()
+        for number, (x, y, weights) in enumerate(batches):
+            loss, outputs = step(x, y, weights)
             running.update(loss, outputs, y)
             progress.step(number + 1, running.logs)
             for callback in per_batch:
