@@ -34,7 +34,8 @@ def jit(f: Any = None, *, emitter: str = "auto") -> Any:
                seconds to make (`pip install "tapegrad[jit]"`); "auto": numba where it is installed and knows every
                operation, else NumPy
 
-    A function whose result is itself to be differentiated, or that runs inside `tg.grad`, runs as without `jit`.
+    A function whose result is itself to be differentiated, or that runs inside `tg.grad`, runs as without `jit`;
+    so does one whose arrays are not NumPy's.
     """
     checked(emitter)
     return (lambda g: Compiled(g, emitter)) if f is None else Compiled(f, emitter)
@@ -56,6 +57,7 @@ class Compiled:
         self.lock = threading.RLock()
         self.variants: dict[Any, Variant] = {}
         self.calls = 0
+        self.elsewhere: str | None = None
         self.reasons: list[str] = []
         self.last: Variant | None = None
         self.around: Surroundings | None = None
@@ -65,10 +67,9 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         flags = current.get()
+        # Part of a larger recording, or to be differentiated, or looked into for anomalies.
         if flags.recorder is not None or flags.raw or flags.depth or flags.anomaly:
-            return self.f(
-                *args, **kwargs
-            )  # part of a larger recording, or to be differentiated, or looked into
+            return self.f(*args, **kwargs)
         tensors: list[Tensor] = []
         key: list[Any] = [flags.grad]
         for a in args:
@@ -80,15 +81,19 @@ class Compiled:
                 self.around = Surroundings(self.f, args)
             key += [m.training for m in self.around.modules]
             self.calls += 1
+            away = next(
+                (t.device for t in tensors or self.around.leaves if type(t.data) is not np.ndarray), None
+            )
+            if away is not None:
+                self.elsewhere = f"not compiled: its arrays are on {away}, and the emitters write for NumPy's"
+                return self.f(*args, **kwargs)
             variant = self.variants.get(kind := tuple(key))
             reason = "a new kind of input" if variant is None else variant.outdated()
             if reason is not None:
                 self.reasons.append(reason if self.reasons else "the first call")
                 self.around = Surroundings(self.f, args)
                 self.last = Variant(self, args, kwargs, tensors)
-                if (
-                    self.last.moved
-                ):  # by an optimizer that took replaced parameters up: it lasts from the next call on
+                if self.last.moved:  # by an optimizer that took replaced parameters up
                     self.variants.pop(kind, None)
                 else:
                     self.variants[kind] = self.last
@@ -123,7 +128,8 @@ class Compiled:
             "calls": self.calls,
             "recordings": len(self.reasons),
             "reasons": list(self.reasons),
-            "programs": [v.eager or p for v, p in zip(self.variants.values(), programs)],
+            "programs": [v.eager or p for v, p in zip(self.variants.values(), programs)]
+            + ([self.elsewhere] if self.elsewhere else []),
         }
 
     def save(self, path: str) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,20 @@ def test_two_threads_share_a_step() -> None:
     for t in threads:
         t.join()
     assert not wrong
+
+
+def test_arrays_elsewhere_run_as_without(strict: str) -> None:
+    f = jit(lambda x: tg.exp(x).sum())
+    x = tg.tensor([1.0, 2.0], device=strict)
+    for _ in range(2):
+        assert f(x).item() == tg.exp(x).sum().item()
+    assert "not compiled" in f.stats()["programs"][0] and f.stats()["recordings"] == 0
+
+
+@pytest.fixture
+def strict() -> str:
+    pytest.importorskip("array_api_strict", reason="the third backend needs array-api-strict")
+    return import_module("strict_backend").register().name  # type: ignore[no-any-return]
 
 
 def test_a_method_as_decorated() -> None:
