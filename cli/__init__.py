@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        message = f"{error.filename or 'file'}: {error.strerror or error}"
+        message = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

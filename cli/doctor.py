@@ -5,7 +5,7 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-from tapegrad.backends import BackendError, default_place, get_backend
+from tapegrad.backends import BackendError, default_place, get_backend, resolve
 from tapegrad.cli import blas
 
 CORE = ("numpy", "scipy", "scikit-learn", "safetensors")
@@ -94,6 +94,10 @@ def backends(remedies: list[str]) -> None:
         if has_nvidia_driver():
             remedies.append(f"there is an NVIDIA driver, but CuPy cannot use it: {error}")
     line("default", f"new tensors are made on {default_place()!r} (TAPEGRAD_BACKEND, tg.set_backend)")
+    try:
+        resolve(default_place())
+    except BackendError as error:
+        remedies.append(f"TAPEGRAD_BACKEND={default_place()} does not work: {error}")
 
 
 def gpu_name() -> str:

@@ -12,7 +12,7 @@ from tapegrad.autograd.random import manual_seed
 from tapegrad.backends import default_place, resolve, set_backend
 from tapegrad.cli.arguments import FILES, Mistake, check_together
 from tapegrad.cli.fitting import Problem, Trained, fit
-from tapegrad.cli.writing import all_or_nothing
+from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.splitting import train_test_indices
 from tapegrad.data.table import Table, breast_cancer, listed, read_csv
@@ -25,8 +25,7 @@ TEST_SIZE = 0.2
 def train(options: argparse.Namespace) -> int:
     check_together(options)
     out = Path(options.out or Path("runs", Path(options.data or "breast_cancer").stem))
-    if out.exists() and not out.is_dir():
-        raise Mistake(f"--out {out}: this is a file, not a folder")
+    check_folder(out)
     if options.backend:
         set_backend(options.backend)
     manual_seed(options.seed)

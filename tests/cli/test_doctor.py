@@ -32,10 +32,12 @@ def test_doctor_sees_slow_kernels_and_names_the_variable(run, monkeypatch):
 def test_doctor_names_what_is_missing_and_too_many_threads(run, monkeypatch):
     monkeypatch.setattr(doctor, "installed", lambda name: None if name in ("matplotlib", "numpy") else "1.0")
     monkeypatch.setenv("OMP_NUM_THREADS", "4096")
+    monkeypatch.setenv("TAPEGRAD_BACKEND", "torch")
     out = run("doctor")[1]
     assert '! no pictures without matplotlib: pip install "tapegrad[plot]"' in out
     assert "! numpy is missing" in out
     assert "! OMP_NUM_THREADS=4096 is more than the" in out
+    assert "! TAPEGRAD_BACKEND=torch does not work: unknown backend 'torch'; known backends: cupy" in out
 
 
 @pytest.mark.parametrize(
