@@ -56,3 +56,12 @@ def tensors_of(name: str, tree: Any) -> tuple[list[Tensor], Rebuild]:
                 f"{name}: expected tensors, numbers, or nested tuples, lists and dicts of them, got {leaf!r}"
             ) from error
     return made, rebuild
+
+
+def check_sequence(name: str, given: Any) -> None:
+    """Raise TypeError for what is no tuple or list: a tensor would be taken for the sequence of its rows."""
+    if not isinstance(given, (tuple, list)):
+        raise TypeError(
+            f"{name}: expected a tuple with one entry for each argument of the function, got a "
+            f"{type(given).__name__}: write (x,) for the one argument x"
+        )

@@ -29,6 +29,9 @@ GRAD = Event(
 )  # (leaf, gradient, the one before): `.grad` was set by a backward pass, or dropped (None)
 
 
+USE = Event("use")  # (leaf,): whether there is a gradient was looked at, and what it is
+
+
 def drop_gradients(leaves: "Iterable[Tensor]") -> None:
     """Set `.grad` to None: what every `zero_grad` does."""
     recorder = current.get().recorder
@@ -162,6 +165,9 @@ class Tensor:
 
     def __bool__(self) -> bool:
         return bool(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
 
     def __index__(self) -> int:
         value = self.item()

@@ -11,7 +11,7 @@ from tapegrad.autograd import ops
 from tapegrad.autograd.backward import backward_pass, first_cotangent
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
-from tapegrad.autograd.structure import Rebuild, flatten, is_module, tensors_of
+from tapegrad.autograd.structure import Rebuild, check_sequence, flatten, is_module, tensors_of
 from tapegrad.autograd.tensor import Tensor
 
 
@@ -230,6 +230,8 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     Made of two reverse passes: the pullback of f is linear in its cotangent u, and the pullback of that map is the
     forward derivative. One table of rules serves both directions.
     """
+    check_sequence("jvp: primals", primals)
+    check_sequence("jvp: tangents", tangents)
     if len(primals) != len(tangents):
         raise ValueError(f"jvp: {len(primals)} primal(s), but {len(tangents)} tangent(s)")
     # Recorded copies of the primals make the pullback itself recorded.
@@ -314,6 +316,7 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 
     Returns one product for each primal, or the product itself if there is one primal.
     """
+    check_sequence("hvp: primals", primals)
     every = grad(f, tuple(range(len(primals))))
     product = jvp(every, primals, tangents)[1]
     return product[0] if len(primals) == 1 else product

@@ -21,7 +21,7 @@ def as_array(name: str, data: Any, *, dtype: Any = None, device: str = "cpu") ->
     if isinstance(data, Tensor):
         data = data.data
     owner = BY_TYPE.get(type(data)) if hasattr(data, "__len__") else None
-    if owner is None:
+    if owner is None or getattr(data.dtype, "kind", "f") not in "fiub":  # NumPy's arrays may hold text
         data = _numbers(name, data)
     elif owner is not backend:
         data = owner.to_numpy(data)

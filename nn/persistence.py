@@ -45,6 +45,8 @@ def save(path: Any, tensors: Mapping[str, Any], *, metadata: Mapping[str, str] |
     """
     from hashlib import sha256
 
+    if not isinstance(tensors, Mapping):
+        raise TypeError(f"save: tensors: expected a dict of them by name, got a {type(tensors).__name__}")
     for key, text in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise TypeError(f"save: metadata are texts by name, got {key!r}: {text!r}")

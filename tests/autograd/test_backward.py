@@ -231,6 +231,7 @@ def test_two_threads_train_at_once() -> None:
         (lambda: leaf(1.0, 2.0).__setitem__(0, 1.0), RuntimeError, ["tg.index_update", "tg.where"]),
         (lambda: float(leaf(1.0, 2.0)), ValueError, ["one element", "(2,)"]),
         (lambda: bool(tg.tensor([1.0, 2.0])), ValueError, ["one element"]),
+        (lambda: f"{leaf(1.0, 2.0):.3f}", ValueError, ["one element", "(2,)"]),
         (lambda: np.asarray(leaf(1.0, 2.0)), TypeError, ["requires grad", ".detach().numpy()"]),
         (lambda: np.cumsum(leaf(1.0, 2.0)), TypeError, ["requires grad"]),
         (lambda: np.heaviside(tg.tensor([1.0]), 0.5), TypeError, ["heaviside"]),
@@ -296,6 +297,12 @@ def test_numpy_functions_are_recorded() -> None:
     for y in (np.exp(x), np.array([1.0, 2.0]) * x, np.maximum(x, 1.0), np.eye(2) @ x, np.float64(2.0) - x):
         assert isinstance(y, tg.Tensor) and y.requires_grad and y.shape == (2,)
     assert (np.array([3.0, 4.0]) - x).tolist() == [2.5, 2.5]
+
+
+def test_one_element_is_written_like_a_number() -> None:
+    loss = (leaf(1.0) / 3.0).sum()
+    assert f"{loss:.3f} {loss:>8.1e}" == "0.333  3.3e-01"
+    assert f"{loss}" == str(loss)
 
 
 def test_numpy_copies_and_detach_shares() -> None:

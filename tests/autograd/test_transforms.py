@@ -146,6 +146,10 @@ def test_parameters_get_no_gradient_by_the_way() -> None:
         (lambda: tg.vjp(lambda x: (x, x), t(X))[1](t(X)), ValueError, ["2 output(s)", "1 cotangent"]),
         (lambda: tg.jvp(tg.sin, (t(X),), ()), ValueError, ["1 primal", "0 tangent"]),
         (lambda: tg.jvp(tg.sin, (t(X),), (t([1.0]),)), ValueError, ["(3,)", "(1,)"]),
+        (lambda: tg.jvp(tg.sin, t([1.0]), t([1.0])), TypeError, ["jvp: primals", "tuple", "Tensor", "(x,)"]),
+        (lambda: tg.jvp(tg.sin, (t(X),), t(X)), TypeError, ["jvp: tangents", "Tensor"]),
+        (lambda: tg.hvp(lambda x: x.sum(), t(X), t(X)), TypeError, ["hvp: primals", "Tensor"]),
+        (lambda: tg.check_grads(tg.sin, t(X)), TypeError, ["check_grads: args", "Tensor"]),
     ],
 )
 def test_refusals(act: object, kind: type[Exception], says: list[str]) -> None:

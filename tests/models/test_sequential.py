@@ -252,6 +252,16 @@ REFUSED = {
         "y: 1 of 90 rows",
         lambda: network().fit(X, np.where(np.arange(90) == 7, np.nan, Y)),
     ),
+    "text in y": (
+        TypeError,
+        "y: expected numbers, got ndarray of dtype <U1",
+        lambda: network().fit(X, np.full(90, "a")),
+    ),
+    "text in x": (
+        TypeError,
+        "x: expected numbers, got ndarray of dtype object",
+        lambda: network().fit(np.full((90, 4), "a", object), Y),
+    ),
     "NaN in validation": (
         ValueError,
         "validation x: 1 of 90 rows",

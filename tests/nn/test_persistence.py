@@ -220,6 +220,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "metadata", "message"),
     [
+        ([GRID], None, "expected a dict of them by name, got a list"),
         ({"a": [1.0, 2.0]}, None, "'a' must be a Tensor or an array, got list"),
         ({"a": np.array(["x"])}, None, "'a' must hold floats, integers or booleans, got <U1"),
         ({"a": np.array([None])}, None, "'a' must hold floats, integers or booleans, got object"),
