@@ -24,6 +24,7 @@ def is_floating(dtype: Any) -> Any:
 
 
 def get_default_dtype() -> Any:
+    """The dtype of new tensors made of Python floats: float32, unless `set_default_dtype` said otherwise."""
     return _default_float
 
 

@@ -105,6 +105,8 @@ class EarlyStopping(Monitor):
     """Ends the training when the monitored number has not improved by more than min_delta for `patience` epochs.
 
     restore_best_weights   at the end, whether stopped early or not, go back to the weights of the best epoch
+
+    best_epoch             its number, from 0; None before the first
     """
 
     def __init__(

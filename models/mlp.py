@@ -68,6 +68,10 @@ class MLP(BaseEstimator):
     def _train(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None, stratify: Any) -> None:
         for name in ("epochs", "batch_size", "n_iter_no_change"):
             check_number(name, getattr(self, name), above=0)
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(
+                f"validation_fraction: expected a number between 0 and 1, got {self.validation_fraction!r}"
+            )
         generator = check_random_state(self.random_state)
         seed = int(generator.randint(2**31 - 1))
         with own_random_streams(seed):

@@ -37,6 +37,7 @@ def test_gradients_accumulate_over_calls_and_only_on_leaves() -> None:
 def test_retain_grad_keeps_an_inner_gradient() -> None:
     x = leaf(2.0)
     y = (x * x).retain_grad()
+    assert x.is_leaf and not y.is_leaf
     (y * y + y).backward()
     assert y.grad is not None and y.grad.item() == 2 * 4 + 1
     assert x.grad is not None and x.grad.item() == 9 * 4

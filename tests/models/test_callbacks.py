@@ -83,6 +83,7 @@ def test_early_stopping_in_a_training_brings_the_best_weights_back():
     stop = EarlyStopping(patience=2, restore_best_weights=True)
     model, history = fit(keep, stop, y=NOISE, epochs=200, lr=0.1, validation_split=0.5)
     assert len(history.epoch) < 200
+    assert stop.best_epoch == np.argmin([loss for loss, _ in seen])
     best = min(seen, key=lambda pair: pair[0])[1]
     assert all(np.array_equal(p.numpy(), best[name].numpy()) for name, p in model.named_parameters())
 

@@ -75,6 +75,13 @@ def test_early_stopping_ends_early_and_keeps_the_best():
     assert np.argmin(losses) == len(losses) - 4
 
 
+@pytest.mark.parametrize(("fraction", "batches"), [(0.5, 5), (0.2, 8)])
+def test_validation_fraction_is_held_out(fraction, batches):
+    x, y = IRIS[0][:100], IRIS[1][:100]
+    model = classifier(epochs=1, batch_size=10, early_stopping=True, validation_fraction=fraction).fit(x, y)
+    assert model.model_.optimizer.steps == batches
+
+
 def test_warm_start_goes_on():
     x, y = scaled(CANCER[0]), CANCER[1]
     model = classifier(warm_start=True, epochs=3)
@@ -133,7 +140,7 @@ def test_weights_have_the_dtype_of_the_data(dtype):
     assert model.predict_proba(x).dtype == dtype
 
 
-@pytest.mark.parametrize("name", ["epochs", "batch_size", "n_iter_no_change"])
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "n_iter_no_change", "validation_fraction"])
 def test_bad_options(name):
     with pytest.raises(ValueError, match=name):
         classifier(**{name: 0}).fit(*IRIS)

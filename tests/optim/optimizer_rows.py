@@ -16,6 +16,18 @@ from tapegrad import optim
 SHAPES = {"kernel": (3, 4), "bias": (4,), "scale": ()}
 
 
+# ---- what the tests make of tensors ----
+def leaf(*values, dtype="float64", **where):
+    return tg.tensor(list(values), dtype=dtype, requires_grad=True, **where)
+
+
+def step_with(opt, *pairs):
+    opt.zero_grad()
+    for p, g in pairs:
+        p.grad = tg.tensor(g, dtype=p.dtype, device=p.device)
+    opt.step()
+
+
 # ---- the formulas, as in the papers ----
 def gradient_descent(p, g, s, t, lr=0.01):
     return p - lr * g

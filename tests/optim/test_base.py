@@ -1,30 +1,16 @@
-"""What all optimizers share: parameters and groups, gradients that are missing, values that move, memory, errors."""
+"""What all optimizers share: parameters and groups, gradients that are missing, values that move, memory."""
 
-import copy
 import gc
-import math
-import pickle
 import threading
 import tracemalloc
 import weakref
 
 import numpy as np
 import pytest
-from optimizer_rows import adam
+from optimizer_rows import adam, leaf, step_with
 
 import tapegrad as tg
 from tapegrad import optim
-
-
-def leaf(*values, dtype="float64", **where):
-    return tg.tensor(list(values), dtype=dtype, requires_grad=True, **where)
-
-
-def step_with(opt, *pairs):
-    opt.zero_grad()
-    for p, g in pairs:
-        p.grad = tg.tensor(g, dtype=p.dtype, device=p.device)
-    opt.step()
 
 
 # ---- what it is given ----
@@ -376,175 +362,3 @@ def test_two_threads_train_at_once():
         thread.join()
     train("alone")
     assert results[0] == results[1] == results["alone"]
-
-
-# ---- state ----
-def test_state_is_there_from_the_start_and_is_a_copy():
-    p = leaf(1.0, 2.0)
-    opt = optim.Adam({"w": p}, amsgrad=True)
-    state = opt.state_dict()
-    assert list(state) == ["steps", "lr", "w.m", "w.v", "w.v_max"]
-    state["w.m"].assign([5.0, 5.0])
-    assert opt.state_dict()["w.m"].tolist() == [0.0, 0.0]
-    opt.load_state_dict(state)
-    state["w.m"].assign([7.0, 7.0])
-    assert opt.state_dict()["w.m"].tolist() == [5.0, 5.0]
-
-
-def test_state_holds_the_learning_rates_and_the_steps():
-    def two_groups():
-        a, b = leaf(1.0), leaf(2.0)
-        return a, b, optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.1)
-
-    a, b, first = two_groups()
-    first.groups[0].lr = 0.03
-    step_with(first, (a, [1.0]), (b, [1.0]))
-    _, _, second = two_groups()
-    second.load_state_dict(first.state_dict())
-    assert [group.lr for group in second.groups] == [0.03, 0.5]
-    assert second.steps == 1
-
-
-def test_state_is_keyed_by_path():
-    model = tg.nn.Sequential(tg.nn.Dense(2, in_features=3), tg.nn.Dense(1, in_features=2))
-    opt = optim.RMSprop(model)
-    assert {n for n in opt.state_dict() if "." in n} == {
-        f"{n}.mean_square" for n, _ in model.named_parameters()
-    }
-
-
-def test_state_loads_across_devices(elsewhere):
-    here, there = leaf(1.0, 2.0), leaf(1.0, 2.0, device=elsewhere)
-    a, b = optim.Adam([here]), optim.Adam([there])
-    step_with(a, (here, [1.0, 2.0]))
-    b.load_state_dict(a.state_dict())
-    assert b.state_dict()["0.m"].device == elsewhere
-    a.load_state_dict(b.state_dict())
-    np.testing.assert_array_equal(a.state_dict()["0.m"].numpy(), b.state_dict()["0.m"].numpy())
-
-
-def test_all_that_does_not_fit_is_listed_and_nothing_loaded():
-    p, q = leaf(1.0, 2.0), leaf(3.0)
-    opt = optim.Adam({"p": p, "q": q})
-    state = opt.state_dict()
-    del state["q.v"]
-    state |= {
-        "p.m": tg.zeros((1,), dtype="float64"),
-        "q.m": tg.ones((1,)),
-        "r.m": tg.ones((1,)),
-        "lr": tg.zeros((1,)),
-    }
-    with pytest.raises(ValueError) as caught:
-        opt.load_state_dict(state)
-    for line in (
-        "missing: q.v",
-        "unknown: r.m",
-        "p.m: expected float64[2], got float64[1]",
-        "q.m: expected float64[1], got float32[1]",
-        "lr: expected float64[], got float32[1]",
-    ):
-        assert line in str(caught.value)
-    assert opt.state_dict()["q.m"].tolist() == [0.0]
-    with pytest.raises(ValueError, match="lr of the state"):
-        opt.load_state_dict(opt.state_dict() | {"lr": tg.tensor(-1.0, dtype="float64")})
-
-
-def test_copies_only_without_parameters():
-    opt = optim.Adam(lr=0.5)
-    for twin in (copy.copy(opt), copy.deepcopy(opt), pickle.loads(pickle.dumps(opt))):
-        assert repr(twin) == repr(opt)
-        twin.bind([leaf(1.0)])
-        for refused in (copy.deepcopy, pickle.dumps):
-            with pytest.raises(TypeError, match="neither copied nor pickled"):
-                refused(twin)
-    assert opt.groups == []
-
-
-# ---- bad input ----
-P = object()  # stands for a good parameter
-
-
-@pytest.mark.parametrize(
-    ("make", "kind", "message"),
-    [
-        (lambda p: optim.SGD([]), ValueError, "there are no parameters"),
-        (lambda p: optim.SGD(q for q in []), ValueError, "generator that was used before"),
-        (lambda p: optim.SGD([{"params": []}]), ValueError, "group 0: there are no parameters"),
-        (lambda p: optim.SGD([{"lr": 1.0}]), ValueError, "group 0 has no 'params'"),
-        (lambda p: optim.SGD(p), TypeError, "got Tensor: put it in a list"),
-        (lambda p: optim.SGD(0.1), TypeError, "a learning rate is given by name, lr=0.1"),
-        (lambda p: optim.SGD("adam"), TypeError, "expected a Module"),
-        (lambda p: optim.SGD([p, 3.0]), TypeError, "'1' is not a tensor but float"),
-        (lambda p: optim.SGD([p * 2]), ValueError, "not a leaf but made by multiply"),
-        (lambda p: optim.SGD([tg.tensor([1.0])]), ValueError, "'0' does not require grad"),
-        (lambda p: optim.SGD([p, p]), ValueError, "'0' and '1' are the same parameter"),
-        (lambda p: optim.SGD([{"params": [p]}, {"params": [p]}]), ValueError, "'0.0' and '1.0' are the same"),
-        (lambda p: optim.SGD([("w", p), ("w", p)]), ValueError, "the name 'w' is given more than once"),
-        (lambda p: optim.SGD([p]).bind([p]), RuntimeError, "has its parameters already"),
-        (lambda p: optim.SGD([{"params": [p], "rho": 1}]), TypeError, "option 'rho' of group 0; known are lr, mom"),
-        (lambda p: optim.SGD([{"params": [p], "lr": -1}]), ValueError, "lr of group 0: .* got -1"),
-        (lambda p: optim.Adam(learning_rate=0.1), TypeError, "'learning_rate' .here it is called lr"),
-        (lambda p: optim.Adam(betas=(0.9, 0.99)), TypeError, "here it is called beta_1 and beta_2"),
-        (lambda p: optim.Adam(lr=-0.1), ValueError, "lr: expected a finite number of at least 0, got -0.1"),
-        (lambda p: optim.Adam(lr=math.nan), ValueError, "lr: .* got nan"),
-        (lambda p: optim.Adam(lr=math.inf), ValueError, "lr: .* got inf"),
-        (lambda p: optim.Adam(lr="0.1"), TypeError, "lr: .* got '0.1'"),
-        (lambda p: optim.Adam(lr=True), TypeError, "lr: .* got True"),
-        (lambda p: optim.Adam(lr=None), TypeError, "lr: .* got None"),
-        (lambda p: optim.Adam(beta_1=1.0), ValueError, "beta_1: expected a number of at least 0 and below 1, got 1.0"),
-        (lambda p: optim.Adam(beta_2=-0.1), ValueError, "beta_2: .* got -0.1"),
-        (lambda p: optim.Adam(eps=0), ValueError, "eps: expected a finite number above 0, got 0"),
-        (lambda p: optim.Adam(amsgrad=1), TypeError, "amsgrad: expected True or False, got 1"),
-        (lambda p: optim.Adam(maximize="yes"), TypeError, "maximize: .* got 'yes'"),
-        (lambda p: optim.AdamW(weight_decay=-1), ValueError, "weight_decay: .* got -1"),
-        (lambda p: optim.SGD(momentum=1.5), ValueError, "momentum: expected a number from 0 to 1, got 1.5"),
-        (lambda p: optim.SGD(nesterov=True), ValueError, "expected momentum above 0"),
-        (lambda p: optim.SGD([{"params": [p], "nesterov": True}]), ValueError, "expected momentum above 0"),
-        (lambda p: optim.RMSprop(rho=1), ValueError, "rho: .* got 1"),
-        (lambda p: optim.Adagrad(initial_accumulator_value=-1), ValueError, "initial_accumulator_value: .* got -1"),
-        (lambda p: optim.SGD(clipnorm=0), ValueError, "clipnorm: expected a finite number above 0, got 0"),
-        (lambda p: optim.SGD(clipnorm=1, clipvalue=1), ValueError, "only one of .* got .'clipvalue', 'clipnorm'"),
-        (lambda p: optim.SGD().step(), RuntimeError, "SGD has no parameters yet: call bind"),
-        (lambda p: optim.SGD().state_dict(), RuntimeError, "no parameters yet"),
-        (lambda p: optim.SGD().load_state_dict({}), RuntimeError, "no parameters yet"),
-        (lambda p: optim.SGD([p]).step(), RuntimeError, r"no parameter has a gradient: call loss.backward\(\).* 0$"),
-        (lambda p: optim.get("adamm"), ValueError, "unknown name 'adamm'; known are .*'adam', 'adamw'"),
-        (lambda p: optim.get(0.1), TypeError, "expected an Optimizer or one of the names .* got 0.1"),
-        (lambda p: optim.get(optim.Adam(), lr=1.0), TypeError, "options .'lr'. come too late"),
-    ],
-)  # fmt: skip
-def test_bad_input(make, kind, message):
-    with pytest.raises(kind, match=message):
-        make(leaf(1.0, 2.0))
-
-
-def test_bad_gradients():
-    p = leaf(1.0, 2.0)
-    opt = optim.SGD({"w": p})
-    p.grad = tg.tensor([1.0])
-    with pytest.raises(ValueError, match=r"gradient of 'w' has shape \(1,\) on cpu, the parameter \(2,\)"):
-        opt.step()
-    p.grad = np.array([1.0, 2.0])
-    with pytest.raises(TypeError, match="gradient of 'w' is not a tensor but ndarray"):
-        opt.step()
-    p.grad, p.data = tg.tensor([1.0]), np.array([1.0])
-    with pytest.raises(ValueError, match=r"'w' had shape \(2,\) .* and has \(1,\) now: make a new optimizer"):
-        opt.step()
-
-
-def test_gradient_on_another_device_is_refused(elsewhere):
-    p = leaf(1.0, 2.0)
-    opt = optim.SGD({"w": p})
-    p.grad = tg.tensor([1.0, 2.0], device=elsewhere)
-    with pytest.raises(ValueError, match=f"on {elsewhere}, the parameter .* on cpu"):
-        opt.step()
-
-
-def test_unbuilt_and_frozen_modules():
-    with pytest.raises((RuntimeError, ValueError), match="build"):
-        optim.SGD(tg.nn.Dense(3))
-    model = tg.nn.Dense(1, in_features=1)
-    for p in model.parameters():
-        p.requires_grad_(False)
-    with pytest.raises(ValueError, match="every parameter of this Dense is frozen"):
-        optim.SGD(model)

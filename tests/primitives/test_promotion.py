@@ -90,7 +90,17 @@ def test_division_of_integers_is_the_default_float(left: str, right: Any):
     )
 
 
+def test_kinds_and_limits_of_dtypes():
+    assert tg.isdtype(F32, "real floating") and tg.isdtype("int8", ("bool", "integral"))
+    assert (
+        not tg.isdtype(F16, tg.float32) and tg.isdtype(F32, tg.float32) and not tg.isdtype(tg.bool, "numeric")
+    )
+    assert tg.iinfo(tg.int8).max == 127 and tg.iinfo(tg.tensor([1])).bits == 64
+    assert tg.finfo(t(F16)).max == 65504
+
+
 def test_the_default_float_can_be_set():
+    assert tg.get_default_dtype() == F32
     try:
         tg.set_default_dtype(F64)
         assert (
