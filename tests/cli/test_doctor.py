@@ -33,6 +33,7 @@ def test_doctor_names_what_is_missing_and_too_many_threads(run, monkeypatch):
     monkeypatch.setattr(doctor, "installed", lambda name: None if name in ("matplotlib", "numpy") else "1.0")
     monkeypatch.setenv("OMP_NUM_THREADS", "4096")
     monkeypatch.setenv("TAPEGRAD_BACKEND", "torch")
+    monkeypatch.setattr("tapegrad.backends._process_default", None)  # as in a process of its own
     out = run("doctor")[1]
     assert '! no pictures without matplotlib: pip install "tapegrad[plot]"' in out
     assert "! numpy is missing" in out
