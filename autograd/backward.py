@@ -174,6 +174,10 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
     ).items():
         if not tensors:
             g = Tensor(own(g, given))
+        elif not record:
+            if id(g.data) in given or not g.backend.owns(g.data):
+                g = ops.positive(g)
+            given.add(id(g.data))
         before = leaf.grad
         leaf.grad = g if before is None else before + g
         if recorder is not None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import dtypes
-from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import BY_TYPE, Backend, default_place, resolve
 
 
@@ -52,7 +52,13 @@ def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | Non
         dtype = backend.dtype(dtype)
     if owner is not backend:
         data = owner.to_numpy(data)
-    return Tensor(backend.asarray(data, dtype=dtype, device=device, copy=copy))
+    return _new(backend.asarray(data, dtype=dtype, device=device, copy=copy))
+
+
+def _new(array: Any) -> Tensor:
+    made = Tensor(array)
+    made.changed = tick()
+    return made
 
 
 def place(device: str | None, owner: Backend | None = None, array: Any = None) -> tuple[Backend, str]:
@@ -98,7 +104,7 @@ def full(shape: Any, fill_value: float, *, dtype: Any = None, device: str | None
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     if any(n < 0 for n in shape):
         raise ValueError(f"shape: lengths must not be negative, got {shape}")
-    return Tensor(backend.asarray(np.full(shape, fill_value, np.dtype(dtypes.name_of(dtype))), device=device))
+    return _new(backend.asarray(np.full(shape, fill_value, np.dtype(dtypes.name_of(dtype))), device=device))
 
 
 def zeros(shape: Any, *, dtype: Any = None, device: str | None = None) -> Tensor:
@@ -141,7 +147,7 @@ def _from_numpy(array: np.ndarray, dtype: Any, device: str | None) -> Tensor:
         dtype = dtypes.get_default_dtype()
     array = array if dtype is None else array.astype(np.dtype(dtypes.name_of(dtype)))
     backend, device = place(device)
-    return Tensor(backend.asarray(array, device=device))
+    return _new(backend.asarray(array, device=device))
 
 
 def arange(

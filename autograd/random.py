@@ -83,6 +83,11 @@ def draws() -> int:
     return _draws
 
 
+def position() -> tuple[int, int]:
+    """What the last draw on a device was a function of."""
+    return _seed, _draws
+
+
 def draw(shape: tuple[int, ...], dtype: Any, place: str) -> Any:
     """The next draw on a device, as a raw array."""
     global _draws

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tapegrad.compiler.fuse import Block
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var
+from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask
 
 
 @dataclass
@@ -107,6 +107,7 @@ class Planner:
             self.of(v) is v and home is not None and owner.get(home) is v and self.last.get(v) == n
             and (v.shape, v.dtype) == (op.out.shape, op.out.dtype)
             and not any(self.of(u) is v for o in others for u in o.vars)
+            and not any(self.of(u) is v and u is not v for u in op.vars)
         )  # fmt: skip
 
     def into_captured(self, op: Op) -> None:
@@ -132,6 +133,7 @@ class Planner:
 
         if (
             self.last.get(value) == self.block_of[id(op)]
+            and not any(o.name == "guard" or chosen_by_mask(o) for o in later)
             and all(same_place(v) for o in together for v in o.vars)
             and not any(self.of(v).overlaps(target) for o in (*later, *after_it) for v in o.vars)
         ):

@@ -131,7 +131,7 @@ class NumbaEmitter:
                 if isinstance(v, Var) and v in local:
                     return local[v]
                 if flat and isinstance(v, Var) and v.shape == shape and v.ndim:
-                    return f"{self.name(v)}_flat[i]"
+                    return f"{self.name(v)}_flat[i0]"
                 return self.at(v, indices, dtype)
 
             if op.name in ELEMENTWISE:
@@ -141,7 +141,7 @@ class NumbaEmitter:
                     body.append(f"{element_of(stored[op.out], shape, indices, flat)} = {local[op.out]}")
             else:
                 self.reduction(op, element(op.vars[0]), stored[op.out], indices, before, body, after)
-        head = [f"for i in range({int(np.prod(shape))}):"] if flat else [
+        head = [f"for i0 in range({int(np.prod(shape))}):"] if flat else [
             f"{'    ' * k}for i{k} in range({n}):" for k, n in enumerate(shape)
         ]  # fmt: skip
         depth = "    " * len(head)
@@ -391,4 +391,4 @@ class NumbaEmitter:
 
 
 def element_of(name: str, shape: tuple[int, ...], indices: list[str], flat: bool) -> str:
-    return f"{name}_flat[i]" if flat else f"{name}[{', '.join(indices) or '()'}]"
+    return f"{name}_flat[i0]" if flat else f"{name}[{', '.join(indices) or '()'}]"

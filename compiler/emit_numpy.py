@@ -1,5 +1,6 @@
 """A program as Python source on NumPy: buffers and views are made once, then each call runs down the list."""
 
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.compiler.buffers import Plan, Planner
 from tapegrad.compiler.fuse import Block
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var
+from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask
 
 REDUCTIONS = {
     "sum": "add",
@@ -64,13 +65,12 @@ class NumpyEmitter:
     def scalar(self, value: Any, dtype: str) -> str:
         """The name of a 0-d array that holds a number."""
         text = "".join(c if c.isalnum() else "_" for c in f"{float(value):g}".replace("-", "minus_"))
-        name = f"c_{text}"
-        known = self.constants.get(name)
-        if known is None:
-            self.constants[name] = np.array(value, dtype)
-        elif known.dtype != dtype or known != np.array(value, dtype):
-            name = f"c_{len(self.constants) + 1}"
-            self.constants[name] = np.array(value, dtype)
+        array = np.array(value, dtype)
+        name, more = f"c_{text}", count(2)
+        while (known := self.constants.setdefault(name, array)) is not array:
+            if (known.dtype, known.shape, known.tobytes()) == (array.dtype, (), array.tobytes()):
+                break
+            name = f"c_{text}_{dtype}_{next(more)}"
         return name
 
     def home(self, v: Var) -> str | None:
@@ -124,6 +124,9 @@ class NumpyEmitter:
         if out is None:
             self.names[op.out] = op.out.name
             self.add(f"{op.out.name} = {self.fresh(op, args)}", op)
+            if chosen_by_mask(op):
+                other = f"{op.out.name}.shape != {op.out.shape}"
+                self.add(f"if {other}: raise ValueError('guard: the mask chooses another number')", op)
         else:
             self.add(self.into(op, args, out), op)
 
@@ -153,7 +156,7 @@ class NumpyEmitter:
 
     def contiguous(self, v: Var) -> bool:
         """Whether a reshape of it is sure to be a view: it is no view itself."""
-        return self.base.get(v, v) is v
+        return self.base.get(v, v) is v and v.dense
 
     def into(self, op: Op, args: list[str], out: str) -> str:
         p = op.params
@@ -187,7 +190,8 @@ class NumpyEmitter:
     def fresh(self, op: Op, args: list[str]) -> str:
         p = op.params
         if op.name == "take_at":
-            return f"{args[0]}[{index_text(p['index'], args[1:])}]"
+            found = f"{args[0]}[{index_text(p['index'], args[1:])}]"
+            return found if op.out.shape else f"asarray({found})"
         if op.name == "add_at":
             return f"index_add({args[0]}, {args[1]}, s_[{index_text(p['index'], args[2:])}])"
         if op.name == "random_uniform":

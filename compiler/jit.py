@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.flags import changed_flags, current
-from tapegrad.autograd.structure import flatten, is_module
+from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.compiler.emitters import checked, emit
 from tapegrad.compiler.files import load, save
+from tapegrad.compiler.keys import Key
 from tapegrad.compiler.names import Surroundings
 from tapegrad.compiler.passes import improve
 from tapegrad.compiler.trace import Trace
@@ -61,6 +62,7 @@ class Compiled:
         self.reasons: list[str] = []
         self.last: Variant | None = None
         self.around: Surroundings | None = None
+        self.called: list[Any] = []  # Modules that were called while it was recorded, and those inside
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         return self if owner is None else MethodType(self, owner)
@@ -70,16 +72,18 @@ class Compiled:
         # Part of a larger recording, or to be differentiated, or looked into for anomalies.
         if flags.recorder is not None or flags.raw or flags.depth or flags.anomaly:
             return self.f(*args, **kwargs)
-        tensors: list[Tensor] = []
-        key: list[Any] = [flags.grad]
-        for a in args:
-            spell(a, key, tensors)
-        if kwargs:
-            spell(kwargs, key, tensors)
         with self.lock:
             if self.around is None:
                 self.around = Surroundings(self.f, args)
-            key += [m.training for m in self.around.modules]
+            key = Key([flags.grad, len(args)], self.around.closed)
+            for a in args:
+                key.add(a)
+            if kwargs:
+                key.add(kwargs)
+            tensors = key.tensors
+            modules = self.around.modules
+            key.parts += [m.training for m in modules]
+            inside = [m.training for m in self.called]
             self.calls += 1
             away = next(
                 (t.device for t in tensors or self.around.leaves if type(t.data) is not np.ndarray), None
@@ -87,12 +91,17 @@ class Compiled:
             if away is not None:
                 self.elsewhere = f"not compiled: its arrays are on {away}, and the emitters write for NumPy's"
                 return self.f(*args, **kwargs)
-            variant = self.variants.get(kind := tuple(key))
+            variant = self.variants.get(kind := (*key.parts, *inside))
             reason = "a new kind of input" if variant is None else variant.outdated()
             if reason is not None:
                 self.reasons.append(reason if self.reasons else "the first call")
                 self.around = Surroundings(self.f, args)
                 self.last = Variant(self, args, kwargs, tensors)
+                for m, training in self.last.called.items():
+                    if m not in modules and m not in self.called:
+                        self.called.append(m)
+                        inside.append(training)
+                kind = (*key.parts, *inside)
                 if self.last.moved:  # by an optimizer that took replaced parameters up
                     self.variants.pop(kind, None)
                 else:
@@ -141,30 +150,6 @@ class Compiled:
         save(path, self.variant())
 
 
-def spell(value: Any, key: list[Any], tensors: list[Tensor]) -> None:
-    """Add to a key what a program depends on of an argument, and collect its tensors."""
-    if isinstance(value, Tensor):
-        data = value.data
-        key.append((data.shape, data.dtype, type(data), value.requires_grad))
-        tensors.append(value)
-    elif isinstance(value, (tuple, list)):
-        key.append((type(value), len(value)))
-        for part in value:
-            spell(part, key, tensors)
-    elif isinstance(value, dict):
-        key.append(tuple(value))
-        for part in value.values():
-            spell(part, key, tensors)
-    elif isinstance(value, (int, float, str, bytes, type(None))):
-        key.append((type(value), value))
-    elif isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__"):
-        raise TypeError("tg.jit: an argument is a bare array: make it a tensor, as with tg.tensor(array)")
-    else:
-        key.append(id(value))
-        if is_module(value):
-            key += [m.training for _, m in value.named_modules()]
-
-
 class Variant:
     """The program for one kind of input, bound to the arrays it captured.
 
@@ -178,11 +163,15 @@ class Variant:
         self.f = owner.f
         names = owner.around.names
         had_gradient = {t for t in owner.around.leaves if t.grad is not None}
+        given = [t.data for t in tensors]
         trace = Trace([(names.get(id(t), f"x{i + 1}"), t) for i, t in enumerate(tensors)], names)
+        trace.added_to = {t.grad: t for t in owner.around.leaves if t.grad is not None}
         with changed_flags(recorder=trace):
             self.first = owner.f(*args, **kwargs)
         returned, self.rebuild = flatten(self.first)
+        self.called = trace.modules
         self.moved = any(t.data is not a for t, a in zip(trace.captured, trace.arrays))
+        self.frozen = [(t, t.requires_grad) for t in trace.captured]
         self.returned = [None if isinstance(r, Tensor) else (r,) for r in returned]
         results = [r for r in returned if isinstance(r, Tensor)]
 
@@ -204,7 +193,14 @@ class Variant:
         # A gradient that was there before, and to which this step adds, is whatever .grad is at the call.
         self.added_to = {i: trace.added_to[t] for i, t in enumerate(self.captured) if t in trace.added_to}
         self.without = [t for t in trace.not_zeroed if t not in had_gradient.union(trace.added_to.values())]
-        self.eager = self._why_eager(results, tensors, written)
+        self.together = {
+            i
+            for i, (v, _) in enumerate(kept)
+            if any(v is not w and v.name != w.name and v.overlaps(w) for w, _ in kept)
+        }  # that share memory with another one
+        self.eager = trace.eager or self._why_eager(results, tensors, written)
+        if any(t.data is not a for t, a in zip(tensors, given)) or any(t in trace.gradients for t in tensors):
+            self.eager = "it sets the contents or the gradient of an argument: let the function close over it"
         emitter = emit(owner.emitter, self.program, f"{owner.__name__}, as recorded by tapegrad")
         self.emitter, self.note = emitter.name, emitter.note
         self.source, self.plan = emitter.text, emitter.plan
@@ -239,8 +235,14 @@ class Variant:
                 return "an array that the step writes to was replaced"
             if array is None:
                 return "a gradient that was added to is gone"
-            if (array.shape, array.dtype, type(array)) != (bound.shape, bound.dtype, type(bound)):
+            if (array.shape, array.dtype, type(array), array.strides) != (
+                bound.shape, bound.dtype, type(bound), bound.strides
+            ):  # fmt: skip
                 return "a captured tensor has another shape, dtype or place"
+            if i in self.together or any(np.may_share_memory(array, self.bound[j]) for j in self.in_place):
+                return "an array that shares memory with another one was replaced"
+        if any(t.requires_grad is not before for t, before in self.frozen):
+            return "a tensor began or ceased to require grad"
         if any(leaf.grad is not None for leaf in self.without):
             return "there is a gradient to add to, or to drop"
         return None

@@ -14,6 +14,7 @@ class Surroundings:
     names     id of a Tensor -> its name
     modules   every Module, with those inside
     leaves    the parameters of Modules and optimizers, and other tensors that require grad
+    closed    ids of the tensors that it reaches without its arguments
     """
 
     def __init__(self, f: Callable[..., Any], args: Any) -> None:
@@ -22,6 +23,9 @@ class Surroundings:
         self.leaves: list[Tensor] = []
         around = within_reach(f, args)
         several = sum(is_module(v) for v in around.values()) > 1
+        for name, value in within_reach(f, ()).items():
+            self.look(name, value, several, depth=2)
+        self.closed = frozenset(self.names)
         for name, value in around.items():
             self.look(name, value, several, depth=2)
 

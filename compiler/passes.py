@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.program import ELEMENTWISE, Op, Program, Var
+from tapegrad.compiler.buffers import bases
+from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Origin, Program, Var
 from tapegrad.compiler.trace import run_op
 
 KEPT = ("write", "random_uniform", "guard")  # run once for each time they are written down
@@ -16,7 +17,7 @@ def dead_code(program: Program) -> Program:
     needed = set(program.kept())
     ops: list[Op] = []
     for op in reversed(program.ops):
-        if op.name in ("write", "guard") or op.out in needed:
+        if op.name in KEPT or op.out in needed:
             needed.update(op.vars)
             ops.append(op)
     return program.with_ops(ops[::-1])
@@ -42,8 +43,15 @@ def rewritten(program: Program, change: Callable[[Op, Program], Any]) -> Program
 def common_subexpressions(program: Program) -> Program:
     """What is computed twice from the same inputs, once."""
     known: dict[Any, Var] = {}
+    base = bases(program)
+    source: dict[Var, list[Var]] = {}
 
     def change(op: Op, _: Program) -> Op | Var:
+        if op.name == "write":  # what was worked out from the memory before is not what it would be now
+            target = op.inputs[0]
+            for key, made in list(known.items()):
+                if any(base.get(v, v).overlaps(target) for v in source[made]):
+                    del known[key]
         if op.name in KEPT:
             return op
         inputs = tuple(id(i) if isinstance(i, Var) else (type(i), repr(i)) for i in op.inputs)
@@ -51,6 +59,9 @@ def common_subexpressions(program: Program) -> Program:
         if key in known:
             return known[key]
         known[key] = op.out
+        source[op.out] = op.vars
+        if op.name in VIEWS:
+            base[op.out] = base.get(op.vars[0], op.vars[0])
         return op
 
     return rewritten(program, change)
@@ -98,9 +109,25 @@ def _shape_of(inputs: list[Any]) -> tuple[int, ...]:
 def algebra(program: Program) -> Program:
     """Identities: nothing is done where nothing changes, and broadcasting is left to what broadcasts anyway."""
     made: dict[Var, Op] = {}
+    base = bases(program)
+    targets = [op.inputs[0] for op in program.ops if op.name == "write"]
+
+    def unsteady(v: object) -> bool:
+        """Whether it is memory that is written to: later on it is not what it is now."""
+        return isinstance(v, Var) and any(base.get(v, v).overlaps(t) for t in targets)
 
     def change(op: Op, _: Program) -> Op | Var:
         found = _simpler(op, made)
+        first = made.get(op.inputs[0]) if op.inputs and isinstance(op.inputs[0], Var) else None
+        if op.name not in VIEWS and isinstance(found, Var) and unsteady(found):
+            found = Op("copy", [found], {}, op.out, op.origin)
+            if first is not None and op.name == "negative":
+                found = op
+        elif isinstance(found, Op) and (
+            (op.name == "where" and found.name == "multiply" and any(unsteady(v) for v in found.inputs))
+            or (op.name == "reshape" and any(unsteady(v) for v in op.inputs))
+        ):
+            found = op
         if isinstance(found, Op):
             made[found.out] = found
         return found
@@ -168,6 +195,24 @@ def _without_broadcasts(op: Op, made: dict[Var, Op]) -> Op:
     return Op(op.name, inputs, op.params, op.out, op.origin)
 
 
+MADE_AFRESH = frozenset("where take_at add_at take_along_axis argmax argmin random_uniform".split())  # noqa: SIM905
+
+
+def own_gradients(program: Program) -> Program:
+    """Each gradient in an array of its own that stays: no view, no other's, and none that is made afresh."""
+    new = program.with_ops(list(program.ops))
+    made = {op.out: op for op in program.ops}
+    seen: set[Var] = set()
+    for i, g in enumerate(program.gradients):
+        op = made.get(g)
+        if op is None or op.name in VIEWS or op.name in MADE_AFRESH or g in seen:
+            origin = op.origin if op is not None else Origin("", "gradient")
+            new.gradients[i] = Var(f"gradient_{i + 1}", g.shape, g.dtype)
+            new.ops.append(Op("copy", [g], {}, new.gradients[i], origin))
+        seen.add(g)
+    return new
+
+
 PASSES: list[Callable[[Program], Program]] = [
     dead_code,
     constants,
@@ -175,6 +220,7 @@ PASSES: list[Callable[[Program], Program]] = [
     common_subexpressions,
     algebra,
     dead_code,
+    own_gradients,
 ]
 
 

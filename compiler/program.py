@@ -105,6 +105,11 @@ class Program:
         return len(real), sum(op.out.nbytes for op in real if op.name != "write")
 
 
+def chosen_by_mask(op: Op) -> bool:
+    """Whether the shape of the result is a matter of values."""
+    return op.name == "take_at" and any(v.dtype.kind == "b" for v in op.vars[1:])
+
+
 # Results of these share the memory of their first input.
 VIEWS = frozenset({"reshape", "permute_dims", "broadcast_to", "slice"})
 # Each element of the result is a function of the elements at its place.

@@ -1,16 +1,19 @@
 """Recording. A `Trace` listens to the primitives while the function runs once, and takes each apart into operations of
 the array library by running its forward on arrays that write down what is done to them."""
 
+import builtins
 import keyword
 import linecache
+import re
 import sys
 from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd import random
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
-from tapegrad.autograd.tensor import GRAD, READ, WRITE, Tensor
+from tapegrad.autograd.tensor import GRAD, READ, USE, WRITE, Tensor, tick
 from tapegrad.compiler.program import Op, Origin, Program, Var
 
 
@@ -155,12 +158,18 @@ class Trace:
     def __init__(self, arguments: list[tuple[str, Tensor]], names: dict[int, str]) -> None:
         self.program = Program()
         self.names = names  # id of a Tensor -> what the user calls it
-        self.used: dict[str, int] = dict.fromkeys(
-            [*dir(np), *keyword.kwlist, "np", "step", "build", "draw"], 0
-        )
+        self.used: dict[str, int] = dict.fromkeys((*dir(np), *dir(builtins), *keyword.kwlist, *OURS), 0)
+        self.taken = set(self.used)
+        self.begun = tick()
+        self.eager: str | None = None  # why the recording will not do as a program
+        self.modules: dict[
+            Any, bool
+        ] = {}  # that were called, and those inside -> whether they were in training
+        self.drawn: dict[tuple[int, int], Var] = {}  # (seed, number) -> the random numbers
         self.vars: dict[int, Var] = {}  # id of a raw array -> its Var
         self.alive: list[Any] = []  # keeps those arrays, so that no id is used twice
         self.captured: list[Tensor] = []
+        self.local: list[Tensor] = []  # those of them that the function made out of numbers
         self.arrays: list[Any] = []  # theirs, when they were captured
         self.gradients: dict[Tensor, Tensor | None] = {}  # leaf -> what its .grad became; None: dropped
         self.added_to: dict[Tensor, Tensor] = {}  # a gradient from before the call -> its leaf
@@ -176,9 +185,13 @@ class Trace:
             if name.isidentifier()
             else "".join(c if c.isalnum() else "_" for c in name).strip("_") or "v"
         )
+        base += "_" * bool(RESERVED.fullmatch(base))
         number = self.used.get(base, -1) + 1
+        while (unique := f"{base}_{number}" if number else base) in self.taken:
+            number += 1
         self.used[base] = number
-        return Var(f"{base}_{number}" if number else base, value.shape, np.dtype(value.dtype), kind, constant)
+        self.taken.add(unique)
+        return Var(unique, value.shape, np.dtype(value.dtype), kind, constant)
 
     def know(self, array: Any, var: Var) -> Var:
         self.vars[id(array)] = var
@@ -193,6 +206,8 @@ class Trace:
         var = self.var(self.names.get(id(t), "const"), t.data, "captured")
         var.span = np.lib.array_utils.byte_bounds(t.data)
         var.dense = bool(t.data.flags.c_contiguous)
+        if t.changed > self.begun and not t.requires_grad:
+            self.local.append(t)
         self.captured.append(t)
         self.arrays.append(t.data)
         self.program.captured.append(var)
@@ -214,6 +229,12 @@ class Trace:
                 if before is not None:
                     self.added_to[before] = leaf
             self.gradients[leaf] = gradient
+        elif primitive is USE:
+            (leaf,) = args
+            if leaf not in self.gradients and leaf.grad is not None:
+                self.added_to[leaf.grad] = leaf
+            elif leaf not in self.gradients:
+                self.not_zeroed.append(leaf)
         elif primitive is READ:
             raise TraceError(
                 f"tg.jit: {params['what']} needs a number while the step is being recorded, which would be the same at "
@@ -224,6 +245,16 @@ class Trace:
 
     def write(self, target: Tensor, value: Tensor) -> None:
         into, source = self.var_of(target), self.var_of(value)
+        if into.kind != "captured":
+            if into.kind == "argument" or any(
+                a is not target.data and np.may_share_memory(a, target.data) for a in self.alive
+            ):
+                self.eager = f"it writes into an argument or a view: {self.origin.line}"
+            copied = self.apply("copy", Symbol(value.data, source, self)).var
+            self.vars[id(target.data)] = copied
+            return
+        if target.changed > self.begun and any(t is target for t in self.local):
+            self.eager = f"it writes into a tensor that it makes itself: {self.origin.line}"
         after = Var(into.name, into.shape, into.dtype, "captured", None, into.span, into.dense)
         self.program.ops.append(Op("write", [into, source], {}, after, self.origin))
         # What shares memory with the target holds something new from here on.
@@ -249,8 +280,14 @@ class Trace:
             name = INDEXING[primitive.name] if len(args) > 1 or not basic(params["index"]) else "slice"
             self.know(results[0].data, self.apply(name, *symbols, **params).var)
             return
+        if primitive.name == "random_uniform":
+            draw = random.position()
+            if draw in self.drawn:  # drawn again, by a checkpoint
+                self.know(results[0].data, self.drawn[draw])
+                return
+            self.drawn[draw] = self.var(primitive.name, results[0].data)
         if primitive.forward is None or primitive.name == "random_uniform":
-            out = self.var(primitive.name, results[0].data)
+            out = self.drawn[draw] if primitive.forward else self.var(primitive.name, results[0].data)
             inputs = [s.var if isinstance(s, Symbol) else s for s in symbols]
             self.program.ops.append(Op(primitive.name, inputs, dict(params), out, self.origin))
             self.know(results[0].data, out)
@@ -258,7 +295,7 @@ class Trace:
         xp = results[0].backend.xp
         lowered = primitive.forward(Namespace(self, xp), *symbols, **params)
         for r, s in zip(results, lowered if isinstance(lowered, tuple) else (lowered,), strict=True):
-            if id(r.data) not in self.vars:
+            if id(r.data) not in self.vars and isinstance(s, Symbol):
                 self.know(r.data, s.var)
 
     def apply(self, name: str, *inputs: Any, **params: Any) -> Symbol:
@@ -273,6 +310,11 @@ class Trace:
         return Symbol(value, out, self)
 
 
+OURS = ("np", "math", "njit", "erf", "s_", "index_add", "step", "build", "draw", "program")
+# Names that the emitters give.
+RESERVED = re.compile(
+    r"(buffer|constant|gradient|drawn|out|work)(_.*)?|(c|n|i)_?\d.*|c_(minus|inf|nan).*|.+_(flat|total)"
+)
 SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
 INDEXING = {"getitem": "take_at", "index_update": "put_at", "index_add_at": "add_at"}
 

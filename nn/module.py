@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd.creation import tensor, zeros
 from tapegrad.autograd.dtypes import get_default_dtype, is_floating, name_of
-from tapegrad.autograd.flags import no_grad
+from tapegrad.autograd.flags import current, no_grad
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients, tick
 from tapegrad.nn.lookup import NAMES, hint
@@ -51,6 +51,9 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if (recorder := current.get().recorder) is not None and hasattr(recorder, "modules"):
+            for _, m in self.named_modules():
+                recorder.modules.setdefault(m, m.training)
         return self.forward(*args, **kwargs)
 
     # ---- what is inside ----

@@ -4,7 +4,7 @@ between `backward()` and `step()`. An optimizer's options `clipvalue`, `clipnorm
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.ops import clip_p, reshape_p, sqrt
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import backend_of
@@ -35,10 +35,14 @@ def clip_by_global_norm(params: Any, limit: float) -> Tensor:
     """
     limit = above_0("limit", limit)
     gradients = _gradients("clip_by_global_norm", params)
-    with changed_flags(raw=True, grad=False):
-        total = total_of(_squared(g.data) for g in gradients)
+    recording = current.get().recorder is not None
+    with changed_flags(raw=not recording, grad=False):
+        total = total_of(_squared(g if recording else g.data) for g in gradients)
         norm = sqrt(total)
         factor = clip_factor(total, limit)
+    if recording:
+        _rewrite(gradients, lambda g: scaled(g, factor))
+        return norm
     _rewrite(gradients, lambda g: scaled(g, to(factor, device_of(g))))
     return Tensor(backend_of(norm).asarray(norm))
 
@@ -73,7 +77,11 @@ def _gradients(name: str, params: Any) -> list[Tensor]:
 
 
 def _rewrite(gradients: list[Tensor], new: Callable[[Any], Any]) -> None:
-    with changed_flags(raw=True, grad=False):
+    recording = current.get().recorder is not None
+    with changed_flags(raw=not recording, grad=False):
         for g in gradients:
-            g.data[...] = new(g.data)
-            g.changed = tick()
+            if recording:
+                g.assign(new(g))
+            else:
+                g.data[...] = new(g.data)
+                g.changed = tick()

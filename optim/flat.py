@@ -9,7 +9,7 @@ from tapegrad.autograd import ops
 from tapegrad.autograd.creation import full
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.flags import current
-from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.autograd.tensor import USE, Tensor, tick
 from tapegrad.backends import backend_of
 from tapegrad.optim.norms import block_size, clip_factor, scaled, squared_norm
 
@@ -72,6 +72,9 @@ class Flat:
     def gather(self) -> list[Range]:
         """Copy the gradients in. Returns the ranges of parameters that have one."""
         complete = True
+        if (recorder := current.get().recorder) is not None:
+            for p in self.params:
+                recorder(USE, (p,), {}, None)
         for p, view, shape in self.places:
             g = p.grad
             if g is None:

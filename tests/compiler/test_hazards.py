@@ -1,0 +1,235 @@
+"""Aliases, writes, and what changes around a recorded function: the same as without `tg.jit`."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+F = tg.nn.functional
+CASES: dict[str, Callable[[Any], Any]] = {}
+
+
+def case(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    CASES[f.__name__] = f
+    return f
+
+
+def t(*values: Any) -> Any:
+    return tg.tensor(np.array(values[0] if len(values) == 1 else values, dtype="float64"))
+
+
+def leaf(*values: Any) -> Any:
+    return t(*values).requires_grad_()
+
+
+def own(x: Any) -> Any:
+    return x.detach() + 0.0
+
+
+@case
+def copies_of_what_is_written_to(wrap: Any) -> Any:
+    b = t(1, 2)
+
+    def f(x: Any) -> Any:
+        copies = +b, b * 1.0, -b
+        b.assign(b + x)
+        return *copies, -copies[2]
+
+    f = wrap(f)
+    return [f(t(1, 1)) for _ in range(3)]
+
+
+@case
+def a_view_before_and_after_a_write(wrap: Any) -> Any:
+    b = t([[0, 1], [2, 3]])
+
+    def f(x: Any) -> Any:
+        v = b.T
+        before = v + 1.0
+        b.assign(b + x)
+        return before, v + 1.0
+
+    f = wrap(f)
+    return [f(t(1, 1)) for _ in range(3)]
+
+
+@case
+def writes_into_views_results_and_new_tensors(wrap: Any) -> Any:
+    b = t(1, 2, 3)
+
+    def f(x: Any) -> Any:
+        new, made, before = tg.zeros((2,), dtype="float64"), x * 2.0, b + 1.0
+        new.assign(new + x)
+        made.assign(x * 3.0)
+        b[0:2].assign(b[0:2] + x)
+        return before, b + 1.0, own(new), own(made)
+
+    f = wrap(f)
+    return [f(t(1, i)) for i in range(3)]
+
+
+@case
+def writes_into_arguments(wrap: Any) -> Any:
+    def f(x: Any, y: Any) -> Any:
+        a = x + 1.0
+        x.assign(x * 3.0)
+        y[0] = 5.0
+        return a, x + 1.0, y * 2.0
+
+    f, pairs = wrap(f), [(t(1, i), t(2, i)) for i in range(3)]
+    return [(f(*pair), *pair) for pair in pairs]
+
+
+@case
+def one_tensor_in_two_places(wrap: Any) -> Any:
+    a, b = t(1, 2), t(5, 5)
+    f, g = wrap(lambda x, y: x - y), wrap(lambda x: x * 2.0 + a)
+    return f(a, a), f(a, b), f(b, a), f(b, b), g(a), g(b), g(a)
+
+
+@case
+def gradients_of_arguments(wrap: Any) -> Any:
+    f, xs = wrap(lambda x: (x * x).sum().backward()), [leaf(1, i) for i in range(3)]
+    return [(f(x), x.grad)[1] for x in xs]
+
+
+@case
+def plain_arguments(wrap: Any) -> Any:
+    f, x = wrap(lambda x, c: x * c), t(1, 2)
+    call, divide = wrap(lambda x, g: g(x)), wrap(lambda x, c: x / (x * 0.0 + c))
+    found = [f(x, kind(i)) for i in range(8) for kind in (np.int64, np.float64)]
+    found += [call(x, lambda a, i=i: a * float(i)) for i in range(8)]
+    given = wrap(lambda x, b: x + b if isinstance(b, tg.Tensor) else x * b["b"])
+    return found, [divide(x, c) for c in (0.0, -0.0)], given(x, {"b": x}), given(x, b=x)
+
+
+@case
+def frozen_and_not(wrap: Any) -> Any:
+    a, b = leaf(1, 2), leaf(3, 4)
+
+    def f(x: Any) -> None:
+        a.grad = b.grad = None
+        (a * b * x).sum().backward()
+
+    f, found = wrap(f), []
+    for i in range(4):
+        b.requires_grad_(i % 2 == 0)
+        f(t(1, i))
+        found.append((own(a.grad), own(b.grad) if b.grad is not None else t(0)))
+    return found
+
+
+@case
+def the_step_alone(wrap: Any) -> Any:
+    a, b = leaf(1, 2), leaf(3, 4)
+    opt = tg.optim.SGD([a, b], lr=0.1)
+    update, found = wrap(lambda: opt.step()), []
+    by_hand = wrap(lambda: a.assign(a.detach() - 0.1 * a.grad))
+    for i in range(4):
+        opt.zero_grad()
+        (a * (b if i % 2 else a) * (i + 1.0)).sum().backward()
+        update(), by_hand()
+        found.append((own(a), own(b)))
+    return found
+
+
+@case
+def clipped_inside(wrap: Any) -> Any:
+    a, b = leaf(1, 2), leaf(3, 4)
+    opt = tg.optim.SGD([a, b], lr=0.1)
+
+    def f(x: Any) -> Any:
+        opt.zero_grad()
+        (a + b * x).sum().backward()
+        tg.optim.clip_by_value([a], 0.5)
+        tg.optim.clip_by_norm([b], 0.6)
+        norm = tg.optim.clip_by_global_norm([a, b], 0.3)
+        opt.step()
+        return norm
+
+    f = wrap(f)
+    return [(f(t(1, i)), own(a), own(b), own(a.grad)) for i in range(3)]
+
+
+@case
+def a_model_out_of_sight(wrap: Any) -> Any:
+    model = tg.nn.Sequential(tg.nn.Dense(3, in_features=2), tg.nn.Dropout(0.5))
+    hidden = lambda x: model(x)
+    f, found = wrap(lambda x: hidden(x)), []
+    with tg.no_grad():
+        for i in range(4):
+            model.train(i % 2 == 0)
+            found.append(f(tg.ones((1, 2))))
+    return found
+
+
+@case
+def chosen_by_a_mask(wrap: Any) -> Any:
+    f = wrap(lambda x, m: x[m].mean())
+    return [
+        f(t(1, 2, 3), tg.tensor(m)) for m in ([True, False, True], [False, True, True], [False, False, True])
+    ]
+
+
+@case
+def memory_in_another_order(wrap: Any) -> Any:
+    k, found = t([[0, 1, 2], [3, 4, 5]]), []
+    f = wrap(lambda x: k.reshape((-1,)) + x)
+    for i in range(4):
+        if i == 1:
+            k.data = np.asfortranarray(k.data)
+        k.assign(k * 2.0)
+        found.append(f(t(1)))
+    return found
+
+
+@case
+def numbers_and_names(wrap: Any) -> Any:
+    f = wrap(lambda x, y: (x * 0.1, x * 3.0, y * 0.1, y * 3.0))
+    g = wrap(lambda c_2, add, add_1, range, buffer_1, i: (c_2 * 2.0 + add) + (add_1 + range) * i + buffer_1)
+    return [(f(tg.tensor([1.0, 2.0]), t(1, 2)), g(t(1), t(2), t(3), t(4), t(5), t(6))) for _ in range(2)]
+
+
+@case
+def draws_of_a_checkpoint(wrap: Any) -> Any:
+    k, part = leaf(np.ones(50)), tg.checkpoint(lambda a: F.dropout(a * a, 0.5))
+
+    def f(x: Any) -> Any:
+        k.grad = None
+        F.dropout(x, 0.5)
+        y = part(k * x)
+        y.sum().backward()
+        return y
+
+    f = wrap(f)
+    return [(own(f(t(np.ones(50)))), own(k.grad)) for _ in range(3)]
+
+
+def flat(value: Any) -> list[np.ndarray]:
+    return (
+        [x for v in value for x in flat(v)] if isinstance(value, (list, tuple)) else [value.detach().numpy()]
+    )
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", CASES)
+def test_case(name: str) -> None:
+    found = []
+    for wrap in (lambda f: f, partial(tg.jit, emitter="numpy")):
+        tg.manual_seed(0)
+        found.append(flat(CASES[name](wrap)))
+    want, got = found
+    assert len(got) == len(want)
+    for a, b in zip(got, want):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        assert np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True), (a, b)
+
+
+def test_an_element_is_an_array() -> None:
+    f = tg.jit(lambda x, i: x[i], emitter="numpy")
+    for i in range(3):
+        assert type(f(t(1, 2, 3), tg.tensor(i)).data) is np.ndarray
