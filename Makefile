@@ -57,7 +57,7 @@ $(VENV)/.installed-run: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	@echo "== installing tapegrad and its test tools, TensorFlow among them (about 400 MB; the first time takes some minutes)"
-	@$(PIP) install --quiet --editable '.[test,plot,data,keras]'
+	@$(PIP) install --quiet --editable '.[test,plot,data]'
 	@touch $(VENV)/.installed-run $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-test

@@ -5,7 +5,7 @@ from typing import Any
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import float32
 from tapegrad.autograd.ops import exp as exponential
-from tapegrad.autograd.ops import log_softmax, relu, sigmoid, softmax, softplus, tanh, where_p
+from tapegrad.autograd.ops import linear, log_softmax, relu, sigmoid, softmax, softplus, tanh, where_p
 from tapegrad.autograd.random import uniform
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.activations import (
@@ -17,7 +17,6 @@ from tapegrad.nn.activations import (
     hard_silu,
     hard_tanh,
     leaky_relu,
-    linear,
     log_sigmoid,
     mish,
     relu6,
