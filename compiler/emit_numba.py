@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.compiler.buffers import Planner
 from tapegrad.compiler.emit_numpy import index_text
 from tapegrad.compiler.fuse import REDUCTIONS, Block, blocks
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var
+from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, spelled
 
 FRESH = frozenset({"guard", "random_uniform"})
 KNOWN = (
@@ -316,10 +316,7 @@ class NumbaEmitter:
         code = [f'"""{self.title}"""', "", "import math", "", "import numpy as np", "from numba import njit"]
         code += ["from numpy import bool_, float32, float64, inf, int8, int16, int32, int64, nan", ""]
         code += [f"{name} = {dtype}({value})" for (dtype, value), name in self.numbers.items()]
-        code += [
-            f"{n} = np.array({v.tolist()!r}, {str(v.dtype)!r}).reshape({v.shape})"
-            for n, v in self.constants.items()
-        ]
+        code += [f"{n} = {spelled(v)}" for n, v in self.constants.items()]
         code += [
             "",
             "",

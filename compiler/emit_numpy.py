@@ -8,7 +8,7 @@ import numpy as np
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.compiler.buffers import Plan, Planner
 from tapegrad.compiler.fuse import Block
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask
+from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask, spelled
 
 REDUCTIONS = {
     "sum": "add",
@@ -248,7 +248,7 @@ class NumpyEmitter:
         return f"{text}.copy()"  # the buffers are ours
 
     def constant_lines(self) -> list[str]:
-        return [f"{name} = np.array({value.tolist()!r}, {str(value.dtype)!r}).reshape({value.shape})"
+        return [f"{name} = {spelled(value)}"
                 for name, value in self.constants.items()]  # fmt: skip
 
     def imports(self, body: list[str]) -> list[str]:

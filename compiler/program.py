@@ -105,6 +105,14 @@ class Program:
         return len(real), sum(op.out.nbytes for op in real if op.name != "write")
 
 
+def spelled(value: np.ndarray) -> str:
+    """The source of an array, short for one full of one number."""
+    one = value.flat[0].tobytes() if value.size > 8 else b""
+    if one and value.tobytes() == one * value.size:
+        return f"np.full({value.shape}, {value.flat[0].item()!r}, {str(value.dtype)!r})"
+    return f"np.array({value.tolist()!r}, {str(value.dtype)!r}).reshape({value.shape})"
+
+
 def chosen_by_mask(op: Op) -> bool:
     """Whether the shape of the result is a matter of values."""
     return op.name == "take_at" and any(v.dtype.kind == "b" for v in op.vars[1:])
