@@ -5,7 +5,7 @@ when both have been visited, so every node must come after all its consumers. No
 consumer is always made later than what it consumes: taking the highest number first is such an order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -82,7 +82,7 @@ def backward_pass(
     return reached
 
 
-def apply_rules(node: Node, cotangents: list[Any], wanted: list[int], tensors: bool) -> list[Any]:
+def apply_rules(node: Node, cotangents: list[Any], wanted: Sequence[int], tensors: bool) -> list[Any]:
     """The cotangents of a node's wanted inputs by its primitive's rules; None for an input without a rule.
 
     The rules see Tensors of the graph, or raw arrays.
@@ -114,7 +114,7 @@ def apply_rules(node: Node, cotangents: list[Any], wanted: list[int], tensors: b
     return found
 
 
-def look_for_anomaly(node: Node, wanted: list[int], cotangents: list[Any]) -> None:
+def look_for_anomaly(node: Node, wanted: Sequence[int], cotangents: list[Any]) -> None:
     for i, c in zip(wanted, cotangents, strict=True):
         if c is not None and not all_finite(c.data if isinstance(c, Tensor) else c):
             raise FloatingPointError(

@@ -55,15 +55,15 @@ class Node:
     ) -> None:  # fmt: skip
         self.primitive = primitive
         self.inputs = inputs  # Tensors, and Python scalars
-        self.arrays = arrays  # the same with the raw arrays of the Tensors
-        self.wanted = wanted  # the numbers of those that require grad
+        self.arrays = tuple(arrays)  # the same with the raw arrays of the Tensors
+        self.wanted = tuple(wanted)  # the numbers of those that require grad
         self.params = params
         self.out = out  # the raw output, or the tuple of them; None once the node is freed
         self.serial = tick()
         self.line: str | None = None  # the user's line, kept under detect_anomaly
 
     def free(self) -> None:
-        self.inputs, self.arrays, self.wanted, self.out = (), [], [], None
+        self.inputs, self.arrays, self.wanted, self.out = (), (), (), None
 
 
 class Tensor:

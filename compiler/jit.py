@@ -35,6 +35,10 @@ def jit(f: Any = None, *, emitter: str = "auto") -> Any:
                seconds to make (`pip install "tapegrad[jit]"`); "auto": numba where it is installed and knows every
                operation, else NumPy
 
+    Three things differ from running f as it is. The `.grad` that a compiled step sets is one array, which the next call
+    writes to again: copy what is to be kept. A captured tensor that f returns comes back as a copy. And a check that
+    fails after the step has written something runs f once more for its message, so that those writes happen twice.
+
     A function whose result is itself to be differentiated, or that runs inside `tg.grad`, runs as without `jit`;
     so does one whose arrays are not NumPy's.
     """

@@ -43,6 +43,16 @@ def test_paths_and_links_exist() -> None:
         assert name.startswith("runs/") or (ROOT / name).exists(), name
 
 
+def test_speeds_come_with_their_command_and_their_tables() -> None:
+    fast = README.partition("## How fast")[2]
+    assert "`make bench`" in fast and len(re.findall(r"\| 0\.\d\d \(", fast)) >= 4
+    for ratio in re.findall(r"\| (0\.\d\d) \(", fast):
+        tables = "".join(p.read_text() for p in (ROOT / "benchmarks" / "results").glob("*.md"))
+        assert f"**{ratio}" in tables or any(
+            f"{float(r):.2f}" == ratio for r in re.findall(r"\*\*([\d.]+)\*\*", tables)
+        )
+
+
 @pytest.mark.parametrize(("script", "function", "page"), [
     ("make_primitives.py", "page", "primitives.md"),
     ("make_picture.py", "picture", "tape.svg"),
