@@ -198,7 +198,6 @@ for row in ROWS:
 """
 
 
-@pytest.mark.skipif(not hasattr(tg, "save"), reason="tg.save is not there yet")
 def test_resumes_to_equal_bits_in_a_new_process(tmp_path):
     for row in ROWS:
         params, opt = trained(row, 5, "float32")
