@@ -80,7 +80,9 @@ def test_what_is_left_to_numpy() -> None:
     """Runs after the rows: all primitives but these go through this emitter."""
     known = {row.row.primitive for row in every}
     left = {"argmax", "argmin", "clip", "einsum", "getitem", "index_add_at", "index_update"}
-    assert known - taken == left or not taken
+    if not taken:
+        pytest.skip("needs the rows, run before it in the same process")
+    assert known - taken == left
 
 
 @pytest.mark.slow
