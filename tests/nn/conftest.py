@@ -1,7 +1,9 @@
 """What the tests of nn share: Keras as a reference, the strict backend, and a start from the same seed each time."""
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the tables of rows: `nn` itself is the name of a room
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from layer_rows import DENSE
 
 import tapegrad as tg
 from tapegrad import nn
@@ -14,15 +15,6 @@ RNG = np.random.default_rng(1)
 
 
 # ---- Dense ----
-DENSE = [
-    {"activation": None},
-    {"activation": "relu"},
-    {"activation": "softmax"},
-    {"activation": "gelu"},
-    {"activation": "tanh", "use_bias": False},
-]
-
-
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("options", DENSE, ids=str)
 @pytest.mark.parametrize("shape", [(6, 5), (2, 3, 5)], ids=str)

@@ -2,108 +2,17 @@
 order, dtypes, extreme predictions, the strict backend; and what they refuse."""
 
 import inspect
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
+from loss_rows import MADE, REAL, RNG, ROWS, D, N, Row, call, named, target_of
 
 import tapegrad as tg
 from tapegrad import nn
 
 F = nn.functional
-N, D = 6, 4
-RNG = np.random.default_rng(3)
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
-REAL = RNG.normal(0, 1.5, (N, D))
-MADE = {  # predictions and targets by kind
-    "real": REAL,
-    "near": REAL + np.array([0.3, -2.5, 0.05, 1.6]),  # differences below and above 1, none at it
-    "probability": 1 / (1 + np.exp(-REAL)),
-    "distribution": softmax(0.5 * REAL),
-    "positive": np.exp(REAL),
-    "binary": (RNG.random((N, D)) < 0.5).astype(float),
-    "between": RNG.random((N, D)),
-    "signs": np.sign(RNG.normal(size=(N, D))),
-    "counts": RNG.integers(0, 6, (N, D)).astype(float),
-    "one_hot": np.eye(D)[RNG.integers(0, D, N)],
-    "mixture": softmax(RNG.normal(size=(N, D))),
-    "classes": RNG.integers(0, D, N),
-}
-
-
-class Row(NamedTuple):
-    name: str  # of the function in F
-    keras: str  # Keras's function
-    keras_class: str
-    prediction: str  # kinds of MADE
-    target: str
-    options: dict[str, Any] = {}
-    keras_options: dict[str, Any] | None = None  # where they differ
-    smooth: bool = True  # twice differentiable at these points
-    extreme: tuple[float, float] | None = (-1e4, 1e4)  # predictions at which float32 must stay finite
-
-
-ROWS = [
-    Row("mse_loss", "mean_squared_error", "MeanSquaredError", "real", "near"),
-    Row("mae_loss", "mean_absolute_error", "MeanAbsoluteError", "real", "near"),
-    Row("mape_loss", "mean_absolute_percentage_error", "MeanAbsolutePercentageError", "real", "near"),
-    Row("msle_loss", "mean_squared_logarithmic_error", "MeanSquaredLogarithmicError", "positive", "counts"),
-    Row("huber_loss", "huber", "Huber", "real", "near"),
-    Row("huber_loss", "huber", "Huber", "real", "near", {"delta": 0.2}),
-    Row("log_cosh", "log_cosh", "LogCosh", "real", "near"),
-    Row("poisson", "poisson", "Poisson", "positive", "counts", extreme=(0, 1e4)),
-    Row("cosine_similarity", "cosine_similarity", "CosineSimilarity", "real", "near"),
-    Row("binary_cross_entropy", "binary_crossentropy", "BinaryCrossentropy", "probability", "binary", extreme=(0, 1)),
-    Row("binary_cross_entropy", "binary_crossentropy", "BinaryCrossentropy", "probability", "between",
-        {"label_smoothing": 0.2}, extreme=(0, 1)),
-    Row("binary_cross_entropy", "binary_crossentropy", "BinaryCrossentropy", "real", "binary", {"from_logits": True}),
-    Row("binary_cross_entropy_with_logits", "binary_crossentropy", "BinaryCrossentropy", "real", "between",
-        {"label_smoothing": 0.1}, {"label_smoothing": 0.1, "from_logits": True}),
-    Row("categorical_crossentropy", "categorical_crossentropy", "CategoricalCrossentropy", "distribution", "one_hot",
-        extreme=(0, 1)),
-    Row("categorical_crossentropy", "categorical_crossentropy", "CategoricalCrossentropy", "probability", "mixture",
-        {"label_smoothing": 0.1}, extreme=(0, 1)),  # rows that do not sum to 1
-    Row("categorical_crossentropy", "categorical_crossentropy", "CategoricalCrossentropy", "real", "mixture",
-        {"from_logits": True}),
-    Row("cross_entropy", "categorical_crossentropy", "CategoricalCrossentropy", "real", "mixture",
-        {"label_smoothing": 0.3}, {"label_smoothing": 0.3, "from_logits": True}),
-    Row("cross_entropy", "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "real", "classes",
-        {}, {"from_logits": True}),
-    Row("sparse_categorical_crossentropy", "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy",
-        "distribution", "classes", extreme=(0, 1)),
-    Row("sparse_categorical_crossentropy", "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "real",
-        "classes", {"from_logits": True}),
-    Row("hinge", "hinge", "Hinge", "real", "signs"),
-    Row("hinge", "hinge", "Hinge", "real", "binary"),
-    Row("squared_hinge", "squared_hinge", "SquaredHinge", "real", "signs"),
-    Row("categorical_hinge", "categorical_hinge", "CategoricalHinge", "real", "one_hot"),
-    Row("kl_divergence", "kl_divergence", "KLDivergence", "distribution", "mixture", extreme=(0, 1)),
-]  # fmt: skip
-
-
-def named(row: Row) -> str:
-    return "-".join([row.name, row.prediction, row.target, *row.options])
-
-
 rows = pytest.mark.parametrize("row", ROWS, ids=named)
-
-
-def target_of(row: Row, dtype: str = "float64") -> np.ndarray:
-    made = MADE[row.target]
-    return made if made.dtype.kind == "i" else made.astype(dtype)
-
-
-def call(row: Row, target: Any = None, device: str | None = None, **options: Any) -> Any:
-    t = target_of(row) if target is None else target
-    return lambda p: getattr(F, row.name)(p, tg.tensor(t, device=device), **row.options, **options)
-
-
 COTANGENT = RNG.normal(size=N)
 
 
