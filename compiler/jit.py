@@ -98,9 +98,11 @@ class Compiled:
             variant = self.variants.get(kind := (*key.parts, *inside))
             reason = "a new kind of input" if variant is None else variant.outdated()
             if reason is not None:
+                recorded = self.record(kind, args, kwargs, tensors)
+                if recorded is None:
+                    return self.f(*args, **kwargs)
                 self.reasons.append(reason if self.reasons else "the first call")
-                self.around = Surroundings(self.f, args)
-                self.last = Variant(self, args, kwargs, tensors)
+                self.last = recorded
                 for m, training in self.last.called.items():
                     if m not in modules and m not in self.called:
                         self.called.append(m)
@@ -113,6 +115,17 @@ class Compiled:
                 return self.last.first
             self.last = variant
             return self.last.run(tensors, args, kwargs)  # type: ignore[union-attr]
+
+    def record(self, kind: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> "Variant | None":
+        """The program for this kind of input; None: this call runs as it is. If it raises, it has changed nothing."""
+        self.around = Surroundings(self.f, args)
+        names = self.around.names
+        trace = Trace([(names.get(id(t), f"x{i + 1}"), t) for i, t in enumerate(tensors)], names)
+        try:
+            return Variant(self, trace, args, kwargs, tensors)
+        except BaseException:
+            trace.undo()
+            raise
 
     def variant(self) -> "Variant":
         if self.last is None:
@@ -162,13 +175,11 @@ class Variant:
     moved    whether arrays were put elsewhere while it was recorded
     """
 
-    def __init__(self, owner: Compiled, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
+    def __init__(self, owner: Compiled, trace: Trace, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
         assert owner.around is not None
         self.f = owner.f
-        names = owner.around.names
         had_gradient = {t for t in owner.around.leaves if t.grad is not None}
         given = [t.data for t in tensors]
-        trace = Trace([(names.get(id(t), f"x{i + 1}"), t) for i, t in enumerate(tensors)], names)
         trace.added_to = {t.grad: t for t in owner.around.leaves if t.grad is not None}
         with changed_flags(recorder=trace):
             self.first = owner.f(*args, **kwargs)

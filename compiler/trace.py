@@ -6,6 +6,8 @@ import keyword
 import linecache
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -174,6 +176,7 @@ class Trace:
         self.gradients: dict[Tensor, Tensor | None] = {}  # leaf -> what its .grad became; None: dropped
         self.added_to: dict[Tensor, Tensor] = {}  # a gradient from before the call -> its leaf
         self.not_zeroed: list[Tensor] = []  # leaves whose .grad was not dropped before it was set
+        self.changes: list[Callable[[], None]] = [partial(random.set_state, random.get_state())]  # to undo
         self.origin = Origin("", "")
         for name, t in arguments:
             self.program.arguments.append(self.know(t.data, self.var(name, t.data, "argument")))
@@ -221,9 +224,12 @@ class Trace:
     def __call__(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
         self.origin = Origin(*user_code(primitive.name))
         if primitive is WRITE:
+            array = args[0].data
+            self.changes.append(partial(array.__setitem__, ..., args[0].backend.asarray(array, copy=True)))
             self.write(*args)
         elif primitive is GRAD:
             leaf, gradient, before = args
+            self.changes.append(partial(setattr, leaf, "grad", before))
             if gradient is not None and leaf not in self.gradients:
                 self.not_zeroed.append(leaf)
                 if before is not None:
@@ -264,6 +270,13 @@ class Trace:
                 self.vars[id(array)] = Var(
                     var.name, var.shape, var.dtype, "captured", None, var.span, var.dense
                 )
+
+    def undo(self) -> None:
+        """Put tensors, their gradients and the random streams back to what they were when the run began."""
+        for put_back in reversed(self.changes):
+            put_back()
+        for t, array in zip(self.captured, self.arrays):
+            t.data = array
 
     def lower(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
         """Take a primitive apart by running its forward on Symbols."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.autograd import random
 
 F = tg.nn.functional
 CASES: dict[str, Callable[[Any], Any]] = {}
@@ -233,3 +234,32 @@ def test_an_element_is_an_array() -> None:
     f = tg.jit(lambda x, i: x[i], emitter="numpy")
     for i in range(3):
         assert type(f(t(1, 2, 3), tg.tensor(i)).data) is np.ndarray
+
+
+@pytest.mark.parametrize("fault", ["a value is read", "a shape is wrong"])
+def test_a_call_that_raises_has_changed_nothing(fault: str) -> None:
+    """Whatever was written before a recording ends in an error: the step can be done again, as it is."""
+    model = tg.nn.Sequential(tg.nn.Dense(3, in_features=2), tg.nn.Dropout(0.5), tg.nn.Dense(1))
+    opt = tg.optim.Adam(model.parameters())
+    counter, replaced, x = t(1, 2), t(1, 2), tg.tensor(np.ones((4, 2), dtype="float32"))
+    model(x).sum().backward()
+
+    def f(x: Any) -> Any:
+        counter.assign(counter + 1.0)
+        replaced.assign(counter)
+        replaced[0] = 7.0
+        loss = model(x).sum()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return float(loss) if fault == "a value is read" else loss @ x
+
+    def state() -> list[Any]:
+        tensors = [counter, replaced, *model.parameters(), *opt.state_dict().values()]
+        tensors += [p.grad for p in model.parameters()]
+        return [*(a.numpy().tobytes() for a in tensors), random.get_state()]
+
+    before = state()
+    with pytest.raises((tg.TraceError, ValueError)):
+        tg.jit(f, emitter="numpy")(x)
+    assert state() == before
