@@ -123,10 +123,7 @@ def algebra(program: Program) -> Program:
             found = Op("copy", [found], {}, op.out, op.origin)
             if first is not None and op.name == "negative":
                 found = op
-        elif isinstance(found, Op) and (
-            (op.name == "where" and found.name == "multiply" and any(unsteady(v) for v in found.inputs))
-            or (op.name == "reshape" and any(unsteady(v) for v in op.inputs))
-        ):
+        elif isinstance(found, Op) and op.name == "reshape" and any(unsteady(v) for v in op.inputs):
             found = op
         if isinstance(found, Op):
             made[found.out] = found
@@ -146,11 +143,17 @@ def _simpler(op: Op, made: dict[Var, Op]) -> Op | Var:
     if (
         unchanged
         and op.name == "slice"
-        and all(i is Ellipsis or i.step in (None, 1) for i in op.params["index"])
+        and all(i is Ellipsis or (isinstance(i, slice) and i.step in (None, 1)) for i in op.params["index"])
     ):
         return x  # type: ignore[return-value]
     if unchanged and op.name in ("multiply", "divide") and op.inputs[1:] == [1.0]:
         return x  # type: ignore[return-value]
+    if op.name == "multiply" and op.inputs[0] == 1.0 and _like(op.inputs[1], op.out):
+        return op.inputs[1]
+    if op.name == "where" and x is not None and (condition := x.uniform()) is not None:
+        chosen = op.inputs[1 if condition else 2]
+        if _like(chosen, op.out):
+            return chosen
     if before is not None and op.name == before.name == "negative":
         return before.inputs[0]
     if before is not None and op.name == before.name == "reshape":
@@ -160,28 +163,13 @@ def _simpler(op: Op, made: dict[Var, Op]) -> Op | Var:
         return _simpler(Op("permute_dims", before.inputs, {"axes": axes}, op.out, op.origin), made)
     if op.name == "power" and op.inputs[1:] == [2] and unchanged:
         return Op("square", [x], {}, op.out, op.origin)
-    if op.name == "where" and (product := _product_from_zero(op, made)) is not None:
-        return Op(product.name, product.inputs, product.params, op.out, op.origin)
     if op.name in ELEMENTWISE:
         return _without_broadcasts(op, made)
     return op
 
 
-def _product_from_zero(op: Op, made: dict[Var, Op]) -> Op | None:
-    """where(g == 0, 0, g * c) for a finite number c is g * c: the zero would have stayed without help."""
-    condition, zero, product = op.inputs
-    test, times = made.get(condition), made.get(product)
-    if (
-        zero == 0
-        and test is not None
-        and times is not None
-        and test.name == "equal"
-        and test.inputs[1:] == [0]
-    ):
-        for g, c in (times.inputs, times.inputs[::-1]) if times.name == "multiply" else ():
-            if g is test.inputs[0] and isinstance(c, (int, float)) and np.isfinite(c):
-                return times
-    return None
+def _like(x: object, out: Var) -> bool:
+    return isinstance(x, Var) and (x.shape, x.dtype) == (out.shape, out.dtype)
 
 
 def _without_broadcasts(op: Op, made: dict[Var, Op]) -> Op:

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from tapegrad.autograd import random
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
 from tapegrad.autograd.tensor import GRAD, READ, USE, WRITE, Tensor, tick
-from tapegrad.compiler.program import Op, Origin, Program, Var
+from tapegrad.backends import backend_of
+from tapegrad.compiler.program import Op, Origin, Program, Var, share, span
 
 
 class TraceError(RuntimeError):
@@ -93,7 +95,9 @@ class Namespace:
         if not callable(real) or isinstance(real, type):
             return real
         trace = self.trace
-        if name in ("zeros_like", "ones_like", "full_like", "arange"):
+        if name == "arange":  # CuPy's takes no device
+            return lambda *args, dtype=None, device=None: trace.constant(real(*args, dtype=dtype))
+        if name in ("zeros_like", "ones_like", "full_like"):
 
             def made(*args: Any, **options: Any) -> Symbol:
                 return trace.constant(
@@ -124,30 +128,29 @@ POSITIONAL = {
 }  # fmt: skip
 
 
-def run_op(name: str, values: list[Any], params: dict[str, Any]) -> Any:
-    """What an operation computes, on real arrays: for tracing and for folding constants."""
+def run_op(name: str, values: list[Any], params: dict[str, Any], xp: Any = np) -> Any:
+    """What an operation computes, on real arrays of the library xp: for tracing and for folding constants."""
     if name in ("slice", "take_at"):
         return values[0][_index(params["index"], values[1:])]
     if name == "put_at":
-        new = np.array(values[0])
+        new = xp.array(values[0])
         new[_index(params["index"], values[2:])] = values[1]
         return new
     if name == "add_at":
-        new = np.array(values[0])
-        np.add.at(new, _index(params["index"], values[2:]), values[1])
-        return new
+        add = backend_of(values[0]).kernels["index_add"]
+        return add(xp, values[0], values[1], index=_index(params["index"], values[2:]))
     if name == "guard":
-        return np.asarray(bool(values[0]))
+        return xp.asarray(bool(values[0]))
     if name == "copy":
-        return np.array(values[0])
+        return xp.array(values[0])
     if name == "concat":
-        return np.concatenate(values, axis=params["axis"])
+        return xp.concatenate(values, axis=params["axis"])
     if name == "astype":
-        return np.asarray(values[0]).astype(params["dtype"])
+        return xp.asarray(values[0]).astype(params["dtype"])
     if name == "bitwise_invert":
-        return np.invert(values[0])
+        return xp.invert(values[0])
     with np.errstate(all="ignore"):
-        return getattr(np, name)(*values, **params)
+        return getattr(xp, name)(*values, **params)
 
 
 def _index(template: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...]:
@@ -207,7 +210,7 @@ class Trace:
         if known is not None:
             return known
         var = self.var(self.names.get(id(t), "const"), t.data, "captured")
-        var.span = np.lib.array_utils.byte_bounds(t.data)
+        var.span = span(t.data)
         var.dense = bool(t.data.flags.c_contiguous)
         if t.changed > self.begun and not t.requires_grad:
             self.local.append(t)
@@ -217,8 +220,8 @@ class Trace:
         return self.know(t.data, var)
 
     def constant(self, value: Any) -> Symbol:
-        value = np.asarray(value)
-        return Symbol(value, self.var("c", value, "constant", value), self)
+        on_host = np.asarray(backend_of(value).to_numpy(value))
+        return Symbol(value, self.var("c", value, "constant", on_host), self)
 
     # ---- events ----
     def __call__(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
@@ -252,9 +255,7 @@ class Trace:
     def write(self, target: Tensor, value: Tensor) -> None:
         into, source = self.var_of(target), self.var_of(value)
         if into.kind != "captured":
-            if into.kind == "argument" or any(
-                a is not target.data and np.may_share_memory(a, target.data) for a in self.alive
-            ):
+            if into.kind == "argument" or any(a is not target.data and share(a, target.data) for a in self.alive):
                 self.eager = f"it writes into an argument or a view: {self.origin.line}"
             copied = self.apply("copy", Symbol(value.data, source, self)).var
             self.vars[id(target.data)] = copied
@@ -305,6 +306,9 @@ class Trace:
             self.program.ops.append(Op(primitive.name, inputs, dict(params), out, self.origin))
             self.know(results[0].data, out)
             return
+        if primitive.name == "multiply_from_zero" and isinstance(args[1], (int, float)) and isfinite(args[1]):
+            self.know(results[0].data, self.apply("multiply", *symbols).var)  # 0 stays 0 without help
+            return
         xp = results[0].backend.xp
         lowered = primitive.forward(Namespace(self, xp), *symbols, **params)
         for r, s in zip(results, lowered if isinstance(lowered, tuple) else (lowered,), strict=True):
@@ -315,7 +319,8 @@ class Trace:
         """Write an operation down, and carry it out."""
         values = [i.value if isinstance(i, Symbol) else i for i in inputs]
         params.pop("copy", None)
-        value = np.asarray(run_op(name, values, params))
+        xp = next((backend_of(v).xp for v in values if hasattr(v, "shape")), np)
+        value = xp.asarray(run_op(name, values, params, xp))
         out = self.var(SHORT.get(name, name), value)
         self.program.ops.append(
             Op(name, [i.var if isinstance(i, Symbol) else i for i in inputs], params, out, self.origin)
@@ -323,7 +328,8 @@ class Trace:
         return Symbol(value, out, self)
 
 
-OURS = ("np", "math", "njit", "erf", "s_", "index_add", "step", "build", "draw", "program")
+OURS = ("np", "math", "njit", "erf", "s_", "index_add", "step", "build", "draw", "program",
+        "cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set")  # fmt: skip
 # Names that the emitters give.
 RESERVED = re.compile(
     r"(buffer|constant|gradient|drawn|out|work)(_.*)?|(c|n|i)_?\d.*|c_(minus|inf|nan).*|.+_(flat|total)"

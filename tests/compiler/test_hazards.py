@@ -263,3 +263,23 @@ def test_a_call_that_raises_has_changed_nothing(fault: str) -> None:
     with pytest.raises((tg.TraceError, ValueError)):
         tg.jit(f, emitter="numpy")(x)
     assert state() == before
+
+
+@pytest.mark.parametrize("c", [-2.0, 3.0, 0.0])
+def test_a_where_that_makes_zeros_keeps_their_sign(c: float) -> None:
+    """where(x == 0, 0, x * c) is not x * c, which is -0 for some zeros."""
+    x = t(0.0, -0.0, 1.0, np.nan, np.inf)
+    f = lambda x: tg.where(x == 0.0, 0.0, x * c)
+    with np.errstate(invalid="ignore"):
+        want = f(x).numpy()
+        compiled = tg.jit(f, emitter="numpy")
+        for _ in range(2):
+            got = compiled(x).numpy()
+    assert np.array_equal(got, want, equal_nan=True) and (np.signbit(got[:2]) == [False, False]).all()
+
+
+def test_an_index_that_changes_no_shape() -> None:
+    x = t([[1, 2, 3]])
+    f = tg.jit(lambda x: (x[None, 0] * 1.0, x[...], x[:, :]), emitter="numpy")
+    for _ in range(2):
+        assert all(y.tolist() == x.tolist() for y in f(x))
