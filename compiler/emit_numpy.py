@@ -213,19 +213,7 @@ class NumpyEmitter:
         gradients = [self.place(g) for g in self.program.gradients]
         arguments = ", ".join(v.name for v in self.program.arguments)
         build = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
-        body: list[str] = []
-        last = None
-        wide = max((len(text) for text, _ in self.lines if len(text) < 90), default=0)
-        for text, op in self.lines:
-            if op.origin != last:
-                where = (
-                    f"{op.origin.line}   "
-                    if op.origin.line and (last is None or op.origin.line != last.line)
-                    else ""
-                )
-                body.append(f"# {where}[{op.origin.part}]")
-                last = op.origin
-            body.append(f"{text:{wide}}  # {op.out.dtype}{list(op.out.shape)}")
+        body = self.commented()
         buffers = [f"{b.name} = empty({b.shape}, {str(b.dtype)!r})" for b in self.plan.buffers]
         inner = [f"def step({arguments}):", *(f"    {line}" for line in body)]
         inner.append(
@@ -240,6 +228,23 @@ class NumpyEmitter:
         code += ["", *(f"    {line}" for line in inner), ""]
         grads = f"({', '.join(gradients)}{',' if len(gradients) == 1 else ''})"
         return "\n".join([*code, f"    return step, {grads}", ""])
+
+    def commented(self) -> list[str]:
+        """The lines of a call, with where they come from above them, and what they make behind them."""
+        body: list[str] = []
+        last = None
+        wide = max((len(text) for text, _ in self.lines if len(text) < 90), default=0)
+        for text, op in self.lines:
+            if op.origin != last:
+                where = (
+                    f"{op.origin.line}   "
+                    if op.origin.line and (last is None or op.origin.line != last.line)
+                    else ""
+                )
+                body.append(f"# {where}[{op.origin.part}]")
+                last = op.origin
+            body.append(f"{text:{wide}}  # {op.out.dtype}{list(op.out.shape)}")
+        return body
 
     def result(self, r: Any) -> str:
         if not isinstance(r, Var):

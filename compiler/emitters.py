@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
+from tapegrad.backends import get_backend
 from tapegrad.compiler.buffers import Plan
+from tapegrad.compiler.emit_cupy import CupyEmitter
 from tapegrad.compiler.emit_numba import NumbaEmitter, Unsupported
 from tapegrad.compiler.emit_numpy import NumpyEmitter
 from tapegrad.compiler.program import Program
@@ -19,9 +22,13 @@ class Emitted:
     note: str = ""
 
 
-def emit(wanted: str, program: Program, title: str) -> Emitted:
-    """Source by the wanted emitter; by "auto" of numba, if it is installed and knows every operation, else of NumPy."""
+def emit(wanted: str, program: Program, title: str, backend: str) -> Emitted:
+    """Source by the wanted emitter; by "auto" for a GPU's arrays of CuPy; else of numba, if it is installed and knows
+    every operation, else of NumPy."""
     note = ""
+    if wanted == "cupy" or (wanted == "auto" and backend == "cupy"):
+        on_device = CupyEmitter(program, title)
+        return Emitted("cupy", on_device.source(), on_device.plan, on_device.note())
     if wanted == "numba" or (wanted == "auto" and find_spec("numba") is not None):
         try:
             fast = NumbaEmitter(program, title)
@@ -32,10 +39,34 @@ def emit(wanted: str, program: Program, title: str) -> Emitted:
     return Emitted("numpy", plain.source(), plain.plan, note)
 
 
+EMITTERS = ("auto", "numpy", "numba", "cupy")
+
+
 def checked(emitter: str) -> str:
     """The name of an emitter, if it can be used here."""
-    if emitter not in ("auto", "numpy", "numba"):
-        raise ValueError(f"tg.jit: emitter must be 'auto', 'numpy' or 'numba', got {emitter!r}")
+    if emitter not in EMITTERS:
+        raise ValueError(f"tg.jit: emitter must be one of {', '.join(map(repr, EMITTERS))}, got {emitter!r}")
     if emitter == "numba" and find_spec("numba") is None:
         raise ValueError("tg.jit: the emitter 'numba' needs numba: pip install \"tapegrad[jit]\"")
+    if emitter == "cupy":
+        get_backend("cupy")  # or the remedy, if it cannot be used
     return emitter
+
+
+def left_alone(emitter: str, tensors: list[Any]) -> str | None:
+    """Why a function on these tensors is not compiled, if it is not."""
+    places = sorted({t.device for t in tensors})
+    kinds = {t.backend.name for t in tensors}
+    if emitter == "cupy" and kinds - {"cupy"}:
+        raise ValueError(
+            f"tg.jit: the emitter 'cupy' is for tensors on a GPU, and one is on {places[0]}: move the model and the "
+            f"arguments there with .to('cupy'), or choose emitter='auto'"
+        )
+    if kinds <= {"numpy"}:
+        return None
+    if len(places) > 1:
+        return f"not compiled: its arrays are on {' and '.join(places)}"
+    if kinds == {"cupy"} and emitter in ("auto", "cupy"):
+        return None
+    what = "knows these arrays" if emitter == "auto" else f"called {emitter!r} writes for a GPU"
+    return f"not compiled: its arrays are on {places[0]}, and no emitter {what}"

@@ -5,16 +5,15 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
-import numpy as np
-
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor, tick
-from tapegrad.compiler.emitters import checked, emit
+from tapegrad.compiler.emitters import checked, emit, left_alone
 from tapegrad.compiler.files import load, save
 from tapegrad.compiler.keys import Key
 from tapegrad.compiler.names import Surroundings
 from tapegrad.compiler.passes import improve
+from tapegrad.compiler.program import share, span
 from tapegrad.compiler.trace import Trace
 
 
@@ -89,11 +88,8 @@ class Compiled:
             key.parts += [m.training for m in modules]
             inside = [m.training for m in self.called]
             self.calls += 1
-            away = next(
-                (t.device for t in tensors or self.around.leaves if type(t.data) is not np.ndarray), None
-            )
-            if away is not None:
-                self.elsewhere = f"not compiled: its arrays are on {away}, and the emitters write for NumPy's"
+            self.elsewhere = left_alone(self.emitter, tensors or self.around.leaves)
+            if self.elsewhere is not None:
                 return self.f(*args, **kwargs)
             variant = self.variants.get(kind := (*key.parts, *inside))
             reason = "a new kind of input" if variant is None else variant.outdated()
@@ -216,7 +212,9 @@ class Variant:
         self.eager = trace.eager or self._why_eager(results, tensors, written)
         if any(t.data is not a for t, a in zip(tensors, given)) or any(t in trace.gradients for t in tensors):
             self.eager = "it sets the contents or the gradient of an argument: let the function close over it"
-        emitter = emit(owner.emitter, self.program, f"{owner.__name__}, as recorded by tapegrad")
+        backend = next((t.backend for t in (*tensors, *trace.captured)), None)
+        title = f"{owner.__name__}, as recorded by tapegrad"
+        emitter = emit(owner.emitter, self.program, title, backend.name if backend else "numpy")
         self.emitter, self.note = emitter.name, emitter.note
         self.source, self.plan = emitter.text, emitter.plan
         self.build = load(self.source, owner.__name__, on_disk=self.emitter == "numba")
@@ -228,7 +226,7 @@ class Variant:
             return "its result can be differentiated: call it under tg.no_grad(), or take the gradient inside"
         spans = [(w.span[0], w.span[1]) for w in written]
         for t in tensors:
-            start, end = np.lib.array_utils.byte_bounds(t.data)
+            start, end = span(t.data)
             if any(start < b and a < end for a, b in spans):
                 return (
                     "an argument shares memory with what the step writes to: let the function close over it"
@@ -254,7 +252,7 @@ class Variant:
                 bound.shape, bound.dtype, type(bound), bound.strides
             ):  # fmt: skip
                 return "a captured tensor has another shape, dtype or place"
-            if i in self.together or any(np.may_share_memory(array, self.bound[j]) for j in self.in_place):
+            if i in self.together or any(share(array, self.bound[j]) for j in self.in_place):
                 return "an array that shares memory with another one was replaced"
         if any(t.requires_grad is not before for t, before in self.frozen):
             return "a tensor began or ceased to require grad"

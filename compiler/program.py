@@ -105,6 +105,22 @@ class Program:
         return len(real), sum(op.out.nbytes for op in real if op.name != "write")
 
 
+def span(array: Any) -> tuple[int, int]:
+    """Where the memory of a raw array begins and ends."""
+    if isinstance(array, np.ndarray):
+        return np.lib.array_utils.byte_bounds(array)
+    start = array.__cuda_array_interface__["data"][0]
+    reach = [(n - 1) * step for n, step in zip(array.shape, array.strides)] if array.size else []
+    low, high = sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
+    return start + low, start + high + array.dtype.itemsize * bool(array.size)
+
+
+def share(a: Any, b: Any) -> bool:
+    """Whether two raw arrays may share memory."""
+    (a0, a1), (b0, b1) = span(a), span(b)
+    return a0 < b1 and b0 < a1
+
+
 def spelled(value: np.ndarray) -> str:
     """The source of an array, short for one full of one number."""
     one = value.flat[0].tobytes() if value.size > 8 else b""

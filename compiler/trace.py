@@ -255,7 +255,9 @@ class Trace:
     def write(self, target: Tensor, value: Tensor) -> None:
         into, source = self.var_of(target), self.var_of(value)
         if into.kind != "captured":
-            if into.kind == "argument" or any(a is not target.data and share(a, target.data) for a in self.alive):
+            if into.kind == "argument" or any(
+                a is not target.data and share(a, target.data) for a in self.alive
+            ):
                 self.eager = f"it writes into an argument or a view: {self.origin.line}"
             copied = self.apply("copy", Symbol(value.data, source, self)).var
             self.vars[id(target.data)] = copied
