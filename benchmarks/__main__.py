@@ -3,13 +3,21 @@
 import argparse
 import dataclasses
 import importlib.util
+import os
+import sys
 from pathlib import Path
 
-from benchmarks import article_job, deep_chain, report, step_gpu, step_small
+from benchmarks import article_job, deep_chain, report, step_gpu, steps
 from benchmarks.harness import Case, run_case
+from tapegrad.cli import blas
 
-JOBS = {"step_small": step_small, "article_job": article_job, "deep_chain": deep_chain, "gpu": step_gpu}
-DEFAULT = ["step_small", "article_job", "deep_chain"]
+JOBS = {
+    **{name: (job.doc, steps.cases(name, job)) for name, job in steps.JOBS.items()},
+    "article_job": (article_job.__doc__, article_job.CASES),
+    "deep_chain": (deep_chain.__doc__, deep_chain.CASES),
+    "gpu": (step_gpu.__doc__, step_gpu.CASES),
+}
+DEFAULT = [name for name in JOBS if name != "gpu"]
 
 
 def present(case: Case) -> Case:
@@ -22,9 +30,7 @@ def present(case: Case) -> Case:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "jobs", nargs="*", metavar="job", help=f"of {', '.join(JOBS)} (default: {' '.join(DEFAULT)})"
-    )
+    parser.add_argument("jobs", nargs="*", metavar="job", help=f"of {', '.join(JOBS)} (default: all but gpu)")
     parser.add_argument(
         "--rounds", type=int, help="how often each contestant runs (default: each case's own)"
     )
@@ -34,9 +40,19 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.jobs) - set(JOBS):
         parser.error(f"unknown job {', '.join(sorted(unknown))}: choose from {', '.join(JOBS)}")
+    if blas.VARIABLE not in os.environ and blas.picked_slow_kernels():
+        print(
+            f"{blas.VARIABLE}={blas.BETTER} is set: OpenBLAS would take AVX2 kernels on this CPU, which has AVX-512"
+        )
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "benchmarks", *sys.argv[1:]],
+            {**os.environ, blas.VARIABLE: blas.BETTER},
+        )
     for job in options.jobs or DEFAULT:
+        doc, cases = JOBS[job]
         results = []
-        for case in map(present, JOBS[job].CASES):
+        for case in map(present, cases):
             if not case.contestants:
                 continue
             if options.rounds:
@@ -47,8 +63,8 @@ def main() -> None:
             results.append((case, samples))
         if not results:
             parser.exit(1, f"{job}: no contestant is installed here\n")
-        doc = (JOBS[job].__doc__ or "").strip()
-        print(f"written: {report.write(job, doc, results, options.out)} and .json\n", flush=True)
+        path = report.write(job, (doc or "").strip(), results, options.out)
+        print(f"written: {path} and .json\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -53,10 +53,10 @@ def live_memory(early: int = 2500, late: int = 3500) -> dict[str, float]:
     The steps before it fill Python's free lists: up to 2,000 dead tuples of each length stay allocated for reuse.
     """
     import tapegrad as tg
-    from benchmarks.step_small import tapegrad
+    from benchmarks import networks, steps
 
     gc.disable()
-    step, _ = tapegrad()
+    step, _ = networks.tapegrad(steps.JOBS["step_small"].task)
     tracemalloc.start()
     alive = {}
     for number in range(1, late + 1):

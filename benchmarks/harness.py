@@ -29,7 +29,8 @@ THREADS = (
 class Contestant:
     """What one process runs: `python <args>`. Its last line of output is a JSON object of figures.
 
-    {out} in `args` becomes an empty folder, which must hold the files named by `writes` (patterns) afterwards.
+    {out} in `args` becomes an empty folder, which must hold the files named by `writes` (patterns) afterwards; {cache}
+    in the values of `env` becomes a folder that is empty in the round that does not count and stays for the others.
     `needs` is the package without which the contestant is left out.
     """
 
@@ -43,12 +44,12 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Promise:
-    """The figure `key` of `ours` is to be at most `limit` times that of `against`."""
+    """The figure `key` of `ours` is to be at most `limit` times that of `against`; without a limit, only shown."""
 
     key: str
     ours: str
     against: str
-    limit: float
+    limit: float | None
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,14 @@ class Case:
     cores: int | None = None
     note: str = ""
     rounds: int = 5
+    warm: bool = False  # the contestants have just run in another case: no first round is left out
+    upright: bool = False  # a row for each figure, a column for each contestant
 
 
-def run_once(contestant: Contestant, cores: int | None) -> dict[str, float]:
+def run_once(contestant: Contestant, cores: int | None, cache: str) -> dict[str, float]:
     """The figures a contestant reports, and of its whole process the wall time (s) and peak memory (MB)."""
-    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg", **contestant.env}
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"}
+    env |= {name: value.format(cache=cache) for name, value in contestant.env.items()}
     env.pop(
         "PYTHONDONTWRITEBYTECODE", None
     )  # an installed package has its bytecode; let the source tree have it, too
@@ -100,15 +104,16 @@ def run_once(contestant: Contestant, cores: int | None) -> dict[str, float]:
 
 
 def run_case(case: Case, say: Callable[[str], None]) -> dict[str, list[dict[str, float]]]:
-    """The figures of every contestant in every round; one round before them, to warm the disk, does not count."""
+    """The figures of every contestant in every round; one round before them, to fill caches, does not count."""
     samples: dict[str, list[dict[str, float]]] = {contestant.name: [] for contestant in case.contestants}
-    for number in range(case.rounds + 1):
-        shift = number % len(case.contestants)
-        for contestant in (*case.contestants[shift:], *case.contestants[:shift]):
-            say(f"{case.title}: round {number} of {case.rounds}: {contestant.name}")
-            figures = run_once(contestant, case.cores)
-            if number:
-                samples[contestant.name].append(figures)
+    with tempfile.TemporaryDirectory() as cache:
+        for number in range(1 if case.warm else 0, case.rounds + 1):
+            shift = number % len(case.contestants)
+            for contestant in (*case.contestants[shift:], *case.contestants[:shift]):
+                say(f"{case.title}: round {number} of {case.rounds}: {contestant.name}")
+                figures = run_once(contestant, case.cores, cache)
+                if number:
+                    samples[contestant.name].append(figures)
     return samples
 
 

@@ -23,6 +23,7 @@ PACKAGES = (
     "tensorflow",
     "keras",
     "jax",
+    "numba",
 )
 PACKAGES += ("cupy-cuda12x", "cupy-cuda13x", "matplotlib", "pandas")
 
@@ -74,19 +75,21 @@ def gpu_model() -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """Date, processor, GPU, versions, and which BLAS kernels NumPy's library chose for this processor."""
+    """Date, processor, GPU, versions, and which kernels the BLAS of NumPy and that of SciPy (numba's) chose."""
     import numpy  # noqa: F401  (loads the BLAS that threadpoolctl then looks at)
 
     try:
+        import scipy.linalg  # noqa: F401
         import threadpoolctl
 
         blas = [
-            f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')} threads={pool['num_threads']}"
+            f"{'SciPy' if 'scipy' in pool['filepath'] else 'NumPy'}'s {pool['internal_api']} {pool['version']} "
+            f"{pool.get('architecture', '')} threads={pool['num_threads']}"
             for pool in threadpoolctl.threadpool_info()
             if pool["user_api"] == "blas"
         ]
     except ImportError:
-        blas = ["unknown (threadpoolctl is not installed)"]
+        blas = ["unknown (SciPy or threadpoolctl is not installed)"]
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
@@ -102,7 +105,7 @@ def machine() -> dict[str, Any]:
 
 
 def table(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
-    """A Markdown table of medians, and a line for each promise."""
+    """A Markdown table of medians, and a line for each promise or other ratio."""
     lines = [f"### {case.title}", "", *([case.note, ""] if case.note else [])]
     rows = [["", *case.columns.values()]]
     for name, runs in samples.items():
@@ -113,6 +116,8 @@ def table(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
                 *("" if cell is None else f"{cell:,.3g}" if cell < 100 else f"{cell:,.0f}" for cell in cells),
             ]
         )
+    if case.upright:
+        rows = [list(column) for column in zip(*rows, strict=True)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for i, row in enumerate(rows):
         cells = [
@@ -127,12 +132,14 @@ def table(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
     for promise in case.promises:
         if promise.ours in samples and promise.against in samples:
             overall, low, high = ratio(samples[promise.ours], samples[promise.against], promise.key)
-            verdict = "kept" if overall <= promise.limit else "MISSED"
+            verdict = ""
+            if promise.limit is not None:
+                verdict = "kept" if overall <= promise.limit else "MISSED"
+                verdict = f"; promised at most {promise.limit:.3g}: {verdict}"
             what = case.columns[promise.key]
             lines.append(
                 f"- {what}: {promise.ours} / {promise.against} = **{overall:.3f}** "
-                f"({low:.3f} to {high:.3f} over {len(samples[promise.ours])} rounds); "
-                f"promised at most {promise.limit:.3g}: {verdict}"
+                f"({low:.3f} to {high:.3f} over {len(samples[promise.ours])} rounds){verdict}"
             )
     return "\n".join(lines) + "\n"
 

@@ -5,27 +5,26 @@ on CUDA, and tapegrad on NumPy beside them.
 import json
 import sys
 
-from benchmarks import step_small
+from benchmarks import networks, steps
 from benchmarks.harness import Case, Contestant
 
-WIDE = ((784, 2048, 2048, 10), 1024)
-SHAPES = {"small": (step_small.SIZES, step_small.BATCH), "wide": WIDE}
+TASKS = {"small": steps.JOBS["step_small"].task, "wide": networks.Task((784, 2048, 2048, 10), 1024)}
 
 
 def measure(contestant: str, shape: str) -> dict[str, float]:
-    sizes, rows = SHAPES[shape]
+    task = TASKS[shape]
     if contestant == "PyTorch":
         import torch
 
-        return step_small.time_steps(step_small.pytorch(sizes, rows, "cuda"), torch.cuda.synchronize)
+        return steps.time_steps(networks.pytorch(task, "cuda"), torch.cuda.synchronize)
     import tapegrad as tg
 
     if contestant == "NumPy":
-        return step_small.time_steps(step_small.tapegrad(sizes, rows))
+        return steps.time_steps(networks.tapegrad(task))
     import cupy
 
     tg.set_backend("cupy")
-    return step_small.time_steps(step_small.tapegrad(sizes, rows), cupy.cuda.Device().synchronize)
+    return steps.time_steps(networks.tapegrad(task), cupy.cuda.Device().synchronize)
 
 
 def case(shape: str, title: str, rivals: dict[str, str]) -> Case:

@@ -1,0 +1,149 @@
+"""The jobs that time one training step: a row of JOBS says which network, which contestants, and what is promised.
+
+Each process makes the network, warms up, then times blocks of steps; its figure is the median block, per step. A block
+has as many steps as fit into a tenth of a second, so that a process takes a few seconds whatever the size; but not more
+than 200, since a network that knows its batch by heart ends with denormal numbers, which slow some libraries down.
+Nothing waits for the result of a step before the block's last one.
+"""
+
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.harness import Case, Contestant, Promise
+from benchmarks.networks import CONTESTANTS, Step, Task
+
+WARM_UP = 0.4  # seconds, for at most 300 steps
+BLOCKS, BLOCK, MOST = 10, 0.1, 200  # how many blocks, seconds of each, most steps in one
+FEWEST = 4  # blocks of one step each, where a step takes long
+LEARNED, SOON = (
+    0.8,
+    300,
+)  # the loss must fall below this fraction of the first one, after this many more steps at most
+
+EAGER, NUMPY, NUMBA = "tapegrad", "tapegrad jit, NumPy", "tapegrad jit, numba"
+TORCH, FUSED, JAX = "PyTorch eager", "PyTorch eager, fused optimizer", "JAX jit"
+KERAS, SKLEARN, BARE = "Keras train_on_batch", "scikit-learn partial_fit", "bare matrix products"
+
+
+@dataclass(frozen=True)
+class StepJob:
+    """`promises`: (ours, against, limit); those of `one_core` hold on one core only, and are ratios elsewhere."""
+
+    doc: str
+    task: Task
+    contestants: tuple[str, ...]
+    promises: tuple[tuple[str, str, float | None], ...]
+    one_core: bool = False
+    rounds: int = 5
+
+
+JOBS = {
+    "step_small": StepJob(
+        "One training step of an MLP 30-64-32-1, batch 32, Adam, binary cross-entropy on the logits.",
+        Task((30, 64, 32, 1), 32),
+        (EAGER, NUMPY, NUMBA, TORCH, FUSED, KERAS, SKLEARN, JAX, BARE),
+        (
+            (EAGER, TORCH, 0.45),
+            (NUMPY, JAX, 1.0),
+            (NUMBA, JAX, 0.4),
+            (NUMBA, TORCH, 0.08),
+            (NUMBA, FUSED, None),
+            (NUMBA, KERAS, 0.04),
+            (NUMBA, SKLEARN, 0.12),
+        ),
+    ),
+    "step_medium": StepJob(
+        "One training step of an MLP 784-512-256-10, batch 128, Adam, cross-entropy on the logits.",
+        Task((784, 512, 256, 10), 128),
+        (EAGER, NUMPY, NUMBA, TORCH, FUSED, KERAS, SKLEARN, JAX, BARE),
+        (
+            (NUMBA, JAX, 0.65),
+            (NUMPY, JAX, 1.25),
+            (NUMBA, TORCH, 0.35),
+            (NUMPY, TORCH, 0.6),
+            (NUMBA, FUSED, None),
+            (NUMBA, BARE, None),
+            (JAX, BARE, None),
+            (TORCH, BARE, None),
+        ),
+        one_core=True,
+    ),
+    "step_large": StepJob(
+        "One training step of an MLP 1024-2048-2048-1000, batch 512, SGD with momentum 0.9, cross-entropy on the "
+        "logits.",
+        Task((1024, 2048, 2048, 1000), 512, "momentum", lr=0.1),
+        (EAGER, NUMPY, NUMBA, TORCH, FUSED, JAX, BARE),
+        (
+            (NUMBA, BARE, 1.1),
+            (NUMBA, JAX, 0.9),
+            (NUMBA, TORCH, 0.55),
+            (NUMPY, BARE, None),
+            (JAX, BARE, None),
+            (TORCH, BARE, None),
+        ),
+        one_core=True,
+        rounds=3,
+    ),
+    "logistic": StepJob(
+        "One step of gradient descent of a logistic regression on 4096 rows of 100 features, all rows at once.",
+        Task((100, 1), 4096, "sgd", lr=0.5),
+        (EAGER, NUMPY, NUMBA, TORCH, FUSED, JAX, BARE),
+        ((NUMBA, JAX, 0.6), (NUMPY, JAX, None), (NUMBA, TORCH, None)),
+    ),
+}
+
+
+def cases(name: str, job: StepJob) -> tuple[Case, ...]:
+    one = Case(
+        title="One core",
+        contestants=tuple(
+            Contestant(c, ("-m", "benchmarks.steps", name, c), needs=CONTESTANTS[c][0])
+            for c in job.contestants
+        ),
+        columns={"step": "µs per step", "fastest": "fastest block, µs", "peak": "peak MB"},
+        promises=tuple(Promise("step", *promise) for promise in job.promises),
+        cores=1,
+        rounds=job.rounds,
+    )
+    promises = tuple(dataclasses.replace(p, limit=None) if job.one_core else p for p in one.promises)
+    every = dataclasses.replace(one, title="All cores", promises=promises, cores=None, rounds=3, warm=True)
+    return one, every
+
+
+def time_steps(step: Step, synchronize: Callable[[], Any] = lambda: None) -> dict[str, float]:
+    """µs per step, the median and the fastest of the blocks, and the last loss."""
+    one_step, value = step
+    first = value(one_step())
+    start, done = time.perf_counter(), 0
+    while done < 2 or (done < 300 and time.perf_counter() - start < WARM_UP):
+        value(one_step())
+        done += 1
+    each = (time.perf_counter() - start) / done
+    steps = max(1, min(MOST, round(BLOCK / each)))
+    blocks = max(FEWEST, min(BLOCKS, round(BLOCKS * BLOCK / each)))
+    seconds = []
+    for _ in range(blocks):
+        synchronize()
+        start = time.perf_counter()
+        for _ in range(steps):
+            loss = one_step()
+        last = value(loss)
+        synchronize()
+        seconds.append((time.perf_counter() - start) / steps)
+    more = 0
+    while not last <= LEARNED * first:
+        last, more = value(one_step()), more + 1
+        if more > SOON:
+            raise SystemExit(f"the loss only went from {first} to {last}: this step does not train")
+    return {"step": statistics.median(seconds) * 1e6, "fastest": min(seconds) * 1e6}
+
+
+if __name__ == "__main__":
+    _, build = CONTESTANTS[sys.argv[2]]
+    print(json.dumps(time_steps(build(JOBS[sys.argv[1]].task))))
