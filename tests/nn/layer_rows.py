@@ -50,8 +50,8 @@ ROWS = [
         lambda dtype: nn.Sequential(
             nn.Dense(4, "tanh", in_features=3, dtype=dtype),
             nn.Dropout(0.3),
+            nn.Sequential(nn.Dense(5, "relu", in_features=4, dtype=dtype), nn.Softmax()),
             nn.Flatten(),
-            nn.Sequential(nn.Dense(5, "relu", in_features=8, dtype=dtype), nn.Softmax()),
         ),
         (6, 2, 3),
     ),
