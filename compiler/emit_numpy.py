@@ -181,7 +181,8 @@ class NumpyEmitter:
             same = "" if args[0] == out else f"copyto({out}, {args[0]}); "
             return f"{same}{out}[{where}] = {args[1]}"
         if op.name == "einsum":
-            return f"einsum({p['subscripts']!r}, {', '.join(args)}, out={out})"
+            order = ", optimize=True" if len(args) > 2 else ""  # of the products, by their cost
+            return f"einsum({p['subscripts']!r}, {', '.join(args)}, out={out}{order})"
         if op.name == "clip":
             return f"clip({args[0]}, {number(p['min'])}, {number(p['max'])}, out={out})"
         options = "".join(f", {k}={v!r}" for k, v in p.items())
