@@ -53,6 +53,8 @@ class Planner:
         self.base = bases(program)
         self.inner = {v for block in blocks for v in block.inner}
         self.ops = [op for block in blocks for op in block.ops]
+        self.position = {id(op): at for at, op in enumerate(self.ops)}
+        self.maker = {op.out: op for op in self.ops}
         self.block_of = {id(op): n for n, block in enumerate(blocks) for op in block.ops}
         self.last: dict[Var, int] = {}  # the last block that reads a Var's memory
         for op in self.ops:
@@ -79,9 +81,11 @@ class Planner:
                 if not self.needs_buffer(op):
                     continue
                 key = (op.out.shape, str(op.out.dtype))
-                dying = [v for v in dict.fromkeys(op.vars) if self.ends_here(v, op, n, owner)]
-                if op.name in ELEMENTWISE and dying:
-                    buffer = self.plan.home[dying[0]]
+                dying = next(
+                    (v for v in self.read_so_far(op, block) if self.ends_here(v, op, n, owner)), None
+                )
+                if dying is not None:
+                    buffer = self.plan.home[dying]
                 else:
                     buffer = free[key].pop() if free.get(key) else self.plan.new(op.out)
                 self.plan.home[op.out] = buffer
@@ -98,34 +102,43 @@ class Planner:
         placed = out in self.plan.home or out in self.plan.parts or out in self.inner
         return op.name not in VIEWS and op.name not in self.fresh and op.name != "write" and not placed
 
+    def read_so_far(self, op: Op, block: Block) -> list[Var]:
+        """What an elementwise operation may put its result in place of: its own inputs, then others of its loop."""
+        if op.name not in ELEMENTWISE:
+            return []
+        return list(dict.fromkeys(v for o in (op, *block.ops) for v in o.vars))
+
     def ends_here(self, v: Var, op: Op, n: int, owner: dict[Var, Var]) -> bool:
-        """Whether the result may take the place of an input: it has the same shape, its buffer is its own, and this is
-        the last time that it is read, and not through a view, which would look at other elements."""
+        """Whether the result may take the place of v: v has the same shape, its buffer is its own, nothing reads it
+        after this operation, and nothing in this loop through a view, which would look at other elements."""
         home = self.plan.home.get(v)
-        others = [o for o in self.blocks[n].ops if o is not op]
+        at = self.position[id(op)]
         return (
             self.of(v) is v and home is not None and owner.get(home) is v and self.last.get(v) == n
             and (v.shape, v.dtype) == (op.out.shape, op.out.dtype)
-            and not any(self.of(u) is v for o in others for u in o.vars)
-            and not any(self.of(u) is v and u is not v for u in op.vars)
+            and not any(
+                self.of(u) is v and (u is not v or self.position[id(o)] > at)
+                for o in self.blocks[n].ops for u in o.vars
+            )
         )  # fmt: skip
 
     def into_captured(self, op: Op) -> None:
         """A result that is only written to a captured array is made there, if nothing reads what was there later on."""
         target, value = op.inputs
-        source = next((o for o in self.ops if o.out is value), None)
+        source = self.maker.get(value)
         if (
             source is None
             or self.of(value) is not value
             or value in self.plan.home
+            or value in self.inner
             or value in self.program.kept()
         ):
             return
         if source.name not in ELEMENTWISE or source.name in self.fresh:
             return
-        block, at, until = self.block_of[id(source)], self.ops.index(source), self.ops.index(op)
+        block, at, until = self.block_of[id(source)], self.position[id(source)], self.position[id(op)]
         later = [o for o in self.ops[at + 1 : until] if self.block_of[id(o)] != block]
-        together = [o for o in self.blocks[block].ops if o is source or self.ops.index(o) != at]
+        together = self.blocks[block].ops
         after_it = [o for o in self.ops[at + 1 : until] if self.block_of[id(o)] == block]
 
         def same_place(v: Var) -> bool:
@@ -142,7 +155,7 @@ class Planner:
 
     def into_joined(self, op: Op) -> None:
         """Parts of a 1-d concatenation that are made for it alone are made in their place."""
-        made = {o.out: o for o in self.ops}
+        made = self.maker
         start, todo = 0, []
         for v in op.vars:
             home = self.of(v)

@@ -7,9 +7,11 @@ from typing import Any
 from tapegrad.backends import get_backend
 from tapegrad.compiler.buffers import Plan
 from tapegrad.compiler.emit_cupy import CupyEmitter
-from tapegrad.compiler.emit_numba import NumbaEmitter, Unsupported
+from tapegrad.compiler.emit_numba import NumbaEmitter
 from tapegrad.compiler.emit_numpy import NumpyEmitter
+from tapegrad.compiler.numba_single import Unsupported
 from tapegrad.compiler.program import Program
+from tapegrad.compiler.threads import cores
 
 
 @dataclass
@@ -31,7 +33,7 @@ def emit(wanted: str, program: Program, title: str, backend: str) -> Emitted:
         return Emitted("cupy", on_device.source(), on_device.plan, on_device.note())
     if wanted == "numba" or (wanted == "auto" and find_spec("numba") is not None):
         try:
-            fast = NumbaEmitter(program, title)
+            fast = NumbaEmitter(program, title, cores())
             return Emitted("numba", fast.source(), fast.plan)
         except Unsupported as reason:
             note = str(reason)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var
 
 REDUCTIONS = frozenset({"sum", "mean", "max", "min", "prod", "any", "all"})
+# What can take a number where it would else take a 0-d array.
+TAKES_NUMBERS = ELEMENTWISE | {"write", "guard"}
 
 
 @dataclass
@@ -16,11 +18,17 @@ class Block:
     inner: set[Var] = field(default_factory=set)  # made and used up inside: they need no memory
 
 
-def blocks(program: Program) -> list[Block]:
-    """The program cut into blocks, in order. Views are moved in front of a loop that does not make what they show."""
+def blocks(program: Program, numbers: bool = False) -> list[Block]:
+    """The program cut into blocks, in order.
+
+    Views are moved in front of a loop that does not make what they show, and a reduction back into the loop that makes
+    what it reduces, so that nothing is read again for it.
+
+    numbers   0-d results that only other loops use count as inner: they are plain variables, not arrays
+    """
     found: list[Block] = []
     loop: Block | None = None
-    made: set[Var] = set()  # in the open loop
+    maker: dict[Var, Block] = {}  # of what a loop makes element by element
     reduced: set[Var] = set()  # by the open loop's reductions
 
     def close() -> None:
@@ -28,21 +36,25 @@ def blocks(program: Program) -> list[Block]:
         if loop is not None:
             found.append(loop)
         loop = None
-        made.clear()
         reduced.clear()
 
     for op in program.ops:
         if op.name in VIEWS:
-            if loop is not None and any(v in made or v in reduced for v in op.vars):
+            if loop is not None and any(maker.get(v) is loop or v in reduced for v in op.vars):
                 close()
             found.append(Block([op]))  # a loop that is still open comes after it
+            continue
+        if op.name in REDUCTIONS and (made := maker.get(op.vars[0])) is not None:
+            made.ops.append(op)
+            if made is loop:
+                reduced.add(op.out)
             continue
         shape = (
             op.out.shape if op.name in ELEMENTWISE else op.vars[0].shape if op.name in REDUCTIONS else None
         )
         joins = (
-            shape is not None and loop is not None and shape == loop.shape and not any(v in reduced for v in op.vars)
-            and (op.name in ELEMENTWISE or op.vars[0] in made)
+            shape is not None and loop is not None and shape == loop.shape and op.name in ELEMENTWISE
+            and not any(v in reduced for v in op.vars)
         )  # fmt: skip
         if not joins:
             close()
@@ -52,13 +64,16 @@ def blocks(program: Program) -> list[Block]:
         if loop is None:
             loop = Block([], shape)
         loop.ops.append(op)
-        (made if op.name in ELEMENTWISE else reduced).add(op.out)
+        if op.name in ELEMENTWISE:
+            maker[op.out] = loop
+        else:
+            reduced.add(op.out)
     close()
-    mark_inner(program, found)
+    mark_inner(program, found, numbers)
     return found
 
 
-def mark_inner(program: Program, found: list[Block]) -> None:
+def mark_inner(program: Program, found: list[Block], numbers: bool) -> None:
     """Find what is used in the loop that makes it and nowhere else."""
     kept = set(program.kept())
     users: dict[Var, list[Op]] = {}
@@ -66,9 +81,12 @@ def mark_inner(program: Program, found: list[Block]) -> None:
         for v in op.vars:
             users.setdefault(v, []).append(op)
     for block in found:
-        if block.shape is not None:
-            here = {id(op) for op in block.ops}
-            block.inner = {
-                op.out for op in block.ops
-                if op.name in ELEMENTWISE and op.out not in kept and all(id(u) in here for u in users.get(op.out, []))
-            }  # fmt: skip
+        if block.shape is None:
+            continue
+        here = {id(op) for op in block.ops}
+        for op in block.ops:
+            using = users.get(op.out, [])
+            inside = op.name in ELEMENTWISE and all(id(u) in here for u in using)
+            number = numbers and not op.out.shape and all(u.name in TAKES_NUMBERS for u in using)
+            if op.out not in kept and (inside or number):
+                block.inner.add(op.out)

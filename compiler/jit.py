@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from operator import attrgetter, is_
 from types import MethodType
 from typing import Any
 
@@ -15,6 +16,8 @@ from tapegrad.compiler.names import Surroundings
 from tapegrad.compiler.passes import improve
 from tapegrad.compiler.program import share, span
 from tapegrad.compiler.trace import Trace
+
+data_of, requires_grad_of, training_of = map(attrgetter, ("data", "requires_grad", "training"))
 
 
 def jit(f: Any = None, *, emitter: str = "auto") -> Any:
@@ -83,15 +86,18 @@ class Compiled:
                 key.add(a)
             if kwargs:
                 key.add(kwargs)
-            tensors = key.tensors
             modules = self.around.modules
-            key.parts += [m.training for m in modules]
-            inside = [m.training for m in self.called]
+            key.parts += map(training_of, modules)
+            inside = list(map(training_of, self.called))
             self.calls += 1
+            variant = self.variants.get(kind := (*key.parts, *inside))
+            if variant is not None and variant.fits():
+                self.last = variant
+                return variant.run(key.tensors, args, kwargs)
+            tensors = key.tensors
             self.elsewhere = left_alone(self.emitter, tensors or self.around.leaves)
             if self.elsewhere is not None:
                 return self.f(*args, **kwargs)
-            variant = self.variants.get(kind := (*key.parts, *inside))
             reason = "a new kind of input" if variant is None else variant.outdated()
             if reason is not None:
                 recorded = self.record(kind, args, kwargs, tensors)
@@ -110,7 +116,8 @@ class Compiled:
                     self.variants[kind] = self.last
                 return self.last.first
             self.last = variant
-            return self.last.run(tensors, args, kwargs)  # type: ignore[union-attr]
+            variant.bind()  # type: ignore[union-attr]
+            return variant.run(tensors, args, kwargs)  # type: ignore[union-attr]
 
     def record(self, kind: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> "Variant | None":
         """The program for this kind of input; None: this call runs as it is. If it raises, it has changed nothing."""
@@ -182,7 +189,8 @@ class Variant:
         returned, self.rebuild = flatten(self.first)
         self.called = trace.modules
         self.moved = any(t.data is not a for t, a in zip(trace.captured, trace.arrays))
-        self.frozen = [(t, t.requires_grad) for t in trace.captured]
+        self.watched = trace.captured
+        self.required = list(map(requires_grad_of, self.watched))
         self.returned = [None if isinstance(r, Tensor) else (r,) for r in returned]
         results = [r for r in returned if isinstance(r, Tensor)]
 
@@ -233,8 +241,16 @@ class Variant:
                 )
         return None
 
+    def fits(self) -> bool:
+        """Whether nothing that the program was recorded on has changed: the quick answer, for each call."""
+        return (
+            all(map(is_, self.current_arrays(), self.bound))
+            and list(map(requires_grad_of, self.watched)) == self.required
+            and all(leaf.grad is None for leaf in self.without)
+        )
+
     def current_arrays(self) -> list[Any]:
-        arrays = [t.data for t in self.captured]
+        arrays = list(map(data_of, self.captured))
         for i, leaf in self.added_to.items():
             arrays[i] = leaf.grad.data if leaf.grad is not None else None
         return arrays
@@ -254,7 +270,7 @@ class Variant:
                 return "a captured tensor has another shape, dtype or place"
             if i in self.together or any(share(array, self.bound[j]) for j in self.in_place):
                 return "an array that shares memory with another one was replaced"
-        if any(t.requires_grad is not before for t, before in self.frozen):
+        if list(map(requires_grad_of, self.watched)) != self.required:
             return "a tensor began or ceased to require grad"
         if any(leaf.grad is not None for leaf in self.without):
             return "there is a gradient to add to, or to drop"
@@ -268,12 +284,8 @@ class Variant:
     def run(self, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
         if self.eager is not None:
             return self.f(*args, **kwargs)
-        for array, bound in zip(self.current_arrays(), self.bound):
-            if array is not bound:
-                self.bind()
-                break
         try:
-            results = iter(self.step(*[t.data for t in tensors]))
+            results = iter(self.step(*map(data_of, tensors)))
         except ValueError as error:
             if not str(error).startswith("guard: "):
                 raise

@@ -149,6 +149,8 @@ def run_op(name: str, values: list[Any], params: dict[str, Any], xp: Any = np) -
         return xp.asarray(values[0]).astype(params["dtype"])
     if name == "bitwise_invert":
         return xp.invert(values[0])
+    if name == "clip":
+        return xp.clip(values[0], params["min"], params["max"])
     with np.errstate(all="ignore"):
         return getattr(xp, name)(*values, **params)
 
@@ -330,11 +332,15 @@ class Trace:
         return Symbol(value, out, self)
 
 
-OURS = ("np", "math", "njit", "erf", "s_", "index_add", "step", "build", "draw", "program",
-        "cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set")  # fmt: skip
+OURS = (
+    *("np", "math", "njit", "prange", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
+    *("values", "best", "first", "value", "inf", "nan"),
+    *("cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set"),
+)
 # Names that the emitters give.
 RESERVED = re.compile(
-    r"(buffer|constant|gradient|drawn|out|work)(_.*)?|(c|n|i)_?\d.*|c_(minus|inf|nan).*|.+_(flat|total)"
+    r"(buffer|constant|gradient|drawn|out|work|loop|at)(_.*)?|(c|n|i|k)_?\d.*|c_(minus|inf|nan).*|i_."
+    r"|.+_(flat|total|value|low)(_\d+)?"
 )
 SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
 INDEXING = {"getitem": "take_at", "index_update": "put_at", "index_add_at": "add_at"}
