@@ -14,6 +14,16 @@ from tapegrad.data.arrays import as_array, check_finite
 CLASS_NUMBERS = (nn.losses.sparse_categorical_crossentropy, nn.losses.cross_entropy, nn.losses.nll_loss)
 
 
+def function_of(loss: Any) -> Any:
+    """The function behind a loss, which may be an object that holds its options."""
+    return getattr(type(loss), "function", loss)
+
+
+def takes_class_numbers(loss: Any) -> bool:
+    """Whether the targets are class numbers (or for some losses may be) and not of the outputs' shape."""
+    return function_of(loss) in CLASS_NUMBERS
+
+
 def inputs(model: nn.Sequential, x: Any, name: str = "x") -> Any:
     """x in the dtype of the model's weights, on their device; ValueError for NaN and Inf."""
     weight = next(iter(model.parameters()), None)
@@ -51,14 +61,13 @@ def targets(model: Any, name: str, y: Any, x: Any) -> Any:
     if y.ndim == 0:
         raise ValueError(f"{name}: expected one target per row, got a single number")
     t = Tensor(y)
-    loss = getattr(type(model.loss), "function", model.loss)
-    if loss in CLASS_NUMBERS and y.ndim <= len(outputs) + 1 and y.shape[1:] != outputs:
+    if takes_class_numbers(model.loss) and y.ndim <= len(outputs) + 1 and y.shape[1:] != outputs:
         if y.ndim == len(outputs) + 1 and y.shape[-1] == 1:
             t = t.squeeze(-1)
         numbers = t.astype("int64")
         if "float" in str(y.dtype) and abs(numbers.astype(y.dtype) - t).max().item() > 0:
             raise ValueError(
-                f"{name}: {loss.__name__} takes class numbers 0, 1, 2, …; some here are not whole"
+                f"{name}: {function_of(model.loss).__name__} takes class numbers 0, 1, 2, …; some here are not whole"
             )
         return numbers.data
     if outputs == (1,) and y.ndim == 1:

@@ -1,6 +1,6 @@
 """`Sequential` with Keras's words: add, compile, fit, evaluate, predict, summary, save, load."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from tapegrad import nn, optim
 from tapegrad.autograd.flags import no_grad
-from tapegrad.compiler import jit
+from tapegrad.compiler.emitters import checked
 from tapegrad.data import metrics as metric_table
 from tapegrad.data.batches import Batches
 from tapegrad.models import rows
 from tapegrad.models.callbacks import Callback
 from tapegrad.models.history import History
 from tapegrad.models.progress import Progress, Running
+from tapegrad.models.steps import Steps, program_of
 from tapegrad.optim.base import Optimizer
 
 EVALUATION_BATCH = 1024
-Step = Callable[[Any, Any, Any], tuple[Any, Any]]  # (x, y, weights) of a batch -> (loss, outputs)
 
 
 class Sequential(nn.Sequential):
@@ -40,22 +40,33 @@ class Sequential(nn.Sequential):
     metrics: Sequence[metric_table.Metric] = ()
     history: History | None = None
     stop_training = False
-    jit_compile: bool | str = False
+    run_eagerly = False
+    emitter: str | None = None
+    _steps: Steps | None = None
 
     def compile(
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Any = None,
-        jit_compile: bool | str = False,
+        run_eagerly: bool = False,
+        emitter: str | None = None,
     ) -> None:
         """Say how to train.
 
-        optimizer   an Optimizer made without parameters, or a name: "adam", "sgd", …
-        loss        a name ("binary_crossentropy", "mse", …) or a function (outputs, targets, sample_weight=…) -> scalar
-        metrics     names ("accuracy", "auc", …; see `tapegrad.data.metrics`) or functions (outputs, targets) -> scalar
-        jit_compile whether `fit` records the step with `tg.jit` (True, or the name of an emitter: "numpy" gives the
-                    same bits, "numba" is fastest and takes seconds to begin); not kept by `save`
+        optimizer    an Optimizer made without parameters, or a name: "adam", "sgd", …
+        loss         a name ("binary_crossentropy", "mse", …), or (outputs, targets, sample_weight=…) -> a number
+        metrics      names ("accuracy", "auc", …; see `tapegrad.data.metrics`) or functions (outputs, targets) -> scalar
+        run_eagerly  call the layers one by one at each batch, as to step through them in a debugger
+        emitter      what writes the programs: "numpy", "numba", … as in `tg.jit`. None: NumPy's on the CPU, which gives
+                     the same bits as `run_eagerly`; "numba" is the fastest for long trainings, and takes seconds
+
+        Without `run_eagerly`, a batch is trained on, evaluated or predicted by a program that `tg.jit` records, once
+        batches of its kind have come often enough; `stats()` counts and `source()` shows it. What a program cannot
+        follow, such as a layer that calls float(t), runs as it is, with a warning. A number that a layer or a loss of
+        your own computes with in Python is part of the program. Changed between batches (an attribute of a layer, a
+        variable that the loss names) it is taken up by a new recording; one that should change often is better a
+        tensor. Neither argument is kept by `save`.
         """
         if loss is None:
             raise ValueError(
@@ -64,7 +75,9 @@ class Sequential(nn.Sequential):
         self.loss = nn.losses.get(loss)
         self.metrics = tuple(metric_table.get(m) for m in (metrics or ()))
         self.optimizer = optim.get(optimizer)
-        self.jit_compile = jit_compile
+        self.run_eagerly = run_eagerly
+        self.emitter = None if emitter is None else checked(emitter)
+        self._steps = None
 
     def fit(
         self,
@@ -93,7 +106,7 @@ class Sequential(nn.Sequential):
 
         Raises ValueError for NaN or Inf in x or y, and for arrays of different lengths.
         """
-        optimizer = self._ready_to_train(x)
+        self._ready_to_train(x)
         x, y, weights = rows.examples(self, x, y, sample_weight)
         held_out: Any = None
         if validation_data is not None:
@@ -107,7 +120,6 @@ class Sequential(nn.Sequential):
             weights = rows.with_class_weights(weights, y, class_weight)
         batches = Batches(x, y, weights, batch_size=batch_size, shuffle=shuffle)
         progress = Progress(verbose, len(batches))
-        step = self._step(optimizer)
         self.history, self.stop_training = History(), False
         for callback in callbacks:
             callback.model = self
@@ -117,7 +129,7 @@ class Sequential(nn.Sequential):
                 callback.on_epoch_begin(epoch)
             progress.begin(f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}")
             try:
-                logs = self._train_epoch(batches, step, callbacks, progress)
+                logs = self._train_epoch(batches, callbacks, progress)
                 if held_out is not None:
                     logs |= {f"val_{name}": v for name, v in self._measure(*held_out).items()}
             except BaseException:
@@ -133,26 +145,9 @@ class Sequential(nn.Sequential):
             callback.on_train_end()
         return self.history
 
-    def _step(self, optimizer: Optimizer) -> Step:
-
-        def train_batch(x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
-            outputs = self(x)
-            loss = (
-                self.loss(outputs, y, sample_weight=weights) if weights is not None else self.loss(outputs, y)
-            )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            return loss, outputs
-
-        if not self.jit_compile:
-            return train_batch
-        return jit(train_batch, emitter="auto" if self.jit_compile is True else self.jit_compile)
-
     def _train_epoch(
         self,
         batches: Batches,
-        step: Step,
         callbacks: Sequence[Callback],
         progress: Progress,
     ) -> dict[str, float]:
@@ -160,12 +155,15 @@ class Sequential(nn.Sequential):
         per_batch = [c for c in callbacks if overrides(c, "on_train_batch_end")]
         running = Running(self.metrics)
         self.train()
+        step = self.steps().train
         for number, (x, y, weights) in enumerate(batches):
             loss, outputs = step(x, y, weights)
             running.update(loss, outputs, y)
             progress.step(number + 1, running.logs)
             for callback in per_batch:
                 callback.on_train_batch_end(number, running.logs())
+            if per_batch:  # they may have changed the layers
+                step = self.steps().train
             if self.stop_training:
                 break
         return running.logs()
@@ -191,12 +189,11 @@ class Sequential(nn.Sequential):
         return list(logs.values()) if len(logs) > 1 else logs["loss"]
 
     def _measure(self, x: Any, y: Any, weights: Any, batch_size: int = EVALUATION_BATCH) -> dict[str, float]:
-        # Recorded, though nothing is differentiated: the losses look behind a sigmoid or softmax for its logits.
         running = Running(self.metrics)
         self.eval()
+        step = self.steps().evaluate
         for xb, yb, wb in Batches(x, y, weights, batch_size=batch_size, shuffle=False):
-            outputs = self(xb)
-            loss = self.loss(outputs, yb, sample_weight=wb) if wb is not None else self.loss(outputs, yb)
+            loss, outputs = step(xb, yb, wb)
             running.update(loss, outputs, yb)
         return running.logs()
 
@@ -207,8 +204,9 @@ class Sequential(nn.Sequential):
         self._build_for(x)
         x = rows.inputs(self, x)
         self.eval()
+        step = self.steps().predict
         with no_grad():
-            parts = [self(xb).numpy() for (xb,) in Batches(x, batch_size=batch_size, shuffle=False)]
+            parts = [step(xb).numpy() for (xb,) in Batches(x, batch_size=batch_size, shuffle=False)]
         progress.end({})
         return np.concatenate(parts) if parts else np.empty((0, *self.build(x.shape[1:])), str(x.dtype))
 
@@ -254,10 +252,33 @@ class Sequential(nn.Sequential):
                 raise ValueError(f"x: expected one row per sample, (n, features), got shape {shape}")
             self.build(tuple(int(n) for n in shape[1:]))
 
-    def _ready_to_train(self, x: Any) -> Optimizer:
+    def _ready_to_train(self, x: Any) -> None:
         self._compiled()
         self._build_for(x)
-        return self.bind_optimizer()
+        self.bind_optimizer()
+
+    def steps(self) -> Steps:
+        """The steps for the layers, the loss and the optimizer as they are now; kept for as long as they stay so."""
+        if self._steps is None or not self._steps.fit(self):
+            self._steps = Steps(self, self._steps)
+        return self._steps
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """For the steps "train", "evaluate" and "predict": how many calls there were, how many of them ran compiled,
+        the recordings and their reasons, and in "plain" why it is not compiled, if it is not."""
+        return self.steps().stats()
+
+    def source(self, what: str = "train", batch_size: int | None = None) -> str:
+        """The program of a step, "train", "evaluate" or "predict", as source: the one that ran last, or with a
+        batch_size, or where none was recorded yet, one recorded now (for 32 rows). The model stays as it is."""
+        if what not in ("train", "evaluate", "predict"):
+            raise ValueError(f"source: expected 'train', 'evaluate' or 'predict', got {what!r}")
+        if what != "predict":
+            self._compiled()
+        step = getattr(self.steps(), what)
+        if batch_size is None and step.last is not None:
+            return str(step.source())
+        return program_of(self, what, batch_size or 32, step.emitter).source()
 
     def bind_optimizer(self) -> Optimizer:
         """The optimizer, given this model's parameters if it has none yet."""
