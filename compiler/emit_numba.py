@@ -168,9 +168,13 @@ class NumbaEmitter:
         out = [f"out_{i + 1}" for i in range(len(results))]
         code = [f'"""{self.title}"""', "", "import math", "", "import numpy as np"]
         code += [f"from numba import njit{', prange' if self.loops else ''}"]
-        code += [""] if self.draws or self.loops else []
-        code += ["from tapegrad.autograd.random import draw"] if self.draws else []
-        code += ["from tapegrad.compiler.threads import turn"] if self.loops else []
+        text = "\n".join([*self.lines, *self.loops])
+        ours = {
+            "from tapegrad.autograd.random import draw": self.draws,
+            "from tapegrad.compiler import numba_math": "numba_math." in text,
+            "from tapegrad.compiler.threads import turn": self.loops,
+        }
+        code += ["", *(line for line, needed in ours.items() if needed)] if any(ours.values()) else []
         constants = [f"{n} = {spelled(v)}" for n, v in self.constants.items()]
         code += ["from numpy import inf, nan"] if any("inf" in c or "nan" in c for c in constants) else []
         code += ["", *constants] if constants else []

@@ -16,6 +16,8 @@ CALLS = {
     "asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "asinh": "arcsinh", "acosh": "arccosh",
     "atanh": "arctanh", "round": "rint", "abs": "abs",
 }  # fmt: skip
+# Of float32, these are our own: see numba_math.
+OWN = ("exp", "expm1", "log", "log1p", "tanh")
 
 
 def number(value: Any, dtype: np.dtype) -> str:
@@ -63,5 +65,7 @@ def expression(op: Op, element: Callable[[Any, np.dtype], str]) -> str:
     if name == "sign":
         zero, one = number(0, dtype), number(1, dtype)
         return f"{one} if {a} > {zero} else (-{one} if {a} < {zero} else {a})"
+    if name in OWN and out == np.float32:
+        return f"numba_math.{name}({a})"
     call = f"np.{CALLS.get(name, name)}({', '.join(args)})"
     return call if out.kind == "b" else f"np.{out}({call})"
