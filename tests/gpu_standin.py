@@ -106,7 +106,8 @@ class ndarray:
         return call(wrapped_index, self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        index, value, target = unwrap(index), unwrap(value), self.hidden
+        index, target = unwrap(index), self.hidden
+        value = value if isinstance(value, np.ndarray) and value.ndim == 0 else unwrap(value)
         launch(lambda: target.__setitem__(wrapped_around(target, index), value))
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
@@ -244,8 +245,9 @@ class Cupy(ModuleType):
         return ndarray((), hidden=np.array(obj.hidden if isinstance(obj, ndarray) else obj, dtype=dtype))
 
     @staticmethod
-    def asarray(obj: Any, dtype: Any = None) -> ndarray:
-        return obj if isinstance(obj, ndarray) and dtype in (None, obj.dtype) else Cupy.array(obj, dtype)
+    def asarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> ndarray:
+        here = isinstance(obj, ndarray) and dtype in (None, obj.dtype) and not copy
+        return obj if here else Cupy.array(obj, dtype)
 
     @staticmethod
     def asnumpy(a: Any) -> np.ndarray:
@@ -264,8 +266,8 @@ class Cupy(ModuleType):
         return call(lambda a: np.where(np.isnan(a), 0, np.sign(a)).astype(a.dtype), x)  # type: ignore[no-any-return]
 
     @staticmethod
-    def clip(x: ndarray, low: Any = None, high: Any = None, **options: Any) -> ndarray:
-        return call(np.clip, x, low, high, **options)  # type: ignore[no-any-return]
+    def clip(a: ndarray, a_min: Any, a_max: Any) -> ndarray:
+        return call(np.clip, a, a_min, a_max)  # type: ignore[no-any-return]
 
 
 class ElementwiseKernel(gpu_kernels.Elementwise):

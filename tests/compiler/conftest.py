@@ -6,6 +6,8 @@ pytest tests/compiler/test_fuzz.py --hypothesis-profile=many
 import sys
 from pathlib import Path
 
+from compiler_gpu import gpu  # noqa: F401
+
 for room in ("nn", "optim"):  # which are also names of rooms: the tables are found without them
     sys.path.insert(0, str(Path(__file__).parent.parent / room))
 sys.path.insert(0, str(Path(__file__).parent))
