@@ -12,8 +12,9 @@ import numpy as np
 
 from tapegrad.autograd import dtypes
 from tapegrad.autograd.creation import place
+from tapegrad.autograd.flags import current
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.tensor import SEED, Tensor
 from tapegrad.backends import resolve
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def manual_seed(seed: int) -> None:
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed.__index__() < 2**63:
         raise ValueError(f"manual_seed: expected an integer from 0 to 2**63 - 1, got {seed!r}")
     _seed, _draws, _host = int(seed), 0, None
+    _tell()
 
 
 def host_generator() -> "Generator":
@@ -55,6 +57,12 @@ def set_state(state: dict[str, Any]) -> None:
     host["state"] = {k: np.array(v, dtype=np.uint64) for k, v in host["state"].items()}
     host["buffer"] = np.array(host["buffer"], dtype=np.uint64)
     host_generator().bit_generator.state = host
+    _tell()
+
+
+def _tell() -> None:
+    if (recorder := current.get().recorder) is not None:
+        recorder(SEED, (), {}, None)
 
 
 def _plain(state: Any) -> Any:

@@ -24,6 +24,7 @@ class Event:
 
 WRITE = Event("write")  # (tensor, value): `assign`
 READ = Event("read")  # (tensor,), what, remedy: a number is needed on the host
+SEED = Event("seed")  # the random streams were set
 GRAD = Event(
     "grad"
 )  # (leaf, gradient, the one before): `.grad` was set by a backward pass, or dropped (None)

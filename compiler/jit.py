@@ -11,7 +11,7 @@ from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.compiler.emitters import checked, emit, left_alone
 from tapegrad.compiler.files import load, save
-from tapegrad.compiler.keys import Key
+from tapegrad.compiler.keys import Key, news
 from tapegrad.compiler.names import Surroundings
 from tapegrad.compiler.passes import improve
 from tapegrad.compiler.program import share, span
@@ -98,13 +98,14 @@ class Compiled:
             self.elsewhere = left_alone(self.emitter, tensors or self.around.leaves)
             if self.elsewhere is not None:
                 return self.f(*args, **kwargs)
-            reason = "a new kind of input" if variant is None else variant.outdated()
+            reason = news(kind, self.variants) if variant is None else variant.outdated()
             if reason is not None:
                 recorded = self.record(kind, args, kwargs, tensors)
                 if recorded is None:
                     return self.f(*args, **kwargs)
                 self.reasons.append(reason if self.reasons else "the first call")
                 self.last = recorded
+                self.log()
                 for m, training in self.last.called.items():
                     if m not in modules and m not in self.called:
                         self.called.append(m)
@@ -129,6 +130,16 @@ class Compiled:
         except BaseException:
             trace.undo()
             raise
+
+    def log(self) -> None:
+        """Tell the logger "tapegrad.jit" of a recording."""
+        from logging import getLogger  # here, since it is slow to import and few recordings are made
+
+        assert self.last is not None
+        getLogger("tapegrad.jit").info(
+            "%s: recording %d (%s), run by %s", self.__name__, len(self.reasons), self.reasons[-1],
+            f"Python: {self.last.eager}" if self.last.eager else self.last.emitter,
+        )  # fmt: skip
 
     def variant(self) -> "Variant":
         if self.last is None:
@@ -184,8 +195,10 @@ class Variant:
         had_gradient = {t for t in owner.around.leaves if t.grad is not None}
         given = [t.data for t in tensors]
         trace.added_to = {t.grad: t for t in owner.around.leaves if t.grad is not None}
+        modes = {m: m.training for m in owner.around.modules}
         with changed_flags(recorder=trace):
             self.first = owner.f(*args, **kwargs)
+        modes = trace.modules | modes
         returned, self.rebuild = flatten(self.first)
         self.called = trace.modules
         self.moved = any(t.data is not a for t, a in zip(trace.captured, trace.arrays))
@@ -220,6 +233,8 @@ class Variant:
         self.eager = trace.eager or self._why_eager(results, tensors, written)
         if any(t.data is not a for t, a in zip(tensors, given)) or any(t in trace.gradients for t in tensors):
             self.eager = "it sets the contents or the gradient of an argument: let the function close over it"
+        if any(m.training is not mode for m, mode in modes.items()):
+            self.eager = "it switches a model's training mode: call train() and eval() outside"
         backend = next((t.backend for t in (*tensors, *trace.captured)), None)
         title = f"{owner.__name__}, as recorded by tapegrad"
         emitter = emit(owner.emitter, self.program, title, backend.name if backend else "numpy")

@@ -1,5 +1,6 @@
 """What a recorded program depends on of the arguments: equal keys, one program."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -67,3 +68,27 @@ class Key:
             parts.append(Same(value))
             if is_module(value):
                 parts += [m.training for _, m in value.named_modules()]
+
+
+def news(key: tuple[Any, ...], known: Iterable[tuple[Any, ...]]) -> str:
+    """What is new about a key, beside the known one that is most like it."""
+    alike = [k for k in known if len(k) == len(key)]
+    if not alike:
+        return "a new kind of input: another structure"
+    nearest = min(alike, key=lambda k: sum(a != b for a, b in zip(key, k)))
+    i, new, old = next((i, a, b) for i, (a, b) in enumerate(zip(key, nearest)) if a != b)
+    what = "another structure"
+    if i == 0:
+        what = f"gradients are {'on' if new else 'off'}"
+    elif isinstance(new, bool):
+        what = f"a module is {'in training' if new else 'in evaluation'}"
+    elif isinstance(new, Same):
+        what = f"another {type(new.value).__name__}"
+    elif isinstance(new, tuple) and isinstance(old, tuple) and len(new) == len(old) == 5:
+        parts = ("of shape {} instead of {}", "of dtype {} instead of {}", "in an {} instead of an {}",
+                 "with requires_grad {} instead of {}", "that is in another place as well, or no more")  # fmt: skip
+        part, a, b = next((p, a, b) for p, a, b in zip(parts, new, old) if a != b)
+        what = f"a tensor {part.format(a, b)}"
+    elif isinstance(new, tuple) and isinstance(old, tuple) and len(new) == len(old) == 2:
+        what = " instead of ".join(f"{kind.__name__} {value}" for kind, value in (new, old))
+    return f"a new kind of input: {what}"

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from math import isfinite
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from tapegrad.autograd import random
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
-from tapegrad.autograd.tensor import GRAD, READ, USE, WRITE, Tensor, tick
+from tapegrad.autograd.tensor import GRAD, READ, SEED, USE, WRITE, Tensor, tick
 from tapegrad.backends import backend_of
 from tapegrad.compiler.program import Op, Origin, Program, Var, share, span
 
@@ -246,6 +247,8 @@ class Trace:
                 self.added_to[leaf.grad] = leaf
             elif leaf not in self.gradients:
                 self.not_zeroed.append(leaf)
+        elif primitive is SEED:
+            self.eager = f"it sets the seed of the random numbers: {self.origin.line}"
         elif primitive is READ:
             raise TraceError(
                 f"tg.jit: {params['what']} needs a number while the step is being recorded, which would be the same at "
@@ -354,6 +357,9 @@ def basic(index: tuple[Any, ...]) -> bool:
 SHORT = {"permute_dims": "transposed", "broadcast_to": "spread", "reshape": "shaped", "slice": "part"}
 
 
+COMMANDS = str(Path(__file__).parent.parent / "cli")  # no lines of the user's
+
+
 def user_code(part: str) -> tuple[str, str]:
     """(file:line: code of the innermost frame that is the user's, what is being done)."""
     frame: Any = sys._getframe(2)
@@ -364,7 +370,7 @@ def user_code(part: str) -> tuple[str, str]:
         elif frame.f_code.co_name in ("_advance", "step") and hasattr(inside.get("self"), "flats"):
             part = type(inside["self"]).__name__
         frame = frame.f_back
-    if frame is None:
+    if frame is None or frame.f_code.co_filename.startswith(COMMANDS):
         return "", part
     path, number = frame.f_code.co_filename, frame.f_lineno
     return f"{path.rpartition('/')[2]}:{number}: {linecache.getline(path, number).strip()}", part
