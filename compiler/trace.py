@@ -17,7 +17,7 @@ import numpy as np
 from tapegrad.autograd import random
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
-from tapegrad.autograd.tensor import GRAD, READ, USE, WRITE, Tensor, tick
+from tapegrad.autograd.tensor import GRAD, READ, SEED, USE, WRITE, Tensor, tick
 from tapegrad.backends import backend_of
 from tapegrad.compiler.program import Op, Origin, Program, Var, share, span
 
@@ -247,6 +247,8 @@ class Trace:
                 self.added_to[leaf.grad] = leaf
             elif leaf not in self.gradients:
                 self.not_zeroed.append(leaf)
+        elif primitive is SEED:
+            self.eager = f"it sets the seed of the random numbers: {self.origin.line}"
         elif primitive is READ:
             raise TraceError(
                 f"tg.jit: {params['what']} needs a number while the step is being recorded, which would be the same at "
