@@ -7,12 +7,26 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import article_job, deep_chain, report, step_gpu, steps
+from benchmarks import (
+    article_job,
+    deep_chain,
+    first_step,
+    fit_article,
+    memory,
+    report,
+    step_gpu,
+    steps,
+    sweep,
+)
 from benchmarks.harness import Case, run_case
 from tapegrad.cli import blas
 
 JOBS = {
     **{name: (job.doc, steps.cases(name, job)) for name, job in steps.JOBS.items()},
+    "fit_article": (fit_article.__doc__, fit_article.CASES),
+    "first_step": (first_step.__doc__, first_step.CASES),
+    "memory": (memory.__doc__, memory.CASES),
+    "sweep": (sweep.__doc__, sweep.CASES),
     "article_job": (article_job.__doc__, article_job.CASES),
     "deep_chain": (deep_chain.__doc__, deep_chain.CASES),
     "gpu": (step_gpu.__doc__, step_gpu.CASES),
@@ -64,7 +78,13 @@ def main() -> None:
         if not results:
             parser.exit(1, f"{job}: no contestant is installed here\n")
         path = report.write(job, (doc or "").strip(), results, options.out)
-        print(f"written: {path} and .json\n", flush=True)
+        print(f"written: {path} and .json", flush=True)
+        if job == "sweep":
+            picture = sweep.draw(path.with_suffix(".json"))
+            with path.open("a", encoding="utf-8") as page:
+                page.write(f"\n![the table as a picture]({picture.name})\n")
+            print(f"drawn: {picture}", flush=True)
+        print(flush=True)
 
 
 if __name__ == "__main__":

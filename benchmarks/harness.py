@@ -29,8 +29,8 @@ THREADS = (
 class Contestant:
     """What one process runs: `python <args>`. Its last line of output is a JSON object of figures.
 
-    {out} in `args` becomes an empty folder, which must hold the files named by `writes` (patterns) afterwards; {cache}
-    in the values of `env` becomes a folder that is empty in the round that does not count and stays for the others.
+    {out} in `args` becomes an empty folder, which must hold the files named by `writes` (patterns) afterwards; in the
+    values of `env`, too. {cache} there becomes a folder that all rounds share, empty before the first of them.
     `needs` is the package without which the contestant is left out.
     """
 
@@ -70,7 +70,6 @@ class Case:
 def run_once(contestant: Contestant, cores: int | None, cache: str) -> dict[str, float]:
     """The figures a contestant reports, and of its whole process the wall time (s) and peak memory (MB)."""
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"}
-    env |= {name: value.format(cache=cache) for name, value in contestant.env.items()}
     env.pop(
         "PYTHONDONTWRITEBYTECODE", None
     )  # an installed package has its bytecode; let the source tree have it, too
@@ -83,6 +82,7 @@ def run_once(contestant: Contestant, cores: int | None, cache: str) -> dict[str,
     with tempfile.TemporaryDirectory() as out, open(Path(out, "stdout"), "w+b") as log:
         folder = Path(out, "out")
         folder.mkdir()
+        env |= {name: value.format(cache=cache, out=folder) for name, value in contestant.env.items()}
         command = [sys.executable, *(part.format(out=folder) for part in contestant.args)]
         start = time.perf_counter()
         process = subprocess.Popen(

@@ -116,17 +116,23 @@ def cases(name: str, job: StepJob) -> tuple[Case, ...]:
     return one, every
 
 
-def time_steps(step: Step, synchronize: Callable[[], Any] = lambda: None) -> dict[str, float]:
-    """µs per step, the median and the fastest of the blocks, and the last loss."""
+def time_steps(
+    step: Step,
+    synchronize: Callable[[], Any] = lambda: None,
+    warm_up: float = WARM_UP,
+    blocks: int = BLOCKS,
+    learned: float = LEARNED,
+) -> dict[str, float]:
+    """µs per step, the median and the fastest of the blocks."""
     one_step, value = step
     first = value(one_step())
     start, done = time.perf_counter(), 0
-    while done < 2 or (done < 300 and time.perf_counter() - start < WARM_UP):
+    while done < 2 or (done < 300 and time.perf_counter() - start < warm_up):
         value(one_step())
         done += 1
     each = (time.perf_counter() - start) / done
     steps = max(1, min(MOST, round(BLOCK / each)))
-    blocks = max(FEWEST, min(BLOCKS, round(BLOCKS * BLOCK / each)))
+    blocks = max(min(FEWEST, blocks), min(blocks, round(blocks * BLOCK / each)))
     seconds = []
     for _ in range(blocks):
         synchronize()
@@ -137,7 +143,7 @@ def time_steps(step: Step, synchronize: Callable[[], Any] = lambda: None) -> dic
         synchronize()
         seconds.append((time.perf_counter() - start) / steps)
     more = 0
-    while not last <= LEARNED * first:
+    while not last <= learned * first:
         last, more = value(one_step()), more + 1
         if more > SOON:
             raise SystemExit(f"the loss only went from {first} to {last}: this step does not train")

@@ -1,0 +1,74 @@
+"""Peak memory of a training step: 8 layers of 1024, batch 4096, plain SGD (so that the optimizer keeps nothing),
+cross-entropy on the logits. The figure is the highest resident memory while steps run, less the resident memory before
+the first one, when the model, the optimizer and the batch are there: activations, gradients, buffers, whatever a step
+needs. A step of a tiny network comes before, so that imports, compilers and thread pools are not counted. "First step"
+includes recording or tracing, "later" is the peak over the steps after it, with what the first one left behind.
+
+Memory from 1 MB on is asked of and given back to the system directly (MALLOC_MMAP_THRESHOLD_), for all alike, so that
+what is resident is what is in use. Linux only: it reads and resets the peak in /proc/self.
+"""
+
+import gc
+import json
+import re
+import sys
+from pathlib import Path
+
+from benchmarks.harness import Case, Contestant, Promise
+from benchmarks.networks import CONTESTANTS, Task
+
+TINY, TASK = Task((4, 4, 2), 4, "sgd"), Task((1024,) * 9, 4096, "sgd", lr=0.1)
+NAMES = ("tapegrad", "tapegrad jit, NumPy", "tapegrad jit, numba", "PyTorch eager", "JAX jit")
+STEPS = 2  # after the first one
+
+
+def resident(line: str) -> float:
+    """MB in use now ("VmRSS") or at most since the last reset ("VmHWM")."""
+    found = re.search(rf"^{line}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def measure(contestant: str) -> dict[str, float]:
+    _, build = CONTESTANTS[contestant]
+    tiny, value = build(TINY)
+    value(tiny())
+    del tiny
+    step, value = build(TASK)
+    gc.collect()
+    before = resident("VmRSS")
+    reset_peak()
+    value(step())
+    first = resident("VmHWM")
+    gc.collect()
+    reset_peak()
+    for _ in range(STEPS):
+        value(step())
+    return {"first": first - before, "later": resident("VmHWM") - before}
+
+
+CASES = (
+    Case(
+        title="Peak memory of a step, all cores",
+        contestants=tuple(
+            Contestant(
+                name,
+                ("-m", "benchmarks.memory", name),
+                needs=CONTESTANTS[name][0],
+                env={"MALLOC_MMAP_THRESHOLD_": "1048576"},
+            )
+            for name in NAMES
+        ),
+        columns={"first": "first step, MB", "later": "later steps, MB", "peak": "whole process, MB"},
+        promises=tuple(Promise("later", name, "tapegrad", 0.6) for name in NAMES[1:3])
+        + tuple(Promise("later", "tapegrad jit, numba", name, None) for name in NAMES[3:]),
+        rounds=2,
+    ),
+)
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1])))
