@@ -8,7 +8,14 @@ from tapegrad.optim import BY_NAME
 
 MODELS = ("logistic", "linear", "mlp")
 FILES = (*(f"{model}.safetensors" for model in MODELS), "history.csv", "history.png")  # what train writes
-ONLY_MLP = ("hidden", "epochs", "batch_size", "lr", "optimizer")  # the others are solved to the end
+ONLY_MLP = (
+    "hidden",
+    "epochs",
+    "batch_size",
+    "lr",
+    "optimizer",
+    "run_eagerly",
+)  # the others are solved to the end
 
 
 class Mistake(ValueError):
@@ -62,6 +69,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     add_train(commands)
     add_predict(commands)
+    add_source(commands)
     commands.add_parser("doctor", help="versions, backends, speed, and remedies for what is slow or missing")
     return top
 
@@ -91,6 +99,9 @@ def add_train(commands: Any) -> None:
     train.add_argument("--lr", type=positive, metavar="X", help="mlp: learning rate (the optimizer's own)")
     train.add_argument("--optimizer", metavar="NAME", help="mlp: adam, sgd, rmsprop, … (adam)")
     train.add_argument(
+        "--run-eagerly", action="store_const", const=True, help="mlp: layer by layer, without compiled steps"
+    )
+    train.add_argument(
         "--seed", type=whole(-1), default=42, metavar="N", help="of split, weights and shuffling (42)"
     )
     train.add_argument("--out", metavar="DIR", help="where to write (runs/<name of the data>)")
@@ -108,6 +119,28 @@ def add_predict(commands: Any) -> None:
     predict.add_argument("data", metavar="DATA.csv", help="with the columns the model was trained on")
     predict.add_argument("--out", metavar="PRED.csv", help="default: standard output")
     add_backend(predict)
+
+
+def add_source(commands: Any) -> None:
+    source = commands.add_parser(
+        "source",
+        help="show the program that trains a model, or predicts with it",
+        description="Print the program that one step of a saved model is compiled to, line by line: forward pass, "
+        "gradients and update, or the prediction alone. It is written for one size of batch.",
+    )
+    source.add_argument(
+        "model", metavar="MODEL", help="a .safetensors file that train or Sequential.save wrote"
+    )
+    source.add_argument("--what", choices=("train", "predict"), help="default: train, if the file says how")
+    source.add_argument(
+        "--emitter", choices=("numpy", "numba"), default="numpy", help="what it is written for (numpy)"
+    )
+    source.add_argument("--batch-size", type=whole(0), default=32, metavar="N", help="rows of a batch (32)")
+    source.add_argument(
+        "--save",
+        metavar="STEP.py",
+        help="write it with the weights (STEP.npz) to a file that runs without tapegrad",
+    )
 
 
 def add_backend(command: Any) -> None:

@@ -94,7 +94,7 @@ def fit_mlp(problem: Problem, options: argparse.Namespace) -> tuple[str, Sequent
     model.add(nn.Dense(outputs, activation, in_features=width))
     lr = {} if options.lr is None else {"lr": options.lr}
     optimizer = optim.get(options.optimizer or "adam", **lr)
-    model.compile(optimizer, loss, metrics)
+    model.compile(optimizer, loss, metrics, run_eagerly=bool(options.run_eagerly))
     with np.errstate(all="ignore"):  # a training that diverges is reported below
         history = model.fit(
             problem.x_train,

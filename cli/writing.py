@@ -10,13 +10,15 @@ from pathlib import Path
 from tapegrad.cli.arguments import Mistake
 
 
-def check_folder(out: Path) -> None:
-    """Raise Mistake where `out` cannot become a folder to write to: before the training, not after it."""
+def check_folder(out: Path, option: str = "--out") -> None:
+    """Raise Mistake where `out` cannot become a folder to write to: before the work, not after it."""
     there = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise Mistake(f"--out {out}: {there} is a file, not a folder: choose another folder with --out")
+        raise Mistake(f"{option} {out}: {there} is a file, not a folder: choose another folder with {option}")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise Mistake(f"--out {out}: no permission to write in {there}: choose another folder with --out")
+        raise Mistake(
+            f"{option} {out}: no permission to write in {there}: choose another folder with {option}"
+        )
 
 
 @contextmanager

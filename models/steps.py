@@ -22,8 +22,11 @@ from tapegrad.optim.base import Optimizer
 
 Function = Callable[..., Any]
 
+# Calls of a kind before it is recorded. A recording costs as much time as it saves in 20 to 50 train steps (MLPs from
+# 30-1 to 784-128-10 in batches of 32: 12 to 24 ms, saved at 0.2 to 1.2 ms a step, one core), so that waiting for 50 and
+# recording for nothing costs at most twice what not recording would; a forward pass gains less, and costs 5 ms.
 PATIENCE = 50
-KINDS = 8  # programs of one step: each holds the buffers for its size of batch
+KINDS = 8  # programs of one step at most: each holds the buffers for its size of batch
 
 
 class Step(Compiled):

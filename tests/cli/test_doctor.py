@@ -79,5 +79,9 @@ def test_version_and_help(run):
     assert status == 0
     for option in ("--target", "--model", "--hidden", "--epochs", "--batch-size", "--lr", "--seed", "--out"):
         assert option in out
+    assert "--run-eagerly" in out
+    out = run("source", "--help")[1]
+    for option in ("MODEL", "--what", "--emitter", "--batch-size", "--save"):
+        assert option in out
     assert run()[0] == 2
     assert run("trane")[0] == 2

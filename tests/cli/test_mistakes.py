@@ -101,6 +101,7 @@ TRAIN = {
     ),
     "epochs of a solved model": ("--model logistic --epochs 3", "--epochs is for --model mlp"),
     "batch size of a solved model": ("--model logistic --batch-size 3", "--batch-size is for --model mlp"),
+    "running eagerly a solved model": ("--model linear --run-eagerly", "--run-eagerly is for --model mlp"),
     "unknown model": ("--model forest", "--model: invalid choice: 'forest' (choose from"),
     "unknown optimizer": ("--optimizer adm", "--optimizer adm: unknown; known are"),
     "unknown option": ("--bogus", "unrecognized arguments: --bogus"),

@@ -73,6 +73,18 @@ def test_the_same_seed_writes_the_same_model(folder, run):
     assert (folder / "a/history.csv").read_bytes() == (folder / "b/history.csv").read_bytes()
 
 
+def test_running_eagerly_writes_the_same_model(folder, run, monkeypatch):
+    monkeypatch.setattr("tapegrad.models.steps.PATIENCE", 1)
+    ran, save = [], Sequential.save
+    monkeypatch.setattr(Sequential, "save", lambda self, *args: (ran.append(self.stats()), save(self, *args)))
+    for out, *how in (("a",), ("b", "--run-eagerly")):
+        assert run("train", "--model", "mlp", "--epochs", 3, "--out", out, *how)[0] == 0
+    assert [step["train"]["compiled"] > 0 for step in ran] == [True, False]
+    a, b = (persistence.load(folder / out / "mlp.safetensors") for out in "ab")
+    assert {name: t.tolist() for name, t in a.items()} == {name: t.tolist() for name, t in b.items()}
+    assert (folder / "a/history.csv").read_bytes() == (folder / "b/history.csv").read_bytes()
+
+
 # --- a table of one's own ---
 
 
