@@ -91,6 +91,12 @@ def draws() -> int:
     return _draws
 
 
+def rewind(draws: int) -> None:
+    """Go back to where so many draws had been made, as `draws()` said then."""
+    global _draws
+    _draws = draws
+
+
 def position() -> tuple[int, int]:
     """What the last draw on a device was a function of."""
     return _seed, _draws

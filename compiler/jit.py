@@ -6,6 +6,7 @@ from operator import attrgetter, is_
 from types import MethodType
 from typing import Any
 
+from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor, tick
@@ -14,7 +15,7 @@ from tapegrad.compiler.files import load, save
 from tapegrad.compiler.keys import Key, news
 from tapegrad.compiler.names import Surroundings
 from tapegrad.compiler.passes import improve
-from tapegrad.compiler.program import share, span
+from tapegrad.compiler.program import before_last_check, share, span
 from tapegrad.compiler.trace import Trace
 
 data_of, requires_grad_of, training_of = map(attrgetter, ("data", "requires_grad", "training"))
@@ -37,9 +38,8 @@ def jit(f: Any = None, *, emitter: str = "auto") -> Any:
                seconds to make (`pip install "tapegrad[jit]"`); "auto": numba where it is installed and knows every
                operation, else NumPy
 
-    Three things differ from running f as it is. The `.grad` that a compiled step sets is one array, which the next call
-    writes to again: copy what is to be kept. A captured tensor that f returns comes back as a copy. And a check that
-    fails after the step has written something runs f once more for its message, so that those writes happen twice.
+    Two things differ from running f as it is. The `.grad` that a compiled step sets is one array, which the next call
+    writes to again: copy what is to be kept. And a captured tensor that f returns comes back as a copy.
 
     A function whose result is itself to be differentiated, or that runs inside `tg.grad`, runs as without `jit`;
     so does one whose arrays are not NumPy's.
@@ -230,6 +230,11 @@ class Variant:
             for i, (v, _) in enumerate(kept)
             if any(v is not w and v.name != w.name and v.overlaps(w) for w, _ in kept)
         }  # that share memory with another one
+        # What is done though the call may turn out to be another case than the recorded one.
+        early = before_last_check(self.program)
+        risked = [op.inputs[0] for op in early if op.name == "write"]
+        self.risked = [t for v, t in kept if any(v.overlaps(w) for w in risked)]
+        self.risks_gradients = any(op.out in self.program.gradients for op in early)
         self.eager = trace.eager or self._why_eager(results, tensors, written)
         if any(t.data is not a for t, a in zip(tensors, given)) or any(t in trace.gradients for t in tensors):
             self.eager = "it sets the contents or the gradient of an argument: let the function close over it"
@@ -299,11 +304,17 @@ class Variant:
     def run(self, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
         if self.eager is not None:
             return self.f(*args, **kwargs)
+        risked = [*self.risked, *(self.gradients if self.risks_gradients else ())]
+        before = [t.data.copy() for t in risked]
+        draws = random.draws()
         try:
             results = iter(self.step(*map(data_of, tensors)))
         except ValueError as error:
             if not str(error).startswith("guard: "):
                 raise
+            for t, array in zip(risked, before):
+                t.data[...] = array
+            random.rewind(draws)
             return self.f(*args, **kwargs)  # which says what is wrong, or takes the other way
         for leaf, g in zip(self.leaves, self.gradients):
             leaf.grad = g

@@ -134,6 +134,12 @@ def chosen_by_mask(op: Op) -> bool:
     return op.name == "take_at" and any(v.dtype.kind == "b" for v in op.vars[1:])
 
 
+def before_last_check(program: Program) -> list[Op]:
+    """The operations that run before it is certain that this call is of the kind that was recorded."""
+    checks = [i for i, op in enumerate(program.ops) if op.name == "guard" or chosen_by_mask(op)]
+    return program.ops[: checks[-1]] if checks else []
+
+
 # Results of these share the memory of their first input.
 VIEWS = frozenset({"reshape", "permute_dims", "broadcast_to", "slice"})
 # Each element of the result is a function of the elements at its place.
