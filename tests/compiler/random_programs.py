@@ -116,6 +116,10 @@ class RandomProgram:
     def __repr__(self) -> str:
         return f"{self.optimizer}, {self.dtype}, {self.shapes}\n{self.text}"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """For Hypothesis, which prints what fails."""
+        printer.text(repr(self))
+
 
 @st.composite
 def programs(draw: Any, most: int = 40) -> RandomProgram:
