@@ -32,7 +32,9 @@ def jit(f: Any = None, *, emitter: str = "auto") -> Any:
     One program is recorded for each combination of the arguments' structure, shapes, dtypes and devices, of the values
     of arguments that are no tensors, and of the training flags of the Modules around; `stats()` counts and says why.
     What a program cannot follow, a number read out of a tensor (`float(t)`, `if t > 0`, `print(t)`), raises TraceError
-    with the line and the remedy. A Python number that f closes over is part of the program: pass it as an argument.
+    with the line and the remedy. Python itself runs only while f is recorded: a number that f closes over or works out,
+    and what it does with raw arrays (`t.data`), are part of the program as they were. Give such a number as an
+    argument, or hold it in a tensor.
 
     emitter    "numpy": calls of NumPy, always there; "numba": one compiled function with fused loops, which takes some
                seconds to make (`pip install "tapegrad[jit]"`); "auto": numba where it is installed and knows every
@@ -124,7 +126,8 @@ class Compiled:
         """The program for this kind of input; None: this call runs as it is. If it raises, it has changed nothing."""
         self.around = Surroundings(self.f, args)
         names = self.around.names
-        trace = Trace([(names.get(id(t), f"x{i + 1}"), t) for i, t in enumerate(tensors)], names)
+        arguments = [(names.get(id(t), f"x{i + 1}"), t) for i, t in enumerate(tensors)]
+        trace = Trace(arguments, names, self.around.owners)
         try:
             return Variant(self, trace, args, kwargs, tensors)
         except BaseException:

@@ -15,12 +15,14 @@ class Surroundings:
     modules   every Module, with those inside
     leaves    the parameters of Modules and optimizers, and other tensors that require grad
     closed    ids of the tensors that it reaches without its arguments
+    owners    id of an array -> the Tensor in reach whose contents it is
     """
 
     def __init__(self, f: Callable[..., Any], args: Any) -> None:
         self.names: dict[int, str] = {}
         self.modules: list[Any] = []
         self.leaves: list[Tensor] = []
+        self.owners: dict[int, Tensor] = {}
         around = within_reach(f, args)
         several = sum(is_module(v) for v in around.values()) > 1
         for name, value in within_reach(f, ()).items():
@@ -35,6 +37,7 @@ class Surroundings:
             return
         if isinstance(value, Tensor):
             self.names.setdefault(id(value), name)
+            self.owners.setdefault(id(value.data), value)
             self.leaves += [value] if value.requires_grad else []
         elif is_module(value):
             self.modules += [m for _, m in value.named_modules() if m not in self.modules]

@@ -44,10 +44,7 @@ class Var:
 
     def uniform(self) -> Any:
         """The number that all elements of a constant are, or None."""
-        if self.kind != "constant" or not self.size:
-            return None
-        first = self.value.flat[0]
-        return first.item() if np.all(self.value == first) else None
+        return self.value.flat[0].item() if self.kind == "constant" and one_number(self.value) else None
 
 
 @dataclass(frozen=True)
@@ -121,10 +118,18 @@ def share(a: Any, b: Any) -> bool:
     return a0 < b1 and b0 < a1
 
 
+def one_number(value: np.ndarray) -> bool:
+    """Whether all elements have the same bits, and there are any."""
+    if not value.size or not any(value.strides):
+        return bool(value.size)
+    size = value.itemsize
+    bits = np.ascontiguousarray(value).reshape(-1).view(f"u{size}" if size in (1, 2, 4, 8) else f"V{size}")
+    return bool(np.all(bits == bits[0]))
+
+
 def spelled(value: np.ndarray) -> str:
     """The source of an array, short for one full of one number."""
-    one = value.flat[0].tobytes() if value.size > 8 else b""
-    if one and value.tobytes() == one * value.size:
+    if value.size > 8 and one_number(value):
         return f"np.full({value.shape}, {value.flat[0].item()!r}, {str(value.dtype)!r})"
     return f"np.array({value.tolist()!r}, {str(value.dtype)!r}).reshape({value.shape})"
 
@@ -147,5 +152,6 @@ ELEMENTWISE = frozenset(
     "add subtract multiply divide negative positive square power remainder floor_divide exp expm1 log log1p log2 log10 "  # noqa: SIM905
     "sqrt sin cos tan asin acos atan atan2 hypot sinh cosh tanh asinh acosh atanh maximum minimum abs sign floor ceil "
     "trunc round equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not "
-    "bitwise_and bitwise_or bitwise_xor bitwise_invert isnan isinf isfinite where astype copy erf".split()
+    "bitwise_and bitwise_or bitwise_xor bitwise_invert isnan isinf isfinite where astype copy erf all_or_none "
+    "keep".split()
 )

@@ -11,6 +11,7 @@ from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
 from tapegrad.autograd.tensor import GRAD, READ, SEED, USE, WRITE, Tensor, tick
 from tapegrad.backends import backend_of
-from tapegrad.compiler.program import Op, Origin, Program, Var, share, span
+from tapegrad.compiler.program import Op, Origin, Program, Var, one_number, share, span
 
 
 class TraceError(RuntimeError):
@@ -163,9 +164,12 @@ def _index(template: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...]:
 class Trace:
     """Listens to one run of a function and builds its Program."""
 
-    def __init__(self, arguments: list[tuple[str, Tensor]], names: dict[int, str]) -> None:
+    def __init__(
+        self, arguments: list[tuple[str, Tensor]], names: dict[int, str], owners: dict[int, Tensor]
+    ) -> None:
         self.program = Program()
         self.names = names  # id of a Tensor -> what the user calls it
+        self.owners = owners  # id of an array -> the Tensor that may get another one later
         self.used: dict[str, int] = dict.fromkeys((*dir(np), *dir(builtins), *keyword.kwlist, *OURS), 0)
         self.taken = set(self.used)
         self.begun = tick()
@@ -173,9 +177,12 @@ class Trace:
         self.modules: dict[
             Any, bool
         ] = {}  # that were called, and those inside -> whether they were in training
+        self.searched: set[Any] = set()  # those whose own tensors are among the owners
         self.drawn: dict[tuple[int, int], Var] = {}  # (seed, number) -> the random numbers
         self.vars: dict[int, Var] = {}  # id of a raw array -> its Var
-        self.alive: list[Any] = []  # keeps those arrays, so that no id is used twice
+        self.alive: dict[
+            int, ref[Any]
+        ] = {}  # id -> the array; both are gone when it is, before the id is used again
         self.captured: list[Tensor] = []
         self.local: list[Tensor] = []  # those of them that the function made out of numbers
         self.arrays: list[Any] = []  # theirs, when they were captured
@@ -204,14 +211,27 @@ class Trace:
 
     def know(self, array: Any, var: Var) -> Var:
         self.vars[id(array)] = var
-        self.alive.append(array)
+        self.alive[id(array)] = ref(array, partial(self.forget, id(array)))
         return var
 
+    def forget(self, key: int, _: Any) -> None:
+        del self.vars[key], self.alive[key]
+
+    def known(self) -> list[Any]:
+        return [a for reference in self.alive.values() if (a := reference()) is not None]
+
     def var_of(self, t: Tensor) -> Var:
-        """The Var of a Tensor; one that was not made here is captured, by reference."""
+        """The Var of a Tensor; one that was not made here is captured, by reference: the Tensor that owns the array, if
+        this is its `detach()`."""
         known = self.vars.get(id(t.data))
         if known is not None:
             return known
+        if id(t) not in self.names:
+            for module in [m for m in self.modules if m not in self.searched]:
+                self.searched.add(module)
+                self.owners |= {id(p.data): p for p in vars(module).values() if isinstance(p, Tensor)}
+            owner = self.owners.get(id(t.data), t)
+            t = owner if owner.data is t.data else t
         var = self.var(self.names.get(id(t), "const"), t.data, "captured")
         var.span = span(t.data)
         var.dense = bool(t.data.flags.c_contiguous)
@@ -224,6 +244,8 @@ class Trace:
 
     def constant(self, value: Any) -> Symbol:
         on_host = np.asarray(backend_of(value).to_numpy(value))
+        if on_host.size > 16 and one_number(on_host):  # kept as long as the program, in one element
+            on_host = np.broadcast_to(on_host.flat[0], on_host.shape)
         return Symbol(value, self.var("c", value, "constant", on_host), self)
 
     # ---- events ----
@@ -261,7 +283,7 @@ class Trace:
         into, source = self.var_of(target), self.var_of(value)
         if into.kind != "captured":
             if into.kind == "argument" or any(
-                a is not target.data and share(a, target.data) for a in self.alive
+                a is not target.data and share(a, target.data) for a in self.known()
             ):
                 self.eager = f"it writes into an argument or a view: {self.origin.line}"
             copied = self.apply("copy", Symbol(value.data, source, self)).var
@@ -272,7 +294,7 @@ class Trace:
         after = Var(into.name, into.shape, into.dtype, "captured", None, into.span, into.dense)
         self.program.ops.append(Op("write", [into, source], {}, after, self.origin))
         # What shares memory with the target holds something new from here on.
-        for array in list(self.alive):
+        for array in self.known():
             var = self.vars.get(id(array))
             if var is not None and var.kind == "captured" and var.overlaps(into):
                 self.vars[id(array)] = Var(
@@ -326,6 +348,8 @@ class Trace:
         """Write an operation down, and carry it out."""
         values = [i.value if isinstance(i, Symbol) else i for i in inputs]
         params.pop("copy", None)
+        if params.get("axis") is not None and isinstance(inputs[0], Symbol):
+            params["axis"] = plain_axis(params["axis"], inputs[0].ndim)
         xp = next((backend_of(v).xp for v in values if hasattr(v, "shape")), np)
         value = xp.asarray(run_op(name, values, params, xp))
         out = self.var(SHORT.get(name, name), value)
@@ -343,10 +367,16 @@ OURS = (
 # Names that the emitters give.
 RESERVED = re.compile(
     r"(buffer|constant|gradient|drawn|out|work|loop|at)(_.*)?|(c|n|i|k)_?\d.*|c_(minus|inf|nan).*|i_."
-    r"|.+_(flat|total|value|low)(_\d+)?"
+    r"|.+_(flat|total|value|low|bits)(_\d+)?"
 )
 SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
 INDEXING = {"getitem": "take_at", "index_update": "put_at", "index_add_at": "add_at"}
+
+
+def plain_axis(axis: Any, ndim: int) -> Any:
+    """One way to write each axis, so that the same operation is known again."""
+    axes = tuple(a % ndim for a in axis) if isinstance(axis, tuple) else (axis % ndim,)
+    return axes[0] if len(axes) == 1 else axes
 
 
 def basic(index: tuple[Any, ...]) -> bool:

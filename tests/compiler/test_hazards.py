@@ -190,6 +190,19 @@ def memory_in_another_order(wrap: Any) -> Any:
 
 
 @case
+def contents_that_are_replaced(wrap: Any) -> Any:
+    """Seen through detach(), and in a model out of sight."""
+    w, layer = leaf(1, 2), tg.nn.Dense(2, in_features=2, dtype="float64", kernel_initializer="ones")
+    again, hidden = w.detach(), lambda x: layer(x) + layer.kernel.detach()
+    f, g, h, found = wrap(lambda x: w.detach() * x), wrap(lambda x: hidden(x)), wrap(lambda x: again * x), []
+    for i in range(3):
+        with tg.no_grad():
+            found.append((f(t(1, 2)), g(t([[1, i]])), h(t(1, 2))))
+        w.data, layer.kernel.data = w.data + 1.0, layer.kernel.data * 2.0
+    return found
+
+
+@case
 def a_copy_by_reshape_before_a_write(wrap: Any) -> Any:
     k = t([[0, 1, 2], [3, 4, 5]])
     k.data = np.asfortranarray(k.data)  # so that a reshape is a copy
