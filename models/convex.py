@@ -27,7 +27,8 @@ def newton(
     """Minimize a convex f by Newton's method: (w, f before and after each step, whether |gradient| <= tol everywhere).
 
     Each step solves  Hessian · step = -gradient  by conjugate gradients, which needs only products of the Hessian with
-    vectors: the gradient is recorded once per step, and each product is one pass back through it.
+    vectors: the gradient is recorded once per step, and each product is one pass back through it. `tg.jit` would not
+    pay: some 20 gradients and 50 products take as long as its two recordings (0.03 to 0.25 s, 455 to 20000 rows).
     """
     both = value_and_grad(f)
     value, g = both(w)

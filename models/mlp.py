@@ -44,6 +44,7 @@ class MLP(BaseEstimator):
     n_iter_no_change: int
     warm_start: bool
     random_state: Any
+    run_eagerly: bool
     verbose: int
     classes_: np.ndarray
     n_outputs_: int
@@ -58,12 +59,14 @@ class MLP(BaseEstimator):
         units, last, _ = self._output_layer()
         widths = (self.n_features_in_, *(int(n) for n in sizes), units)
         kinds = (*(self.activation for _ in sizes), last)
-        return Sequential(
+        model = Sequential(
             *(
                 nn.Dense(m, kind, in_features=n, dtype=str(dtype))
                 for n, m, kind in zip(widths, widths[1:], kinds)
             )
         )
+        model.run_eagerly = self.run_eagerly
+        return model
 
     def _train(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None, stratify: Any) -> None:
         for name in ("epochs", "batch_size", "n_iter_no_change"):
@@ -80,6 +83,7 @@ class MLP(BaseEstimator):
                 options = {} if self.learning_rate is None else {"lr": self.learning_rate}
                 optimizer = copy.deepcopy(self.optimizer)  # a parameter given to __init__ is not changed
                 self.model_.compile(optim.get(optimizer, **options), self._output_layer()[2])
+            self.model_.run_eagerly = self.run_eagerly
             held_out, callbacks = None, []
             if self.early_stopping:
                 rows = np.arange(len(X))
@@ -135,6 +139,7 @@ class MLPClassifier(ClassifierMixin, MLP):
     warm_start            a second fit goes on with the weights and the optimizer of the first
     class_weight          factors by class, or "balanced"
     random_state          of the initial weights, the order of the rows, and what is held out
+    run_eagerly           call the layers one by one at each batch: `Sequential.compile` says what is done otherwise
     verbose               as in `Sequential.fit`
 
     model_ the trained Sequential; history_ {name: [number per epoch]}; n_iter_ the epochs done; classes_
@@ -155,6 +160,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         warm_start: bool = False,
         class_weight: Any = None,
         random_state: Any = None,
+        run_eagerly: bool = False,
         verbose: int = 0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -169,6 +175,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         self.warm_start = warm_start
         self.class_weight = class_weight
         self.random_state = random_state
+        self.run_eagerly = run_eagerly
         self.verbose = verbose
 
     def _output_layer(self) -> tuple[int, Any, Any]:
@@ -227,6 +234,7 @@ class MLPRegressor(RegressorMixin, MLP):
         n_iter_no_change: int = 10,
         warm_start: bool = False,
         random_state: Any = None,
+        run_eagerly: bool = False,
         verbose: int = 0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -241,6 +249,7 @@ class MLPRegressor(RegressorMixin, MLP):
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.random_state = random_state
+        self.run_eagerly = run_eagerly
         self.verbose = verbose
 
     def _output_layer(self) -> tuple[int, Any, Any]:

@@ -144,3 +144,30 @@ def test_weights_have_the_dtype_of_the_data(dtype):
 def test_bad_options(name):
     with pytest.raises(ValueError, match=name):
         classifier(**{name: 0}).fit(*IRIS)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"early_stopping": True, "activation": "tanh"}, {"optimizer": "sgd"}]
+)
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_compiled_or_run_eagerly_it_learns_the_same(kind, options):
+    """In float32 to the bit; after a copy through pickle, too, which takes no program along."""
+    x, y = IRIS if kind is MLPClassifier else DIABETES
+    x, y = scaled(x).astype(np.float32), y if kind is MLPClassifier else scaled(y)
+    found = []
+    for run_eagerly in (False, True):
+        model = kind((16,), epochs=8, random_state=0, run_eagerly=run_eagerly, **options).fit(x, y)
+        assert (model.model_.stats()["train"]["compiled"] > 0) is not run_eagerly
+        twin = pickle.loads(pickle.dumps(model))
+        assert twin.model_.run_eagerly is run_eagerly
+        assert twin.model_.stats()["predict"]["calls"] == 0
+        found.append((model.history_, model.predict(x).tolist(), twin.predict(x).tolist()))
+    assert found[0] == found[1]
+
+
+def test_a_warm_start_follows_run_eagerly():
+    x, y = IRIS
+    model = classifier(warm_start=True).fit(x, y)
+    assert model.model_.stats()["train"]["compiled"] > 0
+    model.set_params(run_eagerly=True).fit(x, y)
+    assert model.model_.stats()["train"]["compiled"] == 0
