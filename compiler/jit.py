@@ -205,8 +205,6 @@ class Variant:
         returned, self.rebuild = flatten(self.first)
         self.called = trace.modules
         self.moved = any(t.data is not a for t, a in zip(trace.captured, trace.arrays))
-        self.watched = trace.captured
-        self.required = list(map(requires_grad_of, self.watched))
         self.returned = [None if isinstance(r, Tensor) else (r,) for r in returned]
         results = [r for r in returned if isinstance(r, Tensor)]
 
@@ -215,6 +213,8 @@ class Variant:
         program = trace.program
         program.results = [trace.var_of(r) for r in results]
         program.gradients = [trace.var_of(g) for g in trace.gradients.values() if g is not None]
+        self.watched = trace.captured
+        self.required = list(map(requires_grad_of, self.watched))
         self.program, self.history = improve(program)
 
         needed = {v for op in self.program.ops for v in op.vars} | set(self.program.kept())
@@ -243,6 +243,11 @@ class Variant:
             self.eager = "it sets the contents or the gradient of an argument: let the function close over it"
         if any(m.training is not mode for m, mode in modes.items()):
             self.eager = "it switches a model's training mode: call train() and eval() outside"
+        if self.eager is None:  # as at later calls: arrays of the caller's own
+            own = [
+                Tensor(r.backend.asarray(r.data, copy=True)) if isinstance(r, Tensor) else r for r in returned
+            ]
+            self.first = self.rebuild(own)
         backend = next((t.backend for t in (*tensors, *trace.captured)), None)
         title = f"{owner.__name__}, as recorded by tapegrad"
         emitter = emit(owner.emitter, self.program, title, backend.name if backend else "numpy")
