@@ -28,6 +28,7 @@ model.add(Dense(units=64, activation="relu", input_shape=(X_train.shape[1],)))
 model.add(Dense(units=32, activation="relu"))
 model.add(Dense(units=1, activation="sigmoid"))
 optimizer = Adam()
+# The steps of fit are compiled; run_eagerly=True calls the layers one by one, with the same numbers.
 model.compile(optimizer=optimizer, loss="binary_crossentropy", metrics=["accuracy"])
 model.fit(X_train, y_train, epochs=10, batch_size=32, validation_split=0.2)
 

@@ -58,15 +58,16 @@ class Sequential(nn.Sequential):
         loss         a name ("binary_crossentropy", "mse", …), or (outputs, targets, sample_weight=…) -> a number
         metrics      names ("accuracy", "auc", …; see `tapegrad.data.metrics`) or functions (outputs, targets) -> scalar
         run_eagerly  call the layers one by one at each batch, as to step through them in a debugger
-        emitter      what writes the programs: "numpy", "numba", … as in `tg.jit`. None: NumPy's on the CPU, which gives
-                     the same bits as `run_eagerly`; "numba" is the fastest for long trainings, and takes seconds
+        emitter      what writes the programs, as in `tg.jit`; None: NumPy's on the CPU, with the numbers of `run_eagerly`
+                     (to the bit, where sums are added up in one order). "numba" is the fastest for long trainings, and
+                     takes seconds to begin
 
         Without `run_eagerly`, a batch is trained on, evaluated or predicted by a program that `tg.jit` records, once
         batches of its kind have come often enough; `stats()` counts and `source()` shows it. What a program cannot
         follow, such as a layer that calls float(t), runs as it is, with a warning. A number that a layer or a loss of
-        your own computes with in Python is part of the program. Changed between batches (an attribute of a layer, a
-        variable that the loss names) it is taken up by a new recording; one that should change often is better a
-        tensor. Neither argument is kept by `save`.
+        your own computes with in Python is part of the program: an attribute of a layer, or a variable that the loss
+        names, is looked at again before each epoch and after callbacks, and taken up by a new recording; elsewhere, or
+        to change it often, make it a tensor. Neither argument is kept by `save`.
         """
         if loss is None:
             raise ValueError(
