@@ -133,6 +133,8 @@ class Compiled:
         except BaseException:
             trace.undo()
             raise
+        finally:
+            trace.alive.clear()  # its weak references know the trace: without them it goes now
 
     def log(self) -> None:
         """Tell the logger "tapegrad.jit" of a recording."""
