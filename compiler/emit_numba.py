@@ -58,7 +58,8 @@ class NumbaEmitter:
         self.blocks = blocks(self.program, numbers=True)
         planner = Planner(self.program, self.blocks, FRESH)
         self.plan, self.base = planner.run(), planner.base
-        self.strided: set[Var] = set()  # views whose elements do not lie one after another
+        # Views and captured arrays whose elements do not lie one after another; of an argument, a copy is taken.
+        self.strided: set[Var] = {v for v in self.program.captured if not v.dense}
         self.transposes: set[Var] = set()  # those of them that are matrices, which BLAS takes as they are
         self.numbers: dict[Var, str] = {}  # 0-d results that are plain variables
         self.names: dict[Var, str] = {}
@@ -180,6 +181,7 @@ class NumbaEmitter:
         code += ["", *constants] if constants else []
         code += [*self.loops, "", "", f"@njit({OPTIONS})"]
         code += [f"def program({', '.join([*arguments, *outside, *works])}):"]
+        inside += [f"{v.name} = np.ascontiguousarray({v.name})" for v in self.program.arguments if v.shape]
         code += [f"    {line}".rstrip() for line in (*inside, *homes, *self.lines, "")]
         code += [f"    {o} = {r}.copy()" for o, r in zip(out, results)]
         code += [f"    return {', '.join(out)}{',' if len(out) == 1 else ''}" if out else "    return 0"]

@@ -8,6 +8,7 @@ import numpy as np
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.compiler.buffers import Plan, Planner
 from tapegrad.compiler.fuse import Block
+from tapegrad.compiler.passes import rewritten
 from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask, spelled
 
 REDUCTIONS = {
@@ -30,13 +31,41 @@ def number(value: Any) -> str:
     return {"inf": "float('inf')", "-inf": "-float('inf')", "nan": "float('nan')"}.get(text, text)
 
 
+# The integers as long as a floating-point number.
+BITS = {2: "int16", 4: "int32", 8: "int64"}
+MANY = 512  # from so many elements on, two calls on bits are faster than np.where
+
+
+def on_bits(program: Program) -> Program:
+    """where(condition, x, 0), of many elements, by the bits of x: "keep" is x & "all_or_none" of the condition.
+    np.where branches at each element, and takes longer the less the processor can guess."""
+
+    def change(op: Op, new: Program) -> Op | Var:
+        if op.name != "where":
+            return op
+        condition, x, zero = op.inputs
+        plain = not isinstance(zero, Var) and repr(zero) in ("0", "0.0")
+        alike = (
+            isinstance(x, Var) and isinstance(condition, Var) and condition.shape == x.shape == op.out.shape
+        )
+        if not (plain and alike and x.dtype == op.out.dtype and x.dtype.kind == "f" and x.size >= MANY):
+            return op
+        if x.dtype.itemsize not in BITS or condition.dtype.kind != "b":
+            return op
+        bits = Var(f"{condition.name}_bits", condition.shape, np.dtype("int8"))
+        new.ops.append(Op("all_or_none", [condition], {}, bits, op.origin))
+        return Op("keep", [x, bits], {}, op.out, op.origin)
+
+    return rewritten(program, change)
+
+
 class NumpyEmitter:
     """Writes the source of one program: a module whose `build(captured arrays)` makes the buffers and returns the step
     and the arrays in which it leaves the gradients."""
 
     def __init__(self, program: Program, title: str) -> None:
-        self.program, self.title = program, title
-        planner = Planner(program, [Block([op]) for op in program.ops], FRESH)
+        self.program, self.title = on_bits(program), title
+        planner = Planner(self.program, [Block([op]) for op in self.program.ops], FRESH)
         self.plan: Plan = planner.run()
         self.base = planner.base
         self.names: dict[Var, str] = {}
@@ -45,6 +74,7 @@ class NumpyEmitter:
         self.lines: list[tuple[str, Op]] = []  # lines that run at each call
         self.at_build: set[Var] = {v for v in program.captured}
         self.scipy = False
+        self.bits: set[str] = set()  # names of arrays seen as integers
 
     # ---- names ----
     def place(self, v: Any) -> str:
@@ -163,6 +193,12 @@ class NumpyEmitter:
         name = RENAMED.get(op.name, op.name)
         if op.name in ("astype", "copy"):
             return f"copyto({out}, {args[0]}, casting='unsafe')"
+        if op.name == "all_or_none":  # True is 1, and -1 is all bits
+            return f"negative({self.as_bits(args[0], op.vars[0], 'int8')}, out={out})"
+        if op.name == "keep":
+            kind = BITS[op.out.dtype.itemsize]
+            x, result = self.as_bits(args[0], op.vars[0], kind), self.as_bits(out, op.out, kind)
+            return f"bitwise_and({x}, {args[1]}, out={result})"
         if op.name == "erf":
             self.scipy = True
             return f"erf({args[0]}, out={out})"
@@ -187,6 +223,16 @@ class NumpyEmitter:
             return f"clip({args[0]}, {number(p['min'])}, {number(p['max'])}, out={out})"
         options = "".join(f", {k}={v!r}" for k, v in p.items())
         return f"copyto({out}, np.{name}({', '.join(args)}{options}))"
+
+    def as_bits(self, text: str, v: Var, kind: str) -> str:
+        """An array seen as integers of the same length; of one that stays, once."""
+        if v not in self.at_build:
+            return f"{text}.view({kind!r})"
+        name = f"{text}_bits"
+        if name not in self.bits:
+            self.bits.add(name)
+            self.once.append(f"{name} = {text}.view({kind!r})")
+        return name
 
     def fresh(self, op: Op, args: list[str]) -> str:
         p = op.params

@@ -46,7 +46,7 @@ class Loop:
     name       what a Var's array is called
     place      declares where a result is made, and gives its name
     numbers    0-d results that are plain variables
-    strided    views whose elements do not lie one after another
+    strided    arrays whose elements do not lie one after another
     """
 
     block: Block

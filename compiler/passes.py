@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.buffers import bases
+from tapegrad.compiler.operations import run_op
 from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Origin, Program, Var
-from tapegrad.compiler.trace import run_op
 
 KEPT = ("write", "random_uniform", "guard")  # run once for each time they are written down
 

@@ -20,6 +20,7 @@ from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
 from tapegrad.autograd.tensor import GRAD, READ, SEED, USE, WRITE, Tensor, tick
 from tapegrad.backends import backend_of
+from tapegrad.compiler.operations import run_op
 from tapegrad.compiler.program import Op, Origin, Program, Var, one_number, share, span
 
 
@@ -128,37 +129,6 @@ POSITIONAL = {
     "reshape": (1, ("shape",)), "permute_dims": (1, ("axes",)), "broadcast_to": (1, ("shape",)),
     "astype": (1, ("dtype",)), "clip": (1, ("min", "max")),
 }  # fmt: skip
-
-
-def run_op(name: str, values: list[Any], params: dict[str, Any], xp: Any = np) -> Any:
-    """What an operation computes, on real arrays of the library xp: for tracing and for folding constants."""
-    if name in ("slice", "take_at"):
-        return values[0][_index(params["index"], values[1:])]
-    if name == "put_at":
-        new = xp.array(values[0])
-        new[_index(params["index"], values[2:])] = values[1]
-        return new
-    if name == "add_at":
-        add = backend_of(values[0]).kernels["index_add"]
-        return add(xp, values[0], values[1], index=_index(params["index"], values[2:]))
-    if name == "guard":
-        return xp.asarray(bool(values[0]))
-    if name == "copy":
-        return xp.array(values[0])
-    if name == "concat":
-        return xp.concatenate(values, axis=params["axis"])
-    if name == "astype":
-        return xp.asarray(values[0]).astype(params["dtype"])
-    if name == "bitwise_invert":
-        return xp.invert(values[0])
-    if name == "clip":
-        return xp.clip(values[0], params["min"], params["max"])
-    with np.errstate(all="ignore"):
-        return getattr(xp, name)(*values, **params)
-
-
-def _index(template: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...]:
-    return tuple(arrays[i] if isinstance(i, Slot) else i for i in template)
 
 
 class Trace:

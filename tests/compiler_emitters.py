@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ EMITTERS = ("numpy", "loops")
 def loops() -> Iterator[None]:
     """While this lasts, numba compiles nothing, and nothing is kept on disk."""
     numba = pytest.importorskip("numba", reason="numba is not installed")
+    import_module("tapegrad.compiler.numba_math")  # to be compiled where that is asked for later on
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
         patch.setattr(numba.core.config, "DISABLE_JIT", True)
         patch.setenv("TAPEGRAD_CACHE", "/dev/null")

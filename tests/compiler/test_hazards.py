@@ -263,20 +263,8 @@ def another_case_is_noticed_late(wrap: Any) -> Any:
     return found
 
 
-NOT_DENSE = pytest.mark.xfail(
-    strict=True, reason="the numba emitter takes every array given to a program for a dense one"
-)
-
-
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize(
-    ("emitter", "name"),
-    [
-        pytest.param(e, n, marks=NOT_DENSE if (e, n) == ("loops", "a_copy_by_reshape_before_a_write") else ())
-        for e in EMITTERS
-        for n in CASES
-    ],
-)
+@pytest.mark.parametrize(("emitter", "name"), [(e, n) for e in EMITTERS for n in CASES])
 def test_case(emitter: str, name: str) -> None:
     tg.manual_seed(0)
     want = flat(CASES[name](lambda f: f))
@@ -344,7 +332,6 @@ def test_an_index_that_changes_no_shape() -> None:
         assert all(y.tolist() == x.tolist() for y in f(x))
 
 
-@NOT_DENSE
 @pytest.mark.slow
 @pytest.mark.parametrize("given", ["argument", "captured"])
 def test_memory_in_another_order_compiled_by_numba(
