@@ -238,3 +238,30 @@ def test_source() -> None:
     }.items():
         with pytest.raises((ValueError, RuntimeError), match=words):
             call()
+
+
+def test_what_is_looked_into_for_changes() -> None:
+    """However it is nested, a change is seen, and nothing else is taken for one."""
+
+    class Settings:
+        rate = 1.0
+
+    loop: list[Any] = [1]
+    loop.append(loop)
+    settings, number = Settings(), 1.0
+    held = {"list": [1, [2.0]], "dict": {"a": {"b": 1}}, "object": settings, "array": np.zeros(3), "loop": loop,
+            "function": lambda x: x * number, "method": np.float64(1.0).item, "long": list(range(5000))}  # fmt: skip
+    layer = nn.Dense(2, in_features=2)
+    vars(layer).update(held)
+    state = steps.PythonState(nn.Sequential(layer), F.mse_loss)
+    assert state.changed() == []
+    layer.train(False)
+    assert state.changed() == []
+    held["list"][1][0] = 3.0
+    held["dict"]["a"]["b"] = True  # type: ignore[index]
+    settings.rate = 2.0
+    held["array"][1] = -0.0
+    number = 2.0
+    layer.units = 3
+    changed = [name.removeprefix("layers.0.") for name in state.changed()]
+    assert changed == ["units", "list", "dict", "object", "array", "function"]
