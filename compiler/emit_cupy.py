@@ -68,10 +68,17 @@ class CupyEmitter(NumpyEmitter):
     """Writes the source of one program: a module whose `build(captured arrays)` makes the buffers and returns the step
     and the arrays in which it leaves the gradients."""
 
+    fresh_ops = FRESH
+
     def __init__(self, program: Program, title: str) -> None:
-        super().__init__(program, title)
+        self.program, self.title = program, title
+        self.names: dict[Var, str] = {}
+        self.constants: dict[str, Any] = {}
+        self.once: list[str] = []  # lines that run when the step is built
+        self.lines: list[tuple[str, Op]] = []  # lines that run at each call
+        self.at_build: set[Var] = set(program.captured)
         self.blocks = device_blocks(program)
-        planner = Planner(program, self.blocks, FRESH)
+        planner = Planner(program, self.blocks, self.fresh_ops)
         self.plan, self.base = planner.run(), planner.base
         self.kernels: dict[str, str] = {}  # name -> its definition
         self.known: dict[str, str] = {}  # a definition without names -> the kernel's name
@@ -287,34 +294,36 @@ class CupyEmitter(NumpyEmitter):
         gradients = [self.place(g) for g in self.program.gradients]
         arguments = ", ".join(v.name for v in self.program.arguments)
         captured = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
-        buffers = [f"{b.name} = empty({b.shape}, {str(b.dtype)!r})" for b in self.plan.buffers]
         body = self.commented()
         whole = "\n".join([*body, *self.once])
         code = [f'"""{self.title}"""', "", "import cupy", *self.imports_of(whole), ""]
         code += [*self.kernels.values(), "", f"def build({captured}):"]
         code += ["    # buffers, used again at each call, and views of what stays in place"]
-        code += [f"    {line}" for line in (*self.constant_lines(), *buffers, *self.once)]
+        code += [f"    {line}" for line in self.buffers()]
         code += ["", f"    def step({arguments}):", *(f"        {line}" for line in body)]
         code += [f"        return ({', '.join(results)}{',' if len(results) == 1 else ''})", ""]
         return "\n".join(
             [*code, f"    return step, ({', '.join(gradients)}{',' if len(gradients) == 1 else ''})", ""]
         )
 
-    def constant_lines(self) -> list[str]:
-        return [f"{name} = cupy.array({spelled(value)})" for name, value in self.constants.items()]
+    def buffers(self) -> list[str]:
+        """Lines that make constants, buffers and views."""
+        constants = [f"{name} = cupy.array({spelled(value)})" for name, value in self.constants.items()]
+        empty = [f"{b.name} = empty({b.shape}, {str(b.dtype)!r})" for b in self.plan.buffers]
+        return [*constants, *empty, *self.once]
 
     def imports_of(self, text: str) -> list[str]:
         """The imports that the source needs."""
         lines = []
-        if self.constants or "s_[" in text:
-            lines.append("import numpy as np")
-            lines += ["from numpy import inf, nan, s_"]
+        lines += ["import numpy as np", "from numpy import inf, nan, s_"]
         names = [
             n for n in ("broadcast_to", "copyto", "einsum", "matmul", "take_along_axis") if f"{n}(" in text
         ]
         lines.append(
             f"from cupy import {', '.join(['ElementwiseKernel', 'ReductionKernel', *names, 'empty'])}"
         )
+        if "added(" in text:
+            lines.append("from cupyx import scatter_add")
         if "draw(" in text:
             lines.append("from tapegrad.autograd.random import draw")
         kernels = [n for n in ("index_get", "index_set", "index_add") if f"{n}(" in text]

@@ -7,6 +7,7 @@ from typing import Any
 from tapegrad.backends import get_backend
 from tapegrad.compiler.buffers import Plan
 from tapegrad.compiler.emit_cupy import CupyEmitter
+from tapegrad.compiler.emit_graph import GraphEmitter, NotAGraph
 from tapegrad.compiler.emit_numba import NumbaEmitter
 from tapegrad.compiler.emit_numpy import NumpyEmitter
 from tapegrad.compiler.numba_single import Unsupported
@@ -29,8 +30,7 @@ def emit(wanted: str, program: Program, title: str, backend: str) -> Emitted:
     every operation, else of NumPy."""
     note = ""
     if wanted == "cupy" or (wanted == "auto" and backend == "cupy"):
-        on_device = CupyEmitter(program, title)
-        return Emitted("cupy", on_device.source(), on_device.plan, on_device.note())
+        return on_device(program, title)
     if wanted == "numba" or (wanted == "auto" and find_spec("numba") is not None):
         try:
             fast = NumbaEmitter(program, title, cores())
@@ -39,6 +39,19 @@ def emit(wanted: str, program: Program, title: str, backend: str) -> Emitted:
             note = str(reason)
     plain = NumpyEmitter(program, title)
     return Emitted("numpy", plain.source(), plain.plan, note)
+
+
+def on_device(program: Program, title: str) -> Emitted:
+    """As one CUDA graph, if nvmath is installed and the program can be one."""
+    note = ""
+    if find_spec("nvmath") is not None:
+        try:
+            graph = GraphEmitter(program, title)
+            return Emitted("cupy", graph.source(), graph.plan, graph.note())
+        except NotAGraph as reason:
+            note = f"no graph: {reason}"
+    plain = CupyEmitter(program, title)
+    return Emitted("cupy", plain.source(), plain.plan, "; ".join(n for n in (note, plain.note()) if n))
 
 
 EMITTERS = ("auto", "numpy", "numba", "cupy")

@@ -168,12 +168,11 @@ class Compiled:
 
     def stats(self) -> dict[str, Any]:
         """How often it was called and recorded, why each recording was made, and what runs without being compiled."""
-        programs = [f"{v.emitter}: {v.note}" if v.note else v.emitter for v in self.variants.values()]
         return {
             "calls": self.calls,
             "recordings": len(self.reasons),
             "reasons": list(self.reasons),
-            "programs": [v.eager or p for v, p in zip(self.variants.values(), programs)]
+            "programs": [v.told() for v in self.variants.values()]
             + ([self.elsewhere] if self.elsewhere else []),
         }
 
@@ -334,6 +333,11 @@ class Variant:
         for t in self.written:
             t.changed = now
         return self.rebuild([Tensor(next(results)) if r is None else r[0] for r in self.returned])
+
+    def told(self) -> str:
+        """How it runs: the emitter's name, and what is to be known beside it; or why it is not compiled."""
+        notes = "; ".join(filter(None, (self.note, getattr(self.step, "why_not", str)())))
+        return self.eager or (f"{self.emitter}: {notes}" if notes else self.emitter)
 
     def explain(self) -> str:
         lines = [f"{'after the pass':26} {'operations':>10} {'bytes made':>12}"]

@@ -333,11 +333,12 @@ OURS = (
     *("np", "math", "njit", "prange", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
     *("values", "best", "first", "value", "inf", "nan", "numba_math"),
     *("cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set"),
+    *("products", "replay", "check", "check_bounds", "build_checks", "added", "Captured", "Products", "scatter_add"),
 )
 # Names that the emitters give.
 RESERVED = re.compile(
     r"(buffer|constant|gradient|drawn|out|work|loop|at)(_.*)?|(c|n|i|k)_?\d.*|c_(minus|inf|nan).*|i_."
-    r"|.+_(flat|total|value|low|bits)(_\d+)?"
+    r"|.+_(here|flat|total|value|low|bits)(_\d+)?"
 )
 SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
 INDEXING = {"getitem": "take_at", "index_update": "put_at", "index_add_at": "add_at"}

@@ -8,9 +8,10 @@ the rules of a stream that is being captured: nothing runs, nothing waits, and c
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ IN_PLACE = {"copyto", "put_along_axis", "place", "putmask"}
 
 class State:
     waits = 0
+    events: ClassVar[list[str]] = []  # what streams and graphs did
     recording: list[Callable[[], None]] | None = None  # of the stream that is being captured
 
 
@@ -220,6 +222,54 @@ class Device:
         pass
 
 
+class Stream:
+    """A stream in order: what is launched runs at once, or is kept while it is being captured."""
+
+    current: list["Stream"] = []
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.non_blocking, self.ptr = non_blocking, id(self)
+
+    def __enter__(self) -> "Stream":
+        Stream.current.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        Stream.current.pop()
+
+    def record(self) -> object:
+        return object()
+
+    def wait_event(self, event: object) -> None:
+        State.events.append("wait")
+
+    def synchronize(self) -> None:
+        wait()
+
+    def begin_capture(self) -> None:
+        assert self.non_blocking and Stream.current[-1] is self, (
+            "capture on a non-blocking stream that is current"
+        )
+        State.events.append("capture")
+        State.recording = []
+
+    def end_capture(self) -> "Graph":
+        if State.recording is None:
+            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+        work, State.recording = State.recording, None
+        return Graph(work)
+
+
+class Graph:
+    def __init__(self, work: list[Callable[[], None]]) -> None:
+        self.work = work
+
+    def launch(self) -> None:
+        State.events.append("launch")
+        for part in self.work:
+            part()
+
+
 class Cupy(ModuleType):
     """The module: what is not here is NumPy's, on device arrays."""
 
@@ -318,16 +368,21 @@ cupy = Cupy("cupy")
 cupy.ElementwiseKernel = ElementwiseKernel  # type: ignore[attr-defined]
 cupy.ReductionKernel = ReductionKernel  # type: ignore[attr-defined]
 _operators()
+Stream.current.append(Stream())
 cupy.cuda = SimpleNamespace(  # type: ignore[attr-defined]
     is_available=lambda: True,
     runtime=SimpleNamespace(getDevice=lambda: 0, getDeviceCount=lambda: 1, memGetInfo=lambda: (0, 0)),
     Device=Device,
-    get_current_stream=lambda: SimpleNamespace(synchronize=wait),
+    Stream=Stream,
+    get_current_stream=lambda: Stream.current[-1],
+    MemoryPool=lambda: SimpleNamespace(malloc=None),
+    using_allocator=lambda allocator: nullcontext(),
 )
 
 
 def module(name: str, **contents: Any) -> ModuleType:
     made = ModuleType(name)
+    made.__spec__ = ModuleSpec(name, None)
     vars(made).update(contents)
     return made
 

@@ -1,0 +1,234 @@
+"""A program as source on CuPy that runs as one CUDA graph: one launch for the whole step.
+
+A graph reads and writes the same memory at each launch, and nothing waits for the host inside it. So arguments and
+random draws are copied to where it reads them, and what needs a value (a check, the bounds of an index) is looked at
+before it, by itself. A program that does not come apart in this way is left to the plain emitter, with the reason.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compiler.emit_cupy import FRESH, CupyEmitter
+from tapegrad.compiler.emit_numpy import index_text
+from tapegrad.compiler.passes import dead_code
+from tapegrad.compiler.program import Op, Program, Var
+
+INDEXED = {"take_at": 1, "add_at": 2, "put_at": 2}  # by arrays, which come after so many inputs
+ATOMIC = ("int32", "uint32", "uint64", "float16", "float32", "float64")  # what scatter_add takes
+
+
+class NotAGraph(Exception):
+    """Why a program cannot run as a graph."""
+
+
+def taken_apart(program: Program) -> tuple[Program, Program]:
+    """(what is looked at before the graph, the graph itself)."""
+    maker = {op.out: op for op in program.ops}
+    targets = [op.inputs[0] for op in program.ops if op.name == "write"]
+    before: set[int] = set()
+
+    def early(v: Var, what: str) -> None:
+        """Mark what is needed to know v before the step."""
+        op = maker.get(v)
+        if op is None:
+            if v.kind == "captured" and any(v.overlaps(t) for t in targets):
+                raise NotAGraph(f"{what} depends on what the step writes to")
+        elif op.name in ("random_uniform", "write"):
+            raise NotAGraph(f"{what} depends on random numbers")
+        elif id(op) not in before:
+            before.add(id(op))
+            for u in op.vars:
+                early(u, what)
+
+    looked_at: dict[int, Op] = {}
+    for op in program.ops:
+        suits(op)
+        arrays = op.vars[INDEXED[op.name] :] if op.name in INDEXED else []
+        if op.name in ("add_at", "put_at") and not isinstance(op.inputs[1], Var):
+            arrays = op.vars[1:]
+        if op.name == "guard":
+            early(op.vars[0], f"a check in {op.origin.part}")
+            looked_at[id(op)] = op
+        elif arrays:
+            for v in arrays:
+                early(v, f"an index in {op.origin.part}")
+            params = {"shape": op.vars[0].shape, "index": op.params["index"]}
+            flag = Var(f"bounds_{len(looked_at) + 1}", (), np.dtype("bool"))
+            looked_at[id(op)] = Op("bounds", list(arrays), params, flag, op.origin)
+    checks = program.with_ops([])
+    checks.results, checks.gradients = [], []
+    for op in program.ops:
+        checks.ops += [op] if id(op) in before else []
+        checks.ops += [looked_at[id(op)]] if id(op) in looked_at else []
+    return checks, dead_code(program.with_ops([op for op in program.ops if op.name != "guard"]))
+
+
+def suits(op: Op) -> None:
+    """NotAGraph for an operation that cannot be captured."""
+    shapes = " and ".join(f"{v.dtype}{list(v.shape)}" for v in op.vars)
+    if op.name in INDEXED and any(v.dtype.kind == "b" for v in op.vars[1:]):
+        raise NotAGraph("how many elements a mask chooses is known on the device alone")
+    if op.name == "matmul" and not (
+        all(v.ndim == 2 for v in op.vars)
+        and len({v.dtype for v in op.vars}) == 1
+        and op.out.dtype.kind == "f"
+    ):
+        raise NotAGraph(f"the product of {shapes} is left to cuBLAS, which cannot be captured")
+    if op.name == "einsum":
+        raise NotAGraph("einsum is left to cuBLAS, which cannot be captured")
+    if op.name == "put_at" and len(op.vars) > 1 + isinstance(op.inputs[1], Var):
+        raise NotAGraph("values are written at an index array, of which the last is to stay")
+    if op.name == "add_at" and str(op.out.dtype) not in ATOMIC:
+        raise NotAGraph(f"there is no atomic addition of {op.out.dtype}")
+
+
+class CheckEmitter(CupyEmitter):
+    """What is looked at before the graph, as a function of its own: `build_checks(captured arrays)`."""
+
+    fresh_ops = FRESH | {"bounds"}
+
+    def single(self, op: Op) -> None:
+        if op.name != "bounds":
+            super().single(op)
+            return
+        self.waits.append(f"the bounds of an index in {op.origin.part}")
+        where = index_text(op.params["index"], [self.place(v) for v in op.vars])
+        self.add(f"check_bounds({op.params['shape']}, s_[{where},])  # waits for the device", op)
+
+
+class GraphEmitter(CupyEmitter):
+    """Writes the source of one program: `build(captured arrays)` returns the step and the arrays of the gradients."""
+
+    def __init__(self, program: Program, title: str) -> None:
+        checks, inside = taken_apart(program)
+        super().__init__(inside, title)
+        self.checks = CheckEmitter(checks, title) if checks.ops else None
+        self.before: list[str] = []  # lines that run before each launch
+        self.paired: dict[int, Op] = self.pairs()
+        self.left_out = {id(op) for op in self.paired.values()}
+
+    def pairs(self) -> dict[int, Op]:
+        """id of a product x.T @ g -> the sum of g over its rows, which the same kernel can make: the gradients of a
+        linear map's matrix and bias. The sum comes first, and nothing reads it in between."""
+        found: dict[int, Op] = {}
+        sums: dict[Var, Op] = {}
+        for block in self.blocks:
+            for op in block.ops:
+                for total in [s for s in sums.values() if s.out in op.vars]:
+                    del sums[total.vars[0]]
+            op = block.ops[-1]
+            rows = op.params.get("axis") in ((0,), 0) and not op.params.get("keepdims")
+            if (
+                op.name == "sum"
+                and len(block.ops) == 1
+                and rows
+                and op.vars[0].ndim == 2
+                and op.vars[0].kind == "made"
+            ):
+                sums[op.vars[0]] = op
+            elif (
+                op.name == "matmul" and op.vars[1] in sums and op.vars[1].dtype == sums[op.vars[1]].out.dtype
+            ):
+                found[id(op)] = sums.pop(op.vars[1])
+        return found
+
+    def place(self, v: Any) -> str:
+        if isinstance(v, Var) and v.kind == "argument" and v not in self.names:
+            self.here(v)
+        return super().place(v)
+
+    def here(self, v: Var) -> None:
+        """Give something that comes from outside a place that stays."""
+        self.names[v] = f"{v.name}_here"
+        self.at_build.add(v)
+        self.once.append(f"{v.name}_here = empty({v.shape}, {str(v.dtype)!r})")
+
+    def emit_all(self) -> None:
+        for v in self.program.arguments:
+            self.here(v)
+            self.before.append(f"copyto({v.name}_here, {v.name})")
+        super().emit_all()
+
+    def single(self, op: Op) -> None:
+        if op.name == "random_uniform":
+            self.here(op.out)
+            p = op.params
+            self.before.append(
+                f"copyto({op.out.name}_here, draw({p['shape']}, {str(p['dtype'])!r}, {p['place']!r}))"
+            )
+        elif id(op) not in self.left_out:
+            super().single(op)
+
+    def into(self, op: Op, args: list[str], out: str) -> str:
+        if op.name != "matmul":
+            return super().into(op, args, out)
+        total = self.paired.get(id(op))
+        if total is None:
+            return f"products.matmul({', '.join(args)}, {out})"
+        return f"products.matmul_and_sum({', '.join(args)}, {out}, {self.home(total.out)})"
+
+    def fresh(self, op: Op, args: list[str]) -> str:
+        where = index_text(op.params["index"], args[INDEXED[op.name] :]) if op.name in INDEXED else ""
+        if op.name == "take_at":
+            return f"{args[0]}[{where}]"
+        if op.name == "add_at":
+            return f"added({args[0]}, {args[1]}, s_[{where},])"
+        return super().fresh(op, args)
+
+    def note(self) -> str:
+        waits = self.checks.note() if self.checks is not None else ""
+        return "one CUDA graph" + (f", before which it {waits}" if waits else "")
+
+    def source(self) -> str:
+        self.emit_all()
+        gradients = [self.place(g) for g in self.program.gradients]
+        results = [self.place(r) for r in self.program.results]
+        arguments = ", ".join(v.name for v in self.program.arguments)
+        captured = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
+        body = self.commented()
+        first: list[str] = []
+        check = []
+        if self.checks is not None:
+            self.checks.kernels, self.checks.known = self.kernels, self.known
+            self.checks.emit_all()
+            lines = self.checks.commented()
+            first = [f"def build_checks({captured}):", *self.indented(self.checks.buffers()), ""]
+            first += [
+                f"    def check({arguments}):",
+                *self.indented(lines, 2),
+                "",
+                "    return check",
+                "",
+                "",
+            ]
+            check = [f"check({arguments})"]
+        whole = "\n".join([*first, *body, *self.once, *self.before])
+        code = [f'"""{self.title}"""', "", "import cupy", *self.imports_of(whole)]
+        code += ["from tapegrad.backends.indexing import check_bounds"] * ("check_bounds(" in whole)
+        code += ["from tapegrad.compiler.cuda_graph import Captured, Products", "", *self.kernels.values()]
+        code += [ADDED] if "added(" in whole else []
+        code += ["", *first, f"def build({captured}):"]
+        code += ["    # buffers, used again at each call, and views of what stays in place"]
+        code += [*self.indented(self.buffers()), "    products = Products()"]
+        code += [f"    check = build_checks({captured})"] * bool(check)
+        code += ["", "    def program():", *self.indented(body, 2)]
+        code += [f"        return ({', '.join(results)}{',' if len(results) == 1 else ''})", ""]
+        code += ["    replay = Captured(program)  # a CUDA graph after the first call", ""]
+        code += [f"    def step({arguments}):", *self.indented([*check, *self.before], 2)]
+        code += ["        return tuple([result.copy() for result in replay()])", ""]
+        code += ["    step.why_not = lambda: replay.why_not"]
+        code += [f"    return step, ({', '.join(gradients)}{',' if len(gradients) == 1 else ''})", ""]
+        return "\n".join(code)
+
+    def indented(self, lines: list[str], times: int = 1) -> list[str]:
+        return [f"{'    ' * times}{line}" for line in lines]
+
+
+ADDED = """
+
+def added(x, values, index):
+    total = x.copy()
+    scatter_add(total, index, cupy.asarray(values).astype(total.dtype, copy=False))
+    return total
+"""
