@@ -38,3 +38,8 @@ def on_gpu() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, tg.use_backend("cupy"):
         patch.setattr(creation, "place", lambda device, owner=None, array=None: place(device))
         yield
+
+
+def without_numpy(cases: dict[str, Any]) -> list[str]:
+    """The names of the cases that do not call NumPy on a tensor's array."""
+    return [name for name, case in cases.items() if "asfortranarray" not in case.__code__.co_names]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gpu_standin import launch, module
+from gpu_standin import module
+from gpu_stream import launch
 
 DATA = {0: np.float32, 1: np.float64, 2: np.float16}
 ATTRIBUTES = ("TRANSA", "TRANSB", "EPILOGUE", "BIAS_POINTER", "BIAS_DATA_TYPE")

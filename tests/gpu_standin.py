@@ -11,38 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 
 import gpu_kernels
 import tapegrad.backends as backends
+from gpu_stream import State, Stream, launch, wait
 from tapegrad.backends import cupy_backend
 
 CUBLAS = {"matmul", "dot", "einsum", "tensordot", "vdot", "inner"}
 IN_PLACE = {"copyto", "put_along_axis", "place", "putmask"}
-
-
-class State:
-    waits = 0
-    events: ClassVar[list[str]] = []  # what streams and graphs did
-    recording: list[Callable[[], None]] | None = None  # of the stream that is being captured
-
-
-def wait() -> None:
-    if State.recording is not None:
-        raise RuntimeError(
-            "cudaErrorStreamCaptureUnsupported: the host waits for a stream that is being captured"
-        )
-    State.waits += 1
-
-
-def launch(work: Callable[[], None]) -> None:
-    if State.recording is None:
-        work()
-    else:
-        State.recording.append(work)
 
 
 class ndarray:
@@ -168,9 +148,21 @@ def call(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         launch(lambda: run(function, given, named))
         return out
     result = wrap(run(function, given, named))
-    if State.recording is not None and isinstance(result, ndarray) and result.hidden.base is None:
+    if (
+        State.recording is not None
+        and isinstance(result, ndarray)
+        and not any(np.may_share_memory(result.hidden, a) for a in arrays_in(given))
+    ):
         launch(lambda: np.copyto(result.hidden, run(function, given, named)))
     return out if out is not None else result
+
+
+def arrays_in(value: Any) -> Iterator[np.ndarray]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from arrays_in(part)
 
 
 def run(function: Callable[..., Any], args: Any, named: Any) -> Any:
@@ -220,54 +212,6 @@ class Device:
 
     def __exit__(self, *error: object) -> None:
         pass
-
-
-class Stream:
-    """A stream in order: what is launched runs at once, or is kept while it is being captured."""
-
-    current: list["Stream"] = []
-
-    def __init__(self, non_blocking: bool = False) -> None:
-        self.non_blocking, self.ptr = non_blocking, id(self)
-
-    def __enter__(self) -> "Stream":
-        Stream.current.append(self)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        Stream.current.pop()
-
-    def record(self) -> object:
-        return object()
-
-    def wait_event(self, event: object) -> None:
-        State.events.append("wait")
-
-    def synchronize(self) -> None:
-        wait()
-
-    def begin_capture(self) -> None:
-        assert self.non_blocking and Stream.current[-1] is self, (
-            "capture on a non-blocking stream that is current"
-        )
-        State.events.append("capture")
-        State.recording = []
-
-    def end_capture(self) -> "Graph":
-        if State.recording is None:
-            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
-        work, State.recording = State.recording, None
-        return Graph(work)
-
-
-class Graph:
-    def __init__(self, work: list[Callable[[], None]]) -> None:
-        self.work = work
-
-    def launch(self) -> None:
-        State.events.append("launch")
-        for part in self.work:
-            part()
 
 
 class Cupy(ModuleType):

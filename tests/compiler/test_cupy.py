@@ -12,12 +12,12 @@ from test_tables import RUNS, outcomes, together
 
 import tapegrad as tg
 from compiler_emitters import TOLERANCE, close, flat
-from compiler_gpu import on_gpu
+from compiler_gpu import on_gpu, without_numpy
 from compiler_steps import HOW, replaced, switched, train
 from primitives.harness import cotangent
 from primitives.table import Case, Row, cases
 
-F = tg.nn.functional
+HERE = without_numpy(CASES)
 every = cases(lambda row: row.primitive not in ("move", "random_uniform"))
 
 
@@ -103,9 +103,7 @@ def test_tables(names: list[str], dtype: str, gpu: Any) -> None:
     assert compiled.stats()["recordings"] == 1 and compiled.stats()["programs"][0].startswith("cupy")
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in CASES if n != "memory_in_another_order"]
-)  # which calls NumPy by name
+@pytest.mark.parametrize("name", HERE)
 def test_hazards(name: str, gpu: Any) -> None:
     """Aliases, writes, and what changes around a recorded function."""
     found = []

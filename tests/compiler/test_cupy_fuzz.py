@@ -1,5 +1,6 @@
 """Random programs by the CuPy emitter, against the same without tg.jit on the same device."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -10,15 +11,19 @@ hypothesis = pytest.importorskip(
 from random_programs import RandomProgram, programs  # noqa: E402
 from test_fuzz import alike, outcomes  # noqa: E402
 
+import gpu_nvmath  # noqa: E402
 import tapegrad as tg  # noqa: E402
 from compiler_gpu import on_gpu  # noqa: E402
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@hypothesis.settings(max_examples=60)
+@pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(program=programs())
-def test_random_programs(program: RandomProgram, gpu: Any) -> None:
-    with on_gpu():
+def test_random_programs(program: RandomProgram, graph: bool, gpu: Any) -> None:
+    with on_gpu(), pytest.MonkeyPatch.context() as patch:
+        for name, module in gpu_nvmath.MODULES.items() if graph and gpu is not None else ():
+            patch.setitem(sys.modules, name, module)
         try:
             want, _ = outcomes(program, lambda f: f)
         except RuntimeError as error:  # backward through something that was written to
