@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.buffers import Planner
 from tapegrad.compiler.cuda import TYPES, expression, literal, wide
 from tapegrad.compiler.emit_numpy import NumpyEmitter, index_text
 from tapegrad.compiler.fuse import REDUCTIONS, Block, blocks
@@ -71,19 +70,14 @@ class CupyEmitter(NumpyEmitter):
     fresh_ops = FRESH
 
     def __init__(self, program: Program, title: str) -> None:
-        self.program, self.title = program, title
-        self.names: dict[Var, str] = {}
-        self.constants: dict[str, Any] = {}
-        self.once: list[str] = []  # lines that run when the step is built
-        self.lines: list[tuple[str, Op]] = []  # lines that run at each call
-        self.at_build: set[Var] = set(program.captured)
-        self.blocks = device_blocks(program)
-        planner = Planner(program, self.blocks, self.fresh_ops)
-        self.plan, self.base = planner.run(), planner.base
+        super().__init__(program, title)
         self.kernels: dict[str, str] = {}  # name -> its definition
         self.known: dict[str, str] = {}  # a definition without names -> the kernel's name
         self.taken = {v.name for op in program.ops for v in (*op.vars, op.out)}
         self.waits: list[str] = []  # what the host waits for at each call, and why
+
+    def arranged(self, program: Program) -> tuple[Program, list[Block]]:
+        return program, device_blocks(program)
 
     def note(self) -> str:
         """What is to be known of the program beside its name."""

@@ -8,6 +8,7 @@ import numpy as np
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.compiler.buffers import Plan, Planner
 from tapegrad.compiler.fuse import Block
+from tapegrad.compiler.numpy_parts import emit_run, runs
 from tapegrad.compiler.passes import rewritten
 from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask, spelled
 
@@ -63,9 +64,12 @@ class NumpyEmitter:
     """Writes the source of one program: a module whose `build(captured arrays)` makes the buffers and returns the step
     and the arrays in which it leaves the gradients."""
 
+    fresh_ops = FRESH
+
     def __init__(self, program: Program, title: str) -> None:
-        self.program, self.title = on_bits(program), title
-        planner = Planner(self.program, [Block([op]) for op in self.program.ops], FRESH)
+        self.title = title
+        self.program, self.blocks = self.arranged(program)
+        planner = Planner(self.program, self.blocks, self.fresh_ops)
         self.plan: Plan = planner.run()
         self.base = planner.base
         self.names: dict[Var, str] = {}
@@ -75,6 +79,12 @@ class NumpyEmitter:
         self.at_build: set[Var] = {v for v in program.captured}
         self.scipy = False
         self.bits: set[str] = set()  # names of arrays seen as integers
+        self.run_count = 0
+
+    def arranged(self, program: Program) -> tuple[Program, list[Block]]:
+        """The program as this library is best asked for it, and what is emitted together."""
+        program = on_bits(program)
+        return program, runs(program, self.fresh_ops)
 
     # ---- names ----
     def place(self, v: Any) -> str:
@@ -128,14 +138,7 @@ class NumpyEmitter:
             elif op.name == "write":
                 pass
             return
-        args = [self.place(i) for i in op.inputs]
-        if op.name in ELEMENTWISE:
-            operands = [v for v in (op.vars[1:] if op.name == "where" else op.vars) if v.dtype.kind == "f"]
-            if operands and op.name != "power":  # NumPy is faster with 0-d arrays than with Python's numbers
-                args = [
-                    a if isinstance(i, Var) else self.scalar(i, str(operands[0].dtype))
-                    for i, a in zip(op.inputs, args)
-                ]
+        args = self.operands(op, [self.place(i) for i in op.inputs])
         p = op.params
         if op.name == "write":
             self.add(f"copyto({args[0]}, {args[1]})", op)
@@ -159,6 +162,14 @@ class NumpyEmitter:
                 self.add(f"if {other}: raise ValueError('guard: the mask chooses another number')", op)
         else:
             self.add(self.into(op, args, out), op)
+
+    def operands(self, op: Op, args: list[str]) -> list[str]:
+        """The inputs' names, numbers as 0-d arrays: NumPy is faster with those than with Python's."""
+        floats = [v for v in (op.vars[1:] if op.name == "where" else op.vars) if v.dtype.kind == "f"]
+        if op.name not in ELEMENTWISE or op.name == "power" or not floats:
+            return args
+        dtype = str(floats[0].dtype)
+        return [a if isinstance(i, Var) else self.scalar(i, dtype) for i, a in zip(op.inputs, args)]
 
     def view(self, op: Op, args: list[str]) -> None:
         """A view of memory that stays where it is, is made once; of others, at each call."""
@@ -226,7 +237,7 @@ class NumpyEmitter:
 
     def as_bits(self, text: str, v: Var, kind: str) -> str:
         """An array seen as integers of the same length; of one that stays, once."""
-        if v not in self.at_build:
+        if v not in self.at_build or text.endswith("_part"):  # or it is another array at each turn of a loop
             return f"{text}.view({kind!r})"
         name = f"{text}_bits"
         if name not in self.bits:
@@ -254,8 +265,11 @@ class NumpyEmitter:
 
     # ---- the whole ----
     def source(self) -> str:
-        for op in self.program.ops:
-            self.emit(op)
+        for block in self.blocks:
+            if block.shape is None:
+                self.emit(block.ops[0])
+            else:
+                emit_run(block, self)
         results = [self.result(r) for r in self.program.results]
         gradients = [self.place(g) for g in self.program.gradients]
         arguments = ", ".join(v.name for v in self.program.arguments)
@@ -288,7 +302,8 @@ class NumpyEmitter:
                     if op.origin.line and (last is None or op.origin.line != last.line)
                     else ""
                 )
-                body.append(f"# {where}[{op.origin.part}]")
+                inside = " " * (len(text) - len(text.lstrip()))
+                body.append(f"{inside}# {where}[{op.origin.part}]")
                 last = op.origin
             body.append(f"{text:{wide}}  # {op.out.dtype}{list(op.out.shape)}")
         return body

@@ -18,13 +18,14 @@ class Block:
     inner: set[Var] = field(default_factory=set)  # made and used up inside: they need no memory
 
 
-def blocks(program: Program, numbers: bool = False) -> list[Block]:
+def blocks(program: Program, numbers: bool = False, reductions: bool = True) -> list[Block]:
     """The program cut into blocks, in order.
 
     Views are moved in front of a loop that does not make what they show, and a reduction back into the loop that makes
     what it reduces, so that nothing is read again for it.
 
-    numbers   0-d results that only other loops use count as inner: they are plain variables, not arrays
+    numbers      0-d results that only other loops use count as inner: they are plain variables, not arrays
+    reductions   whether they run in loops, too; else each is an operation by itself
     """
     found: list[Block] = []
     loop: Block | None = None
@@ -44,14 +45,13 @@ def blocks(program: Program, numbers: bool = False) -> list[Block]:
                 close()
             found.append(Block([op]))  # a loop that is still open comes after it
             continue
-        if op.name in REDUCTIONS and (made := maker.get(op.vars[0])) is not None:
+        reduces = reductions and op.name in REDUCTIONS
+        if reduces and (made := maker.get(op.vars[0])) is not None:
             made.ops.append(op)
             if made is loop:
                 reduced.add(op.out)
             continue
-        shape = (
-            op.out.shape if op.name in ELEMENTWISE else op.vars[0].shape if op.name in REDUCTIONS else None
-        )
+        shape = op.out.shape if op.name in ELEMENTWISE else op.vars[0].shape if reduces else None
         joins = (
             shape is not None and loop is not None and shape == loop.shape and op.name in ELEMENTWISE
             and not any(v in reduced for v in op.vars)

@@ -205,7 +205,7 @@ def contents_that_are_replaced(wrap: Any) -> Any:
 @case
 def a_copy_by_reshape_before_a_write(wrap: Any) -> Any:
     k = t([[0, 1, 2], [3, 4, 5]])
-    k.data = np.asfortranarray(k.data)  # so that a reshape is a copy
+    k.data = k.backend.xp.asfortranarray(k.data)  # so that a reshape is a copy
 
     def f(x: Any) -> Any:
         flat = k.reshape((-1,))

@@ -1,0 +1,115 @@
+"""Runs of elementwise operations on large arrays, for NumPy: part by part, so that what one call makes is still in the
+cache for the next, and what only the run needs takes the memory of one part."""
+
+from collections.abc import Collection
+from math import prod
+from typing import Any, Protocol
+
+from tapegrad.compiler.buffers import bases
+from tapegrad.compiler.fuse import Block, blocks
+from tapegrad.compiler.program import VIEWS, Op, Program, Var
+
+LARGE = 1 << 17  # elements: 512 KB of float32, about what a core's cache holds
+PART = 1 << 15  # the call of NumPy's function is then a twentieth of its work
+
+
+def runs(program: Program, fresh: Collection[str]) -> list[Block]:
+    """The program in blocks: each operation by itself, but for the runs that go through large arrays in parts.
+
+    fresh   operations whose results are made anew at each call: there is no array to cut into parts once and for all
+    """
+    steady = steady_vars(program, fresh)
+    found: list[Block] = []
+    for block in blocks(program, reductions=False):
+        shape = block.shape or ()
+        large = len(block.ops) > 1 and shape[:1] > (1,) and prod(shape) >= LARGE
+        made = {op.out for op in block.ops}
+        cut = [v for op in block.ops for v in op.vars if v not in made and is_cut(v, shape)]
+        if large and all(v in steady for v in cut) and not any(op.name in fresh for op in block.ops):
+            found.append(block)
+        else:
+            found += [Block([op]) for op in block.ops]
+    return found
+
+
+def is_cut(v: Var, shape: tuple[int, ...]) -> bool:
+    """Whether a part of the loop needs a part of v, and not the whole, which is broadcast."""
+    return v.ndim == len(shape) and v.ndim > 0 and v.shape[0] == shape[0]
+
+
+def steady_vars(program: Program, fresh: Collection[str]) -> set[Var]:
+    """What is at the same place at each call."""
+    base = bases(program)
+    steady = {v for op in program.ops for v in op.vars if v.kind in ("captured", "constant")}
+    for op in program.ops:
+        if op.name in VIEWS:
+            x = op.vars[0]
+            whole = op.name != "reshape" or (base.get(x, x) is x and x.dense)
+            if x in steady and whole:
+                steady.add(op.out)
+        elif op.name not in fresh:
+            steady.add(op.out)
+    return steady
+
+
+class Emitter(Protocol):
+    """What is needed of the NumPy emitter."""
+
+    once: list[str]
+    run_count: int
+
+    def place(self, v: Any) -> str: ...
+    def home(self, v: Var) -> str | None: ...
+    def operands(self, op: Op, args: list[str]) -> list[str]: ...
+    def into(self, op: Op, args: list[str], out: str) -> str: ...
+    def add(self, text: str, op: Op) -> None: ...
+
+
+def emit_run(block: Block, emitter: Emitter) -> None:
+    """One loop over parts: a list of tuples of views, made once, and the calls on them."""
+    assert block.shape is not None
+    rows, row = block.shape[0], prod(block.shape[1:])
+    step = max(1, PART // row)
+    emitter.run_count += 1
+    parts = f"parts_{emitter.run_count}"
+    views: dict[str, str] = {}  # name in the loop -> how it is cut
+    names: dict[Var, str] = {}
+    last = {v: n for n, op in enumerate(block.ops) for v in op.vars}
+    free: list[tuple[str, str]] = []  # (dtype, name) of the parts that nobody needs any more
+    count = 0
+
+    def named(v: Any) -> str:
+        if not isinstance(v, Var) or not is_cut(v, block.shape or ()):
+            return emitter.place(v)
+        if v not in names:
+            names[v] = cut(emitter.place(v))
+        return names[v]
+
+    def cut(text: str) -> str:
+        views[f"{text}_part"] = f"{text}[i : i + {step}]"
+        return f"{text}_part"
+
+    def cache(dtype: str) -> str:
+        nonlocal count
+        for kind, name in free:
+            if kind == dtype:
+                free.remove((kind, name))
+                return name
+        count += 1
+        whole = f"cache_{emitter.run_count}_{count}"
+        emitter.once.append(f"{whole} = empty({(min(step, rows), *block.shape[1:])}, {dtype!r})")  # type: ignore[index]
+        views[f"{whole}_part"] = f"{whole}[: {rows} - i]"
+        return f"{whole}_part"
+
+    body: list[tuple[str, Op]] = []
+    for n, op in enumerate(block.ops):
+        args = emitter.operands(op, [named(i) for i in op.inputs])
+        for v in dict.fromkeys(op.vars):
+            if v in block.inner and last[v] == n:  # its place can be taken: the operation is elementwise
+                free.append((str(v.dtype), names[v]))
+        names[op.out] = cache(str(op.out.dtype)) if op.out in block.inner else cut(str(emitter.home(op.out)))
+        body.append((emitter.into(op, args, names[op.out]), op))
+    emitter.once.append(f"{parts} = [({', '.join(views.values())}) for i in range(0, {rows}, {step})]")
+    emitter.add(f"for {', '.join(views)} in {parts}:", block.ops[0])
+    for text, op in body:
+        emitter.add(f"    {text}", op)

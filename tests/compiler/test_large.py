@@ -1,0 +1,97 @@
+"""How large arrays are gone through: in parts that fit the cache (NumPy), in loops shared among the cores (numba). Here
+everything counts as large, so that the rows of small arrays go that way."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from test_hazards import CASES
+
+import tapegrad as tg
+from compiler_emitters import EMITTERS, close, emitting, flat
+from compiler_steps import HOW, make, step_of
+from primitives.harness import cotangent
+from primitives.table import Case, cases
+from tapegrad.compiler import emit_numpy, emitters, numba_loops, numpy_parts
+
+
+@pytest.fixture(params=EMITTERS)
+def jit(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setattr(numpy_parts, "LARGE", 1)
+    monkeypatch.setattr(numpy_parts, "PART", 5)
+    monkeypatch.setattr(emit_numpy, "MANY", 1)
+    monkeypatch.setattr(numba_loops, "PARALLEL", 1)
+    monkeypatch.setattr(emitters, "cores", lambda: 2)
+    with emitting(request.param) as wrapped:
+        yield wrapped
+
+
+@pytest.mark.parametrize(
+    "case", cases(lambda row: row.grad and row.primitive != "move"), ids=lambda case: case.id
+)
+def test_rows(case: Case, jit: Any) -> None:
+    floating = tuple(i for i, a in enumerate(case.arrays) if a.dtype.kind == "f")
+
+    def loss(*xs: Any) -> Any:
+        y = case.row.call(*xs)
+        return (y * cotangent(y)).sum(), y
+
+    eager = tg.value_and_grad(loss, argnums=floating, has_aux=True)
+    compiled = jit(lambda *xs: eager(*xs))
+    for seed in (0, 1):
+        xs = [
+            tg.tensor(np.asarray(a * (1 + 1e-3 * seed * (a.dtype.kind == "f")), a.dtype))
+            for a in case.cast("float64")
+        ]
+        for got, want in zip(flat(compiled(*xs)), flat(eager(*xs)), strict=True):
+            close(got, want, "float64", case.id)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", CASES)
+def test_hazards(name: str, jit: Any) -> None:
+    tg.manual_seed(0)
+    want = flat(CASES[name](lambda f: f))
+    tg.manual_seed(0)
+    for got, w in zip(flat(CASES[name](jit)), want, strict=True):
+        assert got.shape == w.shape and np.allclose(got, w, rtol=1e-6, atol=1e-12, equal_nan=True)
+
+
+def steps(how: Any, wrap: Any, n: int = 8) -> tuple[list[np.ndarray], Any]:
+    model, opt = make(**how)
+    step = wrap(step_of(model, opt))
+    rng = np.random.default_rng(0)
+    for _ in range(n):
+        x = rng.normal(size=(16, 6)).astype("float32")
+        step(tg.tensor(x), tg.tensor((x[:, :1] > 0).astype("float32")))
+    return flat([*model.parameters(), *opt.state_dict().values()]), step
+
+
+@pytest.mark.parametrize("how", ["adam", "nesterov", "rmsprop", "dropout", "global_clipnorm"])
+def test_training(how: str, jit: Any) -> None:
+    want, _ = steps(HOW[how], lambda f: f)
+    got, step = steps(HOW[how], jit)
+    for a, b in zip(got, want, strict=True):
+        assert np.allclose(a, b, rtol=1e-5, atol=1e-7)
+    assert " in parts_1:" in step.source() or "prange(" in step.source()
+
+
+def test_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """Really compiled, and called from two threads at once: numba's layer of threads may be entered by one alone."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
+    monkeypatch.setattr(emitters, "cores", lambda: 2)
+    x = tg.tensor(np.linspace(-3, 3, numba_loops.PARALLEL, dtype="float32"))
+    functions = [lambda x: x * x + 1.0, lambda x: (x + 2.0) * x]
+    compiled = [tg.jit(f, emitter="numba") for f in functions]
+
+    def many(number: int) -> list[Any]:
+        return [compiled[number](x) for _ in range(30)]
+
+    with ThreadPoolExecutor(2) as pool:
+        for f, found in zip(functions, pool.map(many, range(2)), strict=True):
+            for y in found:
+                close(y.numpy(), f(x).numpy(), "float32")
+    assert all("prange(" in c.source() for c in compiled)
