@@ -333,7 +333,17 @@ OURS = (
     *("np", "math", "njit", "prange", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
     *("values", "best", "first", "value", "inf", "nan", "numba_math"),
     *("cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set"),
-    *("products", "replay", "check", "check_bounds", "build_checks", "added", "Captured", "Products", "scatter_add"),
+    *(
+        "products",
+        "replay",
+        "check",
+        "check_bounds",
+        "build_checks",
+        "added",
+        "Captured",
+        "Products",
+        "scatter_add",
+    ),
 )
 # Names that the emitters give.
 RESERVED = re.compile(
