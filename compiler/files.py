@@ -9,8 +9,12 @@ from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
+
+from tapegrad.backends import backend_of
+from tapegrad.compiler.emit_numpy import NumpyEmitter
 
 number = count(1)
 
@@ -53,39 +57,65 @@ def cached(source: str, name: str) -> Path | None:
 OPEN = '''
 
 def open_step(path=None):
-    """The step on the arrays saved beside this file: step(*arrays) returns its results and updates them."""
+    """The step on the arrays saved beside this file: step(*arrays) returns its results and updates step.arrays."""
     from pathlib import Path
 
     saved = np.load(path or Path(__file__).with_suffix(".npz"), allow_pickle=False)
     arrays = {name: saved[name] for name in saved.files}
-    whole = %r
+    names = %r
     views = %r
-    for name, (base, start, stop, shape) in views.items():
-        arrays[name] = arrays[base][start:stop].reshape(shape)
-    return build(*(arrays[name] for name in whole))[0]
+    for name, (memory, start, shape, dtype, strides) in views.items():
+        arrays[name] = np.ndarray(shape, dtype, arrays[memory], start, strides)
+    step = build(*(arrays[name] for name in names))[0]
+    step.arrays = {name: arrays[name] for name in names}
+    return step
 '''
 
 
 def save(path: str, variant: Any) -> None:
-    """Write the program to `path` and its arrays to the same name with .npz.
+    """Write the program, as the NumPy emitter writes it, to `path`, and its arrays to the same name with .npz.
 
-    A captured array that looks into another one (a parameter into its optimizer's buffer) is saved as that view.
+    Captured arrays that share memory, as a parameter does with its optimizer's buffer, are saved as views of it.
     """
-    target = Path(path)
-    names = list(dict.fromkeys(v.name for v in variant.program.captured))
-    arrays: dict[str, Any] = {}
-    for v, array in zip(variant.program.captured, variant.bound):
-        arrays.setdefault(v.name, array)
-    views: dict[str, tuple[str, int, int, tuple[int, ...]]] = {}
-    for name, array in arrays.items():
-        for base, other in arrays.items():
-            if (
-                base != name
-                and other.ndim == 1
-                and other.size > array.size
-                and np.shares_memory(array, other)
-            ):
-                start = (array.ctypes.data - other.ctypes.data) // other.itemsize
-                views[name] = (base, start, start + array.size, array.shape)
-    np.savez(target.with_suffix(".npz"), **{n: a for n, a in arrays.items() if n not in views})
-    target.write_text(variant.source + OPEN % (names, views))
+    if variant.eager is not None:
+        raise ValueError(f"save: there is no program, since it runs without being compiled: {variant.eager}")
+    program, target = variant.program, Path(path)
+    captured: dict[str, Any] = {}
+    for v, array in zip(program.captured, variant.bound):
+        captured.setdefault(v.name, array)
+    memories = {name: memory_of(array) for name, array in captured.items()}
+    saved: dict[str, Any] = {}
+    views: dict[str, tuple[str, int, tuple[int, ...], str, tuple[int, ...]]] = {}  # as np.ndarray takes them
+    for name, array in captured.items():
+        memory = memories[name]
+        sharing = [n for n, other in memories.items() if other is memory]
+        home = next(
+            (n for n in sharing if captured[n] is memory and memory.flags.c_contiguous),
+            f"memory_of_{sharing[0]}",
+        )
+        if len(sharing) == 1 or home == name:
+            saved[name] = backend_of(array).to_numpy(array)
+            continue
+        if home not in captured:
+            saved[home] = backend_of(memory).to_numpy(memory).ravel("K")
+        views[name] = (home, address(array) - address(memory), array.shape, str(array.dtype), array.strides)
+    with ZipFile(
+        target.with_suffix(".npz"), "w"
+    ) as archive:  # as np.savez does, which takes "file" for no name
+        for name, array in saved.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
+                np.lib.format.write_array(part, array, allow_pickle=False)
+    source = variant.source if variant.emitter == "numpy" else NumpyEmitter(program, variant.title).source()
+    target.write_text(source + OPEN % (list(captured), views))
+
+
+def memory_of(array: Any) -> Any:
+    """The array that owns the memory, which this one looks into."""
+    while isinstance(array.base, type(array)):
+        array = array.base
+    return array
+
+
+def address(array: Any) -> int:
+    about = array.__array_interface__ if isinstance(array, np.ndarray) else array.__cuda_array_interface__
+    return int(about["data"][0])

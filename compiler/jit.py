@@ -179,8 +179,9 @@ class Compiled:
     def save(self, path: str) -> None:
         """Write the program of the last call to `path` (step.py), and the arrays it captured beside it (step.npz).
 
-        The file needs NumPy (and SciPy, if erf is used) and not tapegrad: `step = step_py.open_step()`, then
-        `step(*arrays)` with the tensor arguments in order returns a tuple of arrays and updates the captured ones.
+        The file is what the emitter for NumPy writes, and needs NumPy (and SciPy, if erf is used) and not tapegrad:
+        `step = step_py.open_step()`, then `step(*arrays)` with the tensor arguments in order returns a tuple of arrays
+        and updates the captured ones, `step.arrays`. Raises ValueError for what runs without being compiled.
         """
         save(path, self.variant())
 
@@ -250,8 +251,8 @@ class Variant:
             ]
             self.first = self.rebuild(own)
         backend = next((t.backend for t in (*tensors, *trace.captured)), None)
-        title = f"{owner.__name__}, as recorded by tapegrad"
-        emitter = emit(owner.emitter, self.program, title, backend.name if backend else "numpy")
+        self.title = f"{owner.__name__}, as recorded by tapegrad"
+        emitter = emit(owner.emitter, self.program, self.title, backend.name if backend else "numpy")
         self.emitter, self.note = emitter.name, emitter.note
         self.source, self.plan = emitter.text, emitter.plan
         self.build = load(self.source, owner.__name__, on_disk=self.emitter == "numba")

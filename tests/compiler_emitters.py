@@ -20,9 +20,12 @@ EMITTERS = ("numpy", "loops")
 def loops() -> Iterator[None]:
     """While this lasts, numba compiles nothing, and nothing is kept on disk."""
     numba = pytest.importorskip("numba", reason="numba is not installed")
-    import_module("tapegrad.compiler.numba_math")  # to be compiled where that is asked for later on
+    ours = import_module("tapegrad.compiler.numba_math")
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
-        patch.setattr(numba.core.config, "DISABLE_JIT", True)
+        patch.setattr(numba, "njit", lambda *args, **options: args[0] if args else lambda f: f)
+        for name, function in vars(ours).items():
+            if hasattr(function, "py_func"):
+                patch.setattr(ours, name, function.py_func)
         patch.setenv("TAPEGRAD_CACHE", "/dev/null")
         yield
 

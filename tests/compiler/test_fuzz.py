@@ -79,7 +79,7 @@ def test_random_programs(program: RandomProgram) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@hypothesis.settings(max_examples=3)
+@hypothesis.settings(max_examples=2)
 @hypothesis.given(program=programs())
 def test_random_programs_compiled(program: RandomProgram, tmp_path_factory: pytest.TempPathFactory) -> None:
     pytest.importorskip("numba", reason="numba is not installed")
