@@ -30,21 +30,24 @@ def jit(f: Any = None, *, emitter: str = "auto") -> Any:
     mode take effect as they do without. Arguments are tensors, numbers and nested tuples, lists and dicts of them.
 
     One program is recorded for each combination of the arguments' structure, shapes, dtypes and devices, of the values
-    of arguments that are no tensors, and of the training flags of the Modules around; `stats()` counts and says why.
+    of arguments that are no tensors, and of the training flags of the Modules around; `stats()` counts them and says
+    why, and so does the logger "tapegrad.jit" (level INFO).
     What a program cannot follow, a number read out of a tensor (`float(t)`, `if t > 0`, `print(t)`), raises TraceError
     with the line and the remedy. Python itself runs only while f is recorded: a number that f closes over or works out,
     and what it does with raw arrays (`t.data`), are part of the program as they were. Give such a number as an
     argument, or hold it in a tensor.
 
     emitter    "numpy": calls of NumPy, always there; "numba": one compiled function with fused loops, which takes some
-               seconds to make (`pip install "tapegrad[jit]"`); "auto": numba where it is installed and knows every
-               operation, else NumPy
+               seconds to make (`pip install "tapegrad[jit]"`); "cupy": for tensors on a GPU, fused kernels, and with
+               `pip install "tapegrad[cuda-fast]"` the whole step as one CUDA graph; "auto": "cupy" on a GPU, else
+               numba where it is installed and knows every operation, else NumPy
 
     Two things differ from running f as it is. The `.grad` that a compiled step sets is one array, which the next call
     writes to again: copy what is to be kept. And a captured tensor that f returns comes back as a copy.
 
     A function whose result is itself to be differentiated, or that runs inside `tg.grad`, runs as without `jit`;
-    so does one whose arrays are not NumPy's.
+    so does one whose arrays no emitter knows, or are on several devices. On a GPU, a check inside f and an index array
+    make each call wait for the device, and what cannot be part of a graph is left to kernels: `stats()` says so.
     """
     checked(emitter)
     return (lambda g: Compiled(g, emitter)) if f is None else Compiled(f, emitter)
@@ -250,9 +253,9 @@ class Variant:
                 Tensor(r.backend.asarray(r.data, copy=True)) if isinstance(r, Tensor) else r for r in returned
             ]
             self.first = self.rebuild(own)
-        backend = next((t.backend for t in (*tensors, *trace.captured)), None)
+        device = next((t.device for t in (*tensors, *trace.captured)), "cpu")
         self.title = f"{owner.__name__}, as recorded by tapegrad"
-        emitter = emit(owner.emitter, self.program, self.title, backend.name if backend else "numpy")
+        emitter = emit(owner.emitter, self.program, self.title, device)
         self.emitter, self.note = emitter.name, emitter.note
         self.source, self.plan = emitter.text, emitter.plan
         self.build = load(self.source, owner.__name__, on_disk=self.emitter == "numba")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from compiler_emitters import loops
 from compiler_steps import HOW, RNG, T, X, batches, make, replaced, step_of, switched, train
 
 F = tg.nn.functional
@@ -22,6 +23,19 @@ def test_training_gives_the_same_bits(how: dict[str, Any]) -> None:
         assert [a.tobytes() for a in compiled[1]] == [a.tobytes() for a in eager[1]]
     recordings = compiled[2].stats()["recordings"]
     assert recordings == {switched: 2, replaced: 5}.get(how.get("between"), 1), compiled[2].stats()
+
+
+@pytest.mark.parametrize("how", HOW.values(), ids=list(HOW))
+def test_training_in_loops_is_the_same_but_for_rounding(how: dict[str, Any]) -> None:
+    eager = train(None, **how)
+    with loops():
+        compiled = train("numba", **how)
+    np.testing.assert_allclose(compiled[0], eager[0], rtol=1e-5)
+    for a, b in zip(compiled[1], eager[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    stats = compiled[2].stats()
+    assert set(stats["programs"]) == {"numba"}
+    assert stats["recordings"] == {switched: 2, replaced: 5}.get(how.get("between"), 1), stats
 
 
 def test_accumulated_gradients() -> None:
