@@ -93,7 +93,7 @@ class CupyEmitter(NumpyEmitter):
         stored = [op.out for op in ops if op.out not in block.inner] if end is None else [end.out]
         homes = [str(self.home(v)) for v in stored]
         given = ", ".join([*map(self.place, inputs), *homes])
-        plain: dict[Var, str] = {v: f"v{k}" for k, v in enumerate((*inputs, *inside))}
+        plain: dict[Var, str] = {v: f"v{k}" for k, v in enumerate((*inputs, *(op.out for op in ops)))}
         definition = self.definition(ops, end, inputs, stored, plain, "kernel")
         if definition not in self.known:
             name = self.kernel_name(block)

@@ -25,12 +25,14 @@ class Emitted:
     note: str = ""
 
 
-def emit(wanted: str, program: Program, title: str, backend: str) -> Emitted:
-    """Source by the wanted emitter; by "auto" for a GPU's arrays of CuPy; else of numba, if it is installed and knows
-    every operation, else of NumPy."""
+def emit(wanted: str, program: Program, title: str, device: str) -> Emitted:
+    """Source by the wanted emitter; by "auto" for a GPU that of CuPy; else of numba, if it is installed and knows every
+    operation, else of NumPy."""
     note = ""
-    if wanted == "cupy" or (wanted == "auto" and backend == "cupy"):
-        return on_device(program, title)
+    if device.startswith("cuda"):
+        found = on_device(program, title)
+        found.text += ON_DEVICE % device.partition(":")[2] if get_backend("cupy").several_devices else ""
+        return found
     if wanted == "numba" or (wanted == "auto" and find_spec("numba") is not None):
         try:
             fast = NumbaEmitter(program, title, cores())
@@ -54,6 +56,22 @@ def on_device(program: Program, title: str) -> Emitted:
     return Emitted("cupy", plain.source(), plain.plan, "; ".join(n for n in (note, plain.note()) if n))
 
 
+ON_DEVICE = """
+
+build_there, there = build, cupy.cuda.Device(%s)
+
+
+def build(*captured):
+    with there:
+        step, gradients = build_there(*captured)
+
+    def step_there(*arguments):
+        with there:
+            return step(*arguments)
+
+    step_there.why_not = getattr(step, "why_not", str)
+    return step_there, gradients
+"""
 EMITTERS = ("auto", "numpy", "numba", "cupy")
 
 

@@ -2,6 +2,7 @@
 the C compiler (gpu_standin, gpu_kernels); the rows marked gpu run the same on the device.
 """
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,13 +11,17 @@ import pytest
 from test_hazards import CASES
 from test_tables import RUNS, outcomes, together
 
+import gpu_kernels
 import tapegrad as tg
+import tapegrad.backends as backends
 from compiler_emitters import TOLERANCE, close, flat
 from compiler_gpu import on_gpu, without_numpy
-from compiler_steps import HOW, replaced, switched, train
+from compiler_steps import HOW, T, X, make, replaced, step_of, switched, train
 from primitives.harness import cotangent
 from primitives.table import Case, Row, cases
+from tapegrad.backends import BackendError
 
+F = tg.nn.functional
 HERE = without_numpy(CASES)
 every = cases(lambda row: row.primitive not in ("move", "random_uniform"))
 
@@ -114,3 +119,81 @@ def test_hazards(name: str, gpu: Any) -> None:
     for a, b in zip(*found, strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
         assert np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True), (a, b)
+
+
+# ---- what is asked for, and what is not there ----
+def test_nothing_waits_for_the_device(gpu: Any) -> None:
+    if gpu is None:
+        pytest.skip("counts how often the stand-in is waited for")
+    with on_gpu():
+        step = tg.jit(step_of(*make()))
+        batches = [(there(X[:16]), there(T[:16])) for _ in range(4)]
+        for x, t in batches[:2]:
+            step(x, t)
+        before, launches = gpu.waits, len(gpu_kernels.launched)
+        for x, t in batches[2:]:
+            step(x, t)
+    assert gpu.waits == before
+    assert (
+        len(gpu_kernels.launched) - launches == 2 * 9
+    )  # elementwise kernels and a reduction, of 60 operations
+
+
+def test_a_check_is_told(gpu: Any) -> None:
+    with on_gpu():
+        f = tg.jit(lambda x, labels: F.cross_entropy(x, labels), emitter="cupy")
+        x = tg.tensor(np.random.default_rng(0).normal(size=(4, 3)))
+        f(x, tg.tensor([0, 1, 2, 0]))
+        with pytest.raises((ValueError, IndexError), match="class numbers from 0 to 2"):
+            f(x, tg.tensor([0, 1, 2, 3]))
+        told = f.stats()["programs"][0]
+    assert "waits for the device at each call: a check in sparse_cross_entropy_with_logits" in told
+
+
+def test_source_is_to_be_read(gpu: Any) -> None:
+    with on_gpu():
+        step = tg.jit(step_of(*make()))
+        step(there(X[:16]), there(T[:16]))
+    text = step.source()
+    for part in ("linear_relu_kernel = ElementwiseKernel(", '"float32 matmul_1, float32 layers_0_bias"',
+                 "// [gradient of relu]", "def step(x, t):", "[gradient of linear]", "loss.backward()", "parameters",
+                 "learning_rate", "float32[16, 8]", "ReductionKernel("):  # fmt: skip
+        assert part in text, text
+    assert text.count("ElementwiseKernel(") == 8 and "in buffers" in step.explain()
+
+
+def test_one_kernel_for_layers_that_do_the_same(gpu: Any) -> None:
+    with on_gpu(), tg.no_grad():
+        a, b = tg.tensor(np.ones((3, 3))), tg.tensor(np.ones(3))
+        f = tg.jit(lambda x: tg.tanh(tg.tanh(tg.tanh(x @ a + b) @ a + b) @ a + b))
+        f(tg.ones((2, 3), dtype="float64"))
+    assert f.source().count("ElementwiseKernel(") == 1 and f.source().count("_kernel(buffer_") == 3
+
+
+def test_with_other_arrays(gpu: Any) -> None:
+    x = tg.tensor([1.0, 2.0])
+    with pytest.raises(
+        ValueError, match=r"one is on cpu: move the model and the arguments there with \.to\('cupy'\)"
+    ):
+        tg.jit(lambda x: x * 2.0, emitter="cupy")(x)
+    f = tg.jit(lambda x: x * 2.0, emitter="numpy")
+    assert f(x.to("cuda:0")).tolist() == f(x).tolist() == [2.0, 4.0]
+    assert f.stats()["programs"] == ["numpy"] and f.stats()["recordings"] == 1
+    f(x.to("cuda:0"))
+    assert "arrays are on cuda:0, and no emitter called 'numpy' writes for a GPU" in f.stats()["programs"][-1]
+    g = tg.jit(lambda x: x * 2.0)
+    assert g(x).device == "cpu" and g(x.to("cuda:0")).device == "cuda:0"
+    assert [told.split(":")[0] for told in g.stats()["programs"]][1] == "cupy"
+
+
+def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.delitem(backends._LOADED, "cupy", raising=False)
+    with pytest.raises(
+        BackendError, match=r'needs CuPy, which is not installed: pip install "tapegrad\[cuda13\]"'
+    ):
+        tg.jit(lambda x: x, emitter="cupy")
+    with pytest.raises(
+        ValueError, match="emitter must be one of 'auto', 'numpy', 'numba', 'cupy', got 'gpu'"
+    ):
+        tg.jit(lambda x: x, emitter="gpu")
