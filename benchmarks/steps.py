@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.harness import Case, Contestant, Promise
-from benchmarks.networks import CONTESTANTS, Step, Task
+from benchmarks.networks import CONTESTANTS, START, Step, Task
 
 WARM_UP = 0.4  # seconds, for at most 300 steps
 BLOCKS, BLOCK, MOST = 10, 0.1, 200  # how many blocks, seconds of each, most steps in one
@@ -126,8 +126,10 @@ def time_steps(
     """µs per step, the median and the fastest of the blocks."""
     one_step, value = step
     first = value(one_step())
+    for _ in range(START):
+        value(one_step())
     start, done = time.perf_counter(), 0
-    while done < 2 or (done < 300 and time.perf_counter() - start < warm_up):
+    while done < 1 or (done < 300 and time.perf_counter() - start < warm_up):
         value(one_step())
         done += 1
     each = (time.perf_counter() - start) / done
