@@ -14,7 +14,8 @@ from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, chos
 
 @dataclass
 class Plan:
-    """buffers: the arrays to make once. home: the buffer, or captured array, of a Var."""
+    """buffers: the arrays to make once. home: the buffer, or captured array, of a Var. pieces: the loops and calls that
+    are left to be emitted."""
 
     buffers: list[Var] = field(default_factory=list)
     home: dict[Var, Var] = field(default_factory=dict)
@@ -22,6 +23,7 @@ class Plan:
         default_factory=dict
     )  # Var -> its range in a joined 1-d array
     skipped: set[int] = field(default_factory=set)  # ids of operations that have nothing left to do
+    pieces: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -95,6 +97,8 @@ class Planner:
                 if home is not None and owner.get(home) is v and self.last.get(v, n) <= n:
                     del owner[home]
                     free.setdefault((home.shape, str(home.dtype)), []).append(home)
+        idle = {id(op) for op in self.ops if op.name in VIEWS} | self.plan.skipped
+        self.plan.pieces = sum(any(id(op) not in idle for op in block.ops) for block in self.blocks)
         return self.plan
 
     def needs_buffer(self, op: Op) -> bool:

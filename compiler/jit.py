@@ -159,7 +159,8 @@ class Compiled:
         return self.variant().source
 
     def explain(self) -> str:
-        """A table: the operations that compute, and the bytes of the arrays they make, after each pass."""
+        """A table: the operations that compute, and the bytes of the arrays they make, after each pass; at the end the
+        loops and calls that are emitted, and the bytes of the buffers that they work in."""
         return self.variant().explain()
 
     def program(self, after: str | None = None) -> str:
@@ -348,5 +349,6 @@ class Variant:
         for name, program in self.history:
             count, size = program.cost()
             lines.append(f"{name:26} {count:10d} {size:12,d}")
-        lines.append(f"{'in buffers':26} {len(self.plan.buffers):10d} {self.plan.nbytes:12,d}")
+        fused = f"fused, in {len(self.plan.buffers)} buffers"
+        lines.append(f"{fused:26} {self.plan.pieces:10d} {self.plan.nbytes:12,d}")
         return "\n".join(lines)

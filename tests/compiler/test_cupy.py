@@ -2,6 +2,7 @@
 the C compiler (gpu_standin, gpu_kernels); the rows marked gpu run the same on the device.
 """
 
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -159,7 +160,7 @@ def test_source_is_to_be_read(gpu: Any) -> None:
                  "// [gradient of relu]", "def step(x, t):", "[gradient of linear]", "loss.backward()", "parameters",
                  "learning_rate", "float32[16, 8]", "ReductionKernel("):  # fmt: skip
         assert part in text, text
-    assert text.count("ElementwiseKernel(") == 8 and "in buffers" in step.explain()
+    assert text.count("ElementwiseKernel(") == 8 and "fused, in" in step.explain()
 
 
 def test_one_kernel_for_layers_that_do_the_same(gpu: Any) -> None:
@@ -168,6 +169,20 @@ def test_one_kernel_for_layers_that_do_the_same(gpu: Any) -> None:
         f = tg.jit(lambda x: tg.tanh(tg.tanh(tg.tanh(x @ a + b) @ a + b) @ a + b))
         f(tg.ones((2, 3), dtype="float64"))
     assert f.source().count("ElementwiseKernel(") == 1 and f.source().count("_kernel(buffer_") == 3
+
+
+def test_a_kernel_has_so_many_arguments(gpu: Any) -> None:
+    """CUDA takes 4 KB of them: a run over more arrays is cut into several kernels."""
+    with on_gpu(), tg.no_grad():
+        xs = [tg.tensor(np.full((2, 3), float(k))) for k in range(100)]
+        f = tg.jit(
+            lambda *xs: (sum(xs[1:], xs[0]), sum((x * x for x in xs), tg.tensor(0.0, dtype="float64")).sum())
+        )
+        f(*xs)
+        total, squares = f(*xs)
+    assert (total.numpy() == 4950).all() and squares.item() == 6 * 328350
+    for parameters in re.findall(r'Kernel\(\n    "([^"]*)"', f.source()):
+        assert parameters.count(",") < 40
 
 
 def test_with_other_arrays(gpu: Any) -> None:

@@ -84,7 +84,8 @@ def test_what_each_pass_did() -> None:
     table = step.explain().splitlines()
     assert [line.split()[0] for line in table[1:-1]] == [name for name, _ in step.variant().history]
     before, after = (int(table[i].split()[1]) for i in (1, -2))
-    assert 0 < after < before and table[-1].startswith("in buffers")
+    assert 0 < after < before
+    assert table[-1].startswith("fused, in ") and 0 < int(table[-1].split()[-2]) < after
     assert "matmul" in step.program("recorded") and step.program() == step.program("own_gradients")
 
 
