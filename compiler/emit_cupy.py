@@ -19,6 +19,7 @@ FRESH = frozenset({"take_at", "add_at", "take_along_axis", "argmax", "argmin", "
 # A reduction takes its run of elementwise operations along if one block of threads is enough for each result; CuPy's
 # own reductions spread a long one over many blocks, if they find it in memory.
 ONE_BLOCK = 8192
+MOST_ARRAYS = 40  # of one kernel: its arguments must fit into 4 KB
 C_WORDS = frozenset(
     "i n T auto char const default delete do double enum explicit export extern float friend goto inline int long "  # noqa: SIM905
     "mutable namespace new operator private protected public register short signed sizeof static struct switch this "
@@ -36,30 +37,40 @@ def device_blocks(program: Program) -> list[Block]:
         for v in op.vars:
             users.setdefault(v, set()).add(id(op))
     kept = set(program.kept())
+
+    def within(ops: list[Op]) -> set[Var]:
+        """What is made and used up by these operations."""
+        here = {id(op) for op in ops}
+        return {op.out for op in ops
+                if op.name in ELEMENTWISE and op.out not in kept and users.get(op.out, set()) <= here}  # fmt: skip
+
+    def kernels(ops: list[Op], shape: tuple[int, ...]) -> list[Block]:
+        inner = within(ops)
+        if len({v for op in ops for v in (*op.vars, op.out)} - inner) <= MOST_ARRAYS or len(ops) == 1:
+            return [Block(ops, shape, inner)] if ops else []
+        half = len(ops) // 2
+        return kernels(ops[:half], shape) + kernels(ops[half:], shape)
+
     found: list[Block] = []
     for block in blocks(program):
         if block.shape is None:
             found.append(block)
             continue
-        left, ends = list(block.ops), []
+        left, ends = [op for op in block.ops if op.name not in REDUCTIONS], []
         for end in [op for op in block.ops if op.name in REDUCTIONS]:
-            left.remove(end)
             own = [end]
             if end.vars[0].size <= ONE_BLOCK * max(end.out.size, 1):
+                mine = {id(end)}
                 for op in reversed(left):
-                    if op.out not in kept and users.get(op.out, set()) <= {id(o) for o in own}:
-                        own.insert(0, op)
-            left = [op for op in left if op not in own]
-            ends.append(Block(own, block.shape))
-        found += [Block(left, block.shape)] if left else []
-        found += ends
-    for block in found:
-        if block.shape is not None:
-            here = {id(op) for op in block.ops}
-            block.inner = {
-                op.out for op in block.ops
-                if op.name in ELEMENTWISE and op.out not in kept and users.get(op.out, set()) <= here
-            }  # fmt: skip
+                    if op.out not in kept and users.get(op.out, set()) <= mine:
+                        own.append(op)
+                        mine.add(id(op))
+                if len(kernels(own := own[::-1], block.shape)) > 1:
+                    own = [end]
+            taken = {id(op) for op in own}
+            left = [op for op in left if id(op) not in taken]
+            ends.append(Block(own, block.shape, within(own)))
+        found += kernels(left, block.shape) + ends
     return found
 
 

@@ -160,6 +160,10 @@ def test_source_is_to_be_read(gpu: Any) -> None:
                  "// [gradient of relu]", "def step(x, t):", "[gradient of linear]", "loss.backward()", "parameters",
                  "learning_rate", "float32[16, 8]", "ReductionKernel("):  # fmt: skip
         assert part in text, text
+    for kernel in re.findall(r'Kernel\(\n    "float32.*?\n\)\n', text, re.DOTALL):
+        assert not re.search(r"\b\d+\.\d*(e-?\d+)?(?![\d.ef])", kernel), (
+            kernel
+        )  # a number in double precision
     assert text.count("ElementwiseKernel(") == 8 and "fused, in" in step.explain()
 
 
