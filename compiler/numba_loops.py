@@ -56,6 +56,7 @@ class Loop:
     strided: set[Var]
     local: dict[Var, str] = field(default_factory=dict)  # made in this loop
     hoisted: dict[str, str] = field(default_factory=dict)  # what is read once per turn of an outer loop
+    part: str = ""  # the primitive or gradient rule that the last line is of
     in_memory: bool = False  # whether a reduction adds to an array, element by element
 
     def __post_init__(self) -> None:
@@ -120,7 +121,9 @@ class Loop:
     def elementwise(self, op: Op) -> None:
         used = {*self.stored.values(), *self.numbers.values()}
         local = op.out.name if op.out.name not in used else f"{op.out.name}_value"
-        self.body.append(f"{local} = {expression(op, self.element)}  # [{op.origin.part}]")
+        comment = f"  # [{op.origin.part}]" if op.origin.part != self.part else ""
+        self.part = op.origin.part
+        self.body.append(f"{local} = {expression(op, self.element)}{comment}")
         self.local[op.out] = local
         if not self.lengths and op.out in self.block.inner:
             self.numbers[op.out] = local
