@@ -18,7 +18,7 @@ from compiler_gpu import on_gpu  # noqa: E402
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=30)
 @hypothesis.given(program=programs())
 def test_random_programs(program: RandomProgram, graph: bool, gpu: Any) -> None:
     with on_gpu(), pytest.MonkeyPatch.context() as patch:
