@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-MOST_WORKSPACE = 4 * 2**20  # bytes for one product
+MOST_WORKSPACE = (
+    32 * 2**20
+)  # bytes for one product, if its algorithm wants them: what NVIDIA advises for Hopper
 
 
 class Captured:
@@ -77,6 +79,10 @@ class Products:
             self.compute["float32"] = int(cublas.ComputeType.COMPUTE_32F_FAST_TF32)
         self.handle = cublasLt.create()
         self.plans: dict[Any, Plan | None] = {}
+
+    def __del__(self) -> None:
+        self.plans.clear()
+        self.lt.destroy(self.handle)
 
     def matmul(self, a: Any, b: Any, out: Any) -> None:
         """out = a @ b for matrices; out is C-contiguous."""

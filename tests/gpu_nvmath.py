@@ -106,6 +106,7 @@ heuristic_dtype = np.dtype([("algo", [("data_", "<u8", (8,))]), ("workspace_size
 cublasLt = module(
     "nvmath.bindings.cublasLt",
     create=lambda: made("handle"),
+    destroy=destroyed("handle"),
     matmul=matmul,
     matmul_algo_get_heuristic=get_heuristic,
     matmul_desc_create=lambda compute, scale: made("operation", compute=compute, scale=scale),

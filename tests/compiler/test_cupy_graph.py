@@ -1,5 +1,6 @@
 """With nvmath: the step as one CUDA graph, and its products through cublasLt. Without a GPU on stand-ins for both."""
 
+import gc
 import re
 import sys
 from collections.abc import Iterator
@@ -159,6 +160,20 @@ def test_products_are_planned_once(fast: Any) -> None:
     )  # a parameter inside of the flat buffer
     assert len({c[2] for c in run}) == 1  # on one stream, the graph's own
     assert step.source().count("products.matmul_and_sum(") == 3
+
+
+def test_what_cublas_lt_is_asked_to_make_is_given_back(fast: Any) -> None:
+    if fast is None:
+        pytest.skip("counts the objects of the stand-in")
+    gc.collect()
+    before = dict(gpu_nvmath.objects)
+    step = tg.jit(step_of(*make()))
+    for x, t in made_here(3):
+        step(x, t)
+    assert len(gpu_nvmath.objects) > len(before) + 8
+    del step
+    gc.collect()
+    assert gpu_nvmath.objects == before
 
 
 def test_a_sum_of_its_own_where_there_is_no_epilogue(fast: Any, monkeypatch: pytest.MonkeyPatch) -> None:
