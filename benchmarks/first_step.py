@@ -59,6 +59,7 @@ def case(title: str, cores: int | None) -> Case:
             Promise("compiled", "tapegrad jit, numba", "JAX jit, its cache on disk", None),
         ),
         cores=cores,
+        rounds=3,
     )
 
 

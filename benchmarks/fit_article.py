@@ -74,6 +74,7 @@ def case(title: str, cores: int | None) -> Case:
             Promise("fit", "tapegrad", "tapegrad, eager", None),
         ),
         cores=cores,
+        rounds=3,
         warm=cores is None,
     )
 

@@ -73,6 +73,7 @@ JOBS = {
             (TORCH, BARE, None),
         ),
         one_core=True,
+        rounds=4,
     ),
     "step_large": StepJob(
         "One training step of an MLP 1024-2048-2048-1000, batch 512, SGD with momentum 0.9, cross-entropy on the "
