@@ -183,6 +183,25 @@ def _without_broadcasts(op: Op, made: dict[Var, Op]) -> Op:
     return Op(op.name, inputs, op.params, op.out, op.origin)
 
 
+def late_products(program: Program) -> Program:
+    """A matrix product whose result waits for an elementwise operation, right before that: what is read in between for
+    the last time has made room for it. So a gradient takes the memory of the activations that it is masked by."""
+    ops = list(program.ops)
+    base = bases(program)
+    for op in [o for o in program.ops if o.name == "matmul"]:
+        at = ops.index(op)
+        until = next((k for k in range(at + 1, len(ops)) if op.out in ops[k].vars), at)
+        read_later = {base.get(v, v) for o in ops[at + 1 :] for v in o.vars}
+        inputs = {base.get(v, v) for v in op.vars}
+        if (
+            ops[until].name in ELEMENTWISE
+            and not any(o.name == "write" for o in ops[at:until])
+            and all(v.kind != "made" or v in read_later for v in inputs)  # none is kept for longer
+        ):
+            ops.insert(until - 1, ops.pop(at))
+    return program.with_ops(ops)
+
+
 MADE_AFRESH = frozenset("where take_at add_at take_along_axis argmax argmin random_uniform".split())  # noqa: SIM905
 
 
@@ -208,6 +227,7 @@ PASSES: list[Callable[[Program], Program]] = [
     common_subexpressions,
     algebra,
     dead_code,
+    late_products,
     own_gradients,
 ]
 

@@ -14,7 +14,7 @@ from compiler_emitters import EMITTERS, close, emitting, flat
 from compiler_steps import HOW, make, step_of
 from primitives.harness import cotangent
 from primitives.table import Case, cases
-from tapegrad.compiler import emit_numpy, emitters, numba_loops, numpy_parts
+from tapegrad.compiler import emit_numpy, emitters, numba_loops, numpy_parts, passes
 
 
 @pytest.fixture(params=EMITTERS)
@@ -95,3 +95,23 @@ def test_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
             for y in found:
                 close(y.numpy(), f(x).numpy(), "float32")
     assert all("prange(" in c.source() for c in compiled)
+
+
+@pytest.mark.parametrize("emitter", ["numpy", "numba"])
+def test_a_gradient_takes_the_memory_of_the_activations_it_is_masked_by(
+    emitter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One array of activations less than where products stay where they were recorded."""
+    batch, width, sizes = 512, 64, []
+    for listed in (passes.PASSES, [p for p in passes.PASSES if p is not passes.late_products]):
+        monkeypatch.setattr(passes, "PASSES", listed)
+        model = tg.nn.Sequential(*[tg.nn.Dense(width, "relu", in_features=width) for _ in range(4)])
+        opt = tg.optim.SGD(model.parameters(), lr=0.1)
+        step = tg.jit(
+            step_of(tg.nn.Sequential(model, tg.nn.Dense(1, in_features=width)), opt), emitter=emitter
+        )
+        step(tg.zeros((batch, width)), tg.zeros((batch, 1)))
+        sizes.append(step.variant().plan.nbytes)
+    activations = batch * width * 4
+    assert activations * 4 < sizes[0] < 8 * activations
+    assert sizes[1] - sizes[0] > 0.5 * activations
