@@ -183,12 +183,15 @@ def _without_broadcasts(op: Op, made: dict[Var, Op]) -> Op:
     return Op(op.name, inputs, op.params, op.out, op.origin)
 
 
+LARGE = 1 << 20  # bytes: below it, memory is not worth a loop that is cut in two
+
+
 def late_products(program: Program) -> Program:
-    """A matrix product whose result waits for an elementwise operation, right before that: what is read in between for
-    the last time has made room for it. So a gradient takes the memory of the activations that it is masked by."""
+    """A large matrix product whose result waits for an elementwise operation, right before that: what is read in
+    between for the last time has made room for it. So a gradient takes the memory of the activations that mask it."""
     ops = list(program.ops)
     base = bases(program)
-    for op in [o for o in program.ops if o.name == "matmul"]:
+    for op in [o for o in program.ops if o.name == "matmul" and o.out.nbytes >= LARGE]:
         at = ops.index(op)
         until = next((k for k in range(at + 1, len(ops)) if op.out in ops[k].vars), at)
         read_later = {base.get(v, v) for o in ops[at + 1 :] for v in o.vars}
@@ -227,7 +230,6 @@ PASSES: list[Callable[[Program], Program]] = [
     common_subexpressions,
     algebra,
     dead_code,
-    late_products,
     own_gradients,
 ]
 

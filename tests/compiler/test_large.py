@@ -98,19 +98,17 @@ def test_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("emitter", ["numpy", "numba"])
-def test_a_gradient_takes_the_memory_of_the_activations_it_is_masked_by(
+def test_a_gradient_takes_the_memory_of_the_activations_that_mask_it(
     emitter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One array of activations less than where products stay where they were recorded."""
-    batch, width, sizes = 512, 64, []
-    for listed in (passes.PASSES, [p for p in passes.PASSES if p is not passes.late_products]):
-        monkeypatch.setattr(passes, "PASSES", listed)
-        model = tg.nn.Sequential(*[tg.nn.Dense(width, "relu", in_features=width) for _ in range(4)])
-        opt = tg.optim.SGD(model.parameters(), lr=0.1)
-        step = tg.jit(
-            step_of(tg.nn.Sequential(model, tg.nn.Dense(1, in_features=width)), opt), emitter=emitter
-        )
-        step(tg.zeros((batch, width)), tg.zeros((batch, 1)))
+    batch, width, sizes = 4096, 64, []
+    for large in (passes.LARGE, 1 << 40):
+        monkeypatch.setattr(passes, "LARGE", large)
+        layers = [tg.nn.Dense(width, "relu", in_features=width) for _ in range(4)]
+        model = tg.nn.Sequential(*layers, tg.nn.Dense(2, in_features=width))
+        step = tg.jit(step_of(model, tg.optim.SGD(model.parameters(), lr=0.1)), emitter=emitter)
+        step(tg.zeros((batch, width)), tg.zeros((batch, 2)))
         sizes.append(step.variant().plan.nbytes)
     activations = batch * width * 4
     assert activations * 4 < sizes[0] < 8 * activations
