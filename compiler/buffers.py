@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tapegrad.compiler.fuse import Block
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask
+from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, is_check
 
 
 @dataclass
@@ -146,11 +146,15 @@ class Planner:
         after_it = [o for o in self.ops[at + 1 : until] if self.block_of[id(o)] == block]
 
         def same_place(v: Var) -> bool:
-            return not self.of(v).overlaps(target) or (v.shape, v.span) == (target.shape, target.span)
+            # One of the same span may still be the target transposed, or reversed.
+            alike = v.name == target.name or (v.dense and target.dense)
+            return not self.of(v).overlaps(target) or (
+                alike and (v.shape, v.span) == (target.shape, target.span)
+            )
 
         if (
             self.last.get(value) == self.block_of[id(op)]
-            and not any(o.name == "guard" or chosen_by_mask(o) for o in later)
+            and not any(is_check(o) for o in later)
             and all(same_place(v) for o in together for v in o.vars)
             and not any(self.of(v).overlaps(target) for o in (*later, *after_it) for v in o.vars)
         ):

@@ -143,7 +143,13 @@ class NumbaEmitter:
             text = f"np.broadcast_to({source}, {tuple(p['shape'])})"
         else:
             self.strided.add(out)
-            text = f"{source}[{index_text(p['index'], [])}]"
+            index = [i for i in p["index"] if out.shape or i is not Ellipsis]
+            if out.shape or not index:
+                text = f"{source}[{index_text(tuple(index), [])}]"
+            else:  # of an element numba makes a number, which is no view
+                last = index[-1] % x.shape[-1]
+                row = index_text((*index[:-1], slice(last, last + 1)), [])
+                text = f"np.ascontiguousarray({source}[{row}]).reshape(())"
         self.names[out] = out.name
         self.lines.append(f"{out.name} = {text}")
 
@@ -211,9 +217,11 @@ class NumbaEmitter:
             if v.name in seen:
                 continue
             seen.add(v.name)
-            whole = next(
+            # The largest one, which is not itself cut out of another.
+            whole = max(
                 (w for w in self.program.captured if w.ndim == 1 and w.name != v.name and w.dtype == v.dtype
-                 and v.dense and w.span[0] <= v.span[0] and v.span[1] <= w.span[1] and w.size > v.size), None,
+                 and w.dense and v.dense and w.span[0] <= v.span[0] and v.span[1] <= w.span[1] and w.size > v.size
+                 and (v.span[0] - w.span[0]) % w.dtype.itemsize == 0), key=lambda w: w.size, default=None,
             )  # fmt: skip
             if whole is None:
                 outside.append(v.name)

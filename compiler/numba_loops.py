@@ -156,7 +156,7 @@ class Loop:
             place = ", ".join(kept) or "()"
         exact = out.dtype.kind == "f" and op.name in ("sum", "mean")
         wide = np.dtype("float64") if own and exact else out.dtype
-        start = START[op.name] if wide.kind == "b" else self.start(op.name, wide)
+        start = START[op.name] if op.name in ("any", "all") else self.start(op.name, wide)
         if own:
             total = f"{out.name}_total"
             self.before[first].append(f"{total} = {start}")

@@ -38,14 +38,12 @@ def expression(op: Op, element: Callable[[Any, np.dtype], str]) -> str:
     a, b = args[0], args[-1]
     if name == "where":
         return f"{args[1]} if {a} else {b}"
-    if name in INFIX:
-        text = f"{a} {INFIX[name]} {b}"
+    if name in INFIX or name == "square":
+        text = f"{a} {INFIX[name]} {b}" if name in INFIX else f"{a} * {a}"
         narrow = (
             out.kind == "i" and out.itemsize < 8
         )  # numba's integers are of 64 bits, and would not wrap around
         return f"np.{out}({text})" if narrow else text
-    if name == "square":
-        return f"{a} * {a}"
     if name in ("copy", "positive"):
         return a
     if name == "negative":

@@ -40,7 +40,7 @@ def matmul(op: Op, names: Names) -> list[str]:
     out = names.place(op.out)
     if a.ndim == b.ndim == 1:
         return [f"{out}[()] = np.dot({names.dense(a)}, {names.dense(b)})"] if a.dtype.kind == "f" else [
-            f"{out}[()] = 0", *nest([("k", a.size)], [f"{out}[()] += {names.name(a)}[k] * {names.name(b)}[k]"])
+            f"{out}[()] = 0", *nest([("i_k", a.size)], [f"{out}[()] += {names.name(a)}[i_k] * {names.name(b)}[i_k]"])
         ]  # fmt: skip
     rows, columns = (a.shape[-2:-1], b.shape[-1:]) if b.ndim > 1 else (a.shape[-2:-1], ())
     if a.ndim == 1:
@@ -63,7 +63,7 @@ def matmul(op: Op, names: Names) -> list[str]:
 
 def integer_product(op: Op, names: Names, out: str, outer: Shape, rows: Shape, columns: Shape) -> list[str]:
     a, b = op.vars
-    ri, ci = (["r"] if rows else []), (["c"] if columns else [])
+    ri, ci = (["i_r"] if rows else []), (["i_c"] if columns else [])
     indices = indices_of(outer)
 
     def at(v: Var, last: list[str]) -> str:
@@ -71,13 +71,22 @@ def integer_product(op: Op, names: Names, out: str, outer: Shape, rows: Shape, c
         return ", ".join([*([] if ahead == "()" else [ahead]), *last])
 
     target = f"{out}[{at(op.out, [*ri, *ci]) or '()'}]"
-    x = f"{names.name(a)}[{at(a, [*ri, 'k'])}]"
-    y = f"{names.name(b)}[{at(b, ['k', *ci])}]"
+    x = f"{names.name(a)}[{at(a, [*ri, 'i_k'])}]"
+    y = f"{names.name(b)}[{at(b, ['i_k', *ci])}]"
     over = [*lengths_of(outer), *zip(ri, rows), *zip(ci, columns)]
-    return nest(over, [f"{target} = 0", f"for k in range({a.shape[-1]}):", f"    {target} += {x} * {y}"])
+    return nest(over, [f"{target} = 0", f"for i_k in range({a.shape[-1]}):", f"    {target} += {x} * {y}"])
 
 
 # ---- at an index ----
+def in_bounds(at: str, n: int) -> list[str]:
+    """Lines that check an index, since numba does not, and count a negative one from the end."""
+    return [
+        f"if {at} < -{n} or {at} >= {n}:",
+        "    raise ValueError('guard: an index is out of bounds')",
+        f"{at} = {at} + {n} if {at} < 0 else {at}",
+    ]
+
+
 @dataclass
 class Index:
     """How the elements of a result lie in the array that is read or written at an index.
@@ -131,11 +140,7 @@ def indexed(template: tuple[Any, ...], shape: Shape, arrays: list[Var], names: N
         if isinstance(i, Slot):
             at = f"at_{axis}"
             lines.append(f"{at} = {names.name(arrays[i])}[{subscript(arrays[i].shape, own)}]")
-            lines += [
-                f"if {at} < -{n} or {at} >= {n}:",
-                "    raise ValueError('guard: an index is out of bounds')",
-            ]
-            lines.append(f"{at} = {at} + {n} if {at} < 0 else {at}")
+            lines += in_bounds(at, n)
             subscripts.append(at)
         elif isinstance(i, int):
             subscripts.append(str(i % n))
@@ -174,9 +179,14 @@ def take_along_axis(op: Op, names: Names) -> list[str]:
     axis = op.params["axis"] % x.ndim
     out, indices = names.place(op.out), indices_of(op.out.shape)
     at = element(names, where, indices, where.dtype)
-    inner = ", ".join("0" if k != axis and n == 1 else at if k == axis else i
+    inner = ", ".join("0" if k != axis and n == 1 else "at" if k == axis else i
                       for k, (i, n) in enumerate(zip(indices, x.shape)))  # fmt: skip
-    return nest(lengths_of(op.out.shape), [f"{out}[{', '.join(indices)}] = {names.name(x)}[{inner}]"])
+    body = [
+        f"at = {at}",
+        *in_bounds("at", x.shape[axis]),
+        f"{out}[{', '.join(indices)}] = {names.name(x)}[{inner}]",
+    ]
+    return nest(lengths_of(op.out.shape), body)
 
 
 def first_extreme(op: Op, names: Names) -> list[str]:
@@ -189,17 +199,17 @@ def first_extreme(op: Op, names: Names) -> list[str]:
     sign = ">" if op.name == "argmax" else "<"
     outer = tuple(1 if k == axis else n for k, n in enumerate(shape))
     indices = indices_of(outer)
-    at = [", ".join([*indices[:axis], i, *indices[axis + 1 :]]) for i in ("0", "k")]
+    at = [", ".join([*indices[:axis], i, *indices[axis + 1 :]]) for i in ("0", "i_k")]
     keep = bool(op.params.get("keepdims"))
     target = ", ".join(i for k, i in enumerate(indices) if keep or k != axis) or "()"
     if keep and op.params.get("axis") is None:
         target = ", ".join("0" * x.ndim) or "()"
     body = [
         f"best, first = values[{at[0]}], 0",
-        f"for k in range({shape[axis]}):",
+        f"for i_k in range({shape[axis]}):",
         f"    value = values[{at[1]}]",
         f"    if value {sign} best or (value != value and best == best):",
-        "        best, first = value, k",
+        "        best, first = value, i_k",
         f"{names.place(op.out)}[{target}] = first",
     ]
     return [f"values = {name}", *nest(lengths_of(outer), body)]

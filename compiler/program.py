@@ -139,10 +139,26 @@ def chosen_by_mask(op: Op) -> bool:
     return op.name == "take_at" and any(v.dtype.kind == "b" for v in op.vars[1:])
 
 
+def index_arrays(op: Op) -> tuple[Any, ...]:
+    """The index arrays of an operation, whose elements may be out of bounds."""
+    first = {"take_at": 1, "take_along_axis": 1, "put_at": 2, "add_at": 2}.get(op.name, len(op.inputs))
+    return tuple(i for i in op.inputs[first:] if i.kind != "constant")
+
+
+def is_check(op: Op) -> bool:
+    """Whether it may stop a call: one of another case than was recorded, or with an index that is out of bounds."""
+    return op.name == "guard" or bool(index_arrays(op))
+
+
 def before_last_check(program: Program) -> list[Op]:
     """The operations that run before it is certain that this call is of the kind that was recorded."""
-    checks = [i for i, op in enumerate(program.ops) if op.name == "guard" or chosen_by_mask(op)]
-    return program.ops[: checks[-1]] if checks else []
+    last, seen = 0, set()
+    for i, op in enumerate(program.ops):
+        same = (index_arrays(op), op.inputs[0].shape, repr(op.params)) if index_arrays(op) else None
+        if is_check(op) and (chosen_by_mask(op) or same is None or same not in seen):
+            last = i
+        seen.add(same)
+    return program.ops[:last]
 
 
 # Results of these share the memory of their first input.

@@ -263,6 +263,55 @@ def another_case_is_noticed_late(wrap: Any) -> Any:
     return found
 
 
+@case
+def memory_seen_in_two_ways(wrap: Any) -> Any:
+    """What is written to is read elsewhere, too; a piece of a piece of a buffer; every second element of it."""
+    found = []
+    for turned in (lambda a: a.T, lambda a: a[::-1]):
+        b, other = t(np.arange(9.0).reshape(3, 3)), t(0)
+        other.data = turned(b.data)
+        f = wrap(lambda x, b=b, other=other: b.assign(other + x))
+        found.append([(f(t(1, 2, 3)), own(b))[1] for _ in range(3)])
+    for others in ((slice(0, 10), slice(None)), (slice(None, None, 2),), (slice(None, None, -1),)):
+        whole, views = np.arange(20.0), [t(0) for _ in range(1 + len(others))]
+        for view, piece in zip(views, (slice(2, 4), *others)):
+            view.data = whole[piece]
+        g = wrap(lambda x, views=views: [v * x for v in views])
+        found.append([g(t(3)) for _ in range(2)])
+    return found
+
+
+@case
+def an_index_out_of_bounds(wrap: Any) -> Any:
+    """It raises as ever, and what was written before was written once."""
+    b, c, found = t(1, 2, 3), t(1, 2, 3), []
+
+    def f(x: Any, i: Any) -> Any:
+        b.assign(b + x)
+        return b.assign(b + c[i].sum())
+
+    def g(x: Any, i: Any) -> Any:
+        b.assign(b + x)
+        return tg.take_along_axis(c, i, axis=0) * 2.0
+
+    for function in (wrap(f), wrap(g)):
+        for i in ([0, 1], [1, -1], [0, 3], [-4, 0], [2, 2]):
+            try:
+                function(t(1, 1, 1), tg.tensor(np.array(i)))
+            except IndexError:
+                found.append(t(-1))
+            found.append(own(b))
+    return found
+
+
+@case
+def booleans_and_short_names(wrap: Any) -> Any:
+    m = tg.tensor(np.array([[True, False, True], [True, True, False]]))
+    f = wrap(lambda m: [e(m, axis=a) for e in (tg.max, tg.min) for a in (None, 0, 1)])
+    g = wrap(lambda k, r, c, at: (tg.argmax(k), (r * c).sum() * k, tg.take_along_axis(k, at, axis=0)))
+    return [(f(m), g(t(1, 2), t(3, 4), t(5, 6), tg.tensor(np.array([1, 0])))) for _ in range(2)]
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(("emitter", "name"), [(e, n) for e in EMITTERS for n in CASES])
 def test_case(emitter: str, name: str) -> None:

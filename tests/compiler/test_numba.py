@@ -97,3 +97,31 @@ def test_training(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert np.allclose(a, b, rtol=1e-4, atol=1e-6)
     assert compiled[2].stats()["programs"] == ["numba"]
     assert [p.suffix for p in tmp_path.iterdir()].count(".py") == 1 and list(tmp_path.rglob("*.nbi"))
+
+
+@pytest.mark.slow
+def test_what_numba_types_in_its_own_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An element as a view of what is written to; small integers that wrap around; an index that is not checked."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
+    small, where = tg.tensor(np.array([100, -128, 7], dtype="int8")), tg.tensor(np.array([[0], [1]]))
+
+    def run(wrap: Any) -> Any:
+        b = tg.tensor(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+
+        def f(i: Any, at: Any) -> Any:
+            element = b[1, -1]
+            before = element + 1.0
+            b.assign(b * 2.0)
+            chosen = tg.take_along_axis(b, at, axis=1)
+            return before, element * 1.0, element.reshape((1,)) * 2.0, (i**2).astype("float64"), chosen
+
+        f = wrap(f)
+        found = [f(small, where) for _ in range(2)]
+        with pytest.raises(IndexError):
+            f(small, where + 1000000)
+        return *found, +b
+
+    got, want = run(lambda f: tg.jit(f, emitter="numba")), run(lambda f: f)
+    for a, b in zip(flat(got), flat(want), strict=True):
+        assert a.dtype == b.dtype and np.array_equal(a.numpy(), b.numpy())
