@@ -18,6 +18,12 @@ from tapegrad.compiler.passes import improve
 from tapegrad.compiler.program import before_last_check, share, span
 from tapegrad.compiler.trace import Trace
 
+
+def owner_of(array: Any) -> int:
+    """The id of the array whose memory this one looks into, or its own."""
+    return id(array if array.base is None else array.base)
+
+
 data_of, requires_grad_of, training_of = map(attrgetter, ("data", "requires_grad", "training"))
 
 
@@ -314,9 +320,15 @@ class Variant:
         self.bound = self.current_arrays()
         self.step, gradients = self.build(*self.bound)
         self.gradients = [Tensor(g) for g in gradients]
+        self.owners = {owner_of(self.bound[i]) for i in self.in_place}
+
+    def looks_into_written(self, t: Tensor) -> bool:
+        """Whether an argument of this call shares memory with what the step writes to."""
+        array = t.data
+        return owner_of(array) in self.owners and any(share(array, self.bound[i]) for i in self.in_place)
 
     def run(self, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
-        if self.eager is not None:
+        if self.eager is not None or any(map(self.looks_into_written, tensors)):
             return self.f(*args, **kwargs)
         risked = [*self.risked, *(self.gradients if self.risks_gradients else ())]
         before = [t.data.copy() for t in risked]

@@ -145,3 +145,20 @@ def test_memory_is_constant_and_planned() -> None:
     deep = jit(lambda x: tg.sin(tg.cos(tg.sin(tg.cos(tg.sin(x))))))
     deep(x)
     assert len(deep.variant().plan.buffers) == 1
+
+
+def test_an_argument_that_looks_into_what_is_written() -> None:
+    """The first call had one of its own; a later one is a view of the buffer."""
+
+    def run(wrap: Any) -> list[Any]:
+        b = tg.tensor(np.array([1.0, 2.0, 3.0]))
+
+        def f(x: Any) -> Any:
+            b.assign(b + 1.0)
+            return x * 2.0
+
+        f = wrap(f)
+        return [f(x).tolist() for x in (tg.ones((3,), dtype="float64"), b[::-1], b[0:3], b.detach()[::-1])]
+
+    with loops():
+        assert run(lambda f: tg.jit(f, emitter="numba")) == run(lambda f: f)
