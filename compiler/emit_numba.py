@@ -14,7 +14,7 @@ from tapegrad.compiler.emit_numpy import index_text
 from tapegrad.compiler.fuse import REDUCTIONS, Block, blocks
 from tapegrad.compiler.numba_loops import Loop
 from tapegrad.compiler.numba_single import SINGLE, Unsupported
-from tapegrad.compiler.passes import rewritten
+from tapegrad.compiler.passes import make_room, rewritten
 from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, spelled
 
 FRESH = frozenset({"guard", "random_uniform"})
@@ -52,7 +52,8 @@ class NumbaEmitter:
     """
 
     def __init__(self, program: Program, title: str, cores: int = 1) -> None:
-        self.program, self.title, self.cores = in_loops(program), title, cores
+        self.title, self.cores = title, cores
+        self.program = make_room(in_loops(program))
         for op in self.program.ops:
             check(op)
         self.blocks = blocks(self.program, numbers=True)

@@ -9,7 +9,7 @@ from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.compiler.buffers import Plan, Planner
 from tapegrad.compiler.fuse import Block
 from tapegrad.compiler.numpy_parts import emit_run, runs
-from tapegrad.compiler.passes import late_products, rewritten
+from tapegrad.compiler.passes import make_room, rewritten
 from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask, spelled
 
 REDUCTIONS = {
@@ -83,7 +83,7 @@ class NumpyEmitter:
 
     def arranged(self, program: Program) -> tuple[Program, list[Block]]:
         """The program as this library is best asked for it, and what is emitted together."""
-        program = late_products(on_bits(program))
+        program = make_room(on_bits(program))
         return program, runs(program, self.fresh_ops)
 
     # ---- names ----

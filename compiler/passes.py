@@ -116,8 +116,23 @@ def algebra(program: Program) -> Program:
         """Whether it is memory that is written to: later on it is not what it is now."""
         return isinstance(v, Var) and any(base.get(v, v).overlaps(t) for t in targets)
 
-    def change(op: Op, _: Program) -> Op | Var:
+    def picked(op: Op, whole: Op, new: Program) -> Op:
+        """(x - y)[picked] is x[picked] - y, where y is the same for all that is picked from: as in a log softmax."""
+        x, y = whole.inputs[0], whole.inputs[-1]
+        if (
+            whole.name != "subtract" or not isinstance(x, Var) or not isinstance(y, Var) or unsteady(x) or unsteady(y)
+            or x.shape != whole.out.shape or y.shape != op.out.shape
+        ):  # fmt: skip
+            return op
+        first = Var(f"{op.out.name}_taken", op.out.shape, op.out.dtype)
+        new.ops.append(Op(op.name, [x, op.inputs[1]], op.params, first, op.origin))
+        made[first] = new.ops[-1]
+        return Op("subtract", [first, y], {}, op.out, op.origin)
+
+    def change(op: Op, new: Program) -> Op | Var:
         found = _simpler(op, made)
+        if op.name == "take_along_axis" and (whole := made.get(op.vars[0])) is not None:
+            found = picked(op, whole, new)
         first = made.get(op.inputs[0]) if op.inputs and isinstance(op.inputs[0], Var) else None
         if op.name not in VIEWS and isinstance(found, Var) and unsteady(found):
             found = Op("copy", [found], {}, op.out, op.origin)
@@ -186,11 +201,16 @@ def _without_broadcasts(op: Op, made: dict[Var, Op]) -> Op:
 LARGE = 1 << 20  # bytes: below it, memory is not worth a loop that is cut in two
 
 
-def late_products(program: Program) -> Program:
-    """A large matrix product whose result waits for an elementwise operation, right before that: what is read in
-    between for the last time has made room for it. So a gradient takes the memory of the activations that mask it."""
+def make_room(program: Program) -> Program:
+    """Large arrays needed for less long. Single elements are picked from one as soon as it is there; and a matrix
+    product whose result waits for an elementwise operation is made right before that: what is read in between for the
+    last time makes room for it, as the activations do for the gradient that they mask."""
     ops = list(program.ops)
     base = bases(program)
+    for op in [o for o in program.ops if o.name == "take_along_axis"]:
+        at = ops.index(op)
+        ready = [k for k, o in enumerate(ops[:at]) if o.out in op.vars or o.name in ("write", "guard")]
+        ops.insert(max(ready, default=-1) + 1, ops.pop(at))
     for op in [o for o in program.ops if o.name == "matmul" and o.out.nbytes >= LARGE]:
         at = ops.index(op)
         until = next((k for k in range(at + 1, len(ops)) if op.out in ops[k].vars), at)

@@ -348,7 +348,7 @@ OURS = (
 # Names that the emitters give.
 RESERVED = re.compile(
     r"(buffer|constant|gradient|drawn|out|work|loop|at|parts|cache)(_.*)?|(c|n|i|k)_?\d.*|c_(minus|inf|nan).*|i_."
-    r"|.+_(here|flat|total|value|low|bits|part)(_\d+)?"
+    r"|.+_(here|flat|total|value|low|bits|part|taken)(_\d+)?"
 )
 SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
 INDEXING = {"getitem": "take_at", "index_update": "put_at", "index_add_at": "add_at"}
