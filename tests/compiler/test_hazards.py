@@ -273,7 +273,7 @@ def memory_seen_in_two_ways(wrap: Any) -> Any:
         f = wrap(lambda x, b=b, other=other: b.assign(other + x))
         found.append([(f(t(1, 2, 3)), own(b))[1] for _ in range(3)])
     for others in ((slice(0, 10), slice(None)), (slice(None, None, 2),), (slice(None, None, -1),)):
-        whole, views = np.arange(20.0), [t(0) for _ in range(1 + len(others))]
+        whole, views = t(np.arange(20.0)).data, [t(0) for _ in range(1 + len(others))]
         for view, piece in zip(views, (slice(2, 4), *others)):
             view.data = whole[piece]
         g = wrap(lambda x, views=views: [v * x for v in views])
