@@ -5,9 +5,8 @@ from collections.abc import Collection
 from math import prod
 from typing import Any, Protocol
 
-from tapegrad.compiler.buffers import bases
 from tapegrad.compiler.fuse import Block, blocks
-from tapegrad.compiler.program import VIEWS, Op, Program, Var
+from tapegrad.compiler.program import Op, Program, Var
 
 LARGE = 1 << 17  # elements: 512 KB of float32, about what a core's cache holds
 PART = 1 << 15  # the call of NumPy's function is then a twentieth of its work
@@ -16,16 +15,13 @@ PART = 1 << 15  # the call of NumPy's function is then a twentieth of its work
 def runs(program: Program, fresh: Collection[str]) -> list[Block]:
     """The program in blocks: each operation by itself, but for the runs that go through large arrays in parts.
 
-    fresh   operations whose results are made anew at each call: there is no array to cut into parts once and for all
+    fresh   operations whose results are made anew at each call: they have no array to be put into part by part
     """
-    steady = steady_vars(program, fresh)
     found: list[Block] = []
     for block in blocks(program, reductions=False):
         shape = block.shape or ()
         large = len(block.ops) > 1 and shape[:1] > (1,) and prod(shape) >= LARGE
-        made = {op.out for op in block.ops}
-        cut = [v for op in block.ops for v in op.vars if v not in made and is_cut(v, shape)]
-        if large and all(v in steady for v in cut) and not any(op.name in fresh for op in block.ops):
+        if large and not any(op.name in fresh for op in block.ops):
             found.append(block)
         else:
             found += [Block([op]) for op in block.ops]
@@ -37,25 +33,11 @@ def is_cut(v: Var, shape: tuple[int, ...]) -> bool:
     return v.ndim == len(shape) and v.ndim > 0 and v.shape[0] == shape[0]
 
 
-def steady_vars(program: Program, fresh: Collection[str]) -> set[Var]:
-    """What is at the same place at each call."""
-    base = bases(program)
-    steady = {v for op in program.ops for v in op.vars if v.kind in ("captured", "constant")}
-    for op in program.ops:
-        if op.name in VIEWS:
-            x = op.vars[0]
-            whole = op.name != "reshape" or (base.get(x, x) is x and x.dense)
-            if x in steady and whole:
-                steady.add(op.out)
-        elif op.name not in fresh:
-            steady.add(op.out)
-    return steady
-
-
 class Emitter(Protocol):
     """What is needed of the NumPy emitter."""
 
     once: list[str]
+    at_build: set[Var]
     run_count: int
 
     def place(self, v: Any) -> str: ...
@@ -81,8 +63,11 @@ def emit_run(block: Block, emitter: Emitter) -> None:
     def named(v: Any) -> str:
         if not isinstance(v, Var) or not is_cut(v, block.shape or ()):
             return emitter.place(v)
-        if v not in names:
+        if v not in names and (v in emitter.at_build or v.kind == "captured"):
             names[v] = cut(emitter.place(v))
+        elif v not in names:  # it is at another place at each call
+            views["rows"] = f"slice(i, i + {step})"
+            names[v] = f"{emitter.place(v)}[rows]"
         return names[v]
 
     def cut(text: str) -> str:
