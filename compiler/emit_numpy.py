@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.ops.indexing import Slot
+from tapegrad.backends.numpy_backend import BITS
 from tapegrad.compiler.buffers import Plan, Planner
 from tapegrad.compiler.fuse import Block
 from tapegrad.compiler.numpy_parts import emit_run, runs
@@ -32,8 +33,6 @@ def number(value: Any) -> str:
     return {"inf": "float('inf')", "-inf": "-float('inf')", "nan": "float('nan')"}.get(text, text)
 
 
-# The integers as long as a floating-point number.
-BITS = {2: "int16", 4: "int32", 8: "int64"}
 MANY = 512  # from so many elements on, two calls on bits are faster than np.where
 
 
@@ -207,7 +206,7 @@ class NumpyEmitter:
         if op.name == "all_or_none":  # True is 1, and -1 is all bits
             return f"negative({self.as_bits(args[0], op.vars[0], 'int8')}, out={out})"
         if op.name == "keep":
-            kind = BITS[op.out.dtype.itemsize]
+            kind = BITS[op.out.dtype.itemsize].__name__
             x, result = self.as_bits(args[0], op.vars[0], kind), self.as_bits(out, op.out, kind)
             return f"bitwise_and({x}, {args[1]}, out={result})"
         if op.name == "erf":

@@ -49,8 +49,8 @@ class Emitter(Protocol):
 
 def emit_run(block: Block, emitter: Emitter) -> None:
     """One loop over parts: a list of tuples of views, made once, and the calls on them."""
-    assert block.shape is not None
-    rows, row = block.shape[0], prod(block.shape[1:])
+    shape = block.shape or ()
+    rows, row = shape[0], prod(shape[1:])
     step = max(1, PART // row)
     emitter.run_count += 1
     parts = f"parts_{emitter.run_count}"
@@ -61,7 +61,7 @@ def emit_run(block: Block, emitter: Emitter) -> None:
     count = 0
 
     def named(v: Any) -> str:
-        if not isinstance(v, Var) or not is_cut(v, block.shape or ()):
+        if not isinstance(v, Var) or not is_cut(v, shape):
             return emitter.place(v)
         if v not in names and (v in emitter.at_build or v.kind == "captured"):
             names[v] = cut(emitter.place(v))
@@ -82,7 +82,7 @@ def emit_run(block: Block, emitter: Emitter) -> None:
                 return name
         count += 1
         whole = f"cache_{emitter.run_count}_{count}"
-        emitter.once.append(f"{whole} = empty({(min(step, rows), *block.shape[1:])}, {dtype!r})")  # type: ignore[index]
+        emitter.once.append(f"{whole} = empty({(min(step, rows), *shape[1:])}, {dtype!r})")
         views[f"{whole}_part"] = f"{whole}[: {rows} - i]"
         return f"{whole}_part"
 
