@@ -1,0 +1,197 @@
+"""The program that `tg.jit` made for one kind of input."""
+
+from operator import attrgetter, is_
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.autograd import random
+from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.structure import flatten
+from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.compiler.emitters import emit
+from tapegrad.compiler.files import load
+from tapegrad.compiler.passes import improve
+from tapegrad.compiler.program import before_last_check, share, span
+from tapegrad.compiler.trace import Trace
+
+if TYPE_CHECKING:
+    from tapegrad.compiler.jit import Compiled
+
+
+def owner_of(array: Any) -> int:
+    """The id of the array whose memory this one looks into, or its own."""
+    return id(array if array.base is None else array.base)
+
+
+data_of, requires_grad_of = map(attrgetter, ("data", "requires_grad"))
+
+
+class Variant:
+    """The program for one kind of input, bound to the arrays it captured.
+
+    first    what the function returned while it was recorded
+    eager    why it is not compiled, or None
+    moved    whether arrays were put elsewhere while it was recorded
+    """
+
+    def __init__(
+        self, owner: "Compiled", trace: Trace, args: Any, kwargs: Any, tensors: list[Tensor]
+    ) -> None:
+        assert owner.around is not None
+        self.f = owner.f
+        had_gradient = {t for t in owner.around.leaves if t.grad is not None}
+        given = [t.data for t in tensors]
+        trace.added_to = {t.grad: t for t in owner.around.leaves if t.grad is not None}
+        modes = {m: m.training for m in owner.around.modules}
+        with changed_flags(recorder=trace):
+            self.first = owner.f(*args, **kwargs)
+        modes = trace.modules | modes
+        returned, self.rebuild = flatten(self.first)
+        self.called = trace.modules
+        self.moved = any(t.data is not a for t, a in zip(trace.captured, trace.arrays))
+        self.returned = [None if isinstance(r, Tensor) else (r,) for r in returned]
+        results = [r for r in returned if isinstance(r, Tensor)]
+
+        self.leaves = [leaf for leaf, g in trace.gradients.items() if g is not None]
+        self.dropped = [leaf for leaf, g in trace.gradients.items() if g is None]
+        program = trace.program
+        program.results = [trace.var_of(r) for r in results]
+        program.gradients = [trace.var_of(g) for g in trace.gradients.values() if g is not None]
+        self.watched = trace.captured
+        self.required = list(map(requires_grad_of, self.watched))
+        self.program, self.history = improve(program)
+
+        needed = {v for op in self.program.ops for v in op.vars} | set(self.program.kept())
+        live = {v.name for v in needed if v.kind == "captured"}
+        kept = [(v, t) for v, t in zip(program.captured, trace.captured) if v.name in live]
+        self.program.captured, self.captured = [v for v, _ in kept], [t for _, t in kept]
+        written = [op.inputs[0] for op in self.program.ops if op.name == "write"]
+        self.written = [t for v, t in kept if any(v.overlaps(w) for w in written)]
+        self.in_place = {i for i, (v, _) in enumerate(kept) if any(v.overlaps(w) for w in written)}
+
+        # A gradient that was there before, and to which this step adds, is whatever .grad is at the call.
+        self.added_to = {i: trace.added_to[t] for i, t in enumerate(self.captured) if t in trace.added_to}
+        self.without = [t for t in trace.not_zeroed if t not in had_gradient.union(trace.added_to.values())]
+        self.together = {
+            i
+            for i, (v, _) in enumerate(kept)
+            if any(v is not w and v.name != w.name and v.overlaps(w) for w, _ in kept)
+        }  # that share memory with another one
+        # What is done though the call may turn out to be another case than the recorded one.
+        early = before_last_check(self.program)
+        risked = [op.inputs[0] for op in early if op.name == "write"]
+        self.risked = [t for v, t in kept if any(v.overlaps(w) for w in risked)]
+        self.risks_gradients = any(op.out in self.program.gradients for op in early)
+        self.eager = trace.eager or self._why_eager(results, tensors, written)
+        if any(t.data is not a for t, a in zip(tensors, given)) or any(t in trace.gradients for t in tensors):
+            self.eager = "it sets the contents or the gradient of an argument: let the function close over it"
+        if any(m.training is not mode for m, mode in modes.items()):
+            self.eager = "it switches a model's training mode: call train() and eval() outside"
+        if self.eager is None:  # as at later calls: arrays of the caller's own
+            own = [
+                Tensor(r.backend.asarray(r.data, copy=True)) if isinstance(r, Tensor) else r for r in returned
+            ]
+            self.first = self.rebuild(own)
+        device = next((t.device for t in (*tensors, *trace.captured)), "cpu")
+        self.title = f"{owner.__name__}, as recorded by tapegrad"
+        emitter = emit(owner.emitter, self.program, self.title, device)
+        self.emitter, self.note = emitter.name, emitter.note
+        self.source, self.plan = emitter.text, emitter.plan
+        self.build = load(self.source, owner.__name__, on_disk=self.emitter == "numba")
+        self.bound: list[Any] = []
+        self.bind()
+
+    def _why_eager(self, results: list[Tensor], tensors: list[Tensor], written: list[Any]) -> str | None:
+        if any(r.requires_grad and (r.node is None or r.node.out is not None) for r in results):
+            return "its result can be differentiated: call it under tg.no_grad(), or take the gradient inside"
+        spans = [(w.span[0], w.span[1]) for w in written]
+        for t in tensors:
+            start, end = span(t.data)
+            if any(start < b and a < end for a, b in spans):
+                return (
+                    "an argument shares memory with what the step writes to: let the function close over it"
+                )
+        return None
+
+    def fits(self) -> bool:
+        """Whether nothing that the program was recorded on has changed: the quick answer, for each call."""
+        return (
+            all(map(is_, self.current_arrays(), self.bound))
+            and list(map(requires_grad_of, self.watched)) == self.required
+            and all(leaf.grad is None for leaf in self.without)
+        )
+
+    def current_arrays(self) -> list[Any]:
+        arrays = list(map(data_of, self.captured))
+        for i, leaf in self.added_to.items():
+            arrays[i] = leaf.grad.data if leaf.grad is not None else None
+        return arrays
+
+    def outdated(self) -> str | None:
+        """Why the program does not fit what it captured any more, if it does not."""
+        for i, (array, bound) in enumerate(zip(self.current_arrays(), self.bound)):
+            if array is bound:
+                continue
+            if i in self.in_place:
+                return "an array that the step writes to was replaced"
+            if array is None:
+                return "a gradient that was added to is gone"
+            if (array.shape, array.dtype, type(array), array.strides) != (
+                bound.shape, bound.dtype, type(bound), bound.strides
+            ):  # fmt: skip
+                return "a captured tensor has another shape, dtype or place"
+            if i in self.together or any(share(array, self.bound[j]) for j in self.in_place):
+                return "an array that shares memory with another one was replaced"
+        if list(map(requires_grad_of, self.watched)) != self.required:
+            return "a tensor began or ceased to require grad"
+        if any(leaf.grad is not None for leaf in self.without):
+            return "there is a gradient to add to, or to drop"
+        return None
+
+    def bind(self) -> None:
+        self.bound = self.current_arrays()
+        self.step, gradients = self.build(*self.bound)
+        self.gradients = [Tensor(g) for g in gradients]
+        self.owners = {owner_of(self.bound[i]) for i in self.in_place}
+
+    def looks_into_written(self, t: Tensor) -> bool:
+        """Whether an argument of this call shares memory with what the step writes to."""
+        array = t.data
+        return owner_of(array) in self.owners and any(share(array, self.bound[i]) for i in self.in_place)
+
+    def run(self, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
+        if self.eager is not None or any(map(self.looks_into_written, tensors)):
+            return self.f(*args, **kwargs)
+        risked = [*self.risked, *(self.gradients if self.risks_gradients else ())]
+        before = [t.data.copy() for t in risked]
+        draws = random.draws()
+        try:
+            results = iter(self.step(*map(data_of, tensors)))
+        except ValueError as error:
+            if not str(error).startswith("guard: "):
+                raise
+            for t, array in zip(risked, before):
+                t.data[...] = array
+            random.rewind(draws)
+            return self.f(*args, **kwargs)  # which says what is wrong, or takes the other way
+        for leaf, g in zip(self.leaves, self.gradients):
+            leaf.grad = g
+        for leaf in self.dropped:
+            leaf.grad = None
+        now = tick()
+        for t in self.written:
+            t.changed = now
+        return self.rebuild([Tensor(next(results)) if r is None else r[0] for r in self.returned])
+
+    def told(self) -> str:
+        """How it runs: the emitter's name, and what is to be known beside it; or why it is not compiled."""
+        notes = "; ".join(filter(None, (self.note, getattr(self.step, "why_not", str)())))
+        return self.eager or (f"{self.emitter}: {notes}" if notes else self.emitter)
+
+    def explain(self) -> str:
+        lines = [f"{'after the pass':26} {'operations':>10} {'bytes made':>12}"]
+        for name, program in self.history:
+            count, size = program.cost()
+            lines.append(f"{name:26} {count:10d} {size:12,d}")
+        fused = f"fused, in {len(self.plan.buffers)} buffers"
+        lines.append(f"{fused:26} {self.plan.pieces:10d} {self.plan.nbytes:12,d}")
+        return "\n".join(lines)
