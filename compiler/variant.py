@@ -1,10 +1,10 @@
 """The program that `tg.jit` made for one kind of input."""
 
-from operator import attrgetter, is_
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import random
-from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.compiler.emitters import emit
@@ -22,7 +22,16 @@ def owner_of(array: Any) -> int:
     return id(array if array.base is None else array.base)
 
 
-data_of, requires_grad_of = map(attrgetter, ("data", "requires_grad"))
+def kinds_of(args: tuple[Any, ...], closed: frozenset[int]) -> list[tuple[Any, ...] | None] | None:
+    """Of each argument the shape, dtype, type of array and whether it requires grad, or None for None; None instead of
+    all for what `Variant.arrays_of` does not look at: things other than tensors, a tensor that the function closes
+    over, and an array in two places."""
+    tensors = [a for a in args if a is not None]
+    if any(type(t) is not Tensor or id(t) in closed for t in tensors):
+        return None
+    if len({id(t.data) for t in tensors}) < len(tensors):
+        return None
+    return [None if a is None else (a.data.shape, a.data.dtype, type(a.data), a.requires_grad) for a in args]
 
 
 class Variant:
@@ -38,16 +47,20 @@ class Variant:
     ) -> None:
         assert owner.around is not None
         self.f = owner.f
+        self.grad = current.get().grad
         had_gradient = {t for t in owner.around.leaves if t.grad is not None}
         given = [t.data for t in tensors]
+        kinds = None if kwargs else kinds_of(args, owner.around.closed)
         trace.added_to = {t.grad: t for t in owner.around.leaves if t.grad is not None}
         modes = {m: m.training for m in owner.around.modules}
         with changed_flags(recorder=trace):
             self.first = owner.f(*args, **kwargs)
         modes = trace.modules | modes
+        self.modes = list(modes.items())
         returned, self.rebuild = flatten(self.first)
         self.called = trace.modules
         self.moved = any(t.data is not a for t, a in zip(trace.captured, trace.arrays))
+        self.kinds = None if self.moved else kinds
         self.returned = [None if isinstance(r, Tensor) else (r,) for r in returned]
         results = [r for r in returned if isinstance(r, Tensor)]
 
@@ -56,8 +69,7 @@ class Variant:
         program = trace.program
         program.results = [trace.var_of(r) for r in results]
         program.gradients = [trace.var_of(g) for g in trace.gradients.values() if g is not None]
-        self.watched = trace.captured
-        self.required = list(map(requires_grad_of, self.watched))
+        self.watched = [(t, t.requires_grad) for t in trace.captured]
         self.program, self.history = improve(program)
 
         needed = {v for op in self.program.ops for v in op.vars} | set(self.program.kept())
@@ -112,16 +124,50 @@ class Variant:
                 )
         return None
 
+    def arrays_of(self, args: tuple[Any, ...], grad: bool, closed: frozenset[int]) -> Iterable[Any] | None:
+        """The arrays of the arguments, if the program may run on them: the quick answer for most calls. None: make a
+        `Key` and look closer. In plain loops, which are the fastest: a whole small step takes but 30 µs."""
+        if grad is not self.grad or self.kinds is None or len(args) != len(self.kinds):
+            return None
+        arrays = {}
+        for a, kind in zip(args, self.kinds):
+            if kind is None:
+                if a is not None:
+                    return None
+                continue
+            if type(a) is not Tensor or id(a) in closed:
+                return None
+            array = a.data
+            shape, dtype, of, requires_grad = kind
+            if (
+                array.shape != shape
+                or array.dtype is not dtype
+                or type(array) is not of
+                or a.requires_grad is not requires_grad
+                or id(array) in arrays
+            ):
+                return None
+            arrays[id(array)] = array
+        for m, training in self.modes:
+            if m.training is not training:
+                return None
+        return arrays.values() if self.fits() else None
+
     def fits(self) -> bool:
-        """Whether nothing that the program was recorded on has changed: the quick answer, for each call."""
-        return (
-            all(map(is_, self.current_arrays(), self.bound))
-            and list(map(requires_grad_of, self.watched)) == self.required
-            and all(leaf.grad is None for leaf in self.without)
-        )
+        """Whether nothing that the program was recorded on has changed."""
+        for t, array in self.unchanged:
+            if t.data is not array:
+                return False
+        for i, leaf in self.added_to.items():
+            if leaf.grad is None or leaf.grad.data is not self.bound[i]:
+                return False
+        for t, requires_grad in self.watched:
+            if t.requires_grad is not requires_grad:
+                return False
+        return not self.without or all(leaf.grad is None for leaf in self.without)
 
     def current_arrays(self) -> list[Any]:
-        arrays = list(map(data_of, self.captured))
+        arrays = [t.data for t in self.captured]
         for i, leaf in self.added_to.items():
             arrays[i] = leaf.grad.data if leaf.grad is not None else None
         return arrays
@@ -141,7 +187,7 @@ class Variant:
                 return "a captured tensor has another shape, dtype or place"
             if i in self.together or any(share(array, self.bound[j]) for j in self.in_place):
                 return "an array that shares memory with another one was replaced"
-        if list(map(requires_grad_of, self.watched)) != self.required:
+        if any(t.requires_grad is not r for t, r in self.watched):
             return "a tensor began or ceased to require grad"
         if any(leaf.grad is not None for leaf in self.without):
             return "there is a gradient to add to, or to drop"
@@ -149,23 +195,29 @@ class Variant:
 
     def bind(self) -> None:
         self.bound = self.current_arrays()
+        self.unchanged = [
+            (t, a) for i, (t, a) in enumerate(zip(self.captured, self.bound)) if i not in self.added_to
+        ]
         self.step, gradients = self.build(*self.bound)
-        self.gradients = [Tensor(g) for g in gradients]
+        self.gradients = [(leaf, Tensor(g)) for leaf, g in zip(self.leaves, gradients)]
         self.owners = {owner_of(self.bound[i]) for i in self.in_place}
 
-    def looks_into_written(self, t: Tensor) -> bool:
+    def looks_into_written(self, array: Any) -> bool:
         """Whether an argument of this call shares memory with what the step writes to."""
-        array = t.data
-        return owner_of(array) in self.owners and any(share(array, self.bound[i]) for i in self.in_place)
+        return any(share(array, self.bound[i]) for i in self.in_place)
 
-    def run(self, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
-        if self.eager is not None or any(map(self.looks_into_written, tensors)):
+    def run(self, arrays: Iterable[Any], args: Any, kwargs: Any) -> Any:
+        """Call the program with the arrays of all tensors among the arguments."""
+        if self.eager is not None:
             return self.f(*args, **kwargs)
-        risked = [*self.risked, *(self.gradients if self.risks_gradients else ())]
+        for array in arrays:
+            if owner_of(array) in self.owners and self.looks_into_written(array):
+                return self.f(*args, **kwargs)
+        risked = [*self.risked, *(g for _, g in self.gradients if self.risks_gradients)]
         before = [t.data.copy() for t in risked]
         draws = random.draws()
         try:
-            results = iter(self.step(*map(data_of, tensors)))
+            results = iter(self.step(*arrays))
         except ValueError as error:
             if not str(error).startswith("guard: "):
                 raise
@@ -173,7 +225,7 @@ class Variant:
                 t.data[...] = array
             random.rewind(draws)
             return self.f(*args, **kwargs)  # which says what is wrong, or takes the other way
-        for leaf, g in zip(self.leaves, self.gradients):
+        for leaf, g in self.gradients:
             leaf.grad = g
         for leaf in self.dropped:
             leaf.grad = None

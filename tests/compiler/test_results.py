@@ -32,7 +32,7 @@ def inside(compiled: Any) -> list[np.ndarray]:
         found += [
             a for a in (*cells, *step.__globals__.values(), *variant.bound) if isinstance(a, np.ndarray)
         ]
-        found += [g.data for g in variant.gradients]
+        found += [g.data for _, g in variant.gradients]
     return found
 
 
