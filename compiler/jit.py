@@ -1,6 +1,7 @@
 """`tg.jit(f)`: record f once for each kind of input, improve the list, and run it as a program."""
 
 import threading
+import warnings
 from collections.abc import Callable
 from operator import attrgetter
 from types import MethodType
@@ -16,6 +17,7 @@ from tapegrad.compiler.trace import Trace
 from tapegrad.compiler.variant import Variant
 
 training_of = attrgetter("training")
+PROGRAMS = 64  # of one function at most: each holds buffers of its own
 
 
 def jit(f: Any = None, *, emitter: str = "auto") -> Any:
@@ -28,7 +30,7 @@ def jit(f: Any = None, *, emitter: str = "auto") -> Any:
 
     One program is recorded for each combination of the arguments' structure, shapes, dtypes and devices, of the values
     of arguments that are no tensors, and of the training flags of the Modules around; `stats()` counts them and says
-    why, and so does the logger "tapegrad.jit" (level INFO).
+    why, and so does the logger "tapegrad.jit" (level INFO). There are 64 programs at most, and a warning beyond.
     What a program cannot follow, a number read out of a tensor (`float(t)`, `if t > 0`, `print(t)`), raises TraceError
     with the line and the remedy. Python itself runs only while f is recorded: a number that f closes over or works out,
     and what it does with raw arrays (`t.data`), are part of the program as they were. Give such a number as an
@@ -69,6 +71,7 @@ class Compiled:
         self.elsewhere: str | None = None
         self.reasons: list[str] = []
         self.last: Variant | None = None
+        self.full = False  # whether programs were dropped
         self.around: Surroundings | None = None
         self.called: list[Any] = []  # Modules that were called while it was recorded, and those inside
 
@@ -101,7 +104,7 @@ class Compiled:
             variant = self.variants.get(kind := (*key.parts, *inside))
             tensors = key.tensors
             if variant is not None and variant.fits():
-                self.last = variant
+                self.keep(kind, variant)
                 return variant.run([t.data for t in tensors], args, kwargs)
             self.elsewhere = left_alone(self.emitter, tensors or self.around.leaves)
             if self.elsewhere is not None:
@@ -114,19 +117,37 @@ class Compiled:
                 self.reasons.append(reason if self.reasons else "the first call")
                 self.last = recorded
                 self.log()
-                for m, training in self.last.called.items():
+                for m, training in recorded.called.items():
                     if m not in modules and m not in self.called:
                         self.called.append(m)
                         inside.append(training)
                 kind = (*key.parts, *inside)
-                if self.last.moved:  # by an optimizer that took replaced parameters up
+                if recorded.moved:  # by an optimizer that took replaced parameters up
                     self.variants.pop(kind, None)
                 else:
-                    self.variants[kind] = self.last
-                return self.last.first
-            self.last = variant
-            variant.bind()  # type: ignore[union-attr]
-            return variant.run([t.data for t in tensors], args, kwargs)  # type: ignore[union-attr]
+                    self.keep(kind, recorded)
+                return recorded.first
+            assert variant is not None
+            self.keep(kind, variant)
+            variant.bind()
+            return variant.run([t.data for t in tensors], args, kwargs)
+
+    def keep(self, kind: Any, variant: Variant) -> None:
+        """Count a program as the one used last; of more than PROGRAMS, drop the one that was not for longest."""
+        self.last = variant
+        self.variants.pop(kind, None)
+        self.variants[kind] = variant
+        if len(self.variants) > PROGRAMS:
+            del self.variants[next(iter(self.variants))]
+            if not self.full:
+                self.full = True
+                warnings.warn(
+                    f"tg.jit: {self.__name__} was recorded for {PROGRAMS} kinds of input, the last time for "
+                    f"{self.reasons[-1].removeprefix('a new kind of input: ')}. From now on the program that was not "
+                    "used for longest is dropped for each new one. A number that changes from call to call belongs in "
+                    "a tensor, as in tg.tensor(0.1); rows of many lengths can be padded to a few",
+                    stacklevel=3,
+                )
 
     def record(self, kind: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Variant | None:
         """The program for this kind of input; None: this call runs as it is. If it raises, it has changed nothing."""

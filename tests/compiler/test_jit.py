@@ -162,3 +162,21 @@ def test_an_argument_that_looks_into_what_is_written() -> None:
 
     with loops():
         assert run(lambda f: tg.jit(f, emitter="numba")) == run(lambda f: f)
+
+
+def test_a_number_that_changes_at_each_call() -> None:
+    """It makes a program of its own each time; they do not pile up, and the remedy is told."""
+    x = tg.tensor([1.0, 2.0])
+    scaled = jit(lambda x, c: x * c)
+    for i in range(64):
+        assert scaled(x, float(i)).tolist() == [i, 2.0 * i]
+    with pytest.warns(UserWarning, match="the last time for float 64.0 instead of .*tg.tensor") as told:
+        found = [scaled(x, float(i)).tolist() for i in range(64, 70)]
+    assert found == [[i, 2.0 * i] for i in range(64, 70)]
+    assert len(told) == 1 and told[0].filename == __file__
+    assert len(scaled.stats()["programs"]) == 64
+    scaled(x, 69.0), scaled(x, 6.0)
+    assert scaled.stats()["recordings"] == 70, "the latest are there"
+    scaled(x, 5.0)
+    assert scaled.stats()["recordings"] == 71, "the first ones are not"
+    assert scaled(x, 6.0).tolist() == [6.0, 12.0] and scaled.stats()["recordings"] == 71, "used since"
