@@ -1,4 +1,4 @@
-"""The house: the package map, the links, which room may import which, and what `import tapegrad` costs."""
+"""The house: the package map, the links, which room may import which, what tests share, what importing it costs."""
 
 import ast
 import importlib.metadata
@@ -39,7 +39,7 @@ def short(path: Path) -> str:
 
 
 def imported(path: Path, when_loaded: bool = False) -> set[str]:
-    """The modules a file imports, anywhere in it or only at its top level; ours as tapegrad.<room>…"""
+    """What a file imports, anywhere in it or only at its top level, by its full name; ours as tapegrad.<room>…"""
     package = ("tapegrad", *path.relative_to(ROOT).parts[:-1])
     names = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ def imported(path: Path, when_loaded: bool = False) -> set[str]:
             start = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join((*start, *filter(None, [node.module])))
             # `from tapegrad import nn` and `from .. import nn` name a room as much as `import tapegrad.nn`.
-            names.update({f"tapegrad.{a.name}" for a in node.names} if module == "tapegrad" else {module})
+            names.update(f"{module}.{alias.name}" for alias in node.names)
     return names
 
 
@@ -156,6 +156,18 @@ def test_rooms_of_one_floor_import_in_no_circle():
         for targets in arrows.values():
             targets.difference_update(leaves)
     assert arrows == {}, f"these rooms import each other in a circle: {arrows}"
+
+
+# --- the tests ---
+
+
+def test_what_tests_share_stands_in_no_test_module():
+    """Test modules of two rooms may have one name, and which of them an import finds depends on what else is run."""
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    modules = {path.stem for path in tests if path.stem.startswith("test_")}
+    found = {short(path): {part for name in imported(path) for part in name.split(".")} for path in tests}
+    wrong = {path: sorted(parts & modules) for path, parts in found.items() if parts & modules}
+    assert wrong == {}, "these import from a test module: move what they share into a helper module"
 
 
 # --- what `import tapegrad` loads and costs ---

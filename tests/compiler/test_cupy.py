@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_hazards import CASES
-from test_tables import RUNS, outcomes, together
 
 import gpu_kernels
 import tapegrad as tg
 import tapegrad.backends as backends
 from compiler_emitters import TOLERANCE, close, flat
 from compiler_gpu import on_gpu, without_numpy
+from compiler_runs import RUNS, as_one_step
 from compiler_steps import HOW, T, X, make, replaced, step_of, switched, train
+from hazard_cases import CASES, same_as_without
 from primitives.harness import cotangent
 from primitives.table import Case, Row, cases
 from tapegrad.backends import BackendError
@@ -97,29 +97,16 @@ NAMES = {kind: [name for name in RUNS if name.startswith(kind)] for kind in ("la
 )
 def test_tables(names: list[str], dtype: str, gpu: Any) -> None:
     """The rows of layers, losses and optimizers, some of them as one step, against the same without tg.jit."""
-    found = []
     with on_gpu():
-        for wrap in (lambda f: f, lambda f: tg.jit(f, emitter="cupy")):
-            tg.manual_seed(0)
-            found.append(outcomes(together(names, dtype), wrap))
-    (want, _), (got, compiled) = found
-    for a, b in zip(got, want, strict=True):
-        for x, y in zip(a, b, strict=True):
-            close(x, y, dtype, compiled.source())
+        compiled = as_one_step(names, dtype, lambda f: tg.jit(f, emitter="cupy"))
     assert compiled.stats()["recordings"] == 1 and compiled.stats()["programs"][0].startswith("cupy")
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_hazards(name: str, gpu: Any) -> None:
     """Aliases, writes, and what changes around a recorded function."""
-    found = []
     with on_gpu():
-        for wrap in (lambda f: f, tg.jit):
-            tg.manual_seed(0)
-            found.append(flat(CASES[name](wrap)))
-    for a, b in zip(*found, strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        assert np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True), (a, b)
+        same_as_without(name, tg.jit)
 
 
 # ---- what is asked for, and what is not there ----

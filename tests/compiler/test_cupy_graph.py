@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_hazards import CASES
-from test_tables import RUNS, outcomes, together
 
 import gpu_nvmath
 import tapegrad as tg
 from compiler_emitters import TOLERANCE, close, flat
 from compiler_gpu import on_gpu, without_numpy
+from compiler_runs import RUNS, as_one_step
 from compiler_steps import HOW, make, replaced, step_of, switched, train
 from gpu_stream import State
+from hazard_cases import CASES, same_as_without
 from primitives.table import cases
 
 F = tg.nn.functional
@@ -92,26 +92,12 @@ FED = [name for name in RUNS if not name.startswith("optimizer")]
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_tables(dtype: str, fast: Any) -> None:
     """Some rows of layers and losses, as one step."""
-    names = FED[::9]
-    found = []
-    for wrap in (lambda f: f, lambda f: tg.jit(f, emitter="cupy")):
-        tg.manual_seed(0)
-        found.append(outcomes(together(names, dtype), wrap))
-    (want, _), (got, compiled) = found
-    for a, b in zip(got, want, strict=True):
-        for x, y in zip(a, b, strict=True):
-            close(x, y, dtype, compiled.source())
+    as_one_step(FED[::9], dtype, lambda f: tg.jit(f, emitter="cupy"))
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_hazards(name: str, fast: Any) -> None:
-    found = []
-    for wrap in (lambda f: f, tg.jit):
-        tg.manual_seed(0)
-        found.append(flat(CASES[name](wrap)))
-    for a, b in zip(*found, strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        assert np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True), (a, b)
+    same_as_without(name, tg.jit)
 
 
 def test_a_graph_gives_the_bits_of_the_kernels_without(fast: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_hazards import CASES
 
 import tapegrad as tg
 from compiler_emitters import EMITTERS, close, emitting, flat
 from compiler_steps import HOW, make, step_of
+from hazard_cases import CASES, same_as_without
 from primitives.harness import cotangent
 from primitives.table import Case, cases
 from tapegrad.compiler import emit_numpy, emitters, numba_loops, numpy_parts, passes
@@ -52,11 +52,7 @@ def test_rows(case: Case, jit: Any) -> None:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_hazards(name: str, jit: Any) -> None:
-    tg.manual_seed(0)
-    want = flat(CASES[name](lambda f: f))
-    tg.manual_seed(0)
-    for got, w in zip(flat(CASES[name](jit)), want, strict=True):
-        assert got.shape == w.shape and np.allclose(got, w, rtol=1e-6, atol=1e-12, equal_nan=True)
+    same_as_without(name, jit)
 
 
 def steps(how: Any, wrap: Any, n: int = 8) -> tuple[list[np.ndarray], Any]:
