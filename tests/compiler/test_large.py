@@ -1,8 +1,12 @@
 """How large arrays are gone through: in parts that fit the cache (NumPy), in loops shared among the cores (numba). Here
 everything counts as large, so that the rows of small arrays go that way."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,6 +95,45 @@ def test_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
             for y in found:
                 close(y.numpy(), f(x).numpy(), "float32")
     assert all("prange(" in c.source() for c in compiled)
+
+
+IN_THREADS = """
+import sys
+import numpy as np
+import tapegrad as tg
+from compiler_steps import step_of
+emitter, path = sys.argv[1:]
+tg.manual_seed(0)
+layers = [tg.nn.Dense(500, activation="tanh", in_features=6), tg.nn.Dense(400, activation="relu"), tg.nn.Dense(1)]
+model = tg.nn.Sequential(*layers)
+step = step_of(model, tg.optim.Adam(model.parameters()))
+step = tg.jit(step, emitter=emitter) if emitter else step
+rng = np.random.default_rng(0)
+for _ in range(6):
+    x = rng.normal(size=(600, 6)).astype("float32")
+    step(tg.tensor(x), tg.tensor((x[:, :1] > 0).astype("float32")))
+assert not emitter or step.source().count("prange(") >= 3, step.source()
+np.savez(path, *[p.numpy() for p in model.parameters()])
+"""
+
+
+@pytest.mark.slow
+def test_more_threads_than_cores(tmp_path: Any) -> None:
+    """Training is the same as without, and the same to the last bit each time: no two threads write to one place."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    paths = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
+    env = os.environ | {"NUMBA_NUM_THREADS": "4", "TAPEGRAD_CACHE": str(tmp_path), "PYTHONPATH": paths}
+    found = []
+    for i, emitter in enumerate(("", "numba", "numba")):
+        path = str(tmp_path / f"{i}.npz")
+        subprocess.run([sys.executable, "-c", IN_THREADS, emitter, path], env=env, check=True)
+        with np.load(path) as arrays:
+            found.append(list(arrays.values()))
+    want, first, *others = found
+    for a, b in zip(first, want, strict=True):
+        assert np.allclose(a, b, rtol=1e-4, atol=1e-6)
+    for other in others:
+        assert [a.tobytes() for a in other] == [a.tobytes() for a in first]
 
 
 @pytest.mark.parametrize("emitter", ["numpy", "numba"])
