@@ -163,7 +163,7 @@ class Planner:
 
     def into_joined(self, op: Op) -> None:
         """Parts of a 1-d concatenation that are made for it alone are made in their place."""
-        made = self.maker
+        made, kept = self.maker, self.program.kept()
         start, todo = 0, []
         for v in op.vars:
             home = self.of(v)
@@ -185,3 +185,5 @@ class Planner:
                 self.plan.parts[home] = (op.out, a, b)
             self.plan.home[op.out] = self.plan.new(op.out)
             self.plan.skipped.add(id(op))
+            alone = [v for v in op.vars if v not in kept and sum(v in o.vars for o in self.ops) == 1]
+            self.plan.skipped |= {id(made[v]) for v in alone if made[v].name in VIEWS}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.buffers import Planner
-from tapegrad.compiler.emit_numpy import index_text
+from tapegrad.compiler.emit_numpy import index_text, used
 from tapegrad.compiler.fuse import REDUCTIONS, Block, blocks
 from tapegrad.compiler.numba_loops import Loop
 from tapegrad.compiler.numba_single import SINGLE, Unsupported
@@ -102,13 +102,13 @@ class NumbaEmitter:
     # ---- blocks ----
     def block(self, block: Block) -> None:
         op = block.ops[0]
-        if block.shape is None and op.name in VIEWS:
+        if id(op) in self.plan.skipped:
+            if op.name == "concat":
+                self.names[op.out] = self.plan.home[op.out].name
+        elif block.shape is None and op.name in VIEWS:
             self.view(op)
         elif op.name == "random_uniform":
             self.names[op.out] = f"drawn_{self.draws.index(op) + 1}"
-        elif id(op) in self.plan.skipped:
-            if op.name == "concat":
-                self.names[op.out] = self.plan.home[op.out].name
         else:
             parts = ", ".join(dict.fromkeys(o.origin.part for o in block.ops))
             shape = op.out.shape if block.shape is None else block.shape
@@ -158,8 +158,9 @@ class NumbaEmitter:
     def source(self) -> str:
         last = None
         for block in self.blocks:
-            line = block.ops[0].origin.line
-            if line and line != last:
+            op = block.ops[0]
+            line = op.origin.line
+            if line and line != last and op.name not in VIEWS:
                 self.lines += ["", f"# {line}"]
                 last = line
             self.block(block)
@@ -174,9 +175,9 @@ class NumbaEmitter:
             for b in self.plan.buffers
         ]
         out = [f"out_{i + 1}" for i in range(len(results))]
-        code = [f'"""{self.title}"""', "", "import math", "", "import numpy as np"]
-        code += [f"from numba import njit{', prange' if self.loops else ''}"]
         text = "\n".join([*self.lines, *self.loops])
+        code = [f'"""{self.title}"""', "", *(["import math", ""] if used(["math"], text) else [])]
+        code += ["import numpy as np", f"from numba import njit{', prange' if self.loops else ''}"]
         ours = {
             "from tapegrad.autograd.random import draw": self.draws,
             "from tapegrad.compiler import numba_math": "numba_math." in text,
@@ -184,11 +185,11 @@ class NumbaEmitter:
         }
         code += ["", *(line for line, needed in ours.items() if needed)] if any(ours.values()) else []
         constants = [f"{n} = {spelled(v)}" for n, v in self.constants.items()]
-        code += ["from numpy import inf, nan"] if any("inf" in c or "nan" in c for c in constants) else []
+        special = used(["inf", "nan"], "\n".join(constants))
+        code += [f"from numpy import {', '.join(special)}"] if special else []
         code += ["", *constants] if constants else []
         code += [*self.loops, "", "", f"@njit({OPTIONS})"]
         code += [f"def program({', '.join([*arguments, *outside, *works])}):"]
-        inside += [f"{v.name} = np.ascontiguousarray({v.name})" for v in self.program.arguments if v.shape]
         code += [f"    {line}".rstrip() for line in (*inside, *homes, *self.lines, "")]
         code += [f"    {o} = {r}.copy()" for o, r in zip(out, results)]
         code += [f"    return {', '.join(out)}{',' if len(out) == 1 else ''}" if out else "    return 0"]
@@ -199,7 +200,9 @@ class NumbaEmitter:
             f"draw({op.params['shape']}, {str(op.params['dtype'])!r}, {op.params['place']!r})"
             for op in self.draws
         ]
-        call = f"program({', '.join([*plain, *drawn, *outside, *works])})"
+        # One kind of array, since numba compiles for each: an argument of another order is copied.
+        given = [f"np.ascontiguousarray({v.name})" if v.shape else v.name for v in self.program.arguments]
+        call = f"program({', '.join([*given, *drawn, *outside, *works])})"
         code += ["", f"    def step({', '.join(plain)}):"]
         run = [f"return {call}"] if out else [call, "return ()"]
         if self.loops:

@@ -1,5 +1,6 @@
 """A program as Python source on NumPy: buffers and views are made once, then each call runs down the list."""
 
+import re
 from itertools import count
 from typing import Any
 
@@ -281,10 +282,12 @@ class NumpyEmitter:
             if results
             else "    return ()"
         )
-        code = [f'"""{self.title}"""', "", "import numpy as np", *self.imports(body), ""]
-        code += [*self.helpers(body), "", f"def build({build}):"]
+        before, helpers = [*self.constant_lines(), *buffers, *self.once], self.helpers(body)
+        imports = self.imports("\n".join([*helpers, *before, *inner]))
+        code = [f'"""{self.title}"""', "", "import numpy as np", *imports, ""]
+        code += [*helpers, "", f"def build({build}):"]
         code += ["    # buffers, used again at each call, and views of what stays in place"]
-        code += [f"    {line}" for line in (*self.constant_lines(), *buffers, *self.once)]
+        code += [f"    {line}" for line in before]
         code += ["", *(f"    {line}" for line in inner), ""]
         grads = f"({', '.join(gradients)}{',' if len(gradients) == 1 else ''})"
         return "\n".join([*code, f"    return step, {grads}", ""])
@@ -317,11 +320,8 @@ class NumpyEmitter:
         return [f"{name} = {spelled(value)}"
                 for name, value in self.constants.items()]  # fmt: skip
 
-    def imports(self, body: list[str]) -> list[str]:
-        text = "\n".join([*body, *self.once])
-        names = sorted(n for n in CALLED if f"{n}(" in text or f"{n}.reduce(" in text)
-        names += ["empty", *(["s_"] if "s_[" in text else []), *(n for n in ("inf", "nan") if self.constants)]
-        lines = [f"from numpy import {', '.join(names)}"]
+    def imports(self, text: str) -> list[str]:
+        lines = [f"from numpy import {', '.join(n)}"] if (n := used([*sorted(CALLED), *OTHER], text)) else []
         return lines + (["from scipy.special import erf"] if self.scipy else [])
 
     def helpers(self, body: list[str]) -> list[str]:
@@ -350,6 +350,15 @@ NO_FUNCTION = {"copy", "astype", "erf", "take_at", "add_at", "random_uniform", "
 CALLED = {RENAMED.get(n, n) for n in (ELEMENTWISE | FRESH) - NO_FUNCTION} | set(
     "copyto matmul concatenate broadcast_to einsum clip asarray logical_or logical_and".split()  # noqa: SIM905
 )
+
+
+OTHER = ["empty", "inf", "nan", "s_"]
+
+
+def used(names: list[str], text: str) -> list[str]:
+    """Those of the names that stand in lines of code by themselves."""
+    found = set(re.findall(r"(?<![\w.'])[a-z]\w*", re.sub("#.*", "", text)))
+    return [n for n in names if n in found]
 
 
 def index_text(template: tuple[Any, ...], arrays: list[str]) -> str:

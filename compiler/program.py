@@ -72,8 +72,9 @@ class Op:
 
     def __str__(self) -> str:
         given = [i.name if isinstance(i, Var) else repr(i) for i in self.inputs]
-        given += [f"{k}={v!r}" for k, v in self.params.items() if v is not None and v is not False]
-        return f"{self.out.name} = {self.name}({', '.join(given)})  {self.out.dtype}{list(self.out.shape)}"
+        params = {k: str(v) if isinstance(v, np.dtype) else v for k, v in self.params.items()}
+        given += [f"{k}={v!r}" for k, v in params.items() if v is not None and v is not False]
+        return f"{self.out.name} = {self.name}({', '.join(given)})"
 
 
 @dataclass(eq=False)
@@ -94,7 +95,9 @@ class Program:
         return [r for r in (*self.results, *self.gradients) if isinstance(r, Var)]
 
     def __str__(self) -> str:
-        return "\n".join(str(op) for op in self.ops)
+        lines = [(str(op), f"{op.out.dtype}{list(op.out.shape)}", op.origin.part) for op in self.ops]
+        wide = [max((len(line[k]) for line in lines if len(line[k]) < 90), default=0) for k in (0, 1)]
+        return "\n".join(f"{text:{wide[0]}}  {kind:{wide[1]}}  [{part}]" for text, kind, part in lines)
 
     def cost(self) -> tuple[int, int]:
         """(operations that compute, bytes of the arrays they make)."""

@@ -100,6 +100,19 @@ def test_training(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.slow
+def test_it_is_compiled_once_for_arrays_of_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="numba is not installed")
+    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
+    rows, w = np.arange(24.0).reshape(4, 6), np.arange(3.0)
+    f = tg.jit(lambda x: x @ tg.tensor(w) + 1.0, emitter="numba")
+    for x in (rows[:, :3].copy(), rows[:, ::2], np.asfortranarray(rows[:, :3]), rows[::-1, :3]):
+        for _ in range(2):
+            assert np.allclose(f(tg.Tensor(x)).numpy(), x @ w + 1.0)
+    program = f.variant().step.__globals__["program"]
+    assert len(program.signatures) == 1 and f.stats()["recordings"] == 1
+
+
+@pytest.mark.slow
 def test_what_numba_types_in_its_own_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An element as a view of what is written to; small integers that wrap around; an index that is not checked."""
     pytest.importorskip("numba", reason="numba is not installed")

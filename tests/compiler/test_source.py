@@ -1,6 +1,7 @@
 """The emitted source is for people: names, lines, rules and shapes; tracebacks and debuggers show it; and saved to a
 file it runs where tapegrad is not."""
 
+import ast
 import io
 import linecache
 import pdb
@@ -52,6 +53,16 @@ def test_source_names_what_the_user_knows(emitter: str) -> None:
     for line in ("loss = F.binary_cross_entropy_with_logits(model(x), t)", "loss.backward()", "opt.step()"):
         assert re.search(rf"# compiler_steps\.py:\d+: {re.escape(line)}", text), line
     assert "float32[16, 8]" in text
+
+
+@pytest.mark.parametrize("emitter", EMITTERS)
+def test_every_name_in_it_is_used(emitter: str) -> None:
+    with emitting(emitter) as wrap:
+        tree = ast.parse(trained_step(wrap).source())
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    made, used = ({n.id for n in names if isinstance(n.ctx, kind)} for kind in (ast.Store, ast.Load))
+    imported = {a.asname or a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert len(made) > 20 and made | imported <= used, (made | imported) - used
 
 
 def test_every_line_says_where_it_is_from_and_what_it_makes() -> None:
