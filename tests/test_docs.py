@@ -56,6 +56,7 @@ def test_speeds_come_with_their_command_and_their_tables() -> None:
 @pytest.mark.parametrize(("script", "function", "page"), [
     ("make_primitives.py", "page", "primitives.md"),
     ("make_picture.py", "picture", "tape.svg"),
+    ("make_compiled_step.py", "page", "compiled_step.md"),
 ])  # fmt: skip
 def test_made_pages_are_up_to_date(script: str, function: str, page: str) -> None:
     made = getattr(module(ROOT / "docs" / script), function)()
