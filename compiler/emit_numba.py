@@ -86,10 +86,10 @@ class NumbaEmitter:
     def place(self, v: Var) -> str:
         """Declare where a result is made, and give its name."""
         if v in self.plan.parts:
-            joined, a, b = self.plan.parts[v]
+            joined, a, _ = self.plan.parts[v]
             home = self.plan.home[joined]
             self.names[v] = v.name
-            self.lines.append(f"{v.name} = {home.name}[{a}:{b}].reshape({v.shape})")
+            self.lines.append(f"{v.name} = cut({home.name}, {a}, {v.shape})")
         else:
             self.names[v] = self.plan.home[v].name
         return self.names[v]
@@ -170,17 +170,16 @@ class NumbaEmitter:
         arguments = [v.name for v in self.program.arguments]
         arguments += [f"drawn_{i + 1}" for i in range(len(self.draws))]
         works = [f"work_{d}" for d in self.sizes]
-        homes = [
-            f"{b.name} = work_{b.dtype}[{self.offsets[b]}:{self.offsets[b] + b.size}].reshape({b.shape})"
-            for b in self.plan.buffers
-        ]
+        homes = [f"{b.name} = cut(work_{b.dtype}, {self.offsets[b]}, {b.shape})" for b in self.plan.buffers]
         out = [f"out_{i + 1}" for i in range(len(results))]
         text = "\n".join([*self.lines, *self.loops])
         code = [f'"""{self.title}"""', "", *(["import math", ""] if used(["math"], text) else [])]
         code += ["import numpy as np", f"from numba import njit{', prange' if self.loops else ''}"]
+        arrays = used(["cut", "dot"], "\n".join([text, *inside, *homes]))
         ours = {
             "from tapegrad.autograd.random import draw": self.draws,
             "from tapegrad.compiler import numba_math": "numba_math." in text,
+            f"from tapegrad.compiler.numba_arrays import {', '.join(arrays)}": arrays,
             "from tapegrad.compiler.threads import turn": self.loops,
         }
         code += ["", *(line for line, needed in ours.items() if needed)] if any(ours.values()) else []
@@ -231,7 +230,7 @@ class NumbaEmitter:
                 outside.append(v.name)
             else:
                 start = (v.span[0] - whole.span[0]) // v.dtype.itemsize
-                inside.append(f"{v.name} = {whole.name}[{start}:{start + v.size}].reshape({v.shape})")
+                inside.append(f"{v.name} = cut({whole.name}, {start}, {v.shape})")
         return outside, inside
 
     def gradient_views(self, gradients: list[str]) -> list[str]:
@@ -240,14 +239,13 @@ class NumbaEmitter:
         buffers = {b.name: b for b in self.plan.buffers}
         for v, name in zip(self.program.gradients, gradients):
             if v in self.plan.parts:
-                joined, a, b = self.plan.parts[v]
-                start = self.offsets[self.plan.home[joined]]
-                lines.append(f"{name} = work_{v.dtype}[{start + a}:{start + b}].reshape({v.shape})")
+                joined, a, _ = self.plan.parts[v]
+                start = self.offsets[self.plan.home[joined]] + a
             elif name in buffers:
                 start = self.offsets[buffers[name]]
-                lines.append(f"{name} = work_{v.dtype}[{start}:{start + v.size}].reshape({v.shape})")
             else:
                 raise Unsupported("a gradient that is a view is left to NumPy")
+            lines.append(f"{name} = cut(work_{v.dtype}, {start}, {v.shape})")
         return lines
 
 

@@ -4,6 +4,7 @@ import linecache
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -42,7 +43,7 @@ def cached(source: str, name: str) -> Path | None:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("TAPEGRAD_CACHE") or Path(home) / "tapegrad")
     readable = "".join(c if c.isalnum() else "_" for c in name)
-    path = folder / f"{readable}_{sha256(source.encode()).hexdigest()[:24]}.py"
+    path = folder / f"{readable}_{sha256(source.encode() + library()).hexdigest()[:24]}.py"
     try:
         if not path.exists() or path.read_text() != source:
             folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,14 @@ def cached(source: str, name: str) -> Path | None:
     except OSError:
         return None
     return path
+
+
+@cache
+def library() -> bytes:
+    """What becomes part of the machine code of a program, besides its own source."""
+    return b"".join(
+        (Path(__file__).parent / f"{name}.py").read_bytes() for name in ("numba_math", "numba_arrays")
+    )
 
 
 OPEN = '''

@@ -55,10 +55,10 @@ def matmul(op: Op, names: Names) -> list[str]:
     if a.dtype.kind != "f":
         return integer_product(op, names, out, outer, rows, columns)
     if not outer and b.shape[1:] == (1,) and a.ndim == 2:  # a matrix and a vector
-        return [f"np.dot({names.dense(a)}, {names.dense(b)}.reshape({b.size}), {out}.reshape({op.out.size}))"]
+        return [f"dot({names.dense(a)}, {names.dense(b)}.reshape({b.size}), {out}.reshape({op.out.size}))"]
     left = f"np.ascontiguousarray({x})" if x else names.dense(a)
     right = f"np.ascontiguousarray({y})" if y else names.dense(b)
-    return nest(lengths_of(outer), [f"np.dot({left}, {right}, {z or out})"])
+    return nest(lengths_of(outer), [f"dot({left}, {right}, {z or out})"])
 
 
 def integer_product(op: Op, names: Names, out: str, outer: Shape, rows: Shape, columns: Shape) -> list[str]:

@@ -331,7 +331,7 @@ class Trace:
 
 OURS = (
     *("np", "math", "njit", "prange", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
-    *("values", "best", "first", "value", "rows", "inf", "nan", "numba_math"),
+    *("values", "best", "first", "value", "rows", "inf", "nan", "numba_math", "cut", "dot"),
     *("cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set"),
     *(
         "products",

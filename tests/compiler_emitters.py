@@ -20,12 +20,13 @@ EMITTERS = ("numpy", "loops")
 def loops() -> Iterator[None]:
     """While this lasts, numba compiles nothing, and nothing is kept on disk."""
     numba = pytest.importorskip("numba", reason="numba is not installed")
-    ours = import_module("tapegrad.compiler.numba_math")
+    ours = [import_module(f"tapegrad.compiler.{name}") for name in ("numba_math", "numba_arrays")]
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
         patch.setattr(numba, "njit", lambda *args, **options: args[0] if args else lambda f: f)
-        for name, function in vars(ours).items():
-            if hasattr(function, "py_func"):
-                patch.setattr(ours, name, function.py_func)
+        for module in ours:
+            for name, function in vars(module).items():
+                if hasattr(function, "py_func"):
+                    patch.setattr(module, name, function.py_func)
         patch.setenv("TAPEGRAD_CACHE", "/dev/null")
         yield
 

@@ -1,7 +1,6 @@
 """The numba emitter. Every row of the table of primitives that it takes runs through its source as plain Python, which
 is the same program without the seconds that each one takes to compile; whole training runs are compiled."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,11 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from compiler_emitters import loops
 from compiler_steps import HOW, train
 from primitives.harness import cotangent
 from primitives.table import Case, cases
+from tapegrad.compiler import files
 from tapegrad.compiler.emit_numba import NumbaEmitter
 from tapegrad.compiler.files import load
 from tapegrad.compiler.numba_single import Unsupported
@@ -53,8 +54,8 @@ def test_rows(case: Case, dtype: str) -> None:
         except Unsupported:
             return  # which rows these are is asserted below
         taken.add(case.row.primitive)
-        plain = re.sub(r"(?m)^@njit.*$|^from numba import .*$", "", source)
-        step, _ = load(plain, "program", on_disk=False)(*variant.bound)
+        with loops():
+            step, _ = load(source, "program", on_disk=False)(*variant.bound)
         for seed in (0, 1):
             arrays = [
                 np.asarray(a * (1 + 1e-3 * seed), a.dtype) if a.dtype.kind == "f" else a
@@ -97,6 +98,14 @@ def test_training(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert np.allclose(a, b, rtol=1e-4, atol=1e-6)
     assert compiled[2].stats()["programs"] == ["numba"]
     assert [p.suffix for p in tmp_path.iterdir()].count(".py") == 1 and list(tmp_path.rglob("*.nbi"))
+
+
+def test_machine_code_of_another_version_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
+    before = files.cached("x = 1", "f")
+    assert files.cached("x = 1", "f") == before and files.cached("x = 2", "f") != before
+    monkeypatch.setattr(files, "library", lambda: b"exp in another way")
+    assert files.cached("x = 1", "f") != before
 
 
 @pytest.mark.slow
