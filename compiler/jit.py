@@ -9,6 +9,7 @@ from typing import Any
 
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.arguments import StandIns
 from tapegrad.compiler.emitters import checked, left_alone
 from tapegrad.compiler.files import save
 from tapegrad.compiler.keys import Key, news
@@ -33,8 +34,8 @@ def jit(f: Any = None, *, emitter: str = "auto") -> Any:
     why, and so does the logger "tapegrad.jit" (level INFO). There are 64 programs at most, and a warning beyond.
     What a program cannot follow, a number read out of a tensor (`float(t)`, `if t > 0`, `print(t)`), raises TraceError
     with the line and the remedy. Python itself runs only while f is recorded: a number that f closes over or works out,
-    and what it does with raw arrays (`t.data`), are part of the program as they were. Give such a number as an
-    argument, or hold it in a tensor.
+    whether a tensor has a gradient (`w.grad is None`), and what it does with raw arrays (`t.data`), are part of the
+    program as they were. Give such a number as an argument, or hold it in a tensor.
 
     emitter    "numpy": calls of NumPy, always there; "numba": one compiled function with fused loops, which takes some
                seconds to make (`pip install "tapegrad[jit]"`); "cupy": for tensors on a GPU, fused kernels, and with
@@ -129,12 +130,14 @@ class Compiled:
                 return recorded.first
             assert variant is not None
             self.keep(kind, variant)
-            variant.bind()
+            variant.bind(variant.current_arrays())
             return variant.run([t.data for t in tensors], args, kwargs)
 
     def keep(self, kind: Any, variant: Variant) -> None:
         """Count a program as the one used last; of more than PROGRAMS, drop the one that was not for longest."""
+        assert self.around is not None
         self.last = variant
+        variant.watch([*self.around.modules, *self.called])
         self.variants.pop(kind, None)
         self.variants[kind] = variant
         if len(self.variants) > PROGRAMS:
@@ -153,10 +156,12 @@ class Compiled:
         """The program for this kind of input; None: this call runs as it is. If it raises, it has changed nothing."""
         self.around = Surroundings(self.f, args)
         names = self.around.names
-        arguments = [(names.get(id(t), f"x{i + 1}"), t) for i, t in enumerate(tensors)]
+        given = StandIns(args, kwargs, self.around.closed)
+        own = [given.own.get(id(t), t) for t in tensors]
+        arguments = [(names.get(id(t), f"x{i + 1}"), o) for i, (t, o) in enumerate(zip(tensors, own))]
         trace = Trace(arguments, names, self.around.owners)
         try:
-            return Variant(self, trace, args, kwargs, tensors)
+            return Variant(self, trace, given, own)
         except BaseException:
             trace.undo()
             raise

@@ -158,6 +158,7 @@ class Trace:
         self.arrays: list[Any] = []  # theirs, when they were captured
         self.gradients: dict[Tensor, Tensor | None] = {}  # leaf -> what its .grad became; None: dropped
         self.added_to: dict[Tensor, Tensor] = {}  # a gradient from before the call -> its leaf
+        self.leaves: dict[Tensor, None] = {}  # whose gradients an optimizer asked for
         self.not_zeroed: list[Tensor] = []  # leaves whose .grad was not dropped before it was set
         self.changes: list[Callable[[], None]] = [partial(random.set_state, random.get_state())]  # to undo
         self.origin = Origin("", "")
@@ -173,7 +174,8 @@ class Trace:
         )
         base += "_" * bool(RESERVED.fullmatch(base))
         number = self.used.get(base, -1) + 1
-        while (unique := f"{base}_{number}" if number else base) in self.taken:
+        join = "__" if RESERVED.fullmatch(f"{base}_1") else "_"  # a second "c" is no c_1, which is a constant
+        while (unique := f"{base}{join}{number}" if number else base) in self.taken:
             number += 1
         self.used[base] = number
         self.taken.add(unique)
@@ -235,6 +237,7 @@ class Trace:
             self.gradients[leaf] = gradient
         elif primitive is USE:
             (leaf,) = args
+            self.leaves[leaf] = None
             if leaf not in self.gradients and leaf.grad is not None:
                 self.added_to[leaf.grad] = leaf
             elif leaf not in self.gradients:

@@ -7,6 +7,7 @@ from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.compiler.arguments import StandIns, kinds_of
 from tapegrad.compiler.emitters import emit
 from tapegrad.compiler.files import load
 from tapegrad.compiler.passes import improve
@@ -22,18 +23,6 @@ def owner_of(array: Any) -> int:
     return id(array if array.base is None else array.base)
 
 
-def kinds_of(args: tuple[Any, ...], closed: frozenset[int]) -> list[tuple[Any, ...] | None] | None:
-    """Of each argument the shape, dtype, type of array and whether it requires grad, or None for None; None instead of
-    all for what `Variant.arrays_of` does not look at: things other than tensors, a tensor that the function closes
-    over, and an array in two places."""
-    tensors = [a for a in args if a is not None]
-    if any(type(t) is not Tensor or id(t) in closed for t in tensors):
-        return None
-    if len({id(t.data) for t in tensors}) < len(tensors):
-        return None
-    return [None if a is None else (a.data.shape, a.data.dtype, type(a.data), a.requires_grad) for a in args]
-
-
 class Variant:
     """The program for one kind of input, bound to the arrays it captured.
 
@@ -42,22 +31,21 @@ class Variant:
     moved    whether arrays were put elsewhere while it was recorded
     """
 
-    def __init__(
-        self, owner: "Compiled", trace: Trace, args: Any, kwargs: Any, tensors: list[Tensor]
-    ) -> None:
+    def __init__(self, owner: "Compiled", trace: Trace, given: StandIns, tensors: list[Tensor]) -> None:
         assert owner.around is not None
         self.f = owner.f
         self.grad = current.get().grad
         had_gradient = {t for t in owner.around.leaves if t.grad is not None}
-        given = [t.data for t in tensors]
-        kinds = None if kwargs else kinds_of(args, owner.around.closed)
+        arrays = [t.data for t in tensors]
+        kinds = None if given.kwargs else kinds_of(given.args, owner.around.closed)
         trace.added_to = {t.grad: t for t in owner.around.leaves if t.grad is not None}
         modes = {m: m.training for m in owner.around.modules}
         with changed_flags(recorder=trace):
-            self.first = owner.f(*args, **kwargs)
+            self.first = owner.f(*given.args, **given.kwargs)
         modes = trace.modules | modes
         self.modes = list(modes.items())
         returned, self.rebuild = flatten(self.first)
+        given.hand_back()
         self.called = trace.modules
         self.moved = any(t.data is not a for t, a in zip(trace.captured, trace.arrays))
         self.kinds = None if self.moved else kinds
@@ -94,7 +82,11 @@ class Variant:
         self.risked = [t for v, t in kept if any(v.overlaps(w) for w in risked)]
         self.risks_gradients = any(op.out in self.program.gradients for op in early)
         self.eager = trace.eager or self._why_eager(results, tensors, written)
-        if any(t.data is not a for t, a in zip(tensors, given)) or any(t in trace.gradients for t in tensors):
+        if trace.gradients and any(t.node is not None for t in tensors):
+            self.eager = "it takes gradients through an argument that was computed outside"
+        if any(t.data is not a for t, a in zip(tensors, arrays)) or any(
+            t in trace.gradients for t in tensors
+        ):
             self.eager = "it sets the contents or the gradient of an argument: let the function close over it"
         if any(m.training is not mode for m, mode in modes.items()):
             self.eager = "it switches a model's training mode: call train() and eval() outside"
@@ -103,14 +95,21 @@ class Variant:
                 Tensor(r.backend.asarray(r.data, copy=True)) if isinstance(r, Tensor) else r for r in returned
             ]
             self.first = self.rebuild(own)
+        elif any(given.original(r) is not r for r in returned):
+            self.first = self.rebuild([given.original(r) for r in returned])
         device = next((t.device for t in (*tensors, *trace.captured)), "cpu")
         self.title = f"{owner.__name__}, as recorded by tapegrad"
         emitter = emit(owner.emitter, self.program, self.title, device)
         self.emitter, self.note = emitter.name, emitter.note
         self.source, self.plan = emitter.text, emitter.plan
         self.build = load(self.source, owner.__name__, on_disk=self.emitter == "numba")
-        self.bound: list[Any] = []
-        self.bind()
+        # Leaves whose values are part of an array that is written to, as those of an optimizer's parameters are.
+        taken = set(self.captured)
+        self.updated = [(leaf, leaf.data) for leaf in trace.leaves if leaf not in taken]
+        # A gradient that the run itself dropped is bound as it was: the program is not for a call without it.
+        before = dict(zip(trace.captured, trace.arrays))
+        now = self.current_arrays()
+        self.bind([before[t] if array is None else array for t, array in zip(self.captured, now)])
 
     def _why_eager(self, results: list[Tensor], tensors: list[Tensor], written: list[Any]) -> str | None:
         if any(r.requires_grad and (r.node is None or r.node.out is not None) for r in results):
@@ -148,13 +147,20 @@ class Variant:
             ):
                 return None
             arrays[id(array)] = array
-        for m, training in self.modes:
-            if m.training is not training:
-                return None
         return arrays.values() if self.fits() else None
+
+    def watch(self, modules: list[Any]) -> None:
+        """Modules that this program did not call are part of the key, too: the function may ask for their mode."""
+        known = {m for m, _ in self.modes}
+        self.modes += [(m, m.training) for m in modules if m not in known]
 
     def fits(self) -> bool:
         """Whether nothing that the program was recorded on has changed."""
+        for m, training in self.modes:
+            if m.training is not training:
+                return False
+        if self.eager is not None:
+            return True
         for t, array in self.unchanged:
             if t.data is not array:
                 return False
@@ -189,15 +195,20 @@ class Variant:
                 return "an array that shares memory with another one was replaced"
         if any(t.requires_grad is not r for t, r in self.watched):
             return "a tensor began or ceased to require grad"
+        if any(leaf.data is not array for leaf, array in self.updated):
+            return "an array that the step writes to was replaced"
+        if any(m.training is not training for m, training in self.modes):
+            return "a module was switched between training and evaluation"
         if any(leaf.grad is not None for leaf in self.without):
             return "there is a gradient to add to, or to drop"
         return None
 
-    def bind(self) -> None:
-        self.bound = self.current_arrays()
+    def bind(self, arrays: list[Any]) -> None:
+        """Make the step that runs on these captured arrays."""
+        self.bound = arrays
         self.unchanged = [
             (t, a) for i, (t, a) in enumerate(zip(self.captured, self.bound)) if i not in self.added_to
-        ]
+        ] + self.updated
         self.step, gradients = self.build(*self.bound)
         self.gradients = [(leaf, Tensor(g)) for leaf, g in zip(self.leaves, gradients)]
         self.owners = {owner_of(self.bound[i]) for i in self.in_place}

@@ -13,11 +13,12 @@ import pytest
 import gpu_kernels
 import tapegrad as tg
 import tapegrad.backends as backends
+from call_cases import CASES
 from compiler_emitters import TOLERANCE, close, flat
 from compiler_gpu import on_gpu, without_numpy
 from compiler_runs import RUNS, as_one_step
 from compiler_steps import HOW, T, X, make, replaced, step_of, switched, train
-from hazard_cases import CASES, same_as_without
+from hazard_cases import same_as_without
 from primitives.harness import cotangent
 from primitives.table import Case, Row, cases
 from tapegrad.backends import BackendError

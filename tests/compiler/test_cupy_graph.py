@@ -11,12 +11,13 @@ import pytest
 
 import gpu_nvmath
 import tapegrad as tg
+from call_cases import CASES
 from compiler_emitters import TOLERANCE, close, flat
 from compiler_gpu import on_gpu, without_numpy
 from compiler_runs import RUNS, as_one_step
 from compiler_steps import HOW, make, replaced, step_of, switched, train
 from gpu_stream import State
-from hazard_cases import CASES, same_as_without
+from hazard_cases import same_as_without
 from primitives.table import cases
 
 F = tg.nn.functional

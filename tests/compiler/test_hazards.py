@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from call_cases import CASES
 from compiler_emitters import EMITTERS, emitting
-from hazard_cases import CASES, same_as_without, t
+from hazard_cases import same_as_without, t
 from tapegrad.autograd import random
 
 

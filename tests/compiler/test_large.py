@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from call_cases import CASES
 from compiler_emitters import EMITTERS, close, emitting, flat
 from compiler_steps import HOW, make, step_of
-from hazard_cases import CASES, same_as_without
+from hazard_cases import same_as_without
 from primitives.harness import cotangent
 from primitives.table import Case, cases
 from tapegrad.compiler import emit_numpy, emitters, numba_loops, numpy_parts, passes
