@@ -1,5 +1,5 @@
-"""Parts of arrays, and matrix products, as numba is quickest to compile them: two fifths of the seconds that a program
-took went into what NumPy's slicing, `reshape` and `dot` stand for in it."""
+"""Parts of arrays, and matrix products, as numba is quickest to compile them: NumPy's slicing, `reshape` and `dot`
+stand for much code in it, which each program would compile anew."""
 
 from collections.abc import Callable
 from math import prod

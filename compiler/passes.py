@@ -151,18 +151,8 @@ def _simpler(op: Op, made: dict[Var, Op]) -> Op | Var:
     x = op.inputs[0] if op.inputs and isinstance(op.inputs[0], Var) else None
     before = made.get(x) if x is not None else None
     unchanged = x is not None and x.shape == op.out.shape and x.dtype == op.out.dtype
-    if unchanged and op.name in ("positive", "reshape", "broadcast_to", "astype"):
-        return x  # type: ignore[return-value]
-    if unchanged and op.name == "permute_dims" and list(op.params["axes"]) == sorted(op.params["axes"]):
-        return x  # type: ignore[return-value]
-    if (
-        unchanged
-        and op.name == "slice"
-        and all(i is Ellipsis or (isinstance(i, slice) and i.step in (None, 1)) for i in op.params["index"])
-    ):
-        return x  # type: ignore[return-value]
-    if unchanged and op.name in ("multiply", "divide") and op.inputs[1:] == [1.0]:
-        return x  # type: ignore[return-value]
+    if x is not None and unchanged and _keeps_all(op):
+        return x
     if op.name == "multiply" and op.inputs[0] == 1.0 and _like(op.inputs[1], op.out):
         return op.inputs[1]
     if op.name == "where" and x is not None and (condition := x.uniform()) is not None:
@@ -181,6 +171,19 @@ def _simpler(op: Op, made: dict[Var, Op]) -> Op | Var:
     if op.name in ELEMENTWISE:
         return _without_broadcasts(op, made)
     return op
+
+
+def _keeps_all(op: Op) -> bool:
+    """Whether an operation whose result has the shape and dtype of its first input has its elements, too."""
+    if op.name == "permute_dims":
+        return list(op.params["axes"]) == sorted(op.params["axes"])
+    if op.name == "slice":
+        return all(
+            i is Ellipsis or (isinstance(i, slice) and i.step in (None, 1)) for i in op.params["index"]
+        )
+    if op.name in ("multiply", "divide"):
+        return op.inputs[1:] == [1.0]
+    return op.name in ("positive", "reshape", "broadcast_to", "astype")
 
 
 def _like(x: object, out: Var) -> bool:

@@ -100,9 +100,6 @@ def by_position_and_by_name(wrap: Any) -> Any:
     return found, [g(a, k=3.0), g(a), g(a, k=3.0), g(b)]
 
 
-# red as of this commit: the regression
-
-
 @case
 def a_mode_of_a_model_out_of_sight_that_is_only_read(wrap: Any) -> Any:
     """Called for inputs of one shape, and asked for its mode for another."""
