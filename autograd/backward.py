@@ -12,7 +12,7 @@ from typing import Any
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.primitive import all_finite, describe, user_line
-from tapegrad.autograd.tensor import GRAD, Node, Tensor
+from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.backends import BY_TYPE
 
 
@@ -178,10 +178,12 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
             if id(g.data) in given or not g.backend.owns(g.data):
                 g = ops.positive(g)
             given.add(id(g.data))
-        before = leaf.grad
-        leaf.grad = g if before is None else before + g
+        before = leaf._grad
+        if recorder is not None and before is not None:
+            recorder.gradient_read(leaf)
+        leaf._grad = g if before is None else before + g
         if recorder is not None:
-            recorder(GRAD, (leaf, leaf.grad, before), {}, None)
+            recorder.gradient(leaf, leaf._grad, before)
 
 
 def own(g: Any, given: set[int]) -> Any:

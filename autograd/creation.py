@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import dtypes
-from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.autograd.flags import current
+from tapegrad.autograd.tensor import Tensor, copied, tick
 from tapegrad.backends import BY_TYPE, Backend, default_place, resolve
 
 
@@ -39,6 +40,10 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: 
 
 def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | None) -> Tensor:
     if isinstance(data, Tensor):
+        if current.get().recorder is not None:
+            same = copied(data)
+            same = same if device is None else same.to(resolve(device)[1] or device)
+            return same if dtype is None else same.astype(dtype)
         data = data.data
     owner = BY_TYPE.get(type(data))
     is_array = owner is not None and type(data) is owner.types[0]
@@ -58,6 +63,8 @@ def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | Non
 def _new(array: Any) -> Tensor:
     made = Tensor(array)
     made.changed = tick()
+    if (recorder := current.get().recorder) is not None:
+        recorder.made(made)
     return made
 
 

@@ -1,11 +1,12 @@
 """The modes a computation runs in: one immutable record in one context variable, so each thread has its own and an
 exception restores the old one."""
 
-from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from typing import Any
+
+from tapegrad.autograd.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +17,7 @@ class Flags:
     )
     anomaly: bool = False  # look for NaN and Inf after every primitive and every gradient rule
     depth: int = 0  # how many transforms (grad, vjp, …) are running around this code
-    recorder: Callable[..., None] | None = (
-        None  # called with (primitive, inputs, params, outputs) of each call
-    )
+    recorder: Recorder | None = None  # is told what happens to tensors
 
 
 current: ContextVar[Flags] = ContextVar("tapegrad_flags", default=Flags())  # noqa: B039 (immutable)

@@ -116,7 +116,7 @@ class Primitive:
         if flags.anomaly:
             self.look_for_anomaly(out, node)
         if flags.recorder is not None:
-            flags.recorder(self, args, params, result)
+            flags.recorder.primitive(self, args, params, result)
         return result
 
     def make(self, **params: Any) -> Tensor:
@@ -125,7 +125,7 @@ class Primitive:
         out = self.forward(None, **params)
         result = out if current.get().raw else Tensor(out)
         if (recorder := current.get().recorder) is not None:
-            recorder(self, (), params, result)
+            recorder.primitive(self, (), params, result)
         return result
 
     def find_run(self, *arrays: Any) -> tuple[Any, Any]:

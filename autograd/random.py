@@ -14,7 +14,7 @@ from tapegrad.autograd import dtypes
 from tapegrad.autograd.creation import place
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.tensor import SEED, Tensor
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import resolve
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def set_state(state: dict[str, Any]) -> None:
 
 def _tell() -> None:
     if (recorder := current.get().recorder) is not None:
-        recorder(SEED, (), {}, None)
+        recorder.reseeded()
 
 
 def _plain(state: Any) -> Any:

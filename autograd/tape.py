@@ -6,6 +6,7 @@ from typing import Any
 
 from tapegrad.autograd.backward import apply_rules, match
 from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.structure import is_module
 from tapegrad.autograd.tensor import Node, Tensor
 
@@ -57,7 +58,7 @@ class Tape:
 
         number = count(1)
 
-        def listen(primitive: Any, args: Any, params: Any, result: Any) -> None:
+        def call_made(primitive: Any, args: Any, params: Any, result: Any) -> None:
             results = result if isinstance(result, tuple) else (result,)
             kept.extend(results)
             for r in results:
@@ -70,7 +71,9 @@ class Tape:
         one = Tensor(self.output.backend.xp.ones_like(self.output.data))
         cotangent[(self.output.node, self.output.index)] = one
         names[id(one.data)] = f"d{self.name(self.output)}"
-        with changed_flags(grad=False, raw=False, recorder=listen):
+        listener = Recorder()
+        listener.primitive = call_made  # type: ignore[method-assign]
+        with changed_flags(grad=False, raw=False, recorder=listener):
             for node in reversed(self.nodes):
                 gs = [cotangent.get((node, i)) for i in range(node.primitive.outputs)]
                 for i, g in zip(node.wanted, apply_rules(node, gs, node.wanted, True), strict=True):

@@ -15,31 +15,22 @@ from tapegrad.backends import Backend, backend_of, resolve
 tick: Callable[[], int] = count(1).__next__
 
 
-class Event:
-    """What a recorder is told of besides primitives, in place of one: recorder(event, args, params, None)."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-WRITE = Event("write")  # (tensor, value): `assign`
-READ = Event("read")  # (tensor,), what, remedy: a number is needed on the host
-SEED = Event("seed")  # the random streams were set
-GRAD = Event(
-    "grad"
-)  # (leaf, gradient, the one before): `.grad` was set by a backward pass, or dropped (None)
-
-
-USE = Event("use")  # (leaf,): whether there is a gradient was looked at, and what it is
-
-
 def drop_gradients(leaves: "Iterable[Tensor]") -> None:
     """Set `.grad` to None: what every `zero_grad` does."""
     recorder = current.get().recorder
     for leaf in leaves:
         if recorder is not None:
-            recorder(GRAD, (leaf, None, leaf.grad), {}, None)
-        leaf.grad = None
+            recorder.gradient(leaf, None, leaf._grad)
+        leaf._grad = None
+
+
+def copied(t: "Tensor") -> "Tensor":
+    """A tensor of its own with the same contents, outside any graph; a recorder sees the copy being made."""
+    if current.get().recorder is None:
+        return Tensor(t.backend.asarray(t.data, copy=True))
+    from tapegrad.autograd.ops import positive
+
+    return positive(t.detach())
 
 
 class Node:
@@ -78,7 +69,7 @@ class Tensor:
     grad            for a leaf, the gradient accumulated by `backward()` (a Tensor), else None
     """
 
-    __slots__ = ("__weakref__", "changed", "data", "grad", "index", "node", "requires_grad", "retains_grad")
+    __slots__ = ("__weakref__", "_grad", "changed", "data", "index", "node", "requires_grad", "retains_grad")
     __hash__ = object.__hash__  # by identity, though == compares elements
     data: Any
 
@@ -89,9 +80,22 @@ class Tensor:
         self.requires_grad = requires_grad
         self.node = node  # the call that made it; None for a leaf
         self.index = index  # which output of that call
-        self.grad: Tensor | None = None
+        self._grad: Tensor | None = None
         self.retains_grad = False
         self.changed = 0  # when the contents were last written
+
+    @property
+    def grad(self) -> "Tensor | None":
+        """For a leaf, the gradient accumulated by `backward()`; else None, unless `retain_grad()` was called."""
+        if (recorder := current.get().recorder) is not None:
+            recorder.gradient_read(self)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: "Tensor | None") -> None:
+        if (recorder := current.get().recorder) is not None:
+            recorder.gradient(self, value, self._grad)
+        self._grad = value
 
     # ---- what it is ----
     @property
@@ -140,7 +144,7 @@ class Tensor:
     def _read(self, what: str, remedy: str) -> None:
         """Tell a recorder that a value is about to leave the tensors, which it cannot follow."""
         if (recorder := current.get().recorder) is not None:
-            recorder(READ, (self,), {"what": what, "remedy": remedy}, None)
+            recorder.read(self, what, remedy)
 
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number; any other size raises ValueError."""
@@ -262,7 +266,7 @@ class Tensor:
         if array.shape != self.shape:
             raise ValueError(f"assign: this tensor has shape {self.shape}, the value {array.shape}")
         if (recorder := current.get().recorder) is not None:
-            recorder(WRITE, (self, value if isinstance(value, Tensor) else Tensor(array)), {}, None)
+            recorder.write(self, value if isinstance(value, Tensor) else Tensor(array))
         self.data[...] = array
         self.changed = tick()
 
@@ -307,7 +311,7 @@ class Tensor:
         if self.node is not None:
             raise RuntimeError("only leaves can be deep-copied: use .detach() first")
         twin = type(self).__new__(type(self))
-        Tensor.__init__(twin, self.backend.asarray(self.data, copy=True), self.requires_grad)
+        Tensor.__init__(twin, copied(self).data, self.requires_grad)
         return twin
 
     def __reduce__(self) -> Any:

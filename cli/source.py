@@ -9,7 +9,7 @@ from pathlib import Path
 from tapegrad.cli.arguments import Mistake
 from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.compiler import Compiled, TraceError
-from tapegrad.compiler.emitters import checked
+from tapegrad.compiler.emit.choose import checked
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.steps import program_of
 

@@ -5,8 +5,8 @@ import linecache
 from pathlib import Path
 from typing import Any
 
-from tapegrad.compiler.emit_cupy import CupyEmitter
-from tapegrad.compiler.emit_numba import NumbaEmitter
+from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
+from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
 
 STEP = """import tapegrad as tg
 
@@ -43,7 +43,7 @@ rules and the optimizer, goes on one flat list. The rest of this page is what th
 
 ## The passes
 
-Each takes the list and gives a better one: `compiler/passes.py` has a function for each, `step.program(NAME)` is the
+Each takes the list and gives a better one: `compiler/passes/` has a function for each, `step.program(NAME)` is the
 list after it. `step.explain()` counts the operations that compute, and the bytes of the arrays that they make:
 
 ```text

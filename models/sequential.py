@@ -8,7 +8,7 @@ import numpy as np
 
 from tapegrad import nn, optim
 from tapegrad.autograd.flags import no_grad
-from tapegrad.compiler.emitters import checked
+from tapegrad.compiler.emit.choose import checked
 from tapegrad.data import metrics as metric_table
 from tapegrad.data.batches import Batches
 from tapegrad.models import rows

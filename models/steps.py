@@ -14,9 +14,9 @@ from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler import Compiled
-from tapegrad.compiler.keys import Same
-from tapegrad.compiler.names import within_reach
-from tapegrad.compiler.variant import Variant
+from tapegrad.compiler.record.scope import within_reach
+from tapegrad.compiler.run.signature import Same
+from tapegrad.compiler.run.variant import Variant
 from tapegrad.models import rows
 from tapegrad.optim.base import Optimizer
 

@@ -9,7 +9,7 @@ from tapegrad.autograd.creation import tensor, zeros
 from tapegrad.autograd.dtypes import get_default_dtype, is_floating, name_of
 from tapegrad.autograd.flags import current, no_grad
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients, tick
+from tapegrad.autograd.tensor import Parameter, Tensor, copied, drop_gradients, tick
 from tapegrad.nn.lookup import NAMES, hint
 
 Shape = tuple[int, ...]
@@ -51,9 +51,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if (recorder := current.get().recorder) is not None and hasattr(recorder, "modules"):
-            for _, m in self.named_modules():
-                recorder.modules.setdefault(m, m.training)
+        if (recorder := current.get().recorder) is not None:
+            recorder.module_called(self)
         return self.forward(*args, **kwargs)
 
     # ---- what is inside ----
@@ -93,7 +92,7 @@ class Module:
     # ---- its state ----
     def state_dict(self) -> State:
         """A copy of every parameter and buffer by path, for `tg.save` and `load_state_dict`."""
-        return {path: Tensor(t.backend.asarray(t.data, copy=True)) for path, t in self._tensors()}
+        return {path: copied(t) for path, t in self._tensors()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Write the values of a state (Tensors or arrays by path) into this module's parameters and buffers, in place.

@@ -9,7 +9,7 @@ from tapegrad.autograd import ops
 from tapegrad.autograd.creation import full
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.flags import current
-from tapegrad.autograd.tensor import USE, Tensor, tick
+from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import backend_of
 from tapegrad.optim.norms import block_size, clip_factor, scaled, squared_norm
 
@@ -74,9 +74,9 @@ class Flat:
         complete = True
         if (recorder := current.get().recorder) is not None:
             for p in self.params:
-                recorder(USE, (p,), {}, None)
+                recorder.gradient_read(p)
         for p, view, shape in self.places:
-            g = p.grad
+            g = p._grad
             if g is None:
                 complete = False
                 continue
@@ -86,14 +86,14 @@ class Flat:
             view[...] = array
         if self.options.clipnorm is not None and current.get().recorder is None:  # else `gradient` sees to it
             for i, p in enumerate(self.params):
-                if p.grad is not None:
+                if p._grad is not None:
                     self.shrink(i)
         return [self.everything] if complete else self.ranges()
 
     def ranges(self) -> list[Range]:
         found: list[Range] = []
         for i, p in enumerate(self.params):
-            if p.grad is not None:
+            if p._grad is not None:
                 if found and found[-1][1] == i:
                     found[-1] = (found[-1][0], i + 1)
                 else:
@@ -111,17 +111,17 @@ class Flat:
         i, j = span
         if not recording:
             return self.g.data[self.ends[i] : self.ends[j]]
-        parts = [ops.reshape(p.grad, (-1,)) for p in self.params[i:j]]
+        parts = [ops.reshape(p._grad, (-1,)) for p in self.params[i:j]]
         if (limit := self.options.clipnorm) is not None:
             parts = [scaled(g, clip_factor(squared_norm(g), limit)) for g in parts]
         return ops.concat(parts)
 
     def refuse(self, p: Tensor) -> None:
         name = next(name for name, other in zip(self.names, self.params) if other is p)
-        if not isinstance(p.grad, Tensor):
-            raise TypeError(f"the gradient of {name!r} is not a tensor but {type(p.grad).__name__}")
+        if not isinstance(p._grad, Tensor):
+            raise TypeError(f"the gradient of {name!r} is not a tensor but {type(p._grad).__name__}")
         raise ValueError(
-            f"the gradient of {name!r} has shape {p.grad.shape} on {p.grad.device}, "
+            f"the gradient of {name!r} has shape {p._grad.shape} on {p._grad.device}, "
             f"the parameter {p.shape} on {p.device}"
         )
 

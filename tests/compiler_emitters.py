@@ -20,7 +20,7 @@ EMITTERS = ("numpy", "loops")
 def loops() -> Iterator[None]:
     """While this lasts, numba compiles nothing, and nothing is kept on disk."""
     numba = pytest.importorskip("numba", reason="numba is not installed")
-    ours = [import_module(f"tapegrad.compiler.{name}") for name in ("numba_math", "numba_arrays")]
+    ours = [import_module(f"tapegrad.compiler.emit.numba.{name}") for name in ("numba_math", "arrays")]
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
         patch.setattr(numba, "njit", lambda *args, **options: args[0] if args else lambda f: f)
         for module in ours:

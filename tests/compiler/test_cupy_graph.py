@@ -105,7 +105,7 @@ def test_a_graph_gives_the_bits_of_the_kernels_without(fast: Any, monkeypatch: p
     def losses(graph: bool) -> list[float]:
         with monkeypatch.context() as patch:
             if not graph:
-                patch.setattr("tapegrad.compiler.cuda_graph.Captured.capture", lambda self: None)
+                patch.setattr("tapegrad.compiler.emit.cupy.runtime.Captured.capture", lambda self: None)
             step = tg.jit(step_of(*make()))
             return [step(x, t).item() for x, t in made_here()]
 

@@ -19,7 +19,11 @@ from compiler_steps import HOW, make, step_of
 from hazard_cases import same_as_without
 from primitives.harness import cotangent
 from primitives.table import Case, cases
-from tapegrad.compiler import emit_numpy, emitters, numba_loops, numpy_parts, passes
+from tapegrad.compiler import passes
+from tapegrad.compiler.emit import choose as emitters
+from tapegrad.compiler.emit.numba import loops as numba_loops
+from tapegrad.compiler.emit.numpy import chunks as numpy_parts
+from tapegrad.compiler.emit.numpy import emitter as emit_numpy
 
 
 @pytest.fixture(params=EMITTERS)

@@ -12,10 +12,10 @@ from compiler_emitters import loops
 from compiler_steps import HOW, train
 from primitives.harness import cotangent
 from primitives.table import Case, cases
-from tapegrad.compiler import files
-from tapegrad.compiler.emit_numba import NumbaEmitter
-from tapegrad.compiler.files import load
-from tapegrad.compiler.numba_single import Unsupported
+from tapegrad.compiler.emit import load as files
+from tapegrad.compiler.emit.load import load
+from tapegrad.compiler.emit.numba.calls import Unsupported
+from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 every = cases(lambda row: row.primitive not in ("move", "random_uniform"))

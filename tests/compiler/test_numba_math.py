@@ -19,7 +19,7 @@ ROWS = {"exp": (-104, 89), "expm1": (-20, 89), "log": (0.5, 2), "log1p": (-1, 2)
 @pytest.fixture(scope="module", params=ROWS)
 def values(request: Any) -> Any:
     """(what the function makes of x in a compiled loop, the truth, what NumPy's makes of it)"""
-    from tapegrad.compiler import numba_math
+    from tapegrad.compiler.emit.numba import numba_math
 
     function, (low, high) = getattr(numba_math, request.param), ROWS[request.param]
     x = np.concatenate([EVERYWHERE, rng.uniform(low, high, 200_000).astype("float32"), SPECIAL])

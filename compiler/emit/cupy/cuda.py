@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.program import Op, Var
+from tapegrad.compiler.ir.program import Op, Var
 
 TYPES = {
     "bool": "bool", "int8": "signed char", "int16": "short", "int32": "int", "int64": "long long",

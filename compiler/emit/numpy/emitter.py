@@ -8,11 +8,11 @@ import numpy as np
 
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.backends.numpy_backend import BITS
-from tapegrad.compiler.buffers import Plan, Planner
-from tapegrad.compiler.fuse import Block
-from tapegrad.compiler.numpy_parts import emit_run, runs
+from tapegrad.compiler.emit.numpy.chunks import emit_run, runs
+from tapegrad.compiler.ir.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask, spelled
 from tapegrad.compiler.passes import make_room, rewritten
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask, spelled
+from tapegrad.compiler.plan.blocks import Block
+from tapegrad.compiler.plan.buffers import Plan, Planner
 
 REDUCTIONS = {
     "sum": "add",

@@ -9,13 +9,13 @@ from typing import Any
 
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.compiler.arguments import StandIns
-from tapegrad.compiler.emitters import checked, left_alone
-from tapegrad.compiler.files import save
-from tapegrad.compiler.keys import Key, news
-from tapegrad.compiler.names import Surroundings
-from tapegrad.compiler.trace import Trace
-from tapegrad.compiler.variant import Variant
+from tapegrad.compiler.emit.choose import checked, left_alone
+from tapegrad.compiler.emit.load import save
+from tapegrad.compiler.record.scope import Surroundings
+from tapegrad.compiler.record.standins import StandIns
+from tapegrad.compiler.record.trace import Trace
+from tapegrad.compiler.run.signature import Key, news
+from tapegrad.compiler.run.variant import Variant
 
 training_of = attrgetter("training")
 PROGRAMS = 64  # of one function at most: each holds buffers of its own

@@ -15,7 +15,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from tapegrad.backends import backend_of
-from tapegrad.compiler.emit_numpy import NumpyEmitter
+from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 
 number = count(1)
 
@@ -59,7 +59,7 @@ def cached(source: str, name: str) -> Path | None:
 def library() -> bytes:
     """What becomes part of the machine code of a program, besides its own source."""
     return b"".join(
-        (Path(__file__).parent / f"{name}.py").read_bytes() for name in ("numba_math", "numba_arrays")
+        (Path(__file__).parent / "numba" / f"{name}.py").read_bytes() for name in ("numba_math", "arrays")
     )
 
 

@@ -8,8 +8,8 @@ operations alone); into a buffer of the same shape and dtype that nobody needs a
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tapegrad.compiler.fuse import Block
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, is_check
+from tapegrad.compiler.ir.program import ELEMENTWISE, VIEWS, Op, Program, Var, is_check
+from tapegrad.compiler.plan.blocks import Block
 
 
 @dataclass

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.buffers import bases
-from tapegrad.compiler.operations import run_op
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Origin, Program, Var
+from tapegrad.compiler.ir.operations import run_op
+from tapegrad.compiler.ir.program import ELEMENTWISE, VIEWS, Op, Origin, Program, Var
+from tapegrad.compiler.plan.buffers import bases
 
 KEPT = ("write", "random_uniform", "guard")  # run once for each time they are written down
 

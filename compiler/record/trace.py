@@ -1,15 +1,9 @@
 """Recording. A `Trace` listens to the primitives while the function runs once, and takes each apart into operations of
 the array library by running its forward on arrays that write down what is done to them."""
 
-import builtins
-import keyword
-import linecache
-import re
-import sys
 from collections.abc import Callable
 from functools import partial
 from math import isfinite
-from pathlib import Path
 from typing import Any
 from weakref import ref
 
@@ -17,121 +11,21 @@ import numpy as np
 
 from tapegrad.autograd import random
 from tapegrad.autograd.ops.indexing import Slot
-from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
-from tapegrad.autograd.tensor import GRAD, READ, SEED, USE, WRITE, Tensor, tick
+from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.recorder import Recorder
+from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import backend_of
-from tapegrad.compiler.operations import run_op
-from tapegrad.compiler.program import Op, Origin, Program, Var, one_number, share, span
+from tapegrad.compiler.ir.operations import run_op
+from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number, share, span
+from tapegrad.compiler.record.labels import SHORT, Labels, user_code
+from tapegrad.compiler.record.symbols import Namespace, Symbol
 
 
 class TraceError(RuntimeError):
     """The function does something that cannot be recorded."""
 
 
-class Symbol:
-    """An array under a primitive's forward: the real one, for values and shapes, and the Var that stands for it."""
-
-    __array_priority__ = 1000
-    __array_ufunc__ = None
-
-    def __init__(self, value: Any, var: Var, trace: "Trace") -> None:
-        self.value, self.var, self.trace = value, var, trace
-
-    shape = property(lambda self: self.value.shape)
-    dtype = property(lambda self: self.value.dtype)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    device = property(lambda self: self.value.device)
-
-    def __bool__(self) -> bool:
-        """A forward that chooses by value: the choice is checked again at each call."""
-        choice = bool(self.value)
-        self.trace.apply("guard", self, expected=choice)
-        return choice
-
-    def min(self) -> Any:
-        return self.value.min()
-
-    def max(self) -> Any:
-        return self.value.max()
-
-    @property
-    def T(self) -> "Symbol":
-        return self.trace.apply("permute_dims", self, axes=tuple(reversed(range(self.ndim))))
-
-    def __getitem__(self, index: Any) -> "Symbol":
-        parts = index if isinstance(index, tuple) else (index,)
-        return self.trace.apply("slice", self, index=parts)
-
-
-def _operators() -> None:
-    table = {
-        "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
-        "mod": "remainder", "pow": "power", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or",
-        "xor": "bitwise_xor", "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
-        "ge": "greater_equal",
-    }  # fmt: skip
-    for short, name in table.items():
-        setattr(Symbol, f"__{short}__", lambda a, b, name=name: a.trace.apply(name, a, b))
-        setattr(Symbol, f"__r{short}__", lambda a, b, name=name: a.trace.apply(name, b, a))
-        setattr(Symbol, f"__i{short}__", lambda a, b, name=name: a.trace.apply(name, a, b))
-    for short, name in {
-        "neg": "negative",
-        "pos": "positive",
-        "invert": "bitwise_invert",
-        "abs": "abs",
-    }.items():
-        setattr(Symbol, f"__{short}__", lambda a, name=name: a.trace.apply(name, a))
-
-
-_operators()
-
-
-class Namespace:
-    """What a forward sees as `xp`: the array library, with every call written down."""
-
-    def __init__(self, trace: "Trace", xp: Any) -> None:
-        self.trace, self.xp = trace, xp
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self.xp, name)
-        if not callable(real) or isinstance(real, type):
-            return real
-        trace = self.trace
-        if name == "arange":  # CuPy's takes no device
-            return lambda *args, dtype=None, device=None: trace.constant(real(*args, dtype=dtype))
-        if name in ("zeros_like", "ones_like", "full_like"):
-
-            def made(*args: Any, **options: Any) -> Symbol:
-                return trace.constant(
-                    real(*[a.value if isinstance(a, Symbol) else a for a in args], **options)
-                )
-
-            return made
-        if name == "asarray":
-            return lambda x, copy=None: trace.apply("copy", x) if copy else x
-        if name == "concat":
-            return lambda arrays, axis=0: trace.apply("concat", *arrays, axis=axis)
-        spelled = POSITIONAL.get(name)
-
-        def call(*args: Any, **options: Any) -> Symbol:
-            if spelled:
-                count, names = spelled
-                options = {**dict(zip(names, args[count:])), **options}
-                args = args[:count]
-            return trace.apply(name, *args, **options)
-
-        return call
-
-
-# Functions whose later positional arguments are plain values: (how many arrays, the names of the rest).
-POSITIONAL = {
-    "reshape": (1, ("shape",)), "permute_dims": (1, ("axes",)), "broadcast_to": (1, ("shape",)),
-    "astype": (1, ("dtype",)), "clip": (1, ("min", "max")),
-}  # fmt: skip
-
-
-class Trace:
+class Trace(Recorder):
     """Listens to one run of a function and builds its Program."""
 
     def __init__(
@@ -140,8 +34,7 @@ class Trace:
         self.program = Program()
         self.names = names  # id of a Tensor -> what the user calls it
         self.owners = owners  # id of an array -> the Tensor that may get another one later
-        self.used: dict[str, int] = dict.fromkeys((*dir(np), *dir(builtins), *keyword.kwlist, *OURS), 0)
-        self.taken = set(self.used)
+        self.labels = Labels()
         self.begun = tick()
         self.eager: str | None = None  # why the recording will not do as a program
         self.modules: dict[
@@ -167,19 +60,7 @@ class Trace:
 
     # ---- names and Vars ----
     def var(self, name: str, value: Any, kind: str = "made", constant: Any = None) -> Var:
-        base = (
-            name
-            if name.isidentifier()
-            else "".join(c if c.isalnum() else "_" for c in name).strip("_") or "v"
-        )
-        base += "_" * bool(RESERVED.fullmatch(base))
-        number = self.used.get(base, -1) + 1
-        join = "__" if RESERVED.fullmatch(f"{base}_1") else "_"  # a second "c" is no c_1, which is a constant
-        while (unique := f"{base}{join}{number}" if number else base) in self.taken:
-            number += 1
-        self.used[base] = number
-        self.taken.add(unique)
-        return Var(unique, value.shape, np.dtype(value.dtype), kind, constant)
+        return Var(self.labels.unique(name), value.shape, np.dtype(value.dtype), kind, constant)
 
     def know(self, array: Any, var: Var) -> Var:
         self.vars[id(array)] = var
@@ -221,38 +102,44 @@ class Trace:
         return Symbol(value, self.var("c", value, "constant", on_host), self)
 
     # ---- events ----
-    def __call__(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+    def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
         self.origin = Origin(*user_code(primitive.name))
-        if primitive is WRITE:
-            array = args[0].data
-            self.changes.append(partial(array.__setitem__, ..., args[0].backend.asarray(array, copy=True)))
-            self.write(*args)
-        elif primitive is GRAD:
-            leaf, gradient, before = args
-            self.changes.append(partial(setattr, leaf, "grad", before))
-            if gradient is not None and leaf not in self.gradients:
-                self.not_zeroed.append(leaf)
-                if before is not None:
-                    self.added_to[before] = leaf
-            self.gradients[leaf] = gradient
-        elif primitive is USE:
-            (leaf,) = args
-            self.leaves[leaf] = None
-            if leaf not in self.gradients and leaf.grad is not None:
-                self.added_to[leaf.grad] = leaf
-            elif leaf not in self.gradients:
-                self.not_zeroed.append(leaf)
-        elif primitive is SEED:
-            self.eager = f"it sets the seed of the random numbers: {self.origin.line}"
-        elif primitive is READ:
-            raise TraceError(
-                f"tg.jit: {params['what']} needs a number while the step is being recorded, which would be the same at "
-                f"each later call. {params['remedy']}\n  {self.origin.line}"
-            )
-        else:
-            self.lower(primitive, args, params, result)
+        self.lower(primitive, args, params, result)
+
+    def gradient(self, leaf: Tensor, gradient: Tensor | None, before: Tensor | None) -> None:
+        self.changes.append(partial(setattr, leaf, "_grad", before))
+        if gradient is not None and leaf not in self.gradients:
+            self.not_zeroed.append(leaf)
+            if before is not None:
+                self.added_to[before] = leaf
+        self.gradients[leaf] = gradient
+
+    def gradient_read(self, leaf: Tensor) -> None:
+        self.leaves[leaf] = None
+        if leaf not in self.gradients and leaf._grad is not None:
+            self.added_to[leaf._grad] = leaf
+        elif leaf not in self.gradients:
+            self.not_zeroed.append(leaf)
+
+    def reseeded(self) -> None:
+        self.origin = Origin(*user_code("seed"))
+        self.eager = f"it sets the seed of the random numbers: {self.origin.line}"
+
+    def read(self, tensor: Tensor, what: str, remedy: str) -> None:
+        self.origin = Origin(*user_code("read"))
+        raise TraceError(
+            f"tg.jit: {what} needs a number while the step is being recorded, which would be the same at "
+            f"each later call. {remedy}\n  {self.origin.line}"
+        )
+
+    def module_called(self, module: Any) -> None:
+        for _, m in module.named_modules():
+            self.modules.setdefault(m, m.training)
 
     def write(self, target: Tensor, value: Tensor) -> None:
+        self.origin = Origin(*user_code("write"))
+        array = target.data
+        self.changes.append(partial(array.__setitem__, ..., target.backend.asarray(array, copy=True)))
         into, source = self.var_of(target), self.var_of(value)
         if into.kind != "captured":
             if into.kind == "argument" or any(
@@ -332,27 +219,6 @@ class Trace:
         return Symbol(value, out, self)
 
 
-OURS = (
-    *("np", "math", "njit", "prange", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
-    *("values", "best", "first", "value", "rows", "inf", "nan", "numba_math", "cut", "dot"),
-    *("cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set"),
-    *(
-        "products",
-        "replay",
-        "check",
-        "check_bounds",
-        "build_checks",
-        "added",
-        "Captured",
-        "Products",
-        "scatter_add",
-    ),
-)
-# Names that the emitters give.
-RESERVED = re.compile(
-    r"(buffer|constant|gradient|drawn|out|work|loop|at|parts|cache)(_.*)?|(c|n|i|k)_?\d.*|c_(minus|inf|nan).*|i_."
-    r"|.+_(here|flat|total|value|low|bits|part|taken)(_\d+)?"
-)
 SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
 INDEXING = {"getitem": "take_at", "index_update": "put_at", "index_add_at": "add_at"}
 
@@ -366,23 +232,3 @@ def plain_axis(axis: Any, ndim: int) -> Any:
 def basic(index: tuple[Any, ...]) -> bool:
     """Whether an index makes a view: integers, slices, new axes alone."""
     return not any(isinstance(i, (Slot, bool)) for i in index)
-
-
-SHORT = {"permute_dims": "transposed", "broadcast_to": "spread", "reshape": "shaped", "slice": "part"}
-COMMANDS = str(Path(__file__).parent.parent / "cli")  # no lines of the user's
-
-
-def user_code(part: str) -> tuple[str, str]:
-    """(file:line: code of the innermost frame that is the user's, what is being done)."""
-    frame: Any = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
-        inside = frame.f_locals
-        if frame.f_code.co_name in ("apply_rules", "backward_pass") and "node" in inside:
-            part = f"gradient of {inside['node'].primitive.name}"
-        elif frame.f_code.co_name in ("_advance", "step") and hasattr(inside.get("self"), "flats"):
-            part = type(inside["self"]).__name__
-        frame = frame.f_back
-    if frame is None or frame.f_code.co_filename.startswith(COMMANDS):
-        return "", part
-    path, number = frame.f_code.co_filename, frame.f_lineno
-    return f"{path.rpartition('/')[2]}:{number}: {linecache.getline(path, number).strip()}", part

@@ -7,15 +7,15 @@ from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor, tick
-from tapegrad.compiler.arguments import StandIns, kinds_of
-from tapegrad.compiler.emitters import emit
-from tapegrad.compiler.files import load
+from tapegrad.compiler.emit.choose import emit
+from tapegrad.compiler.emit.load import load
+from tapegrad.compiler.ir.program import before_last_check, share, span
 from tapegrad.compiler.passes import improve
-from tapegrad.compiler.program import before_last_check, share, span
-from tapegrad.compiler.trace import Trace
+from tapegrad.compiler.record.standins import StandIns, kinds_of
+from tapegrad.compiler.record.trace import Trace
 
 if TYPE_CHECKING:
-    from tapegrad.compiler.jit import Compiled
+    from tapegrad.compiler.run.jit import Compiled
 
 
 def owner_of(array: Any) -> int:
@@ -35,10 +35,10 @@ class Variant:
         assert owner.around is not None
         self.f = owner.f
         self.grad = current.get().grad
-        had_gradient = {t for t in owner.around.leaves if t.grad is not None}
+        had_gradient = {t for t in owner.around.leaves if t._grad is not None}
         arrays = [t.data for t in tensors]
         kinds = None if given.kwargs else kinds_of(given.args, owner.around.closed)
-        trace.added_to = {t.grad: t for t in owner.around.leaves if t.grad is not None}
+        trace.added_to = {t._grad: t for t in owner.around.leaves if t._grad is not None}
         modes = {m: m.training for m in owner.around.modules}
         with changed_flags(recorder=trace):
             self.first = owner.f(*given.args, **given.kwargs)
@@ -165,17 +165,17 @@ class Variant:
             if t.data is not array:
                 return False
         for i, leaf in self.added_to.items():
-            if leaf.grad is None or leaf.grad.data is not self.bound[i]:
+            if leaf._grad is None or leaf._grad.data is not self.bound[i]:
                 return False
         for t, requires_grad in self.watched:
             if t.requires_grad is not requires_grad:
                 return False
-        return not self.without or all(leaf.grad is None for leaf in self.without)
+        return not self.without or all(leaf._grad is None for leaf in self.without)
 
     def current_arrays(self) -> list[Any]:
         arrays = [t.data for t in self.captured]
         for i, leaf in self.added_to.items():
-            arrays[i] = leaf.grad.data if leaf.grad is not None else None
+            arrays[i] = leaf._grad.data if leaf._grad is not None else None
         return arrays
 
     def outdated(self) -> str | None:
@@ -199,7 +199,7 @@ class Variant:
             return "an array that the step writes to was replaced"
         if any(m.training is not training for m, training in self.modes):
             return "a module was switched between training and evaluation"
-        if any(leaf.grad is not None for leaf in self.without):
+        if any(leaf._grad is not None for leaf in self.without):
             return "there is a gradient to add to, or to drop"
         return None
 
@@ -237,9 +237,9 @@ class Variant:
             random.rewind(draws)
             return self.f(*args, **kwargs)  # which says what is wrong, or takes the other way
         for leaf, g in self.gradients:
-            leaf.grad = g
+            leaf._grad = g
         for leaf in self.dropped:
-            leaf.grad = None
+            leaf._grad = None
         now = tick()
         for t in self.written:
             t.changed = now

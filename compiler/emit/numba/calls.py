@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tapegrad.autograd.ops.indexing import Slot
-from tapegrad.compiler.numba_loops import indices_of, lengths_of, nest, subscript
-from tapegrad.compiler.numba_scalars import number
-from tapegrad.compiler.program import Op, Shape, Var
+from tapegrad.compiler.emit.numba.loops import indices_of, lengths_of, nest, subscript
+from tapegrad.compiler.emit.numba.scalars import number
+from tapegrad.compiler.ir.program import Op, Shape, Var
 
 
 class Unsupported(Exception):

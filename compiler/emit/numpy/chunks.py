@@ -5,8 +5,8 @@ from collections.abc import Collection
 from math import prod
 from typing import Any, Protocol
 
-from tapegrad.compiler.fuse import Block, blocks
-from tapegrad.compiler.program import Op, Program, Var
+from tapegrad.compiler.ir.program import Op, Program, Var
+from tapegrad.compiler.plan.blocks import Block, blocks
 
 LARGE = 1 << 17  # elements: 512 KB of float32, about what a core's cache holds
 PART = 1 << 15  # the call of NumPy's function is then a twentieth of its work

@@ -5,14 +5,14 @@ from importlib.util import find_spec
 from typing import Any
 
 from tapegrad.backends import get_backend
-from tapegrad.compiler.buffers import Plan
-from tapegrad.compiler.emit_cupy import CupyEmitter
-from tapegrad.compiler.emit_graph import GraphEmitter, NotAGraph
-from tapegrad.compiler.emit_numba import NumbaEmitter
-from tapegrad.compiler.emit_numpy import NumpyEmitter
-from tapegrad.compiler.numba_single import Unsupported
-from tapegrad.compiler.program import Program
-from tapegrad.compiler.threads import cores
+from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
+from tapegrad.compiler.emit.cupy.graph import GraphEmitter, NotAGraph
+from tapegrad.compiler.emit.numba.calls import Unsupported
+from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
+from tapegrad.compiler.emit.numba.threads import cores
+from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
+from tapegrad.compiler.ir.program import Program
+from tapegrad.compiler.plan.buffers import Plan
 
 
 @dataclass

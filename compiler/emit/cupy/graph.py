@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.emit_cupy import FRESH, CupyEmitter
-from tapegrad.compiler.emit_numpy import index_text
+from tapegrad.compiler.emit.cupy.emitter import FRESH, CupyEmitter
+from tapegrad.compiler.emit.numpy.emitter import index_text
+from tapegrad.compiler.ir.program import Op, Program, Var
 from tapegrad.compiler.passes import dead_code
-from tapegrad.compiler.program import Op, Program, Var
 
 INDEXED = {"take_at": 1, "add_at": 2, "put_at": 2}  # by arrays, which come after so many inputs
 ATOMIC = ("int32", "uint32", "uint64", "float16", "float32", "float64")  # what scatter_add takes
@@ -206,7 +206,11 @@ class GraphEmitter(CupyEmitter):
         whole = "\n".join([*first, *body, *self.once, *self.before])
         code = [f'"""{self.title}"""', "", "import cupy", *self.imports_of(whole)]
         code += ["from tapegrad.backends.indexing import check_bounds"] * ("check_bounds(" in whole)
-        code += ["from tapegrad.compiler.cuda_graph import Captured, Products", "", *self.kernels.values()]
+        code += [
+            "from tapegrad.compiler.emit.cupy.runtime import Captured, Products",
+            "",
+            *self.kernels.values(),
+        ]
         code += [ADDED] if "added(" in whole else []
         code += ["", *first, f"def build({captured}):"]
         code += ["    # buffers, used again at each call, and views of what stays in place"]

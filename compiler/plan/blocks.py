@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var
+from tapegrad.compiler.ir.program import ELEMENTWISE, VIEWS, Op, Program, Var
 
 REDUCTIONS = frozenset({"sum", "mean", "max", "min", "prod", "any", "all"})
 # What can take a number where it would else take a 0-d array.

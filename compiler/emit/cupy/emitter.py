@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.cuda import TYPES, expression, literal, wide
-from tapegrad.compiler.emit_numpy import NumpyEmitter, index_text
-from tapegrad.compiler.fuse import REDUCTIONS, Block, blocks
-from tapegrad.compiler.program import ELEMENTWISE, Op, Program, Var, chosen_by_mask, spelled
+from tapegrad.compiler.emit.cupy.cuda import TYPES, expression, literal, wide
+from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter, index_text
+from tapegrad.compiler.ir.program import ELEMENTWISE, Op, Program, Var, chosen_by_mask, spelled
+from tapegrad.compiler.plan.blocks import REDUCTIONS, Block, blocks
 
 FRESH = frozenset({"take_at", "add_at", "take_along_axis", "argmax", "argmin", "random_uniform", "guard"})
 # A reduction takes its run of elementwise operations along if one block of threads is enough for each result; CuPy's

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.program import Op
+from tapegrad.compiler.ir.program import Op
 
 INFIX = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "equal": "==", "not_equal": "!=", "less": "<",

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.buffers import Planner
-from tapegrad.compiler.emit_numpy import index_text, used
-from tapegrad.compiler.fuse import REDUCTIONS, Block, blocks
-from tapegrad.compiler.numba_loops import Loop
-from tapegrad.compiler.numba_single import SINGLE, Unsupported
+from tapegrad.compiler.emit.numba.calls import SINGLE, Unsupported
+from tapegrad.compiler.emit.numba.loops import Loop
+from tapegrad.compiler.emit.numpy.emitter import index_text, used
+from tapegrad.compiler.ir.program import ELEMENTWISE, VIEWS, Op, Program, Var, spelled
 from tapegrad.compiler.passes import make_room, rewritten
-from tapegrad.compiler.program import ELEMENTWISE, VIEWS, Op, Program, Var, spelled
+from tapegrad.compiler.plan.blocks import REDUCTIONS, Block, blocks
+from tapegrad.compiler.plan.buffers import Planner
 
 FRESH = frozenset({"guard", "random_uniform"})
 KNOWN = ELEMENTWISE | VIEWS | REDUCTIONS | SINGLE.keys() | {"random_uniform"}
@@ -178,9 +178,9 @@ class NumbaEmitter:
         arrays = used(["cut", "dot"], "\n".join([text, *inside, *homes]))
         ours = {
             "from tapegrad.autograd.random import draw": self.draws,
-            "from tapegrad.compiler import numba_math": "numba_math." in text,
-            f"from tapegrad.compiler.numba_arrays import {', '.join(arrays)}": arrays,
-            "from tapegrad.compiler.threads import turn": self.loops,
+            "from tapegrad.compiler.emit.numba import numba_math": "numba_math." in text,
+            f"from tapegrad.compiler.emit.numba.arrays import {', '.join(arrays)}": arrays,
+            "from tapegrad.compiler.emit.numba.threads import turn": self.loops,
         }
         code += ["", *(line for line, needed in ours.items() if needed)] if any(ours.values()) else []
         constants = [f"{n} = {spelled(v)}" for n, v in self.constants.items()]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.fuse import Block
-from tapegrad.compiler.numba_scalars import expression, number
-from tapegrad.compiler.program import ELEMENTWISE, Op, Var
+from tapegrad.compiler.emit.numba.scalars import expression, number
+from tapegrad.compiler.ir.program import ELEMENTWISE, Op, Var
+from tapegrad.compiler.plan.blocks import Block
 
 START = {"sum": "0", "mean": "0", "any": "False", "all": "True", "prod": "1", "max": "-inf", "min": "inf"}
 # From so many elements on, a loop is shared among the cores: 64 µs or more, against some 10 µs for handing it out.

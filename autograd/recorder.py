@@ -1,0 +1,42 @@
+"""What a recorder is told: the contract between the tensors and whoever writes down what happens to them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Recorder:
+    """Listens to the code under `changed_flags(recorder=…)`. Each method does nothing here; override what you need.
+
+    While one listens, `backward` and the optimizers work on Tensors instead of raw arrays, so that every primitive
+    they use is told.
+    """
+
+    def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+        """A primitive was called; args and result hold Tensors."""
+
+    def made(self, tensor: Any) -> None:
+        """A tensor was made from numbers of the host: `tg.tensor`, `tg.zeros`, …"""
+
+    def write(self, tensor: Any, value: Any) -> None:
+        """The contents of `tensor` are about to become those of the Tensor `value`, in place."""
+
+    def read(self, tensor: Any, what: str, remedy: str) -> None:
+        """A value is about to leave the tensors: `float(t)`, `print(t)`, `t.numpy()`."""
+
+    def gradient(self, leaf: Any, gradient: Any, before: Any) -> None:
+        """The `.grad` of `leaf` became `gradient` (None: dropped); it was `before`."""
+
+    def gradient_read(self, leaf: Any) -> None:
+        """Somebody asked whether `leaf` has a gradient, and which."""
+
+    def reseeded(self) -> None:
+        """The random streams were set."""
+
+    def module_called(self, module: Any) -> None:
+        """A Module is about to run its forward."""
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What happens inside is part of `name`: "Adam", "gradient of tanh"."""
+        yield

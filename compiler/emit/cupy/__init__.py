@@ -1,0 +1,1 @@
+"""Source on CuPy, and CUDA graphs."""

@@ -1,0 +1,1 @@
+"""What a program is: data, no behaviour."""

@@ -1,0 +1,1 @@
+"""Which operations run together, and where their results live."""

@@ -1,0 +1,74 @@
+"""Readable unique names for the arrays of a program, and the user's lines."""
+
+import builtins
+import keyword
+import linecache
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.primitive import OWN_FOLDERS
+
+
+class Labels:
+    """Gives each array of one program a name of its own, which no emitter uses."""
+
+    def __init__(self) -> None:
+        self.used: dict[str, int] = dict.fromkeys((*dir(np), *dir(builtins), *keyword.kwlist, *OURS), 0)
+        self.taken = set(self.used)
+
+    def unique(self, name: str) -> str:
+        readable = "".join(c if c.isalnum() else "_" for c in name).strip("_") or "v"
+        base = name if name.isidentifier() else readable
+        base += "_" * bool(RESERVED.fullmatch(base))
+        number = self.used.get(base, -1) + 1
+        join = "__" if RESERVED.fullmatch(f"{base}_1") else "_"  # a second "c" is no c_1, which is a constant
+        while (unique := f"{base}{join}{number}" if number else base) in self.taken:
+            number += 1
+        self.used[base] = number
+        self.taken.add(unique)
+        return unique
+
+
+OURS = (
+    *("np", "math", "njit", "prange", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
+    *("values", "best", "first", "value", "rows", "inf", "nan", "numba_math", "cut", "dot"),
+    *("cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set"),
+    *(
+        "products",
+        "replay",
+        "check",
+        "check_bounds",
+        "build_checks",
+        "added",
+        "Captured",
+        "Products",
+        "scatter_add",
+    ),
+)
+# Names that the emitters give.
+RESERVED = re.compile(
+    r"(buffer|constant|gradient|drawn|out|work|loop|at|parts|cache)(_.*)?|(c|n|i|k)_?\d.*|c_(minus|inf|nan).*|i_."
+    r"|.+_(here|flat|total|value|low|bits|part|taken)(_\d+)?"
+)
+SHORT = {"permute_dims": "transposed", "broadcast_to": "spread", "reshape": "shaped", "slice": "part"}
+COMMANDS = str(Path(__file__).parent.parent.parent / "cli")  # no lines of the user's
+
+
+def user_code(part: str) -> tuple[str, str]:
+    """(file:line: code of the innermost frame that is the user's, what is being done)."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
+        inside = frame.f_locals
+        if frame.f_code.co_name in ("apply_rules", "backward_pass") and "node" in inside:
+            part = f"gradient of {inside['node'].primitive.name}"
+        elif frame.f_code.co_name in ("_advance", "step") and hasattr(inside.get("self"), "flats"):
+            part = type(inside["self"]).__name__
+        frame = frame.f_back
+    if frame is None or frame.f_code.co_filename.startswith(COMMANDS):
+        return "", part
+    path, number = frame.f_code.co_filename, frame.f_lineno
+    return f"{path.rpartition('/')[2]}:{number}: {linecache.getline(path, number).strip()}", part

@@ -1,0 +1,111 @@
+"""Arrays that write down what is done to them: what a primitive's forward runs on while a function is recorded."""
+
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.compiler.ir.program import Var
+
+if TYPE_CHECKING:
+    from tapegrad.compiler.record.trace import Trace
+
+
+class Symbol:
+    """An array under a primitive's forward: the real one, for values and shapes, and the Var that stands for it."""
+
+    __array_priority__ = 1000
+    __array_ufunc__ = None
+
+    def __init__(self, value: Any, var: Var, trace: "Trace") -> None:
+        self.value, self.var, self.trace = value, var, trace
+
+    shape = property(lambda self: self.value.shape)
+    dtype = property(lambda self: self.value.dtype)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    device = property(lambda self: self.value.device)
+
+    def __bool__(self) -> bool:
+        """A forward that chooses by value: the choice is checked again at each call."""
+        choice = bool(self.value)
+        self.trace.apply("guard", self, expected=choice)
+        return choice
+
+    def min(self) -> Any:
+        return self.value.min()
+
+    def max(self) -> Any:
+        return self.value.max()
+
+    @property
+    def T(self) -> "Symbol":
+        return self.trace.apply("permute_dims", self, axes=tuple(reversed(range(self.ndim))))
+
+    def __getitem__(self, index: Any) -> "Symbol":
+        parts = index if isinstance(index, tuple) else (index,)
+        return self.trace.apply("slice", self, index=parts)
+
+
+def _operators() -> None:
+    table = {
+        "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
+        "mod": "remainder", "pow": "power", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or",
+        "xor": "bitwise_xor", "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
+        "ge": "greater_equal",
+    }  # fmt: skip
+    for short, name in table.items():
+        setattr(Symbol, f"__{short}__", lambda a, b, name=name: a.trace.apply(name, a, b))
+        setattr(Symbol, f"__r{short}__", lambda a, b, name=name: a.trace.apply(name, b, a))
+        setattr(Symbol, f"__i{short}__", lambda a, b, name=name: a.trace.apply(name, a, b))
+    for short, name in {
+        "neg": "negative",
+        "pos": "positive",
+        "invert": "bitwise_invert",
+        "abs": "abs",
+    }.items():
+        setattr(Symbol, f"__{short}__", lambda a, name=name: a.trace.apply(name, a))
+
+
+_operators()
+
+
+class Namespace:
+    """What a forward sees as `xp`: the array library, with every call written down."""
+
+    def __init__(self, trace: "Trace", xp: Any) -> None:
+        self.trace, self.xp = trace, xp
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self.xp, name)
+        if not callable(real) or isinstance(real, type):
+            return real
+        trace = self.trace
+        if name == "arange":  # CuPy's takes no device
+            return lambda *args, dtype=None, device=None: trace.constant(real(*args, dtype=dtype))
+        if name in ("zeros_like", "ones_like", "full_like"):
+
+            def made(*args: Any, **options: Any) -> Symbol:
+                return trace.constant(
+                    real(*[a.value if isinstance(a, Symbol) else a for a in args], **options)
+                )
+
+            return made
+        if name == "asarray":
+            return lambda x, copy=None: trace.apply("copy", x) if copy else x
+        if name == "concat":
+            return lambda arrays, axis=0: trace.apply("concat", *arrays, axis=axis)
+        spelled = POSITIONAL.get(name)
+
+        def call(*args: Any, **options: Any) -> Symbol:
+            if spelled:
+                count, names = spelled
+                options = {**dict(zip(names, args[count:])), **options}
+                args = args[:count]
+            return trace.apply(name, *args, **options)
+
+        return call
+
+
+# Functions whose later positional arguments are plain values: (how many arrays, the names of the rest).
+POSITIONAL = {
+    "reshape": (1, ("shape",)), "permute_dims": (1, ("axes",)), "broadcast_to": (1, ("shape",)),
+    "astype": (1, ("dtype",)), "clip": (1, ("min", "max")),
+}  # fmt: skip
