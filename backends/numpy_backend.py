@@ -84,7 +84,7 @@ ZERO = {np.dtype(c): np.zeros((), c) for c in "efd"}
 
 
 def relu(xp: Any, x: Any) -> Any:
-    return np.maximum(x, ZERO.get(x.dtype, 0))
+    return np.maximum(x, ZERO.get(x.dtype, x.dtype.type(0)))
 
 
 # The integers as long as a floating-point number.

@@ -19,6 +19,8 @@ def run_op(name: str, values: list[Any], params: dict[str, Any], xp: Any = np) -
     if name == "add_at":
         add = backend_of(values[0]).kernels["index_add"]
         return add(xp, values[0], values[1], index=_index(params["index"], values[2:]))
+    if name == "einsum":
+        return xp.einsum(params["subscripts"], *values, optimize=len(values) > 2)
     if name == "guard":
         return xp.asarray(bool(values[0]))
     if name == "copy":

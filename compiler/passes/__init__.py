@@ -166,10 +166,24 @@ def _simpler(op: Op, made: dict[Var, Op]) -> Op | Var:
     if before is not None and op.name == before.name == "permute_dims":
         axes = tuple(before.params["axes"][a] for a in op.params["axes"])
         return _simpler(Op("permute_dims", before.inputs, {"axes": axes}, op.out, op.origin), made)
-    if op.name == "power" and op.inputs[1:] == [2] and unchanged:
-        return Op("square", [x], {}, op.out, op.origin)
+    if op.name == "power" and unchanged and not isinstance(op.inputs[1], Var):
+        return _by_exponent(op, x)
     if op.name in ELEMENTWISE:
         return _without_broadcasts(op, made)
+    return op
+
+
+def _by_exponent(op: Op, x: Var) -> Op | Var:
+    """x ** a number as the operator of an array does it, which has its own ways for some exponents."""
+    exponent = op.inputs[1]
+    if exponent == 2:
+        return Op("square", [x], {}, op.out, op.origin)
+    if exponent == 1:
+        return x
+    if exponent == 0.5 and x.dtype.kind == "f":  # the root of -0 is -0, that of -inf is NaN
+        return Op("sqrt", [x], {}, op.out, op.origin)
+    if exponent == -1 and x.dtype.kind == "f":
+        return Op("divide", [1.0, x], {}, op.out, op.origin)
     return op
 
 

@@ -165,7 +165,9 @@ class NumpyEmitter:
 
     def operands(self, op: Op, args: list[str]) -> list[str]:
         """The inputs' names, numbers as 0-d arrays: NumPy is faster with those than with Python's."""
-        floats = [v for v in (op.vars[1:] if op.name == "where" else op.vars) if v.dtype.kind == "f"]
+        # The condition says nothing about the dtype, and both branches may be numbers.
+        typed = [op.out] if op.name == "where" else op.vars
+        floats = [v for v in typed if v.dtype.kind == "f"]
         if op.name not in ELEMENTWISE or op.name == "power" or not floats:
             return args
         dtype = str(floats[0].dtype)
@@ -229,7 +231,8 @@ class NumpyEmitter:
             return f"{same}{out}[{where}] = {args[1]}"
         if op.name == "einsum":
             order = ", optimize=True" if len(args) > 2 else ""  # of the products, by their cost
-            return f"einsum({p['subscripts']!r}, {', '.join(args)}, out={out}{order})"
+            # Given `out`, NumPy adds up in another order; and one operand alone may come back as a view.
+            return f"copyto({out}, einsum({p['subscripts']!r}, {', '.join(args)}{order}))"
         if op.name == "clip":
             return f"clip({args[0]}, {number(p['min'])}, {number(p['max'])}, out={out})"
         options = "".join(f", {k}={v!r}" for k, v in p.items())
