@@ -25,6 +25,9 @@ class Var:
     value: Any = None
     span: tuple[int, int] = (0, 0)  # of a captured array: where its memory begins and ends
     dense: bool = True  # its elements lie one after another
+    order: tuple[int, ...] | None = (
+        None  # its axes by their steps in memory, the largest first; None: as they come
+    )
 
     @property
     def ndim(self) -> int:
@@ -103,6 +106,16 @@ class Program:
         """(operations that compute, bytes of the arrays they make)."""
         real = [op for op in self.ops if op.name not in VIEWS]
         return len(real), sum(op.out.nbytes for op in real if op.name != "write")
+
+
+def order_of(array: Any) -> tuple[int, ...] | None:
+    """The axes of a raw array by their steps in memory, the largest first; None if they are in order. NumPy adds up
+    in the order of the memory, and gives the result of an elementwise operation that of its inputs."""
+    if array.ndim < 2 or array.flags.c_contiguous:
+        return None
+    steps = array.strides
+    axes = tuple(sorted(range(array.ndim), key=lambda axis: -abs(steps[axis])))
+    return None if axes == tuple(range(array.ndim)) else axes
 
 
 def span(array: Any) -> tuple[int, int]:

@@ -32,7 +32,7 @@ class Plan:
         return sum(b.nbytes for b in self.buffers)
 
     def new(self, like: Var) -> Var:
-        self.buffers.append(Var(f"buffer_{len(self.buffers) + 1}", like.shape, like.dtype))
+        self.buffers.append(Var(f"buffer_{len(self.buffers) + 1}", like.shape, like.dtype, order=like.order))
         return self.buffers[-1]
 
 
@@ -129,6 +129,7 @@ class Planner:
             or value in self.kept
             or source.name not in ELEMENTWISE
             or source.name in self.fresh
+            or value.order != target.order
             or self.last.get(value) != self.block_of[id(op)]
         ):
             return
@@ -156,6 +157,7 @@ class Planner:
                 source is None
                 or not whole
                 or taken
+                or home.order is not None
                 or source.name in self.fresh
                 or source.name in ("write", "concat")
             ):

@@ -12,11 +12,12 @@ from tapegrad.compiler.ir.program import Op, Var, is_check
 if TYPE_CHECKING:
     from tapegrad.compiler.plan.buffers import Planner
 
-Kind: TypeAlias = tuple[tuple[int, ...], np.dtype]  # the shape and dtype of an array: what a buffer can hold
+# The shape, dtype and order in memory of an array: what a buffer can hold.
+Kind: TypeAlias = tuple[tuple[int, ...], np.dtype, tuple[int, ...] | None]
 
 
 def kind_of(v: Var) -> Kind:
-    return v.shape, v.dtype
+    return v.shape, v.dtype, v.order
 
 
 class CapturedReads:
@@ -85,7 +86,7 @@ class Dying:
     def replaced_by(self, op: Op) -> Var | None:
         """The Var whose buffer the result of an elementwise operation takes."""
         for v in op.vars:
-            same = (v.shape, v.dtype) == (op.out.shape, op.out.dtype)
+            same = kind_of(v) == kind_of(op.out)
             if same and self.final.get(v) is op and self.holds_its_buffer(v):
                 return v
         free = self.free.get(kind_of(op.out), [])

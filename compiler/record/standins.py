@@ -7,15 +7,20 @@ from tapegrad.autograd.tensor import Tensor
 
 
 def kinds_of(args: tuple[Any, ...], closed: frozenset[int]) -> list[tuple[Any, ...] | None] | None:
-    """Of each argument the shape, dtype, type of array and whether it requires grad, or None for None; None instead of
+    """Of each argument the shape, dtype, type of array, whether it requires grad and the strides, or None for None; None instead of
     all for what `Variant.arrays_of` does not look at: things other than tensors, a tensor that the function closes
     over, and an array in two places."""
     tensors = [a for a in args if a is not None]
     if any(type(t) is not Tensor or id(t) in closed for t in tensors):
         return None
-    if len({id(t.data) for t in tensors}) < len(tensors):
+    if len({id(t.data) for t in tensors}) < len(tensors) or any(
+        not hasattr(t.data, "strides") for t in tensors
+    ):
         return None
-    return [None if a is None else (a.data.shape, a.data.dtype, type(a.data), a.requires_grad) for a in args]
+    return [
+        None if a is None else (a.data.shape, a.data.dtype, type(a.data), a.requires_grad, a.data.strides)
+        for a in args
+    ]
 
 
 class StandIns:

@@ -16,7 +16,7 @@ from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import backend_of
 from tapegrad.compiler.ir.operations import run_op
-from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number, share, span
+from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number, order_of, share, span
 from tapegrad.compiler.record.labels import SHORT, Labels, user_code
 from tapegrad.compiler.record.symbols import Namespace, Symbol
 
@@ -60,7 +60,9 @@ class Trace(Recorder):
 
     # ---- names and Vars ----
     def var(self, name: str, value: Any, kind: str = "made", constant: Any = None) -> Var:
-        return Var(self.labels.unique(name), value.shape, np.dtype(value.dtype), kind, constant)
+        var = Var(self.labels.unique(name), value.shape, np.dtype(value.dtype), kind, constant)
+        var.order = order_of(value)
+        return var
 
     def know(self, array: Any, var: Var) -> Var:
         self.vars[id(array)] = var

@@ -45,7 +45,9 @@ class Key:
             own = (
                 id(value) if id(value) in self.closed else self.first.setdefault(id(data), len(self.tensors))
             )
-            parts.append((data.shape, data.dtype, type(data), value.requires_grad, own))
+            parts.append(
+                (data.shape, data.dtype, type(data), value.requires_grad, own, getattr(data, "strides", None))
+            )
             self.tensors.append(value)
         elif isinstance(value, (tuple, list)):
             parts.append((type(value), len(value)))
@@ -84,9 +86,9 @@ def news(key: tuple[Any, ...], known: Iterable[tuple[Any, ...]]) -> str:
         what = f"a module is {'in training' if new else 'in evaluation'}"
     elif isinstance(new, Same):
         what = f"another {type(new.value).__name__}"
-    elif isinstance(new, tuple) and isinstance(old, tuple) and len(new) == len(old) == 5:
+    elif isinstance(new, tuple) and isinstance(old, tuple) and len(new) == len(old) == 6:
         parts = ("of shape {} instead of {}", "of dtype {} instead of {}", "in an {} instead of an {}",
-                 "with requires_grad {} instead of {}", "that is in another place as well, or no more")  # fmt: skip
+                 "with requires_grad {} instead of {}", "that is in another place as well, or no more", "with steps of {} instead of {} bytes in memory")  # fmt: skip
         part, a, b = next((p, a, b) for p, a, b in zip(parts, new, old) if a != b)
         what = f"a tensor {part.format(a, b)}"
     elif isinstance(new, tuple) and isinstance(old, tuple) and len(new) == len(old) == 2:

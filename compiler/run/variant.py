@@ -137,9 +137,10 @@ class Variant:
             if type(a) is not Tensor or id(a) in closed:
                 return None
             array = a.data
-            shape, dtype, of, requires_grad = kind
+            shape, dtype, of, requires_grad, strides = kind
             if (
                 array.shape != shape
+                or array.strides != strides
                 or array.dtype is not dtype
                 or type(array) is not of
                 or a.requires_grad is not requires_grad

@@ -199,7 +199,7 @@ class NumpyEmitter:
 
     def contiguous(self, v: Var) -> bool:
         """Whether a reshape of it is sure to be a view: it is no view itself."""
-        return self.base.get(v, v) is v and v.dense
+        return self.base.get(v, v) is v and v.dense and v.order is None
 
     def into(self, op: Op, args: list[str], out: str) -> str:
         p = op.params
@@ -278,7 +278,7 @@ class NumpyEmitter:
         arguments = ", ".join(v.name for v in self.program.arguments)
         build = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
         body = self.commented()
-        buffers = [f"{b.name} = empty({b.shape}, {str(b.dtype)!r})" for b in self.plan.buffers]
+        buffers = [f"{b.name} = {allocated(b)}" for b in self.plan.buffers]
         inner = [f"def step({arguments}):", *(f"    {line}" for line in body)]
         inner.append(
             f"    return {', '.join(results)}{',' if len(results) == 1 else ''}"
@@ -317,7 +317,7 @@ class NumpyEmitter:
         if not isinstance(r, Var):
             return number(r)
         text = self.place(r)
-        return f"{text}.copy()"  # the buffers are ours
+        return f"{text}.copy('K')"  # the buffers are ours; the caller's copy has their order in memory
 
     def constant_lines(self) -> list[str]:
         return [f"{name} = {spelled(value)}"
@@ -362,6 +362,15 @@ def used(names: list[str], text: str) -> list[str]:
     """Those of the names that stand in lines of code by themselves."""
     found = set(re.findall(r"(?<![\w.'])[a-z]\w*", re.sub("#.*", "", text)))
     return [n for n in names if n in found]
+
+
+def allocated(buffer: Var) -> str:
+    """The expression for a new array, its axes in memory in the order that eager's array has."""
+    if buffer.order is None:
+        return f"empty({buffer.shape}, {str(buffer.dtype)!r})"
+    slowest_first = tuple(buffer.shape[axis] for axis in buffer.order)
+    back = tuple(buffer.order.index(axis) for axis in range(buffer.ndim))
+    return f"empty({slowest_first}, {str(buffer.dtype)!r}).transpose({back})"
 
 
 def index_text(template: tuple[Any, ...], arrays: list[str]) -> str:
