@@ -166,7 +166,7 @@ def _simpler(op: Op, made: dict[Var, Op]) -> Op | Var:
     if before is not None and op.name == before.name == "permute_dims":
         axes = tuple(before.params["axes"][a] for a in op.params["axes"])
         return _simpler(Op("permute_dims", before.inputs, {"axes": axes}, op.out, op.origin), made)
-    if op.name == "power" and unchanged and not isinstance(op.inputs[1], Var):
+    if op.name == "power" and x is not None and unchanged and not isinstance(op.inputs[1], Var):
         return _by_exponent(op, x)
     if op.name in ELEMENTWISE:
         return _without_broadcasts(op, made)

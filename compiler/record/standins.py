@@ -7,9 +7,9 @@ from tapegrad.autograd.tensor import Tensor
 
 
 def kinds_of(args: tuple[Any, ...], closed: frozenset[int]) -> list[tuple[Any, ...] | None] | None:
-    """Of each argument the shape, dtype, type of array, whether it requires grad and the strides, or None for None; None instead of
-    all for what `Variant.arrays_of` does not look at: things other than tensors, a tensor that the function closes
-    over, and an array in two places."""
+    """Of each argument the shape, dtype, type of array, whether it requires grad and the strides, or None for None;
+    None instead of all for what `Variant.arrays_of` does not look at: things other than tensors, a tensor that the
+    function closes over, and an array in two places."""
     tensors = [a for a in args if a is not None]
     if any(type(t) is not Tensor or id(t) in closed for t in tensors):
         return None

@@ -88,7 +88,8 @@ def news(key: tuple[Any, ...], known: Iterable[tuple[Any, ...]]) -> str:
         what = f"another {type(new.value).__name__}"
     elif isinstance(new, tuple) and isinstance(old, tuple) and len(new) == len(old) == 6:
         parts = ("of shape {} instead of {}", "of dtype {} instead of {}", "in an {} instead of an {}",
-                 "with requires_grad {} instead of {}", "that is in another place as well, or no more", "with steps of {} instead of {} bytes in memory")  # fmt: skip
+                 "with requires_grad {} instead of {}", "that is in another place as well, or no more",
+                 "with steps of {} instead of {} bytes in memory")  # fmt: skip
         part, a, b = next((p, a, b) for p, a, b in zip(parts, new, old) if a != b)
         what = f"a tensor {part.format(a, b)}"
     elif isinstance(new, tuple) and isinstance(old, tuple) and len(new) == len(old) == 2:
