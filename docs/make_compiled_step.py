@@ -7,6 +7,7 @@ from typing import Any
 
 from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
 from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
+from tapegrad.compiler.passes import improve
 
 STEP = """import tapegrad as tg
 
@@ -43,7 +44,7 @@ rules and the optimizer, goes on one flat list. The rest of this page is what th
 
 ## The passes
 
-Each takes the list and gives a better one: `compiler/passes/` has a function for each, `step.program(NAME)` is the
+Each takes the list and gives a better one: `compiler/passes/` has a file for each, `step.program(NAME)` is the
 list after it. `step.explain()` counts the operations that compute, and the bytes of the arrays that they make:
 
 ```text
@@ -89,15 +90,15 @@ def page() -> str:
     tg = scope["tg"]
     step = tg.jit(scope["train_step"], emitter="numpy")
     step(tg.zeros((8, 3)), tg.zeros((8, 1)))
-    list_, title = step.variant().program, step.variant().title
+    recorded, title = step.variant().history[0][1], step.variant().title
     return PAGE.format(
         step=STEP,
         recorded=step.program("recorded"),
         passes=step.explain(),
         improved=step.program(),
         numpy=step.source(),
-        numba=NumbaEmitter(list_, title).source(),
-        cupy=CupyEmitter(list_, title).source(),
+        numba=NumbaEmitter(improve(recorded, "numba")[0], title).source(),
+        cupy=CupyEmitter(improve(recorded, "cupy")[0], title).source(),
     )
 
 

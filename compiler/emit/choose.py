@@ -12,48 +12,76 @@ from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
 from tapegrad.compiler.emit.numba.threads import cores
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.ir.program import Program
+from tapegrad.compiler.passes import History, improve
 from tapegrad.compiler.plan.buffers import Plan
+
+NUMBA_OPERATIONS = 24  # that compute: about 2 s of compilation
 
 
 @dataclass
 class Emitted:
-    """The source of a program. note: why it was not left to the emitter that was asked for first."""
+    """The source of a program, the program as it was emitted, and the list after each pass.
+
+    note    why it was not left to the emitter that was asked for first
+    """
 
     name: str
     text: str
     plan: Plan
+    program: Program
+    history: History
     note: str = ""
 
 
-def emit(wanted: str, program: Program, title: str, device: str) -> Emitted:
-    """Source by the wanted emitter; by "auto" for a GPU that of CuPy; else of numba, if it is installed and knows every
-    operation, else of NumPy."""
+def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
+    """The recorded program, improved for a target, as its source: by the wanted emitter; by "auto" for a GPU that of
+    CuPy; else of numba, if it is installed, knows every operation and compiles them soon, else of NumPy."""
     note = ""
     if device.startswith("cuda"):
-        found = on_device(program, title)
-        found.text += ON_DEVICE % device.partition(":")[2] if get_backend("cupy").several_devices else ""
-        return found
-    if wanted == "numba" or (wanted == "auto" and find_spec("numba") is not None):
+        there = on_device(recorded, title)
+        there.text += ON_DEVICE % device.partition(":")[2] if get_backend("cupy").several_devices else ""
+        return there
+    if wanted == "auto" and find_spec("numba") is not None:
+        note = too_long_for_numba(recorded, title)
+    if wanted == "numba" or (wanted == "auto" and find_spec("numba") is not None and not note):
+        program, history = improve(recorded, "numba")
         try:
             fast = NumbaEmitter(program, title, cores())
-            return Emitted("numba", fast.source(), fast.plan)
+            return Emitted("numba", fast.source(), fast.plan, program, history)
         except Unsupported as reason:
             note = str(reason)
+    program, history = improve(recorded, "numpy")
     plain = NumpyEmitter(program, title)
-    return Emitted("numpy", plain.source(), plain.plan, note)
+    return Emitted("numpy", plain.source(), plain.plan, program, history, note)
 
 
-def on_device(program: Program, title: str) -> Emitted:
+def too_long_for_numba(recorded: Program, title: str) -> str:
+    """Why "auto" leaves a program to NumPy whose compilation by numba would keep the user waiting, and a line for the
+    logger; or nothing. The number of operations predicts it, so that the choice is the same on every machine."""
+    count = recorded.cost()[0]
+    if count <= NUMBA_OPERATIONS:
+        return ""
+    from logging import getLogger  # here, since it is slow to import and few programs are emitted
+
+    note = f"numba would compile its {count} operations for more than 2 s"
+    getLogger("tapegrad.jit").info("%s: run by numpy, since %s; emitter='numba' asks for it", title, note)
+    return note
+
+
+def on_device(recorded: Program, title: str) -> Emitted:
     """As one CUDA graph, if nvmath is installed and the program can be one."""
+    program, history = improve(recorded, "cupy")
     note = ""
     if find_spec("nvmath") is not None:
         try:
             graph = GraphEmitter(program, title)
-            return Emitted("cupy", graph.source(), graph.plan, graph.note())
+            return Emitted("cupy", graph.source(), graph.plan, program, history, graph.note())
         except NotAGraph as reason:
             note = f"no graph: {reason}"
     plain = CupyEmitter(program, title)
-    return Emitted("cupy", plain.source(), plain.plan, "; ".join(n for n in (note, plain.note()) if n))
+    text = plain.source()
+    note = "; ".join(n for n in (note, plain.note()) if n)
+    return Emitted("cupy", text, plain.plan, program, history, note)
 
 
 ON_DEVICE = """

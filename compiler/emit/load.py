@@ -16,6 +16,7 @@ import numpy as np
 
 from tapegrad.backends import backend_of
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
+from tapegrad.compiler.passes import improve
 
 number = count(1)
 
@@ -88,9 +89,9 @@ def save(path: str, variant: Any) -> None:
     """
     if variant.eager is not None:
         raise ValueError(f"save: there is no program, since it runs without being compiled: {variant.eager}")
-    program, target = variant.program, Path(path)
+    target = Path(path)
     captured: dict[str, Any] = {}
-    for v, array in zip(program.captured, variant.bound):
+    for v, array in zip(variant.program.captured, variant.bound):
         captured.setdefault(v.name, array)
     memories = {name: memory_of(array) for name, array in captured.items()}
     saved: dict[str, Any] = {}
@@ -114,7 +115,10 @@ def save(path: str, variant: Any) -> None:
         for name, array in saved.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
                 np.lib.format.write_array(part, array, allow_pickle=False)
-    source = variant.source if variant.emitter == "numpy" else NumpyEmitter(program, variant.title).source()
+    source = variant.source
+    if variant.emitter != "numpy":
+        program, _ = improve(variant.history[0][1], "numpy")
+        source = NumpyEmitter(program, variant.title).source()
     target.write_text(source + OPEN % (list(captured), views))
 
 

@@ -1,9 +1,60 @@
-"""Which captured arrays of a program share memory, found without comparing each with each."""
+"""Where arrays lie in memory: what shares memory with what."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import accumulate
+from typing import Any
 
-from tapegrad.compiler.ir.program import Var
+import numpy as np
+
+from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.program import Op, Program, Var
+
+
+def span(array: Any) -> tuple[int, int]:
+    """Where the memory of a raw array begins and ends."""
+    if isinstance(array, np.ndarray):
+        return np.lib.array_utils.byte_bounds(array)
+    start = array.__cuda_array_interface__["data"][0]
+    reach = [(n - 1) * step for n, step in zip(array.shape, array.strides)] if array.size else []
+    low, high = sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
+    return start + low, start + high + array.dtype.itemsize * bool(array.size)
+
+
+def order_of(array: Any) -> tuple[int, ...] | None:
+    """The axes of a raw array by their steps in memory, the largest first; None if they are in order. NumPy adds up
+    in the order of the memory, and gives the result of an elementwise operation that of its inputs."""
+    if array.ndim < 2 or array.flags.c_contiguous:
+        return None
+    steps = array.strides
+    axes = tuple(sorted(range(array.ndim), key=lambda axis: -abs(steps[axis])))
+    return None if axes == tuple(range(array.ndim)) else axes
+
+
+def share(a: Any, b: Any) -> bool:
+    """Whether two raw arrays may share memory."""
+    (a0, a1), (b0, b1) = span(a), span(b)
+    return a0 < b1 and b0 < a1
+
+
+def owner(array: Any) -> Any:
+    """The array whose memory this one looks into, or itself."""
+    return array if array.base is None else array.base
+
+
+def bases(ops: Iterable[Op]) -> dict[Var, Var]:
+    """View -> the Var whose memory it looks into."""
+    base: dict[Var, Var] = {}
+    for op in ops:
+        if op.kind is Kind.VIEW:
+            source = op.vars[0]
+            base[op.out] = base.get(source, source)
+    return base
+
+
+def written(program: Program) -> list[Var]:
+    """The captured arrays that a program writes to, as they were before."""
+    return [op.inputs[0] for op in program.ops if op.kind is Kind.WRITE]
 
 
 class Spans:
@@ -16,6 +67,7 @@ class Spans:
     def __init__(self, arrays: Iterable[Var]) -> None:
         self.arrays = sorted(dict.fromkeys(arrays), key=lambda v: v.span)
         self.starts = [v.span[0] for v in self.arrays]
+        self.ends = list(accumulate((v.span[1] for v in self.arrays), max))  # the furthest up to each
         self.furthest = [0] * len(self.arrays)
         ranges = [(0, len(self.arrays))]
         for low, high in ranges:  # parents before their children
@@ -48,5 +100,6 @@ class Spans:
         return found
 
     def overlap(self, v: Var) -> bool:
-        """Whether any of the arrays shares memory with v."""
-        return bool(self.overlapping(v))
+        """Whether any of the arrays shares memory with v, in a time that does not grow with how many do."""
+        before = bisect_left(self.starts, v.span[1])
+        return bool(before) and self.ends[before - 1] > v.span[0]

@@ -1,41 +1,247 @@
-"""What the operations of a program compute, on real arrays: while it is recorded, and where constants are folded."""
+"""What an operation is: one row for each, which the passes, the plan and the emitters ask.
 
-from typing import Any
+To add an operation, add a row here. A target without a spelling in the row gets one call of the library between its
+compiled parts. An operation without a row, which a user's own primitive may bring, is one call of the library too.
+"""
 
-import numpy as np
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
-from tapegrad.autograd.ops.indexing import Slot
-from tapegrad.backends import backend_of
+from tapegrad.compiler.ir import evaluation as e
+from tapegrad.compiler.ir import spelling as s
+from tapegrad.compiler.ir.cuda_forms import (
+    CHOICE,
+    CLIP,
+    DIVISION,
+    LARGER,
+    MOVE,
+    POWER,
+    REMAINDER,
+    SIGN,
+    SMALLER,
+    Cuda,
+)
 
-
-def run_op(name: str, values: list[Any], params: dict[str, Any], xp: Any = np) -> Any:
-    """What an operation computes, on real arrays of the library xp."""
-    if name in ("slice", "take_at"):
-        return values[0][_index(params["index"], values[1:])]
-    if name == "put_at":
-        new = xp.array(values[0])
-        new[_index(params["index"], values[2:])] = values[1]
-        return new
-    if name == "add_at":
-        add = backend_of(values[0]).kernels["index_add"]
-        return add(xp, values[0], values[1], index=_index(params["index"], values[2:]))
-    if name == "einsum":
-        return xp.einsum(params["subscripts"], *values, optimize=len(values) > 2)
-    if name == "guard":
-        return xp.asarray(bool(values[0]))
-    if name == "copy":
-        return xp.array(values[0])
-    if name == "concat":
-        return xp.concatenate(values, axis=params["axis"])
-    if name == "astype":
-        return xp.asarray(values[0]).astype(params["dtype"])
-    if name == "bitwise_invert":
-        return xp.invert(values[0])
-    if name == "clip":
-        return xp.clip(values[0], params["min"], params["max"])
-    with np.errstate(all="ignore"):
-        return getattr(xp, name)(*values, **params)
+if TYPE_CHECKING:
+    from tapegrad.compiler.ir.program import Op
 
 
-def _index(template: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...]:
-    return tuple(arrays[i] if isinstance(i, Slot) else i for i in template)
+class Kind(Enum):
+    """What the compiler may do with an operation."""
+
+    VIEW = "the result shares the memory of the first input"
+    ELEMENTWISE = "each element of the result is a function of the elements at its place"
+    REDUCTION = "each element of the result combines a run of elements, in any order"
+    INDEX = "elements are read or written at places that arrays may name"
+    PRODUCT = "a product of matrices"
+    JOIN = "the inputs, one behind the other"
+    CALL = "one call of the library"
+    RANDOM = "other numbers at each call"
+    WRITE = "puts the second input into the captured array that is the first"
+    GUARD = "stops a call of another case than was recorded"
+
+
+# (op, names of the inputs, name of the result's array or "" where the operation allocates it) -> source
+Spelling = Callable[["Op", list[str], str], str]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row.
+
+    name        as NumPy calls it, and the printed list
+    kind        what the compiler may do with it
+    evaluate    (arrays, parameters, library) -> the result, while recording and where constants are folded
+    numpy       source: a template of str.format, or a function of the operation, its operands and the result's array;
+                "" for a call of the function of that name
+    cupy        the same for CuPy, of what is no part of a kernel
+    module      where the function that `numpy` calls stands, if not in NumPy
+    cuda        C for one element; of a reduction, how two partial results become one
+    allocates   the targets whose library makes a new array for the result at each call
+    effect      runs once for each time it is written down: it is never dropped, merged or folded
+    identity    of a reduction: what changes nothing
+    mean        of a reduction: whether the total is divided by the number of elements
+    typed_from  from which input on the inputs have the dtype of the result
+    index_from  from which input on the inputs are index arrays, whose elements may be out of bounds
+    options     parameters that a call may give by position, after the array
+    operator    Python's special method for it, without underscores
+    primitive   the primitive that is recorded as this operation
+    label       the first part of the name of a result
+    """
+
+    name: str
+    kind: Kind
+    evaluate: Callable[[list[Any], dict[str, Any], Any], Any]
+    numpy: str | Spelling = ""
+    cupy: str | Spelling = ""
+    module: str = "numpy"
+    cuda: Cuda | str | None = None
+    allocates: frozenset[str] = frozenset()
+    effect: bool = False
+    identity: Any = None
+    mean: bool = False
+    typed_from: int = 0
+    index_from: int | None = None
+    options: tuple[str, ...] = ()
+    operator: str = ""
+    primitive: str = ""
+    label: str = ""
+
+    def source(self, op: "Op", args: list[str], out: str = "", library: str = "numpy") -> str:
+        """The call in a library's words: into the array `out`, or an expression for a new array."""
+        spelling = (self.cupy if library == "cupy" else self.numpy) or s.call_of(library, into=bool(out))
+        return s.filled(spelling, op, args, out) if isinstance(spelling, str) else spelling(op, args, out)
+
+
+BOTH = frozenset({"numpy", "cupy"})
+
+
+def view(name: str, numpy: str | Spelling, **more: Any) -> Operation:
+    return Operation(name, Kind.VIEW, more.pop("evaluate", e.call(name)), numpy, numpy, **more)
+
+
+def elementwise(name: str, cuda: Cuda | str, **more: Any) -> Operation:
+    """The same function in NumPy, which takes `out`, unless `numpy` says otherwise."""
+    form = Cuda(cuda) if isinstance(cuda, str) else cuda
+    numpy = more.pop("numpy", f"{name}({{args}}, out={{out}})")
+    return Operation(name, Kind.ELEMENTWISE, more.pop("evaluate", e.call(name)), numpy, cuda=form, **more)
+
+
+def called(name: str, **more: Any) -> Operation:
+    """A function of one floating-point number that C has under the same name."""
+    return elementwise(name, f"{name}({{0}})", **more)
+
+
+def rounded(name: str, cuda: str = "") -> Operation:
+    """One that leaves integers as they are."""
+    return elementwise(name, Cuda(f"{cuda or name}({{0}})", integer="{0}"))
+
+
+def infix(name: str, sign: str, operator: str, boolean: str = "") -> Operation:
+    return elementwise(name, Cuda(f"{{0}} {sign} {{1}}", boolean=boolean), operator=operator)
+
+
+def reduction(name: str, ufunc: str, cuda: str, identity: Any) -> Operation:
+    numpy = f"{ufunc}.reduce({{0}}, {{over}}, dtype={{dtype!r}}, out={{out}})"
+    return Operation(name, Kind.REDUCTION, e.call(name), numpy, s.REDUCE, cuda=cuda, identity=identity)
+
+
+def alike(name: str, kind: Kind, evaluate: Any, source: str | Spelling, **more: Any) -> Operation:
+    """The same words for NumPy and CuPy."""
+    return Operation(name, kind, evaluate, source, source, **more)
+
+
+ROWS = (
+    # ---- views ----
+    view("reshape", "{0}.reshape({shape})", options=("shape",), label="shaped"),
+    view("permute_dims", s.permuted, options=("axes",), label="transposed"),
+    view("broadcast_to", s.broadcast, options=("shape",), label="spread"),
+    view("slice", "{0}[{index}]", evaluate=e.take_at, label="part"),
+    # ---- elementwise: arithmetic ----
+    infix("add", "+", "add", boolean="{0} || {1}"),
+    infix("subtract", "-", "sub"),
+    infix("multiply", "*", "mul", boolean="{0} && {1}"),
+    infix("divide", "/", "truediv"),
+    elementwise("floor_divide", DIVISION, operator="floordiv"),
+    elementwise("remainder", REMAINDER, operator="mod"),
+    elementwise("power", POWER, operator="pow"),
+    elementwise("negative", "-{0}", operator="neg"),
+    elementwise("positive", MOVE, operator="pos"),
+    elementwise("square", "{0} * {0}"),
+    elementwise("abs", Cuda("fabs({0})", integer="{0} < 0 ? -{0} : {0}", unsigned="{0}"), operator="abs"),
+    elementwise("sign", SIGN),
+    elementwise("maximum", LARGER),
+    elementwise("minimum", SMALLER),
+    elementwise("clip", CLIP, numpy=s.clip, evaluate=e.clip, options=("min", "max")),
+    # ---- elementwise: functions ----
+    *map(called, ("exp", "expm1", "log", "log1p", "log2", "log10", "sqrt")),
+    *map(called, ("sin", "cos", "tan", "asin", "acos", "atan")),
+    *map(called, ("sinh", "cosh", "tanh", "asinh", "acosh", "atanh")),
+    elementwise("atan2", "atan2({0}, {1})"),
+    elementwise("hypot", "hypot({0}, {1})"),
+    called("erf", evaluate=e.kernel("erf"), module="scipy.special"),
+    *map(rounded, ("floor", "ceil", "trunc")),
+    rounded("round", "rint"),
+    # ---- elementwise: truth ----
+    infix("equal", "==", "eq"),
+    infix("not_equal", "!=", "ne"),
+    infix("less", "<", "lt"),
+    infix("less_equal", "<=", "le"),
+    infix("greater", ">", "gt"),
+    infix("greater_equal", ">=", "ge"),
+    elementwise("logical_and", "({0} != 0) && ({1} != 0)"),
+    elementwise("logical_or", "({0} != 0) || ({1} != 0)"),
+    elementwise("logical_xor", "({0} != 0) != ({1} != 0)"),
+    elementwise("logical_not", Cuda("{0} == 0", boolean="!{0}")),
+    infix("bitwise_and", "&", "and"),
+    infix("bitwise_or", "|", "or"),
+    infix("bitwise_xor", "^", "xor"),
+    elementwise(
+        "bitwise_invert", Cuda("~{0}", boolean="!{0}"), operator="invert",
+        evaluate=e.call("invert"), numpy="invert({args}, out={out})",
+    ),
+    elementwise("isnan", Cuda("isnan({0}) != 0", integer="false")),
+    elementwise("isinf", Cuda("isinf({0}) != 0", integer="false")),
+    elementwise("isfinite", Cuda("isfinite({0}) != 0", integer="true")),
+    # ---- elementwise: choice and conversion ----
+    elementwise(
+        "where", CHOICE, numpy=s.CALL, allocates=frozenset({"numpy"}), typed_from=1,
+    ),
+    elementwise("astype", MOVE, numpy=s.CONVERT, evaluate=e.astype, options=("dtype",)),
+    elementwise("copy", MOVE, numpy=s.CONVERT, evaluate=e.copy),
+    # What the pass zero_masks makes of `where`, for NumPy.
+    Operation("all_or_none", Kind.ELEMENTWISE, e.all_or_none, "negative({0}, out={out})"),
+    Operation("keep", Kind.ELEMENTWISE, e.keep, "bitwise_and({0}, {1}, out={out})"),
+    # ---- reductions ----
+    reduction("sum", "add", "a + b", 0),
+    reduction("prod", "multiply", "a * b", 1),
+    reduction("max", "maximum", "a >= b || a != a ? a : b", float("-inf")),
+    reduction("min", "minimum", "a <= b || a != a ? a : b", float("inf")),
+    reduction("any", "logical_or", "a || b", False),
+    reduction("all", "logical_and", "a && b", True),
+    Operation("mean", Kind.REDUCTION, e.call("mean"), s.mean, s.REDUCE, cuda="a + b", identity=0, mean=True),
+    # ---- products and joins ----
+    alike("matmul", Kind.PRODUCT, e.call("matmul"), "matmul({args}, out={out})", operator="matmul"),
+    alike("einsum", Kind.PRODUCT, e.kernel("einsum"), s.einsum),
+    Operation("concat", Kind.JOIN, e.concat, "concatenate(({args},), axis={axis}, out={out})"),
+    # ---- at an index ----
+    Operation(
+        "take_at", Kind.INDEX, e.take_at, s.take_at, s.take_at_checked, allocates=BOTH, index_from=1,
+        primitive="getitem",
+    ),
+    Operation("put_at", Kind.INDEX, e.put_at, s.put_at, s.put_at_checked, index_from=2, primitive="index_update"),
+    Operation(
+        "add_at", Kind.INDEX, e.add_at, "index_add({0}, {1}, s_[{index}])",
+        "index_add(cupy, {0}, {1}, index=s_[{index},])", allocates=BOTH, index_from=2, primitive="index_add_at",
+    ),
+    alike(
+        "take_along_axis", Kind.INDEX, e.call("take_along_axis"), "take_along_axis({0}, {1}, axis={axis})",
+        allocates=BOTH, index_from=1,
+    ),
+    # ---- calls ----
+    Operation("argmax", Kind.CALL, e.call("argmax"), s.FIRST_PLACE, s.FIRST_PLACE_THERE, allocates=BOTH),
+    Operation("argmin", Kind.CALL, e.call("argmin"), s.FIRST_PLACE, s.FIRST_PLACE_THERE, allocates=BOTH),
+    # ---- effects ----
+    alike(
+        "random_uniform", Kind.RANDOM, e.draw, "draw({shape}, {dtype!r}, {place!r})",
+        allocates=BOTH, effect=True,
+    ),
+    alike("write", Kind.WRITE, e.written, "copyto({0}, {1})", effect=True),
+    Operation("guard", Kind.GUARD, e.guard, s.guard, allocates=BOTH, effect=True),
+    # What the emitter of CUDA graphs makes of an index array: its elements are looked at before the launch.
+    alike("bounds", Kind.GUARD, e.bounds, s.bounds, allocates=BOTH, effect=True),
+)  # fmt: skip
+OPERATIONS: dict[str, Operation] = {row.name: row for row in ROWS}
+
+
+def operation(name: str) -> Operation:
+    """The row of an operation; for a function of the library without one, a row that says so."""
+    row = OPERATIONS.get(name)
+    return Operation(name, Kind.CALL, e.call(name)) if row is None else row
+
+
+def allocating(target: str) -> frozenset[str]:
+    """The operations whose results are new arrays at each call of a target's program."""
+    return frozenset(row.name for row in ROWS if target in row.allocates)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compiler.ir.operations import Kind, Operation, operation
+
 Shape = tuple[int, ...]
 
 
@@ -25,9 +27,8 @@ class Var:
     value: Any = None
     span: tuple[int, int] = (0, 0)  # of a captured array: where its memory begins and ends
     dense: bool = True  # its elements lie one after another
-    order: tuple[int, ...] | None = (
-        None  # its axes by their steps in memory, the largest first; None: as they come
-    )
+    # Its axes by their steps in memory, the largest first; None: as they come.
+    order: tuple[int, ...] | None = None
 
     @property
     def ndim(self) -> int:
@@ -40,6 +41,11 @@ class Var:
     @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
+
+    @property
+    def text(self) -> str:
+        """As it stands among the inputs of an operation: its name, or the value of a constant."""
+        return self.name if self.kind != "constant" else constant_text(self.value)
 
     def overlaps(self, other: "Var") -> bool:
         """Whether two captured arrays share memory."""
@@ -60,8 +66,8 @@ class Origin:
 
 @dataclass(eq=False)
 class Op:
-    """`out = name(*inputs, **params)`. The names are NumPy's; "write" puts an array into a captured one, "guard" stops
-    where a value is not as it was. Inputs are Vars and Python numbers."""
+    """`out = name(*inputs, **params)`. What the name means stands in its row, `operation`. Inputs are Vars and Python
+    numbers."""
 
     name: str
     inputs: list[Any]
@@ -70,11 +76,19 @@ class Op:
     origin: Origin
 
     @property
+    def operation(self) -> Operation:
+        return operation(self.name)
+
+    @property
+    def kind(self) -> Kind:
+        return operation(self.name).kind
+
+    @property
     def vars(self) -> list[Var]:
         return [i for i in self.inputs if isinstance(i, Var)]
 
     def __str__(self) -> str:
-        given = [i.name if isinstance(i, Var) else repr(i) for i in self.inputs]
+        given = [i.text if isinstance(i, Var) else repr(i) for i in self.inputs]
         params = {k: str(v) if isinstance(v, np.dtype) else v for k, v in self.params.items()}
         given += [f"{k}={v!r}" for k, v in params.items() if v is not None and v is not False]
         return f"{self.out.name} = {self.name}({', '.join(given)})"
@@ -104,34 +118,8 @@ class Program:
 
     def cost(self) -> tuple[int, int]:
         """(operations that compute, bytes of the arrays they make)."""
-        real = [op for op in self.ops if op.name not in VIEWS]
-        return len(real), sum(op.out.nbytes for op in real if op.name != "write")
-
-
-def order_of(array: Any) -> tuple[int, ...] | None:
-    """The axes of a raw array by their steps in memory, the largest first; None if they are in order. NumPy adds up
-    in the order of the memory, and gives the result of an elementwise operation that of its inputs."""
-    if array.ndim < 2 or array.flags.c_contiguous:
-        return None
-    steps = array.strides
-    axes = tuple(sorted(range(array.ndim), key=lambda axis: -abs(steps[axis])))
-    return None if axes == tuple(range(array.ndim)) else axes
-
-
-def span(array: Any) -> tuple[int, int]:
-    """Where the memory of a raw array begins and ends."""
-    if isinstance(array, np.ndarray):
-        return np.lib.array_utils.byte_bounds(array)
-    start = array.__cuda_array_interface__["data"][0]
-    reach = [(n - 1) * step for n, step in zip(array.shape, array.strides)] if array.size else []
-    low, high = sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
-    return start + low, start + high + array.dtype.itemsize * bool(array.size)
-
-
-def share(a: Any, b: Any) -> bool:
-    """Whether two raw arrays may share memory."""
-    (a0, a1), (b0, b1) = span(a), span(b)
-    return a0 < b1 and b0 < a1
+        real = [op for op in self.ops if op.kind is not Kind.VIEW]
+        return len(real), sum(op.out.nbytes for op in real if op.kind is not Kind.WRITE)
 
 
 def one_number(value: np.ndarray) -> bool:
@@ -143,6 +131,13 @@ def one_number(value: np.ndarray) -> bool:
     return bool(np.all(bits == bits[0]))
 
 
+def constant_text(value: np.ndarray) -> str:
+    """A constant as the printed list shows it: its number, its few numbers, or else its dtype and shape."""
+    if one_number(value):
+        return repr(value.flat[0].item())
+    return repr(value.tolist()) if value.size <= 8 else f"{value.dtype}{list(value.shape)}"
+
+
 def spelled(value: np.ndarray) -> str:
     """The source of an array, short for one full of one number."""
     if value.size > 8 and one_number(value):
@@ -152,18 +147,28 @@ def spelled(value: np.ndarray) -> str:
 
 def chosen_by_mask(op: Op) -> bool:
     """Whether the shape of the result is a matter of values."""
-    return op.name == "take_at" and any(v.dtype.kind == "b" for v in op.vars[1:])
+    return (
+        op.kind is Kind.INDEX
+        and op.operation.index_from == 1
+        and any(v.dtype.kind == "b" for v in op.vars[1:])
+    )
 
 
 def index_arrays(op: Op) -> tuple[Any, ...]:
     """The index arrays of an operation, whose elements may be out of bounds."""
-    first = {"take_at": 1, "take_along_axis": 1, "put_at": 2, "add_at": 2}.get(op.name, len(op.inputs))
-    return tuple(i for i in op.inputs[first:] if i.kind != "constant")
+    first = op.operation.index_from
+    return () if first is None else tuple(i for i in op.inputs[first:] if i.kind != "constant")
+
+
+def places(op: Op) -> list[Var]:
+    """The arrays, constants among them, that stand in the index of an operation."""
+    first = op.operation.index_from
+    return op.inputs[first:] if first is not None and "index" in op.params else []
 
 
 def is_check(op: Op) -> bool:
     """Whether it may stop a call: one of another case than was recorded, or with an index that is out of bounds."""
-    return op.name == "guard" or bool(index_arrays(op))
+    return op.kind is Kind.GUARD or bool(index_arrays(op))
 
 
 def before_last_check(program: Program) -> list[Op]:
@@ -175,15 +180,3 @@ def before_last_check(program: Program) -> list[Op]:
             last = i
         seen.add(same)
     return program.ops[:last]
-
-
-# Results of these share the memory of their first input.
-VIEWS = frozenset({"reshape", "permute_dims", "broadcast_to", "slice"})
-# Each element of the result is a function of the elements at its place.
-ELEMENTWISE = frozenset(
-    "add subtract multiply divide negative positive square power remainder floor_divide exp expm1 log log1p log2 log10 "  # noqa: SIM905
-    "sqrt sin cos tan asin acos atan atan2 hypot sinh cosh tanh asinh acosh atanh maximum minimum abs sign floor ceil "
-    "trunc round equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not "
-    "bitwise_and bitwise_or bitwise_xor bitwise_invert isnan isinf isfinite where astype copy erf all_or_none "
-    "keep".split()
-)

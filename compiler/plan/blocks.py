@@ -1,12 +1,13 @@
 """Which operations run in one loop: runs of elementwise ones over one shape, with the reductions that end them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tapegrad.compiler.ir.program import ELEMENTWISE, VIEWS, Op, Program, Var
+from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.program import Op, Program, Var
 
-REDUCTIONS = frozenset({"sum", "mean", "max", "min", "prod", "any", "all"})
 # What can take a number where it would else take a 0-d array.
-TAKES_NUMBERS = ELEMENTWISE | {"write", "guard"}
+TAKES_NUMBERS = (Kind.ELEMENTWISE, Kind.WRITE, Kind.GUARD)
 
 
 @dataclass
@@ -18,7 +19,12 @@ class Block:
     inner: set[Var] = field(default_factory=set)  # made and used up inside: they need no memory
 
 
-def blocks(program: Program, numbers: bool = False, reductions: bool = True) -> list[Block]:
+def blocks(
+    program: Program,
+    numbers: bool = False,
+    reductions: bool = True,
+    alone: Callable[[Op], bool] = lambda op: False,
+) -> list[Block]:
     """The program cut into blocks, in order.
 
     Views are moved in front of a loop that does not make what they show, and a reduction back into the loop that makes
@@ -26,6 +32,7 @@ def blocks(program: Program, numbers: bool = False, reductions: bool = True) -> 
 
     numbers      0-d results that only other loops use count as inner: they are plain variables, not arrays
     reductions   whether they run in loops, too; else each is an operation by itself
+    alone        the elementwise operations that the target cannot put into a loop
     """
     found: list[Block] = []
     loop: Block | None = None
@@ -40,20 +47,21 @@ def blocks(program: Program, numbers: bool = False, reductions: bool = True) -> 
         reduced.clear()
 
     for op in program.ops:
-        if op.name in VIEWS:
+        if op.kind is Kind.VIEW:
             if loop is not None and any(maker.get(v) is loop or v in reduced for v in op.vars):
                 close()
             found.append(Block([op]))  # a loop that is still open comes after it
             continue
-        reduces = reductions and op.name in REDUCTIONS
+        reduces = reductions and op.kind is Kind.REDUCTION
         if reduces and (made := maker.get(op.vars[0])) is not None:
             made.ops.append(op)
             if made is loop:
                 reduced.add(op.out)
             continue
-        shape = op.out.shape if op.name in ELEMENTWISE else op.vars[0].shape if reduces else None
+        elementwise = op.kind is Kind.ELEMENTWISE and not alone(op)
+        shape = op.out.shape if elementwise else op.vars[0].shape if reduces else None
         joins = (
-            shape is not None and loop is not None and shape == loop.shape and op.name in ELEMENTWISE
+            shape is not None and loop is not None and shape == loop.shape and elementwise
             and not any(v in reduced for v in op.vars)
         )  # fmt: skip
         if not joins:
@@ -64,7 +72,7 @@ def blocks(program: Program, numbers: bool = False, reductions: bool = True) -> 
         if loop is None:
             loop = Block([], shape)
         loop.ops.append(op)
-        if op.name in ELEMENTWISE:
+        if elementwise:
             maker[op.out] = loop
         else:
             reduced.add(op.out)
@@ -86,7 +94,7 @@ def mark_inner(program: Program, found: list[Block], numbers: bool) -> None:
         here = {id(op) for op in block.ops}
         for op in block.ops:
             using = users.get(op.out, [])
-            inside = op.name in ELEMENTWISE and all(id(u) in here for u in using)
-            number = numbers and not op.out.shape and all(u.name in TAKES_NUMBERS for u in using)
+            inside = op.kind is Kind.ELEMENTWISE and all(id(u) in here for u in using)
+            number = numbers and not op.out.shape and all(u.kind in TAKES_NUMBERS for u in using)
             if op.out not in kept and (inside or number):
                 block.inner.add(op.out)

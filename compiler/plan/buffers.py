@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tapegrad.compiler.ir.program import ELEMENTWISE, VIEWS, Op, Program, Var
+from tapegrad.compiler.ir.memory import bases
+from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.program import Op, Program, Var
 from tapegrad.compiler.plan.blocks import Block
-from tapegrad.compiler.plan.reads import CapturedReads, Dying, Kind, kind_of, same_elements
+from tapegrad.compiler.plan.reads import CapturedReads, Dying, Layout, layout_of, same_elements
 
 
 @dataclass
@@ -36,16 +38,6 @@ class Plan:
         return self.buffers[-1]
 
 
-def bases(program: Program) -> dict[Var, Var]:
-    """The Var whose memory each view looks into."""
-    base: dict[Var, Var] = {}
-    for op in program.ops:
-        if op.name in VIEWS:
-            source = op.vars[0]
-            base[op.out] = base.get(source, source)
-    return base
-
-
 class Planner:
     """Gives every Var of a program its place. Operations of one block run in one loop, element by element.
 
@@ -58,7 +50,7 @@ class Planner:
     def __init__(self, program: Program, blocks: Sequence[Block], fresh: frozenset[str]) -> None:
         self.program, self.blocks, self.fresh = program, blocks, fresh
         self.kept = set(program.kept())
-        self.base = bases(program)
+        self.base = bases(program.ops)
         self.inner = {v for block in blocks for v in block.inner}
         self.ops = [op for block in blocks for op in block.ops]
         self.position = {id(op): at for at, op in enumerate(self.ops)}
@@ -79,26 +71,26 @@ class Planner:
 
     def run(self) -> Plan:
         for op in self.ops:
-            if op.name == "write":
+            if op.kind is Kind.WRITE:
                 self.into_captured(op)
         for op in self.ops:
-            if op.name == "concat" and len(op.out.shape) == 1:
+            if op.kind is Kind.JOIN and len(op.out.shape) == 1:
                 self.into_joined(op)
         self.place_results()
-        idle = {id(op) for op in self.ops if op.name in VIEWS} | self.plan.skipped
+        idle = {id(op) for op in self.ops if op.kind is Kind.VIEW} | self.plan.skipped
         self.plan.pieces = sum(any(id(op) not in idle for op in block.ops) for block in self.blocks)
         return self.plan
 
     def place_results(self) -> None:
         """Give a buffer to each result that has none, block by block."""
-        free: dict[Kind, list[Var]] = {}
+        free: dict[Layout, list[Var]] = {}
         owner: dict[Var, Var] = {}  # buffer -> the Var that is in it now
         for n, block in enumerate(self.blocks):
             dying = Dying(self, n, owner)
             for op in block.ops:
                 if self.needs_buffer(op):
-                    kind = kind_of(op.out)
-                    replaced = dying.replaced_by(op) if op.name in ELEMENTWISE else None
+                    kind = layout_of(op.out)
+                    replaced = dying.replaced_by(op) if op.kind is Kind.ELEMENTWISE else None
                     if replaced is not None:
                         buffer = self.plan.home[replaced]
                     else:
@@ -110,12 +102,17 @@ class Planner:
                 home = self.plan.home.get(v)
                 if home is not None and owner.get(home) is v and self.last.get(v, n) <= n:
                     del owner[home]
-                    free.setdefault(kind_of(home), []).append(home)
+                    free.setdefault(layout_of(home), []).append(home)
 
     def needs_buffer(self, op: Op) -> bool:
         out = op.out
         placed = out in self.plan.home or out in self.plan.parts or out in self.inner
-        return op.name not in VIEWS and op.name not in self.fresh and op.name != "write" and not placed
+        return (
+            op.kind is not Kind.VIEW
+            and op.name not in self.fresh
+            and op.kind is not Kind.WRITE
+            and not placed
+        )
 
     def into_captured(self, op: Op) -> None:
         """A result that is only written to a captured array is made there, if nothing reads what was there later on."""
@@ -127,7 +124,7 @@ class Planner:
             or value in self.plan.home
             or value in self.inner
             or value in self.kept
-            or source.name not in ELEMENTWISE
+            or source.kind is not Kind.ELEMENTWISE
             or source.name in self.fresh
             or value.order != target.order
             or self.last.get(value) != self.block_of[id(op)]
@@ -159,7 +156,7 @@ class Planner:
                 or taken
                 or home.order is not None
                 or source.name in self.fresh
-                or source.name in ("write", "concat")
+                or source.kind in (Kind.WRITE, Kind.JOIN)
             ):
                 return
             todo.append((home, start, start + v.size))
@@ -170,4 +167,4 @@ class Planner:
             self.plan.home[op.out] = self.plan.new(op.out)
             self.plan.skipped.add(id(op))
             alone = [v for v in op.vars if v not in self.kept and self.uses[v] == 1]
-            self.plan.skipped |= {id(made[v]) for v in alone if made[v].name in VIEWS}
+            self.plan.skipped |= {id(made[v]) for v in alone if made[v].kind is Kind.VIEW}

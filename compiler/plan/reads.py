@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from tapegrad.compiler.plan.buffers import Planner
 
 # The shape, dtype and order in memory of an array: what a buffer can hold.
-Kind: TypeAlias = tuple[tuple[int, ...], np.dtype, tuple[int, ...] | None]
+Layout: TypeAlias = tuple[tuple[int, ...], np.dtype, tuple[int, ...] | None]
 
 
-def kind_of(v: Var) -> Kind:
+def layout_of(v: Var) -> Layout:
     return v.shape, v.dtype, v.order
 
 
@@ -77,7 +77,7 @@ class Dying:
                     self.final[v] = op
         for v in looked_into:
             self.final.pop(v, None)
-        self.free: dict[Kind, list[Var]] = {}
+        self.free: dict[Layout, list[Var]] = {}
 
     def holds_its_buffer(self, v: Var) -> bool:
         home = self.planner.plan.home.get(v)
@@ -86,10 +86,10 @@ class Dying:
     def replaced_by(self, op: Op) -> Var | None:
         """The Var whose buffer the result of an elementwise operation takes."""
         for v in op.vars:
-            same = kind_of(v) == kind_of(op.out)
+            same = layout_of(v) == layout_of(op.out)
             if same and self.final.get(v) is op and self.holds_its_buffer(v):
                 return v
-        free = self.free.get(kind_of(op.out), [])
+        free = self.free.get(layout_of(op.out), [])
         while free:
             v = free.pop()
             if self.holds_its_buffer(v):
@@ -100,4 +100,4 @@ class Dying:
         """The operation is done: what it read last is free for those after it."""
         for v in dict.fromkeys(op.vars):
             if self.final.get(v) is op and self.holds_its_buffer(v):
-                self.free.setdefault(kind_of(v), []).append(v)
+                self.free.setdefault(layout_of(v), []).append(v)

@@ -54,7 +54,6 @@ RESERVED = re.compile(
     r"(buffer|constant|gradient|drawn|out|work|loop|at|parts|cache)(_.*)?|(c|n|i|k)_?\d.*|c_(minus|inf|nan).*|i_."
     r"|.+_(here|flat|total|value|low|bits|part|taken)(_\d+)?"
 )
-SHORT = {"permute_dims": "transposed", "broadcast_to": "spread", "reshape": "shaped", "slice": "part"}
 COMMANDS = str(Path(__file__).parent.parent.parent / "cli")  # no lines of the user's
 
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.compiler.ir.operations import OPERATIONS, operation
 from tapegrad.compiler.ir.program import Var
 
 if TYPE_CHECKING:
@@ -45,23 +46,13 @@ class Symbol:
 
 
 def _operators() -> None:
-    table = {
-        "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
-        "mod": "remainder", "pow": "power", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or",
-        "xor": "bitwise_xor", "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
-        "ge": "greater_equal",
-    }  # fmt: skip
-    for short, name in table.items():
-        setattr(Symbol, f"__{short}__", lambda a, b, name=name: a.trace.apply(name, a, b))
-        setattr(Symbol, f"__r{short}__", lambda a, b, name=name: a.trace.apply(name, b, a))
-        setattr(Symbol, f"__i{short}__", lambda a, b, name=name: a.trace.apply(name, a, b))
-    for short, name in {
-        "neg": "negative",
-        "pos": "positive",
-        "invert": "bitwise_invert",
-        "abs": "abs",
-    }.items():
-        setattr(Symbol, f"__{short}__", lambda a, name=name: a.trace.apply(name, a))
+    """Python's operators on Symbols, each the operation whose row names it."""
+    for row in OPERATIONS.values():
+        if row.operator:
+            plain = lambda a, *b, name=row.name: a.trace.apply(name, a, *b)
+            setattr(Symbol, f"__{row.operator}__", plain)
+            setattr(Symbol, f"__i{row.operator}__", plain)
+            setattr(Symbol, f"__r{row.operator}__", lambda a, b, name=row.name: a.trace.apply(name, b, a))
 
 
 _operators()
@@ -92,20 +83,12 @@ class Namespace:
             return lambda x, copy=None: trace.apply("copy", x) if copy else x
         if name == "concat":
             return lambda arrays, axis=0: trace.apply("concat", *arrays, axis=axis)
-        spelled = POSITIONAL.get(name)
+        names = operation(name).options
 
         def call(*args: Any, **options: Any) -> Symbol:
-            if spelled:
-                count, names = spelled
-                options = {**dict(zip(names, args[count:])), **options}
-                args = args[:count]
+            if names:  # what comes after the array by position is no array
+                options = {**dict(zip(names, args[1:])), **options}
+                args = args[:1]
             return trace.apply(name, *args, **options)
 
         return call
-
-
-# Functions whose later positional arguments are plain values: (how many arrays, the names of the rest).
-POSITIONAL = {
-    "reshape": (1, ("shape",)), "permute_dims": (1, ("axes",)), "broadcast_to": (1, ("shape",)),
-    "astype": (1, ("dtype",)), "clip": (1, ("min", "max")),
-}  # fmt: skip

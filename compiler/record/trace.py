@@ -15,9 +15,10 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import backend_of
-from tapegrad.compiler.ir.operations import run_op
-from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number, order_of, share, span
-from tapegrad.compiler.record.labels import SHORT, Labels, user_code
+from tapegrad.compiler.ir.memory import order_of, share, span
+from tapegrad.compiler.ir.operations import OPERATIONS, operation
+from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
+from tapegrad.compiler.record.labels import Labels, user_code
 from tapegrad.compiler.record.symbols import Namespace, Symbol
 
 
@@ -213,8 +214,9 @@ class Trace(Recorder):
         if params.get("axis") is not None and isinstance(inputs[0], Symbol):
             params["axis"] = plain_axis(params["axis"], inputs[0].ndim)
         xp = next((backend_of(v).xp for v in values if hasattr(v, "shape")), np)
-        value = xp.asarray(run_op(name, values, params, xp))
-        out = self.var(SHORT.get(name, name), value)
+        row = operation(name)
+        value = xp.asarray(row.evaluate(values, params, xp))
+        out = self.var(row.label or name, value)
         self.program.ops.append(
             Op(name, [i.var if isinstance(i, Symbol) else i for i in inputs], params, out, self.origin)
         )
@@ -222,7 +224,7 @@ class Trace(Recorder):
 
 
 SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
-INDEXING = {"getitem": "take_at", "index_update": "put_at", "index_add_at": "add_at"}
+INDEXING = {row.primitive: row.name for row in OPERATIONS.values() if row.primitive}
 
 
 def plain_axis(axis: Any, ndim: int) -> Any:

@@ -9,8 +9,8 @@ from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.compiler.emit.choose import emit
 from tapegrad.compiler.emit.load import load
-from tapegrad.compiler.ir.program import before_last_check, share, span
-from tapegrad.compiler.passes import improve
+from tapegrad.compiler.ir.memory import share, span
+from tapegrad.compiler.ir.program import before_last_check
 from tapegrad.compiler.record.standins import StandIns, kinds_of
 from tapegrad.compiler.record.trace import Trace
 
@@ -58,12 +58,16 @@ class Variant:
         program.results = [trace.var_of(r) for r in results]
         program.gradients = [trace.var_of(g) for g in trace.gradients.values() if g is not None]
         self.watched = [(t, t.requires_grad) for t in trace.captured]
-        self.program, self.history = improve(program)
+        device = next((t.device for t in (*tensors, *trace.captured)), "cpu")
+        self.title = f"{owner.__name__}, as recorded by tapegrad"
+        emitter = emit(owner.emitter, program, self.title, device)
+        self.emitter, self.note = emitter.name, emitter.note
+        self.source, self.plan = emitter.text, emitter.plan
+        self.program, self.history = emitter.program, emitter.history
 
-        needed = {v for op in self.program.ops for v in op.vars} | set(self.program.kept())
-        live = {v.name for v in needed if v.kind == "captured"}
+        live = {v.name for v in self.program.captured}
         kept = [(v, t) for v, t in zip(program.captured, trace.captured) if v.name in live]
-        self.program.captured, self.captured = [v for v, _ in kept], [t for _, t in kept]
+        self.captured = [t for _, t in kept]
         written = [op.inputs[0] for op in self.program.ops if op.name == "write"]
         self.written = [t for v, t in kept if any(v.overlaps(w) for w in written)]
         self.in_place = {i for i, (v, _) in enumerate(kept) if any(v.overlaps(w) for w in written)}
@@ -97,11 +101,6 @@ class Variant:
             self.first = self.rebuild(own)
         elif any(given.original(r) is not r for r in returned):
             self.first = self.rebuild([given.original(r) for r in returned])
-        device = next((t.device for t in (*tensors, *trace.captured)), "cpu")
-        self.title = f"{owner.__name__}, as recorded by tapegrad"
-        emitter = emit(owner.emitter, self.program, self.title, device)
-        self.emitter, self.note = emitter.name, emitter.note
-        self.source, self.plan = emitter.text, emitter.plan
         self.build = load(self.source, owner.__name__, on_disk=self.emitter == "numba")
         # Leaves whose values are part of an array that is written to, as those of an optimizer's parameters are.
         taken = set(self.captured)

@@ -19,18 +19,17 @@ from compiler_steps import HOW, make, step_of
 from hazard_cases import same_as_without
 from primitives.harness import cotangent
 from primitives.table import Case, cases
-from tapegrad.compiler import passes
 from tapegrad.compiler.emit import choose as emitters
 from tapegrad.compiler.emit.numba import loops as numba_loops
 from tapegrad.compiler.emit.numpy import chunks as numpy_parts
-from tapegrad.compiler.emit.numpy import emitter as emit_numpy
+from tapegrad.compiler.passes import lifetimes, zero_masks
 
 
 @pytest.fixture(params=EMITTERS)
 def jit(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(numpy_parts, "LARGE", 1)
     monkeypatch.setattr(numpy_parts, "PART", 5)
-    monkeypatch.setattr(emit_numpy, "MANY", 1)
+    monkeypatch.setattr(zero_masks, "MANY", 1)
     monkeypatch.setattr(numba_loops, "PARALLEL", 1)
     monkeypatch.setattr(emitters, "cores", lambda: 2)
     with emitting(request.param) as wrapped:
@@ -147,8 +146,8 @@ def test_a_gradient_takes_the_memory_of_the_activations_that_mask_it(
 ) -> None:
     """One array of activations less than where products stay where they were recorded."""
     batch, width, sizes = 4096, 64, []
-    for large in (passes.LARGE, 1 << 40):
-        monkeypatch.setattr(passes, "LARGE", large)
+    for large in (lifetimes.LARGE, 1 << 40):
+        monkeypatch.setattr(lifetimes, "LARGE", large)
         layers = [tg.nn.Dense(width, "relu", in_features=width) for _ in range(4)]
         model = tg.nn.Sequential(*layers, tg.nn.Dense(2, in_features=width))
         step = tg.jit(step_of(model, tg.optim.SGD(model.parameters(), lr=0.1)), emitter=emitter)

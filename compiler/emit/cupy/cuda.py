@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compiler.ir.cuda_forms import Cuda
 from tapegrad.compiler.ir.program import Op, Var
 
 TYPES = {
@@ -18,58 +19,6 @@ TYPES = {
     "float16": "float16", "float32": "float", "float64": "double",
 }  # fmt: skip
 SUFFIX = {"int64": "LL", "uint32": "U", "uint64": "ULL", "float32": "f"}
-INFIX = {
-    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "equal": "==", "not_equal": "!=", "less": "<",
-    "less_equal": "<=", "greater": ">", "greater_equal": ">=", "bitwise_and": "&", "bitwise_or": "|",
-    "bitwise_xor": "^",
-}  # fmt: skip
-LOGICAL = {"logical_and": "&&", "logical_or": "||", "logical_xor": "!="}
-CALLED = frozenset(  # of one name here and in C, but for round
-    "exp expm1 log log1p log2 log10 sqrt sin cos tan asin acos atan atan2 hypot sinh cosh tanh asinh acosh atanh "  # noqa: SIM905
-    "floor ceil trunc round erf".split()
-)
-
-# What C's own / and % do otherwise than Python's, for a type T called NAME.
-FLOATING = {
-    "remainder": """
-__device__ T remainder_NAME(T a, T b) {  // of the sign of b
-    const T r = fmod(a, b);
-    return r == 0 ? copysign((T)0, b) : (r < 0) != (b < 0) ? r + b : r;
-}
-""",
-    "floor_divide": """
-__device__ T floor_divide_NAME(T a, T b) {
-    const T r = fmod(a, b);
-    const T q = (a - r) / b - (r != 0 && (r < 0) != (b < 0) ? 1 : 0);
-    const T f = floor(q);
-    return b == 0 ? a / b : q == 0 ? copysign((T)0, a / b) : q - f > (T)0.5 ? f + 1 : f;
-}
-""",
-}
-INTEGER = {
-    "remainder": """
-__device__ T remainder_NAME(T a, T b) {  // of the sign of b; 0 for b = 0
-    const T r = b == 0 || ((T)-1 < 0 && b == (T)-1) ? 0 : a % b;
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
-""",
-    "floor_divide": """
-__device__ T floor_divide_NAME(T a, T b) {  // towards minus infinity; 0 for b = 0
-    if (b == 0) return 0;
-    if ((T)-1 < 0 && b == (T)-1) return (T)(0 - (unsigned long long)a);
-    const T q = a / b;
-    return a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
-}
-""",
-    "power": """
-__device__ T power_NAME(T a, T b) {
-    if (b < 0) return a == 1 ? 1 : a == (T)-1 ? (b % 2 ? -1 : 1) : 0;
-    T y = 1;
-    for (T x = a; b > 0; b /= 2, x *= x) y *= b % 2 ? x : (T)1;
-    return y;
-}
-""",
-}
 
 
 def literal(value: Any, dtype: Any) -> str:
@@ -124,66 +73,42 @@ def computed_in(op: Op) -> np.dtype:
 
 def expression(op: Op, named: Callable[[Var], str], helpers: dict[str, str]) -> str:
     """C for one element of an elementwise operation, of its own dtype. `helpers` collects functions that it calls."""
-    name, out = op.name, op.out.dtype
+    row, out = op.operation, op.out.dtype
+    assert isinstance(row.cuda, Cuda)
 
     def at(i: Any, dtype: np.dtype) -> str:
         if isinstance(i, Var):
             return converted(named(i), i.dtype, dtype)
         return literal(i, dtype) if dtype != np.float16 else f"(float16){literal(i, wide(dtype))}"
 
-    if name in ("astype", "copy", "positive"):
-        return at(op.inputs[0], out)
-    if name == "where":
-        condition, a, b = op.inputs
-        return f"{at(condition, np.dtype('bool'))} ? {at(a, out)} : {at(b, out)}"
+    if row.cuda.moves:
+        first = [at(i, np.dtype("bool")) for i in op.inputs[: row.typed_from]]
+        return row.cuda.floating.format(*first, *[at(i, out) for i in op.inputs[row.typed_from :]])
     dtype = computed_in(op)
-    text = plain(op, dtype, [at(i, dtype) for i in op.inputs], helpers)
+    text = formed(op, row.cuda, dtype, [at(i, dtype) for i in op.inputs], helpers)
     if out.kind == "b":
         return text
     promoted = dtype.kind in "iu" and dtype.itemsize < 4  # C computes with int
     return text if dtype == out and not promoted else f"({TYPES[str(out)]})({text})"
 
 
-def plain(op: Op, dtype: np.dtype, args: list[str], helpers: dict[str, str]) -> str:
-    """C on operands of one dtype."""
-    name, floating, boolean = op.name, dtype.kind == "f", dtype.kind == "b"
-    a, b = args[0], args[-1]
-    if boolean and name in ("add", "maximum"):
-        return f"{a} || {b}"
-    if boolean and name in ("multiply", "minimum"):
-        return f"{a} && {b}"
-    if name in INFIX:
-        return f"{a} {INFIX[name]} {b}"
-    if name in LOGICAL:
-        return f"({a} != 0) {LOGICAL[name]} ({b} != 0)"
-    if name == "logical_not" or (name == "bitwise_invert" and boolean):
-        return f"!{a}" if boolean else f"{a} == 0"
-    if name == "bitwise_invert":
-        return f"~{a}"
-    if name == "negative":
-        return f"-{a}"
-    if name == "square":
-        return f"{a} * {a}"
-    if name in ("maximum", "minimum"):  # a NaN stays
-        first = f"{a} {'>=' if name == 'maximum' else '<='} {b}"
-        return f"{first} || {a} != {a} ? {a} : {b}" if floating else f"{first} ? {a} : {b}"
-    if name == "abs":
-        return f"fabs({a})" if floating else a if dtype.kind in "bu" else f"{a} < 0 ? -{a} : {a}"
-    if name == "sign":
-        zero, one = literal(0, dtype), literal(1, dtype)
-        other = f"{a} < 0 ? -{one} : {a} == 0 ? {zero} : {a}" if floating else f"{a} < 0 ? -{one} : {zero}"
-        return f"{a} > 0 ? {one} : {other}"
-    if name in ("isnan", "isinf", "isfinite"):
-        if not floating:
-            return "true" if name == "isfinite" else "false"
-        return f"{name}({a}) != 0"
-    if name in CALLED and not floating:  # floor and its like leave integers as they are
-        return a
-    if name in CALLED:
-        return f"{'rint' if name == 'round' else name}({', '.join(args)})"
-    if name == "power" and floating:
-        return f"pow({a}, {b})"
-    form = (FLOATING if floating else INTEGER)[name]  # remainder, floor_divide, power
-    helpers[f"{name}_{dtype}"] = form.replace("NAME", str(dtype)).replace("T ", f"{TYPES[str(dtype)]} ").replace(
-        "(T)", f"({TYPES[str(dtype)]})")  # fmt: skip
-    return f"{name}_{dtype}({a}, {b})"
+def formed(op: Op, cuda: Cuda, dtype: np.dtype, args: list[str], helpers: dict[str, str]) -> str:
+    """The form of an operation, on operands of one dtype."""
+    form = cuda.form(dtype.kind)
+    if helper := cuda.helper(dtype.kind):
+        typed = helper.replace("NAME", str(dtype)).replace("T ", f"{TYPES[str(dtype)]} ")
+        helpers[f"{op.name}_{dtype}"] = typed.replace("(T)", f"({TYPES[str(dtype)]})")
+    numbers = {"zero": literal(0, dtype), "one": literal(1, dtype), **bounds(op, dtype)}
+    return form.format(*args, dtype=dtype, **numbers)
+
+
+def bounds(op: Op, dtype: np.dtype) -> dict[str, str]:
+    """The parameters min and max, if an operation has them, as constants; for None, what bounds nothing."""
+    if "min" not in op.params:
+        return {}
+    lowest, highest = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    low, high = op.params["min"], op.params["max"]
+    return {
+        "min": literal(lowest if low is None else low, dtype),
+        "max": literal(highest if high is None else high, dtype),
+    }

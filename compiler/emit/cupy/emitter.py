@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.cupy.cuda import TYPES, expression, literal, wide
-from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter, index_text
-from tapegrad.compiler.ir.program import ELEMENTWISE, Op, Program, Var, chosen_by_mask, spelled
-from tapegrad.compiler.plan.blocks import REDUCTIONS, Block, blocks
+from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
+from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, places, spelled
+from tapegrad.compiler.plan.blocks import Block, blocks
 
-FRESH = frozenset({"take_at", "add_at", "take_along_axis", "argmax", "argmin", "random_uniform", "guard"})
 # A reduction takes its run of elementwise operations along if one block of threads is enough for each result; CuPy's
 # own reductions spread a long one over many blocks, if they find it in memory.
 ONE_BLOCK = 8192
@@ -26,8 +26,11 @@ C_WORDS = frozenset(
     "template throw typedef typeid typename union unsigned using virtual void volatile bool half float16 complex "
     "a b main y0 y1 yn j0 j1 jn REDUCE POST_MAP IndexT I NAN INFINITY".split()
 )
-COMBINED = {"sum": "a + b", "mean": "a + b", "prod": "a * b", "any": "a || b", "all": "a && b",
-            "max": "a >= b || a != a ? a : b", "min": "a <= b || a != a ? a : b"}  # fmt: skip
+
+
+def no_kernel(op: Op) -> bool:
+    """Whether it is one call of CuPy's, since its row has no CUDA."""
+    return op.operation.cuda is None
 
 
 def device_blocks(program: Program) -> list[Block]:
@@ -42,7 +45,7 @@ def device_blocks(program: Program) -> list[Block]:
         """What is made and used up by these operations."""
         here = {id(op) for op in ops}
         return {op.out for op in ops
-                if op.name in ELEMENTWISE and op.out not in kept and users.get(op.out, set()) <= here}  # fmt: skip
+                if op.kind is Kind.ELEMENTWISE and op.out not in kept and users.get(op.out, set()) <= here}  # fmt: skip
 
     def kernels(ops: list[Op], shape: tuple[int, ...]) -> list[Block]:
         inner = within(ops)
@@ -52,12 +55,12 @@ def device_blocks(program: Program) -> list[Block]:
         return kernels(ops[:half], shape) + kernels(ops[half:], shape)
 
     found: list[Block] = []
-    for block in blocks(program):
+    for block in blocks(program, alone=no_kernel):
         if block.shape is None:
             found.append(block)
             continue
-        left, ends = [op for op in block.ops if op.name not in REDUCTIONS], []
-        for end in [op for op in block.ops if op.name in REDUCTIONS]:
+        left, ends = [op for op in block.ops if op.kind is not Kind.REDUCTION], []
+        for end in [op for op in block.ops if op.kind is Kind.REDUCTION]:
             own = [end]
             if end.vars[0].size <= ONE_BLOCK * max(end.out.size, 1):
                 mine = {id(end)}
@@ -78,7 +81,7 @@ class CupyEmitter(NumpyEmitter):
     """Writes the source of one program: a module whose `build(captured arrays)` makes the buffers and returns the step
     and the arrays in which it leaves the gradients."""
 
-    fresh_ops = FRESH
+    target = "cupy"
 
     def __init__(self, program: Program, title: str) -> None:
         super().__init__(program, title)
@@ -87,8 +90,8 @@ class CupyEmitter(NumpyEmitter):
         self.taken = {v.name for op in program.ops for v in (*op.vars, op.out)}
         self.waits: list[str] = []  # what the host waits for at each call, and why
 
-    def arranged(self, program: Program) -> tuple[Program, list[Block]]:
-        return program, device_blocks(program)
+    def blocks_of(self, program: Program) -> list[Block]:
+        return device_blocks(program)
 
     def note(self) -> str:
         """What is to be known of the program beside its name."""
@@ -97,8 +100,8 @@ class CupyEmitter(NumpyEmitter):
 
     # ---- kernels ----
     def kernel(self, block: Block) -> None:
-        ops = [op for op in block.ops if op.name in ELEMENTWISE or op.name == "clip"]
-        end = block.ops[-1] if block.ops[-1].name in REDUCTIONS else None
+        ops = [op for op in block.ops if op.kind is Kind.ELEMENTWISE]
+        end = block.ops[-1] if block.ops[-1].kind is Kind.REDUCTION else None
         inside = {op.out for op in ops}
         inputs = list(dict.fromkeys(v for op in ops for v in op.vars if v not in inside))
         stored = [op.out for op in ops if op.out not in block.inner] if end is None else [end.out]
@@ -155,7 +158,7 @@ class CupyEmitter(NumpyEmitter):
         lines: list[str] = []
         last = ""
         for op in ops:
-            text = f"const {TYPES[str(op.out.dtype)]} {names[op.out]} = {self.value(op, names, helpers)};"
+            text = f"const {TYPES[str(op.out.dtype)]} {names[op.out]} = {expression(op, names.__getitem__, helpers)};"
             part = f"  // [{op.origin.part}]" if op.origin.part != last and name != "kernel" else ""
             lines.append(text + part)
             last = op.origin.part
@@ -171,19 +174,6 @@ class CupyEmitter(NumpyEmitter):
             f'{name} = ElementwiseKernel(\n    "{parameters}",\n    "{results}",\n    """\n{body}    """,\n'
             f'    "{name}",\n    no_return=True,\n{more})\n'
         )
-
-    def value(self, op: Op, names: dict[Var, str], helpers: dict[str, str]) -> str:
-        if op.name != "clip":
-            return expression(op, names.__getitem__, helpers)
-        (x,), low, high = op.vars, op.params["min"], op.params["max"]
-        text = names[x]
-        dtype = op.out.dtype
-        if low is not None:
-            text = f"{text} < {literal(low, wide(dtype))} ? ({TYPES[str(dtype)]}){literal(low, wide(dtype))} : {text}"
-        if high is not None:
-            bound = literal(high, wide(dtype))
-            text = f"{names[x]} > {bound} ? ({TYPES[str(dtype)]}){bound} : {f'({text})' if low is not None else text}"
-        return text
 
     def reduction(
         self,
@@ -203,33 +193,33 @@ class CupyEmitter(NumpyEmitter):
             f"__device__ {TYPES[str(x.dtype)]} term({arguments}) {{\n{body}    return {names[x]};\n}}\n"
         )
         count = literal(x.size // max(out.size, 1), wide(out.dtype)) if out.dtype.kind == "f" else ""
-        after = f"a / {count}" if end.name == "mean" else "a"
+        after = f"a / {count}" if end.operation.mean else "a"
         after = f"(float16)({after})" if out.dtype == np.float16 else after
         term = f"term({', '.join(names[v] for v in inputs)})"
-        term = f"{term} != 0" if end.name in ("any", "all") else f"({kind}){term}"
+        term = f"{term} != 0" if isinstance(end.operation.identity, bool) else f"({kind}){term}"
         return (
             f'{name} = ReductionKernel(\n    "{parameters}",\n    "{out.dtype} result",\n    "{term}",\n'
-            f'    "{COMBINED[end.name]}",\n    "result = {after}",\n    "{self.start(end)}",\n    "{name}",\n'
+            f'    "{end.operation.cuda}",\n    "result = {after}",\n    "{self.start(end)}",\n    "{name}",\n'
             f'    reduce_type="{kind}",\n    preamble="""{"".join(helpers.values())}\n{function}""",\n)\n'
         )
 
     def start(self, end: Op) -> str:
         """What a reduction begins with: it changes nothing that comes after."""
         dtype = wide(end.out.dtype)
-        if end.name in ("max", "min"):
-            worst: Any = -np.inf if end.name == "max" else np.inf
-            if dtype.kind in "iu":
-                limits = np.iinfo(dtype)
-                worst = limits.min if end.name == "max" else limits.max
-            return literal(worst if dtype.kind != "b" else end.name == "min", dtype)
-        return literal(end.name in ("prod", "all"), dtype)
+        identity = end.operation.identity
+        if dtype.kind == "f" or not np.isinf(identity):
+            return literal(identity, dtype)
+        if dtype.kind == "b":
+            return literal(identity > 0, dtype)
+        limits = np.iinfo(dtype)
+        return literal(limits.max if identity > 0 else limits.min, dtype)
 
     # ---- everything else ----
     def single(self, op: Op) -> None:
         """An operation outside of kernels, as CuPy's own function."""
-        if op.name == "concat" and id(op) not in self.plan.skipped:
+        if op.kind is Kind.JOIN and id(op) not in self.plan.skipped:
             self.concat(op)
-        elif op.name == "guard":
+        elif op.kind is Kind.GUARD:
             test = "not " if op.params["expected"] else ""
             flag = self.place(op.vars[0])
             self.waits.append(f"a check in {op.origin.part}")
@@ -239,7 +229,7 @@ class CupyEmitter(NumpyEmitter):
             self.waits.append("a mask that chooses elements")
             super().emit(op)
         else:
-            if op.name in ("take_at", "add_at", "put_at") and len(op.vars) > 1 + (op.name != "take_at"):
+            if places(op):
                 self.waits.append(f"the bounds of an index in {op.origin.part}")
             super().emit(op)
 
@@ -251,44 +241,19 @@ class CupyEmitter(NumpyEmitter):
             start = stop
 
     def into(self, op: Op, args: list[str], out: str) -> str:
-        p = op.params
-        if op.name in REDUCTIONS:
-            over = f"axis={p.get('axis')}" + (", keepdims=True" if p.get("keepdims") else "")
-            return f"cupy.{op.name}({args[0]}, {over}, out={out})"
-        if op.name == "matmul":
-            return f"matmul({', '.join(args)}, out={out})"
-        if op.name == "put_at" and len(args) > 2:
-            where = index_text(p["index"], args[2:])
-            return f"copyto({out}, index_set(cupy, {args[0]}, {args[1]}, index=s_[{where},]))"
-        if op.name == "put_at":
-            where = index_text(p["index"], [])
-            return f"copyto({out}, {args[0]}); {out}[{where}] = {args[1]}"
-        if op.name == "einsum":
-            best = ", optimize=True" if len(args) > 2 else ""
-            return f"copyto({out}, einsum({p['subscripts']!r}, {', '.join(args)}{best}))"
-        options = "".join(f", {k}={v!r}" for k, v in p.items())
-        return f"copyto({out}, cupy.{op.name}({', '.join(args)}{options}))"
+        return op.operation.source(op, args, out, "cupy")
 
     def fresh(self, op: Op, args: list[str]) -> str:
-        p = op.params
-        if op.name == "take_at":
-            where = index_text(p["index"], args[1:])
-            return (
-                f"index_get(cupy, {args[0]}, index=s_[{where},])" if len(args) > 1 else f"{args[0]}[{where}]"
-            )
-        if op.name == "add_at":
-            where = index_text(p["index"], args[2:])
-            return f"index_add(cupy, {args[0]}, {args[1]}, index=s_[{where},])"
-        if op.name in ("argmax", "argmin"):
-            return f"cupy.{op.name}({args[0]}, axis={p.get('axis')}, keepdims={bool(p.get('keepdims'))})"
-        return super().fresh(op, args)
+        return op.operation.source(op, args, library="cupy")
+
+    def result(self, r: Any) -> str:
+        return f"{self.place(r)}.copy()" if isinstance(r, Var) else super().result(r)
 
     # ---- the whole ----
     def emit_all(self) -> None:
         for block in self.blocks:
             op = block.ops[-1]
-            fused = block.shape is not None and (len(block.ops) > 1 or op.name in ELEMENTWISE)
-            if fused or op.name == "clip":
+            if block.shape is not None and (len(block.ops) > 1 or op.kind is Kind.ELEMENTWISE):
                 self.kernel(block)
             else:
                 self.single(op)

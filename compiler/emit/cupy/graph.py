@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.emit.cupy.emitter import FRESH, CupyEmitter
-from tapegrad.compiler.emit.numpy.emitter import index_text
-from tapegrad.compiler.ir.program import Op, Program, Var
-from tapegrad.compiler.passes import dead_code
+from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
+from tapegrad.compiler.ir.memory import Spans, written
+from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.program import Op, Program, Var, places
+from tapegrad.compiler.ir.spelling import index_text
+from tapegrad.compiler.passes.dead_code import remove_dead_code
 
-INDEXED = {"take_at": 1, "add_at": 2, "put_at": 2}  # by arrays, which come after so many inputs
 ATOMIC = ("int32", "uint32", "uint64", "float16", "float32", "float64")  # what scatter_add takes
 
 
@@ -25,16 +26,16 @@ class NotAGraph(Exception):
 def taken_apart(program: Program) -> tuple[Program, Program]:
     """(what is looked at before the graph, the graph itself)."""
     maker = {op.out: op for op in program.ops}
-    targets = [op.inputs[0] for op in program.ops if op.name == "write"]
+    targets = Spans(written(program))
     before: set[int] = set()
 
     def early(v: Var, what: str) -> None:
         """Mark what is needed to know v before the step."""
         op = maker.get(v)
         if op is None:
-            if v.kind == "captured" and any(v.overlaps(t) for t in targets):
+            if v.kind == "captured" and targets.overlap(v):
                 raise NotAGraph(f"{what} depends on what the step writes to")
-        elif op.name in ("random_uniform", "write"):
+        elif op.kind in (Kind.RANDOM, Kind.WRITE):
             raise NotAGraph(f"{what} depends on random numbers")
         elif id(op) not in before:
             before.add(id(op))
@@ -44,10 +45,8 @@ def taken_apart(program: Program) -> tuple[Program, Program]:
     looked_at: dict[int, Op] = {}
     for op in program.ops:
         suits(op)
-        arrays = op.vars[INDEXED[op.name] :] if op.name in INDEXED else []
-        if op.name in ("add_at", "put_at") and not isinstance(op.inputs[1], Var):
-            arrays = op.vars[1:]
-        if op.name == "guard":
+        arrays = places(op)
+        if op.kind is Kind.GUARD:
             early(op.vars[0], f"a check in {op.origin.part}")
             looked_at[id(op)] = op
         elif arrays:
@@ -61,13 +60,15 @@ def taken_apart(program: Program) -> tuple[Program, Program]:
     for op in program.ops:
         checks.ops += [op] if id(op) in before else []
         checks.ops += [looked_at[id(op)]] if id(op) in looked_at else []
-    return checks, dead_code(program.with_ops([op for op in program.ops if op.name != "guard"]))
+    inside = remove_dead_code(program.with_ops([op for op in program.ops if op.kind is not Kind.GUARD]))
+    inside.captured = program.captured  # both are given all of them
+    return checks, inside
 
 
 def suits(op: Op) -> None:
     """NotAGraph for an operation that cannot be captured."""
     shapes = " and ".join(f"{v.dtype}{list(v.shape)}" for v in op.vars)
-    if op.name in INDEXED and any(v.dtype.kind == "b" for v in op.vars[1:]):
+    if any(v.dtype.kind == "b" for v in places(op)):
         raise NotAGraph("how many elements a mask chooses is known on the device alone")
     if op.name == "matmul" and not (
         all(v.ndim == 2 for v in op.vars)
@@ -85,8 +86,6 @@ def suits(op: Op) -> None:
 
 class CheckEmitter(CupyEmitter):
     """What is looked at before the graph, as a function of its own: `build_checks(captured arrays)`."""
-
-    fresh_ops = FRESH | {"bounds"}
 
     def single(self, op: Op) -> None:
         if op.name != "bounds":
@@ -151,7 +150,7 @@ class GraphEmitter(CupyEmitter):
         super().emit_all()
 
     def single(self, op: Op) -> None:
-        if op.name == "random_uniform":
+        if op.kind is Kind.RANDOM:
             self.here(op.out)
             p = op.params
             self.before.append(
@@ -169,12 +168,12 @@ class GraphEmitter(CupyEmitter):
         return f"products.matmul_and_sum({', '.join(args)}, {out}, {self.home(total.out)})"
 
     def fresh(self, op: Op, args: list[str]) -> str:
-        where = index_text(op.params["index"], args[INDEXED[op.name] :]) if op.name in INDEXED else ""
-        if op.name == "take_at":
-            return f"{args[0]}[{where}]"
+        if "index" not in op.params:
+            return super().fresh(op, args)
+        where = index_text(op.params["index"], args[op.operation.index_from :])  # looked at before the graph
         if op.name == "add_at":
             return f"added({args[0]}, {args[1]}, s_[{where},])"
-        return super().fresh(op, args)
+        return f"{args[0]}[{where}]"
 
     def note(self) -> str:
         waits = self.checks.note() if self.checks is not None else ""

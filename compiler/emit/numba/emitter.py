@@ -11,38 +11,18 @@ import numpy as np
 
 from tapegrad.compiler.emit.numba.calls import SINGLE, Unsupported
 from tapegrad.compiler.emit.numba.loops import Loop
-from tapegrad.compiler.emit.numpy.emitter import index_text, used
-from tapegrad.compiler.ir.program import ELEMENTWISE, VIEWS, Op, Program, Var, spelled
-from tapegrad.compiler.passes import make_room, rewritten
-from tapegrad.compiler.plan.blocks import REDUCTIONS, Block, blocks
+from tapegrad.compiler.emit.numpy.emitter import used
+from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.program import Op, Program, Var, spelled
+from tapegrad.compiler.ir.spelling import index_text
+from tapegrad.compiler.plan.blocks import Block, blocks
 from tapegrad.compiler.plan.buffers import Planner
 
 FRESH = frozenset({"guard", "random_uniform"})
-KNOWN = ELEMENTWISE | VIEWS | REDUCTIONS | SINGLE.keys() | {"random_uniform"}
+LOOPS = (Kind.ELEMENTWISE, Kind.REDUCTION, Kind.VIEW)  # besides what SINGLE spells
+LEFT_TO_NUMPY = frozenset({"clip", "all_or_none", "keep"})
 # Sums may be added up in any order, and x / c be x * (1 / c); NaN and Inf stay what they are.
 OPTIONS = 'fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", nogil=True, cache=True'
-
-
-def in_loops(program: Program) -> Program:
-    """What loops do better than calls: a product over one term is elementwise, and so is clip."""
-
-    def change(op: Op, new: Program) -> Op | Var:
-        if op.name not in ("matmul", "clip"):
-            return op
-        x = op.vars[0]
-        if op.name == "matmul" and op.out.ndim == 2 == x.ndim and x.shape[1] == 1 and x.dtype.kind == "f":
-            return Op("multiply", op.inputs, {}, op.out, op.origin)
-        if op.name == "clip" and op.out.dtype == x.dtype:
-            low, high, out = op.params.get("min"), op.params.get("max"), op.out
-            if low is not None and high is not None:
-                out = Var(f"{out.name}_low", out.shape, out.dtype)
-                new.ops.append(Op("maximum", [x, low], {}, out, op.origin))
-                return Op("minimum", [out, high], {}, op.out, op.origin)
-            name, bound = ("maximum", low) if high is None else ("minimum", high)
-            return Op(name, [x, bound], {}, out, op.origin)
-        return op
-
-    return rewritten(program, change)
 
 
 class NumbaEmitter:
@@ -53,7 +33,7 @@ class NumbaEmitter:
 
     def __init__(self, program: Program, title: str, cores: int = 1) -> None:
         self.title, self.cores = title, cores
-        self.program = make_room(in_loops(program))
+        self.program = program
         for op in self.program.ops:
             check(op)
         self.blocks = blocks(self.program, numbers=True)
@@ -105,7 +85,7 @@ class NumbaEmitter:
         if id(op) in self.plan.skipped:
             if op.name == "concat":
                 self.names[op.out] = self.plan.home[op.out].name
-        elif block.shape is None and op.name in VIEWS:
+        elif block.shape is None and op.kind is Kind.VIEW:
             self.view(op)
         elif op.name == "random_uniform":
             self.names[op.out] = f"drawn_{self.draws.index(op) + 1}"
@@ -160,7 +140,7 @@ class NumbaEmitter:
         for block in self.blocks:
             op = block.ops[0]
             line = op.origin.line
-            if line and line != last and op.name not in VIEWS:
+            if line and line != last and op.kind is not Kind.VIEW:
                 self.lines += ["", f"# {line}"]
                 last = line
             self.block(block)
@@ -254,5 +234,6 @@ def check(op: Op) -> None:
     for v in (*op.vars, op.out):
         if v.dtype.kind not in "fib" or v.dtype == np.float16:
             raise Unsupported(f"{op.name} on {v.dtype} is left to NumPy")
-    if op.name not in KNOWN:
+    known = op.kind in LOOPS or op.kind is Kind.RANDOM or op.name in SINGLE
+    if not known or op.name in LEFT_TO_NUMPY:
         raise Unsupported(f"{op.name} is left to NumPy")

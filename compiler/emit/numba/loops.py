@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.numba.scalars import expression, number
-from tapegrad.compiler.ir.program import ELEMENTWISE, Op, Var
+from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.program import Op, Var
 from tapegrad.compiler.plan.blocks import Block
 
 START = {"sum": "0", "mean": "0", "any": "False", "all": "True", "prod": "1", "max": "-inf", "min": "inf"}
@@ -71,18 +72,18 @@ class Loop:
         self.after: list[list[str]] = [[] for _ in range(depth + 1)]
         self.body: list[str] = []
         for op in ops:
-            self.elementwise(op) if op.name in ELEMENTWISE else self.reduction(op)
+            self.elementwise(op) if op.kind is Kind.ELEMENTWISE else self.reduction(op)
 
     def is_flat(self) -> bool:
         """Whether all arrays are alike, so that one index is enough."""
         shape = self.block.shape
         alike = all(
             (v.shape == shape and v not in self.strided) or v.ndim == 0 or v in self.block.inner
-            for op in self.block.ops if op.name in ELEMENTWISE for v in (*op.vars, op.out)
+            for op in self.block.ops if op.kind is Kind.ELEMENTWISE for v in (*op.vars, op.out)
         )  # fmt: skip
         whole = all(
             op.params.get("axis") is None and op.vars[0] not in self.strided
-            for op in self.block.ops if op.name not in ELEMENTWISE
+            for op in self.block.ops if op.kind is not Kind.ELEMENTWISE
         )  # fmt: skip
         return sum(n != 1 for n in shape or ()) > 1 and alike and whole
 

@@ -6,70 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.backends.numpy_backend import BITS
 from tapegrad.compiler.emit.numpy.chunks import emit_run, runs
-from tapegrad.compiler.ir.program import ELEMENTWISE, VIEWS, Op, Program, Var, chosen_by_mask, spelled
-from tapegrad.compiler.passes import make_room, rewritten
+from tapegrad.compiler.ir.operations import Kind, allocating
+from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled
+from tapegrad.compiler.ir.spelling import number
 from tapegrad.compiler.plan.blocks import Block
 from tapegrad.compiler.plan.buffers import Plan, Planner
-
-REDUCTIONS = {
-    "sum": "add",
-    "prod": "multiply",
-    "max": "maximum",
-    "min": "minimum",
-    "any": "logical_or",
-    "all": "logical_and",
-}
-# Made afresh at each call, by functions of NumPy that take no `out`.
-FRESH = frozenset(
-    {"where", "take_at", "add_at", "take_along_axis", "argmax", "argmin", "random_uniform", "guard"}
-)
-RENAMED = {"bitwise_invert": "invert"}
-
-
-def number(value: Any) -> str:
-    text = repr(value)
-    return {"inf": "float('inf')", "-inf": "-float('inf')", "nan": "float('nan')"}.get(text, text)
-
-
-MANY = 512  # from so many elements on, two calls on bits are faster than np.where
-
-
-def on_bits(program: Program) -> Program:
-    """where(condition, x, 0), of many elements, by the bits of x: "keep" is x & "all_or_none" of the condition.
-    np.where branches at each element, and takes longer the less the processor can guess."""
-
-    def change(op: Op, new: Program) -> Op | Var:
-        if op.name != "where":
-            return op
-        condition, x, zero = op.inputs
-        plain = not isinstance(zero, Var) and repr(zero) in ("0", "0.0")
-        alike = (
-            isinstance(x, Var) and isinstance(condition, Var) and condition.shape == x.shape == op.out.shape
-        )
-        if not (plain and alike and x.dtype == op.out.dtype and x.dtype.kind == "f" and x.size >= MANY):
-            return op
-        if x.dtype.itemsize not in BITS or condition.dtype.kind != "b":
-            return op
-        bits = Var(f"{condition.name}_bits", condition.shape, np.dtype("int8"))
-        new.ops.append(Op("all_or_none", [condition], {}, bits, op.origin))
-        return Op("keep", [x, bits], {}, op.out, op.origin)
-
-    return rewritten(program, change)
 
 
 class NumpyEmitter:
     """Writes the source of one program: a module whose `build(captured arrays)` makes the buffers and returns the step
     and the arrays in which it leaves the gradients."""
 
-    fresh_ops = FRESH
+    target = "numpy"
 
     def __init__(self, program: Program, title: str) -> None:
         self.title = title
-        self.program, self.blocks = self.arranged(program)
-        planner = Planner(self.program, self.blocks, self.fresh_ops)
+        self.program, self.blocks = program, self.blocks_of(program)
+        planner = Planner(program, self.blocks, allocating(self.target))
         self.plan: Plan = planner.run()
         self.base = planner.base
         self.names: dict[Var, str] = {}
@@ -77,14 +32,15 @@ class NumpyEmitter:
         self.once: list[str] = []  # lines that run when the step is built
         self.lines: list[tuple[str, Op]] = []  # lines that run at each call
         self.at_build: set[Var] = {v for v in program.captured}
-        self.scipy = False
+        self.modules: dict[
+            str, str
+        ] = {}  # module -> the function of it that the program calls, if not NumPy's
         self.bits: set[str] = set()  # names of arrays seen as integers
         self.run_count = 0
 
-    def arranged(self, program: Program) -> tuple[Program, list[Block]]:
-        """The program as this library is best asked for it, and what is emitted together."""
-        program = make_room(on_bits(program))
-        return program, runs(program, self.fresh_ops)
+    def blocks_of(self, program: Program) -> list[Block]:
+        """What is emitted together."""
+        return runs(program, allocating(self.target))
 
     # ---- names ----
     def place(self, v: Any) -> str:
@@ -132,25 +88,15 @@ class NumpyEmitter:
     # ---- operations ----
     def emit(self, op: Op) -> None:
         if id(op) in self.plan.skipped:
-            if op.name == "concat":
+            if op.kind is Kind.JOIN:
                 self.names[op.out] = self.plan.home[op.out].name
                 self.at_build.add(op.out)
-            elif op.name == "write":
-                pass
             return
         args = self.operands(op, [self.place(i) for i in op.inputs])
-        p = op.params
-        if op.name == "write":
-            self.add(f"copyto({args[0]}, {args[1]})", op)
+        if op.kind in (Kind.WRITE, Kind.GUARD):
+            self.add(op.operation.source(op, args), op)
             return
-        if op.name == "guard":
-            test = "not " if p["expected"] else ""
-            self.add(
-                f"if {test}{args[0]}: raise ValueError('guard: {op.origin.part}: another case than recorded')",
-                op,
-            )
-            return
-        if op.name in VIEWS:
+        if op.kind is Kind.VIEW:
             self.view(op, args)
             return
         out = self.home(op.out)
@@ -165,29 +111,17 @@ class NumpyEmitter:
 
     def operands(self, op: Op, args: list[str]) -> list[str]:
         """The inputs' names, numbers as 0-d arrays: NumPy is faster with those than with Python's."""
-        # The condition says nothing about the dtype, and both branches may be numbers.
-        typed = [op.out] if op.name == "where" else op.vars
+        # A condition says nothing about the dtype, and both branches may be numbers.
+        typed = [op.out] if op.operation.typed_from else op.vars
         floats = [v for v in typed if v.dtype.kind == "f"]
-        if op.name not in ELEMENTWISE or op.name == "power" or not floats:
+        if op.kind is not Kind.ELEMENTWISE or op.name == "power" or not floats:
             return args
         dtype = str(floats[0].dtype)
         return [a if isinstance(i, Var) else self.scalar(i, dtype) for i, a in zip(op.inputs, args)]
 
     def view(self, op: Op, args: list[str]) -> None:
         """A view of memory that stays where it is, is made once; of others, at each call."""
-        x, p = args[0], op.params
-        if op.name == "reshape":
-            text = f"{x}.reshape({p['shape']})"
-        elif op.name == "permute_dims":
-            text = (
-                f"{x}.T"
-                if list(p["axes"]) == list(range(len(p["axes"])))[::-1]
-                else f"{x}.transpose({tuple(p['axes'])})"
-            )
-        elif op.name == "broadcast_to":
-            text = f"broadcast_to({x}, {tuple(p['shape'])})"
-        else:
-            text = f"{x}[{index_text(p['index'], [])}]"
+        text = op.operation.source(op, args)
         name = self.names.setdefault(op.out, op.out.name)
         source = op.vars[0]
         steady = source in self.at_build and not (op.name == "reshape" and not self.contiguous(source))
@@ -202,41 +136,15 @@ class NumpyEmitter:
         return self.base.get(v, v) is v and v.dense and v.order is None
 
     def into(self, op: Op, args: list[str], out: str) -> str:
-        p = op.params
-        name = RENAMED.get(op.name, op.name)
-        if op.name in ("astype", "copy"):
-            return f"copyto({out}, {args[0]}, casting='unsafe')"
+        """The call that puts the result into the array `out`."""
+        if op.operation.module != "numpy":
+            self.modules[op.operation.module] = op.operation.name
         if op.name == "all_or_none":  # True is 1, and -1 is all bits
-            return f"negative({self.as_bits(args[0], op.vars[0], 'int8')}, out={out})"
-        if op.name == "keep":
+            args = [self.as_bits(args[0], op.vars[0], "int8")]
+        elif op.name == "keep":
             kind = BITS[op.out.dtype.itemsize].__name__
-            x, result = self.as_bits(args[0], op.vars[0], kind), self.as_bits(out, op.out, kind)
-            return f"bitwise_and({x}, {args[1]}, out={result})"
-        if op.name == "erf":
-            self.scipy = True
-            return f"erf({args[0]}, out={out})"
-        if op.name in ELEMENTWISE or op.name == "matmul":
-            return f"{name}({', '.join(args)}, out={out})"
-        over = f"axis={p.get('axis')}" + (", keepdims=True" if p.get("keepdims") else "")
-        if op.name in REDUCTIONS:
-            return f"{REDUCTIONS[op.name]}.reduce({args[0]}, {over}, dtype={str(op.out.dtype)!r}, out={out})"
-        if op.name == "mean" and op.out.dtype.itemsize > 2:  # NumPy's own adds float16 in float32
-            count = op.vars[0].size // max(op.out.size, 1)
-            return f"add.reduce({args[0]}, {over}, out={out}); divide({out}, {count}, out={out})"
-        if op.name == "concat":
-            return f"concatenate(({', '.join(args)},), axis={p['axis']}, out={out})"
-        if op.name == "put_at":
-            where = index_text(p["index"], args[2:])
-            same = "" if args[0] == out else f"copyto({out}, {args[0]}); "
-            return f"{same}{out}[{where}] = {args[1]}"
-        if op.name == "einsum":
-            order = ", optimize=True" if len(args) > 2 else ""  # of the products, by their cost
-            # Given `out`, NumPy adds up in another order; and one operand alone may come back as a view.
-            return f"copyto({out}, einsum({p['subscripts']!r}, {', '.join(args)}{order}))"
-        if op.name == "clip":
-            return f"clip({args[0]}, {number(p['min'])}, {number(p['max'])}, out={out})"
-        options = "".join(f", {k}={v!r}" for k, v in p.items())
-        return f"copyto({out}, np.{name}({', '.join(args)}{options}))"
+            args, out = [self.as_bits(args[0], op.vars[0], kind), args[1]], self.as_bits(out, op.out, kind)
+        return op.operation.source(op, args, out)
 
     def as_bits(self, text: str, v: Var, kind: str) -> str:
         """An array seen as integers of the same length; of one that stays, once."""
@@ -249,19 +157,8 @@ class NumpyEmitter:
         return name
 
     def fresh(self, op: Op, args: list[str]) -> str:
-        p = op.params
-        if op.name == "take_at":
-            found = f"{args[0]}[{index_text(p['index'], args[1:])}]"
-            return found if op.out.shape else f"asarray({found})"
-        if op.name == "add_at":
-            return f"index_add({args[0]}, {args[1]}, s_[{index_text(p['index'], args[2:])}])"
-        if op.name == "random_uniform":
-            return f"draw({p['shape']}, {str(p['dtype'])!r}, {p['place']!r})"
-        if op.name == "take_along_axis":
-            return f"take_along_axis({args[0]}, {args[1]}, axis={p['axis']})"
-        if op.name in ("argmax", "argmin"):
-            return f"asarray({op.name}({args[0]}, axis={p.get('axis')}, keepdims={bool(p.get('keepdims'))}))"
-        return f"{op.name}({', '.join(args)})"
+        """An expression for a result that is a new array at each call."""
+        return op.operation.source(op, args)
 
     def add(self, text: str, op: Op) -> None:
         self.lines.append((text, op))
@@ -324,8 +221,10 @@ class NumpyEmitter:
                 for name, value in self.constants.items()]  # fmt: skip
 
     def imports(self, text: str) -> list[str]:
-        lines = [f"from numpy import {', '.join(n)}"] if (n := used([*sorted(CALLED), *OTHER], text)) else []
-        return lines + (["from scipy.special import erf"] if self.scipy else [])
+        lines = (
+            [f"from numpy import {', '.join(n)}"] if (n := used([*functions_in(text), *OTHER], text)) else []
+        )
+        return lines + [f"from {module} import {name}" for module, name in self.modules.items()]
 
     def helpers(self, body: list[str]) -> list[str]:
         text = "\n".join(body)
@@ -349,13 +248,13 @@ except ImportError:  # away from tapegrad: other random numbers, from the same d
         return np.random.default_rng().random(shape).astype(dtype)
 """,
 }
-NO_FUNCTION = {"copy", "astype", "erf", "take_at", "add_at", "random_uniform", "guard"}
-CALLED = {RENAMED.get(n, n) for n in (ELEMENTWISE | FRESH) - NO_FUNCTION} | set(
-    "copyto matmul concatenate broadcast_to einsum clip asarray logical_or logical_and".split()  # noqa: SIM905
-)
+OTHER = ("empty", "inf", "nan", "s_")
 
 
-OTHER = ["empty", "inf", "nan", "s_"]
+def functions_in(text: str) -> list[str]:
+    """NumPy's functions that lines of code call by their plain names."""
+    called = set(re.findall(r"(?<![\w.'])([a-z]\w*)(?=\(|\.reduce\(|\.at\()", re.sub("#.*", "", text)))
+    return sorted(name for name in called - set(OTHER) if hasattr(np, name))
 
 
 def used(names: list[str], text: str) -> list[str]:
@@ -371,17 +270,3 @@ def allocated(buffer: Var) -> str:
     slowest_first = tuple(buffer.shape[axis] for axis in buffer.order)
     back = tuple(buffer.order.index(axis) for axis in range(buffer.ndim))
     return f"empty({slowest_first}, {str(buffer.dtype)!r}).transpose({back})"
-
-
-def index_text(template: tuple[Any, ...], arrays: list[str]) -> str:
-    def part(i: Any) -> str:
-        if isinstance(i, Slot):
-            return arrays[int(i)]
-        if isinstance(i, slice):
-            return ":".join(
-                "" if e is None else str(e)
-                for e in ((i.start, i.stop) if i.step is None else (i.start, i.stop, i.step))
-            )
-        return "..." if i is Ellipsis else "None" if i is None else str(i)
-
-    return ", ".join(part(i) for i in template) or "()"

@@ -1,0 +1,97 @@
+"""What operations compute, on real arrays: the column `evaluate`. (arrays, parameters, library) -> array"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import random
+from tapegrad.autograd.ops.indexing import Slot
+from tapegrad.backends import backend_of
+from tapegrad.backends.indexing import check_bounds
+from tapegrad.backends.numpy_backend import BITS
+
+Evaluate = Callable[[list[Any], dict[str, Any], Any], Any]
+
+
+def call(name: str) -> Evaluate:
+    """The library's function of that name."""
+
+    def evaluate(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return getattr(xp, name)(*values, **params)
+
+    return evaluate
+
+
+def kernel(name: str) -> Evaluate:
+    """The backend's own kernel, where the library has no function for it."""
+
+    def evaluate(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+        return backend_of(values[0]).kernels[name](xp, *values, **params)
+
+    return evaluate
+
+
+def index_of(template: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...]:
+    """An index with the arrays in the places that are kept for them."""
+    return tuple(arrays[i] if isinstance(i, Slot) else i for i in template)
+
+
+def take_at(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    return values[0][index_of(params["index"], values[1:])]
+
+
+def put_at(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    new = xp.array(values[0])
+    new[index_of(params["index"], values[2:])] = values[1]
+    return new
+
+
+def add_at(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    add = backend_of(values[0]).kernels["index_add"]
+    return add(xp, values[0], values[1], index=index_of(params["index"], values[2:]))
+
+
+def copy(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    return xp.array(values[0])
+
+
+def astype(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    return xp.asarray(values[0]).astype(params["dtype"])
+
+
+def clip(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    return xp.clip(values[0], params["min"], params["max"])
+
+
+def concat(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    return xp.concatenate(values, axis=params["axis"])
+
+
+def all_or_none(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    """All bits where it is true, none elsewhere."""
+    return xp.negative(values[0].view("int8"))
+
+
+def keep(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    """The elements whose mask has all bits, and 0 elsewhere."""
+    x, mask = values
+    return (x.view(BITS[x.dtype.itemsize]) & mask).view(x.dtype)
+
+
+def guard(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    return xp.asarray(bool(values[0]))
+
+
+def bounds(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    check_bounds(params["shape"], index_of(params["index"], values))
+    return xp.asarray(True)
+
+
+def written(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    return values[1]
+
+
+def draw(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    return random.draw(params["shape"], str(params["dtype"]), params["place"])

@@ -1,0 +1,122 @@
+"""How operations are written for NumPy: the column `numpy` of their rows. Templates, and functions
+(operation, operands, name of the result's array) -> source where a template is not enough."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad.autograd.ops.indexing import Slot
+
+if TYPE_CHECKING:
+    from tapegrad.compiler.ir.program import Op
+
+CALL = "{name}({args}{options})"
+CALL_INTO = "copyto({out}, np.{name}({args}{options}))"
+REDUCE = "cupy.{name}({0}, {over}, out={out})"
+CONVERT = "copyto({out}, {0}, casting='unsafe')"
+FIRST_PLACE = "asarray({name}({0}, axis={axis}, keepdims={keepdims}))"
+FIRST_PLACE_THERE = "cupy.{name}({0}, axis={axis}, keepdims={keepdims})"
+
+
+def call_of(library: str, into: bool) -> str:
+    """The template for an operation that a library needs no words of its own for."""
+    if library == "numpy":
+        return CALL_INTO if into else CALL
+    return "copyto({out}, cupy.{name}({args}{options}))" if into else "cupy.{name}({args}{options})"
+
+
+def number(value: Any) -> str:
+    """A Python number as source."""
+    text = repr(value)
+    return {"inf": "float('inf')", "-inf": "-float('inf')", "nan": "float('nan')"}.get(text, text)
+
+
+def over(op: "Op") -> str:
+    """The axes of a reduction, as the keywords of a call."""
+    keep = ", keepdims=True" if op.params.get("keepdims") else ""
+    return f"axis={op.params.get('axis')}{keep}"
+
+
+def index_text(template: tuple[Any, ...], arrays: list[str]) -> str:
+    """An index as it stands between brackets."""
+
+    def part(i: Any) -> str:
+        if isinstance(i, Slot):
+            return arrays[int(i)]
+        if isinstance(i, slice):
+            ends = (i.start, i.stop) if i.step is None else (i.start, i.stop, i.step)
+            return ":".join("" if e is None else str(e) for e in ends)
+        return "..." if i is Ellipsis else "None" if i is None else str(i)
+
+    return ", ".join(part(i) for i in template) or "()"
+
+
+def filled(template: str, op: "Op", args: list[str], out: str) -> str:
+    """A template with the operands {0}, {1}… and {args}, the array {out}, and the parameters of the operation:
+    {axis}, {shape}…; {over} for those of a reduction, {options} for all as keywords."""
+    p = {"axis": None, "keepdims": False, **op.params}
+    if "index" in p:
+        p["index"] = index_text(p["index"], args[op.operation.index_from or 1 :])
+    if isinstance(p.get("dtype"), np.dtype):
+        p["dtype"] = str(p["dtype"])
+    options = "".join(f", {k}={v!r}" for k, v in op.params.items())
+    own = {"name": op.name, "args": ", ".join(args), "out": out, "over": over(op), "options": options}
+    return template.format(*args, **{"dtype": str(op.out.dtype), **p, **own})
+
+
+def permuted(op: "Op", args: list[str], out: str) -> str:
+    axes = tuple(op.params["axes"])
+    return f"{args[0]}.T" if axes == tuple(range(len(axes)))[::-1] else f"{args[0]}.transpose({axes})"
+
+
+def broadcast(op: "Op", args: list[str], out: str) -> str:
+    return f"broadcast_to({args[0]}, {tuple(op.params['shape'])})"
+
+
+def clip(op: "Op", args: list[str], out: str) -> str:
+    return f"clip({args[0]}, {number(op.params['min'])}, {number(op.params['max'])}, out={out})"
+
+
+def mean(op: "Op", args: list[str], out: str) -> str:
+    if op.out.dtype.itemsize <= 2:  # NumPy's own adds float16 in float32
+        return filled(CALL_INTO, op, args, out)
+    count = op.vars[0].size // max(op.out.size, 1)
+    return f"add.reduce({args[0]}, {over(op)}, out={out}); divide({out}, {count}, out={out})"
+
+
+def einsum(op: "Op", args: list[str], out: str) -> str:
+    """Given `out`, NumPy adds up in another order; and one operand alone may come back as a view."""
+    order = ", optimize=True" if len(args) > 2 else ""  # of the products, by their cost
+    return f"copyto({out}, einsum({op.params['subscripts']!r}, {', '.join(args)}{order}))"
+
+
+def take_at(op: "Op", args: list[str], out: str) -> str:
+    elements = f"{args[0]}[{index_text(op.params['index'], args[1:])}]"
+    return elements if op.out.shape else f"asarray({elements})"
+
+
+def put_at(op: "Op", args: list[str], out: str) -> str:
+    same = "" if args[0] == out else f"copyto({out}, {args[0]}); "
+    return f"{same}{out}[{index_text(op.params['index'], args[2:])}] = {args[1]}"
+
+
+def take_at_checked(op: "Op", args: list[str], out: str) -> str:
+    """On a GPU, where an index array is looked at before it is used."""
+    where = index_text(op.params["index"], args[1:])
+    return f"index_get(cupy, {args[0]}, index=s_[{where},])" if len(args) > 1 else f"{args[0]}[{where}]"
+
+
+def put_at_checked(op: "Op", args: list[str], out: str) -> str:
+    where = index_text(op.params["index"], args[2:])
+    if len(args) > 2:
+        return f"copyto({out}, index_set(cupy, {args[0]}, {args[1]}, index=s_[{where},]))"
+    return f"copyto({out}, {args[0]}); {out}[{where}] = {args[1]}"
+
+
+def guard(op: "Op", args: list[str], out: str) -> str:
+    test = "not " if op.params["expected"] else ""
+    return f"if {test}{args[0]}: raise ValueError('guard: {op.origin.part}: another case than recorded')"
+
+
+def bounds(op: "Op", args: list[str], out: str) -> str:
+    return f"check_bounds({op.params['shape']}, s_[{index_text(op.params['index'], args)},])"

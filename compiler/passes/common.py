@@ -1,0 +1,44 @@
+"""Common subexpressions."""
+
+from typing import Any
+
+from tapegrad.compiler.ir.memory import Spans
+from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.program import Op, Program, Var
+from tapegrad.compiler.passes.rewriting import rewrite
+
+
+def merge_common(program: Program) -> Program:
+    """The program that computes once what it computed twice from the same inputs."""
+    results: dict[Any, Var] = {}  # operation and inputs -> the result
+    base: dict[Var, Var] = {}
+    captured = Spans(program.captured)
+    reading: dict[str, list[Any]] = {}  # name of a captured array -> keys of what was computed from it
+
+    def rule(op: Op, _: Program) -> Op | Var:
+        if op.kind is Kind.WRITE:  # what was computed from the memory before is out of date
+            target = op.inputs[0]
+            for v in (target, *captured.overlapping(target)):
+                for key in reading.pop(v.name, ()):
+                    results.pop(key, None)
+        if op.operation.effect:
+            return op
+        key = key_of(op)
+        if key in results:
+            return results[key]
+        results[key] = op.out
+        for v in op.vars:
+            memory = base.get(v, v)
+            if memory.kind == "captured":
+                reading.setdefault(memory.name, []).append(key)
+        if op.kind is Kind.VIEW:
+            base[op.out] = base.get(op.vars[0], op.vars[0])
+        return op
+
+    return rewrite(program, rule)
+
+
+def key_of(op: Op) -> Any:
+    """Equal for operations that compute the same."""
+    inputs = tuple(id(i) if isinstance(i, Var) else (type(i), repr(i)) for i in op.inputs)
+    return op.name, inputs, repr(sorted(op.params.items())) if op.params else ""

@@ -1,0 +1,50 @@
+"""Constant folding."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.program import Op, Program, Var
+from tapegrad.compiler.passes.rewriting import rewrite
+
+
+def fold_constants(program: Program) -> Program:
+    """The program with the results of operations on constants as constants, and constants that are one number as that
+    number."""
+    return rewrite(program, fold)
+
+
+def fold(op: Op, _: Program) -> Op | Var:
+    if not op.operation.effect and all(not isinstance(i, Var) or i.kind == "constant" for i in op.inputs):
+        values = [i.value if isinstance(i, Var) else i for i in op.inputs]
+        value = np.asarray(op.operation.evaluate(values, op.params, np))
+        return Var(op.out.name, op.out.shape, op.out.dtype, "constant", value)
+    if op.kind is Kind.ELEMENTWISE and len(op.inputs) > 1:
+        return Op(op.name, with_numbers(op), op.params, op.out, op.origin)
+    return op
+
+
+def with_numbers(op: Op) -> list[Any]:
+    """The inputs of an operation, with one constant as a number where the others give the same shape and dtype."""
+    inputs = list(op.inputs)
+    untyped = op.operation.typed_from  # so many inputs at the front have a dtype of their own
+    for i in range(untyped, len(inputs)):
+        x = inputs[i]
+        others = [v for j, v in enumerate(inputs) if j != i and isinstance(v, Var)]
+        if not isinstance(x, Var) or (value := x.uniform()) is None or not np.isfinite(value):
+            continue
+        typed = [v for v in others if v not in inputs[:untyped]]
+        same_dtype = any(v.dtype == x.dtype for v in typed) or (
+            bool(untyped) and x.dtype.kind == "f" and not typed
+        )
+        if same_dtype and others and broadcast_shape(others) == op.out.shape:
+            inputs[i] = value
+            break  # one operand stays an array and gives the dtype
+    return inputs
+
+
+def broadcast_shape(inputs: list[Any]) -> tuple[int, ...]:
+    """The shape of the arrays among the inputs, broadcast together."""
+    shapes = {v.shape for v in inputs if isinstance(v, Var)}
+    return shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)

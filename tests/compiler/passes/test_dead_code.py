@@ -1,0 +1,85 @@
+"""Dead code: what goes, and what stays because it has an effect."""
+
+import pytest
+
+from pass_text import lines_of, parsed, text_of
+from tapegrad.compiler.passes.dead_code import remove_dead_code
+
+CASES = {
+    "a result that nobody needs": ("""
+        x: float32[3]
+        a = exp(x)
+        b = sin(x)
+        return a
+        """, """
+        a = exp(x)
+        return a
+        """),
+    "a chain of them": ("""
+        x: float32[3]
+        a = exp(x)
+        b = sin(a)
+        c = cos(b)
+        return a
+        """, """
+        a = exp(x)
+        return a
+        """),
+    "a gradient is needed": ("""
+        x: float32[3]
+        a = exp(x)
+        gradients a
+        """, """
+        a = exp(x)
+        gradients a
+        """),
+    "a write stays, and what is written": ("""
+        x: float32[3]
+        w: captured float32[3] 0:12
+        a = exp(x)
+        w = write(w, a)
+        b = sin(x)
+        """, """
+        a = exp(x)
+        w = write(w, a)
+        """),
+    "a guard stays, and what it looks at": ("""
+        x: float32[3]
+        a = any(x)
+        g = guard(a, expected=True)
+        return x
+        """, """
+        a = any(x)
+        g = guard(a, expected=True)
+        return x
+        """),
+    "random numbers are drawn though nobody uses them": ("""
+        x: float32[3]
+        r = random_uniform(shape=(3,), dtype='float32', place='cpu')
+        return x
+        """, """
+        r = random_uniform(shape=(3,), dtype='float32', place='cpu')
+        return x
+        """),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_dead_code(name: str) -> None:
+    before, after = CASES[name]
+    assert text_of(remove_dead_code(parsed(before))) == lines_of(after)
+
+
+def test_captured_arrays_that_none_reads_are_left_out() -> None:
+    program = parsed("""
+        w: captured float32[3] 0:12
+        v: captured float32[3] 12:24
+        u: captured float32[3] 24:36
+        x: float32[3]
+        a = exp(w)
+        b = sin(v)
+        u = write(u, x)
+        return a
+        """)
+    assert [v.name for v in remove_dead_code(program).captured] == ["w", "u"]
+    assert [v.name for v in program.captured] == ["w", "v", "u"]  # the list before the pass is as it was
