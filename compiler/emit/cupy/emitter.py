@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.cupy.cuda import TYPES, expression, literal, wide
+from tapegrad.compiler.emit.module import commented
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, places, spelled
@@ -264,8 +265,8 @@ class CupyEmitter(NumpyEmitter):
         gradients = [self.place(g) for g in self.program.gradients]
         arguments = ", ".join(v.name for v in self.program.arguments)
         captured = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
-        body = self.commented()
-        whole = "\n".join([*body, *self.once])
+        body = commented(self.module.lines)
+        whole = "\n".join([*body, *self.buffers()])
         code = [f'"""{self.title}"""', "", "import cupy", *self.imports_of(whole), ""]
         code += [*self.kernels.values(), "", f"def build({captured}):"]
         code += ["    # buffers, used again at each call, and views of what stays in place"]
@@ -280,7 +281,7 @@ class CupyEmitter(NumpyEmitter):
         """Lines that make constants, buffers and views."""
         constants = [f"{name} = cupy.array({spelled(value)})" for name, value in self.constants.items()]
         empty = [f"{b.name} = empty({b.shape}, {str(b.dtype)!r})" for b in self.plan.buffers]
-        return [*constants, *empty, *self.once]
+        return [*constants, *empty, *(f"{name} = {text}" for name, text in self.module.definitions.items())]
 
     def imports_of(self, text: str) -> list[str]:
         """The imports that the source needs."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
+from tapegrad.compiler.emit.module import commented
 from tapegrad.compiler.ir.memory import Spans, written
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, places
@@ -141,7 +142,7 @@ class GraphEmitter(CupyEmitter):
         """Give something that comes from outside a place that stays."""
         self.names[v] = f"{v.name}_here"
         self.at_build.add(v)
-        self.once.append(f"{v.name}_here = empty({v.shape}, {str(v.dtype)!r})")
+        self.module.define(f"{v.name}_here", f"empty({v.shape}, {str(v.dtype)!r})")
 
     def emit_all(self) -> None:
         for v in self.program.arguments:
@@ -185,13 +186,13 @@ class GraphEmitter(CupyEmitter):
         results = [self.place(r) for r in self.program.results]
         arguments = ", ".join(v.name for v in self.program.arguments)
         captured = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
-        body = self.commented()
+        body = commented(self.module.lines)
         first: list[str] = []
         check = []
         if self.checks is not None:
             self.checks.kernels, self.checks.known = self.kernels, self.known
             self.checks.emit_all()
-            lines = self.checks.commented()
+            lines = commented(self.checks.module.lines)
             first = [f"def build_checks({captured}):", *self.indented(self.checks.buffers()), ""]
             first += [
                 f"    def check({arguments}):",
@@ -202,7 +203,7 @@ class GraphEmitter(CupyEmitter):
                 "",
             ]
             check = [f"check({arguments})"]
-        whole = "\n".join([*first, *body, *self.once, *self.before])
+        whole = "\n".join([*first, *body, *self.buffers(), *self.before])
         code = [f'"""{self.title}"""', "", "import cupy", *self.imports_of(whole)]
         code += ["from tapegrad.backends.indexing import check_bounds"] * ("check_bounds(" in whole)
         code += [

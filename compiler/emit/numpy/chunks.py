@@ -5,6 +5,7 @@ from collections.abc import Collection
 from math import prod
 from typing import Any, Protocol
 
+from tapegrad.compiler.emit.module import SourceModule
 from tapegrad.compiler.ir.program import Op, Program, Var
 from tapegrad.compiler.plan.blocks import Block, blocks
 
@@ -25,6 +26,8 @@ def runs(program: Program, fresh: Collection[str]) -> list[Block]:
             found.append(block)
         else:
             found += [Block([op]) for op in block.ops]
+    if all(len(block.ops) == 1 for block in found):
+        return [Block([op]) for op in program.ops]  # with each view where it was recorded
     return found
 
 
@@ -36,7 +39,7 @@ def is_cut(v: Var, shape: tuple[int, ...]) -> bool:
 class Emitter(Protocol):
     """What is needed of the NumPy emitter."""
 
-    once: list[str]
+    module: SourceModule
     at_build: set[Var]
     run_count: int
 
@@ -82,7 +85,7 @@ def emit_run(block: Block, emitter: Emitter) -> None:
                 return name
         count += 1
         whole = f"cache_{emitter.run_count}_{count}"
-        emitter.once.append(f"{whole} = empty({(min(step, rows), *shape[1:])}, {dtype!r})")
+        emitter.module.define(whole, f"empty({(min(step, rows), *shape[1:])}, {dtype!r})")
         views[f"{whole}_part"] = f"{whole}[: {rows} - i]"
         return f"{whole}_part"
 
@@ -94,7 +97,8 @@ def emit_run(block: Block, emitter: Emitter) -> None:
                 free.append((str(v.dtype), names[v]))
         names[op.out] = cache(str(op.out.dtype)) if op.out in block.inner else cut(str(emitter.home(op.out)))
         body.append((emitter.into(op, args, names[op.out]), op))
-    emitter.once.append(f"{parts} = [({', '.join(views.values())}) for i in range(0, {rows}, {step})]")
+    views_of_part = f"({', '.join(views.values())})"
+    emitter.module.define(parts, f"[{views_of_part} for i in range(0, {rows}, {step})]")
     emitter.add(f"for {', '.join(views)} in {parts}:", block.ops[0])
     for text, op in body:
         emitter.add(f"    {text}", op)

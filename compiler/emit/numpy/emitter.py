@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.numpy_backend import BITS
+from tapegrad.compiler.emit.folding import Body
+from tapegrad.compiler.emit.module import SourceModule, commented, indented, listed
 from tapegrad.compiler.emit.numpy.chunks import emit_run, runs
 from tapegrad.compiler.ir.operations import Kind, allocating
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled
@@ -28,9 +30,8 @@ class NumpyEmitter:
         self.plan: Plan = planner.run()
         self.base = planner.base
         self.names: dict[Var, str] = {}
+        self.module = SourceModule(title, self.program)
         self.constants: dict[str, Any] = {}
-        self.once: list[str] = []  # lines that run when the step is built
-        self.lines: list[tuple[str, Op]] = []  # lines that run at each call
         self.at_build: set[Var] = {v for v in program.captured}
         self.modules: dict[
             str, str
@@ -75,7 +76,7 @@ class NumpyEmitter:
             joined, a, b = self.plan.parts[v]
             name = self.names.setdefault(v, v.name)
             buffer = self.plan.home[joined].name
-            self.once.append(f"{name} = {buffer}[{a}:{b}].reshape({v.shape})")
+            self.module.define(name, f"{buffer}[{a}:{b}].reshape({v.shape})")
             self.at_build.add(v)
             return name
         buffer_var = self.plan.home.get(v)
@@ -126,7 +127,7 @@ class NumpyEmitter:
         source = op.vars[0]
         steady = source in self.at_build and not (op.name == "reshape" and not self.contiguous(source))
         if steady:
-            self.once.append(f"{name} = {text}")
+            self.module.define(name, text, op)
             self.at_build.add(op.out)
         else:
             self.add(f"{name} = {text}", op)
@@ -153,7 +154,7 @@ class NumpyEmitter:
         name = f"{text}_bits"
         if name not in self.bits:
             self.bits.add(name)
-            self.once.append(f"{name} = {text}.view({kind!r})")
+            self.module.define(name, f"{text}.view({kind!r})")
         return name
 
     def fresh(self, op: Op, args: list[str]) -> str:
@@ -161,54 +162,40 @@ class NumpyEmitter:
         return op.operation.source(op, args)
 
     def add(self, text: str, op: Op) -> None:
-        self.lines.append((text, op))
+        self.module.add(text, op)
 
     # ---- the whole ----
-    def source(self) -> str:
+    def emit_all(self) -> None:
         for block in self.blocks:
             if block.shape is None:
                 self.emit(block.ops[0])
             else:
                 emit_run(block, self)
+
+    def body(self) -> Body:
+        """What the module consists of."""
+        self.emit_all()
         results = [self.result(r) for r in self.program.results]
         gradients = [self.place(g) for g in self.program.gradients]
-        arguments = ", ".join(v.name for v in self.program.arguments)
-        build = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
-        body = self.commented()
-        buffers = [f"{b.name} = {allocated(b)}" for b in self.plan.buffers]
-        inner = [f"def step({arguments}):", *(f"    {line}" for line in body)]
-        inner.append(
-            f"    return {', '.join(results)}{',' if len(results) == 1 else ''}"
-            if results
-            else "    return ()"
-        )
-        before, helpers = [*self.constant_lines(), *buffers, *self.once], self.helpers(body)
-        imports = self.imports("\n".join([*helpers, *before, *inner]))
-        code = [f'"""{self.title}"""', "", "import numpy as np", *imports, ""]
-        code += [*helpers, "", f"def build({build}):"]
-        code += ["    # buffers, used again at each call, and views of what stays in place"]
-        code += [f"    {line}" for line in before]
-        code += ["", *(f"    {line}" for line in inner), ""]
-        grads = f"({', '.join(gradients)}{',' if len(gradients) == 1 else ''})"
-        return "\n".join([*code, f"    return step, {grads}", ""])
+        made = self.module.definitions
+        buffers = {b.name: allocated(b) for b in self.plan.buffers}
+        self.module.definitions = self.constant_definitions() | buffers | made
+        self.module.constants = set(self.constants)
+        return self.module.body(results, gradients)
 
-    def commented(self) -> list[str]:
-        """The lines of a call, with where they come from above them, and what they make behind them."""
-        body: list[str] = []
-        last = None
-        wide = max((len(text) for text, _ in self.lines if len(text) < 90), default=0)
-        for text, op in self.lines:
-            if op.origin != last:
-                where = (
-                    f"{op.origin.line}   "
-                    if op.origin.line and (last is None or op.origin.line != last.line)
-                    else ""
-                )
-                inside = " " * (len(text) - len(text.lstrip()))
-                body.append(f"{inside}# {where}[{op.origin.part}]")
-                last = op.origin
-            body.append(f"{text:{wide}}  # {op.out.dtype}{list(op.out.shape)}")
-        return body
+    def source(self) -> str:
+        body = self.body()
+        lines = commented(body.lines)
+        before = [f"{name} = {text}" for name, text in body.definitions.items()]
+        returned = listed(body.results) if body.results else "()"
+        inner = [self.module.step_line(), *indented(lines), f"    return {returned}"]
+        helpers = self.helpers(lines)
+        imports = self.imports("\n".join([*helpers, *before, *inner]))
+        code = [f'"""{self.title}"""', "", "import numpy as np", *imports, "", *helpers, ""]
+        code += [self.module.build_line()]
+        code += ["    # buffers, used again at each call, and views of what stays in place"]
+        code += [*indented(before), "", *indented(inner), ""]
+        return "\n".join([*code, f"    return step, ({listed(body.gradients)})", ""])
 
     def result(self, r: Any) -> str:
         if not isinstance(r, Var):
@@ -216,9 +203,8 @@ class NumpyEmitter:
         text = self.place(r)
         return f"{text}.copy('K')"  # the buffers are ours; the caller's copy has their order in memory
 
-    def constant_lines(self) -> list[str]:
-        return [f"{name} = {spelled(value)}"
-                for name, value in self.constants.items()]  # fmt: skip
+    def constant_definitions(self) -> dict[str, str]:
+        return {name: spelled(value) for name, value in self.constants.items()}
 
     def imports(self, text: str) -> list[str]:
         lines = (
