@@ -7,8 +7,10 @@ consumer is always made later than what it consumes: taking the highest number f
 
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
+from math import inf
 from typing import Any
 
+from tapegrad.autograd import writes
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.primitive import all_finite, describe, user_line
@@ -32,7 +34,10 @@ def backward_pass(
     flags = current.get()
     tensors = record or flags.recorder is not None
     reached: dict[Tensor, Any] = {}  # what is known of the cotangents to return
-    waiting: dict[int, list[Any]] = {}  # and of those on the way: serial -> [node, cotangent of each output]
+    # and of those on the way: serial -> [node, serial of its newest consumer, cotangent of each output]
+    waiting: dict[int, list[Any]] = {}
+    serial: float = inf  # of the node at hand
+    passed: dict[Node, Tensor] = {}  # calls of index_update that were done, and what they updated
     heap: list[int] = []  # the serials of what waits, negated: the newest comes first
     outputs = list(outputs)
     useful = None if targets is None else tensors_between(outputs, targets)
@@ -50,8 +55,8 @@ def backward_pass(
         entry = waiting.get(node.serial)
         if entry is None:
             heappush(heap, -node.serial)
-            entry = waiting[node.serial] = [node, *(None,) * node.primitive.outputs]
-        at = tensor.index + 1
+            entry = waiting[node.serial] = [node, serial, *(None,) * node.primitive.outputs]
+        at = tensor.index + 2
         entry[at] = g if entry[at] is None else entry[at] + g
 
     token = current.set(Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder))
@@ -61,19 +66,18 @@ def backward_pass(
                 give(tensor, g)
         while heap:
             serial = -heappop(heap)
-            node, *cotangents = waiting.pop(serial)
-            wanted = node.wanted if useful is None else [i for i in node.wanted if node.inputs[i] in useful]
-            found = apply_rules(node, cotangents, wanted, tensors)
-            for t in node.inputs:
-                if isinstance(t, Tensor) and t.changed > serial:
-                    raise RuntimeError(
-                        f"an input of {node.primitive.name}, {describe(t)}, was written to after it was recorded, so "
-                        "the gradient would be wrong: run the forward pass again after the write"
-                    )
+            node, newest, *cotangents = waiting.pop(serial)
+            inputs = node.inputs
+            if writes.last > serial and node.out is not None:
+                inputs = node.recorded_inputs(passed)
+                refuse_written(node, inputs, tensors, newest)
+                if node.primitive is ops.index_update_p:
+                    passed[node] = inputs[0]
+            wanted = node.wanted if useful is None else [i for i in node.wanted if inputs[i] in useful]
+            found = apply_rules(node, cotangents, wanted, tensors, inputs)
             for i, g in zip(wanted, found, strict=True):
                 if g is not None:
-                    t = node.inputs[i]
-                    x = t.data
+                    t, x = inputs[i], node.arrays[i]
                     give(t, g if g.shape == x.shape and g.dtype is x.dtype else match(g, x))
             if not retain:
                 node.free()
@@ -82,7 +86,45 @@ def backward_pass(
     return reached
 
 
-def apply_rules(node: Node, cotangents: list[Any], wanted: Sequence[int], tensors: bool) -> list[Any]:
+def refuse_written(node: Node, inputs: tuple[Any, ...], tensors: bool, newest: float) -> None:
+    """Raise RuntimeError if what a call was recorded with, or what it gave, was written to since.
+
+    newest    when the last call was recorded that was given the result: if the rule itself does not read the result,
+              it may be written to after that
+    """
+    unread = node.primitive.unread
+    for i, (t, array) in enumerate(zip(inputs, node.arrays, strict=True)):
+        if (
+            isinstance(t, Tensor)
+            and i not in unread
+            and (
+                t.changed > node.serial
+                or writes.since(array, node.serial)
+                or (tensors and t.data is not array and writes.since(t.data, node.serial))
+            )
+        ):
+            raise RuntimeError(
+                f"an input of {node.primitive.name}, {describe(t)}, was written to after it was recorded, so "
+                "the gradient would be wrong: run the forward pass again after the write"
+            )
+    if node.primitive is ops.index_update_p:
+        return
+    until = newest if -1 in unread else inf
+    for array in node.out if isinstance(node.out, tuple) else (node.out,):
+        if writes.since(array, node.serial, until):
+            raise RuntimeError(
+                f"the result of {node.primitive.name}, {array.dtype}{list(array.shape)}, was written to after it was "
+                "recorded, so the gradient would be wrong: write into a copy, or run the forward pass again"
+            )
+
+
+def apply_rules(
+    node: Node,
+    cotangents: list[Any],
+    wanted: Sequence[int],
+    tensors: bool,
+    given: tuple[Any, ...] | None = None,
+) -> list[Any]:
     """The cotangents of a node's wanted inputs by its primitive's rules; None for an input without a rule.
 
     The rules see Tensors of the graph, or raw arrays.
@@ -93,7 +135,7 @@ def apply_rules(node: Node, cotangents: list[Any], wanted: Sequence[int], tensor
             f"backward through {primitive.name}, whose graph was freed by an earlier backward: pass retain_graph=True "
             "to that one to go through twice"
         )
-    inputs = node.inputs if tensors else node.arrays
+    inputs = (given or node.recorded_inputs()) if tensors else node.arrays
     if primitive.outputs == 1:
         g = cotangents[0]
         if tensors:
@@ -145,11 +187,11 @@ def tensors_between(outputs: list[tuple[Tensor, Any]], targets: dict[Tensor, Non
         t = stack.pop()
         if t.node is not None and t.node not in nodes and t not in targets:
             nodes.add(t.node)
-            stack += [i for i in t.node.inputs if isinstance(i, Tensor)]
+            stack += [i for i in t.node.recorded_inputs() if isinstance(i, Tensor)]
     useful = set(targets)
     fruitful: set[Node] = set()
     for node in sorted(nodes, key=lambda n: n.serial):
-        inputs = [t for t in node.inputs if isinstance(t, Tensor)]
+        inputs = [t for t in node.recorded_inputs() if isinstance(t, Tensor)]
         on_path = [t for t in inputs if t in targets or t.node in fruitful]
         if on_path or node.out is None:  # a freed one is kept, for the loop to complain of
             fruitful.add(node)

@@ -6,7 +6,8 @@ import numpy as np
 
 from tapegrad.autograd import dtypes
 from tapegrad.autograd.flags import current
-from tapegrad.autograd.tensor import Tensor, copied, tick
+from tapegrad.autograd.tensor import Tensor, copied
+from tapegrad.autograd.writes import tick
 from tapegrad.backends import BY_TYPE, Backend, default_place, resolve
 
 

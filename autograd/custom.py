@@ -9,8 +9,9 @@ from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import flatten, tensors_of
-from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import cotangents_at, fresh
+from tapegrad.autograd.writes import tick
 
 
 def _as_tensors(values: Any) -> list[Tensor]:
@@ -136,5 +137,5 @@ def _used_from_outside(results: list[Any], stand_ins: list[Tensor], begun: int) 
             found[t] = None
         elif t.node not in seen:
             seen.add(t.node)
-            stack += [i for i in t.node.inputs if isinstance(i, Tensor) and i.requires_grad]
+            stack += [i for i in t.node.recorded_inputs() if isinstance(i, Tensor) and i.requires_grad]
     return list(found)

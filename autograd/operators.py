@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.autograd import ops
+from tapegrad.autograd.in_place import in_place, setitem
 from tapegrad.autograd.primitive import SCALARS
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
@@ -21,6 +22,10 @@ BINARY = {
     "or": ops.logical_or,
     "xor": ops.logical_xor,
 }
+SYMBOLS = {
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@",
+    "and": "&", "or": "|", "xor": "^",
+}  # fmt: skip
 COMPARISONS = {
     "eq": ops.equal,
     "ne": ops.not_equal,
@@ -131,6 +136,7 @@ def install() -> None:
     for name, function in BINARY.items():
         setattr(Tensor, f"__{name}__", _operator(function, f"__{name}__"))
         setattr(Tensor, f"__r{name}__", _reflected(function, f"__r{name}__"))
+        setattr(Tensor, f"__i{name}__", in_place(function, f"__i{name}__", SYMBOLS[name], _acceptable))
     for name, function in COMPARISONS.items():
         setattr(Tensor, f"__{name}__", _operator(function, f"__{name}__"))
     for name, function in UNARY.items():
@@ -139,6 +145,7 @@ def install() -> None:
         setattr(Tensor, name, _method(getattr(ops, name)))
     table: dict[str, Any] = {
         "__getitem__": _method(ops.getitem),
+        "__setitem__": setitem,
         "reshape": _reshape,
         "transpose": _transpose,
         "T": property(_t),

@@ -1,7 +1,7 @@
 """`Primitive`: a name, a forward on raw arrays, and one gradient rule (vjp) per array argument."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ SCALARS = (bool, int, float)  # go to the forward as they are and take the array
 REGISTRY: dict[str, "Primitive"] = {}
 OWN_FOLDERS = tuple(str(Path(__file__).parent.parent / room) for room in
                     ("autograd", "nn", "optim", "models", "data", "backends", "compiler"))  # fmt: skip
+
+EVERY = range(-1, 1 << 20)  # the result and each argument, however many there are
 
 Rule = Callable[..., Any] | None
 
@@ -28,6 +30,8 @@ class Primitive:
     promote    bring the arguments to one dtype first: "same" (the standard's promotion, an integer beside a float
                takes the float's dtype), "float" (and integers become the default float dtype), "" (leave them)
     outputs    how many arrays it returns
+    unread     the numbers of the arguments (-1: the result) of which the rules use no more than shape and dtype: they
+               may be written to before the backward pass
     hint       called when the forward has failed, (*args, **params) -> what was wrong with them, in the user's terms
 
     Rules are written with primitives and operators, and serve twice: on Tensors, when the backward pass is itself
@@ -44,6 +48,7 @@ class Primitive:
         promote: str = "",
         outputs: int = 1,
         hint: Callable[..., str | None] | None = None,
+        unread: Container[int] = (),
         doc: str = "",
         register: bool = True,
     ) -> None:
@@ -53,6 +58,7 @@ class Primitive:
         self.promote = promote
         self.outputs = outputs
         self.hint = hint
+        self.unread = unread
         self.__doc__ = doc
         self._run: dict[type, tuple[Any, Any]] = {}  # array type -> (forward or kernel, namespace)
         if register:
@@ -160,7 +166,7 @@ class Primitive:
         dtype = tensors[0].backend.dtype(dtype)
         if all(t.data.dtype == dtype for t in tensors):
             return None
-        return [a.astype(dtype) if isinstance(a, Tensor) else a for a in args]
+        return [a.astype(dtype, copy=False) if isinstance(a, Tensor) else a for a in args]
 
     def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
         """The same kind of exception, saying which primitive failed, on what, and where in the user's code."""

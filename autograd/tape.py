@@ -26,7 +26,7 @@ class Tape:
         self.calls: dict[Node, str] = {node: f"v{i}" for i, node in enumerate(self.nodes, 1)}
         known = {tensor: name for name, tensor in names.items()}
         for node in self.nodes:
-            for t in node.inputs:
+            for t in node.recorded_inputs():
                 if isinstance(t, Tensor) and t.node is None and t not in self.leaves:
                     kind = "p" if t.requires_grad else "x"
                     number = sum(n.startswith(kind) and n[1:].isdigit() for n in self.leaves.values()) + 1
@@ -41,7 +41,7 @@ class Tape:
         return self.calls[t.node] + (f"[{t.index}]" if t.node.primitive.outputs > 1 else "")
 
     def call(self, node: Node) -> str:
-        inputs = [self.name(t) for t in node.inputs]
+        inputs = [self.name(t) for t in node.recorded_inputs()]
         options = [f"{k}={v!r}" for k, v in node.params.items() if v is not None and v is not False]
         return f"{node.primitive.name}({', '.join(inputs + options)})"
 
@@ -79,7 +79,7 @@ class Tape:
                 for i, g in zip(node.wanted, apply_rules(node, gs, node.wanted, True), strict=True):
                     if g is None:
                         continue
-                    t = node.inputs[i]
+                    t = node.recorded_inputs()[i]
                     key = t if t.node is None else (t.node, t.index)
                     g = match(g, t.data)
                     total = g if key not in cotangent else cotangent[key] + g
@@ -138,7 +138,7 @@ class Tape:
         return [
             (self.leaves[t] if t.node is None else self.calls[t.node], self.calls[node])
             for node in self.nodes
-            for t in node.inputs
+            for t in node.recorded_inputs()
             if isinstance(t, Tensor)
         ]
 
@@ -190,5 +190,5 @@ def _nodes(output: Tensor) -> list[Node]:
         node = stack.pop()
         if node is not None and node not in found:
             found.add(node)
-            stack += [t.node for t in node.inputs if isinstance(t, Tensor)]
+            stack += [t.node for t in node.recorded_inputs() if isinstance(t, Tensor)]
     return sorted(found, key=lambda n: n.serial)

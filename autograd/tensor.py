@@ -1,18 +1,15 @@
 """`Tensor`, an array with a place in a graph, and `Node`, one recorded call of a primitive."""
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import count
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import current
+from tapegrad.autograd.writes import store
+from tapegrad.autograd.writes import tick as tick
 from tapegrad.backends import Backend, backend_of, resolve
-
-# One clock for everything that happens to tensors: nodes are numbered in the order they were made, which is a
-# topological order, and a write is stamped with the same clock, so that backward sees which came first.
-tick: Callable[[], int] = count(1).__next__
 
 
 def drop_gradients(leaves: "Iterable[Tensor]") -> None:
@@ -31,6 +28,13 @@ def copied(t: "Tensor") -> "Tensor":
     from tapegrad.autograd.ops import positive
 
     return positive(t.detach())
+
+
+def overwrite(t: "Tensor", value: "Tensor") -> None:
+    """Write a value of the same shape into a tensor's memory, whether or not it is in a graph."""
+    if (recorder := current.get().recorder) is not None:
+        recorder.write(t, value)
+    t.changed = store(t.data, value.data)
 
 
 class Node:
@@ -54,8 +58,31 @@ class Node:
         self.serial = tick()
         self.line: str | None = None  # the user's line, kept under detect_anomaly
 
+    def recorded_inputs(self, passed: "Mapping[Node, Tensor] | None" = None) -> tuple[Any, ...]:
+        """The inputs as they were when this was recorded. `t[i] = value` may have given a tensor a younger node, whose
+        first input the old contents are; of nodes that were freed meanwhile, `passed` keeps it."""
+        for t in self.inputs:
+            if isinstance(t, Tensor) and t.node is not None and t.node.serial > self.serial:
+                return tuple(
+                    before(a, self.serial, passed or {}) if isinstance(a, Tensor) else a for a in self.inputs
+                )
+        return self.inputs
+
     def free(self) -> None:
         self.inputs, self.arrays, self.wanted, self.out = (), (), (), None
+
+
+def before(t: "Tensor", serial: int, passed: "Mapping[Node, Tensor]") -> "Tensor":
+    """What a tensor was before `t[i] = value` made it the result of nodes younger than this."""
+    while t.node is not None and t.node.serial > serial:
+        old = t.node.inputs[0] if t.node.inputs else passed.get(t.node)
+        if old is None:
+            raise RuntimeError(
+                "a tensor was written to by t[i] = value after a call was recorded with it, and an earlier backward "
+                "has freed the graph of that write: pass retain_graph=True to that one"
+            )
+        t = old
+    return t
 
 
 class Tensor:
@@ -63,6 +90,12 @@ class Tensor:
 
     Made by `tg.tensor`, `tg.asarray`, `tg.zeros`, …; the arithmetic operators, indexing and the methods are the
     functions of the same names in `tapegrad`.
+
+    In place: `t += v` and its relatives, `t.data += v` and `t[i] = v` write into the array, which views of it see, as
+    long as no gradient is recorded: neither side requires grad, or it stands under `with tg.no_grad():`. The dtype and
+    the shape stay. Else a leaf that requires grad refuses; any other tensor gets the result, which keeps the gradient:
+    `total += loss` is `total = total + loss`, and after `t[i] = v` the tensor is `index_update(t, i, v)`. A graph that
+    was recorded with contents that are no more refuses to go backward.
 
     data            the raw array, without a copy
     requires_grad   whether operations on this tensor are recorded
@@ -204,6 +237,11 @@ class Tensor:
         from tapegrad.autograd import namespace
 
         function = namespace.BY_UFUNC.get(ufunc.__name__)
+        out = kwargs.get("out", (None,))[0]
+        if function is not None and method == "__call__" and len(kwargs) == 1 and isinstance(out, np.ndarray):
+            from tapegrad.autograd.in_place import into_array
+
+            return into_array(function, inputs, out)
         if function is None or method != "__call__" or kwargs:
             raise TypeError(
                 f"np.{ufunc.__name__} with method {method!r} and options {sorted(kwargs)} has no counterpart on "
@@ -262,28 +300,10 @@ class Tensor:
 
         A graph that was recorded with the old contents notices and refuses a later backward pass.
         """
-        array = value.data if isinstance(value, Tensor) else self.backend.asarray(value, dtype=self.dtype)
-        if array.shape != self.shape:
-            raise ValueError(f"assign: this tensor has shape {self.shape}, the value {array.shape}")
-        if (recorder := current.get().recorder) is not None:
-            recorder.write(self, value if isinstance(value, Tensor) else Tensor(array))
-        self.data[...] = array
-        self.changed = tick()
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        from tapegrad.autograd.ops.indexing import index_update
-
-        if self.requires_grad:
-            raise RuntimeError(
-                "assignment into a tensor that requires grad would corrupt the recorded graph: use "
-                "tg.index_update(t, index, value) or tg.where(mask, value, t), which return a new tensor, "
-                "or t.assign(values) outside any graph"
-            )
-        value = value.astype(self.dtype) if isinstance(value, Tensor) else value
-        self.data = index_update(
-            self, index, value
-        ).data  # a new array: views and recorded values keep the old
-        self.changed = tick()
+        given = value if isinstance(value, Tensor) else Tensor(self.backend.asarray(value, dtype=self.dtype))
+        if given.shape != self.shape:
+            raise ValueError(f"assign: this tensor has shape {self.shape}, the value {given.shape}")
+        overwrite(self, given)
 
     def to(self, place: Any) -> "Tensor":
         """A copy on another backend or device ("numpy", "cupy", "cuda:1"), or this tensor if it is there already;
@@ -327,7 +347,7 @@ class Tensor:
         def sum(self, axis: Any = None, *, keepdims: bool = False) -> "Tensor": ...
         def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> "Tensor": ...
         def reshape(self, *shape: Any) -> "Tensor": ...
-        def astype(self, dtype: Any) -> "Tensor": ...
+        def astype(self, dtype: Any, *, copy: bool = True) -> "Tensor": ...
         def exp(self) -> "Tensor": ...
         def __eq__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
         def __ne__(self, other: Any) -> "Tensor": ...  # type: ignore[override]

@@ -72,7 +72,7 @@ def must_record(outputs: Sequence[Tensor], targets: dict[Tensor, None]) -> bool:
             return True
         elif t.node not in seen:
             seen.add(t.node)
-            stack += [i for i in t.node.inputs if isinstance(i, Tensor) and i.requires_grad]
+            stack += [i for i in t.node.recorded_inputs() if isinstance(i, Tensor) and i.requires_grad]
     return False
 
 

@@ -19,6 +19,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.autograd import writes
 from tapegrad.autograd.dtypes import finfo, is_floating
 from tapegrad.autograd.ops import (
     abs,
@@ -64,7 +65,9 @@ def _logits_behind(p: Tensor, activation: str) -> Any:
     node = p.node
     if node is None or node.out is None or node.primitive.name != activation:
         return None
-    return node.inputs[0] if node.params.get("axis", p.ndim - 1) == p.ndim - 1 else None
+    if writes.last > node.serial and any(writes.since(a, node.serial) for a in (*node.arrays, node.out)):
+        return None  # one of the two was written to, and is no more what the other was made of
+    return node.recorded_inputs()[0] if node.params.get("axis", p.ndim - 1) == p.ndim - 1 else None
 
 
 # ---- regression ----

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.autograd import writes
 from tapegrad.autograd.creation import tensor, zeros
 from tapegrad.autograd.dtypes import get_default_dtype, is_floating, name_of
 from tapegrad.autograd.flags import current, no_grad
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.tensor import Parameter, Tensor, copied, drop_gradients, tick
+from tapegrad.autograd.tensor import Parameter, Tensor, copied, drop_gradients
+from tapegrad.autograd.writes import tick
 from tapegrad.nn.lookup import NAMES, hint
 
 Shape = tuple[int, ...]
@@ -151,6 +153,7 @@ class Module:
         for t, data, grad in moved:
             if data is not t.data:
                 t.data, t.grad, t.changed = data, grad, tick()
+                writes.happened(t.changed)
         return self
 
     # ---- shapes ----

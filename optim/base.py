@@ -242,8 +242,7 @@ class Optimizer:
                 if recording:
                     flat.assign(span, new)
                 else:
-                    piece[0][...] = new[0]
-                    for part, value in zip(rest, new[1:]):
+                    for part, value in zip((piece[0], *rest), new):
                         part[...] = value
             flat.stamp(span)
 

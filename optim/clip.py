@@ -6,7 +6,8 @@ from typing import Any
 
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.ops import clip_p, reshape_p, sqrt
-from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.writes import store
 from tapegrad.backends import backend_of
 from tapegrad.optim.norms import clip_factor, device_of, scaled, squared_norm, to, total_of
 from tapegrad.optim.params import above_0
@@ -83,5 +84,4 @@ def _rewrite(gradients: list[Tensor], new: Callable[[Any], Any]) -> None:
             if recording:
                 g.assign(new(g))
             else:
-                g.data[...] = new(g.data)
-                g.changed = tick()
+                g.changed = store(g.data, new(g.data))

@@ -5,11 +5,12 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from typing import Any
 
-from tapegrad.autograd import ops
+from tapegrad.autograd import ops, writes
 from tapegrad.autograd.creation import full
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.flags import current
-from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.writes import store, tick
 from tapegrad.backends import backend_of
 from tapegrad.optim.norms import block_size, clip_factor, scaled, squared_norm
 
@@ -36,6 +37,7 @@ class Flat:
         self.places = [(p, self.view(self.g, i), tuple(p.shape)) for i, p in enumerate(params)]
         self.everything: Range = (0, len(params))
         self.all_blocks = list(self.cut(self.everything))
+        self.memory = writes.place(self.p.data)
         self.link()
 
     def buffer(self, value: float) -> Tensor:
@@ -65,7 +67,7 @@ class Flat:
         """Copy in the values that parameters have elsewhere, and let them have them here."""
         for p, view in zip(self.params, self.views):
             if p.data is not view:
-                view[...] = p.data
+                store(view, p.data)
                 p.data = view
 
     # ---- gradients ----
@@ -173,6 +175,9 @@ class Flat:
         now = tick()
         for p in self.params[span[0] : span[1]]:
             p.changed = now
+        part = span != self.everything
+        at = writes.place(self.p.data[self.ends[span[0]] : self.ends[span[1]]]) if part else self.memory
+        writes.mark(at, now)
 
 
 def write(view: Any, array: Any) -> None:

@@ -37,6 +37,7 @@ where_p: Primitive = Primitive(
     "where",
     lambda xp, c, a, b: xp.where(c, a, b),
     vjp=(None, lambda g, y, c, a, b: where_p(c, g, 0.0), lambda g, y, c, a, b: where_p(c, 0.0, g)),
+    unread=(-1, 1, 2),
     doc="x1 where the condition holds, else x2.",
 )
 
@@ -44,12 +45,12 @@ where_p: Primitive = Primitive(
 # ---- arithmetic ----
 add = Primitive(
     "add", lambda xp, a, b: a + b, promote="same",
-    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: g),
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: g), unread=(-1, 0, 1),
     doc="x1 + x2",
 )  # fmt: skip
 subtract = Primitive(
     "subtract", lambda xp, a, b: a - b, promote="same",
-    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g),
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g), unread=(-1, 0, 1),
     doc="x1 - x2",
 )  # fmt: skip
 multiply = Primitive(
@@ -63,8 +64,10 @@ divide = Primitive(
          lambda g, y, a, b: -scale(g, y / b)),
     doc="x1 / x2",
 )  # fmt: skip
-negative: Primitive = Primitive("negative", lambda xp, x: -x, vjp=(lambda g, y, x: -g,), doc="-x")
-positive = Primitive("positive", lambda xp, x: +x, vjp=(lambda g, y, x: g,), doc="x")
+negative: Primitive = Primitive(
+    "negative", lambda xp, x: -x, vjp=(lambda g, y, x: -g,), unread=(-1, 0), doc="-x"
+)
+positive = Primitive("positive", lambda xp, x: +x, vjp=(lambda g, y, x: g,), unread=(-1, 0), doc="x")
 square = Primitive("square", lambda xp, x: x * x, vjp=(lambda g, y, x: scale(g, 2.0 * x),), doc="x * x")
 
 

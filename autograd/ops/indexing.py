@@ -57,6 +57,7 @@ getitem_p = Primitive(
     "getitem", _indexed("index_get", 1, _get),
     vjp=lambda needed, g, y, x, *arrays, index: (
         index_add_p(zeros_like_p(x), g, *arrays, index=index), *(None for _ in arrays)),
+    unread=(-1, 0),
     doc="x[index]",
 )  # fmt: skip
 
@@ -70,6 +71,7 @@ index_add_p: Primitive = Primitive(
     "index_add_at",
     _indexed("index_add", 2, _add),
     vjp=_add_vjp,
+    unread=(-1, 0, 1),
     doc="x with values added at an index; one named twice gets both",
 )
 numbered_p = Primitive(
@@ -99,6 +101,7 @@ index_update_p: Primitive = Primitive(
     "index_update",
     _indexed("index_set", 2, _set),
     vjp=_update_vjp,
+    unread=(-1, 0, 1),
     doc="x with the values at an index replaced",
 )
 
@@ -146,17 +149,18 @@ def index_update(x: Any, index: Any, values: Any, /) -> Any:
     """
     x = as_tensor(x)
     parts, arrays = template(x, index)
-    return index_update_p(x, _values(x, values), *arrays, index=parts)
+    return index_update_p(x, values_like(x, values), *arrays, index=parts)
 
 
 def index_add(x: Any, index: Any, values: Any, /) -> Any:
     """A copy of x with values added to x[index]; an element that an integer array names twice gets both."""
     x = as_tensor(x)
     parts, arrays = template(x, index)
-    return index_add_p(x, _values(x, values), *arrays, index=parts)
+    return index_add_p(x, values_like(x, values), *arrays, index=parts)
 
 
-def _values(x: Any, values: Any) -> Any:
+def values_like(x: Any, values: Any) -> Any:
+    """What is to be written into x, in x's dtype; numbers stay numbers."""
     if isinstance(values, (int, float)):
         return values
     from tapegrad.autograd.creation import tensor

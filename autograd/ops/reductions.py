@@ -43,12 +43,13 @@ def _spread(g: Any, x: Any, axis: Axes) -> Any:
 
 sum_p = Primitive(
     "sum", lambda xp, x, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
-    vjp=(lambda g, y, x, axis, keepdims: _spread(g, x, axis),),
+    vjp=(lambda g, y, x, axis, keepdims: _spread(g, x, axis),), unread=(-1, 0),
     doc="the sum over axes",
 )  # fmt: skip
 mean_p = Primitive(
     "mean", lambda xp, x, axis, keepdims: xp.mean(x, axis=axis, keepdims=keepdims),
-    vjp=(lambda g, y, x, axis, keepdims: _spread(g * (1.0 / (_count(x.shape, axis) or 1)), x, axis),), promote="float",
+    vjp=(lambda g, y, x, axis, keepdims: _spread(g * (1.0 / (_count(x.shape, axis) or 1)), x, axis),),
+    promote="float", unread=(-1, 0),
     doc="the arithmetic mean over axes",
 )  # fmt: skip
 

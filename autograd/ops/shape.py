@@ -5,13 +5,13 @@ from itertools import pairwise
 from typing import Any
 
 from tapegrad.autograd.dtypes import is_floating
-from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.primitive import EVERY, Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of, resolve
 
 reshape_p: Primitive = Primitive(
     "reshape", lambda xp, x, shape: xp.reshape(x, shape), vjp=(lambda g, y, x, shape: reshape_p(g, shape=x.shape),),
-    doc="the same elements, in row-major order, in another shape",
+    unread=(-1, 0), doc="the same elements, in row-major order, in another shape",
 )  # fmt: skip
 
 
@@ -21,12 +21,13 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 permute_p: Primitive = Primitive(
     "permute_dims", lambda xp, x, axes: xp.permute_dims(x, axes),
-    vjp=(lambda g, y, x, axes: permute_p(g, axes=_inverse(axes)),),
+    vjp=(lambda g, y, x, axes: permute_p(g, axes=_inverse(axes)),), unread=(-1, 0),
     doc="axis i of the result is axis axes[i] of x",
 )  # fmt: skip
 broadcast_p = Primitive(
     "broadcast_to", lambda xp, x, shape: xp.broadcast_to(x, shape),
     vjp=(lambda g, y, x, shape: g,),  # the backward loop sums over the stretched axes
+    unread=(-1, 0),
     doc="x repeated along new axes and axes of length 1",
 )  # fmt: skip
 
@@ -42,11 +43,12 @@ def _concat_vjp(needed: Any, g: Any, y: Any, *xs: Any, axis: int) -> tuple[Any, 
 
 concat_p = Primitive(
     "concat", lambda xp, *xs, axis: xp.concat(xs, axis=axis), vjp=_concat_vjp, promote="same",
-    doc="arrays joined along an axis",
+    unread=EVERY, doc="arrays joined along an axis",
 )  # fmt: skip
 astype_p = Primitive(
     "astype", lambda xp, x, dtype: xp.astype(x, dtype, copy=False),
     vjp=(lambda g, y, x, dtype: g,),  # the backward loop casts to x's dtype
+    unread=(-1, 0),
     doc="x in another dtype",
 )  # fmt: skip
 
@@ -237,9 +239,11 @@ def tile(x: Any, repetitions: Any, /) -> Any:
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
     """x in another dtype. Gradients come back in the dtype of x; through an integer or boolean dtype none come."""
+    from tapegrad.autograd.ops.elementwise import positive
+
     x = as_tensor(x)
     dtype = x.backend.dtype(dtype)
-    if x.dtype == dtype and not copy:
-        return x
+    if x.dtype == dtype:
+        return positive(x) if copy else x
     with_grad = is_floating(dtype) and is_floating(x.dtype)
     return astype_p(x if with_grad else x.detach(), dtype=dtype)

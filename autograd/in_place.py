@@ -1,0 +1,181 @@
+"""Writing into tensors in place: `t += v` and its relatives, `t[i] = v`, and `t.data += v`.
+
+One rule for all of them. Where neither side takes part in a graph, or gradients are off, the array is written to, so
+every view of it and every other name of the tensor sees the change, as in NumPy. On a leaf that requires grad they
+raise while gradients are recorded. On any other tensor of a graph, or where the value requires grad, the name gets the
+result: `total += loss` is `total = total + loss`, and after `t[i] = v` the tensor stands for `index_update(t, i, v)`.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import writes
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.flags import current
+from tapegrad.autograd.ops import indexing
+from tapegrad.autograd.primitive import user_line
+from tapegrad.autograd.tensor import Tensor, overwrite
+from tapegrad.autograd.writes import store, tick
+
+
+def in_place(function: Callable[..., Any], name: str, symbol: str, acceptable: Callable[[Any], bool]) -> Any:
+    """The method behind `t += v`, from the function behind `t + v`."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, Tensor) and not acceptable(other):
+            return NotImplemented
+        if current.get().grad:
+            if self.requires_grad and self.node is None:
+                raise _leaf(f"t {symbol}= value", f"t = t {symbol} value")
+            if self.requires_grad or (isinstance(other, Tensor) and other.requires_grad):
+                return function(self, other)
+        overwrite(self, _fitting(f"t {symbol}= value", self, function(self, other)))
+        return self
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"t {symbol}= value: in place where no gradient is recorded, see `Tensor`."
+    return method
+
+
+def setitem(self: Tensor, index: Any, value: Any) -> None:
+    """t[index] = value: in place where no gradient is recorded, see `Tensor`."""
+    flags = current.get()
+    if flags.grad:
+        if self.requires_grad and self.node is None:
+            raise _leaf("t[index] = value", "tg.index_update(t, index, value) or tg.where(mask, value, t)")
+        if self.requires_grad or (isinstance(value, Tensor) and value.requires_grad):
+            _become_updated(self, index, value)
+            return
+    parts, arrays = indexing.template(self, index)
+    value = indexing.values_like(self, value)
+    if flags.recorder is not None or arrays or type(self.data) is not np.ndarray:
+        overwrite(self, indexing.index_update_p(self, value, *arrays, index=parts))
+        return
+    raw = value.data if isinstance(value, Tensor) else np.asarray(value, self.dtype)
+    try:
+        self.changed = store(self.data[parts], raw)
+    except (IndexError, ValueError) as error:
+        raise indexing.index_update_p.explain(error, (self, value), {"index": parts}) from error
+
+
+def _become_updated(t: Tensor, index: Any, value: Any) -> None:
+    """Have a tensor stand for `index_update(t, index, value)`, of which the value's gradient is part.
+
+    The first time it gets memory of its own, and later values are written into that. Calls recorded before find the
+    old contents' node through the new one, whose first input it is: see `Node.recorded_inputs`.
+    """
+    own = t.node is not None and t.node.primitive is indexing.index_update_p and t.node.out is t.data
+    if not own:
+        _only_one_to_see(t, value)
+    old = Tensor(t.data, t.requires_grad, t.node, t.index)
+    old.changed = t.changed
+    new = indexing.index_update(old, index, value)
+    if own:
+        if (recorder := current.get().recorder) is not None:
+            recorder.write(t, new)
+        parts, arrays = indexing.template(t, index)
+        where = ... if arrays else parts
+        store(t.data[where], new.data[where])
+        new.node.out = t.data  # the rule of index_update reads neither its result nor what it updates
+    else:
+        t.data = new.data
+    t.node, t.index, t.requires_grad = new.node, new.index, new.requires_grad
+    t.changed = tick()
+    writes.happened(t.changed)
+
+
+def _only_one_to_see(t: Tensor, value: Any) -> None:
+    """Raise RuntimeError if a tensor that is to get memory of its own shares the old one with others than the calls
+    that the value was made by."""
+    if writes.owner(t.data) is not t.data:
+        raise RuntimeError(
+            "t[index] = value: the value requires grad and t is a view of another tensor, which would not see its "
+            "gradient: write into that one, as in t[i, j] = value for t[i][j] = value, or into a copy, t = t + 0\n"
+            + user_line()
+        )
+    if current.get().recorder is not None:  # it may hold arrays for its own ends
+        return
+    others = sys.getrefcount(t.data) - _REFERENCES - (t.node is not None and t.node.out is not None)
+    if others > 0 and others != _held_by_calls(t, value):
+        raise RuntimeError(
+            "t[index] = value: the value requires grad, and other views of t, or calls that were given t before, "
+            "would not see it: write first, or into a copy (t = t + 0), or collect the values in a list for tg.stack\n"
+            + user_line()
+        )
+
+
+def _held_by_calls(t: Tensor, value: Any) -> int:
+    """How many references to t's array, its views' among them, the calls behind the value hold; -1 if somebody else
+    holds a tensor that they share."""
+    direct, views, shared = 0, set(), dict[Tensor, int]()
+    seen, stack = set(), [value]
+    while stack:
+        node = stack.pop().node
+        if node is None or node in seen or node.out is None:
+            continue
+        seen.add(node)
+        for x, array in zip(node.inputs, node.arrays, strict=True):
+            if isinstance(x, Tensor):
+                stack.append(x)
+                if array is t.data:
+                    direct += 1
+                elif writes.owner(array) is t.data:
+                    views.add(id(array))
+                if x is not t and writes.owner(array) is t.data:
+                    shared[x] = shared.get(x, 0) + 1
+        views |= {id(o) for o in (node.out if isinstance(node.out, tuple) else (node.out,))
+                  if o is not t.data and writes.owner(o) is t.data}  # fmt: skip
+    for x in list(shared):
+        if sys.getrefcount(x) > shared[x] + 4:  # the dict, the list, the loop, and the question itself
+            return -1
+    return direct + len(views) + sum(x.data is t.data for x in shared)
+
+
+def _references() -> int:
+    """What sys.getrefcount tells of an array that only one tensor holds."""
+    t = Tensor(np.zeros(1))
+    return sys.getrefcount(t.data)
+
+
+_REFERENCES = _references()
+
+
+def into_array(function: Callable[..., Any], inputs: tuple[Any, ...], out: Any) -> Any:
+    """`t.data += value` with a Tensor for the value: NumPy asks for function(*inputs), written into the array `out`."""
+    if current.get().grad and any(isinstance(a, Tensor) and a.requires_grad for a in inputs):
+        raise RuntimeError(
+            "array += tensor: the tensor requires grad, which an array cannot keep: use tensor.detach(), or "
+            "`with tg.no_grad():` around it\n" + user_line()
+        )
+    target = Tensor(out)
+    result = function(*(target if a is out else Tensor(a) if type(a) is type(out) else a for a in inputs))
+    overwrite(target, _fitting("array op= tensor", target, result))
+    return out
+
+
+def _fitting(what: str, target: Tensor, result: Tensor) -> Tensor:
+    """The result in the target's dtype. Raises if it is larger, or of a kind that the target cannot hold."""
+    if result.shape != target.shape:
+        raise ValueError(
+            f"{what}: the result has shape {result.shape}, which does not fit into shape {target.shape}: only the "
+            f"value is broadcast, never what is written to; t = … makes a new tensor\n{user_line()}"
+        )
+    if result.dtype == target.dtype:
+        return result
+    have, want = name_of(result.dtype), name_of(target.dtype)
+    if not np.can_cast(have, want, "same_kind"):
+        raise TypeError(
+            f"{what}: the result is {have}, and t stays {want}: convert it with .astype({want!r}), or write "
+            f"t = … for a new tensor of {have}\n{user_line()}"
+        )
+    return result.astype(target.dtype)
+
+
+def _leaf(what: str, other: str) -> RuntimeError:
+    return RuntimeError(
+        f"{what}: t requires grad, and the change would not be differentiated. To train by hand, put it under "
+        f"`with tg.no_grad():` (or use t.assign(values)); for a new tensor write {other}\n{user_line()}"
+    )

@@ -1,0 +1,123 @@
+"""When memory was last written to, by the span of memory: all views of one array share it.
+
+`backward` asks `last > serial` for each node, one comparison of integers. Only where something was written after the
+node was recorded does it look at the spans. A counter for each array that owns memory would not do: all parameters of
+an optimizer lie in one buffer, and writing one of them says nothing about the others.
+"""
+
+from collections.abc import Callable
+from itertools import count
+from math import inf
+from threading import Lock
+from typing import Any
+from weakref import ref
+
+# One clock for everything that happens to tensors: nodes are numbered in the order they were made, which is a
+# topological order, and a write is stamped with the same clock, so that backward sees which came first.
+tick: Callable[[], int] = count(1).__next__
+
+Span = tuple[float, float]  # the address of the first byte, and the one after the last
+Place = tuple[dict[Span, int], Span]  # the writes into the array that owns the memory, and a part of it
+
+MANY = 1000  # spans of one array, from which on the older half is kept as one
+EVERYWHERE: Span = (-inf, inf)
+
+last = 0  # the time of the newest write of all, on the clock that numbers the nodes
+_lock = Lock()
+_spans: dict[
+    int, dict[Span, int]
+] = {}  # id of the array that owns the memory -> span -> when it was last written
+_alive: dict[int, Any] = {}  # the same id -> a weak reference, which removes both when the array goes
+
+
+def owner(array: Any) -> Any:
+    """The array whose memory this one looks into, or itself."""
+    while (base := getattr(array, "base", None)) is not None and hasattr(base, "dtype"):
+        array = base
+    return array
+
+
+def span(array: Any) -> Span:
+    """The memory from an array's first byte to its last; EVERYWHERE where the library does not tell."""
+    interface = getattr(array, "__array_interface__", None) or getattr(
+        array, "__cuda_array_interface__", None
+    )
+    if interface is None:
+        return EVERYWHERE
+    low = high = interface["data"][0]
+    if array.flags.c_contiguous:
+        return low, low + array.nbytes
+    for n, stride in zip(array.shape, array.strides, strict=True):
+        if n == 0:
+            return low, low
+        if stride < 0:
+            low += (n - 1) * stride
+        else:
+            high += (n - 1) * stride
+    return low, high + array.itemsize
+
+
+def happened(now: int) -> None:
+    """Something was written or replaced at this time: nodes recorded before it are looked at more closely."""
+    global last
+    with _lock:  # of two threads the later one wins
+        if now > last:
+            last = now
+
+
+def place(array: Any) -> Place:
+    """Where the writes into this array are noted; to be kept by who writes into one array often."""
+    home = owner(array)
+    key = id(home)
+    spans = _spans.get(key)
+    if spans is None:
+        spans = _spans.setdefault(key, {})
+        _alive[key] = ref(home, lambda _: (_spans.pop(key, None), _alive.pop(key, None)))
+    return spans, span(array)
+
+
+def mark(at: Place, now: int) -> None:
+    """As `wrote`, for a place that is known."""
+    spans, where = at
+    spans[where] = now
+    if len(spans) > MANY:
+        _join_older_half(spans)
+    happened(now)
+
+
+def wrote(array: Any, now: int) -> None:
+    """The memory that this array shows was, or is about to be, written to at the time `now`."""
+    mark(place(array), now)
+
+
+def _join_older_half(spans: dict[Span, int]) -> None:
+    older = sorted(spans.items(), key=lambda item: item[1])[: MANY // 2]
+    spans[min(a for (a, _), _ in older), max(b for (_, b), _ in older)] = older[-1][1]
+    for place, _ in older:
+        spans.pop(place, None)
+
+
+def since(array: Any, serial: int, until: float = inf) -> bool:
+    """Whether any of the memory that this array shows was written to after the time `serial`, and before `until`."""
+    spans = _spans.get(id(owner(array)))
+    if not spans:
+        return False
+    recent = [place for place, when in list(spans.items()) if serial < when < until]
+    if not recent:
+        return False
+    low, high = span(array)
+    return low < high and any(a < high and low < b for a, b in recent)
+
+
+def store(array: Any, value: Any) -> int:
+    """Write into an array, and note where and when for `backward`. Returns when."""
+    strides = getattr(array, "strides", ())
+    if 0 in strides and any(n > 1 and s == 0 for n, s in zip(array.shape, strides, strict=True)):
+        raise RuntimeError(
+            "some elements of this tensor share one place in memory, as after broadcast_to, so they cannot be written "
+            "to: make a copy first, as in t = t + 0"
+        )
+    now = tick()
+    wrote(array, now)
+    array[...] = value
+    return now

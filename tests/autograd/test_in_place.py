@@ -1,0 +1,484 @@
+"""In place means in place: the operators, `t.data op= v` and `t[i] = v`, in and out of graphs, on all kinds of memory."""
+
+import operator as op
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+OPERATORS: dict[str, tuple[Callable[..., Any], Callable[..., Any], str]] = {
+    "+": (op.iadd, op.add, "float64"),
+    "-": (op.isub, op.sub, "float64"),
+    "*": (op.imul, op.mul, "float64"),
+    "/": (op.itruediv, op.truediv, "float64"),
+    "//": (op.ifloordiv, op.floordiv, "float64"),
+    "%": (op.imod, op.mod, "float64"),
+    "**": (op.ipow, op.pow, "float64"),
+    "@": (op.imatmul, op.matmul, "float64"),
+    "&": (op.iand, op.and_, "int64"),
+    "|": (op.ior, op.or_, "bool"),
+    "^": (op.ixor, op.xor, "int64"),
+}
+FLOATING = [symbol for symbol, (_, _, dtype) in OPERATORS.items() if dtype == "float64"]
+VALUES = np.array([[3.0, 5.0], [7.0, 2.0]])
+MEMORY = ("own", "view", "parameter")
+
+
+def target(memory: str, dtype: str = "float64") -> tuple[Any, Any, Any]:
+    """A tensor of VALUES, the array that its memory is part of, and the same array as it was."""
+    values = VALUES.astype(dtype)
+    if memory == "own":
+        t = tg.tensor(values)
+        return t, t.data, t.numpy()
+    if memory == "view":
+        whole = tg.tensor(np.ones((3, 4), dtype))
+        whole[:2, ::2] = values
+        return whole[:2, ::2], whole.data, whole.numpy()
+    p = tg.Parameter(tg.tensor(values))
+    opt = tg.optim.Adam([tg.Parameter(tg.ones(3, dtype=dtype)), p])
+    return p, opt.flats[0].p.data, opt.flats[0].p.numpy()
+
+
+def value_for(symbol: str, dtype: str) -> Any:
+    return tg.tensor(np.array([[2, 1], [1, 3]]).astype(dtype))
+
+
+def rest(whole: Any, t: Any) -> Any:
+    """What lies in the same memory and is not of the tensor."""
+    outside = np.ones(whole.shape, bool)
+    start = whole.__array_interface__["data"][0]
+    at = np.ndarray(t.shape, bool, outside, (t.data.__array_interface__["data"][0] - start) // t.data.itemsize,
+                    tuple(s // t.data.itemsize for s in t.data.strides))  # fmt: skip
+    at[...] = False
+    return outside
+
+
+@pytest.mark.parametrize("memory", MEMORY)
+@pytest.mark.parametrize("symbol", OPERATORS)
+def test_operators_write_where_nothing_is_recorded(symbol: str, memory: str) -> None:
+    change, plain, dtype = OPERATORS[symbol]
+    if memory == "parameter" and symbol not in FLOATING:
+        return  # parameters are floating-point
+    t, whole, before = target(memory, dtype)
+    value, array = value_for(symbol, dtype), t.data
+    want = plain(t.numpy(), value.numpy())
+    with tg.no_grad() if memory == "parameter" else nullcontext():
+        changed = change(t, value)
+    assert changed is t and t.data is array and t.dtype == dtype
+    assert np.array_equal(t.numpy(), want)
+    outside = rest(whole, t)
+    assert np.array_equal(whole[outside], before[outside])
+
+
+@pytest.mark.parametrize("number", [2, 2.0, np.float32(2), [1.0, 2.0], np.array([1.0, 2.0])])
+@pytest.mark.parametrize("symbol", FLOATING[:-1])
+def test_operators_take_what_the_plain_ones_take(symbol: str, number: Any) -> None:
+    change, plain, _ = OPERATORS[symbol]
+    t, array, _ = target("own")
+    want = plain(t, number).numpy()
+    change(t, number)
+    assert t.data is array and np.array_equal(array, want)
+
+
+@pytest.mark.parametrize("memory", MEMORY)
+@pytest.mark.parametrize("side", ["target", "both"])
+@pytest.mark.parametrize("symbol", FLOATING)
+def test_a_leaf_refuses_while_gradients_are_recorded(symbol: str, side: str, memory: str) -> None:
+    t, _, _ = target(memory)
+    t.requires_grad_()
+    value = value_for(symbol, "float64").requires_grad_(side == "both")
+    with pytest.raises(RuntimeError, match=r"(?s)no_grad.*assign.*t = t"):
+        OPERATORS[symbol][0](t, value)
+    assert np.array_equal(t.numpy(), VALUES)
+    with tg.no_grad():
+        assert OPERATORS[symbol][0](t, value) is t
+    assert t.requires_grad and t.is_leaf and not np.array_equal(t.numpy(), VALUES)
+
+
+@pytest.mark.parametrize("memory", MEMORY)
+@pytest.mark.parametrize("side", ["target", "value", "both"])
+@pytest.mark.parametrize("symbol", FLOATING)
+def test_in_a_graph_the_name_gets_the_result(symbol: str, side: str, memory: str) -> None:
+    change, plain, _ = OPERATORS[symbol]
+    source, _, _ = target(memory)
+    value = value_for(symbol, "float64").requires_grad_(side != "target")
+    if side == "value":
+        t = source.detach()
+    else:
+        source.requires_grad_()
+        t = source * 1.0
+    want = plain(t, value)
+    got = change(t, value)
+    assert got is not t and np.array_equal(t.numpy(), VALUES)
+    assert np.array_equal(got.numpy(), want.numpy()) and got.requires_grad == want.requires_grad
+    if not got.requires_grad:  # the slope of // is nowhere
+        return
+    got.sum().backward(retain_graph=True)
+    gradients = [x.grad.numpy() for x in (source, value) if x.grad is not None]
+    source.grad = value.grad = None
+    want.sum().backward()
+    for g, x in zip(gradients, [x for x in (source, value) if x.grad is not None], strict=True):
+        assert np.array_equal(g, x.grad.numpy())
+
+
+@pytest.mark.parametrize("symbol", FLOATING)
+def test_without_gradients_a_tensor_of_a_graph_is_written_to(symbol: str) -> None:
+    change, plain, _ = OPERATORS[symbol]
+    x = tg.tensor(VALUES).requires_grad_()
+    t, value = x * 1.0, value_for(symbol, "float64").requires_grad_()
+    array, want = t.data, plain(t.numpy(), value.numpy())
+    with tg.no_grad():
+        assert change(t, value) is t
+    assert t.data is array and np.array_equal(array, want)
+    with pytest.raises(RuntimeError, match="was written to after"):
+        t.sum().backward()
+
+
+@pytest.mark.parametrize("memory", MEMORY)
+@pytest.mark.parametrize("given", ["tensor", "array", "tensor that requires grad, under no_grad"])
+@pytest.mark.parametrize("symbol", FLOATING[:-1])
+def test_data_is_written_where_it_lies(symbol: str, given: str, memory: str) -> None:
+    change, plain, _ = OPERATORS[symbol]
+    t, whole, before = target(memory)
+    value: Any = value_for(symbol, "float64")
+    want, array = plain(t.numpy(), value.numpy()), t.data
+    if given == "array":
+        value = value.numpy()
+    with tg.no_grad() if "under" in given else nullcontext():
+        value = value.requires_grad_() if "under" in given else value
+        t.data = change(t.data, value)  # what t.data += value does
+    assert t.data is array and np.array_equal(t.numpy(), want)
+    outside = rest(whole, t)
+    assert np.array_equal(whole[outside], before[outside])
+
+
+def test_training_by_hand_in_each_common_way() -> None:
+    def train(update: Callable[[Any], None]) -> list[float]:
+        tg.manual_seed(0)
+        model = tg.nn.Dense(1, in_features=2, kernel_initializer="ones")
+        losses = []
+        for _ in range(4):
+            model.zero_grad()
+            loss = tg.nn.functional.mse_loss(model(tg.tensor([[1.0, 2.0]])), tg.tensor([[9.0]]))
+            loss.backward()
+            losses.append(loss.item())
+            for p in model.parameters():
+                update(p)
+        return losses
+
+    def by_data(p: Any) -> None:
+        p.data -= 0.01 * p.grad
+
+    def by_arrays(p: Any) -> None:
+        p.data -= 0.01 * p.grad.data
+
+    @tg.no_grad()
+    def by_operator(p: Any) -> None:
+        p -= 0.01 * p.grad
+
+    @tg.no_grad()
+    def by_index(p: Any) -> None:
+        p[...] = p - 0.01 * p.grad
+
+    def by_assign(p: Any) -> None:
+        p.assign(p.detach() - 0.01 * p.grad)
+
+    want = train(by_assign)
+    assert want[-1] < want[0] / 2
+    for update in (by_data, by_arrays, by_operator, by_index):
+        assert train(update) == pytest.approx(want, rel=1e-6), update.__name__
+
+
+REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
+    ("an integer gets no fraction", lambda: op.iadd(tg.tensor([1, 2]), 1.5), TypeError, r"float32.*int64.*astype"),
+    ("nor by division", lambda: op.itruediv(tg.tensor([1, 2]), 2), TypeError, r"t /= value.*int64"),
+    ("unsigned gets no sign", lambda: op.iadd(tg.tensor(np.ones(1, "uint8")), tg.tensor([1])), TypeError, "uint8"),
+    ("a boolean no number", lambda: op.iadd(tg.tensor([True]), tg.tensor([1])), TypeError, "bool"),
+    ("the target is not broadcast", lambda: op.iadd(tg.ones(2), tg.ones((3, 2))), ValueError, r"\(3, 2\).*\(2,\)"),
+    ("nor its new axis", lambda: op.iadd(tg.ones((1, 2)), tg.ones((3, 2))), ValueError, r"\(3, 2\).*\(1, 2\)"),
+    ("by a product", lambda: op.imatmul(tg.ones((2, 3)), tg.ones((3, 4))), ValueError, r"\(2, 4\)"),
+    ("one place for many elements", lambda: op.iadd(tg.broadcast_to(tg.tensor(1.0), (3,)), 1), RuntimeError, "copy"),
+    ("by index, too", lambda: op.setitem(tg.broadcast_to(tg.ones(1), (3, 2)), 0, 2.0), RuntimeError, "copy"),
+    ("an array keeps no gradient", lambda: op.iadd(np.ones(2), tg.ones(2).requires_grad_()), RuntimeError, "detach"),
+    ("an array's shape stays", lambda: op.iadd(np.ones(2), tg.ones((3, 2))), ValueError, r"\(3, 2\)"),
+    ("an index out of bounds", lambda: op.setitem(tg.ones(2), 2, 1.0), IndexError, r"(?s)index_update.*out of bounds"),
+    ("a value too large", lambda: op.setitem(tg.ones(2), 0, tg.ones(3)), ValueError, r"index_update.*\[2\].*\[3\]"),
+    ("no number", lambda: op.iadd(tg.ones(2), "a"), TypeError, "unsupported"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
+def test_refused(call: Callable[[], Any], kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def test_the_dtype_and_the_memory_stay() -> None:
+    for have, value in (
+        ("float32", "float64"),
+        ("float16", "float32"),
+        ("int32", "int64"),
+        ("float32", "int64"),
+    ):
+        t = tg.ones((2,), dtype=have)
+        seen = t[1:]
+        t += tg.tensor(np.array([1, 2], value))
+        assert t.dtype == have and t.tolist() == [2, 3] and seen.tolist() == [3]
+
+
+OVERLAPPING: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "forward": (lambda t: op.setitem(t, slice(1, None), t[:-1]), lambda a: a[[0, 0, 1]]),
+    "back": (lambda t: op.setitem(t, slice(None, -1), t[1:]), lambda a: a[[1, 2, 2]]),
+    "upside down": (lambda t: op.setitem(t, ..., t[::-1]), lambda a: a[::-1]),
+    "integers": (lambda t: op.setitem(t, [0, 1], t[1:]), lambda a: a[[1, 2, 2]]),
+    "+= T": (lambda t: op.iadd(t, t.T), lambda a: a + a.T),
+    "-= T": (lambda t: op.isub(t.T, t), lambda a: (a.T - a).T),
+    "@= itself": (lambda t: op.imatmul(t, t), lambda a: a @ a),
+    "*= rows": (lambda t: op.imul(t[1:], t[:-1]), lambda a: np.concatenate([a[:1], a[1:] * a[:-1]])),
+    "data": (lambda t: op.isub(t.data, t.T), lambda a: a - a.T),
+}
+
+
+@pytest.mark.parametrize("name", OVERLAPPING)
+def test_a_value_may_lie_in_the_memory_that_is_written_to(name: str) -> None:
+    change, want = OVERLAPPING[name]
+    a = np.arange(9.0).reshape(3, 3)
+    t = tg.tensor(a)
+    array = t.data
+    change(t)
+    assert t.data is array and np.array_equal(array, want(a))
+
+
+INDICES: dict[str, Any] = {
+    "a number": 1,
+    "from the end": -1,
+    "a slice": slice(0, 2),
+    "a step back": slice(None, None, -2),
+    "two axes": (1, 2),
+    "a column": (slice(None), 1),
+    "an ellipsis": (..., 0),
+    "a new axis": (None, 1),
+    "all": ...,
+    "integers": [0, 2],
+    "one twice": [0, 0],
+    "a mask": np.arange(12).reshape(3, 4) % 3 == 0,
+    "a tensor": tg.tensor([1, 0]),
+}
+
+
+@pytest.mark.parametrize("value", ["number", "tensor", "array", "float64", "requires grad"])
+@pytest.mark.parametrize("name", INDICES)
+def test_setitem_writes_into_the_memory(name: str, value: str) -> None:
+    index, a = INDICES[name], np.arange(12.0, dtype="float32").reshape(3, 4)
+    t, want = tg.tensor(a), a.copy()
+    views, array = (t[1:], t.T, t.reshape((-1,))), t.data
+    raw = index.numpy() if isinstance(index, tg.Tensor) else index
+    new = np.full(want[raw].shape[-1:], 0.5, "float32")
+    want[raw] = 0.5 if value == "number" else new
+    given: Any = {
+        "number": 0.5,
+        "tensor": tg.tensor(new),
+        "array": new,
+        "float64": tg.tensor(new.astype("float64")),
+    }.get(value)
+    with tg.no_grad() if value == "requires grad" else nullcontext():
+        t[index] = tg.tensor(new).requires_grad_() if value == "requires grad" else given
+    assert (
+        t.data is array and t.dtype == "float32" and not t.requires_grad and np.array_equal(t.numpy(), want)
+    )
+    for view, array in zip(views, (want[1:], want.T, want.reshape(-1)), strict=True):
+        assert np.array_equal(view.numpy(), array)
+
+
+# ---- t[i] = a value that requires grad ----
+def gradients(f: Callable[[Any], Any], *order: int) -> Any:
+    w = tg.tensor([2.0, 3.0], dtype="float64").requires_grad_()
+    f(w).backward()
+    return w.grad.tolist()
+
+
+def filled_row_by_row(w: Any) -> Any:
+    b = tg.zeros((3, 2), dtype="float64")
+    for i in range(3):
+        b[i] = w * (i + 1.0)
+    return (b * b).sum()
+
+
+def made_of_its_own_rows(w: Any) -> Any:
+    b = tg.zeros((4, 2), dtype="float64")
+    b[0] = w * 1.0
+    for i in range(1, 4):
+        b[i] = b[i - 1] * w
+    return b.sum()
+
+
+def read_and_overwritten(w: Any) -> Any:
+    b = tg.zeros((2,), dtype="float64")
+    b[0] = w[0] * 3.0
+    first = b.sum()
+    b[0] = w[1] * 5.0
+    return first + b.sum()
+
+
+def into_a_result(w: Any) -> Any:
+    h = tg.tanh(w)
+    h[0] = w[1] * w[1]
+    return (h * h).sum()
+
+
+def by_mask_and_integers(w: Any) -> Any:
+    b = tg.zeros((4,), dtype="float64")
+    b[tg.tensor([True, False, True, False])] = w
+    b[[1, 3]] = w * w
+    b[1] = 7.0
+    return (b * b).sum()
+
+
+def added_to(w: Any) -> Any:
+    b = tg.ones((3, 2), dtype="float64")
+    b[0] += w
+    b[1] -= w
+    b[0] += w * w
+    return (b * b).sum()
+
+
+def recurrent(w: Any) -> Any:
+    h = tg.zeros((4, 2), dtype="float64")
+    for i in range(3):
+        h[i + 1] = w + h[i] * w
+    return h.sum()
+
+
+SAME_WITHOUT: dict[Callable[[Any], Any], Callable[[Any], Any]] = {
+    filled_row_by_row: lambda w: (tg.stack([w, w * 2.0, w * 3.0]) ** 2).sum(),
+    made_of_its_own_rows: lambda w: (w + w**2 + w**3 + w**4).sum(),
+    read_and_overwritten: lambda w: w[0] * 3.0 + w[1] * 5.0,
+    into_a_result: lambda w: w[1] ** 4 + tg.tanh(w[1]) ** 2,
+    by_mask_and_integers: lambda w: (w * w).sum() + w[1] ** 4 + 49.0,
+    added_to: lambda w: ((1.0 + w + w * w) ** 2 + (1.0 - w) ** 2 + 1.0).sum(),
+    recurrent: lambda w: (w + (w + w * w) + (w + w * (w + w * w))).sum(),
+}
+
+
+@pytest.mark.parametrize("f", SAME_WITHOUT, ids=lambda f: f.__name__)
+def test_a_differentiable_value_gives_its_gradient(f: Callable[[Any], Any]) -> None:
+    same = SAME_WITHOUT[f]
+    w = tg.tensor([2.0, 3.0], dtype="float64")
+    assert f(w).item() == pytest.approx(same(w).item())
+    assert gradients(f) == pytest.approx(gradients(same))
+    assert tg.grad(f)(w).tolist() == pytest.approx(tg.grad(same)(w).tolist())
+    assert tg.hessian(f)(w).numpy() == pytest.approx(tg.hessian(same)(w).numpy())
+    assert tg.jvp(f, (w,), (tg.ones_like(w),))[1].item() == pytest.approx(tg.grad(same)(w).sum().item())
+    assert gradients(tg.checkpoint(f)) == pytest.approx(gradients(same))
+
+
+def test_a_graph_through_a_tensor_that_was_updated_can_be_gone_through_twice() -> None:
+    w = tg.tensor([2.0, 3.0], dtype="float64").requires_grad_()
+    loss = made_of_its_own_rows(w)
+    loss.backward(retain_graph=True)
+    once = w.grad.numpy()
+    loss.backward()
+    assert np.array_equal(w.grad.numpy(), 2 * once)
+    with pytest.raises(RuntimeError, match="freed"):
+        loss.backward()
+
+
+def test_an_earlier_result_of_a_graph_that_was_freed_says_so() -> None:
+    w = tg.tensor([2.0, 3.0], dtype="float64").requires_grad_()
+    b = w * 1.0
+    b[0] = w[1]
+    earlier = b.sum()
+    b[1] = w[0]
+    (b * 1.0).sum().backward()
+    with pytest.raises(RuntimeError, match="freed"):
+        earlier.backward()
+
+
+def test_the_memory_goes_with_the_graph() -> None:
+    w = tg.tensor([2.0, 3.0], dtype="float64").requires_grad_()
+    b = tg.zeros((3, 2), dtype="float64")
+    b[0] = w
+    first = b.node
+    assert first is not None
+    b[1] = w
+    b.sum().backward()
+    assert first.inputs == first.arrays == () and first.out is None
+
+
+def cut(write: Callable[[Any, Any], None]) -> Callable[[], None]:
+    def run() -> None:
+        write(tg.zeros((2, 2)), tg.tensor([2.0, 3.0]).requires_grad_())
+
+    return run
+
+
+def seen_by_a_view(b: Any, w: Any) -> None:
+    view = b[0]
+    b[0] = w
+    del view
+
+
+def held_beside(b: Any, w: Any) -> None:
+    row = b[0]
+    b[0] = row * w
+    del row
+
+
+def used_before(b: Any, w: Any) -> None:
+    h = b * w
+    b[0] = w
+    del h
+
+
+CUTS = {
+    "a row of a row": cut(lambda b, w: op.setitem(b[0], 1, w[0])),
+    "a view": cut(lambda b, w: op.setitem(b.T, 0, w)),
+    "another name's view": cut(seen_by_a_view),
+    "a row that is used and kept": cut(held_beside),
+    "contents that were used": cut(used_before),
+    "a detached name": cut(lambda b, w: op.setitem(b.detach(), 0, w)),
+    "a leaf that requires grad": cut(lambda b, w: op.setitem(b.requires_grad_(), 0, w)),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_what_would_cut_a_gradient_raises(name: str) -> None:
+    with pytest.raises(RuntimeError, match=r"t\[index\] = value"):
+        CUTS[name]()
+
+
+def test_a_factor_that_is_overwritten_is_noticed() -> None:
+    w = tg.tensor([2.0, 3.0]).requires_grad_()
+    b = tg.ones((2, 2)) * w
+    b[0] = b[0] + w
+    b[1] *= w  # the gradient of w needs what b[1] was
+    with pytest.raises(RuntimeError, match="was written to after"):
+        b.sum().backward()
+
+
+def test_a_view_of_what_is_updated_later_refuses() -> None:
+    w = tg.tensor([2.0, 3.0], dtype="float64").requires_grad_()
+    b = tg.zeros((2, 2), dtype="float64")
+    b[0] = w
+    row = b[0]
+    b[0] = w * 2.0
+    with pytest.raises(RuntimeError, match="was written to after"):
+        row.sum().backward()
+
+
+def test_total_keeps_its_gradient() -> None:
+    w = tg.tensor(2.0).requires_grad_()
+    total: Any = tg.tensor(0.0)
+    for i in range(3):
+        total += w * float(i)
+    total.backward()
+    assert w.grad.item() == 3.0
+    total = 0
+    for _ in range(3):
+        total += w
+    total.backward()
+    assert w.grad.item() == 6.0

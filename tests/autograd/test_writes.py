@@ -1,0 +1,315 @@
+"""A write between forward and backward is noticed through every view, and nowhere else."""
+
+import gc
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from primitives.table import Case, cases
+from tapegrad.autograd import writes
+from tapegrad.autograd.backward import apply_rules
+from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.writes import tick
+
+NOTICED = "was written to after"
+
+VIEWS: dict[str, Callable[[Any], Any]] = {
+    "itself": lambda t: t,
+    "detach": lambda t: t.detach(),
+    "all": lambda t: t[...].detach(),
+    "a row": lambda t: t[0].detach(),
+    "rows": lambda t: t[0:1].detach(),
+    "every second column": lambda t: t[:, ::2].detach(),
+    "an element": lambda t: t[1, 1].detach(),
+    "flip": lambda t: tg.flip(t).detach(),
+    "reshape": lambda t: t.detach().reshape((-1,)),
+    "flatten": lambda t: t.flatten().detach(),
+    "T": lambda t: t.T.detach(),
+    "mT": lambda t: t.mT.detach(),
+    "permute_dims": lambda t: tg.permute_dims(t, (1, 0)).detach(),
+    "moveaxis": lambda t: tg.moveaxis(t, 0, 1).detach(),
+    "expand_dims": lambda t: t.expand_dims(axis=0).detach(),
+    "squeeze": lambda t: t.expand_dims(axis=0).squeeze(0).detach(),
+    "split": lambda t: tg.split(t, 2)[1].detach(),
+    "unstack": lambda t: tg.unstack(t)[0].detach(),
+    "a view of a view": lambda t: t.T[1:].detach()[0],
+    "einsum": lambda t: tg.einsum("ij->ji", t).detach(),
+    "a Tensor of its array": lambda t: tg.asarray(t.data),
+}
+WRITERS: dict[str, Callable[[Any], None]] = {
+    "assign": lambda v: v.assign(v.numpy() * 10.0),
+    "t += v": lambda v: v.__iadd__(1.0),
+    "t[...] = v": lambda v: v.__setitem__(..., 7.0),
+    "t.data += v": lambda v: np.add(v.data, tg.tensor(1.0, dtype="float64"), out=v.data),
+}
+
+
+def intermediate() -> tuple[Any, Any]:
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64", requires_grad=True)
+    a = x * 2.0
+    return a, (a * a).sum()
+
+
+def result_of_a_rule() -> tuple[Any, Any]:
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64", requires_grad=True)
+    a = tg.exp(x)
+    return a, a.sum()
+
+
+def leaf() -> tuple[Any, Any]:
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64", requires_grad=True)
+    return x, (x * x).sum()
+
+
+def constant() -> tuple[Any, Any]:
+    x = tg.ones((2, 2), dtype="float64").requires_grad_()
+    c = tg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64")
+    return c, (x * c).sum()
+
+
+def of_a_checkpoint() -> tuple[Any, Any]:
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64", requires_grad=True)
+    a = tg.checkpoint(lambda x: x * 2.0)(x)
+    return a, (a * a).sum()
+
+
+def given_to_a_checkpoint() -> tuple[Any, Any]:
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64", requires_grad=True)
+    return x, tg.checkpoint(lambda x: (x * x).sum())(x)
+
+
+RECORDED = (intermediate, result_of_a_rule, leaf, constant, of_a_checkpoint, given_to_a_checkpoint)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("record", RECORDED, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_write_through_a_view_is_noticed(
+    view: str, record: Callable[[], Any], writer: str, create_graph: bool
+) -> None:
+    t, loss = record()
+    with tg.no_grad():
+        WRITERS[writer](VIEWS[view](t))
+    with pytest.raises(RuntimeError, match=NOTICED):
+        loss.backward(create_graph=create_graph)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("record", RECORDED, ids=lambda f: f.__name__)
+def test_a_write_beside_it_is_not(record: Callable[[], Any], writer: str) -> None:
+    """Into a copy; before the forward pass; into other elements of the same memory."""
+    t, _ = record()
+    copy = t.detach() * 1.0
+    with tg.no_grad():
+        WRITERS[writer](t.detach() * 1.0)
+        WRITERS[writer](copy)
+    _, loss = record()
+    whole = tg.zeros((3, 4), dtype="float64")
+    x = whole[:2].detach().requires_grad_()
+    beside = (x * x).sum()
+    with tg.no_grad():
+        WRITERS[writer](whole[2])
+    loss.backward()
+    beside.backward()
+
+
+def train_one_write_the_other(kind: Any) -> Any:
+    a, b = (tg.Parameter(tg.ones(3)) for _ in range(2))
+    opt = kind([a, b], lr=0.1)
+    (a * b).sum().backward()
+    return a, b, opt
+
+
+@pytest.mark.parametrize("writer", [*WRITERS, "load"])
+def test_another_parameter_of_the_same_buffer(writer: str) -> None:
+    a, b, _ = train_one_write_the_other(tg.optim.Adam)
+    assert writes.owner(a.data) is writes.owner(b.data)
+    loss = (a * a).sum()
+    with tg.no_grad():
+        WRITERS.get(writer, lambda t: t.assign(tg.zeros(3)))(b)
+    loss.backward()
+    loss = (a * a).sum()
+    with tg.no_grad():
+        WRITERS.get(writer, lambda t: t.assign(tg.zeros(3)))(a)
+    with pytest.raises(RuntimeError, match=NOTICED):
+        loss.backward()
+
+
+@pytest.mark.parametrize("kind", [tg.optim.SGD, tg.optim.Adam])
+def test_a_step_writes_those_with_a_gradient_alone(kind: Any) -> None:
+    a, b, opt = train_one_write_the_other(kind)
+    of_a, of_b = (a * a).sum(), (b * b).sum()
+    b.grad = None
+    opt.step()
+    of_b.backward()
+    with pytest.raises(RuntimeError, match=NOTICED):
+        of_a.backward()
+    view = a.detach()
+    loss = (tg.ones(3).requires_grad_() * view).sum()
+    opt.step()
+    with pytest.raises(RuntimeError, match=NOTICED):
+        loss.backward()
+
+
+def test_clipping_and_loading_and_moving_write() -> None:
+    w = tg.tensor([3.0, 4.0], requires_grad=True)
+    (w * w).sum().backward()
+    loss = (w * w.grad).sum()
+    tg.optim.clip_by_norm([w], 1.0)
+    with pytest.raises(RuntimeError, match=NOTICED):
+        loss.backward()
+    layer = tg.nn.Dense(1, in_features=2)
+    loss = (layer.kernel * layer.kernel).sum()
+    layer.load_state_dict(layer.state_dict())
+    with pytest.raises(RuntimeError, match=NOTICED):
+        loss.backward()
+    loss = (layer.kernel * layer.kernel).sum()
+    layer.to("float64")
+    with pytest.raises(RuntimeError, match=NOTICED):
+        loss.backward()
+
+
+def test_what_a_rule_does_not_read_may_be_written_to() -> None:
+    x, c = tg.ones((2, 2)).requires_grad_(), tg.ones((2, 2))
+    loss = (x + c).sum() + (x - c).mean() + tg.concat([x, c]).sum() + tg.where(c > 0, x, c).sum()
+    c += 1.0
+    loss.backward()
+    assert x.grad.tolist() == [[3.25, 3.25], [3.25, 3.25]]
+
+
+def test_a_view_that_is_used_after_a_write_is_noticed() -> None:
+    x = tg.ones((2, 2), dtype="float64").requires_grad_()
+    h = x + 1.0
+    row = h[0]
+    with tg.no_grad():
+        h *= 3.0
+    for stale in (row.sum(), h.sum(), row + 1.0):
+        with pytest.raises(RuntimeError, match=NOTICED):
+            stale.backward(tg.ones_like(stale), retain_graph=True)
+
+
+def test_a_loss_does_not_look_behind_probabilities_that_were_written_to() -> None:
+    x = tg.tensor([[1.0, 2.0], [3.0, 0.0]], dtype="float64").requires_grad_()
+    p = tg.softmax(x)
+    with tg.no_grad():
+        p.assign([[0.5, 0.5], [0.5, 0.5]])
+    loss = tg.nn.functional.categorical_crossentropy(p, tg.tensor([[1.0, 0.0], [0.0, 1.0]], dtype="float64"))
+    assert loss.item() == pytest.approx(np.log(2.0), rel=1e-6)
+
+
+# ---- what the rules read ----
+@pytest.mark.parametrize("case", cases(lambda row: row.grad), ids=lambda case: case.id)
+def test_a_rule_reads_nothing_that_is_told_as_unread(case: Case) -> None:
+    """The gradient stays as it is to the bit when what is `unread` is full of NaN."""
+    tensors = [tg.tensor(a) for a in case.cast("float64")]
+    for t in tensors:
+        t.requires_grad_(str(t.dtype) == "float64")
+    results = case.row.call(*tensors)
+    for node in recorded_behind(results if isinstance(results, tuple) else (results,)):
+        if node.primitive.outputs > 1 or not node.primitive.unread:
+            continue
+        g = np.random.default_rng(0).normal(size=node.out.shape)
+        with changed_flags(grad=False, raw=True), np.errstate(all="ignore"):
+            want = apply_rules(node, [g], node.wanted, False)
+            floating = lambda a: isinstance(a, np.ndarray) and a.dtype.kind == "f"
+            node.arrays = tuple(
+                np.full_like(a, np.nan) if i in node.primitive.unread and floating(a) else a
+                for i, a in enumerate(node.arrays)
+            )
+            node.out = np.full_like(node.out, np.nan) if -1 in node.primitive.unread else node.out
+            got = apply_rules(node, [g], node.wanted, False)
+        for a, b in zip(got, want, strict=True):
+            assert (a is None and b is None) or np.array_equal(a, b), node.primitive
+
+
+def recorded_behind(results: Any) -> list[Node]:
+    nodes, stack = dict[Node, None](), [r for r in results if isinstance(r, Tensor)]
+    while stack:
+        node = stack.pop().node
+        if node is not None and node not in nodes:
+            nodes[node] = None
+            stack += [t for t in node.inputs if isinstance(t, Tensor)]
+    return list(nodes)
+
+
+# ---- the map itself ----
+def test_spans_of_every_form() -> None:
+    a = np.zeros((4, 6), "float32")
+    start = a.__array_interface__["data"][0]
+    for view, first, end in (
+        (a, 0, 96), (a[1], 24, 48), (a[::-1], 0, 96), (a[:, 2], 8, 84), (a[1:3, ::-2], 28, 72), (a.T[::-1], 0, 96),
+        (a[2:2], 0, 0), (a[3, 5:], 92, 96), (np.broadcast_to(a[0, :1], (3, 1)), 0, 4),
+    ):  # fmt: skip
+        low, high = writes.span(view)
+        assert (low - start, high - start) == (first, end) or (low == high and first == end), view.shape
+
+
+def test_what_was_written_is_forgotten_with_the_memory() -> None:
+    gc.collect()
+    before = len(writes._spans), len(writes._alive)
+    arrays = [np.zeros(3) for _ in range(50)]
+    for a in arrays:
+        writes.wrote(a[1:], tick())
+    assert len(writes._spans) == before[0] + 50
+    del arrays, a
+    assert (len(writes._spans), len(writes._alive)) == before
+
+
+def test_many_spans_of_one_array_are_joined_and_none_is_lost() -> None:
+    a, begun = np.zeros(5000), tick()
+    for i in range(0, 5000, 2):
+        writes.wrote(a[i : i + 1], tick())
+    assert len(writes._spans[id(a)]) <= writes.MANY
+    assert all(writes.since(a[i : i + 1], begun) for i in range(0, 5000, 2))
+    assert not writes.since(a[4999:], begun) and not writes.since(a, tick())
+
+
+def test_arrays_of_a_gpu_are_told_apart_by_their_interface() -> None:
+    class Flags:
+        c_contiguous = False
+
+    class OnGpu:
+        dtype, itemsize, flags = np.dtype("float32"), 4, Flags()
+
+        def __init__(self, base: Any, start: int, shape: Any, strides: Any) -> None:
+            self.base, self.shape, self.strides = base, shape, strides
+            self.__cuda_array_interface__ = {"data": (start, False)}
+
+    whole = OnGpu(None, 4096, (4, 4), (16, 4))
+    row, other = OnGpu(whole, 4096 + 16, (4,), (4,)), OnGpu(whole, 4096 + 32, (4,), (4,))
+    begun = tick()
+    writes.wrote(row, tick())
+    assert writes.since(whole, begun) and writes.since(row, begun) and not writes.since(other, begun)
+
+
+def test_threads_that_train_do_not_disturb_each_other() -> None:
+    failures: list[BaseException] = []
+
+    def train(seed: int) -> None:
+        try:
+            rng = np.random.default_rng(seed)
+            model = tg.nn.Sequential(tg.nn.Dense(8, "tanh", in_features=4), tg.nn.Dense(1, in_features=8))
+            opt = tg.optim.Adam(model.parameters())
+            seen = tg.zeros((4,))
+            for i in range(150):
+                x = tg.tensor(rng.normal(size=(5, 4)))
+                seen[i % 4] = 1.0
+                opt.zero_grad()
+                loss = (model(x) ** 2).mean()
+                loss.backward()
+                opt.step()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=train, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
