@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.autograd import random
+from tapegrad.autograd import random, writes
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor, tick
@@ -212,6 +212,7 @@ class Variant:
         self.step, gradients = self.build(*self.bound)
         self.gradients = [(leaf, Tensor(g)) for leaf, g in zip(self.leaves, gradients)]
         self.owners = {owner_of(self.bound[i]) for i in self.in_place}
+        self.written_memory = [writes.place(self.bound[i]) for i in self.in_place]
 
     def looks_into_written(self, array: Any) -> bool:
         """Whether an argument of this call shares memory with what the step writes to."""
@@ -243,6 +244,8 @@ class Variant:
         now = tick()
         for t in self.written:
             t.changed = now
+        for at in self.written_memory:
+            writes.mark(at, now)
         return self.rebuild([Tensor(next(results)) if r is None else r[0] for r in self.returned])
 
     def told(self) -> str:
