@@ -1,7 +1,7 @@
 """How elementwise operations are written in CUDA C++: the column `cuda` of their rows.
 
 A form is a template of str.format: {0}, {1}… are the operands, of one dtype; {zero}, {one} numbers of that dtype;
-{dtype} its name; {min}, {max} the parameters of that name, or what bounds nothing.
+{dtype} its name; {low}, {high} the parameters min and max, or what bounds nothing.
 """
 
 from dataclasses import dataclass
@@ -94,6 +94,6 @@ SIGN = Cuda(
 # A NaN stays.
 LARGER = Cuda("{0} >= {1} || {0} != {0} ? {0} : {1}", integer="{0} >= {1} ? {0} : {1}", boolean="{0} || {1}")
 SMALLER = Cuda("{0} <= {1} || {0} != {0} ? {0} : {1}", integer="{0} <= {1} ? {0} : {1}", boolean="{0} && {1}")
-CLIP = Cuda("{0} > {max} ? {max} : {0} < {min} ? {min} : {0}")
+CLIP = Cuda("{0} > {high} ? {high} : {0} < {low} ? {low} : {0}")
 MOVE = Cuda("{0}", moves=True)
 CHOICE = Cuda("{0} ? {1} : {2}", moves=True)

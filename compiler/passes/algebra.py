@@ -143,14 +143,14 @@ def by_exponent(op: Op, makers: Makers) -> Op | Var | None:
 
 def without_broadcasts(op: Op, makers: Makers) -> Op:
     """An elementwise operation on what was broadcast for it, where the other operands give the shape."""
-    inputs = list(op.inputs)
-    for i, x in enumerate(inputs):
+    inputs = op.inputs
+    for i, x in enumerate(op.inputs):
         source = makers.get(x) if isinstance(x, Var) else None
         if source is not None and source.name == "broadcast_to":
             trial = [*inputs[:i], source.inputs[0], *inputs[i + 1 :]]
             if broadcast_shape(trial) == op.out.shape:
                 inputs = trial
-    return Op(op.name, inputs, op.params, op.out, op.origin)
+    return op if inputs is op.inputs else Op(op.name, inputs, op.params, op.out, op.origin)
 
 
 def picked_first(op: Op, makers: Makers, unsteady: Callable[[Any], bool], new: Program) -> Op | None:

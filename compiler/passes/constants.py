@@ -21,27 +21,28 @@ def fold(op: Op, _: Program) -> Op | Var:
         value = np.asarray(op.operation.evaluate(values, op.params, np))
         return Var(op.out.name, op.out.shape, op.out.dtype, "constant", value)
     if op.kind is Kind.ELEMENTWISE and len(op.inputs) > 1:
-        return Op(op.name, with_numbers(op), op.params, op.out, op.origin)
+        return with_number(op)
     return op
 
 
-def with_numbers(op: Op) -> list[Any]:
-    """The inputs of an operation, with one constant as a number where the others give the same shape and dtype."""
-    inputs = list(op.inputs)
+def with_number(op: Op) -> Op:
+    """The operation with one constant as a number where the others give the same shape and dtype."""
+    inputs = op.inputs
     untyped = op.operation.typed_from  # so many inputs at the front have a dtype of their own
     for i in range(untyped, len(inputs)):
         x = inputs[i]
-        others = [v for j, v in enumerate(inputs) if j != i and isinstance(v, Var)]
-        if not isinstance(x, Var) or (value := x.uniform()) is None or not np.isfinite(value):
+        value = x.uniform() if isinstance(x, Var) else None
+        if value is None or not np.isfinite(value):
             continue
+        others = [v for j, v in enumerate(inputs) if j != i and isinstance(v, Var)]
         typed = [v for v in others if v not in inputs[:untyped]]
         same_dtype = any(v.dtype == x.dtype for v in typed) or (
             bool(untyped) and x.dtype.kind == "f" and not typed
         )
         if same_dtype and others and broadcast_shape(others) == op.out.shape:
-            inputs[i] = value
-            break  # one operand stays an array and gives the dtype
-    return inputs
+            # One operand stays an array and gives the dtype.
+            return Op(op.name, [*inputs[:i], value, *inputs[i + 1 :]], op.params, op.out, op.origin)
+    return op
 
 
 def broadcast_shape(inputs: list[Any]) -> tuple[int, ...]:

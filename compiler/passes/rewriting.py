@@ -10,12 +10,16 @@ Rule = Callable[[Op, Program], Op | Var]
 
 
 def rewrite(program: Program, rule: Rule) -> Program:
-    """The program with each operation as the rule wants it. Its inputs are replaced before the rule sees it."""
+    """The program with each operation as the rule wants it. Its inputs are replaced before the rule sees it.
+
+    Operations that stay as they are belong to the lists before and after: a rule changes none, it returns another."""
     same: dict[Var, Var] = {}
     new = program.with_ops([])
     for op in program.ops:
-        inputs = [same.get(i, i) if isinstance(i, Var) else i for i in op.inputs]
-        result = rule(Op(op.name, inputs, op.params, op.out, op.origin), new)
+        if not same.keys().isdisjoint(op.vars):
+            inputs = [same.get(i, i) if isinstance(i, Var) else i for i in op.inputs]
+            op = Op(op.name, inputs, op.params, op.out, op.origin)
+        result = rule(op, new)
         if isinstance(result, Op):
             new.ops.append(result)
         else:

@@ -16,6 +16,7 @@ from tapegrad.compiler.emit import load as files
 from tapegrad.compiler.emit.load import load
 from tapegrad.compiler.emit.numba.calls import Unsupported
 from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
+from tapegrad.compiler.passes import improve
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 every = cases(lambda row: row.primitive not in ("move", "random_uniform"))
@@ -50,7 +51,8 @@ def test_rows(case: Case, dtype: str) -> None:
         compiled(*[tg.tensor(a) for a in case.cast(dtype)])
         variant = compiled.variant()
         try:
-            source = NumbaEmitter(variant.program, "").source()
+            program, _ = improve(variant.history[0][1], "numba")
+            source = NumbaEmitter(program, "").source()
         except Unsupported:
             return  # which rows these are is asserted below
         taken.add(case.row.primitive)

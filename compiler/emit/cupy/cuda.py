@@ -109,6 +109,6 @@ def bounds(op: Op, dtype: np.dtype) -> dict[str, str]:
     lowest, highest = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     low, high = op.params["min"], op.params["max"]
     return {
-        "min": literal(lowest if low is None else low, dtype),
-        "max": literal(highest if high is None else high, dtype),
+        "low": literal(lowest if low is None else low, dtype),
+        "high": literal(highest if high is None else high, dtype),
     }

@@ -5,6 +5,7 @@ Nothing waits for the device but a "guard", which needs a value to decide, and a
 at.
 """
 
+import builtins
 import keyword
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from tapegrad.compiler.emit.cupy.cuda import TYPES, expression, literal, wide
 from tapegrad.compiler.emit.module import commented
-from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
+from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter, functions_in
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, places, spelled
 from tapegrad.compiler.plan.blocks import Block, blocks
@@ -287,11 +288,9 @@ class CupyEmitter(NumpyEmitter):
         """The imports that the source needs."""
         lines = []
         lines += ["import numpy as np", "from numpy import inf, nan, s_"]
-        names = [
-            n for n in ("broadcast_to", "copyto", "einsum", "matmul", "take_along_axis") if f"{n}(" in text
-        ]
+        names = {n for n in functions_in(text) if not hasattr(builtins, n)} | {"empty"}
         lines.append(
-            f"from cupy import {', '.join(['ElementwiseKernel', 'ReductionKernel', *names, 'empty'])}"
+            f"from cupy import {', '.join(['ElementwiseKernel', 'ReductionKernel', *sorted(names)])}"
         )
         if "added(" in text:
             lines.append("from cupyx import scatter_add")
