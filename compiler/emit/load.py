@@ -1,8 +1,12 @@
 """Emitted source as code that runs here, and as a file that runs without tapegrad."""
 
+import glob
 import linecache
 import os
+import re
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
@@ -10,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from weakref import finalize
 from zipfile import ZipFile
 
 import numpy as np
@@ -18,25 +23,48 @@ from tapegrad.backends import backend_of
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.passes import improve
 
+MOST_FILES = 256  # in the cache folder; of more, those that were not used for longest are deleted
 number = count(1)
+in_use: Counter[str] = Counter()  # file name -> how many loaded programs have their source under it
 
 
 def load(source: str, name: str, on_disk: bool) -> Callable[..., Any]:
     """Compile source so that tracebacks and debuggers show its lines; returns its `build`.
 
+    What is kept for that, and for numba, goes when `build` goes.
+
     on_disk    as a file in the cache folder, where numba keeps its machine code beside it: a later process starts at
                once. The folder is $TAPEGRAD_CACHE, or tapegrad/ in the user's cache folder
     """
-    filename = f"<tg.jit {name} {next(number)}>"
+    loaded = next(number)
+    filename, module_name = f"<tg.jit {name} {loaded}>", f"tapegrad_{name}_{loaded}"
     if on_disk and (path := cached(source, name)) is not None:
-        filename = str(path)
+        filename, module_name = str(path), f"tapegrad_{path.stem}"
     elif on_disk:
         source = source.replace(", cache=True", "")
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    module = ModuleType(f"tapegrad_{Path(filename).stem}")
+    in_use[filename] += 1
+    module = ModuleType(module_name)
     sys.modules[module.__name__] = module  # numba finds its cached code's module by name
-    exec(compile(source, filename, "exec"), module.__dict__)
-    return module.build
+    try:
+        exec(compile(source, filename, "exec"), module.__dict__)
+    except BaseException:
+        unload(filename, module)
+        raise
+    # Not in its own namespace any more: there it would keep itself until the next garbage collection.
+    build: Callable[..., Any] = module.__dict__.pop("build")
+    finalize(build, unload, filename, module).atexit = False
+    return build
+
+
+def unload(filename: str, module: ModuleType) -> None:
+    """Drop what was kept of a program, unless another one has the same source."""
+    in_use[filename] -= 1
+    if in_use[filename] <= 0:
+        del in_use[filename]
+        linecache.cache.pop(filename, None)
+    if sys.modules.get(module.__name__) is module:
+        del sys.modules[module.__name__]
 
 
 def cached(source: str, name: str) -> Path | None:
@@ -46,14 +74,33 @@ def cached(source: str, name: str) -> Path | None:
     readable = "".join(c if c.isalnum() else "_" for c in name)
     path = folder / f"{readable}_{sha256(source.encode() + library()).hexdigest()[:24]}.py"
     try:
-        if not path.exists() or path.read_text() != source:
-            folder.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            part.write_text(source)
-            os.replace(part, path)
+        if path.exists() and path.read_text() == source:
+            # The time of the last use; numba compares the other one with that of its machine code.
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(source)
+        os.replace(part, path)
+        delete_oldest(folder)
     except OSError:
         return None
     return path
+
+
+def delete_oldest(folder: Path) -> None:
+    """Delete the files of programs that were not used for longest, with their machine code, beyond MOST_FILES."""
+    files = [path for path in folder.glob("*.py") if OURS.fullmatch(path.name)]
+    if len(files) <= MOST_FILES:
+        return
+    used = {path: path.stat().st_atime_ns for path in files}
+    for path in sorted(files, key=used.__getitem__)[: len(files) - MOST_FILES]:
+        path.unlink(missing_ok=True)
+        for code in (folder / "__pycache__").glob(f"{glob.escape(path.stem)}.*"):
+            code.unlink(missing_ok=True)
+
+
+OURS = re.compile(r"\w+_[0-9a-f]{24}\.py")  # names of files in the cache folder
 
 
 @cache
@@ -67,16 +114,33 @@ def library() -> bytes:
 OPEN = '''
 
 def open_step(path=None):
-    """The step on the arrays saved beside this file: step(*arrays) returns its results and updates step.arrays."""
+    """The step on the arrays saved beside this file: step(*arrays) returns its results and updates step.arrays.
+
+    Raises TypeError for another number of arrays, and ValueError for another shape or dtype than it was recorded for.
+    """
     from pathlib import Path
 
     saved = np.load(path or Path(__file__).with_suffix(".npz"), allow_pickle=False)
     arrays = {name: saved[name] for name in saved.files}
     names = %r
     views = %r
+    expected = %r  # of each argument: its name, dtype and shape
     for name, (memory, start, shape, dtype, strides) in views.items():
         arrays[name] = np.ndarray(shape, dtype, arrays[memory], start, strides)
-    step = build(*(arrays[name] for name in names))[0]
+    run = build(*(arrays[name] for name in names))[0]
+
+    def step(*given):
+        if len(given) != len(expected):
+            wanted = ", ".join(name for name, _, _ in expected)
+            raise TypeError(f"step: takes {len(expected)} arrays ({wanted}), got {len(given)}")
+        given = [np.asarray(array) for array in given]
+        for (name, dtype, shape), array in zip(expected, given):
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(
+                    f"step: {name} must be {dtype}{list(shape)}, got {array.dtype}{list(array.shape)}"
+                )
+        return run(*given)
+
     step.arrays = {name: arrays[name] for name in names}
     return step
 '''
@@ -119,7 +183,8 @@ def save(path: str, variant: Any) -> None:
     if variant.emitter != "numpy":
         program, _ = improve(variant.history[0][1], "numpy")
         source = NumpyEmitter(program, variant.title).source()
-    target.write_text(source + OPEN % (list(captured), views))
+    expected = [(v.name, str(v.dtype), v.shape) for v in variant.program.arguments]
+    target.write_text(source + OPEN % (list(captured), views, expected))
 
 
 def memory_of(array: Any) -> Any:

@@ -1,0 +1,143 @@
+"""A program that goes gives back what was kept of it; files are bounded; saved files say what they take."""
+
+import gc
+import importlib.util
+import linecache
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.compiler.emit import load as loading
+from tapegrad.compiler.emit.load import load
+
+SOURCE = """
+import numpy as np
+
+
+def double(x):
+    return x + x
+
+
+def build(w):
+    buffer = np.zeros(3)
+
+    def step(x):
+        buffer[:] = double(x) * w
+        return buffer.copy(),
+
+    return step, (buffer,)
+"""
+
+
+def kept(name: str) -> tuple[list[str], list[str]]:
+    """(sources that tracebacks can show, modules) of programs of this name."""
+    return [f for f in linecache.cache if name in f], [m for m in sys.modules if name in m]
+
+
+def test_a_program_that_goes_leaves_nothing() -> None:
+    build = load(SOURCE, "goes", on_disk=False)
+    w = np.ones(3)
+    step, (gradient,) = build(w)
+    assert step(np.ones(3))[0].tolist() == [2.0, 2.0, 2.0]
+    assert list(map(len, kept("goes"))) == [1, 1]
+    gone = ref(gradient)
+    del build, gradient, step
+    assert gone() is None  # without a garbage collection
+    gc.collect()
+    assert kept("goes") == ([], [])
+
+
+def test_two_programs_of_one_source_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
+    first, second = (load(SOURCE, "twice", on_disk=True) for _ in range(2))
+    assert first.__code__.co_filename == second.__code__.co_filename == str(next(tmp_path.glob("twice_*.py")))
+    del first
+    gc.collect()
+    assert list(map(len, kept("twice"))) == [1, 1]
+    assert second(np.ones(3))[0](np.ones(3))[0].sum() == 6.0
+    del second
+    gc.collect()
+    assert kept("twice") == ([], [])
+
+
+def test_a_source_that_fails_leaves_nothing() -> None:
+    with pytest.raises(ZeroDivisionError):
+        load("1 / 0", "fails", on_disk=False)
+    assert kept("fails") == ([], [])
+
+
+def test_a_compiled_function_that_goes_leaves_nothing() -> None:
+    def goes_with_it(x: Any) -> Any:
+        return x * 2.0 + 1.0
+
+    compiled = tg.jit(goes_with_it, emitter="numpy")
+    for rows in range(1, 4):
+        compiled(tg.ones((rows, 2)))
+    assert len(kept("goes_with_it")[0]) == 3
+    del compiled
+    gc.collect()
+    assert kept("goes_with_it") == ([], [])
+
+
+def test_the_cache_folder_keeps_what_was_used_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
+    monkeypatch.setattr(loading, "MOST_FILES", 3)
+    (tmp_path / "of_the_user.py").write_text("")
+    (tmp_path / "__pycache__").mkdir()
+    paths = []
+    for k in range(3):
+        path = loading.cached(SOURCE + f"# {k}", "kept")
+        assert path is not None
+        (tmp_path / "__pycache__" / f"{path.stem}.step-12.py311.nbi").write_text("")
+        os.utime(path, ns=(k + 1, path.stat().st_mtime_ns))
+        paths.append(path)
+    changed = paths[0].stat().st_mtime_ns
+    assert loading.cached(SOURCE + "# 0", "kept") == paths[0]  # used again: the second is the oldest now
+    assert paths[0].stat().st_mtime_ns == changed
+    paths.append(loading.cached(SOURCE + "# 3", "kept"))
+    assert [path.exists() for path in paths] == [True, False, True, True]
+    assert (tmp_path / "of_the_user.py").exists()
+    assert sorted(p.name.partition(".")[0] for p in (tmp_path / "__pycache__").iterdir()) == sorted(
+        [paths[0].stem, paths[2].stem]
+    )
+
+
+def saved_step(folder: Path) -> Any:
+    w = tg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    step = tg.jit(lambda x, i: (x @ w)[i], emitter="numpy")
+    step(tg.ones((5, 2)), tg.tensor([0, 4]))
+    step.save(str(folder / "saved.py"))
+    spec = importlib.util.spec_from_file_location("saved", folder / "saved.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.open_step()
+
+
+X, I = np.ones((5, 2), "float32"), np.array([0, 4])
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ((X.astype("float64"), I), ValueError, r"step: x must be float32\[5, 2\], got float64\[5, 2\]"),
+        ((X[:4], I), ValueError, r"step: x must be float32\[5, 2\], got float32\[4, 2\]"),
+        ((X, I.astype("int32")), ValueError, r"step: i must be int64\[2\], got int32\[2\]"),
+        ((X, 1.5), ValueError, r"step: i must be int64\[2\], got float64\[\]"),
+        ((X,), TypeError, r"step: takes 2 arrays \(x, i\), got 1"),
+        ((X, I, I), TypeError, r"step: takes 2 arrays \(x, i\), got 3"),
+    ],
+)
+def test_a_saved_step_refuses_other_arguments_by_name(
+    given: tuple[Any, ...], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    step = saved_step(tmp_path)
+    assert step(X, I)[0].tolist() == [[4.0, 6.0], [4.0, 6.0]]
+    with pytest.raises(error, match=message):
+        step(*given)
