@@ -11,13 +11,14 @@ gradients y
 
 import ast
 import re
+from collections.abc import Callable
 from textwrap import dedent
 from typing import Any
 
 import numpy as np
 
 from tapegrad.autograd.ops.indexing import Slot
-from tapegrad.compiler.ir.operations import operation
+from tapegrad.compiler.ir.operations import Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var
 
 DECLARATION = re.compile(r"(\w+): (?:(captured|constant) )?(\w+)\[([\d, ]*)\](?: (.+))?")
@@ -107,3 +108,45 @@ def lines_of(text: str) -> str:
     """Expected text, without its indentation and without declarations."""
     lines = [line.strip() for line in dedent(text).strip().splitlines()]
     return "\n".join(line for line in lines if line and not DECLARATION.fullmatch(line))
+
+
+def outcome(program: Program) -> list[np.ndarray]:
+    """Results, gradients and captured memory after one run, operation by operation, on numbers that follow from the
+    names. Captured arrays lie in memory where the program says."""
+    rng = np.random.default_rng(0)
+    memory = rng.normal(size=max([v.span[1] for v in program.captured], default=0) // 4 + 1).astype("float32")
+    values: dict[str, Any] = {
+        v.name: np.ndarray(v.shape, v.dtype, memory, v.span[0]) for v in program.captured
+    }
+    for v in program.arguments:
+        numbers = np.random.default_rng([*v.name.encode()]).normal(size=v.shape)
+        values[v.name] = (numbers if v.dtype.kind == "f" else numbers > 0).astype(v.dtype)
+    made: dict[Var, Any] = {}
+
+    def value(i: Any) -> Any:
+        if not isinstance(i, Var):
+            return i
+        return i.value if i.kind == "constant" else made[i] if i in made else values[i.name]
+
+    for op in program.ops:
+        inputs = [value(i) for i in op.inputs]
+        if op.kind is Kind.WRITE:
+            inputs[0][...] = inputs[1]
+            made[op.out] = inputs[0]
+        else:
+            made[op.out] = np.asarray(op.operation.evaluate(inputs, op.params, np))
+    return [*(np.array(value(r)) for r in program.kept()), memory]
+
+
+def check(function: Callable[[Program], Program], before: str, after: str | None) -> None:
+    """A pass makes one text of another (None: it changes nothing), and the new program computes the same."""
+    program = parsed(before)
+    recorded = text_of(program)
+    improved = function(program)
+    assert text_of(improved) == lines_of(after or before)
+    assert text_of(program) == recorded, "the list before the pass was changed"
+    if any(op.kind is Kind.RANDOM for op in program.ops):
+        return
+    for a, b in zip(outcome(program), outcome(improved), strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_allclose(a, b, rtol=1e-6)

@@ -12,71 +12,19 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.cupy.cuda import TYPES, expression, literal, wide
+from tapegrad.compiler.emit.cupy.kernels import device_blocks
 from tapegrad.compiler.emit.module import commented
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter, functions_in
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, places, spelled
-from tapegrad.compiler.plan.blocks import Block, blocks
+from tapegrad.compiler.plan.blocks import Block
 
-# A reduction takes its run of elementwise operations along if one block of threads is enough for each result; CuPy's
-# own reductions spread a long one over many blocks, if they find it in memory.
-ONE_BLOCK = 8192
-MOST_ARRAYS = 40  # of one kernel: its arguments must fit into 4 KB
 C_WORDS = frozenset(
     "i n T auto char const default delete do double enum explicit export extern float friend goto inline int long "  # noqa: SIM905
     "mutable namespace new operator private protected public register short signed sizeof static struct switch this "
     "template throw typedef typeid typename union unsigned using virtual void volatile bool half float16 complex "
     "a b main y0 y1 yn j0 j1 jn REDUCE POST_MAP IndexT I NAN INFINITY".split()
 )
-
-
-def no_kernel(op: Op) -> bool:
-    """Whether it is one call of CuPy's, since its row has no CUDA."""
-    return op.operation.cuda is None
-
-
-def device_blocks(program: Program) -> list[Block]:
-    """The program cut into kernels: elementwise blocks, reductions with what they alone need, and single operations."""
-    users: dict[Var, set[int]] = {}
-    for op in program.ops:
-        for v in op.vars:
-            users.setdefault(v, set()).add(id(op))
-    kept = set(program.kept())
-
-    def within(ops: list[Op]) -> set[Var]:
-        """What is made and used up by these operations."""
-        here = {id(op) for op in ops}
-        return {op.out for op in ops
-                if op.kind is Kind.ELEMENTWISE and op.out not in kept and users.get(op.out, set()) <= here}  # fmt: skip
-
-    def kernels(ops: list[Op], shape: tuple[int, ...]) -> list[Block]:
-        inner = within(ops)
-        if len({v for op in ops for v in (*op.vars, op.out)} - inner) <= MOST_ARRAYS or len(ops) == 1:
-            return [Block(ops, shape, inner)] if ops else []
-        half = len(ops) // 2
-        return kernels(ops[:half], shape) + kernels(ops[half:], shape)
-
-    found: list[Block] = []
-    for block in blocks(program, alone=no_kernel):
-        if block.shape is None:
-            found.append(block)
-            continue
-        left, ends = [op for op in block.ops if op.kind is not Kind.REDUCTION], []
-        for end in [op for op in block.ops if op.kind is Kind.REDUCTION]:
-            own = [end]
-            if end.vars[0].size <= ONE_BLOCK * max(end.out.size, 1):
-                mine = {id(end)}
-                for op in reversed(left):
-                    if op.out not in kept and users.get(op.out, set()) <= mine:
-                        own.append(op)
-                        mine.add(id(op))
-                if len(kernels(own := own[::-1], block.shape)) > 1:
-                    own = [end]
-            taken = {id(op) for op in own}
-            left = [op for op in left if id(op) not in taken]
-            ends.append(Block(own, block.shape, within(own)))
-        found += kernels(left, block.shape) + ends
-    return found
 
 
 class CupyEmitter(NumpyEmitter):
@@ -91,14 +39,17 @@ class CupyEmitter(NumpyEmitter):
         self.known: dict[str, str] = {}  # a definition without names -> the kernel's name
         self.taken = {v.name for op in program.ops for v in (*op.vars, op.out)}
         self.waits: list[str] = []  # what the host waits for at each call, and why
+        self.calls: list[str] = []  # operations that could be in a kernel, if their rows said how
 
     def blocks_of(self, program: Program) -> list[Block]:
         return device_blocks(program)
 
     def note(self) -> str:
         """What is to be known of the program beside its name."""
-        waits = ", ".join(dict.fromkeys(self.waits))
-        return f"waits for the device at each call: {waits}" if waits else ""
+        waits, calls = (", ".join(dict.fromkeys(notes)) for notes in (self.waits, self.calls))
+        notes = [f"waits for the device at each call: {waits}"] if waits else []
+        notes += [f"in no kernel, but one call of CuPy's each: {calls}"] if calls else []
+        return "; ".join(notes)
 
     # ---- kernels ----
     def kernel(self, block: Block) -> None:
@@ -231,6 +182,8 @@ class CupyEmitter(NumpyEmitter):
             self.waits.append("a mask that chooses elements")
             super().emit(op)
         else:
+            if op.kind in (Kind.ELEMENTWISE, Kind.CALL) and op.operation.cupy == "":
+                self.calls.append(op.name)
             if places(op):
                 self.waits.append(f"the bounds of an index in {op.origin.part}")
             super().emit(op)

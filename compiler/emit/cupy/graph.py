@@ -26,36 +26,19 @@ class NotAGraph(Exception):
 
 def taken_apart(program: Program) -> tuple[Program, Program]:
     """(what is looked at before the graph, the graph itself)."""
-    maker = {op.out: op for op in program.ops}
-    targets = Spans(written(program))
-    before: set[int] = set()
-
-    def early(v: Var, what: str) -> None:
-        """Mark what is needed to know v before the step."""
-        op = maker.get(v)
-        if op is None:
-            if v.kind == "captured" and targets.overlap(v):
-                raise NotAGraph(f"{what} depends on what the step writes to")
-        elif op.kind in (Kind.RANDOM, Kind.WRITE):
-            raise NotAGraph(f"{what} depends on random numbers")
-        elif id(op) not in before:
-            before.add(id(op))
-            for u in op.vars:
-                early(u, what)
-
+    needed: list[tuple[Var, str]] = []  # what must be known before the step, and for what
     looked_at: dict[int, Op] = {}
     for op in program.ops:
         suits(op)
-        arrays = places(op)
         if op.kind is Kind.GUARD:
-            early(op.vars[0], f"a check in {op.origin.part}")
+            needed.append((op.vars[0], f"a check in {op.origin.part}"))
             looked_at[id(op)] = op
-        elif arrays:
-            for v in arrays:
-                early(v, f"an index in {op.origin.part}")
+        elif arrays := places(op):
+            needed += [(v, f"an index in {op.origin.part}") for v in arrays]
             params = {"shape": op.vars[0].shape, "index": op.params["index"]}
             flag = Var(f"bounds_{len(looked_at) + 1}", (), np.dtype("bool"))
             looked_at[id(op)] = Op("bounds", list(arrays), params, flag, op.origin)
+    before = makers_of(needed, program)
     checks = program.with_ops([])
     checks.results, checks.gradients = [], []
     for op in program.ops:
@@ -64,6 +47,26 @@ def taken_apart(program: Program) -> tuple[Program, Program]:
     inside = remove_dead_code(program.with_ops([op for op in program.ops if op.kind is not Kind.GUARD]))
     inside.captured = program.captured  # both are given all of them
     return checks, inside
+
+
+def makers_of(needed: list[tuple[Var, str]], program: Program) -> set[int]:
+    """The ids of all operations that values follow from; NotAGraph if they follow from what the step itself does."""
+    maker = {op.out: op for op in program.ops}
+    targets = Spans(written(program))
+    ids: set[int] = set()
+    todo = list(needed)
+    while todo:
+        v, what = todo.pop()
+        op = maker.get(v)
+        if op is None:
+            if v.kind == "captured" and targets.overlap(v):
+                raise NotAGraph(f"{what} depends on what the step writes to")
+        elif op.kind in (Kind.RANDOM, Kind.WRITE):
+            raise NotAGraph(f"{what} depends on random numbers")
+        elif id(op) not in ids:
+            ids.add(id(op))
+            todo += [(u, what) for u in op.vars]
+    return ids
 
 
 def suits(op: Op) -> None:
@@ -83,6 +86,12 @@ def suits(op: Op) -> None:
         raise NotAGraph("values are written at an index array, of which the last is to stay")
     if op.name == "add_at" and str(op.out.dtype) not in ATOMIC:
         raise NotAGraph(f"there is no atomic addition of {op.out.dtype}")
+
+
+def sums_rows(op: Op) -> bool:
+    """Whether it adds up the rows of a matrix that the program made."""
+    over_rows = op.params.get("axis") in ((0,), 0) and not op.params.get("keepdims")
+    return op.name == "sum" and over_rows and op.vars[0].ndim == 2 and op.vars[0].kind == "made"
 
 
 class CheckEmitter(CupyEmitter):
@@ -111,27 +120,20 @@ class GraphEmitter(CupyEmitter):
     def pairs(self) -> dict[int, Op]:
         """id of a product x.T @ g -> the sum of g over its rows, which the same kernel can make: the gradients of a
         linear map's matrix and bias. The sum comes first, and nothing reads it in between."""
-        found: dict[int, Op] = {}
-        sums: dict[Var, Op] = {}
+        paired: dict[int, Op] = {}
+        sums: dict[Var, Op] = {}  # what is summed -> the sum that nothing has read yet
+        summed: dict[Var, Var] = {}  # the sum -> what is summed
         for block in self.blocks:
-            for op in block.ops:
-                for total in [s for s in sums.values() if s.out in op.vars]:
-                    del sums[total.vars[0]]
+            for v in (v for op in block.ops for v in op.vars):
+                if v in summed:
+                    sums.pop(summed.pop(v), None)
             op = block.ops[-1]
-            rows = op.params.get("axis") in ((0,), 0) and not op.params.get("keepdims")
-            if (
-                op.name == "sum"
-                and len(block.ops) == 1
-                and rows
-                and op.vars[0].ndim == 2
-                and op.vars[0].kind == "made"
-            ):
-                sums[op.vars[0]] = op
-            elif (
-                op.name == "matmul" and op.vars[1] in sums and op.vars[1].dtype == sums[op.vars[1]].out.dtype
-            ):
-                found[id(op)] = sums.pop(op.vars[1])
-        return found
+            x = op.vars[-1] if op.vars else None
+            if x is not None and len(block.ops) == 1 and sums_rows(op):
+                sums[x], summed[op.out] = op, x
+            elif op.name == "matmul" and x in sums and x.dtype == sums[x].out.dtype:
+                paired[id(op)] = sums.pop(x)
+        return paired
 
     def place(self, v: Any) -> str:
         if isinstance(v, Var) and v.kind == "argument" and v not in self.names:
@@ -187,31 +189,10 @@ class GraphEmitter(CupyEmitter):
         arguments = ", ".join(v.name for v in self.program.arguments)
         captured = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
         body = commented(self.module.lines)
-        first: list[str] = []
-        check = []
-        if self.checks is not None:
-            self.checks.kernels, self.checks.known = self.kernels, self.known
-            self.checks.emit_all()
-            lines = commented(self.checks.module.lines)
-            first = [f"def build_checks({captured}):", *self.indented(self.checks.buffers()), ""]
-            first += [
-                f"    def check({arguments}):",
-                *self.indented(lines, 2),
-                "",
-                "    return check",
-                "",
-                "",
-            ]
-            check = [f"check({arguments})"]
-        whole = "\n".join([*first, *body, *self.buffers(), *self.before])
-        code = [f'"""{self.title}"""', "", "import cupy", *self.imports_of(whole)]
-        code += ["from tapegrad.backends.indexing import check_bounds"] * ("check_bounds(" in whole)
-        code += [
-            "from tapegrad.compiler.emit.cupy.runtime import Captured, Products",
-            "",
-            *self.kernels.values(),
-        ]
-        code += [ADDED] if "added(" in whole else []
+        first = [] if self.checks is None else self.check_lines(arguments, captured)
+        check = [f"check({arguments})"] * bool(first)
+        code = [f'"""{self.title}"""', "", "import cupy"]
+        code += self.head("\n".join([*first, *body, *self.buffers(), *self.before]))
         code += ["", *first, f"def build({captured}):"]
         code += ["    # buffers, used again at each call, and views of what stays in place"]
         code += [*self.indented(self.buffers()), "    products = Products()"]
@@ -224,6 +205,22 @@ class GraphEmitter(CupyEmitter):
         code += ["    step.why_not = lambda: replay.why_not"]
         code += [f"    return step, ({', '.join(gradients)}{',' if len(gradients) == 1 else ''})", ""]
         return "\n".join(code)
+
+    def check_lines(self, arguments: str, captured: str) -> list[str]:
+        """The function that looks at what needs a value, before each launch."""
+        assert self.checks is not None
+        self.checks.kernels, self.checks.known = self.kernels, self.known
+        self.checks.emit_all()
+        lines = [f"def build_checks({captured}):", *self.indented(self.checks.buffers()), ""]
+        lines += [f"    def check({arguments}):", *self.indented(commented(self.checks.module.lines), 2)]
+        return [*lines, "", "    return check", "", ""]
+
+    def head(self, text: str) -> list[str]:
+        """Imports, kernels and helpers that lines of code need."""
+        lines = self.imports_of(text)
+        lines += ["from tapegrad.backends.indexing import check_bounds"] * ("check_bounds(" in text)
+        lines += ["from tapegrad.compiler.emit.cupy.runtime import Captured, Products", ""]
+        return [*lines, *self.kernels.values(), *([ADDED] if "added(" in text else [])]
 
     def indented(self, lines: list[str], times: int = 1) -> list[str]:
         return [f"{'    ' * times}{line}" for line in lines]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pass_text import lines_of, parsed, text_of
+from pass_text import check
 from tapegrad.compiler.passes.algebra import simplify
 
 CASES = {
@@ -179,4 +179,4 @@ WRITES = {
 @pytest.mark.parametrize("name", [*CASES, *WRITES])
 def test_algebra(name: str) -> None:
     before, after = {**CASES, **WRITES}[name]
-    assert text_of(simplify(parsed(before))) == lines_of(after or before)
+    check(simplify, before, after)

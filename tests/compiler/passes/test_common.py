@@ -2,7 +2,7 @@
 
 import pytest
 
-from pass_text import lines_of, parsed, text_of
+from pass_text import check
 from tapegrad.compiler.passes.common import merge_common
 
 CASES = {
@@ -119,4 +119,4 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_common(name: str) -> None:
     before, after = CASES[name]
-    assert text_of(merge_common(parsed(before))) == lines_of(after or before)
+    check(merge_common, before, after)

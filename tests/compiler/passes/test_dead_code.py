@@ -2,7 +2,7 @@
 
 import pytest
 
-from pass_text import lines_of, parsed, text_of
+from pass_text import check, parsed
 from tapegrad.compiler.passes.dead_code import remove_dead_code
 
 CASES = {
@@ -67,7 +67,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_dead_code(name: str) -> None:
     before, after = CASES[name]
-    assert text_of(remove_dead_code(parsed(before))) == lines_of(after)
+    check(remove_dead_code, before, after)
 
 
 def test_captured_arrays_that_none_reads_are_left_out() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pass_text import lines_of, parsed, text_of
+from pass_text import check
 from tapegrad.compiler.passes.gradients import materialize_gradients
 
 CASES = {
@@ -26,4 +26,4 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_gradients(name: str) -> None:
     before, after = CASES[name]
-    assert text_of(materialize_gradients(parsed(before))) == lines_of(after or before)
+    check(materialize_gradients, before, after)

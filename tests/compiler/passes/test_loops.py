@@ -2,7 +2,7 @@
 
 import pytest
 
-from pass_text import lines_of, parsed, text_of
+from pass_text import check
 from tapegrad.compiler.passes.loops import expand_for_loops
 
 CASES = {
@@ -23,4 +23,4 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_loops(name: str) -> None:
     before, after = CASES[name]
-    assert text_of(expand_for_loops(parsed(before))) == lines_of(after or before)
+    check(expand_for_loops, before, after)

@@ -1,0 +1,121 @@
+"""Which target takes a program, and what becomes of operations that a target has no words for."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from compiler_gpu import on_gpu
+from tapegrad.autograd.primitive import Primitive
+from tapegrad.compiler.emit import choose
+from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
+from tapegrad.compiler.ir import operations
+from tapegrad.compiler.passes import improve
+
+X = np.linspace(-2.0, 2.0, 6, dtype="float32")
+
+
+def recorded(function: Any) -> Any:
+    step = tg.jit(function, emitter="numpy")
+    with tg.no_grad():
+        step(tg.tensor(X))
+    return step.variant().history[0][1]
+
+
+# ---- operations that a target has no words for ----
+def test_a_function_without_a_row_is_one_call_of_numpy() -> None:
+    running = Primitive("running", lambda xp, x: xp.cumulative_sum(xp.sin(x)), register=False)
+    step = tg.jit(lambda x: tg.exp(running(tg.cos(x))), emitter="numpy")
+    with tg.no_grad():
+        for factor in (1.0, 0.5):
+            x = tg.tensor(X * np.float32(factor))
+            got, want = step(x), tg.exp(running(tg.cos(x)))
+            assert got.numpy().tobytes() == want.numpy().tobytes()
+    assert step.stats()["programs"] == ["numpy"] and "np.cumulative_sum(" in step.source()
+
+
+def test_an_operation_without_cuda_is_one_call_between_two_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = replace(operations.OPERATIONS["tanh"], cuda=None)
+    monkeypatch.setitem(operations.OPERATIONS, "tanh", bare)
+    program = improve(recorded(lambda x: tg.exp(tg.tanh(tg.sin(x) + 1.0)) * 2.0), "cupy")[0]
+    emitter = CupyEmitter(program, "")
+    text = emitter.source()
+    assert text.count("= ElementwiseKernel(") == 2 and text.count("cupy.tanh(") == 1, text
+    assert emitter.note() == "in no kernel, but one call of CuPy's each: tanh"
+
+
+def test_an_operation_without_cuda_runs(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(operations.OPERATIONS, "tanh", replace(operations.OPERATIONS["tanh"], cuda=None))
+    with on_gpu(), tg.no_grad():
+        step = tg.jit(lambda x: tg.exp(tg.tanh(tg.sin(x) + 1.0)) * 2.0, emitter="cupy")
+        for factor in (1.0, 0.5):
+            x = X * np.float32(factor)
+            got = step(tg.tensor(x, device="cuda:0")).numpy()
+            np.testing.assert_allclose(got, np.exp(np.tanh(np.sin(x) + 1)) * 2, rtol=1e-6)
+    assert step.stats()["programs"] == ["cupy: in no kernel, but one call of CuPy's each: tanh"]
+
+
+# ---- one row is enough ----
+NEW = {
+    "cbrt": (operations.called("cbrt"), lambda xp, x: xp.cbrt(xp.sin(x)) * 2, "cbrt(", "= cbrt("),
+    "amax": (
+        operations.reduction("amax", "maximum", "a >= b || a != a ? a : b", float("-inf")),
+        lambda xp, x: xp.amax(xp.sin(x), axis=0), "maximum.reduce(", "= ReductionKernel(",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_one_row_adds_an_operation(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, forward, in_numpy, in_cuda = NEW[name]
+    monkeypatch.setitem(operations.OPERATIONS, name, row)
+    new = Primitive(name, forward, register=False)
+    step = tg.jit(lambda x: new(x), emitter="numpy")
+    with tg.no_grad():
+        for factor in (1.0, 0.5):
+            x = tg.tensor(X * np.float32(factor))
+            assert step(x).numpy().tobytes() == new(x).numpy().tobytes()
+    assert in_numpy in step.source() and "out=buffer_1)" in step.source(), step.source()
+    there = CupyEmitter(improve(step.variant().history[0][1], "cupy")[0], "").source()
+    assert in_cuda in there and there.count("Kernel(\n") == 1, there
+
+
+# ---- which target ----
+def chain(n: int) -> Any:
+    def f(x: Any) -> Any:
+        for _ in range(n):
+            x = tg.sin(x)
+        return x
+
+    return recorded(f)
+
+
+def test_auto_leaves_programs_of_many_operations_to_numpy(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choose, "find_spec", lambda name: object())
+    monkeypatch.setattr(choose, "cores", lambda: 1)
+    few, many = chain(choose.NUMBA_OPERATIONS), chain(choose.NUMBA_OPERATIONS + 1)
+    with caplog.at_level(logging.INFO, "tapegrad.jit"):
+        most = choose.emit("auto", few, "f", "cpu")
+        assert (most.name, most.note, caplog.text) == ("numba", "", "")
+        more = choose.emit("auto", many, "f", "cpu")
+    assert more.name == "numpy" and more.note == "numba would compile its 41 operations for more than 2 s"
+    assert "f: run by numpy, since numba would compile its 41 operations" in caplog.text
+    assert choose.emit("numba", many, "f", "cpu").name == "numba"
+
+
+def test_what_numba_lacks_gets_numpys_own_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the one for loops, which makes clip two operations."""
+    monkeypatch.setattr(choose, "find_spec", lambda name: object())
+    monkeypatch.setattr(choose, "cores", lambda: 1)
+    program = recorded(lambda x: tg.clip(x, -1.0, 1.0).astype("float16"))
+    emitted = choose.emit("auto", program, "f", "cpu")
+    assert emitted.name == "numpy" and "float16 is left to NumPy" in emitted.note
+    assert "clip(" in emitted.text and [name for name, _ in emitted.history][-2:] == [
+        "zero_masks",
+        "lifetimes",
+    ]
