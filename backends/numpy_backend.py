@@ -22,20 +22,21 @@ def uniform(shape: tuple[int, ...], dtype: Any, seed: int, draw: int, device: st
     stream = np.random.Generator(np.random.Philox(key=np.array([seed, draw], dtype=np.uint64)))
     drawn = np.float64 if dtype == np.float64 else np.float32
     numbers = stream.random(shape, dtype=drawn)
-    return np.minimum(numbers, LAST_HALF).astype(dtype) if dtype == np.float16 else numbers
+    # Of no axes, the smaller number is a scalar, and not an array.
+    return np.asarray(np.minimum(numbers, LAST_HALF), dtype) if dtype == np.float16 else numbers
 
 
 LAST_HALF = np.float32(1 - 2**-11)  # the last float16 before 1, to which larger numbers would be rounded up
 
 
 def multiply_from_zero(xp: Any, g: Any, slope: Any) -> Any:
-    """As the general form; the mask is made only when a NaN shows that it is needed."""
+    """g * slope; where that is NaN and g is 0, it is 0. The mask is made only when a NaN shows that it is needed."""
     if type(slope) is float and isfinite(slope):
         return g * slope
     with np.errstate(invalid="ignore"):
         product = np.multiply(g, slope)
         if np.isnan(product).any():
-            product = np.where(np.equal(g, 0), np.zeros((), product.dtype), product)
+            product = np.where(np.equal(g, 0) & np.isnan(product), np.zeros((), product.dtype), product)
     return product
 
 
@@ -43,7 +44,7 @@ def divide_from_zero(xp: Any, g: Any, x: Any) -> Any:
     with np.errstate(all="ignore"):
         quotient = np.divide(g, x)
         if np.isnan(quotient).any():
-            quotient = np.where(np.equal(g, 0), np.zeros((), quotient.dtype), quotient)
+            quotient = np.where(np.equal(g, 0) & np.isnan(quotient), np.zeros((), quotient.dtype), quotient)
     return quotient
 
 

@@ -28,7 +28,8 @@ def kernel(name: str) -> Evaluate:
     """The backend's own kernel, where the library has no function for it."""
 
     def evaluate(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
-        return backend_of(values[0]).kernels[name](xp, *values, **params)
+        array = next(v for v in values if hasattr(v, "shape"))
+        return backend_of(array).kernels[name](xp, *values, **params)
 
     return evaluate
 

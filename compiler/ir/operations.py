@@ -62,6 +62,7 @@ class Operation:
     allocates   the targets whose library makes a new array for the result at each call
     effect      runs once for each time it is written down: it is never dropped, merged or folded
     identity    of a reduction: what changes nothing
+    in_place    the result may take the place of an input; not where the first one is looked at again afterwards
     mean        of a reduction: whether the total is divided by the number of elements
     typed_from  from which input on the inputs have the dtype of the result
     index_from  from which input on the inputs are index arrays, whose elements may be out of bounds
@@ -81,6 +82,7 @@ class Operation:
     allocates: frozenset[str] = frozenset()
     effect: bool = False
     identity: Any = None
+    in_place: bool = True
     mean: bool = False
     typed_from: int = 0
     index_from: int | None = None
@@ -133,6 +135,13 @@ def alike(name: str, kind: Kind, evaluate: Any, source: str | Spelling, **more: 
     return Operation(name, kind, evaluate, source, source, **more)
 
 
+def from_zero(name: str, sign: str) -> Operation:
+    """A product or quotient in which 0 stays 0, whatever the other input is: a function of the emitted module."""
+    form = f"{{0}} == 0 ? 0 : {{0}} {sign} {{1}}"
+    numpy = f"{name}({{args}}, out={{out}})"
+    return elementwise(name, form, numpy=numpy, evaluate=e.kernel(name), in_place=False)
+
+
 ROWS = (
     # ---- views ----
     view("reshape", "{0}.reshape({shape})", options=("shape",), label="shaped"),
@@ -144,6 +153,8 @@ ROWS = (
     infix("subtract", "-", "sub"),
     infix("multiply", "*", "mul", boolean="{0} && {1}"),
     infix("divide", "/", "truediv"),
+    from_zero("multiply_from_zero", "*"),
+    from_zero("divide_from_zero", "/"),
     elementwise("floor_divide", DIVISION, operator="floordiv"),
     elementwise("remainder", REMAINDER, operator="mod"),
     elementwise("power", POWER, operator="pow"),

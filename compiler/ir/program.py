@@ -26,7 +26,7 @@ class Var:
     kind: str = "made"
     value: Any = None
     span: tuple[int, int] = (0, 0)  # of a captured array: where its memory begins and ends
-    dense: bool = True  # its elements lie one after another
+    dense: bool = True  # its elements lie one after another, the last axis running fastest
     # Its axes by their steps in memory, the largest first; None: as they come.
     order: tuple[int, ...] | None = None
 
@@ -143,6 +143,12 @@ def spelled(value: np.ndarray) -> str:
     if value.size > 8 and one_number(value):
         return f"np.full({value.shape}, {value.flat[0].item()!r}, {str(value.dtype)!r})"
     return f"np.array({value.tolist()!r}, {str(value.dtype)!r}).reshape({value.shape})"
+
+
+def spelled_view(value: np.ndarray) -> str:
+    """The source of an array that was broadcast: NumPy's einsum adds up in another order over a step of 0 bytes."""
+    part = value[tuple(slice(1) if step == 0 else slice(None) for step in value.strides)]
+    return f"np.broadcast_to({spelled(part)}, {value.shape})"
 
 
 def chosen_by_mask(op: Op) -> bool:

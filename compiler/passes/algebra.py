@@ -64,7 +64,17 @@ def like(x: Any, out: Var) -> bool:
     return isinstance(x, Var) and (x.shape, x.dtype) == (out.shape, out.dtype)
 
 
-@rule("positive", "astype", "reshape", "broadcast_to")
+def alike(x: Any, out: Var) -> bool:
+    """Whether x may stand for a new array of the same elements: reductions add up in the order of the memory."""
+    return like(x, out) and x.dense and out.order is None
+
+
+@rule("positive")
+def unchanged(op: Op, makers: Makers) -> Var | None:
+    return op.inputs[0] if alike(op.inputs[0], op.out) else None
+
+
+@rule("astype", "reshape", "broadcast_to")
 def same_shape_and_dtype(op: Op, makers: Makers) -> Var | None:
     return op.inputs[0] if like(op.inputs[0], op.out) else None
 
@@ -72,13 +82,20 @@ def same_shape_and_dtype(op: Op, makers: Makers) -> Var | None:
 @rule("multiply", "divide")
 def by_one(op: Op, makers: Makers) -> Var | None:
     x, y = op.inputs
-    return x if not isinstance(y, Var) and y == 1.0 and like(x, op.out) else None
+    return x if not isinstance(y, Var) and y == 1.0 and alike(x, op.out) else None
 
 
 @rule("multiply")
 def one_times(op: Op, makers: Makers) -> Var | None:
     x, y = op.inputs
-    return y if not isinstance(x, Var) and x == 1.0 and like(y, op.out) else None
+    return y if not isinstance(x, Var) and x == 1.0 and alike(y, op.out) else None
+
+
+@rule("multiply_from_zero")
+def from_a_number(op: Op, makers: Makers) -> Op | None:
+    """A cotangent that is one number, and not 0, as in the gradient of a sum, needs no help with zeros."""
+    plain = not isinstance(op.inputs[0], Var) and op.inputs[0] != 0
+    return Op("multiply", op.inputs, {}, op.out, op.origin) if plain else None
 
 
 @rule("slice")
@@ -112,7 +129,8 @@ def reshaped_twice(op: Op, makers: Makers) -> Op | None:
 @rule("negative")
 def negated_twice(op: Op, makers: Makers) -> Var | None:
     before = makers.get(op.inputs[0]) if isinstance(op.inputs[0], Var) else None
-    return before.inputs[0] if before is not None and before.name == op.name else None
+    twice = before is not None and before.name == op.name and alike(before.inputs[0], op.out)
+    return before.inputs[0] if before is not None and twice else None
 
 
 @rule("where")
@@ -121,7 +139,7 @@ def settled_choice(op: Op, makers: Makers) -> Var | None:
     if condition is None:
         return None
     choice = op.inputs[1 if condition else 2]
-    return choice if like(choice, op.out) else None
+    return choice if alike(choice, op.out) else None
 
 
 @rule("power")
@@ -133,7 +151,7 @@ def by_exponent(op: Op, makers: Makers) -> Op | Var | None:
     if exponent == 2:
         return Op("square", [x], {}, op.out, op.origin)
     if exponent == 1:
-        return x
+        return Op("positive", [x], {}, op.out, op.origin)
     if exponent == 0.5 and x.dtype.kind == "f":  # the root of -0 is -0, that of -inf is NaN
         return Op("sqrt", [x], {}, op.out, op.origin)
     if exponent == -1 and x.dtype.kind == "f":

@@ -19,7 +19,11 @@ def fold(op: Op, _: Program) -> Op | Var:
     if not op.operation.effect and all(not isinstance(i, Var) or i.kind == "constant" for i in op.inputs):
         values = [i.value if isinstance(i, Var) else i for i in op.inputs]
         value = np.asarray(op.operation.evaluate(values, op.params, np))
-        return Var(op.out.name, op.out.shape, op.out.dtype, "constant", value)
+        constant = Var(op.out.name, op.out.shape, op.out.dtype, "constant", value)
+        # A view that was broadcast; not what the recorder keeps in one element to save memory.
+        of_view = op.name == "broadcast_to" or (op.kind is Kind.VIEW and not all(v.dense for v in op.vars))
+        constant.dense = not (of_view and 0 in value.strides)
+        return constant
     if op.kind is Kind.ELEMENTWISE and len(op.inputs) > 1:
         return with_number(op)
     return op

@@ -126,6 +126,7 @@ class Planner:
             or value in self.kept
             or source.kind is not Kind.ELEMENTWISE
             or source.name in self.fresh
+            or not source.operation.in_place
             or value.order != target.order
             or self.last.get(value) != self.block_of[id(op)]
         ):

@@ -85,7 +85,7 @@ class Dying:
 
     def replaced_by(self, op: Op) -> Var | None:
         """The Var whose buffer the result of an elementwise operation takes."""
-        for v in op.vars:
+        for v in op.vars if op.operation.in_place else ():
             same = layout_of(v) == layout_of(op.out)
             if same and self.final.get(v) is op and self.holds_its_buffer(v):
                 return v

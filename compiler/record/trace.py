@@ -63,6 +63,7 @@ class Trace(Recorder):
     def var(self, name: str, value: Any, kind: str = "made", constant: Any = None) -> Var:
         var = Var(self.labels.unique(name), value.shape, np.dtype(value.dtype), kind, constant)
         var.order = order_of(value)
+        var.dense = bool(getattr(getattr(value, "flags", None), "c_contiguous", True))
         return var
 
     def know(self, array: Any, var: Var) -> Var:
@@ -202,6 +203,11 @@ class Trace(Recorder):
             self.know(results[0].data, self.apply("multiply", *symbols).var)  # 0 stays 0 without help
             return
         xp = results[0].backend.xp
+        if (
+            primitive.name in ("multiply_from_zero", "divide_from_zero") and xp is np
+        ):  # one kernel, as in eager
+            self.know(results[0].data, self.apply(primitive.name, *symbols).var)
+            return
         lowered = primitive.forward(Namespace(self, xp), *symbols, **params)
         for r, s in zip(results, lowered if isinstance(lowered, tuple) else (lowered,), strict=True):
             if id(r.data) not in self.vars and isinstance(s, Symbol):

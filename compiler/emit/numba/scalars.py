@@ -38,6 +38,9 @@ def expression(op: Op, element: Callable[[Any, np.dtype], str]) -> str:
     a, b = args[0], args[-1]
     if name == "where":
         return f"{args[1]} if {a} else {b}"
+    if name in ("multiply_from_zero", "divide_from_zero"):
+        zero = number(0, dtype)
+        return f"{zero} if {a} == {zero} else {a} {'*' if name.startswith('m') else '/'} {b}"
     if name in INFIX or name == "square":
         text = f"{a} {INFIX[name]} {b}" if name in INFIX else f"{a} * {a}"
         narrow = (

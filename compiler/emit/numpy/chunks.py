@@ -92,10 +92,11 @@ def emit_run(block: Block, emitter: Emitter) -> None:
     body: list[tuple[str, Op]] = []
     for n, op in enumerate(block.ops):
         args = emitter.operands(op, [named(i) for i in op.inputs])
-        for v in dict.fromkeys(op.vars):
-            if v in block.inner and last[v] == n:  # its place can be taken: the operation is elementwise
-                free.append((str(v.dtype), names[v]))
+        done = [(str(v.dtype), names[v]) for v in dict.fromkeys(op.vars) if v in block.inner and last[v] == n]
+        in_place = op.operation.in_place
+        free += done if in_place else []
         names[op.out] = cache(str(op.out.dtype)) if op.out in block.inner else cut(str(emitter.home(op.out)))
+        free += [] if in_place else done
         body.append((emitter.into(op, args, names[op.out]), op))
     views_of_part = f"({', '.join(views.values())})"
     emitter.module.define(parts, f"[{views_of_part} for i in range(0, {rows}, {step})]")

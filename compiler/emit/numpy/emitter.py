@@ -11,7 +11,7 @@ from tapegrad.compiler.emit.folding import Body
 from tapegrad.compiler.emit.module import SourceModule, commented, indented, listed
 from tapegrad.compiler.emit.numpy.chunks import emit_run, runs
 from tapegrad.compiler.ir.operations import Kind, allocating
-from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled
+from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled, spelled_view
 from tapegrad.compiler.ir.spelling import number
 from tapegrad.compiler.plan.blocks import Block
 from tapegrad.compiler.plan.buffers import Plan, Planner
@@ -32,6 +32,7 @@ class NumpyEmitter:
         self.names: dict[Var, str] = {}
         self.module = SourceModule(title, self.program)
         self.constants: dict[str, Any] = {}
+        self.broadcast: set[str] = set()  # the constants that eager has as views of fewer elements
         self.at_build: set[Var] = {v for v in program.captured}
         self.modules: dict[
             str, str
@@ -52,6 +53,8 @@ class NumpyEmitter:
             if v not in self.names:
                 self.names[v] = f"constant_{len(self.constants) + 1}"
                 self.constants[self.names[v]] = v.value
+                if not v.dense and v.size:
+                    self.broadcast.add(self.names[v])
             return self.names[v]
         if v in self.names:
             return self.names[v]
@@ -204,7 +207,10 @@ class NumpyEmitter:
         return f"{text}.copy('K')"  # the buffers are ours; the caller's copy has their order in memory
 
     def constant_definitions(self) -> dict[str, str]:
-        return {name: spelled(value) for name, value in self.constants.items()}
+        return {
+            name: (spelled_view if name in self.broadcast else spelled)(value)
+            for name, value in self.constants.items()
+        }
 
     def imports(self, text: str) -> list[str]:
         lines = (
@@ -218,6 +224,24 @@ class NumpyEmitter:
 
 
 HELPERS = {
+    "multiply_from_zero": """
+
+def multiply_from_zero(g, slope, out):
+    # 0 * inf is 0 here: a branch that was not taken adds nothing
+    with np.errstate(invalid="ignore"):
+        np.multiply(g, slope, out=out)
+        if np.isnan(out).any():
+            np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
+""",
+    "divide_from_zero": """
+
+def divide_from_zero(g, x, out):
+    # 0 / 0 is 0 here: a branch that was not taken adds nothing
+    with np.errstate(all="ignore"):
+        np.divide(g, x, out=out)
+        if np.isnan(out).any():
+            np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
+""",
     "index_add": """
 
 def index_add(x, values, index):
