@@ -1,6 +1,6 @@
 """The emitters by name, and which one takes a program."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,7 +11,7 @@ from tapegrad.compiler.emit.numba.calls import Unsupported
 from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
 from tapegrad.compiler.emit.numba.threads import cores
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
-from tapegrad.compiler.ir.program import Program
+from tapegrad.compiler.ir.program import Op, Program
 from tapegrad.compiler.passes import History, improve
 from tapegrad.compiler.plan.buffers import Plan
 
@@ -23,6 +23,7 @@ class Emitted:
     """The source of a program, the program as it was emitted, and the list after each pass.
 
     note    why it was not left to the emitter that was asked for first
+    lines   (number of a line of the source, the operations that it carries out); of numba, and of a graph, none
     """
 
     name: str
@@ -31,6 +32,7 @@ class Emitted:
     program: Program
     history: History
     note: str = ""
+    lines: list[tuple[int, list[Op]]] = field(default_factory=list)
 
 
 def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
@@ -52,7 +54,8 @@ def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
             note = str(reason)
     program, history = improve(recorded, "numpy")
     plain = NumpyEmitter(program, title)
-    return Emitted("numpy", plain.source(), plain.plan, program, history, note)
+    text = plain.source()
+    return Emitted("numpy", text, plain.plan, program, history, note, plain.operations_by_line)
 
 
 def too_long_for_numba(recorded: Program, title: str) -> str:
@@ -81,7 +84,7 @@ def on_device(recorded: Program, title: str) -> Emitted:
     plain = CupyEmitter(program, title)
     text = plain.source()
     note = "; ".join(n for n in (note, plain.note()) if n)
-    return Emitted("cupy", text, plain.plan, program, history, note)
+    return Emitted("cupy", text, plain.plan, program, history, note, plain.operations_by_line)
 
 
 ON_DEVICE = """

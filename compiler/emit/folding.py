@@ -51,6 +51,7 @@ class Body:
     lines: list[Line]
     results: list[str]
     gradients: list[str]
+    lists: dict[str, Sequence[str]] = field(default_factory=dict)  # of definitions -> those it makes
 
 
 class Classes:
@@ -241,7 +242,7 @@ class Folding:
     def straight(self, line: Line) -> Line:
         written = self.written(line.text)
         if written:
-            self.spoken[written] = stem(line.ops[-1].out.name)
+            self.spoken[written] = stem(line.ops[0].out.name)
         if self.replaced:
             line = Line(substituted(line.text, lambda name: self.replaced.get(name, name)), line.ops)
         return line
@@ -256,7 +257,7 @@ class Folding:
         holds: dict[tuple[str, ...], str] = {}
         here: set[str] = set()
         for offset, (template, columns) in enumerate(loop.lines):
-            out = self.body.lines[loop.repeat.start + offset].ops[-1].out
+            out = self.body.lines[loop.repeat.start + offset].ops[0].out
             before, found, _ = template.partition(f"out={NAME}")
             if found:
                 holds[columns[len(HOLES.findall(before))]] = stem(out.name)
@@ -325,7 +326,10 @@ class Folding:
             sequences = [tables.sequence(column) for column in columns]
             more[table] = sequences[0] if len(columns) == 1 else f"list(zip({', '.join(sequences)}))"
         gradients = [g if g in more else tables.reference(g) for g in self.body.gradients]
-        return Body(definitions | more, lines, results, gradients)
+        lists: dict[str, Sequence[str]] = {
+            name: [m for m in members if m in tables.unnamed] for name, members in tables.groups.items()
+        }
+        return Body(definitions | more, lines, results, gradients, lists)
 
 
 def changes(values: Sequence[bool]) -> list[int]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tapegrad.compiler.emit.folding import Body, Folding, Line
-from tapegrad.compiler.ir.program import Op, Origin, Program
+from tapegrad.compiler.ir.program import Op, Origin, Program, Var
 
 WIDE = 90  # columns: a longer line has its comment right behind it
 
@@ -15,7 +15,8 @@ class SourceModule:
     """Definitions, which are made once, and lines, which run at each call.
 
     constants     those of the definitions that hold numbers
-    made_by       definition -> the operations that it carries out, or prepares
+    made_by       definition -> the operations that it carries out
+    line_of       Var -> the line that makes it
     """
 
     title: str
@@ -24,6 +25,7 @@ class SourceModule:
     constants: set[str] = field(default_factory=set)
     made_by: dict[str, list[Op]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+    line_of: dict[Var, Line] = field(default_factory=dict)
 
     def define(self, name: str, expression: str, op: Op | None = None) -> None:
         """`name = expression`, when the step is built."""
@@ -31,9 +33,19 @@ class SourceModule:
         if op is not None:
             self.made_by.setdefault(name, []).append(op)
 
-    def add(self, text: str, op: Op) -> None:
-        """A line of each call."""
-        self.lines.append(Line(text, [op]))
+    def add(self, text: str, op: Op, others: Sequence[Op] = ()) -> None:
+        """A line of each call: its comment is that of `op`, and it carries out the others, too."""
+        line = Line(text, [op, *(other for other in others if other is not op)])
+        self.lines.append(line)
+        for made in line.ops:
+            self.line_of[made.out] = line
+
+    def absorbed(self, op: Op, sources: Sequence[Var]) -> None:
+        """Nothing is left to do for an operation: the line that makes one of the sources did it."""
+        for v in reversed(sources):
+            if v in self.line_of:
+                self.line_of[v].ops.append(op)
+                return
 
     def body(self, results: Sequence[str], gradients: Sequence[str]) -> Body:
         """The parts of the module, with loops in place of lines that repeat themselves."""
@@ -42,11 +54,33 @@ class SourceModule:
         whole = Body(self.definitions, self.lines, list(results), list(gradients))
         return Folding(whole, captured, arguments, self.constants).folded()
 
-    def build_line(self, name: str = "build") -> str:
-        return f"def {name}({', '.join(dict.fromkeys(v.name for v in self.program.captured))}):"
+    def frame(self, body: Body, returned: str) -> list[str]:
+        """The function `build`, line by line."""
+        captured = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
+        arguments = ", ".join(v.name for v in self.program.arguments)
+        step = [f"def step({arguments}):", *indented(commented(body.lines)), f"    return {returned}"]
+        made = ["# buffers, used again at each call, and views of what stays in place"]
+        made += [f"{name} = {text}" for name, text in body.definitions.items()]
+        gradients = f"return step, ({listed(body.gradients)})"
+        return [f"def build({captured}):", *indented([*made, "", *step, "", gradients]), ""]
 
-    def step_line(self) -> str:
-        return f"def step({', '.join(v.name for v in self.program.arguments)}):"
+    def operations_by_line(self, source: str, body: Body) -> list[tuple[int, list[Op]]]:
+        """(number of a line of the source, from 1; the operations that it carries out), for lines that do."""
+        numbers = {text: n for n, text in enumerate(source.split("\n"), 1) if text.startswith("    ")}
+        found: list[tuple[int, list[Op]]] = []
+        for name, text in body.definitions.items():
+            made = [op for member in body.lists.get(name, [name]) for op in self.made_by.get(member, ())]
+            if made:
+                found.append((numbers[f"    {name} = {text}"], made))
+        number = numbers[next(text for text in numbers if text.startswith("    def step("))]
+        texts = source.split("\n")
+        for line in body.lines:
+            while not texts[number].startswith(f"        {line.text}"):
+                number += 1
+            number += 1
+            if line.ops:
+                found.append((number, line.ops))
+        return sorted(found, key=lambda pair: pair[0])
 
 
 def commented(lines: Sequence[Line]) -> list[str]:

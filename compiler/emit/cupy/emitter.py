@@ -13,7 +13,7 @@ import numpy as np
 
 from tapegrad.compiler.emit.cupy.cuda import TYPES, expression, literal, wide
 from tapegrad.compiler.emit.cupy.kernels import device_blocks
-from tapegrad.compiler.emit.module import commented
+from tapegrad.compiler.emit.module import listed
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter, functions_in
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, places, spelled
@@ -71,7 +71,7 @@ class CupyEmitter(NumpyEmitter):
         over = ""
         if end is not None:
             over = f", axis={end.params.get('axis')}" + (", keepdims=True" * bool(end.params.get("keepdims")))
-        self.add(f"{self.known[definition]}({given}{over})", block.ops[-1])
+        self.add(f"{self.known[definition]}({given}{over})", block.ops[-1], block.ops)
 
     def kernel_name(self, block: Block) -> str:
         parts = list(dict.fromkeys(op.origin.part for op in block.ops))
@@ -214,28 +214,22 @@ class CupyEmitter(NumpyEmitter):
                 self.single(op)
 
     def source(self) -> str:
-        self.emit_all()
-        results = [self.result(r) for r in self.program.results]
-        gradients = [self.place(g) for g in self.program.gradients]
-        arguments = ", ".join(v.name for v in self.program.arguments)
-        captured = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
-        body = commented(self.module.lines)
-        whole = "\n".join([*body, *self.buffers()])
-        code = [f'"""{self.title}"""', "", "import cupy", *self.imports_of(whole), ""]
-        code += [*self.kernels.values(), "", f"def build({captured}):"]
-        code += ["    # buffers, used again at each call, and views of what stays in place"]
-        code += [f"    {line}" for line in self.buffers()]
-        code += ["", f"    def step({arguments}):", *(f"        {line}" for line in body)]
-        code += [f"        return ({', '.join(results)}{',' if len(results) == 1 else ''})", ""]
-        return "\n".join(
-            [*code, f"    return step, ({', '.join(gradients)}{',' if len(gradients) == 1 else ''})", ""]
-        )
+        body = self.body()
+        frame = self.module.frame(body, f"({listed(body.results)})")
+        imports = self.imports_of("\n".join(frame))
+        head = [f'"""{self.title}"""', "", "import cupy", *imports, "", *self.kernels.values(), ""]
+        text = "\n".join([*head, *frame])
+        self.operations_by_line = self.module.operations_by_line(text, body)
+        return text
+
+    def constant_definitions(self) -> dict[str, str]:
+        return {name: f"cupy.array({spelled(value)})" for name, value in self.constants.items()}
 
     def buffers(self) -> list[str]:
         """Lines that make constants, buffers and views."""
-        constants = [f"{name} = cupy.array({spelled(value)})" for name, value in self.constants.items()]
-        empty = [f"{b.name} = empty({b.shape}, {str(b.dtype)!r})" for b in self.plan.buffers]
-        return [*constants, *empty, *(f"{name} = {text}" for name, text in self.module.definitions.items())]
+        empty = {b.name: f"empty({b.shape}, {str(b.dtype)!r})" for b in self.plan.buffers}
+        made = self.constant_definitions() | empty | self.module.definitions
+        return [f"{name} = {text}" for name, text in made.items()]
 
     def imports_of(self, text: str) -> list[str]:
         """The imports that the source needs."""

@@ -1,7 +1,7 @@
 """Runs of elementwise operations on large arrays, for NumPy: part by part, so that what one call makes is still in the
 cache for the next, and what only the run needs takes the memory of one part."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from math import prod
 from typing import Any, Protocol
 
@@ -47,7 +47,7 @@ class Emitter(Protocol):
     def home(self, v: Var) -> str | None: ...
     def operands(self, op: Op, args: list[str]) -> list[str]: ...
     def into(self, op: Op, args: list[str], out: str) -> str: ...
-    def add(self, text: str, op: Op) -> None: ...
+    def add(self, text: str, op: Op, others: Sequence[Op] = ()) -> None: ...
 
 
 def emit_run(block: Block, emitter: Emitter) -> None:
@@ -100,6 +100,6 @@ def emit_run(block: Block, emitter: Emitter) -> None:
         body.append((emitter.into(op, args, names[op.out]), op))
     views_of_part = f"({', '.join(views.values())})"
     emitter.module.define(parts, f"[{views_of_part} for i in range(0, {rows}, {step})]")
-    emitter.add(f"for {', '.join(views)} in {parts}:", block.ops[0])
+    emitter.add(f"for {', '.join(views)} in {parts}:", block.ops[0], block.ops)
     for text, op in body:
         emitter.add(f"    {text}", op)

@@ -1,6 +1,7 @@
 """A program as Python source on NumPy: buffers and views are made once, then each call runs down the list."""
 
 import re
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from tapegrad.backends.numpy_backend import BITS
 from tapegrad.compiler.emit.folding import Body
-from tapegrad.compiler.emit.module import SourceModule, commented, indented, listed
+from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.numpy.chunks import emit_run, runs
 from tapegrad.compiler.ir.operations import Kind, allocating
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled, spelled_view
@@ -39,6 +40,7 @@ class NumpyEmitter:
         ] = {}  # module -> the function of it that the program calls, if not NumPy's
         self.bits: set[str] = set()  # names of arrays seen as integers
         self.run_count = 0
+        self.operations_by_line: list[tuple[int, list[Op]]] = []  # of the source, once it is written
 
     def blocks_of(self, program: Program) -> list[Block]:
         """What is emitted together."""
@@ -95,6 +97,7 @@ class NumpyEmitter:
             if op.kind is Kind.JOIN:
                 self.names[op.out] = self.plan.home[op.out].name
                 self.at_build.add(op.out)
+            self.module.absorbed(op, [self.base.get(v, v) for v in op.vars])
             return
         args = self.operands(op, [self.place(i) for i in op.inputs])
         if op.kind in (Kind.WRITE, Kind.GUARD):
@@ -164,8 +167,8 @@ class NumpyEmitter:
         """An expression for a result that is a new array at each call."""
         return op.operation.source(op, args)
 
-    def add(self, text: str, op: Op) -> None:
-        self.module.add(text, op)
+    def add(self, text: str, op: Op, others: Sequence[Op] = ()) -> None:
+        self.module.add(text, op, others)
 
     # ---- the whole ----
     def emit_all(self) -> None:
@@ -188,17 +191,13 @@ class NumpyEmitter:
 
     def source(self) -> str:
         body = self.body()
-        lines = commented(body.lines)
-        before = [f"{name} = {text}" for name, text in body.definitions.items()]
-        returned = listed(body.results) if body.results else "()"
-        inner = [self.module.step_line(), *indented(lines), f"    return {returned}"]
-        helpers = self.helpers(lines)
-        imports = self.imports("\n".join([*helpers, *before, *inner]))
-        code = [f'"""{self.title}"""', "", "import numpy as np", *imports, "", *helpers, ""]
-        code += [self.module.build_line()]
-        code += ["    # buffers, used again at each call, and views of what stays in place"]
-        code += [*indented(before), "", *indented(inner), ""]
-        return "\n".join([*code, f"    return step, ({listed(body.gradients)})", ""])
+        frame = self.module.frame(body, listed(body.results) or "()")
+        helpers = self.helpers(frame)
+        imports = self.imports("\n".join([*helpers, *frame]))
+        head = [f'"""{self.title}"""', "", "import numpy as np", *imports, "", *helpers, ""]
+        text = "\n".join([*head, *frame])
+        self.operations_by_line = self.module.operations_by_line(text, body)
+        return text
 
     def result(self, r: Any) -> str:
         if not isinstance(r, Var):

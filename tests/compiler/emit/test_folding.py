@@ -11,6 +11,7 @@ import tapegrad as tg
 from compiler_emitters import flat
 from tapegrad.compiler.emit import folding
 from tapegrad.compiler.emit.folding import Body, Folding, Line
+from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.ir.program import Op, Origin, Var
 
 F = tg.nn.functional
@@ -198,6 +199,26 @@ def test_loops_give_the_bits_of_the_lines(make: Any) -> None:
 def test_as_many_loops_as_there_can_be(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folding, "LEAST_SAVED", 1)
     assert run(make, 2)[0] == run(make, 10**9)[0]
+
+
+@pytest.mark.parametrize("fewest", [folding.FEWEST, 10**9], ids=["loops", "lines"])
+@pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
+def test_every_emitted_line_knows_its_operations(
+    make: Any, fewest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitters = []
+    written = NumpyEmitter.source
+    monkeypatch.setattr(NumpyEmitter, "source", lambda self: emitters.append(self) or written(self))
+    texts = run(make, fewest)[1].splitlines()
+    emitter = emitters[-1]
+    carried_out = []
+    for number, ops in emitter.operations_by_line:
+        text = texts[number - 1]
+        assert re.match(r" +(for .* in |\w+(\[\w+\])? = |[\w.]+\()", text), text
+        if (made := re.search(r"  # (\w+)(\[[\d, ]*\])$", text)) is not None:
+            assert (made[1], made[2]) == (str(ops[0].out.dtype), str(list(ops[0].out.shape)))
+        carried_out += ops
+    assert {id(op) for op in carried_out} == {id(op) for op in emitter.program.ops}
 
 
 # ---- random modules ----
