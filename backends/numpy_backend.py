@@ -48,6 +48,12 @@ def divide_from_zero(xp: Any, g: Any, x: Any) -> Any:
     return quotient
 
 
+def power(xp: Any, a: Any, b: Any) -> Any:
+    """A number to one power as a NumPy scalar has it, which an optimizer's step is: C's pow. For arrays NumPy has, on
+    some processors, a function of its own, which differs in the last bit."""
+    return np.asarray(a ** b[()]) if type(a) is float and b.ndim == 0 else a**b
+
+
 def erf(xp: Any, x: Any) -> Any:
     from scipy.special import erf  # SciPy is slow to import and only erf needs it
 
@@ -134,6 +140,7 @@ backend = Backend(
         "multiply_from_zero": multiply_from_zero,
         "divide_from_zero": divide_from_zero,
         "erf": erf,
+        "power": power,
         "index_add": index_add,
         "einsum": lambda xp, *arrays, subscripts: np.einsum(subscripts, *arrays, optimize=len(arrays) > 2),
         "sum": sum_,

@@ -34,6 +34,12 @@ def kernel(name: str) -> Evaluate:
     return evaluate
 
 
+def power(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    array = next(v for v in values if hasattr(v, "shape"))
+    with np.errstate(all="ignore"):
+        return backend_of(array).kernels.get("power", lambda xp, a, b: a**b)(xp, *values)
+
+
 def index_of(template: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...]:
     """An index with the arrays in the places that are kept for them."""
     return tuple(arrays[i] if isinstance(i, Slot) else i for i in template)

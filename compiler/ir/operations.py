@@ -157,7 +157,7 @@ ROWS = (
     from_zero("divide_from_zero", "/"),
     elementwise("floor_divide", DIVISION, operator="floordiv"),
     elementwise("remainder", REMAINDER, operator="mod"),
-    elementwise("power", POWER, operator="pow"),
+    elementwise("power", POWER, numpy=s.power, evaluate=e.power, operator="pow"),
     elementwise("negative", "-{0}", operator="neg"),
     elementwise("positive", MOVE, operator="pos"),
     elementwise("square", "{0} * {0}"),

@@ -16,6 +16,7 @@ from compiler_bits import (
     difference,
     every_second,
     outcome,
+    special_values,
     with_special_values,
 )
 from primitives.harness import cotangent
@@ -152,3 +153,42 @@ def test_integers(name: str) -> None:
         calls = [taken, taken, *([extreme(a, shift) for a in taken] for shift in (0, 1, 3))]
         found = compare(every, [[a for arrays in call for a in arrays] for call in calls])
     assert found is None, found
+
+
+FLOATING = [name for name, row in ROWS.items() if any(a.dtype.kind == "f" for a in row.inputs[0])]
+
+
+@pytest.mark.parametrize("name", FLOATING)
+def test_floating_point_errors(name: str) -> None:
+    """np.errstate makes the program raise where eager raises, and nowhere else. All that eager computes is returned:
+    what nobody needs is not computed by a program, and so raises nothing."""
+    row = ROWS[name]
+    arrays, order = with_cotangent(row, list(Case(row, row.inputs[0]).cast("float32")))
+    plain = value_and_gradients(row, 0)
+
+    def with_gradients(*xs: Any) -> Any:
+        *inputs, weights = xs
+
+        def weighted(*xs: Any) -> Any:
+            y = row.call(*xs)
+            weighed = y * weights
+            return weighed.sum(), (y.detach(), weighed.detach())
+
+        floating = [i for i, x in enumerate(inputs) if x.dtype.kind == "f"]
+        return tg.value_and_grad(weighted, argnums=floating, has_aux=True)(*inputs)
+
+    function = with_gradients if order else plain
+    compiled = tg.jit(lambda *xs: function(*xs), emitter="numpy")
+    with np.errstate(all="ignore"):
+        for _ in range(3):
+            outcome(compiled, arrays)
+    places = [i for i, a in enumerate(arrays[: len(row.inputs[0])]) if a.dtype.kind == "f" and a.size]
+    for value in special_values("float32")[[0, 2, 4, 6, 8, 9, 10]]:  # one among ordinary ones, in each argument in turn
+        for i in places:
+            given = [a.copy() for a in arrays]
+            given[i].ravel()[given[i].size // 2] = value
+            for kind in ("divide", "over", "invalid"):
+                with np.errstate(all="ignore", **{kind: "raise"}):
+                    want, got = outcome(function, given), outcome(compiled, given)
+                raised = [x if isinstance(x, str) else "nothing" for x in (want, got)]
+                assert raised[0] == raised[1], (kind, value, raised, compiled.source())
