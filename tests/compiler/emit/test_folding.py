@@ -214,7 +214,7 @@ def test_every_emitted_line_knows_its_operations(
     carried_out = []
     for number, ops in emitter.operations_by_line:
         text = texts[number - 1]
-        assert re.match(r" +(for .* in |\w+(\[\w+\])? = |[\w.]+\()", text), text
+        assert re.match(r" +(for .* in |\w+(\[[\w()]+\])? = |[\w.]+\()", text), text
         if (made := re.search(r"  # (\w+)(\[[\d, ]*\])$", text)) is not None:
             assert (made[1], made[2]) == (str(ops[0].out.dtype), str(list(ops[0].out.shape)))
         carried_out += ops
