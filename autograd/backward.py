@@ -15,6 +15,7 @@ from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.primitive import all_finite, describe, user_line
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.whole import uninterrupted
 from tapegrad.backends import BY_TYPE
 
 
@@ -59,8 +60,8 @@ def backward_pass(
         at = tensor.index + 2
         entry[at] = g if entry[at] is None else entry[at] + g
 
-    token = current.set(Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder))
-    try:
+    try:  # the flags are set inside, so that an interrupt just after that puts them back
+        current.set(Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder))
         for tensor, g in outputs:
             if useful is None or tensor in useful:
                 give(tensor, g)
@@ -82,7 +83,7 @@ def backward_pass(
             if not retain:
                 node.free()
     finally:
-        current.reset(token)
+        current.set(flags)
     return reached
 
 
@@ -211,6 +212,7 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
     recorder = current.get().recorder
     tensors = record or recorder is not None
     given = {id(seed.data)}
+    changes: list[tuple[Tensor, Tensor, Tensor | None]] = []  # leaf, its new gradient, that before
     for leaf, g in backward_pass(
         [(loss, seed if tensors else seed.data)], retain=retain, record=record
     ).items():
@@ -223,9 +225,12 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
         before = leaf._grad
         if recorder is not None and before is not None:
             recorder.gradient_read(leaf)
-        leaf._grad = g if before is None else before + g
-        if recorder is not None:
-            recorder.gradient(leaf, leaf._grad, before)
+        changes.append((leaf, g if before is None else before + g, before))
+    with uninterrupted():  # all gradients or none
+        for leaf, g, before in changes:
+            leaf._grad = g
+            if recorder is not None:
+                recorder.gradient(leaf, g, before)
 
 
 def own(g: Any, given: set[int]) -> Any:

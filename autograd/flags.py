@@ -2,7 +2,7 @@
 exception restores the old one."""
 
 from contextlib import ContextDecorator
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,16 +28,23 @@ class changed_flags(ContextDecorator):
 
     def __init__(self, **changes: Any) -> None:
         self.changes = changes
-        self.tokens: list[Token[Flags]] = []
+        self.before: list[Flags] = []
 
     def _recreate_cm(self) -> "changed_flags":
         return changed_flags(**self.changes)  # a decorated function may run in two threads at once
 
     def __enter__(self) -> None:
-        self.tokens.append(current.set(replace(current.get(), **self.changes)))
+        before = current.get()
+        self.before.append(before)
+        try:  # an interrupt may come when the flags are set, and before the block has begun
+            current.set(replace(before, **self.changes))
+        except BaseException:
+            current.set(before)
+            raise
 
     def __exit__(self, *error: object) -> None:
-        current.reset(self.tokens.pop())
+        current.set(self.before[-1])
+        del self.before[-1]
 
 
 def no_grad() -> changed_flags:

@@ -34,7 +34,10 @@ def overwrite(t: "Tensor", value: "Tensor") -> None:
     """Write a value of the same shape into a tensor's memory, whether or not it is in a graph."""
     if (recorder := current.get().recorder) is not None:
         recorder.write(t, value)
-    t.changed = store(t.data, value.data)
+    data = value.data
+    if data.dtype != t.data.dtype:  # a conversion may raise, and the write may not
+        data = t.backend.asarray(data, dtype=t.data.dtype)
+    t.changed = store(t.data, data)
 
 
 class Node:
@@ -126,6 +129,9 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: "Tensor | None") -> None:
+        from tapegrad.autograd.gradients import as_gradient
+
+        value = as_gradient(self, value)
         if (recorder := current.get().recorder) is not None:
             recorder.gradient(self, value, self._grad)
         self._grad = value

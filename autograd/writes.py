@@ -27,7 +27,8 @@ _lock = Lock()
 _spans: dict[
     int, dict[Span, int]
 ] = {}  # id of the array that owns the memory -> span -> when it was last written
-_alive: dict[int, Any] = {}  # the same id -> a weak reference, which removes both when the array goes
+_alive: dict[int, "_Home"] = {}  # the same id -> a weak reference to the array
+_dead: list["_Home"] = []  # references to arrays that are gone: what was written into them can be forgotten
 
 
 def owner(array: Any) -> Any:
@@ -65,15 +66,33 @@ def happened(now: int) -> None:
             last = now
 
 
+class _Home(ref[Any]):
+    """A weak reference to an array that owns memory, which knows the array's id."""
+
+    __slots__ = ("key",)
+    key: int
+
+
 def place(array: Any) -> Place:
     """Where the writes into this array are noted; to be kept by who writes into one array often."""
     home = owner(array)
     key = id(home)
-    spans = _spans.get(key)
-    if spans is None:
-        spans = _spans.setdefault(key, {})
-        _alive[key] = ref(home, lambda _: (_spans.pop(key, None), _alive.pop(key, None)))
-    return spans, span(array)
+    known = _alive.get(key)
+    if known is None or known() is not home:  # an id is used again
+        _forget_the_dead()
+        # The callback runs no Python code, in which a KeyboardInterrupt would be lost.
+        reference = _Home(home, _dead.append)
+        reference.key = key
+        _spans[key], _alive[key] = {}, reference
+    return _spans[key], span(array)
+
+
+def _forget_the_dead() -> None:
+    while _dead:
+        reference = _dead.pop()
+        if _alive.get(reference.key) is reference:
+            _spans.pop(reference.key, None)
+            _alive.pop(reference.key, None)
 
 
 def mark(at: Place, now: int) -> None:

@@ -11,6 +11,7 @@ from tapegrad.autograd.dtypes import get_default_dtype, is_floating, name_of
 from tapegrad.autograd.flags import current, no_grad
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor, copied, drop_gradients
+from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import tick
 from tapegrad.nn.lookup import NAMES, hint
 
@@ -116,8 +117,9 @@ class Module:
                 + "\n  ".join(faults)
             )
         moved = {path: value.detach().to(own[path].device) for path, value in given.items()}
-        for path, value in moved.items():
-            own[path].assign(value)
+        with uninterrupted():
+            for path, value in moved.items():
+                own[path].assign(value)
 
     # ---- its modes and its place ----
     def train(self, mode: bool = True) -> "Module":
@@ -150,10 +152,12 @@ class Module:
         moved = [
             (t, t.detach().to(place).data, None if t.grad is None else t.grad.to(place)) for t in tensors
         ]
-        for t, data, grad in moved:
-            if data is not t.data:
-                t.data, t.grad, t.changed = data, grad, tick()
-                writes.happened(t.changed)
+        with uninterrupted():
+            for t, data, grad in moved:
+                if data is not t.data:
+                    t._grad = None  # for a moment the two would not fit
+                    t.data, t.grad, t.changed = data, grad, tick()
+                    writes.happened(t.changed)
         return self
 
     # ---- shapes ----

@@ -1,7 +1,7 @@
 """`Optimizer`: what every optimizer shares. A new one is a class with `slots` and `update`, and `rate` where needed."""
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -10,12 +10,16 @@ from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.ops import clip_p
 from tapegrad.autograd.primitive import all_finite
 from tapegrad.autograd.tensor import Tensor, drop_gradients
+from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
 from tapegrad.optim import state
 from tapegrad.optim.flat import Flat, Range
 from tapegrad.optim.norms import clip_factor, scaled, squared_norm, to, total_of
 from tapegrad.optim.params import above_0, at_least_0, optional, read_groups, yes_or_no
 
 Check = Callable[[str, Any], Any]
+FEW_BLOCKS = (
+    4  # of so many blocks, whose new values stay in the cache, all are worked out before one is written
+)
 RAW = Flags(grad=False, raw=True)
 ELSEWHERE = {"learning_rate": "lr", "epsilon": "eps", "betas": "beta_1 and beta_2", "alpha": "rho"}
 
@@ -33,18 +37,19 @@ class Group:
         self.options, self.slots = options, slots
         self.flats: list[Flat] = []
 
-    def flatten(self, lr: float, steps: int) -> None:
-        """Lay the parameters out in buffers, one for each dtype and device, with a state as at the beginning."""
+    def flatten(self, lr: float, steps: int) -> list[Flat]:
+        """The parameters laid out in buffers, one for each dtype and device, with a state as at the beginning."""
         alike: dict[tuple[str, str], list[int]] = {}
         for i, p in enumerate(self.params):
             alike.setdefault((name_of(p.dtype), p.device), []).append(i)
-        self.flats = [
+        flats = [
             Flat([self.names[i] for i in at], [self.params[i] for i in at], self.options, self.slots)
             for at in alike.values()
         ]
-        for flat in self.flats:
+        for flat in flats:
             flat.lr.assign(lr)
             flat.step.assign(steps)
+        return flats
 
     @property
     def lr(self) -> float:
@@ -133,15 +138,22 @@ class Optimizer:
             raise RuntimeError(
                 f"bind: this {type(self).__name__} has its parameters already: make a new one for others"
             )
-        groups = []
+        groups, rates = [], []
         for i, (named, differing) in enumerate(read_groups(params)):
             values = self._checked(self.defaults | differing, f" of group {i}" if differing else "")
             h = self._frozen(values)
             groups.append(Group(named, h, self.slots(h)))
-            groups[-1].flatten(values["lr"], 0)
-        self.groups = groups
-        self.flats = [flat for group in groups for flat in group.flats]
+            rates.append(values["lr"])
+        self._take(groups, [group.flatten(group_lr, 0) for group, group_lr in zip(groups, rates)])
         return self
+
+    def _take(self, groups: list[Group], flats: list[list[Flat]]) -> None:
+        """Have these groups, each with its parameters in these buffers."""
+        for group, own in zip(groups, flats):
+            group.flats = own
+        self.groups = groups
+        self.flats = [flat for own in flats for flat in own]
+        self.few_blocks = sum(len(flat.all_blocks) for flat in self.flats) <= FEW_BLOCKS
 
     def _checked(self, values: dict[str, Any], where: str = "") -> dict[str, Any]:
         checks = {
@@ -177,10 +189,9 @@ class Optimizer:
                 flat.link()
             return
         kept, steps = state.places(self.flats), self.steps
-        for group in self.groups:
-            group.flatten(group.lr, steps)
-        self.flats = [flat for group in self.groups for flat in group.flats]
-        state.fill(self.flats, kept)
+        flats = [group.flatten(group.lr, steps) for group in self.groups]
+        state.fill([flat for own in flats for flat in own], kept)
+        self._take(self.groups, flats)
 
     # ---- training ----
     def zero_grad(self) -> None:
@@ -197,12 +208,13 @@ class Optimizer:
             self._need_parameters("step")
         for flat in self.flats:
             if not flat.linked():
-                self._follow()
+                with uninterrupted():
+                    self._follow()
                 break
         flags = current.get()
         recording = flags.recorder is not None
-        token = current.set(replace(flags, grad=False) if recording else RAW)
-        try:
+        try:  # the flags are set inside, so that an interrupt just after that puts them back
+            current.set(replace(flags, grad=False) if recording else RAW)
             spans = []
             for flat in self.flats:
                 with flat.scope():
@@ -210,11 +222,9 @@ class Optimizer:
             if not any(spans):
                 raise RuntimeError(self._no_gradient())
             total = self._squared_norm(spans, recording)
-            for flat, ranges in zip(self.flats, spans):
-                with flat.scope():
-                    self._advance(flat, ranges, total, recording)
+            self._advance(spans, total, recording)
         finally:
-            current.reset(token)
+            current.set(flags)
         if flags.anomaly:
             self._look_for_anomaly()
 
@@ -226,25 +236,46 @@ class Optimizer:
                         f"the step of {self!r} left a NaN or Inf in the parameter {name!r}"
                     )
 
-    def _advance(self, flat: Flat, ranges: list[Range], total: Any, recording: bool) -> None:
-        """One step for the given ranges of a Flat's parameters: on raw arrays, block by block and in place; while a
-        recorder listens on Tensors, in one piece, so that it sees every primitive."""
-        h = flat.options
-        lr, step = flat.next_step(recording)
-        rate = flat.cast(self.rate(h, lr, step), recording)
-        decay = None if h.weight_decay is None else flat.cast(lr * h.weight_decay, recording)
-        factor = None if h.global_clipnorm is None else to(clip_factor(total, h.global_clipnorm), flat.device)
-        plain = decay is None and factor is None and h.clipvalue is None and not h.maximize
-        for span in ranges:
-            for piece in [flat.tensors(span)] if recording else flat.blocks(span):
-                p, g, *rest = piece if plain else self._prepared(h, piece, decay, factor)
-                new = self.update(h, p, g, rate, *rest)
+    def _advance(self, spans: list[list[Range]], total: Any, recording: bool) -> None:
+        """One step for the given ranges of each Flat's parameters, whole or not at all: everything is worked out before
+        anything is written. Many blocks take two to six times as long that way, so each is written at once, unless a
+        number out of range would raise. They find the memory that the first one, worked out before, has given back."""
+        changes = self._changes(spans, total, recording)
+        if recording or self.few_blocks or arithmetic_may_raise():
+            changes = list(changes)
+        with uninterrupted():
+            for target, value in changes:
                 if recording:
-                    flat.assign(span, new)
+                    target.assign(value)
                 else:
-                    for part, value in zip((piece[0], *rest), new):
-                        part[...] = value
-            flat.stamp(span)
+                    target[...] = value
+            for flat, ranges in zip(self.flats, spans):
+                for span in ranges:
+                    flat.stamp(span)
+
+    def _changes(self, spans: list[list[Range]], total: Any, recording: bool) -> Iterable[tuple[Any, Any]]:
+        """What a step writes, as (array, its new contents), block by block; while a recorder listens as Tensors, in one
+        piece, so that it sees every primitive."""
+        for flat, ranges in zip(self.flats, spans):
+            with flat.scope():
+                lr, step = flat.next_step(recording)
+                h, rate = flat.options, flat.cast(self.rate(flat.options, lr, step), recording)
+                decay = None if h.weight_decay is None else flat.cast(lr * h.weight_decay, recording)
+                clip = h.global_clipnorm
+                factor = None if clip is None else to(clip_factor(total, clip), flat.device)
+                plain = decay is None and factor is None and h.clipvalue is None and not h.maximize
+                news = []
+                for span in ranges:
+                    for piece in [flat.tensors(span)] if recording else flat.blocks(span):
+                        p, g, *rest = piece if plain else self._prepared(h, piece, decay, factor)
+                        new = self.update(h, p, g, rate, *rest)
+                        if recording:
+                            news.append(new)
+                        else:
+                            yield from zip((piece[0], *rest), new)
+                if recording:
+                    yield from flat.joined(ranges, news)
+                yield (flat.step, step) if recording else (flat.step.data, step)
 
     def _prepared(self, h: Any, piece: list[Any], decay: Any, factor: Any) -> list[Any]:
         """[p, g, *state] after the options that every optimizer has."""

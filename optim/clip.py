@@ -2,11 +2,13 @@
 between `backward()` and `step()`. An optimizer's options `clipvalue`, `clipnorm` and `global_clipnorm` do the same."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import clip_p, reshape_p, sqrt
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import store
 from tapegrad.backends import backend_of
 from tapegrad.optim.norms import clip_factor, device_of, scaled, squared_norm, to, total_of
@@ -36,11 +38,15 @@ def clip_by_global_norm(params: Any, limit: float) -> Tensor:
     """
     limit = above_0("limit", limit)
     gradients = _gradients("clip_by_global_norm", params)
-    recording = current.get().recorder is not None
-    with changed_flags(raw=not recording, grad=False):
+    flags = current.get()
+    recording = flags.recorder is not None
+    try:
+        current.set(replace(flags, raw=not recording, grad=False))
         total = total_of(_squared(g if recording else g.data) for g in gradients)
         norm = sqrt(total)
         factor = clip_factor(total, limit)
+    finally:
+        current.set(flags)
     if recording:
         _rewrite(gradients, lambda g: scaled(g, factor))
         return norm
@@ -78,10 +84,17 @@ def _gradients(name: str, params: Any) -> list[Tensor]:
 
 
 def _rewrite(gradients: list[Tensor], new: Callable[[Any], Any]) -> None:
-    recording = current.get().recorder is not None
-    with changed_flags(raw=not recording, grad=False):
-        for g in gradients:
-            if recording:
-                g.assign(new(g))
-            else:
-                g.changed = store(g.data, new(g.data))
+    """Write new(gradient) into each gradient: into all or, if something is raised meanwhile, into none."""
+    flags = current.get()
+    recording = flags.recorder is not None
+    try:
+        current.set(replace(flags, raw=not recording, grad=False))
+        values = [new(g if recording else g.data) for g in gradients]
+        with uninterrupted():
+            for g, value in zip(gradients, values):
+                if recording:
+                    g.assign(value)
+                else:
+                    g.changed = store(g.data, value)
+    finally:
+        current.set(flags)

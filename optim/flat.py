@@ -129,15 +129,11 @@ class Flat:
 
     # ---- what changes over time ----
     def next_step(self, recording: bool) -> tuple[Any, Any]:
-        """Count a step. Returns the learning rate and the number of the step."""
+        """The learning rate, and the number of the step that is to be done."""
         if recording:
-            self.step.assign(self.step + 1.0)
-            return self.lr, self.step
-        step = self.step.data
-        step += 1.0
-        return self.lr.data[()], step[
-            ()
-        ]  # of NumPy's 0-d arrays these are scalars, with which it is much faster
+            return self.lr, self.step + 1.0
+        # Of NumPy's 0-d arrays these are scalars, with which it is much faster.
+        return self.lr.data[()], self.step.data[()] + 1.0
 
     def cast(self, number: Any, recording: bool) -> Any:
         """A number worked out in float64, in the parameters' dtype."""
@@ -163,12 +159,14 @@ class Flat:
             buffers = [t[self.ends[span[0]] : self.ends[span[1]]] for t in buffers]
         return [buffers[0], self.gradient(span, True), *buffers[1:]]
 
-    def assign(self, span: Range, new: Any) -> None:
-        """Write what became of `tensors`."""
-        for t, value in zip((self.p, *self.state.values()), new):
-            if span != self.everything:
-                value = ops.index_update(t, slice(self.ends[span[0]], self.ends[span[1]]), value)
-            t.assign(value)
+    def joined(self, ranges: list[Range], news: list[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The buffers, and their contents with what became of `tensors` of each range."""
+        for number, buffer in enumerate((self.p, *self.state.values())):
+            value: Any = buffer
+            for span, new in zip(ranges, news):
+                at = slice(self.ends[span[0]], self.ends[span[1]])
+                value = new[number] if span == self.everything else ops.index_update(value, at, new[number])
+            yield buffer, value
 
     def stamp(self, span: Range) -> None:
         """Mark parameters as written to: a graph recorded with the old values refuses to be gone back through."""

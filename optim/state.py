@@ -6,6 +6,7 @@ from typing import Any
 from tapegrad.autograd.creation import asarray, full
 from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.whole import uninterrupted
 from tapegrad.backends import backend_of
 from tapegrad.optim.flat import Flat, write
 from tapegrad.optim.params import at_least_0
@@ -58,8 +59,9 @@ def restore(opt: Any, saved: Mapping[str, Any]) -> None:
             f"load_state_dict: this does not fit {opt!r}; nothing was loaded:\n  " + "\n  ".join(faults)
         )
     steps, *rates = (at_least_0(f"{name} of the state", given[name]) for name in numbers(opt))
-    for group, lr in zip(opt.groups, rates):
-        group.lr = lr
-    for flat in opt.flats:
-        flat.step.assign(steps)
-    fill(opt.flats, {name: t.data for name, t in given.items()})
+    with uninterrupted():
+        for group, lr in zip(opt.groups, rates):
+            group.lr = lr
+        for flat in opt.flats:
+            flat.step.assign(steps)
+        fill(opt.flats, {name: t.data for name, t in given.items()})

@@ -330,3 +330,24 @@ def test_same_seed_same_draws_and_a_restored_state_goes_on() -> None:
     assert (tg.uniform((4,)).tolist(), random.host_generator().random(3).tolist()) == second != first
     values = tg.uniform((100_000,), dtype="float16").numpy()
     assert values.min() >= 0 and values.max() < 1 and abs(float(values.astype("float64").mean()) - 0.5) < 0.01
+
+
+def test_what_can_be_set_as_a_gradient() -> None:
+    w = leaf(1.0, 2.0, dtype="float32")
+    for value, kind, message in (
+        (tg.ones(3), ValueError, r"shape \(2,\).*\(3,\).*reshape"),
+        (np.ones((2, 1)), ValueError, r"shape \(2,\).*\(2, 1\)"),
+        (tg.ones(2, dtype="float64"), ValueError, r"float32.*float64.*astype\('float32'\)"),
+        (tg.tensor([1, 2]), ValueError, r"float32.*int64"),
+        (1.0, TypeError, "full_like"),
+        ([1.0, 2.0], TypeError, "Tensor of shape"),
+    ):
+        with pytest.raises(kind, match=message):
+            w.grad = value  # type: ignore[assignment]
+        assert w.grad is None
+    w.grad = g = tg.ones(2)
+    assert w.grad is g
+    w.grad = np.array([3.0, 4.0])  # type: ignore[assignment]
+    assert isinstance(w.grad, tg.Tensor) and w.grad.dtype == "float32" and w.grad.tolist() == [3.0, 4.0]
+    w.grad = None
+    assert w.grad is None

@@ -1,4 +1,4 @@
-"""In place means in place: the operators, `t.data op= v` and `t[i] = v`, in and out of graphs, on all kinds of memory."""
+"""In place means in place: the operators, `t.data op= v`, `t[i] = v`, in and out of graphs, on every kind of memory."""
 
 import operator as op
 from collections.abc import Callable

@@ -67,23 +67,16 @@ def test_bad_input(make, kind, message):
 def test_bad_gradients():
     p = leaf(1.0, 2.0)
     opt = optim.SGD({"w": p})
-    p.grad = tg.tensor([1.0])
-    with pytest.raises(ValueError, match=r"gradient of 'w' has shape \(1,\) on cpu, the parameter \(2,\)"):
-        opt.step()
-    p.grad = np.array([1.0, 2.0])
-    with pytest.raises(TypeError, match="gradient of 'w' is not a tensor but ndarray"):
-        opt.step()
-    p.grad, p.data = tg.tensor([1.0]), np.array([1.0])
+    p.grad = tg.tensor([1.0, 2.0])
+    p.data = np.array([1.0])
     with pytest.raises(ValueError, match=r"'w' had shape \(2,\) .* and has \(1,\) now: make a new optimizer"):
         opt.step()
 
 
 def test_gradient_on_another_device_is_refused(elsewhere):
     p = leaf(1.0, 2.0)
-    opt = optim.SGD({"w": p})
-    p.grad = tg.tensor([1.0, 2.0], device=elsewhere)
-    with pytest.raises(ValueError, match=f"on {elsewhere}, the parameter .* on cpu"):
-        opt.step()
+    with pytest.raises(ValueError, match=rf"device cpu, the value {elsewhere}: use value.to"):
+        p.grad = tg.tensor([1.0, 2.0], device=elsewhere)
 
 
 def test_unbuilt_and_frozen_modules():

@@ -1,0 +1,32 @@
+"""What may be set as `t.grad`."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.tensor import Tensor
+
+
+def as_gradient(t: Tensor, value: Any) -> Tensor | None:
+    """The value as a gradient of t: None, a Tensor that fits, or one made of an array.
+
+    Raises TypeError for what is neither, ValueError for another shape, device or dtype.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, Tensor):
+        if not isinstance(value, (np.ndarray, np.generic)):
+            raise TypeError(
+                f"t.grad = value: expected a Tensor of shape {t.shape} and {name_of(t.dtype)}, an array, or None, got "
+                f"{type(value).__name__}: write tg.full_like(t, value) for one number everywhere"
+            )
+        value = Tensor(t.backend.asarray(np.array(value), dtype=t.dtype, device=t.device))
+    for what, mine, given, remedy in (
+        ("shape", t.shape, value.shape, f"value.reshape({t.shape}) or tg.broadcast_to(value, {t.shape})"),
+        ("device", t.device, value.device, f"value.to({t.device!r})"),
+        ("dtype", name_of(t.dtype), name_of(value.dtype), f"value.astype({name_of(t.dtype)!r})"),
+    ):
+        if mine != given:
+            raise ValueError(f"t.grad = value: t has {what} {mine}, the value {given}: use {remedy}")
+    return value
