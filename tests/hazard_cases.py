@@ -302,6 +302,53 @@ def an_index_out_of_bounds(wrap: Any) -> Any:
 
 
 @case
+def training_by_hand_in_place(wrap: Any) -> Any:
+    """Under no_grad by operator and by index, and through `data`, also of a parameter in an optimizer's buffer."""
+    a, b, c = leaf(1, 2), leaf(3, 4), leaf(5, 6)
+    tg.optim.SGD([b, c], lr=0.1)
+
+    @tg.no_grad()
+    def by_hand(p: Any) -> None:
+        p -= 0.1 * p.grad
+        p[0] = p[0] - 0.1 * p.grad[0]
+
+    def f(x: Any) -> Any:
+        for p in (a, b, c):
+            p.grad = None
+        loss = (a * b * c * x).sum()
+        loss.backward()
+        by_hand(a)
+        b.data -= 0.1 * b.grad
+        c.data *= t(0.9, 0.8)
+        return loss.detach()
+
+    f = wrap(f)
+    return [(f(t(1, i)), own(a), own(b), own(c)) for i in range(4)]
+
+
+@case
+def buffers_written_by_index(wrap: Any) -> Any:
+    b, w = t(0, 0, 0), leaf(1, 2)
+
+    def f(x: Any) -> Any:
+        w.grad = None
+        b[0] = x[0]
+        b[1:] += x
+        made, total = tg.zeros((3,), dtype="float64"), t(0)
+        made[1] = x[1]
+        made += 1.0
+        rows = tg.zeros((3, 2), dtype="float64")
+        for i in range(2):
+            rows[i + 1] = w * x + rows[i] * w
+            total += rows[i + 1]
+        (rows * total).sum().backward()
+        return b * 2.0, made * 1.0, +w.grad
+
+    f = wrap(f)
+    return [(f(t(i, 1)), own(b)) for i in range(4)]
+
+
+@case
 def booleans_and_short_names(wrap: Any) -> Any:
     m = tg.tensor(np.array([[True, False, True], [True, True, False]]))
     f = wrap(lambda m: [e(m, axis=a) for e in (tg.max, tg.min) for a in (None, 0, 1)])
