@@ -76,12 +76,12 @@ def concat(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
     return xp.concatenate(values, axis=params["axis"])
 
 
-def all_or_none(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def mask_bits(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
     """All bits where it is true, none elsewhere."""
     return xp.negative(values[0].view("int8"))
 
 
-def keep(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def and_bits(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
     """The elements whose mask has all bits, and 0 elsewhere."""
     x, mask = values
     return (x.view(BITS[x.dtype.itemsize]) & mask).view(x.dtype)

@@ -66,6 +66,7 @@ class Operation:
     mean        of a reduction: whether the total is divided by the number of elements
     typed_from  from which input on the inputs have the dtype of the result
     index_from  from which input on the inputs are index arrays, whose elements may be out of bounds
+    bits        the inputs, and -1 for the result, that NumPy sees as integers of the same length
     options     parameters that a call may give by position, after the array
     operator    Python's special method for it, without underscores
     primitive   the primitive that is recorded as this operation
@@ -86,6 +87,7 @@ class Operation:
     mean: bool = False
     typed_from: int = 0
     index_from: int | None = None
+    bits: tuple[int, ...] = ()
     options: tuple[str, ...] = ()
     operator: str = ""
     primitive: str = ""
@@ -203,8 +205,9 @@ ROWS = (
     elementwise("astype", MOVE, numpy=s.CONVERT, evaluate=e.astype, options=("dtype",)),
     elementwise("copy", MOVE, numpy=s.CONVERT, evaluate=e.copy),
     # What the pass zero_masks makes of `where`, for NumPy.
-    Operation("all_or_none", Kind.ELEMENTWISE, e.all_or_none, "negative({0}, out={out})"),
-    Operation("keep", Kind.ELEMENTWISE, e.keep, "bitwise_and({0}, {1}, out={out})"),
+    # True is 1 as an integer, and -1 is all bits.
+    Operation("mask_bits", Kind.ELEMENTWISE, e.mask_bits, "negative({0}, out={out})", bits=(0,)),
+    Operation("and_bits", Kind.ELEMENTWISE, e.and_bits, "bitwise_and({0}, {1}, out={out})", bits=(0, -1)),
     # ---- reductions ----
     reduction("sum", "add", "a + b", 0),
     reduction("prod", "multiply", "a * b", 1),

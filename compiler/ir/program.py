@@ -166,7 +166,7 @@ def index_arrays(op: Op) -> tuple[Any, ...]:
     return () if first is None else tuple(i for i in op.inputs[first:] if i.kind != "constant")
 
 
-def places(op: Op) -> list[Var]:
+def index_inputs(op: Op) -> list[Var]:
     """The arrays, constants among them, that stand in the index of an operation."""
     first = op.operation.index_from
     return op.inputs[first:] if first is not None and "index" in op.params else []

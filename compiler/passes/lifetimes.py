@@ -21,16 +21,16 @@ def shorten_lifetimes(program: Program) -> Program:
 
 def early_picks(ops: list[Op]) -> list[Op]:
     """Each `take_along_axis` right after its inputs, or after the last write or guard before it."""
-    place: dict[Var, int] = {}  # made Var -> the position after which it is there
+    made_at: dict[Var, int] = {}  # Var -> the position after which it is there
     after: dict[int, list[Op]] = {}
     effect = -1
     for at, op in enumerate(ops):
         if op.name == "take_along_axis":
-            ready = max([effect, *(place[v] for v in op.vars if v in place)])
+            ready = max([effect, *(made_at[v] for v in op.vars if v in made_at)])
             after.setdefault(ready, []).append(op)
-            place[op.out] = ready
+            made_at[op.out] = ready
         else:
-            place[op.out] = at
+            made_at[op.out] = at
             if op.kind in (Kind.WRITE, Kind.GUARD):
                 effect = at
     if not after:

@@ -10,7 +10,7 @@ MANY = 512  # elements; from here on two calls on bits are faster than np.where
 
 
 def mask_by_bits(program: Program) -> Program:
-    """The program with `where(condition, x, 0)` of many elements as `keep(x, all_or_none(condition))`, on bits.
+    """The program with `where(condition, x, 0)` of many elements as `and_bits(x, mask_bits(condition))`, on bits.
 
     np.where branches at each element, and takes longer the less the processor can guess."""
     return rewrite(program, rule)
@@ -29,5 +29,5 @@ def rule(op: Op, new: Program) -> Op | Var:
     if x.dtype != op.out.dtype or x.dtype.kind != "f" or x.dtype.itemsize not in BITS:
         return op
     bits = Var(f"{condition.name}_bits", condition.shape, np.dtype("int8"))
-    new.ops.append(Op("all_or_none", [condition], {}, bits, op.origin))
-    return Op("keep", [x, bits], {}, op.out, op.origin)
+    new.ops.append(Op("mask_bits", [condition], {}, bits, op.origin))
+    return Op("and_bits", [x, bits], {}, op.out, op.origin)

@@ -16,7 +16,7 @@ from tapegrad.compiler.emit.cupy.kernels import device_blocks
 from tapegrad.compiler.emit.module import listed
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter, functions_in
 from tapegrad.compiler.ir.operations import Kind
-from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, places, spelled
+from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, index_inputs, spelled
 from tapegrad.compiler.plan.blocks import Block
 
 C_WORDS = frozenset(
@@ -184,7 +184,7 @@ class CupyEmitter(NumpyEmitter):
         else:
             if op.kind in (Kind.ELEMENTWISE, Kind.CALL) and op.operation.cupy == "":
                 self.calls.append(op.name)
-            if places(op):
+            if index_inputs(op):
                 self.waits.append(f"the bounds of an index in {op.origin.part}")
             super().emit(op)
 

@@ -13,7 +13,7 @@ from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
 from tapegrad.compiler.emit.module import commented
 from tapegrad.compiler.ir.memory import Spans, written
 from tapegrad.compiler.ir.operations import Kind
-from tapegrad.compiler.ir.program import Op, Program, Var, places
+from tapegrad.compiler.ir.program import Op, Program, Var, index_inputs
 from tapegrad.compiler.ir.spelling import index_text
 from tapegrad.compiler.passes.dead_code import remove_dead_code
 
@@ -33,7 +33,7 @@ def taken_apart(program: Program) -> tuple[Program, Program]:
         if op.kind is Kind.GUARD:
             needed.append((op.vars[0], f"a check in {op.origin.part}"))
             looked_at[id(op)] = op
-        elif arrays := places(op):
+        elif arrays := index_inputs(op):
             needed += [(v, f"an index in {op.origin.part}") for v in arrays]
             params = {"shape": op.vars[0].shape, "index": op.params["index"]}
             flag = Var(f"bounds_{len(looked_at) + 1}", (), np.dtype("bool"))
@@ -72,7 +72,7 @@ def makers_of(needed: list[tuple[Var, str]], program: Program) -> set[int]:
 def suits(op: Op) -> None:
     """NotAGraph for an operation that cannot be captured."""
     shapes = " and ".join(f"{v.dtype}{list(v.shape)}" for v in op.vars)
-    if any(v.dtype.kind == "b" for v in places(op)):
+    if any(v.dtype.kind == "b" for v in index_inputs(op)):
         raise NotAGraph("how many elements a mask chooses is known on the device alone")
     if op.name == "matmul" and not (
         all(v.ndim == 2 for v in op.vars)

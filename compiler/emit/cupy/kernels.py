@@ -44,13 +44,13 @@ class Cutter:
         ends = []
         for end in block.ops:
             if end.kind is Kind.REDUCTION:
-                own = self.own(end, left, block.shape)
+                own = self.with_its_inputs(end, left, block.shape)
                 for op in own:
                     left.pop(id(op), None)
                 ends.append(Block(own, block.shape, self.inner(own)))
         return self.kernels(list(left.values()), block.shape) + ends
 
-    def own(self, end: Op, left: dict[int, Op], shape: Shape) -> list[Op]:
+    def with_its_inputs(self, end: Op, left: dict[int, Op], shape: Shape) -> list[Op]:
         """A reduction, after the operations among those left whose results it alone needs, if they fit a kernel."""
         if end.vars[0].size > ONE_BLOCK * max(end.out.size, 1):
             return [end]

@@ -20,7 +20,7 @@ from tapegrad.compiler.plan.buffers import Planner
 
 FRESH = frozenset({"guard", "random_uniform"})
 LOOPS = (Kind.ELEMENTWISE, Kind.REDUCTION, Kind.VIEW)  # besides what SINGLE spells
-LEFT_TO_NUMPY = frozenset({"clip", "all_or_none", "keep"})
+LEFT_TO_NUMPY = frozenset({"clip", "mask_bits", "and_bits"})
 # Sums may be added up in any order, and x / c be x * (1 / c); NaN and Inf stay what they are.
 OPTIONS = 'fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", nogil=True, cache=True'
 

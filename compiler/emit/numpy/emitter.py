@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends.numpy_backend import BITS
 from tapegrad.compiler.emit.folding import Body
 from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.numpy.chunks import emit_run, runs
@@ -146,15 +145,13 @@ class NumpyEmitter:
         """The call that puts the result into the array `out`."""
         if op.operation.module != "numpy":
             self.modules[op.operation.module] = op.operation.name
-        if op.name == "all_or_none":  # True is 1, and -1 is all bits
-            args = [self.as_bits(args[0], op.vars[0], "int8")]
-        elif op.name == "keep":
-            kind = BITS[op.out.dtype.itemsize].__name__
-            args, out = [self.as_bits(args[0], op.vars[0], kind), args[1]], self.as_bits(out, op.out, kind)
-        return op.operation.source(op, args, out)
+        bits = op.operation.bits
+        args = [self.as_bits(arg, op.inputs[k]) if k in bits else arg for k, arg in enumerate(args)]
+        return op.operation.source(op, args, self.as_bits(out, op.out) if -1 in bits else out)
 
-    def as_bits(self, text: str, v: Var, kind: str) -> str:
+    def as_bits(self, text: str, v: Var) -> str:
         """An array seen as integers of the same length; of one that stays, once."""
+        kind = f"int{8 * v.dtype.itemsize}"
         if v not in self.at_build or text.endswith("_part"):  # or it is another array at each turn of a loop
             return f"{text}.view({kind!r})"
         name = f"{text}_bits"

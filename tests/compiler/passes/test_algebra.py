@@ -31,6 +31,10 @@ CASES = {
         "x: float32[2, 3, 4]\na = permute_dims(x, axes=(1, 2, 0))\nb = permute_dims(a, axes=(1, 2, 0))\nreturn b",
         "a = permute_dims(x, axes=(1, 2, 0))\nb = permute_dims(x, axes=(2, 0, 1))\nreturn b",
     ),
+    "permuted twice in other ways": (
+        "x: float32[2, 3, 4]\na = permute_dims(x, axes=(1, 2, 0))\nb = permute_dims(a, axes=(0, 2, 1))\nreturn b",
+        "a = permute_dims(x, axes=(1, 2, 0))\nb = permute_dims(x, axes=(1, 0, 2))\nreturn b",
+    ),
     "reshaped twice": (
         "x: float32[2, 3]\na = reshape(x, shape=(6,))\nb = reshape(a, shape=(3, 2))\nreturn b",
         "a = reshape(x, shape=(6,))\nb = reshape(x, shape=(3, 2))\nreturn b",

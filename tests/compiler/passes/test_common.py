@@ -29,6 +29,15 @@ CASES = {
         c = sin(a)
         return c, c
         """),
+    "two gradients": ("""
+        x: float32[3]
+        a = exp(x)
+        b = exp(x)
+        gradients a, b
+        """, """
+        a = exp(x)
+        gradients a, a
+        """),
     "not from another input": ("""
         x: float32[3]
         y: float32[3]

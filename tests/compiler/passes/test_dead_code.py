@@ -1,5 +1,7 @@
 """Dead code: what goes, and what stays because it has an effect."""
 
+from dataclasses import replace
+
 import pytest
 
 from pass_text import check, parsed
@@ -83,3 +85,17 @@ def test_captured_arrays_that_none_reads_are_left_out() -> None:
         """)
     assert [v.name for v in remove_dead_code(program).captured] == ["w", "u"]
     assert [v.name for v in program.captured] == ["w", "v", "u"]  # the list before the pass is as it was
+
+
+def test_an_array_that_is_only_read_after_a_write_to_its_memory_stays() -> None:
+    """The recorder then has another Var for it, of the same name."""
+    program = parsed("""
+        x: float32[3]
+        w: captured float32[3] 0:12
+        v: captured float32[3] 0:12
+        w = write(w, x)
+        a = exp(v)
+        return a
+        """)
+    program.ops[-1].inputs[0] = replace(program.captured[1])
+    assert [v.name for v in remove_dead_code(program).captured] == ["w", "v"]

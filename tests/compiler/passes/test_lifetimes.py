@@ -63,6 +63,16 @@ CASES = {
         b = exp(x)
         return b, c
         """),
+    "not before a write alone": ("""
+        x: float32[4, 9]
+        i: int64[4, 1]
+        w: captured float32[4, 9] 0:144
+        a = exp(x)
+        v = slice(w, index=(slice(None, None, None),))
+        w = write(w, a)
+        b = take_along_axis(v, i, axis=1)
+        return b
+        """, None),
     "a pick from a pick": ("""
         x: float32[4, 9]
         i: int64[4, 1]

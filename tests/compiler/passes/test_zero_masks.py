@@ -6,8 +6,8 @@ from pass_text import check
 from tapegrad.compiler.passes import zero_masks
 
 KEPT = """
-    m_bits = all_or_none(m)
-    a = keep(x, m_bits)
+    m_bits = mask_bits(m)
+    a = and_bits(x, m_bits)
     return a
     """
 CASES = {
