@@ -57,6 +57,7 @@ class Operation:
     numpy       source: a template of str.format, or a function of the operation, its operands and the result's array;
                 "" for a call of the function of that name
     cupy        the same for CuPy, of what is no part of a kernel
+    helper      source of a function that `numpy` calls, where the emitted module defines it itself
     module      where the function that `numpy` calls stands, if not in NumPy
     cuda        C for one element; of a reduction, how two partial results become one
     allocates   the targets whose library makes a new array for the result at each call
@@ -78,6 +79,7 @@ class Operation:
     evaluate: Callable[[list[Any], dict[str, Any], Any], Any]
     numpy: str | Spelling = ""
     cupy: str | Spelling = ""
+    helper: str = ""
     module: str = "numpy"
     cuda: Cuda | str | None = None
     allocates: frozenset[str] = frozenset()
@@ -137,11 +139,14 @@ def alike(name: str, kind: Kind, evaluate: Any, source: str | Spelling, **more: 
     return Operation(name, kind, evaluate, source, source, **more)
 
 
-def from_zero(name: str, sign: str) -> Operation:
+def from_zero(name: str, sign: str, helper: str) -> Operation:
     """A product or quotient in which 0 stays 0, whatever the other input is: a function of the emitted module."""
     form = f"{{0}} == 0 ? 0 : {{0}} {sign} {{1}}"
     numpy = f"{name}({{args}}, out={{out}})"
-    return elementwise(name, form, numpy=numpy, evaluate=e.kernel(name), in_place=False)
+    evaluate = e.kernel(name)
+    return elementwise(
+        name, form, numpy=numpy, helper=helper, evaluate=evaluate, in_place=False, primitive=name
+    )
 
 
 ROWS = (
@@ -155,8 +160,8 @@ ROWS = (
     infix("subtract", "-", "sub"),
     infix("multiply", "*", "mul", boolean="{0} && {1}"),
     infix("divide", "/", "truediv"),
-    from_zero("multiply_from_zero", "*"),
-    from_zero("divide_from_zero", "/"),
+    from_zero("multiply_from_zero", "*", s.MULTIPLY_FROM_ZERO),
+    from_zero("divide_from_zero", "/", s.DIVIDE_FROM_ZERO),
     elementwise("floor_divide", DIVISION, operator="floordiv"),
     elementwise("remainder", REMAINDER, operator="mod"),
     elementwise("power", POWER, numpy=s.power, evaluate=e.power, operator="pow"),
@@ -229,6 +234,7 @@ ROWS = (
     Operation(
         "add_at", Kind.INDEX, e.add_at, "index_add({0}, {1}, s_[{index}])",
         "index_add(cupy, {0}, {1}, index=s_[{index},])", allocates=BOTH, index_from=2, primitive="index_add_at",
+        helper=s.INDEX_ADD,
     ),
     alike(
         "take_along_axis", Kind.INDEX, e.call("take_along_axis"), "take_along_axis({0}, {1}, axis={axis})",
@@ -240,7 +246,7 @@ ROWS = (
     # ---- effects ----
     alike(
         "random_uniform", Kind.RANDOM, e.draw, "draw({shape}, {dtype!r}, {place!r})",
-        allocates=BOTH, effect=True,
+        helper=s.DRAW, allocates=BOTH, effect=True,
     ),
     alike("write", Kind.WRITE, e.written, "copyto({0}, {1})", effect=True),
     Operation("guard", Kind.GUARD, e.guard, s.guard, allocates=BOTH, effect=True),

@@ -127,3 +127,39 @@ def guard(op: "Op", args: list[str], out: str) -> str:
 
 def bounds(op: "Op", args: list[str], out: str) -> str:
     return f"check_bounds({op.params['shape']}, s_[{index_text(op.params['index'], args)},])"
+
+
+# ---- functions that the emitted module defines itself: the column `helper` ----
+MULTIPLY_FROM_ZERO = """
+
+def multiply_from_zero(g, slope, out):
+    # 0 * inf is 0 here: a branch that was not taken adds nothing
+    with np.errstate(invalid="ignore"):
+        np.multiply(g, slope, out=out)
+        if np.isnan(out).any():
+            np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
+"""
+DIVIDE_FROM_ZERO = """
+
+def divide_from_zero(g, x, out):
+    # 0 / 0 is 0 here: a branch that was not taken adds nothing
+    with np.errstate(all="ignore"):
+        np.divide(g, x, out=out)
+        if np.isnan(out).any():
+            np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
+"""
+INDEX_ADD = """
+
+def index_add(x, values, index):
+    total = x.copy()
+    add.at(total, index, values)
+    return total
+"""
+DRAW = """
+try:
+    from tapegrad.autograd.random import draw
+except ImportError:  # away from tapegrad: other random numbers, from the same distribution
+
+    def draw(shape, dtype, place):
+        return np.random.default_rng().random(shape).astype(dtype)
+"""

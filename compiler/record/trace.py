@@ -16,7 +16,7 @@ from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import backend_of
 from tapegrad.compiler.ir.memory import order_of, share, span
-from tapegrad.compiler.ir.operations import OPERATIONS, operation
+from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
 from tapegrad.compiler.record.labels import Labels, user_code
 from tapegrad.compiler.record.symbols import Namespace, Symbol
@@ -203,9 +203,7 @@ class Trace(Recorder):
             self.know(results[0].data, self.apply("multiply", *symbols).var)  # 0 stays 0 without help
             return
         xp = results[0].backend.xp
-        if (
-            primitive.name in ("multiply_from_zero", "divide_from_zero") and xp is np
-        ):  # one kernel, as in eager
+        if primitive.name in KERNELS and xp is np:  # one kernel, as in eager
             self.know(results[0].data, self.apply(primitive.name, *symbols).var)
             return
         lowered = primitive.forward(Namespace(self, xp), *symbols, **params)
@@ -230,7 +228,9 @@ class Trace(Recorder):
 
 
 SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
-INDEXING = {row.primitive: row.name for row in OPERATIONS.values() if row.primitive}
+WHOLE = [row for row in OPERATIONS.values() if row.primitive]  # primitives that are one operation
+INDEXING = {row.primitive: row.name for row in WHOLE if row.kind is Kind.INDEX}
+KERNELS = {row.primitive for row in WHOLE if row.kind is not Kind.INDEX}
 
 
 def plain_axis(axis: Any, ndim: int) -> Any:

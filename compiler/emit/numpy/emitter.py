@@ -10,7 +10,7 @@ import numpy as np
 from tapegrad.compiler.emit.folding import Body
 from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.numpy.chunks import emit_run, runs
-from tapegrad.compiler.ir.operations import Kind, allocating
+from tapegrad.compiler.ir.operations import Kind, allocating, operation
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled, spelled_view
 from tapegrad.compiler.ir.spelling import number
 from tapegrad.compiler.plan.blocks import Block
@@ -214,47 +214,21 @@ class NumpyEmitter:
         )
         return lines + [f"from {module} import {name}" for module, name in self.modules.items()]
 
-    def helpers(self, body: list[str]) -> list[str]:
-        text = "\n".join(body)
-        return [helper for name, helper in HELPERS.items() if f"{name}(" in text]
+    def helpers(self, lines: list[str]) -> list[str]:
+        """The functions that lines of code call and the module defines itself."""
+        text = "\n".join(lines)
+        sources = [operation(name).helper for name in dict.fromkeys(op.name for op in self.program.ops)]
+        return [source for source in sources if source and f"{defined_in(source)}(" in text]
 
 
-HELPERS = {
-    "multiply_from_zero": """
-
-def multiply_from_zero(g, slope, out):
-    # 0 * inf is 0 here: a branch that was not taken adds nothing
-    with np.errstate(invalid="ignore"):
-        np.multiply(g, slope, out=out)
-        if np.isnan(out).any():
-            np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
-""",
-    "divide_from_zero": """
-
-def divide_from_zero(g, x, out):
-    # 0 / 0 is 0 here: a branch that was not taken adds nothing
-    with np.errstate(all="ignore"):
-        np.divide(g, x, out=out)
-        if np.isnan(out).any():
-            np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
-""",
-    "index_add": """
-
-def index_add(x, values, index):
-    total = x.copy()
-    add.at(total, index, values)
-    return total
-""",
-    "draw": """
-try:
-    from tapegrad.autograd.random import draw
-except ImportError:  # away from tapegrad: other random numbers, from the same distribution
-
-    def draw(shape, dtype, place):
-        return np.random.default_rng().random(shape).astype(dtype)
-""",
-}
 OTHER = ("empty", "inf", "nan", "s_")
+
+
+def defined_in(helper: str) -> str:
+    """The name of the function that source defines."""
+    name = re.search(r"def (\w+)\(", helper)
+    assert name is not None
+    return name[1]
 
 
 def functions_in(text: str) -> list[str]:
