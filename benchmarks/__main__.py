@@ -13,7 +13,6 @@ from benchmarks import (
     first_step,
     fit_article,
     memory,
-    recording,
     report,
     step_gpu,
     steps,
@@ -30,7 +29,6 @@ JOBS = {
     "sweep": (sweep.__doc__, sweep.CASES),
     "article_job": (article_job.__doc__, article_job.CASES),
     "deep_chain": (deep_chain.__doc__, deep_chain.CASES),
-    "recording": (recording.__doc__, recording.CASES),
     "gpu": (step_gpu.__doc__, step_gpu.CASES),
 }
 DEFAULT = [name for name in JOBS if name != "gpu"]

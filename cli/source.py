@@ -9,7 +9,7 @@ from pathlib import Path
 from tapegrad.cli.arguments import Mistake
 from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.compiler import Compiled, TraceError
-from tapegrad.compiler.emit.choose import checked
+from tapegrad.compiler.emit.available import checked
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.steps import program_of
 
@@ -51,14 +51,14 @@ def compiled(options: argparse.Namespace) -> Compiled:
         program = program_of(model, what, options.batch_size, checked(options.emitter))
     except (ValueError, TraceError) as error:
         raise Mistake(f"{path}: {error}") from error
-    if note := program.variant().note:
+    if note := program.shown().runner.note:
         print(f"note: written for NumPy: {note}", file=sys.stderr)
     return program
 
 
 def call(program: Compiled) -> str:
     """How the saved step is called, and what comes of it."""
-    arguments = ", ".join(v.name for v in program.variant().program.arguments)
+    arguments = ", ".join(v.name for v in program.shown().runner.program.arguments)
     results = "outputs," if program.__name__ == "predict" else "loss, outputs"
     return f"{results} = step({arguments})"
 

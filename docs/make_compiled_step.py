@@ -90,7 +90,7 @@ def page() -> str:
     tg = scope["tg"]
     step = tg.jit(scope["train_step"], emitter="numpy")
     step(tg.zeros((8, 3)), tg.zeros((8, 1)))
-    recorded, title = step.variant().history[0][1], step.variant().title
+    recorded, title = step.shown().runner.history[0][1], step.shown().runner.title
     return PAGE.format(
         step=STEP,
         recorded=step.program("recorded"),

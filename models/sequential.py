@@ -8,7 +8,7 @@ import numpy as np
 
 from tapegrad import nn, optim
 from tapegrad.autograd.flags import no_grad
-from tapegrad.compiler.emit.choose import checked
+from tapegrad.compiler.emit.available import checked
 from tapegrad.data import metrics as metric_table
 from tapegrad.data.batches import Batches
 from tapegrad.models import rows
@@ -260,13 +260,13 @@ class Sequential(nn.Sequential):
 
     def steps(self) -> Steps:
         """The steps for the layers, the loss and the optimizer as they are now; kept for as long as they stay so."""
-        if self._steps is None or not self._steps.fit(self):
+        if self._steps is None or not self._steps.still_match(self):
             self._steps = Steps(self, self._steps)
         return self._steps
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """For the steps "train", "evaluate" and "predict": how many calls there were, how many of them ran compiled,
-        the recordings and their reasons, and in "plain" why it is not compiled, if it is not."""
+        the recordings and their reasons, and in "refused" why it runs as Python, if it does."""
         return self.steps().stats()
 
     def source(self, what: str = "train", batch_size: int | None = None) -> str:
@@ -277,7 +277,7 @@ class Sequential(nn.Sequential):
         if what != "predict":
             self._compiled()
         step = getattr(self.steps(), what)
-        if batch_size is None and step.last is not None:
+        if batch_size is None and step.last is not None and step.last.ready:
             return str(step.source())
         return program_of(self, what, batch_size or 32, step.emitter).source()
 

@@ -151,8 +151,6 @@ def save(path: str, variant: Any) -> None:
 
     Captured arrays that share memory, as a parameter does with its optimizer's buffer, are saved as views of it.
     """
-    if variant.eager is not None:
-        raise ValueError(f"save: there is no program, since it runs without being compiled: {variant.eager}")
     target = Path(path)
     captured: dict[str, Any] = {}
     for v, array in zip(variant.program.captured, variant.bound):

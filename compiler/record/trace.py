@@ -1,7 +1,10 @@
 """Recording. A `Trace` listens to the primitives while the function runs once, and takes each apart into operations of
 the array library by running its forward on arrays that write down what is done to them."""
 
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from math import isfinite
 from typing import Any
@@ -11,55 +14,74 @@ import numpy as np
 
 from tapegrad.autograd import random
 from tapegrad.autograd.ops.indexing import Slot
-from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.backends import backend_of
+from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.memory import order_of, share, span
 from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
 from tapegrad.compiler.record.labels import Labels, user_code
 from tapegrad.compiler.record.symbols import Namespace, Symbol
+from tapegrad.compiler.watch.listen import unheard
 
 
-class TraceError(RuntimeError):
-    """The function does something that cannot be recorded."""
+def memory_of(array: Any) -> int:
+    """The id of the array that owns the memory that this one looks into."""
+    base = array.base
+    while type(base) is type(array):
+        array, base = base, base.base
+    return id(array)
 
 
 class Trace(Recorder):
-    """Listens to one run of a function and builds its Program."""
+    """Listens to one run of a function and builds its Program.
 
-    def __init__(
-        self, arguments: list[tuple[str, Tensor]], names: dict[int, str], owners: dict[int, Tensor]
-    ) -> None:
+    reason      why the recording will not do as a program: what was met first, with its line
+    captured    the tensors that were there before, as they came, and their arrays then
+    gradients   leaf -> what its .grad became; None: dropped
+    had_gradient   leaf -> whether it had one when that was first asked, for leaves where the program depends on it
+    before      id of a gradient from before the call -> its leaf
+
+    strict: what cannot be recorded raises TraceError at once; else the run goes on, unrecorded, as without a trace.
+    """
+
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
+        self.reason: str | None = None
         self.program = Program()
-        self.names = names  # id of a Tensor -> what the user calls it
-        self.owners = owners  # id of an array -> the Tensor that may get another one later
         self.labels = Labels()
         self.begun = tick()
-        self.eager: str | None = None  # why the recording will not do as a program
-        self.modules: dict[
-            Any, bool
-        ] = {}  # that were called, and those inside -> whether they were in training
-        self.searched: set[Any] = set()  # those whose own tensors are among the owners
         self.drawn: dict[tuple[int, int], Var] = {}  # (seed, number) -> the random numbers
         self.vars: dict[int, Var] = {}  # id of a raw array -> its Var
-        self.alive: dict[
-            int, ref[Any]
-        ] = {}  # id -> the array; both are gone when it is, before the id is used again
+        # id -> the array; both are gone when it is, before the id is used again
+        self.alive: dict[int, ref[Any]] = {}
         self.captured: list[Tensor] = []
-        self.local: list[Tensor] = []  # those of them that the function made out of numbers
-        self.arrays: list[Any] = []  # theirs, when they were captured
-        self.gradients: dict[Tensor, Tensor | None] = {}  # leaf -> what its .grad became; None: dropped
-        self.added_to: dict[Tensor, Tensor] = {}  # a gradient from before the call -> its leaf
-        self.leaves: dict[Tensor, None] = {}  # whose gradients an optimizer asked for
-        self.not_zeroed: list[Tensor] = []  # leaves whose .grad was not dropped before it was set
+        self.arrays: list[Any] = []
+        self.sharing: dict[
+            int, list[int]
+        ] = {}  # id of memory -> ids of the captured arrays that look into it
+        self.written: dict[str, str] = {}  # name of what was written in place -> the line
+        self.gradients: dict[Tensor, Tensor | None] = {}
+        self.had_gradient: dict[Tensor, bool] = {}
+        self.before: dict[int, Tensor] = {}
+        self.kept: list[Any] = []  # alive until the end: gradients that are known by their id
+        self.modules: list[Any] = []  # that are running, the innermost last
+        self.parts: list[str] = []
         self.changes: list[Callable[[], None]] = [partial(random.set_state, random.get_state())]  # to undo
         self.origin = Origin("", "")
-        for name, t in arguments:
-            self.program.arguments.append(self.know(t.data, self.var(name, t.data, "argument")))
 
-    # ---- names and Vars ----
+    # ---- what cannot be recorded ----
+    def refuse(self, what: str, remedy: str) -> None:
+        """Note why this run will not do as a program."""
+        line = user_code("")[0]
+        if self.reason is None:
+            self.reason = f"{what}{f' at {line}' if line else ''}. {remedy}"
+        if self.strict:
+            raise TraceError(f"tg.jit: {self.reason}")
+
+    # ---- Vars ----
     def var(self, name: str, value: Any, kind: str = "made", constant: Any = None) -> Var:
         var = Var(self.labels.unique(name), value.shape, np.dtype(value.dtype), kind, constant)
         var.order = order_of(value)
@@ -72,30 +94,25 @@ class Trace(Recorder):
         return var
 
     def forget(self, key: int, _: Any) -> None:
-        del self.vars[key], self.alive[key]
+        self.vars.pop(key, None)
+        self.alive.pop(key, None)
 
     def known(self) -> list[Any]:
         return [a for reference in self.alive.values() if (a := reference()) is not None]
 
     def var_of(self, t: Tensor) -> Var:
-        """The Var of a Tensor; one that was not made here is captured, by reference: the Tensor that owns the array, if
-        this is its `detach()`."""
+        """The Var of a Tensor; one that was not made here is captured."""
         known = self.vars.get(id(t.data))
         if known is not None:
             return known
-        if id(t) not in self.names:
-            for module in [m for m in self.modules if m not in self.searched]:
-                self.searched.add(module)
-                self.owners |= {id(p.data): p for p in vars(module).values() if isinstance(p, Tensor)}
-            owner = self.owners.get(id(t.data), t)
-            t = owner if owner.data is t.data else t
-        var = self.var(self.names.get(id(t), "const"), t.data, "captured")
-        var.span = span(t.data)
+        var = Var(
+            f"?{len(self.captured)}", t.data.shape, np.dtype(t.data.dtype), "captured"
+        )  # named at the end
+        var.order, var.span = order_of(t.data), span(t.data)
         var.dense = bool(t.data.flags.c_contiguous)
-        if t.changed > self.begun and not t.requires_grad:
-            self.local.append(t)
         self.captured.append(t)
         self.arrays.append(t.data)
+        self.sharing.setdefault(memory_of(t.data), []).append(id(t.data))
         self.program.captured.append(var)
         return self.know(t.data, var)
 
@@ -107,63 +124,97 @@ class Trace(Recorder):
 
     # ---- events ----
     def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
-        self.origin = Origin(*user_code(primitive.name))
-        self.lower(primitive, args, params, result)
+        if self.reason is None:
+            with unheard():
+                self.origin = self.here(primitive.name)
+                self.lower(primitive, args, params, result)
+
+    def here(self, part: str) -> Origin:
+        line, part = user_code(part)
+        return Origin(line, self.parts[-1] if self.parts else part)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        self.parts.append(name)
+        try:
+            yield
+        finally:
+            self.parts.pop()
+
+    def made(self, tensor: Tensor) -> None:
+        """A copy of the numbers is part of the program; that they are the same each time is seen by recording twice."""
+        if self.reason is None:
+            with unheard():
+                self.origin = self.here("numbers")
+                copied = tensor.backend.asarray(tensor.data, copy=True)
+                self.know(tensor.data, self.constant(copied).var)
 
     def gradient(self, leaf: Tensor, gradient: Tensor | None, before: Tensor | None) -> None:
         self.changes.append(partial(setattr, leaf, "_grad", before))
-        if gradient is not None and leaf not in self.gradients:
-            self.not_zeroed.append(leaf)
-            if before is not None:
-                self.added_to[before] = leaf
+        self.kept.append(before)
+        if gradient is not None and before is None and leaf not in self.gradients:
+            self.had_gradient.setdefault(leaf, False)
         self.gradients[leaf] = gradient
 
     def gradient_read(self, leaf: Tensor) -> None:
-        self.leaves[leaf] = None
-        if leaf not in self.gradients and leaf._grad is not None:
-            self.added_to[leaf._grad] = leaf
-        elif leaf not in self.gradients:
-            self.not_zeroed.append(leaf)
+        if leaf in self.gradients:
+            return
+        self.had_gradient.setdefault(leaf, leaf._grad is not None)
+        if leaf._grad is not None:
+            self.before[id(leaf._grad)] = leaf
+            self.kept.append(leaf._grad)
 
     def reseeded(self) -> None:
-        self.origin = Origin(*user_code("seed"))
-        self.eager = f"it sets the seed of the random numbers: {self.origin.line}"
+        self.refuse("it sets the seed of the random numbers", "Call tg.manual_seed outside")
 
     def read(self, tensor: Tensor, what: str, remedy: str) -> None:
-        self.origin = Origin(*user_code("read"))
-        raise TraceError(
-            f"tg.jit: {what} needs a number while the step is being recorded, which would be the same at "
-            f"each later call. {remedy}\n  {self.origin.line}"
+        if self.reason is not None:
+            return
+        var = self.vars.get(id(tensor.data))
+        name = f"{var.name}, " if var is not None and var.kind != "captured" else ""
+        line = user_code("")[0].partition(": ")[2]
+        if asked := rate_asked():
+            what, remedy = asked, f"Set and read {asked} outside the step: the program follows it."
+        elif re.search(r"\bprint\(|\blog(ger|ging)?\.", line):
+            what, remedy = "print", "Print what the step returns, outside."
+        self.refuse(
+            f"{what} needs the number in {name}{tensor.dtype}{list(tensor.shape)}, which is not there while a "
+            "program runs:",
+            remedy,
         )
 
     def module_called(self, module: Any) -> None:
-        for _, m in module.named_modules():
-            self.modules.setdefault(m, m.training)
+        pass
 
     def write(self, target: Tensor, value: Tensor) -> None:
-        self.origin = Origin(*user_code("write"))
         array = target.data
         self.changes.append(partial(array.__setitem__, ..., target.backend.asarray(array, copy=True)))
+        if self.reason is not None:
+            return
+        with unheard():
+            self.origin = self.here("write")
+            self.record_write(target, value)
+
+    def record_write(self, target: Tensor, value: Tensor) -> None:
         into, source = self.var_of(target), self.var_of(value)
         if into.kind != "captured":
-            if into.kind == "argument" or any(
-                a is not target.data and share(a, target.data) for a in self.known()
-            ):
-                self.eager = f"it writes into an argument or a view: {self.origin.line}"
+            if any(a is not target.data and share(a, target.data) for a in self.known()):
+                self.refuse(
+                    "it writes into a view, or into what has one,",
+                    "Write into the tensor itself, as in t[i] = v",
+                )
+                return
             copied = self.apply("copy", Symbol(value.data, source, self)).var
             self.vars[id(target.data)] = copied
             return
-        if target.changed > self.begun and any(t is target for t in self.local):
-            self.eager = f"it writes into a tensor that it makes itself: {self.origin.line}"
+        self.written.setdefault(into.name, self.origin.line)
         after = Var(into.name, into.shape, into.dtype, "captured", None, into.span, into.dense)
         self.program.ops.append(Op("write", [into, source], {}, after, self.origin))
         # What shares memory with the target holds something new from here on.
-        for array in self.known():
-            var = self.vars.get(id(array))
+        for key in self.sharing[memory_of(target.data)]:
+            var = self.vars.get(key)
             if var is not None and var.kind == "captured" and var.overlaps(into):
-                self.vars[id(array)] = Var(
-                    var.name, var.shape, var.dtype, "captured", None, var.span, var.dense
-                )
+                self.vars[key] = Var(var.name, var.shape, var.dtype, "captured", None, var.span, var.dense)
 
     def undo(self) -> None:
         """Put tensors, their gradients and the random streams back to what they were when the run began."""
@@ -177,9 +228,8 @@ class Trace(Recorder):
         symbols = [Symbol(a.data, self.var_of(a), self) if isinstance(a, Tensor) else a for a in args]
         results = result if isinstance(result, tuple) else (result,)
         if primitive.name == "move":
-            raise TraceError(
-                f"tg.jit: a step that moves arrays between devices is not compiled\n  {self.origin.line}"
-            )
+            self.refuse("it moves arrays between devices", "Move them outside")
+            return
         if primitive.name in SAME_FOR_A_SHAPE:
             self.know(results[0].data, self.constant(results[0].data).var)
             return
@@ -225,6 +275,16 @@ class Trace(Recorder):
             Op(name, [i.var if isinstance(i, Symbol) else i for i in inputs], params, out, self.origin)
         )
         return Symbol(value, out, self)
+
+
+def rate_asked() -> str:
+    """ "opt.lr", if a number is needed because the user's code asks an optimizer for it."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
+        if frame.f_code.co_qualname in ("Optimizer.lr", "Group.lr", "Optimizer.steps"):
+            return f"opt.{frame.f_code.co_name}"
+        frame = frame.f_back
+    return ""
 
 
 SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")

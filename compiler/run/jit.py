@@ -1,212 +1,374 @@
-"""`tg.jit(f)`: record f once for each kind of input, improve the list, and run it as a program."""
+"""`tg.jit(f)`: record f for each kind of call, compare two recordings, and run the program while its guards hold."""
 
+import inspect
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable
-from operator import attrgetter
+from functools import update_wrapper
 from types import MethodType
 from typing import Any
+from weakref import WeakSet
 
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.compiler.emit.choose import checked, left_alone
-from tapegrad.compiler.emit.load import save
-from tapegrad.compiler.record.scope import Surroundings
-from tapegrad.compiler.record.standins import StandIns
-from tapegrad.compiler.record.trace import Trace
-from tapegrad.compiler.run.signature import Key, news
-from tapegrad.compiler.run.variant import Variant
+from tapegrad.compiler.emit.available import checked, left_alone
+from tapegrad.compiler.errors import JitWarning, TraceError
+from tapegrad.compiler.record.tree import take_apart
+from tapegrad.compiler.run.arguments import frames_inside, in_order, own_results, tensors_for_arrays
+from tapegrad.compiler.run.case import Case, OtherCase
+from tapegrad.compiler.run.check import run_checked
 
-training_of = attrgetter("training")
 PROGRAMS = 64  # of one function at most: each holds buffers of its own
+RESTLESS = 2  # runs in a row that each did something else than the one before: then it runs as Python
+UNSETTLED = 32  # recordings in a row without a program that could be used: then it runs as Python
 
 
-def jit(f: Any = None, *, emitter: str = "auto") -> Any:
-    """Record f when it is first called with inputs of a kind, and run it as one program from then on.
+def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: int | None = None) -> Any:
+    """f as a program: recorded at its first two calls, and run from the third on.
 
     f may train: change a model and an optimizer (`loss.backward(); opt.step()`), or take and return dicts of
-    parameters (`tg.value_and_grad`); or only predict. Parameters, buffers and optimizer state that it uses are read
-    where they are and written in place: a learning rate set from outside, the step count, random draws and training
-    mode take effect as they do without. Arguments are tensors, numbers and nested tuples, lists and dicts of them.
+    parameters (`tg.value_and_grad`); or only predict. Arguments may be anything; tensors and NumPy arrays in them, in
+    tuples, lists, dicts and objects, are inputs of the program.
 
-    One program is recorded for each combination of the arguments' structure, shapes, dtypes and devices, of the values
-    of arguments that are no tensors, and of the training flags of the Modules around; `stats()` counts them and says
-    why, and so does the logger "tapegrad.jit" (level INFO). There are 64 programs at most, and a warning beyond.
-    What a program cannot follow, a number read out of a tensor (`float(t)`, `if t > 0`, `print(t)`), raises TraceError
-    with the line and the remedy. Python itself runs only while f is recorded: a number that f closes over or works out,
-    whether a tensor has a gradient (`w.grad is None`), and what it does with raw arrays (`t.data`), are part of the
-    program as they were. Give such a number as an argument, or hold it in a tensor.
+    **The contract.** Every value that a program depends on is an input, or a guard that is checked before each call,
+    or a reason to run as Python that is told with its line. The first call runs f as it is and writes down what it
+    does; the second does so again, and only if both came to the same is there a program. What f can reach by name
+    (closures, globals, defaults, attributes, containers, modules, tapegrad's settings, whether `.grad` is there) is
+    compared before each call; another value is another case, recorded like the first. A place that held one tensor and
+    then another becomes an input. What changes by itself (random numbers of the host, iterators, counters, time, files)
+    and what Python does besides (print, append, `self.n += 1`) is never dropped: such a function runs as Python, with
+    one JitWarning that names the line and what to write instead. `stats()` counts both, and says why.
 
     emitter    "numpy": calls of NumPy, always there; "numba": one compiled function with fused loops, which takes some
                seconds to make (`pip install "tapegrad[jit]"`); "cupy": for tensors on a GPU, fused kernels, and with
                `pip install "tapegrad[cuda-fast]"` the whole step as one CUDA graph; "auto": "cupy" on a GPU, else
                numba where it is installed and knows every operation, else NumPy
+    strict     raise TraceError where f would run as Python; what the call did to tensors is taken back
+    check      n: every n-th call of a program also runs f as it is, on copies of what the program writes, and raises
+               RuntimeError that names the first difference (to the bit for NumPy's program, else 1e-5 of the array's
+               largest element). Python's effects happen twice then. Default: TAPEGRAD_JIT_CHECK, else 0: never
 
     Two things differ from running f as it is. The `.grad` that a compiled step sets is one array, which the next call
     writes to again: copy what is to be kept. And a captured tensor that f returns comes back as a copy.
 
-    A function whose result is itself to be differentiated, or that runs inside `tg.grad`, runs as without `jit`;
-    so does one whose arrays no emitter knows, or are on several devices. On a GPU, a check inside f and an index array
-    make each call wait for the device, and what cannot be part of a graph is left to kernels: `stats()` says so.
+    If a recorded or compiled call raises, parameters, gradients, optimizer state and random streams are those of
+    before. There are 64 programs of one function at most, the least recently used goes. Not seen are: changes made by
+    another thread during a call, extension modules written in C that keep state, and tapegrad or NumPy patched inside.
+    `check` is for these.
     """
     checked(emitter)
-    return (lambda g: Compiled(g, emitter)) if f is None else Compiled(f, emitter)
+    return (
+        (lambda g: Compiled(g, emitter, strict, check)) if f is None else Compiled(f, emitter, strict, check)
+    )
+
+
+class Always:
+    """When to record: at once."""
+
+    def due(self, args: Any) -> bool:
+        return True
+
+
+LIVE: "WeakSet[Compiled]" = WeakSet()
 
 
 class Compiled:
-    """A function recorded by `tg.jit`. Call it like the function.
+    """A function under `tg.jit`. Call it like the function.
 
+    prepare(*args)   records and compiles for this kind of call; tensors and random streams stay as they are
     source()    the program of the last call, as Python source
     explain()   what each pass did, in operations and bytes;  program(name) the list after that pass
-    stats()     calls, recordings and their reasons
+    stats()     calls, how many ran compiled, recordings and their reasons
     save(path)  the program as a file that runs with NumPy alone, and its arrays beside it
     """
 
-    def __init__(self, f: Callable[..., Any], emitter: str) -> None:
-        self.f, self.emitter = f, emitter
-        self.__name__ = getattr(f, "__name__", type(f).__name__)
-        self.__doc__ = f.__doc__
+    def __init__(
+        self, f: Callable[..., Any], emitter: str = "auto", strict: bool = False, check: int | None = None,
+        policy: Any = None,
+    ) -> None:  # fmt: skip
+        if not callable(f):
+            raise TypeError(f"tg.jit: expected a function, got {f!r}")
+        self.f, self.emitter, self.strict = f, emitter, strict
+        self.check = int(os.environ.get("TAPEGRAD_JIT_CHECK") or 0) if check is None else int(check)
+        self.policy = Always() if policy is None else policy
+        try:
+            update_wrapper(self, f, updated=())
+        except (AttributeError, TypeError):
+            self.__wrapped__ = f
+        self.__name__: str = getattr(f, "__name__", type(f).__name__)
+        self.forget()
+        LIVE.add(self)
+
+    def forget(self) -> None:
+        """Start again, without programs."""
         self.lock = threading.RLock()
-        self.variants: dict[Any, Variant] = {}
-        self.calls = 0
-        self.elsewhere: str | None = None
+        self.cases: list[Case] = []  # the most recently used first
+        self.calls = self.compiled = 0
         self.reasons: list[str] = []
-        self.last: Variant | None = None
-        self.full = False  # whether programs were dropped
-        self.around: Surroundings | None = None
-        self.called: list[Any] = []  # Modules that were called while it was recorded, and those inside
+        self.refused: str | None = None  # why it runs as Python, whatever the call
+        self.elsewhere: str | None = None
+        self.warned = False
+        self.restless = self.unsettled = 0
+        self.replaced: set[str] = set()  # places that are inputs, since they held one tensor and then another
+        self.last: Case | None = None
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         return self if owner is None else MethodType(self, owner)
 
+    def __deepcopy__(self, memo: Any) -> "Compiled":
+        from copy import deepcopy
+
+        return Compiled(deepcopy(self.f, memo), self.emitter, self.strict, self.check, self.policy)
+
+    def __reduce__(self) -> Any:
+        return Compiled, (self.f, self.emitter, self.strict, self.check)
+
+    def __repr__(self) -> str:
+        try:
+            signature = str(inspect.signature(self.f))
+        except (TypeError, ValueError):
+            signature = "(…)"
+        ready = sum(case.ready for case in self.cases)
+        how = f"runs as Python: {self.refused}" if self.refused else f"{ready} program{'s' * (ready != 1)}"
+        return (
+            f"<tg.jit {self.__name__}{signature}: {how}, emitter {self.emitter!r}, {self.calls} calls, "
+            f"{len(self.reasons)} recordings>"
+        )
+
+    # ---- a call ----
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         flags = current.get()
         # Part of a larger recording, or to be differentiated, or looked into for anomalies.
         if flags.recorder is not None or flags.raw or flags.depth or flags.anomaly:
             return self.f(*args, **kwargs)
         with self.lock:
-            # First the quick answer: most calls are of the kind of the last one.
-            if self.last is not None and self.around is not None and not kwargs:
-                arrays = self.last.arrays_of(args, flags.grad, self.around.closed)
-                if arrays is not None:
-                    self.calls += 1
-                    return self.last.run(arrays, args, kwargs)
-            if self.around is None:
-                self.around = Surroundings(self.f, args)
-            key = Key([flags.grad, len(args)], self.around.closed)
-            for a in args:
-                key.add(a)
-            if kwargs:
-                key.add(kwargs)
-            modules = self.around.modules
-            key.parts += map(training_of, modules)
-            inside = list(map(training_of, self.called))
             self.calls += 1
-            variant = self.variants.get(kind := (*key.parts, *inside))
-            tensors = key.tensors
-            if variant is not None and variant.fits():
-                self.keep(kind, variant)
-                return variant.run([t.data for t in tensors], args, kwargs)
-            self.elsewhere = left_alone(self.emitter, tensors or self.around.leaves)
-            if self.elsewhere is not None:
-                return self.f(*args, **kwargs)
-            reason = news(kind, self.variants) if variant is None else variant.outdated()
-            if reason is not None:
-                recorded = self.record(kind, args, kwargs, tensors)
-                if recorded is None:
-                    return self.f(*args, **kwargs)
-                self.reasons.append(reason if self.reasons else "the first call")
-                self.last = recorded
-                self.log()
-                for m, training in recorded.called.items():
-                    if m not in modules and m not in self.called:
-                        self.called.append(m)
-                        inside.append(training)
-                kind = (*key.parts, *inside)
-                if recorded.moved:  # by an optimizer that took replaced parameters up
-                    self.variants.pop(kind, None)
+            if self.refused is None:
+                for case in self.cases:
+                    if case.grad is flags.grad and (arrays := case.match(args, kwargs)) is not None:
+                        if case.ready:
+                            if case is not self.last:
+                                self.use(case)
+                            try:
+                                return self.run(case, arrays, args, kwargs)
+                            except OtherCase:
+                                break
+                        if case.reason is None:
+                            return self.attempt(args, kwargs, case)
+                        self.last = case
+                        break
                 else:
-                    self.keep(kind, recorded)
-                return recorded.first
-            assert variant is not None
-            self.keep(kind, variant)
-            variant.bind(variant.current_arrays())
-            return variant.run([t.data for t in tensors], args, kwargs)
+                    return self.meet(args, kwargs)
+        return self.as_python(args, kwargs)
 
-    def keep(self, kind: Any, variant: Variant) -> None:
-        """Count a program as the one used last; of more than PROGRAMS, drop the one that was not for longest."""
-        assert self.around is not None
-        self.last = variant
-        variant.watch([*self.around.modules, *self.called])
-        self.variants.pop(kind, None)
-        self.variants[kind] = variant
-        if len(self.variants) > PROGRAMS:
-            del self.variants[next(iter(self.variants))]
-            if not self.full:
-                self.full = True
-                warnings.warn(
-                    f"tg.jit: {self.__name__} was recorded for {PROGRAMS} kinds of input, the last time for "
-                    f"{self.reasons[-1].removeprefix('a new kind of input: ')}. From now on the program that was not "
-                    "used for longest is dropped for each new one. A number that changes from call to call belongs in "
-                    "a tensor, as in tg.tensor(0.1); rows of many lengths can be padded to a few",
-                    stacklevel=3,
-                )
-
-    def record(self, kind: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Variant | None:
-        """The program for this kind of input; None: this call runs as it is. If it raises, it has changed nothing."""
-        self.around = Surroundings(self.f, args)
-        names = self.around.names
-        given = StandIns(args, kwargs, self.around.closed)
-        own = [given.own.get(id(t), t) for t in tensors]
-        arguments = [(names.get(id(t), f"x{i + 1}"), o) for i, (t, o) in enumerate(zip(tensors, own))]
-        trace = Trace(arguments, names, self.around.owners)
+    def run(self, case: Case, arrays: Any, args: Any, kwargs: Any) -> Any:
+        self.compiled += 1
+        if self.check and self.compiled % self.check == 0:
+            return run_checked(case, self.f, arrays, args, kwargs, self.__name__)
         try:
-            return Variant(self, trace, given, own)
-        except BaseException:
-            trace.undo()
+            return case.runner.run(arrays, args, kwargs)
+        except OtherCase:
+            self.compiled -= 1
             raise
-        finally:
-            trace.alive.clear()  # its weak references know the trace: without them it goes now
 
-    def log(self) -> None:
-        """Tell the logger "tapegrad.jit" of a recording."""
+    def as_python(self, args: Any, kwargs: Any) -> Any:
+        """Run f as it is. A tensor from outside that it returns comes back as a copy, as from a program."""
+        return own_results(self.f(*args, **kwargs), args, kwargs)
+
+    def use(self, case: Case) -> None:
+        self.last = case
+        self.cases.remove(case)
+        self.cases.insert(0, case)
+
+    # ---- a call that no program knows ----
+    def meet(self, args: Any, kwargs: Any) -> Any:
+        """A call of a new kind: run and record it, if it is time; else run it."""
+        given, names = tensors_for_arrays(args, kwargs)
+        if given is not None:
+            self.calls -= 1
+            return self(*given, **names)
+        if kwargs and (bound := in_order(self.f, args, kwargs)) != (args, kwargs):
+            self.calls -= 1
+            return self(*bound[0], **bound[1])
+        if not self.policy.due(args):
+            return self.f(*args, **kwargs)
+        if sys.getprofile() is not None:
+            return self.warn_and_run("a profiler is on: it is recorded when none is", args, kwargs)
+        tensors = [t for t in take_apart((args, kwargs))[0] if isinstance(t, Tensor)]
+        self.elsewhere = left_alone(self.emitter, tensors)
+        if self.elsewhere is not None:
+            return self.warn_and_run(self.elsewhere, args, kwargs)
+        reason = self.news(args, kwargs)
+        self.unsettled += 1
+        if self.unsettled > UNSETTLED:
+            self.give_up(f"it was recorded {len(self.reasons)} times and a guard failed each time: {reason}")
+            return self.as_python(args, kwargs)
+        self.reasons.append(reason)
+        return self.attempt(args, kwargs, None)
+
+    def attempt(self, args: Any, kwargs: Any, before: Case | None) -> Any:
+        """Run f and record it; if the case that matched came to the same, it has its program now."""
+        from tapegrad.compiler.record.recording import record  # slow to import, and few recordings are made
+
+        made, result = record(self.f, args, kwargs, self.replaced, self.strict)
+        made.stay()
+        case = Case(made, self.__name__, self.emitter, current.get().grad)
+        why = made.reason
+        if before is not None:
+            why = self.compared(before, made, args, kwargs)
+            self.cases.remove(before)
+        if before is not None and why is None:
+            self.restless = self.unsettled = 0
+            self.settle(case)
+        elif made.reason is not None and (made.final or (before is not None and before.recording.reason)):
+            self.turn_down(case, made.reason)
+        elif before is not None and (before.recording.reason is None) and self.is_restless():
+            self.give_up(str(why))
+        self.cases.insert(0, case)
+        self.last = case
+        del self.cases[PROGRAMS:]
+        return own_results(result, args, kwargs)
+
+    def compared(self, before: Case, made: Any, args: Any, kwargs: Any) -> str | None:
+        """What keeps a second run from being the same as the first."""
+        if before.recording.reason or made.reason:
+            return made.reason or before.recording.reason
+        if changed := before.guards.failures(args, kwargs, after=True):
+            names = ", ".join(dict.fromkeys(line.name.partition(":")[0] for line in changed[:3]))
+            return (
+                f"it changes {names}, which a program would leave as it was. Return it, or change it outside"
+            )
+        if not made.code <= before.recording.code:
+            return "other code ran than before"
+        from tapegrad.compiler.record.recording import difference
+
+        return difference(before.recording, made)
+
+    def is_restless(self) -> bool:
+        self.restless += 1
+        return self.restless >= RESTLESS
+
+    def settle(self, case: Case) -> None:
+        case.settle()
         from logging import getLogger  # here, since it is slow to import and few recordings are made
 
-        assert self.last is not None
         getLogger("tapegrad.jit").info(
-            "%s: recording %d (%s), run by %s", self.__name__, len(self.reasons), self.reasons[-1],
-            f"Python: {self.last.eager}" if self.last.eager else self.last.emitter,
-        )  # fmt: skip
+            "%s: recording %d (%s), run by %s",
+            self.__name__,
+            len(self.reasons),
+            self.reasons[-1],
+            case.runner.emitter,
+        )
 
-    def variant(self) -> Variant:
+    def turn_down(self, case: Case, reason: str) -> None:
+        """Calls of this kind run as Python."""
+        case.reason = reason
+        self.unsettled = 0
+        self.warn(reason)
+
+    def give_up(self, reason: str) -> None:
+        """All calls run as Python from now on."""
+        if self.strict:
+            raise TraceError(f"tg.jit: {reason}")
+        self.refused = reason
+        self.warn(reason)
+
+    def warn_and_run(self, reason: str, args: Any, kwargs: Any) -> Any:
+        if self.strict:
+            raise TraceError(f"tg.jit: {reason}")
+        self.warn(reason)
+        return self.as_python(args, kwargs)
+
+    def warn(self, reason: str) -> None:
+        from logging import getLogger
+
+        getLogger("tapegrad.jit").info("%s: runs as Python: %s", self.__name__, reason)
+        if not self.warned:
+            self.warned = True
+            warnings.warn(self.warning(reason), JitWarning, stacklevel=frames_inside())
+
+    def warning(self, reason: str) -> str:
+        return f"tg.jit: {self.__name__} runs as Python: {reason} (strict=True raises instead)"
+
+    def news(self, args: Any, kwargs: Any) -> str:
+        """What is new about a call, beside the case that is most like it."""
+        if not self.cases:
+            return "the first call"
+        grad = current.get().grad
+        alike = [case for case in self.cases if case.grad is grad]
+        if not alike:
+            return f"gradients are {'on' if grad else 'off'}"
+        lines = min((case.why_not(args, kwargs) for case in alike[:8]), key=len)
+        self.replaced |= {line.name for line in lines if line.place}
+        return lines[0].name if lines else "a check inside the program failed"
+
+    # ---- before the first call ----
+    def prepare(self, *args: Any, **kwargs: Any) -> "Compiled":
+        """Record and compile for calls like this one. What f does to tensors, gradients, optimizers and random streams
+        is taken back each time; what it does in Python is not. Returns the function itself."""
+        from tapegrad.compiler.record.recording import record
+
+        for _ in range(2 + RESTLESS):
+            with self.lock:
+                before = next((c for c in self.cases if c.match(args, kwargs) is not None), None)
+                if before is not None and (before.ready or before.reason):
+                    break
+                made, _ = record(self.f, args, kwargs, self.replaced, self.strict)
+                made.take_back()
+                case = Case(made, self.__name__, self.emitter, current.get().grad)
+                if before is None:
+                    self.reasons.append(self.news(args, kwargs))
+                else:
+                    self.cases.remove(before)
+                    if self.compared(before, made, args, kwargs) is None:
+                        self.settle(case)
+                if made.reason and made.final:
+                    self.turn_down(case, made.reason)
+                self.cases.insert(0, case)
+                self.last = case
+        return self
+
+    # ---- to be read ----
+    def shown(self) -> Case:
         if self.last is None:
             raise RuntimeError(f"tg.jit: call {self.__name__} once: it is recorded at its first call")
         return self.last
 
     def source(self) -> str:
         """The program of the last call, as source that can be read, and stepped through in a debugger."""
-        return self.variant().source
+        case = self.shown()
+        why = self.refused or case.reason or case.recording.reason
+        return f"# {self.__name__} runs as Python: {why}\n" if why else case.runner.source
 
     def explain(self) -> str:
         """A table: the operations that compute, and the bytes of the arrays they make, after each pass; at the end the
         loops and calls that are emitted, and the bytes of the buffers that they work in."""
-        return self.variant().explain()
+        case = self.shown()
+        why = self.refused or case.reason or case.recording.reason
+        return f"{self.__name__} runs as Python: {why}" if why else case.runner.explain()
 
     def program(self, after: str | None = None) -> str:
         """The list of operations after the named pass ("recorded" for none), or after all."""
-        history = dict(self.variant().history)
+        runner = self.shown().runner
+        history = dict(runner.history)
         if after is not None and after not in history:
             raise ValueError(f"program: known passes are {', '.join(history)}, got {after!r}")
-        return str(history[after] if after else self.variant().program)
+        return str(history[after] if after else runner.program)
 
     def stats(self) -> dict[str, Any]:
-        """How often it was called and recorded, why each recording was made, and what runs without being compiled."""
+        """How often it was called, how many calls ran compiled and how many as Python, how often and why it was
+        recorded, how each kind of call runs, and why it runs as Python, if it does."""
+        last = self.last
         return {
             "calls": self.calls,
+            "compiled": self.compiled,
+            "eager": self.calls - self.compiled,
             "recordings": len(self.reasons),
             "reasons": list(self.reasons),
-            "programs": [v.told() for v in self.variants.values()]
-            + ([self.elsewhere] if self.elsewhere else []),
+            "programs": [c.status_line() for c in self.cases] + ([self.elsewhere] if self.elsewhere else []),
+            "refused": self.refused or self.elsewhere or (last.reason if last is not None else None),
         }
 
     def save(self, path: str) -> None:
@@ -214,6 +376,21 @@ class Compiled:
 
         The file is what the emitter for NumPy writes, and needs NumPy (and SciPy, if erf is used) and not tapegrad:
         `step = step_py.open_step()`, then `step(*arrays)` with the tensor arguments in order returns a tuple of arrays
-        and updates the captured ones, `step.arrays`. Raises ValueError for what runs without being compiled.
+        and updates the captured ones, `step.arrays`. Raises ValueError for what runs as Python.
         """
-        save(path, self.variant())
+        from tapegrad.compiler.emit.load import save
+
+        case = self.shown()
+        if why := self.refused or case.reason or case.recording.reason:
+            raise ValueError(f"save: there is no program, since it runs as Python: {why}")
+        save(path, case.runner)
+
+
+def renew_locks() -> None:
+    """In a forked child: another thread's hold on a function is not there any more."""
+    for compiled in list(LIVE):
+        compiled.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=renew_locks)

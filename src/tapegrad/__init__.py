@@ -149,7 +149,7 @@ from tapegrad.autograd.tape import tape
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.autograd.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tapegrad.backends import BackendError, get_backend, set_backend, use_backend
-from tapegrad.compiler import TraceError, jit
+from tapegrad.compiler import JitWarning, TraceError, jit
 from tapegrad.nn.persistence import load, save
 
 __version__ = "0.1.0"

@@ -135,7 +135,7 @@ def test_mistakes(row, saved, folder, run):
 
 
 def test_without_numba_it_says_how_to_get_it(saved, run, monkeypatch):
-    monkeypatch.setattr("tapegrad.compiler.emit.choose.find_spec", lambda name: None)
+    monkeypatch.setattr("tapegrad.compiler.emit.available.find_spec", lambda name: None)
     status, out, err = run("source", "m.safetensors", "--emitter", "numba")
     assert (status, out) == (2, "")
     assert err.endswith('needs numba: pip install "tapegrad[jit]"\n')

@@ -152,7 +152,7 @@ def test_a_gradient_takes_the_memory_of_the_activations_that_mask_it(
         model = tg.nn.Sequential(*layers, tg.nn.Dense(2, in_features=width))
         step = tg.jit(step_of(model, tg.optim.SGD(model.parameters(), lr=0.1)), emitter=emitter)
         step(tg.zeros((batch, width)), tg.zeros((batch, 2)))
-        sizes.append(step.variant().plan.nbytes)
+        sizes.append(step.shown().runner.plan.nbytes)
     activations = batch * width * 4
     assert activations * 4 < sizes[0] < 8 * activations
     assert sizes[1] - sizes[0] > 0.5 * activations

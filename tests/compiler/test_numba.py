@@ -49,7 +49,7 @@ def test_rows(case: Case, dtype: str) -> None:
     compiled = tg.jit(lambda *xs: function(*xs), emitter="numpy")
     with tg.no_grad():
         compiled(*[tg.tensor(a) for a in case.cast(dtype)])
-        variant = compiled.variant()
+        variant = compiled.shown().runner
         try:
             program, _ = improve(variant.history[0][1], "numba")
             source = NumbaEmitter(program, "").source()
@@ -119,7 +119,7 @@ def test_it_is_compiled_once_for_arrays_of_any_order(tmp_path: Path, monkeypatch
     for x in (rows[:, :3].copy(), rows[:, ::2], np.asfortranarray(rows[:, :3]), rows[::-1, :3]):
         for _ in range(2):
             assert np.allclose(f(tg.Tensor(x)).numpy(), x @ w + 1.0)
-    program = f.variant().step.__globals__["program"]
+    program = f.shown().runner.step.__globals__["program"]
     assert len(program.signatures) == 1 and f.stats()["recordings"] == 1
 
 

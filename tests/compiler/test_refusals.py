@@ -28,7 +28,7 @@ REFUSED: dict[str, tuple[Callable[..., Any], str, str]] = {
     "tolist": (lambda x: x.tolist(), "numpy()", "convert it outside"),
     "np.asarray": (lambda x: np.asarray(x), "numpy()", "convert it outside"),
     "in": (lambda x: 1.0 in x, "numpy()", "convert it outside"),
-    "print": (lambda x: print(x), "numpy()", "convert it outside"),
+    "print": (lambda x: print(x), "print", "Print what the step returns"),
     "an f-string": (lambda x: f"{x}", "numpy()", "convert it outside"),
     "a formatted number": (lambda x: f"{x.sum():.3f}", "float()", "read it outside"),
     "format": (lambda x: "{}".format(x.sum()), "numpy()", "convert it outside"),  # noqa: UP032
@@ -39,24 +39,50 @@ REFUSED: dict[str, tuple[Callable[..., Any], str, str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str) -> None:
-    """By the user's line, what was asked for, and what to do instead; and nothing is left behind."""
+    """By the user's line, what was asked for, and what to do instead; strict, nothing is left behind."""
     act, what, remedy = REFUSED[name]
-    step = jit(act)
+    step = jit(act, strict=True)
     with pytest.raises(tg.TraceError, match=re.escape(remedy)) as caught:
         step(X)
     message = str(caught.value)
     line = act.__code__.co_firstlineno
     assert what in message and f"test_refusals.py:{line}: " in message and "lambda x:" in message
-    assert step.stats()["recordings"] == 0
+    assert "float32" in message or "bool" in message or "int64" in message, "names the tensor"
+    assert step.stats()["compiled"] == 0
     with pytest.raises(RuntimeError, match="call <lambda> once"):
         step.source()
 
 
+@pytest.mark.parametrize("name", REFUSED)
+def test_else_it_runs_as_python(name: str) -> None:
+    """With one warning; the results are those of the function as it is."""
+    act, what, _ = REFUSED[name]
+    step = jit(act)
+    with pytest.warns(tg.JitWarning, match="strict=True raises instead") as told:
+        found = [run(step) for _ in range(3)]
+    assert found == [run(act)] * 3 and len(told) == 1 and told[0].filename == __file__
+    assert what in str(told[0].message)
+    stats = step.stats()
+    assert (stats["calls"], stats["compiled"], stats["eager"]) == (3, 0, 3) and what in stats["refused"]
+    for text in (step.source(), step.explain(), stats["programs"][0]):
+        assert "Python" in text and what in text
+    with pytest.raises(ValueError, match="there is no program"):
+        step.save("nowhere.py")
+
+
+def run(f: Callable[[Any], Any]) -> str:
+    try:
+        return repr(f(X))
+    except Exception as error:
+        return type(error).__name__
+
+
 MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
-    "a bare array": (lambda: jit(lambda x: x)(np.ones(3)), TypeError, r"a bare array: make it a tensor"),
-    "a bare array inside": (lambda: jit(lambda x: x["a"])({"a": np.ones(3)}), TypeError, r"tg\.tensor\(array\)"),
+    "no function": (lambda: tg.jit(3), TypeError, "expected a function, got 3"),
     "an emitter": (lambda: tg.jit(lambda x: x, emitter="fortran"), ValueError, r"'auto', 'numpy', .* got 'fortran'"),
-    "a pass": (lambda: recorded().program("nonsense"), ValueError, "known passes are recorded, dead_code"),
+    "a pass": (
+        lambda: recorded().program("nonsense"), ValueError,
+        "known passes are recorded, dead.code"),
     "too early": (lambda: jit(lambda x: x).explain(), RuntimeError, "it is recorded at its first call"),
 }  # fmt: skip
 
@@ -79,32 +105,30 @@ def test_a_shape_that_changed_is_recorded_counted_and_logged(caplog: pytest.LogC
     step = jit(lambda x, c=1.0: x * c)
     model = tg.nn.Dropout(0.5)
     predict = jit(lambda x: model(x))
-    inputs = [((X,), "the first call"), ((X,), None), ((tg.ones(3),), "a tensor of shape (3,) instead of (2,)"),
-              ((X, 2.0), "another structure"), ((X, 3.0), "float 3.0 instead of float 2.0"), ((X, 3.0), None),
-              ((X.astype("float64"),), "a tensor of dtype float64 instead of float32"), ((X,), None)]  # fmt: skip
+    inputs = [((X,), "the first call"), ((tg.ones(3),), "x: a tensor of shape (3,) instead of (2,)"),
+              ((X, 2.0), "another number of arguments"), ((X, 3.0), "c: 3.0 instead of 2.0"),
+              ((X.astype("float64"),), "x: a tensor of dtype float64 instead of float32")]  # fmt: skip
     with caplog.at_level(logging.INFO, "tapegrad.jit"), tg.no_grad():
         for given, reason in inputs:
-            assert step(*given).tolist() == (given[0] * (given[1] if len(given) > 1 else 1.0)).tolist()
-            found = step.stats()["reasons"][len([r for r in caplog.records]) - 1]
-            assert reason is None or reason in found
-        reasons = [reason for _, reason in inputs if reason]
-        assert step.stats()["calls"] == len(inputs) and step.stats()["recordings"] == len(reasons)
-        predict(X)
-        predict(X)
-        model.eval()
-        predict(X)
+            for _ in range(3):
+                assert step(*given).tolist() == (given[0] * (given[1] if len(given) > 1 else 1.0)).tolist()
+            assert step.stats()["reasons"][-1] == reason
+        assert step.stats()["calls"] == 15 and step.stats()["recordings"] == step.stats()["compiled"] == 5
+        for mode in (True, False, True):
+            model.train(mode)
+            for _ in range(3):
+                predict(X)
     said = [record.getMessage() for record in caplog.records]
-    for number, (reason, message) in enumerate(zip(reasons, said)):
-        assert message.startswith(f"<lambda>: recording {number + 1} (") and reason in message
-        assert message.endswith(", run by numpy")
-    assert said[-1] == "<lambda>: recording 2 (a new kind of input: a module is in evaluation), run by numpy"
-    assert {record.levelname for record in caplog.records} == {"INFO"} and len(said) == len(reasons) + 2
+    for number, ((_, reason), message) in enumerate(zip(inputs, said)):
+        assert message == f"<lambda>: recording {number + 1} ({reason}), run by numpy"
+    assert said[-1] == "<lambda>: recording 2 (model.training: False instead of True), run by numpy"
+    assert {record.levelname for record in caplog.records} == {"INFO"} and len(said) == len(inputs) + 2
 
 
 OTHERWISE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "an array that is written to": (lambda w: setattr(w, "data", w.data.copy()), "was replaced"),
     "another shape": (lambda w: setattr(w, "data", np.full(1, 0.25, "float32")), "another shape, dtype or place"),
-    "frozen": (lambda w: w.requires_grad_(False), "ceased to require grad"),
+    "frozen": (lambda w: w.requires_grad_(False), "requires_grad of w"),
 }  # fmt: skip
 
 
@@ -114,7 +138,8 @@ def test_what_it_captured_changed(name: str) -> None:
     w = tg.tensor([1.0, 2.0], requires_grad=True)
     f = lambda x: w.detach() * x + (0.0 if name == "another shape" else 1.0)
     step = jit(f if name != "an array that is written to" else lambda x: w.assign(w.detach() * x))
-    step(X)
+    for _ in range(3):
+        step(X)
     change(w)
     before = w.detach() + 0.0
     found = step(X)
@@ -123,23 +148,21 @@ def test_what_it_captured_changed(name: str) -> None:
 
 
 # ---- Python's own values ----
-def test_what_python_closes_over_is_as_it_was_and_arguments_are_not() -> None:
-    """The documented case: whatever Python computes outside of tensors is part of the program, so give it as an
-    argument, or hold it in a tensor."""
+def test_what_python_closes_over_is_followed() -> None:
+    """A number of Python's is a guard; held in a tensor it takes no further recording."""
     factor, held, several = 2.0, tg.tensor(2.0), {"factor": 2.0}
     closed = jit(lambda x: x * factor)
     inside = jit(lambda x: x * several["factor"])
-    given = jit(lambda x, factor: x * factor)
     tensor = jit(lambda x: x * held)
-    raw = jit(lambda x: x + tg.tensor(x.data * 10.0))
-    first = [f(X).tolist() for f in (closed, inside, tensor)] + [given(X, factor).tolist()]
-    assert first == [[2.0, 4.0]] * 4 and raw(X).tolist() == [11.0, 22.0]
-    factor, several["factor"] = 3.0, 3.0
-    held.assign(3.0)
-    assert closed(X).tolist() == inside(X).tolist() == [2.0, 4.0]  # as they were
-    assert given(X, factor).tolist() == tensor(X).tolist() == [3.0, 6.0]
-    assert raw(X * 2.0).tolist() == [12.0, 24.0]  # its raw arrays were not followed
-    assert "closes over" in tg.jit.__doc__ and ".data" in tg.jit.__doc__
+    for value in (2.0, 3.0, 2.0):
+        factor = several["factor"] = value
+        held.assign(value)
+        for f in (closed, inside, tensor):
+            for _ in range(3):
+                assert f(X).tolist() == [value, 2.0 * value]
+    assert [f.stats()["recordings"] for f in (closed, inside, tensor)] == [2, 2, 1]
+    assert closed.stats()["reasons"][1] == "factor: 3.0 instead of 2.0"
+    assert inside.stats()["reasons"][1] == "several['factor']: 3.0 instead of 2.0"
 
 
 # ---- runs as without ----
@@ -156,16 +179,18 @@ def switching(model: Any) -> Callable[[Any], Any]:
     return f
 
 
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
 def test_seeds_and_modes_set_inside_take_effect_at_each_call() -> None:
     x = tg.ones(50)
     step = jit(seeded)
     tg.manual_seed(3)
     assert len({step(x).numpy().tobytes() for _ in range(4)}) == 1
-    assert "sets the seed of the random numbers: test_refusals.py" in step.stats()["programs"][0]
+    assert "sets the seed of the random numbers at test_refusals.py" in step.stats()["programs"][0]
     model = tg.nn.Dropout(0.5)
     step = jit(switching(model))
-    for _ in range(3):
+    for _ in range(5):
         model.eval()
         assert (step(x).numpy() == 0).any() and model.training
-    assert "switches a model's training mode" in step.stats()["programs"][0]
-    assert [step(x) is not None, step(x) is not None, step.stats()["programs"][1]] == [True, True, "numpy"]
+    assert step.stats()["compiled"] == 0
+    for _ in range(3):
+        assert (step(x).numpy() == 0).any()

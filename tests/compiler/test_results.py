@@ -26,7 +26,7 @@ def t(*values: Any) -> Any:
 def inside(compiled: Any) -> list[np.ndarray]:
     """Every array that a compiled function keeps: buffers, views and constants of the emitted step."""
     found: list[np.ndarray] = []
-    for variant in compiled.variants.values():
+    for variant in [case.runner for case in compiled.cases if case.ready]:
         step = variant.step
         cells = [c.cell_contents for c in step.__closure__ or ()]
         found += [

@@ -93,7 +93,7 @@ def test_names_of_functional_parameters_and_of_several_models() -> None:
 def test_what_each_pass_did() -> None:
     step = trained_step()
     table = step.explain().splitlines()
-    assert [line[:26].strip() for line in table[1:-1]] == [name for name, _ in step.variant().history]
+    assert [line[:26].strip() for line in table[1:-1]] == [name for name, _ in step.shown().runner.history]
     before, after = (int(table[i].split()[1]) for i in (1, -2))
     assert 0 < after < before
     assert table[-1].startswith("fused, in ") and 0 < int(table[-1].split()[-2]) < after
@@ -103,7 +103,8 @@ def test_what_each_pass_did() -> None:
 # ---- in tracebacks and debuggers ----
 def test_tracebacks_show_the_programs_line() -> None:
     f = jit(lambda x, i: x[i])
-    f(tg.tensor([1.0, 2.0]), tg.tensor([0]))
+    for _ in range(2):
+        f(tg.tensor([1.0, 2.0]), tg.tensor([0]))
     with pytest.raises(IndexError) as caught:
         f(tg.tensor([1.0, 2.0]), tg.tensor([7]))
     assert "take_at = x[i]" in "".join(traceback.format_exception(caught.value))
@@ -131,7 +132,7 @@ def test_a_tracer_sees_its_lines() -> None:
 
 def test_a_debugger_stops_in_it() -> None:
     step, said = trained_step(), io.StringIO()
-    code = step.variant().step.__code__
+    code = step.shown().runner.step.__code__
     line = next(
         n
         for n, text in enumerate(step.source().splitlines(), 1)

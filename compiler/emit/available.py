@@ -1,0 +1,38 @@
+"""The emitters by name, and whether one can be used here."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from tapegrad.backends import get_backend
+
+EMITTERS = ("auto", "numpy", "numba", "cupy")
+
+
+def checked(emitter: str) -> str:
+    """The name of an emitter, if it can be used here."""
+    if emitter not in EMITTERS:
+        raise ValueError(f"tg.jit: emitter must be one of {', '.join(map(repr, EMITTERS))}, got {emitter!r}")
+    if emitter == "numba" and find_spec("numba") is None:
+        raise ValueError("tg.jit: the emitter 'numba' needs numba: pip install \"tapegrad[jit]\"")
+    if emitter == "cupy":
+        get_backend("cupy")  # or the remedy, if it cannot be used
+    return emitter
+
+
+def left_alone(emitter: str, tensors: list[Any]) -> str | None:
+    """Why a function on these tensors is not compiled, if it is not."""
+    places = sorted({t.device for t in tensors})
+    kinds = {t.backend.name for t in tensors}
+    if emitter == "cupy" and kinds - {"cupy"}:
+        raise ValueError(
+            f"tg.jit: the emitter 'cupy' is for tensors on a GPU, and one is on {places[0]}: move the model and the "
+            f"arguments there with .to('cupy'), or choose emitter='auto'"
+        )
+    if kinds <= {"numpy"}:
+        return None
+    if len(places) > 1:
+        return f"not compiled: its arrays are on {' and '.join(places)}"
+    if kinds == {"cupy"} and emitter in ("auto", "cupy"):
+        return None
+    what = "knows these arrays" if emitter == "auto" else f"called {emitter!r} writes for a GPU"
+    return f"not compiled: its arrays are on {places[0]}, and no emitter {what}"

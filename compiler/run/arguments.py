@@ -1,0 +1,52 @@
+"""Arguments and results of a call, brought into the form in which programs take and give them."""
+
+import inspect
+import sys
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.creation import asarray
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import BY_TYPE
+from tapegrad.compiler.record.tree import take_apart
+from tapegrad.compiler.watch.listen import room_of
+
+
+def own_results(result: Any, args: Any, kwargs: Any) -> Any:
+    """Results of a run as Python as a program would give them: memory of their own, but for the arguments."""
+    leaves, rebuild = take_apart(result)
+    given = {id(t) for t in take_apart((args, kwargs))[0]}
+    copies: dict[int, Tensor] = {}
+    for leaf in leaves:
+        plain = isinstance(leaf, Tensor) and leaf.node is None and not leaf.requires_grad
+        if plain and id(leaf) not in given:
+            copies.setdefault(id(leaf), Tensor(leaf.backend.asarray(leaf.data, copy=True)))
+    return rebuild([copies.get(id(leaf), leaf) for leaf in leaves]) if copies else result
+
+
+def tensors_for_arrays(args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """The arguments with Tensors in place of bare arrays, or (None, None) if there are none."""
+    leaves, rebuild = take_apart((args, kwargs))
+    if not any(type(leaf) in BY_TYPE and not isinstance(leaf, np.generic) for leaf in leaves):
+        return None, None
+    new = [asarray(v) if type(v) in BY_TYPE and not isinstance(v, np.generic) else v for v in leaves]
+    made: tuple[Any, Any] = rebuild(new)
+    return made
+
+
+def in_order(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """Arguments by name in the places of their parameters, where that is the same call."""
+    try:
+        bound = inspect.signature(f).bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        return args, kwargs
+    return bound.args, dict(sorted(bound.kwargs.items()))
+
+
+def frames_inside() -> int:
+    """How many frames up the user's code is, for a warning."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and room_of(frame.f_code.co_filename) == "own":
+        frame, depth = frame.f_back, depth + 1
+    return depth

@@ -1,0 +1,79 @@
+"""One kind of call: what must hold for it, and the program for it, or why it runs as Python."""
+
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.compiler.watch.guards import MOVED, Line
+
+if TYPE_CHECKING:
+    from tapegrad.compiler.record.recording import Recording
+    from tapegrad.compiler.run.runner import Runner
+
+
+class OtherCase(Exception):
+    """A check inside the program failed: this call is not of the recorded kind. Everything is as before the call."""
+
+
+class Case:
+    """A recording and what became of it.
+
+    runner   the program, once two runs came to the same; before that it is made when somebody wants to read it
+    reason   why calls of this kind run as Python, or None
+    """
+
+    def __init__(self, recording: "Recording", name: str, emitter: str, grad: bool) -> None:
+        self.recording, self.name, self.emitter, self.grad = recording, name, emitter, grad
+        self.guards = recording.guards
+        self.reason: str | None = None
+        self.ready = False
+        self._runner: Any = None
+
+    def match(self, args: Any, kwargs: Any) -> Any:
+        """The arrays of the inputs, if this call is of the kind; None if not."""
+        arrays = self.guards.match(args, kwargs)
+        return self.follow(args, kwargs) if arrays is MOVED else arrays
+
+    @property
+    def runner(self) -> "Runner":
+        if self._runner is None:
+            from tapegrad.compiler.run.runner import Runner  # slow to import, and few programs are made
+
+            self._runner = Runner(self.recording, self.name, self.emitter)
+        return self._runner
+
+    def settle(self) -> None:
+        """Two runs came to the same: from now on the program runs."""
+        runner, guards, local_of = self.runner, self.guards, self.recording.local_of
+        for t, array in zip(runner.captured, runner.bound):
+            guards.hold(local_of[id(t)], array)
+        captured = set(map(id, runner.captured))
+        for leaf in self.recording.asked:
+            if id(leaf) not in captured:
+                guards.hold(local_of[id(leaf)], leaf.data)
+        guards.compile()
+        self.ready = True
+
+    def follow(self, args: Any, kwargs: Any) -> Any:
+        """Captured tensors have their contents elsewhere now: bind the program to these, if it can be."""
+        runner = self.runner
+        asked = self.recording.asked
+        moved = any(
+            leaf.data is not a for leaf, a in zip(asked, self.guards.held(self.recording.local_of, asked))
+        )
+        if runner.why_not_follow() is not None or (moved and not set(asked) <= set(runner.captured)):
+            return None
+        runner.bind([t.data for t in runner.captured])
+        self.guards.hold_again({self.recording.local_of[id(t)]: t.data for t in runner.captured})
+        arrays = self.guards.match(args, kwargs)
+        return None if arrays is MOVED else arrays
+
+    def why_not(self, args: Any, kwargs: Any) -> list[Any]:
+        """What does not hold for this call, by the user's names."""
+        failures = self.guards.failures(args, kwargs)
+        if not failures and self.ready and (moved := self.runner.why_not_follow()):
+            return [Line("", moved)]
+        return failures
+
+    def status_line(self) -> str:
+        if self.reason is not None:
+            return f"Python: {self.reason}"
+        return self.runner.status_line() if self.ready else "Python: recorded once so far"

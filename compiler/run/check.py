@@ -1,0 +1,92 @@
+"""`tg.jit(f, check=n)`: a program beside the function itself, on the same state, and what differs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import random
+from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.compiler.record.tree import take_apart
+from tapegrad.compiler.run.case import Case
+
+CLOSE = 1e-5  # of the largest element, where the program may add up in another order
+
+
+class State:
+    """What a program writes to, as it is now: contents, gradients, and where the random draws stand."""
+
+    def __init__(self, case: Case) -> None:
+        self.written = [(t, t.data.copy()) for t in case.runner.written]
+        leaves = (*case.recording.leaves, *case.recording.dropped)
+        self.gradients = [
+            (leaf, leaf._grad, None if leaf._grad is None else leaf._grad.data.copy()) for leaf in leaves
+        ]
+        self.draws = random.draws()
+
+    def put_back(self) -> None:
+        now = tick()
+        for t, array in self.written:
+            t.data[...] = array
+            t.changed = now
+        for leaf, gradient, array in self.gradients:
+            leaf._grad = gradient
+            if gradient is not None:
+                gradient.data[...] = array
+        random.rewind(self.draws)
+
+    def named(self, case: Case) -> dict[str, Any]:
+        """Its arrays by the user's names."""
+        names = {id(t): v.name for v, t in zip(case.runner.program.captured, case.runner.captured)}
+        found = {f"{names[id(t)]} afterwards": array for t, array in self.written}
+        found |= {
+            f"the gradient of {names.get(id(leaf), f'leaf {n}')}": array
+            for n, (leaf, _, array) in enumerate(self.gradients)
+        }
+        return found | {"the number of random draws": np.asarray(self.draws)}
+
+
+def run_checked(case: Case, f: Callable[..., Any], arrays: Any, args: Any, kwargs: Any, name: str) -> Any:
+    """The program's result, after f itself came to the same from the same state; RuntimeError with the first difference
+    if it did not."""
+    before = State(case)
+    result = case.runner.run(arrays, args, kwargs)
+    after = State(case)
+    before.put_back()
+    expected = f(*args, **kwargs)
+    eager = State(case)
+    after.put_back()
+    exact = case.runner.emitter == "numpy"
+    got = [leaf for leaf in take_apart(result)[0] if isinstance(leaf, Tensor)]
+    want = [leaf for leaf in take_apart(expected)[0] if isinstance(leaf, Tensor)]
+    pairs: dict[str, tuple[Any, Any]] = {
+        f"result {n + 1}": (g.data, w.data) for n, (g, w) in enumerate(zip(got, want, strict=True))
+    }
+    states = after.named(case), eager.named(case)
+    pairs |= {what: (array, states[1][what]) for what, array in states[0].items()}
+    for what, (a, b) in pairs.items():
+        if why := differs(a, b, exact):
+            watched = "\n  ".join(
+                dict.fromkeys(line.name.partition(":")[0] for line in case.guards.lines if line.name)
+            )
+            raise RuntimeError(
+                f"tg.jit(check=…): {name}: {what} of the program is not what the function gives: {why}. Something that "
+                f"it depends on changed and was not seen; what is looked at before each call:\n  {watched}"
+            )
+    return result
+
+
+def differs(a: Any, b: Any, exact: bool) -> str:
+    """How two arrays differ, or ""."""
+    if a is None or b is None:
+        return "" if a is b else "one is None"
+    a, b = (Tensor(x).numpy() for x in (a, b))
+    if (a.shape, a.dtype) != (b.shape, b.dtype):
+        return f"{a.dtype}{list(a.shape)} instead of {b.dtype}{list(b.shape)}"
+    if a.dtype.kind != "f":
+        return "" if np.array_equal(a, b) else f"{a.ravel()[:3]} … instead of {b.ravel()[:3]} …"
+    finite = b[np.isfinite(b)]
+    tolerance = 0.0 if exact else CLOSE * float(np.max(np.abs(finite), initial=0.0))
+    with np.errstate(invalid="ignore"):
+        apart = ~((a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= tolerance))
+    return f"{a[apart][0]!r} instead of {b[apart][0]!r}" if apart.any() else ""

@@ -1,0 +1,144 @@
+"""A program bound to the arrays it captured: run, and taken back where a call turns out to be another case."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from tapegrad.autograd import random, writes
+from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.compiler.emit.choose import emit
+from tapegrad.compiler.emit.load import load
+from tapegrad.compiler.ir.memory import share
+from tapegrad.compiler.ir.program import before_last_check
+from tapegrad.compiler.record.recording import Recording
+from tapegrad.compiler.record.trace import memory_of
+from tapegrad.compiler.run.case import OtherCase
+
+
+class Runner:
+    """A program, and the arrays that it reads and writes.
+
+    captured   the tensors whose arrays it is bound to, and `bound`, those arrays
+    written    those of them that it writes in place
+    """
+
+    def __init__(self, recording: Recording, name: str, emitter: str) -> None:
+        self.recording = recording
+        self.title = f"{name}, as recorded by tapegrad"
+        made = emit(emitter, recording.program, self.title, recording.device)
+        self.emitter, self.note, self.source, self.plan = made.name, made.note, made.text, made.plan
+        self.program, self.history = made.program, made.history
+        self.know_what_is_used()
+        self.build = load(self.source, name, on_disk=self.emitter == "numba")
+        self.bind([t.data for t in self.captured])
+
+    def know_what_is_used(self) -> None:
+        """The captured arrays that the improved program still uses, and which of them it writes to."""
+        r, program = self.recording, self.program
+        live = {v.name for v in program.captured}
+        kept = [(v, t) for v, t in zip(r.program.captured, r.captured) if v.name in live]
+        self.captured = [t for _, t in kept]
+        written = [op.inputs[0] for op in program.ops if op.name == "write"]
+        self.in_place = [i for i, (v, _) in enumerate(kept) if any(v.overlaps(w) for w in written)]
+        self.written = [kept[i][1] for i in self.in_place]
+        # What is done though the call may turn out to be another case than the recorded one.
+        early = before_last_check(program)
+        risked = [op.inputs[0] for op in early if op.name == "write"]
+        self.risked = [t for v, t in kept if any(v.overlaps(w) for w in risked)]
+        self.risks_gradients = any(op.out in program.gradients for op in early)
+        self.shared = {
+            i for i, (v, _) in enumerate(kept) if any(v.name != w.name and v.overlaps(w) for w, _ in kept)
+        }
+
+    # ---- the arrays it is bound to ----
+    def bind(self, arrays: list[Any]) -> None:
+        """Make the step that runs on these captured arrays."""
+        self.bound = arrays
+        self.step, gradients = self.build(*arrays)
+        self.gradients = [(leaf, Tensor(g)) for leaf, g in zip(self.recording.leaves, gradients)]
+        self.written_memory = {memory_of(arrays[i]) for i in self.in_place}
+        self.places = [writes.place(arrays[i]) for i in self.in_place]
+        self.own_memory = {memory_of(g) for g in gradients}
+
+    def why_not_follow(self) -> str | None:
+        """Why the program cannot be bound to the arrays that its tensors have now; None: it can."""
+        for i, (t, bound) in enumerate(zip(self.captured, self.bound)):
+            array = t.data
+            if array is bound:
+                continue
+            if i in self.in_place:
+                return "an array that the step writes to was replaced"
+            kinds = [(a.shape, a.dtype, type(a), a.strides) for a in (array, bound)]
+            if kinds[0] != kinds[1]:
+                return "a captured tensor has another shape, dtype or place"
+            if i in self.shared or any(share(array, self.bound[j]) for j in self.in_place):
+                return "an array that shares memory with another one was replaced"
+        return None
+
+    # ---- a call ----
+    def run(self, arrays: Iterable[Any], args: Any, kwargs: Any) -> Any:
+        """Run on the arrays of the inputs; returns what the function would. Raises OtherCase."""
+        arrays = self.apart(arrays)
+        risked = [*self.risked, *(g for _, g in self.gradients if self.risks_gradients)]
+        before = [t.data.copy() for t in risked]
+        draws = random.draws()
+        try:
+            made = self.step(*arrays)
+        except ValueError as error:
+            if not str(error).startswith("guard: "):
+                raise
+            for t, array in zip(risked, before):
+                t.data[...] = array
+            random.rewind(draws)
+            raise OtherCase from None
+        for leaf, g in self.gradients:
+            leaf._grad = g
+        for leaf in self.recording.dropped:
+            leaf._grad = None
+        now = tick()
+        for t in self.written:
+            t.changed = now
+        for at in self.places:
+            writes.mark(at, now)
+        return self.results(made, args, kwargs)
+
+    def apart(self, arrays: Iterable[Any]) -> Iterable[Any]:
+        """The arrays of the inputs, copied where the step writes into their memory."""
+        if not self.own_memory and not self.written_memory:
+            return arrays
+        own, written = self.own_memory, self.written_memory
+        for array in arrays:
+            memory = id(array) if array.base is None else memory_of(array)
+            if memory in own or memory in written:
+                break
+        else:
+            return arrays
+        return [self.copied(a) for a in arrays]
+
+    def copied(self, array: Any) -> Any:
+        memory = memory_of(array)
+        if memory in self.written_memory and any(share(array, self.bound[i]) for i in self.in_place):
+            raise OtherCase
+        return array.copy() if memory in self.own_memory else array
+
+    def results(self, made: Any, args: Any, kwargs: Any) -> Any:
+        r = self.recording
+        new = [Tensor(m) for m in made]
+        if any(kind == "argument" for kind, _ in r.results):
+            given = r.guards.arguments_of(args, kwargs)
+        leaves = [new[v] if k == "new" else v if k == "value" else given[v] for k, v in r.results]
+        return r.rebuild(leaves)
+
+    # ---- to be read ----
+    def status_line(self) -> str:
+        """The emitter's name, and what is to be known of how it runs."""
+        notes = "; ".join(filter(None, (self.note, getattr(self.step, "why_not", str)())))
+        return f"{self.emitter}: {notes}" if notes else self.emitter
+
+    def explain(self) -> str:
+        lines = [f"{'after the pass':26} {'operations':>10} {'bytes made':>12}"]
+        for name, program in self.history:
+            count, size = program.cost()
+            lines.append(f"{name:26} {count:10d} {size:12,d}")
+        fused = f"fused, in {len(self.plan.buffers)} buffers"
+        lines.append(f"{fused:26} {self.plan.pieces:10d} {self.plan.nbytes:12,d}")
+        return "\n".join(lines)

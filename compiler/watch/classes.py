@@ -1,0 +1,203 @@
+"""The walk through objects and their classes: attributes, slots, methods, descriptors."""
+
+import sys
+import types
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad.autograd.structure import is_module
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.watch.listen import room_of
+
+if TYPE_CHECKING:
+    from tapegrad.compiler.watch.guards import Guards
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
+DESCRIPTORS = (classmethod, staticmethod, property)
+
+
+class Classes:
+    """The part of `Reach` that knows how Python finds an attribute."""
+
+    guards: "Guards"
+    names: set[str]
+    module_names: set[str]
+    optimizer_names: set[str]
+    library_names: set[str]
+    all: bool
+    walked_modules: bool
+    classes: set[int]
+    ran: set[Any]
+    roots: set[str]
+
+    def visit(
+        self, place: str, value: Any, name: str, argument: bool = False, root: bool = False
+    ) -> None: ...
+
+    if TYPE_CHECKING:  # what the other parts bring
+
+        def function(self, local: str, f: Any, name: str, constant: bool = False) -> None: ...
+
+    def names_for(self, kind: type) -> set[str]:
+        """The attributes that count in instances of a class."""
+        if is_module_class(kind):
+            return self.module_names
+        room = room_of_class(kind)
+        return (
+            self.names | self.library_names
+            if room == "library"
+            else self.module_names
+            if room == "own"
+            else self.names
+        )
+
+    def attributes(self, local: str, value: Any, name: str, argument: bool) -> None:
+        kind, g = type(value), self.guards
+        g.need(f"type({local}) is {g.value(kind)}", f"the class of {name}")
+        self.klass(kind)
+        names, module = self.names_for(kind), is_module_class(kind)
+        if module and name.isidentifier():
+            self.roots.add(name)
+        if (own := instance_dict(value)) is not None:
+            d = g.let(dict_of(kind, local, g))
+            room = room_of_class(kind)
+            if room == "user" and len(own) <= 100:
+                g.need(f"[*{d}] == {g.fresh_value(list(own))}", f"the attributes of {name}")
+            else:
+                g.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
+                for shadow in ("forward", "__call__", "update", "rate"):
+                    if shadow in names and shadow not in own and hasattr(kind, shadow):
+                        g.need(f"{shadow!r} not in {d}", f"{name}.{shadow}")
+            for attribute, part in list(own.items()):
+                inside = (
+                    module
+                    and self.walked_modules
+                    and isinstance(part, (Tensor, list, tuple, dict, *modules()))
+                )
+                if (self.all and room == "user") or attribute in names or inside:
+                    self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}", argument and not module)
+        for slot, member in slots(kind).items():
+            if self.all or slot in names:
+                fetch = g.value(member.__get__) if False else g.value(member)
+                try:
+                    part = member.__get__(value, kind)
+                except AttributeError:
+                    g.need(f"{g.value(absent)}({fetch}, {local})", f"{name}.{slot}")
+                else:
+                    self.visit(f"{fetch}.__get__({local})", part, f"{name}.{slot}", argument and not module)
+
+    def klass(self, kind: type) -> None:
+        """What the code that ran finds in a class of the user's, or of ours."""
+        if id(kind) in self.classes:
+            return
+        self.classes.add(id(kind))
+        meta: Any = type(kind).__mro__ if type(kind) is not type else ()
+        plain = not meta
+        for of in (*kind.__mro__, *meta):
+            if (room := room_of_class(of)) == "library":
+                continue
+            at = self.guards.value(of)
+            if room == "user":
+                self.guards.need(f"len({at}.__dict__) == {len(vars(of))}", f"the attributes of {of.__name__}")
+            for attribute, value in list(vars(of).items()):
+                if self.counts(attribute, value, room):
+                    self.class_attribute(kind if plain else of, of, attribute, value, plain)
+
+    def counts(self, attribute: str, value: Any, room: str) -> bool:
+        """Whether an attribute of a class is to be looked at."""
+        code = getattr(getattr(value, "__func__", getattr(value, "fget", value)), "__code__", None)
+        if code is not None and code in self.ran:
+            return True
+        if attribute.startswith("__") or isinstance(
+            value, (types.MemberDescriptorType, types.GetSetDescriptorType)
+        ):
+            return False
+        if room == "own":
+            return attribute in self.names and isinstance(value, (*PLAIN, types.FunctionType))
+        return self.all or attribute in self.names or attribute in self.module_names
+
+    def class_attribute(self, asked: type, of: type, attribute: str, value: Any, plain: bool) -> None:
+        name, g = f"{of.__name__}.{attribute}", self.guards
+        raw = f"{g.value(of)}.__dict__[{attribute!r}]"
+        if isinstance(value, types.FunctionType):
+            inherited = (
+                plain
+                and asked.__dict__.get(attribute, value) is value
+                and resolves(asked, attribute) is value
+            )
+            known = g.value(value)
+            g.need(f"{g.value(asked)}.{attribute} is {known}" if inherited else f"{raw} is {known}", name)
+            self.function(known, value, name, constant=True)
+        elif isinstance(value, DESCRIPTORS):
+            g.need(f"{raw} is {g.value(value)}", name)
+            for f in (value.fget, value.fset) if isinstance(value, property) else (value.__func__,):
+                if isinstance(f, types.FunctionType):
+                    self.function(g.value(f), f, name, constant=True)
+        else:
+            self.visit(raw, value, name)
+
+
+def resolves(kind: type, attribute: str) -> Any:
+    """What a class finds under a name, without any descriptor being asked."""
+    return next((vars(c)[attribute] for c in kind.__mro__ if attribute in vars(c)), None)
+
+
+def absent(member: Any, value: Any) -> bool:
+    """Whether a slot of an object is empty."""
+    try:
+        member.__get__(value)
+    except AttributeError:
+        return True
+    return False
+
+
+def instance_dict(value: Any) -> dict[str, Any] | None:
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def dict_of(kind: type, local: str, g: "Guards") -> str:
+    """The expression for an object's own attributes, which runs no code of the user's."""
+    usual: Any = object.__getattribute__
+    if kind.__getattribute__ is usual:
+        return f"{local}.__dict__"
+    return f"{g.value(usual)}({local}, '__dict__')"
+
+
+def slots(kind: type) -> dict[str, Any]:
+    return {
+        name: member
+        for c in reversed(kind.__mro__)
+        if room_of_class(c) == "user"
+        for name, member in vars(c).items()
+        if isinstance(member, types.MemberDescriptorType)
+    }
+
+
+@cache
+def modules() -> tuple[type, ...]:
+    from tapegrad.nn.module import Module
+
+    return (Module,)
+
+
+def is_module_class(kind: type) -> bool:
+    return hasattr(kind, "named_parameters") and hasattr(kind, "forward") and is_module(kind)
+
+
+def room_of_class(kind: type) -> str:
+    """Whose class it is: "own" (tapegrad's), "library" (Python's, NumPy's), or "user"."""
+    name = getattr(kind, "__module__", None) or ""
+    if not isinstance(name, str):
+        return "user"
+    if name == "tapegrad" or name.startswith("tapegrad."):
+        return "own"
+    path = getattr(sys.modules.get(name), "__file__", None)
+    if name in ("builtins", "numpy") or (path is None and name not in ("__main__",) and name in sys.modules):
+        return "library"
+    return "user" if path is None else room_of(path)

@@ -1,0 +1,136 @@
+"""The walk through functions: what they close over, their defaults, their modules' globals."""
+
+import builtins
+import gc
+import os
+import sys
+import types
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.compiler.watch.kinds import ATOMS, PLAIN
+from tapegrad.compiler.watch.listen import globals_named, modules_imported, room_of, words_in
+
+if TYPE_CHECKING:
+    from tapegrad.compiler.watch.guards import Guards
+
+
+class Functions:
+    """The part of `Reach` that knows where Python looks up the names in a function."""
+
+    guards: "Guards"
+    names: set[str]
+    all: bool
+    ran: set[Any]
+    user_code: set[Any]
+    functions: set[Any]
+    refuse: Any
+
+    def visit(
+        self, place: str, value: Any, name: str, argument: bool = False, root: bool = False
+    ) -> None: ...
+
+    def scope(self, code: Any, scope: dict[str, Any]) -> None:
+        """The globals that a piece of code names, and the builtins that it uses as they are."""
+        for module in modules_imported(code):
+            if module in sys.modules:
+                self.visit(self.guards.value(sys.modules[module]), sys.modules[module], module, root=True)
+        place = self.guards.value(scope)
+        for name in globals_named(code):
+            if (id(scope), name) in self.functions or (name.startswith("__") and name.endswith("__")):
+                continue
+            self.functions.add((id(scope), name))
+            if name in scope:
+                self.visit(f"{place}[{name!r}]", scope[name], name)
+                continue
+            self.guards.need(f"{name!r} not in {place}", name)
+            if name in vars(builtins):
+                known = self.guards.value(vars(builtins)[name])
+                self.guards.need(f"{self.guards.value(vars(builtins))}[{name!r}] is {known}", name)
+
+    def unmet_functions(self) -> None:
+        """Functions whose code ran, though the walk did not come to them: what they close over counts, too."""
+        inner = {k for c in self.user_code for k in c.co_consts if isinstance(k, types.CodeType)}
+        left = [c for c in self.user_code if c not in self.functions and c not in inner]
+        left = [c for c in left if c.co_freevars or c.co_argcount or c.co_kwonlyargcount]
+        for function in gc.get_referrers(*left) if left else ():
+            if isinstance(function, types.FunctionType):
+                self.function(self.guards.value(function), function, function.__qualname__, constant=True)
+
+    def callable(self, local: str, value: Any, name: str, root: bool) -> None:
+        """Functions and methods of all kinds."""
+        known = self.guards.value(value)
+        if isinstance(value, types.FunctionType):
+            self.function(known if root else local, value, name, constant=root)
+        elif isinstance(value, types.MethodType):
+            self.guards.need(f"type({local}) is {self.guards.value(types.MethodType)}", name)
+            self.visit(f"{local}.__func__", value.__func__, name)
+            self.visit(f"{local}.__self__", value.__self__, "self" if root else f"{name}.__self__")
+        elif isinstance(value, partial):
+            self.guards.need(f"type({local}) is {self.guards.value(type(value))}", name)
+            for part in ("func", "args", "keywords"):
+                self.visit(f"{local}.{part}", getattr(value, part), f"{name}.{part}")
+        elif isinstance(value, types.ModuleType):
+            self.guards.need(f"{local} is {known}", name)
+            self.module(known, value, name)
+        elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType)):
+            owner = value.__self__
+            if owner is None or isinstance(owner, (types.ModuleType, type)):
+                self.guards.need(f"{local} is {known}", name)
+            else:
+                self.guards.need(f"{local}.__name__ == {value.__name__!r}", name)
+                self.visit(f"{local}.__self__", owner, f"{name}.__self__")
+        else:
+            self.guards.need(f"{local} is {known}", name)
+            if (wrapped := getattr(value, "__wrapped__", None)) is not None:  # of functools.lru_cache
+                self.ran.add(wrapped.__code__)
+                self.names |= words_in(wrapped.__code__)
+                self.visit(self.guards.value(wrapped), wrapped, name, root=True)
+
+    def function(self, local: str, f: Any, name: str, constant: bool = False) -> None:
+        """What a function closes over, its defaults and globals. A function made again with the same is as good."""
+        code = f.__code__
+        room = room_of(code.co_filename)
+        looked_into = code in self.ran and (room == "user" or f.__closure__)
+        if not looked_into and not (room == "own" and f.__closure__):
+            if not constant:
+                self.guards.need(f"{local} is {self.guards.value(f)}", name)
+            return
+        self.functions.add(code)
+        self.guards.need(f"{local}.__code__ is {self.guards.value(code)}", f"the code of {name}")
+        for n, (variable, cell) in enumerate(zip(code.co_freevars, f.__closure__ or ())):
+            try:
+                contents = cell.cell_contents
+            except ValueError:
+                continue
+            place = self.guards.value(cell) if constant else f"{local}.__closure__[{n}]"
+            self.visit(f"{place}.cell_contents", contents, variable)
+        if f.__defaults__:
+            self.visit(f"{local}.__defaults__", f.__defaults__, f"the defaults of {name}")
+        if f.__kwdefaults__:
+            self.visit(f"{local}.__kwdefaults__", f.__kwdefaults__, f"the defaults of {name}")
+        for attribute, value in vars(f).items():
+            if self.all or attribute in self.names:
+                self.visit(f"{local}.__dict__[{attribute!r}]", value, f"{name}.{attribute}")
+        if room == "user":
+            self.scope(code, f.__globals__)
+
+    def module(self, local: str, module: types.ModuleType, name: str) -> None:
+        """What the user's code names in a Python module; in libraries, that functions are what they were."""
+        path = getattr(module, "__file__", None) or ""
+        room = "library" if not path else room_of(path)
+        if module is sys and "modules" in self.names:
+            self.refuse("it reads sys.modules")
+        for attribute in sorted(self.names & set(vars(module))):
+            value = vars(module)[attribute]
+            place, told = f"{local}.__dict__[{attribute!r}]", f"{name}.{attribute}"
+            if attribute.startswith("__") or value is module or (module is sys and attribute == "modules"):
+                continue
+            known = isinstance(value, (*PLAIN, types.ModuleType)) and type(value).__module__ in (
+                "builtins",
+                "numpy",
+            )
+            if room == "user" or known or value is os.environ:
+                self.visit(place, value, told)
+            elif isinstance(value, (types.FunctionType, type, *ATOMS, types.BuiltinFunctionType)):
+                self.guards.need(f"{local}.{attribute} is {self.guards.value(value)}", told)

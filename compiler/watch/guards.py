@@ -1,0 +1,211 @@
+"""What must still hold before a program may run, as one generated function."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.tensor import Tensor
+
+MOST = 20_000  # lines of one check; what reaches further runs as Python
+MOVED = "moved"  # what `match` returns when only the contents of captured tensors were put elsewhere
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two plain values are the same in type and value: 1 is not 1.0, 0.0 is not -0.0, nan is nan."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (float, complex, np.inexact)):
+        return repr(a) == repr(b)
+    return bool(a == b)
+
+
+def strides_of(array: Any) -> Any:
+    """How far its elements lie apart: sums are added up in the order of memory."""
+    return getattr(array, "strides", None)
+
+
+@dataclass
+class Line:
+    """One line of the check. name: the user's name of what it looks at; "" for one that only fetches."""
+
+    text: str
+    name: str = ""
+    place: bool = False  # whether it compares a place with the tensor that was there
+    entry: bool = False  # whether it speaks of the moment before the call alone
+
+
+@dataclass
+class Input:
+    """A tensor that is read at each call, where it is found then."""
+
+    local: str  # of the check
+    tensor: Tensor  # that was there when it was recorded; dropped after that
+    name: str
+    argument: bool  # whether it is, or is part of, an argument of the call
+    gradient_of: Tensor | None = None
+
+
+@dataclass
+class Guards:
+    """Lines that fetch values, name them, and compare them; compiled, they are `match(args, kwargs)`.
+
+    inputs     the tensors whose arrays `match` returns
+    refusals   what was found that no check can follow, by the user's name
+    """
+
+    lines: list[Line] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
+    names_of_values: dict[int, str] = field(default_factory=dict)
+    locals: int = 0
+    arrays: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # (local of a captured tensor, its array's name)
+    match: Any = None
+    code: list[Any] = field(default_factory=list)
+
+    # ---- building ----
+    def value(self, value: Any) -> str:
+        """The name by which the check knows a value."""
+        name = self.names_of_values.get(id(value))
+        if name is None:
+            name = self.names_of_values[id(value)] = f"k{len(self.names_of_values)}"
+            self.values[name] = value
+        return name
+
+    def fresh_value(self, value: Any) -> str:
+        """The same for a value made for the check, which must not be taken for another of the same id later."""
+        name = f"s{len(self.values)}"
+        self.values[name] = value
+        return name
+
+    def let(self, expression: str) -> str:
+        if expression.isidentifier():
+            return expression
+        self.locals += 1
+        local = f"o{self.locals}"
+        self.lines.append(Line(f"{local} = {expression}"))
+        return local
+
+    def need(self, condition: str, name: str, place: bool = False, entry: bool = False) -> None:
+        self.lines.append(Line(f"if not ({condition}): return", name, place, entry))
+
+    def read(
+        self, local: str, t: Tensor, name: str, argument: bool, gradient_of: Tensor | None = None
+    ) -> None:
+        """Take a tensor as an input: whatever is there, if it is of the same kind."""
+        n, entry = len(self.inputs), gradient_of is not None
+        told, array = f"{name}: a tensor", f"a{n}"
+        self.need(f"type({local}) is {self.value(type(t))}", name, entry=entry)
+        self.lines.append(Line(f"{array} = {local}.data"))
+        for what, condition in {
+            "of shape": (f"{array}.shape == {self.fresh_value(t.data.shape)}", f"{local}.shape", t.shape),
+            "of dtype": (f"{array}.dtype is {self.value(t.data.dtype)}", f"{local}.dtype", t.dtype),
+            "on": (f"type({array}) is {self.value(type(t.data))}", f"{local}.device", t.device),
+            "with strides": (
+                f"{array}.strides == {self.fresh_value(strides_of(t.data))}",
+                f"{local}.data.strides",
+                strides_of(t.data),
+            ),
+            "with requires_grad": (
+                f"{local}.requires_grad is {t.requires_grad}", f"{local}.requires_grad", t.requires_grad,
+            ),
+        }.items():  # fmt: skip
+            holds, now, then = condition
+            self.need(holds, f"{told} {what} {{{now}}} instead of {then}", entry=entry)
+        if t.requires_grad:
+            self.need(
+                f"({local}.node is None) is {t.node is None}", f"{name}: whether it was computed", entry=entry
+            )
+        self.inputs.append(Input(local, t, name, argument, gradient_of))
+
+    def hold(self, local: str, array: Any) -> None:
+        """The program is bound to this array of a captured tensor."""
+        name = f"b{len(self.arrays)}"
+        self.values[name] = array
+        self.arrays.append((local, name))
+
+    def held(self, local_of: dict[int, str], tensors: list[Tensor]) -> list[Any]:
+        """The arrays that these tensors are held to."""
+        arrays = {local: self.values[name] for local, name in self.arrays}
+        return [arrays.get(local_of[id(t)], t.data) for t in tensors]
+
+    def hold_again(self, arrays: dict[str, Any]) -> None:
+        for local, name in self.arrays:
+            if local in arrays:
+                self.values[name] = arrays[local]
+
+    def arguments_of(self, args: Any, kwargs: Any) -> list[Any]:
+        """The tensors among the inputs as they were given: for a function that returns its argument."""
+        fetches = {
+            line.text.partition(" = ")[0]: line.text.partition(" = ")[2]
+            for line in self.lines
+            if not line.name
+        }
+
+        def fetch(local: str) -> Any:
+            expression = fetches[local]
+            base = expression.partition("[")[0].partition(".")[0]
+            scope = {**self.values, "args": args, "kwargs": kwargs}
+            if base in fetches:
+                scope[base] = fetch(base)
+            return eval(expression, scope)
+
+        return [fetch(i.local) if i.argument else None for i in self.inputs]
+
+    # ---- the check ----
+    def compile(self) -> None:
+        if len(self.lines) > MOST:
+            self.refusals.append(f"it reaches more than {MOST:,} values: pass what it needs as arguments")
+            self.lines = self.lines[:1]
+        body = [line.text for line in self.lines]
+        for i in range(0, len(self.arrays), 20):
+            stay = " and ".join(f"{local}.data is {name}" for local, name in self.arrays[i : i + 20])
+            body.append(f"if not ({stay}): return {MOVED!r}")
+        body.append(f"return ({''.join(f'a{n}, ' for n in range(len(self.inputs)))})")
+        text = (
+            "def match(args, kwargs):\n try:\n  " + "\n  ".join(body) + f"\n except {CAUGHT}: return None\n"
+        )
+        self.values["same"] = same
+        exec(compile(text, "<guards of tg.jit>", "exec"), self.values)
+        self.match = self.values.pop("match")  # no cycle: what it holds goes with the last reference
+
+    def failures(self, args: Any, kwargs: Any, after: bool = False) -> list[Line]:
+        """The lines that do not hold, with what they name filled in. Slow: for reasons.
+
+        after   the call is over: without the lines that speak of the moment before it
+        """
+        scope = {**self.values, "args": args, "kwargs": kwargs}
+        found: list[Line] = []
+        for line in self.lines:
+            statement = line.text
+            if after and line.entry:
+                continue
+            try:
+                if not line.name:
+                    exec(statement, scope)
+                elif not eval(statement[len("if not (") : -len("): return")], scope):
+                    found.append(Line(statement, filled(line.name, scope), line.place))
+            except Exception:
+                if line.name:
+                    found.append(Line(statement, filled(line.name, scope), line.place))
+                else:  # what depends on it is not what it was either
+                    scope.pop(statement.partition(" = ")[0], None)
+        return found
+
+
+CAUGHT = "(AttributeError, KeyError, IndexError, NameError, TypeError, ValueError, RuntimeError)"
+
+
+def filled(name: str, scope: dict[str, Any]) -> str:
+    """A name with the expressions in braces worked out."""
+    start, brace, rest = name.partition("{")
+    if not brace:
+        return name
+    expression, _, end = rest.partition("}")
+    try:
+        return f"{start}{eval(expression, scope)}{end}"
+    except Exception:
+        return f"{start}?{end}"

@@ -1,0 +1,79 @@
+"""Kinds of values: plain ones, those that never change, and those that cannot be followed."""
+
+import random
+import sys
+import types
+from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, defaultdict, deque, namedtuple
+from functools import lru_cache, partial
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import BY_TYPE
+from tapegrad.compiler.watch.classes import room_of_class
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.generic, np.dtype)
+# Known by identity: nothing in them can change.
+ATOMS = (
+    np.ufunc, Primitive, types.MethodDescriptorType, types.WrapperDescriptorType, types.CodeType,
+    types.GetSetDescriptorType, types.MemberDescriptorType, types.ClassMethodDescriptorType,
+    types.GenericAlias, types.UnionType, type(vars(namedtuple("Pair", "first"))["first"]),
+)  # fmt: skip
+# Modules of the classes whose instances never change, and compare by value.
+VALUES = frozenset({"fractions", "decimal", "datetime", "pathlib", "uuid", "re", "ipaddress", "zoneinfo"})
+LOCKS = frozenset({"lock", "RLock", "_RLock", "Condition", "Event", "_abc_data", "_thread._localdummy"})
+CONTAINERS = {
+    object, list, dict, tuple, set, frozenset, deque, OrderedDict, defaultdict, Counter, ChainMap, UserDict, UserList,
+    str, int, float, bytes, types.SimpleNamespace, BaseException, Exception, type, Tensor,
+}  # fmt: skip
+LONGEST = 10_000  # elements of one container
+BYTES = 65_536  # of an array that is compared at each call
+
+
+CALLABLE = (
+    types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType, partial, types.ModuleType,
+    type(lru_cache(lambda: None)),
+)  # fmt: skip
+
+
+def parameter_names(f: Any, count: int) -> list[str]:
+    """What f calls its positional arguments."""
+    try:
+        known = signature(f).parameters.values()
+    except (TypeError, ValueError):
+        known = ()  # type: ignore[assignment]
+    names = [p.name for p in known if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in known if p.kind is Parameter.VAR_POSITIONAL), "x")
+    return [names[n] if n < len(names) else f"{rest}{n + 1 - len(names)}" for n in range(count)]
+
+
+def cannot_follow(value: Any, name: str) -> str | None:
+    """Why a value gives something else at each use, if it does."""
+    if isinstance(value, (random.Random, *random_generators())):
+        return f"{name} is a random generator: draw with tapegrad, or pass the numbers in"
+    if isinstance(value, (types.GeneratorType, types.CoroutineType)) or hasattr(type(value), "__next__"):
+        return f"{name} is an iterator: pass its next value as an argument"
+    if type(value) in BY_TYPE and not isinstance(value, np.ndarray):
+        return f"{name} is a bare array: make it a tensor outside, with tg.tensor"
+    return None
+
+
+def random_generators() -> tuple[type, ...]:
+    made = sys.modules.get("numpy.random")
+    return () if made is None else (made.Generator, made.RandomState, made.BitGenerator)
+
+
+def opaque(kind: type) -> bool:
+    """Whether instances hold state that Python cannot see: those of classes written in C, but for the known ones."""
+    return any(c not in CONTAINERS and room_of_class(c) == "library" and in_c(c) for c in kind.__mro__)
+
+
+def in_c(kind: type) -> bool:
+    """Whether a class of a library is written in C."""
+    own = vars(kind).values()
+    return "__slots__" not in vars(kind) and not any(
+        isinstance(v, (types.FunctionType, property)) for v in own
+    )

@@ -1,0 +1,225 @@
+"""What runs while a function is recorded: the code, and calls whose results or effects a program cannot have."""
+
+import dis
+import os
+import sys
+import sysconfig
+from functools import cache, lru_cache
+from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
+from typing import Any
+
+import numpy as np
+
+ROOMS = ("autograd", "backends", "compiler", "nn", "optim", "data", "models")
+HERE = (
+    Path(__file__).absolute().parents[2]
+)  # where the rooms are: as they were imported, and as they lie on disk
+OWN = tuple(f"{top}{os.sep}{room}{os.sep}" for top in {HERE, HERE.resolve(), Path(__file__).resolve().parents[2]}
+            for room in ROOMS)  # fmt: skip
+NUMPY = os.path.dirname(np.__file__)
+SITE = sysconfig.get_paths()["purelib"]
+STDLIB = sysconfig.get_paths()["stdlib"]
+
+# Whose functions, called by the user's code, give the same again for the same arguments and have no effect.
+PURE_MODULES = frozenset(
+    "builtins math cmath operator _operator itertools functools _functools collections _collections dataclasses typing "  # noqa: SIM905
+    "abc _abc enum types numbers fractions decimal _decimal statistics _statistics string textwrap re copy copyreg "
+    "bisect _bisect heapq _heapq contextlib inspect reprlib keyword struct _struct collections.abc _collections_abc "
+    "datetime _datetime pathlib posixpath genericpath difflib pprint argparse configparser dis ast array "
+    "importlib._bootstrap importlib._bootstrap_external".split()
+)
+IMPURE_BUILTINS = frozenset({"open", "input", "print", "eval", "exec", "globals", "breakpoint", "compile"})
+# Methods whose answer is not a matter of the object they are called on.
+IMPURE_METHODS = frozenset({"now", "utcnow", "today", "fromfile", "tofile"})
+# Called by libraries, these are as impure as called by the user.
+IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select", "fcntl", "_random")
+PASSABLE = frozenset(
+    {"sleep", "fspath", "getpid", "stat", "lstat", "getcwd", "listdir", "scandir", "urandom_"}
+)
+ARRAY_LIBRARIES = {"numpy", "cupy", "cupyx", "cupy_backends"}  # packages whose code our kernels call
+READERS = ("tokenize", "linecache", "importlib", "traceback", "warnings")  # of source, for messages
+
+
+@cache
+def room_of(path: str) -> str:
+    """Whose code a file holds: "own" (tapegrad), "library" (Python's, NumPy's), or "user"."""
+    if path.startswith(OWN):
+        return "own"
+    if path.startswith(NUMPY + os.sep) or path in ("<__array_function__ internals>",):
+        return "library"
+    if path.startswith(SITE + os.sep):
+        return "user"
+    if path.startswith((STDLIB + os.sep, "<frozen")):
+        return "library"
+    return "library" if path.startswith("<tg.jit") else "user"
+
+
+def room_of_code(code: CodeType, scope: dict[str, Any]) -> str:
+    """Whose code it is; of generated code (of dataclasses, named tuples) by the module it was generated for."""
+    if str(scope.get("__name__")).partition(".")[0] in ARRAY_LIBRARIES:
+        return "library"
+    if code.co_filename == "<string>" and scope.get("__name__", "").partition(".")[0] in (
+        "tapegrad",
+        "collections",
+    ):
+        return "own"
+    return room_of(code.co_filename)
+
+
+def where(frame: FrameType) -> str:
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+class Listener:
+    """Hears of every call while it is on: `with listener: f()`.
+
+    kinds      code object -> whose it is ("user", "own", "library")
+    scopes     code of the user's -> the globals it ran in
+    asked      code of libraries that the user's code called itself
+    impure     what was called that gives something else another time, or does something: (what, file:line)
+    """
+
+    def __init__(self) -> None:
+        self.kinds: dict[CodeType, str] = {}
+        self.scopes: dict[CodeType, dict[str, Any]] = {}
+        self.asked: set[CodeType] = set()
+        self.impure: dict[tuple[str, str], None] = {}
+        self.before: Any = None
+
+    def __enter__(self) -> "Listener":
+        self.before = sys.getprofile()
+        sys.setprofile(self.hear)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sys.setprofile(None)
+
+    def hear(self, frame: FrameType, event: str, arg: Any) -> None:
+        if event == "call":
+            code = frame.f_code
+            kind = self.kinds.get(code)
+            if kind is None:
+                kind = self.kinds[code] = room_of_code(code, frame.f_globals)
+                if kind == "user":
+                    self.scopes[code] = frame.f_globals
+            if kind == "library" and frame.f_back is not None:
+                self.library_called(frame, frame.f_back)
+        elif event == "c_call":
+            kind = self.kinds.get(frame.f_code, "own")
+            what = None if kind == "own" else impure(arg, kind)
+            if what is not None and (kind == "user" or self.asked_for(frame)):
+                self.impure.setdefault((what, where(frame)))
+
+    def asked_for(self, frame: FrameType) -> bool:
+        """Whether code of a library runs for the user's code, and not for ours or to find lines for messages."""
+        at: FrameType | None = frame
+        while at is not None and self.kinds.get(at.f_code) == "library":
+            if any(reader in at.f_code.co_filename for reader in READERS):
+                return False
+            at = at.f_back
+        return at is not None and self.kinds.get(at.f_code) == "user"
+
+    def library_called(self, frame: FrameType, caller: FrameType) -> None:
+        """Code of a library runs: if the user's code called it, it must be known to be pure."""
+        name = frame.f_code.co_name
+        if self.kinds.get(caller.f_code) != "user" or name.startswith("<") or name in CALLED_BACK:
+            return
+        self.asked.add(frame.f_code)
+        module = frame.f_globals.get("__name__", "")
+        pure = module in PURE_MODULES or module.partition(".")[0] in ("numpy", "collections", "importlib")
+        if not pure and frame.f_code.co_qualname not in QUIET:
+            self.impure.setdefault((f"{module}.{frame.f_code.co_qualname}", where(caller)))
+
+    def codes(self, kind: str) -> list[CodeType]:
+        return [code for code, k in self.kinds.items() if k == kind]
+
+
+CALLED_BACK = frozenset({"_remove", "remove", "__del__"})  # by Python itself, when something is gone
+QUIET = frozenset({
+    "_Environ.__getitem__", "_Environ.get", "Mapping.get", "_Environ.__contains__", "Mapping.__contains__", "getenv",
+    "RLock", "Lock", "Thread.is_alive",
+})  # fmt: skip
+
+
+def impure(function: Any, kind: str) -> str | None:
+    """What to call a C function whose result may change or that has an effect; None if it is pure.
+
+    kind    whose code calls it: of libraries, only what is known to be impure counts
+    """
+    module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__name__", "")
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, ModuleType):
+        owner = None
+    if type(owner).__module__ in ("random", "_random") or (
+        kind == "user" and type(owner).__name__ == "ContextVar"
+    ):
+        return f"{type(owner).__name__}.{name}"
+    if isinstance(function, BuiltinFunctionType) and module in IMPURE_ANYWHERE:
+        return None if name in PASSABLE else f"{module}.{name}"
+    if module in ("io", "_io") and name == "open":
+        return "open"
+    if kind != "user":
+        return None
+    if owner is not None:
+        kind_of = owner if isinstance(owner, type) else type(owner)
+        if name in IMPURE_METHODS:
+            return f"{kind_of.__name__}.{name}"
+        known = kind_of.__module__.partition(".")[0] in PURE_OWNERS or not isinstance(owner, type)
+        return None if known and kind_of.__module__ not in IMPURE_OWNERS else f"{kind_of.__name__}.{name}"
+    if module == "builtins" and name in IMPURE_BUILTINS:
+        return name
+    top = module.partition(".")[0]
+    if not module or module in PURE_MODULES or (top == "numpy" and "random" not in module):
+        return None
+    return f"{module}.{name}"
+
+
+PURE_OWNERS = PURE_MODULES | {"numpy"}
+IMPURE_OWNERS = frozenset({"_io", "_thread_", "_queue", "_contextvars", "_socket"})
+
+
+@lru_cache(4096)
+def globals_named(code: CodeType) -> tuple[str, ...]:
+    """The names that a piece of code looks up in its module."""
+    wanted = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL")
+    return tuple(dict.fromkeys(i.argval for i in dis.get_instructions(code) if i.opname in wanted))
+
+
+@lru_cache(4096)
+def modules_imported(code: CodeType) -> tuple[str, ...]:
+    """The modules that a piece of code imports by itself."""
+    return tuple(i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME")
+
+
+@lru_cache(4096)
+def words_in(code: CodeType) -> frozenset[str]:
+    """Attribute names in a piece of code, and constants of text that may be such."""
+    found = set(code.co_names)
+
+    def take(constant: Any) -> None:
+        if isinstance(constant, str) and constant.isidentifier():
+            found.add(constant)
+        elif isinstance(constant, (tuple, frozenset)):
+            for part in constant:
+                take(part)
+
+    for constant in code.co_consts:
+        take(constant)
+    return frozenset(found)
+
+
+class unheard:
+    """`with unheard():` no listener hears what runs inside: it is the recorder's own work."""
+
+    __slots__ = ("before",)
+
+    def __enter__(self) -> None:
+        self.before = sys.getprofile()
+        if self.before is not None:
+            sys.setprofile(None)
+
+    def __exit__(self, *error: object) -> None:
+        if self.before is not None:
+            sys.setprofile(self.before)

@@ -1,0 +1,307 @@
+"""What the code that ran can reach by name: each value is compared, walked into, or refused."""
+
+import os
+import types
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.watch.classes import Classes
+from tapegrad.compiler.watch.functions import Functions
+from tapegrad.compiler.watch.guards import Guards
+from tapegrad.compiler.watch.kinds import (
+    ATOMS,
+    BYTES,
+    CALLABLE,
+    LOCKS,
+    LONGEST,
+    PLAIN,
+    VALUES,
+    cannot_follow,
+    opaque,
+    parameter_names,
+)
+from tapegrad.compiler.watch.listen import (
+    Listener,
+    words_in,
+)
+
+
+class Reach(Functions, Classes):
+    """Walks from the arguments and the function to all that the code that ran names.
+
+    tensors   id of a Tensor -> (local of the check, its name, the Tensor)
+    owners    id of an array -> the Tensor whose contents it is
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], args: Any, kwargs: Any, heard: Listener, inputs: Iterable[str]
+    ) -> None:
+        self.guards, self.heard, self.made_inputs = Guards(), heard, set(inputs)
+        self.refuse = self.guards.refusals.append
+        self.seen: dict[int, str] = {}  # id of what was walked into -> its local
+        self.kept: list[Any] = []  # alive until the walk is over, so that no id is used twice
+        self.tensors: dict[int, tuple[str, str, Tensor]] = {}
+        self.owners: dict[int, Tensor] = {}
+        self.user_code = set(heard.codes("user"))
+        self.ran = set(heard.kinds)
+        self.roots: set[str] = set()  # names of Modules that are in no other
+        self.functions: set[Any] = set()  # code of functions that were walked into
+        self.classes: set[int] = set()
+        self.find_names()
+        self.arguments(f, args, kwargs)
+        self.visit(self.guards.value(f), f, getattr(f, "__name__", type(f).__name__), root=True)
+        self.distinct()
+        self.settings()
+        for code, scope in heard.scopes.items():
+            self.scope(code, scope)
+        if any(code.co_qualname == "_Environ.__getitem__" for code in self.ran):
+            self.visit(self.guards.value(os.environ), os.environ, "os.environ", root=True)
+        self.unmet_functions()
+
+    # ---- names ----
+    def find_names(self) -> None:
+        """Which attributes count: those that the user's code names, and in Modules those that layers name."""
+        self.names: set[str] = set().union(*map(words_in, self.user_code))
+        used = set().union(*(c.co_names for c in self.user_code))
+        own = [c for c in self.heard.codes("own")]
+        self.module_names = self.names.union(
+            *(c.co_names for c in own if f"{os.sep}nn{os.sep}" in c.co_filename)
+        )
+        self.module_names |= set().union(
+            *(c.co_names for c in own if f"{os.sep}models{os.sep}" in c.co_filename)
+        )
+        self.optimizer_names = self.names.union(
+            *(c.co_names for c in own if f"{os.sep}optim{os.sep}" in c.co_filename)
+        )
+        self.library_names = set().union(*(c.co_names for c in self.heard.codes("library")))
+        asking = {"getattr", "vars", "__dict__", "__getattribute__"}
+        self.all = bool(
+            used & (asking | {"attrgetter", "methodcaller", "hasattr", "setattr", "format", "format_map"})
+        )
+        self.all |= any(asking & set(c.co_names) for c in self.heard.asked)
+        self.walked_modules = any(c.co_qualname.startswith("Module._tensors") for c in own)
+        if "errstate" in used or "seterr" in used:
+            self.refuse("it sets np.errstate: put it around the call")
+
+    # ---- roots ----
+    def arguments(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        self.guards.need(
+            f"len(args) == {len(args)} and len(kwargs) == {len(kwargs)}", "another number of arguments"
+        )
+        if kwargs:
+            self.guards.need(
+                f"[*kwargs] == {self.guards.fresh_value(list(kwargs))}", "other names of arguments"
+            )
+        for n, (value, name) in enumerate(zip(args, parameter_names(f, len(args)))):
+            self.visit(f"args[{n}]", value, name, argument=True)
+        for key, value in kwargs.items():
+            self.visit(f"kwargs[{key!r}]", value, key, argument=True)
+
+    def distinct(self) -> None:
+        """Tensors among the arguments that were others than each other, and than any that f reaches, stay so."""
+        given = [i.local for i in self.guards.inputs if i.argument]
+        if not given:
+            return
+        own = {id(i.tensor) for i in self.guards.inputs}
+        self.reached = frozenset(i for i in self.tensors if i not in own)
+        known = self.guards.fresh_value(self.reached)
+        for i in self.guards.inputs:
+            if i.argument and self.reached:
+                self.guards.need(
+                    f"id({i.local}) not in {known}", f"{i.name}: a tensor that is in another place as well"
+                )
+        if len(given) > 1:
+            self.guards.need(
+                f"len({{{', '.join(f'id({g})' for g in given)}}}) == {len(given)}",
+                "a tensor that is given twice",
+            )
+
+    def settings(self) -> None:
+        """tapegrad's own settings, where the code that ran asked for them."""
+        from tapegrad.autograd import dtypes
+        from tapegrad.backends import default_place
+
+        for function in (dtypes.get_default_dtype, default_place):
+            if function.__code__ in self.ran or (function is dtypes.get_default_dtype and self.user_code):
+                want = self.guards.fresh_value(function())
+                self.guards.need(f"{self.guards.value(function)}() == {want}", f"tg.{function.__name__}()")
+
+    # ---- one value ----
+    def visit(self, place: str, value: Any, name: str, argument: bool = False, root: bool = False) -> None:
+        """Check one place (an expression), and what the value in it holds."""
+        if isinstance(value, PLAIN) and type(value).__module__ in ("builtins", "numpy", "numpy.dtypes"):
+            self.plain(place, value, name)
+            return
+        known = self.seen.get(id(value))
+        if known is not None and type(value) is not tuple:
+            if not root and place != known:
+                self.guards.need(f"{place} is {known}", name, isinstance(value, Tensor))
+            return
+        self.kept.append(value)
+        local = self.guards.let(place)
+        self.seen[id(value)] = local
+        if isinstance(value, Tensor):
+            self.tensor(local, value, name, argument)
+        elif isinstance(value, type):
+            self.guards.need(f"{local} is {self.guards.value(value)}", name)
+            self.klass(value)
+        elif isinstance(value, (list, tuple, deque)):
+            self.sequence(local, value, name, argument)
+        elif isinstance(value, dict):
+            self.mapping(local, value, name, argument)
+        elif isinstance(value, CALLABLE):
+            self.callable(local, value, name, root)
+        else:
+            self.other(local, value, name, argument)
+
+    def plain(self, place: str, value: Any, name: str) -> None:
+        told = f"{name}: {{repr({place})}} instead of {value!r}" if len(repr(value)) < 60 else name
+        if value is None or value is True or value is False or value is Ellipsis:
+            self.guards.need(f"{place} is {value}", told)
+            return
+        known = self.guards.fresh_value(value)
+        if isinstance(value, (str, bytes)) and type(value) in (str, bytes):
+            self.guards.need(f"{place} == {known}", told)
+        else:
+            local = self.guards.let(place)
+            self.guards.need(
+                f"{local} is {known} or same({local}, {known})",
+                told.replace(f"repr({place})", f"repr({local})"),
+            )
+
+    def tensor(self, local: str, t: Tensor, name: str, argument: bool) -> None:
+        """An argument, and what was seen to be replaced, is read at each call; any other one must be the same."""
+        self.tensors[id(t)] = local, name, t
+        owner = self.owners.get(id(t.data))
+        if owner is not None and owner is not t:
+            self.guards.need(
+                f"{local}.data is {self.tensors[id(owner)][0]}.data", f"{name}: memory shared with another"
+            )
+        plain = type(t) is Tensor and t.node is None and not t.requires_grad
+        if argument or (name in self.made_inputs and plain):
+            self.guards.read(local, t, name, argument)
+        else:
+            self.guards.need(f"{local} is {self.guards.value(t)}", name, place=plain)
+            if t.node is None or t.requires_grad:
+                self.guards.need(f"{local}.requires_grad is {t.requires_grad}", f"requires_grad of {name}")
+        if owner is None:
+            self.owners[id(t.data)] = t
+
+    def sequence(self, local: str, value: Any, name: str, argument: bool) -> None:
+        if len(value) > LONGEST:
+            self.refuse(f"{name} has {len(value):,} elements: pass the one that is needed as an argument")
+            return
+        kind = self.guards.value(type(value))
+        self.guards.need(
+            f"type({local}) is {kind} and len({local}) == {len(value)}", f"{name}: its length or type"
+        )
+        if len(value) > 16 and all(type(v) in (bool, int, float, str) for v in value):
+            copy = self.guards.fresh_value(list(value))
+            self.guards.need(f"all(map(same, {local}, {copy}))", f"an element of {name}")
+        else:
+            fields = getattr(value, "_fields", None)
+            for n, part in enumerate(list(value)):
+                told = f"{name}.{fields[n]}" if fields else f"{name}[{n}]"
+                self.visit(f"{local}[{n}]", part, told, argument)
+        if type(value) not in (list, tuple, deque):
+            self.attributes(local, value, name, argument)
+
+    def mapping(self, local: str, value: dict[Any, Any], name: str, argument: bool) -> None:
+        if len(value) > LONGEST:
+            self.refuse(f"{name} has {len(value):,} entries: pass the one that is needed as an argument")
+            return
+        keys = list(dict.keys(value))
+        self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
+        if any(not isinstance(k, (str, int, float, bytes, bool, tuple, type(None))) for k in keys):
+            self.guards.need(f"len({local}) == {len(keys)}", f"the keys of {name}")
+        else:
+            self.guards.need(f"[*{local}] == {self.guards.fresh_value(keys)}", f"the keys of {name}")
+        exact = type(value) in (dict, OrderedDict, Counter)
+        for key in keys:
+            at = repr(key) if type(key) in (str, int, bool, type(None)) else self.guards.value(key)
+            place = f"{local}[{at}]" if exact else f"{self.guards.value(dict)}.__getitem__({local}, {at})"
+            self.visit(place, dict.__getitem__(value, key), f"{name}[{key!r}]", argument)
+        if type(value) is defaultdict:
+            self.visit(f"{local}.default_factory", value.default_factory, f"{name}.default_factory")
+        if type(value) not in (dict, OrderedDict, Counter, defaultdict):
+            self.attributes(local, value, name, argument)
+
+    def other(self, local: str, value: Any, name: str, argument: bool) -> None:
+        """Objects of the user's, values that never change, and what cannot be looked into."""
+        kind, room = type(value), type(value).__module__.partition(".")[0]
+        if isinstance(value, (set, frozenset)):
+            self.guards.need(f"type({local}) is {self.guards.value(kind)}", f"{name}: its type")
+            self.guards.need(f"{local} == {self.guards.fresh_value(frozenset(value))}", name)
+            for part in value:
+                if not isinstance(part, PLAIN):
+                    self.visit(self.guards.value(part), part, f"an element of {name}", root=True)
+        elif isinstance(value, np.ndarray):
+            self.array(local, value, name)
+        elif isinstance(value, (Enum, *ATOMS)):
+            self.guards.need(f"{local} is {self.guards.value(value)}", name)
+        elif room in VALUES or isinstance(value, (slice, range)):
+            known = self.guards.value(value)
+            self.guards.need(
+                f"{local} is {known} or same({local}, {known})",
+                f"{name}: {{repr({local})}} instead of {value!r}",
+            )
+        elif isinstance(value, types.GeneratorType) and value.gi_code not in self.ran:
+            self.guards.need(f"{local} is {self.guards.value(value)}", name)
+        elif reason := cannot_follow(value, name):
+            self.refuse(reason)
+        elif kind.__name__ in LOCKS or isinstance(value, types.TracebackType):
+            pass
+        elif hasattr(value, "flats") and hasattr(value, "groups"):
+            self.optimizer(local, value, name)
+        elif kind.__module__ == "tapegrad.compiler.run.jit":
+            self.visit(f"{local}.f", value.f, name)
+        elif opaque(kind):
+            self.refuse(f"{name} is a {kind.__module__}.{kind.__qualname__}, which cannot be looked into")
+        else:
+            self.attributes(local, value, name, argument)
+
+    def array(self, local: str, value: np.ndarray, name: str) -> None:
+        if value.nbytes > BYTES or value.dtype == object:
+            self.refuse(
+                f"{name} is a NumPy array of {value.nbytes:,} bytes, too large to compare at each call: make it a "
+                "tensor outside, with tg.tensor"
+            )
+            return
+        kind = self.guards.fresh_value((value.shape, value.dtype))
+        self.guards.need(f"({local}.shape, {local}.dtype) == {kind}", f"the shape or dtype of {name}")
+        self.guards.need(
+            f"{local}.tobytes() == {self.guards.fresh_value(value.tobytes())}", f"the contents of {name}"
+        )
+
+    def optimizer(self, local: str, value: Any, name: str) -> None:
+        """Its buffers, where it is; what a class of the user's adds, as of any other object."""
+        g = self.guards
+        g.need(f"type({local}) is {g.value(type(value))}", f"{name}: its type")
+        self.klass(type(value))
+        d = g.let(f"{local}.__dict__")
+        g.need(
+            f"{d}['flats'] is {g.value(value.flats)} and {d}['groups'] is {g.value(value.groups)}",
+            f"{name}.groups",
+        )
+        for i, flat in enumerate(value.flats):
+            number = f"_{i + 1}" if len(value.flats) > 1 else ""
+            at = g.value(flat)
+            g.need(f"{at}.options is {g.value(flat.options)}", f"the options of {name}")
+            parts = {"parameters": flat.p, "learning_rate": flat.lr, "steps": flat.step, **flat.state}
+            for part, t in parts.items():
+                self.known_tensor(t, part + number)
+            for parameter, t in zip(flat.names, flat.params):
+                self.known_tensor(t, parameter)
+        for attribute, part in vars(value).items():
+            if attribute in self.names and attribute not in ("flats", "groups", "defaults", "lr"):
+                self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}")
+
+    def known_tensor(self, t: Tensor, name: str) -> None:
+        """A tensor that cannot be replaced by another one without a check that fails."""
+        self.tensors.setdefault(id(t), (self.guards.value(t), name, t))
+        self.owners.setdefault(id(t.data), t)
