@@ -13,6 +13,7 @@ from benchmarks import (
     first_step,
     fit_article,
     memory,
+    recording,
     report,
     step_gpu,
     steps,
@@ -29,6 +30,7 @@ JOBS = {
     "sweep": (sweep.__doc__, sweep.CASES),
     "article_job": (article_job.__doc__, article_job.CASES),
     "deep_chain": (deep_chain.__doc__, deep_chain.CASES),
+    "recording": (recording.__doc__, recording.CASES),
     "gpu": (step_gpu.__doc__, step_gpu.CASES),
 }
 DEFAULT = [name for name in JOBS if name != "gpu"]

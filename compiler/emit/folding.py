@@ -353,6 +353,6 @@ def stem(name: str) -> str:
 
 def rank(origin: Origin, before: Origin | None) -> int:
     """How much of a new beginning for a reader it is."""
-    if before is None or origin.line != before.line:
-        return 2
-    return int(origin.part != before.part)
+    if before is None or origin.module != before.module:
+        return 3
+    return 2 if origin.line != before.line else int(origin.part != before.part)

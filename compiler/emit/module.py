@@ -102,8 +102,7 @@ def commented(lines: Sequence[Line]) -> list[str]:
         if op.origin != last:
             same = last is not None and op.origin.line in ("", last.line)
             place = "" if same else f"{user_line(op.origin, line.origins)}   "
-            parts = list(dict.fromkeys(turn.part for turn in line.origins or [op.origin]))
-            body.append(f"{margin}# {place.lstrip()}[{', '.join(parts)}]")
+            body.append(f"{margin}# {place.lstrip()}[{parts_of(line.origins or [op.origin])}]")
             last = op.origin
         body.append(f"{line.text:{wide}}  # {op.out.dtype}{list(op.out.shape)}")
     return body
@@ -113,6 +112,13 @@ def user_line(origin: Origin, turns: Sequence[Origin]) -> str:
     """The user's line that an operation comes from, and how many more there are in other turns of the loop."""
     others = len({turn.line for turn in turns} - {origin.line})
     return origin.line + (f" (and {others} more line{'s' * (others > 1)})" if others else "")
+
+
+def parts_of(turns: Sequence[Origin]) -> str:
+    """What operations are part of: "layers.0: linear", or "layers.0 to layers.9: linear" at all turns of a loop."""
+    parts = ", ".join(dict.fromkeys(turn.part for turn in turns))
+    modules = list(dict.fromkeys(turn.module for turn in turns if turn.module))
+    return f"{' to '.join(dict.fromkeys([modules[0], modules[-1]]))}: {parts}" if modules else parts
 
 
 def listed(texts: Sequence[str]) -> str:

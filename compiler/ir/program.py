@@ -58,10 +58,14 @@ class Var:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an operation comes from: the user's line, and the primitive or gradient rule that it is part of."""
+    """Where an operation comes from: the user's line, and the primitive or gradient rule that it is part of.
+
+    module   the path of the Module whose forward ran, as "layers.0"; empty outside of all
+    """
 
     line: str
     part: str
+    module: str = ""
 
 
 @dataclass(eq=False)

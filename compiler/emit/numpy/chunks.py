@@ -18,6 +18,8 @@ def runs(program: Program, fresh: Collection[str]) -> list[Block]:
 
     fresh   operations whose results are made anew at each call: they have no array to be put into part by part
     """
+    if all(prod(op.out.shape) < LARGE for op in program.ops):
+        return [Block([op]) for op in program.ops]
     found: list[Block] = []
     for block in blocks(program, reductions=False):
         shape = block.shape or ()
