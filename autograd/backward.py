@@ -15,7 +15,7 @@ from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.primitive import all_finite, describe, user_line
 from tapegrad.autograd.tensor import Node, Tensor
-from tapegrad.autograd.whole import uninterrupted
+from tapegrad.autograd.whole import set_all, uninterrupted
 from tapegrad.backends import BY_TYPE
 
 
@@ -212,7 +212,8 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
     recorder = current.get().recorder
     tensors = record or recorder is not None
     given = {id(seed.data)}
-    changes: list[tuple[Tensor, Tensor, Tensor | None]] = []  # leaf, its new gradient, that before
+    leaves: list[Tensor] = []
+    gradients: list[Tensor] = []
     for leaf, g in backward_pass(
         [(loss, seed if tensors else seed.data)], retain=retain, record=record
     ).items():
@@ -225,12 +226,15 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
         before = leaf._grad
         if recorder is not None and before is not None:
             recorder.gradient_read(leaf)
-        changes.append((leaf, g if before is None else before + g, before))
-    with uninterrupted():  # all gradients or none
-        for leaf, g, before in changes:
-            leaf._grad = g
-            if recorder is not None:
-                recorder.gradient(leaf, g, before)
+        leaves.append(leaf)
+        gradients.append(g if before is None else before + g)
+    if recorder is None:
+        set_all(leaves, "_grad", gradients)
+        return
+    with uninterrupted():
+        for leaf, g in zip(leaves, gradients, strict=True):
+            before, leaf._grad = leaf._grad, g
+            recorder.gradient(leaf, g, before)
 
 
 def own(g: Any, given: set[int]) -> Any:

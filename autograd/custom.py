@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from tapegrad.autograd import random
+from tapegrad.autograd import random, writes
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import flatten, tensors_of
@@ -94,11 +94,17 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         stand_ins = [Tensor(t.data, requires_grad=t.requires_grad) for t in inputs]
         results, rebuild_results = run(stand_ins)
         arrays = [r.data for r in results]
-        outside = _used_from_outside(results, stand_ins, begun)
+        outside, constants, ended = *_used_from_outside(results, stand_ins, begun), tick()
 
         def rule(needed: list[bool], g: Any, y: Any, *given: Any) -> tuple[Any, ...]:
             gs = _as_tensors(g if isinstance(g, tuple) else (g,))
             recorded = current.get().grad
+            if any(writes.written_at(place, ended) for place in constants):
+                raise RuntimeError(
+                    f"a tensor that {getattr(f, '__name__', 'the function')} under checkpoint uses was written to "
+                    "after its forward pass, so running it again would give another result: pass it as an argument, "
+                    "or write after the backward pass"
+                )
             with changed_flags(raw=False, grad=True), random.repeated_draws(first_draw):
                 own = [
                     fresh("checkpoint", t) if need else t
@@ -123,19 +129,24 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _used_from_outside(results: list[Any], stand_ins: list[Tensor], begun: int) -> list[Tensor]:
-    """The tensors that require grad and went into the results without being arguments."""
+def _used_from_outside(
+    results: list[Any], stand_ins: list[Tensor], begun: int
+) -> tuple[list[Tensor], list[writes.Place]]:
+    """What went into the results without being an argument: the tensors that require grad, and the memory of others."""
     inside = dict.fromkeys(stand_ins)
     found: dict[Tensor, None] = {}
+    constants: dict[int, writes.Place] = {}
     seen = set()
     stack = [r for r in results if isinstance(r, Tensor) and r.requires_grad]
     while stack:
         t = stack.pop()
         if t in inside:
             continue
-        if t.node is None or t.node.serial < begun:
+        if not t.requires_grad:
+            constants[id(t.data)] = writes.place(t.data)
+        elif t.node is None or t.node.serial < begun:
             found[t] = None
         elif t.node not in seen:
             seen.add(t.node)
-            stack += [i for i in t.node.recorded_inputs() if isinstance(i, Tensor) and i.requires_grad]
-    return list(found)
+            stack += [i for i in t.node.recorded_inputs() if isinstance(i, Tensor)]
+    return list(found), list(constants.values())

@@ -11,6 +11,9 @@ import os
 import sys
 import warnings
 from _thread import get_ident
+from collections import deque
+from collections.abc import Sequence
+from itertools import repeat
 from threading import main_thread
 from typing import Any
 
@@ -68,6 +71,14 @@ def uninterrupted() -> Uninterrupted:
     end. May be nested; costs a microsecond in the main thread, and next to nothing inside another block or elsewhere.
     """
     return _BLOCK
+
+
+def set_all(objects: Sequence[Any], name: str, values: Sequence[Any]) -> None:
+    """Set an attribute, a slot, of each object to its value: of all or, if Ctrl-C comes, of none.
+
+    One call in C, while which Python runs no handler; a fifth of what the block costs.
+    """
+    deque(map(setattr, objects, repeat(name), values), maxlen=0)
 
 
 def _after_fork() -> None:

@@ -119,13 +119,15 @@ def _join_older_half(spans: dict[Span, int]) -> None:
 def since(array: Any, serial: int, until: float = inf) -> bool:
     """Whether any of the memory that this array shows was written to after the time `serial`, and before `until`."""
     spans = _spans.get(id(owner(array)))
-    if not spans:
-        return False
-    recent = [place for place, when in list(spans.items()) if serial < when < until]
-    if not recent:
-        return False
-    low, high = span(array)
-    return low < high and any(a < high and low < b for a, b in recent)
+    return spans is not None and written_at((spans, span(array)), serial, until)
+
+
+def written_at(at: Place, serial: int, until: float = inf) -> bool:
+    """As `since`, for a place that is known."""
+    spans, (low, high) = at
+    return low < high and any(
+        serial < when < until and a < high and low < b for (a, b), when in list(spans.items())
+    )
 
 
 def store(array: Any, value: Any) -> int:

@@ -82,7 +82,15 @@ def given_to_a_checkpoint() -> tuple[Any, Any]:
     return x, tg.checkpoint(lambda x: (x * x).sum())(x)
 
 
-RECORDED = (intermediate, result_of_a_rule, leaf, constant, of_a_checkpoint, given_to_a_checkpoint)
+def constant_of_a_checkpoint() -> tuple[Any, Any]:
+    x = tg.ones((2, 2), dtype="float64").requires_grad_()
+    c = tg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64")
+    return c, tg.checkpoint(lambda x: (x * c).sum())(x)
+
+
+RECORDED = (
+    intermediate, result_of_a_rule, leaf, constant, of_a_checkpoint, given_to_a_checkpoint, constant_of_a_checkpoint,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
