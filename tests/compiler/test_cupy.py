@@ -102,6 +102,7 @@ def test_tables(names: list[str], dtype: str, gpu: Any) -> None:
     assert compiled.stats()["recordings"] == 1 and compiled.stats()["programs"][0].startswith("cupy")
 
 
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
 @pytest.mark.parametrize("name", HERE)
 def test_hazards(name: str, gpu: Any) -> None:
     """Aliases, writes, and what changes around a recorded function."""
@@ -123,7 +124,7 @@ def test_nothing_waits_for_the_device(gpu: Any) -> None:
             step(x, t)
     assert gpu.waits == before
     assert (
-        len(gpu_kernels.launched) - launches == 2 * 9
+        len(gpu_kernels.launched) - launches == 2 * 8
     )  # elementwise kernels and a reduction, of 60 operations
 
 
@@ -151,7 +152,7 @@ def test_source_is_to_be_read(gpu: Any) -> None:
         assert not re.search(r"\b\d+\.\d*(e-?\d+)?(?![\d.ef])", kernel), (
             kernel
         )  # a number in double precision
-    assert text.count("ElementwiseKernel(") == 8 and "fused, in" in step.explain()
+    assert text.count("ElementwiseKernel(") == 7 and "fused, in" in step.explain()
 
 
 def test_one_kernel_for_layers_that_do_the_same(gpu: Any) -> None:

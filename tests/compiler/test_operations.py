@@ -34,7 +34,7 @@ def recorded(case: Case) -> list[Any]:
     step = tg.jit(lambda *xs: whole(*xs), emitter="numpy")
     with tg.no_grad():
         step(*map(tg.tensor, case.cast("float32")))
-    program = step.variant().history[0][1]
+    program = step.shown().runner.history[0][1]
     return [program, *(improve(program, target)[0] for target in ("numpy", "numba", "cupy"))]
 
 

@@ -22,7 +22,7 @@ def recorded(function: Any) -> Any:
     step = tg.jit(function, emitter="numpy")
     with tg.no_grad():
         step(tg.tensor(X))
-    return step.variant().history[0][1]
+    return step.shown().runner.history[0][1]
 
 
 # ---- operations that a target has no words for ----
@@ -79,7 +79,7 @@ def test_one_row_adds_an_operation(name: str, monkeypatch: pytest.MonkeyPatch) -
             x = tg.tensor(X * np.float32(factor))
             assert step(x).numpy().tobytes() == new(x).numpy().tobytes()
     assert in_numpy in step.source() and "out=buffer_1)" in step.source(), step.source()
-    there = CupyEmitter(improve(step.variant().history[0][1], "cupy")[0], "").source()
+    there = CupyEmitter(improve(step.shown().runner.history[0][1], "cupy")[0], "").source()
     assert in_cuda in there and there.count("Kernel(\n") == 1, there
 
 
