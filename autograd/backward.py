@@ -75,6 +75,8 @@ def backward_pass(
                 if node.primitive is ops.index_update_p:
                     passed[node] = inputs[0]
             wanted = node.wanted if useful is None else [i for i in node.wanted if inputs[i] in useful]
+            if flags.recorder is not None:
+                flags.recorder.rule(node)
             found = apply_rules(node, cotangents, wanted, tensors, inputs)
             for i, g in zip(wanted, found, strict=True):
                 if g is not None:
@@ -84,6 +86,8 @@ def backward_pass(
                 node.free()
     finally:
         current.set(flags)
+        if flags.recorder is not None:
+            flags.recorder.rule(None)
     return reached
 
 

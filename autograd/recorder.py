@@ -1,7 +1,6 @@
 """What a recorder is told: the contract between the tensors and whoever writes down what happens to them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 
@@ -33,10 +32,16 @@ class Recorder:
     def reseeded(self) -> None:
         """The random streams were set."""
 
-    def module_called(self, module: Any) -> None:
-        """A Module is about to run its forward."""
+    def module(self, module: Any) -> AbstractContextManager[Any]:
+        """`with recorder.module(m):` m's forward runs inside."""
+        return NOTHING
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """What happens inside is part of `name`: "Adam", "gradient of tanh"."""
-        yield
+    def rule(self, node: Any) -> None:
+        """The gradient rules of this recorded call run next; None: the backward pass is over."""
+
+    def part(self, name: str) -> AbstractContextManager[Any]:
+        """`with recorder.part("Adam"):` what happens inside is part of that."""
+        return NOTHING
+
+
+NOTHING = nullcontext()

@@ -55,7 +55,8 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if (recorder := current.get().recorder) is not None:
-            recorder.module_called(self)
+            with recorder.module(self):
+                return self.forward(*args, **kwargs)
         return self.forward(*args, **kwargs)
 
     # ---- what is inside ----

@@ -9,6 +9,7 @@ from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.ops import clip_p
 from tapegrad.autograd.primitive import all_finite
+from tapegrad.autograd.recorder import NOTHING
 from tapegrad.autograd.tensor import Tensor, drop_gradients
 from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
 from tapegrad.optim import state
@@ -215,14 +216,15 @@ class Optimizer:
         recording = flags.recorder is not None
         try:  # the flags are set inside, so that an interrupt just after that puts them back
             current.set(replace(flags, grad=False) if recording else RAW)
-            spans = []
-            for flat in self.flats:
-                with flat.scope():
-                    spans.append(flat.gather())
-            if not any(spans):
-                raise RuntimeError(self._no_gradient())
-            total = self._squared_norm(spans, recording)
-            self._advance(spans, total, recording)
+            with NOTHING if flags.recorder is None else flags.recorder.part(type(self).__name__):
+                spans = []
+                for flat in self.flats:
+                    with flat.scope():
+                        spans.append(flat.gather())
+                if not any(spans):
+                    raise RuntimeError(self._no_gradient())
+                total = self._squared_norm(spans, recording)
+                self._advance(spans, total, recording)
         finally:
             current.set(flags)
         if flags.anomaly:

@@ -57,17 +57,12 @@ RESERVED = re.compile(
 COMMANDS = str(Path(__file__).parent.parent.parent / "cli")  # no lines of the user's
 
 
-def user_code(part: str) -> tuple[str, str]:
-    """(file:line: code of the innermost frame that is the user's, what is being done)."""
+def user_line() -> str:
+    """file:line: code of the innermost frame that is the user's; "" if there is none."""
     frame: Any = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
-        inside = frame.f_locals
-        if frame.f_code.co_name in ("apply_rules", "backward_pass") and "node" in inside:
-            part = f"gradient of {inside['node'].primitive.name}"
-        elif frame.f_code.co_name in ("_advance", "step") and hasattr(inside.get("self"), "flats"):
-            part = type(inside["self"]).__name__
         frame = frame.f_back
     if frame is None or frame.f_code.co_filename.startswith(COMMANDS):
-        return "", part
+        return ""
     path, number = frame.f_code.co_filename, frame.f_lineno
-    return f"{path.rpartition('/')[2]}:{number}: {linecache.getline(path, number).strip()}", part
+    return f"{path.rpartition('/')[2]}:{number}: {linecache.getline(path, number).strip()}"

@@ -3,7 +3,7 @@
 import random as python_random
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -200,7 +200,7 @@ def bound(made: Recording, reach: Reach, trace: Trace) -> None:
     ]
     given = (i.tensor for i in guards.inputs)
     made.device = next((t.device for t in (*given, *made.captured)), "cpu")
-    give_names(program, labels)
+    give_names(program, labels, {str(i): module_path(n, reach.roots) for i, n in reach.modules.items()})
     made.local_of = {id(t): local for local, _, t in reach.tensors.values()}
     asked = [leaf for leaf in {**trace.gradients, **trace.had_gradient} if id(leaf) in reach.tensors]
     made.asked = [leaf for leaf in asked if not any(i.tensor is leaf for i in guards.inputs)]
@@ -230,12 +230,21 @@ def rename(labels: dict[str, str], trace: Trace, var: Var, name: str) -> None:
         labels[var.name] = trace.labels.unique(label(name))
 
 
-def give_names(program: Program, labels: dict[str, str]) -> None:
-    """Give captured arrays the user's names, in every place of the program."""
+def give_names(program: Program, labels: dict[str, str], modules: dict[str, str]) -> None:
+    """Give captured arrays and modules the user's names, in every place of the program."""
     found = [v for op in program.ops for v in (*op.vars, op.out)]
     for v in (*program.captured, *program.arguments, *program.kept(), *found):
         if v.name in labels:
             v.name = labels[v.name]
+    for op in program.ops:
+        if op.origin.module:
+            op.origin = replace(op.origin, module=modules.get(op.origin.module, ""))
+
+
+def module_path(name: str, roots: set[str]) -> str:
+    """`m.layers[0]` as layers.0, where m is the one Module that everything is in."""
+    path = without_root(name, roots)
+    return "" if {path} == roots else path.replace("[", ".").replace("]", "").replace("'", "")
 
 
 def label(name: str) -> str:

@@ -3,8 +3,7 @@ the array library by running its forward on arrays that write down what is done 
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from math import isfinite
 from typing import Any
@@ -22,7 +21,7 @@ from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.memory import order_of, share, span
 from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
-from tapegrad.compiler.record.labels import Labels, user_code
+from tapegrad.compiler.record.labels import Labels, user_line
 from tapegrad.compiler.record.symbols import Namespace, Symbol
 from tapegrad.compiler.watch.listen import unheard
 
@@ -33,6 +32,21 @@ def memory_of(array: Any) -> int:
     while type(base) is type(array):
         array, base = base, base.base
     return id(array)
+
+
+class On:
+    """`with On(stack, item):` the item is on top of the stack inside."""
+
+    __slots__ = ("item", "stack")
+
+    def __init__(self, stack: list[Any], item: Any) -> None:
+        self.stack, self.item = stack, item
+
+    def __enter__(self) -> None:
+        self.stack.append(self.item)
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.pop()
 
 
 class Trace(Recorder):
@@ -67,15 +81,17 @@ class Trace(Recorder):
         self.had_gradient: dict[Tensor, bool] = {}
         self.before: dict[int, Tensor] = {}
         self.kept: list[Any] = []  # alive until the end: gradients that are known by their id
-        self.modules: list[Any] = []  # that are running, the innermost last
+        self.modules: list[str] = []  # ids of those that are running, the innermost last
+        self.node: Any = None  # the recorded call whose gradient rules are running
         self.parts: list[str] = []
+        self.module_of: dict[int, str] = {}  # id of a node -> the id of the module that it was made in
         self.changes: list[Callable[[], None]] = [partial(random.set_state, random.get_state())]  # to undo
         self.origin = Origin("", "")
 
     # ---- what cannot be recorded ----
     def refuse(self, what: str, remedy: str) -> None:
         """Note why this run will not do as a program."""
-        line = user_code("")[0]
+        line = user_line()
         if self.reason is None:
             self.reason = f"{what}{f' at {line}' if line else ''}. {remedy}"
         if self.strict:
@@ -127,19 +143,27 @@ class Trace(Recorder):
         if self.reason is None:
             with unheard():
                 self.origin = self.here(primitive.name)
+                node = (result[0] if isinstance(result, tuple) else result).node
+                if node is not None:
+                    self.module_of[id(node)] = self.origin.module
                 self.lower(primitive, args, params, result)
 
     def here(self, part: str) -> Origin:
-        line, part = user_code(part)
-        return Origin(line, self.parts[-1] if self.parts else part)
+        """Where an operation comes from: it belongs to a gradient rule or an optimizer before a primitive."""
+        module = self.modules[-1] if self.modules else ""
+        if (node := self.node) is not None:
+            part, module = f"gradient of {node.primitive.name}", self.module_of.get(id(node), "")
+        return Origin(user_line(), self.parts[-1] if self.parts else part, module)
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        self.parts.append(name)
-        try:
-            yield
-        finally:
-            self.parts.pop()
+    def module(self, module: Any) -> "On":
+        self.kept.append(module)
+        return On(self.modules, str(id(module)))  # named at the end
+
+    def rule(self, node: Any) -> None:
+        self.node = node
+
+    def part(self, name: str) -> "On":
+        return On(self.parts, name)
 
     def made(self, tensor: Tensor) -> None:
         """A copy of the numbers is part of the program; that they are the same each time is seen by recording twice."""
@@ -172,7 +196,7 @@ class Trace(Recorder):
             return
         var = self.vars.get(id(tensor.data))
         name = f"{var.name}, " if var is not None and var.kind != "captured" else ""
-        line = user_code("")[0].partition(": ")[2]
+        line = user_line().partition(": ")[2]
         if asked := rate_asked():
             what, remedy = asked, f"Set and read {asked} outside the step: the program follows it."
         elif re.search(r"\bprint\(|\blog(ger|ging)?\.", line):
@@ -182,9 +206,6 @@ class Trace(Recorder):
             "program runs:",
             remedy,
         )
-
-    def module_called(self, module: Any) -> None:
-        pass
 
     def write(self, target: Tensor, value: Tensor) -> None:
         array = target.data

@@ -7,6 +7,7 @@ from tapegrad.autograd import random, writes
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.compiler.emit.choose import emit
 from tapegrad.compiler.emit.load import load
+from tapegrad.compiler.emit.summary import by_line
 from tapegrad.compiler.ir.memory import share
 from tapegrad.compiler.ir.program import before_last_check
 from tapegrad.compiler.record.recording import Recording
@@ -141,4 +142,4 @@ class Runner:
             lines.append(f"{name:26} {count:10d} {size:12,d}")
         fused = f"fused, in {len(self.plan.buffers)} buffers"
         lines.append(f"{fused:26} {self.plan.pieces:10d} {self.plan.nbytes:12,d}")
-        return "\n".join(lines)
+        return "\n".join([*lines, "", *by_line(self.program)])

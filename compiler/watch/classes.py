@@ -31,6 +31,7 @@ class Classes:
     classes: set[int]
     ran: set[Any]
     roots: set[str]
+    modules: dict[int, str]
 
     def visit(
         self, place: str, value: Any, name: str, argument: bool = False, root: bool = False
@@ -58,8 +59,9 @@ class Classes:
         g.need(f"type({local}) is {g.value(kind)}", f"the class of {name}")
         self.klass(kind)
         names, module = self.names_for(kind), is_module_class(kind)
-        if module and name.isidentifier():
-            self.roots.add(name)
+        if module:
+            self.modules[id(value)] = name
+            self.roots |= {name} if name.isidentifier() else set()
         if (own := instance_dict(value)) is not None:
             d = g.let(dict_of(kind, local, g))
             room = room_of_class(kind)

@@ -49,6 +49,7 @@ class Reach(Functions, Classes):
         self.owners: dict[int, Tensor] = {}
         self.user_code = set(heard.codes("user"))
         self.ran = set(heard.kinds)
+        self.modules: dict[int, str] = {}  # id of a Module -> its name
         self.roots: set[str] = set()  # names of Modules that are in no other
         self.functions: set[Any] = set()  # code of functions that were walked into
         self.classes: set[int] = set()
