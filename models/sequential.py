@@ -8,6 +8,7 @@ import numpy as np
 
 from tapegrad import nn, optim
 from tapegrad.autograd.flags import no_grad
+from tapegrad.autograd.whole import uninterrupted
 from tapegrad.compiler.emit.available import checked
 from tapegrad.data import metrics as metric_table
 from tapegrad.data.batches import Batches
@@ -158,7 +159,8 @@ class Sequential(nn.Sequential):
         self.train()
         step = self.steps().train
         for number, (x, y, weights) in enumerate(batches):
-            loss, outputs = step(x, y, weights)
+            with uninterrupted():  # Ctrl-C comes between two batches
+                loss, outputs = step(x, y, weights)
             running.update(loss, outputs, y)
             progress.step(number + 1, running.logs)
             for callback in per_batch:

@@ -108,11 +108,19 @@ def network_of(model: Any) -> Any:
 # ---- the steps, as written by hand. Results are detached: nobody differentiates them further. ----
 def train_step(model: Any, loss_of: Function, optimizer: Any) -> Function:
     def train(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        outputs = model(x)
-        loss = loss_of(outputs, y) if weights is None else loss_of(outputs, y, sample_weight=weights)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        before = [(p, p._grad) for flat in optimizer.flats for p in flat.params]
+        draws = random.draws()
+        try:
+            outputs = model(x)
+            loss = loss_of(outputs, y) if weights is None else loss_of(outputs, y, sample_weight=weights)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        except BaseException:  # the parameters are those of before, and so is the rest
+            for p, gradient in before:
+                p._grad = gradient
+            random.rewind(draws)
+            raise
         return loss.detach(), outputs.detach()
 
     return train

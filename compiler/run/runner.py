@@ -5,6 +5,7 @@ from typing import Any
 
 from tapegrad.autograd import random, writes
 from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
 from tapegrad.compiler.emit.choose import emit
 from tapegrad.compiler.emit.load import load
 from tapegrad.compiler.emit.summary import by_line
@@ -46,6 +47,10 @@ class Runner:
         risked = [op.inputs[0] for op in early if op.name == "write"]
         self.risked = [t for v, t in kept if any(v.overlaps(w) for w in risked)]
         self.risks_gradients = any(op.out in program.gradients for op in early)
+        self.risked_tensors = len(self.risked)
+        self.changes = bool(
+            written or r.leaves or r.dropped
+        )  # whether a call leaves anything but its results
         self.shared = {
             i for i, (v, _) in enumerate(kept) if any(v.name != w.name and v.overlaps(w) for w, _ in kept)
         }
@@ -56,6 +61,8 @@ class Runner:
         self.bound = arrays
         self.step, gradients = self.build(*arrays)
         self.gradients = [(leaf, Tensor(g)) for leaf, g in zip(self.recording.leaves, gradients)]
+        if self.risks_gradients:
+            self.risked = [*self.risked[: self.risked_tensors], *(g for _, g in self.gradients)]
         self.written_memory = {memory_of(arrays[i]) for i in self.in_place}
         self.places = [writes.place(arrays[i]) for i in self.in_place]
         self.own_memory = {memory_of(g) for g in gradients}
@@ -77,30 +84,40 @@ class Runner:
 
     # ---- a call ----
     def run(self, arrays: Iterable[Any], args: Any, kwargs: Any) -> Any:
-        """Run on the arrays of the inputs; returns what the function would. Raises OtherCase."""
+        """Run on the arrays of the inputs; returns what the function would. Whole or not at all: Ctrl-C comes after it,
+        and if it raises, everything is as before. Raises OtherCase."""
         arrays = self.apart(arrays)
-        risked = [*self.risked, *(g for _, g in self.gradients if self.risks_gradients)]
+        if not self.changes:
+            return self.results(self.whole(arrays), args, kwargs)
+        with uninterrupted():
+            made = self.whole(arrays)
+            for leaf, g in self.gradients:
+                leaf._grad = g
+            for leaf in self.recording.dropped:
+                leaf._grad = None
+            now = tick()
+            for t in self.written:
+                t.changed = now
+            for at in self.places:
+                writes.mark(at, now)
+        return self.results(made, args, kwargs)
+
+    def whole(self, arrays: Iterable[Any]) -> Any:
+        """Call the program; what it had written before it raised is put back."""
+        risked = self.risked
+        if self.changes and arithmetic_may_raise():
+            risked = [*self.written, *(g for _, g in self.gradients)]
         before = [t.data.copy() for t in risked]
         draws = random.draws()
         try:
-            made = self.step(*arrays)
-        except ValueError as error:
-            if not str(error).startswith("guard: "):
-                raise
+            return self.step(*arrays)
+        except BaseException as error:
             for t, array in zip(risked, before):
                 t.data[...] = array
             random.rewind(draws)
-            raise OtherCase from None
-        for leaf, g in self.gradients:
-            leaf._grad = g
-        for leaf in self.recording.dropped:
-            leaf._grad = None
-        now = tick()
-        for t in self.written:
-            t.changed = now
-        for at in self.places:
-            writes.mark(at, now)
-        return self.results(made, args, kwargs)
+            if isinstance(error, ValueError) and str(error).startswith("guard: "):
+                raise OtherCase from None
+            raise
 
     def apart(self, arrays: Iterable[Any]) -> Iterable[Any]:
         """The arrays of the inputs, copied where the step writes into their memory."""
