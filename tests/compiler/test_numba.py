@@ -89,6 +89,19 @@ def test_what_is_left_to_numpy() -> None:
     assert known - taken == left
 
 
+@pytest.mark.parametrize("emitter", ["auto", "numba"])
+@pytest.mark.parametrize("dtype", ["float16", "uint8"])
+def test_dtypes_left_to_numpy(emitter: str, dtype: str) -> None:
+    """Also where no operation has them: the array goes in or out, and nothing is done to it."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    ones = tg.ones(3, dtype=dtype)
+    for function in (lambda x: tg.ones_like(x), lambda x: (x, ones)):
+        compiled = tg.jit(function, emitter=emitter)
+        for _ in range(4):
+            assert {t.numpy().dtype.name for t in flat(compiled(ones))} == {dtype}
+        assert all(program.startswith("numpy") for program in compiled.stats()["programs"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["adam", "dropout", "global_clipnorm"])
 def test_training(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

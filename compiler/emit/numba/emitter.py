@@ -34,6 +34,8 @@ class NumbaEmitter:
     def __init__(self, program: Program, title: str, cores: int = 1) -> None:
         self.title, self.cores = title, cores
         self.program = program
+        for v in (*program.arguments, *program.captured, *program.kept()):
+            check_dtype(v, "a program")
         for op in self.program.ops:
             check(op)
         self.blocks = blocks(self.program, numbers=True)
@@ -229,11 +231,15 @@ class NumbaEmitter:
         return lines
 
 
+def check_dtype(v: Var, what: str) -> None:
+    if v.dtype.kind not in "fib" or v.dtype == np.float16:
+        raise Unsupported(f"{what} on {v.dtype} is left to NumPy")
+
+
 def check(op: Op) -> None:
     """Raise Unsupported for what only NumPy does."""
     for v in (*op.vars, op.out):
-        if v.dtype.kind not in "fib" or v.dtype == np.float16:
-            raise Unsupported(f"{op.name} on {v.dtype} is left to NumPy")
+        check_dtype(v, op.name)
     known = op.kind in LOOPS or op.kind is Kind.RANDOM or op.name in SINGLE
     if not known or op.name in LEFT_TO_NUMPY:
         raise Unsupported(f"{op.name} is left to NumPy")
