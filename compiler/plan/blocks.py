@@ -34,51 +34,64 @@ def blocks(
     reductions   whether they run in loops, too; else each is an operation by itself
     alone        the elementwise operations that the target cannot put into a loop
     """
-    found: list[Block] = []
-    loop: Block | None = None
-    maker: dict[Var, Block] = {}  # of what a loop makes element by element
-    reduced: set[Var] = set()  # by the open loop's reductions
-
-    def close() -> None:
-        nonlocal loop
-        if loop is not None:
-            found.append(loop)
-        loop = None
-        reduced.clear()
-
+    cutter = Cutter(reductions, alone)
     for op in program.ops:
+        cutter.take(op)
+    cutter.close()
+    mark_inner(program, cutter.blocks, numbers)
+    return cutter.blocks
+
+
+class Cutter:
+    """Takes the operations of a program one after another; `blocks` are those that are complete."""
+
+    def __init__(self, reductions: bool, alone: Callable[[Op], bool]) -> None:
+        self.reductions, self.alone = reductions, alone
+        self.blocks: list[Block] = []
+        self.loop: Block | None = None  # that further operations may join
+        self.maker: dict[Var, Block] = {}  # of what a loop makes element by element
+        self.reduced: set[Var] = set()  # by the open loop's reductions
+
+    def close(self) -> None:
+        if self.loop is not None:
+            self.blocks.append(self.loop)
+        self.loop = None
+        self.reduced.clear()
+
+    def take(self, op: Op) -> None:
         if op.kind is Kind.VIEW:
-            if loop is not None and any(maker.get(v) is loop or v in reduced for v in op.vars):
-                close()
-            found.append(Block([op]))  # a loop that is still open comes after it
-            continue
-        reduces = reductions and op.kind is Kind.REDUCTION
-        if reduces and (made := maker.get(op.vars[0])) is not None:
+            if self.loop is not None and any(
+                self.maker.get(v) is self.loop or v in self.reduced for v in op.vars
+            ):
+                self.close()
+            self.blocks.append(Block([op]))  # a loop that is still open comes after it
+            return
+        reduces = self.reductions and op.kind is Kind.REDUCTION
+        if reduces and (made := self.maker.get(op.vars[0])) is not None:
             made.ops.append(op)
-            if made is loop:
-                reduced.add(op.out)
-            continue
-        elementwise = op.kind is Kind.ELEMENTWISE and not alone(op)
-        shape = op.out.shape if elementwise else op.vars[0].shape if reduces else None
-        joins = (
-            shape is not None and loop is not None and shape == loop.shape and elementwise
-            and not any(v in reduced for v in op.vars)
-        )  # fmt: skip
-        if not joins:
-            close()
-        if shape is None:
-            found.append(Block([op]))
-            continue
-        if loop is None:
-            loop = Block([], shape)
-        loop.ops.append(op)
-        if elementwise:
-            maker[op.out] = loop
+            if made is self.loop:
+                self.reduced.add(op.out)
+            return
+        elementwise = op.kind is Kind.ELEMENTWISE and not self.alone(op)
+        if elementwise or reduces:
+            self.into_loop(op, elementwise)
         else:
-            reduced.add(op.out)
-    close()
-    mark_inner(program, found, numbers)
-    return found
+            self.close()
+            self.blocks.append(Block([op]))
+
+    def into_loop(self, op: Op, elementwise: bool) -> None:
+        """Put an operation into the open loop, or begin one with it."""
+        shape = op.out.shape if elementwise else op.vars[0].shape
+        joins = elementwise and self.loop is not None and shape == self.loop.shape
+        if not joins or any(v in self.reduced for v in op.vars):
+            self.close()
+        if self.loop is None:
+            self.loop = Block([], shape)
+        self.loop.ops.append(op)
+        if elementwise:
+            self.maker[op.out] = self.loop
+        else:
+            self.reduced.add(op.out)
 
 
 def mark_inner(program: Program, found: list[Block], numbers: bool) -> None:

@@ -54,54 +54,74 @@ class Emitter(Protocol):
 
 def emit_run(block: Block, emitter: Emitter) -> None:
     """One loop over parts: a list of tuples of views, made once, and the calls on them."""
-    shape = block.shape or ()
-    rows, row = shape[0], prod(shape[1:])
-    step = max(1, PART // row)
     emitter.run_count += 1
-    parts = f"parts_{emitter.run_count}"
-    views: dict[str, str] = {}  # name in the loop -> how it is cut
-    names: dict[Var, str] = {}
-    last = {v: n for n, op in enumerate(block.ops) for v in op.vars}
-    free: list[tuple[str, str]] = []  # (dtype, name) of the parts that nobody needs any more
-    count = 0
+    Run(block, emitter, emitter.run_count).emit()
 
-    def named(v: Any) -> str:
-        if not isinstance(v, Var) or not is_cut(v, shape):
-            return emitter.place(v)
-        if v not in names and (v in emitter.at_build or v.kind == "captured"):
-            names[v] = cut(emitter.place(v))
-        elif v not in names:  # it is at another place at each call
-            views["rows"] = f"slice(i, i + {step})"
-            names[v] = f"{emitter.place(v)}[rows]"
-        return names[v]
 
-    def cut(text: str) -> str:
-        views[f"{text}_part"] = f"{text}[i : i + {step}]"
+class Run:
+    """A block that is emitted part by part.
+
+    views   name in the loop -> how it is cut
+    names   what stands for a Var in the loop
+    free    (dtype, name) of the parts of caches that nobody needs any more
+    """
+
+    def __init__(self, block: Block, emitter: Emitter, number: int) -> None:
+        self.block, self.emitter, self.number = block, emitter, number
+        self.shape = block.shape or ()
+        self.rows = self.shape[0]
+        self.step = max(1, PART // prod(self.shape[1:]))
+        self.views: dict[str, str] = {}
+        self.names: dict[Var, str] = {}
+        self.free: list[tuple[str, str]] = []
+        self.caches = 0
+
+    def name(self, v: Any) -> str:
+        """The expression for an input in the loop."""
+        if not isinstance(v, Var) or not is_cut(v, self.shape):
+            return self.emitter.place(v)
+        if v not in self.names and (v in self.emitter.at_build or v.kind == "captured"):
+            self.names[v] = self.cut(self.emitter.place(v))
+        elif v not in self.names:  # it is at another place at each call
+            self.views["rows"] = f"slice(i, i + {self.step})"
+            self.names[v] = f"{self.emitter.place(v)}[rows]"
+        return self.names[v]
+
+    def cut(self, text: str) -> str:
+        self.views[f"{text}_part"] = f"{text}[i : i + {self.step}]"
         return f"{text}_part"
 
-    def cache(dtype: str) -> str:
-        nonlocal count
-        for kind, name in free:
+    def cache(self, dtype: str) -> str:
+        """The part of an array for a result that only the loop needs."""
+        for kind, name in self.free:
             if kind == dtype:
-                free.remove((kind, name))
+                self.free.remove((kind, name))
                 return name
-        count += 1
-        whole = f"cache_{emitter.run_count}_{count}"
-        emitter.module.define(whole, f"empty({(min(step, rows), *shape[1:])}, {dtype!r})")
-        views[f"{whole}_part"] = f"{whole}[: {rows} - i]"
+        self.caches += 1
+        whole = f"cache_{self.number}_{self.caches}"
+        shape = (min(self.step, self.rows), *self.shape[1:])
+        self.emitter.module.define(whole, f"empty({shape}, {dtype!r})")
+        self.views[f"{whole}_part"] = f"{whole}[: {self.rows} - i]"
         return f"{whole}_part"
 
-    body: list[tuple[str, Op]] = []
-    for n, op in enumerate(block.ops):
-        args = emitter.operands(op, [named(i) for i in op.inputs])
-        done = [(str(v.dtype), names[v]) for v in dict.fromkeys(op.vars) if v in block.inner and last[v] == n]
-        in_place = op.operation.in_place
-        free += done if in_place else []
-        names[op.out] = cache(str(op.out.dtype)) if op.out in block.inner else cut(str(emitter.home(op.out)))
-        free += [] if in_place else done
-        body.append((emitter.into(op, args, names[op.out]), op))
-    views_of_part = f"({', '.join(views.values())})"
-    emitter.module.define(parts, f"[{views_of_part} for i in range(0, {rows}, {step})]")
-    emitter.add(f"for {', '.join(views)} in {parts}:", block.ops[0], block.ops)
-    for text, op in body:
-        emitter.add(f"    {text}", op)
+    def emit(self) -> None:
+        block, emitter = self.block, self.emitter
+        last = {v: n for n, op in enumerate(block.ops) for v in op.vars}
+        body: list[tuple[str, Op]] = []
+        for n, op in enumerate(block.ops):
+            args = emitter.operands(op, [self.name(i) for i in op.inputs])
+            ended = [v for v in dict.fromkeys(op.vars) if v in block.inner and last[v] == n]
+            done = [(str(v.dtype), self.names[v]) for v in ended]
+            in_place = op.operation.in_place
+            self.free += done if in_place else []
+            inner = op.out in block.inner
+            out = self.cache(str(op.out.dtype)) if inner else self.cut(str(emitter.home(op.out)))
+            self.names[op.out] = out
+            self.free += [] if in_place else done
+            body.append((emitter.into(op, args, out), op))
+        parts = f"parts_{self.number}"
+        views = f"({', '.join(self.views.values())})"
+        emitter.module.define(parts, f"[{views} for i in range(0, {self.rows}, {self.step})]")
+        emitter.add(f"for {', '.join(self.views)} in {parts}:", block.ops[0], block.ops)
+        for text, op in body:
+            emitter.add(f"    {text}", op)

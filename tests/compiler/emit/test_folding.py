@@ -172,14 +172,14 @@ PROGRAMS = [
 
 
 def run(make: Callable[[], Any], fewest: int) -> tuple[list[bytes], str]:
-    """What three calls return and leave, and the source."""
+    """What five calls return and leave, and the source."""
     tg.manual_seed(7)
     step, state, xs = make()
     compiled = tg.jit(step, emitter="numpy")
     found = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folding, "FEWEST", fewest)
-        for _ in range(3):
+        for _ in range(5):
             found += [a.tobytes() for a in flat(compiled(*xs))]
     found += [a.tobytes() for a in flat(state())]
     assert compiled.stats()["recordings"] <= 2

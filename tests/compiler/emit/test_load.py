@@ -77,8 +77,8 @@ def test_a_compiled_function_that_goes_leaves_nothing() -> None:
         return x * 2.0 + 1.0
 
     compiled = tg.jit(goes_with_it, emitter="numpy")
-    for rows in range(1, 4):
-        compiled(tg.ones((rows, 2)))
+    for call in range(12):
+        compiled(tg.ones((1 + call % 3, 2)))
     assert len(kept("goes_with_it")[0]) == 3
     del compiled
     gc.collect()
