@@ -13,7 +13,7 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import finalize
 from zipfile import ZipFile
 
@@ -146,6 +146,10 @@ def open_step(path=None):
 '''
 
 
+# The array whose memory it is, and where in it, shape, dtype and strides, as np.ndarray takes them.
+View: TypeAlias = tuple[str, int, tuple[int, ...], str, tuple[int, ...]]
+
+
 def save(path: str, variant: Any) -> None:
     """Write the program, as the NumPy emitter writes it, to `path`, and its arrays to the same name with .npz.
 
@@ -155,22 +159,7 @@ def save(path: str, variant: Any) -> None:
     captured: dict[str, Any] = {}
     for v, array in zip(variant.program.captured, variant.bound):
         captured.setdefault(v.name, array)
-    memories = {name: memory_of(array) for name, array in captured.items()}
-    saved: dict[str, Any] = {}
-    views: dict[str, tuple[str, int, tuple[int, ...], str, tuple[int, ...]]] = {}  # as np.ndarray takes them
-    for name, array in captured.items():
-        memory = memories[name]
-        sharing = [n for n, other in memories.items() if other is memory]
-        home = next(
-            (n for n in sharing if captured[n] is memory and memory.flags.c_contiguous),
-            f"memory_of_{sharing[0]}",
-        )
-        if len(sharing) == 1 or home == name:
-            saved[name] = backend_of(array).to_numpy(array)
-            continue
-        if home not in captured:
-            saved[home] = backend_of(memory).to_numpy(memory).ravel("K")
-        views[name] = (home, address(array) - address(memory), array.shape, str(array.dtype), array.strides)
+    saved, views = arrays_and_views(captured)
     with ZipFile(
         target.with_suffix(".npz"), "w"
     ) as archive:  # as np.savez does, which takes "file" for no name
@@ -183,6 +172,30 @@ def save(path: str, variant: Any) -> None:
         source = NumpyEmitter(program, variant.title).source()
     expected = [(v.name, str(v.dtype), v.shape) for v in variant.program.arguments]
     target.write_text(source + OPEN % (list(captured), views, expected))
+
+
+def arrays_and_views(captured: dict[str, Any]) -> tuple[dict[str, Any], dict[str, View]]:
+    """(arrays to save, those that are views of them), by name."""
+    memories = {name: memory_of(array) for name, array in captured.items()}
+    sharing_it: dict[int, list[str]] = {}  # id of a memory -> the arrays that look into it
+    for name, memory in memories.items():
+        sharing_it.setdefault(id(memory), []).append(name)
+    saved: dict[str, Any] = {}
+    views: dict[str, View] = {}
+    for name, array in captured.items():
+        memory = memories[name]
+        sharing = sharing_it[id(memory)]
+        home = next(
+            (n for n in sharing if captured[n] is memory and memory.flags.c_contiguous),
+            f"memory_of_{sharing[0]}",
+        )
+        if len(sharing) == 1 or home == name:
+            saved[name] = backend_of(array).to_numpy(array)
+            continue
+        if home not in captured:
+            saved[home] = backend_of(memory).to_numpy(memory).ravel("K")
+        views[name] = (home, address(array) - address(memory), array.shape, str(array.dtype), array.strides)
+    return saved, views
 
 
 def memory_of(array: Any) -> Any:

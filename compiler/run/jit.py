@@ -343,8 +343,9 @@ class Compiled:
         return f"# {self.__name__} runs as Python: {why}\n" if why else case.runner.source
 
     def explain(self) -> str:
-        """A table: the operations that compute, and the bytes of the arrays they make, after each pass; at the end the
-        loops and calls that are emitted, and the bytes of the buffers that they work in."""
+        """A table: the operations that compute, and the bytes of the arrays they make, after each pass; then the
+        loops and calls that are emitted, and the bytes of the buffers that they work in. A second table counts the
+        operations by the user's modules and lines, with the rows of repeated layers and steps folded."""
         case = self.shown()
         why = self.refused or case.reason or case.recording.reason
         return f"{self.__name__} runs as Python: {why}" if why else case.runner.explain()

@@ -9,7 +9,7 @@ from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
 from tapegrad.compiler.emit.choose import emit
 from tapegrad.compiler.emit.load import load
 from tapegrad.compiler.emit.summary import by_line
-from tapegrad.compiler.ir.memory import share
+from tapegrad.compiler.ir.memory import Spans, share, written
 from tapegrad.compiler.ir.program import before_last_check
 from tapegrad.compiler.record.recording import Recording
 from tapegrad.compiler.record.trace import memory_of
@@ -39,20 +39,21 @@ class Runner:
         live = {v.name for v in program.captured}
         kept = [(v, t) for v, t in zip(r.program.captured, r.captured) if v.name in live]
         self.captured = [t for _, t in kept]
-        written = [op.inputs[0] for op in program.ops if op.name == "write"]
-        self.in_place = [i for i, (v, _) in enumerate(kept) if any(v.overlaps(w) for w in written)]
+        targets = Spans(written(program))
+        self.in_place = [i for i, (v, _) in enumerate(kept) if targets.overlap(v)]
         self.written = [kept[i][1] for i in self.in_place]
         # What is done though the call may turn out to be another case than the recorded one.
         early = before_last_check(program)
-        risked = [op.inputs[0] for op in early if op.name == "write"]
-        self.risked = [t for v, t in kept if any(v.overlaps(w) for w in risked)]
+        risked = Spans(op.inputs[0] for op in early if op.name == "write")
+        self.risked = [t for v, t in kept if risked.overlap(v)]
         self.risks_gradients = any(op.out in program.gradients for op in early)
         self.risked_tensors = len(self.risked)
         self.changes = bool(
-            written or r.leaves or r.dropped
+            targets.arrays or r.leaves or r.dropped
         )  # whether a call leaves anything but its results
+        arrays = Spans(v for v, _ in kept)
         self.shared = {
-            i for i, (v, _) in enumerate(kept) if any(v.name != w.name and v.overlaps(w) for w, _ in kept)
+            i for i, (v, _) in enumerate(kept) if any(v.name != w.name for w in arrays.overlapping(v))
         }
 
     # ---- the arrays it is bound to ----

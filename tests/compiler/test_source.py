@@ -19,6 +19,7 @@ import pytest
 import tapegrad as tg
 from compiler_emitters import EMITTERS, emitting
 from compiler_steps import T, X, batches, make, step_of
+from tapegrad.compiler.errors import JitWarning
 
 jit = partial(tg.jit, emitter="numpy")
 
@@ -92,12 +93,16 @@ def test_names_of_functional_parameters_and_of_several_models() -> None:
 
 def test_what_each_pass_did() -> None:
     step = trained_step()
-    table = step.explain().partition("\n\n")[0].splitlines()
+    passes, _, lines = step.explain().partition("\n\n")
+    table = passes.splitlines()
     assert [line[:26].strip() for line in table[1:-1]] == [name for name, _ in step.shown().runner.history]
     before, after = (int(table[i].split()[1]) for i in (1, -2))
     assert 0 < after < before
     assert table[-1].startswith("fused, in ") and 0 < int(table[-1].split()[-2]) < after
     assert "matmul" in step.program("recorded") and step.program() == step.program("lifetimes")
+    counted = [line.split(maxsplit=2) for line in lines.splitlines()[1:]]
+    assert sum(int(count) for count, _, _ in counted) == after
+    assert any(where.endswith("opt.step()") for _, _, where in counted)
 
 
 # ---- in tracebacks and debuggers ----
@@ -304,7 +309,8 @@ def test_another_case_than_recorded_away_from_tapegrad(tmp_path: Path, numpy_alo
 def test_what_is_not_compiled_is_not_saved(tmp_path: Path) -> None:
     w = tg.tensor([1.0], requires_grad=True)
     f = jit(lambda x: x * w)
-    f(tg.tensor([2.0]))
+    with pytest.warns(JitWarning, match="can be differentiated"):
+        f(tg.tensor([2.0]))
     with pytest.raises(ValueError, match=r"save: there is no program, .* can be differentiated"):
         f.save(str(tmp_path / "step.py"))
     assert not list(tmp_path.iterdir())
