@@ -64,7 +64,7 @@ def test_numba(saved, run):
 def test_on_a_terminal_comments_have_a_colour(saved, run, monkeypatch):
     plain = run("source", "m.safetensors")[1]
     coloured = source.coloured(plain)
-    assert f"{source.COMMENT}# [sigmoid]{source.PLAIN}" in coloured
+    assert f"{source.COMMENT}# [layers.3: sigmoid]{source.PLAIN}" in coloured
     assert f"{source.CODE}def{source.PLAIN} step(x, y):" in coloured
     for code in (source.COMMENT, source.CODE, source.PLAIN):
         coloured = coloured.replace(code, "")
