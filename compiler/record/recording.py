@@ -114,7 +114,6 @@ def finished(
         bound(made, reach, trace)
     if reach.guards.refusals:
         made.fail("; ".join(dict.fromkeys(reach.guards.refusals)), final=True)
-    reach.guards.compile()
     return made
 
 

@@ -235,7 +235,8 @@ class Compiled:
         """What keeps a second run from being the same as the first."""
         if before.recording.reason or made.reason:
             return made.reason or before.recording.reason
-        if changed := before.guards.failures(args, kwargs, after=True):
+        if not before.guards.match(args, kwargs, after=True):
+            changed = before.guards.failures(args, kwargs, after=True)
             names = ", ".join(dict.fromkeys(line.name.partition(":")[0] for line in changed[:3]))
             return (
                 f"it changes {names}, which a program would leave as it was. Return it, or change it outside"

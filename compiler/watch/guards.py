@@ -7,7 +7,7 @@ import numpy as np
 
 from tapegrad.autograd.tensor import Tensor
 
-MOST = 20_000  # lines of one check; what reaches further runs as Python
+MOST = 200_000  # lines of one check; what reaches further runs as Python
 MOVED = "moved"  # what `match` returns when only the contents of captured tensors were put elsewhere
 
 
@@ -63,7 +63,7 @@ class Guards:
     arrays: list[tuple[str, str]] = field(
         default_factory=list
     )  # (local of a captured tensor, its array's name)
-    match: Any = None
+    _match: Any = None
     code: list[Any] = field(default_factory=list)
 
     # ---- building ----
@@ -157,20 +157,30 @@ class Guards:
 
     # ---- the check ----
     def compile(self) -> None:
+        """Make `match`. Lines that speak of the moment before a call alone are the last ones."""
         if len(self.lines) > MOST:
             self.refusals.append(f"it reaches more than {MOST:,} values: pass what it needs as arguments")
             self.lines = self.lines[:1]
+        entry = next((n for n, line in enumerate(self.lines) if line.entry), len(self.lines))
         body = [line.text for line in self.lines]
+        body.insert(entry, "if after: return True")
         for i in range(0, len(self.arrays), 20):
             stay = " and ".join(f"{local}.data is {name}" for local, name in self.arrays[i : i + 20])
             body.append(f"if not ({stay}): return {MOVED!r}")
         body.append(f"return ({''.join(f'a{n}, ' for n in range(len(self.inputs)))})")
-        text = (
-            "def match(args, kwargs):\n try:\n  " + "\n  ".join(body) + f"\n except {CAUGHT}: return None\n"
-        )
+        lines = "\n  ".join(body)
+        text = f"def match(args, kwargs, after=False):\n try:\n  {lines}\n except {CAUGHT}: return None\n"
         self.values["same"] = same
         exec(compile(text, "<guards of tg.jit>", "exec"), self.values)
-        self.match = self.values.pop("match")  # no cycle: what it holds goes with the last reference
+        self._match = self.values.pop("match")  # no cycle: what it holds goes with the last reference
+
+    @property
+    def match(self) -> Any:
+        """match(args, kwargs): the arrays of the inputs, if everything is as it was; None if not, and MOVED if only
+        captured tensors have their contents elsewhere. With after=True: whether a call has changed nothing."""
+        if self._match is None:
+            self.compile()
+        return self._match
 
     def failures(self, args: Any, kwargs: Any, after: bool = False) -> list[Line]:
         """The lines that do not hold, with what they name filled in. Slow: for reasons.

@@ -222,7 +222,13 @@ def test_source() -> None:
     before = [t.numpy().tobytes() for t in (model.state_dict() | model.optimizer.state_dict()).values()]
     gradients, draws = [p.grad for p in model.parameters()], random.get_state()
     text = model.source()
-    for part in ("layers_0_kernel", "def step(x, y):", "[layers.1: gradient of linear]", "[Adam]", "float32[32, 8]"):
+    for part in (
+        "layers_0_kernel",
+        "def step(x, y):",
+        "[layers.1: gradient of linear]",
+        "[Adam]",
+        "float32[32, 8]",
+    ):
         assert part in text, text
     others = model.source("predict") + model.source("evaluate")
     assert "learning_rate" not in others and "layers_1_bias" in others
