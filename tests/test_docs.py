@@ -31,6 +31,12 @@ def test_every_snippet_runs_in_order(capsys: pytest.CaptureFixture[str]) -> None
     assert shown.strip() in re.sub(r" +\n", "\n", printed)
 
 
+def test_the_promise_of_jit_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "docs" / "jit.md").read_text()
+    exec(compile(re.findall(r"```python\n(.*?)```", text, re.S)[0], "jit.md", "exec"), {})
+    assert capsys.readouterr().out == re.findall(r"```text\n(.*?)```", text, re.S)[0]
+
+
 def test_the_loop_has_at_most_15_lines() -> None:
     loop = re.findall(r"```python\n(.*?)```", README, re.S)[0]
     assert len([line for line in loop.splitlines() if line.strip()]) <= 15
