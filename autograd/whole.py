@@ -97,8 +97,23 @@ if hasattr(os, "register_at_fork"):
 def arithmetic_may_raise() -> bool:
     """Whether overflow, division by zero and the like raise an exception here: under `np.errstate(all="raise")`, or
     where warnings are errors."""
-    if any(reaction in ("raise", "call") for reaction in np.geterr().values()):
+    reactions = np.geterr().values()
+    if "raise" in reactions or "call" in reactions:
         return True
+    global _filters
+    now = warnings.filters
+    known = (id(now), len(now), id(now[0]) if now else 0)  # a new filter comes first, or last
+    if known != _filters[0]:
+        _filters = (known, _warnings_raise(), now[:1])
+    return _filters[1]
+
+
+# (what the filters were known by, whether they raise, the first of them, so that no other one gets its id)
+_filters: tuple[Any, bool, Any] = (None, False, None)
+
+
+def _warnings_raise() -> bool:
+    """Whether a RuntimeWarning is turned into an exception."""
     for action, message, kind, module, line in warnings.filters:
         if issubclass(RuntimeWarning, kind):
             if action == "error":

@@ -5,7 +5,7 @@ node was recorded does it look at the spans. A counter for each array that owns 
 an optimizer lie in one buffer, and writing one of them says nothing about the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from math import inf
 from threading import Lock
@@ -97,10 +97,15 @@ def _forget_the_dead() -> None:
 
 def mark(at: Place, now: int) -> None:
     """As `wrote`, for a place that is known."""
-    spans, where = at
-    spans[where] = now
-    if len(spans) > MANY:
-        _join_older_half(spans)
+    mark_all((at,), now)
+
+
+def mark_all(places: Iterable[Place], now: int) -> None:
+    """As `mark`, for several places that were written at one time."""
+    for spans, where in places:
+        spans[where] = now
+        if len(spans) > MANY:
+            _join_older_half(spans)
     happened(now)
 
 

@@ -40,6 +40,8 @@ class Runner:
         kept = [(v, t) for v, t in zip(r.program.captured, r.captured) if v.name in live]
         self.captured = [t for _, t in kept]
         targets = Spans(written(program))
+        names = {v.name for v in targets.arrays}
+        self.targets = [i for i, (v, _) in enumerate(kept) if v.name in names]
         self.in_place = [i for i, (v, _) in enumerate(kept) if targets.overlap(v)]
         self.written = [kept[i][1] for i in self.in_place]
         # What is done though the call may turn out to be another case than the recorded one.
@@ -48,9 +50,9 @@ class Runner:
         self.risked = [t for v, t in kept if risked.overlap(v)]
         self.risks_gradients = any(op.out in program.gradients for op in early)
         self.risked_tensors = len(self.risked)
-        self.changes = bool(
-            targets.arrays or r.leaves or r.dropped
-        )  # whether a call leaves anything but its results
+        # Whether a call leaves anything but its results.
+        self.changes = bool(targets.arrays or r.leaves or r.dropped)
+        self.takes_arguments = any(kind == "argument" for kind, _ in r.results)
         arrays = Spans(v for v, _ in kept)
         self.shared = {
             i for i, (v, _) in enumerate(kept) if any(v.name != w.name for w in arrays.overlapping(v))
@@ -65,7 +67,7 @@ class Runner:
         if self.risks_gradients:
             self.risked = [*self.risked[: self.risked_tensors], *(g for _, g in self.gradients)]
         self.written_memory = {memory_of(arrays[i]) for i in self.in_place}
-        self.places = [writes.place(arrays[i]) for i in self.in_place]
+        self.places = [writes.place(arrays[i]) for i in self.targets]
         self.own_memory = {memory_of(g) for g in gradients}
 
     def why_not_follow(self) -> str | None:
@@ -99,8 +101,7 @@ class Runner:
             now = tick()
             for t in self.written:
                 t.changed = now
-            for at in self.places:
-                writes.mark(at, now)
+            writes.mark_all(self.places, now)
         return self.results(made, args, kwargs)
 
     def whole(self, arrays: Iterable[Any]) -> Any:
@@ -142,8 +143,7 @@ class Runner:
     def results(self, made: Any, args: Any, kwargs: Any) -> Any:
         r = self.recording
         new = [Tensor(m) for m in made]
-        if any(kind == "argument" for kind, _ in r.results):
-            given = r.guards.arguments_of(args, kwargs)
+        given = r.guards.arguments_of(args, kwargs) if self.takes_arguments else ()
         leaves = [new[v] if k == "new" else v if k == "value" else given[v] for k, v in r.results]
         return r.rebuild(leaves)
 
