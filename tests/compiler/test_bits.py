@@ -103,11 +103,13 @@ def with_cotangent(row: Row, arrays: list[np.ndarray]) -> tuple[list[np.ndarray]
                          ids=[*FLOATS, "odd memory order"])  # fmt: skip
 @pytest.mark.parametrize("name", ROWS)
 def test_floats(name: str, dtype: str, arranged: Any) -> None:
-    """All of a row's samples in one program, value and gradients."""
+    """All of a row's samples in one program, value and gradients; those of the second order, whose programs take
+    longest to record, in float32."""
     row = ROWS[name]
+    most = 2 if (dtype, arranged) == ("float32", list) else 1
     samples = [list(Case(row, sample).cast(dtype)) for sample in row.inputs]
     with_orders = [with_cotangent(row, sample) for sample in samples]
-    parts = [(value_and_gradients(row, order), len(sample)) for sample, order in with_orders]
+    parts = [(value_and_gradients(row, min(order, most)), len(sample)) for sample, order in with_orders]
 
     def function(*xs: Any) -> Any:
         found, start = [], 0
