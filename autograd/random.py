@@ -6,6 +6,7 @@ a backend: the whole state of it is one integer, so a checkpoint can repeat a dr
 """
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +59,34 @@ def set_state(state: dict[str, Any]) -> None:
     host["buffer"] = np.array(host["buffer"], dtype=np.uint64)
     host_generator().bit_generator.state = host
     _tell()
+
+
+def snapshot() -> tuple[Any, ...]:
+    """Where all random streams stand, for `go_back` and to be compared with another snapshot; quicker than a state."""
+    if _host is None:
+        return _seed, _draws, None
+    state = _host.bit_generator.state
+    return (
+        _seed,
+        _draws,
+        tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in _leaves(state)),
+        state,
+    )
+
+
+def go_back(taken: tuple[Any, ...]) -> None:
+    """Put all random streams where they stood when a snapshot was taken."""
+    global _seed, _draws, _host
+    _seed, _draws, position, *state = taken
+    if position is None:
+        _host = None
+    else:
+        host_generator().bit_generator.state = state[0]
+
+
+def _leaves(state: Any) -> Iterator[Any]:
+    for part in state.values() if isinstance(state, dict) else (state,):
+        yield from _leaves(part) if isinstance(part, dict) else (part,)
 
 
 def _tell() -> None:

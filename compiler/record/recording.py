@@ -264,7 +264,7 @@ def host_streams() -> tuple[Any, ...]:
     if "numpy.random" in sys.modules:
         state = np.random.get_state(legacy=False)
         found += [state["state"]["pos"], state["state"]["key"].tobytes(), state["has_gauss"]]
-    return (*found, repr(random.get_state()["host"]))
+    return (*found, random.snapshot()[2])
 
 
 class DataWatch:

@@ -85,7 +85,7 @@ class Trace(Recorder):
         self.node: Any = None  # the recorded call whose gradient rules are running
         self.parts: list[str] = []
         self.module_of: dict[int, str] = {}  # id of a node -> the id of the module that it was made in
-        self.changes: list[Callable[[], None]] = [partial(random.set_state, random.get_state())]  # to undo
+        self.changes: list[Callable[[], None]] = [partial(random.go_back, random.snapshot())]  # to undo
         self.origin = Origin("", "")
 
     # ---- what cannot be recorded ----
