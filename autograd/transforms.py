@@ -295,8 +295,7 @@ def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
             raise TypeError(f"jacobian: the function must return one tensor, it returned {type(y).__name__}")
         rows = []
         for i in range(y.size):
-            unit = ops.zeros_like_p(y.detach()).reshape((-1,))
-            unit[i] = 1.0
+            unit = ops.index_update(ops.zeros_like_p(y.detach()).reshape((-1,)), i, 1.0)
             rows.append(pullback(unit.reshape(y.shape))[0])
         stacked = (
             ops.stack(rows) if rows else ops.reshape(ops.zeros_like_p(x.detach())[None][:0], (0, *x.shape))

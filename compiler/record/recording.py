@@ -2,6 +2,7 @@
 
 import random as python_random
 import sys
+from _thread import get_ident
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -271,23 +272,22 @@ class DataWatch:
     """While it lasts, `t.data` in the user's code ends the recording: what is done to raw arrays is not seen."""
 
     def __init__(self, trace: Trace) -> None:
-        self.trace = trace
+        self.trace, self.thread = trace, get_ident()
 
     def __enter__(self) -> None:
         self.slot: Any = Tensor.__dict__["data"]
-        slot = self.slot
-        if type(slot) is property:  # a recording inside a recording
+        if type(self.slot) is property:  # a recording inside a recording, or in another thread
             return
-        trace, get, put = self.trace, slot.__get__, slot.__set__
+        get, put = self.slot.__get__, self.slot.__set__
 
         def read(t: Tensor) -> Any:
-            if from_user(sys._getframe(1).f_code):
-                trace.refuse("it looks at t.data", "Use the tensor itself")
+            if from_user(sys._getframe(1).f_code) and get_ident() == self.thread:
+                self.trace.refuse("it looks at t.data", "Use the tensor itself")
             return get(t)
 
         def write(t: Tensor, array: Any) -> None:
-            if from_user(sys._getframe(1).f_code):
-                trace.refuse("it sets t.data", "Use t.assign(values), or t[...] = values")
+            if from_user(sys._getframe(1).f_code) and get_ident() == self.thread:
+                self.trace.refuse("it sets t.data", "Use t.assign(values), or t[...] = values")
             put(t, array)
 
         setattr(Tensor, "data", property(read, write))  # noqa: B010 (the type checker knows a slot)

@@ -67,6 +67,8 @@ class Trace(Recorder):
         self.program = Program()
         self.labels = Labels()
         self.begun = tick()
+        # id of an array that shows a part of a captured one -> that tensor, and the index of the part
+        self.view_of: dict[int, tuple[Tensor, Any]] = {}
         self.drawn: dict[tuple[int, int], Var] = {}  # (seed, number) -> the random numbers
         self.vars: dict[int, Var] = {}  # id of a raw array -> its Var
         # id -> the array; both are gone when it is, before the id is used again
@@ -219,6 +221,12 @@ class Trace(Recorder):
     def record_write(self, target: Tensor, value: Tensor) -> None:
         into, source = self.var_of(target), self.var_of(value)
         if into.kind != "captured":
+            if (seen := self.view_of.get(id(target.data))) is not None and self.vars.get(id(seen[0].data)):
+                base, index = seen  # b[1:] += x is a write into b
+                whole = Symbol(base.data, self.var_of(base), self)
+                made = self.apply("put_at", whole, Symbol(value.data, source, self), index=index)
+                self.write_captured(base, self.var_of(base), made.var)
+                return
             if any(a is not target.data and share(a, target.data) for a in self.known()):
                 self.refuse(
                     "it writes into a view, or into what has one,",
@@ -228,10 +236,13 @@ class Trace(Recorder):
             copied = self.apply("copy", Symbol(value.data, source, self)).var
             self.vars[id(target.data)] = copied
             return
+        self.write_captured(target, into, source)
+
+    def write_captured(self, target: Tensor, into: Var, source: Var) -> None:
+        """What was there before holds something new from here on, and so does what shares memory with it."""
         self.written.setdefault(into.name, self.origin.line)
         after = Var(into.name, into.shape, into.dtype, "captured", None, into.span, into.dense)
         self.program.ops.append(Op("write", [into, source], {}, after, self.origin))
-        # What shares memory with the target holds something new from here on.
         for key in self.sharing[memory_of(target.data)]:
             var = self.vars.get(key)
             if var is not None and var.kind == "captured" and var.overlaps(into):
@@ -256,6 +267,9 @@ class Trace(Recorder):
             return
         if primitive.name in INDEXING:
             name = INDEXING[primitive.name] if len(args) > 1 or not basic(params["index"]) else "slice"
+            if name == "slice" and symbols[0].var.kind == "captured":
+                self.view_of[id(results[0].data)] = args[0], params["index"]
+                self.kept.append(results[0].data)
             self.know(results[0].data, self.apply(name, *symbols, **params).var)
             return
         if primitive.name == "random_uniform":

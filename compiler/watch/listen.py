@@ -52,7 +52,7 @@ def room_of(path: str) -> str:
         return "user"
     if path.startswith((STDLIB + os.sep, "<frozen")):
         return "library"
-    return "library" if path.startswith("<tg.jit") else "user"
+    return "library" if path.startswith(("<tg.jit", "<guards of")) else "user"
 
 
 def room_of_code(code: CodeType, scope: dict[str, Any]) -> str:

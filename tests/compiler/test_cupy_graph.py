@@ -96,6 +96,7 @@ def test_tables(dtype: str, fast: Any) -> None:
     as_one_step(FED[::9], dtype, lambda f: tg.jit(f, emitter="cupy"))
 
 
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
 @pytest.mark.parametrize("name", HERE)
 def test_hazards(name: str, fast: Any) -> None:
     same_as_without(name, tg.jit)

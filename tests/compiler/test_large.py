@@ -57,7 +57,7 @@ def test_rows(case: Case, jit: Any) -> None:
             close(got, want, "float64", case.id)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::tapegrad.JitWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_hazards(name: str, jit: Any) -> None:
     same_as_without(name, jit)
