@@ -1,0 +1,170 @@
+"""An interrupt or an error at any point of a step leaves parameters, optimizer, gradients and random numbers of one step."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.autograd import random
+from tapegrad.models import LambdaCallback, Sequential
+
+nn, optim = tg.nn, tg.optim
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(64, 4)).astype("f"), RNG.normal(size=(64, 1)).astype("f")
+STEPS = 1500
+
+
+class Training:
+    """A small training by hand, of which the steps can be told from the state of the optimizer."""
+
+    def __init__(self, wrap: Callable[[Any], Any]) -> None:
+        tg.manual_seed(0)
+        self.m = nn.Sequential(nn.Dense(8, "tanh", in_features=4), nn.Dropout(0.5), nn.Dense(1, in_features=8))
+        self.o = optim.Adam(self.m, lr=0.01)
+
+        def step(x: Any, y: Any) -> Any:
+            loss = ((self.m(x) - y) ** 2).mean()
+            self.o.zero_grad()
+            loss.backward()
+            self.o.step()
+            return loss.detach()
+
+        self.step = wrap(step)
+
+    def run(self) -> Iterator[int]:
+        for k in range(STEPS):
+            at = slice(32 * (k % 2), 32 * (k % 2) + 32)
+            self.step(tg.tensor(X[at]), tg.tensor(Y[at]))
+            yield k + 1
+
+    def state(self) -> tuple[int, list[Any]]:
+        held = self.o.state_dict()
+        arrays = [*self.m.parameters(), *(v for k, v in held.items() if k not in ("steps", "lr"))]
+        arrays += [p.grad for p in self.m.parameters() if p.grad is not None]
+        arrays.append(tg.tensor(np.frombuffer(repr(random.get_state()).encode(), "uint8")))
+        steps = held["steps"].item() if "steps" in held else 0
+        return int(steps), [a.detach().numpy().copy() for a in arrays]
+
+
+@pytest.fixture(scope="module")
+def trajectory() -> dict[int, list[Any]]:
+    t = Training(lambda f: f)
+    return dict(t.state() for _ in t.run())
+
+
+def of_one_step(state: tuple[int, list[Any]], trajectory: dict[int, list[Any]]) -> bool:
+    steps, arrays = state
+    if steps == 0:
+        return True
+    want = trajectory[steps]
+    return len(arrays) == len(want) and all(
+        a.shape == b.shape and np.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(arrays, want)
+    )
+
+
+def interrupted(work: Callable[[], Any], after: float) -> None:
+    """Run until Ctrl-C is pressed, so many seconds after the beginning; it comes out as KeyboardInterrupt."""
+    done = threading.Event()
+
+    def press() -> None:
+        done.wait(after)
+        while not done.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.wait(0.5)  # again, should a callback that cannot raise have swallowed it
+
+    thread = threading.Thread(target=press)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            thread.start()
+            while True:
+                work()
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_compiled_steps_give_the_trajectory(trajectory: dict[int, list[Any]]) -> None:
+    t = Training(lambda f: tg.jit(f, emitter="numpy"))
+    assert all(of_one_step(t.state(), trajectory) for _ in t.run())
+    assert t.step.stats()["compiled"] >= STEPS - 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("round_", range(12))
+def test_an_interrupt_of_a_compiled_step(trajectory: dict[int, list[Any]], round_: int) -> None:
+    whole = 0
+    for k in range(5):
+        t = Training(lambda f: tg.jit(f, emitter="numpy"))
+        steps = t.run()
+        interrupted(lambda: next(steps), 0.004 + 0.0031 * (5 * round_ + k) % 0.05)
+        whole += of_one_step(t.state(), trajectory)
+        next(t.run())
+    assert whole == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("eager", [False, True], ids=["compiled", "eager"])
+def test_an_interrupt_of_fit(eager: bool) -> None:
+    def made() -> Any:
+        tg.manual_seed(0)
+        m = Sequential([nn.Dense(8, "tanh", in_features=4), nn.Dense(1, in_features=8)])
+        m.compile(optim.Adam(lr=0.01), "mse", run_eagerly=eager)
+        return m
+
+    def state(m: Any) -> tuple[int, list[Any]]:
+        held = m.optimizer.state_dict()
+        arrays = [*m.parameters(), *(v for k, v in held.items() if k not in ("steps", "lr"))]
+        return int(held["steps"].item()) if "steps" in held else 0, [a.detach().numpy().copy() for a in arrays]
+
+    m, seen = made(), {}
+    at_batch = LambdaCallback(on_train_batch_end=lambda b, logs: seen.update([state(m)]))
+    m.fit(X, Y, epochs=300, batch_size=32, shuffle=False, verbose=0, callbacks=[at_batch])
+    torn = 0
+    for k in range(30):
+        n = made()
+        fit = lambda n=n: n.fit(X, Y, epochs=300, batch_size=32, shuffle=False, verbose=0)
+        interrupted(fit, 0.01 + 0.0037 * k % 0.09)
+        torn += not of_one_step(state(n), seen) if state(n)[0] in seen else 0
+    assert torn == 0
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the update", "after it"])
+def test_an_error_leaves_what_it_leaves_without(late: bool) -> None:
+    """A check of the program fails: what was written, drawn and added up is as if the function had run as it is."""
+
+    def states(wrap: Any) -> list[Any]:
+        t, counter = Training(lambda f: f), tg.zeros(1)
+
+        def step(x: Any, y: Any, labels: Any) -> Any:
+            counter.assign(counter + 1.0)
+            loss = ((t.m(x) - y) ** 2).mean()
+            if not late:
+                loss = loss + tg.nn.functional.cross_entropy(tg.zeros((2, 3)) + counter, labels)
+            t.o.zero_grad()
+            loss.backward()
+            t.o.step()
+            return tg.nn.functional.cross_entropy(tg.zeros((2, 3)) + counter, labels)
+
+        f, found = wrap(step), []
+        x, y, good, bad = tg.tensor(X[:32]), tg.tensor(Y[:32]), tg.tensor([0, 2]), tg.tensor([0, 7])
+        for labels in (good, good, good, good, bad, good, good, bad, bad, good):
+            try:
+                found.append(f(x, y, labels).item())
+            except (ValueError, IndexError) as error:
+                found.append(f"{type(error).__name__} {error}")
+            found += [counter.item(), *t.state()[1]]
+        if wrap is jit:
+            assert f.stats()["compiled"] >= 4, f.stats()
+        return found
+
+    jit = lambda f: tg.jit(f, emitter="numpy")
+    for got, want in zip(states(jit), states(lambda f: f), strict=True):
+        if isinstance(want, np.ndarray):
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+        else:
+            assert got == want

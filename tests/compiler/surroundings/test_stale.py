@@ -1,0 +1,33 @@
+"""Programs whose surroundings change between calls: with `tg.jit` they give what they give without, and end as stated."""
+
+from importlib import import_module
+
+import pytest
+
+import tapegrad as tg
+from surroundings import Case, check, run
+
+TABLES = ("stale_names", "stale_objects", "stale_steps")
+CASES: dict[str, Case] = {}
+for table in TABLES:
+    CASES |= import_module(table).CASES
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(name: str) -> None:
+    check(CASES[name])
+
+
+@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.ends == "eager"])
+def test_strict_refuses(name: str) -> None:
+    """What would run eagerly raises instead, and names the same."""
+    case = CASES[name]
+    outcome = run(case, lambda f: tg.jit(f, emitter="numpy", strict=True))
+    last = str(outcome.results[-1])
+    assert last.startswith("raised TraceError") and any(word in last for word in case.words), last
+
+
+@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.ends == "compiled"])
+def test_checked_at_each_call(name: str) -> None:
+    """With `check=1` each call runs eagerly beside the program: nothing differs, and the results are the same."""
+    check(CASES[name], check=1)
