@@ -305,20 +305,20 @@ def a_mapping_proxy(J: Any) -> Any:
 
 @either("weakref", "reference")
 def a_weak_reference(J: Any) -> Any:
-    class O:
+    class Held:
         k = 2.0
 
-    o = O()
+    o = Held()
     reference = weakref.ref(o)
     return change(J, lambda x: x * reference().k, lambda: setattr(o, "k", 3.0))
 
 
 @either("weak", "Weak")
 def a_weak_dictionary(J: Any) -> Any:
-    class O:
+    class Held:
         k = 2.0
 
-    o = O()
+    o = Held()
     weak: Any = weakref.WeakValueDictionary()
     weak["a"] = o
     return change(J, lambda x: x * weak["a"].k, lambda: setattr(o, "k", 3.0))

@@ -62,7 +62,9 @@ class Outcome:
     printed: str = ""
     warned: list[Any] = field(default_factory=list)
     made: list[Any] = field(default_factory=list)
-    counts: list[list[tuple[int, int]]] = field(default_factory=list)  # calls and compiled calls, at each result
+    counts: list[list[tuple[int, int]]] = field(
+        default_factory=list
+    )  # calls and compiled calls, at each result
 
     @property
     def user_warnings(self) -> set[tuple[str, str]]:
@@ -163,7 +165,9 @@ def wrong_end(case: Case, outcome: Outcome) -> str | None:
     refused = [s.get("refused") for s in stats if s.get("refused")]
     told = f"{stats}\n{outcome.jit_warnings}"
     if case.programs is not None:
-        programs, recordings = (sum(n(s) for s in stats) for n in (lambda s: len(s["programs"]), lambda s: s["recordings"]))
+        programs, recordings = (
+            sum(n(s) for s in stats) for n in (lambda s: len(s["programs"]), lambda s: s["recordings"])
+        )
         if programs != case.programs or recordings > programs + 1:
             return f"{programs} programs and {recordings} recordings instead of {case.programs}: {told}"
     if compiled and case.ends != "eager":
@@ -215,7 +219,9 @@ def report(tables: dict[str, Table], only: list[str]) -> int:
             wrong = difference(got, want)
             kind = "END" if wrong is None else "STALE"
             if wrong := wrong or wrong_end(case, got):
-                found[kind].append(f"{name} ({case.ends}): {wrong if only else ' '.join(wrong[:150].split())}")
+                found[kind].append(
+                    f"{name} ({case.ends}): {wrong if only else ' '.join(wrong[:150].split())}"
+                )
     for kind, lines in found.items():
         for line in lines:
             print(f"{kind:6} {line}")
@@ -245,6 +251,15 @@ def change(J: Any, f: Any, act: Any, calls: int = 8, at: int = 3, back: Any = No
         yield g(x2())
     if back is not None:
         back()
+        for _ in range(4):
+            yield g(x2())
+
+
+def swapped(J: Any, f: Any, set_to: Any, values: Any = (2.0, 3.0, 2.0)) -> Iterator[Any]:
+    """f while a setting has one value, then another, then the first again: the last program is there already."""
+    g = J(f)
+    for value in values:
+        set_to(value)
         for _ in range(4):
             yield g(x2())
 

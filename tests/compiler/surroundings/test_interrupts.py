@@ -1,4 +1,4 @@
-"""An interrupt or an error at any point of a step leaves parameters, optimizer, gradients and random numbers of one step."""
+"""An interrupt or an error at any point of a step leaves parameters, optimizer, gradients and draws of one step."""
 
 import os
 import signal
@@ -24,7 +24,9 @@ class Training:
 
     def __init__(self, wrap: Callable[[Any], Any]) -> None:
         tg.manual_seed(0)
-        self.m = nn.Sequential(nn.Dense(8, "tanh", in_features=4), nn.Dropout(0.5), nn.Dense(1, in_features=8))
+        self.m = nn.Sequential(
+            nn.Dense(8, "tanh", in_features=4), nn.Dropout(0.5), nn.Dense(1, in_features=8)
+        )
         self.o = optim.Adam(self.m, lr=0.01)
 
         def step(x: Any, y: Any) -> Any:
@@ -101,7 +103,7 @@ def test_an_interrupt_of_a_compiled_step(trajectory: dict[int, list[Any]], round
     for k in range(5):
         t = Training(lambda f: tg.jit(f, emitter="numpy"))
         steps = t.run()
-        interrupted(lambda: next(steps), 0.004 + 0.0031 * (5 * round_ + k) % 0.05)
+        interrupted(steps.__next__, 0.004 + 0.0031 * (5 * round_ + k) % 0.05)
         whole += of_one_step(t.state(), trajectory)
         next(t.run())
     assert whole == 5
@@ -119,7 +121,9 @@ def test_an_interrupt_of_fit(eager: bool) -> None:
     def state(m: Any) -> tuple[int, list[Any]]:
         held = m.optimizer.state_dict()
         arrays = [*m.parameters(), *(v for k, v in held.items() if k not in ("steps", "lr"))]
-        return int(held["steps"].item()) if "steps" in held else 0, [a.detach().numpy().copy() for a in arrays]
+        return int(held["steps"].item()) if "steps" in held else 0, [
+            a.detach().numpy().copy() for a in arrays
+        ]
 
     m, seen = made(), {}
     at_batch = LambdaCallback(on_train_batch_end=lambda b, logs: seen.update([state(m)]))

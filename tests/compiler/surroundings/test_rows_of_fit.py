@@ -40,13 +40,18 @@ def mse(o: Any, t: Any) -> Any:
     return ((o - t) ** 2).mean()
 
 
-def trained(run_eagerly: bool, make: Any, loss: Any, at_epoch: Any, at_batch: Any) -> tuple[Any, Any, list[str]]:
+def trained(
+    run_eagerly: bool, make: Any, loss: Any, at_epoch: Any, at_batch: Any
+) -> tuple[Any, Any, list[str]]:
     """Parameters and history of a training, and what `fit` warned about."""
     tg.manual_seed(0)
     np.random.seed(0)
     m = make()
     m.compile("sgd", loss(), run_eagerly=run_eagerly)
-    calls = {"on_epoch_end": lambda e, logs: at_epoch(m, e), "on_train_batch_end": lambda b, logs: at_batch(m, b)}
+    calls = {
+        "on_epoch_end": lambda e, logs: at_epoch(m, e),
+        "on_train_batch_end": lambda b, logs: at_batch(m, b),
+    }
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         h = m.fit(X, Y, epochs=4, shuffle=False, verbose=0, callbacks=[LambdaCallback(**calls)])
@@ -65,7 +70,9 @@ def row(f: Callable[[], Any]) -> Callable[[], Any]:
     return f
 
 
-def of(make: Any = dense, loss: Any = lambda: "mse", epoch: Any = None, batch: Any = None, word: Any = None) -> Row:
+def of(
+    make: Any = dense, loss: Any = lambda: "mse", epoch: Any = None, batch: Any = None, word: Any = None
+) -> Row:
     nothing = lambda m, number: None
     return make, loss, epoch or nothing, batch or nothing, word
 
@@ -175,7 +182,9 @@ def an_iterator() -> Row:
 def a_namespace_nested_deeper_than_four() -> Row:
     def make() -> Any:
         layer = Of(lambda x: x * layer.a.a.a.a.a.k)
-        layer.a = functools.reduce(lambda inner, _: SimpleNamespace(a=inner), range(4), SimpleNamespace(k=1.0))
+        layer.a = functools.reduce(
+            lambda inner, _: SimpleNamespace(a=inner), range(4), SimpleNamespace(k=1.0)
+        )
         return dense(layer)
 
     return of(make, epoch=lambda m, e: setattr(m.layers[0].a.a.a.a.a, "k", 0.5 if e == 1 else 1.0))

@@ -1,4 +1,4 @@
-"""Programs whose surroundings change between calls: with `tg.jit` they give what they give without, and end as stated."""
+"""Programs whose surroundings change between calls: `tg.jit` gives what they give without, and ends as stated."""
 
 from importlib import import_module
 
@@ -7,10 +7,24 @@ import pytest
 import tapegrad as tg
 from surroundings import Case, check, run
 
-TABLES = ("stale_names", "stale_objects", "stale_steps")
+TABLES = (
+    *(
+        "names",
+        "objects",
+        "steps",
+        "training",
+        "loops",
+        "config",
+        "settings",
+        "classes",
+        "functions",
+        "host",
+        "effects",
+    ),
+)
 CASES: dict[str, Case] = {}
 for table in TABLES:
-    CASES |= import_module(table).CASES
+    CASES |= import_module(f"stale_{table}").CASES
 
 
 @pytest.mark.parametrize("name", CASES)
