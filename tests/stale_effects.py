@@ -80,7 +80,7 @@ def a_number_that_is_added_up_and_set_back(J: Any) -> Any:
         return x * 2
 
     f = J(f)
-    for _ in range(7):
+    for _ in range(12):
         state.total = 0
         yield f(x2()), state.total
 
@@ -245,7 +245,7 @@ def which_thread_it_is(J: Any) -> Any:
     yield found[0]
 
 
-@either("id", "address")
+@either("id", "address", "state.o")
 def an_identity(J: Any) -> Any:
     state = SimpleNamespace(o=object(), first=None)
     state.first = id(state.o)
@@ -255,7 +255,7 @@ def an_identity(J: Any) -> Any:
     assert keep is not None
 
 
-@either("getrefcount", "gc", "referrers")
+@either("getrefcount", "gc", "referrers", "o is")
 def a_count_of_references(J: Any) -> Any:
     o = object()
     others: list[Any] = []

@@ -194,7 +194,7 @@ def numbers_of_the_decimal_context(J: Any) -> Any:
         context.prec = old
 
 
-@compiled
+@either("bytearray", "numbers")
 def a_bytearray_and_a_tuple_of_lists(J: Any) -> Any:
     numbers, nested = bytearray([2, 3]), ([1.0], [2.0])
     f = lambda x: x * numbers[0] * nested[1][0]
@@ -270,7 +270,7 @@ def a_print_of_a_plain_text(J: Any) -> Any:
     return each_call(J, f)
 
 
-@eager("yield", "generator", "send")
+@eager("yield", "generator", "send", "iterator")
 def a_generator_that_is_the_step(J: Any) -> Any:
     def trainer() -> Any:
         total = tg.zeros(2)
@@ -283,7 +283,7 @@ def a_generator_that_is_the_step(J: Any) -> Any:
     return each_call(J, lambda x: t.send(x))
 
 
-@eager("coroutine", "async")
+@eager("coroutine", "async", "generator")
 def an_async_function(J: Any) -> Any:
     scale = 2.0
 

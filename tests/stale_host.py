@@ -63,7 +63,7 @@ def a_seed_set_inside(J: Any) -> Any:
         yield g(x2()), float(np.random.random())
 
 
-@eager("urandom", "secrets", "token", "random")
+@eager("urandom", "secrets", "token", "random", "stale_host.py:")
 def random_bytes_of_the_system(J: Any) -> Any:
     """What differs is not compared: that it differs is."""
     f, seen = J(lambda x: x * float(secrets.randbelow(10**6))), set()
@@ -72,7 +72,7 @@ def random_bytes_of_the_system(J: Any) -> Any:
     yield len(seen) > 1
 
 
-@eager("uuid", "urandom", "random")
+@eager("uuid", "urandom", "random", "stale_host.py:")
 def a_uuid(J: Any) -> Any:
     f, seen = J(lambda x: x * float(uuid.uuid4().int % 10**6)), set()
     for _ in range(6):

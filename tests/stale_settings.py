@@ -266,7 +266,7 @@ def a_list_as_default(J: Any) -> Any:
     return change(J, lambda x: h(x), lambda: h.__defaults__[0].__setitem__(0, 9.0))
 
 
-@eager("scales")
+@eager("scales", "default")
 def a_list_as_default_that_grows(J: Any) -> Any:
     def h(x: Any, scales: Any = []) -> Any:  # noqa: B006
         scales.append(1.0)

@@ -176,7 +176,7 @@ def a_rate_by_hand_that_changes_at_each_call(J: Any) -> Any:
         return loss.detach()
 
     f = J(step)
-    for i in range(80):
+    for i in range(150):
         t.lr = 0.1 / (i + 1)
         yield f(batch(i))
 
