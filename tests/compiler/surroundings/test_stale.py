@@ -8,19 +8,8 @@ import tapegrad as tg
 from surroundings import Case, check, run
 
 TABLES = (
-    *(
-        "names",
-        "objects",
-        "steps",
-        "training",
-        "loops",
-        "config",
-        "settings",
-        "classes",
-        "functions",
-        "host",
-        "effects",
-    ),
+    *("names", "objects", "steps", "training", "loops", "config"),
+    *("settings", "classes", "functions", "host", "effects"),
 )
 CASES: dict[str, Case] = {}
 for table in TABLES:
