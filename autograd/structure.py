@@ -9,7 +9,8 @@ Rebuild = Callable[[list[Any]], Any]
 
 
 def is_module(value: Any) -> bool:
-    return hasattr(value, "named_parameters") and hasattr(value, "forward")
+    kind = type(value)  # of which it is asked: a __getattr__ of the user's is not called
+    return hasattr(kind, "named_parameters") and hasattr(kind, "forward")
 
 
 def flatten(tree: Any) -> tuple[list[Any], Rebuild]:

@@ -270,7 +270,7 @@ def a_print_of_a_plain_text(J: Any) -> Any:
     return each_call(J, f)
 
 
-@eager("yield", "generator", "send", "iterator")
+@eager("yield", "generator", "send", "iterator", "total")
 def a_generator_that_is_the_step(J: Any) -> Any:
     def trainer() -> Any:
         total = tg.zeros(2)

@@ -246,7 +246,7 @@ def a_history_that_the_step_writes(J: Any) -> Any:
         return x * 2
 
     f = J(step)
-    for _ in range(6):
+    for _ in range(40):
         yield f(x2()), len(history)
 
 

@@ -19,6 +19,7 @@ from tapegrad.compiler.record.trace import Trace
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.kinds import PLAIN
+from tapegrad.compiler.watch.lines import with_line
 from tapegrad.compiler.watch.listen import Listener, room_of
 from tapegrad.compiler.watch.reach import Reach
 
@@ -84,6 +85,9 @@ def record(
             made.fail(
                 "it draws random numbers on the host. Draw with tapegrad's layers, or pass the numbers in"
             )
+        if made.reason is not None:
+            own = getattr(f, "__code__", None)
+            made.reason = with_line(made.reason, made.code or ([own] if own else []))
         if strict and made.reason is not None and made.final:
             raise TraceError(f"tg.jit: {made.reason}")
     except BaseException:

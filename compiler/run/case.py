@@ -73,6 +73,21 @@ class Case:
             return [Line("", moved)]
         return failures
 
+    def compared(self, made: "Recording", args: Any, kwargs: Any) -> str | None:
+        """What keeps a second run from being the same as this one."""
+        from tapegrad.compiler.record.recording import difference
+
+        if self.recording.reason or made.reason:
+            return made.reason or self.recording.reason
+        if changed := self.guards.failures(args, kwargs, after=True):
+            names = ", ".join(dict.fromkeys(line.name.partition(":")[0] for line in changed[:3]))
+            return (
+                f"it changes {names}, which a program would leave as it was. Return it, or change it outside"
+            )
+        if not made.code <= self.recording.code:
+            return "other code ran than before"
+        return difference(self.recording, made)
+
     def status_line(self) -> str:
         if self.reason is not None:
             return f"Python: {self.reason}"

@@ -203,7 +203,8 @@ class Compiled:
         reason = self.news(args, kwargs)
         self.unsettled += 1
         if self.unsettled > UNSETTLED:
-            self.give_up(f"it was recorded {len(self.reasons)} times and a guard failed each time: {reason}")
+            why = f"it was recorded {len(self.reasons)} times and a guard failed each time: {reason}"
+            self.give_up(why, self.cases[0].recording.code)
             return self.as_python(args, kwargs)
         self.reasons.append(reason)
         return self.attempt(args, kwargs, None)
@@ -213,39 +214,30 @@ class Compiled:
         from tapegrad.compiler.record.recording import record  # slow to import, and few recordings are made
 
         made, result = record(self.f, args, kwargs, self.replaced, self.strict)
-        made.stay()
         case = Case(made, self.__name__, self.emitter, current.get().grad)
         why = made.reason
         if before is not None:
-            why = self.compared(before, made, args, kwargs)
+            why = before.compared(made, args, kwargs)
+        again = before is not None and before.recording.reason is not None
+        hopeless = made.reason is not None and (made.final or again)
+        restless = before is not None and why is not None and not again and not hopeless
+        if self.strict and (hopeless or (restless and self.restless + 1 >= RESTLESS)):
+            made.take_back()
+            raise TraceError(f"tg.jit: {why}")
+        made.stay()
+        if before is not None:
             self.cases.remove(before)
         if before is not None and why is None:
             self.restless = self.unsettled = 0
             self.settle(case)
-        elif made.reason is not None and (made.final or (before is not None and before.recording.reason)):
-            self.turn_down(case, made.reason)
-        elif before is not None and (before.recording.reason is None) and self.is_restless():
-            self.give_up(str(why))
+        elif hopeless:
+            self.turn_down(case, str(made.reason))
+        elif restless and self.is_restless():
+            self.give_up(str(why), made.code)
         self.cases.insert(0, case)
         self.last = case
         del self.cases[PROGRAMS:]
         return own_results(result, args, kwargs)
-
-    def compared(self, before: Case, made: Any, args: Any, kwargs: Any) -> str | None:
-        """What keeps a second run from being the same as the first."""
-        if before.recording.reason or made.reason:
-            return made.reason or before.recording.reason
-        if not before.guards.match(args, kwargs, after=True):
-            changed = before.guards.failures(args, kwargs, after=True)
-            names = ", ".join(dict.fromkeys(line.name.partition(":")[0] for line in changed[:3]))
-            return (
-                f"it changes {names}, which a program would leave as it was. Return it, or change it outside"
-            )
-        if not made.code <= before.recording.code:
-            return "other code ran than before"
-        from tapegrad.compiler.record.recording import difference
-
-        return difference(before.recording, made)
 
     def is_restless(self) -> bool:
         self.restless += 1
@@ -269,8 +261,11 @@ class Compiled:
         self.unsettled = 0
         self.warn(reason)
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, reason: str, code: Any) -> None:
         """All calls run as Python from now on."""
+        from tapegrad.compiler.watch.lines import with_line
+
+        reason = with_line(reason, code, at_end=reason.startswith("it was recorded"))
         if self.strict:
             raise TraceError(f"tg.jit: {reason}")
         self.refused = reason
@@ -323,7 +318,7 @@ class Compiled:
                     self.reasons.append(self.news(args, kwargs))
                 else:
                     self.cases.remove(before)
-                    if self.compared(before, made, args, kwargs) is None:
+                    if before.compared(made, args, kwargs) is None:
                         self.settle(case)
                 if made.reason and made.final:
                     self.turn_down(case, made.reason)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.autograd.structure import is_module
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.watch.listen import room_of
 
@@ -16,6 +15,16 @@ if TYPE_CHECKING:
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
 DESCRIPTORS = (classmethod, staticmethod, property)
+# What a class has under names with two underscores, and does not matter if its code did not run.
+OF_ANY_CLASS = frozenset({
+    "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__", "__slots__",
+    "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__orig_bases__", "__parameters__",
+    "__abstractmethods__", "__firstlineno__", "__static_attributes__", "__hash__", "__type_params__",
+})  # fmt: skip
+ORDINARY = (
+    types.FunctionType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
+    types.BuiltinFunctionType, *DESCRIPTORS,
+)  # fmt: skip
 
 
 class Classes:
@@ -28,6 +37,7 @@ class Classes:
     library_names: set[str]
     all: bool
     walked_modules: bool
+    one: Any
     classes: set[int]
     ran: set[Any]
     roots: set[str]
@@ -59,19 +69,14 @@ class Classes:
         g.need(f"type({local}) is {g.value(kind)}", f"the class of {name}")
         self.klass(kind)
         names, module = self.names_for(kind), is_module_class(kind)
+        self.one(local, value, name)
         if module:
             self.modules[id(value)] = name
             self.roots |= {name} if name.isidentifier() else set()
         if (own := instance_dict(value)) is not None:
             d = g.let(dict_of(kind, local, g))
             room = room_of_class(kind)
-            if room == "user" and len(own) <= 100:
-                g.need(f"[*{d}] == {g.fresh_value(list(own))}", f"the attributes of {name}")
-            else:
-                g.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
-                for shadow in ("forward", "__call__", "update", "rate"):
-                    if shadow in names and shadow not in own and hasattr(kind, shadow):
-                        g.need(f"{shadow!r} not in {d}", f"{name}.{shadow}")
+            self.present(d, own, kind, name)
             for attribute, part in list(own.items()):
                 inside = (
                     module
@@ -82,13 +87,25 @@ class Classes:
                     self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}", argument and not module)
         for slot, member in slots(kind).items():
             if self.all or slot in names:
-                fetch = g.value(member.__get__) if False else g.value(member)
+                fetch = g.value(member)
                 try:
                     part = member.__get__(value, kind)
                 except AttributeError:
                     g.need(f"{g.value(absent)}({fetch}, {local})", f"{name}.{slot}")
                 else:
                     self.visit(f"{fetch}.__get__({local})", part, f"{name}.{slot}", argument and not module)
+
+    def present(self, d: str, own: dict[str, Any], kind: type, name: str) -> None:
+        """Which attributes an object has of its own: one that appears hides that of the class."""
+        g = self.guards
+        if room_of_class(kind) == "user" and len(own) <= 100:
+            g.need(f"[*{d}] == {g.fresh_value(list(own))}", f"the attributes of {name}")
+            return
+        g.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
+        hidden = {"forward", "update", "rate"} & self.names_for(kind) | self.names
+        for shadow in sorted(hidden - set(own)):
+            if not shadow.startswith("__") and resolves(kind, shadow) is not None:
+                g.need(f"{shadow!r} not in {d}", f"{name}.{shadow}")
 
     def klass(self, kind: type) -> None:
         """What the code that ran finds in a class of the user's, or of ours."""
@@ -102,7 +119,11 @@ class Classes:
                 continue
             at = self.guards.value(of)
             if room == "user":
-                self.guards.need(f"len({at}.__dict__) == {len(vars(of))}", f"the attributes of {of.__name__}")
+                keys = self.guards.fresh_value(list(vars(of)))
+                self.guards.need(f"[*{at}.__dict__] == {keys}", f"the attributes of {of.__name__}")
+                self.guards.need(
+                    f"{at}.__mro__ is {self.guards.value(of.__mro__)}", f"the bases of {of.__name__}"
+                )
             for attribute, value in list(vars(of).items()):
                 if self.counts(attribute, value, room):
                     self.class_attribute(kind if plain else of, of, attribute, value, plain)
@@ -112,10 +133,12 @@ class Classes:
         code = getattr(getattr(value, "__func__", getattr(value, "fget", value)), "__code__", None)
         if code is not None and code in self.ran:
             return True
-        if attribute.startswith("__") or isinstance(
-            value, (types.MemberDescriptorType, types.GetSetDescriptorType)
-        ):
+        if isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             return False
+        if attribute.startswith("__"):
+            return attribute in self.names or (
+                attribute not in OF_ANY_CLASS and not isinstance(value, ORDINARY)
+            )
         if room == "own":
             return attribute in self.names and isinstance(value, (*PLAIN, types.FunctionType))
         return self.all or attribute in self.names or attribute in self.module_names
@@ -189,7 +212,11 @@ def modules() -> tuple[type, ...]:
 
 
 def is_module_class(kind: type) -> bool:
-    return hasattr(kind, "named_parameters") and hasattr(kind, "forward") and is_module(kind)
+    return hasattr(kind, "named_parameters") and hasattr(kind, "forward")
+
+
+# Of libraries, and all that is in them is the user's.
+OPEN = frozenset({("types", "SimpleNamespace"), ("argparse", "Namespace")})
 
 
 def room_of_class(kind: type) -> str:
@@ -199,6 +226,8 @@ def room_of_class(kind: type) -> str:
         return "user"
     if name == "tapegrad" or name.startswith("tapegrad."):
         return "own"
+    if (name, kind.__name__) in OPEN:
+        return "user"
     path = getattr(sys.modules.get(name), "__file__", None)
     if name in ("builtins", "numpy") or (path is None and name not in ("__main__",) and name in sys.modules):
         return "library"

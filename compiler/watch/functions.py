@@ -8,7 +8,7 @@ import types
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.compiler.watch.kinds import ATOMS, PLAIN
+from tapegrad.compiler.watch.kinds import PLAIN
 from tapegrad.compiler.watch.listen import globals_named, modules_imported, room_of, words_in
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ class Functions:
 
     guards: "Guards"
     names: set[str]
+    texts: set[str]
     all: bool
     ran: set[Any]
     user_code: set[Any]
@@ -116,9 +117,11 @@ class Functions:
             self.scope(code, f.__globals__)
 
     def module(self, local: str, module: types.ModuleType, name: str) -> None:
-        """What the user's code names in a Python module; in libraries, that functions are what they were."""
+        """What the user's code names in a Python module, and that what it could ask for is still not there."""
         path = getattr(module, "__file__", None) or ""
         room = "library" if not path else room_of(path)
+        if room != "own":
+            self.absent(local, module, name, room)
         if module is sys and "modules" in self.names:
             self.refuse("it reads sys.modules")
         for attribute in sorted(self.names & set(vars(module))):
@@ -130,7 +133,17 @@ class Functions:
                 "builtins",
                 "numpy",
             )
-            if room == "user" or known or value is os.environ:
+            container = room == "library" and type(value) in (list, tuple, dict, set)
+            if room == "user" or known or container or value is os.environ:
                 self.visit(place, value, told)
-            elif isinstance(value, (types.FunctionType, type, *ATOMS, types.BuiltinFunctionType)):
-                self.guards.need(f"{local}.{attribute} is {self.guards.value(value)}", told)
+            else:  # that functions are what they were
+                self.guards.need(f"{place} is {self.guards.value(value)}", told)
+
+    def absent(self, local: str, module: types.ModuleType, name: str, room: str) -> None:
+        """Names that could be looked for in a module, and are not there."""
+        wanted = self.names if room == "user" else self.texts
+        if missing := frozenset(w for w in wanted if w not in vars(module)):
+            if room == "user":
+                missing |= {"__getattr__"} - set(vars(module))
+            known = self.guards.fresh_value(missing)
+            self.guards.need(f"{local}.__dict__.keys().isdisjoint({known})", f"the names in {name}")

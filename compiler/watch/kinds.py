@@ -29,6 +29,10 @@ CONTAINERS = {
     object, list, dict, tuple, set, frozenset, deque, OrderedDict, defaultdict, Counter, ChainMap, UserDict, UserList,
     str, int, float, bytes, types.SimpleNamespace, BaseException, Exception, type, Tensor,
 }  # fmt: skip
+# Of NumPy: state of the thread that no program looks at.
+SETTINGS = frozenset(
+    {"errstate", "seterr", "geterr", "seterrcall", "geterrcall", "printoptions", "set_printoptions"}
+)
 LONGEST = 10_000  # elements of one container
 BYTES = 65_536  # of an array that is compared at each call
 
@@ -59,6 +63,18 @@ def cannot_follow(value: Any, name: str) -> str | None:
     if type(value) in BY_TYPE and not isinstance(value, np.ndarray):
         return f"{name} is a bare array: make it a tensor outside, with tg.tensor"
     return None
+
+
+def decimal_context() -> tuple[Any, ...]:
+    """What the results of decimal numbers depend on."""
+    c = sys.modules["decimal"].getcontext()
+    return c.prec, c.rounding, c.Emin, c.Emax, c.capitals, c.clamp, tuple(c.traps.items())
+
+
+def is_optimizer(kind: Any) -> bool:
+    from tapegrad.optim.base import Optimizer
+
+    return issubclass(kind, Optimizer)
 
 
 def random_generators() -> tuple[type, ...]:

@@ -1,6 +1,7 @@
 """What runs while a function is recorded: the code, and calls whose results or effects a program cannot have."""
 
 import dis
+import gc
 import os
 import sys
 import sysconfig
@@ -27,16 +28,14 @@ PURE_MODULES = frozenset(
     "abc _abc enum types numbers fractions decimal _decimal statistics _statistics string textwrap re copy copyreg "
     "bisect _bisect heapq _heapq contextlib inspect reprlib keyword struct _struct collections.abc _collections_abc "
     "datetime _datetime pathlib posixpath genericpath difflib pprint argparse configparser dis ast array "
-    "importlib._bootstrap importlib._bootstrap_external".split()
+    "importlib._bootstrap importlib._bootstrap_external json json.decoder json.scanner json.encoder _json".split()
 )
 IMPURE_BUILTINS = frozenset({"open", "input", "print", "eval", "exec", "globals", "breakpoint", "compile"})
 # Methods whose answer is not a matter of the object they are called on.
 IMPURE_METHODS = frozenset({"now", "utcnow", "today", "fromfile", "tofile"})
 # Called by libraries, these are as impure as called by the user.
 IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select", "fcntl", "_random")
-PASSABLE = frozenset(
-    {"sleep", "fspath", "getpid", "stat", "lstat", "getcwd", "listdir", "scandir", "urandom_"}
-)
+PASSABLE = frozenset({"fspath"})
 ARRAY_LIBRARIES = {"numpy", "cupy", "cupyx", "cupy_backends"}  # packages whose code our kernels call
 READERS = ("tokenize", "linecache", "importlib", "traceback", "warnings")  # of source, for messages
 
@@ -89,11 +88,15 @@ class Listener:
 
     def __enter__(self) -> "Listener":
         self.before = sys.getprofile()
+        self.collects = gc.isenabled()
+        gc.disable()  # what is called when garbage is found was not called by f
         sys.setprofile(self.hear)
         return self
 
     def __exit__(self, *error: object) -> None:
         sys.setprofile(None)
+        if self.collects:
+            gc.enable()
 
     def hear(self, frame: FrameType, event: str, arg: Any) -> None:
         if event == "call":
@@ -108,17 +111,18 @@ class Listener:
         elif event == "c_call":
             kind = self.kinds.get(frame.f_code, "own")
             what = None if kind == "own" else impure(arg, kind)
-            if what is not None and (kind == "user" or self.asked_for(frame)):
-                self.impure.setdefault((what, where(frame)))
+            asking = None if what is None else self.asking(frame)
+            if what is not None and asking is not None:
+                self.impure.setdefault((what, where(asking)))
 
-    def asked_for(self, frame: FrameType) -> bool:
-        """Whether code of a library runs for the user's code, and not for ours or to find lines for messages."""
+    def asking(self, frame: FrameType) -> FrameType | None:
+        """The user's code that code of a library runs for; None if it runs for ours or to find lines for messages."""
         at: FrameType | None = frame
         while at is not None and self.kinds.get(at.f_code) == "library":
             if any(reader in at.f_code.co_filename for reader in READERS):
-                return False
+                return None
             at = at.f_back
-        return at is not None and self.kinds.get(at.f_code) == "user"
+        return at if at is not None and self.kinds.get(at.f_code) == "user" else None
 
     def library_called(self, frame: FrameType, caller: FrameType) -> None:
         """Code of a library runs: if the user's code called it, it must be known to be pure."""
@@ -160,6 +164,8 @@ def impure(function: Any, kind: str) -> str | None:
         return None if name in PASSABLE else f"{module}.{name}"
     if module in ("io", "_io") and name == "open":
         return "open"
+    if type(owner).__module__ == "_io":
+        return f"{type(owner).__name__}.{name}"
     if kind != "user":
         return None
     if owner is not None:
@@ -194,9 +200,31 @@ def modules_imported(code: CodeType) -> tuple[str, ...]:
 
 
 @lru_cache(4096)
+def compares_identity(code: CodeType) -> bool:
+    """Whether a piece of code may tell objects apart: `a is b` (but not `a is None`), `a == b`, `a in b`, `id(a)`."""
+    before = None
+    for i in dis.get_instructions(code):
+        constant = before is not None and before.opname == "LOAD_CONST"
+        if i.opname in ("IS_OP", "CONTAINS_OP", "COMPARE_OP") and not constant and i.argval not in ORDERS:
+            return True
+        before = i
+    return not IDENTITY.isdisjoint(code.co_names)
+
+
+ORDERS = frozenset({"<", "<=", ">", ">="})
+IDENTITY = frozenset({"id", "hash", "index", "count", "remove", "is_", "is_not", "eq", "ne"})
+
+
+@lru_cache(4096)
 def words_in(code: CodeType) -> frozenset[str]:
     """Attribute names in a piece of code, and constants of text that may be such."""
-    found = set(code.co_names)
+    return texts_in(code) | set(code.co_names)
+
+
+@lru_cache(4096)
+def texts_in(code: CodeType) -> frozenset[str]:
+    """Constants of text that may be the names of attributes."""
+    found = set()
 
     def take(constant: Any) -> None:
         if isinstance(constant, str) and constant.isidentifier():

@@ -1,10 +1,12 @@
 """What the code that ran can reach by name: each value is compared, walked into, or refused."""
 
 import os
+import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from enum import Enum
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -20,15 +22,15 @@ from tapegrad.compiler.watch.kinds import (
     LOCKS,
     LONGEST,
     PLAIN,
+    SETTINGS,
     VALUES,
     cannot_follow,
+    decimal_context,
+    is_optimizer,
     opaque,
     parameter_names,
 )
-from tapegrad.compiler.watch.listen import (
-    Listener,
-    words_in,
-)
+from tapegrad.compiler.watch.listen import Listener, compares_identity, texts_in, words_in
 
 
 class Reach(Functions, Classes):
@@ -50,9 +52,11 @@ class Reach(Functions, Classes):
         self.user_code = set(heard.codes("user"))
         self.ran = set(heard.kinds)
         self.modules: dict[int, str] = {}  # id of a Module -> its name
+        self.decimals = False  # whether there are any, whose operations depend on a context
         self.roots: set[str] = set()  # names of Modules that are in no other
         self.functions: set[Any] = set()  # code of functions that were walked into
         self.classes: set[int] = set()
+        self.objects: list[str] = []  # locals of what the code could compare by identity
         self.find_names()
         self.arguments(f, args, kwargs)
         self.visit(self.guards.value(f), f, getattr(f, "__name__", type(f).__name__), root=True)
@@ -69,6 +73,9 @@ class Reach(Functions, Classes):
         """Which attributes count: those that the user's code names, and in Modules those that layers name."""
         self.names: set[str] = set().union(*map(words_in, self.user_code))
         used = set().union(*(c.co_names for c in self.user_code))
+        self.texts = set().union(*map(texts_in, self.user_code))
+        self.by_identity = any(map(compares_identity, self.user_code))
+        self.by_address = bool(used & {"id", "hash"})
         own = [c for c in self.heard.codes("own")]
         self.module_names = self.names.union(
             *(c.co_names for c in own if f"{os.sep}nn{os.sep}" in c.co_filename)
@@ -86,8 +93,8 @@ class Reach(Functions, Classes):
         )
         self.all |= any(asking & set(c.co_names) for c in self.heard.asked)
         self.walked_modules = any(c.co_qualname.startswith("Module._tensors") for c in own)
-        if "errstate" in used or "seterr" in used:
-            self.refuse("it sets np.errstate: put it around the call")
+        for setting in sorted(used & SETTINGS):
+            self.refuse(f"it uses np.{setting}: do so around the call")
 
     # ---- roots ----
     def arguments(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
@@ -104,7 +111,11 @@ class Reach(Functions, Classes):
             self.visit(f"kwargs[{key!r}]", value, key, argument=True)
 
     def distinct(self) -> None:
-        """Tensors among the arguments that were others than each other, and than any that f reaches, stay so."""
+        """What was another than another stays so: objects where code asks with `is` or `==`, and tensors among the
+        arguments, also beside those that f reaches."""
+        if self.by_identity and len(self.objects) > 1:
+            ids = ", ".join(f"id({o})" for o in self.objects)
+            self.guards.need(f"len({{{ids}}}) == {len(self.objects)}", "which objects are one and the same")
         given = [i.local for i in self.guards.inputs if i.argument]
         if not given:
             return
@@ -116,7 +127,10 @@ class Reach(Functions, Classes):
                 self.guards.need(
                     f"id({i.local}) not in {known}", f"{i.name}: a tensor that is in another place as well"
                 )
-        if len(given) > 1:
+        if len(given) in (2, 3):
+            apart = " and ".join(f"{a} is not {b}" for a, b in combinations(given, 2))
+            self.guards.need(apart, "a tensor that is given twice")
+        elif len(given) > 1:
             self.guards.need(
                 f"len({{{', '.join(f'id({g})' for g in given)}}}) == {len(given)}",
                 "a tensor that is given twice",
@@ -127,10 +141,23 @@ class Reach(Functions, Classes):
         from tapegrad.autograd import dtypes
         from tapegrad.backends import default_place
 
-        for function in (dtypes.get_default_dtype, default_place):
-            if function.__code__ in self.ran or (function is dtypes.get_default_dtype and self.user_code):
-                want = self.guards.fresh_value(function())
-                self.guards.need(f"{self.guards.value(function)}() == {want}", f"tg.{function.__name__}()")
+        g = self.guards
+        at = f"{g.value(vars(dtypes))}['_default_float']"
+        g.need(f"{at} is {g.value(dtypes.get_default_dtype())}", "tg.get_default_dtype()")
+        if default_place.__code__ in self.ran:
+            g.need(f"{g.value(default_place)}() == {g.fresh_value(default_place())}", "tg.default_place()")
+        if "decimal" in sys.modules and (self.decimals or self.names & {"Decimal", "decimal"}):
+            known = g.fresh_value(decimal_context())
+            g.need(f"{g.value(decimal_context)}() == {known}", "the context of decimal")
+
+    def one(self, local: str, value: Any, name: str) -> None:
+        """An object that another could be compared with by identity."""
+        if local not in self.objects:
+            self.objects.append(local)
+        if self.by_address:
+            self.guards.need(
+                f"{local} is {self.guards.value(value)}", f"{name}: whether it is the same object"
+            )
 
     # ---- one value ----
     def visit(self, place: str, value: Any, name: str, argument: bool = False, root: bool = False) -> None:
@@ -197,6 +224,8 @@ class Reach(Functions, Classes):
         if len(value) > LONGEST:
             self.refuse(f"{name} has {len(value):,} elements: pass the one that is needed as an argument")
             return
+        if type(value) is not tuple:
+            self.one(local, value, name)
         kind = self.guards.value(type(value))
         self.guards.need(
             f"type({local}) is {kind} and len({local}) == {len(value)}", f"{name}: its length or type"
@@ -216,6 +245,7 @@ class Reach(Functions, Classes):
         if len(value) > LONGEST:
             self.refuse(f"{name} has {len(value):,} entries: pass the one that is needed as an argument")
             return
+        self.one(local, value, name)
         keys = list(dict.keys(value))
         self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
         if any(not isinstance(k, (str, int, float, bytes, bool, tuple, type(None))) for k in keys):
@@ -246,6 +276,7 @@ class Reach(Functions, Classes):
         elif isinstance(value, (Enum, *ATOMS)):
             self.guards.need(f"{local} is {self.guards.value(value)}", name)
         elif room in VALUES or isinstance(value, (slice, range)):
+            self.decimals |= room == "decimal"
             known = self.guards.value(value)
             self.guards.need(
                 f"{local} is {known} or same({local}, {known})",
@@ -257,7 +288,7 @@ class Reach(Functions, Classes):
             self.refuse(reason)
         elif kind.__name__ in LOCKS or isinstance(value, types.TracebackType):
             pass
-        elif hasattr(value, "flats") and hasattr(value, "groups"):
+        elif is_optimizer(kind):
             self.optimizer(local, value, name)
         elif kind.__module__ == "tapegrad.compiler.run.jit":
             self.visit(f"{local}.f", value.f, name)
