@@ -15,6 +15,8 @@ from tapegrad.models import LambdaCallback, Sequential
 
 nn, optim = tg.nn, tg.optim
 RNG = np.random.default_rng(0)
+# Python drops an interrupt that comes in a callback, where nothing can raise: then it is pressed again.
+DROPPED = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 X, Y = RNG.normal(size=(64, 4)).astype("f"), RNG.normal(size=(64, 1)).astype("f")
 STEPS = 1500
 
@@ -77,7 +79,7 @@ def interrupted(work: Callable[[], Any], after: float) -> None:
         done.wait(after)
         while not done.is_set():
             os.kill(os.getpid(), signal.SIGINT)
-            done.wait(0.5)  # again, should a callback that cannot raise have swallowed it
+            done.wait(0.05)  # again, should a callback that cannot raise have swallowed it
 
     thread = threading.Thread(target=press)
     try:
@@ -96,6 +98,7 @@ def test_compiled_steps_give_the_trajectory(trajectory: dict[int, list[Any]]) ->
     assert t.step.stats()["compiled"] >= STEPS - 5
 
 
+@DROPPED
 @pytest.mark.slow
 @pytest.mark.parametrize("round_", range(12))
 def test_an_interrupt_of_a_compiled_step(trajectory: dict[int, list[Any]], round_: int) -> None:
@@ -109,6 +112,7 @@ def test_an_interrupt_of_a_compiled_step(trajectory: dict[int, list[Any]], round
     assert whole == 5
 
 
+@DROPPED
 @pytest.mark.slow
 @pytest.mark.parametrize("eager", [False, True], ids=["compiled", "eager"])
 def test_an_interrupt_of_fit(eager: bool) -> None:
@@ -119,7 +123,10 @@ def test_an_interrupt_of_fit(eager: bool) -> None:
         return m
 
     def state(m: Any) -> tuple[int, list[Any]]:
-        held = m.optimizer.state_dict()
+        try:
+            held = m.optimizer.state_dict()
+        except RuntimeError:  # fit was not yet so far as to give it parameters
+            return 0, []
         arrays = [*m.parameters(), *(v for k, v in held.items() if k not in ("steps", "lr"))]
         return int(held["steps"].item()) if "steps" in held else 0, [
             a.detach().numpy().copy() for a in arrays
