@@ -44,7 +44,7 @@ def on_gpu() -> Iterator[None]:
 
 
 def without_numpy(cases: dict[str, Any]) -> list[str]:
-    """The names of the cases that neither call NumPy on a tensor's array nor leave `array op= tensor` to its library."""
+    """The names of the cases without calls of NumPy on a tensor's array, and without `array op= tensor`."""
     names = {name: case.__code__.co_names for name, case in cases.items()}
     return [
         n for n, used in names.items() if "asfortranarray" not in used and n != "training_by_hand_in_place"

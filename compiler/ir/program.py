@@ -1,6 +1,8 @@
 """What is recorded: a flat list of operations on named arrays, in the order they run."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -36,7 +38,7 @@ class Var:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -79,15 +81,16 @@ class Op:
     out: Var
     origin: Origin
 
-    @property
+    # An operation never changes: a pass makes another one.
+    @cached_property
     def operation(self) -> Operation:
         return operation(self.name)
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
-        return operation(self.name).kind
+        return self.operation.kind
 
-    @property
+    @cached_property
     def vars(self) -> list[Var]:
         return [i for i in self.inputs if isinstance(i, Var)]
 

@@ -5,6 +5,7 @@ import keyword
 import linecache
 import re
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,23 @@ class Labels:
         self.taken = set(self.used)
 
     def unique(self, name: str) -> str:
-        readable = "".join(c if c.isalnum() else "_" for c in name).strip("_") or "v"
-        base = name if name.isidentifier() else readable
-        base += "_" * bool(RESERVED.fullmatch(base))
+        base, join = readable(name)
         number = self.used.get(base, -1) + 1
-        join = "__" if RESERVED.fullmatch(f"{base}_1") else "_"  # a second "c" is no c_1, which is a constant
         while (unique := f"{base}{join}{number}" if number else base) in self.taken:
             number += 1
         self.used[base] = number
         self.taken.add(unique)
         return unique
+
+
+@lru_cache(1000)
+def readable(name: str) -> tuple[str, str]:
+    """An identifier like the name, and what comes between it and a number."""
+    base = name if name.isidentifier() else "".join(c if c.isalnum() else "_" for c in name).strip("_") or "v"
+    base += "_" * bool(RESERVED.fullmatch(base))
+    return base, "__" if RESERVED.fullmatch(
+        f"{base}_1"
+    ) else "_"  # a second "c" is no c_1, which is a constant
 
 
 OURS = (
