@@ -206,27 +206,24 @@ def bound(made: Recording, reach: Reach, trace: Trace) -> None:
     made.device = next((t.device for t in (*given, *made.captured)), "cpu")
     give_names(program, labels, {str(i): module_path(n, reach.roots) for i, n in reach.modules.items()})
     made.local_of = {id(t): local for local, _, t in reach.tensors.values()}
-    asked = [leaf for leaf in {**trace.gradients, **trace.had_gradient} if id(leaf) in reach.tensors]
+    asked = [leaf for leaf in {**trace.gradients, **trace.gradients_before} if id(leaf) in reach.tensors]
     made.asked = [leaf for leaf in asked if not any(i.tensor is leaf for i in guards.inputs)]
 
 
 def gradient_states(made: Recording, reach: Reach, trace: Trace) -> None:
     """Whether leaves have a gradient when the program starts; one that is used is read at each call."""
-    for leaf, had in trace.had_gradient.items():
+    guards = reach.guards
+    for leaf, gradient in trace.gradients_before.items():
         if id(leaf) not in reach.tensors:
             continue  # it was made inside
         local, name, _ = reach.tensors[id(leaf)]
-        if not had:
-            reach.guards.need(
+        if gradient is None:
+            guards.need(
                 f"{local}._grad is None", f"{name}.grad: there is one to add to, or to drop", entry=True
             )
-            continue
-        reach.guards.need(f"{local}._grad is not None", f"{name}.grad: there is none", entry=True)
-        for gradient in trace.kept:
-            if isinstance(gradient, Tensor) and trace.before.get(id(gradient)) is leaf:
-                g = reach.guards.let(f"{local}._grad")
-                reach.guards.read(g, gradient, f"gradient of {name}", False, leaf)
-                break
+        else:
+            guards.need(f"{local}._grad is not None", f"{name}.grad: there is none", entry=True)
+            guards.read(guards.let(f"{local}._grad"), gradient, f"gradient of {name}", False, leaf)
 
 
 def rename(labels: dict[str, str], trace: Trace, var: Var, name: str) -> None:

@@ -27,7 +27,7 @@ class Symbol:
     def __bool__(self) -> bool:
         """A forward that chooses by value: the choice is checked again at each call."""
         choice = bool(self.value)
-        self.trace.apply("guard", self, expected=choice)
+        self.trace.emit_op("guard", self, expected=choice)
         return choice
 
     def min(self) -> Any:
@@ -38,21 +38,21 @@ class Symbol:
 
     @property
     def T(self) -> "Symbol":
-        return self.trace.apply("permute_dims", self, axes=tuple(reversed(range(self.ndim))))
+        return self.trace.emit_op("permute_dims", self, axes=tuple(reversed(range(self.ndim))))
 
     def __getitem__(self, index: Any) -> "Symbol":
         parts = index if isinstance(index, tuple) else (index,)
-        return self.trace.apply("slice", self, index=parts)
+        return self.trace.emit_op("slice", self, index=parts)
 
 
 def _operators() -> None:
     """Python's operators on Symbols, each the operation whose row names it."""
     for row in OPERATIONS.values():
         if row.operator:
-            plain = lambda a, *b, name=row.name: a.trace.apply(name, a, *b)
+            plain = lambda a, *b, name=row.name: a.trace.emit_op(name, a, *b)
             setattr(Symbol, f"__{row.operator}__", plain)
             setattr(Symbol, f"__i{row.operator}__", plain)
-            setattr(Symbol, f"__r{row.operator}__", lambda a, b, name=row.name: a.trace.apply(name, b, a))
+            setattr(Symbol, f"__r{row.operator}__", lambda a, b, name=row.name: a.trace.emit_op(name, b, a))
 
 
 _operators()
@@ -80,15 +80,15 @@ class Namespace:
 
             return made
         if name == "asarray":
-            return lambda x, copy=None: trace.apply("copy", x) if copy else x
+            return lambda x, copy=None: trace.emit_op("copy", x) if copy else x
         if name == "concat":
-            return lambda arrays, axis=0: trace.apply("concat", *arrays, axis=axis)
+            return lambda arrays, axis=0: trace.emit_op("concat", *arrays, axis=axis)
         names = operation(name).options
 
         def call(*args: Any, **options: Any) -> Symbol:
             if names:  # what comes after the array by position is no array
                 options = {**dict(zip(names, args[1:])), **options}
                 args = args[:1]
-            return trace.apply(name, *args, **options)
+            return trace.emit_op(name, *args, **options)
 
         return call

@@ -4,6 +4,7 @@ the array library by running its forward on arrays that write down what is done 
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from typing import Any
@@ -15,7 +16,7 @@ from tapegrad.autograd import random
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
 from tapegrad.autograd.recorder import Recorder
-from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.memory import order_of, share, span
@@ -53,10 +54,10 @@ class Trace(Recorder):
     """Listens to one run of a function and builds its Program.
 
     reason      why the recording will not do as a program: what was met first, with its line
-    captured    the tensors that were there before, as they came, and their arrays then
+    captured    the tensors that were there before, in the order they were met; `arrays`, what they held then
+    written     name of an array that was written in place -> the line of the first write
     gradients   leaf -> what its .grad became; None: dropped
-    had_gradient   leaf -> whether it had one when that was first asked, for leaves where the program depends on it
-    before      id of a gradient from before the call -> its leaf
+    gradients_before   leaf -> the gradient that it had when that was first asked; None: it had none
 
     strict: what cannot be recorded raises TraceError at once; else the run goes on, unrecorded, as without a trace.
     """
@@ -66,7 +67,6 @@ class Trace(Recorder):
         self.reason: str | None = None
         self.program = Program()
         self.labels = Labels()
-        self.begun = tick()
         # id of an array that shows a part of a captured one -> that tensor, and the index of the part
         self.view_of: dict[int, tuple[Tensor, Any]] = {}
         self.drawn: dict[tuple[int, int], Var] = {}  # (seed, number) -> the random numbers
@@ -75,14 +75,11 @@ class Trace(Recorder):
         self.alive: dict[int, ref[Any]] = {}
         self.captured: list[Tensor] = []
         self.arrays: list[Any] = []
-        self.sharing: dict[
-            int, list[int]
-        ] = {}  # id of memory -> ids of the captured arrays that look into it
-        self.written: dict[str, str] = {}  # name of what was written in place -> the line
+        self.viewers: dict[int, set[int]] = {}  # id of memory -> ids of the bound arrays that look into it
+        self.written: dict[str, str] = {}
         self.gradients: dict[Tensor, Tensor | None] = {}
-        self.had_gradient: dict[Tensor, bool] = {}
-        self.before: dict[int, Tensor] = {}
-        self.kept: list[Any] = []  # alive until the end: gradients that are known by their id
+        self.gradients_before: dict[Tensor, Tensor | None] = {}
+        self.kept: list[Any] = []  # alive until the end: modules and views that are known by their id
         self.modules: list[str] = []  # ids of those that are running, the innermost last
         self.node: Any = None  # the recorded call whose gradient rules are running
         self.parts: list[str] = []
@@ -106,33 +103,40 @@ class Trace(Recorder):
         var.dense = bool(getattr(getattr(value, "flags", None), "c_contiguous", True))
         return var
 
-    def know(self, array: Any, var: Var) -> Var:
+    def bind(self, array: Any, var: Var) -> Var:
+        """From now on the array is what the Var stands for, until the array is gone."""
+        memory = memory_of(array)
         self.vars[id(array)] = var
-        self.alive[id(array)] = ref(array, partial(self.forget, id(array)))
+        self.alive[id(array)] = ref(array, partial(self.unbind, id(array), memory))
+        self.viewers.setdefault(memory, set()).add(id(array))
         return var
 
-    def forget(self, key: int, _: Any) -> None:
+    def unbind(self, key: int, memory: int, _: Any) -> None:
         self.vars.pop(key, None)
         self.alive.pop(key, None)
+        self.viewers[memory].discard(key)
+        if not self.viewers[memory]:
+            del self.viewers[memory]
 
-    def known(self) -> list[Any]:
-        return [a for reference in self.alive.values() if (a := reference()) is not None]
+    def others_in_memory_of(self, array: Any) -> list[Any]:
+        """The bound arrays that share memory with a bound one."""
+        ids = self.viewers[memory_of(array)] - {id(array)}
+        references = [self.alive[key] for key in ids if key in self.alive]
+        return [other for r in references if (other := r()) is not None and share(other, array)]
 
     def var_of(self, t: Tensor) -> Var:
         """The Var of a Tensor; one that was not made here is captured."""
-        known = self.vars.get(id(t.data))
-        if known is not None:
-            return known
-        var = Var(
-            f"?{len(self.captured)}", t.data.shape, np.dtype(t.data.dtype), "captured"
-        )  # named at the end
+        bound = self.vars.get(id(t.data))
+        if bound is not None:
+            return bound
+        provisional = f"?{len(self.captured)}"  # the user's name is known when the run is over
+        var = Var(provisional, t.data.shape, np.dtype(t.data.dtype), "captured")
         var.order, var.span = order_of(t.data), span(t.data)
         var.dense = bool(t.data.flags.c_contiguous)
         self.captured.append(t)
         self.arrays.append(t.data)
-        self.sharing.setdefault(memory_of(t.data), []).append(id(t.data))
         self.program.captured.append(var)
-        return self.know(t.data, var)
+        return self.bind(t.data, var)
 
     def constant(self, value: Any) -> Symbol:
         on_host = np.asarray(backend_of(value).to_numpy(value))
@@ -148,7 +152,7 @@ class Trace(Recorder):
                 node = (result[0] if isinstance(result, tuple) else result).node
                 if node is not None:
                     self.module_of[id(node)] = self.origin.module
-                self.lower(primitive, args, params, result)
+                self.expand(primitive, args, params, result)
 
     def here(self, part: str) -> Origin:
         """Where an operation comes from: it belongs to a gradient rule or an optimizer before a primitive."""
@@ -173,22 +177,17 @@ class Trace(Recorder):
             with unheard():
                 self.origin = self.here("numbers")
                 copied = tensor.backend.asarray(tensor.data, copy=True)
-                self.know(tensor.data, self.constant(copied).var)
+                self.bind(tensor.data, self.constant(copied).var)
 
     def gradient(self, leaf: Tensor, gradient: Tensor | None, before: Tensor | None) -> None:
         self.changes.append(partial(setattr, leaf, "_grad", before))
-        self.kept.append(before)
         if gradient is not None and before is None and leaf not in self.gradients:
-            self.had_gradient.setdefault(leaf, False)
+            self.gradients_before.setdefault(leaf, None)
         self.gradients[leaf] = gradient
 
     def gradient_read(self, leaf: Tensor) -> None:
-        if leaf in self.gradients:
-            return
-        self.had_gradient.setdefault(leaf, leaf._grad is not None)
-        if leaf._grad is not None:
-            self.before[id(leaf._grad)] = leaf
-            self.kept.append(leaf._grad)
+        if leaf not in self.gradients:
+            self.gradients_before.setdefault(leaf, leaf._grad)
 
     def reseeded(self) -> None:
         self.refuse("it sets the seed of the random numbers", "Call tg.manual_seed outside")
@@ -224,29 +223,27 @@ class Trace(Recorder):
             if (seen := self.view_of.get(id(target.data))) is not None and self.vars.get(id(seen[0].data)):
                 base, index = seen  # b[1:] += x is a write into b
                 whole = Symbol(base.data, self.var_of(base), self)
-                made = self.apply("put_at", whole, Symbol(value.data, source, self), index=index)
+                made = self.emit_op("put_at", whole, Symbol(value.data, source, self), index=index)
                 self.write_captured(base, self.var_of(base), made.var)
                 return
-            if any(a is not target.data and share(a, target.data) for a in self.known()):
+            if self.others_in_memory_of(target.data):
                 self.refuse(
                     "it writes into a view, or into what has one,",
                     "Write into the tensor itself, as in t[i] = v",
                 )
                 return
-            copied = self.apply("copy", Symbol(value.data, source, self)).var
-            self.vars[id(target.data)] = copied
+            self.vars[id(target.data)] = self.emit_op("copy", Symbol(value.data, source, self)).var
             return
         self.write_captured(target, into, source)
 
     def write_captured(self, target: Tensor, into: Var, source: Var) -> None:
         """What was there before holds something new from here on, and so does what shares memory with it."""
         self.written.setdefault(into.name, self.origin.line)
-        after = Var(into.name, into.shape, into.dtype, "captured", None, into.span, into.dense)
-        self.program.ops.append(Op("write", [into, source], {}, after, self.origin))
-        for key in self.sharing[memory_of(target.data)]:
+        self.program.ops.append(Op("write", [into, source], {}, replace(into), self.origin))
+        for key in list(self.viewers[memory_of(target.data)]):
             var = self.vars.get(key)
             if var is not None and var.kind == "captured" and var.overlaps(into):
-                self.vars[key] = Var(var.name, var.shape, var.dtype, "captured", None, var.span, var.dense)
+                self.vars[key] = replace(var)
 
     def undo(self) -> None:
         """Put tensors, their gradients and the random streams back to what they were when the run began."""
@@ -255,48 +252,53 @@ class Trace(Recorder):
         for t, array in zip(self.captured, self.arrays):
             t.data = array
 
-    def lower(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+    # ---- operations ----
+    def expand(
+        self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], result: Any
+    ) -> None:
         """Take a primitive apart by running its forward on Symbols."""
         symbols = [Symbol(a.data, self.var_of(a), self) if isinstance(a, Tensor) else a for a in args]
         results = result if isinstance(result, tuple) else (result,)
-        if primitive.name == "move":
+        array, name, xp = results[0].data, primitive.name, results[0].backend.xp
+        if name == "move":
             self.refuse("it moves arrays between devices", "Move them outside")
-            return
-        if primitive.name in SAME_FOR_A_SHAPE:
-            self.know(results[0].data, self.constant(results[0].data).var)
-            return
-        if primitive.name in INDEXING:
-            name = INDEXING[primitive.name] if len(args) > 1 or not basic(params["index"]) else "slice"
-            if name == "slice" and symbols[0].var.kind == "captured":
-                self.view_of[id(results[0].data)] = args[0], params["index"]
-                self.kept.append(results[0].data)
-            self.know(results[0].data, self.apply(name, *symbols, **params).var)
-            return
-        if primitive.name == "random_uniform":
-            draw = random.position()
-            if draw in self.drawn:  # drawn again, by a checkpoint
-                self.know(results[0].data, self.drawn[draw])
-                return
-            self.drawn[draw] = self.var(primitive.name, results[0].data)
-        if primitive.forward is None or primitive.name == "random_uniform":
-            out = self.drawn[draw] if primitive.forward else self.var(primitive.name, results[0].data)
-            inputs = [s.var if isinstance(s, Symbol) else s for s in symbols]
-            self.program.ops.append(Op(primitive.name, inputs, dict(params), out, self.origin))
-            self.know(results[0].data, out)
-            return
-        if primitive.name == "multiply_from_zero" and isinstance(args[1], (int, float)) and isfinite(args[1]):
-            self.know(results[0].data, self.apply("multiply", *symbols).var)  # 0 stays 0 without help
-            return
-        xp = results[0].backend.xp
-        if primitive.name in KERNELS and xp is np:  # one kernel, as in eager
-            self.know(results[0].data, self.apply(primitive.name, *symbols).var)
-            return
-        lowered = primitive.forward(Namespace(self, xp), *symbols, **params)
-        for r, s in zip(results, lowered if isinstance(lowered, tuple) else (lowered,), strict=True):
-            if id(r.data) not in self.vars and isinstance(s, Symbol):
-                self.know(r.data, s.var)
+        elif name in SAME_FOR_A_SHAPE:
+            self.bind(array, self.constant(array).var)
+        elif name in INDEXING:
+            by_slices = len(args) == 1 and basic(params["index"])
+            if by_slices and symbols[0].var.kind == "captured":
+                self.view_of[id(array)] = args[0], params["index"]
+                self.kept.append(array)
+            self.bind(array, self.emit_op("slice" if by_slices else INDEXING[name], *symbols, **params).var)
+        elif name == "random_uniform":
+            self.bind(array, self.drawn_var(symbols, params, array))
+        elif primitive.forward is None:
+            self.bind(array, self.emit_whole(name, symbols, params, array))
+        elif name == "multiply_from_zero" and isinstance(args[1], (int, float)) and isfinite(args[1]):
+            self.bind(array, self.emit_op("multiply", *symbols).var)  # 0 stays 0 without help
+        elif name in KERNELS and xp is np:  # one kernel, as in eager
+            self.bind(array, self.emit_op(name, *symbols).var)
+        else:
+            parts = primitive.forward(Namespace(self, xp), *symbols, **params)
+            for r, part in zip(results, parts if isinstance(parts, tuple) else (parts,), strict=True):
+                if id(r.data) not in self.vars and isinstance(part, Symbol):
+                    self.bind(r.data, part.var)
 
-    def apply(self, name: str, *inputs: Any, **params: Any) -> Symbol:
+    def drawn_var(self, symbols: list[Any], params: dict[str, Any], array: Any) -> Var:
+        """The Var of random numbers; the same one where a checkpoint draws them again."""
+        draw = random.position()
+        if draw not in self.drawn:
+            self.drawn[draw] = self.emit_whole("random_uniform", symbols, params, array)
+        return self.drawn[draw]
+
+    def emit_whole(self, name: str, symbols: list[Any], params: dict[str, Any], array: Any) -> Var:
+        """Write a primitive down as one operation, which eager has carried out."""
+        out = self.var(name, array)
+        inputs = [s.var if isinstance(s, Symbol) else s for s in symbols]
+        self.program.ops.append(Op(name, inputs, dict(params), out, self.origin))
+        return out
+
+    def emit_op(self, name: str, *inputs: Any, **params: Any) -> Symbol:
         """Write an operation down, and carry it out."""
         values = [i.value if isinstance(i, Symbol) else i for i in inputs]
         params.pop("copy", None)
@@ -313,7 +315,7 @@ class Trace(Recorder):
 
 
 def rate_asked() -> str:
-    """ "opt.lr", if a number is needed because the user's code asks an optimizer for it."""
+    """The user's code for what it asks an optimizer for, as in `opt.lr`, where that needs the number; else ""."""
     frame: Any = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
         if frame.f_code.co_qualname in ("Optimizer.lr", "Group.lr", "Optimizer.steps"):
