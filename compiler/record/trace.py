@@ -152,7 +152,15 @@ class Trace(Recorder):
                 node = (result[0] if isinstance(result, tuple) else result).node
                 if node is not None:
                     self.module_of[id(node)] = self.origin.module
-                self.expand(primitive, args, params, result)
+                try:
+                    self.expand(primitive, args, params, result)
+                except TraceError:
+                    raise
+                except Exception as error:  # eager has just done it: what fails is to record it
+                    self.refuse(
+                        f"the forward of {primitive.name} cannot be recorded ({type(error).__name__}: {error})",
+                        "Write it with the functions of xp and with operators",
+                    )
 
     def here(self, part: str) -> Origin:
         """Where an operation comes from: it belongs to a gradient rule or an optimizer before a primitive."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.autograd.primitive import Primitive
 
 F = tg.nn.functional
 jit = partial(tg.jit, emitter="numpy")
@@ -68,6 +69,23 @@ def test_else_it_runs_as_python(name: str) -> None:
         assert "Python" in text and what in text
     with pytest.raises(ValueError, match="there is no program"):
         step.save("nowhere.py")
+
+
+FORWARDS = {
+    "a_method_of_arrays": lambda xp, x: x / x.max(),
+    "a_function_of_numpy": lambda xp, x: xp.asarray(np.sort(x)),
+}
+
+
+@pytest.mark.parametrize("name", FORWARDS)
+def test_a_primitive_that_cannot_be_recorded_runs_as_python(name: str) -> None:
+    """No number of its first call is in a program: an array that comes later gives what it gives eager."""
+    own = Primitive(name, FORWARDS[name])
+    step = jit(lambda x: own(x))
+    inputs = [tg.tensor([1.0, 4.0])] * 3 + [tg.tensor([1.0, 8.0])]
+    with pytest.warns(tg.JitWarning, match=rf"the forward of {name} .* the functions of xp"):
+        found = [step(x).tolist() for x in inputs]
+    assert found == [own(x).tolist() for x in inputs] and step.stats()["compiled"] == 0
 
 
 def run(f: Callable[[Any], Any]) -> str:
