@@ -5,6 +5,7 @@ import keyword
 import linecache
 import re
 import sys
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.primitive import OWN_FOLDERS
+from tapegrad.compiler.ir.program import Program
 
 
 class Labels:
@@ -36,11 +38,11 @@ def readable(name: str) -> tuple[str, str]:
     """An identifier like the name, and what comes between it and a number."""
     base = name if name.isidentifier() else "".join(c if c.isalnum() else "_" for c in name).strip("_") or "v"
     base += "_" * bool(RESERVED.fullmatch(base))
-    return base, "__" if RESERVED.fullmatch(
-        f"{base}_1"
-    ) else "_"  # a second "c" is no c_1, which is a constant
+    # A second "c" is no c_1, which is a constant.
+    return base, "__" if RESERVED.fullmatch(f"{base}_1") else "_"
 
 
+# What the emitted source calls its own helpers and modules.
 OURS = (
     *("np", "math", "njit", "prange", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
     *("values", "best", "first", "value", "rows", "inf", "nan", "numba_math", "cut", "dot"),
@@ -57,12 +59,41 @@ OURS = (
         "scatter_add",
     ),
 )
-# Names that the emitters give.
+# Names that the emitters give to buffers, constants and loop variables.
 RESERVED = re.compile(
     r"(buffer|constant|gradient|drawn|out|work|loop|at|parts|cache)(_.*)?|(c|n|i|k)_?\d.*|c_(minus|inf|nan).*|i_."
     r"|.+_(here|flat|total|value|low|bits|part|taken)(_\d+)?"
 )
 COMMANDS = str(Path(__file__).parent.parent.parent / "cli")  # no lines of the user's
+
+
+def identifier(name: str) -> str:
+    """A user's name with its path as an identifier: `layers[0].kernel` is layers_0_kernel."""
+    plain = name.replace("'", "").replace("].", ".").replace("][", "[").rstrip("]")
+    return "".join(c if c.isalnum() else "_" for c in plain).strip("_")
+
+
+def without_root(name: str, roots: set[str]) -> str:
+    """A name without the one Module that everything is in."""
+    first = name.replace("[", ".").partition(".")[0]
+    return name[len(first) :].lstrip(".[") if roots == {first} and name != first else name
+
+
+def module_path(name: str, roots: set[str]) -> str:
+    """`m.layers[0]` as layers.0, where m is the one Module that everything is in."""
+    path = without_root(name, roots)
+    return "" if {path} == roots else path.replace("[", ".").replace("]", "").replace("'", "")
+
+
+def give_names(program: Program, arrays: dict[str, str], modules: dict[str, str]) -> None:
+    """Put the user's names in all places of a program: of arrays by the names that they had while it was recorded, of
+    modules by theirs."""
+    in_ops = [v for op in program.ops for v in (*op.vars, op.out)]
+    for v in (*program.captured, *program.arguments, *program.kept(), *in_ops):
+        v.name = arrays.get(v.name, v.name)
+    for op in program.ops:
+        if op.origin.module:
+            op.origin = replace(op.origin, module=modules.get(op.origin.module, ""))
 
 
 def user_line() -> str:

@@ -75,7 +75,7 @@ class Case:
 
     def compared(self, made: "Recording", args: Any, kwargs: Any) -> str | None:
         """What keeps a second run from being the same as this one."""
-        from tapegrad.compiler.record.recording import difference
+        from tapegrad.compiler.record.difference import difference
 
         if self.recording.reason or made.reason:
             return made.reason or self.recording.reason

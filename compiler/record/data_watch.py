@@ -1,0 +1,44 @@
+"""What is done to `t.data` while a function is recorded."""
+
+import sys
+from _thread import get_ident
+from functools import cache
+from typing import Any
+
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.record.trace import Trace
+from tapegrad.compiler.watch.listen import room_of
+
+
+class DataWatch:
+    """While it lasts, `t.data` in the user's code ends the recording: what is done to raw arrays is not seen."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace, self.thread = trace, get_ident()
+
+    def __enter__(self) -> None:
+        self.slot: Any = Tensor.__dict__["data"]
+        if type(self.slot) is property:  # a recording inside a recording, or in another thread
+            return
+        get, put = self.slot.__get__, self.slot.__set__
+
+        def read(t: Tensor) -> Any:
+            if from_user(sys._getframe(1).f_code) and get_ident() == self.thread:
+                self.trace.refuse("it looks at t.data", "Use the tensor itself")
+            return get(t)
+
+        def write(t: Tensor, array: Any) -> None:
+            if from_user(sys._getframe(1).f_code) and get_ident() == self.thread:
+                self.trace.refuse("it sets t.data", "Use t.assign(values), or t[...] = values")
+            put(t, array)
+
+        setattr(Tensor, "data", property(read, write))  # noqa: B010 (the type checker knows a slot)
+
+    def __exit__(self, *error: object) -> None:
+        if type(self.slot) is not property:
+            setattr(Tensor, "data", self.slot)  # noqa: B010
+
+
+@cache
+def from_user(code: Any) -> bool:
+    return room_of(code.co_filename) == "user"
