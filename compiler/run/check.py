@@ -53,27 +53,33 @@ def run_checked(case: Case, f: Callable[..., Any], arrays: Any, args: Any, kwarg
     result = case.runner.run(arrays, args, kwargs)
     after = State(case)
     before.put_back()
-    expected = f(*args, **kwargs)
+    try:
+        expected = f(*args, **kwargs)
+    except BaseException:
+        before.put_back()
+        raise
     eager = State(case)
     after.put_back()
     exact = case.runner.emitter == "numpy"
-    got = [leaf for leaf in take_apart(result)[0] if isinstance(leaf, Tensor)]
-    want = [leaf for leaf in take_apart(expected)[0] if isinstance(leaf, Tensor)]
-    pairs: dict[str, tuple[Any, Any]] = {
-        f"result {n + 1}": (g.data, w.data) for n, (g, w) in enumerate(zip(got, want, strict=True))
-    }
-    states = after.named(case), eager.named(case)
-    pairs |= {what: (array, states[1][what]) for what, array in states[0].items()}
-    for what, (a, b) in pairs.items():
-        if why := differs(a, b, exact):
-            watched = "\n  ".join(
-                dict.fromkeys(line.name.partition(":")[0] for line in case.guards.lines if line.name)
-            )
+    got = {**arrays_of(result), **after.named(case)}
+    want = {**arrays_of(expected), **eager.named(case)}
+    for what in {**got, **want}:
+        if why := differs(got.get(what), want.get(what), exact):
             raise RuntimeError(
                 f"tg.jit(check=…): {name}: {what} of the program is not what the function gives: {why}. Something that "
-                f"it depends on changed and was not seen; what is looked at before each call:\n  {watched}"
+                f"it depends on changed and was not seen; what is looked at before each call:\n  {watched(case)}"
             )
     return result
+
+
+def arrays_of(result: Any) -> dict[str, Any]:
+    tensors = [leaf for leaf in take_apart(result)[0] if isinstance(leaf, Tensor)]
+    return {f"result {n}": t.data for n, t in enumerate(tensors, 1)}
+
+
+def watched(case: Case) -> str:
+    """The user's names of what the guards look at, line by line."""
+    return "\n  ".join(dict.fromkeys(line.name.partition(":")[0] for line in case.guards.lines if line.name))
 
 
 def differs(a: Any, b: Any, exact: bool) -> str:

@@ -187,3 +187,34 @@ def test_many_kinds_of_call() -> None:
             assert scaled.stats()["recordings"] == 70, "the latest are there"
     assert scaled.stats()["recordings"] == 71, "the first ones are not"
     assert len(scaled.stats()["programs"]) == 64 and scaled.stats()["refused"] is None
+
+
+def test_check_names_what_differs_and_takes_back_a_run_that_raises():
+    """`step.f` stands for what the guards cannot see: it is another function from the fourth call on."""
+    w = tg.tensor([1.0, 2.0])
+
+    def double(x: Any) -> Any:
+        w.assign(w * x)
+        return w.sum()
+
+    def add(x: Any) -> Any:
+        w.assign(w + x)
+        return w.sum()
+
+    def fail(x: Any) -> Any:
+        w.assign(w * 0.0)
+        raise OSError("no more")
+
+    step = tg.jit(double, emitter="numpy", check=1)
+    two = tg.tensor(2.0)
+    assert [step(two).item() for _ in range(3)] == [6.0, 12.0, 24.0]
+    step.f = add
+    with pytest.raises(
+        RuntimeError, match=r"result 1 of the program is not what the function gives: .*48.* instead"
+    ):
+        step(two)
+    before = w.tolist()
+    step.f = fail
+    with pytest.raises(OSError, match="no more"):
+        step(two)
+    assert w.tolist() == before
