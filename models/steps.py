@@ -28,13 +28,15 @@ class AfterCalls:
 
     def __init__(self) -> None:
         self.waited: dict[Any, tuple[int, int]] = {}  # kind -> (calls since it was recorded, recordings)
+        self.kinds_recorded = 0
 
     def due(self, args: Any) -> bool:
         kind = tuple(None if a is None else (a.shape, a.dtype) for a in args)
         calls, recordings = self.waited.get(kind, (0, 0))
-        if not recordings and sum(n > 0 for _, n in self.waited.values()) >= KINDS:
+        if not recordings and self.kinds_recorded >= KINDS:
             return False
         due = calls >= PATIENCE << recordings
+        self.kinds_recorded += due and not recordings
         self.waited[kind] = (0, recordings + 1) if due else (calls + 1, recordings)
         return due
 
@@ -162,7 +164,6 @@ def program_of(model: Any, what: str, batch_size: int, emitter: str) -> Compiled
         model.bind_optimizer()
     compiled = Compiled(getattr(Steps(model), what).f, emitter, strict=True)
     modes = [(m, m.training) for _, m in model.named_modules()]
-    draws = random.get_state()
     try:
         model.train(what == "train")
         with changed_flags(grad=what != "predict"), np.errstate(all="ignore"):
@@ -170,5 +171,4 @@ def program_of(model: Any, what: str, batch_size: int, emitter: str) -> Compiled
     finally:
         for m, mode in modes:
             m.training = mode
-        random.set_state(draws)
     return compiled

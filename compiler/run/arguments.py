@@ -28,11 +28,14 @@ def own_results(result: Any, args: Any, kwargs: Any) -> Any:
 def tensors_for_arrays(args: Any, kwargs: Any) -> tuple[Any, Any]:
     """The arguments with Tensors in place of bare arrays, or (None, None) if there are none."""
     leaves, rebuild = take_apart((args, kwargs))
-    if not any(type(leaf) in BY_TYPE and not isinstance(leaf, np.generic) for leaf in leaves):
+    if not any(map(is_bare_array, leaves)):
         return None, None
-    new = [asarray(v) if type(v) in BY_TYPE and not isinstance(v, np.generic) else v for v in leaves]
-    made: tuple[Any, Any] = rebuild(new)
-    return made
+    args, kwargs = rebuild([asarray(v) if is_bare_array(v) else v for v in leaves])
+    return args, kwargs
+
+
+def is_bare_array(value: Any) -> bool:
+    return type(value) in BY_TYPE and not isinstance(value, np.generic)
 
 
 def in_order(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -25,7 +25,7 @@ class Case:
         self.guards = recording.guards
         self.reason: str | None = None
         self.ready = False
-        self._runner: Any = None
+        self._runner: Runner | None = None
 
     def match(self, args: Any, kwargs: Any) -> Any:
         """The arrays of the inputs, if this call is of the kind; None if not."""

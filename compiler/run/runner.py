@@ -26,15 +26,20 @@ class Runner:
     def __init__(self, recording: Recording, name: str, emitter: str) -> None:
         self.recording = recording
         self.title = f"{name}, as recorded by tapegrad"
-        made = emit(emitter, recording.program, self.title, recording.device)
-        self.emitter, self.note, self.source, self.plan = made.name, made.note, made.text, made.plan
-        self.program, self.history = made.program, made.history
-        self.know_what_is_used()
+        emitted = emit(emitter, recording.program, self.title, recording.device)
+        self.emitter, self.note, self.source, self.plan = (
+            emitted.name,
+            emitted.note,
+            emitted.text,
+            emitted.plan,
+        )
+        self.program, self.history = emitted.program, emitted.history
+        self.find_used()
         self.build = load(self.source, name, on_disk=self.emitter == "numba")
         self.bind([t.data for t in self.captured])
 
-    def know_what_is_used(self) -> None:
-        """The captured arrays that the improved program still uses, and which of them it writes to."""
+    def find_used(self) -> None:
+        """The captured arrays that the improved program still uses, and what a call does to them."""
         r, program = self.recording, self.program
         live = {v.name for v in program.captured}
         kept = [(v, t) for v, t in zip(r.program.captured, r.captured) if v.name in live]
@@ -46,10 +51,10 @@ class Runner:
         self.written = [kept[i][1] for i in self.in_place]
         # What is done though the call may turn out to be another case than the recorded one.
         early = before_last_check(program)
-        risked = Spans(op.inputs[0] for op in early if op.name == "write")
-        self.risked = [t for v, t in kept if risked.overlap(v)]
-        self.risks_gradients = any(op.out in program.gradients for op in early)
-        self.risked_tensors = len(self.risked)
+        early_writes = Spans(op.inputs[0] for op in early if op.name == "write")
+        self.written_early = [t for v, t in kept if early_writes.overlap(v)]
+        gradients = set(program.gradients)
+        self.gradients_early = any(op.out in gradients for op in early)
         # Whether a call leaves anything but its results.
         self.changes = bool(targets.arrays or r.leaves or r.dropped)
         self.takes_arguments = any(kind == "argument" for kind, _ in r.results)
@@ -64,8 +69,9 @@ class Runner:
         self.bound = arrays
         self.step, gradients = self.build(*arrays)
         self.gradients = [(leaf, Tensor(g)) for leaf, g in zip(self.recording.leaves, gradients)]
-        if self.risks_gradients:
-            self.risked = [*self.risked[: self.risked_tensors], *(g for _, g in self.gradients)]
+        self.all_changed = [*self.written, *(g for _, g in self.gradients)]
+        early_gradients = [g for _, g in self.gradients] if self.gradients_early else []
+        self.rollback_targets = [*self.written_early, *early_gradients]
         self.written_memory = {memory_of(arrays[i]) for i in self.in_place}
         self.places = [writes.place(arrays[i]) for i in self.targets]
         self.own_memory = {memory_of(g) for g in gradients}
@@ -89,11 +95,11 @@ class Runner:
     def run(self, arrays: Iterable[Any], args: Any, kwargs: Any) -> Any:
         """Run on the arrays of the inputs; returns what the function would. Whole or not at all: Ctrl-C comes after it,
         and if it raises, everything is as before. Raises OtherCase."""
-        arrays = self.apart(arrays)
+        arrays = self.separated(arrays)
         if not self.changes:
-            return self.results(self.whole(arrays), args, kwargs)
+            return self.results(self.step_or_rollback(arrays), args, kwargs)
         with uninterrupted():
-            made = self.whole(arrays)
+            results = self.step_or_rollback(arrays)
             for leaf, g in self.gradients:
                 leaf._grad = g
             for leaf in self.recording.dropped:
@@ -102,26 +108,24 @@ class Runner:
             for t in self.written:
                 t.changed = now
             writes.mark_all(self.places, now)
-        return self.results(made, args, kwargs)
+        return self.results(results, args, kwargs)
 
-    def whole(self, arrays: Iterable[Any]) -> Any:
+    def step_or_rollback(self, arrays: Iterable[Any]) -> Any:
         """Call the program; what it had written before it raised is put back."""
-        risked = self.risked
-        if self.changes and arithmetic_may_raise():
-            risked = [*self.written, *(g for _, g in self.gradients)]
-        before = [t.data.copy() for t in risked]
+        targets = self.all_changed if self.changes and arithmetic_may_raise() else self.rollback_targets
+        before = [t.data.copy() for t in targets]
         draws = random.draws()
         try:
             return self.step(*arrays)
         except BaseException as error:
-            for t, array in zip(risked, before):
+            for t, array in zip(targets, before):
                 t.data[...] = array
             random.rewind(draws)
             if isinstance(error, ValueError) and str(error).startswith("guard: "):
                 raise OtherCase from None
             raise
 
-    def apart(self, arrays: Iterable[Any]) -> Iterable[Any]:
+    def separated(self, arrays: Iterable[Any]) -> Iterable[Any]:
         """The arrays of the inputs, copied where the step writes into their memory."""
         if not self.own_memory and not self.written_memory:
             return arrays
@@ -132,17 +136,18 @@ class Runner:
                 break
         else:
             return arrays
-        return [self.copied(a) for a in arrays]
+        return [self.copy_if_shared(a) for a in arrays]
 
-    def copied(self, array: Any) -> Any:
+    def copy_if_shared(self, array: Any) -> Any:
+        """Raises OtherCase for an array that the step writes to as a captured one."""
         memory = memory_of(array)
         if memory in self.written_memory and any(share(array, self.bound[i]) for i in self.in_place):
             raise OtherCase
         return array.copy() if memory in self.own_memory else array
 
-    def results(self, made: Any, args: Any, kwargs: Any) -> Any:
+    def results(self, arrays: Any, args: Any, kwargs: Any) -> Any:
         r = self.recording
-        new = [Tensor(m) for m in made]
+        new = [Tensor(a) for a in arrays]
         given = r.guards.arguments_of(args, kwargs) if self.takes_arguments else ()
         leaves = [new[v] if k == "new" else v if k == "value" else given[v] for k, v in r.results]
         return r.rebuild(leaves)
