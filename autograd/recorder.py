@@ -29,6 +29,9 @@ class Recorder:
     def gradient_read(self, leaf: Any) -> None:
         """Somebody asked whether `leaf` has a gradient, and which."""
 
+    def moved(self, tensor: Any) -> None:
+        """An optimizer took up the contents of `tensor`, which were elsewhere, into a buffer of its own."""
+
     def reseeded(self) -> None:
         """The random streams were set."""
 

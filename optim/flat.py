@@ -65,8 +65,11 @@ class Flat:
 
     def link(self) -> None:
         """Copy in the values that parameters have elsewhere, and let them have them here."""
+        recorder = current.get().recorder
         for p, view in zip(self.params, self.views):
             if p.data is not view:
+                if recorder is not None:
+                    recorder.moved(p)
                 store(view, p.data)
                 p.data = view
 

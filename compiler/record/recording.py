@@ -107,6 +107,11 @@ def described(trace: Trace, listener: Listener, reach: Reach, result: Any) -> Re
     recording.code = frozenset(listener.codes("user"))
     for what, line in listener.impure:
         recording.fail(f"it calls {what} at {line}. Call it outside, and pass in what it gives")
+    if trace.moves:
+        recording.fail(
+            f"an optimizer took up parameters that another one had, or that were replaced, at {trace.moves}. Give each "
+            "parameter to one optimizer"
+        )
     if recording.reason is None:
         attach(recording, reach, trace, result)
     if reach.guards.refusals:

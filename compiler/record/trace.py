@@ -85,6 +85,7 @@ class Trace(Recorder):
         self.parts: list[str] = []
         self.module_of: dict[int, str] = {}  # id of a node -> the id of the module that it was made in
         self.changes: list[Callable[[], None]] = [partial(random.go_back, random.snapshot())]  # to undo
+        self.moves = ""  # the line where an optimizer took up parameters that had their contents elsewhere
         self.origin = Origin("", "")
 
     # ---- what cannot be recorded ----
@@ -196,6 +197,9 @@ class Trace(Recorder):
     def gradient_read(self, leaf: Tensor) -> None:
         if leaf not in self.gradients:
             self.gradients_before.setdefault(leaf, leaf._grad)
+
+    def moved(self, tensor: Tensor) -> None:
+        self.moves = self.moves or user_line()
 
     def reseeded(self) -> None:
         self.refuse("it sets the seed of the random numbers", "Call tg.manual_seed outside")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.creation import asarray
+from tapegrad.autograd.dtypes import ALL
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
 from tapegrad.compiler.record.tree import take_apart
@@ -26,7 +27,7 @@ def own_results(result: Any, args: Any, kwargs: Any) -> Any:
 
 
 def tensors_for_arrays(args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """The arguments with Tensors in place of bare arrays, or (None, None) if there are none."""
+    """The arguments with Tensors in place of bare arrays of numbers, or (None, None) if there are none."""
     leaves, rebuild = take_apart((args, kwargs))
     if not any(map(is_bare_array, leaves)):
         return None, None
@@ -35,7 +36,8 @@ def tensors_for_arrays(args: Any, kwargs: Any) -> tuple[Any, Any]:
 
 
 def is_bare_array(value: Any) -> bool:
-    return type(value) in BY_TYPE and not isinstance(value, np.generic)
+    """Whether it is an array of numbers; text, objects and records stay the arrays they are."""
+    return type(value) in BY_TYPE and not isinstance(value, np.generic) and value.dtype.newbyteorder("=") in ALL
 
 
 def in_order(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -348,11 +348,13 @@ class Compiled:
 
     def program(self, after: str | None = None) -> str:
         """The list of operations after the named pass ("recorded" for none), or after all."""
-        runner = self.shown().runner
-        history = dict(runner.history)
+        case = self.shown()
+        if why := self.refused or case.reason or case.recording.reason:
+            return f"{self.__name__} runs as Python: {why}"
+        history = dict(case.runner.history)
         if after is not None and after not in history:
             raise ValueError(f"program: known passes are {', '.join(history)}, got {after!r}")
-        return str(history[after] if after else runner.program)
+        return str(history[after] if after else case.runner.program)
 
     def stats(self) -> dict[str, Any]:
         """How often it was called, how many calls ran compiled and how many as Python, how often and why it was

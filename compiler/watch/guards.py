@@ -102,7 +102,12 @@ class Guards:
         self.lines.append(Line(f"{array} = {local}.data"))
         for what, condition in {
             "of shape": (f"{array}.shape == {self.fresh_value(t.data.shape)}", f"{local}.shape", t.shape),
-            "of dtype": (f"{array}.dtype is {self.value(t.data.dtype)}", f"{local}.dtype", t.dtype),
+            # An unpickled array has a dtype of its own, equal to the one that all others share.
+            "of dtype": (
+                f"{array}.dtype is {(d := self.value(t.data.dtype))} or {array}.dtype == {d}",
+                f"{local}.dtype",
+                t.dtype,
+            ),
             "on": (f"type({array}) is {self.value(type(t.data))}", f"{local}.device", t.device),
             "with strides": (
                 f"{array}.strides == {self.fresh_value(strides_of(t.data))}",

@@ -298,7 +298,10 @@ class Reach(Functions, Classes):
             self.attributes(local, value, name, argument)
 
     def array(self, local: str, value: np.ndarray, name: str) -> None:
-        if value.nbytes > BYTES or value.dtype == object:
+        if value.dtype.hasobject:
+            self.refuse(f"{name} is a NumPy array of Python objects: make it a list, or tensors")
+            return
+        if value.nbytes > BYTES:
             self.refuse(
                 f"{name} is a NumPy array of {value.nbytes:,} bytes, too large to compare at each call: make it a "
                 "tensor outside, with tg.tensor"

@@ -1,6 +1,7 @@
 """What cannot be recorded, what is recorded again, and what runs as without `tg.jit`: never a silently stale value."""
 
 import logging
+import pickle
 import re
 from collections.abc import Callable
 from functools import partial
@@ -65,7 +66,7 @@ def test_else_it_runs_as_python(name: str) -> None:
     assert what in str(told[0].message)
     stats = step.stats()
     assert (stats["calls"], stats["compiled"], stats["eager"]) == (3, 0, 3) and what in stats["refused"]
-    for text in (step.source(), step.explain(), stats["programs"][0]):
+    for text in (step.source(), step.explain(), step.program(), stats["programs"][0]):
         assert "Python" in text and what in text
     with pytest.raises(ValueError, match="there is no program"):
         step.save("nowhere.py")
@@ -212,3 +213,49 @@ def test_seeds_and_modes_set_inside_take_effect_at_each_call() -> None:
     assert step.stats()["compiled"] == 0
     for _ in range(3):
         assert (step(x).numpy() == 0).any()
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+def test_two_optimizers_of_one_parameter_in_one_step() -> None:
+    """Each takes the parameter into a buffer of its own, in turn, which a program cannot do."""
+
+    def trained(wrap: Callable[[Any], Any]) -> tuple[Any, Any]:
+        w = tg.Parameter(np.ones(3, "float32"))
+        one, other = tg.optim.Adam([w], lr=0.01), tg.optim.SGD([w], lr=0.1)
+
+        def f(x: Any) -> None:
+            one.zero_grad()
+            (w * x).sum().backward()
+            one.step()
+            other.step()
+
+        step = wrap(f)
+        for _ in range(5):
+            step(tg.ones(3))
+        return w.tolist(), step
+
+    expected, _ = trained(lambda f: f)
+    found, step = trained(jit)
+    assert found == expected
+    assert "Give each parameter to one optimizer" in step.stats()["refused"]
+    assert "Give each parameter to one optimizer" in step.program()
+
+
+ARRAYS: dict[str, tuple[Callable[[], Any], bool]] = {
+    "text": (lambda: np.array(["a", "b"]), True),
+    "records": (lambda: np.zeros(2, [("a", "f4")]), True),
+    "objects": (lambda: np.array([None, {}]), False),
+    "unpickled": (lambda: pickle.loads(pickle.dumps(X.numpy())), True),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+def test_arrays_of_every_kind_are_taken_as_arguments(name: str) -> None:
+    """Those that are no numbers are compared, or cannot be; an unpickled dtype equals the one that others share."""
+    make, compiles = ARRAYS[name]
+    step = jit(lambda a, x: x * len(a))
+    for _ in range(4):
+        assert step(make(), X).tolist() == [2.0, 4.0]
+    assert step.stats()["compiled"] == (2 if compiles else 0)
+    assert compiles or "of Python objects" in step.stats()["refused"]
