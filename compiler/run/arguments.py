@@ -26,6 +26,12 @@ def own_results(result: Any, args: Any, kwargs: Any) -> Any:
     return rebuild([copies.get(id(leaf), leaf) for leaf in leaves]) if copies else result
 
 
+def as_taken(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """The arguments as programs take them: Tensors for bare arrays, and by place where that is the same call."""
+    given = tensors_for_arrays(args, kwargs)
+    return in_order(f, *((args, kwargs) if given[0] is None else given))
+
+
 def tensors_for_arrays(args: Any, kwargs: Any) -> tuple[Any, Any]:
     """The arguments with Tensors in place of bare arrays of numbers, or (None, None) if there are none."""
     leaves, rebuild = take_apart((args, kwargs))
@@ -37,7 +43,9 @@ def tensors_for_arrays(args: Any, kwargs: Any) -> tuple[Any, Any]:
 
 def is_bare_array(value: Any) -> bool:
     """Whether it is an array of numbers; text, objects and records stay the arrays they are."""
-    return type(value) in BY_TYPE and not isinstance(value, np.generic) and value.dtype.newbyteorder("=") in ALL
+    return (
+        type(value) in BY_TYPE and not isinstance(value, np.generic) and value.dtype.newbyteorder("=") in ALL
+    )
 
 
 def in_order(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:

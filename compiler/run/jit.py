@@ -16,7 +16,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.emit.available import checked, left_alone
 from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
-from tapegrad.compiler.run.arguments import frames_inside, in_order, own_results, tensors_for_arrays
+from tapegrad.compiler.run.arguments import as_taken, frames_inside, in_order, own_results, tensors_for_arrays
 from tapegrad.compiler.run.case import Case, OtherCase
 from tapegrad.compiler.run.check import run_checked
 
@@ -221,7 +221,9 @@ class Compiled:
         again = before is not None and before.recording.reason is not None
         hopeless = made.reason is not None and (made.final or again)
         restless = before is not None and why is not None and not again and not hopeless
-        if self.strict and (hopeless or (restless and self.restless + 1 >= RESTLESS)):
+        self.restless += restless
+        given_up = restless and self.restless >= RESTLESS
+        if self.strict and (hopeless or given_up):
             made.take_back()
             raise TraceError(f"tg.jit: {why}")
         made.stay()
@@ -232,16 +234,12 @@ class Compiled:
             self.settle(case)
         elif hopeless:
             self.turn_down(case, str(made.reason))
-        elif restless and self.is_restless():
+        elif given_up:
             self.give_up(str(why), made.code)
         self.cases.insert(0, case)
         self.last = case
         del self.cases[PROGRAMS:]
         return own_results(result, args, kwargs)
-
-    def is_restless(self) -> bool:
-        self.restless += 1
-        return self.restless >= RESTLESS
 
     def settle(self, case: Case) -> None:
         case.settle()
@@ -306,14 +304,17 @@ class Compiled:
         is taken back each time; what it does in Python is not. Returns the function itself."""
         from tapegrad.compiler.record.recording import record
 
+        args, kwargs = as_taken(self.f, args, kwargs)
+        grad = current.get().grad
         for _ in range(2 + RESTLESS):
             with self.lock:
-                before = next((c for c in self.cases if c.match(args, kwargs) is not None), None)
+                alike = (c for c in self.cases if c.grad is grad)
+                before = next((c for c in alike if c.match(args, kwargs) is not None), None)
                 if before is not None and (before.ready or before.reason):
                     break
                 made, _ = record(self.f, args, kwargs, self.replaced, self.strict)
                 made.take_back()
-                case = Case(made, self.__name__, self.emitter, current.get().grad)
+                case = Case(made, self.__name__, self.emitter, grad)
                 if before is None:
                     self.reasons.append(self.news(args, kwargs))
                 else:

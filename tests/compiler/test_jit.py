@@ -218,3 +218,14 @@ def test_check_names_what_differs_and_takes_back_a_run_that_raises():
     with pytest.raises(OSError, match="no more"):
         step(two)
     assert w.tolist() == before
+
+
+def test_prepared_for_each_mode_and_for_arrays_as_they_are_given():
+    step = jit(lambda x, y: (x * y).sum())
+    x, y = np.array([1.0, 2.0], "float32"), np.array([3.0, 4.0], "float32")
+    step.prepare(x, y=y)
+    with tg.no_grad():
+        step.prepare(x, y=y)
+        assert step(x + 1, y=y).item() == 18.0
+    assert step(x, y=y).item() == 11.0 and step(x, y + 1).item() == 14.0
+    assert step.stats()["compiled"] == 3 and step.stats()["recordings"] == 2
