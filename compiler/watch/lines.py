@@ -40,7 +40,7 @@ def line_of(word: str, codes: list[CodeType]) -> str | None:
     for code in codes:
         line = code.co_firstlineno
         for i in dis.get_instructions(code):
-            line = i.starts_line or line
+            line = (i.positions.lineno if i.positions else None) or line
             if i.argval == word and isinstance(i.argval, str):
                 found = f"{os.path.basename(code.co_filename)}:{line}"
                 if i.opname in CHANGES:
