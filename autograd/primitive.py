@@ -234,13 +234,19 @@ def all_finite(out: Any) -> bool:
     return True
 
 
-def user_line() -> str:
-    """`  at file.py:12: y = x @ w`: the innermost frame that is not tapegrad's own."""
-    import linecache
-
+def user_frame() -> Any:
+    """The innermost frame that is not tapegrad's own, or None."""
     frame: Any = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
         frame = frame.f_back
+    return frame
+
+
+def user_line() -> str:
+    """`  at file.py:12: y = x @ w`: where the user's code calls."""
+    import linecache
+
+    frame = user_frame()
     if frame is None:
         return "  (called from tapegrad itself)"
     path, number = frame.f_code.co_filename, frame.f_lineno

@@ -37,9 +37,12 @@ def share(a: Any, b: Any) -> bool:
     return a0 < b1 and b0 < a1
 
 
-def owner(array: Any) -> Any:
-    """The array whose memory this one looks into, or itself."""
-    return array if array.base is None else array.base
+def memory_of(array: Any) -> int:
+    """The id of the array that owns the memory that this one looks into."""
+    base = array.base
+    while type(base) is type(array):
+        array, base = base, base.base
+    return id(array)
 
 
 def bases(ops: Iterable[Op]) -> dict[Var, Var]:

@@ -4,15 +4,13 @@ import builtins
 import keyword
 import linecache
 import re
-import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd.primitive import OWN_FOLDERS
+from tapegrad.autograd.primitive import user_frame
 from tapegrad.compiler.ir.program import Program
 
 
@@ -98,9 +96,7 @@ def give_names(program: Program, arrays: dict[str, str], modules: dict[str, str]
 
 def user_line() -> str:
     """file:line: code of the innermost frame that is the user's; "" if there is none."""
-    frame: Any = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
-        frame = frame.f_back
+    frame = user_frame()
     if frame is None or frame.f_code.co_filename.startswith(COMMANDS):
         return ""
     path, number = frame.f_code.co_filename, frame.f_lineno

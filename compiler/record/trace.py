@@ -19,20 +19,12 @@ from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 from tapegrad.compiler.errors import TraceError
-from tapegrad.compiler.ir.memory import order_of, share, span
+from tapegrad.compiler.ir.memory import memory_of, order_of, share, span
 from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
 from tapegrad.compiler.record.labels import Labels, user_line
 from tapegrad.compiler.record.symbols import Namespace, Symbol
 from tapegrad.compiler.watch.listen import unheard
-
-
-def memory_of(array: Any) -> int:
-    """The id of the array that owns the memory that this one looks into."""
-    base = array.base
-    while type(base) is type(array):
-        array, base = base, base.base
-    return id(array)
 
 
 class On:

@@ -9,10 +9,9 @@ from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
 from tapegrad.compiler.emit.choose import emit
 from tapegrad.compiler.emit.load import load
 from tapegrad.compiler.emit.summary import by_line
-from tapegrad.compiler.ir.memory import Spans, share, written
+from tapegrad.compiler.ir.memory import Spans, memory_of, share, written
 from tapegrad.compiler.ir.program import before_last_check
 from tapegrad.compiler.record.recording import Recording
-from tapegrad.compiler.record.trace import memory_of
 from tapegrad.compiler.run.case import OtherCase
 
 
