@@ -104,7 +104,9 @@ class Classes:
         g.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
         hidden = {"forward", "update", "rate"} & self.names_for(kind) | self.names
         for shadow in sorted(hidden - set(own)):
-            if not shadow.startswith("__") and resolves(kind, shadow) is not None:
+            hides = resolves(kind, shadow)
+            used = hides is not None and getattr(hides, "__code__", None) in (None, *self.ran)
+            if used and not shadow.startswith("__"):
                 g.need(f"{shadow!r} not in {d}", f"{name}.{shadow}")
 
     def klass(self, kind: type) -> None:
@@ -140,7 +142,7 @@ class Classes:
                 attribute not in OF_ANY_CLASS and not isinstance(value, ORDINARY)
             )
         if room == "own":
-            return attribute in self.names and isinstance(value, (*PLAIN, types.FunctionType))
+            return attribute in self.names and isinstance(value, PLAIN)
         return self.all or attribute in self.names or attribute in self.module_names
 
     def class_attribute(self, asked: type, of: type, attribute: str, value: Any, plain: bool) -> None:
