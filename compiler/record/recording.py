@@ -19,7 +19,7 @@ from tapegrad.compiler.record.trace import Trace
 from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.lines import with_line
 from tapegrad.compiler.watch.listen import Listener
-from tapegrad.compiler.watch.reach import Reach
+from tapegrad.compiler.watch.reach import Reach, reached
 
 
 @dataclass
@@ -80,7 +80,7 @@ def record(
     try:
         with changed_flags(recorder=trace), DataWatch(trace), listener:
             result = f(*args, **kwargs)
-        recording = described(trace, listener, Reach(f, args, kwargs, listener, inputs), result)
+        recording = described(trace, listener, reached(f, args, kwargs, listener, inputs), result)
         if streams != host_streams():
             recording.fail(
                 "it draws random numbers on the host. Draw with tapegrad's layers, or pass the numbers in"

@@ -21,6 +21,8 @@ OF_ANY_CLASS = frozenset({
     "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__orig_bases__", "__parameters__",
     "__abstractmethods__", "__firstlineno__", "__static_attributes__", "__hash__", "__type_params__",
 })  # fmt: skip
+OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
+OF_FUNCTIONS = OF_CLASSES | {"__defaults__", "__kwdefaults__", "__annotations__"}
 ORDINARY = (
     types.FunctionType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
     types.BuiltinFunctionType, *DESCRIPTORS,
@@ -38,6 +40,7 @@ class Classes:
     all: bool
     walked_modules: bool
     one: Any
+    by_identity: bool
     classes: set[int]
     ran: set[Any]
     roots: set[str]
@@ -50,19 +53,19 @@ class Classes:
     if TYPE_CHECKING:  # what the other parts bring
 
         def function(self, local: str, f: Any, name: str, constant: bool = False) -> None: ...
+        def double_underscored(
+            self, local: str, value: Any, name: str, attributes: frozenset[str]
+        ) -> None: ...
 
     def names_for(self, kind: type) -> set[str]:
         """The attributes that count in instances of a class."""
         if is_module_class(kind):
             return self.module_names
         room = room_of_class(kind)
-        return (
-            self.names | self.library_names
-            if room == "library"
-            else self.module_names
-            if room == "own"
-            else self.names
-        )
+        if room == "own":
+            return self.module_names
+        of_library = any(room_of_class(c) == "library" for c in kind.__mro__[:-1])
+        return self.names | self.library_names if of_library else self.names
 
     def attributes(self, local: str, value: Any, name: str, argument: bool) -> None:
         kind, g = type(value), self.guards
@@ -121,6 +124,7 @@ class Classes:
                 continue
             at = self.guards.value(of)
             if room == "user":
+                self.double_underscored(at, of, of.__name__, OF_CLASSES)
                 keys = self.guards.fresh_value(list(vars(of)))
                 self.guards.need(f"[*{at}.__dict__] == {keys}", f"the attributes of {of.__name__}")
                 self.guards.need(

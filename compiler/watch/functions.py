@@ -8,6 +8,7 @@ import types
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.compiler.watch.classes import OF_FUNCTIONS
 from tapegrad.compiler.watch.kinds import PLAIN
 from tapegrad.compiler.watch.listen import globals_named, modules_imported, room_of, words_in
 
@@ -33,9 +34,12 @@ class Functions:
 
     def scope(self, code: Any, scope: dict[str, Any]) -> None:
         """The globals that a piece of code names, and the builtins that it uses as they are."""
+        loaded = self.guards.value(sys.modules)
         for module in modules_imported(code):
             if module in sys.modules:
-                self.visit(self.guards.value(sys.modules[module]), sys.modules[module], module, root=True)
+                self.visit(f"{loaded}[{module!r}]", sys.modules[module], module)
+            else:
+                self.guards.need(f"{module!r} not in {loaded}", f"whether there is a module {module}")
         place = self.guards.value(scope)
         for name in globals_named(code):
             if (id(scope), name) in self.functions or (name.startswith("__") and name.endswith("__")):
@@ -90,8 +94,15 @@ class Functions:
 
     def function(self, local: str, f: Any, name: str, constant: bool = False) -> None:
         """What a function closes over, its defaults and globals. A function made again with the same is as good."""
+        self.double_underscored(local, f, name, OF_FUNCTIONS)
         code = f.__code__
         room = room_of(code.co_filename)
+        if room == "user" and (self.all or vars(f)):
+            keys = self.guards.fresh_value(list(vars(f)))
+            self.guards.need(f"[*{local}.__dict__] == {keys}", f"the attributes of {name}")
+            for attribute, value in vars(f).items():
+                if self.all or attribute in self.names:
+                    self.visit(f"{local}.__dict__[{attribute!r}]", value, f"{name}.{attribute}")
         looked_into = code in self.ran and (room == "user" or f.__closure__)
         if not looked_into and not (room == "own" and f.__closure__):
             if not constant:
@@ -100,21 +111,22 @@ class Functions:
         self.functions.add(code)
         self.guards.need(f"{local}.__code__ is {self.guards.value(code)}", f"the code of {name}")
         for n, (variable, cell) in enumerate(zip(code.co_freevars, f.__closure__ or ())):
-            try:
-                contents = cell.cell_contents
-            except ValueError:
-                continue
             place = self.guards.value(cell) if constant else f"{local}.__closure__[{n}]"
-            self.visit(f"{place}.cell_contents", contents, variable)
+            if is_empty(cell):
+                self.guards.need(f"{self.guards.value(is_empty)}({place})", variable)
+            else:
+                self.visit(f"{place}.cell_contents", cell.cell_contents, variable)
         if f.__defaults__:
             self.visit(f"{local}.__defaults__", f.__defaults__, f"the defaults of {name}")
         if f.__kwdefaults__:
             self.visit(f"{local}.__kwdefaults__", f.__kwdefaults__, f"the defaults of {name}")
-        for attribute, value in vars(f).items():
-            if self.all or attribute in self.names:
-                self.visit(f"{local}.__dict__[{attribute!r}]", value, f"{name}.{attribute}")
         if room == "user":
             self.scope(code, f.__globals__)
+
+    def double_underscored(self, local: str, value: Any, name: str, attributes: frozenset[str]) -> None:
+        """What functions and classes have besides their own attributes, where code names it."""
+        for attribute in sorted(attributes & self.names):
+            self.visit(f"{local}.{attribute}", getattr(value, attribute), f"{name}.{attribute}")
 
     def module(self, local: str, module: types.ModuleType, name: str) -> None:
         """What the user's code names in a Python module, and that what it could ask for is still not there."""
@@ -147,3 +159,12 @@ class Functions:
                 missing |= {"__getattr__"} - set(vars(module))
             known = self.guards.fresh_value(missing)
             self.guards.need(f"{local}.__dict__.keys().isdisjoint({known})", f"the names in {name}")
+
+
+def is_empty(cell: types.CellType) -> bool:
+    """Whether a variable that a function closes over has no value yet."""
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return True
+    return False

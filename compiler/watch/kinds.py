@@ -1,5 +1,6 @@
 """Kinds of values: plain ones, those that never change, and those that cannot be followed."""
 
+import operator
 import random
 import sys
 import types
@@ -23,6 +24,8 @@ ATOMS = (
     types.GenericAlias, types.UnionType, type(vars(namedtuple("Pair", "first"))["first"]),
 )  # fmt: skip
 # Modules of the classes whose instances never change, and compare by value.
+GETTERS = (operator.attrgetter, operator.methodcaller, operator.itemgetter)  # nor in them
+ABC_CHECKS = frozenset({"ABCMeta.__instancecheck__", "ABCMeta.__subclasscheck__"})
 VALUES = frozenset({"fractions", "decimal", "datetime", "pathlib", "uuid", "re", "ipaddress", "zoneinfo"})
 LOCKS = frozenset({"lock", "RLock", "_RLock", "Condition", "Event", "_abc_data", "_thread._localdummy"})
 CONTAINERS = {

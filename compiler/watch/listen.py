@@ -205,14 +205,24 @@ def compares_identity(code: CodeType) -> bool:
     before = None
     for i in dis.get_instructions(code):
         constant = before is not None and before.opname == "LOAD_CONST"
+        if i.opname in ("BUILD_MAP", "BUILD_SET", "MAP_ADD", "SET_ADD"):
+            return True
         if i.opname in ("IS_OP", "CONTAINS_OP", "COMPARE_OP") and not constant and i.argval not in ORDERS:
             return True
         before = i
     return not IDENTITY.isdisjoint(code.co_names)
 
 
+@lru_cache(4096)
+def matches_classes(code: CodeType) -> bool:
+    """Whether it has a `case Point(x, y)`, which reads attributes that it does not name."""
+    return any(i.opname == "MATCH_CLASS" for i in dis.get_instructions(code))
+
+
 ORDERS = frozenset({"<", "<=", ">", ">="})
-IDENTITY = frozenset({"id", "hash", "index", "count", "remove", "is_", "is_not", "eq", "ne"})
+IDENTITY = frozenset(
+    "id hash index count remove is_ is_not eq ne set frozenset add fromkeys setdefault Counter discard".split()  # noqa: SIM905
+)
 
 
 @lru_cache(4096)

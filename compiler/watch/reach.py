@@ -3,6 +3,8 @@
 import os
 import sys
 import types
+import weakref
+from abc import get_cache_token
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from enum import Enum
@@ -12,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.compiler.watch.classes import Classes
+from tapegrad.compiler.watch.classes import Classes, is_module_class
 from tapegrad.compiler.watch.functions import Functions
 from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.kinds import (
+    ABC_CHECKS,
     ATOMS,
     BYTES,
     CALLABLE,
+    GETTERS,
     LOCKS,
     LONGEST,
     PLAIN,
@@ -30,7 +34,7 @@ from tapegrad.compiler.watch.kinds import (
     opaque,
     parameter_names,
 )
-from tapegrad.compiler.watch.listen import Listener, compares_identity, texts_in, words_in
+from tapegrad.compiler.watch.listen import Listener, compares_identity, matches_classes, texts_in, words_in
 
 
 class Reach(Functions, Classes):
@@ -41,8 +45,9 @@ class Reach(Functions, Classes):
     """
 
     def __init__(
-        self, f: Callable[..., Any], args: Any, kwargs: Any, heard: Listener, inputs: Iterable[str]
-    ) -> None:
+        self, f: Callable[..., Any], args: Any, kwargs: Any, heard: Listener, inputs: Iterable[str],
+        more: Iterable[str] = (),
+    ) -> None:  # fmt: skip
         self.guards, self.heard, self.made_inputs = Guards(), heard, set(inputs)
         self.refuse = self.guards.refusals.append
         self.seen: dict[int, str] = {}  # id of what was walked into -> its local
@@ -56,7 +61,8 @@ class Reach(Functions, Classes):
         self.roots: set[str] = set()  # names of Modules that are in no other
         self.functions: set[Any] = set()  # code of functions that were walked into
         self.classes: set[int] = set()
-        self.objects: list[str] = []  # locals of what the code could compare by identity
+        self.objects: dict[str, Any] = {}  # local -> what the code could compare by identity
+        self.more = set(more)  # names that were found on the way, in an attrgetter, say
         self.find_names()
         self.arguments(f, args, kwargs)
         self.visit(self.guards.value(f), f, getattr(f, "__name__", type(f).__name__), root=True)
@@ -71,7 +77,7 @@ class Reach(Functions, Classes):
     # ---- names ----
     def find_names(self) -> None:
         """Which attributes count: those that the user's code names, and in Modules those that layers name."""
-        self.names: set[str] = set().union(*map(words_in, self.user_code))
+        self.names: set[str] = self.more.union(*map(words_in, self.user_code))
         used = set().union(*(c.co_names for c in self.user_code))
         self.texts = set().union(*map(texts_in, self.user_code))
         self.by_identity = any(map(compares_identity, self.user_code))
@@ -87,11 +93,12 @@ class Reach(Functions, Classes):
             *(c.co_names for c in own if f"{os.sep}optim{os.sep}" in c.co_filename)
         )
         self.library_names = set().union(*(c.co_names for c in self.heard.codes("library")))
-        asking = {"getattr", "vars", "__dict__", "__getattribute__"}
+        asking = {"getattr", "vars", "__dict__", "__getattribute__", "AttributeError"}
         self.all = bool(
             used & (asking | {"attrgetter", "methodcaller", "hasattr", "setattr", "format", "format_map"})
         )
         self.all |= any(asking & set(c.co_names) for c in self.heard.asked)
+        self.all |= any(map(matches_classes, self.user_code))
         self.walked_modules = any(c.co_qualname.startswith("Module._tensors") for c in own)
         for setting in sorted(used & SETTINGS):
             self.refuse(f"it uses np.{setting}: do so around the call")
@@ -113,9 +120,13 @@ class Reach(Functions, Classes):
     def distinct(self) -> None:
         """What was another than another stays so: objects where code asks with `is` or `==`, and tensors among the
         arguments, also beside those that f reaches."""
-        if self.by_identity and len(self.objects) > 1:
-            ids = ", ".join(f"id({o})" for o in self.objects)
-            self.guards.need(f"len({{{ids}}}) == {len(self.objects)}", "which objects are one and the same")
+        alike: dict[type, list[str]] = {}
+        for local, o in self.objects.items():
+            if self.by_identity or not (is_module_class(type(o)) or type(o).__hash__ is None):
+                alike.setdefault(type(o), []).append(f"id({local})")
+        ids = [i for same_kind in alike.values() if len(same_kind) > 1 for i in same_kind]
+        if ids:
+            self.guards.need(f"len({{{', '.join(ids)}}}) == {len(ids)}", "which objects are one and the same")
         given = [i.local for i in self.guards.inputs if i.argument]
         if not given:
             return
@@ -146,14 +157,19 @@ class Reach(Functions, Classes):
         g.need(f"{at} is {g.value(dtypes.get_default_dtype())}", "tg.get_default_dtype()")
         if default_place.__code__ in self.ran:
             g.need(f"{g.value(default_place)}() == {g.fresh_value(default_place())}", "tg.default_place()")
+        if any(code.co_filename.endswith("arrayprint.py") for code in self.ran):
+            known = g.fresh_value(np.get_printoptions())
+            g.need(f"{g.value(np.get_printoptions)}() == {known}", "np.get_printoptions()")
+        if any(code.co_qualname in ABC_CHECKS for code in self.ran):
+            token = g.fresh_value(get_cache_token())
+            g.need(f"{g.value(get_cache_token)}() == {token}", "the classes that are registered with an ABC")
         if "decimal" in sys.modules and (self.decimals or self.names & {"Decimal", "decimal"}):
             known = g.fresh_value(decimal_context())
             g.need(f"{g.value(decimal_context)}() == {known}", "the context of decimal")
 
     def one(self, local: str, value: Any, name: str) -> None:
         """An object that another could be compared with by identity."""
-        if local not in self.objects:
-            self.objects.append(local)
+        self.objects[local] = value
         if self.by_address:
             self.guards.need(
                 f"{local} is {self.guards.value(value)}", f"{name}: whether it is the same object"
@@ -238,6 +254,8 @@ class Reach(Functions, Classes):
             for n, part in enumerate(list(value)):
                 told = f"{name}.{fields[n]}" if fields else f"{name}[{n}]"
                 self.visit(f"{local}[{n}]", part, told, argument)
+        if isinstance(value, deque):
+            self.guards.need(f"{local}.maxlen == {value.maxlen}", f"{name}.maxlen")
         if type(value) not in (list, tuple, deque):
             self.attributes(local, value, name, argument)
 
@@ -254,6 +272,10 @@ class Reach(Functions, Classes):
             self.guards.need(f"[*{local}] == {self.guards.fresh_value(keys)}", f"the keys of {name}")
         exact = type(value) in (dict, OrderedDict, Counter)
         for key in keys:
+            if not isinstance(key, (*PLAIN, tuple, weakref.ref)):
+                self.visit(self.guards.value(key), key, f"a key of {name}")
+            if key == "__builtins__":
+                continue
             at = repr(key) if type(key) in (str, int, bool, type(None)) else self.guards.value(key)
             place = f"{local}[{at}]" if exact else f"{self.guards.value(dict)}.__getitem__({local}, {at})"
             self.visit(place, dict.__getitem__(value, key), f"{name}[{key!r}]", argument)
@@ -270,11 +292,16 @@ class Reach(Functions, Classes):
             self.guards.need(f"{local} == {self.guards.fresh_value(frozenset(value))}", name)
             for part in value:
                 if not isinstance(part, PLAIN):
-                    self.visit(self.guards.value(part), part, f"an element of {name}", root=True)
+                    self.visit(self.guards.value(part), part, f"an element of {name}")
         elif isinstance(value, np.ndarray):
             self.array(local, value, name)
-        elif isinstance(value, (Enum, *ATOMS)):
+        elif isinstance(value, (Enum, *ATOMS, *GETTERS)):
             self.guards.need(f"{local} is {self.guards.value(value)}", name)
+            if isinstance(value, Enum):
+                self.names |= {"_value_", "_name_"} if self.names & {"value", "name"} else set()
+                self.attributes(local, value, name, False)
+            elif isinstance(value, GETTERS[:2]):
+                self.more |= {part for word in value.__reduce__()[1] for part in str(word).split(".")}
         elif room in VALUES or isinstance(value, (slice, range)):
             self.decimals |= room == "decimal"
             known = self.guards.value(value)
@@ -307,8 +334,14 @@ class Reach(Functions, Classes):
                 "tensor outside, with tg.tensor"
             )
             return
-        kind = self.guards.fresh_value((value.shape, value.dtype))
-        self.guards.need(f"({local}.shape, {local}.dtype) == {kind}", f"the shape or dtype of {name}")
+        if type(value) is not np.ndarray:
+            self.attributes(local, value, name, False)
+        self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
+        kind = self.guards.fresh_value((value.shape, value.dtype, value.strides))
+        asked = f"({local}.shape, {local}.dtype, {local}.strides)"
+        self.guards.need(f"{asked} == {kind}", f"the shape, dtype or order in memory of {name}")
+        if "flags" in self.names:
+            self.guards.need(f"{local}.flags.num == {value.flags.num}", f"{name}.flags")
         self.guards.need(
             f"{local}.tobytes() == {self.guards.fresh_value(value.tobytes())}", f"the contents of {name}"
         )
@@ -319,6 +352,7 @@ class Reach(Functions, Classes):
         g.need(f"type({local}) is {g.value(type(value))}", f"{name}: its type")
         self.klass(type(value))
         d = g.let(f"{local}.__dict__")
+        g.need(f"[*{d}] == {g.fresh_value(list(vars(value)))}", f"the attributes of {name}")
         g.need(
             f"{d}['flats'] is {g.value(value.flats)} and {d}['groups'] is {g.value(value.groups)}",
             f"{name}.groups",
@@ -340,3 +374,11 @@ class Reach(Functions, Classes):
         """A tensor that cannot be replaced by another one without a check that fails."""
         self.tensors.setdefault(id(t), (self.guards.value(t), name, t))
         self.owners.setdefault(id(t.data), t)
+
+
+def reached(f: Callable[..., Any], args: Any, kwargs: Any, heard: Listener, inputs: Iterable[str]) -> Reach:
+    """The walk, and once more where it came to names that nobody knew before."""
+    reach = Reach(f, args, kwargs, heard, inputs)
+    if not reach.more <= reach.names:
+        reach = Reach(f, args, kwargs, heard, inputs, reach.more)
+    return reach

@@ -9,7 +9,7 @@ from surroundings import Case, check, run
 
 TABLES = (
     *("names", "objects", "steps", "training", "loops", "config"),
-    *("settings", "classes", "functions", "host", "effects"),
+    *("settings", "classes", "functions", "host", "effects", "found"),
 )
 CASES: dict[str, Case] = {}
 for table in TABLES:
