@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,15 @@ def in_order(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
     except (TypeError, ValueError):
         return args, kwargs
     return bound.args, dict(sorted(bound.kwargs.items()))
+
+
+def name_to_find(compiled: Any) -> str | None:
+    """The name by which pickle finds it in its module, after `@tg.jit`, as it finds every function; None elsewhere."""
+    try:
+        name: str = compiled.__qualname__
+        return name if attrgetter(name)(sys.modules[compiled.__module__]) is compiled else None
+    except (AttributeError, KeyError, TypeError):
+        return None
 
 
 def frames_inside() -> int:

@@ -1,5 +1,6 @@
 """`tg.jit(f, check=n)`: a program beside the function itself, on the same state, and what differs."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,19 @@ from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.case import Case
 
 CLOSE = 1e-5  # of the largest element, where the program may add up in another order
+
+
+def every(check: Any) -> int:
+    """The n of check=n, or of TAPEGRAD_JIT_CHECK where that is None; 0: never."""
+    given = os.environ.get("TAPEGRAD_JIT_CHECK") or 0 if check is None else check
+    try:
+        n = int(given)
+    except (TypeError, ValueError):
+        n = -1
+    if n < 0:
+        what = "TAPEGRAD_JIT_CHECK" if check is None else "check"
+        raise ValueError(f"tg.jit: {what} must be a number of calls, or 0 for never, got {given!r}")
+    return n
 
 
 class State:

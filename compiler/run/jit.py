@@ -18,7 +18,7 @@ from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.arguments import as_taken, frames_inside, in_order, own_results, tensors_for_arrays
 from tapegrad.compiler.run.case import Case, OtherCase
-from tapegrad.compiler.run.check import run_checked
+from tapegrad.compiler.run.check import every, run_checked
 
 PROGRAMS = 64  # of one function at most: each holds buffers of its own
 RESTLESS = 2  # runs in a row that each did something else than the one before: then it runs as Python
@@ -91,7 +91,7 @@ class Compiled:
         if not callable(f):
             raise TypeError(f"tg.jit: expected a function, got {f!r}")
         self.f, self.emitter, self.strict = f, emitter, strict
-        self.check = int(os.environ.get("TAPEGRAD_JIT_CHECK") or 0) if check is None else int(check)
+        self.check = every(check)
         self.policy = Always() if policy is None else policy
         try:
             update_wrapper(self, f, updated=())
@@ -123,7 +123,9 @@ class Compiled:
         return Compiled(deepcopy(self.f, memo), self.emitter, self.strict, self.check, self.policy)
 
     def __reduce__(self) -> Any:
-        return Compiled, (self.f, self.emitter, self.strict, self.check)
+        from tapegrad.compiler.run.arguments import name_to_find
+
+        return name_to_find(self) or (Compiled, (self.f, self.emitter, self.strict, self.check))
 
     def __repr__(self) -> str:
         try:
@@ -321,7 +323,7 @@ class Compiled:
                     self.cases.remove(before)
                     if before.compared(made, args, kwargs) is None:
                         self.settle(case)
-                if made.reason and made.final:
+                if made.reason and (made.final or (before is not None and before.recording.reason)):
                     self.turn_down(case, made.reason)
                 self.cases.insert(0, case)
                 self.last = case

@@ -99,6 +99,7 @@ def run(f: Callable[[Any], Any]) -> str:
 MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "no function": (lambda: tg.jit(3), TypeError, "expected a function, got 3"),
     "an emitter": (lambda: tg.jit(lambda x: x, emitter="fortran"), ValueError, r"'auto', 'numpy', .* got 'fortran'"),
+    "calls between checks": (lambda: tg.jit(run, check=-1), ValueError, "check must be a number of calls, .* got -1"),
     "a pass": (
         lambda: recorded().program("nonsense"), ValueError,
         "known passes are recorded, dead.code"),
@@ -259,3 +260,45 @@ def test_arrays_of_every_kind_are_taken_as_arguments(name: str) -> None:
         assert step(make(), X).tolist() == [2.0, 4.0]
     assert step.stats()["compiled"] == (2 if compiles else 0)
     assert compiles or "of Python objects" in step.stats()["refused"]
+
+
+# ---- before the first call ----
+PREPARED: dict[str, Callable[[Any], Any]] = {
+    "arrays": lambda f: f(np.ones(3, "float32")),
+    "by name": lambda f: f(x=tg.ones(3), c=3.0),
+    "in its place": lambda f: f(tg.ones(3), 3.0),
+}
+
+
+@pytest.mark.parametrize("name", PREPARED)
+def test_what_was_prepared_is_what_the_first_call_runs(name: str) -> None:
+    step = jit(lambda x, c=2.0: x * c)
+    PREPARED[name](step.prepare)
+    PREPARED[name](step)
+    assert (step.stats()["compiled"], step.stats()["recordings"]) == (1, 1)
+
+
+def test_prepared_with_and_without_gradients() -> None:
+    step = jit(lambda x: x * 2.0).prepare(X)
+    with tg.no_grad():
+        step.prepare(X)
+        step(X)
+    step(X)
+    assert (step.stats()["compiled"], step.stats()["recordings"]) == (2, 2)
+
+
+def test_preparing_what_runs_as_python_says_so() -> None:
+    step = jit(lambda x: print("effect") or x)
+    with pytest.warns(tg.JitWarning, match="print"):
+        step.prepare(X)
+    assert "print" in step.stats()["refused"]
+
+
+@tg.jit
+def decorated(x: Any) -> Any:
+    return x * 2.0
+
+
+def test_a_decorated_function_is_pickled_by_its_name() -> None:
+    assert pickle.loads(pickle.dumps(decorated)) is decorated
+    assert pickle.loads(pickle.dumps(tg.jit(run))) is not decorated

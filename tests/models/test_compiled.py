@@ -72,7 +72,7 @@ def printing(p: Any, t: Any, sample_weight: Any = None) -> Any:
 
 PLAIN = {
     "a layer reads a number": (Case(lambda: [nn.Dropout(0.3), Peeking(), *dense()]), "return x / (1.0 + abs(float("),
-    "a layer counts": (Case(lambda: [Counting(), *dense()]), "it changes model.layers[0].calls, which a program"),
+    "a layer counts": (Case(lambda: [Counting(), *dense()]), "it changes model.layers[0].calls at test_compiled.py"),
     "a loss is printed": (Case(loss=printing), 'print(f"{loss:.1f}")'),
     "an array is replaced": (Case(lambda: [Overwriting(), *dense()]), ""),
 }  # fmt: skip
