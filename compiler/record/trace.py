@@ -69,6 +69,7 @@ class Trace(Recorder):
         self.arrays: list[Any] = []
         self.viewers: dict[int, set[int]] = {}  # id of memory -> ids of the bound arrays that look into it
         self.written: dict[str, str] = {}
+        self.saved: set[int] = set()  # ids of the arrays whose contents can be put back
         self.gradients: dict[Tensor, Tensor | None] = {}
         self.gradients_before: dict[Tensor, Tensor | None] = {}
         self.kept: list[Any] = []  # alive until the end: modules and views that are known by their id
@@ -214,7 +215,9 @@ class Trace(Recorder):
 
     def write(self, target: Tensor, value: Tensor) -> None:
         array = target.data
-        self.changes.append(partial(array.__setitem__, ..., target.backend.asarray(array, copy=True)))
+        if id(array) not in self.saved:  # what it held first is what is put back; `changes` keeps it alive
+            self.saved.add(id(array))
+            self.changes.append(partial(array.__setitem__, ..., target.backend.asarray(array, copy=True)))
         if self.reason is not None:
             return
         with unheard():

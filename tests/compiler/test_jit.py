@@ -1,5 +1,6 @@
 """`tg.jit` on whole steps: the same numbers as without, whatever changes between the calls."""
 
+import tracemalloc
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -229,3 +230,25 @@ def test_prepared_for_each_mode_and_for_arrays_as_they_are_given():
         assert step(x + 1, y=y).item() == 18.0
     assert step(x, y=y).item() == 11.0 and step(x, y + 1).item() == 14.0
     assert step.stats()["compiled"] == 3 and step.stats()["recordings"] == 2
+
+
+def test_recording_keeps_one_copy_of_what_is_written_again_and_again():
+    """And one copy is enough to put everything back, for an array and for a part of it."""
+    rows = tg.zeros((16, 20_000))
+
+    def fill(x: Any) -> Any:
+        for i in range(16):
+            rows[i] = x * float(i)
+        part = rows[1:]
+        part += x
+        rows.assign(rows * 2.0)
+        return rows.sum()
+
+    x = tg.ones((20_000,))
+    jit(fill).prepare(x)  # imports what is slow to import while memory is traced
+    tracemalloc.start()
+    jit(fill).prepare(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert not rows.numpy().any()
+    assert peak < 12 * rows.numpy().nbytes, f"{peak:,} bytes"
