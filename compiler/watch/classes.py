@@ -35,7 +35,6 @@ class Classes:
     guards: "Guards"
     names: set[str]
     module_names: set[str]
-    optimizer_names: set[str]
     library_names: set[str]
     all: bool
     walked_modules: bool

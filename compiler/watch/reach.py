@@ -82,15 +82,12 @@ class Reach(Functions, Classes):
         self.texts = set().union(*map(texts_in, self.user_code))
         self.by_identity = any(map(compares_identity, self.user_code))
         self.by_address = bool(used & {"id", "hash"})
-        own = [c for c in self.heard.codes("own")]
+        own = self.heard.codes("own")
         self.module_names = self.names.union(
             *(c.co_names for c in own if f"{os.sep}nn{os.sep}" in c.co_filename)
         )
         self.module_names |= set().union(
             *(c.co_names for c in own if f"{os.sep}models{os.sep}" in c.co_filename)
-        )
-        self.optimizer_names = self.names.union(
-            *(c.co_names for c in own if f"{os.sep}optim{os.sep}" in c.co_filename)
         )
         self.library_names = set().union(*(c.co_names for c in self.heard.codes("library")))
         asking = {"getattr", "vars", "__dict__", "__getattribute__", "AttributeError"}
@@ -131,10 +128,10 @@ class Reach(Functions, Classes):
         if not given:
             return
         own = {id(i.tensor) for i in self.guards.inputs}
-        self.reached = frozenset(i for i in self.tensors if i not in own)
-        known = self.guards.fresh_value(self.reached)
+        reached = frozenset(i for i in self.tensors if i not in own)
+        known = self.guards.fresh_value(reached)
         for i in self.guards.inputs:
-            if i.argument and self.reached:
+            if i.argument and reached:
                 self.guards.need(
                     f"id({i.local}) not in {known}", f"{i.name}: a tensor that is in another place as well"
                 )
