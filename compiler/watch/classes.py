@@ -22,7 +22,7 @@ OF_ANY_CLASS = frozenset({
     "__abstractmethods__", "__firstlineno__", "__static_attributes__", "__hash__", "__type_params__",
 })  # fmt: skip
 OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
-OF_FUNCTIONS = OF_CLASSES | {"__defaults__", "__kwdefaults__", "__annotations__"}
+OF_FUNCTIONS = OF_CLASSES | {"__defaults__", "__kwdefaults__", "__annotations__", "__code__"}
 ORDINARY = (
     types.FunctionType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
     types.BuiltinFunctionType, *DESCRIPTORS,
@@ -40,6 +40,7 @@ class Classes:
     walked_modules: bool
     one: Any
     by_identity: bool
+    whole: bool
     classes: set[int]
     ran: set[Any]
     roots: set[str]
@@ -79,13 +80,12 @@ class Classes:
             d = g.let(dict_of(kind, local, g))
             room = room_of_class(kind)
             self.present(d, own, kind, name)
+            everything = self.all or (self.whole and (kind.__module__, kind.__name__) in OPEN)
             for attribute, part in list(own.items()):
                 inside = (
-                    module
-                    and self.walked_modules
-                    and isinstance(part, (Tensor, list, tuple, dict, *modules()))
+                    module and self.walked_modules and is_a(part, (Tensor, list, tuple, dict, *modules()))
                 )
-                if (self.all and room == "user") or attribute in names or inside:
+                if (everything and room == "user") or attribute in names or inside:
                     self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}", argument and not module)
         for slot, member in slots(kind).items():
             if self.all or slot in names:
@@ -138,20 +138,18 @@ class Classes:
         code = getattr(getattr(value, "__func__", getattr(value, "fget", value)), "__code__", None)
         if code is not None and code in self.ran:
             return True
-        if isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+        if is_a(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             return False
         if attribute.startswith("__"):
-            return attribute in self.names or (
-                attribute not in OF_ANY_CLASS and not isinstance(value, ORDINARY)
-            )
+            return attribute in self.names or (attribute not in OF_ANY_CLASS and not is_a(value, ORDINARY))
         if room == "own":
-            return attribute in self.names and isinstance(value, PLAIN)
+            return attribute in self.names and is_a(value, PLAIN)
         return self.all or attribute in self.names or attribute in self.module_names
 
     def class_attribute(self, asked: type, of: type, attribute: str, value: Any, plain: bool) -> None:
         name, g = f"{of.__name__}.{attribute}", self.guards
         raw = f"{g.value(of)}.__dict__[{attribute!r}]"
-        if isinstance(value, types.FunctionType):
+        if is_a(value, types.FunctionType):
             inherited = (
                 plain
                 and asked.__dict__.get(attribute, value) is value
@@ -160,13 +158,18 @@ class Classes:
             known = g.value(value)
             g.need(f"{g.value(asked)}.{attribute} is {known}" if inherited else f"{raw} is {known}", name)
             self.function(known, value, name, constant=True)
-        elif isinstance(value, DESCRIPTORS):
+        elif is_a(value, DESCRIPTORS):
             g.need(f"{raw} is {g.value(value)}", name)
-            for f in (value.fget, value.fset) if isinstance(value, property) else (value.__func__,):
+            for f in (value.fget, value.fset) if is_a(value, property) else (value.__func__,):
                 if isinstance(f, types.FunctionType):
                     self.function(g.value(f), f, name, constant=True)
         else:
             self.visit(raw, value, name)
+
+
+def is_a(value: Any, kinds: Any) -> bool:
+    """isinstance that does not ask an object for its __class__, which could be code of the user's."""
+    return issubclass(type(value), kinds)
 
 
 def resolves(kind: type, attribute: str) -> Any:

@@ -8,7 +8,7 @@ import types
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.compiler.watch.classes import OF_FUNCTIONS
+from tapegrad.compiler.watch.classes import OF_FUNCTIONS, is_a
 from tapegrad.compiler.watch.kinds import PLAIN
 from tapegrad.compiler.watch.listen import globals_named, modules_imported, room_of, words_in
 
@@ -65,20 +65,20 @@ class Functions:
     def callable(self, local: str, value: Any, name: str, root: bool) -> None:
         """Functions and methods of all kinds."""
         known = self.guards.value(value)
-        if isinstance(value, types.FunctionType):
+        if is_a(value, types.FunctionType):
             self.function(known if root else local, value, name, constant=root)
-        elif isinstance(value, types.MethodType):
+        elif is_a(value, types.MethodType):
             self.guards.need(f"type({local}) is {self.guards.value(types.MethodType)}", name)
             self.visit(f"{local}.__func__", value.__func__, name)
             self.visit(f"{local}.__self__", value.__self__, "self" if root else f"{name}.__self__")
-        elif isinstance(value, partial):
+        elif is_a(value, partial):
             self.guards.need(f"type({local}) is {self.guards.value(type(value))}", name)
             for part in ("func", "args", "keywords"):
                 self.visit(f"{local}.{part}", getattr(value, part), f"{name}.{part}")
-        elif isinstance(value, types.ModuleType):
+        elif is_a(value, types.ModuleType):
             self.guards.need(f"{local} is {known}", name)
             self.module(known, value, name)
-        elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType)):
+        elif is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType)):
             owner = value.__self__
             if owner is None or isinstance(owner, (types.ModuleType, type)):
                 self.guards.need(f"{local} is {known}", name)
@@ -103,7 +103,7 @@ class Functions:
             for attribute, value in vars(f).items():
                 if self.all or attribute in self.names:
                     self.visit(f"{local}.__dict__[{attribute!r}]", value, f"{name}.{attribute}")
-        looked_into = code in self.ran and (room == "user" or f.__closure__)
+        looked_into = "__closure__" in self.names or (code in self.ran and (room == "user" or f.__closure__))
         if not looked_into and not (room == "own" and f.__closure__):
             if not constant:
                 self.guards.need(f"{local} is {self.guards.value(f)}", name)
@@ -131,17 +131,24 @@ class Functions:
     def module(self, local: str, module: types.ModuleType, name: str) -> None:
         """What the user's code names in a Python module, and that what it could ask for is still not there."""
         path = getattr(module, "__file__", None) or ""
-        room = "library" if not path else room_of(path)
+        made_by_hand = getattr(module, "__spec__", None) is None
+        room = room_of(path) if path else "user" if made_by_hand else "library"
         if room != "own":
             self.absent(local, module, name, room)
         if module is sys and "modules" in self.names:
             self.refuse("it reads sys.modules")
-        for attribute in sorted(self.names & set(vars(module))):
+        computed = {
+            a for a, v in vars(module).items() if is_a(v, (*PLAIN, list, tuple, dict)) and a[:2] != "__"
+        }
+        for attribute in sorted(
+            self.names & set(vars(module)) | (computed if self.all and room == "user" else set())
+        ):
             value = vars(module)[attribute]
             place, told = f"{local}.__dict__[{attribute!r}]", f"{name}.{attribute}"
-            if attribute.startswith("__") or value is module or (module is sys and attribute == "modules"):
+            hidden = attribute.startswith("__") and not is_a(value, str)
+            if hidden or value is module or (module is sys and attribute == "modules"):
                 continue
-            known = isinstance(value, (*PLAIN, types.ModuleType)) and type(value).__module__ in (
+            known = is_a(value, (*PLAIN, types.ModuleType)) and type(value).__module__ in (
                 "builtins",
                 "numpy",
             )

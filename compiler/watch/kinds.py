@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
-from tapegrad.compiler.watch.classes import room_of_class
+from tapegrad.compiler.watch.classes import is_a, room_of_class
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.generic, np.dtype)
 # Known by identity: nothing in them can change.
@@ -59,11 +59,11 @@ def parameter_names(f: Any, count: int) -> list[str]:
 
 def cannot_follow(value: Any, name: str) -> str | None:
     """Why a value gives something else at each use, if it does."""
-    if isinstance(value, (random.Random, *random_generators())):
+    if is_a(value, (random.Random, *random_generators())):
         return f"{name} is a random generator: draw with tapegrad, or pass the numbers in"
-    if isinstance(value, (types.GeneratorType, types.CoroutineType)) or hasattr(type(value), "__next__"):
+    if is_a(value, (types.GeneratorType, types.CoroutineType)) or hasattr(type(value), "__next__"):
         return f"{name} is an iterator: pass its next value as an argument"
-    if type(value) in BY_TYPE and not isinstance(value, np.ndarray):
+    if type(value) in BY_TYPE and not is_a(value, np.ndarray):
         return f"{name} is a bare array: make it a tensor outside, with tg.tensor"
     return None
 

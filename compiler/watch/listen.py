@@ -75,7 +75,7 @@ class Listener:
 
     kinds      code object -> whose it is ("user", "own", "library")
     scopes     code of the user's -> the globals it ran in
-    asked      code of libraries that the user's code called itself
+    asked      code of libraries that ran for the user's code
     impure     what was called that gives something else another time, or does something: (what, file:line)
     """
 
@@ -127,9 +127,12 @@ class Listener:
     def library_called(self, frame: FrameType, caller: FrameType) -> None:
         """Code of a library runs: if the user's code called it, it must be known to be pure."""
         name = frame.f_code.co_name
-        if self.kinds.get(caller.f_code) != "user" or name.startswith("<") or name in CALLED_BACK:
+        by_user = self.kinds.get(caller.f_code) == "user"
+        if not (by_user or caller.f_code in self.asked) or name in CALLED_BACK:
             return
         self.asked.add(frame.f_code)
+        if not by_user or name.startswith("<"):
+            return
         module = frame.f_globals.get("__name__", "")
         pure = module in PURE_MODULES or module.partition(".")[0] in ("numpy", "collections", "importlib")
         if not pure and frame.f_code.co_qualname not in QUIET:
@@ -211,6 +214,16 @@ def compares_identity(code: CodeType) -> bool:
             return True
         before = i
     return not IDENTITY.isdisjoint(code.co_names)
+
+
+@lru_cache(4096)
+def compares_or_prints(code: CodeType) -> bool:
+    """Whether it may read all that is in an object without naming it: `a == b`, `f"{a}"`, `str(a)`, `"%s" % a`."""
+    printing = any(i.opname == "FORMAT_VALUE" or i.argrepr == "%" for i in dis.get_instructions(code))
+    return printing or compares_identity(code) or not PRINTING.isdisjoint(code.co_names)
+
+
+PRINTING = frozenset({"repr", "str", "format", "dumps", "deepcopy", "copy"})
 
 
 @lru_cache(4096)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.compiler.watch.classes import Classes, is_module_class
+from tapegrad.compiler.watch.classes import OF_FUNCTIONS, Classes, is_a, is_module_class, room_of_class
 from tapegrad.compiler.watch.functions import Functions
 from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.kinds import (
@@ -34,7 +34,14 @@ from tapegrad.compiler.watch.kinds import (
     opaque,
     parameter_names,
 )
-from tapegrad.compiler.watch.listen import Listener, compares_identity, matches_classes, texts_in, words_in
+from tapegrad.compiler.watch.listen import (
+    Listener,
+    compares_identity,
+    compares_or_prints,
+    matches_classes,
+    texts_in,
+    words_in,
+)
 
 
 class Reach(Functions, Classes):
@@ -81,6 +88,7 @@ class Reach(Functions, Classes):
         used = set().union(*(c.co_names for c in self.user_code))
         self.texts = set().union(*map(texts_in, self.user_code))
         self.by_identity = any(map(compares_identity, self.user_code))
+        self.whole = any(map(compares_or_prints, self.user_code))
         self.by_address = bool(used & {"id", "hash"})
         own = self.heard.codes("own")
         self.module_names = self.names.union(
@@ -97,6 +105,9 @@ class Reach(Functions, Classes):
         self.all |= any(asking & set(c.co_names) for c in self.heard.asked)
         self.all |= any(map(matches_classes, self.user_code))
         self.walked_modules = any(c.co_qualname.startswith("Module._tensors") for c in own)
+        if any(c.co_filename.endswith("inspect.py") for c in self.heard.asked):
+            self.all = True
+            self.names |= OF_FUNCTIONS
         for setting in sorted(used & SETTINGS):
             self.refuse(f"it uses np.{setting}: do so around the call")
 
@@ -175,27 +186,27 @@ class Reach(Functions, Classes):
     # ---- one value ----
     def visit(self, place: str, value: Any, name: str, argument: bool = False, root: bool = False) -> None:
         """Check one place (an expression), and what the value in it holds."""
-        if isinstance(value, PLAIN) and type(value).__module__ in ("builtins", "numpy", "numpy.dtypes"):
+        if is_a(value, PLAIN) and type(value).__module__ in ("builtins", "numpy", "numpy.dtypes"):
             self.plain(place, value, name)
             return
         known = self.seen.get(id(value))
         if known is not None and type(value) is not tuple:
             if not root and place != known:
-                self.guards.need(f"{place} is {known}", name, isinstance(value, Tensor))
+                self.guards.need(f"{place} is {known}", name, is_a(value, Tensor))
             return
         self.kept.append(value)
         local = self.guards.let(place)
         self.seen[id(value)] = local
-        if isinstance(value, Tensor):
+        if is_a(value, Tensor):
             self.tensor(local, value, name, argument)
-        elif isinstance(value, type):
+        elif is_a(value, type):
             self.guards.need(f"{local} is {self.guards.value(value)}", name)
             self.klass(value)
-        elif isinstance(value, (list, tuple, deque)):
+        elif is_a(value, (list, tuple, deque)):
             self.sequence(local, value, name, argument)
-        elif isinstance(value, dict):
+        elif is_a(value, dict):
             self.mapping(local, value, name, argument)
-        elif isinstance(value, CALLABLE):
+        elif is_a(value, CALLABLE):
             self.callable(local, value, name, root)
         else:
             self.other(local, value, name, argument)
@@ -206,7 +217,7 @@ class Reach(Functions, Classes):
             self.guards.need(f"{place} is {value}", told)
             return
         known = self.guards.fresh_value(value)
-        if isinstance(value, (str, bytes)) and type(value) in (str, bytes):
+        if is_a(value, (str, bytes)) and type(value) in (str, bytes):
             self.guards.need(f"{place} == {known}", told)
         else:
             local = self.guards.let(place)
@@ -218,6 +229,8 @@ class Reach(Functions, Classes):
     def tensor(self, local: str, t: Tensor, name: str, argument: bool) -> None:
         """An argument, and what was seen to be replaced, is read at each call; any other one must be the same."""
         self.tensors[id(t)] = local, name, t
+        if room_of_class(type(t)) == "user":
+            self.attributes(local, t, name, False)
         owner = self.owners.get(id(t.data))
         if owner is not None and owner is not t:
             self.guards.need(
@@ -251,7 +264,7 @@ class Reach(Functions, Classes):
             for n, part in enumerate(list(value)):
                 told = f"{name}.{fields[n]}" if fields else f"{name}[{n}]"
                 self.visit(f"{local}[{n}]", part, told, argument)
-        if isinstance(value, deque):
+        if is_a(value, deque):
             self.guards.need(f"{local}.maxlen == {value.maxlen}", f"{name}.maxlen")
         if type(value) not in (list, tuple, deque):
             self.attributes(local, value, name, argument)
@@ -269,9 +282,9 @@ class Reach(Functions, Classes):
             self.guards.need(f"[*{local}] == {self.guards.fresh_value(keys)}", f"the keys of {name}")
         exact = type(value) in (dict, OrderedDict, Counter)
         for key in keys:
-            if not isinstance(key, (*PLAIN, tuple, weakref.ref)):
+            if not is_a(key, (*PLAIN, tuple, weakref.ref)):
                 self.visit(self.guards.value(key), key, f"a key of {name}")
-            if key == "__builtins__":
+            if type(key) is str and key == "__builtins__":
                 continue
             at = repr(key) if type(key) in (str, int, bool, type(None)) else self.guards.value(key)
             place = f"{local}[{at}]" if exact else f"{self.guards.value(dict)}.__getitem__({local}, {at})"
@@ -284,33 +297,33 @@ class Reach(Functions, Classes):
     def other(self, local: str, value: Any, name: str, argument: bool) -> None:
         """Objects of the user's, values that never change, and what cannot be looked into."""
         kind, room = type(value), type(value).__module__.partition(".")[0]
-        if isinstance(value, (set, frozenset)):
+        if is_a(value, (set, frozenset)):
             self.guards.need(f"type({local}) is {self.guards.value(kind)}", f"{name}: its type")
             self.guards.need(f"{local} == {self.guards.fresh_value(frozenset(value))}", name)
             for part in value:
-                if not isinstance(part, PLAIN):
+                if not is_a(part, PLAIN):
                     self.visit(self.guards.value(part), part, f"an element of {name}")
-        elif isinstance(value, np.ndarray):
+        elif is_a(value, np.ndarray):
             self.array(local, value, name)
-        elif isinstance(value, (Enum, *ATOMS, *GETTERS)):
+        elif is_a(value, (Enum, *ATOMS, *GETTERS)):
             self.guards.need(f"{local} is {self.guards.value(value)}", name)
-            if isinstance(value, Enum):
+            if is_a(value, Enum):
                 self.names |= {"_value_", "_name_"} if self.names & {"value", "name"} else set()
                 self.attributes(local, value, name, False)
-            elif isinstance(value, GETTERS[:2]):
+            elif is_a(value, GETTERS[:2]):
                 self.more |= {part for word in value.__reduce__()[1] for part in str(word).split(".")}
-        elif room in VALUES or isinstance(value, (slice, range)):
+        elif room in VALUES or is_a(value, (slice, range)):
             self.decimals |= room == "decimal"
             known = self.guards.value(value)
             self.guards.need(
                 f"{local} is {known} or same({local}, {known})",
                 f"{name}: {{repr({local})}} instead of {value!r}",
             )
-        elif isinstance(value, types.GeneratorType) and value.gi_code not in self.ran:
+        elif is_a(value, types.GeneratorType) and value.gi_code not in self.ran:
             self.guards.need(f"{local} is {self.guards.value(value)}", name)
         elif reason := cannot_follow(value, name):
             self.refuse(reason)
-        elif kind.__name__ in LOCKS or isinstance(value, types.TracebackType):
+        elif kind.__name__ in LOCKS or is_a(value, types.TracebackType):
             pass
         elif is_optimizer(kind):
             self.optimizer(local, value, name)
