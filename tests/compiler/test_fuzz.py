@@ -11,9 +11,11 @@ from random_outcomes import alike, outcomes, without_jit  # noqa: E402
 
 
 def check(program: RandomProgram, emitters: tuple[str, ...]) -> None:
+    """Each call of a program is also checked from inside, by `check=1`."""
     want = without_jit(program)
     for emitter in emitters:
-        with emitting(emitter) as jit:
+        with pytest.MonkeyPatch.context() as patch, emitting(emitter) as jit:
+            patch.setenv("TAPEGRAD_JIT_CHECK", "1")
             got, compiled = outcomes(program, jit)
         exact = emitter == "numpy"
         tolerance = 0.0 if exact else 1e-10 if program.dtype == "float64" else 1e-4
