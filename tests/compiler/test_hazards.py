@@ -15,7 +15,8 @@ from tapegrad.autograd import random
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::tapegrad.JitWarning")
 @pytest.mark.parametrize(("emitter", "name"), [(e, n) for e in EMITTERS for n in CASES])
-def test_case(emitter: str, name: str) -> None:
+def test_case(emitter: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPEGRAD_JIT_CHECK", "3" if emitter == "numpy" else "0")
     with emitting(emitter) as jit:
         same_as_without(name, jit)
 

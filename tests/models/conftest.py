@@ -13,5 +13,6 @@ for room in ("nn", "optim", "models"):  # which are also names of rooms: the tab
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second batch of a kind is recorded: a test need not run fifty."""
+    """The second batch of a kind is recorded: a test need not run fifty. Every third call of a program is checked."""
     monkeypatch.setattr(steps, "PATIENCE", 1)
+    monkeypatch.setenv("TAPEGRAD_JIT_CHECK", "3")
