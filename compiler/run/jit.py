@@ -159,7 +159,7 @@ class Compiled:
                                 break
                         if case.reason is None:
                             return self.attempt(args, kwargs, case)
-                        self.last = case
+                        self.last, self.unsettled = case, 0
                         break
                 else:
                     return self.meet(args, kwargs)
@@ -258,7 +258,6 @@ class Compiled:
     def turn_down(self, case: Case, reason: str) -> None:
         """Calls of this kind run as Python."""
         case.reason = reason
-        self.unsettled = 0
         self.warn(reason)
 
     def give_up(self, reason: str, code: Any) -> None:

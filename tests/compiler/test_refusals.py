@@ -81,12 +81,29 @@ FORWARDS = {
 @pytest.mark.parametrize("name", FORWARDS)
 def test_a_primitive_that_cannot_be_recorded_runs_as_python(name: str) -> None:
     """No number of its first call is in a program: an array that comes later gives what it gives eager."""
-    own = Primitive(name, FORWARDS[name])
+    own = Primitive(name, FORWARDS[name], register=False)
     step = jit(lambda x: own(x))
     inputs = [tg.tensor([1.0, 4.0])] * 3 + [tg.tensor([1.0, 8.0])]
     with pytest.warns(tg.JitWarning, match=rf"the forward of {name} .* the functions of xp"):
         found = [step(x).tolist() for x in inputs]
     assert found == [own(x).tolist() for x in inputs] and step.stats()["compiled"] == 0
+
+
+def test_a_refusal_that_never_comes_again_is_not_recorded_without_end() -> None:
+    """What the step changes makes each call a new case: after some, it runs as Python for good."""
+    w = tg.tensor([1.0, 2.0])
+    box = {"w": w.detach().requires_grad_()}
+
+    def step(x: Any) -> None:
+        (box["w"] * x).sum().backward()
+        box["w"] = (box["w"].detach() - 0.1 * box["w"].grad).requires_grad_(True)
+
+    compiled = jit(step)
+    with pytest.warns(tg.JitWarning) as told:
+        for _ in range(80):
+            compiled(X)
+    assert len(told) == 1 and compiled.stats()["recordings"] <= 33 and compiled.stats()["eager"] == 80
+    assert np.allclose(box["w"].numpy(), w.numpy() - 80 * 0.1 * X.numpy(), rtol=1e-5)
 
 
 def run(f: Callable[[Any], Any]) -> str:
