@@ -36,6 +36,8 @@ IMPURE_METHODS = frozenset({"now", "utcnow", "today", "fromfile", "tofile"})
 # Called by libraries, these are as impure as called by the user.
 IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select", "fcntl", "_random")
 PASSABLE = frozenset({"fspath"})
+# Whose hooks run when a module is imported, a line is reached or memory is cleaned up: not for the user's code.
+TOOLS = frozenset({"_pytest", "pluggy", "hypothesis", "coverage", "debugpy", "_pydevd_bundle"})
 ARRAY_LIBRARIES = {"numpy", "cupy", "cupyx", "cupy_backends"}  # packages whose code our kernels call
 READERS = ("tokenize", "linecache", "importlib", "traceback", "warnings")  # of source, for messages
 
@@ -56,7 +58,7 @@ def room_of(path: str) -> str:
 
 def room_of_code(code: CodeType, scope: dict[str, Any]) -> str:
     """Whose code it is; of generated code (of dataclasses, named tuples) by the module it was generated for."""
-    if str(scope.get("__name__")).partition(".")[0] in ARRAY_LIBRARIES:
+    if str(scope.get("__name__")).partition(".")[0] in ARRAY_LIBRARIES | TOOLS:
         return "library"
     if code.co_filename == "<string>" and scope.get("__name__", "").partition(".")[0] in (
         "tapegrad",

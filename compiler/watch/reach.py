@@ -227,7 +227,8 @@ class Reach(Functions, Classes):
             )
 
     def tensor(self, local: str, t: Tensor, name: str, argument: bool) -> None:
-        """An argument, and what was seen to be replaced, is read at each call; any other one must be the same."""
+        """An argument, and what was seen to be replaced, is read at each call; any other one must be the same. So must a
+        Parameter or Buffer that is an argument: a step sets its gradient, or writes to it."""
         self.tensors[id(t)] = local, name, t
         if room_of_class(type(t)) == "user":
             self.attributes(local, t, name, False)
@@ -237,7 +238,7 @@ class Reach(Functions, Classes):
                 f"{local}.data is {self.tensors[id(owner)][0]}.data", f"{name}: memory shared with another"
             )
         plain = type(t) is Tensor and t.node is None and not t.requires_grad
-        if argument or (name in self.made_inputs and plain):
+        if (argument and type(t) is Tensor) or (name in self.made_inputs and plain):
             self.guards.read(local, t, name, argument)
         else:
             self.guards.need(f"{local} is {self.guards.value(t)}", name, place=plain)

@@ -166,6 +166,27 @@ def test_an_argument_that_looks_into_what_is_written() -> None:
         assert run(lambda f: tg.jit(f, emitter="numba")) == run(lambda f: f)
 
 
+def test_a_method_that_trains_a_parameter_of_its_object() -> None:
+    class Line:
+        def __init__(self, slope: float) -> None:
+            self.slope = tg.nn.Parameter(np.array([slope]))
+
+        @tg.jit(emitter="numpy")
+        def step(self, x: Any) -> None:
+            self.slope.grad = None
+            ((self.slope * x - 1.0) ** 2).sum().backward()
+            with tg.no_grad():
+                self.slope -= 0.1 * self.slope.grad
+
+    lines, x = [Line(0.0), Line(5.0)], tg.tensor(np.array([1.0]))
+    for _ in range(6):
+        for line in lines:
+            line.step(x)
+    want = [1.0 - (1.0 - start) * 0.8**6 for start in (0.0, 5.0)]
+    assert np.allclose([line.slope.item() for line in lines], want)
+    assert Line.step.stats()["compiled"] == 8 and Line.step.stats()["recordings"] == 2
+
+
 def test_a_number_that_changes_at_each_call() -> None:
     """It would be another program each time: it runs as Python then, and the argument is named."""
     x = tg.tensor([1.0, 2.0])
