@@ -71,7 +71,7 @@ def keys_that_equal_everything(J: Any) -> Any:
 
     a = A()
     d = {a: 2.0}
-    return drive(J, lambda x: x * list(d.values())[0], lambda: d.update({a: 3.0}), show=lambda: 0)
+    return drive(J, lambda x: x * next(iter(d.values())), lambda: d.update({a: 3.0}), show=lambda: 0)
 
 
 @compiled

@@ -227,7 +227,7 @@ class Reach(Functions, Classes):
             )
 
     def tensor(self, local: str, t: Tensor, name: str, argument: bool) -> None:
-        """An argument, and what was seen to be replaced, is read at each call; any other one must be the same. So must a
+        """An argument, and what was seen to be replaced, is read at each call; any other must be the same. So must a
         Parameter or Buffer that is an argument: a step sets its gradient, or writes to it."""
         self.tensors[id(t)] = local, name, t
         if room_of_class(type(t)) == "user":
