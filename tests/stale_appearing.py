@@ -211,3 +211,18 @@ def two_tensors_that_come_to_share_memory(J: Any) -> Any:
         s.b.data = s.a.data
 
     return drive(J, f, act)
+
+
+@compiled
+def a_text_that_is_no_name_in_a_module(J: Any) -> Any:
+    m = types.ModuleType("zq1")
+    m.__file__ = "/opt/zq1.py"
+    return drive(J, lambda x: x * vars(m).get("k k", 2.0), lambda: vars(m).update({"k k": 3.0}))
+
+
+@compiled
+def a_name_put_together_that_appears_in_a_module(J: Any) -> Any:
+    m = types.ModuleType("zq3")
+    m.__file__ = "/opt/zq3.py"
+    p = "a"
+    return drive(J, lambda x: x * getattr(m, p + "b", 2.0), lambda: setattr(m, "ab", 3.0))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tapegrad.autograd.primitive import user_frame
+from tapegrad.compiler.ir.operations import OPERATIONS
 from tapegrad.compiler.ir.program import Program
 
 
@@ -18,7 +19,9 @@ class Labels:
     """Gives each array of one program a name of its own, which no emitter uses."""
 
     def __init__(self) -> None:
-        self.used: dict[str, int] = dict.fromkeys((*dir(np), *dir(builtins), *keyword.kwlist, *OURS), 0)
+        self.used: dict[str, int] = dict.fromkeys(
+            (*dir(np), *dir(builtins), *keyword.kwlist, *OURS, *helpers()), 0
+        )
         self.taken = set(self.used)
 
     def unique(self, name: str) -> str:
@@ -38,6 +41,12 @@ def readable(name: str) -> tuple[str, str]:
     base += "_" * bool(RESERVED.fullmatch(base))
     # A second "c" is no c_1, which is a constant.
     return base, "__" if RESERVED.fullmatch(f"{base}_1") else "_"
+
+
+@lru_cache(1)
+def helpers() -> tuple[str, ...]:
+    """The functions that an emitted module defines itself for operations."""
+    return tuple(n for row in OPERATIONS.values() for n in re.findall(r"\bdef (\w+)", row.helper))
 
 
 # What the emitted source calls its own helpers and modules.

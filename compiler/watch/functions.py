@@ -160,6 +160,8 @@ class Functions:
 
     def absent(self, local: str, module: types.ModuleType, name: str, room: str) -> None:
         """Names that could be looked for in a module, and are not there."""
+        if self.all and room == "user":
+            self.guards.need(f"len({local}.__dict__) == {len(vars(module))}", f"the names in {name}")
         wanted = self.names if room == "user" else self.texts
         if missing := frozenset(w for w in wanted if w not in vars(module)):
             if room == "user":

@@ -20,6 +20,7 @@ import tapegrad as tg
 from compiler_emitters import EMITTERS, emitting
 from compiler_steps import T, X, batches, make, step_of
 from tapegrad.compiler.errors import JitWarning
+from tapegrad.compiler.record.labels import Labels
 
 jit = partial(tg.jit, emitter="numpy")
 
@@ -314,3 +315,8 @@ def test_what_is_not_compiled_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"save: there is no program, .* can be differentiated"):
         f.save(str(tmp_path / "step.py"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["multiply_from_zero", "divide_from_zero", "index_add", "draw"])
+def test_no_array_is_called_like_a_function_of_the_source(name: str) -> None:
+    assert Labels().unique(name) != name
