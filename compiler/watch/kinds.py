@@ -19,7 +19,7 @@ from tapegrad.compiler.watch.classes import is_a, room_of_class
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.generic, np.dtype)
 # Known by identity: nothing in them can change.
 ATOMS = (
-    np.ufunc, Primitive, types.MethodDescriptorType, types.WrapperDescriptorType, types.CodeType,
+    np.ufunc, type(np.mean), Primitive, types.MethodDescriptorType, types.WrapperDescriptorType, types.CodeType,
     types.GetSetDescriptorType, types.MemberDescriptorType, types.ClassMethodDescriptorType,
     types.GenericAlias, types.UnionType, type(vars(namedtuple("Pair", "first"))["first"]),
 )  # fmt: skip
