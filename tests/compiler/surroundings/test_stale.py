@@ -9,7 +9,7 @@ from surroundings import Case, check, run
 
 TABLES = (
     *("names", "objects", "steps", "training", "loops", "config"),
-    *("settings", "classes", "functions", "host", "effects", "found", "unseen", "appearing"),
+    *("settings", "classes", "functions", "host", "effects", "found", "unseen", "appearing", "arguments"),
 )
 CASES: dict[str, Case] = {}
 for table in TABLES:
