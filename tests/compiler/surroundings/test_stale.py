@@ -9,7 +9,18 @@ from surroundings import Case, check, run
 
 TABLES = (
     *("names", "objects", "steps", "training", "loops", "config"),
-    *("settings", "classes", "functions", "host", "effects", "found", "unseen", "appearing", "arguments"),
+    *(
+        "settings",
+        "classes",
+        "functions",
+        "host",
+        "effects",
+        "found",
+        "unseen",
+        "appearing",
+        "arguments",
+        "replaced",
+    ),
 )
 CASES: dict[str, Case] = {}
 for table in TABLES:
