@@ -177,3 +177,73 @@ def a_set_that_is_frozen(J: Any) -> Any:
     s = NS(names={1, 2})
     f = lambda x: x * (2.0 if isinstance(s.names, frozenset) else 3.0)
     return change(J, f, lambda: setattr(s, "names", frozenset({1, 2})))
+
+
+@compiled
+def an_argument_of_other_shapes(J: Any) -> Any:
+    g = J(lambda x: x.sum() / x.size if hasattr(x, "size") else x.mean())
+    for i in range(12):
+        yield g(tg.ones((1 + i % 3, 2)))
+
+
+@compiled
+def an_argument_of_other_dtypes(J: Any) -> Any:
+    g = J(lambda x: x * 2 + 0.5)
+    for i in range(12):
+        yield g(tg.tensor(np.ones(2, ["float32", "float64", "int64"][i % 3])))
+
+
+@compiled
+def an_argument_in_another_order_in_memory(J: Any) -> Any:
+    g, b = J(lambda x: x.sum(0)), np.arange(24, dtype="f").reshape(4, 6)
+    for i in range(12):
+        yield g(tg.Tensor([b, np.asfortranarray(b), b[:, ::2]][i % 3]))
+
+
+@compiled
+def an_argument_that_requires_a_gradient(J: Any) -> Any:
+    def f(w: Any) -> Any:
+        return (w**2).sum().detach() * (2.0 if w.requires_grad else 3.0)
+
+    g = J(f)
+    for i in range(12):
+        yield g(X().requires_grad_() if i % 3 == 0 else X())
+
+
+@compiled
+def an_argument_of_another_class(J: Any) -> Any:
+    g = J(lambda w: w.detach() * (2.0 if isinstance(w, tg.nn.Parameter) else 3.0))
+    for i in range(12):
+        yield g(tg.nn.Parameter(tg.ones(2)) if i % 3 == 0 else tg.ones(2).requires_grad_())
+
+
+@compiled
+def a_gradient_that_is_there_and_is_not(J: Any) -> Any:
+    w = T([1.0, 2.0]).requires_grad_()
+
+    def f(x: Any) -> Any:
+        ((x * w) ** 2).sum().backward()
+        return w.grad
+
+    g = J(f)
+    for i in range(16):
+        if i % 4 == 3:
+            w.grad = None
+        yield g(T([1.0, 2.0]))
+
+
+@compiled
+def a_part_of_a_model_in_a_method(J: Any) -> Any:
+    class Other:
+        def __init__(self) -> None:
+            self.__self__, self.__func__ = self, lambda s, x: x
+
+        def __call__(self, x: Any) -> Any:
+            return x * 3.0
+
+    class A:
+        def twice(self, x: Any) -> Any:
+            return x * 2.0
+
+    s = NS(m=A().twice)
+    return change(J, lambda x: s.m(x), lambda: setattr(s, "m", Other()))
