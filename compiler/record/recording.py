@@ -11,6 +11,7 @@ import numpy as np
 from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.whole import uninterrupted
 from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.program import Program
 from tapegrad.compiler.record.attach import attach
@@ -91,7 +92,8 @@ def record(
         if strict and recording.reason is not None and recording.final:
             raise TraceError(f"tg.jit: {recording.reason}")
     except BaseException:
-        trace.undo()
+        with uninterrupted():
+            trace.undo()
         raise
     finally:
         trace.alive.clear()  # its weak references know the trace: without them it goes with the last use

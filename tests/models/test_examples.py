@@ -32,7 +32,9 @@ def test_example(path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:You are comparing a array_api_strict dtype")
+@pytest.mark.filterwarnings(
+    "ignore:You are comparing a array_api_strict dtype", "ignore::tapegrad.JitWarning"
+)
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_one_line_moves_it_to_another_device(path, capsys):
     pytest.importorskip("pandas")

@@ -168,6 +168,7 @@ def test_compiled_or_run_eagerly_it_learns_the_same(kind, options):
 def test_a_warm_start_follows_run_eagerly():
     x, y = IRIS
     model = classifier(warm_start=True).fit(x, y)
-    assert model.model_.stats()["train"]["compiled"] > 0
+    before = model.model_.stats()["train"]["compiled"]
+    assert before > 0
     model.set_params(run_eagerly=True).fit(x, y)
-    assert model.model_.stats()["train"]["compiled"] == 0
+    assert model.model_.stats()["train"]["compiled"] == before  # the counts go on
