@@ -19,6 +19,7 @@ from random_outcomes import alike, outcomes, without_jit  # noqa: E402
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("graph", [False, True], ids=["kernels", "graph"])
 @hypothesis.settings(max_examples=30)
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")  # a mask may choose another number each time
 @hypothesis.given(program=programs())
 def test_random_programs(program: RandomProgram, graph: bool, gpu: Any) -> None:
     with on_gpu(), pytest.MonkeyPatch.context() as patch:

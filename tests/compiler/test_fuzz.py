@@ -26,14 +26,14 @@ def check(program: RandomProgram, emitters: tuple[str, ...]) -> None:
         assert stats["recordings"] <= 3, stats
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::tapegrad.JitWarning")
 @hypothesis.given(program=programs())
 def test_random_programs(program: RandomProgram) -> None:
     check(program, EMITTERS)
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::tapegrad.JitWarning")
 @hypothesis.settings(max_examples=2)
 @hypothesis.given(program=programs())
 def test_random_programs_compiled(program: RandomProgram, tmp_path_factory: pytest.TempPathFactory) -> None:
