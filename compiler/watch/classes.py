@@ -13,7 +13,7 @@ from tapegrad.compiler.watch.listen import room_of
 if TYPE_CHECKING:
     from tapegrad.compiler.watch.guards import Guards
 
-PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
+PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.generic, np.dtype)
 DESCRIPTORS = (classmethod, staticmethod, property)
 # What a class has under names with two underscores, and does not matter if its code did not run.
 OF_ANY_CLASS = frozenset({

@@ -14,9 +14,9 @@ import numpy as np
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
+from tapegrad.compiler.watch.classes import PLAIN as PLAIN
 from tapegrad.compiler.watch.classes import is_a, room_of_class
 
-PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.generic, np.dtype)
 # Known by identity: nothing in them can change.
 ATOMS = (
     np.ufunc, type(np.mean), Primitive, types.MethodDescriptorType, types.WrapperDescriptorType, types.CodeType,
