@@ -80,7 +80,7 @@ def interrupted(work: Callable[[], Any], after: float) -> None:
         done.wait(after)
         while not done.is_set():
             os.kill(os.getpid(), signal.SIGINT)
-            done.wait(0.05)  # again, should a callback that cannot raise have swallowed it
+            done.wait(1)  # again, should a callback that cannot raise have swallowed it
 
     thread = threading.Thread(target=press)
     try:
