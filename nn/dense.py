@@ -102,7 +102,7 @@ class Dense(Module):
             if not shape:
                 raise self._wrong_width(shape)
             self._make_weights(shape[-1], x.device)
-        if not shape or shape[-1] != self.in_features:
+        if not shape or shape[-1] != self.kernel.data.shape[0]:
             raise self._wrong_width(shape)
         y = matmul(x, self.kernel) if self.bias is None else linear(x, self.kernel, self.bias)
         return y if self.activation is None else self.activation(y)

@@ -15,9 +15,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tapegrad.compiler.emit.repeats import HOLES, NAME, Repeat, Templates, filled, find_repeats, substituted
 from tapegrad.compiler.emit.tables import Tables
 from tapegrad.compiler.ir.program import Op, Origin
+from tapegrad.compiler.repeats import HOLES, NAME, Repeat, Templates, filled, find_repeats, substituted
 
 FEWEST = 4  # turns of a loop
 LEAST_SAVED = 8  # lines that it replaces, beyond those inside

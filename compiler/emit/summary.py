@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tapegrad.compiler.emit.repeats import find_repeats
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program
+from tapegrad.compiler.repeats import find_repeats
 
 WIDEST = 72  # columns of a line of the user's
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
-from tapegrad.compiler.emit.repeats import PIECE, Templates, filled
+from tapegrad.compiler.repeats import PIECE, Templates, filled
 
 SHORTEST = 3  # members of one definition: fewer have a line each
 LONGEST_CYCLE = 4  # of members that come in turn

@@ -3,21 +3,31 @@
 import sys
 from _thread import get_ident
 from functools import cache
+from types import CodeType
 from typing import Any
 
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.record.trace import Trace
-from tapegrad.compiler.watch.listen import room_of
+from tapegrad.compiler.watch.listen import room_of, words_in
 
 
 class DataWatch:
-    """While it lasts, `t.data` in the user's code ends the recording: what is done to raw arrays is not seen."""
+    """While it lasts, `t.data` in the user's code ends the recording: what is done to raw arrays is not seen.
+
+    It costs something at each read of `data`, of which there are many, so it begins when code is met that may name it.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self.trace, self.thread = trace, get_ident()
+        self.slot: Any = None  # what it stands in place of
 
-    def __enter__(self) -> None:
-        self.slot: Any = Tensor.__dict__["data"]
+    def meet(self, code: CodeType) -> None:
+        """A piece of the user's code is about to run for the first time."""
+        if self.slot is None and not NAMING.isdisjoint(words_in(code)):
+            self.begin()
+
+    def begin(self) -> None:
+        self.slot = Tensor.__dict__["data"]
         if type(self.slot) is property:  # a recording inside a recording, or in another thread
             return
         get, put = self.slot.__get__, self.slot.__set__
@@ -34,9 +44,28 @@ class DataWatch:
 
         setattr(Tensor, "data", property(read, write))  # noqa: B010 (the type checker knows a slot)
 
+    def __enter__(self) -> "DataWatch":
+        return self
+
     def __exit__(self, *error: object) -> None:
-        if type(self.slot) is not property:
+        if self.slot is not None and type(self.slot) is not property:
             setattr(Tensor, "data", self.slot)  # noqa: B010
+
+
+# What code contains that looks at t.data, also by a name that it puts together.
+NAMING = frozenset(
+    {
+        "data",
+        "getattr",
+        "setattr",
+        "attrgetter",
+        "methodcaller",
+        "__getattribute__",
+        "__setattr__",
+        "__dict__",
+        "vars",
+    }
+)
 
 
 @cache

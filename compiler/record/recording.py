@@ -77,11 +77,16 @@ def record(
     If f raises, what it did to tensors, gradients and random streams is taken back.
     inputs    names of places whose tensors are read at each call, since they were seen to be replaced
     """
-    trace, listener, streams = Trace(strict), Listener(), host_streams()
+    trace, streams = Trace(strict), host_streams()
+    watch = DataWatch(trace)
+    listener = Listener(watch.meet)
     try:
-        with changed_flags(recorder=trace), DataWatch(trace), listener:
+        with changed_flags(recorder=trace), watch, listener:
             result = f(*args, **kwargs)
-        recording = described(trace, listener, reached(f, args, kwargs, listener, inputs), result)
+        reach = reached(f, args, kwargs, listener, inputs)
+        recording = described(trace, listener, reach, result)
+        if "data" in reach.more:
+            recording.fail("it looks at t.data through an attrgetter. Use the tensor itself", final=True)
         if streams != host_streams():
             recording.fail(
                 "it draws random numbers on the host. Draw with tapegrad's layers, or pass the numbers in"

@@ -38,6 +38,7 @@ class Classes:
     library_names: set[str]
     all: bool
     walked_modules: bool
+    computing: set[str]
     one: Any
     by_identity: bool
     whole: bool
@@ -67,6 +68,10 @@ class Classes:
         of_library = any(room_of_class(c) == "library" for c in kind.__mro__[:-1])
         return self.names | self.library_names if of_library else self.names
 
+    def computes_names(self, kind: type) -> bool:
+        """Whether code of a class of ours ran that reads attributes by names it computes: all of them count."""
+        return any(room_of_class(c) == "own" and c.__name__ in self.computing for c in kind.__mro__)
+
     def attributes(self, local: str, value: Any, name: str, argument: bool) -> None:
         kind, g = type(value), self.guards
         g.need(f"type({local}) is {g.value(kind)}", f"the class of {name}")
@@ -81,11 +86,12 @@ class Classes:
             room = room_of_class(kind)
             self.present(d, own, kind, name)
             everything = self.all or (self.whole and (kind.__module__, kind.__name__) in OPEN)
+            computed = self.computes_names(kind)
             for attribute, part in list(own.items()):
                 inside = (
                     module and self.walked_modules and is_a(part, (Tensor, list, tuple, dict, *modules()))
                 )
-                if (everything and room == "user") or attribute in names or inside:
+                if (everything and room == "user") or computed or attribute in names or inside:
                     self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}", argument and not module)
         for slot, member in slots(kind).items():
             if self.all or slot in names:
@@ -103,9 +109,10 @@ class Classes:
         if room_of_class(kind) == "user" and len(own) <= 100:
             g.need(f"[*{d}] == {g.fresh_value(list(own))}", f"the attributes of {name}")
             return
-        g.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
-        hidden = {"forward", "update", "rate"} & self.names_for(kind) | self.names
-        for shadow in sorted(hidden - set(own)):
+        by_name = kind.__module__.startswith("tapegrad.nn.") and not self.computes_names(kind)
+        if self.walked_modules or not by_name:
+            g.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
+        for shadow in sorted((self.names_for(kind) | self.names) - set(own)):
             hides = resolves(kind, shadow)
             used = hides is not None and getattr(hides, "__code__", None) in (None, *self.ran)
             if used and not shadow.startswith("__"):

@@ -27,6 +27,7 @@ class Functions:
     user_code: set[Any]
     functions: set[Any]
     refuse: Any
+    identical: Any
 
     def visit(
         self, place: str, value: Any, name: str, argument: bool = False, root: bool = False
@@ -76,17 +77,17 @@ class Functions:
             for part in ("func", "args", "keywords"):
                 self.visit(f"{local}.{part}", getattr(value, part), f"{name}.{part}")
         elif is_a(value, types.ModuleType):
-            self.guards.need(f"{local} is {known}", name)
+            self.identical(local, value, name)
             self.module(known, value, name)
         elif is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType)):
             owner = value.__self__
             if owner is None or isinstance(owner, (types.ModuleType, type)):
-                self.guards.need(f"{local} is {known}", name)
+                self.identical(local, value, name)
             else:
                 self.guards.need(f"{local}.__name__ == {value.__name__!r}", name)
                 self.visit(f"{local}.__self__", owner, f"{name}.__self__")
         else:
-            self.guards.need(f"{local} is {known}", name)
+            self.identical(local, value, name)
             if (wrapped := getattr(value, "__wrapped__", None)) is not None:  # of functools.lru_cache
                 self.ran.add(wrapped.__code__)
                 self.names |= words_in(wrapped.__code__)
@@ -106,7 +107,7 @@ class Functions:
         looked_into = "__closure__" in self.names or (code in self.ran and (room == "user" or f.__closure__))
         if not looked_into and not (room == "own" and f.__closure__):
             if not constant:
-                self.guards.need(f"{local} is {self.guards.value(f)}", name)
+                self.identical(local, f, name)
             return
         self.functions.add(code)
         self.guards.need(f"{local}.__code__ is {self.guards.value(code)}", f"the code of {name}")

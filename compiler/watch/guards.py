@@ -1,13 +1,16 @@
 """What must still hold before a program may run, as one generated function."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.watch.loops import Table, rows, with_loops
 
 MOST = 200_000  # lines of one check; what reaches further runs as Python
+SAME = re.compile(r"if not \((?P<local>o\d+) is (?P<value>k\d+)\): return")
 MOVED = "moved"  # what `match` returns when only the contents of captured tensors were put elsewhere
 
 
@@ -63,8 +66,8 @@ class Guards:
     arrays: list[tuple[str, str]] = field(
         default_factory=list
     )  # (local of a captured tensor, its array's name)
+    tables: dict[str, Table] = field(default_factory=dict)  # what loops of the check go through
     _match: Any = None
-    code: list[Any] = field(default_factory=list)
 
     # ---- building ----
     def value(self, value: Any) -> str:
@@ -141,6 +144,7 @@ class Guards:
         for local, name in self.arrays:
             if local in arrays:
                 self.values[name] = arrays[local]
+        self.fill_tables()
 
     def arguments_of(self, args: Any, kwargs: Any) -> list[Any]:
         """The tensors among the inputs as they were given: for a function that returns its argument."""
@@ -167,17 +171,39 @@ class Guards:
             self.refusals.append(f"it reaches more than {MOST:,} values: pass what it needs as arguments")
             self.lines = self.lines[:1]
         entry = next((n for n, line in enumerate(self.lines) if line.entry), len(self.lines))
-        body = [line.text for line in self.lines]
-        body.insert(entry, "if after: return True")
-        for i in range(0, len(self.arrays), 20):
-            stay = " and ".join(f"{local}.data is {name}" for local, name in self.arrays[i : i + 20])
-            body.append(f"if not ({stay}): return {MOVED!r}")
+        texts = [line.text for line in self.lines]
+        for table in self.tables:
+            del self.values[table]
+        self.tables.clear()
+        head, rest = self.with_places(texts[:entry])
+        body = ["moved = False", *with_loops(head, self.values, self.tables), "if after: return True"]
+        body += with_loops(texts[entry:], self.values, self.tables)
+        for i in range(0, len(rest), 20):
+            stay = " and ".join(f"{local}.data is {name}" for local, name in rest[i : i + 20])
+            body.append(f"if not ({stay}): moved = True")
+        body.append(f"if moved: return {MOVED!r}")
         body.append(f"return ({''.join(f'a{n}, ' for n in range(len(self.inputs)))})")
+        self.fill_tables()
         lines = "\n  ".join(body)
         text = f"def match(args, kwargs, after=False):\n try:\n  {lines}\n except {CAUGHT}: return None\n"
         self.values["same"] = same
         exec(compile(text, "<guards of tg.jit>", "exec"), self.values)
         self._match = self.values.pop("match")  # no cycle: what it holds goes with the last reference
+
+    def with_places(self, texts: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+        """The lines, with those that ask where the contents of captured tensors are put beside those that ask for the
+        tensors; and what is left of these."""
+        left, lines = dict(self.arrays), []
+        for text in texts:
+            lines.append(text)
+            found = SAME.fullmatch(text)
+            if found is not None and (array := left.pop(found["value"], None)) is not None:
+                lines.append(f"if {found['local']}.data is not {array}: moved = True")
+        return lines, list(left.items())
+
+    def fill_tables(self) -> None:
+        for name, table in self.tables.items():
+            self.values[name] = rows(table, self.values)
 
     @property
     def match(self) -> Any:

@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import sysconfig
+from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
@@ -79,20 +80,20 @@ class Listener:
     scopes     code of the user's -> the globals it ran in
     asked      code of libraries that ran for the user's code
     impure     what was called that gives something else another time, or does something: (what, file:line)
+    meet       called before code of the user's runs for the first time
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meet: Callable[[CodeType], None]) -> None:
         self.kinds: dict[CodeType, str] = {}
         self.scopes: dict[CodeType, dict[str, Any]] = {}
         self.asked: set[CodeType] = set()
         self.impure: dict[tuple[str, str], None] = {}
-        self.before: Any = None
+        self.meet = meet
 
     def __enter__(self) -> "Listener":
-        self.before = sys.getprofile()
         self.collects = gc.isenabled()
         gc.disable()  # what is called when garbage is found was not called by f
-        sys.setprofile(self.hear)
+        sys.setprofile(self.hear())
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -100,22 +101,36 @@ class Listener:
         if self.collects:
             gc.enable()
 
-    def hear(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event == "call":
-            code = frame.f_code
-            kind = self.kinds.get(code)
-            if kind is None:
-                kind = self.kinds[code] = room_of_code(code, frame.f_globals)
-                if kind == "user":
-                    self.scopes[code] = frame.f_globals
-            if kind == "library" and frame.f_back is not None:
-                self.library_called(frame, frame.f_back)
-        elif event == "c_call":
-            kind = self.kinds.get(frame.f_code, "own")
-            what = None if kind == "own" else impure(arg, kind)
-            asking = None if what is None else self.asking(frame)
-            if what is not None and asking is not None:
-                self.impure.setdefault((what, where(asking)))
+    def hear(self) -> Callable[[FrameType, str, Any], None]:
+        """What Python calls at each call and return. Most are of our own code, and pass by quickly."""
+        kind_of = self.kinds.get
+
+        def hear(frame: FrameType, event: str, arg: Any) -> None:
+            if event == "c_call":
+                kind = kind_of(frame.f_code, "own")
+                if kind != "own" and (what := impure(arg, kind)) is not None:
+                    self.called(what, frame)
+            elif event == "call":
+                kind = kind_of(frame.f_code) or self.first_call(frame)
+                if kind == "library" and frame.f_back is not None:
+                    self.library_called(frame, frame.f_back)
+
+        return hear
+
+    def first_call(self, frame: FrameType) -> str:
+        """A piece of code runs for the first time: whose it is."""
+        code = frame.f_code
+        kind = self.kinds[code] = room_of_code(code, frame.f_globals)
+        if kind == "user":
+            self.scopes[code] = frame.f_globals
+            self.meet(code)
+        return kind
+
+    def called(self, what: str, frame: FrameType) -> None:
+        """A function in C was called that is not pure."""
+        asking = self.asking(frame)
+        if asking is not None:
+            self.impure.setdefault((what, where(asking)))
 
     def asking(self, frame: FrameType) -> FrameType | None:
         """The user's code that code of a library runs for; None if it runs for ours or to find lines for messages."""

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.compiler.watch.classes import OF_FUNCTIONS, Classes, is_a, is_module_class, room_of_class
+from tapegrad.compiler.watch.classes import OF_FUNCTIONS, Classes, is_a, is_module_class
 from tapegrad.compiler.watch.functions import Functions
 from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.kinds import (
     ABC_CHECKS,
     ATOMS,
-    BYTES,
     CALLABLE,
     GETTERS,
     LOCKS,
@@ -42,14 +41,11 @@ from tapegrad.compiler.watch.listen import (
     texts_in,
     words_in,
 )
+from tapegrad.compiler.watch.tensors import Tensors
 
 
-class Reach(Functions, Classes):
-    """Walks from the arguments and the function to all that the code that ran names.
-
-    tensors   id of a Tensor -> (local of the check, its name, the Tensor)
-    owners    id of an array -> the Tensor whose contents it is
-    """
+class Reach(Functions, Classes, Tensors):
+    """Walks from the arguments and the function to all that the code that ran names."""
 
     def __init__(
         self, f: Callable[..., Any], args: Any, kwargs: Any, heard: Listener, inputs: Iterable[str],
@@ -104,6 +100,9 @@ class Reach(Functions, Classes):
         )
         self.all |= any(asking & set(c.co_names) for c in self.heard.asked)
         self.all |= any(map(matches_classes, self.user_code))
+        self.computing = {
+            c.co_qualname.partition(".")[0] for c in own if not {"getattr", "hasattr"}.isdisjoint(c.co_names)
+        }
         self.walked_modules = any(c.co_qualname.startswith("Module._tensors") for c in own)
         if any(c.co_filename.endswith("inspect.py") for c in self.heard.asked):
             self.all = True
@@ -183,6 +182,12 @@ class Reach(Functions, Classes):
                 f"{local} is {self.guards.value(value)}", f"{name}: whether it is the same object"
             )
 
+    def identical(self, local: str, value: Any, name: str, place: bool = False) -> str:
+        """It must be the same object; returns what the check calls it from here on."""
+        known = self.seen[id(value)] = self.guards.value(value)
+        self.guards.need(f"{local} is {known}", name, place)
+        return known
+
     # ---- one value ----
     def visit(self, place: str, value: Any, name: str, argument: bool = False, root: bool = False) -> None:
         """Check one place (an expression), and what the value in it holds."""
@@ -200,7 +205,7 @@ class Reach(Functions, Classes):
         if is_a(value, Tensor):
             self.tensor(local, value, name, argument)
         elif is_a(value, type):
-            self.guards.need(f"{local} is {self.guards.value(value)}", name)
+            self.identical(local, value, name)
             self.klass(value)
         elif is_a(value, (list, tuple, deque)):
             self.sequence(local, value, name, argument)
@@ -225,27 +230,6 @@ class Reach(Functions, Classes):
                 f"{local} is {known} or same({local}, {known})",
                 told.replace(f"repr({place})", f"repr({local})"),
             )
-
-    def tensor(self, local: str, t: Tensor, name: str, argument: bool) -> None:
-        """An argument, and what was seen to be replaced, is read at each call; any other must be the same. So must a
-        Parameter or Buffer that is an argument: a step sets its gradient, or writes to it."""
-        self.tensors[id(t)] = local, name, t
-        if room_of_class(type(t)) == "user":
-            self.attributes(local, t, name, False)
-        owner = self.owners.get(id(t.data))
-        if owner is not None and owner is not t:
-            self.guards.need(
-                f"{local}.data is {self.tensors[id(owner)][0]}.data", f"{name}: memory shared with another"
-            )
-        plain = type(t) is Tensor and t.node is None and not t.requires_grad
-        if (argument and type(t) is Tensor) or (name in self.made_inputs and plain):
-            self.guards.read(local, t, name, argument)
-        else:
-            self.guards.need(f"{local} is {self.guards.value(t)}", name, place=plain)
-            if t.node is None or t.requires_grad:
-                self.guards.need(f"{local}.requires_grad is {t.requires_grad}", f"requires_grad of {name}")
-        if owner is None:
-            self.owners[id(t.data)] = t
 
     def sequence(self, local: str, value: Any, name: str, argument: bool) -> None:
         if len(value) > LONGEST:
@@ -307,7 +291,7 @@ class Reach(Functions, Classes):
         elif is_a(value, np.ndarray):
             self.array(local, value, name)
         elif is_a(value, (Enum, *ATOMS, *GETTERS)):
-            self.guards.need(f"{local} is {self.guards.value(value)}", name)
+            self.identical(local, value, name)
             if is_a(value, Enum):
                 self.names |= {"_value_", "_name_"} if self.names & {"value", "name"} else set()
                 self.attributes(local, value, name, False)
@@ -321,7 +305,7 @@ class Reach(Functions, Classes):
                 f"{name}: {{repr({local})}} instead of {value!r}",
             )
         elif is_a(value, types.GeneratorType) and value.gi_code not in self.ran:
-            self.guards.need(f"{local} is {self.guards.value(value)}", name)
+            self.identical(local, value, name)
         elif reason := cannot_follow(value, name):
             self.refuse(reason)
         elif kind.__name__ in LOCKS or is_a(value, types.TracebackType):
@@ -334,57 +318,6 @@ class Reach(Functions, Classes):
             self.refuse(f"{name} is a {kind.__module__}.{kind.__qualname__}, which cannot be looked into")
         else:
             self.attributes(local, value, name, argument)
-
-    def array(self, local: str, value: np.ndarray, name: str) -> None:
-        if value.dtype.hasobject:
-            self.refuse(f"{name} is a NumPy array of Python objects: make it a list, or tensors")
-            return
-        if value.nbytes > BYTES:
-            self.refuse(
-                f"{name} is a NumPy array of {value.nbytes:,} bytes, too large to compare at each call: make it a "
-                "tensor outside, with tg.tensor"
-            )
-            return
-        if type(value) is not np.ndarray:
-            self.attributes(local, value, name, False)
-        self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
-        kind = self.guards.fresh_value((value.shape, value.dtype, value.strides))
-        asked = f"({local}.shape, {local}.dtype, {local}.strides)"
-        self.guards.need(f"{asked} == {kind}", f"the shape, dtype or order in memory of {name}")
-        if "flags" in self.names:
-            self.guards.need(f"{local}.flags.num == {value.flags.num}", f"{name}.flags")
-        self.guards.need(
-            f"{local}.tobytes() == {self.guards.fresh_value(value.tobytes())}", f"the contents of {name}"
-        )
-
-    def optimizer(self, local: str, value: Any, name: str) -> None:
-        """Its buffers, where it is; what a class of the user's adds, as of any other object."""
-        g = self.guards
-        g.need(f"type({local}) is {g.value(type(value))}", f"{name}: its type")
-        self.klass(type(value))
-        d = g.let(f"{local}.__dict__")
-        g.need(f"[*{d}] == {g.fresh_value(list(vars(value)))}", f"the attributes of {name}")
-        g.need(
-            f"{d}['flats'] is {g.value(value.flats)} and {d}['groups'] is {g.value(value.groups)}",
-            f"{name}.groups",
-        )
-        for i, flat in enumerate(value.flats):
-            number = f"_{i + 1}" if len(value.flats) > 1 else ""
-            at = g.value(flat)
-            g.need(f"{at}.options is {g.value(flat.options)}", f"the options of {name}")
-            parts = {"parameters": flat.p, "learning_rate": flat.lr, "steps": flat.step, **flat.state}
-            for part, t in parts.items():
-                self.known_tensor(t, part + number)
-            for parameter, t in zip(flat.names, flat.params):
-                self.known_tensor(t, parameter)
-        for attribute, part in vars(value).items():
-            if attribute in self.names and attribute not in ("flats", "groups", "defaults", "lr"):
-                self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}")
-
-    def known_tensor(self, t: Tensor, name: str) -> None:
-        """A tensor that cannot be replaced by another one without a check that fails."""
-        self.tensors.setdefault(id(t), (self.guards.value(t), name, t))
-        self.owners.setdefault(id(t.data), t)
 
 
 def reached(f: Callable[..., Any], args: Any, kwargs: Any, heard: Listener, inputs: Iterable[str]) -> Reach:

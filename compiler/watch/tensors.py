@@ -1,0 +1,103 @@
+"""The walk through tensors, arrays and optimizers."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.watch.classes import room_of_class
+from tapegrad.compiler.watch.kinds import BYTES
+
+if TYPE_CHECKING:
+    from tapegrad.compiler.watch.guards import Guards
+
+
+class Tensors:
+    """The part of `Reach` that knows which tensors are read at each call, and which must stay.
+
+    tensors   id of a Tensor -> (local of the check, its name, the Tensor)
+    owners    id of an array -> the Tensor whose contents it is
+    """
+
+    guards: "Guards"
+    names: set[str]
+    made_inputs: set[str]
+    tensors: dict[int, tuple[str, str, Tensor]]
+    owners: dict[int, Tensor]
+    refuse: Any
+    identical: Any
+    attributes: Any
+    klass: Any
+    visit: Any
+
+    def tensor(self, local: str, t: Tensor, name: str, argument: bool) -> None:
+        """An argument, and what was seen to be replaced, is read at each call; any other must be the same. So must a
+        Parameter or Buffer that is an argument: a step sets its gradient, or writes to it."""
+        self.tensors[id(t)] = local, name, t
+        if room_of_class(type(t)) == "user":
+            self.attributes(local, t, name, False)
+        owner = self.owners.get(id(t.data))
+        if owner is not None and owner is not t:
+            self.guards.need(
+                f"{local}.data is {self.tensors[id(owner)][0]}.data", f"{name}: memory shared with another"
+            )
+        plain = type(t) is Tensor and t.node is None and not t.requires_grad
+        if (argument and type(t) is Tensor) or (name in self.made_inputs and plain):
+            self.guards.read(local, t, name, argument)
+        else:
+            self.tensors[id(t)] = self.identical(local, t, name, place=plain), name, t
+            if t.node is None or t.requires_grad:
+                self.guards.need(f"{local}.requires_grad is {t.requires_grad}", f"requires_grad of {name}")
+        if owner is None:
+            self.owners[id(t.data)] = t
+
+    def array(self, local: str, value: np.ndarray, name: str) -> None:
+        if value.dtype.hasobject:
+            self.refuse(f"{name} is a NumPy array of Python objects: make it a list, or tensors")
+            return
+        if value.nbytes > BYTES:
+            self.refuse(
+                f"{name} is a NumPy array of {value.nbytes:,} bytes, too large to compare at each call: make it a "
+                "tensor outside, with tg.tensor"
+            )
+            return
+        if type(value) is not np.ndarray:
+            self.attributes(local, value, name, False)
+        self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
+        kind = self.guards.fresh_value((value.shape, value.dtype, value.strides))
+        asked = f"({local}.shape, {local}.dtype, {local}.strides)"
+        self.guards.need(f"{asked} == {kind}", f"the shape, dtype or order in memory of {name}")
+        if "flags" in self.names:
+            self.guards.need(f"{local}.flags.num == {value.flags.num}", f"{name}.flags")
+        self.guards.need(
+            f"{local}.tobytes() == {self.guards.fresh_value(value.tobytes())}", f"the contents of {name}"
+        )
+
+    def optimizer(self, local: str, value: Any, name: str) -> None:
+        """Its buffers, where it is; what a class of the user's adds, as of any other object."""
+        g = self.guards
+        g.need(f"type({local}) is {g.value(type(value))}", f"{name}: its type")
+        self.klass(type(value))
+        d = g.let(f"{local}.__dict__")
+        g.need(f"[*{d}] == {g.fresh_value(list(vars(value)))}", f"the attributes of {name}")
+        g.need(
+            f"{d}['flats'] is {g.value(value.flats)} and {d}['groups'] is {g.value(value.groups)}",
+            f"{name}.groups",
+        )
+        for i, flat in enumerate(value.flats):
+            number = f"_{i + 1}" if len(value.flats) > 1 else ""
+            at = g.value(flat)
+            g.need(f"{at}.options is {g.value(flat.options)}", f"the options of {name}")
+            parts = {"parameters": flat.p, "learning_rate": flat.lr, "steps": flat.step, **flat.state}
+            for part, t in parts.items():
+                self.known_tensor(t, part + number)
+            for parameter, t in zip(flat.names, flat.params):
+                self.known_tensor(t, parameter)
+        for attribute, part in vars(value).items():
+            if attribute in self.names and attribute not in ("flats", "groups", "defaults", "lr"):
+                self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}")
+
+    def known_tensor(self, t: Tensor, name: str) -> None:
+        """A tensor that cannot be replaced by another one without a check that fails."""
+        self.tensors.setdefault(id(t), (self.guards.value(t), name, t))
+        self.owners.setdefault(id(t.data), t)

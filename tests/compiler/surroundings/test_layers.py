@@ -1,0 +1,151 @@
+"""Every attribute of every layer and loss: changed after the program was made, the next call is eager's."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+
+RNG = np.random.default_rng(0)
+KINDS = [getattr(nn, name) for name in sorted(dir(nn)) if isinstance(getattr(nn, name), type)]
+OPTIONS: dict[str, dict[str, Any]] = {"Dense": {"units": 4, "in_features": 4}, "Activation": {"activation": "tanh"},
+                                      "Dropout": {"rate": 0.5}}  # fmt: skip
+LAYERS = [k for k in KINDS if issubclass(k, nn.Module) and k not in (nn.Module, nn.Sequential)]
+LOSSES = [
+    k for k in vars(nn.losses).values()
+    if isinstance(k, type) and issubclass(k, nn.losses.Loss) and k is not nn.losses.Loss
+]  # fmt: skip
+
+
+def others(value: Any) -> list[Any]:
+    """Other values of the kind that an attribute has; none for what no other value is known of."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, (int, float)):
+        return [value + 1, value * 0.5]
+    if value is None:
+        return [0.25]
+    if isinstance(value, (nn.Parameter, tg.Tensor)):
+        return [nn.Parameter(value + 1.0)]
+    if callable(value):
+        return [tg.sin]
+    return []
+
+
+def outcome(f: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return f(*args).numpy().tolist()
+    except Exception as error:
+        return type(error).__name__, str(error)
+
+
+def check(made: Callable[[], Any], *args: Any) -> int:
+    """Compile a call, change one attribute, and compare with a twin that was never compiled. How many were changed."""
+    names = [*vars(made()), "training"]
+    tried = 0
+    for name in names:
+        for new in others(getattr(made(), name, None)):
+            o, twin = made(), made()
+            f = tg.jit(lambda *a, o=o: o(*a), emitter="numpy")
+            with tg.no_grad():
+                for _ in range(3):
+                    f(*args)
+                setattr(o, name, new)
+                setattr(twin, name, new)
+                tg.manual_seed(1)
+                got = [outcome(f, *args) for _ in range(3)]
+                tg.manual_seed(1)
+                assert repr(got) == repr([outcome(twin, *args) for _ in range(3)]), (name, new)
+                for at in (o, twin):
+                    vars(at).pop(name, None)
+                tg.manual_seed(1)
+                got = [outcome(f, *args)]
+                tg.manual_seed(1)
+                assert repr(got) == repr([outcome(twin, *args)]), f"without {name}"
+            tried += 1
+    return tried
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+@pytest.mark.parametrize("kind", LAYERS, ids=lambda k: k.__name__)
+def test_layers(kind: Any) -> None:
+    def made() -> Any:
+        tg.manual_seed(0)
+        return kind(**OPTIONS.get(kind.__name__, {}))
+
+    assert check(made, tg.tensor(RNG.normal(size=(3, 4)).astype("float32")))
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+@pytest.mark.parametrize("kind", LOSSES, ids=lambda k: k.__name__)
+def test_losses(kind: Any) -> None:
+    y = RNG.integers(0, 2, size=3) if "Sparse" in kind.__name__ else RNG.random((3, 4)).astype("float32")
+    check(kind, tg.tensor(RNG.random((3, 4)).astype("float32")), tg.tensor(y))
+
+
+class Deep(nn.Module):
+    def __init__(self) -> None:
+        tg.manual_seed(0)
+        self.layers = [nn.Dense(3, "tanh", in_features=3) for _ in range(9)]
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "another kernel": lambda o: setattr(o, "kernel", nn.Parameter(o.kernel * 2.0)),
+    "another array": lambda o: setattr(o.kernel, "data", o.kernel.data * 2),
+    "no bias": lambda o: setattr(o, "bias", None),
+    "another activation": lambda o: setattr(o, "activation", tg.sin),
+    "another class": lambda o: setattr(o, "__class__", Twice),
+    "a forward of its own": lambda o: setattr(o, "forward", lambda x: x * 2.0),
+    "other attributes": lambda o: setattr(o, "__dict__", dict(vars(nn.Dense(3, "relu", in_features=3)))),
+}
+
+
+class Twice(nn.Dense):
+    def forward(self, x: Any) -> Any:
+        return super().forward(x) * 2.0
+
+
+@pytest.mark.parametrize("at", [0, 1, 4, 7, 8])
+@pytest.mark.parametrize("change", CHANGES)
+def test_one_of_many_layers(change: str, at: int) -> None:
+    """The checks of equal layers are one loop: it looks at each of them."""
+    o, x = Deep(), tg.tensor(RNG.normal(size=(2, 3)).astype("float32"))
+    f = tg.jit(o, emitter="numpy")
+    with tg.no_grad():
+        for _ in range(3):
+            f(x)
+        assert f.stats()["compiled"]
+        tg.manual_seed(1)
+        CHANGES[change](o.layers[at])
+        for _ in range(4):
+            assert f(x).numpy().tolist() == o(x).numpy().tolist()
+        same = change == "another array"
+        assert len(f.stats()["reasons"]) == (1 if same else 2)
+        assert same or f"layers[{at}]" in f.stats()["reasons"][1]
+
+
+def test_a_layer_that_does_not_need_gradients_any_more() -> None:
+    o, x = Deep(), tg.tensor(RNG.normal(size=(2, 3)).astype("float32"))
+
+    @tg.jit(emitter="numpy")
+    def step(x: Any) -> Any:
+        for p in parameters:
+            p.grad = None
+        o(x).sum().backward()
+
+    parameters = [p for layer in o.layers for p in layer.parameters()]
+    for _ in range(3):
+        step(x)
+    o.layers[5].kernel.requires_grad = False
+    for _ in range(4):
+        step(x)
+        assert o.layers[5].kernel.grad is None and o.layers[4].kernel.grad is not None
+    assert "layers[5]" in step.stats()["reasons"][1]
