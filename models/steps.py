@@ -11,6 +11,7 @@ from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler import Compiled
+from tapegrad.compiler.run.policy import Policy
 from tapegrad.models import rows
 
 Function = Callable[..., Any]
@@ -22,7 +23,7 @@ PATIENCE = 20
 KINDS = 8  # kinds of batch at most: each program holds the buffers for its size of batch
 
 
-class AfterCalls:
+class AfterCalls(Policy):
     """When to record: once a kind of batch has come `PATIENCE` times, after each further recording of that kind (what
     it depends on has changed) after twice as many, and beyond `KINDS` kinds never."""
 

@@ -31,8 +31,8 @@ def left_alone(emitter: str, tensors: list[Any]) -> str | None:
     if kinds <= {"numpy"}:
         return None
     if len(places) > 1:
-        return f"not compiled: its arrays are on {' and '.join(places)}"
+        return f"its arrays are on {' and '.join(places)}"
     if kinds == {"cupy"} and emitter in ("auto", "cupy"):
         return None
     what = "knows these arrays" if emitter == "auto" else f"called {emitter!r} writes for a GPU"
-    return f"not compiled: its arrays are on {places[0]}, and no emitter {what}"
+    return f"its arrays are on {places[0]}, and no emitter {what}"

@@ -1,6 +1,5 @@
 """Arguments and results of a call, brought into the form in which programs take and give them."""
 
-import inspect
 import sys
 from operator import attrgetter
 from typing import Any
@@ -13,6 +12,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.watch.listen import room_of
+from tapegrad.compiler.watch.parameters import signature_of
 
 
 def own_results(result: Any, args: Any, kwargs: Any) -> Any:
@@ -28,16 +28,16 @@ def own_results(result: Any, args: Any, kwargs: Any) -> Any:
 
 
 def as_taken(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """The arguments as programs take them: Tensors for bare arrays, and by place where that is the same call."""
-    given = tensors_for_arrays(args, kwargs)
-    return in_order(f, *((args, kwargs) if given[0] is None else given))
+    """The arguments as programs take them: Tensors for bare arrays, and by place where that is the same call. The very
+    same two objects if they are so already."""
+    return in_order(f, *tensors_for_arrays(args, kwargs))
 
 
 def tensors_for_arrays(args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """The arguments with Tensors in place of bare arrays of numbers, or (None, None) if there are none."""
+    """The arguments with Tensors in place of bare arrays of numbers."""
     leaves, rebuild = take_apart((args, kwargs))
     if not any(map(is_bare_array, leaves)):
-        return None, None
+        return args, kwargs
     args, kwargs = rebuild([asarray(v) if is_bare_array(v) else v for v in leaves])
     return args, kwargs
 
@@ -50,12 +50,15 @@ def is_bare_array(value: Any) -> bool:
 
 
 def in_order(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """Arguments by name in the places of their parameters, where that is the same call."""
+    """Arguments by name in the places of their parameters, and the others in one order, where that is the same call."""
+    if not kwargs:
+        return args, kwargs
     try:
-        bound = inspect.signature(f).bind(*args, **kwargs)
+        bound = signature_of(f).bind(*args, **kwargs)
     except (TypeError, ValueError):
         return args, kwargs
-    return bound.args, dict(sorted(bound.kwargs.items()))
+    same = len(bound.args) == len(args) and [*bound.kwargs] == [*kwargs]
+    return (args, kwargs) if same else (bound.args, bound.kwargs)
 
 
 def name_to_find(compiled: Any) -> str | None:

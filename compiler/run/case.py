@@ -13,6 +13,16 @@ class OtherCase(Exception):
     """A check inside the program failed: this call is not of the recorded kind. Everything is as before the call."""
 
 
+class NoCase:
+    """A call that could not be recorded, and ran as Python."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = self.why_python = reason
+
+    def status_line(self) -> str:
+        return f"Python: {self.reason}"
+
+
 class Case:
     """A recording and what became of it.
 
@@ -26,6 +36,11 @@ class Case:
         self.reason: str | None = None
         self.ready = False
         self._runner: Runner | None = None
+
+    @property
+    def why_python(self) -> str | None:
+        """Why its last call ran as Python, though a second one may yet come to a program."""
+        return self.reason or self.recording.reason
 
     def match(self, args: Any, kwargs: Any) -> Any:
         """The arrays of the inputs, if this call is of the kind; None if not."""

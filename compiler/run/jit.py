@@ -1,6 +1,5 @@
 """`tg.jit(f)`: record f for each kind of call, compare two recordings, and run the program while its guards hold."""
 
-import inspect
 import os
 import sys
 import threading
@@ -16,9 +15,18 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.emit.available import checked, left_alone
 from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
-from tapegrad.compiler.run.arguments import as_taken, frames_inside, in_order, own_results, tensors_for_arrays
-from tapegrad.compiler.run.case import Case, OtherCase
+from tapegrad.compiler.run.arguments import (
+    as_taken,
+    frames_inside,
+    name_to_find,
+    own_results,
+    tensors_for_arrays,
+)
+from tapegrad.compiler.run.case import Case, NoCase, OtherCase
 from tapegrad.compiler.run.check import every, run_checked
+from tapegrad.compiler.run.policy import Always, Policy
+from tapegrad.compiler.watch.lines import with_line
+from tapegrad.compiler.watch.parameters import calls_forward, signature_of
 
 PROGRAMS = 64  # of one function at most: each holds buffers of its own
 RESTLESS = 2  # runs in a row that each did something else than the one before: then it runs as Python
@@ -29,8 +37,8 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
     """f as a program: recorded at its first two calls, and run from the third on.
 
     f may train: change a model and an optimizer (`loss.backward(); opt.step()`), or take and return dicts of
-    parameters (`tg.value_and_grad`); or only predict. Arguments may be anything; tensors and NumPy arrays in them, in
-    tuples, lists, dicts and objects, are inputs of the program.
+    parameters (`tg.value_and_grad`); or only predict. Arguments may be anything. Tensors in them, in tuples, lists,
+    dicts and objects, are inputs of the program; so are NumPy arrays, but for those in objects, and arrive as Tensors.
 
     **The contract.** Every value that a program depends on is an input, or a guard that is checked before each call,
     or a reason to run as Python that is told with its line. The first call runs f as it is and writes down what it
@@ -64,12 +72,7 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
     )
 
 
-class Always:
-    """When to record: at once."""
-
-    def due(self, args: Any) -> bool:
-        return True
-
+AS_PYTHON = object()  # in place of a result: the call is to run as Python
 
 LIVE: "WeakSet[Compiled]" = WeakSet()
 
@@ -86,17 +89,19 @@ class Compiled:
 
     def __init__(
         self, f: Callable[..., Any], emitter: str = "auto", strict: bool = False, check: int | None = None,
-        policy: Any = None,
+        policy: Policy | None = None,
     ) -> None:  # fmt: skip
         if not callable(f):
             raise TypeError(f"tg.jit: expected a function, got {f!r}")
         self.f, self.emitter, self.strict = f, emitter, strict
         self.check = every(check)
-        self.policy = Always() if policy is None else policy
+        self.policy: Policy = Always() if policy is None else policy
         try:
             update_wrapper(self, f, updated=())
         except (AttributeError, TypeError):
             self.__wrapped__ = f
+        if calls_forward(f):
+            self.__signature__ = signature_of(f)
         self.__name__: str = getattr(f, "__name__", type(f).__name__)
         self.forget()
         LIVE.add(self)
@@ -108,11 +113,10 @@ class Compiled:
         self.calls = self.compiled = 0
         self.reasons: list[str] = []
         self.refused: str | None = None  # why it runs as Python, whatever the call
-        self.elsewhere: str | None = None
         self.warned = False
         self.restless = self.unsettled = 0
         self.replaced: set[str] = set()  # places that are inputs, since they held one tensor and then another
-        self.last: Case | None = None
+        self.last: Case | NoCase | None = None  # that of the last call
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         return self if owner is None else MethodType(self, owner)
@@ -123,20 +127,18 @@ class Compiled:
         return Compiled(deepcopy(self.f, memo), self.emitter, self.strict, self.check, self.policy)
 
     def __reduce__(self) -> Any:
-        from tapegrad.compiler.run.arguments import name_to_find
-
         return name_to_find(self) or (Compiled, (self.f, self.emitter, self.strict, self.check))
 
     def __repr__(self) -> str:
         try:
-            signature = str(inspect.signature(self.f))
+            signature = str(signature_of(self.f))
         except (TypeError, ValueError):
             signature = "(…)"
-        ready = sum(case.ready for case in self.cases)
-        how = f"runs as Python: {self.refused}" if self.refused else f"{ready} program{'s' * (ready != 1)}"
+        programs = counted(sum(case.ready for case in self.cases), "program")
+        how = f"runs as Python: {self.refused}" if self.refused else programs
         return (
-            f"<tg.jit {self.__name__}{signature}: {how}, emitter {self.emitter!r}, {self.calls} calls, "
-            f"{len(self.reasons)} recordings>"
+            f"<tg.jit {self.__name__}{signature}: {how}, emitter {self.emitter!r}, "
+            f"{counted(self.calls, 'call')}, {counted(len(self.reasons), 'recording')}>"
         )
 
     # ---- a call ----
@@ -144,39 +146,53 @@ class Compiled:
         flags = current.get()
         # Part of a larger recording, or to be differentiated, or looked into for anomalies.
         if flags.recorder is not None or flags.raw or flags.depth or flags.anomaly:
+            args, kwargs = tensors_for_arrays(args, kwargs)
             return self.f(*args, **kwargs)
         with self.lock:
             self.calls += 1
-            if self.refused is None:
-                for case in self.cases:
-                    if case.grad is flags.grad and (arrays := case.match(args, kwargs)) is not None:
-                        if case.ready:
-                            if case is not self.last:
-                                self.use(case)
-                            try:
-                                return self.run(case, arrays, args, kwargs)
-                            except OtherCase:
-                                break
-                        if case.reason is None:
-                            return self.attempt(args, kwargs, case)
-                        self.last, self.unsettled = case, 0
-                        break
-                else:
-                    return self.meet(args, kwargs)
-        return self.as_python(args, kwargs)
+            result = self.answer(args, kwargs, flags.grad) if self.refused is None else AS_PYTHON
+        return self.as_python(args, kwargs) if result is AS_PYTHON else result
 
-    def run(self, case: Case, arrays: Any, args: Any, kwargs: Any) -> Any:
-        self.compiled += 1
-        if self.check and self.compiled % self.check == 0:
-            return run_checked(case, self.f, arrays, args, kwargs, self.__name__)
-        try:
-            return case.runner.run(arrays, args, kwargs)
-        except OtherCase:
-            self.compiled -= 1
-            raise
+    def answer(self, args: Any, kwargs: Any, grad: bool) -> Any:
+        """What the call returns, run by a program or recorded; AS_PYTHON if it is to run as it is."""
+        for case in self.cases:
+            if case.grad is grad and (arrays := case.match(args, kwargs)) is not None:
+                if not case.ready:
+                    return self.answer_again(case, args, kwargs)
+                if case is not self.last:
+                    self.use(case)
+                self.compiled += 1
+                try:
+                    if self.check and self.compiled % self.check == 0:
+                        return run_checked(case, self.f, arrays, args, kwargs, self.__name__)
+                    return case.runner.run(arrays, args, kwargs)
+                except OtherCase:
+                    self.compiled -= 1
+                    return AS_PYTHON
+        return self.answer_first(args, kwargs, grad)
+
+    def answer_again(self, case: Case, args: Any, kwargs: Any) -> Any:
+        """A call of a kind that came before and has no program: it gets one now, or never."""
+        if case.reason is None:
+            return own_results(self.attempt(args, kwargs, case), args, kwargs)
+        self.last, self.unsettled = case, 0
+        return AS_PYTHON
+
+    def answer_first(self, args: Any, kwargs: Any, grad: bool) -> Any:
+        """A call of a new kind: recorded, if it is time and can be."""
+        taken, names = as_taken(self.f, args, kwargs)
+        if taken is not args or names is not kwargs:
+            return self.answer(taken, names, grad)
+        if not self.policy.due(args):
+            return self.f(*args, **kwargs)
+        if not self.begin(args, kwargs):
+            return AS_PYTHON
+        return own_results(self.attempt(args, kwargs, None), args, kwargs)
 
     def as_python(self, args: Any, kwargs: Any) -> Any:
-        """Run f as it is. A tensor from outside that it returns comes back as a copy, as from a program."""
+        """Run f as it is. Arrays arrive as Tensors, and a tensor from outside that it returns comes back as a copy, as
+        with a program."""
+        args, kwargs = tensors_for_arrays(args, kwargs)
         return own_results(self.f(*args, **kwargs), args, kwargs)
 
     def use(self, case: Case) -> None:
@@ -184,102 +200,99 @@ class Compiled:
         self.cases.remove(case)
         self.cases.insert(0, case)
 
-    # ---- a call that no program knows ----
-    def meet(self, args: Any, kwargs: Any) -> Any:
-        """A call of a new kind: run and record it, if it is time; else run it."""
-        given, names = tensors_for_arrays(args, kwargs)
-        if given is not None:
-            self.calls -= 1
-            return self(*given, **names)
-        if kwargs and (bound := in_order(self.f, args, kwargs)) != (args, kwargs):
-            self.calls -= 1
-            return self(*bound[0], **bound[1])
-        if not self.policy.due(args):
-            return self.f(*args, **kwargs)
-        if sys.getprofile() is not None:
-            return self.warn_and_run("a profiler is on: it is recorded when none is", args, kwargs)
-        tensors = [t for t in take_apart((args, kwargs))[0] if isinstance(t, Tensor)]
-        self.elsewhere = left_alone(self.emitter, tensors)
-        if self.elsewhere is not None:
-            return self.warn_and_run(self.elsewhere, args, kwargs)
+    # ---- a recording ----
+    def prepare(self, *args: Any, **kwargs: Any) -> "Compiled":
+        """Record and compile for calls like this one. What f does to tensors, gradients, optimizers and random streams
+        is taken back each time; what it does in Python is not. Returns the function itself."""
+        args, kwargs = as_taken(self.f, args, kwargs)
+        grad = current.get().grad
+        with self.lock:
+            for _ in range(2 + RESTLESS):
+                alike = (c for c in self.cases if c.grad is grad)
+                case = next((c for c in alike if c.match(args, kwargs) is not None), None)
+                if self.refused or (case is not None and (case.ready or case.reason)):
+                    break
+                if case is None and not self.begin(args, kwargs):
+                    break
+                self.attempt(args, kwargs, case, keep=False)
+        return self
+
+    def begin(self, args: Any, kwargs: Any) -> bool:
+        """Count a new kind of call, and why it is new. False, with a warning: it cannot be recorded."""
+        if (why := self.why_not_recorded(args, kwargs)) is not None:
+            self.last = NoCase(why)
+            self.warn(why)
+            return False
         reason = self.news(args, kwargs)
         self.unsettled += 1
         if self.unsettled > UNSETTLED:
             why = f"it was recorded {len(self.reasons)} times and a guard failed each time: {reason}"
-            self.give_up(why, self.cases[0].recording.code)
-            return self.as_python(args, kwargs)
+            self.give_up(with_line(why, self.cases[0].recording.code, at_end=True))
+            return False
         self.reasons.append(reason)
-        return self.attempt(args, kwargs, None)
+        return True
 
-    def attempt(self, args: Any, kwargs: Any, before: Case | None) -> Any:
-        """Run f and record it; if the case that matched came to the same, it has its program now."""
+    def why_not_recorded(self, args: Any, kwargs: Any) -> str | None:
+        if sys.getprofile() is not None:
+            return "a profiler is on: it is recorded when none is"
+        return left_alone(self.emitter, [t for t in take_apart((args, kwargs))[0] if isinstance(t, Tensor)])
+
+    def attempt(self, args: Any, kwargs: Any, before: Case | None, keep: bool = True) -> Any:
+        """Run f and record it; if `before`, the case that matched, came to the same, it has its program now.
+
+        keep   whether what f did to tensors, gradients, optimizers and random streams is to stay
+        """
         from tapegrad.compiler.record.recording import record  # slow to import, and few recordings are made
 
         made, result = record(self.f, args, kwargs, self.replaced, self.strict)
         case = Case(made, self.__name__, self.emitter, current.get().grad)
-        why = made.reason
-        if before is not None:
-            why = before.compared(made, args, kwargs)
+        why = made.reason if before is None else before.compared(made, args, kwargs)
         again = before is not None and before.recording.reason is not None
         hopeless = made.reason is not None and (made.final or again)
-        restless = before is not None and why is not None and not again and not hopeless
-        self.restless += restless
-        given_up = restless and self.restless >= RESTLESS
-        if self.strict and (hopeless or given_up):
-            made.take_back()
+        unlike = before is not None and why is not None and not again and not hopeless
+        self.restless += unlike
+        given_up = unlike and self.restless >= RESTLESS
+        if given_up:
+            why = with_line(str(why), made.code)
+        raises = self.strict and (hopeless or given_up)
+        made.stay() if keep and not raises else made.take_back()
+        if raises:
             raise TraceError(f"tg.jit: {why}")
-        made.stay()
         if before is not None:
             self.cases.remove(before)
         if before is not None and why is None:
-            self.restless = self.unsettled = 0
             self.settle(case)
         elif hopeless:
-            self.turn_down(case, str(made.reason))
+            self.turn_down(case, str(why))
         elif given_up:
-            self.give_up(str(why), made.code)
+            self.give_up(str(why))
         self.cases.insert(0, case)
         self.last = case
         del self.cases[PROGRAMS:]
-        return own_results(result, args, kwargs)
+        return result
 
     def settle(self, case: Case) -> None:
+        self.restless = self.unsettled = 0
         case.settle()
-        from logging import getLogger  # here, since it is slow to import and few recordings are made
-
-        getLogger("tapegrad.jit").info(
-            "%s: recording %d (%s), run by %s",
-            self.__name__,
-            len(self.reasons),
-            self.reasons[-1],
-            case.runner.emitter,
-        )
+        number, reason = len(self.reasons), self.reasons[-1]
+        log("%s: recording %d (%s), run by %s", self.__name__, number, reason, case.runner.emitter)
 
     def turn_down(self, case: Case, reason: str) -> None:
         """Calls of this kind run as Python."""
         case.reason = reason
         self.warn(reason)
 
-    def give_up(self, reason: str, code: Any) -> None:
+    def give_up(self, reason: str) -> None:
         """All calls run as Python from now on."""
-        from tapegrad.compiler.watch.lines import with_line
-
-        reason = with_line(reason, code, at_end=reason.startswith("it was recorded"))
-        if self.strict:
-            raise TraceError(f"tg.jit: {reason}")
-        self.refused = reason
+        if not self.strict:
+            self.refused = reason
         self.warn(reason)
-
-    def warn_and_run(self, reason: str, args: Any, kwargs: Any) -> Any:
-        if self.strict:
-            raise TraceError(f"tg.jit: {reason}")
-        self.warn(reason)
-        return self.as_python(args, kwargs)
 
     def warn(self, reason: str) -> None:
-        from logging import getLogger
-
-        getLogger("tapegrad.jit").info("%s: runs as Python: %s", self.__name__, reason)
+        """Say that a call runs as Python, as a warning the first time; TraceError if strict."""
+        if self.strict:
+            raise TraceError(f"tg.jit: {reason}")
+        log("%s: runs as Python: %s", self.__name__, reason)
         if not self.warned:
             self.warned = True
             warnings.warn(self.warning(reason), JitWarning, stacklevel=frames_inside())
@@ -299,77 +312,55 @@ class Compiled:
         self.replaced |= {line.name for line in lines if line.place}
         return lines[0].name if lines else "a check inside the program failed"
 
-    # ---- before the first call ----
-    def prepare(self, *args: Any, **kwargs: Any) -> "Compiled":
-        """Record and compile for calls like this one. What f does to tensors, gradients, optimizers and random streams
-        is taken back each time; what it does in Python is not. Returns the function itself."""
-        from tapegrad.compiler.record.recording import record
-
-        args, kwargs = as_taken(self.f, args, kwargs)
-        grad = current.get().grad
-        for _ in range(2 + RESTLESS):
-            with self.lock:
-                alike = (c for c in self.cases if c.grad is grad)
-                before = next((c for c in alike if c.match(args, kwargs) is not None), None)
-                if before is not None and (before.ready or before.reason):
-                    break
-                made, _ = record(self.f, args, kwargs, self.replaced, self.strict)
-                made.take_back()
-                case = Case(made, self.__name__, self.emitter, grad)
-                if before is None:
-                    self.reasons.append(self.news(args, kwargs))
-                else:
-                    self.cases.remove(before)
-                    if before.compared(made, args, kwargs) is None:
-                        self.settle(case)
-                if made.reason and (made.final or (before is not None and before.recording.reason)):
-                    self.turn_down(case, made.reason)
-                self.cases.insert(0, case)
-                self.last = case
-        return self
-
     # ---- to be read ----
-    def shown(self) -> Case:
+    def why_python(self) -> str | None:
+        """Why the last call ran as Python, if it did."""
         if self.last is None:
             raise RuntimeError(f"tg.jit: call {self.__name__} once: it is recorded at its first call")
+        return self.refused or self.last.why_python
+
+    def shown(self) -> Case:
+        """The case of the last call, which has a program."""
+        if why := self.why_python():
+            raise ValueError(f"{self.__name__}: there is no program, since it runs as Python: {why}")
+        assert isinstance(self.last, Case)
         return self.last
 
     def source(self) -> str:
         """The program of the last call, as source that can be read, and stepped through in a debugger."""
-        case = self.shown()
-        why = self.refused or case.reason or case.recording.reason
-        return f"# {self.__name__} runs as Python: {why}\n" if why else case.runner.source
+        why = self.why_python()
+        return f"# {self.__name__} runs as Python: {why}\n" if why else self.shown().runner.source
 
     def explain(self) -> str:
         """A table: the operations that compute, and the bytes of the arrays they make, after each pass; then the
         loops and calls that are emitted, and the bytes of the buffers that they work in. A second table counts the
         operations by the user's modules and lines, with the rows of repeated layers and steps folded."""
-        case = self.shown()
-        why = self.refused or case.reason or case.recording.reason
-        return f"{self.__name__} runs as Python: {why}" if why else case.runner.explain()
+        why = self.why_python()
+        return f"{self.__name__} runs as Python: {why}" if why else self.shown().runner.explain()
 
     def program(self, after: str | None = None) -> str:
         """The list of operations after the named pass ("recorded" for none), or after all."""
-        case = self.shown()
-        if why := self.refused or case.reason or case.recording.reason:
+        if why := self.why_python():
             return f"{self.__name__} runs as Python: {why}"
-        history = dict(case.runner.history)
+        runner = self.shown().runner
+        history = dict(runner.history)
         if after is not None and after not in history:
             raise ValueError(f"program: known passes are {', '.join(history)}, got {after!r}")
-        return str(history[after] if after else case.runner.program)
+        return str(history[after] if after else runner.program)
 
     def stats(self) -> dict[str, Any]:
         """How often it was called, how many calls ran compiled and how many as Python, how often and why it was
-        recorded, how each kind of call runs, and why it runs as Python, if it does."""
+        recorded, how each kind of call runs, and why the last one ran as Python, if it did."""
         last = self.last
+        cases: list[Case | NoCase] = [*self.cases, last] if isinstance(last, NoCase) else [*self.cases]
         return {
             "calls": self.calls,
             "compiled": self.compiled,
             "eager": self.calls - self.compiled,
             "recordings": len(self.reasons),
             "reasons": list(self.reasons),
-            "programs": [c.status_line() for c in self.cases] + ([self.elsewhere] if self.elsewhere else []),
-            "refused": self.refused or self.elsewhere or (last.reason if last is not None else None),
+            "programs": [case.status_line() for case in cases],
+            "refused": self.refused or (last.reason if last is not None else None),
         }
 
     def save(self, path: str) -> None:
@@ -381,10 +372,19 @@ class Compiled:
         """
         from tapegrad.compiler.emit.load import save
 
-        case = self.shown()
-        if why := self.refused or case.reason or case.recording.reason:
+        if why := self.why_python():
             raise ValueError(f"save: there is no program, since it runs as Python: {why}")
-        save(path, case.runner)
+        save(path, self.shown().runner)
+
+
+def log(message: str, *values: Any) -> None:
+    from logging import getLogger  # slow to import, and few recordings are made
+
+    getLogger("tapegrad.jit").info(message, *values)
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def renew_locks() -> None:

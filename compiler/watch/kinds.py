@@ -6,7 +6,6 @@ import sys
 import types
 from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, defaultdict, deque, namedtuple
 from functools import lru_cache, partial
-from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -44,17 +43,6 @@ CALLABLE = (
     types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType, partial, types.ModuleType,
     type(lru_cache(lambda: None)),
 )  # fmt: skip
-
-
-def parameter_names(f: Any, count: int) -> list[str]:
-    """What f calls its positional arguments."""
-    try:
-        known = signature(f).parameters.values()
-    except (TypeError, ValueError):
-        known = ()  # type: ignore[assignment]
-    names = [p.name for p in known if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
-    rest = next((p.name for p in known if p.kind is Parameter.VAR_POSITIONAL), "x")
-    return [names[n] if n < len(names) else f"{rest}{n + 1 - len(names)}" for n in range(count)]
 
 
 def cannot_follow(value: Any, name: str) -> str | None:

@@ -31,7 +31,6 @@ from tapegrad.compiler.watch.kinds import (
     decimal_context,
     is_optimizer,
     opaque,
-    parameter_names,
 )
 from tapegrad.compiler.watch.listen import (
     Listener,
@@ -41,6 +40,7 @@ from tapegrad.compiler.watch.listen import (
     texts_in,
     words_in,
 )
+from tapegrad.compiler.watch.parameters import parameter_names
 from tapegrad.compiler.watch.tensors import Tensors
 
 

@@ -102,10 +102,29 @@ def test_a_check_inside_a_primitive_is_made_at_each_call() -> None:
 def test_arrays_elsewhere_run_as_without(strict: str) -> None:
     f = jit(lambda x: tg.exp(x).sum())
     x = tg.tensor([1.0, 2.0], device=strict)
-    with pytest.warns(tg.JitWarning, match="not compiled"):
+    with pytest.warns(tg.JitWarning, match="runs as Python: its arrays are on"):
         assert f(x).item() == tg.exp(x).sum().item()
     assert f(x).item() == tg.exp(x).sum().item()
-    assert "not compiled" in f.stats()["programs"][0] and f.stats()["recordings"] == 0
+    assert "its arrays are on" in f.stats()["programs"][0] and f.stats()["recordings"] == 0
+    assert all("its arrays are on" in text for text in (f.stats()["refused"], f.source(), f.explain()))
+    for _ in range(3):
+        f(tg.ones(2))
+    assert f.stats()["refused"] is None and f.stats()["programs"] == ["numpy"] and f.stats()["compiled"] == 1
+    f(x)
+    assert len(f.stats()["programs"]) == 2 and f.stats()["refused"]
+    f(tg.ones(2))
+    assert f.stats()["refused"] is None and "def build" in f.source()
+
+
+@pytest.mark.filterwarnings("ignore:You are comparing a array_api_strict dtype")
+def test_arrays_elsewhere_cannot_be_prepared(strict: str) -> None:
+    x = tg.tensor([1.0, 2.0], device=strict)
+    f = jit(lambda x: tg.exp(x).sum())
+    with pytest.warns(tg.JitWarning, match="its arrays are on"):
+        f.prepare(x)
+    assert f.stats()["recordings"] == 0 and "its arrays are on" in f.stats()["refused"]
+    with pytest.raises(tg.TraceError, match="its arrays are on"):
+        jit(lambda x: tg.exp(x).sum(), strict=True).prepare(x)
 
 
 @pytest.fixture
@@ -209,6 +228,8 @@ def test_many_kinds_of_call() -> None:
             assert scaled.stats()["recordings"] == 70, "the latest are there"
     assert scaled.stats()["recordings"] == 71, "the first ones are not"
     assert len(scaled.stats()["programs"]) == 64 and scaled.stats()["refused"] is None
+    scaled.prepare(x, 70.0)
+    assert len(scaled.stats()["programs"]) == 64 and scaled.stats()["recordings"] == 72
 
 
 def test_check_names_what_differs_and_takes_back_a_run_that_raises():

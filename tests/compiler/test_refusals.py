@@ -3,6 +3,7 @@
 import logging
 import pickle
 import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -309,6 +310,82 @@ def test_preparing_what_runs_as_python_says_so() -> None:
     with pytest.warns(tg.JitWarning, match="print"):
         step.prepare(X)
     assert "print" in step.stats()["refused"]
+
+
+def test_preparing_what_does_something_else_at_each_call_says_so() -> None:
+    times = iter(range(99))
+    step = jit(lambda x: x * next(times).__float__())
+    with pytest.warns(tg.JitWarning, match=r"next at test_refusals.py|times"):
+        step.prepare(X)
+    assert step.stats()["refused"]
+    step = jit(lambda x: print("effect") or x, strict=True)
+    with pytest.raises(tg.TraceError, match="print"):
+        step.prepare(X)
+
+
+# ---- a profiler ----
+def test_a_profiler_is_left_on_and_nothing_is_recorded() -> None:
+    """Recording takes the place of one: a call runs as Python then, and so does `prepare` nothing."""
+    step, called = jit(lambda x: x * 2.0), []
+
+    def profiler(*event: Any) -> None:
+        called.append(event)
+
+    sys.setprofile(profiler)
+    try:
+        with pytest.warns(tg.JitWarning, match="a profiler is on") as told:
+            step.prepare(X)
+            assert step(X).tolist() == [2.0, 4.0]
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+    assert len(told) == 1 and step.stats()["recordings"] == 0
+    assert "a profiler is on" in step.stats()["refused"] and "a profiler is on" in step.source()
+    step.prepare(X)(X)
+    assert step.stats()["compiled"] == 1 and step.stats()["refused"] is None
+
+
+# ---- arguments ----
+KINDS_OF_RUN: dict[str, Callable[[Any, Any], Any]] = {
+    "recorded and compiled": lambda step, a: [step(a) for _ in range(3)],
+    "inside another one": lambda step, a: [jit(lambda y: step(a) * y)(X) for _ in range(3)],
+    "being differentiated": lambda step, a: [tg.grad(lambda y: (step(a) * y).sum())(X)],
+}
+
+
+@pytest.mark.parametrize("name", KINDS_OF_RUN)
+def test_arrays_arrive_as_tensors_however_it_runs(name: str) -> None:
+    step = jit(lambda a: a.detach() * 2.0)
+    for result in KINDS_OF_RUN[name](step, X.numpy()):
+        assert isinstance(result, tg.Tensor) and result.shape == (2,)
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+def test_arrays_arrive_as_tensors_where_it_runs_as_python() -> None:
+    seen = []
+
+    def f(x: Any, c: float) -> Any:
+        seen.append(type(x))
+        return x * c
+
+    step = jit(f)
+    assert all(step(X.numpy(), float(i)).tolist() == [i, 2.0 * i] for i in range(70))
+    assert step.stats()["refused"] and set(seen) == {tg.Tensor}
+
+
+def test_the_order_of_arguments_by_name_is_no_new_case() -> None:
+    """But f sees those that it takes in a dict in the order in which they were given."""
+
+    def f(x: Any, *, a: float, b: float) -> Any:
+        return x * a + b
+
+    step = jit(f)
+    for _ in range(3):
+        step(X, a=1.0, b=2.0)
+    assert step(x=X, b=2.0, a=1.0).tolist() == step(X, b=2.0, a=1.0).tolist() == [3.0, 4.0]
+    assert (step.stats()["recordings"], step.stats()["compiled"]) == (1, 3)
+    names = jit(lambda x, **more: [*more])
+    assert names(X, b=1.0, a=2.0) == names(x=X, b=1.0, a=2.0) == ["b", "a"]
 
 
 @tg.jit

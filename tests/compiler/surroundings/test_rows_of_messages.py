@@ -85,9 +85,31 @@ def test_a_signature_and_a_repr() -> None:
     assert list(inspect.signature(f).parameters) == ["x", "y"]
     assert (f.__wrapped__, f.__module__, f.__doc__, f.__name__) == (step, step.__module__, "Doc.", "step")
     thrice(f, one, one)
-    assert all(part in repr(f) for part in ("step", "numpy", "3 calls", "1 program")), repr(f)
+    assert all(part in repr(f) for part in ("step(", "numpy", "3 calls", "1 program,", "1 recording>")), repr(
+        f
+    )
+    assert "0 programs, emitter 'numpy', 0 calls, 0 recordings>" in repr(jit(step))
     with pytest.raises(TypeError, match="3"):
         tg.jit(3)
+
+
+def test_a_compiled_module_takes_what_its_forward_takes() -> None:
+    class Scaled(nn.Module):
+        def forward(self, x: Any, by: float = 2.0) -> Any:
+            return x * by
+
+    class Called(Scaled):
+        def __call__(self, y: Any) -> Any:
+            return self.forward(y)
+
+    f = jit(Scaled())
+    assert list(inspect.signature(f).parameters) == ["x", "by"] and "Scaled(x:" in repr(f)
+    assert list(inspect.signature(jit(Called())).parameters) == ["y"]
+    assert list(inspect.signature(jit(nn.ReLU())).parameters) == ["x"]
+    thrice(f, one)
+    assert f(x=one).item() == 2.0 and f.stats()["recordings"] == 1
+    f(tg.ones((2,)))
+    assert f.stats()["reasons"][-1] == "x: a tensor of shape (2,) instead of (1,)"
 
 
 def test_names_of_captured_arrays_are_the_users() -> None:
