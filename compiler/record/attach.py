@@ -26,7 +26,8 @@ def attach(recording: "Recording", reach: Reach, trace: Trace, result: Any) -> N
 def attach_results(recording: "Recording", reach: Reach, trace: Trace, result: Any) -> None:
     """What the function returned, leaf by leaf."""
     leaves, recording.rebuild = take_apart(result)
-    arguments = {id(i.tensor): n for n, i in enumerate(reach.guards.inputs) if i.argument}
+    inputs = enumerate(zip(reach.inputs, reach.guards.inputs))
+    arguments = {id(t): n for n, (t, read) in inputs if read.argument}
     numbers: dict[int, int] = {}  # id of a new tensor -> its number among the results of the program
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
@@ -53,12 +54,11 @@ def attach_results(recording: "Recording", reach: Reach, trace: Trace, result: A
 
 def attach_gradients(recording: "Recording", reach: Reach, trace: Trace) -> None:
     """The tensors whose `.grad` the program sets, sets to None, or asks for."""
-    inputs = [i.tensor for i in reach.guards.inputs]
-    given = set(map(id, inputs))
+    given = set(map(id, reach.inputs))
     set_by_it = {leaf: g for leaf, g in trace.gradients.items() if id(leaf) in reach.tensors}
     if any(leaf.node is not None or id(leaf) in given for leaf in set_by_it):
         recording.fail("it sets the gradient of an argument. Let the function close over it", True)
-    outside = (*inputs, *(t for _, _, t in reach.tensors.values()))
+    outside = (*reach.inputs, *(t for _, _, t in reach.tensors.values()))
     if trace.gradients and any(t.requires_grad and t.node is not None for t in outside):
         recording.fail(
             "it takes gradients through a tensor that was computed outside. Compute it inside", True
@@ -84,13 +84,13 @@ def guard_gradients(reach: Reach, trace: Trace) -> None:
             )
         else:
             guards.need(f"{local}._grad is not None", f"{name}.grad: there is none", entry=True)
-            guards.read(guards.let(f"{local}._grad"), gradient, f"gradient of {name}", False, leaf)
+            reach.read(guards.let(f"{local}._grad"), gradient, f"gradient of {name}", entry=True)
 
 
 def attach_arrays(recording: "Recording", reach: Reach, trace: Trace) -> None:
     """Whose the arrays are that were there before: of an input, or of a tensor that is captured."""
     program, inputs = trace.program, reach.guards.inputs
-    number_of = {id(i.tensor): n for n, i in enumerate(inputs)}
+    number_of = {id(t): n for n, t in enumerate(reach.inputs)}
     arguments: dict[int, Var] = {}  # number of an input -> its Var, if the program reads it
     captured: list[Var] = []
     names: dict[str, str] = {}
@@ -116,10 +116,10 @@ def attach_arrays(recording: "Recording", reach: Reach, trace: Trace) -> None:
         names[var.name] = trace.labels.unique(identifier(name))
     program.captured = captured
     program.arguments = [
-        arguments.get(n) or trace.var(identifier(i.name), i.tensor.data, "argument")
-        for n, i in enumerate(inputs)
+        arguments.get(n) or trace.var(identifier(read.name), t.data, "argument")
+        for n, (t, read) in enumerate(zip(reach.inputs, inputs))
     ]
-    tensors = (*(i.tensor for i in inputs), *recording.captured)
+    tensors = (*reach.inputs, *recording.captured)
     recording.device = next((t.device for t in tensors), "cpu")
     recording.local_of = {id(t): local for local, _, t in reach.tensors.values()}
     give_names(program, names, {str(i): module_path(n, reach.roots) for i, n in reach.modules.items()})

@@ -103,8 +103,6 @@ def record(
     finally:
         trace.alive.clear()  # its weak references know the trace: without them it goes with the last use
     recording.undo = trace.undo
-    for i in recording.guards.inputs:
-        del i.tensor  # what was given once is not kept
     return recording, result
 
 

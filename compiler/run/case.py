@@ -96,7 +96,7 @@ class Case:
             return made.reason or self.recording.reason
         if not self.guards.match(args, kwargs, after=True):
             changed = self.guards.failures(args, kwargs, after=True)
-            names = ", ".join(dict.fromkeys(line.name.partition(":")[0] for line in changed[:3]))
+            names = ", ".join(dict.fromkeys(line.subject for line in changed[:3]))
             return (
                 f"it changes {names}, which a program would leave as it was. Return it, or change it outside"
             )

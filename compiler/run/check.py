@@ -93,7 +93,7 @@ def arrays_of(result: Any) -> dict[str, Any]:
 
 def watched(case: Case) -> str:
     """The user's names of what the guards look at, line by line."""
-    return "\n  ".join(dict.fromkeys(line.name.partition(":")[0] for line in case.guards.lines if line.name))
+    return "\n  ".join(dict.fromkeys(line.subject for line in case.guards.lines if line.name))
 
 
 def differs(a: Any, b: Any, exact: bool) -> str:

@@ -10,6 +10,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.watch.loops import Table, rows, with_loops
 
 MOST = 200_000  # lines of one check; what reaches further runs as Python
+LOCAL = re.compile(r"\bo\d+\b")
 SAME = re.compile(r"if not \((?P<local>o\d+) is (?P<value>k\d+)\): return")
 MOVED = "moved"  # what `match` returns when only the contents of captured tensors were put elsewhere
 
@@ -37,16 +38,19 @@ class Line:
     place: bool = False  # whether it compares a place with the tensor that was there
     entry: bool = False  # whether it speaks of the moment before the call alone
 
+    @property
+    def subject(self) -> str:
+        """What it looks at, without what is asked of that."""
+        return self.name.partition(": ")[0]
+
 
 @dataclass
 class Input:
     """A tensor that is read at each call, where it is found then."""
 
     local: str  # of the check
-    tensor: Tensor  # that was there when it was recorded; dropped after that
     name: str
     argument: bool  # whether it is, or is part of, an argument of the call
-    gradient_of: Tensor | None = None
 
 
 @dataclass
@@ -62,12 +66,12 @@ class Guards:
     refusals: list[str] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     names_of_values: dict[int, str] = field(default_factory=dict)
-    locals: int = 0
-    arrays: list[tuple[str, str]] = field(
-        default_factory=list
-    )  # (local of a captured tensor, its array's name)
+    fetches: dict[str, str] = field(default_factory=dict)  # local -> the expression that it is the value of
+    # (local of a captured tensor, its array's name)
+    arrays: list[tuple[str, str]] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)  # what loops of the check go through
     _match: Any = None
+    _arguments_of: Any = None
 
     # ---- building ----
     def value(self, value: Any) -> str:
@@ -87,47 +91,36 @@ class Guards:
     def let(self, expression: str) -> str:
         if expression.isidentifier():
             return expression
-        self.locals += 1
-        local = f"o{self.locals}"
+        local = f"o{len(self.fetches) + 1}"
+        self.fetches[local] = expression
         self.lines.append(Line(f"{local} = {expression}"))
         return local
 
     def need(self, condition: str, name: str, place: bool = False, entry: bool = False) -> None:
         self.lines.append(Line(f"if not ({condition}): return", name, place, entry))
 
-    def read(
-        self, local: str, t: Tensor, name: str, argument: bool, gradient_of: Tensor | None = None
-    ) -> None:
-        """Take a tensor as an input: whatever is there, if it is of the same kind."""
-        n, entry = len(self.inputs), gradient_of is not None
-        told, array = f"{name}: a tensor", f"a{n}"
+    def read(self, local: str, t: Tensor, name: str, argument: bool, entry: bool = False) -> None:
+        """Take a tensor as an input: whatever is there, if it is of the same kind as t."""
+        array, dtype = f"a{len(self.inputs)}", self.value(t.data.dtype)
+        shape, strides = self.fresh_value(t.data.shape), strides_of(t.data)
+
+        def need(condition: str, what: str, now: str, then: Any) -> None:
+            told = f"{name}: a tensor {what} {{{local}.{now}}} instead of {then}"
+            self.need(condition, told, entry=entry)
+
         self.need(f"type({local}) is {self.value(type(t))}", name, entry=entry)
         self.lines.append(Line(f"{array} = {local}.data"))
-        for what, condition in {
-            "of shape": (f"{array}.shape == {self.fresh_value(t.data.shape)}", f"{local}.shape", t.shape),
-            # An unpickled array has a dtype of its own, equal to the one that all others share.
-            "of dtype": (
-                f"{array}.dtype is {(d := self.value(t.data.dtype))} or {array}.dtype == {d}",
-                f"{local}.dtype",
-                t.dtype,
-            ),
-            "on": (f"type({array}) is {self.value(type(t.data))}", f"{local}.device", t.device),
-            "with strides": (
-                f"{array}.strides == {self.fresh_value(strides_of(t.data))}",
-                f"{local}.data.strides",
-                strides_of(t.data),
-            ),
-            "with requires_grad": (
-                f"{local}.requires_grad is {t.requires_grad}", f"{local}.requires_grad", t.requires_grad,
-            ),
-        }.items():  # fmt: skip
-            holds, now, then = condition
-            self.need(holds, f"{told} {what} {{{now}}} instead of {then}", entry=entry)
-        if t.requires_grad:
-            self.need(
-                f"({local}.node is None) is {t.node is None}", f"{name}: whether it was computed", entry=entry
-            )
-        self.inputs.append(Input(local, t, name, argument, gradient_of))
+        need(f"{array}.shape == {shape}", "of shape", "shape", t.shape)
+        # An unpickled array has a dtype of its own, equal to the one that all others share.
+        need(f"{array}.dtype is {dtype} or {array}.dtype == {dtype}", "of dtype", "dtype", t.dtype)
+        need(f"type({array}) is {self.value(type(t.data))}", "on", "device", t.device)
+        need(f"{array}.strides == {self.fresh_value(strides)}", "with strides", "data.strides", strides)
+        grad = t.requires_grad
+        need(f"{local}.requires_grad is {grad}", "with requires_grad", "requires_grad", grad)
+        if grad:
+            computed = f"{name}: whether it was computed"
+            self.need(f"({local}.node is None) is {t.node is None}", computed, entry=entry)
+        self.inputs.append(Input(local, name, argument))
 
     def hold(self, local: str, array: Any) -> None:
         """The program is bound to this array of a captured tensor."""
@@ -145,24 +138,6 @@ class Guards:
             if local in arrays:
                 self.values[name] = arrays[local]
         self.fill_tables()
-
-    def arguments_of(self, args: Any, kwargs: Any) -> list[Any]:
-        """The tensors among the inputs as they were given: for a function that returns its argument."""
-        fetches = {
-            line.text.partition(" = ")[0]: line.text.partition(" = ")[2]
-            for line in self.lines
-            if not line.name
-        }
-
-        def fetch(local: str) -> Any:
-            expression = fetches[local]
-            base = expression.partition("[")[0].partition(".")[0]
-            scope = {**self.values, "args": args, "kwargs": kwargs}
-            if base in fetches:
-                scope[base] = fetch(base)
-            return eval(expression, scope)
-
-        return [fetch(i.local) if i.argument else None for i in self.inputs]
 
     # ---- the check ----
     def compile(self) -> None:
@@ -184,11 +159,15 @@ class Guards:
         body.append(f"if moved: return {MOVED!r}")
         body.append(f"return ({''.join(f'a{n}, ' for n in range(len(self.inputs)))})")
         self.fill_tables()
-        lines = "\n  ".join(body)
-        text = f"def match(args, kwargs, after=False):\n try:\n  {lines}\n except {CAUGHT}: return None\n"
         self.values["same"] = same
+        checked = ["try:", *(f" {line}" for line in body), f"except {CAUGHT}: return None"]
+        self._match = self.function("match(args, kwargs, after=False)", checked)
+
+    def function(self, head: str, body: list[str]) -> Any:
+        """A function of generated lines, which knows the values."""
+        text = "\n ".join([f"def {head}:", *body])
         exec(compile(text, "<guards of tg.jit>", "exec"), self.values)
-        self._match = self.values.pop("match")  # no cycle: what it holds goes with the last reference
+        return self.values.pop(head.partition("(")[0])  # no cycle: what it holds goes with the last reference
 
     def with_places(self, texts: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
         """The lines, with those that ask where the contents of captured tensors are put beside those that ask for the
@@ -212,6 +191,21 @@ class Guards:
         if self._match is None:
             self.compile()
         return self._match
+
+    @property
+    def arguments_of(self) -> Any:
+        """arguments_of(args, kwargs): for each input the tensor that was given, None for one that is no argument. For
+        functions that return an argument."""
+        if self._arguments_of is None:
+            results = [i.local if i.argument else "None" for i in self.inputs]
+            needed, lines = set(results), []
+            for local, expression in reversed(self.fetches.items()):
+                if local in needed:
+                    lines.append(f"{local} = {expression}")
+                    needed.update(LOCAL.findall(expression))
+            body = [*reversed(lines), f"return [{', '.join(results)}]"]
+            self._arguments_of = self.function("arguments_of(args, kwargs)", body)
+        return self._arguments_of
 
     def failures(self, args: Any, kwargs: Any, after: bool = False) -> list[Line]:
         """The lines that do not hold, with what they name filled in. Slow: for reasons.

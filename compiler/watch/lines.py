@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from types import CodeType
 
-HAS_LINE = re.compile(r"[^\s:]+:\d+")
+HAS_LINE = re.compile(r" at ([^:]+\.\w+|<[^>]+>):\d+")
 PATH = re.compile(r"[^\W\d]\w*(?:\.\w+|\[[^\]]*\])*")
 CHANGES = ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF", "STORE_NAME", "STORE_SUBSCR", "DELETE_ATTR")
 

@@ -57,6 +57,7 @@ class Reach(Functions, Classes, Tensors):
         self.kept: list[Any] = []  # alive until the walk is over, so that no id is used twice
         self.tensors: dict[int, tuple[str, str, Tensor]] = {}
         self.owners: dict[int, Tensor] = {}
+        self.inputs: list[Tensor] = []  # those of guards.inputs, as they are now
         self.user_code = set(heard.codes("user"))
         self.ran = set(heard.kinds)
         self.modules: dict[int, str] = {}  # id of a Module -> its name
@@ -137,7 +138,7 @@ class Reach(Functions, Classes, Tensors):
         given = [i.local for i in self.guards.inputs if i.argument]
         if not given:
             return
-        own = {id(i.tensor) for i in self.guards.inputs}
+        own = set(map(id, self.inputs))
         reached = frozenset(i for i in self.tensors if i not in own)
         known = self.guards.fresh_value(reached)
         for i in self.guards.inputs:

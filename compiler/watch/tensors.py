@@ -22,6 +22,7 @@ class Tensors:
     guards: "Guards"
     names: set[str]
     made_inputs: set[str]
+    inputs: list[Tensor]
     tensors: dict[int, tuple[str, str, Tensor]]
     owners: dict[int, Tensor]
     refuse: Any
@@ -43,13 +44,18 @@ class Tensors:
             )
         plain = type(t) is Tensor and t.node is None and not t.requires_grad
         if (argument and type(t) is Tensor) or (name in self.made_inputs and plain):
-            self.guards.read(local, t, name, argument)
+            self.read(local, t, name, argument)
         else:
             self.tensors[id(t)] = self.identical(local, t, name, place=plain), name, t
             if t.node is None or t.requires_grad:
                 self.guards.need(f"{local}.requires_grad is {t.requires_grad}", f"requires_grad of {name}")
         if owner is None:
             self.owners[id(t.data)] = t
+
+    def read(self, local: str, t: Tensor, name: str, argument: bool = False, entry: bool = False) -> None:
+        """A tensor that is an input. entry: it is read as it is before the call alone, like a gradient."""
+        self.inputs.append(t)
+        self.guards.read(local, t, name, argument, entry)
 
     def array(self, local: str, value: np.ndarray, name: str) -> None:
         if value.dtype.hasobject:

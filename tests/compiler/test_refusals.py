@@ -388,6 +388,36 @@ def test_the_order_of_arguments_by_name_is_no_new_case() -> None:
     assert names(X, b=1.0, a=2.0) == names(x=X, b=1.0, a=2.0) == ["b", "a"]
 
 
+class Slotted:
+    __slots__ = ("inside",)
+
+    def __init__(self, inside: Any) -> None:
+        self.inside = inside
+
+
+def test_an_argument_that_is_returned_is_the_one_that_was_given() -> None:
+    step = jit(lambda pair, held, x: (pair[1]["o1"], held.inside, x * 2.0))
+    for _ in range(4):
+        inner, slotted = tg.ones(3), Slotted(tg.ones(2))
+        first, second, doubled = step((1.0, {"o1": inner}), slotted, X)
+        assert first is inner and second.tolist() == [1.0, 1.0] and doubled.tolist() == [2.0, 4.0]
+        assert second is slotted.inside or step.stats()["compiled"] == 0
+    assert step.stats()["compiled"] == 2
+
+
+# ---- lines ----
+def test_a_colon_in_a_name_is_not_taken_for_a_line() -> None:
+    times = {"at 12:30": 0}
+
+    def step(x: Any) -> Any:
+        times["at 12:30"] += 1
+        return x * 2.0
+
+    line = step.__code__.co_firstlineno + 1
+    with pytest.warns(tg.JitWarning, match=rf"changes times\['at 12:30'\] at test_refusals.py:{line}"):
+        jit(step).prepare(X)
+
+
 @tg.jit
 def decorated(x: Any) -> Any:
     return x * 2.0
