@@ -9,7 +9,10 @@ Rebuild = Callable[[list[Any]], Any]
 
 
 def is_module(value: Any) -> bool:
-    kind = type(value)  # of which it is asked: a __getattr__ of the user's is not called
+    return is_module_class(type(value))  # of which it is asked: a __getattr__ of the user's is not called
+
+
+def is_module_class(kind: type) -> bool:
     return hasattr(kind, "named_parameters") and hasattr(kind, "forward")
 
 

@@ -58,7 +58,7 @@ def attach_gradients(recording: "Recording", reach: Reach, trace: Trace) -> None
     set_by_it = {leaf: g for leaf, g in trace.gradients.items() if id(leaf) in reach.tensors}
     if any(leaf.node is not None or id(leaf) in given for leaf in set_by_it):
         recording.fail("it sets the gradient of an argument. Let the function close over it", True)
-    outside = (*reach.inputs, *(t for _, _, t in reach.tensors.values()))
+    outside = (*reach.inputs, *(found.tensor for found in reach.tensors.values()))
     if trace.gradients and any(t.requires_grad and t.node is not None for t in outside):
         recording.fail(
             "it takes gradients through a tensor that was computed outside. Compute it inside", True
@@ -108,7 +108,7 @@ def attach_arrays(recording: "Recording", reach: Reach, trace: Trace) -> None:
             name = inputs[number].name
             arguments[number], var.kind = var, "argument"
         else:
-            name = without_root(reach.tensors[id(owner)][1], reach.roots)
+            name = without_root(reach.tensors[id(owner)].name, reach.roots)
             captured.append(var)
             recording.captured.append(owner)
         if recording.reason is not None:
@@ -121,7 +121,7 @@ def attach_arrays(recording: "Recording", reach: Reach, trace: Trace) -> None:
     ]
     tensors = (*reach.inputs, *recording.captured)
     recording.device = next((t.device for t in tensors), "cpu")
-    recording.local_of = {id(t): local for local, _, t in reach.tensors.values()}
+    recording.local_of = {id(found.tensor): found.local for found in reach.tensors.values()}
     give_names(program, names, {str(i): module_path(n, reach.roots) for i, n in reach.modules.items()})
 
 

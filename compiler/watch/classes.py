@@ -1,19 +1,16 @@
 """The walk through objects and their classes: attributes, slots, methods, descriptors."""
 
-import sys
 import types
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from tapegrad.autograd.structure import is_module_class
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.compiler.watch.listen import room_of
+from tapegrad.compiler.watch.functions import Functions
+from tapegrad.compiler.watch.guards import Guards
+from tapegrad.compiler.watch.kinds import OPEN, PLAIN, is_a, room_of_class
+from tapegrad.compiler.watch.names import OF_CLASSES
 
-if TYPE_CHECKING:
-    from tapegrad.compiler.watch.guards import Guards
-
-PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.generic, np.dtype)
 DESCRIPTORS = (classmethod, staticmethod, property)
 # What a class has under names with two underscores, and does not matter if its code did not run.
 OF_ANY_CLASS = frozenset({
@@ -21,56 +18,28 @@ OF_ANY_CLASS = frozenset({
     "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__orig_bases__", "__parameters__",
     "__abstractmethods__", "__firstlineno__", "__static_attributes__", "__hash__", "__type_params__",
 })  # fmt: skip
-OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
-OF_FUNCTIONS = OF_CLASSES | {"__defaults__", "__kwdefaults__", "__annotations__", "__code__"}
 ORDINARY = (
     types.FunctionType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
     types.BuiltinFunctionType, *DESCRIPTORS,
 )  # fmt: skip
 
 
-class Classes:
-    """The part of `Reach` that knows how Python finds an attribute."""
-
-    guards: "Guards"
-    names: set[str]
-    module_names: set[str]
-    library_names: set[str]
-    all: bool
-    walked_modules: bool
-    computing: set[str]
-    one: Any
-    by_identity: bool
-    whole: bool
-    classes: set[int]
-    ran: set[Any]
-    roots: set[str]
-    modules: dict[int, str]
-
-    def visit(
-        self, place: str, value: Any, name: str, argument: bool = False, root: bool = False
-    ) -> None: ...
-
-    if TYPE_CHECKING:  # what the other parts bring
-
-        def function(self, local: str, f: Any, name: str, constant: bool = False) -> None: ...
-        def double_underscored(
-            self, local: str, value: Any, name: str, attributes: frozenset[str]
-        ) -> None: ...
+class Classes(Functions):
+    """The part of the walk that knows how Python finds an attribute."""
 
     def names_for(self, kind: type) -> set[str]:
         """The attributes that count in instances of a class."""
         if is_module_class(kind):
-            return self.module_names
+            return self.names.of_modules
         room = room_of_class(kind)
         if room == "own":
-            return self.module_names
+            return self.names.of_modules
         of_library = any(room_of_class(c) == "library" for c in kind.__mro__[:-1])
-        return self.names | self.library_names if of_library else self.names
+        return self.names.user | self.names.of_libraries if of_library else self.names.user
 
     def computes_names(self, kind: type) -> bool:
         """Whether code of a class of ours ran that reads attributes by names it computes: all of them count."""
-        return any(room_of_class(c) == "own" and c.__name__ in self.computing for c in kind.__mro__)
+        return any(room_of_class(c) == "own" and c.__name__ in self.names.computing for c in kind.__mro__)
 
     def attributes(self, local: str, value: Any, name: str, argument: bool) -> None:
         kind, g = type(value), self.guards
@@ -85,16 +54,18 @@ class Classes:
             d = g.let(dict_of(kind, local, g))
             room = room_of_class(kind)
             self.present(d, own, kind, name)
-            everything = self.all or (self.whole and (kind.__module__, kind.__name__) in OPEN)
+            everything = self.names.all or (self.names.whole and (kind.__module__, kind.__name__) in OPEN)
             computed = self.computes_names(kind)
             for attribute, part in list(own.items()):
                 inside = (
-                    module and self.walked_modules and is_a(part, (Tensor, list, tuple, dict, *modules()))
+                    module
+                    and self.names.walked_modules
+                    and is_a(part, (Tensor, list, tuple, dict, *modules()))
                 )
                 if (everything and room == "user") or computed or attribute in names or inside:
                     self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}", argument and not module)
         for slot, member in slots(kind).items():
-            if self.all or slot in names:
+            if self.names.all or slot in names:
                 fetch = g.value(member)
                 try:
                     part = member.__get__(value, kind)
@@ -110,9 +81,9 @@ class Classes:
             g.need(f"[*{d}] == {g.fresh_value(list(own))}", f"the attributes of {name}")
             return
         by_name = kind.__module__.startswith("tapegrad.nn.") and not self.computes_names(kind)
-        if self.walked_modules or not by_name:
+        if self.names.walked_modules or not by_name:
             g.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
-        for shadow in sorted((self.names_for(kind) | self.names) - set(own)):
+        for shadow in sorted((self.names_for(kind) | self.names.user) - set(own)):
             hides = resolves(kind, shadow)
             used = hides is not None and getattr(hides, "__code__", None) in (None, *self.ran)
             if used and not shadow.startswith("__"):
@@ -148,10 +119,12 @@ class Classes:
         if is_a(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             return False
         if attribute.startswith("__"):
-            return attribute in self.names or (attribute not in OF_ANY_CLASS and not is_a(value, ORDINARY))
+            return attribute in self.names.user or (
+                attribute not in OF_ANY_CLASS and not is_a(value, ORDINARY)
+            )
         if room == "own":
-            return attribute in self.names and is_a(value, PLAIN)
-        return self.all or attribute in self.names or attribute in self.module_names
+            return attribute in self.names.user and is_a(value, PLAIN)
+        return self.names.all or attribute in self.names.user or attribute in self.names.of_modules
 
     def class_attribute(self, asked: type, of: type, attribute: str, value: Any, plain: bool) -> None:
         name, g = f"{of.__name__}.{attribute}", self.guards
@@ -172,11 +145,6 @@ class Classes:
                     self.function(g.value(f), f, name, constant=True)
         else:
             self.visit(raw, value, name)
-
-
-def is_a(value: Any, kinds: Any) -> bool:
-    """isinstance that does not ask an object for its __class__, which could be code of the user's."""
-    return issubclass(type(value), kinds)
 
 
 def resolves(kind: type, attribute: str) -> Any:
@@ -201,7 +169,7 @@ def instance_dict(value: Any) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def dict_of(kind: type, local: str, g: "Guards") -> str:
+def dict_of(kind: type, local: str, g: Guards) -> str:
     """The expression for an object's own attributes, which runs no code of the user's."""
     usual: Any = object.__getattribute__
     if kind.__getattribute__ is usual:
@@ -224,26 +192,3 @@ def modules() -> tuple[type, ...]:
     from tapegrad.nn.module import Module
 
     return (Module,)
-
-
-def is_module_class(kind: type) -> bool:
-    return hasattr(kind, "named_parameters") and hasattr(kind, "forward")
-
-
-# Of libraries, and all that is in them is the user's.
-OPEN = frozenset({("types", "SimpleNamespace"), ("argparse", "Namespace")})
-
-
-def room_of_class(kind: type) -> str:
-    """Whose class it is: "own" (tapegrad's), "library" (Python's, NumPy's), or "user"."""
-    name = getattr(kind, "__module__", None) or ""
-    if not isinstance(name, str):
-        return "user"
-    if name == "tapegrad" or name.startswith("tapegrad."):
-        return "own"
-    if (name, kind.__name__) in OPEN:
-        return "user"
-    path = getattr(sys.modules.get(name), "__file__", None)
-    if name in ("builtins", "numpy") or (path is None and name not in ("__main__",) and name in sys.modules):
-        return "library"
-    return "user" if path is None else room_of(path)

@@ -6,32 +6,16 @@ import os
 import sys
 import types
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tapegrad.compiler.watch.classes import OF_FUNCTIONS, is_a
-from tapegrad.compiler.watch.kinds import PLAIN
+from tapegrad.compiler.watch.kinds import PLAIN, is_a
 from tapegrad.compiler.watch.listen import globals_named, modules_imported, room_of, words_in
+from tapegrad.compiler.watch.names import OF_FUNCTIONS
+from tapegrad.compiler.watch.walk import Walk
 
-if TYPE_CHECKING:
-    from tapegrad.compiler.watch.guards import Guards
 
-
-class Functions:
-    """The part of `Reach` that knows where Python looks up the names in a function."""
-
-    guards: "Guards"
-    names: set[str]
-    texts: set[str]
-    all: bool
-    ran: set[Any]
-    user_code: set[Any]
-    functions: set[Any]
-    refuse: Any
-    identical: Any
-
-    def visit(
-        self, place: str, value: Any, name: str, argument: bool = False, root: bool = False
-    ) -> None: ...
+class Functions(Walk):
+    """The part of the walk that knows where Python looks up the names in a function."""
 
     def scope(self, code: Any, scope: dict[str, Any]) -> None:
         """The globals that a piece of code names, and the builtins that it uses as they are."""
@@ -63,15 +47,16 @@ class Functions:
             if isinstance(function, types.FunctionType):
                 self.function(self.guards.value(function), function, function.__qualname__, constant=True)
 
-    def callable(self, local: str, value: Any, name: str, root: bool) -> None:
+    def callable(self, local: str, value: Any, name: str) -> None:
         """Functions and methods of all kinds."""
         known = self.guards.value(value)
         if is_a(value, types.FunctionType):
-            self.function(known if root else local, value, name, constant=root)
+            self.function(local, value, name, constant=local == known)
         elif is_a(value, types.MethodType):
             self.guards.need(f"type({local}) is {self.guards.value(types.MethodType)}", name)
             self.visit(f"{local}.__func__", value.__func__, name)
-            self.visit(f"{local}.__self__", value.__self__, "self" if root else f"{name}.__self__")
+            owner = "self" if value is self.f else f"{name}.__self__"
+            self.visit(f"{local}.__self__", value.__self__, owner)
         elif is_a(value, partial):
             self.guards.need(f"type({local}) is {self.guards.value(type(value))}", name)
             for part in ("func", "args", "keywords"):
@@ -80,31 +65,36 @@ class Functions:
             self.identical(local, value, name)
             self.module(known, value, name)
         elif is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType)):
-            owner = value.__self__
-            if owner is None or isinstance(owner, (types.ModuleType, type)):
+            of = value.__self__
+            if of is None or isinstance(of, (types.ModuleType, type)):
                 self.identical(local, value, name)
             else:
                 self.guards.need(f"{local}.__name__ == {value.__name__!r}", name)
-                self.visit(f"{local}.__self__", owner, f"{name}.__self__")
+                self.visit(f"{local}.__self__", of, f"{name}.__self__")
         else:
             self.identical(local, value, name)
             if (wrapped := getattr(value, "__wrapped__", None)) is not None:  # of functools.lru_cache
                 self.ran.add(wrapped.__code__)
-                self.names |= words_in(wrapped.__code__)
-                self.visit(self.guards.value(wrapped), wrapped, name, root=True)
+                self.names.user |= words_in(wrapped.__code__)
+                self.visit(self.guards.value(wrapped), wrapped, name)
 
     def function(self, local: str, f: Any, name: str, constant: bool = False) -> None:
-        """What a function closes over, its defaults and globals. A function made again with the same is as good."""
+        """What a function closes over, its defaults and globals. A function made again with the same is as good.
+
+        constant   whether the local is this very function, whatever was replaced
+        """
         self.double_underscored(local, f, name, OF_FUNCTIONS)
         code = f.__code__
         room = room_of(code.co_filename)
-        if room == "user" and (self.all or vars(f)):
+        if room == "user" and (self.names.all or vars(f)):
             keys = self.guards.fresh_value(list(vars(f)))
             self.guards.need(f"[*{local}.__dict__] == {keys}", f"the attributes of {name}")
             for attribute, value in vars(f).items():
-                if self.all or attribute in self.names:
+                if self.names.all or attribute in self.names.user:
                     self.visit(f"{local}.__dict__[{attribute!r}]", value, f"{name}.{attribute}")
-        looked_into = "__closure__" in self.names or (code in self.ran and (room == "user" or f.__closure__))
+        looked_into = "__closure__" in self.names.user or (
+            code in self.ran and (room == "user" or f.__closure__)
+        )
         if not looked_into and not (room == "own" and f.__closure__):
             if not constant:
                 self.identical(local, f, name)
@@ -126,7 +116,7 @@ class Functions:
 
     def double_underscored(self, local: str, value: Any, name: str, attributes: frozenset[str]) -> None:
         """What functions and classes have besides their own attributes, where code names it."""
-        for attribute in sorted(attributes & self.names):
+        for attribute in sorted(attributes & self.names.user):
             self.visit(f"{local}.{attribute}", getattr(value, attribute), f"{name}.{attribute}")
 
     def module(self, local: str, module: types.ModuleType, name: str) -> None:
@@ -136,13 +126,13 @@ class Functions:
         room = room_of(path) if path else "user" if made_by_hand else "library"
         if room != "own":
             self.absent(local, module, name, room)
-        if module is sys and "modules" in self.names:
+        if module is sys and "modules" in self.names.user:
             self.refuse("it reads sys.modules")
         computed = {
             a for a, v in vars(module).items() if is_a(v, (*PLAIN, list, tuple, dict)) and a[:2] != "__"
         }
         for attribute in sorted(
-            self.names & set(vars(module)) | (computed if self.all and room == "user" else set())
+            self.names.user & set(vars(module)) | (computed if self.names.all and room == "user" else set())
         ):
             value = vars(module)[attribute]
             place, told = f"{local}.__dict__[{attribute!r}]", f"{name}.{attribute}"
@@ -161,9 +151,9 @@ class Functions:
 
     def absent(self, local: str, module: types.ModuleType, name: str, room: str) -> None:
         """Names that could be looked for in a module, and are not there."""
-        if self.all and room == "user":
+        if self.names.all and room == "user":
             self.guards.need(f"len({local}.__dict__) == {len(vars(module))}", f"the names in {name}")
-        wanted = self.names if room == "user" else self.texts
+        wanted = self.names.user if room == "user" else self.names.texts
         if missing := frozenset(w for w in wanted if w not in vars(module)):
             if room == "user":
                 missing |= {"__getattr__"} - set(vars(module))

@@ -13,9 +13,9 @@ import numpy as np
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
-from tapegrad.compiler.watch.classes import PLAIN as PLAIN
-from tapegrad.compiler.watch.classes import is_a, room_of_class
+from tapegrad.compiler.watch.listen import room_of
 
+PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.generic, np.dtype)
 # Known by identity: nothing in them can change.
 ATOMS = (
     np.ufunc, type(np.mean), Primitive, types.MethodDescriptorType, types.WrapperDescriptorType, types.CodeType,
@@ -43,6 +43,30 @@ CALLABLE = (
     types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType, partial, types.ModuleType,
     type(lru_cache(lambda: None)),
 )  # fmt: skip
+
+
+def is_a(value: Any, kinds: Any) -> bool:
+    """isinstance that does not ask an object for its __class__, which could be code of the user's."""
+    return issubclass(type(value), kinds)
+
+
+# Of libraries, and all that is in them is the user's.
+OPEN = frozenset({("types", "SimpleNamespace"), ("argparse", "Namespace")})
+
+
+def room_of_class(kind: type) -> str:
+    """Whose class it is: "own" (tapegrad's), "library" (Python's, NumPy's), or "user"."""
+    name = getattr(kind, "__module__", None) or ""
+    if not isinstance(name, str):
+        return "user"
+    if name == "tapegrad" or name.startswith("tapegrad."):
+        return "own"
+    if (name, kind.__name__) in OPEN:
+        return "user"
+    path = getattr(sys.modules.get(name), "__file__", None)
+    if name in ("builtins", "numpy") or (path is None and name not in ("__main__",) and name in sys.modules):
+        return "library"
+    return "user" if path is None else room_of(path)
 
 
 def cannot_follow(value: Any, name: str) -> str | None:

@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.structure import is_module_class
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.compiler.watch.classes import OF_FUNCTIONS, Classes, is_a, is_module_class
-from tapegrad.compiler.watch.functions import Functions
-from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.kinds import (
     ABC_CHECKS,
     ATOMS,
@@ -29,87 +27,32 @@ from tapegrad.compiler.watch.kinds import (
     VALUES,
     cannot_follow,
     decimal_context,
+    is_a,
     is_optimizer,
     opaque,
 )
-from tapegrad.compiler.watch.listen import (
-    Listener,
-    compares_identity,
-    compares_or_prints,
-    matches_classes,
-    texts_in,
-    words_in,
-)
+from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.parameters import parameter_names
 from tapegrad.compiler.watch.tensors import Tensors
 
 
-class Reach(Functions, Classes, Tensors):
-    """Walks from the arguments and the function to all that the code that ran names."""
+class Reach(Tensors):
+    """The whole walk."""
 
-    def __init__(
-        self, f: Callable[..., Any], args: Any, kwargs: Any, heard: Listener, inputs: Iterable[str],
-        more: Iterable[str] = (),
-    ) -> None:  # fmt: skip
-        self.guards, self.heard, self.made_inputs = Guards(), heard, set(inputs)
-        self.refuse = self.guards.refusals.append
-        self.seen: dict[int, str] = {}  # id of what was walked into -> its local
-        self.kept: list[Any] = []  # alive until the walk is over, so that no id is used twice
-        self.tensors: dict[int, tuple[str, str, Tensor]] = {}
-        self.owners: dict[int, Tensor] = {}
-        self.inputs: list[Tensor] = []  # those of guards.inputs, as they are now
-        self.user_code = set(heard.codes("user"))
-        self.ran = set(heard.kinds)
-        self.modules: dict[int, str] = {}  # id of a Module -> its name
-        self.decimals = False  # whether there are any, whose operations depend on a context
-        self.roots: set[str] = set()  # names of Modules that are in no other
-        self.functions: set[Any] = set()  # code of functions that were walked into
-        self.classes: set[int] = set()
-        self.objects: dict[str, Any] = {}  # local -> what the code could compare by identity
-        self.more = set(more)  # names that were found on the way, in an attrgetter, say
-        self.find_names()
+    def walk(self, args: Any, kwargs: Any) -> None:
+        """Go to all that the code that ran can reach in a call with these arguments."""
+        f, heard = self.f, self.heard
+        for setting in sorted(self.names.used & SETTINGS):
+            self.refuse(f"it uses np.{setting}: do so around the call")
         self.arguments(f, args, kwargs)
-        self.visit(self.guards.value(f), f, getattr(f, "__name__", type(f).__name__), root=True)
+        self.visit(self.guards.value(f), f, getattr(f, "__name__", type(f).__name__))
         self.distinct()
         self.settings()
         for code, scope in heard.scopes.items():
             self.scope(code, scope)
         if any(code.co_qualname == "_Environ.__getitem__" for code in self.ran):
-            self.visit(self.guards.value(os.environ), os.environ, "os.environ", root=True)
+            self.visit(self.guards.value(os.environ), os.environ, "os.environ")
         self.unmet_functions()
-
-    # ---- names ----
-    def find_names(self) -> None:
-        """Which attributes count: those that the user's code names, and in Modules those that layers name."""
-        self.names: set[str] = self.more.union(*map(words_in, self.user_code))
-        used = set().union(*(c.co_names for c in self.user_code))
-        self.texts = set().union(*map(texts_in, self.user_code))
-        self.by_identity = any(map(compares_identity, self.user_code))
-        self.whole = any(map(compares_or_prints, self.user_code))
-        self.by_address = bool(used & {"id", "hash"})
-        own = self.heard.codes("own")
-        self.module_names = self.names.union(
-            *(c.co_names for c in own if f"{os.sep}nn{os.sep}" in c.co_filename)
-        )
-        self.module_names |= set().union(
-            *(c.co_names for c in own if f"{os.sep}models{os.sep}" in c.co_filename)
-        )
-        self.library_names = set().union(*(c.co_names for c in self.heard.codes("library")))
-        asking = {"getattr", "vars", "__dict__", "__getattribute__", "AttributeError"}
-        self.all = bool(
-            used & (asking | {"attrgetter", "methodcaller", "hasattr", "setattr", "format", "format_map"})
-        )
-        self.all |= any(asking & set(c.co_names) for c in self.heard.asked)
-        self.all |= any(map(matches_classes, self.user_code))
-        self.computing = {
-            c.co_qualname.partition(".")[0] for c in own if not {"getattr", "hasattr"}.isdisjoint(c.co_names)
-        }
-        self.walked_modules = any(c.co_qualname.startswith("Module._tensors") for c in own)
-        if any(c.co_filename.endswith("inspect.py") for c in self.heard.asked):
-            self.all = True
-            self.names |= OF_FUNCTIONS
-        for setting in sorted(used & SETTINGS):
-            self.refuse(f"it uses np.{setting}: do so around the call")
 
     # ---- roots ----
     def arguments(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
@@ -130,7 +73,7 @@ class Reach(Functions, Classes, Tensors):
         arguments, also beside those that f reaches."""
         alike: dict[type, list[str]] = {}
         for local, o in self.objects.items():
-            if self.by_identity or not (is_module_class(type(o)) or type(o).__hash__ is None):
+            if self.names.by_identity or not (is_module_class(type(o)) or type(o).__hash__ is None):
                 alike.setdefault(type(o), []).append(f"id({local})")
         ids = [i for same_kind in alike.values() if len(same_kind) > 1 for i in same_kind]
         if ids:
@@ -171,33 +114,18 @@ class Reach(Functions, Classes, Tensors):
         if any(code.co_qualname in ABC_CHECKS for code in self.ran):
             token = g.fresh_value(get_cache_token())
             g.need(f"{g.value(get_cache_token)}() == {token}", "the classes that are registered with an ABC")
-        if "decimal" in sys.modules and (self.decimals or self.names & {"Decimal", "decimal"}):
+        if "decimal" in sys.modules and (self.decimals or self.names.user & {"Decimal", "decimal"}):
             known = g.fresh_value(decimal_context())
             g.need(f"{g.value(decimal_context)}() == {known}", "the context of decimal")
 
-    def one(self, local: str, value: Any, name: str) -> None:
-        """An object that another could be compared with by identity."""
-        self.objects[local] = value
-        if self.by_address:
-            self.guards.need(
-                f"{local} is {self.guards.value(value)}", f"{name}: whether it is the same object"
-            )
-
-    def identical(self, local: str, value: Any, name: str, place: bool = False) -> str:
-        """It must be the same object; returns what the check calls it from here on."""
-        known = self.seen[id(value)] = self.guards.value(value)
-        self.guards.need(f"{local} is {known}", name, place)
-        return known
-
     # ---- one value ----
-    def visit(self, place: str, value: Any, name: str, argument: bool = False, root: bool = False) -> None:
-        """Check one place (an expression), and what the value in it holds."""
+    def visit(self, place: str, value: Any, name: str, argument: bool = False) -> None:
         if is_a(value, PLAIN) and type(value).__module__ in ("builtins", "numpy", "numpy.dtypes"):
             self.plain(place, value, name)
             return
         known = self.seen.get(id(value))
         if known is not None and type(value) is not tuple:
-            if not root and place != known:
+            if place != known:
                 self.guards.need(f"{place} is {known}", name, is_a(value, Tensor))
             return
         self.kept.append(value)
@@ -213,7 +141,7 @@ class Reach(Functions, Classes, Tensors):
         elif is_a(value, dict):
             self.mapping(local, value, name, argument)
         elif is_a(value, CALLABLE):
-            self.callable(local, value, name, root)
+            self.callable(local, value, name)
         else:
             self.other(local, value, name, argument)
 
@@ -294,7 +222,7 @@ class Reach(Functions, Classes, Tensors):
         elif is_a(value, (Enum, *ATOMS, *GETTERS)):
             self.identical(local, value, name)
             if is_a(value, Enum):
-                self.names |= {"_value_", "_name_"} if self.names & {"value", "name"} else set()
+                self.names.user |= {"_value_", "_name_"} if self.names.user & {"value", "name"} else set()
                 self.attributes(local, value, name, False)
             elif is_a(value, GETTERS[:2]):
                 self.more |= {part for word in value.__reduce__()[1] for part in str(word).split(".")}
@@ -323,7 +251,9 @@ class Reach(Functions, Classes, Tensors):
 
 def reached(f: Callable[..., Any], args: Any, kwargs: Any, heard: Listener, inputs: Iterable[str]) -> Reach:
     """The walk, and once more where it came to names that nobody knew before."""
-    reach = Reach(f, args, kwargs, heard, inputs)
-    if not reach.more <= reach.names:
-        reach = Reach(f, args, kwargs, heard, inputs, reach.more)
+    reach = Reach(f, heard, inputs)
+    reach.walk(args, kwargs)
+    if not reach.more <= reach.names.user:
+        reach = Reach(f, heard, inputs, reach.more)
+        reach.walk(args, kwargs)
     return reach

@@ -1,52 +1,34 @@
 """The walk through tensors, arrays and optimizers."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.compiler.watch.classes import room_of_class
-from tapegrad.compiler.watch.kinds import BYTES
-
-if TYPE_CHECKING:
-    from tapegrad.compiler.watch.guards import Guards
+from tapegrad.compiler.watch.classes import Classes
+from tapegrad.compiler.watch.kinds import BYTES, room_of_class
+from tapegrad.compiler.watch.walk import Reached
 
 
-class Tensors:
-    """The part of `Reach` that knows which tensors are read at each call, and which must stay.
-
-    tensors   id of a Tensor -> (local of the check, its name, the Tensor)
-    owners    id of an array -> the Tensor whose contents it is
-    """
-
-    guards: "Guards"
-    names: set[str]
-    made_inputs: set[str]
-    inputs: list[Tensor]
-    tensors: dict[int, tuple[str, str, Tensor]]
-    owners: dict[int, Tensor]
-    refuse: Any
-    identical: Any
-    attributes: Any
-    klass: Any
-    visit: Any
+class Tensors(Classes):
+    """The part of the walk that knows which tensors are read at each call, and which must stay."""
 
     def tensor(self, local: str, t: Tensor, name: str, argument: bool) -> None:
         """An argument, and what was seen to be replaced, is read at each call; any other must be the same. So must a
         Parameter or Buffer that is an argument: a step sets its gradient, or writes to it."""
-        self.tensors[id(t)] = local, name, t
+        self.tensors[id(t)] = Reached(local, name, t)
         if room_of_class(type(t)) == "user":
             self.attributes(local, t, name, False)
         owner = self.owners.get(id(t.data))
         if owner is not None and owner is not t:
             self.guards.need(
-                f"{local}.data is {self.tensors[id(owner)][0]}.data", f"{name}: memory shared with another"
+                f"{local}.data is {self.tensors[id(owner)].local}.data", f"{name}: memory shared with another"
             )
         plain = type(t) is Tensor and t.node is None and not t.requires_grad
         if (argument and type(t) is Tensor) or (name in self.made_inputs and plain):
             self.read(local, t, name, argument)
         else:
-            self.tensors[id(t)] = self.identical(local, t, name, place=plain), name, t
+            self.tensors[id(t)] = Reached(self.identical(local, t, name, place=plain), name, t)
             if t.node is None or t.requires_grad:
                 self.guards.need(f"{local}.requires_grad is {t.requires_grad}", f"requires_grad of {name}")
         if owner is None:
@@ -73,7 +55,7 @@ class Tensors:
         kind = self.guards.fresh_value((value.shape, value.dtype, value.strides))
         asked = f"({local}.shape, {local}.dtype, {local}.strides)"
         self.guards.need(f"{asked} == {kind}", f"the shape, dtype or order in memory of {name}")
-        if "flags" in self.names:
+        if "flags" in self.names.user:
             self.guards.need(f"{local}.flags.num == {value.flags.num}", f"{name}.flags")
         self.guards.need(
             f"{local}.tobytes() == {self.guards.fresh_value(value.tobytes())}", f"the contents of {name}"
@@ -100,10 +82,10 @@ class Tensors:
             for parameter, t in zip(flat.names, flat.params):
                 self.known_tensor(t, parameter)
         for attribute, part in vars(value).items():
-            if attribute in self.names and attribute not in ("flats", "groups", "defaults", "lr"):
+            if attribute in self.names.user and attribute not in ("flats", "groups", "defaults", "lr"):
                 self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}")
 
     def known_tensor(self, t: Tensor, name: str) -> None:
         """A tensor that cannot be replaced by another one without a check that fails."""
-        self.tensors.setdefault(id(t), (self.guards.value(t), name, t))
+        self.tensors.setdefault(id(t), Reached(self.guards.value(t), name, t))
         self.owners.setdefault(id(t.data), t)

@@ -1,0 +1,64 @@
+"""The names in the code that ran: which attributes count."""
+
+import os
+from collections.abc import Iterable
+from types import CodeType
+
+from tapegrad.compiler.watch.listen import (
+    Listener,
+    compares_identity,
+    compares_or_prints,
+    matches_classes,
+    texts_in,
+    words_in,
+)
+
+OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
+OF_FUNCTIONS = OF_CLASSES | {"__defaults__", "__kwdefaults__", "__annotations__", "__code__"}
+# What asks for an attribute by a name that it computes, or by none.
+ASKING = frozenset({"getattr", "vars", "__dict__", "__getattribute__", "AttributeError"})
+ALSO_ASKING = frozenset({"attrgetter", "methodcaller", "hasattr", "setattr", "format", "format_map"})
+
+
+class Names:
+    """What the code that ran names.
+
+    user           the names in the user's code, and its texts that may be names; `texts`, these texts alone
+    used           of them, those that stand in the code as names
+    of_modules     the names that count in Modules: with those in the code of our layers and models that ran
+    of_libraries   the names in code of libraries that ran
+    all            whether the user's code may read attributes by names it computes: all count then
+    computing      names of our classes whose code does that
+    by_identity    whether it may tell objects apart; by_address: by their numbers
+    whole          whether it may read all that is in an object without naming it
+    """
+
+    def __init__(self, heard: Listener, more: Iterable[str]) -> None:
+        """more   names that were found otherwise, in an attrgetter, say"""
+        code, own = heard.codes("user"), heard.codes("own")
+        self.user: set[str] = set(more).union(*map(words_in, code))
+        self.used: set[str] = set().union(*(c.co_names for c in code))
+        self.texts: set[str] = set().union(*map(texts_in, code))
+        self.of_modules: set[str] = self.user.union(*(c.co_names for c in own if of_layers(c)))
+        self.of_libraries: set[str] = set().union(*(c.co_names for c in heard.codes("library")))
+        self.by_identity = any(map(compares_identity, code))
+        self.by_address = bool(self.used & {"id", "hash"})
+        self.whole = any(map(compares_or_prints, code))
+        inspects = any(c.co_filename.endswith("inspect.py") for c in heard.asked)
+        self.all = (
+            bool(self.used & (ASKING | ALSO_ASKING))
+            or any(ASKING & set(c.co_names) for c in heard.asked)
+            or any(map(matches_classes, code))
+            or inspects
+        )
+        if inspects:
+            self.user |= OF_FUNCTIONS
+        self.computing = {
+            c.co_qualname.partition(".")[0] for c in own if not {"getattr", "hasattr"}.isdisjoint(c.co_names)
+        }
+        # Whether a Module was searched for what is in it.
+        self.walked_modules = any(c.co_qualname.startswith("Module._tensors") for c in own)
+
+
+def of_layers(code: CodeType) -> bool:
+    return any(f"{os.sep}{room}{os.sep}" in code.co_filename for room in ("nn", "models"))

@@ -1,0 +1,79 @@
+"""What all parts of the walk share."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.watch.guards import Guards
+from tapegrad.compiler.watch.listen import Listener
+from tapegrad.compiler.watch.names import Names
+
+
+class Reached(NamedTuple):
+    """A tensor that the walk came to: what the check and what the user calls it."""
+
+    local: str
+    name: str
+    tensor: Tensor
+
+
+class Walk:
+    """The state of a walk from f and its arguments to all that the code that ran names.
+
+    What it does at a value stands in the classes built on this one, each on the one before: Functions, Classes,
+    Tensors, and Reach, which chooses among them.
+
+    guards     the check, as far as it is built
+    tensors    id of a Tensor -> where it was found
+    owners     id of an array -> the Tensor whose contents it is
+    inputs     the tensors of guards.inputs, as they are now
+    modules    id of a Module -> its name; roots: names of those that are in no other
+    more       names of attributes that were found on the way, in an attrgetter, say
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], heard: Listener, made_inputs: Iterable[str], more: Iterable[str] = ()
+    ) -> None:
+        """made_inputs   names of places whose tensors are read at each call, since they were seen to be replaced"""
+        self.f, self.heard, self.made_inputs, self.more = f, heard, set(made_inputs), set(more)
+        self.names = Names(heard, self.more)
+        self.user_code = set(heard.codes("user"))
+        self.ran = set(heard.kinds)
+        self.guards = Guards()
+        self.tensors: dict[int, Reached] = {}
+        self.owners: dict[int, Tensor] = {}
+        self.inputs: list[Tensor] = []
+        self.modules: dict[int, str] = {}
+        self.roots: set[str] = set()
+        self.seen: dict[int, str] = {}  # id of what was walked into -> its local
+        self.kept: list[Any] = []  # alive until the walk is over, so that no id is used twice
+        self.functions: set[Any] = (
+            set()
+        )  # code of functions that were walked into, and globals: (id of scope, name)
+        self.classes: set[int] = set()  # ids of those that were walked into
+        self.objects: dict[str, Any] = {}  # local -> what the code could compare by identity
+        self.decimals = False  # whether there are any, whose operations depend on a context
+
+    def visit(self, place: str, value: Any, name: str, argument: bool = False) -> None:
+        """Check one place (an expression), and what the value in it holds.
+
+        argument   whether the value is part of an argument of the call: tensors in it are inputs
+        """
+        raise NotImplementedError
+
+    def refuse(self, reason: str) -> None:
+        """Nothing that a check could ask makes a program of it."""
+        self.guards.refusals.append(reason)
+
+    def identical(self, local: str, value: Any, name: str, place: bool = False) -> str:
+        """It must be the same object; returns what the check calls it from here on."""
+        known = self.seen[id(value)] = self.guards.value(value)
+        self.guards.need(f"{local} is {known}", name, place)
+        return known
+
+    def one(self, local: str, value: Any, name: str) -> None:
+        """An object that another could be compared with by identity."""
+        self.objects[local] = value
+        if self.names.by_address:
+            same = f"{local} is {self.guards.value(value)}"
+            self.guards.need(same, f"{name}: whether it is the same object")
