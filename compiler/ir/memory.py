@@ -106,3 +106,19 @@ class Spans:
         """Whether any of the arrays shares memory with v, in a time that does not grow with how many do."""
         before = bisect_left(self.starts, v.span[1])
         return bool(before) and self.ends[before - 1] > v.span[0]
+
+
+class GrowingSpans:
+    """The same for arrays that are met one by one: trees, each of which is larger than the next."""
+
+    def __init__(self) -> None:
+        self.trees: list[Spans] = []
+
+    def add(self, v: Var) -> None:
+        arrays = [v]
+        while self.trees and len(self.trees[-1].arrays) <= len(arrays):
+            arrays += self.trees.pop().arrays
+        self.trees.append(Spans(arrays))
+
+    def overlapping(self, v: Var) -> list[Var]:
+        return [found for tree in self.trees for found in tree.overlapping(v)]

@@ -19,7 +19,7 @@ from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 from tapegrad.compiler.errors import TraceError
-from tapegrad.compiler.ir.memory import memory_of, order_of, share, span
+from tapegrad.compiler.ir.memory import GrowingSpans, memory_of, order_of, share, span
 from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
 from tapegrad.compiler.record.labels import Labels, user_line
@@ -67,6 +67,8 @@ class Trace(Recorder):
         self.alive: dict[int, ref[Any]] = {}
         self.captured: list[Tensor] = []
         self.arrays: list[Any] = []
+        self.spans = GrowingSpans()  # of the captured Vars, as they were first
+        self.key_of: dict[Var, int] = {}  # one of these -> id of its array
         self.viewers: dict[int, set[int]] = {}  # id of memory -> ids of the bound arrays that look into it
         self.written: dict[str, str] = {}
         self.saved: set[int] = set()  # ids of the arrays whose contents can be put back
@@ -130,6 +132,8 @@ class Trace(Recorder):
         self.captured.append(t)
         self.arrays.append(t.data)
         self.program.captured.append(var)
+        self.spans.add(var)
+        self.key_of[var] = id(t.data)
         return self.bind(t.data, var)
 
     def constant(self, value: Any) -> Symbol:
@@ -231,7 +235,7 @@ class Trace(Recorder):
                 base, index = seen  # b[1:] += x is a write into b
                 whole = Symbol(base.data, self.var_of(base), self)
                 made = self.emit_op("put_at", whole, Symbol(value.data, source, self), index=index)
-                self.write_captured(base, self.var_of(base), made.var)
+                self.write_captured(self.var_of(base), made.var)
                 return
             if self.others_in_memory_of(target.data):
                 self.refuse(
@@ -241,15 +245,15 @@ class Trace(Recorder):
                 return
             self.vars[id(target.data)] = self.emit_op("copy", Symbol(value.data, source, self)).var
             return
-        self.write_captured(target, into, source)
+        self.write_captured(into, source)
 
-    def write_captured(self, target: Tensor, into: Var, source: Var) -> None:
+    def write_captured(self, into: Var, source: Var) -> None:
         """What was there before holds something new from here on, and so does what shares memory with it."""
         self.written.setdefault(into.name, self.origin.line)
         self.program.ops.append(Op("write", [into, source], {}, replace(into), self.origin))
-        for key in list(self.viewers[memory_of(target.data)]):
-            var = self.vars.get(key)
-            if var is not None and var.kind == "captured" and var.overlaps(into):
+        for first in self.spans.overlapping(into):
+            key = self.key_of[first]
+            if (var := self.vars[key]).kind == "captured":
                 self.vars[key] = replace(var)
 
     def undo(self) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pass_text import parsed
-from tapegrad.compiler.ir.memory import Spans, bases, memory_of, order_of, share, span, written
+from tapegrad.compiler.ir.memory import GrowingSpans, Spans, bases, memory_of, order_of, share, span, written
 from tapegrad.compiler.ir.program import Var
 
 
@@ -23,12 +23,16 @@ def test_spans_against_comparing_each_with_each(seed: int) -> None:
     for _ in range(size):
         start = rng.randrange(100)
         arrays.append(captured(start, start + rng.choice([0, 1, 4, 60])))
-    spans = Spans(arrays)
+    spans, growing = Spans(arrays), GrowingSpans()
+    for array in arrays:
+        growing.add(array)
+    assert len(growing.trees) <= size.bit_length()
     for _ in range(200):
         start = rng.randrange(-5, 110)
         v = captured(start, start + rng.choice([0, 1, 5, 30]))
         sharing = {id(w) for w in arrays if w.overlaps(v)}
         assert {id(w) for w in spans.overlapping(v)} == sharing
+        assert {id(w) for w in growing.overlapping(v)} == sharing
         assert spans.overlap(v) == bool(sharing)
 
 
