@@ -13,7 +13,7 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import finalize
 from zipfile import ZipFile
 
@@ -22,6 +22,9 @@ import numpy as np
 from tapegrad.backends import backend_of
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.passes import improve
+
+if TYPE_CHECKING:
+    from tapegrad.compiler.run.runner import Runner
 
 MOST_FILES = 256  # in the cache folder; of more, those that were not used for longest are deleted
 number = count(1)
@@ -150,33 +153,32 @@ def open_step(path=None):
 View: TypeAlias = tuple[str, int, tuple[int, ...], str, tuple[int, ...]]
 
 
-def save(path: str, variant: Any) -> None:
-    """Write the program, as the NumPy emitter writes it, to `path`, and its arrays to the same name with .npz.
+def save(path: str, runner: "Runner") -> None:
+    """Write a runner's program, as the NumPy emitter writes it, to `path`, and its arrays to the same name with .npz.
 
     Captured arrays that share memory, as a parameter does with its optimizer's buffer, are saved as views of it.
     """
     target = Path(path)
     captured: dict[str, Any] = {}
-    for v, array in zip(variant.program.captured, variant.bound):
+    for v, array in zip(runner.program.captured, runner.bound):
         captured.setdefault(v.name, array)
     saved, views = arrays_and_views(captured)
-    with ZipFile(
-        target.with_suffix(".npz"), "w"
-    ) as archive:  # as np.savez does, which takes "file" for no name
+    # As np.savez does, which takes "file" for no name.
+    with ZipFile(target.with_suffix(".npz"), "w") as archive:
         for name, array in saved.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
                 np.lib.format.write_array(part, array, allow_pickle=False)
-    source = variant.source
-    if variant.emitter != "numpy":
-        program, _ = improve(variant.history[0][1], "numpy")
-        source = NumpyEmitter(program, variant.title).source()
-    expected = [(v.name, str(v.dtype), v.shape) for v in variant.program.arguments]
+    source = runner.source
+    if runner.emitter != "numpy":
+        program, _ = improve(runner.history[0][1], "numpy")
+        source = NumpyEmitter(program, runner.title).source()
+    expected = [(v.name, str(v.dtype), v.shape) for v in runner.program.arguments]
     target.write_text(source + OPEN % (list(captured), views, expected))
 
 
 def arrays_and_views(captured: dict[str, Any]) -> tuple[dict[str, Any], dict[str, View]]:
     """(arrays to save, those that are views of them), by name."""
-    memories = {name: memory_of(array) for name, array in captured.items()}
+    memories = {name: owner_of(array) for name, array in captured.items()}
     sharing_it: dict[int, list[str]] = {}  # id of a memory -> the arrays that look into it
     for name, memory in memories.items():
         sharing_it.setdefault(id(memory), []).append(name)
@@ -198,7 +200,7 @@ def arrays_and_views(captured: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     return saved, views
 
 
-def memory_of(array: Any) -> Any:
+def owner_of(array: Any) -> Any:
     """The array that owns the memory, which this one looks into."""
     while isinstance(array.base, type(array)):
         array = array.base
