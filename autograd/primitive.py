@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Container
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -237,9 +238,15 @@ def all_finite(out: Any) -> bool:
 def user_frame() -> Any:
     """The innermost frame that is not tapegrad's own, or None."""
     frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
+    while frame is not None and is_own(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
+
+
+@cache
+def is_own(path: str) -> bool:
+    """Whether a file is one of tapegrad's own."""
+    return path.startswith(OWN_FOLDERS)
 
 
 def user_line() -> str:

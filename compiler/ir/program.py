@@ -1,7 +1,6 @@
 """What is recorded: a flat list of operations on named arrays, in the order they run."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -82,17 +81,14 @@ class Op:
     origin: Origin
 
     # An operation never changes: a pass makes another one.
-    @cached_property
-    def operation(self) -> Operation:
-        return operation(self.name)
+    operation: Operation = field(init=False, repr=False)
+    kind: Kind = field(init=False, repr=False)
+    vars: list[Var] = field(init=False, repr=False)
 
-    @cached_property
-    def kind(self) -> Kind:
-        return self.operation.kind
-
-    @cached_property
-    def vars(self) -> list[Var]:
-        return [i for i in self.inputs if isinstance(i, Var)]
+    def __post_init__(self) -> None:
+        self.operation = operation(self.name)
+        self.kind = self.operation.kind
+        self.vars = [i for i in self.inputs if isinstance(i, Var)]
 
     def __str__(self) -> str:
         given = [i.text if isinstance(i, Var) else repr(i) for i in self.inputs]

@@ -12,7 +12,7 @@ import numpy as np
 
 from tapegrad.autograd.primitive import user_frame
 from tapegrad.compiler.ir.operations import OPERATIONS
-from tapegrad.compiler.ir.program import Program
+from tapegrad.compiler.ir.program import Origin, Program
 
 
 class Labels:
@@ -96,11 +96,13 @@ def give_names(program: Program, arrays: dict[str, str], modules: dict[str, str]
     """Put the user's names in all places of a program: of arrays by the names that they had while it was recorded, of
     modules by theirs."""
     in_ops = [v for op in program.ops for v in (*op.vars, op.out)]
-    for v in (*program.captured, *program.arguments, *program.kept(), *in_ops):
+    for v in dict.fromkeys((*program.captured, *program.arguments, *program.kept(), *in_ops)):
         v.name = arrays.get(v.name, v.name)
+    named: dict[Origin, Origin] = {}
     for op in program.ops:
-        if op.origin.module:
-            op.origin = replace(op.origin, module=modules.get(op.origin.module, ""))
+        if op.origin.module and op.origin not in named:
+            named[op.origin] = replace(op.origin, module=modules.get(op.origin.module, ""))
+        op.origin = named.get(op.origin, op.origin)
 
 
 def user_line() -> str:

@@ -12,6 +12,7 @@ from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
+from tapegrad.compiler.collection import no_collection
 from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.program import Program
 from tapegrad.compiler.record.attach import attach
@@ -81,10 +82,11 @@ def record(
     watch = DataWatch(trace)
     listener = Listener(watch.meet)
     try:
-        with changed_flags(recorder=trace), watch, listener:
-            result = f(*args, **kwargs)
-        reach = reached(f, args, kwargs, listener, inputs)
-        recording = described(trace, listener, reach, result)
+        with no_collection():  # what is called when garbage is found was not called by f
+            with changed_flags(recorder=trace), watch, listener:
+                result = f(*args, **kwargs)
+            reach = reached(f, args, kwargs, listener, inputs)
+            recording = described(trace, listener, reach, result)
         if "data" in reach.more:
             recording.fail("it looks at t.data through an attrgetter. Use the tensor itself", final=True)
         if streams != host_streams():
@@ -101,7 +103,7 @@ def record(
             trace.undo()
         raise
     finally:
-        trace.alive.clear()  # its weak references know the trace: without them it goes with the last use
+        trace.namespaces.clear()  # they know the trace: without them it goes with the last use
     recording.undo = trace.undo
     return recording, result
 

@@ -62,7 +62,11 @@ class Namespace:
         self.trace, self.xp = trace, xp
 
     def __getattr__(self, name: str) -> Any:
-        real = getattr(self.xp, name)
+        """Called for a name that is met for the first time."""
+        written = self.__dict__[name] = self.written_down(name, getattr(self.xp, name))
+        return written
+
+    def written_down(self, name: str, real: Any) -> Any:
         if not callable(real) or isinstance(real, type):
             return real
         trace = self.trace

@@ -14,7 +14,7 @@ import numpy as np
 
 from tapegrad.autograd import random
 from tapegrad.autograd.ops.indexing import Slot
-from tapegrad.autograd.primitive import OWN_FOLDERS, Primitive
+from tapegrad.autograd.primitive import Primitive, is_own, user_frame
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
@@ -62,9 +62,8 @@ class Trace(Recorder):
         # id of an array that shows a part of a captured one -> that tensor, and the index of the part
         self.view_of: dict[int, tuple[Tensor, Any]] = {}
         self.drawn: dict[tuple[int, int], Var] = {}  # (seed, number) -> the random numbers
-        self.vars: dict[int, Var] = {}  # id of a raw array -> its Var
-        # id -> the array; both are gone when it is, before the id is used again
-        self.alive: dict[int, ref[Any]] = {}
+        # id of a raw array -> the array, and its Var; another array may have the id once that one is gone
+        self.vars: dict[int, tuple[ref[Any], Var]] = {}
         self.captured: list[Tensor] = []
         self.arrays: list[Any] = []
         self.spans = GrowingSpans()  # of the captured Vars, as they were first
@@ -82,6 +81,8 @@ class Trace(Recorder):
         self.changes: list[Callable[[], None]] = [partial(random.go_back, random.snapshot())]  # to undo
         self.moves = ""  # the line where an optimizer took up parameters that had their contents elsewhere
         self.origin = Origin("", "")
+        self.origins: dict[Any, Origin] = {}  # ((file, line), part, module) -> what its operations share
+        self.namespaces: dict[int, Namespace] = {}  # id of an array library -> what a forward sees as `xp`
 
     # ---- what cannot be recorded ----
     def refuse(self, what: str, remedy: str) -> None:
@@ -95,34 +96,31 @@ class Trace(Recorder):
     # ---- Vars ----
     def var(self, name: str, value: Any, kind: str = "made", constant: Any = None) -> Var:
         var = Var(self.labels.unique(name), value.shape, np.dtype(value.dtype), kind, constant)
-        var.order = order_of(value)
-        var.dense = bool(getattr(getattr(value, "flags", None), "c_contiguous", True))
+        flags = getattr(value, "flags", None)
+        if flags is not None and not flags.c_contiguous:
+            var.order, var.dense = order_of(value), False
         return var
 
     def bind(self, array: Any, var: Var) -> Var:
         """From now on the array is what the Var stands for, until the array is gone."""
-        memory = memory_of(array)
-        self.vars[id(array)] = var
-        self.alive[id(array)] = ref(array, partial(self.unbind, id(array), memory))
-        self.viewers.setdefault(memory, set()).add(id(array))
+        self.vars[id(array)] = ref(array), var
+        self.viewers.setdefault(memory_of(array), set()).add(id(array))
         return var
 
-    def unbind(self, key: int, memory: int, _: Any) -> None:
-        self.vars.pop(key, None)
-        self.alive.pop(key, None)
-        self.viewers[memory].discard(key)
-        if not self.viewers[memory]:
-            del self.viewers[memory]
+    def bound(self, array: Any) -> Var | None:
+        """What the array stands for, if it is bound."""
+        alive, var = self.vars.get(id(array), UNBOUND)
+        return var if alive() is array else None
 
     def others_in_memory_of(self, array: Any) -> list[Any]:
         """The bound arrays that share memory with a bound one."""
         ids = self.viewers[memory_of(array)] - {id(array)}
-        references = [self.alive[key] for key in ids if key in self.alive]
-        return [other for r in references if (other := r()) is not None and share(other, array)]
+        others = [self.vars[key][0]() for key in ids]
+        return [other for other in others if other is not None and share(other, array)]
 
     def var_of(self, t: Tensor) -> Var:
         """The Var of a Tensor; one that was not made here is captured."""
-        bound = self.vars.get(id(t.data))
+        bound = self.bound(t.data)
         if bound is not None:
             return bound
         provisional = f"?{len(self.captured)}"  # the user's name is known when the run is over
@@ -165,7 +163,13 @@ class Trace(Recorder):
         module = self.modules[-1] if self.modules else ""
         if (node := self.node) is not None:
             part, module = f"gradient of {node.primitive.name}", self.module_of.get(id(node), "")
-        return Origin(user_line(), self.parts[-1] if self.parts else part, module)
+        frame = user_frame()
+        place = (frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
+        key = place, self.parts[-1] if self.parts else part, module
+        origin = self.origins.get(key)
+        if origin is None:
+            origin = self.origins[key] = Origin(user_line(), *key[1:])
+        return origin
 
     def module(self, module: Any) -> "On":
         self.kept.append(module)
@@ -204,7 +208,7 @@ class Trace(Recorder):
     def read(self, tensor: Tensor, what: str, remedy: str) -> None:
         if self.reason is not None:
             return
-        var = self.vars.get(id(tensor.data))
+        var = self.bound(tensor.data)
         name = f"{var.name}, " if var is not None and var.kind != "captured" else ""
         line = user_line().partition(": ")[2]
         if asked := rate_asked():
@@ -231,7 +235,7 @@ class Trace(Recorder):
     def record_write(self, target: Tensor, value: Tensor) -> None:
         into, source = self.var_of(target), self.var_of(value)
         if into.kind != "captured":
-            if (seen := self.view_of.get(id(target.data))) is not None and self.vars.get(id(seen[0].data)):
+            if (seen := self.view_of.get(id(target.data))) is not None and self.bound(seen[0].data):
                 base, index = seen  # b[1:] += x is a write into b
                 whole = Symbol(base.data, self.var_of(base), self)
                 made = self.emit_op("put_at", whole, Symbol(value.data, source, self), index=index)
@@ -243,7 +247,7 @@ class Trace(Recorder):
                     "Write into the tensor itself, as in t[i] = v",
                 )
                 return
-            self.vars[id(target.data)] = self.emit_op("copy", Symbol(value.data, source, self)).var
+            self.bind(target.data, self.emit_op("copy", Symbol(value.data, source, self)).var)
             return
         self.write_captured(into, source)
 
@@ -253,8 +257,9 @@ class Trace(Recorder):
         self.program.ops.append(Op("write", [into, source], {}, replace(into), self.origin))
         for first in self.spans.overlapping(into):
             key = self.key_of[first]
-            if (var := self.vars[key]).kind == "captured":
-                self.vars[key] = replace(var)
+            array, var = self.vars[key]
+            if var.kind == "captured":
+                self.vars[key] = array, replace(var)
 
     def undo(self) -> None:
         """Put tensors, their gradients and the random streams back to what they were when the run began."""
@@ -290,10 +295,16 @@ class Trace(Recorder):
         elif name in KERNELS and xp is np:  # one kernel, as in eager
             self.bind(array, self.emit_op(name, *symbols).var)
         else:
-            parts = primitive.forward(Namespace(self, xp), *symbols, **params)
+            parts = primitive.forward(self.namespace(xp), *symbols, **params)
             for r, part in zip(results, parts if isinstance(parts, tuple) else (parts,), strict=True):
-                if id(r.data) not in self.vars and isinstance(part, Symbol):
+                if isinstance(part, Symbol) and self.bound(r.data) is None:
                     self.bind(r.data, part.var)
+
+    def namespace(self, xp: Any) -> Namespace:
+        """What a forward sees as `xp`."""
+        if id(xp) not in self.namespaces:
+            self.namespaces[id(xp)] = Namespace(self, xp)
+        return self.namespaces[id(xp)]
 
     def drawn_var(self, symbols: list[Any], params: dict[str, Any], array: Any) -> Var:
         """The Var of random numbers; the same one where a checkpoint draws them again."""
@@ -328,13 +339,14 @@ class Trace(Recorder):
 def rate_asked() -> str:
     """The user's code for what it asks an optimizer for, as in `opt.lr`, where that needs the number; else ""."""
     frame: Any = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDERS):
+    while frame is not None and is_own(frame.f_code.co_filename):
         if frame.f_code.co_qualname in ("Optimizer.lr", "Group.lr", "Optimizer.steps"):
             return f"opt.{frame.f_code.co_name}"
         frame = frame.f_back
     return ""
 
 
+UNBOUND: tuple[Any, Any] = (lambda: None, None)
 SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
 WHOLE = [row for row in OPERATIONS.values() if row.primitive]  # primitives that are one operation
 INDEXING = {row.primitive: row.name for row in WHOLE if row.kind is Kind.INDEX}

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.compiler.collection import no_collection
 from tapegrad.compiler.watch.guards import MOVED, Line
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Case:
         if self._runner is None:
             from tapegrad.compiler.run.runner import Runner  # slow to import, and few programs are made
 
-            self._runner = Runner(self.recording, self.name, self.emitter)
+            with no_collection():
+                self._runner = Runner(self.recording, self.name, self.emitter)
         return self._runner
 
     def settle(self) -> None:

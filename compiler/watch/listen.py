@@ -1,7 +1,6 @@
 """What runs while a function is recorded: the code, and calls whose results or effects a program cannot have."""
 
 import dis
-import gc
 import os
 import sys
 import sysconfig
@@ -77,6 +76,7 @@ class Listener:
     """Hears of every call while it is on: `with listener: f()`.
 
     kinds      code object -> whose it is ("user", "own", "library")
+    kind_of    the same by the id of the code object, which is asked at each call: to hash one takes long
     scopes     code of the user's -> the globals it ran in
     asked      code of libraries that ran for the user's code
     impure     what was called that gives something else another time, or does something: (what, file:line)
@@ -85,33 +85,31 @@ class Listener:
 
     def __init__(self, meet: Callable[[CodeType], None]) -> None:
         self.kinds: dict[CodeType, str] = {}
+        self.kind_of: dict[int, str] = {}
+        self.alive: list[CodeType] = []  # equal ones too: as long as they are there, so are their ids
         self.scopes: dict[CodeType, dict[str, Any]] = {}
         self.asked: set[CodeType] = set()
         self.impure: dict[tuple[str, str], None] = {}
         self.meet = meet
 
     def __enter__(self) -> "Listener":
-        self.collects = gc.isenabled()
-        gc.disable()  # what is called when garbage is found was not called by f
         sys.setprofile(self.hear())
         return self
 
     def __exit__(self, *error: object) -> None:
         sys.setprofile(None)
-        if self.collects:
-            gc.enable()
 
     def hear(self) -> Callable[[FrameType, str, Any], None]:
         """What Python calls at each call and return. Most are of our own code, and pass by quickly."""
-        kind_of = self.kinds.get
+        kind_of = self.kind_of.get
 
         def hear(frame: FrameType, event: str, arg: Any) -> None:
             if event == "c_call":
-                kind = kind_of(frame.f_code, "own")
+                kind = kind_of(id(frame.f_code), "own")
                 if kind != "own" and (what := impure(arg, kind)) is not None:
                     self.called(what, frame)
             elif event == "call":
-                kind = kind_of(frame.f_code) or self.first_call(frame)
+                kind = kind_of(id(frame.f_code)) or self.first_call(frame)
                 if kind == "library" and frame.f_back is not None:
                     self.library_called(frame, frame.f_back)
 
@@ -120,9 +118,11 @@ class Listener:
     def first_call(self, frame: FrameType) -> str:
         """A piece of code runs for the first time: whose it is."""
         code = frame.f_code
-        kind = self.kinds[code] = room_of_code(code, frame.f_globals)
+        kind = self.kind_of[id(code)] = room_of_code(code, frame.f_globals)
+        self.alive.append(code)
+        self.kinds.setdefault(code, kind)
         if kind == "user":
-            self.scopes[code] = frame.f_globals
+            self.scopes.setdefault(code, frame.f_globals)
             self.meet(code)
         return kind
 
@@ -135,16 +135,16 @@ class Listener:
     def asking(self, frame: FrameType) -> FrameType | None:
         """The user's code that code of a library runs for; None if it runs for ours or to find lines for messages."""
         at: FrameType | None = frame
-        while at is not None and self.kinds.get(at.f_code) == "library":
+        while at is not None and self.kind_of.get(id(at.f_code)) == "library":
             if any(reader in at.f_code.co_filename for reader in READERS):
                 return None
             at = at.f_back
-        return at if at is not None and self.kinds.get(at.f_code) == "user" else None
+        return at if at is not None and self.kind_of.get(id(at.f_code)) == "user" else None
 
     def library_called(self, frame: FrameType, caller: FrameType) -> None:
         """Code of a library runs: if the user's code called it, it must be known to be pure."""
         name = frame.f_code.co_name
-        by_user = self.kinds.get(caller.f_code) == "user"
+        by_user = self.kind_of.get(id(caller.f_code)) == "user"
         if not (by_user or caller.f_code in self.asked) or name in CALLED_BACK:
             return
         self.asked.add(frame.f_code)
