@@ -21,8 +21,8 @@ def substituted(text: str, replace: Callable[[str], str]) -> str:
     """The source with each name and each whole number as `replace` gives it."""
 
     def change(found: re.Match[str]) -> str:
-        name, number = found["name"], found["number"]
-        return replace(found[0]) if name or (number and number.isdigit()) else found[0]
+        piece = found[0]
+        return replace(piece) if found.lastgroup == "name" or piece.isdigit() else piece
 
     return PIECE.sub(change, text)
 
@@ -39,10 +39,11 @@ class Templates:
 
     def split(self, text: str) -> tuple[str, tuple[str, ...]]:
         """(the line with holes, what stands in them)"""
-        if text not in self.known:
+        known = self.known.get(text)
+        if known is None:
             values: list[str] = []
-            self.known[text] = (substituted(text, partial(self.take, values)), tuple(values))
-        return self.known[text]
+            known = self.known[text] = (substituted(text, partial(self.take, values)), tuple(values))
+        return known
 
     def take(self, values: list[str], piece: str) -> str:
         if piece not in self.names and not piece.isdigit():

@@ -21,7 +21,6 @@ from tapegrad.compiler.repeats import HOLES, NAME, Repeat, Templates, filled, fi
 
 FEWEST = 4  # turns of a loop
 LEAST_SAVED = 8  # lines that it replaces, beyond those inside
-ASSIGNED = re.compile(r"\s*(?:for (?P<several>[^()\[\]]+?) in|(?P<one>[^\W\d]\w*) = )")
 
 
 @dataclass
@@ -37,10 +36,12 @@ class Line:
     origins: list[Origin] = field(default_factory=list)  # of all turns, where they differ
 
     def assigned(self) -> list[str]:
-        found = ASSIGNED.match(self.text)
-        if found is None:
-            return []
-        return found["several"].split(", ") if found["several"] else [found["one"]]
+        """The names that the line gives to what it makes, or goes through."""
+        text = self.text.lstrip()
+        if text.startswith("for "):
+            return text.removeprefix("for ").partition(" in ")[0].split(", ")
+        name = text.partition(" = ")[0]
+        return [name] if name.isidentifier() else []
 
 
 @dataclass

@@ -102,6 +102,17 @@ class Spans:
             ranges += [(low, middle), (middle + 1, high)]
         return found
 
+    def sharing(self) -> set[Var]:
+        """Those of the arrays that share memory with another one of them."""
+        found: set[Var] = set()
+        before: Var | None = None  # of those so far, the one that ends last
+        for v in self.arrays:
+            if before is not None and v.overlaps(before):
+                found |= {before, v}
+            if before is None or v.span[1] > before.span[1]:
+                before = v
+        return found
+
     def overlap(self, v: Var) -> bool:
         """Whether any of the arrays shares memory with v, in a time that does not grow with how many do."""
         before = bisect_left(self.starts, v.span[1])

@@ -1,6 +1,8 @@
 """How operations are written for NumPy: the column `numpy` of their rows. Templates, and functions
 (operation, operands, name of the result's array) -> source where a template is not enough."""
 
+from functools import cache
+from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,14 +56,24 @@ def index_text(template: tuple[Any, ...], arrays: list[str]) -> str:
 def filled(template: str, op: "Op", args: list[str], out: str) -> str:
     """A template with the operands {0}, {1}… and {args}, the array {out}, and the parameters of the operation:
     {axis}, {shape}…; {over} for those of a reduction, {options} for all as keywords."""
-    p = {"axis": None, "keepdims": False, **op.params}
-    if "index" in p:
-        p["index"] = index_text(p["index"], args[op.operation.index_from or 1 :])
-    if isinstance(p.get("dtype"), np.dtype):
-        p["dtype"] = str(p["dtype"])
-    options = "".join(f", {k}={v!r}" for k, v in op.params.items())
-    own = {"name": op.name, "args": ", ".join(args), "out": out, "over": over(op), "options": options}
-    return template.format(*args, **{"dtype": str(op.out.dtype), **p, **own})
+    values = {"axis": None, "keepdims": False, "dtype": op.out.dtype, **op.params}
+    values |= {"name": op.name, "args": ", ".join(args), "out": out}
+    fields = fields_of(template)
+    if "index" in fields:
+        values["index"] = index_text(op.params["index"], args[op.operation.index_from or 1 :])
+    if "dtype" in fields and isinstance(values["dtype"], np.dtype):
+        values["dtype"] = str(values["dtype"])
+    if "over" in fields:
+        values["over"] = over(op)
+    if "options" in fields:
+        values["options"] = "".join(f", {k}={v!r}" for k, v in op.params.items())
+    return template.format(*args, **values)
+
+
+@cache
+def fields_of(template: str) -> frozenset[str]:
+    """The names in the braces of a template."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(template) if name)
 
 
 def permuted(op: "Op", args: list[str], out: str) -> str:

@@ -14,9 +14,10 @@ def rewrite(program: Program, rule: Rule) -> Program:
 
     Operations that stay as they are belong to the lists before and after: a rule changes none, it returns another."""
     same: dict[Var, Var] = {}
+    stay = same.keys().isdisjoint
     new = program.with_ops([])
     for op in program.ops:
-        if not same.keys().isdisjoint(op.vars):
+        if not stay(op.vars):
             inputs = [same.get(i, i) if isinstance(i, Var) else i for i in op.inputs]
             op = Op(op.name, inputs, op.params, op.out, op.origin)
         result = rule(op, new)

@@ -96,18 +96,14 @@ class Cutter:
 
 def mark_inner(program: Program, found: list[Block], numbers: bool) -> None:
     """Find what is used in the loop that makes it and nowhere else."""
+    loops = [block for block in found if block.shape is not None]
+    maker = {op.out: block for block in loops for op in block.ops}
+    elsewhere = {v for block in found for op in block.ops for v in op.vars if maker.get(v) is not block}
+    arrays = {v for op in program.ops if op.kind not in TAKES_NUMBERS for v in op.vars} if numbers else set()
     kept = set(program.kept())
-    users: dict[Var, list[Op]] = {}
-    for op in program.ops:
-        for v in op.vars:
-            users.setdefault(v, []).append(op)
-    for block in found:
-        if block.shape is None:
-            continue
-        here = {id(op) for op in block.ops}
+    for block in loops:
         for op in block.ops:
-            using = users.get(op.out, [])
-            inside = op.kind is Kind.ELEMENTWISE and all(id(u) in here for u in using)
-            number = numbers and not op.out.shape and all(u.kind in TAKES_NUMBERS for u in using)
+            inside = op.kind is Kind.ELEMENTWISE and op.out not in elsewhere
+            number = numbers and not op.out.shape and op.out not in arrays
             if op.out not in kept and (inside or number):
                 block.inner.add(op.out)

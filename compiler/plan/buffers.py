@@ -8,6 +8,7 @@ operations alone); into a buffer of the same shape and dtype that nobody needs a
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from tapegrad.compiler.ir.memory import bases
 from tapegrad.compiler.ir.operations import Kind
@@ -56,11 +57,10 @@ class Planner:
         self.position = {id(op): at for at, op in enumerate(self.ops)}
         self.maker = {op.out: op for op in self.ops}
         self.block_of = {id(op): n for n, block in enumerate(blocks) for op in block.ops}
-        self.uses = Counter(v for op in self.ops for v in dict.fromkeys(op.vars))
+        self.uses = Counter(chain.from_iterable(set(op.vars) for op in self.ops))
         self.last: dict[Var, int] = {}  # the last block that reads a Var's memory
-        for op in self.ops:
-            for v in op.vars:
-                self.last[self.of(v)] = self.block_of[id(op)]
+        for n, block in enumerate(blocks):
+            self.last |= {self.of(v): n for op in block.ops for v in op.vars}
         for v in program.kept():
             self.last[self.of(v)] = len(blocks)
         self.reads = CapturedReads(self.ops, self.base)
@@ -98,7 +98,7 @@ class Planner:
                     self.plan.home[op.out] = buffer
                     owner[buffer] = op.out
                 dying.advance(op)
-            for v in dict.fromkeys(self.of(v) for op in block.ops for v in (*op.vars, op.out)):
+            for v in dict.fromkeys([self.of(v) for op in block.ops for v in (*op.vars, op.out)]):
                 home = self.plan.home.get(v)
                 if home is not None and owner.get(home) is v and self.last.get(v, n) <= n:
                     del owner[home]

@@ -57,10 +57,8 @@ class Runner:
         # Whether a call leaves anything but its results.
         self.changes = bool(targets.arrays or r.leaves or r.dropped)
         self.takes_arguments = any(kind == "argument" for kind, _ in r.results)
-        arrays = Spans(v for v, _ in kept)
-        self.shared = {
-            i for i, (v, _) in enumerate(kept) if any(v.name != w.name for w in arrays.overlapping(v))
-        }
+        sharing = Spans(v for v, _ in kept).sharing()
+        self.shared = {i for i, (v, _) in enumerate(kept) if v in sharing}
 
     # ---- the arrays it is bound to ----
     def bind(self, arrays: list[Any]) -> None:

@@ -117,10 +117,12 @@ class NumpyEmitter:
 
     def operands(self, op: Op, args: list[str]) -> list[str]:
         """The inputs' names, numbers as 0-d arrays: NumPy is faster with those than with Python's."""
+        if op.kind is not Kind.ELEMENTWISE or op.name == "power" or len(op.vars) == len(args):
+            return args
         # A condition says nothing about the dtype, and both branches may be numbers.
         typed = [op.out] if op.operation.typed_from else op.vars
         floats = [v for v in typed if v.dtype.kind == "f"]
-        if op.kind is not Kind.ELEMENTWISE or op.name == "power" or not floats:
+        if not floats:
             return args
         dtype = str(floats[0].dtype)
         return [a if isinstance(i, Var) else self.scalar(i, dtype) for i, a in zip(op.inputs, args)]
