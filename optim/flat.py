@@ -116,7 +116,7 @@ class Flat:
         i, j = span
         if not recording:
             return self.g.data[self.ends[i] : self.ends[j]]
-        parts = [ops.reshape(p._grad, (-1,)) for p in self.params[i:j]]
+        parts = [ops.reshape_p(p._grad, shape=(p.size,)) for p in self.params[i:j]]
         if (limit := self.options.clipnorm) is not None:
             parts = [scaled(g, clip_factor(squared_norm(g), limit)) for g in parts]
         return ops.concat(parts)
