@@ -12,6 +12,7 @@ from benchmarks import (
     deep_chain,
     first_step,
     fit_article,
+    guards,
     memory,
     recording,
     report,
@@ -31,6 +32,7 @@ JOBS = {
     "article_job": (article_job.__doc__, article_job.CASES),
     "deep_chain": (deep_chain.__doc__, deep_chain.CASES),
     "recording": (recording.__doc__, recording.CASES),
+    "guards": (guards.__doc__, guards.CASES),
     "gpu": (step_gpu.__doc__, step_gpu.CASES),
 }
 DEFAULT = [name for name in JOBS if name != "gpu"]

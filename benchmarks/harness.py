@@ -44,7 +44,8 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Promise:
-    """The figure `key` of `ours` is to be at most `limit` times that of `against`; without a limit, only shown."""
+    """The figure `key` of `ours` is to be at most `limit` times that of `against`; without a limit, only shown. Where
+    `against` is empty, the figure itself is to be at most `limit`."""
 
     key: str
     ours: str
@@ -125,7 +126,8 @@ def median(samples: list[dict[str, float]], key: str) -> float | None:
 def ratio(
     ours: list[dict[str, float]], against: list[dict[str, float]], key: str
 ) -> tuple[float, float, float]:
-    """The ratio of the medians, and the lowest and highest ratio within one round."""
+    """The ratio of the medians, and the lowest and highest ratio within one round; against nothing, the figures."""
+    against = against or [{key: 1.0}] * len(ours)
     each = [a[key] / b[key] for a, b in zip(ours, against, strict=True)]
     overall = statistics.median(a[key] for a in ours) / statistics.median(b[key] for b in against)
     return overall, min(each), max(each)

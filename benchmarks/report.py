@@ -130,15 +130,16 @@ def table(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
             lines.append("| " + " | ".join(rules) + " |")
     lines.append("")
     for promise in case.promises:
-        if promise.ours in samples and promise.against in samples:
-            overall, low, high = ratio(samples[promise.ours], samples[promise.against], promise.key)
+        if promise.ours in samples and promise.against in (*samples, ""):
+            overall, low, high = ratio(samples[promise.ours], samples.get(promise.against, []), promise.key)
             verdict = ""
             if promise.limit is not None:
                 verdict = "kept" if overall <= promise.limit else "MISSED"
                 verdict = f"; promised at most {promise.limit:.3g}: {verdict}"
             what = case.columns[promise.key]
+            whose = " / ".join(filter(None, (promise.ours, promise.against)))
             lines.append(
-                f"- {what}: {promise.ours} / {promise.against} = **{overall:.3f}** "
+                f"- {what}: {whose} = **{overall:.3f}** "
                 f"({low:.3f} to {high:.3f} over {len(samples[promise.ours])} rounds){verdict}"
             )
     return "\n".join(lines) + "\n"
