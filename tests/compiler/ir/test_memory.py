@@ -27,6 +27,7 @@ def test_spans_against_comparing_each_with_each(seed: int) -> None:
     for array in arrays:
         growing.add(array)
     assert len(growing.trees) <= size.bit_length()
+    assert spans.sharing() == {v for v in arrays if any(w is not v and w.overlaps(v) for w in arrays)}
     for _ in range(200):
         start = rng.randrange(-5, 110)
         v = captured(start, start + rng.choice([0, 1, 5, 30]))
