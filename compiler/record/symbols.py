@@ -59,7 +59,7 @@ class Namespace:
     """What a forward sees as `xp`: the array library, with every call written down."""
 
     def __init__(self, trace: "Trace", xp: Any) -> None:
-        self.trace, self.xp = trace, xp
+        self._trace, self.xp = trace, xp
 
     def __getattr__(self, name: str) -> Any:
         """Called for a name that is met for the first time."""
@@ -69,7 +69,7 @@ class Namespace:
     def written_down(self, name: str, real: Any) -> Any:
         if not callable(real) or isinstance(real, type):
             return real
-        trace = self.trace
+        trace = self._trace
         if name == "arange":  # CuPy's takes no device
             return lambda *args, dtype=None, device=None: trace.constant(real(*args, dtype=dtype))
         if name in ("zeros_like", "ones_like", "full_like"):

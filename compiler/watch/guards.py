@@ -151,8 +151,8 @@ class Guards:
             del self.values[table]
         self.tables.clear()
         head, rest = self.with_places(texts[:entry])
-        body = ["moved = False", *with_loops(head, self.values, self.tables), "if after: return True"]
-        body += with_loops(texts[entry:], self.values, self.tables)
+        body = ["moved = False", *with_loops(head, self.tables), "if after: return True"]
+        body += with_loops(texts[entry:], self.tables)
         for i in range(0, len(rest), 20):
             stay = " and ".join(f"{local}.data is {name}" for local, name in rest[i : i + 20])
             body.append(f"if not ({stay}): moved = True")

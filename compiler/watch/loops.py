@@ -9,25 +9,26 @@ for v0, v1 in t345:
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from tapegrad.compiler.repeats import Repeat, Templates, filled, find_repeats
+from tapegrad.compiler.repeats import NAME, Repeat, filled, find_repeats
 
 FEWEST = 4  # turns of a loop
 LEAST_SAVED = 8  # lines that it replaces, beyond those inside
 LOCAL = re.compile(r"o\d+")  # assigned by one line, "o1 = ...", before others use it
 ELEMENT = re.compile(r"o\d+ = o\d+\[\d+\]")
-
+# Locals, values, arrays and whole numbers, but for those in strings, which are names of attributes and keys.
+HOLE = re.compile(r"""(?<![\w.'"])(?:[bkos]\d+(?![\w'"])|\d+(?![\w.'"]))""")
+PLAIN_STRING = re.compile(r"'[\w.]*'")
 
 Table = list[tuple[str, ...]]  # for each variable of a loop what it stands for at each turn
 
 
-def with_loops(lines: Sequence[str], values: Collection[str], tables: dict[str, Table]) -> list[str]:
-    """The lines, with loops. What varies from turn to turn, names of `values` and numbers, goes into new tables."""
+def with_loops(lines: Sequence[str], tables: dict[str, Table]) -> list[str]:
+    """The lines, with loops. What varies from turn to turn, names of values and numbers, goes into new tables."""
     assigned = {found[0]: at for at, text in enumerate(lines) if (found := LOCAL.match(text))}
-    templates = Templates({*values, *assigned})
-    split = [templates.split(text) for text in lines]
+    split = [in_parts(text) for text in lines]
     last_use = {name: at for at, (_, names) in enumerate(split) for name in names}
     numbers: dict[str, int] = {}
     kinds = [numbers.setdefault(template, len(numbers)) for template, _ in split]
@@ -41,6 +42,15 @@ def with_loops(lines: Sequence[str], values: Collection[str], tables: dict[str, 
             new += [*lines[at : repeat.start], *text]
             at = repeat.stop
     return [*new, *lines[at:]]
+
+
+def in_parts(text: str) -> tuple[str, tuple[str, ...]]:
+    """(what lines of two layers have in common, what stands in its holes)"""
+    if "'" in text or '"' in text:
+        rest = PLAIN_STRING.sub("", text)
+        if "'" in rest or '"' in rest:  # a string that could hold anything
+            return text, ()
+    return HOLE.sub(NAME, text), tuple(HOLE.findall(text))
 
 
 def rank(text: str) -> int:
