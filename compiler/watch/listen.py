@@ -93,11 +93,13 @@ class Listener:
         self.meet = meet
 
     def __enter__(self) -> "Listener":
+        self.outside: FrameType | None = sys._getframe(1)
         sys.setprofile(self.hear())
         return self
 
     def __exit__(self, *error: object) -> None:
         sys.setprofile(None)
+        self.outside = None
 
     def hear(self) -> Callable[[FrameType, str, Any], None]:
         """What Python calls at each call and return. Most are of our own code, and pass by quickly."""
@@ -116,15 +118,28 @@ class Listener:
         return hear
 
     def first_call(self, frame: FrameType) -> str:
-        """A piece of code runs for the first time: whose it is."""
+        """A piece of code runs for the first time: whose it is. What a module does as it is imported, once and for all,
+        is nothing that f does."""
         code = frame.f_code
-        kind = self.kind_of[id(code)] = room_of_code(code, frame.f_globals)
+        kind = room_of_code(code, frame.f_globals)
+        if kind == "user" and self.imported(frame):
+            return "library"
+        self.kind_of[id(code)] = kind
         self.alive.append(code)
         self.kinds.setdefault(code, kind)
         if kind == "user":
             self.scopes.setdefault(code, frame.f_globals)
             self.meet(code)
         return kind
+
+    def imported(self, frame: FrameType) -> bool:
+        """Whether code runs for an import that began inside."""
+        at: FrameType | None = frame
+        while at is not None and at is not self.outside:
+            if at.f_code.co_filename.startswith("<frozen importlib"):
+                return True
+            at = at.f_back
+        return False
 
     def called(self, what: str, frame: FrameType) -> None:
         """A function in C was called that is not pure."""

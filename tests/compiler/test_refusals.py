@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -426,3 +427,26 @@ def decorated(x: Any) -> Any:
 def test_a_decorated_function_is_pickled_by_its_name() -> None:
     assert pickle.loads(pickle.dumps(decorated)) is decorated
     assert pickle.loads(pickle.dumps(tg.jit(run))) is not decorated
+
+
+def test_what_a_module_does_as_it_is_imported_is_not_what_the_function_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But what it holds then is looked at."""
+    module = tmp_path / "imported_inside.py"
+    module.write_text(
+        "import time\n\nSTART = time.time()\nprint('imported')\nscale = 2.0\n\n\ndef scaled(x):\n    return x * scale\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def f(x: Any) -> Any:
+        import imported_inside
+
+        return imported_inside.scaled(x)
+
+    compiled = tg.jit(f, emitter="numpy", strict=True)
+    for _ in range(4):
+        assert compiled(tg.tensor([1.0])).tolist() == [2.0]
+    assert compiled.stats()["compiled"] == 2
+    sys.modules["imported_inside"].scale = 3.0  # type: ignore[attr-defined]
+    assert compiled(tg.tensor([1.0])).tolist() == [3.0]
