@@ -12,8 +12,10 @@ from benchmarks import (
     deep_chain,
     first_step,
     fit_article,
+    functions,
     guards,
     memory,
+    products,
     recording,
     report,
     step_gpu,
@@ -32,9 +34,11 @@ JOBS = {
     "article_job": (article_job.__doc__, article_job.CASES),
     "deep_chain": (deep_chain.__doc__, deep_chain.CASES),
     "recording": (recording.__doc__, recording.CASES),
+    "products": (products.__doc__, products.CASES),
     "guards": (guards.__doc__, guards.CASES),
     "gpu": (step_gpu.__doc__, step_gpu.CASES),
 }
+TABLES = {"functions": functions.main}  # what is measured without contestants
 DEFAULT = [name for name in JOBS if name != "gpu"]
 
 
@@ -48,7 +52,12 @@ def present(case: Case) -> Case:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("jobs", nargs="*", metavar="job", help=f"of {', '.join(JOBS)} (default: all but gpu)")
+    parser.add_argument(
+        "jobs",
+        nargs="*",
+        metavar="job",
+        help=f"of {', '.join((*JOBS, *TABLES))} (default: all but gpu and functions)",
+    )
     parser.add_argument(
         "--rounds", type=int, help="how often each contestant runs (default: each case's own)"
     )
@@ -56,8 +65,8 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).parent / "results", help="where the results go"
     )
     options = parser.parse_args()
-    if unknown := set(options.jobs) - set(JOBS):
-        parser.error(f"unknown job {', '.join(sorted(unknown))}: choose from {', '.join(JOBS)}")
+    if unknown := set(options.jobs) - {*JOBS, *TABLES}:
+        parser.error(f"unknown job {', '.join(sorted(unknown))}: choose from {', '.join((*JOBS, *TABLES))}")
     if blas.VARIABLE not in os.environ and blas.picked_slow_kernels():
         print(
             f"{blas.VARIABLE}={blas.BETTER} is set: OpenBLAS would take AVX2 kernels on this CPU, which has AVX-512"
@@ -68,6 +77,9 @@ def main() -> None:
             {**os.environ, blas.VARIABLE: blas.BETTER},
         )
     for job in options.jobs or DEFAULT:
+        if job in TABLES:
+            TABLES[job]()
+            continue
         doc, cases = JOBS[job]
         results = []
         for case in map(present, cases):

@@ -1,0 +1,1 @@
+"""Programs as machine code: fused loops and products as LLVM IR, compiled by llvmlite."""

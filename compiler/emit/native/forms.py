@@ -1,0 +1,299 @@
+"""What a loop nest is between the blocks of a program and machine code: typed values, and a page of statements.
+
+`python_text` prints a nest as Python that runs as it stands, `llvm_text` as LLVM IR. Both print the same operations in
+the same order, each rounded by itself.
+
+The functions at the end (`choose`, `bits`, …) make values of values, and numbers of NumPy's numbers: a function that is
+written with them and with operators serves both.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
+
+
+class Value:
+    """A number of a dtype that a nest works out. Two uses of one object are computed once."""
+
+    dtype: str
+
+    def __add__(self, other: Any) -> "Value":
+        return applied("add", self, other)
+
+    def __radd__(self, other: Any) -> "Value":
+        return applied("add", other, self)
+
+    def __sub__(self, other: Any) -> "Value":
+        return applied("sub", self, other)
+
+    def __rsub__(self, other: Any) -> "Value":
+        return applied("sub", other, self)
+
+    def __mul__(self, other: Any) -> "Value":
+        return applied("mul", self, other)
+
+    def __rmul__(self, other: Any) -> "Value":
+        return applied("mul", other, self)
+
+    def __truediv__(self, other: Any) -> "Value":
+        return applied("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> "Value":
+        return applied("div", other, self)
+
+    def __and__(self, other: Any) -> "Value":
+        return applied("and", self, other)
+
+    def __or__(self, other: Any) -> "Value":
+        return applied("or", self, other)
+
+    def __xor__(self, other: Any) -> "Value":
+        return applied("xor", self, other)
+
+    def __lshift__(self, other: Any) -> "Value":
+        return applied("shl", self, other)
+
+    def __rshift__(self, other: Any) -> "Value":
+        return applied("shr", self, other)
+
+    def __neg__(self) -> "Value":
+        return Applied(self.dtype, "neg", (self,))
+
+    def __invert__(self) -> "Value":
+        return Applied(self.dtype, "invert", (self,))
+
+    def __lt__(self, other: Any) -> "Value":
+        return applied("lt", self, other)
+
+    def __le__(self, other: Any) -> "Value":
+        return applied("le", self, other)
+
+    def __gt__(self, other: Any) -> "Value":
+        return applied("gt", self, other)
+
+    def __ge__(self, other: Any) -> "Value":
+        return applied("ge", self, other)
+
+    def __eq__(self, other: Any) -> Any:
+        return applied("eq", self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return applied("ne", self, other)
+
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        raise TypeError("a value has no truth before it runs: use choose(condition, a, b), and & | ~")
+
+
+@dataclass(frozen=True, eq=False)
+class Number(Value):
+    """A constant."""
+
+    dtype: str
+    value: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Local(Value):
+    """What a `Let` named."""
+
+    dtype: str
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Load(Value):
+    """The element of an array at a place."""
+
+    place: "Place"
+
+    @property
+    def dtype(self) -> str:  # type: ignore[override]
+        return self.place.array.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Applied(Value):
+    """An operation of the machine on values of one dtype: add, lt, choose, convert, bits, root, …"""
+
+    dtype: str
+    name: str
+    args: tuple[Value, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Called(Value):
+    """A function of ours, as exp: printed as its call, and compiled as what it is made of."""
+
+    dtype: str
+    name: str
+    args: tuple[Value, ...]
+    body: Value
+
+
+@dataclass(frozen=True, eq=False)
+class Folded(Value):
+    """What a `Total` came to: its partial results combined, half with half until one is left."""
+
+    total: "Total"
+
+    @property
+    def dtype(self) -> str:  # type: ignore[override]
+        return self.total.dtype
+
+
+# ---- statements ----
+@dataclass(frozen=True)
+class Slot:
+    """An array that a nest reads or writes. shape: as the nest sees it, for a reshaped one."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """An element of an array: an index, or 0, for each axis."""
+
+    array: Slot
+    at: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Let:
+    local: Local
+    value: Value
+    part: str = ""  # the primitive or gradient rule that it is of
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    place: Place
+    value: Value
+
+
+@dataclass(frozen=True, eq=False)
+class Total:
+    """Partial results, one for each lane of the innermost loop, that start as what changes nothing.
+
+    combine    makes one of two
+    """
+
+    name: str
+    dtype: str
+    start: Number
+    combine: Callable[[Any, Any], Any]
+    ufunc: str  # NumPy's, which makes one of two arrays
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """A total takes in a value: the partial result of the lane at hand."""
+
+    total: Total
+    value: Value
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """Stops the program unless the condition holds."""
+
+    condition: Value
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """`for index in range(length)`. The innermost one goes through its turns in lanes, LANES at a time."""
+
+    index: str
+    length: int
+    body: list[Any]
+    inner: bool = False
+
+
+@dataclass
+class Nest:
+    """The statements of one block, and the arrays in the order in which they are first used."""
+
+    body: list[Any] = field(default_factory=list)
+    arrays: dict[Slot, None] = field(default_factory=dict)
+
+
+LANES = 16  # turns of an innermost loop at a time, whatever the width of the machine: so the bits are the same on all
+
+
+# ---- making values ----
+def applied(name: str, a: Any, b: Any) -> Value:
+    """An operation on two values, or a value and a Python number, which takes the value's dtype."""
+    dtype = a.dtype if isinstance(a, Value) else b.dtype
+    args = tuple(x if isinstance(x, Value) else number(x, dtype) for x in (a, b))
+    if any(x.dtype != dtype for x in args):
+        raise TypeError(f"{name}: values of {args[0].dtype} and {args[1].dtype}: convert one of them")
+    return Applied("bool" if name in COMPARISONS else dtype, name, args)
+
+
+def number(value: Any, dtype: str) -> Number:
+    return Number(dtype, np.dtype(dtype).type(value).item())
+
+
+def dtype_of(x: Any) -> str:
+    return x.dtype if isinstance(x, Value) else str(np.asarray(x).dtype)
+
+
+def choose(condition: Any, a: Any, b: Any) -> Any:
+    """a where the condition holds, else b. Both are worked out."""
+    if not isinstance(condition, Value):
+        dtype = next(x.dtype for x in (a, b) if hasattr(x, "dtype"))
+        return np.where(condition, a, b).astype(dtype)[()]
+    dtype = a.dtype if isinstance(a, Value) else b.dtype
+    a, b = (x if isinstance(x, Value) else number(x, dtype) for x in (a, b))
+    return Applied(dtype, "choose", (condition, a, b))
+
+
+def convert(x: Any, dtype: str) -> Any:
+    """As another dtype; from a float to an integer, cut off."""
+    if not isinstance(x, Value):
+        return np.asarray(x).astype(dtype)[()]
+    return x if x.dtype == dtype else Applied(dtype, "convert", (x,))
+
+
+def bits(x: Any) -> Any:
+    """The bits of a float as an integer of the same length."""
+    if not isinstance(x, Value):
+        return np.asarray(x).view(f"int{8 * x.dtype.itemsize}")[()]
+    return Applied({"float32": "int32", "float64": "int64"}[x.dtype], "bits", (x,))
+
+
+def from_bits(x: Any) -> Any:
+    """The float of these bits."""
+    if not isinstance(x, Value):
+        return np.asarray(x).view(f"float{8 * x.dtype.itemsize}")[()]
+    return Applied({"int32": "float32", "int64": "float64"}[x.dtype], "bits", (x,))
+
+
+@dataclass(frozen=True)
+class Unary:
+    """An operation of the processor on one number: its name among ours, as NumPy calls it, and as LLVM does."""
+
+    name: str
+    numpy: Any
+    llvm: str
+
+    def __call__(self, x: Any) -> Any:
+        return Applied(x.dtype, self.name, (x,)) if isinstance(x, Value) else self.numpy(x)
+
+
+root = Unary("root", np.sqrt, "sqrt")
+magnitude = Unary("magnitude", np.abs, "fabs")
+rounded = Unary("rounded", np.rint, "rint")
+floor = Unary("floor", np.floor, "floor")
+ceil = Unary("ceil", np.ceil, "ceil")
+trunc = Unary("trunc", np.trunc, "trunc")
+UNARY = {row.name: row for row in (root, magnitude, rounded, floor, ceil, trunc)}

@@ -1,0 +1,31 @@
+"""The kernel of a product as LLVM IR text, for vectors of a width: `i32 name(ptr table)`, which returns 0.
+
+The table holds the pointers to the first elements of a, b, c and, where the epilogue adds one, of the bias. A kernel
+with panels takes up to 600 KB of the stack. `products` says what a Product is.
+"""
+
+from tapegrad.compiler.emit.native.product_depth import DepthKernel
+from tapegrad.compiler.emit.native.product_panels import pack_text
+from tapegrad.compiler.emit.native.product_tiles import TileKernel
+from tapegrad.compiler.emit.native.products import Product, readable
+from tapegrad.compiler.emit.native.vector_text import declarations
+
+__all__ = ["declarations", "pack_text", "product_text"]
+
+
+def product_text(product: Product, name: str, bits: int, fused: bool = True) -> str:
+    """The definition of the kernel on vectors of `bits` (512, 256 or 128).
+
+    `fused`: the machine multiplies and adds in one instruction. The text calls intrinsics, whose `declarations(bits)`
+    stand once in a module. The order of the sums depends on the product's `vectors` and depth, on `bits` and `fused`
+    alone: the kernel of a part of the rows or columns computes the same bits.
+
+    Raises ValueError if its vectors do not lie one element after another; those of `products.arranged` do.
+    """
+    if not readable(product):
+        raise ValueError(
+            f"product_text: the vectors of {product} need strides of 1\n"
+            "Write arranged(product) and run every step that it lists"
+        )
+    form = DepthKernel if product.vectors == "depth" else TileKernel
+    return form(product, bits, fused).text(name)
