@@ -246,6 +246,7 @@ def bare_products(task: Task) -> Step:
 CONTESTANTS: dict[str, tuple[str, Callable[[Task], Step]]] = {
     "tapegrad": ("tapegrad", tapegrad),
     "tapegrad jit, NumPy": ("tapegrad", lambda task: tapegrad(task, "numpy")),
+    "tapegrad jit, native": ("llvmlite", lambda task: tapegrad(task, "native")),
     "tapegrad jit, numba": ("numba", lambda task: tapegrad(task, "numba")),
     "PyTorch eager": ("torch", pytorch),
     "PyTorch eager, fused optimizer": ("torch", lambda task: pytorch(task, fused=True)),

@@ -133,7 +133,10 @@ def add_source(commands: Any) -> None:
     )
     source.add_argument("--what", choices=("train", "predict"), help="default: train, if the file says how")
     source.add_argument(
-        "--emitter", choices=("numpy", "numba"), default="numpy", help="what it is written for (numpy)"
+        "--emitter",
+        choices=("numpy", "native", "numba"),
+        default="numpy",
+        help="what it is written for (numpy)",
     )
     source.add_argument("--batch-size", type=whole(0), default=32, metavar="N", help="rows of a batch (32)")
     source.add_argument(

@@ -9,7 +9,14 @@ from tapegrad.backends import BackendError, default_place, get_backend, resolve
 from tapegrad.cli import blas
 
 CORE = ("numpy", "scipy", "scikit-learn", "safetensors")
-OPTIONAL = {"matplotlib": "plot", "pandas": "data", "numba": "jit", "onnx": "onnx", "h5py": "keras"}
+OPTIONAL = {
+    "matplotlib": "plot",
+    "pandas": "data",
+    "llvmlite": "jit",
+    "numba": "jit",
+    "onnx": "onnx",
+    "h5py": "keras",
+}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

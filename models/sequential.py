@@ -60,8 +60,7 @@ class Sequential(nn.Sequential):
         metrics      names ("accuracy", "auc", …; see `tapegrad.data.metrics`) or functions (outputs, targets) -> scalar
         run_eagerly  call the layers one by one at each batch, as to step through them in a debugger
         emitter      what writes the programs, as in `tg.jit`. None: NumPy's on the CPU, which gives the numbers of
-                     `run_eagerly` (to the bit, where sums are added up in one order); "numba" is the fastest for long
-                     trainings, and takes seconds to begin
+                     `run_eagerly` (to the bit, where sums are added up in one order); "native" is the fastest
 
         Without `run_eagerly`, a batch is trained on, evaluated or predicted by a program that `tg.jit` records, once
         batches of its kind have come often enough; `stats()` counts and `source()` shows it. What a program cannot

@@ -5,7 +5,7 @@ from typing import Any
 
 from tapegrad.backends import get_backend
 
-EMITTERS = ("auto", "numpy", "numba", "cupy")
+EMITTERS = ("auto", "numpy", "native", "numba", "cupy")
 
 
 def checked(emitter: str) -> str:
@@ -14,6 +14,8 @@ def checked(emitter: str) -> str:
         raise ValueError(f"tg.jit: emitter must be one of {', '.join(map(repr, EMITTERS))}, got {emitter!r}")
     if emitter == "numba" and find_spec("numba") is None:
         raise ValueError("tg.jit: the emitter 'numba' needs numba: pip install \"tapegrad[jit]\"")
+    if emitter == "native" and find_spec("llvmlite") is None:
+        raise ValueError("tg.jit: the emitter 'native' needs llvmlite: pip install \"tapegrad[jit]\"")
     if emitter == "cupy":
         get_backend("cupy")  # or the remedy, if it cannot be used
     return emitter

@@ -1,11 +1,15 @@
 """The emitters by name, and which one takes a program."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import Any
 
 from tapegrad.backends import get_backend
 from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
 from tapegrad.compiler.emit.cupy.graph import GraphEmitter, NotAGraph
+from tapegrad.compiler.emit.native.build import Builder
+from tapegrad.compiler.emit.native.emitter import NativeEmitter
 from tapegrad.compiler.emit.numba.calls import Unsupported
 from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
 from tapegrad.compiler.emit.numba.threads import cores
@@ -22,6 +26,7 @@ class Emitted:
     """The source of a program, the program as it was emitted, and the list after each pass.
 
     note    why it was not left to the emitter that was asked for first
+    build   what binds it to captured arrays, where it is not the `build` of the source
     lines   (number of a line of the source, the operations that it carries out); of numba, and of a graph, none
     """
 
@@ -32,6 +37,7 @@ class Emitted:
     history: History
     note: str = ""
     lines: list[tuple[int, list[Op]]] = field(default_factory=list)
+    build: Callable[..., Any] | None = None
 
 
 def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
@@ -42,6 +48,8 @@ def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
         there = on_device(recorded, title)
         there.text += ON_DEVICE % device.partition(":")[2] if get_backend("cupy").several_devices else ""
         return there
+    if wanted == "native":
+        return for_this_machine(recorded, title)
     if wanted == "auto" and find_spec("numba") is not None:
         note = too_long_for_numba(recorded, title)
     if wanted == "numba" or (wanted == "auto" and find_spec("numba") is not None and not note):
@@ -55,6 +63,14 @@ def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
     plain = NumpyEmitter(program, title)
     text = plain.source()
     return Emitted("numpy", text, plain.plan, program, history, note, plain.operations_by_line)
+
+
+def for_this_machine(recorded: Program, title: str) -> Emitted:
+    program, history = improve(recorded, "native")
+    machine = NativeEmitter(program, title)
+    return Emitted(
+        "native", machine.source(), machine.plan, program, history, machine.note(), build=Builder(machine)
+    )
 
 
 def too_long_for_numba(recorded: Program, title: str) -> str:

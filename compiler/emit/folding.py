@@ -34,6 +34,7 @@ class Line:
     ops: list[Op]
     lead: str = ""
     origins: list[Origin] = field(default_factory=list)  # of all turns, where they differ
+    quiet: bool = False  # whether it needs no word on what it makes
 
     def assigned(self) -> list[str]:
         """The names that the line gives to what it makes, or goes through."""
@@ -245,7 +246,8 @@ class Folding:
         if written:
             self.spoken[written] = stem(line.ops[0].out.name)
         if self.replaced:
-            line = Line(substituted(line.text, lambda name: self.replaced.get(name, name)), line.ops)
+            text = substituted(line.text, lambda name: self.replaced.get(name, name))
+            line = Line(text, line.ops, quiet=line.quiet)
         return line
 
     def written(self, text: str) -> str:
@@ -296,7 +298,13 @@ class Folding:
             texts = [self.in_loop(column, named) for column in columns]
             origins = list(dict.fromkeys(line.ops[0].origin for line in same))
             new.append(
-                Line(f"    {filled(template, texts)}", [op for line in same for op in line.ops], "", origins)
+                Line(
+                    f"    {filled(template, texts)}",
+                    [op for line in same for op in line.ops],
+                    "",
+                    origins,
+                    same[0].quiet,
+                )
             )
         head.origins = new[1].origins
         return new

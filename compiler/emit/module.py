@@ -87,7 +87,7 @@ def commented(lines: Sequence[Line]) -> list[str]:
     """The lines of a call, with where they come from above them, and what they make behind them."""
     body: list[str] = []
     last: Origin | None = None
-    wide = max((len(line.text) for line in lines if len(line.text) < WIDE), default=0)
+    wide = max((len(line.text) for line in lines if len(line.text) < WIDE and not line.quiet), default=0)
     for line in lines:
         if not line.ops:
             body.append(line.text)
@@ -104,7 +104,10 @@ def commented(lines: Sequence[Line]) -> list[str]:
             place = "" if same else f"{user_line(op.origin, line.origins)}   "
             body.append(f"{margin}# {place.lstrip()}[{parts_of(line.origins or [op.origin])}]")
             last = op.origin
-        body.append(f"{line.text:{wide}}  # {op.out.dtype}{list(op.out.shape)}")
+        if line.quiet:
+            body.append(line.text)
+        else:
+            body.append(f"{line.text:{wide}}  # {op.out.dtype}{list(op.out.shape)}")
     return body
 
 

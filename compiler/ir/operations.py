@@ -60,6 +60,8 @@ class Operation:
     helper      source of a function that `numpy` calls, where the emitted module defines it itself
     module      where the function that `numpy` calls stands, if not in NumPy
     cuda        C for one element; of a reduction, how two partial results become one
+    native      an expression for one element of values a, b, c, with the functions of emit/native; of a reduction, how
+                two partial results a and b become one
     allocates   the targets whose library makes a new array for the result at each call
     effect      runs once for each time it is written down: it is never dropped, merged or folded
     identity    of a reduction: what changes nothing
@@ -82,6 +84,7 @@ class Operation:
     helper: str = ""
     module: str = "numpy"
     cuda: Cuda | str | None = None
+    native: str = ""
     allocates: frozenset[str] = frozenset()
     effect: bool = False
     identity: Any = None
@@ -117,21 +120,24 @@ def elementwise(name: str, cuda: Cuda | str, **more: Any) -> Operation:
 
 def called(name: str, **more: Any) -> Operation:
     """A function of one floating-point number that C has under the same name."""
-    return elementwise(name, f"{name}({{0}})", **more)
+    return elementwise(name, f"{name}({{0}})", native=more.pop("native", f"{name}(a)"), **more)
 
 
 def rounded(name: str, cuda: str = "") -> Operation:
     """One that leaves integers as they are."""
-    return elementwise(name, Cuda(f"{cuda or name}({{0}})", integer="{0}"))
+    return elementwise(name, Cuda(f"{cuda or name}({{0}})", integer="{0}"), native=f"{name}(a)")
 
 
 def infix(name: str, sign: str, operator: str, boolean: str = "") -> Operation:
-    return elementwise(name, Cuda(f"{{0}} {sign} {{1}}", boolean=boolean), operator=operator)
+    form = Cuda(f"{{0}} {sign} {{1}}", boolean=boolean)
+    return elementwise(name, form, native=f"a {sign} b", operator=operator)
 
 
-def reduction(name: str, ufunc: str, cuda: str, identity: Any) -> Operation:
+def reduction(name: str, ufunc: str, cuda: str, identity: Any, native: str = "") -> Operation:
     numpy = f"{ufunc}.reduce({{0}}, {{over}}, dtype={{dtype!r}}, out={{out}})"
-    return Operation(name, Kind.REDUCTION, e.call(name), numpy, s.REDUCE, cuda=cuda, identity=identity)
+    return Operation(
+        name, Kind.REDUCTION, e.call(name), numpy, s.REDUCE, cuda=cuda, native=native, identity=identity
+    )
 
 
 def alike(name: str, kind: Kind, evaluate: Any, source: str | Spelling, **more: Any) -> Operation:
@@ -144,11 +150,22 @@ def from_zero(name: str, sign: str, helper: str) -> Operation:
     form = f"{{0}} == 0 ? 0 : {{0}} {sign} {{1}}"
     numpy = f"{name}({{args}}, out={{out}})"
     evaluate = e.kernel(name)
+    native = f"choose((a {sign} b != a {sign} b) & (a == 0), 0, a {sign} b)"
     return elementwise(
-        name, form, numpy=numpy, helper=helper, evaluate=evaluate, in_place=False, primitive=name
+        name,
+        form,
+        numpy=numpy,
+        helper=helper,
+        evaluate=evaluate,
+        native=native,
+        in_place=False,
+        primitive=name,
     )
 
 
+LARGER_VALUE, SMALLER_VALUE = (
+    f"choose((a {sign} b) | (a != a), a, b)" for sign in (">=", "<=")
+)  # a NaN stays
 ROWS = (
     # ---- views ----
     view("reshape", "{0}.reshape({shape})", options=("shape",), label="shaped"),
@@ -164,24 +181,28 @@ ROWS = (
     from_zero("divide_from_zero", "/", s.DIVIDE_FROM_ZERO),
     elementwise("floor_divide", DIVISION, operator="floordiv"),
     elementwise("remainder", REMAINDER, operator="mod"),
-    elementwise("power", POWER, numpy=s.power, evaluate=e.power, operator="pow"),
-    elementwise("negative", "-{0}", operator="neg"),
-    elementwise("positive", MOVE, operator="pos"),
-    elementwise("square", "{0} * {0}"),
-    elementwise("abs", Cuda("fabs({0})", integer="{0} < 0 ? -{0} : {0}", unsigned="{0}"), operator="abs"),
-    elementwise("sign", SIGN),
-    elementwise("maximum", LARGER),
-    elementwise("minimum", SMALLER),
+    elementwise("power", POWER, native="power(a, b)", numpy=s.power, evaluate=e.power, operator="pow"),
+    elementwise("negative", "-{0}", native="-a", operator="neg"),
+    elementwise("positive", MOVE, native="a", operator="pos"),
+    elementwise("square", "{0} * {0}", native="a * a"),
+    elementwise(
+        "abs", Cuda("fabs({0})", integer="{0} < 0 ? -{0} : {0}", unsigned="{0}"), native="magnitude(a)",
+        operator="abs",
+    ),
+    elementwise("sign", SIGN, native="choose(a > 0, 1, choose(a < 0, -1, a))"),
+    elementwise("maximum", LARGER, native=LARGER_VALUE),
+    elementwise("minimum", SMALLER, native=SMALLER_VALUE),
     elementwise("clip", CLIP, numpy=s.clip, evaluate=e.clip, options=("min", "max")),
     # ---- elementwise: functions ----
-    *map(called, ("exp", "expm1", "log", "log1p", "log2", "log10", "sqrt")),
+    *map(called, ("exp", "expm1", "log", "log1p", "log2", "log10")),
+    called("sqrt", native="root(a)"),
     *map(called, ("sin", "cos", "tan", "asin", "acos", "atan")),
     *map(called, ("sinh", "cosh", "tanh", "asinh", "acosh", "atanh")),
-    elementwise("atan2", "atan2({0}, {1})"),
-    elementwise("hypot", "hypot({0}, {1})"),
+    elementwise("atan2", "atan2({0}, {1})", native="atan2(a, b)"),
+    elementwise("hypot", "hypot({0}, {1})", native="hypot(a, b)"),
     called("erf", evaluate=e.kernel("erf"), module="scipy.special"),
     *map(rounded, ("floor", "ceil", "trunc")),
-    rounded("round", "rint"),
+    elementwise("round", Cuda("rint({0})", integer="{0}"), native="rounded(a)"),
     # ---- elementwise: truth ----
     infix("equal", "==", "eq"),
     infix("not_equal", "!=", "ne"),
@@ -189,38 +210,41 @@ ROWS = (
     infix("less_equal", "<=", "le"),
     infix("greater", ">", "gt"),
     infix("greater_equal", ">=", "ge"),
-    elementwise("logical_and", "({0} != 0) && ({1} != 0)"),
-    elementwise("logical_or", "({0} != 0) || ({1} != 0)"),
-    elementwise("logical_xor", "({0} != 0) != ({1} != 0)"),
-    elementwise("logical_not", Cuda("{0} == 0", boolean="!{0}")),
+    elementwise("logical_and", "({0} != 0) && ({1} != 0)", native="(a != 0) & (b != 0)"),
+    elementwise("logical_or", "({0} != 0) || ({1} != 0)", native="(a != 0) | (b != 0)"),
+    elementwise("logical_xor", "({0} != 0) != ({1} != 0)", native="(a != 0) ^ (b != 0)"),
+    elementwise("logical_not", Cuda("{0} == 0", boolean="!{0}"), native="a == 0"),
     infix("bitwise_and", "&", "and"),
     infix("bitwise_or", "|", "or"),
     infix("bitwise_xor", "^", "xor"),
     elementwise(
         "bitwise_invert", Cuda("~{0}", boolean="!{0}"), operator="invert",
-        evaluate=e.call("invert"), numpy="invert({args}, out={out})",
+        evaluate=e.call("invert"), numpy="invert({args}, out={out})", native="~a",
     ),
-    elementwise("isnan", Cuda("isnan({0}) != 0", integer="false")),
-    elementwise("isinf", Cuda("isinf({0}) != 0", integer="false")),
-    elementwise("isfinite", Cuda("isfinite({0}) != 0", integer="true")),
+    elementwise("isnan", Cuda("isnan({0}) != 0", integer="false"), native="a != a"),
+    elementwise("isinf", Cuda("isinf({0}) != 0", integer="false"), native="magnitude(a) == inf"),
+    elementwise("isfinite", Cuda("isfinite({0}) != 0", integer="true"), native="magnitude(a) < inf"),
     # ---- elementwise: choice and conversion ----
     elementwise(
-        "where", CHOICE, numpy=s.CALL, allocates=frozenset({"numpy"}), typed_from=1,
+        "where", CHOICE, native="choose(a, b, c)", numpy=s.CALL, allocates=frozenset({"numpy"}), typed_from=1,
     ),
-    elementwise("astype", MOVE, numpy=s.CONVERT, evaluate=e.astype, options=("dtype",)),
-    elementwise("copy", MOVE, numpy=s.CONVERT, evaluate=e.copy),
+    elementwise("astype", MOVE, native="a", numpy=s.CONVERT, evaluate=e.astype, options=("dtype",)),
+    elementwise("copy", MOVE, native="a", numpy=s.CONVERT, evaluate=e.copy),
     # What the pass zero_masks makes of `where`, for NumPy.
     # True is 1 as an integer, and -1 is all bits.
     Operation("mask_bits", Kind.ELEMENTWISE, e.mask_bits, "negative({0}, out={out})", bits=(0,)),
     Operation("and_bits", Kind.ELEMENTWISE, e.and_bits, "bitwise_and({0}, {1}, out={out})", bits=(0, -1)),
     # ---- reductions ----
-    reduction("sum", "add", "a + b", 0),
-    reduction("prod", "multiply", "a * b", 1),
-    reduction("max", "maximum", "a >= b || a != a ? a : b", float("-inf")),
-    reduction("min", "minimum", "a <= b || a != a ? a : b", float("inf")),
-    reduction("any", "logical_or", "a || b", False),
-    reduction("all", "logical_and", "a && b", True),
-    Operation("mean", Kind.REDUCTION, e.call("mean"), s.mean, s.REDUCE, cuda="a + b", identity=0, mean=True),
+    reduction("sum", "add", "a + b", 0, "a + b"),
+    reduction("prod", "multiply", "a * b", 1, "a * b"),
+    reduction("max", "maximum", "a >= b || a != a ? a : b", float("-inf"), LARGER_VALUE),
+    reduction("min", "minimum", "a <= b || a != a ? a : b", float("inf"), SMALLER_VALUE),
+    reduction("any", "logical_or", "a || b", False, "a | b"),
+    reduction("all", "logical_and", "a && b", True, "a & b"),
+    Operation(
+        "mean", Kind.REDUCTION, e.call("mean"), s.mean, s.REDUCE, cuda="a + b", native="a + b", identity=0,
+        mean=True,
+    ),
     # ---- products and joins ----
     alike("matmul", Kind.PRODUCT, e.call("matmul"), "matmul({args}, out={out})", operator="matmul"),
     alike("einsum", Kind.PRODUCT, e.kernel("einsum"), s.einsum),

@@ -19,6 +19,7 @@ History = list[tuple[str, Program]]
 SHARED: list[Pass] = [remove_dead_code, fold_constants, simplify, merge_common, simplify, remove_dead_code]
 PIPELINES: dict[str, list[Pass]] = {
     "numpy": [*SHARED, materialize_gradients, mask_by_bits, shorten_lifetimes],
+    "native": [*SHARED, materialize_gradients, shorten_lifetimes],
     "numba": [*SHARED, materialize_gradients, expand_for_loops, shorten_lifetimes],
     "cupy": [*SHARED, materialize_gradients],
 }

@@ -32,7 +32,7 @@ def blocks(
 
     numbers      0-d results that only other loops use count as inner: they are plain variables, not arrays
     reductions   whether they run in loops, too; else each is an operation by itself
-    alone        the elementwise operations that the target cannot put into a loop
+    alone        the elementwise operations and reductions that the target cannot put into a loop
     """
     cutter = Cutter(reductions, alone)
     for op in program.ops:
@@ -66,7 +66,7 @@ class Cutter:
                 self.close()
             self.blocks.append(Block([op]))  # a loop that is still open comes after it
             return
-        reduces = self.reductions and op.kind is Kind.REDUCTION
+        reduces = self.reductions and op.kind is Kind.REDUCTION and not self.alone(op)
         if reduces and (made := self.maker.get(op.vars[0])) is not None:
             made.ops.append(op)
             if made is self.loop:

@@ -49,10 +49,11 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
     and what Python does besides (print, append, `self.n += 1`) is never dropped: such a function runs as Python, with
     one JitWarning that names the line and what to write instead. `stats()` counts both, and says why.
 
-    emitter    "numpy": calls of NumPy, always there; "numba": one compiled function with fused loops, which takes some
-               seconds to make (`pip install "tapegrad[jit]"`); "cupy": for tensors on a GPU, fused kernels, and with
-               `pip install "tapegrad[cuda-fast]"` the whole step as one CUDA graph; "auto": "cupy" on a GPU, else
-               numba where it is installed and knows every operation, else NumPy
+    emitter    "numpy": calls of NumPy, always there; "native": fused loops and products as machine code, made in a
+               tenth of a second, and "numba": one compiled function, made in seconds (`pip install "tapegrad[jit]"`
+               for both); "cupy": for tensors on a GPU, fused kernels, and with `pip install "tapegrad[cuda-fast]"` the
+               whole step as one CUDA graph; "auto": "cupy" on a GPU, else numba where it is installed and knows every
+               operation, else NumPy
     strict     raise TraceError where f would run as Python; what the call did to tensors is taken back
     check      n: every n-th call of a program also runs f as it is, on copies of what the program writes, and raises
                RuntimeError that names the first difference (to the bit for NumPy's program, else 1e-5 of the array's
@@ -63,8 +64,7 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
 
     If a recorded or compiled call raises, parameters, gradients, optimizer state and random streams are those of
     before. There are 64 programs of one function at most, the least recently used goes. Not seen are: changes made by
-    another thread during a call, extension modules written in C that keep state, and tapegrad or NumPy patched inside.
-    `check` is for these.
+    another thread during a call, extension modules in C that keep state, and a patched NumPy: `check` is for these.
     """
     checked(emitter)
     return (
@@ -81,7 +81,7 @@ class Compiled:
     """A function under `tg.jit`. Call it like the function.
 
     prepare(*args)   records and compiles for this kind of call; tensors and random streams stay as they are
-    source()    the program of the last call, as Python source
+    source()    the program of the last call, as Python source;  ir() the native one as LLVM IR
     explain()   what each pass did, in operations and bytes;  program(name) the list after that pass
     stats()     calls, how many ran compiled, recordings and their reasons
     save(path)  the program as a file that runs with NumPy alone, and its arrays beside it
@@ -331,10 +331,13 @@ class Compiled:
         why = self.why_python()
         return f"# {self.__name__} runs as Python: {why}\n" if why else self.shown().runner.source
 
+    def ir(self) -> str:
+        """The LLVM IR of the native program of the last call; "" for other emitters' programs."""
+        return "" if self.why_python() else getattr(self.shown().runner.build, "text", "")
+
     def explain(self) -> str:
-        """A table: the operations that compute, and the bytes of the arrays they make, after each pass; then the
-        loops and calls that are emitted, and the bytes of the buffers that they work in. A second table counts the
-        operations by the user's modules and lines, with the rows of repeated layers and steps folded."""
+        """A table: the operations that compute and the bytes they make after each pass, the loops and calls that are
+        emitted, and their buffers. A second one counts operations by the user's modules and lines, repeats folded."""
         why = self.why_python()
         return f"{self.__name__} runs as Python: {why}" if why else self.shown().runner.explain()
 

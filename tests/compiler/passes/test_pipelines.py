@@ -9,6 +9,7 @@ import tapegrad as tg
 from compiler_steps import X, batches, make, step_of
 from pass_text import outcome, parsed, text_of
 from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
+from tapegrad.compiler.emit.native.emitter import NativeEmitter
 from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.passes import PIPELINES, improve
@@ -16,6 +17,7 @@ from tapegrad.compiler.passes import PIPELINES, improve
 SHARED = ["recorded", "dead_code", "constants", "algebra", "common", "algebra 2", "dead_code 2", "gradients"]
 STEPS = {
     "numpy": [*SHARED, "zero_masks", "lifetimes"],
+    "native": [*SHARED, "lifetimes"],
     "numba": [*SHARED, "loops", "lifetimes"],
     "cupy": SHARED,
 }
@@ -63,7 +65,8 @@ def test_every_step_computes_the_same(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "emitter"), [("numpy", NumpyEmitter), ("numba", NumbaEmitter), ("cupy", CupyEmitter)]
+    ("target", "emitter"),
+    [("numpy", NumpyEmitter), ("native", NativeEmitter), ("numba", NumbaEmitter), ("cupy", CupyEmitter)],
 )
 def test_an_emitter_takes_the_program_as_it_is(target: str, emitter: Any) -> None:
     improved, _ = improve(parsed(PROGRAM), target)

@@ -1,0 +1,207 @@
+"""The emitted calls bound to arrays: `build(captured arrays)` makes what stays and returns the step."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from tapegrad.compiler.emit.native.emitter import Library, Loops, NativeEmitter, Product
+from tapegrad.compiler.emit.native.forms import Nest, Slot
+from tapegrad.compiler.emit.native.interpreted import put
+from tapegrad.compiler.emit.native.llvm_text import Text
+from tapegrad.compiler.emit.native.machine import (
+    FLAGS,
+    STOPPED,
+    Calls,
+    Code,
+    address,
+    fused,
+    module_text,
+    vector_bits,
+)
+from tapegrad.compiler.emit.native.nests import copied
+from tapegrad.compiler.emit.native.product_text import declarations, product_text
+from tapegrad.compiler.emit.native.products import Matrix, Pack, steps
+from tapegrad.compiler.ir.operations import operation
+from tapegrad.compiler.ir.program import Var
+
+Step = Callable[..., tuple[Any, ...]]
+
+
+class Builder:
+    """Binds a program to captured arrays, again when they have moved. `text`: the LLVM IR that it was compiled from."""
+
+    def __init__(self, emitter: NativeEmitter) -> None:
+        self.emitter, self.text = emitter, ""
+        self.code: Code
+
+    def __call__(self, *captured: Any) -> tuple[Step, tuple[Any, ...]]:
+        arrays = arrays_of(self.emitter, captured)
+        parts = parts_of(self.emitter, arrays)
+        text = module_text(parts.functions(), parts.declarations)
+        if text != self.text:  # arrays of other strides
+            self.text, self.code = text, Code(text)
+        calls = [Calls(self.code, part) if isinstance(part, list) else part for part in parts.calls]
+        step = step_of(self.emitter, arrays, calls, captured)
+        return step, tuple(arrays[name] for name in self.emitter.gradients)
+
+
+def arrays_of(emitter: NativeEmitter, captured: Any) -> dict[str, Any]:
+    """Every array that stays, by its name."""
+    arrays: dict[str, Any] = {
+        "np": np,
+        **{name: getattr(np, name) for name in ("broadcast_to", "inf", "nan")},
+    }
+    for v, array in zip(emitter.program.captured, captured):
+        arrays.setdefault(v.name, array)
+    for name, text in emitter.definitions.items():
+        arrays[name] = eval(text, arrays)
+    return arrays
+
+
+@dataclass
+class Parts:
+    """The functions that calls need, equal ones once, and the calls in order: lists of (name, arrays) for the machine,
+    and what calls NumPy between these."""
+
+    names: dict[str, str] = field(default_factory=dict)  # text of a function, as NAME -> its name
+    declarations: set[str] = field(default_factory=set)
+    calls: list[Any] = field(default_factory=list)
+
+    def add(self, text: str, kind: str, arrays: list[Any]) -> None:
+        name = self.names.setdefault(text, f"{kind}_{len(self.names) + 1}")
+        if not self.calls or not isinstance(self.calls[-1], list):
+            self.calls.append([])
+        self.calls[-1].append((name, arrays))
+
+    def nest(self, nest: Nest, arrays: list[Any]) -> None:
+        text = Text(nest, {slot: a.strides for slot, a in zip(nest.arrays, arrays)})
+        self.add(text.function("NAME"), "loops", arrays)
+        self.declarations |= text.intrinsics
+
+    def product(self, a: Any, b: Any, out: Any) -> None:
+        given = {"a": a, "b": b}
+        for step in steps(matrix(a), matrix(b), matrix(out)):
+            if isinstance(step, Pack):
+                source = as_strided(
+                    given[step.operand], step.source.shape, strides_of(step.source, a.itemsize)
+                )
+                given[step.operand] = copy = np.empty(source.shape, source.dtype)
+                shape, dtype = source.shape, str(source.dtype)
+                self.nest(copied(Slot("copy", dtype, shape), Slot("source", dtype, shape)), [source, copy])
+            else:
+                text = product_text(step, "NAME", vector_bits(), fused())
+                self.add(text, "product", [given["a"], given["b"], out])
+                self.declarations |= set(declarations(vector_bits()))
+
+    def functions(self) -> list[str]:
+        return [text.replace("@NAME", f"@{name}", 1) for text, name in self.names.items()]
+
+
+def matrix(array: Any) -> Matrix:
+    return Matrix(array.shape, tuple(s // array.itemsize for s in array.strides), str(array.dtype))
+
+
+def strides_of(m: Matrix, itemsize: int) -> tuple[int, ...]:
+    return tuple(s * itemsize for s in m.strides)
+
+
+def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
+    parts = Parts()
+    for call in emitter.calls:
+        if isinstance(call, Loops):
+            parts.nest(call.nest, [arrays[slot.name] for slot in call.nest.arrays])
+        elif isinstance(call, Product):
+            parts.product(*(arrays[name] for name in (call.a, call.b, call.out)))
+        else:
+            parts.calls.append(library_step(emitter, call, arrays))
+    return parts
+
+
+def library_step(emitter: NativeEmitter, call: Library, arrays: dict[str, Any]) -> Callable[[], Any]:
+    """A call of NumPy on arrays that stay."""
+    scope = {**vars(np), "np": np, "float": float, **arrays, "put": put}
+    for name in dict.fromkeys(op.name for op in emitter.program.ops):
+        if operation(name).helper:
+            exec(operation(name).helper, scope)
+    for module, name in emitter.modules.items():
+        exec(f"from {module} import {name}", scope)
+    exec(compile(f"def call():\n  {call.text}", "<native tg.jit>", "exec"), scope)
+    found: Callable[[], Any] = scope["call"]
+    return found
+
+
+LARGE = 1 << 14  # bytes: a smaller argument is copied to its place in less time than pointers are set
+
+
+class Argument:
+    """Where an argument of each call goes: copied to an array of ours or, where it is large, read where it is."""
+
+    def __init__(self, array: Any, parts: list[Any], by_library: bool) -> None:
+        self.array = array
+        self.pointers: list[tuple[Any, Any, Any]] = []
+        if array.nbytes >= LARGE and not by_library:
+            found = [(part, *part.looking_into(array)) for part in parts]
+            self.pointers = [(part.pointers, which, offsets) for part, which, offsets in found if len(which)]
+
+    def take(self, given: Any) -> None:
+        if not self.pointers:
+            np.copyto(self.array, given)
+            return
+        if given.strides != self.array.strides:
+            np.copyto(self.array, given)
+            given = self.array
+        start = address(given)
+        for pointers, which, offsets in self.pointers:
+            pointers[which] = offsets + start
+
+
+def step_of(emitter: NativeEmitter, arrays: dict[str, Any], parts: list[Any], captured: Any) -> Step:
+    """What runs at each call."""
+    compiled = [part for part in parts if isinstance(part, Calls)]
+    inputs = [Argument(arrays[v.name], compiled, emitter.by_library(v)) for v in emitter.program.arguments]
+    takes = [partial(np.copyto, a.array) if not a.pointers else a.take for a in inputs]
+    results = [(arrays[name].copy, ()) if isinstance(v, Var) else (v, None)
+               for v, name in zip(emitter.program.results, emitter.results)]  # fmt: skip
+    runs = [part.run if isinstance(part, Calls) else part for part in parts]
+    left = [a for a in (*emitted_arrays(emitter, arrays), *captured) if a.dtype.kind == "f"]
+
+    def step(*given: Any) -> tuple[Any, ...]:
+        for take, array in zip(takes, given):
+            take(array)
+        flags = 0
+        for run in runs:
+            if code := run():
+                if code >= STOPPED:
+                    raise ValueError("guard: another case than recorded")
+                flags |= code
+        if flags and not all(np.isfinite(a).all() for a in left):
+            tell(flags, emitter.title)
+        return tuple(copy() if own is not None else copy for copy, own in results)
+
+    return step
+
+
+def emitted_arrays(emitter: NativeEmitter, arrays: dict[str, Any]) -> list[Any]:
+    """What a call leaves: results and gradients."""
+    results = [n for v, n in zip(emitter.program.results, emitter.results) if isinstance(v, Var)]
+    return [arrays[name] for name in (*results, *emitter.gradients)]
+
+
+def tell(flags: int, title: str) -> None:
+    """A warning or an error, as NumPy's settings ask, of what the processor noted in a call that left values which are
+    not finite. (It also notes what comes of the branch of a choice that is not taken, of which eager says nothing.)"""
+    asked: dict[str, Any] = {**np.geterr()}
+    for name, flag in FLAGS.items():
+        if flags & flag and asked[name] != "ignore":
+            text = f"{WORDS[name]} encountered in {title}"
+            if asked[name] == "raise":
+                raise FloatingPointError(text)
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+
+WORDS = {"invalid": "invalid value", "divide": "divide by zero", "over": "overflow", "under": "underflow"}

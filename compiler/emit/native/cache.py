@@ -1,0 +1,85 @@
+"""Machine code on disk, so that the next process need not compile it again.
+
+A file is named by the hash of the text it was compiled from, of the processor and of the compiler; no address stands in
+either. Before one is loaded it must be a plain file of this user's that nobody else may write to, in a folder of which
+the same is true, and its checksum must agree: what does not pass is compiled again and replaced, never run.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+HEAD = b"tapegrad machine code 1\n"
+MOST_FILES = 256
+LARGEST = 1 << 26  # bytes of one file
+
+
+def folder() -> Path:
+    """$TAPEGRAD_CACHE, or tapegrad/ in the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("TAPEGRAD_CACHE") or Path(home) / "tapegrad") / "native"
+
+
+def cached(key: str, make: Callable[[], bytes]) -> bytes:
+    """The code for a key: from its file, or made, and put there."""
+    try:
+        where = folder()
+        where.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ours(where.lstat(), stat.S_ISDIR)
+    except OSError:
+        return make()
+    path = where / f"{sha256(key.encode()).hexdigest()}.o"
+    code = read(path)
+    if code is None:
+        code = make()
+        write(path, code)
+    return code
+
+
+def ours(found: os.stat_result, kind: Callable[[int], bool]) -> None:
+    """Raises PermissionError unless it is of this kind, this user's, and closed to other writers."""
+    if not kind(found.st_mode):
+        raise PermissionError("another kind of file")
+    if sys.platform != "win32" and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
+        raise PermissionError("others can write there")
+
+
+def read(path: Path) -> bytes | None:
+    """The code in a file; None if there is none that may be run."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(handle, "rb") as file:
+            found = os.fstat(handle)
+            ours(found, stat.S_ISREG)
+            content = file.read(LARGEST + 1)
+        os.utime(path)
+    except OSError:
+        return None
+    head, checksum, code = content[: len(HEAD)], content[len(HEAD) :][:32], content[len(HEAD) + 32 :]
+    whole = head == HEAD and len(content) <= LARGEST and sha256(code).digest() == checksum
+    return code if whole else None
+
+
+def write(path: Path, code: bytes) -> None:
+    """Put the code there as a whole, or leave it."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(HEAD + sha256(code).digest() + code)
+        os.replace(part, path)
+        delete_oldest(path.parent)
+    except OSError:
+        part.unlink(missing_ok=True)
+
+
+def delete_oldest(where: Path) -> None:
+    """Of more than MOST_FILES those that were not used for longest."""
+    files = list(where.glob("*.o"))
+    if len(files) > MOST_FILES:
+        files.sort(key=lambda path: path.stat().st_mtime_ns)
+        for path in files[: len(files) - MOST_FILES]:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,253 @@
+"""A program as loops and products for LLVM: what each call runs, and what it reads and writes.
+
+    Program ─► blocks, plan ─► calls: nests of loops, products, calls of NumPy ─► source() to read
+                                                                              └─► build(arrays) to run
+
+An array of the program is known by its name. Those that stay, buffers and views of them, are `definitions`: expressions
+that are worked out once, when the step is built. Everything is in place then, so that a view costs nothing at a call.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compiler.emit.folding import Line
+from tapegrad.compiler.emit.module import SourceModule, listed
+from tapegrad.compiler.emit.native import python_text
+from tapegrad.compiler.emit.native.elements import DTYPES, OURS, known
+from tapegrad.compiler.emit.native.forms import Nest, Slot
+from tapegrad.compiler.emit.native.nests import Nester, checked, copied
+from tapegrad.compiler.emit.numpy.emitter import functions_in, used
+from tapegrad.compiler.ir.operations import Kind, operation
+from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled
+from tapegrad.compiler.ir.spelling import number
+from tapegrad.compiler.plan.blocks import Block, blocks
+from tapegrad.compiler.plan.buffers import Plan, Planner
+
+FRESH = frozenset({"guard"})
+
+
+@dataclass
+class Loops:
+    """A call of a nest's function."""
+
+    nest: Nest
+    ops: list[Op]
+
+
+@dataclass
+class Product:
+    """`out = a @ b`, of arrays by their names."""
+
+    a: str
+    b: str
+    out: str
+    ops: list[Op]
+
+
+@dataclass
+class Library:
+    """Source that calls NumPy, between two compiled parts."""
+
+    text: str
+    ops: list[Op]
+
+
+Call = Loops | Product | Library
+
+
+@dataclass
+class NativeEmitter:
+    """What a program is as calls."""
+
+    program: Program
+    title: str
+    calls: list[Call] = field(default_factory=list)
+    definitions: dict[str, str] = field(default_factory=dict)
+    names: dict[Var, str] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
+    strided: set[Var] = field(default_factory=set)  # whose elements do not lie one after another
+    modules: dict[str, str] = field(default_factory=dict)  # of functions that are not NumPy's
+
+    def __post_init__(self) -> None:
+        self.blocks = blocks(self.program, alone=lambda op: not known(op))
+        planner = Planner(self.program, self.blocks, FRESH)
+        self.plan: Plan = planner.run()
+        self.base = planner.base
+        self.strided = {
+            v for v in (*self.program.captured, *self.program.arguments) if not v.dense or v.order
+        }
+        for v in self.program.arguments:
+            self.definitions[v.name] = f"np.empty({v.shape}, {str(v.dtype)!r})"
+        self.strided -= set(self.program.arguments)  # copied to an array of ours
+        views = [op.out for op in self.program.ops if op.kind is Kind.VIEW]
+        arrays = (
+            *self.program.captured,
+            *self.program.arguments,
+            *self.plan.buffers,
+            *self.plan.parts,
+            *views,
+        )
+        self.taken = {v.name for v in arrays}
+        for b in self.plan.buffers:
+            self.definitions[b.name] = f"np.empty({b.shape}, {str(b.dtype)!r})"
+        for block in self.blocks:
+            self.block(block)
+        self.results = [self.name(r) if isinstance(r, Var) else number(r) for r in self.program.results]
+        self.gradients = [self.name(g) for g in self.program.gradients]
+
+    # ---- arrays ----
+    def name(self, v: Var) -> str:
+        """What the array of a Var is called; declares it where it is a part of another, or a constant."""
+        if v in self.names:
+            return self.names[v]
+        if v.kind == "constant":
+            name = f"constant_{len(self.constants) + 1}"
+            self.constants[name] = v.value
+            self.definitions[name] = spelled(v.value)
+        elif v in self.plan.parts:
+            joined, a, b = self.plan.parts[v]
+            name = v.name
+            self.definitions[name] = f"{self.plan.home[joined].name}[{a}:{b}].reshape({v.shape})"
+        elif v in self.plan.home:
+            name = self.plan.home[v].name
+        else:
+            name = v.name
+        self.names[v] = name
+        return name
+
+    def dense(self, v: Var) -> bool:
+        return v not in self.strided
+
+    def row(self, v: Var) -> str:
+        name = self.name(v)
+        if v.ndim == 1:
+            return name
+        self.definitions.setdefault(f"{name}_row", f"{name}.reshape(-1)")
+        return f"{name}_row"
+
+    def slot(self, v: Var) -> Slot:
+        return Slot(self.name(v), carried(str(v.dtype)), v.shape)
+
+    # ---- calls ----
+    def block(self, block: Block) -> None:
+        op = block.ops[0]
+        if id(op) in self.plan.skipped:
+            if op.kind is Kind.JOIN:
+                self.names[op.out] = self.plan.home[op.out].name
+        elif block.shape is not None and known(op):
+            self.calls.append(Loops(Nester(block, self).made(), block.ops))
+        elif op.kind is Kind.VIEW:
+            self.view(op)
+        elif op.kind is Kind.WRITE and op.inputs[0].size and isinstance(op.inputs[1], Var):
+            self.calls.append(Loops(copied(self.slot(op.inputs[0]), self.slot(op.inputs[1])), [op]))
+        elif op.kind is Kind.GUARD and op.name == "guard":
+            message = f"guard: {op.origin.part}: another case than recorded"
+            self.calls.append(Loops(checked(self.slot(op.vars[0]), op.params["expected"], message), [op]))
+        elif op.name == "matmul" and self.floats(op):
+            a, b = (self.name(v) for v in op.vars)
+            self.calls.append(Product(a, b, self.name(op.out), [op]))
+        else:
+            self.library(op)
+
+    def floats(self, op: Op) -> bool:
+        return {str(v.dtype) for v in (*op.vars, op.out)} in ({"float32"}, {"float64"})
+
+    def view(self, op: Op) -> None:
+        """A view of an array that stays: all do. What cannot be reshaped where it is, is copied."""
+        source = op.vars[0]
+        name = self.names[op.out] = op.out.name
+        if op.name == "reshape" and source in self.strided:
+            self.definitions[name] = f"np.empty({op.out.shape}, {str(op.out.dtype)!r})"
+            self.definitions[f"{name}_source"] = f"{name}.reshape({source.shape})"
+            if op.out.size:
+                target = Slot(f"{name}_source", carried(str(source.dtype)), source.shape)
+                self.calls.append(Loops(copied(target, self.slot(source)), [op]))
+            return
+        if op.name != "reshape":
+            self.strided.add(op.out)
+        self.definitions[name] = op.operation.source(op, [self.name(source)])
+
+    def library(self, op: Op) -> None:
+        args = [self.name(i) if isinstance(i, Var) else number(i) for i in op.inputs]
+        if op.kind is Kind.GUARD:
+            self.calls.append(Library(op.operation.source(op, args), [op]))
+            return
+        out, row = self.name(op.out), op.operation
+        if row.module != "numpy":
+            self.modules[row.module] = row.name
+        if "numpy" in row.allocates:
+            text = f"copyto({out}, {row.source(op, args)})"
+            if chosen_by_mask(op):
+                text = f"put({out}, {row.source(op, args)})"
+        else:
+            text = row.source(op, args, out)
+        self.calls.append(Library(text, [op]))
+
+    # ---- to be read ----
+    def source(self) -> str:
+        given = [replace(v, name=f"given_{v.name}") for v in self.program.arguments]
+        module = SourceModule(self.title, replace(self.program, arguments=given))
+        module.definitions = dict(self.definitions)
+        module.constants = set(self.constants)
+        for call in self.calls:
+            for n, text in enumerate(call_lines(call)):
+                module.lines.append(Line(text, call.ops, quiet=n > 0))
+        results = [
+            f"{r}.copy()" if isinstance(v, Var) else r for v, r in zip(self.program.results, self.results)
+        ]
+        body = module.body(results, self.gradients)
+        taken = [Line(f"copyto({v.name}, {g.name})", []) for v, g in zip(self.program.arguments, given)]
+        body.lines = [*taken, *body.lines]
+        frame = module.frame(body, listed(results) or "()")
+        text = "\n".join(frame)
+        imports = self.imports("\n".join([text, *self.helpers()]))
+        head = [f'"""{self.title}"""', "", "import numpy as np", *imports]
+        return "\n".join([*head, "", *self.helpers(), "", *frame])
+
+    def imports(self, text: str) -> list[str]:
+        code = re.sub("#.*", "", text)
+        ours = {
+            "interpreted": [n for n in ("LANES", "folded", "lanes", "put") if re.search(rf"\b{n}\b", code)],
+            "functions": [n for n in sorted(OURS) if re.search(rf"(?<![\w.]){n}\((?!.*out=)", code)],
+        }
+        plain = [
+            n for n in used([*functions_in(code), "inf", "nan", "s_"], code) if n not in ours["functions"]
+        ]
+        lines = [f"from numpy import {', '.join(plain)}"] if plain else []
+        lines += [f"from {module} import {name}" for module, name in self.modules.items()]
+        room = "tapegrad.compiler.emit.native"
+        return lines + [
+            f"from {room}.{file} import {', '.join(names)}" for file, names in ours.items() if names
+        ]
+
+    def by_library(self, v: Var) -> bool:
+        """Whether NumPy is called on an array, or on what shows a part of it."""
+        left = (op for call in self.calls if isinstance(call, Library) for op in call.ops)
+        kept = v in self.program.kept() or any(self.base.get(r) is v for r in self.program.kept())
+        return kept or any(self.base.get(i, i) is v for op in left for i in op.vars)
+
+    def note(self) -> str:
+        """What is left to NumPy, between compiled parts."""
+        left = dict.fromkeys(op.name for call in self.calls if isinstance(call, Library) for op in call.ops)
+        return f"{', '.join(left)} by NumPy" if left else ""
+
+    def helpers(self) -> list[str]:
+        """The functions that calls of NumPy need and the module defines itself."""
+        left = dict.fromkeys(op.name for call in self.calls if isinstance(call, Library) for op in call.ops)
+        return [operation(name).helper for name in left if operation(name).helper]
+
+
+def carried(dtype: str) -> str:
+    """The dtype as which elements are copied: those that no operation here works on, by their bits."""
+    return dtype if dtype in DTYPES else f"uint{8 * np.dtype(dtype).itemsize}"
+
+
+def call_lines(call: Call) -> list[str]:
+    if isinstance(call, Library):
+        return [call.text]
+    if isinstance(call, Product):
+        return [f"matmul({call.a}, {call.b}, out={call.out})"]
+    return python_text.lines(call.nest)

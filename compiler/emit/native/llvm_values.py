@@ -1,0 +1,216 @@
+"""Values as lines of LLVM IR: one number, or a vector of one for each lane."""
+
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compiler.emit.native.forms import (
+    LANES,
+    UNARY,
+    Applied,
+    Called,
+    Folded,
+    Load,
+    Local,
+    Number,
+    Place,
+    Total,
+    Value,
+)
+
+TYPES = {"float32": "float", "float64": "double", "bool": "i1", **{f"{u}int{n}": f"i{n}" for u in ("", "u")
+         for n in (8, 16, 32, 64)}}  # fmt: skip
+FLOAT_FORMS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+INTEGER_FORMS = frozenset({"add", "sub", "mul", "and", "or", "xor", "shl"})
+ORDERS = {"lt": ("olt", "slt", "ult"), "le": ("ole", "sle", "ule"), "gt": ("ogt", "sgt", "ugt"),
+          "ge": ("oge", "sge", "uge"), "eq": ("oeq", "eq", "eq"), "ne": ("une", "ne", "ne")}  # fmt: skip
+
+
+def kind(dtype: str) -> str:
+    """ "f", "i" (signed), or "u" (unsigned, and truth)."""
+    return {"f": "f", "i": "i"}.get(dtype[0], "u")
+
+
+def memory_type(dtype: str) -> str:
+    return "i8" if dtype == "bool" else TYPES[dtype]
+
+
+def bytes_of(dtype: str) -> int:
+    return np.dtype(dtype).itemsize
+
+
+def constant(value: Any, dtype: str) -> str:
+    if dtype == "bool":
+        return "true" if value else "false"
+    if dtype[0] == "f":
+        return f"0x{struct.unpack('<Q', struct.pack('<d', float(value)))[0]:016X}"
+    return str(int(value))
+
+
+SUFFIXES = {"float": "f32", "double": "f64", **{f"i{n}": f"i{n}" for n in (1, 8, 16, 32, 64)}}
+
+
+def vector_suffix(dtype: str, lanes: int) -> str:
+    suffix = SUFFIXES[TYPES[dtype]]
+    return suffix if lanes == 1 else f"v{lanes}{suffix}"
+
+
+class Lines(ABC):
+    """Lines of a function, and what is known by then.
+
+    lanes       1, or LANES inside an innermost loop
+    known       value -> (its name, its lanes); locals: the same of what a nest named
+    spread      a number's name -> that of the vector of it
+    intrinsics  declarations of what the lines call
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.count = 0
+        self.block = "entry"  # the label of the block that lines are added to
+        self.lanes = 1
+        self.known: dict[Value, tuple[str, int]] = {}
+        self.locals: dict[str, tuple[str, int]] = {}
+        self.spread: dict[str, str] = {}
+        self.intrinsics: set[str] = set()
+
+    @abstractmethod
+    def load(self, place: Place) -> tuple[str, int]:
+        """(the name of what is at a place, its lanes)."""
+
+    @abstractmethod
+    def fold(self, total: Total) -> str:
+        """The name of what a total came to."""
+
+    # ---- lines ----
+    def new(self, text: str) -> str:
+        self.count += 1
+        self.lines.append(f"%x{self.count} = {text}")
+        return f"%x{self.count}"
+
+    def label(self, name: str) -> None:
+        self.lines.append(f"{name}:")
+        self.block = name
+
+    def typed(self, dtype: str, lanes: int) -> str:
+        return TYPES[dtype] if lanes == 1 else f"<{lanes} x {TYPES[dtype]}>"
+
+    def call(self, result: str, name: str, args: Sequence[tuple[str, str]]) -> str:
+        self.intrinsics.add(f"declare {result} @{name}({', '.join(t for t, _ in args)})")
+        return f"call {result} @{name}({', '.join(f'{t} {x}' for t, x in args)})"
+
+    # ---- values ----
+    def value(self, v: Value, lanes: int | None = None) -> str:
+        """The name of a value, as one number or as a vector."""
+        lanes = self.lanes if lanes is None else lanes
+        if isinstance(v, Number):
+            text = constant(v.value, v.dtype)
+            return text if lanes == 1 else f"splat ({TYPES[v.dtype]} {text})"
+        name, own = self.found(v)
+        return name if own == lanes else self.as_vector(name, v.dtype)
+
+    def as_vector(self, name: str, dtype: str) -> str:
+        if name not in self.spread:
+            vector = self.typed(dtype, LANES)
+            one = self.new(f"insertelement {vector} poison, {TYPES[dtype]} {name}, i64 0")
+            self.spread[name] = self.new(
+                f"shufflevector {vector} {one}, {vector} poison, <{LANES} x i32> zeroinitializer"
+            )
+        return self.spread[name]
+
+    def found(self, v: Value) -> tuple[str, int]:
+        if isinstance(v, Local):
+            return self.locals[v.name]
+        if v not in self.known:
+            self.known[v] = self.made(v)
+        return self.known[v]
+
+    def made(self, v: Value) -> tuple[str, int]:
+        if isinstance(v, Load):
+            return self.load(v.place)
+        if isinstance(v, Called):
+            return self.found(v.body)
+        if isinstance(v, Folded):
+            return self.fold(v.total), 1
+        assert isinstance(v, Applied)
+        lanes = max((self.lanes_of(a) for a in v.args), default=1)
+        return self.applied(v, [self.value(a, lanes) for a in v.args], lanes), lanes
+
+    def lanes_of(self, v: Value) -> int:
+        return 1 if isinstance(v, Number) else self.found(v)[1]
+
+    def applied(self, v: Applied, args: list[str], lanes: int) -> str:
+        name, dtype = v.name, v.args[-1].dtype
+        t = self.typed(dtype, lanes)
+        if name in ORDERS:
+            order = ORDERS[name]["fiu".index(kind(dtype))]
+            return self.new(f"{'fcmp' if kind(dtype) == 'f' else 'icmp'} {order} {t} {args[0]}, {args[1]}")
+        if name in FLOAT_FORMS and kind(dtype) == "f":
+            return self.new(f"{FLOAT_FORMS[name]} {t} {args[0]}, {args[1]}")
+        if name in INTEGER_FORMS:
+            return self.new(f"{name} {t} {args[0]}, {args[1]}")
+        if name == "shr":
+            return self.new(f"{'ashr' if kind(dtype) == 'i' else 'lshr'} {t} {args[0]}, {args[1]}")
+        if name == "neg":
+            zero = constant(0, dtype) if lanes == 1 else "zeroinitializer"
+            return self.new(f"fneg {t} {args[0]}" if kind(dtype) == "f" else f"sub {t} {zero}, {args[0]}")
+        if name == "invert":
+            ones = "true" if dtype == "bool" else "-1"
+            ones = ones if lanes == 1 else f"splat ({TYPES[dtype]} {ones})"
+            return self.new(f"xor {t} {args[0]}, {ones}")
+        if name == "choose":
+            return self.new(f"select {self.typed('bool', lanes)} {args[0]}, {t} {args[1]}, {t} {args[2]}")
+        if name == "bits":
+            return self.new(f"bitcast {t} {args[0]} to {self.typed(v.dtype, lanes)}")
+        if name == "convert":
+            return self.convert(args[0], dtype, v.dtype, lanes)
+        return self.intrinsic(name, args[0], dtype, lanes)
+
+    def intrinsic(self, name: str, x: str, dtype: str, lanes: int) -> str:
+        t = self.typed(dtype, lanes)
+        if kind(dtype) != "f":
+            if kind(dtype) == "u" or name != "magnitude":
+                return x
+            suffix = TYPES[dtype] if lanes == 1 else f"v{lanes}{TYPES[dtype]}"
+            return self.new(self.call(t, f"llvm.abs.{suffix}", [(t, x), ("i1", "false")]))
+        return self.new(self.call(t, f"llvm.{UNARY[name].llvm}.{vector_suffix(dtype, lanes)}", [(t, x)]))
+
+    def convert(self, x: str, old: str, new: str, lanes: int) -> str:
+        """Between dtypes, as C does; a float that an integer cannot hold gives what the processor does."""
+        before, after = self.typed(old, lanes), self.typed(new, lanes)
+        if kind(old) == "f" and kind(new) == "f":
+            return self.new(f"{'fpext' if new == 'float64' else 'fptrunc'} {before} {x} to {after}")
+        if kind(new) == "f":
+            return self.new(f"{'sitofp' if kind(old) == 'i' else 'uitofp'} {before} {x} to {after}")
+        if kind(old) == "f":
+            return self.to_integer(x, old, new, lanes)
+        sizes = (1 if old == "bool" else 8 * bytes_of(old)), 8 * bytes_of(new)
+        if sizes[0] == sizes[1]:
+            return x
+        how = "trunc" if sizes[0] > sizes[1] else "sext" if kind(old) == "i" else "zext"
+        return self.new(f"{how} {before} {x} to {after}")
+
+    def to_integer(self, x: str, old: str, new: str, lanes: int) -> str:
+        middle = "int64" if bytes_of(new) == 8 or new == "uint32" else "int32"
+        before, t, truth = self.typed(old, lanes), self.typed(middle, lanes), self.typed("bool", lanes)
+        bits = 8 * bytes_of(middle)
+
+        def filled(text: str, dtype: str) -> str:
+            return text if lanes == 1 else f"splat ({TYPES[dtype]} {text})"
+
+        low = filled(constant(-(2.0 ** (bits - 1)), old), old)
+        high = filled(constant(2.0 ** (bits - 1), old), old)
+        above = self.new(f"fcmp oge {before} {x}, {low}")
+        below = self.new(f"fcmp olt {before} {x}, {high}")
+        inside = self.new(f"and {truth} {above}, {below}")
+        zero = constant(0, old) if lanes == 1 else "zeroinitializer"
+        safe = self.new(f"select {truth} {inside}, {before} {x}, {before} {zero}")
+        whole = self.new(f"fptosi {before} {safe} to {t}")
+        least = filled(str(-(1 << (bits - 1))), middle)
+        found = self.new(f"select {truth} {inside}, {t} {whole}, {t} {least}")
+        if bytes_of(new) == bytes_of(middle):
+            return found
+        return self.new(f"trunc {t} {found} to {self.typed(new, lanes)}")

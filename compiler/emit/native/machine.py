@@ -1,0 +1,160 @@
+"""LLVM IR as functions that run here, and a table of calls as one call."""
+
+import ctypes
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compiler.emit.native.cache import cached
+
+# The processor's flags for what went wrong, as the C library numbers them.
+FLAGS = {"invalid": 1, "divide": 2, "over": 4, "under": 8} if platform.machine() in ("aarch64", "arm64") else {
+    "invalid": 1, "divide": 4, "over": 8, "under": 16}  # fmt: skip
+STOPPED = 64  # + the number of the call that stopped
+
+# A list of (function, table of pointers): each is called, until one says that this is another case. Returns the flags
+# that were set meanwhile, or STOPPED + the number of a call.
+DRIVER = f"""
+declare i32 @feclearexcept(i32)
+declare i32 @fetestexcept(i32)
+define i64 @run(ptr %calls, i64 %count) {{
+entry:
+  call i32 @feclearexcept(i32 {sum(FLAGS.values())})
+  br label %turn
+turn:
+  %i = phi i64 [0, %entry], [%next, %go_on]
+  %call = getelementptr {{ptr, ptr}}, ptr %calls, i64 %i
+  %function = load ptr, ptr %call
+  %at = getelementptr {{ptr, ptr}}, ptr %calls, i64 %i, i32 1
+  %table = load ptr, ptr %at
+  %stopped = call i32 %function(ptr %table)
+  %bad = icmp ne i32 %stopped, 0
+  br i1 %bad, label %stop, label %go_on
+go_on:
+  %next = add nuw nsw i64 %i, 1
+  %more = icmp slt i64 %next, %count
+  br i1 %more, label %turn, label %done
+done:
+  %flags = call i32 @fetestexcept(i32 {sum(FLAGS.values())})
+  %wide = zext i32 %flags to i64
+  ret i64 %wide
+stop:
+  %number = add i64 %i, {STOPPED}
+  ret i64 %number
+}}
+"""
+
+
+@cache
+def llvm() -> Any:
+    """llvmlite's binding, made ready for this processor."""
+    import llvmlite.binding as binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding
+
+
+def machine() -> Any:
+    """What code is made for: this processor with all it has."""
+    b = llvm()
+    features = b.get_host_cpu_features().flatten()
+    return b.Target.from_default_triple().create_target_machine(
+        cpu=b.get_host_cpu_name(), features=features, opt=2, reloc="pic", codemodel="default"
+    )
+
+
+@cache
+def vector_bits() -> int:
+    """The width of the processor's vectors: 512, 256 or 128. TAPEGRAD_VECTOR_BITS sets a smaller one."""
+    features = llvm().get_host_cpu_features()
+    own = 512 if features.get("avx512f") else 256 if features.get("avx") else 128
+    return min(own, int(os.environ.get("TAPEGRAD_VECTOR_BITS") or own))
+
+
+@cache
+def fused() -> bool:
+    """Whether it multiplies and adds in one instruction."""
+    features = llvm().get_host_cpu_features()
+    return bool(features.get("fma") or features.get("neon"))
+
+
+@cache
+def compiler() -> Any:
+    """The machine that modules are compiled for; one engine takes possession of each other one."""
+    return machine()
+
+
+def host() -> str:
+    """What machine code is good for, besides its text: the processor, and the compiler's version."""
+    b = llvm()
+    return f"{b.get_host_cpu_name()} {b.get_host_cpu_features().flatten()} {b.llvm_version_info}"
+
+
+def module_text(functions: Iterable[str], declarations: Iterable[str]) -> str:
+    attributes = 'attributes #0 = { nounwind "no-trapping-math"="false" }'
+    return "\n".join([*sorted(set(declarations)), attributes, DRIVER, *functions])
+
+
+def object_code(text: str) -> bytes:
+    """The compiled module, as the bytes of an object file."""
+    b, target = llvm(), compiler()
+    module = b.parse_assembly(text)
+    module.triple, module.data_layout = target.triple, str(target.target_data)
+    options = b.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = False
+    builder = b.create_pass_builder(target, options)
+    builder.getModulePassManager().run(module, builder)
+    found: bytes = target.emit_object(module)
+    return found
+
+
+class Code:
+    """A compiled module that runs here. Keeps its machine code as long as it lives."""
+
+    def __init__(self, text: str) -> None:
+        b = llvm()
+        code = cached(f"{host()}\n{text}", lambda: object_code(text))
+        self.engine = b.create_mcjit_compiler(b.parse_assembly(""), machine())
+        self.engine.add_object_file(b.ObjectFileRef.from_data(code))
+        self.engine.finalize_object()
+
+    def address(self, name: str) -> int:
+        return int(self.engine.get_function_address(name))
+
+
+class Calls:
+    """Functions with their arrays, run one after another by one call from Python, which lets other threads run."""
+
+    def __init__(self, code: Code, calls: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        self.code = code
+        self.arrays = [array for _, arrays in calls for array in arrays]  # alive as long as their pointers
+        self.pointers = np.array([address(a) for a in self.arrays] or [0], np.int64)
+        table = np.zeros((len(calls), 2), np.int64)
+        start = self.pointers.ctypes.data
+        for row, (name, arrays) in zip(table, calls):
+            row[:] = code.address(name), start
+            start += 8 * len(arrays)
+        self.table, self.count = table, len(calls)
+        self.function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(code.address("run"))
+        self.where = ctypes.c_void_p(table.ctypes.data)
+
+    def run(self) -> int:
+        """0, the flags that were set, or STOPPED + the number of the call that stopped."""
+        return int(self.function(self.where, self.count))
+
+    def looking_into(self, array: Any) -> tuple[np.ndarray, np.ndarray]:
+        """(which pointers look into an array's memory, how far behind its beginning)."""
+        begin, end = address(array), address(array) + array.nbytes
+        which = np.flatnonzero((self.pointers >= begin) & (self.pointers < end))
+        return which, self.pointers[which] - begin
+
+
+def address(array: Any) -> int:
+    """Where an array's first element is."""
+    found: int = array.__array_interface__["data"][0]
+    return found

@@ -1,0 +1,257 @@
+"""Blocks as nests of loops: elementwise operations, and the reductions that end them."""
+
+from collections.abc import Callable, Sequence
+from math import inf, prod
+from typing import Any, Protocol
+
+import numpy as np
+
+from tapegrad.compiler.emit.native.elements import combined, element
+from tapegrad.compiler.emit.native.forms import (
+    Check,
+    Folded,
+    Let,
+    Load,
+    Local,
+    Loop,
+    Nest,
+    Number,
+    Place,
+    Slot,
+    Store,
+    Take,
+    Total,
+    Value,
+    convert,
+    number,
+)
+from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.program import Op, Shape, Var
+from tapegrad.compiler.plan.blocks import Block
+
+
+class Arrays(Protocol):
+    """What a nest needs of the emitter. taken: the names of all arrays."""
+
+    taken: set[str]
+
+    def name(self, v: Var) -> str:
+        """What the array of a Var is called."""
+
+    def dense(self, v: Var) -> bool:
+        """Whether its elements lie one after another."""
+
+    def row(self, v: Var) -> str:
+        """The name of the array as one row."""
+
+
+def subscripts(shape: Shape, indices: Sequence[str]) -> tuple[str, ...]:
+    """The place of the element of a broadcast array for the indices of the result: it has its last axes alone, and
+    one of length 1 stays at 0."""
+    own = indices[len(indices) - len(shape) :] if shape else ()
+    return tuple("0" if n == 1 else i for n, i in zip(shape, own))
+
+
+class Nester:
+    """Makes the nest of one block.
+
+    before, after   statements at the start and at the end of a turn at each depth; `body`, of the innermost loop
+    first, last     nests before and after all: results of reductions that are added up in memory
+    """
+
+    def __init__(self, block: Block, arrays: Arrays) -> None:
+        assert block.shape is not None
+        self.block, self.arrays = block, arrays
+        self.flat = self.is_flat()
+        self.shape: Shape = (prod(block.shape),) if self.flat else block.shape
+        self.indices = [f"i{k}" if n != 1 else "0" for k, n in enumerate(self.shape)]
+        self.lengths = [(f"i{k}", n) for k, n in enumerate(self.shape) if n != 1]
+        depth = len(self.lengths)
+        self.before: list[list[Any]] = [[] for _ in range(depth + 1)]
+        self.after: list[list[Any]] = [[] for _ in range(depth + 1)]
+        self.first: list[Any] = []
+        self.last: list[Any] = []
+        self.local: dict[Var, Value] = {}
+        self.loaded: dict[Place, Value] = {}
+        self.names = set(arrays.taken)  # of arrays, and of what the nest lets
+        self.nest = Nest()
+
+    def made(self) -> Nest:
+        for op in self.block.ops:
+            if op.kind is Kind.ELEMENTWISE:
+                self.elementwise(op)
+            else:
+                self.reduction(op)
+        body: list[Any] = []
+        for depth in range(len(self.lengths), -1, -1):
+            body = [*self.before[depth], *body, *self.after[depth]]
+            if depth:
+                index, length = self.lengths[depth - 1]
+                body = [Loop(index, length, body, depth == len(self.lengths))]
+        self.nest.body = [*self.first, *body, *self.last]
+        return self.nest
+
+    def is_flat(self) -> bool:
+        """Whether all arrays are alike, so that one index is enough."""
+        shape, dense = self.block.shape, self.arrays.dense
+        alike = all(
+            (v.shape == shape and dense(v)) or v.ndim == 0 or v in self.block.inner
+            for op in self.block.ops if op.kind is Kind.ELEMENTWISE for v in (*op.vars, op.out)
+        )  # fmt: skip
+        whole = all(
+            op.params.get("axis") is None and (dense(op.vars[0]) or op.vars[0] in self.block.inner)
+            for op in self.block.ops if op.kind is not Kind.ELEMENTWISE
+        )  # fmt: skip
+        return sum(n != 1 for n in shape or ()) > 1 and alike and whole
+
+    # ---- names and places ----
+    def unique(self, name: str) -> str:
+        found, count = name, 1
+        while found in self.names:
+            count += 1
+            found = f"{name}_{count}"
+        self.names.add(found)
+        return found
+
+    def slot(self, v: Var, flat: bool) -> Slot:
+        if flat:
+            array = Slot(self.arrays.row(v), str(v.dtype), (v.size,))
+        else:
+            array = Slot(self.arrays.name(v), str(v.dtype), v.shape)
+        self.nest.arrays.setdefault(array)
+        return array
+
+    def place(self, v: Var) -> Place:
+        flat = self.flat and v.ndim > 0 and v.size > 1
+        array = self.slot(v, flat)
+        return Place(array, ("i0",) if flat else subscripts(v.shape, self.indices))
+
+    # ---- elements ----
+    def value(self, v: Any) -> Any:
+        """A Var's element; a number as it is."""
+        if not isinstance(v, Var):
+            return v
+        if v in self.local:
+            return self.local[v]
+        if (uniform := v.uniform()) is not None and v.dtype.kind in "fiub":
+            return number(uniform, str(v.dtype))
+        place = self.place(v)
+        if place not in self.loaded:
+            order = [i for i, _ in self.lengths]
+            depth = max((order.index(i) + 1 for i in place.at if i in order), default=0)
+            name = v.name if v.name != place.array.name else f"{v.name}_value"
+            local = Local(str(v.dtype), self.unique(name))
+            self.before[depth].append(Let(local, Load(place)))
+            self.loaded[place] = local
+        return self.loaded[place]
+
+    def elementwise(self, op: Op) -> None:
+        value = element(op, [self.value(v) for v in op.inputs])
+        if not isinstance(value, Local):
+            local = Local(value.dtype, self.unique(op.out.name))
+            self.before[-1].append(Let(local, value, op.origin.part))
+            value = local
+        self.local[op.out] = value
+        if op.out not in self.block.inner:
+            self.before[-1].append(Store(self.place(op.out), value))
+
+    # ---- reductions ----
+    def reduction(self, op: Op) -> None:
+        value, out = self.value(op.vars[0]), str(op.out.dtype)
+        axes = reduced_axes(op)
+        reduced = [self.flat or int(i[1:]) in axes for i, _ in self.lengths]
+        depth = next((k for k in range(len(reduced) + 1) if all(reduced[k:])), 0)
+        if isinstance(op.operation.identity, bool):
+            value = value if value.dtype == "bool" else value != 0
+        elif not extreme(op):
+            value = convert(value, out)
+        value = convert(value, wide(op))
+        count = op.vars[0].size // max(op.out.size, 1) if op.operation.mean else 0
+        combine = combined(op)
+        place = self.place_of_result(op, axes)
+        if depth < len(self.lengths):
+            ufunc = "add" if op.operation.mean else str(op.operation.numpy).partition(".")[0]
+            total = Total(self.unique(op.out.name), wide(op), start(op, wide(op)), combine, ufunc)
+            self.before[depth].append(total)
+            self.before[-1].append(Take(total, value))
+            local = Local(wide(op), self.unique(f"{op.out.name}_value"))
+            self.after[depth].append(Let(local, Folded(total), op.origin.part))
+            value = local
+        into = self.after[depth] if depth < len(self.lengths) else self.before[-1]
+        if not any(reduced[:depth]):
+            into.append(Store(place, finished(value, count, out)))
+            return
+        self.first += self.over_result(op, lambda at: Store(at, start(op, out)))
+        held = Load(place)
+        into.append(Store(place, combine(held, convert(value, out))))
+        if count:
+            self.last += self.over_result(op, lambda at: Store(at, finished(Load(at), count, out)))
+
+    def place_of_result(self, op: Op, axes: frozenset[int]) -> Place:
+        keep = bool(op.params.get("keepdims"))
+        if self.flat:
+            at = ["0"] * op.out.ndim
+        else:
+            at = ["0" if k in axes else i for k, i in enumerate(self.indices) if keep or k not in axes]
+        return Place(self.slot(op.out, False), tuple(at))
+
+    def over_result(self, op: Op, statement: Callable[[Place], Any]) -> list[Any]:
+        """A nest of its own over the result of a reduction."""
+        shape = op.out.shape
+        indices = [f"j{k}" if n != 1 else "0" for k, n in enumerate(shape)]
+        lengths = [(i, n) for i, n in zip(indices, shape) if n != 1]
+        return loops(lengths, [statement(Place(self.slot(op.out, False), tuple(indices)))])
+
+
+def loops(lengths: Sequence[tuple[str, int]], body: list[Any]) -> list[Any]:
+    for n, (index, length) in enumerate(reversed(lengths)):
+        body = [Loop(index, length, body, n == 0)]
+    return body
+
+
+def reduced_axes(op: Op) -> frozenset[int]:
+    axis, ndim = op.params.get("axis"), op.vars[0].ndim
+    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return frozenset(a % ndim for a in axes)
+
+
+def wide(op: Op) -> str:
+    """The dtype in which partial results are kept: a float32 sum of many is closest to the truth in float64."""
+    dtype = str(op.out.dtype)
+    return "float64" if dtype == "float32" and not extreme(op) else dtype
+
+
+def extreme(op: Op) -> bool:
+    """Whether a reduction picks one of the elements."""
+    return isinstance(op.operation.identity, float)
+
+
+def start(op: Op, dtype: str) -> Number:
+    """What changes no result of a reduction."""
+    identity = op.operation.identity
+    if np.dtype(dtype).kind in "iu" and identity in (inf, -inf):
+        limits = np.iinfo(dtype)
+        identity = limits.max if identity > 0 else limits.min
+    return number(identity, dtype)
+
+
+def finished(value: Any, count: int, dtype: str) -> Any:
+    if count:
+        value = value / float(count)
+    return convert(value, dtype)
+
+
+def copied(target: Slot, source: Slot) -> Nest:
+    """`target[...] = source`, of one dtype, broadcast."""
+    indices = [f"i{k}" if n != 1 else "0" for k, n in enumerate(target.shape)]
+    lengths = [(i, n) for i, n in zip(indices, target.shape) if n != 1]
+    value = Load(Place(source, subscripts(source.shape, indices)))
+    body = loops(lengths, [Store(Place(target, tuple(indices)), value)])
+    return Nest(body, {source: None, target: None})
+
+
+def checked(array: Slot, expected: bool, message: str) -> Nest:
+    """Stops a call unless an element of no axes is as it was when it was recorded."""
+    value: Value = Load(Place(array, ("0",) * len(array.shape)))
+    test = value if array.dtype == "bool" else value != 0
+    return Nest([Check(test if expected else ~test, message)], {array: None})

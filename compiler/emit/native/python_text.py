@@ -1,0 +1,94 @@
+"""A nest as Python that runs as it stands, on NumPy's arrays and numbers."""
+
+from typing import Any
+
+from tapegrad.compiler.emit.native.forms import (
+    UNARY,
+    Applied,
+    Called,
+    Check,
+    Folded,
+    Let,
+    Load,
+    Local,
+    Loop,
+    Nest,
+    Number,
+    Place,
+    Store,
+    Take,
+    Total,
+    Value,
+)
+
+INFIX = {
+    "add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^", "shl": "<<", "shr": ">>",
+    "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=",
+}  # fmt: skip
+SPECIAL = {"inf": "np.inf", "-inf": "-np.inf", "nan": "np.nan"}
+
+
+def value_text(v: Value) -> str:
+    """The source of a value."""
+    if isinstance(v, Number):
+        text = repr(v.value)
+        return text if v.dtype == "bool" else f"np.{v.dtype}({SPECIAL.get(text, text)})"
+    if isinstance(v, Local):
+        return v.name
+    if isinstance(v, Load):
+        return place_text(v.place)
+    if isinstance(v, Called):
+        return f"{v.name}({', '.join(map(value_text, v.args))})"
+    if isinstance(v, Folded):
+        return f"folded({v.total.name}, np.{v.total.ufunc})"
+    assert isinstance(v, Applied)
+    return applied_text(v)
+
+
+def applied_text(v: Applied) -> str:
+    args = [value_text(a) for a in v.args]
+    inner = [f"({text})" if needs_brackets(a) else text for text, a in zip(args, v.args)]
+    if v.name in INFIX:
+        return f"{inner[0]} {INFIX[v.name]} {inner[1]}"
+    if v.name == "neg":
+        return f"-{inner[0]}"
+    if v.name == "invert":
+        return f"not {inner[0]}" if v.dtype == "bool" else f"~{inner[0]}"
+    if v.name == "choose":
+        return f"{inner[1]} if {inner[0]} else {inner[2]}"
+    if v.name == "convert":
+        return f"np.{v.dtype}({args[0]})" if v.dtype != "bool" else f"bool({args[0]})"
+    if v.name == "bits":
+        return f"{inner[0]}.view(np.{v.dtype})"
+    return f"np.{UNARY[v.name].numpy.__name__}({args[0]})"
+
+
+def needs_brackets(v: Value) -> bool:
+    return isinstance(v, Applied) and (v.name in INFIX or v.name in ("choose", "neg", "invert"))
+
+
+def place_text(place: Place) -> str:
+    return f"{place.array.name}[{', '.join(place.at) or '()'}]"
+
+
+def lines(nest: Nest) -> list[str]:
+    return [line for statement in nest.body for line in statement_lines(statement, "")]
+
+
+def statement_lines(s: Any, lane: str) -> list[str]:
+    """The lines of a statement; lane: the index of the innermost loop around it."""
+    if isinstance(s, Loop):
+        inside = [line for part in s.body for line in statement_lines(part, s.index if s.inner else lane)]
+        return [f"for {s.index} in range({s.length}):", *(f"    {line}" for line in inside)]
+    if isinstance(s, Let):
+        return [f"{s.local.name} = {value_text(s.value)}"]
+    if isinstance(s, Store):
+        return [f"{place_text(s.place)} = {value_text(s.value)}"]
+    if isinstance(s, Total):
+        return [f"{s.name} = lanes({value_text(s.start)})"]
+    if isinstance(s, Take):
+        at = f"{s.total.name}[{lane} % LANES]"
+        return [f"{at} = {value_text(s.total.combine(Local(s.total.dtype, at), s.value))}"]
+    assert isinstance(s, Check)
+    test = value_text(s.condition)
+    return [f"if not ({test}):", f"    raise ValueError({s.message!r})"]

@@ -1,0 +1,131 @@
+"""What goes in and out of a native program: arguments small and large, other cases, warnings, order in memory."""
+
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.autograd.primitive import Primitive
+
+pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
+RNG = np.random.default_rng(0)
+
+
+def flipped(x: Any) -> Any:
+    return tg.permute_dims(x, tuple(range(x.ndim))[::-1])
+
+
+def native(f: Any) -> Any:
+    return tg.jit(f, emitter="native")
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (70, 90), (5, 20, 90)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_each_call_sees_its_own_arguments(shape: tuple[int, ...], dtype: str) -> None:
+    f = native(lambda x, y: (flipped(x + y) * 2, (x - y).sum()))
+    with tg.no_grad():
+        for n in range(8):
+            x, y = (np.asarray(RNG.normal(size=shape) * 9).astype(dtype) for _ in range(2))
+            x = np.asfortranarray(x) if n >= 6 else x  # another case
+            got = f(tg.tensor(x), tg.tensor(y))
+            assert np.array_equal(got[0].numpy(), (x + y).T * 2)
+            assert np.allclose(got[1].numpy(), (x - y).sum(), rtol=1e-5, atol=1e-4)
+    assert f.stats()["programs"][0].startswith("native") and f.stats()["compiled"] >= 4
+
+
+def test_a_part_of_a_large_argument() -> None:
+    f = native(lambda x: x[100:, ::2] * x[:-100, 1::2])
+    with tg.no_grad():
+        for _ in range(5):
+            x = RNG.normal(size=(300, 64)).astype("float32")
+            assert np.array_equal(f(tg.tensor(x)).numpy(), x[100:, ::2] * x[:-100, 1::2])
+
+
+def test_results_stay_what_they_are() -> None:
+    f = native(lambda x: x * 2.0)
+    with tg.no_grad():
+        kept = [f(tg.tensor(np.full(5000, n, "float32"))) for n in range(6)]
+    assert [float(k[0].numpy()) for k in kept] == [2.0 * n for n in range(6)]
+
+
+def test_a_check_inside_leads_to_another_case() -> None:
+    """A primitive whose forward chooses by value."""
+    p = Primitive(
+        "doubled_if_large_for_native", lambda xp, x: x * 2 if xp.max(x) > 1 else x, vjp=None, register=False
+    )
+    f = native(lambda x: p(x))
+    with tg.no_grad():
+        for scale in (3.0, 3.0, 3.0, 0.1, 0.1, 0.1, 3.0):
+            x = np.full(4, scale, "float32")
+            want = x * 2 if scale > 1 else x
+            assert np.array_equal(f(tg.tensor(x)).numpy(), want)
+
+
+def test_what_is_not_finite_is_told() -> None:
+    f = native(lambda x, y: x / y)
+    one, two, zero, none = (tg.tensor(np.full(40, n, "float32")) for n in (1, 2, 0, 0))
+    with tg.no_grad():
+        for _ in range(4):
+            f(one, two)
+        with pytest.warns(RuntimeWarning, match="divide by zero encountered in <lambda>"):
+            assert np.isinf(f(one, zero).numpy()).all()
+        with np.errstate(divide="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
+            f(one, zero)
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert np.isnan(f(zero, none).numpy()).all()
+            assert not np.isnan(f(one, two).numpy()).any()
+
+
+def test_nothing_is_told_of_what_was_not_finite_before() -> None:
+    f = native(lambda x: tg.relu(x) + 1.0)
+    x = tg.tensor(np.array([np.inf, 1.0, 2.0] * 11, "float32"))
+    with tg.no_grad():
+        for _ in range(5):
+            assert np.isinf(f(x).numpy()[0])
+
+
+def test_threads_each_have_their_own_results() -> None:
+    """One program, used by eight threads."""
+    w = tg.nn.Parameter(RNG.normal(size=(32, 32)).astype("float32"))
+    f = native(lambda x: tg.tanh(x @ w))
+    wrong: list[Any] = []
+
+    def use(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        with tg.no_grad():
+            for _ in range(60):
+                x = rng.normal(size=(16, 32)).astype("float32")
+                if not np.allclose(f(tg.tensor(x)).numpy(), np.tanh(x @ w.numpy()), atol=1e-5):
+                    wrong.append(seed)
+
+    threads = [threading.Thread(target=use, args=(n,)) for n in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_a_training_step_gives_the_numbers_of_eager() -> None:
+    def run(how: Any) -> list[float]:
+        tg.manual_seed(0)
+        m = tg.nn.Sequential([tg.nn.Dense(64, "tanh", in_features=20), tg.nn.Dropout(0.2), tg.nn.Dense(3)])
+        opt = tg.optim.Adam(m.parameters(), lr=0.01)
+        x = tg.tensor(np.random.default_rng(0).normal(size=(48, 20)).astype("float32"))
+        y = tg.tensor(np.random.default_rng(1).integers(0, 3, size=48))
+
+        def step() -> Any:
+            opt.zero_grad()
+            loss = tg.nn.functional.cross_entropy(m(x), y)
+            loss.backward()
+            opt.step()
+            return loss
+
+        step = how(step)
+        return [float(step().numpy()) for _ in range(30)]
+
+    assert np.allclose(run(native), run(lambda f: f), rtol=1e-3)

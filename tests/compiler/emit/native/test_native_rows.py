@@ -1,0 +1,87 @@
+"""The native emitter: every row of the tables, as machine code and as the source that it prints, run by Python."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from compiler_emitters import TOLERANCE, close
+from compiler_runs import RUNS, outcomes
+from primitives.harness import cotangent
+from primitives.table import Case, rows
+
+pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
+ROWS = {row.name: row for row in rows() if row.primitive not in ("move", "random_uniform")}
+
+
+def native(f: Any) -> Any:
+    return tg.jit(f, emitter="native")
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", RUNS)
+def test_row(name: str, dtype: str) -> None:
+    tg.manual_seed(0)
+    want, _ = outcomes(RUNS[name](dtype), lambda f: f)
+    tg.manual_seed(0)
+    got, compiled = outcomes(RUNS[name](dtype), native)
+    for a, b in zip(got, want, strict=True):
+        for x, y in zip(a, b, strict=True):
+            close(x, y, dtype, compiled.source())
+    assert compiled.stats()["recordings"] == 1
+    assert all(text.startswith("native") for text in compiled.stats()["programs"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ROWS)
+def test_primitive(name: str, dtype: str) -> None:
+    row = ROWS[name]
+    for sample in row.inputs:
+        arrays = [np.asarray(a) for a in Case(row, sample).cast(dtype)]
+
+        def value_and_gradients(*xs: Any) -> Any:
+            floating = [i for i, x in enumerate(xs) if x.dtype.kind == "f"]
+            if not (row.grad and floating):
+                with tg.no_grad():
+                    return row.call(*xs)
+
+            def weighted(*xs: Any) -> Any:
+                y = row.call(*xs)
+                return (y * cotangent(y)).sum(), y.detach()
+
+            return tg.grad(weighted, argnums=floating, has_aux=True)(*xs)
+
+        tensors = [tg.tensor(a) for a in arrays]
+        f = native(lambda *xs: value_and_gradients(*xs))
+        want = leaves(value_and_gradients(*tensors))
+        for _ in range(4):
+            got = leaves(f(*tensors))
+        for x, y in zip(got, want, strict=True):
+            close(x, y, dtype if dtype in TOLERANCE else "float32", f.source())
+        for case in (c for c in f.cases if "matmul(" not in c.runner.source):  # whose sums are NumPy's there
+            assert interpreted(case.runner, arrays) == machine_code(case.runner, arrays), f.source()
+
+
+def interpreted(runner: Any, arrays: list[np.ndarray]) -> list[Any]:
+    """What the printed source gives when Python runs it, to the bit."""
+    scope: dict[str, Any] = {}
+    with np.errstate(all="ignore"):
+        exec(runner.source, scope)
+        step, _ = scope["build"](*runner.bound)
+        return [bits(a) for a in step(*arrays)]
+
+
+def machine_code(runner: Any, arrays: list[np.ndarray]) -> list[Any]:
+    return [bits(a) for a in runner.step(*arrays)]
+
+
+def bits(a: Any) -> Any:
+    a = np.asarray(a)
+    return a.dtype.str, a.shape, np.where(a != a, np.nan, a).astype(a.dtype).tobytes()
+
+
+def leaves(value: Any) -> list[np.ndarray]:
+    if isinstance(value, (tuple, list)):
+        return [a for v in value for a in leaves(v)]
+    return [value.numpy()]
