@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import sys
 import types
 from typing import Any
 
@@ -240,13 +241,15 @@ def a_length_that_is_an_object(J: Any) -> Any:
 
 @compiled
 def a_call_that_is_a_partial(J: Any) -> Any:
+    # From Python 3.13 on, one that is found in a class warns that it will be a method some day.
+    kept: Any = staticmethod if sys.version_info >= (3, 13) else lambda f: f
+
     class A:
-        __call__ = functools.partial(lambda k, x: x * k, 2.0)
+        __call__ = kept(functools.partial(lambda k, x: x * k, 2.0))
 
     a = A()
-    return drive(
-        J, lambda x: a(x), lambda: setattr(A, "__call__", functools.partial(lambda k, x: x * k, 3.0))
-    )
+    other = kept(functools.partial(lambda k, x: x * k, 3.0))
+    return drive(J, lambda x: a(x), lambda: setattr(A, "__call__", other))
 
 
 @compiled
@@ -306,3 +309,47 @@ def a_dict_that_makes_what_is_missing(J: Any) -> Any:
 
     d = D()
     return drive(J, lambda x: x * d["k"], lambda: setattr(D, "base", 3.0))
+
+
+@compiled
+def a_method_chosen_by_class(J: Any) -> Any:
+    class A:
+        @functools.singledispatchmethod
+        def scaled(self, x: Any) -> Any:
+            return x * 2.0
+
+    a = A()
+    dispatch: Any = vars(A)["scaled"]
+    return drive(J, lambda x: a.scaled(x), lambda: dispatch.register(tg.Tensor)(lambda self, x: x * 3.0))
+
+
+@compiled
+def what_a_partial_in_a_property_holds(J: Any) -> Any:
+    held = types.SimpleNamespace(k=2.0)
+
+    class A:
+        k = property(functools.partial(lambda h, self: h.k, held))
+
+    a = A()
+    return drive(J, lambda x: x * a.k, lambda: setattr(held, "k", 3.0))
+
+
+@compiled
+def what_a_partial_in_a_static_method_holds(J: Any) -> Any:
+    held = types.SimpleNamespace(k=2.0)
+
+    class A:
+        scaled = staticmethod(functools.partial(lambda h, x: x * h.k, held))
+
+    a = A()
+    return drive(J, lambda x: a.scaled(x), lambda: setattr(held, "k", 3.0))
+
+
+@compiled
+def a_call_that_is_a_static_partial(J: Any) -> Any:
+    class A:
+        __call__ = staticmethod(functools.partial(lambda k, x: x * k, 2.0))
+
+    a = A()
+    other = staticmethod(functools.partial(lambda k, x: x * k, 3.0))
+    return drive(J, lambda x: a(x), lambda: setattr(A, "__call__", other))

@@ -113,14 +113,15 @@ class Classes(Functions):
 
     def counts(self, attribute: str, value: Any, room: str) -> bool:
         """Whether an attribute of a class is to be looked at."""
-        code = getattr(getattr(value, "__func__", getattr(value, "fget", value)), "__code__", None)
+        held = value.__func__ if is_a(value, (classmethod, staticmethod)) else value
+        code = getattr(getattr(held, "fget", held), "__code__", None)
         if code is not None and code in self.ran:
             return True
         if is_a(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             return False
         if attribute.startswith("__"):
             return attribute in self.names.user or (
-                attribute not in OF_ANY_CLASS and not is_a(value, ORDINARY)
+                attribute not in OF_ANY_CLASS and not is_a(held, ORDINARY)
             )
         if room == "own":
             return attribute in self.names.user and is_a(value, PLAIN)
@@ -143,6 +144,8 @@ class Classes(Functions):
             for f in (value.fget, value.fset) if is_a(value, property) else (value.__func__,):
                 if isinstance(f, types.FunctionType):
                     self.function(g.value(f), f, name, constant=True)
+                elif f is not None:
+                    self.visit(g.value(f), f, name)
         else:
             self.visit(raw, value, name)
 

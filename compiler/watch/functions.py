@@ -92,6 +92,9 @@ class Functions(Walk):
             for attribute, value in vars(f).items():
                 if self.names.all or attribute in self.names.user:
                     self.visit(f"{local}.__dict__[{attribute!r}]", value, f"{name}.{attribute}")
+        elif room == "library":  # as of functools.singledispatch
+            for attribute in sorted(self.names.of_libraries & vars(f).keys()):
+                self.visit(f"{local}.__dict__[{attribute!r}]", vars(f)[attribute], f"{name}.{attribute}")
         looked_into = "__closure__" in self.names.user or (
             code in self.ran and (room == "user" or f.__closure__)
         )
