@@ -204,4 +204,4 @@ def tell(flags: int, title: str) -> None:
             warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
-WORDS = {"invalid": "invalid value", "divide": "divide by zero", "over": "overflow", "under": "underflow"}
+WORDS = {"invalid": "invalid value", "divide": "divide by zero", "over": "overflow"}

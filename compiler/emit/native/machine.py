@@ -11,9 +11,10 @@ import numpy as np
 
 from tapegrad.compiler.emit.native.cache import cached
 
-# The processor's flags for what went wrong, as the C library numbers them.
-FLAGS = {"invalid": 1, "divide": 2, "over": 4, "under": 8} if platform.machine() in ("aarch64", "arm64") else {
-    "invalid": 1, "divide": 4, "over": 8, "under": 16}  # fmt: skip
+# The processor's flags for what went wrong, as the C library numbers them. (Of what was too small NumPy says nothing,
+# unless it is asked to.)
+ARM = platform.machine() in ("aarch64", "arm64")
+FLAGS = {"invalid": 1, "divide": 2, "over": 4} if ARM else {"invalid": 1, "divide": 4, "over": 8}
 STOPPED = 64  # + the number of the call that stopped
 
 # A list of (function, table of pointers): each is called, until one says that this is another case. Returns the flags
