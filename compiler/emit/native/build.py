@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from tapegrad.compiler.emit.native import products
 from tapegrad.compiler.emit.native.emitter import Library, Loops, NativeEmitter, Product
 from tapegrad.compiler.emit.native.forms import Nest, Slot
 from tapegrad.compiler.emit.native.interpreted import put
@@ -94,12 +95,17 @@ class Parts:
                 shape, dtype = source.shape, str(source.dtype)
                 self.nest(copied(Slot("copy", dtype, shape), Slot("source", dtype, shape)), [source, copy])
             else:
-                text = product_text(step, "NAME", vector_bits(), fused())
-                self.add(text, "product", [given["a"], given["b"], out])
+                self.add(kernel(step), "product", [given["a"], given["b"], out])
                 self.declarations |= set(declarations(vector_bits()))
 
     def functions(self) -> list[str]:
         return [text.replace("@NAME", f"@{name}", 1) for text, name in self.names.items()]
+
+
+@lru_cache(1024)
+def kernel(product: products.Product) -> str:
+    """The text of a product's kernel for this machine, called NAME."""
+    return product_text(product, "NAME", vector_bits(), fused())
 
 
 def matrix(array: Any) -> Matrix:
