@@ -289,7 +289,7 @@ def a_list_that_a_mapped_function_reads(J: Any) -> Any:
 
 @compiled
 def a_cached_function(J: Any) -> Any:
-    @functools.lru_cache
+    @functools.cache
     def table(n: Any) -> Any:
         return n * 2.0
 

@@ -142,8 +142,8 @@ def the_list_of_a_method_that_is_chosen(J: Any) -> Any:
 
 @compiled
 def another_cached_function(J: Any) -> Any:
-    s = NS(f=functools.lru_cache(lambda n: 2.0 * n))
-    return change(J, lambda x: x * s.f(1), lambda: setattr(s, "f", functools.lru_cache(lambda n: 3.0 * n)))
+    s = NS(f=functools.cache(lambda n: 2.0 * n))
+    return change(J, lambda x: x * s.f(1), lambda: setattr(s, "f", functools.cache(lambda n: 3.0 * n)))
 
 
 @compiled

@@ -184,7 +184,6 @@ def slots(kind: type) -> dict[str, Any]:
     return {
         name: member
         for c in reversed(kind.__mro__)
-        if room_of_class(c) == "user"
         for name, member in vars(c).items()
         if isinstance(member, types.MemberDescriptorType)
     }

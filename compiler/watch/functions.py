@@ -9,8 +9,16 @@ from functools import partial
 from typing import Any
 
 from tapegrad.compiler.watch.kinds import PLAIN, is_a
-from tapegrad.compiler.watch.listen import globals_named, modules_imported, room_of, words_in
-from tapegrad.compiler.watch.names import OF_FUNCTIONS
+from tapegrad.compiler.watch.listen import (
+    HIGHER,
+    IMPURE_BUILTINS,
+    globals_named,
+    impure,
+    modules_imported,
+    room_of,
+    words_in,
+)
+from tapegrad.compiler.watch.names import ASKING, OF_FUNCTIONS
 from tapegrad.compiler.watch.walk import Walk
 
 
@@ -27,7 +35,7 @@ class Functions(Walk):
                 self.guards.need(f"{module!r} not in {loaded}", f"whether there is a module {module}")
         place = self.guards.value(scope)
         for name in globals_named(code):
-            if (id(scope), name) in self.functions or (name.startswith("__") and name.endswith("__")):
+            if (id(scope), name) in self.functions or name in OF_PYTHON:
                 continue
             self.functions.add((id(scope), name))
             if name in scope:
@@ -35,6 +43,10 @@ class Functions(Walk):
                 continue
             self.guards.need(f"{name!r} not in {place}", name)
             if name in vars(builtins):
+                if name in IMPURE_BUILTINS and not HIGHER.isdisjoint(code.co_names):
+                    self.refuse(
+                        f"it may hand {name} on, and what that does cannot be seen: call it directly, outside"
+                    )
                 known = self.guards.value(vars(builtins)[name])
                 self.guards.need(f"{self.guards.value(vars(builtins))}[{name!r}] is {known}", name)
 
@@ -65,6 +77,10 @@ class Functions(Walk):
             self.identical(local, value, name)
             self.module(known, value, name)
         elif is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType)):
+            if (what := impure(value, "user")) is not None:
+                self.refuse(f"{name} is {what}: what it does cannot be part of a program. Call it outside")
+            if value in ASKS:
+                self.more |= ASKING
             of = value.__self__
             if of is None or isinstance(of, (types.ModuleType, type)):
                 self.identical(local, value, name)
@@ -74,6 +90,7 @@ class Functions(Walk):
         else:
             self.identical(local, value, name)
             if (wrapped := getattr(value, "__wrapped__", None)) is not None:  # of functools.lru_cache
+                self.kept_results(value, name)
                 self.ran.add(wrapped.__code__)
                 self.names.user |= words_in(wrapped.__code__)
                 self.visit(self.guards.value(wrapped), wrapped, name)
@@ -117,6 +134,19 @@ class Functions(Walk):
         if room == "user":
             self.scope(code, f.__globals__)
 
+    def kept_results(self, cached: Any, name: str) -> None:
+        """What functools.lru_cache keeps: numbers and texts at most, since others may be changed where they are."""
+        kept = [d for d in gc.get_referents(cached) if type(d) is dict and d is not vars(cached)]
+        if cached.cache_parameters()["maxsize"] is not None or not all(
+            is_a(v, PLAIN) for d in kept for v in d.values()
+        ):
+            self.refuse(
+                f"{name} is under functools.lru_cache, and what that keeps cannot be seen: call it outside, and pass "
+                "in what it gives, or use functools.cache for numbers"
+            )
+        counts = self.guards.value(misses)
+        self.guards.need(f"{counts}({self.guards.value(cached)}) == {misses(cached)}", f"what {name} keeps")
+
     def double_underscored(self, local: str, value: Any, name: str, attributes: frozenset[str]) -> None:
         """What functions and classes have besides their own attributes, where code names it."""
         for attribute in sorted(attributes & self.names.user):
@@ -139,17 +169,22 @@ class Functions(Walk):
         ):
             value = vars(module)[attribute]
             place, told = f"{local}.__dict__[{attribute!r}]", f"{name}.{attribute}"
-            hidden = attribute.startswith("__") and not is_a(value, str)
+            hidden = attribute in OF_PYTHON
             if hidden or value is module or (module is sys and attribute == "modules"):
                 continue
             known = is_a(value, (*PLAIN, types.ModuleType)) and type(value).__module__ in (
                 "builtins",
                 "numpy",
             )
-            container = room == "library" and type(value) in (list, tuple, dict, set)
+            holds = not callable(value) and not is_a(value, type) and not attribute.startswith("__")
+            container = room == "library" and holds
             if room == "user" or known or container or value is os.environ:
                 self.visit(place, value, told)
             else:  # that functions are what they were
+                if callable(value) and impure(value, "user") and self.names.used & HIGHER:
+                    self.refuse(
+                        f"it may hand {told} on, and what that does cannot be seen: call it directly, outside"
+                    )
                 self.guards.need(f"{place} is {self.guards.value(value)}", told)
 
     def absent(self, local: str, module: types.ModuleType, name: str, room: str) -> None:
@@ -162,6 +197,17 @@ class Functions(Walk):
                 missing |= {"__getattr__"} - set(vars(module))
             known = self.guards.fresh_value(missing)
             self.guards.need(f"{local}.__dict__.keys().isdisjoint({known})", f"the names in {name}")
+
+
+# What Python puts into each module, and does not change by itself.
+OF_PYTHON = frozenset({"__builtins__", "__loader__", "__spec__", "__path__", "__all__"})
+ASKS = (getattr, hasattr, setattr, vars, dir)
+
+
+def misses(cached: Any) -> tuple[int, int]:
+    """How often a function under functools.lru_cache was called, and how many results it keeps."""
+    info = cached.cache_info()
+    return info.misses, info.currsize
 
 
 def is_empty(cell: types.CellType) -> bool:

@@ -4,24 +4,14 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.watch.loops import Table, rows, with_loops
+from tapegrad.compiler.watch.sameness import in_order, same
 
 MOST = 200_000  # lines of one check; what reaches further runs as Python
 LOCAL = re.compile(r"\bo\d+\b")
 SAME = re.compile(r"if not \((?P<local>o\d+) is (?P<value>k\d+)\): return")
 MOVED = "moved"  # what `match` returns when only the contents of captured tensors were put elsewhere
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two plain values are the same in type and value: 1 is not 1.0, 0.0 is not -0.0, nan is nan."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, (float, complex, np.inexact)):
-        return repr(a) == repr(b)
-    return bool(a == b)
 
 
 def strides_of(array: Any) -> Any:
@@ -159,7 +149,7 @@ class Guards:
         body.append(f"if moved: return {MOVED!r}")
         body.append(f"return ({''.join(f'a{n}, ' for n in range(len(self.inputs)))})")
         self.fill_tables()
-        self.values["same"] = same
+        self.values |= {"same": same, "in_order": in_order}
         checked = ["try:", *(f" {line}" for line in body), f"except {CAUGHT}: return None"]
         self._match = self.function("match(args, kwargs, after=False)", checked)
 

@@ -29,7 +29,7 @@ VALUES = frozenset({"fractions", "decimal", "datetime", "pathlib", "uuid", "re",
 LOCKS = frozenset({"lock", "RLock", "_RLock", "Condition", "Event", "_abc_data", "_thread._localdummy"})
 CONTAINERS = {
     object, list, dict, tuple, set, frozenset, deque, OrderedDict, defaultdict, Counter, ChainMap, UserDict, UserList,
-    str, int, float, bytes, types.SimpleNamespace, BaseException, Exception, type, Tensor,
+    str, int, float, bytes, types.SimpleNamespace, type, Tensor,
 }  # fmt: skip
 # Of NumPy: state of the thread that no program looks at.
 SETTINGS = frozenset(

@@ -32,7 +32,14 @@ PURE_MODULES = frozenset(
 )
 IMPURE_BUILTINS = frozenset({"open", "input", "print", "eval", "exec", "globals", "breakpoint", "compile"})
 # Methods whose answer is not a matter of the object they are called on.
-IMPURE_METHODS = frozenset({"now", "utcnow", "today", "fromfile", "tofile"})
+IMPURE_METHODS = frozenset({"now", "utcnow", "today", "fromfile", "tofile", "fromtimestamp", "memmap"})
+# Functions of Python's own modules that look outside, or do something there.
+IMPURE_FUNCTIONS = frozenset({"reload", "currentframe", "stack", "parse_args", "parse_known_args"})
+# What calls a function that it is given, in C, where nobody hears it.
+HIGHER = frozenset(
+    "map filter reduce partial sorted min max any all vectorize frompyfunc starmap accumulate takewhile dropwhile "  # noqa: SIM905
+    "filterfalse callback push apply_along_axis fromfunction methodcaller staticmethod __call__ groupby".split()
+)
 # Called by libraries, these are as impure as called by the user.
 IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select", "fcntl", "_random")
 PASSABLE = frozenset({"fspath"})
@@ -167,6 +174,7 @@ class Listener:
             return
         module = frame.f_globals.get("__name__", "")
         pure = module in PURE_MODULES or module.partition(".")[0] in ("numpy", "collections", "importlib")
+        pure &= name not in IMPURE_FUNCTIONS
         if not pure and frame.f_code.co_qualname not in QUIET:
             self.impure.setdefault((f"{module}.{frame.f_code.co_qualname}", where(caller)))
 
@@ -201,8 +209,12 @@ def impure(function: Any, kind: str) -> str | None:
         return "open"
     if type(owner).__module__ == "_io":
         return f"{type(owner).__name__}.{name}"
+    if module == "builtins" and name in ("print", "input"):
+        return name
     if kind != "user":
         return None
+    if owner is None and name in IMPURE_METHODS:
+        return f"{module}.{name}"
     if owner is not None:
         kind_of = owner if isinstance(owner, type) else type(owner)
         if name in IMPURE_METHODS:

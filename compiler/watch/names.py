@@ -16,7 +16,7 @@ from tapegrad.compiler.watch.listen import (
 OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
 OF_FUNCTIONS = OF_CLASSES | {"__defaults__", "__kwdefaults__", "__annotations__", "__code__"}
 # What asks for an attribute by a name that it computes, or by none.
-ASKING = frozenset({"getattr", "vars", "__dict__", "__getattribute__", "AttributeError"})
+ASKING = frozenset({"getattr", "vars", "dir", "__dict__", "__getattribute__", "AttributeError"})
 ALSO_ASKING = frozenset({"attrgetter", "methodcaller", "hasattr", "setattr", "format", "format_map"})
 
 
@@ -46,7 +46,7 @@ class Names:
         self.whole = any(map(compares_or_prints, code))
         inspects = any(c.co_filename.endswith("inspect.py") for c in heard.asked)
         self.all = (
-            bool(self.used & (ASKING | ALSO_ASKING))
+            bool((self.used | set(more)) & (ASKING | ALSO_ASKING))
             or any(ASKING & set(c.co_names) for c in heard.asked)
             or any(map(matches_classes, code))
             or inspects

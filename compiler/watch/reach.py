@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import is_module_class
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.watch.kinds import (
@@ -30,9 +31,11 @@ from tapegrad.compiler.watch.kinds import (
     is_a,
     is_optimizer,
     opaque,
+    room_of_class,
 )
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.parameters import parameter_names
+from tapegrad.compiler.watch.sameness import UNWRAP
 from tapegrad.compiler.watch.tensors import Tensors
 
 
@@ -120,7 +123,8 @@ class Reach(Tensors):
 
     # ---- one value ----
     def visit(self, place: str, value: Any, name: str, argument: bool = False) -> None:
-        if is_a(value, PLAIN) and type(value).__module__ in ("builtins", "numpy", "numpy.dtypes"):
+        never_changes = is_a(value, PLAIN) and not is_a(value, np.void)
+        if never_changes and type(value).__module__ in ("builtins", "numpy", "numpy.dtypes"):
             self.plain(place, value, name)
             return
         known = self.seen.get(id(value))
@@ -135,6 +139,8 @@ class Reach(Tensors):
             self.tensor(local, value, name, argument)
         elif is_a(value, type):
             self.identical(local, value, name)
+            if value in GETTERS:
+                self.more.add("attrgetter")
             self.klass(value)
         elif is_a(value, (list, tuple, deque)):
             self.sequence(local, value, name, argument)
@@ -190,10 +196,11 @@ class Reach(Tensors):
         self.one(local, value, name)
         keys = list(dict.keys(value))
         self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
-        if any(not isinstance(k, (str, int, float, bytes, bool, tuple, type(None))) for k in keys):
-            self.guards.need(f"len({local}) == {len(keys)}", f"the keys of {name}")
-        else:
-            self.guards.need(f"[*{local}] == {self.guards.fresh_value(keys)}", f"the keys of {name}")
+        known = self.guards.fresh_value(keys)
+        asked = (
+            f"[*{local}] == {known}" if all(type(k) is str for k in keys) else f"in_order({local}, {known})"
+        )
+        self.guards.need(asked, f"the keys of {name}")
         exact = type(value) in (dict, OrderedDict, Counter)
         for key in keys:
             if not is_a(key, (*PLAIN, tuple, weakref.ref)):
@@ -213,14 +220,24 @@ class Reach(Tensors):
         kind, room = type(value), type(value).__module__.partition(".")[0]
         if is_a(value, (set, frozenset)):
             self.guards.need(f"type({local}) is {self.guards.value(kind)}", f"{name}: its type")
-            self.guards.need(f"{local} == {self.guards.fresh_value(frozenset(value))}", name)
-            for part in value:
+            elements = list(set.__iter__(value) if is_a(value, set) else frozenset.__iter__(value))
+            self.guards.need(f"in_order({local}, {self.guards.fresh_value(elements)})", name)
+            for part in elements:
                 if not is_a(part, PLAIN):
                     self.visit(self.guards.value(part), part, f"an element of {name}")
+            if kind not in (set, frozenset):
+                self.attributes(local, value, name, argument)
         elif is_a(value, np.ndarray):
             self.array(local, value, name)
+        elif is_a(value, types.MappingProxyType):
+            self.kept.append(shown := dict(value))
+            self.mapping(self.guards.let(f"{self.guards.value(dict)}({local})"), shown, name, argument)
         elif is_a(value, (Enum, *ATOMS, *GETTERS)):
             self.identical(local, value, name)
+            if is_a(value, Primitive):
+                for part in ("forward", "vjp"):
+                    known = self.guards.value(getattr(value, part))
+                    self.guards.need(f"{local}.{part} is {known}", f"{name}.{part}")
             if is_a(value, Enum):
                 self.names.user |= {"_value_", "_name_"} if self.names.user & {"value", "name"} else set()
                 self.attributes(local, value, name, False)
@@ -237,8 +254,14 @@ class Reach(Tensors):
             self.identical(local, value, name)
         elif reason := cannot_follow(value, name):
             self.refuse(reason)
-        elif kind.__name__ in LOCKS or is_a(value, types.TracebackType):
+        elif (kind.__name__ in LOCKS and room_of_class(kind) == "library") or is_a(
+            value, types.TracebackType
+        ):
             pass
+        elif base := next((b for b in UNWRAP if is_a(value, b)), None):
+            known = self.guards.fresh_value(UNWRAP[base](value))
+            self.guards.need(f"same({self.guards.value(UNWRAP[base])}({local}), {known})", name)
+            self.attributes(local, value, name, argument)
         elif is_optimizer(kind):
             self.optimizer(local, value, name)
         elif kind.__module__ == "tapegrad.compiler.run.jit":

@@ -1,0 +1,39 @@
+"""Whether two values are the same, as far as code can tell. Nothing here runs code of the user's."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compiler.watch.kinds import PLAIN
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two plain values are the same in type and value: 1 is not 1.0, 0.0 is not -0.0, nan is nan."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (float, complex, np.inexact)):
+        return repr(a) == repr(b)
+    return bool(a == b)
+
+
+def alike(a: Any, b: Any) -> bool:
+    """The same for what a set or the keys of a dict hold: objects must be the same ones. Runs no code of the user's."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if type(a) is tuple:
+        return len(a) == len(b) and all(map(alike, a, b))
+    return type(a).__module__ in ("builtins", "numpy") and isinstance(a, PLAIN) and same(a, b)
+
+
+def in_order(held: Any, known: list[Any]) -> bool:
+    """Whether a set, or the keys of a dict, hold the same in the same order."""
+    return len(held) == len(known) and all(map(alike, held, known))
+
+
+# The plain number or text in one of a class of the user's.
+UNWRAP: dict[type, Any] = {
+    int: lambda x: int.__add__(x, 0), float: lambda x: float.__mul__(x, 1.0),
+    str: lambda x: str.__add__(x, ""), bytes: lambda x: bytes.__add__(x, b""),
+}  # fmt: skip
