@@ -20,7 +20,7 @@ OF_ANY_CLASS = frozenset({
 })  # fmt: skip
 ORDINARY = (
     types.FunctionType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
-    types.BuiltinFunctionType, *DESCRIPTORS,
+    *DESCRIPTORS,
 )  # fmt: skip
 
 

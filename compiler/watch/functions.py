@@ -181,11 +181,15 @@ class Functions(Walk):
             if room == "user" or known or container or value is os.environ:
                 self.visit(place, value, told)
             else:  # that functions are what they were
-                if callable(value) and impure(value, "user") and self.names.used & HIGHER:
+                if callable(value) and self.handed_on(attribute) and impure(value, "user"):
                     self.refuse(
                         f"it may hand {told} on, and what that does cannot be seen: call it directly, outside"
                     )
                 self.guards.need(f"{place} is {self.guards.value(value)}", told)
+
+    def handed_on(self, name: str) -> bool:
+        """Whether code that names something also names what calls a function that it is given."""
+        return any(name in c.co_names and not HIGHER.isdisjoint(c.co_names) for c in self.user_code)
 
     def absent(self, local: str, module: types.ModuleType, name: str, room: str) -> None:
         """Names that could be looked for in a module, and are not there."""

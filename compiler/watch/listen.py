@@ -36,10 +36,10 @@ IMPURE_METHODS = frozenset({"now", "utcnow", "today", "fromfile", "tofile", "fro
 # Functions of Python's own modules that look outside, or do something there.
 IMPURE_FUNCTIONS = frozenset({"reload", "currentframe", "stack", "parse_args", "parse_known_args"})
 # What calls a function that it is given, in C, where nobody hears it.
-HIGHER = frozenset(
-    "map filter reduce partial sorted min max any all vectorize frompyfunc starmap accumulate takewhile dropwhile "  # noqa: SIM905
-    "filterfalse callback push apply_along_axis fromfunction methodcaller staticmethod __call__ groupby".split()
-)
+HIGHER = frozenset({
+    "map", "filter", "filterfalse", "reduce", "starmap", "partial", "methodcaller", "vectorize", "frompyfunc",
+    "callback", "apply_along_axis",
+})  # fmt: skip
 # Called by libraries, these are as impure as called by the user.
 IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select", "fcntl", "_random")
 PASSABLE = frozenset({"fspath"})

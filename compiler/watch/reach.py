@@ -234,6 +234,10 @@ class Reach(Tensors):
             self.mapping(self.guards.let(f"{self.guards.value(dict)}({local})"), shown, name, argument)
         elif is_a(value, (Enum, *ATOMS, *GETTERS)):
             self.identical(local, value, name)
+            if is_a(value, np.ufunc) and value.__name__.endswith("(vectorized)"):
+                self.refuse(
+                    f"{name} is made by np.frompyfunc, and what it calls cannot be seen: call that itself"
+                )
             if is_a(value, Primitive):
                 for part in ("forward", "vjp"):
                     known = self.guards.value(getattr(value, part))
