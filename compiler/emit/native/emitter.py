@@ -8,7 +8,7 @@ that are worked out once, when the step is built. Everything is in place then, s
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,45 +58,36 @@ class Library:
 Call = Loops | Product | Library
 
 
-@dataclass
 class NativeEmitter:
-    """What a program is as calls."""
+    """What a program is as calls.
 
-    program: Program
-    title: str
-    calls: list[Call] = field(default_factory=list)
-    definitions: dict[str, str] = field(default_factory=dict)
-    names: dict[Var, str] = field(default_factory=dict)
-    constants: dict[str, Any] = field(default_factory=dict)
-    strided: set[Var] = field(default_factory=set)  # whose elements do not lie one after another
-    modules: dict[str, str] = field(default_factory=dict)  # of functions that are not NumPy's
+    definitions   the arrays that stay: name -> the expression that makes it
+    names         what the array of a Var is called
+    strided       Vars whose elements do not lie one after another
+    taken         names of arrays
+    modules       of functions that are not NumPy's: module -> function
+    """
 
-    def __post_init__(self) -> None:
-        self.blocks = blocks(self.program, alone=lambda op: not known(op))
-        planner = Planner(self.program, self.blocks, FRESH)
+    def __init__(self, program: Program, title: str) -> None:
+        self.program, self.title = program, title
+        self.calls: list[Call] = []
+        self.names: dict[Var, str] = {}
+        self.constants: dict[str, Any] = {}
+        self.modules: dict[str, str] = {}
+        self.blocks = blocks(program, alone=lambda op: not known(op))
+        planner = Planner(program, self.blocks, FRESH)
         self.plan: Plan = planner.run()
         self.base = planner.base
-        self.strided = {
-            v for v in (*self.program.captured, *self.program.arguments) if not v.dense or v.order
-        }
-        for v in self.program.arguments:
-            self.definitions[v.name] = f"np.empty({v.shape}, {str(v.dtype)!r})"
-        self.strided -= set(self.program.arguments)  # copied to an array of ours
-        views = [op.out for op in self.program.ops if op.kind is Kind.VIEW]
-        arrays = (
-            *self.program.captured,
-            *self.program.arguments,
-            *self.plan.buffers,
-            *self.plan.parts,
-            *views,
-        )
-        self.taken = {v.name for v in arrays}
-        for b in self.plan.buffers:
-            self.definitions[b.name] = f"np.empty({b.shape}, {str(b.dtype)!r})"
+        # An argument is copied to an array of ours, or read where it is if its elements lie in the same way.
+        made = (*program.arguments, *self.plan.buffers)
+        self.definitions = {v.name: f"np.empty({v.shape}, {str(v.dtype)!r})" for v in made}
+        self.strided = {v for v in program.captured if not v.dense or v.order}
+        views = (op.out for op in program.ops if op.kind is Kind.VIEW)
+        self.taken = {v.name for v in (*program.captured, *made, *self.plan.parts, *views)}
         for block in self.blocks:
             self.block(block)
-        self.results = [self.name(r) if isinstance(r, Var) else number(r) for r in self.program.results]
-        self.gradients = [self.name(g) for g in self.program.gradients]
+        self.results = [self.name(r) if isinstance(r, Var) else number(r) for r in program.results]
+        self.gradients = [self.name(g) for g in program.gradients]
 
     # ---- arrays ----
     def name(self, v: Var) -> str:
