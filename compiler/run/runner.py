@@ -6,7 +6,7 @@ from typing import Any
 from tapegrad.autograd import random, writes
 from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
-from tapegrad.compiler.emit.choose import emit
+from tapegrad.compiler.emit.choose import Emitted, emit
 from tapegrad.compiler.emit.load import load
 from tapegrad.compiler.emit.summary import by_line
 from tapegrad.compiler.ir.memory import Spans, memory_of, share, written
@@ -25,7 +25,15 @@ class Runner:
     def __init__(self, recording: Recording, name: str, emitter: str) -> None:
         self.recording = recording
         self.title = f"{name}, as recorded by tapegrad"
-        emitted = emit(emitter, recording.program, self.title, recording.device)
+        try:
+            self.make(emit(emitter, recording.program, self.title, recording.device), name)
+        except Exception as error:  # what NumPy's program does, must not fail for want of machine code
+            if emitter != "native":
+                raise
+            self.make(emit("numpy", recording.program, self.title, recording.device), name)
+            self.note = f"not native: {type(error).__name__}: {error}"
+
+    def make(self, emitted: Emitted, name: str) -> None:
         self.emitter, self.note, self.source, self.plan = (
             emitted.name,
             emitted.note,

@@ -1,7 +1,7 @@
 """The emitted calls bound to arrays: `build(captured arrays)` makes what stays and returns the step."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
@@ -136,8 +136,8 @@ def library_step(emitter: NativeEmitter, call: Library, arrays: dict[str, Any]) 
             exec(operation(name).helper, scope)
     for module, name in emitter.modules.items():
         exec(f"from {module} import {name}", scope)
-    exec(compile(f"def call():\n  {call.text}", "<native tg.jit>", "exec"), scope)
-    found: Callable[[], Any] = scope["call"]
+    exec(compile(f"def _call_of_tapegrad_():\n  {call.text}", "<native tg.jit>", "exec"), scope)
+    found: Callable[[], Any] = scope["_call_of_tapegrad_"]
     return found
 
 
@@ -174,9 +174,14 @@ def step_of(emitter: NativeEmitter, arrays: dict[str, Any], parts: list[Any], ca
     results = [(arrays[name].copy, ()) if isinstance(v, Var) else (v, None)
                for v, name in zip(emitter.program.results, emitter.results)]  # fmt: skip
     runs = [part.run if isinstance(part, Calls) else part for part in parts]
+    written = [arrays[name] for name in emitter.written()]
+    steady = [a for a in captured if a.dtype.kind == "f" and not any(a is w for w in written)]
     left = [a for a in (*emitted_arrays(emitter, arrays), *captured) if a.dtype.kind == "f"]
 
     def step(*given: Any) -> tuple[Any, ...]:
+        for array in written:
+            if not array.flags.writeable:
+                raise ValueError("output array is read-only")
         for take, array in zip(takes, given):
             take(array)
         flags = 0
@@ -185,11 +190,15 @@ def step_of(emitter: NativeEmitter, arrays: dict[str, Any], parts: list[Any], ca
                 if code >= STOPPED:
                     raise ValueError("guard: another case than recorded")
                 flags |= code
-        if flags and not all(np.isfinite(a).all() for a in left):
+        if flags and not finite(left) and finite((*given, *steady)):
             tell(flags, emitter.title)
         return tuple(copy() if own is not None else copy for copy, own in results)
 
     return step
+
+
+def finite(arrays: Iterable[Any]) -> bool:
+    return all(a.dtype.kind != "f" or np.isfinite(a).all() for a in arrays)
 
 
 def emitted_arrays(emitter: NativeEmitter, arrays: dict[str, Any]) -> list[Any]:
@@ -199,8 +208,9 @@ def emitted_arrays(emitter: NativeEmitter, arrays: dict[str, Any]) -> list[Any]:
 
 
 def tell(flags: int, title: str) -> None:
-    """A warning or an error, as NumPy's settings ask, of what the processor noted in a call that left values which are
-    not finite. (It also notes what comes of the branch of a choice that is not taken, of which eager says nothing.)"""
+    """A warning or an error, as NumPy's settings ask, of what the processor noted in a call that made values which are
+    not finite of such that are. (It also notes what comes of the branch of a choice that is not taken, of which eager
+    says nothing.)"""
     asked: dict[str, Any] = {**np.geterr()}
     for name, flag in FLAGS.items():
         if flags & flag and asked[name] != "ignore":

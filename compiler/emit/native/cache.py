@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def write(path: Path, code: bytes) -> None:
         os.replace(part, path)
         delete_oldest(path.parent)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def delete_oldest(where: Path) -> None:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+import numpy as np
+
 from tapegrad.compiler.emit.native import forms
 from tapegrad.compiler.emit.native.forms import Called, Value, choose, convert, number
 from tapegrad.compiler.emit.native.functions import FUNCTIONS, LIMITS
 from tapegrad.compiler.ir.cuda_forms import Cuda
 from tapegrad.compiler.ir.operations import Kind, Operation
-from tapegrad.compiler.ir.program import Op
+from tapegrad.compiler.ir.program import Op, Var
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -53,13 +55,32 @@ def known(op: Op) -> bool:
         return not isinstance(op.operation.identity, float) or op.vars[0].dtype.kind in "fi"
     if not moves(op) and len({str(v.dtype) for v in op.vars}) > 1:
         return False  # NumPy promotes them
+    dtype = operand_dtype(op)
+    if op.kind is Kind.ELEMENTWISE and not moves(op) and dtypes[0] not in (dtype, "bool"):
+        return False  # NumPy promotes an array and a number
+    if not all(isinstance(x, Var) or held(x, dtype) for x in op.inputs):
+        return False
+    if op.name == "clip" and not all(
+        b is None or (b == b and held(b, dtype)) for b in (op.params["min"], op.params["max"])
+    ):
+        return False
     called = set(re.findall(r"\w+(?=\()", form))
     if not called <= HELPERS.keys() or (called & OURS and dtypes[0] not in FLOATS):
         return False
-    if op.name == "astype" and dtypes[0] == "uint64" and op.vars[0].dtype.kind == "f":
+    if op.name == "astype" and dtypes[0] in ("uint32", "uint64") and op.vars[0].dtype.kind == "f":
         return False
     unsigned = any(d.startswith("uint") for d in dtypes)
     return not (("-1" in form or op.name == "clip") and (unsigned or dtypes[0] == "bool"))
+
+
+def held(x: Any, dtype: str) -> bool:
+    """Whether a Python number is a number of the dtype."""
+    if dtype in FLOATS or isinstance(x, bool):
+        return True
+    if dtype == "bool":
+        return False
+    limits = np.iinfo(dtype)
+    return limits.min <= x <= limits.max and x == int(x)
 
 
 def moves(op: Op) -> bool:

@@ -66,6 +66,7 @@ class NativeEmitter:
     strided       Vars whose elements do not lie one after another
     taken         names of arrays
     modules       of functions that are not NumPy's: module -> function
+    rows          what the array of a Var is called as one row
     """
 
     def __init__(self, program: Program, title: str) -> None:
@@ -74,6 +75,7 @@ class NativeEmitter:
         self.names: dict[Var, str] = {}
         self.constants: dict[str, Any] = {}
         self.modules: dict[str, str] = {}
+        self.rows: dict[Var, str] = {}
         self.blocks = blocks(program, alone=lambda op: not known(op))
         planner = Planner(program, self.blocks, FRESH)
         self.plan: Plan = planner.run()
@@ -110,14 +112,24 @@ class NativeEmitter:
         return name
 
     def dense(self, v: Var) -> bool:
-        return v not in self.strided
+        captured = v.kind == "captured" and (not v.dense or v.order is not None)
+        return v not in self.strided and not captured
 
     def row(self, v: Var) -> str:
         name = self.name(v)
         if v.ndim == 1:
             return name
-        self.definitions.setdefault(f"{name}_row", f"{name}.reshape(-1)")
-        return f"{name}_row"
+        if v not in self.rows:
+            self.rows[v] = self.unused(f"{name}_row")
+            self.definitions[self.rows[v]] = f"{name}.reshape(-1)"
+        return self.rows[v]
+
+    def unused(self, name: str) -> str:
+        found, count = name, 1
+        while found in self.taken or found in self.definitions:
+            count += 1
+            found = f"{name}_{count}"
+        return found
 
     def slot(self, v: Var) -> Slot:
         return Slot(self.name(v), carried(str(v.dtype)), v.shape)
@@ -125,6 +137,8 @@ class NativeEmitter:
     # ---- calls ----
     def block(self, block: Block) -> None:
         op = block.ops[0]
+        if op.kind is Kind.WRITE and op.inputs[0] in self.strided:
+            self.strided.add(op.out)  # the same memory, as a Var of its own
         if id(op) in self.plan.skipped:
             if op.kind is Kind.JOIN:
                 self.names[op.out] = self.plan.home[op.out].name
@@ -132,7 +146,7 @@ class NativeEmitter:
             self.calls.append(Loops(Nester(block, self).made(), block.ops))
         elif op.kind is Kind.VIEW:
             self.view(op)
-        elif op.kind is Kind.WRITE and op.inputs[0].size and isinstance(op.inputs[1], Var):
+        elif op.kind is Kind.WRITE and self.copies(op):
             self.calls.append(Loops(copied(self.slot(op.inputs[0]), self.slot(op.inputs[1])), [op]))
         elif op.kind is Kind.GUARD and op.name == "guard":
             message = f"guard: {op.origin.part}: another case than recorded"
@@ -143,6 +157,15 @@ class NativeEmitter:
         else:
             self.library(op)
 
+    def copies(self, op: Op) -> bool:
+        """Whether a write is a loop of loads and stores: one dtype, and nothing is read that it has written."""
+        target, value = op.inputs
+        if not isinstance(value, Var) or not target.size or value.dtype != target.dtype:
+            return False
+        source = self.base.get(value, value)
+        source = self.plan.home.get(source, source)
+        return source.kind != "captured" or not source.overlaps(target)
+
     def floats(self, op: Op) -> bool:
         return {str(v.dtype) for v in (*op.vars, op.out)} in ({"float32"}, {"float64"})
 
@@ -150,11 +173,12 @@ class NativeEmitter:
         """A view of an array that stays: all do. What cannot be reshaped where it is, is copied."""
         source = op.vars[0]
         name = self.names[op.out] = op.out.name
-        if op.name == "reshape" and source in self.strided:
+        if op.name == "reshape" and not self.dense(source):
             self.definitions[name] = f"np.empty({op.out.shape}, {str(op.out.dtype)!r})"
-            self.definitions[f"{name}_source"] = f"{name}.reshape({source.shape})"
+            whole = self.unused(f"{name}_source")
+            self.definitions[whole] = f"{name}.reshape({source.shape})"
             if op.out.size:
-                target = Slot(f"{name}_source", carried(str(source.dtype)), source.shape)
+                target = Slot(whole, carried(str(source.dtype)), source.shape)
                 self.calls.append(Loops(copied(target, self.slot(source)), [op]))
             return
         if op.name != "reshape":
@@ -213,6 +237,11 @@ class NativeEmitter:
         return lines + [
             f"from {room}.{file} import {', '.join(names)}" for file, names in ours.items() if names
         ]
+
+    def written(self) -> list[str]:
+        """The names of the captured arrays that are written to."""
+        targets = (op.inputs[0] for op in self.program.ops if op.kind is Kind.WRITE)
+        return list(dict.fromkeys(v.name for v in targets if v.kind == "captured"))
 
     def by_library(self, v: Var) -> bool:
         """Whether NumPy is called on an array, or on what shows a part of it."""

@@ -57,6 +57,11 @@ def llvm() -> Any:
 
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+    lock = getattr(getattr(binding.ffi.lib, "_lock", None), "_lock", None)
+    if lock is not None and hasattr(
+        os, "register_at_fork"
+    ):  # a child must not wait for a thread that it has not
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
     return binding
 
 
@@ -74,7 +79,10 @@ def vector_bits() -> int:
     """The width of the processor's vectors: 512, 256 or 128. TAPEGRAD_VECTOR_BITS sets a smaller one."""
     features = llvm().get_host_cpu_features()
     own = 512 if features.get("avx512f") else 256 if features.get("avx") else 128
-    return min(own, int(os.environ.get("TAPEGRAD_VECTOR_BITS") or own))
+    wanted = os.environ.get("TAPEGRAD_VECTOR_BITS") or str(own)
+    if wanted not in ("128", "256", "512"):
+        raise ValueError(f"TAPEGRAD_VECTOR_BITS must be 128, 256 or 512, got {wanted!r}")
+    return min(own, int(wanted))
 
 
 @cache

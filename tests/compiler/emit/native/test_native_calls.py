@@ -129,3 +129,98 @@ def test_a_training_step_gives_the_numbers_of_eager() -> None:
         return [float(step().numpy()) for _ in range(30)]
 
     assert np.allclose(run(native), run(lambda f: f), rtol=1e-3)
+
+
+def written_in_columns() -> Any:
+    t = tg.Tensor(np.asfortranarray(np.arange(6, dtype="float32").reshape(2, 3)))
+
+    def f() -> Any:
+        nonlocal t
+        t += 1.0
+        return t * 1
+
+    return f
+
+
+def assigned_to_itself() -> Any:
+    t = tg.Tensor(np.arange(9, dtype="float32").reshape(3, 3))
+
+    def f() -> Any:
+        t.assign(t.T)
+        return t * 1
+
+    return f
+
+
+def assigned_another_dtype() -> Any:
+    t = tg.Tensor(np.zeros(3, "float32"))
+    wide = tg.tensor(np.arange(3.0))
+
+    def f() -> Any:
+        t.assign(wide)
+        return t * 1
+
+    return f
+
+
+def of(values: Any, dtype: str, f: Any) -> Any:
+    return lambda: lambda x=tg.tensor(np.array(values, dtype)): f(x)
+
+
+def names_of_ours() -> Any:
+    x, x_row, call = (tg.tensor(np.full((3, 4), n, "float32")) for n in (1, 5, 7))
+    return lambda: tg.sin(call) + x * 2 + x_row
+
+
+ODD = {
+    "written in columns": written_in_columns,
+    "assigned to itself": assigned_to_itself,
+    "assigned another dtype": assigned_another_dtype,
+    "names of ours": names_of_ours,
+    "a truth value and a number": of([True, False], "bool", lambda b: b | 2),
+    "a number that the dtype does not hold": of([1, 2, 3], "int8", lambda k: tg.where(k < 300, 1.0, 0.0)),
+    "below all": of([1, 2, 3], "uint8", lambda k: tg.where(k > -1, k, -1)),
+    "clipped by nan": of([0.5, 2.0], "float32", lambda x: tg.clip(x, float("nan"), 1.0)),
+    "a float that no integer holds": of([1e10, -5.0, 3.7], "float32", lambda x: tg.astype(x, "int32")),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ODD)
+def test_odd(name: str) -> None:
+    plain, compiled = ODD[name](), native(ODD[name]())
+    for _ in range(5):
+        want, got = plain(), compiled()
+        assert (got.dtype, got.tolist()) == (want.dtype, want.tolist())
+
+
+def test_arrays_that_were_made_read_only() -> None:
+    p = tg.nn.Buffer(tg.tensor(np.zeros(3, "float32")))
+
+    def f() -> Any:
+        p.assign(p + 1.0)
+        return p * 1
+
+    step = native(f)
+    for _ in range(4):
+        step()
+    before = p.numpy().copy()
+    p.data.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        step()
+    assert np.array_equal(p.numpy(), before)
+
+
+def test_what_cannot_be_emitted_is_left_to_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tapegrad.compiler.emit.native import machine
+
+    def broken(text: str) -> bytes:
+        raise RuntimeError("no such processor")
+
+    monkeypatch.setattr(machine, "object_code", broken)
+    monkeypatch.setenv("TAPEGRAD_CACHE", "/dev/null")
+    f = native(lambda x: x * 3.0 + 0.125)
+    for _ in range(4):
+        assert f(tg.tensor([1.0])).tolist() == [3.125]
+    (how,) = f.stats()["programs"]
+    assert how.startswith("numpy: not native: RuntimeError: no such processor")
