@@ -60,7 +60,7 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
                largest element). Python's effects happen twice then. Default: TAPEGRAD_JIT_CHECK, else 0: never
 
     Two things differ from running f as it is. The `.grad` that a compiled step sets is one array, which the next call
-    writes to again: copy what is to be kept. And a captured tensor that f returns comes back as a copy.
+    writes to again: copy what is to be kept. And a captured tensor, or a view, that f returns comes back as a copy.
 
     If a recorded or compiled call raises, parameters, gradients, optimizer state and random streams are those of
     before. There are 64 programs of one function at most, the least recently used goes. Not seen are: changes made by
