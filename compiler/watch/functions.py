@@ -8,6 +8,8 @@ import types
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from tapegrad.compiler.watch.kinds import PLAIN, is_a
 from tapegrad.compiler.watch.listen import (
     HIGHER,
@@ -16,6 +18,7 @@ from tapegrad.compiler.watch.listen import (
     impure,
     modules_imported,
     room_of,
+    values_loaded,
     words_in,
 )
 from tapegrad.compiler.watch.names import ASKING, OF_FUNCTIONS
@@ -43,7 +46,7 @@ class Functions(Walk):
                 continue
             self.guards.need(f"{name!r} not in {place}", name)
             if name in vars(builtins):
-                if name in IMPURE_BUILTINS and not HIGHER.isdisjoint(code.co_names):
+                if name in IMPURE_BUILTINS & values_loaded(code) and not HIGHER.isdisjoint(code.co_names):
                     self.refuse(
                         f"it may hand {name} on, and what that does cannot be seen: call it directly, outside"
                     )
@@ -135,17 +138,15 @@ class Functions(Walk):
             self.scope(code, f.__globals__)
 
     def kept_results(self, cached: Any, name: str) -> None:
-        """What functools.lru_cache keeps: numbers and texts at most, since others may be changed where they are."""
+        """What functools.lru_cache keeps must be what nobody can change; the code that made it is looked at as well."""
         kept = [d for d in gc.get_referents(cached) if type(d) is dict and d is not vars(cached)]
         if cached.cache_parameters()["maxsize"] is not None or not all(
-            is_a(v, PLAIN) for d in kept for v in d.values()
+            settled(v) for d in kept for v in d.values()
         ):
             self.refuse(
                 f"{name} is under functools.lru_cache, and what that keeps cannot be seen: call it outside, and pass "
                 "in what it gives, or use functools.cache for numbers"
             )
-        counts = self.guards.value(misses)
-        self.guards.need(f"{counts}({self.guards.value(cached)}) == {misses(cached)}", f"what {name} keeps")
 
     def double_underscored(self, local: str, value: Any, name: str, attributes: frozenset[str]) -> None:
         """What functions and classes have besides their own attributes, where code names it."""
@@ -181,7 +182,8 @@ class Functions(Walk):
             if room == "user" or known or container or value is os.environ:
                 self.visit(place, value, told)
             else:  # that functions are what they were
-                if callable(value) and self.handed_on(attribute) and impure(value, "user"):
+                in_c = is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType))  # others are heard
+                if in_c and self.handed_on(attribute) and impure(value, "user"):
                     self.refuse(
                         f"it may hand {told} on, and what that does cannot be seen: call it directly, outside"
                     )
@@ -189,7 +191,7 @@ class Functions(Walk):
 
     def handed_on(self, name: str) -> bool:
         """Whether code that names something also names what calls a function that it is given."""
-        return any(name in c.co_names and not HIGHER.isdisjoint(c.co_names) for c in self.user_code)
+        return any(name in values_loaded(c) and not HIGHER.isdisjoint(c.co_names) for c in self.user_code)
 
     def absent(self, local: str, module: types.ModuleType, name: str, room: str) -> None:
         """Names that could be looked for in a module, and are not there."""
@@ -208,10 +210,13 @@ OF_PYTHON = frozenset({"__builtins__", "__loader__", "__spec__", "__path__", "__
 ASKS = (getattr, hasattr, setattr, vars, dir)
 
 
-def misses(cached: Any) -> tuple[int, int]:
-    """How often a function under functools.lru_cache was called, and how many results it keeps."""
-    info = cached.cache_info()
-    return info.misses, info.currsize
+def settled(value: Any) -> bool:
+    """Whether nothing in a value can change."""
+    if type(value) is tuple:
+        return all(map(settled, value))
+    return is_a(value, (*PLAIN, types.FunctionType, types.BuiltinFunctionType, type)) and not is_a(
+        value, np.void
+    )
 
 
 def is_empty(cell: types.CellType) -> bool:

@@ -241,6 +241,15 @@ def globals_named(code: CodeType) -> tuple[str, ...]:
 
 
 @lru_cache(4096)
+def values_loaded(code: CodeType) -> frozenset[str]:
+    """The names of globals and attributes that a piece of code takes as values, where it does not call them at once."""
+    loads = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR")
+    return frozenset(
+        i.argval for i in dis.get_instructions(code) if i.opname in loads and "NULL" not in i.argrepr
+    )
+
+
+@lru_cache(4096)
 def modules_imported(code: CodeType) -> tuple[str, ...]:
     """The modules that a piece of code imports by itself."""
     return tuple(i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME")

@@ -193,7 +193,7 @@ def recording_time(layers: int) -> float:
 def test_recording_is_linear_in_the_layers() -> None:
     recording_time(5)
     small, large = min(recording_time(50) for _ in range(3)), min(recording_time(500) for _ in range(2))
-    assert large <= 15 * small, (small, large)
+    assert large <= 30 * small, (small, large)  # each with each would take 100 times as long
 
 
 def test_the_first_batch_and_what_a_dropped_function_held_are_given_back() -> None:
