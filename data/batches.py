@@ -39,6 +39,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         first = next(a for a in self.arrays if a is not None)
         backend = backend_of(first)
+        take = backend.xp.take
         order: Any = None
         if self.shuffle:
             drawn = random.host_generator().permutation(self.rows)
@@ -49,4 +50,4 @@ class Batches:
                 yield tuple(None if a is None else Tensor(a[chosen, ...]) for a in self.arrays)
             else:
                 rows = order[chosen]
-                yield tuple(None if a is None else Tensor(a.take(rows, axis=0)) for a in self.arrays)
+                yield tuple(None if a is None else Tensor(take(a, rows, axis=0)) for a in self.arrays)

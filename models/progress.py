@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import backend_of
 from tapegrad.data.metrics import Metric
 
 SHORTEST_BAR, LONGEST_BAR = 8, 20
@@ -108,7 +109,8 @@ class Running:
 
     def update(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         rows = outputs.data.shape[0]
-        self.total = self.total + loss.data.sum(dtype="float64") * rows
+        xp = backend_of(loss.data).xp
+        self.total = self.total + xp.sum(loss.data, dtype=xp.float64) * rows
         self.rows += rows
         for metric in self.metrics:
             metric.update(outputs.data, targets.data)
