@@ -32,9 +32,12 @@ PURE_MODULES = frozenset(
 )
 IMPURE_BUILTINS = frozenset({"open", "input", "print", "eval", "exec", "globals", "breakpoint", "compile"})
 # Methods whose answer is not a matter of the object they are called on.
-IMPURE_METHODS = frozenset({"now", "utcnow", "today", "fromfile", "tofile", "fromtimestamp", "memmap"})
+IMPURE_METHODS = frozenset({"now", "utcnow", "today", "fromfile", "tofile", "fromtimestamp"})
 # Functions of Python's own modules that look outside, or do something there.
-IMPURE_FUNCTIONS = frozenset({"reload", "currentframe", "stack", "parse_args", "parse_known_args"})
+IMPURE_FUNCTIONS = frozenset({
+    ("importlib", "reload"), ("inspect", "currentframe"), ("inspect", "stack"), ("argparse", "parse_args"),
+    ("argparse", "parse_known_args"),
+})  # fmt: skip
 # What calls a function that it is given, in C, where nobody hears it.
 HIGHER = frozenset({
     "map", "filter", "filterfalse", "reduce", "starmap", "partial", "methodcaller", "vectorize", "frompyfunc",
@@ -174,7 +177,7 @@ class Listener:
             return
         module = frame.f_globals.get("__name__", "")
         pure = module in PURE_MODULES or module.partition(".")[0] in ("numpy", "collections", "importlib")
-        pure &= name not in IMPURE_FUNCTIONS
+        pure &= (module, name) not in IMPURE_FUNCTIONS
         if not pure and frame.f_code.co_qualname not in QUIET:
             self.impure.setdefault((f"{module}.{frame.f_code.co_qualname}", where(caller)))
 

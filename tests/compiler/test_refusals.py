@@ -458,6 +458,9 @@ ORDINARY: dict[str, Callable[[Any], Any]] = {
     "a branch that prints, beside map": lambda x: (
         print(x) if F is None else sum(map(lambda t: t * 2.0, [x]), x)
     ),
+    "a function of NumPy's with the name of one of inspect's": lambda x: (
+        x * float(np.stack([1.0, 2.0]).sum())
+    ),
     "a partial of ours": lambda x: partial(F.leaky_relu, negative_slope=0.5)(x),
 }
 
