@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import tapegrad as tg
-from surroundings import T, Table
+from surroundings import T, Table, drive
 
 CASES = Table()
 compiled = CASES.compiled
@@ -18,18 +18,6 @@ nn, optim = tg.nn, tg.optim
 def net() -> Any:
     tg.manual_seed(0)
     return nn.Sequential(nn.Dense(3, "tanh", in_features=2), nn.Dense(2, in_features=3))
-
-
-def X() -> Any:
-    return T([[1.0, 2.0]])
-
-
-def drive(J: Any, f: Any, act: Any, show: Any = lambda: None) -> Any:
-    g = J(f)
-    for i in range(8):
-        if i == 4:
-            act()
-        yield g(X()), show()
 
 
 def training(m: Any, o: Any) -> Any:

@@ -18,6 +18,7 @@ TABLES = (
         "found",
         "unseen",
         "appearing",
+        "held",
         "arguments",
         "replaced",
     ),
