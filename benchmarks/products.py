@@ -69,35 +69,15 @@ done:
 """
 
 
-def engine(text: str) -> Any:
-    """The functions of a module for this machine."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    module = llvm.parse_assembly(text)
-    features = llvm.get_host_cpu_features().flatten()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=2, codemodel="default"
-    )
-    module.triple, module.data_layout = machine.triple, str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    result = llvm.create_mcjit_compiler(module, machine)
-    result.finalize_object()
-    return result
-
-
 def compiled(a: np.ndarray, b: np.ndarray, c: np.ndarray, bits: int) -> Callable[[int], Any]:
     """A function that computes c = a @ b as often as it is told, without going through Python."""
+    from tapegrad.compiler.emit.native.build import matrix
+    from tapegrad.compiler.emit.native.machine import Code
     from tapegrad.compiler.emit.native.product_text import declarations, pack_text, product_text
-    from tapegrad.compiler.emit.native.products import Matrix, Pack, steps
+    from tapegrad.compiler.emit.native.products import Pack, steps
 
-    matrices = [Matrix(x.shape, tuple(s // x.itemsize for s in x.strides), str(x.dtype)) for x in (a, b, c)]
     operands, tables, texts = {"a": a, "b": b, "c": c}, [], [*declarations(bits), DRIVER]
-    for i, step in enumerate(steps(*matrices)):
+    for i, step in enumerate(steps(*map(matrix, (a, b, c)))):
         if isinstance(step, Pack):
             copy = np.empty(step.source.shape, a.dtype)
             tables.append([operands[step.operand], copy])
@@ -106,13 +86,11 @@ def compiled(a: np.ndarray, b: np.ndarray, c: np.ndarray, bits: int) -> Callable
         else:
             tables.append(list(operands.values()))
             texts.append(product_text(step, f"f{i}", bits))
-    code = engine("\n".join(texts))
+    code = Code("\n".join(texts))
     pointers = [np.array([x.ctypes.data for x in arrays], np.uint64) for arrays in tables]
-    calls = np.array(
-        [[code.get_function_address(f"f{i}"), p.ctypes.data] for i, p in enumerate(pointers)], np.uint64
-    )
+    calls = np.array([[code.address(f"f{i}"), p.ctypes.data] for i, p in enumerate(pointers)], np.uint64)
     repeat = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(
-        code.get_function_address("repeat")
+        code.address("repeat")
     )
     kept = (code, tables, pointers)
     return lambda times: (repeat(calls.ctypes.data, len(calls), times), kept)

@@ -8,8 +8,6 @@ from typing import Any
 from tapegrad.backends import get_backend
 from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
 from tapegrad.compiler.emit.cupy.graph import GraphEmitter, NotAGraph
-from tapegrad.compiler.emit.native.build import Builder
-from tapegrad.compiler.emit.native.emitter import NativeEmitter
 from tapegrad.compiler.emit.numba.calls import Unsupported
 from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
 from tapegrad.compiler.emit.numba.threads import cores
@@ -66,6 +64,10 @@ def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
 
 
 def for_this_machine(recorded: Program, title: str) -> Emitted:
+    """As loops and products of machine code."""
+    from tapegrad.compiler.emit.native.build import Builder  # slow to import, and only for who asks for it
+    from tapegrad.compiler.emit.native.emitter import NativeEmitter
+
     program, history = improve(recorded, "native")
     machine = NativeEmitter(program, title)
     return Emitted(

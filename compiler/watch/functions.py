@@ -2,7 +2,6 @@
 
 import builtins
 import gc
-import os
 import sys
 import types
 from functools import partial
@@ -177,9 +176,8 @@ class Functions(Walk):
                 "builtins",
                 "numpy",
             )
-            holds = not callable(value) and not is_a(value, type) and not attribute.startswith("__")
-            container = room == "library" and holds
-            if room == "user" or known or container or value is os.environ:
+            held = room == "library" and not callable(value) and not attribute.startswith("__")
+            if room == "user" or known or held:
                 self.visit(place, value, told)
             else:  # that functions are what they were
                 in_c = is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType))  # others are heard

@@ -215,38 +215,46 @@ class Reach(Tensors):
         if type(value) not in (dict, OrderedDict, Counter, defaultdict):
             self.attributes(local, value, name, argument)
 
+    def elements(self, local: str, value: Any, name: str, argument: bool) -> None:
+        """Of a set, in the order in which it gives them."""
+        self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
+        elements = list(set.__iter__(value) if is_a(value, set) else frozenset.__iter__(value))
+        self.guards.need(f"in_order({local}, {self.guards.fresh_value(elements)})", name)
+        for part in elements:
+            if not is_a(part, PLAIN):
+                self.visit(self.guards.value(part), part, f"an element of {name}")
+        if type(value) not in (set, frozenset):
+            self.attributes(local, value, name, argument)
+
+    def atom(self, local: str, value: Any, name: str) -> None:
+        """What is known by its identity, and the little that can change in it or hide behind it."""
+        self.identical(local, value, name)
+        if is_a(value, np.ufunc) and value.__name__.endswith("(vectorized)"):
+            self.refuse(
+                f"{name} is made by np.frompyfunc, and what it calls cannot be seen: call that itself"
+            )
+        elif is_a(value, Primitive):
+            for part in ("forward", "vjp"):
+                known = self.guards.value(getattr(value, part))
+                self.guards.need(f"{local}.{part} is {known}", f"{name}.{part}")
+        elif is_a(value, Enum):
+            self.names.user |= {"_value_", "_name_"} if self.names.user & {"value", "name"} else set()
+            self.attributes(local, value, name, False)
+        elif is_a(value, GETTERS[:2]):
+            self.more |= {part for word in value.__reduce__()[1] for part in str(word).split(".")}
+
     def other(self, local: str, value: Any, name: str, argument: bool) -> None:
         """Objects of the user's, values that never change, and what cannot be looked into."""
         kind, room = type(value), type(value).__module__.partition(".")[0]
         if is_a(value, (set, frozenset)):
-            self.guards.need(f"type({local}) is {self.guards.value(kind)}", f"{name}: its type")
-            elements = list(set.__iter__(value) if is_a(value, set) else frozenset.__iter__(value))
-            self.guards.need(f"in_order({local}, {self.guards.fresh_value(elements)})", name)
-            for part in elements:
-                if not is_a(part, PLAIN):
-                    self.visit(self.guards.value(part), part, f"an element of {name}")
-            if kind not in (set, frozenset):
-                self.attributes(local, value, name, argument)
+            self.elements(local, value, name, argument)
         elif is_a(value, np.ndarray):
             self.array(local, value, name)
         elif is_a(value, types.MappingProxyType):
             self.kept.append(shown := dict(value))
             self.mapping(self.guards.let(f"{self.guards.value(dict)}({local})"), shown, name, argument)
         elif is_a(value, (Enum, *ATOMS, *GETTERS)):
-            self.identical(local, value, name)
-            if is_a(value, np.ufunc) and value.__name__.endswith("(vectorized)"):
-                self.refuse(
-                    f"{name} is made by np.frompyfunc, and what it calls cannot be seen: call that itself"
-                )
-            if is_a(value, Primitive):
-                for part in ("forward", "vjp"):
-                    known = self.guards.value(getattr(value, part))
-                    self.guards.need(f"{local}.{part} is {known}", f"{name}.{part}")
-            if is_a(value, Enum):
-                self.names.user |= {"_value_", "_name_"} if self.names.user & {"value", "name"} else set()
-                self.attributes(local, value, name, False)
-            elif is_a(value, GETTERS[:2]):
-                self.more |= {part for word in value.__reduce__()[1] for part in str(word).split(".")}
+            self.atom(local, value, name)
         elif room in VALUES or is_a(value, (slice, range)):
             self.decimals |= room == "decimal"
             known = self.guards.value(value)

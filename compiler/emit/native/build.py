@@ -7,11 +7,10 @@ from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from tapegrad.compiler.emit.native import products
-from tapegrad.compiler.emit.native.emitter import Library, Loops, NativeEmitter, Product
-from tapegrad.compiler.emit.native.forms import Nest, Slot
+from tapegrad.compiler.emit.native.emitter import Loops, NativeEmitter, Product
+from tapegrad.compiler.emit.native.forms import Nest
 from tapegrad.compiler.emit.native.interpreted import put
 from tapegrad.compiler.emit.native.llvm_text import Text
 from tapegrad.compiler.emit.native.machine import (
@@ -24,10 +23,8 @@ from tapegrad.compiler.emit.native.machine import (
     module_text,
     vector_bits,
 )
-from tapegrad.compiler.emit.native.nests import copied
 from tapegrad.compiler.emit.native.product_text import declarations, product_text
-from tapegrad.compiler.emit.native.products import Matrix, Pack, steps
-from tapegrad.compiler.ir.operations import operation
+from tapegrad.compiler.emit.native.products import Matrix, steps
 from tapegrad.compiler.ir.program import Var
 
 Step = Callable[..., tuple[Any, ...]]
@@ -85,18 +82,12 @@ class Parts:
         self.declarations |= text.intrinsics
 
     def product(self, a: Any, b: Any, out: Any) -> None:
-        given = {"a": a, "b": b}
         for step in steps(matrix(a), matrix(b), matrix(out)):
-            if isinstance(step, Pack):
-                source = as_strided(
-                    given[step.operand], step.source.shape, strides_of(step.source, a.itemsize)
-                )
-                given[step.operand] = copy = np.empty(source.shape, source.dtype)
-                shape, dtype = source.shape, str(source.dtype)
-                self.nest(copied(Slot("copy", dtype, shape), Slot("source", dtype, shape)), [source, copy])
-            else:
-                self.add(kernel(step), "product", [given["a"], given["b"], out])
-                self.declarations |= set(declarations(vector_bits()))
+            assert isinstance(
+                step, products.Product
+            )  # no operand is packed ahead: none is known to be shared
+            self.add(kernel(step), "product", [a, b, out])
+            self.declarations |= set(declarations(vector_bits()))
 
     def functions(self) -> list[str]:
         return [text.replace("@NAME", f"@{name}", 1) for text, name in self.names.items()]
@@ -112,71 +103,61 @@ def matrix(array: Any) -> Matrix:
     return Matrix(array.shape, tuple(s // array.itemsize for s in array.strides), str(array.dtype))
 
 
-def strides_of(m: Matrix, itemsize: int) -> tuple[int, ...]:
-    return tuple(s * itemsize for s in m.strides)
-
-
 def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
-    parts = Parts()
+    parts, scope = Parts(), library_scope(emitter, arrays)
     for call in emitter.calls:
         if isinstance(call, Loops):
             parts.nest(call.nest, [arrays[slot.name] for slot in call.nest.arrays])
         elif isinstance(call, Product):
             parts.product(*(arrays[name] for name in (call.a, call.b, call.out)))
         else:
-            parts.calls.append(library_step(emitter, call, arrays))
+            code = compile(f"def call():\n  {call.text}", "<native tg.jit>", "exec")
+            exec(code, scope, made := {})  # type: ignore[var-annotated]
+            parts.calls.append(made["call"])
     return parts
 
 
-def library_step(emitter: NativeEmitter, call: Library, arrays: dict[str, Any]) -> Callable[[], Any]:
-    """A call of NumPy on arrays that stay."""
+def library_scope(emitter: NativeEmitter, arrays: dict[str, Any]) -> dict[str, Any]:
+    """What calls of NumPy between compiled parts find by name."""
     scope = {**vars(np), "np": np, "float": float, **arrays, "put": put}
-    for name in dict.fromkeys(op.name for op in emitter.program.ops):
-        if operation(name).helper:
-            exec(operation(name).helper, scope)
+    for helper in emitter.helpers():
+        exec(helper, scope)
     for module, name in emitter.modules.items():
         exec(f"from {module} import {name}", scope)
-    exec(compile(f"def _call_of_tapegrad_():\n  {call.text}", "<native tg.jit>", "exec"), scope)
-    found: Callable[[], Any] = scope["_call_of_tapegrad_"]
-    return found
+    return scope
 
 
 LARGE = 1 << 14  # bytes: a smaller argument is copied to its place in less time than pointers are set
 
 
-class Argument:
-    """Where an argument of each call goes: copied to an array of ours or, where it is large, read where it is."""
+def taker(array: Any, parts: list[Calls], by_library: bool) -> Callable[[Any], None]:
+    """Puts the argument of a call where the program reads it: into an array of ours or, where it is large, by setting
+    the pointers to where it is."""
+    found = [] if by_library or array.nbytes < LARGE else [(p, *p.looking_into(array)) for p in parts]
+    pointers = [(part.pointers, which, offsets) for part, which, offsets in found if len(which)]
+    if not pointers:
+        return partial(np.copyto, array)
 
-    def __init__(self, array: Any, parts: list[Any], by_library: bool) -> None:
-        self.array = array
-        self.pointers: list[tuple[Any, Any, Any]] = []
-        if array.nbytes >= LARGE and not by_library:
-            found = [(part, *part.looking_into(array)) for part in parts]
-            self.pointers = [(part.pointers, which, offsets) for part, which, offsets in found if len(which)]
-
-    def take(self, given: Any) -> None:
-        if not self.pointers:
-            np.copyto(self.array, given)
-            return
-        if given.strides != self.array.strides:
-            np.copyto(self.array, given)
-            given = self.array
+    def take(given: Any) -> None:
+        if given.strides != array.strides:
+            np.copyto(array, given)
+            given = array
         start = address(given)
-        for pointers, which, offsets in self.pointers:
-            pointers[which] = offsets + start
+        for table, which, offsets in pointers:
+            table[which] = offsets + start
+
+    return take
 
 
 def step_of(emitter: NativeEmitter, arrays: dict[str, Any], parts: list[Any], captured: Any) -> Step:
     """What runs at each call."""
     compiled = [part for part in parts if isinstance(part, Calls)]
-    inputs = [Argument(arrays[v.name], compiled, emitter.by_library(v)) for v in emitter.program.arguments]
-    takes = [partial(np.copyto, a.array) if not a.pointers else a.take for a in inputs]
-    results = [(arrays[name].copy, ()) if isinstance(v, Var) else (v, None)
-               for v, name in zip(emitter.program.results, emitter.results)]  # fmt: skip
+    takes = [taker(arrays[v.name], compiled, emitter.by_library(v)) for v in emitter.program.arguments]
+    results = [giver(v, arrays.get(n)) for v, n in zip(emitter.program.results, emitter.results)]
     runs = [part.run if isinstance(part, Calls) else part for part in parts]
     written = [arrays[name] for name in emitter.written()]
-    steady = [a for a in captured if a.dtype.kind == "f" and not any(a is w for w in written)]
-    left = [a for a in (*emitted_arrays(emitter, arrays), *captured) if a.dtype.kind == "f"]
+    steady = [a for a in captured if not any(a is w for w in written)]
+    left = [*emitted_arrays(emitter, arrays), *captured]
 
     def step(*given: Any) -> tuple[Any, ...]:
         for array in written:
@@ -192,9 +173,14 @@ def step_of(emitter: NativeEmitter, arrays: dict[str, Any], parts: list[Any], ca
                 flags |= code
         if flags and not finite(left) and finite((*given, *steady)):
             tell(flags, emitter.title)
-        return tuple(copy() if own is not None else copy for copy, own in results)
+        return tuple(result() for result in results)
 
     return step
+
+
+def giver(v: Any, array: Any) -> Callable[[], Any]:
+    """Gives a result at each call: a copy of its array, or the number that it is."""
+    return array.copy if isinstance(v, Var) else lambda: v
 
 
 def finite(arrays: Iterable[Any]) -> bool:

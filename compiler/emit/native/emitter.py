@@ -20,7 +20,7 @@ from tapegrad.compiler.emit.native.elements import DTYPES, OURS, known
 from tapegrad.compiler.emit.native.forms import Nest, Slot
 from tapegrad.compiler.emit.native.nests import Nester, checked, copied
 from tapegrad.compiler.emit.numpy.emitter import functions_in, used
-from tapegrad.compiler.ir.operations import Kind, operation
+from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled
 from tapegrad.compiler.ir.spelling import number
 from tapegrad.compiler.plan.blocks import Block, blocks
@@ -63,7 +63,7 @@ class NativeEmitter:
 
     definitions   the arrays that stay: name -> the expression that makes it
     names         what the array of a Var is called
-    strided       Vars whose elements do not lie one after another
+    strided       views whose elements do not lie one after another
     taken         names of arrays
     modules       of functions that are not NumPy's: module -> function
     rows          what the array of a Var is called as one row
@@ -83,7 +83,7 @@ class NativeEmitter:
         # An argument is copied to an array of ours, or read where it is if its elements lie in the same way.
         made = (*program.arguments, *self.plan.buffers)
         self.definitions = {v.name: f"np.empty({v.shape}, {str(v.dtype)!r})" for v in made}
-        self.strided = {v for v in program.captured if not v.dense or v.order}
+        self.strided: set[Var] = set()
         views = (op.out for op in program.ops if op.kind is Kind.VIEW)
         self.taken = {v.name for v in (*program.captured, *made, *self.plan.parts, *views)}
         for block in self.blocks:
@@ -112,8 +112,10 @@ class NativeEmitter:
         return name
 
     def dense(self, v: Var) -> bool:
-        captured = v.kind == "captured" and (not v.dense or v.order is not None)
-        return v not in self.strided and not captured
+        """Whether its elements lie one after another. (An argument's do, in the array that it is copied to.)"""
+        if v.kind == "captured":
+            return v.dense and v.order is None
+        return v not in self.strided
 
     def row(self, v: Var) -> str:
         name = self.name(v)
@@ -137,8 +139,6 @@ class NativeEmitter:
     # ---- calls ----
     def block(self, block: Block) -> None:
         op = block.ops[0]
-        if op.kind is Kind.WRITE and op.inputs[0] in self.strided:
-            self.strided.add(op.out)  # the same memory, as a Var of its own
         if id(op) in self.plan.skipped:
             if op.kind is Kind.JOIN:
                 self.names[op.out] = self.plan.home[op.out].name
@@ -243,21 +243,24 @@ class NativeEmitter:
         targets = (op.inputs[0] for op in self.program.ops if op.kind is Kind.WRITE)
         return list(dict.fromkeys(v.name for v in targets if v.kind == "captured"))
 
+    def left(self) -> list[Op]:
+        """The operations that are left to NumPy, between compiled parts."""
+        return [op for call in self.calls if isinstance(call, Library) for op in call.ops]
+
     def by_library(self, v: Var) -> bool:
         """Whether NumPy is called on an array, or on what shows a part of it."""
-        left = (op for call in self.calls if isinstance(call, Library) for op in call.ops)
         kept = v in self.program.kept() or any(self.base.get(r) is v for r in self.program.kept())
-        return kept or any(self.base.get(i, i) is v for op in left for i in op.vars)
+        return kept or any(self.base.get(i, i) is v for op in self.left() for i in op.vars)
 
     def note(self) -> str:
-        """What is left to NumPy, between compiled parts."""
-        left = dict.fromkeys(op.name for call in self.calls if isinstance(call, Library) for op in call.ops)
-        return f"{', '.join(left)} by NumPy" if left else ""
+        """What is to be known of how the program runs."""
+        names = dict.fromkeys(op.name for op in self.left())
+        return f"{', '.join(names)} by NumPy" if names else ""
 
     def helpers(self) -> list[str]:
         """The functions that calls of NumPy need and the module defines itself."""
-        left = dict.fromkeys(op.name for call in self.calls if isinstance(call, Library) for op in call.ops)
-        return [operation(name).helper for name in left if operation(name).helper]
+        rows = {op.name: op.operation for op in self.left()}
+        return [row.helper for row in rows.values() if row.helper]
 
 
 def carried(dtype: str) -> str:
