@@ -43,7 +43,7 @@ PRODUCTS: dict[str, tuple[Shape, Shape, str]] = {
 SECONDS = 0.02
 
 DRIVER = """
-define i32 @repeat(ptr %calls, i64 %count, i64 %times) {
+define i32 @repeat(ptr %calls, i64 %count, i64 %times, ptr %scratch) {
 entry:
   br label %turn
 turn:
@@ -55,7 +55,7 @@ call:
   %function = load ptr, ptr %at
   %place = getelementptr {ptr, ptr}, ptr %calls, i64 %i, i32 1
   %table = load ptr, ptr %place
-  %result = call i32 %function(ptr %table)
+  %result = call i32 %function(ptr %table, ptr %scratch)
   %i.next = add i64 %i, 1
   %more = icmp slt i64 %i.next, %count
   br i1 %more, label %call, label %turned
@@ -72,11 +72,17 @@ done:
 def compiled(a: np.ndarray, b: np.ndarray, c: np.ndarray, bits: int) -> Callable[[int], Any]:
     """A function that computes c = a @ b as often as it is told, without going through Python."""
     from tapegrad.compiler.emit.native.build import matrix
-    from tapegrad.compiler.emit.native.machine import Code
-    from tapegrad.compiler.emit.native.product_text import declarations, pack_text, product_text
+    from tapegrad.compiler.emit.native.machine import Code, scratch_of
+    from tapegrad.compiler.emit.native.product_text import (
+        declarations,
+        pack_text,
+        product_text,
+        scratch_bytes,
+    )
     from tapegrad.compiler.emit.native.products import Pack, steps
 
     operands, tables, texts = {"a": a, "b": b, "c": c}, [], [*declarations(bits), DRIVER]
+    scratch = scratch_of(0)
     for i, step in enumerate(steps(*map(matrix, (a, b, c)))):
         if isinstance(step, Pack):
             copy = np.empty(step.source.shape, a.dtype)
@@ -86,14 +92,14 @@ def compiled(a: np.ndarray, b: np.ndarray, c: np.ndarray, bits: int) -> Callable
         else:
             tables.append(list(operands.values()))
             texts.append(product_text(step, f"f{i}", bits))
+            scratch = scratch_of(scratch_bytes(step, bits))
     code = Code("\n".join(texts))
     pointers = [np.array([x.ctypes.data for x in arrays], np.uint64) for arrays in tables]
     calls = np.array([[code.address(f"f{i}"), p.ctypes.data] for i, p in enumerate(pointers)], np.uint64)
-    repeat = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(
-        code.address("repeat")
-    )
+    integer, pointer = ctypes.c_int64, ctypes.c_void_p
+    repeat = ctypes.CFUNCTYPE(ctypes.c_int, pointer, integer, integer, pointer)(code.address("repeat"))
     kept = (code, tables, pointers)
-    return lambda times: (repeat(calls.ctypes.data, len(calls), times), kept)
+    return lambda times: (repeat(calls.ctypes.data, len(calls), times, scratch.ctypes.data), kept)
 
 
 def contestant(name: str, bits: int, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> Callable[[int], Any]:

@@ -8,8 +8,10 @@ import numpy as np
 
 from tapegrad.compiler.emit.native import machine
 from tapegrad.compiler.emit.native.build import matrix as matrix
-from tapegrad.compiler.emit.native.product_text import declarations, pack_text, product_text
+from tapegrad.compiler.emit.native.product_text import declarations, pack_text, product_text, scratch_bytes
 from tapegrad.compiler.emit.native.products import Matrix, Pack, Product, Step, steps
+
+GUARDED = 256  # bytes behind a kernel's scratch memory, which it must not write to
 
 
 class Kernels:
@@ -26,11 +28,17 @@ class Kernels:
         ]
         self.text = "\n".join([*declarations(bits), *texts])
         self.code = machine.Code(self.text)
+        sizes = [scratch_bytes(step, bits, fused) for step in self.names if isinstance(step, Product)]
+        self.size = max(sizes, default=0)
 
     def run(self, step: Step, *arrays: np.ndarray) -> None:
         table = (ctypes.c_void_p * len(arrays))(*(x.__array_interface__["data"][0] for x in arrays))
+        scratch = machine.scratch_of(self.size + GUARDED)
+        scratch[self.size :] = 255
         address = self.code.address(self.names[step])
-        assert ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(address)(table) == 0
+        function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(address)
+        assert function(table, scratch.ctypes.data) == 0
+        assert (scratch[self.size :] == 255).all(), f"written behind the scratch memory: {step}"
 
 
 def steps_of(a: np.ndarray, b: np.ndarray, c: np.ndarray, shared: str = "") -> list[Step]:

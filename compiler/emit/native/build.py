@@ -21,9 +21,10 @@ from tapegrad.compiler.emit.native.machine import (
     address,
     fused,
     module_text,
+    scratch_of,
     vector_bits,
 )
-from tapegrad.compiler.emit.native.product_text import declarations, product_text
+from tapegrad.compiler.emit.native.product_text import declarations, pack_text, product_text, scratch_bytes
 from tapegrad.compiler.emit.native.products import Matrix, steps
 from tapegrad.compiler.ir.program import Var
 
@@ -43,7 +44,8 @@ class Builder:
         text = module_text(parts.functions(), parts.declarations)
         if text != self.text:  # arrays of other strides
             self.text, self.code = text, Code(text)
-        calls = [Calls(self.code, part) if isinstance(part, list) else part for part in parts.calls]
+        scratch = scratch_of(parts.scratch)
+        calls = [Calls(self.code, part, scratch) if isinstance(part, list) else part for part in parts.calls]
         step = step_of(self.emitter, arrays, calls, captured)
         return step, tuple(arrays[name] for name in self.emitter.gradients)
 
@@ -64,11 +66,15 @@ def arrays_of(emitter: NativeEmitter, captured: Any) -> dict[str, Any]:
 @dataclass
 class Parts:
     """The functions that calls need, equal ones once, and the calls in order: lists of (name, arrays) for the machine,
-    and what calls NumPy between these."""
+    and what calls NumPy between these.
+
+    scratch   bytes that the function which takes most writes copies to
+    """
 
     names: dict[str, str] = field(default_factory=dict)  # text of a function, as NAME -> its name
     declarations: set[str] = field(default_factory=set)
     calls: list[Any] = field(default_factory=list)
+    scratch: int = 0
 
     def add(self, text: str, kind: str, arrays: list[Any]) -> None:
         name = self.names.setdefault(text, f"{kind}_{len(self.names) + 1}")
@@ -82,21 +88,28 @@ class Parts:
         self.declarations |= text.intrinsics
 
     def product(self, a: Any, b: Any, out: Any) -> None:
+        operands = {"a": a, "b": b}
         for step in steps(matrix(a), matrix(b), matrix(out)):
-            assert isinstance(
-                step, products.Product
-            )  # no operand is packed ahead: none is known to be shared
-            self.add(kernel(step), "product", [a, b, out])
-            self.declarations |= set(declarations(vector_bits()))
+            if isinstance(step, products.Pack):
+                copy = np.empty(step.source.shape, a.dtype)
+                self.add(kernel(step)[0], "pack", [operands[step.operand], copy])
+                operands[step.operand] = copy
+            else:
+                text, scratch = kernel(step)
+                self.add(text, "product", [*operands.values(), out])
+                self.scratch = max(self.scratch, scratch)
+        self.declarations |= set(declarations(vector_bits()))
 
     def functions(self) -> list[str]:
         return [text.replace("@NAME", f"@{name}", 1) for text, name in self.names.items()]
 
 
 @lru_cache(1024)
-def kernel(product: products.Product) -> str:
-    """The text of a product's kernel for this machine, called NAME."""
-    return product_text(product, "NAME", vector_bits(), fused())
+def kernel(step: products.Step) -> tuple[str, int]:
+    """The text of a step's kernel for this machine, called NAME, and how many bytes it writes copies to."""
+    if isinstance(step, products.Pack):
+        return pack_text(step, "NAME", vector_bits()), 0
+    return product_text(step, "NAME", vector_bits(), fused()), scratch_bytes(step, vector_bits(), fused())
 
 
 def matrix(array: Any) -> Matrix:

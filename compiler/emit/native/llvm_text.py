@@ -1,4 +1,4 @@
-"""A nest as LLVM IR: `i32 name(ptr table)`, where the table holds the pointers of its arrays.
+"""A nest as LLVM IR: `i32 name(ptr table, ptr scratch)`, where the table holds the pointers of its arrays.
 
 The innermost loop goes on by LANES elements at a time, as vectors; what is left of it is one masked turn, whose idle
 lanes repeat the first element. Shapes and strides are constants of the text, and no name of the user's stands in it, so
@@ -60,7 +60,7 @@ class Text(Lines):
             f"  {line}" if not line.endswith(":") else line
             for line in (*self.stack, *pointers, *self.lines, *ends)
         )
-        return f"define i32 @{name}(ptr %table) #0 {{\nentry:\n{body}\n}}\n"
+        return f"define i32 @{name}(ptr %table, ptr %scratch) #0 {{\nentry:\n{body}\n}}\n"
 
     # ---- memory ----
     def address(self, place: Place) -> tuple[str, int]:

@@ -15,6 +15,8 @@ from tapegrad.compiler.emit.native.cache import cached
 # unless it is asked to.)
 ARM = platform.machine() in ("aarch64", "arm64")
 FLAGS = {"invalid": 1, "divide": 2, "over": 4} if ARM else {"invalid": 1, "divide": 4, "over": 8}
+LINE_BYTES = 64  # of a cache line
+RUN = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
 STOPPED = 64  # + the number of the call that stopped
 
 # A list of (function, table of pointers): each is called, until one says that this is another case. Returns the flags
@@ -22,7 +24,7 @@ STOPPED = 64  # + the number of the call that stopped
 DRIVER = f"""
 declare i32 @feclearexcept(i32)
 declare i32 @fetestexcept(i32)
-define i64 @run(ptr %calls, i64 %count) {{
+define i64 @run(ptr %calls, i64 %count, ptr %scratch) {{
 entry:
   call i32 @feclearexcept(i32 {sum(FLAGS.values())})
   br label %turn
@@ -32,7 +34,7 @@ turn:
   %function = load ptr, ptr %call
   %at = getelementptr {{ptr, ptr}}, ptr %calls, i64 %i, i32 1
   %table = load ptr, ptr %at
-  %stopped = call i32 %function(ptr %table)
+  %stopped = call i32 %function(ptr %table, ptr %scratch)
   %bad = icmp ne i32 %stopped, 0
   br i1 %bad, label %stop, label %go_on
 go_on:
@@ -117,7 +119,11 @@ def object_code(text: str) -> bytes:
     options = b.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = False
     builder = b.create_pass_builder(target, options)
-    builder.getModulePassManager().run(module, builder)
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    # llvmlite 0.50 hides what frees a manager behind a method that does nothing: 140 KB for each module.
+    b.newpassmanagers.NewPassManager._dispose(passes)
+    passes.detach()
     found: bytes = target.emit_object(module)
     return found
 
@@ -136,11 +142,17 @@ class Code:
         return int(self.engine.get_function_address(name))
 
 
+def scratch_of(size: int) -> np.ndarray:
+    """Memory that kernels write copies to, from a cache line on."""
+    memory = np.empty(size + LINE_BYTES, np.uint8)
+    return memory[-memory.ctypes.data % LINE_BYTES :][:size]
+
+
 class Calls:
     """Functions with their arrays, run one after another by one call from Python, which lets other threads run."""
 
-    def __init__(self, code: Code, calls: Sequence[tuple[str, Sequence[Any]]]) -> None:
-        self.code = code
+    def __init__(self, code: Code, calls: Sequence[tuple[str, Sequence[Any]]], scratch: np.ndarray) -> None:
+        self.code, self.scratch = code, scratch
         self.arrays = [array for _, arrays in calls for array in arrays]  # alive as long as their pointers
         self.pointers = np.array([address(a) for a in self.arrays] or [0], np.int64)
         table = np.zeros((len(calls), 2), np.int64)
@@ -149,12 +161,12 @@ class Calls:
             row[:] = code.address(name), start
             start += 8 * len(arrays)
         self.table, self.count = table, len(calls)
-        self.function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(code.address("run"))
-        self.where = ctypes.c_void_p(table.ctypes.data)
+        self.function = RUN(code.address("run"))
+        self.where, self.room = ctypes.c_void_p(table.ctypes.data), ctypes.c_void_p(scratch.ctypes.data)
 
     def run(self) -> int:
         """0, the flags that were set, or STOPPED + the number of the call that stopped."""
-        return int(self.function(self.where, self.count))
+        return int(self.function(self.where, self.count, self.room))
 
     def looking_into(self, array: Any) -> tuple[np.ndarray, np.ndarray]:
         """(which pointers look into an array's memory, how far behind its beginning)."""

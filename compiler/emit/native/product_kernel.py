@@ -31,7 +31,12 @@ class Block:
 
 
 class Kernel:
-    """A product on vectors of `lanes`. If `swapped`, a kernel of the transposed product."""
+    """A product on vectors of `lanes`. If `swapped`, a kernel of the transposed product.
+
+    scratch   bytes of memory that it writes copies to
+    """
+
+    scratch = 0
 
     def __init__(self, product: Product, text: Text, swapped: bool) -> None:
         self.product, self.t, self.swapped = product, text, swapped

@@ -84,7 +84,10 @@ class Copy:
 
 
 def pack_text(pack: Pack, name: str, bits: int) -> str:
-    """The definition of `i32 name(ptr table)` that does what a Pack says; the table holds its source and its copy."""
+    """The definition of `i32 name(ptr table, ptr scratch)` that does what a Pack says.
+
+    The table holds its source and its copy.
+    """
     *outer, (columns, stride) = zip(pack.source.shape, pack.source.strides)
     loops: list[tuple[Index, int]] = [*outer] or [(1, 0)]
     lanes = min(bits // 8 // TYPES[pack.source.dtype][2], 1 << (columns - 1).bit_length())

@@ -1,16 +1,17 @@
-"""The kernel of a product as LLVM IR text, for vectors of a width: `i32 name(ptr table)`, which returns 0.
+"""The kernel of a product as LLVM IR text, for vectors of a width: `i32 name(ptr table, ptr scratch)`, which returns 0.
 
-The table holds the pointers to the first elements of a, b, c and, where the epilogue adds one, of the bias. A kernel
-with panels takes up to 600 KB of the stack. `products` says what a Product is.
+The table holds the pointers to the first elements of a, b, c and, where the epilogue adds one, of the bias. `scratch`
+is memory for copies, from a cache line on, of which `scratch_bytes` says how much. `products` says what a Product is.
 """
 
 from tapegrad.compiler.emit.native.product_depth import DepthKernel
+from tapegrad.compiler.emit.native.product_kernel import Kernel
 from tapegrad.compiler.emit.native.product_panels import pack_text
 from tapegrad.compiler.emit.native.product_tiles import TileKernel
 from tapegrad.compiler.emit.native.products import Product, readable
 from tapegrad.compiler.emit.native.vector_text import declarations
 
-__all__ = ["declarations", "pack_text", "product_text"]
+__all__ = ["declarations", "pack_text", "product_text", "scratch_bytes"]
 
 
 def product_text(product: Product, name: str, bits: int, fused: bool = True) -> str:
@@ -22,10 +23,19 @@ def product_text(product: Product, name: str, bits: int, fused: bool = True) -> 
 
     Raises ValueError if its vectors do not lie one element after another; those of `products.arranged` do.
     """
+    return kernel_of(product, bits, fused).text(name)
+
+
+def scratch_bytes(product: Product, bits: int, fused: bool = True) -> int:
+    """How much memory the kernel of `product_text` writes copies to."""
+    return kernel_of(product, bits, fused).scratch
+
+
+def kernel_of(product: Product, bits: int, fused: bool) -> Kernel:
     if not readable(product):
         raise ValueError(
             f"product_text: the vectors of {product} need strides of 1\n"
             "Write arranged(product) and run every step that it lists"
         )
     form = DepthKernel if product.vectors == "depth" else TileKernel
-    return form(product, bits, fused).text(name)
+    return form(product, bits, fused)

@@ -85,18 +85,20 @@ class TileKernel(Kernel):
         self.most_terms = prod(loop[0] for loop in self.inner) * (self.cut[1] if self.cut else 1)
         self.most_rows = min(product.rows[0], LEFT_BYTES // size // max(self.most_terms, 1))
         large = columns >= WIDE and product.rows[0] * product.terms * size >= LEFT_LARGE
-        self.panel = "%right_panel" if product.panels else ""
+        self.panel = "%scratch" if product.panels else ""
         self.left_panel = "%left_panel" if product.panels and large else ""
+        # Room for the panels, with what a copy may overwrite behind them, in whole cache lines.
+        right = (self.most_terms + lanes) * self.width * size if self.panel else 0
+        left = (
+            (self.most_rows * self.most_terms + lanes * (self.tile[0] + 1)) * size if self.left_panel else 0
+        )
+        self.left_at, left = (-(-part // LINE_BYTES) * LINE_BYTES for part in (right, left))
+        self.scratch = self.left_at + left
         super().__init__(product, Text(product.dtype, lanes, bits, fused), swapped)
 
     def prepare(self) -> None:
-        """Room for the panels, with what a copy may overwrite behind them."""
-        t, size = self.t, (self.most_terms + self.t.lanes) * self.width
-        if self.panel:
-            t.add(f"{self.panel} = alloca [{size} x {t.kind}], align {LINE_BYTES}")
         if self.left_panel:
-            size = self.most_rows * self.most_terms + t.lanes * (self.tile[0] + 1)
-            t.add(f"{self.left_panel} = alloca [{size} x {t.kind}], align {LINE_BYTES}")
+            self.t.add(f"{self.left_panel} = getelementptr i8, ptr %scratch, i64 {self.left_at}")
 
     # ---- blocks ----
     def inside(self, place: Place, first: str, last: str) -> None:

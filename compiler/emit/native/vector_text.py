@@ -69,7 +69,13 @@ class Text:
     def function(self, name: str) -> str:
         width = WIDTH.format(max(self.bits, 128))
         return "\n".join(
-            [f"define i32 @{name}(ptr %table) {width} {{", "entry:", *self.lines, "  ret i32 0", "}"]
+            [
+                f"define i32 @{name}(ptr %table, ptr noalias %scratch) {width} {{",
+                "entry:",
+                *self.lines,
+                "  ret i32 0",
+                "}",
+            ]
         )
 
     # ---- numbers ----
