@@ -164,8 +164,8 @@ def from_zero(name: str, sign: str, helper: str) -> Operation:
 
 
 LARGER_VALUE, SMALLER_VALUE = (
-    f"choose((a {sign} b) | (a != a), a, b)" for sign in (">=", "<=")
-)  # a NaN stays
+    f"choose((a {sign} b) | (a != a), a, b)" for sign in (">", "<")
+)  # a NaN stays, and of equal ones b, as on x86: one of them may be -0
 ROWS = (
     # ---- views ----
     view("reshape", "{0}.reshape({shape})", options=("shape",), label="shaped"),
@@ -179,8 +179,8 @@ ROWS = (
     infix("divide", "/", "truediv"),
     from_zero("multiply_from_zero", "*", s.MULTIPLY_FROM_ZERO),
     from_zero("divide_from_zero", "/", s.DIVIDE_FROM_ZERO),
-    elementwise("floor_divide", DIVISION, operator="floordiv"),
-    elementwise("remainder", REMAINDER, operator="mod"),
+    elementwise("floor_divide", DIVISION, native="floor_divide(a, b)", operator="floordiv"),
+    elementwise("remainder", REMAINDER, native="remainder(a, b)", operator="mod"),
     elementwise("power", POWER, native="power(a, b)", numpy=s.power, evaluate=e.power, operator="pow"),
     elementwise("negative", "-{0}", native="-a", operator="neg"),
     elementwise("positive", MOVE, native="a", operator="pos"),
@@ -189,7 +189,7 @@ ROWS = (
         "abs", Cuda("fabs({0})", integer="{0} < 0 ? -{0} : {0}", unsigned="{0}"), native="magnitude(a)",
         operator="abs",
     ),
-    elementwise("sign", SIGN, native="choose(a > 0, 1, choose(a < 0, -1, a))"),
+    elementwise("sign", SIGN, native="sign(a)"),
     elementwise("maximum", LARGER, native=LARGER_VALUE),
     elementwise("minimum", SMALLER, native=SMALLER_VALUE),
     elementwise("clip", CLIP, numpy=s.clip, evaluate=e.clip, options=("min", "max")),

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.native import forms
-from tapegrad.compiler.emit.native.forms import Called, Value, choose, convert, number
-from tapegrad.compiler.emit.native.functions import FUNCTIONS, LIMITS
+from tapegrad.compiler.emit.native.forms import Called, Number, Value, choose, convert, number
+from tapegrad.compiler.emit.native.functions import FUNCTIONS
+from tapegrad.compiler.emit.native.functions_division import few_factors, floor_divide, remainder, whole_power
 from tapegrad.compiler.ir.cuda_forms import Cuda
 from tapegrad.compiler.ir.operations import Kind, Operation
 from tapegrad.compiler.ir.program import Op, Var
@@ -20,14 +21,11 @@ DTYPES = frozenset({*FLOATS, *INTEGERS, "bool"})
 BOOLEAN = {"a + b": "a | b", "a * b": "a & b"}  # what the sum and the product of truth values are
 
 
-OURS = (
-    FUNCTIONS.keys() - LIMITS.keys()
-)  # the others are NumPy's: beyond some size of an argument ours do not serve
+OURS = frozenset({*FUNCTIONS, "whole_power"})
 
 
-def ours(name: str) -> Callable[..., Any]:
-    """A function of ours that makes a call of values."""
-    function = FUNCTIONS[name]
+def called(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of ours that makes a call of values, which is printed by that name."""
 
     def call(*args: Value) -> Value:
         body = function(*args)
@@ -36,27 +34,33 @@ def ours(name: str) -> Callable[..., Any]:
     return call
 
 
+def sign(x: Value) -> Value:
+    """-1, 0 or 1, of the dtype of x; NaN stays, and an unsigned x is not negative."""
+    if x.dtype.startswith("uint"):
+        return choose(x > 0, 1, x)
+    return choose(x > 0, 1, choose(x < 0, -1, choose(x == 0, 0, x)))
+
+
 HELPERS: dict[str, Any] = {
     **{name: getattr(forms, name) for name in ("choose", "root", "magnitude", "rounded", "floor", "ceil", "trunc")},
-    **{name: ours(name) for name in OURS}, "inf": inf,
+    **{f.__name__: called(f.__name__, f) for f in FUNCTIONS.values()}, "inf": inf, "sign": sign,
+    **{f.__name__: called(f"np.{f.__name__}", f) for f in (remainder, floor_divide)},  # of NumPy's bits
 }  # fmt: skip
+OF_FLOATS = OURS | {"root"}  # which serve no integers
 
 
 def known(op: Op) -> bool:
     """Whether machine code is made for an elementwise operation or reduction; else it is a call of NumPy."""
     form, dtypes = op.operation.native, [str(v.dtype) for v in (op.out, *op.vars)]
-    if (
-        not DTYPES.issuperset(dtypes)
-        or (not form and op.name != "clip")
-        or not all(v.size for v in (op.out, *op.vars))
-    ):
+    if not DTYPES.issuperset(dtypes) or (not form and op.name != "clip"):
         return False
     if op.kind is Kind.REDUCTION:
-        return not isinstance(op.operation.identity, float) or op.vars[0].dtype.kind in "fi"
+        extremes = isinstance(op.operation.identity, float)
+        return op.vars[0].size > 0 < op.out.size and (not extremes or op.vars[0].dtype.kind in "fiu")
     if not moves(op) and len({str(v.dtype) for v in op.vars}) > 1:
         return False  # NumPy promotes them
     dtype = operand_dtype(op)
-    if op.kind is Kind.ELEMENTWISE and not moves(op) and dtypes[0] not in (dtype, "bool"):
+    if not moves(op) and dtypes[0] not in (dtype, "bool"):
         return False  # NumPy promotes an array and a number
     if not all(isinstance(x, Var) or held(x, dtype) for x in op.inputs):
         return False
@@ -64,13 +68,20 @@ def known(op: Op) -> bool:
         b is None or (b == b and held(b, dtype)) for b in (op.params["min"], op.params["max"])
     ):
         return False
-    called = set(re.findall(r"\w+(?=\()", form))
-    if not called <= HELPERS.keys() or (called & OURS and dtypes[0] not in FLOATS):
+    if dtype == "bool" and op.name == "clip":
         return False
-    if op.name == "astype" and dtypes[0] in ("uint32", "uint64") and op.vars[0].dtype.kind == "f":
-        return False
-    unsigned = any(d.startswith("uint") for d in dtypes)
-    return not (("-1" in form or op.name == "clip") and (unsigned or dtypes[0] == "bool"))
+    return dtype in FLOATS or of_integers(op) or not OF_FLOATS & set(re.findall(r"\w+(?=\()", form))
+
+
+def of_integers(op: Op) -> bool:
+    """Whether an operation that serves floats by a function of ours has a form of its own for these integers."""
+    if op.name == "power":
+        return (
+            isinstance(op.inputs[0], Var)
+            and not isinstance(op.inputs[1], Var)
+            and few_factors(op.inputs[1], str(op.out.dtype))
+        )
+    return settled(op.operation) is not None
 
 
 def held(x: Any, dtype: str) -> bool:
@@ -105,15 +116,17 @@ def element(op: Op, args: list[Any]) -> Value:
         return choose(test, *(convert(x, dtype) for x in values[1:]))
     if moves(op):
         return as_dtype(values[0], dtype)
+    if op.name == "power" and isinstance(values[1], Number) and few_factors(values[1].value, dtype):
+        return to_whole_power(values[0], values[1])
     if op.name == "clip":
         return clipped(values[0], op.params["min"], op.params["max"])
-    if dtype not in FLOATS and (whole := of_integers(row)) is not None:
+    if dtype not in FLOATS and (whole := settled(row)) is not None:
         return values[0] if whole == "{0}" else number(whole == "true", "bool")
     return convert(evaluated(form_for(row, dtype), values), str(op.out.dtype))
 
 
-def of_integers(row: Operation) -> str | None:
-    """What is known of an operation on integers, which have no fraction and are finite."""
+def settled(row: Operation) -> str | None:
+    """What an operation on integers, which have no fraction and are finite, comes to without a computation."""
     form = row.cuda.integer if isinstance(row.cuda, Cuda) else ""
     return form if form in ("{0}", "true", "false") else None
 
@@ -128,6 +141,13 @@ def evaluated(form: str, values: list[Value]) -> Value:
 
 def as_dtype(x: Value, dtype: str) -> Value:
     return x != 0 if dtype == "bool" != x.dtype else convert(x, dtype)
+
+
+def to_whole_power(x: Value, exponent: Number) -> Value:
+    if exponent.value == 0:
+        return number(1, x.dtype)
+    body = whole_power(x, exponent.value)
+    return Called(body.dtype, "whole_power", (x, exponent), body)
 
 
 def clipped(x: Value, low: Any, high: Any) -> Value:

@@ -67,11 +67,13 @@ class NativeEmitter:
     taken         names of arrays
     modules       of functions that are not NumPy's: module -> function
     rows          what the array of a Var is called as one row
+    idle          operations that have nothing to do: their results have no elements
     """
 
     def __init__(self, program: Program, title: str) -> None:
         self.program, self.title = program, title
         self.calls: list[Call] = []
+        self.idle: list[Op] = []
         self.names: dict[Var, str] = {}
         self.constants: dict[str, Any] = {}
         self.modules: dict[str, str] = {}
@@ -142,6 +144,8 @@ class NativeEmitter:
         if id(op) in self.plan.skipped:
             if op.kind is Kind.JOIN:
                 self.names[op.out] = self.plan.home[op.out].name
+        elif block.shape is not None and 0 in block.shape and known(op):
+            self.idle += block.ops
         elif block.shape is not None and known(op):
             self.calls.append(Loops(Nester(block, self).made(), block.ops))
         elif op.kind is Kind.VIEW:

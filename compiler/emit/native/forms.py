@@ -7,6 +7,7 @@ The functions at the end (`choose`, `bits`, …) make values of values, and numb
 written with them and with operators serves both.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,6 +138,16 @@ class Called(Value):
 
 
 @dataclass(frozen=True, eq=False)
+class Rare(Value):
+    """`rare` where the condition holds, else `usual`; the first is worked out only if a lane needs it."""
+
+    dtype: str
+    condition: Value
+    rare: Value
+    usual: Value
+
+
+@dataclass(frozen=True, eq=False)
 class Folded(Value):
     """What a `Total` came to: its partial results combined, half with half until one is left."""
 
@@ -257,6 +268,18 @@ def choose(condition: Any, a: Any, b: Any) -> Any:
     return Applied(dtype, "choose", (condition, a, b))
 
 
+def rarely(condition: Any, rare: Callable[[], Any], usual: Any) -> Any:
+    """What `rare` makes where the condition holds, else `usual`. For what takes long and is seldom wanted."""
+    if not isinstance(condition, Value):
+        return choose(condition, rare(), usual) if np.any(condition) else usual
+    return Rare(usual.dtype, condition, rare(), usual)
+
+
+def fmod(a: Any, b: Any) -> Any:
+    """What is left of a / b cut off: exact, of the sign of a. The C library's, one lane after the other."""
+    return applied("fmod", a, b) if isinstance(a, Value) else np.fmod(a, b)
+
+
 def convert(x: Any, dtype: str) -> Any:
     """As another dtype; from a float to an integer, cut off."""
     if not isinstance(x, Value):
@@ -278,6 +301,12 @@ def from_bits(x: Any) -> Any:
     return Applied({"int32": "float32", "int64": "float64"}[x.dtype], "bits", (x,))
 
 
+def one_by_one(function: Callable[[float], float]) -> Callable[[Any], Any]:
+    """A function of Python's numbers as one of NumPy's arrays and numbers, of float64."""
+    each = np.vectorize(function, otypes="d")
+    return lambda x: each(x)[()]
+
+
 @dataclass(frozen=True)
 class Unary:
     """An operation of the processor on one number: its name among ours, as NumPy calls it, and as LLVM does."""
@@ -296,4 +325,8 @@ rounded = Unary("rounded", np.rint, "rint")
 floor = Unary("floor", np.floor, "floor")
 ceil = Unary("ceil", np.ceil, "ceil")
 trunc = Unary("trunc", np.trunc, "trunc")
-UNARY = {row.name: row for row in (root, magnitude, rounded, floor, ceil, trunc)}
+# The C library's functions of float64, one lane after the other: slow, and good for any finite number.
+SLOW = {
+    f.__name__: Unary(f"slow_{f.__name__}", one_by_one(f), f.__name__) for f in (math.sin, math.cos, math.tan)
+}
+UNARY = {row.name: row for row in (root, magnitude, rounded, floor, ceil, trunc, *SLOW.values())}

@@ -15,7 +15,7 @@ value.
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.compiler.emit.native.forms import dtype_of, magnitude
+from tapegrad.compiler.emit.native.functions_division import whole_power as whole_power
 from tapegrad.compiler.emit.native.functions_exp import cosh, erf, exp, expm1, sigmoid, sinh, tanh
 from tapegrad.compiler.emit.native.functions_log import (
     acosh,
@@ -28,7 +28,6 @@ from tapegrad.compiler.emit.native.functions_log import (
     power,
 )
 from tapegrad.compiler.emit.native.functions_trig import (
-    ANGLE_LIMIT,
     acos,
     asin,
     atan,
@@ -38,7 +37,6 @@ from tapegrad.compiler.emit.native.functions_trig import (
     sin,
     tan,
 )
-from tapegrad.compiler.emit.native.pairs import INF
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
@@ -48,11 +46,3 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         *(sin, cos, tan, asin, acos, atan, atan2, hypot),
     )
 }
-# Where a function is good only up to a size of its argument: dtype -> that size. Beyond, NumPy's has to be called.
-LIMITS = {function.__name__: ANGLE_LIMIT for function in (sin, cos, tan)}
-
-
-def beyond(name: str, x: Any) -> Any:
-    """Whether a finite x is too large for the function of that name; only for those that LIMITS names."""
-    size = magnitude(x)
-    return (size > LIMITS[name][dtype_of(x)]) & (size < INF)

@@ -3,10 +3,21 @@
 A float32 result is computed in float64, with shorter polynomials (`wide`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from tapegrad.compiler.emit.native.coefficients import ASIN, ATAN, COS, SIN, TAN
-from tapegrad.compiler.emit.native.forms import bits, choose, convert, dtype_of, from_bits, magnitude, root
+from tapegrad.compiler.emit.native.forms import (
+    SLOW,
+    bits,
+    choose,
+    convert,
+    dtype_of,
+    from_bits,
+    magnitude,
+    rarely,
+    root,
+)
 from tapegrad.compiler.emit.native.pairs import (
     INF,
     fast_two_sum,
@@ -27,7 +38,7 @@ HALF_PI = (1.5707963267948966, 6.123233995736766e-17)
 PI = (3.141592653589793, 1.2246467991473532e-16)
 # pi / 4: the products of the first with 1, 2, 3 and 4 are exact.
 QUARTER_PI = (0.7853981633974474, 9.18794589678809e-16)
-# Up to which |x| the parts of pi / 2 serve.
+# Up to which |x| the parts of pi / 2 serve. Beyond, the C library's functions do.
 ANGLE_LIMIT = {"float32": 8e8, "float64": 1e7}
 INVISIBLE = 2.0**-28  # below it, x + x³ / 3 is x
 
@@ -84,25 +95,38 @@ def sin_or_cos(x: Any, quarters: int) -> Any:
     return convert(from_bits(bits(value) ^ ((n & 2) << 62)), dtype_of(x))
 
 
+def of_any_size(name: str, function: Callable[[Any], Any], x: Any) -> Any:
+    """A function of an angle up to `ANGLE_LIMIT`, and of what is larger that of the C library, by its name."""
+    dtype, size = dtype_of(x), magnitude(x)
+    large = (size > ANGLE_LIMIT[dtype]) & (size < INF)
+    usual = function(choose(large, 0.0, x))
+    return rarely(large, lambda: convert(SLOW[name](convert(choose(large, x, 0.0), "float64")), dtype), usual)
+
+
 def sin(x: Any) -> Any:
-    """The sine. Worst error: float32 0.51 ulp, float64 0.8 ulp, for |x| up to `ANGLE_LIMIT`.
+    """The sine. Worst error: float32 0.51 ulp, float64 0.8 ulp.
 
     x = n pi / 2 + r (`reduced_angle`), and a polynomial of r.
     """
-    return choose(magnitude(x) < INVISIBLE, x, sin_or_cos(x, 0))
+    return of_any_size("sin", lambda x: choose(magnitude(x) < INVISIBLE, x, sin_or_cos(x, 0)), x)
 
 
 def cos(x: Any) -> Any:
     """The cosine. Worst error: float32 0.51 ulp, float64 0.8 ulp. As `sin`."""
-    return sin_or_cos(x, 1)
+    return of_any_size("cos", lambda x: sin_or_cos(x, 1), x)
 
 
 def tan(x: Any) -> Any:
-    """The tangent. Worst error: float32 0.51 ulp, float64 1.3 ulp, for |x| up to `ANGLE_LIMIT`.
+    """The tangent. Worst error: float32 0.51 ulp, float64 1.3 ulp.
 
     tan(r + c) = r + r³ P(r²) + c (1 + r²...), for odd n -1 / tan(r + c) with the tangent as a pair. P: degree 14 on
     [0, (pi/4)²], error 2**-56 (for float32 7, 2**-33).
     """
+    return of_any_size("tan", tan_of_small, x)
+
+
+def tan_of_small(x: Any) -> Any:
+    """The tangent of an angle up to `ANGLE_LIMIT`."""
     if dtype_of(x) == "float32":
         r, n = reduced_wide_angle(convert(x, "float64"))
         square = r * r

@@ -17,6 +17,7 @@ from tapegrad.compiler.emit.native.forms import (
     Local,
     Number,
     Place,
+    Rare,
     Total,
     Value,
 )
@@ -135,9 +136,36 @@ class Lines(ABC):
             return self.found(v.body)
         if isinstance(v, Folded):
             return self.fold(v.total), 1
+        if isinstance(v, Rare):
+            return self.rare(v)
         assert isinstance(v, Applied)
         lanes = max((self.lanes_of(a) for a in v.args), default=1)
         return self.applied(v, [self.value(a, lanes) for a in v.args], lanes), lanes
+
+    def rare(self, v: Rare) -> tuple[str, int]:
+        """A branch around what no lane needs. What is worked out inside is not known behind it."""
+        lanes = max(self.lanes_of(v.condition), self.lanes_of(v.usual))
+        test, usual, t = (
+            self.value(v.condition, lanes),
+            self.value(v.usual, lanes),
+            self.typed(v.dtype, lanes),
+        )
+        some = test
+        if lanes > 1:
+            some = self.new(self.call("i1", f"llvm.vector.reduce.or.v{lanes}i1", [(f"<{lanes} x i1>", test)]))
+        expected = self.new(self.call("i1", "llvm.expect.i1", [("i1", some), ("i1", "false")]))
+        self.count += 1
+        name, before = f"rare{self.count}", self.block
+        self.lines.append(f"br i1 {expected}, label %{name}, label %{name}end")
+        outside = dict(self.known), dict(self.spread)
+        self.label(name)
+        rare = self.value(v.rare, lanes)
+        chosen = self.new(f"select {self.typed('bool', lanes)} {test}, {t} {rare}, {t} {usual}")
+        last = self.block
+        self.lines.append(f"br label %{name}end")
+        self.label(f"{name}end")
+        self.known, self.spread = outside
+        return self.new(f"phi {t} [{usual}, %{before}], [{chosen}, %{last}]"), lanes
 
     def lanes_of(self, v: Value) -> int:
         return 1 if isinstance(v, Number) else self.found(v)[1]
@@ -150,6 +178,10 @@ class Lines(ABC):
             return self.new(f"{'fcmp' if kind(dtype) == 'f' else 'icmp'} {order} {t} {args[0]}, {args[1]}")
         if name in FLOAT_FORMS and kind(dtype) == "f":
             return self.new(f"{FLOAT_FORMS[name]} {t} {args[0]}, {args[1]}")
+        if name == "div":
+            return self.new(f"{'sdiv' if kind(dtype) == 'i' else 'udiv'} {t} {args[0]}, {args[1]}")
+        if name == "fmod":
+            return self.new(f"frem {t} {args[0]}, {args[1]}")
         if name in INTEGER_FORMS:
             return self.new(f"{name} {t} {args[0]}, {args[1]}")
         if name == "shr":
@@ -194,23 +226,35 @@ class Lines(ABC):
         return self.new(f"{how} {before} {x} to {after}")
 
     def to_integer(self, x: str, old: str, new: str, lanes: int) -> str:
-        middle = "int64" if bytes_of(new) == 8 or new == "uint32" else "int32"
+        """Cut off; what an integer cannot hold gives what x86 does, as NumPy there, and the flag of an invalid
+        operation: the conversion is of x itself, though its result is not taken."""
+        if new in ("uint32", "uint64"):
+            return self.to_unsigned(x, old, new, lanes)
+        middle = "int64" if bytes_of(new) == 8 else "int32"
         before, t, truth = self.typed(old, lanes), self.typed(middle, lanes), self.typed("bool", lanes)
         bits = 8 * bytes_of(middle)
-
-        def filled(text: str, dtype: str) -> str:
-            return text if lanes == 1 else f"splat ({TYPES[dtype]} {text})"
-
-        low = filled(constant(-(2.0 ** (bits - 1)), old), old)
-        high = filled(constant(2.0 ** (bits - 1), old), old)
+        low, high = (self.filled(constant(sign * 2.0 ** (bits - 1), old), old, lanes) for sign in (-1, 1))
         above = self.new(f"fcmp oge {before} {x}, {low}")
         below = self.new(f"fcmp olt {before} {x}, {high}")
         inside = self.new(f"and {truth} {above}, {below}")
-        zero = constant(0, old) if lanes == 1 else "zeroinitializer"
-        safe = self.new(f"select {truth} {inside}, {before} {x}, {before} {zero}")
-        whole = self.new(f"fptosi {before} {safe} to {t}")
-        least = filled(str(-(1 << (bits - 1))), middle)
+        whole = self.new(f"fptosi {before} {x} to {t}")
+        least = self.filled(str(-(1 << (bits - 1))), middle, lanes)
         found = self.new(f"select {truth} {inside}, {t} {whole}, {t} {least}")
         if bytes_of(new) == bytes_of(middle):
             return found
         return self.new(f"trunc {t} {found} to {self.typed(new, lanes)}")
+
+    def to_unsigned(self, x: str, old: str, new: str, lanes: int) -> str:
+        """As a signed integer; what is too large for that, less 2**31 or 2**63, and then the first bit changed."""
+        before, t, truth = self.typed(old, lanes), self.typed(new, lanes), self.typed("bool", lanes)
+        first = 1 << (8 * bytes_of(new) - 1)
+        half = self.filled(constant(float(first), old), old, lanes)
+        large = self.new(f"fcmp oge {before} {x}, {half}")
+        less = self.new(f"fsub {before} {x}, {half}")
+        rest = self.new(f"select {truth} {large}, {before} {less}, {before} {x}")
+        whole = self.to_integer(rest, old, new[1:], lanes)
+        more = self.new(f"xor {t} {whole}, {self.filled(str(-first), new, lanes)}")
+        return self.new(f"select {truth} {large}, {t} {more}, {t} {whole}")
+
+    def filled(self, text: str, dtype: str, lanes: int) -> str:
+        return text if lanes == 1 else f"splat ({TYPES[dtype]} {text})"

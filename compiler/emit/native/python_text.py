@@ -15,6 +15,7 @@ from tapegrad.compiler.emit.native.forms import (
     Nest,
     Number,
     Place,
+    Rare,
     Store,
     Take,
     Total,
@@ -41,6 +42,9 @@ def value_text(v: Value) -> str:
         return f"{v.name}({', '.join(map(value_text, v.args))})"
     if isinstance(v, Folded):
         return f"folded({v.total.name}, np.{v.total.ufunc})"
+    if isinstance(v, Rare):
+        parts = (v.rare, v.condition, v.usual)
+        return "{} if {} else {}".format(*(f"({value_text(p)})" for p in parts))
     assert isinstance(v, Applied)
     return applied_text(v)
 
@@ -58,6 +62,8 @@ def applied_text(v: Applied) -> str:
         return f"{inner[1]} if {inner[0]} else {inner[2]}"
     if v.name == "convert":
         return f"np.{v.dtype}({args[0]})" if v.dtype != "bool" else f"bool({args[0]})"
+    if v.name == "fmod":
+        return f"np.fmod({args[0]}, {args[1]})"
     if v.name == "bits":
         return f"{inner[0]}.view(np.{v.dtype})"
     return f"np.{UNARY[v.name].numpy.__name__}({args[0]})"

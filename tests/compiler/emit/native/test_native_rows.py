@@ -8,15 +8,12 @@ import pytest
 import tapegrad as tg
 from compiler_emitters import TOLERANCE, close
 from compiler_runs import RUNS, outcomes
+from native_programs import interpreted, machine_code, native
 from primitives.harness import cotangent
 from primitives.table import Case, rows
 
 pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
 ROWS = {row.name: row for row in rows() if row.primitive not in ("move", "random_uniform")}
-
-
-def native(f: Any) -> Any:
-    return tg.jit(f, emitter="native")
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -61,24 +58,6 @@ def test_primitive(name: str, dtype: str) -> None:
             close(x, y, dtype if dtype in TOLERANCE else "float32", f.source())
         for case in (c for c in f.cases if "matmul(" not in c.runner.source):  # whose sums are NumPy's there
             assert interpreted(case.runner, arrays) == machine_code(case.runner, arrays), f.source()
-
-
-def interpreted(runner: Any, arrays: list[np.ndarray]) -> list[Any]:
-    """What the printed source gives when Python runs it, to the bit."""
-    scope: dict[str, Any] = {}
-    with np.errstate(all="ignore"):
-        exec(runner.source, scope)
-        step, _ = scope["build"](*runner.bound)
-        return [bits(a) for a in step(*arrays)]
-
-
-def machine_code(runner: Any, arrays: list[np.ndarray]) -> list[Any]:
-    return [bits(a) for a in runner.step(*arrays)]
-
-
-def bits(a: Any) -> Any:
-    a = np.asarray(a)
-    return a.dtype.str, a.shape, np.where(a != a, np.nan, a).astype(a.dtype).tobytes()
 
 
 def leaves(value: Any) -> list[np.ndarray]:
