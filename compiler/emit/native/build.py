@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.emit.native import products
+from tapegrad.compiler.emit.native import pool, products
+from tapegrad.compiler.emit.native.calls import Calls, Part, address
+from tapegrad.compiler.emit.native.cuts import parts_of_nest, parts_of_product
 from tapegrad.compiler.emit.native.emitter import Loops, NativeEmitter, Product
 from tapegrad.compiler.emit.native.forms import Nest
 from tapegrad.compiler.emit.native.interpreted import put
@@ -16,9 +18,7 @@ from tapegrad.compiler.emit.native.llvm_text import Text
 from tapegrad.compiler.emit.native.machine import (
     FLAGS,
     STOPPED,
-    Calls,
     Code,
-    address,
     fused,
     module_text,
     scratch_of,
@@ -45,7 +45,10 @@ class Builder:
         if text != self.text:  # arrays of other strides
             self.text, self.code = text, Code(text)
         scratch = scratch_of(parts.scratch)
-        calls = [Calls(self.code, part, scratch) if isinstance(part, list) else part for part in parts.calls]
+        calls = [
+            Calls(self.code, part, scratch, parts.threads) if isinstance(part, list) else part
+            for part in parts.calls
+        ]
         step = step_of(self.emitter, arrays, calls, captured)
         return step, tuple(arrays[name] for name in self.emitter.gradients)
 
@@ -65,43 +68,60 @@ def arrays_of(emitter: NativeEmitter, captured: Any) -> dict[str, Any]:
 
 @dataclass
 class Parts:
-    """The functions that calls need, equal ones once, and the calls in order: lists of (name, arrays) for the machine,
-    and what calls NumPy between these.
+    """The functions that calls need, equal ones once, and the calls in order: lists of stages for the machine, and what
+    calls NumPy between these.
 
     scratch   bytes that the function which takes most writes copies to
+    threads   among which large ones are shared
     """
 
     names: dict[str, str] = field(default_factory=dict)  # text of a function, as NAME -> its name
     declarations: set[str] = field(default_factory=set)
     calls: list[Any] = field(default_factory=list)
     scratch: int = 0
+    threads: int = field(default_factory=pool.threads)
 
-    def add(self, text: str, kind: str, arrays: list[Any]) -> None:
-        name = self.names.setdefault(text, f"{kind}_{len(self.names) + 1}")
+    def add(self, kind: str, parts: list[tuple[str, list[Part]]]) -> None:
+        """A stage of calls, each of a function's text and what its table points to."""
         if not self.calls or not isinstance(self.calls[-1], list):
             self.calls.append([])
-        self.calls[-1].append((name, arrays))
+        name = lambda text: self.names.setdefault(text, f"{kind}_{len(self.names) + 1}")
+        self.calls[-1].append([(name(text), pointers) for text, pointers in parts])
 
     def nest(self, nest: Nest, arrays: list[Any]) -> None:
-        text = Text(nest, {slot: a.strides for slot, a in zip(nest.arrays, arrays)})
-        self.add(text.function("NAME"), "loops", arrays)
-        self.declarations |= text.intrinsics
+        stage = []
+        for part, cut in parts_of_nest(nest, self.threads):
+            given = [part_of(a, *cut[slot]) if slot in cut else a for slot, a in zip(nest.arrays, arrays)]
+            text = Text(part, {slot: a.strides for slot, a in zip(nest.arrays, given)})
+            stage.append((text.function("NAME"), [Part(a) for a in given]))
+            self.declarations |= text.intrinsics
+        self.add("loops", stage)
 
     def product(self, a: Any, b: Any, out: Any) -> None:
         operands = {"a": a, "b": b}
         for step in steps(matrix(a), matrix(b), matrix(out)):
             if isinstance(step, products.Pack):
                 copy = np.empty(step.source.shape, a.dtype)
-                self.add(kernel(step)[0], "pack", [operands[step.operand], copy])
+                self.add("pack", [(kernel(step)[0], [Part(operands[step.operand]), Part(copy)])])
                 operands[step.operand] = copy
-            else:
-                text, scratch = kernel(step)
-                self.add(text, "product", [*operands.values(), out])
+                continue
+            stage = []
+            for part, offsets in parts_of_product(step, self.threads):
+                text, scratch = kernel(part)
+                given = {**operands, "c": out}
+                pointers = [Part(x, offsets.get(n, 0) * x.itemsize) for n, x in given.items()]
+                stage.append((text, pointers))
                 self.scratch = max(self.scratch, scratch)
+            self.add("product", stage)
         self.declarations |= set(declarations(vector_bits()))
 
     def functions(self) -> list[str]:
         return [text.replace("@NAME", f"@{name}", 1) for text, name in self.names.items()]
+
+
+def part_of(array: Any, axis: int, cut: slice) -> Any:
+    """A part of an array along an axis."""
+    return array[(slice(None),) * axis + (cut,)]
 
 
 @lru_cache(1024)

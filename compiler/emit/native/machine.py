@@ -1,9 +1,8 @@
 """LLVM IR as functions that run here, and a table of calls as one call."""
 
-import ctypes
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -16,35 +15,54 @@ from tapegrad.compiler.emit.native.cache import cached
 ARM = platform.machine() in ("aarch64", "arm64")
 FLAGS = {"invalid": 1, "divide": 2, "over": 4} if ARM else {"invalid": 1, "divide": 4, "over": 8}
 LINE_BYTES = 64  # of a cache line
-RUN = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
 STOPPED = 64  # + the number of the call that stopped
 
-# A list of (function, table of pointers): each is called, until one says that this is another case. Returns the flags
-# that were set meanwhile, or STOPPED + the number of a call.
+# A list of (function, table of pointers, parts): each is called, until one says that this is another case. Where
+# `parts` is more than 1, so many calls may run at once: the pool's `share` runs them, if there is one and it is free.
+# Returns the flags that were set meanwhile, or STOPPED + the number of a call.
 DRIVER = f"""
 declare i32 @feclearexcept(i32)
 declare i32 @fetestexcept(i32)
-define i64 @run(ptr %calls, i64 %count, ptr %scratch) {{
+define i64 @run(ptr %calls, i64 %count, ptr %scratch, ptr %pool) {{
 entry:
   call i32 @feclearexcept(i32 {sum(FLAGS.values())})
+  %alone = icmp eq ptr %pool, null
   br label %turn
 turn:
-  %i = phi i64 [0, %entry], [%next, %go_on]
-  %call = getelementptr {{ptr, ptr}}, ptr %calls, i64 %i
+  %i = phi i64 [0, %entry], [%following, %go_on]
+  %raised = phi i64 [0, %entry], [%raised.now, %go_on]
+  %call = getelementptr {{ptr, ptr, i64}}, ptr %calls, i64 %i
+  %at.parts = getelementptr {{ptr, ptr, i64}}, ptr %calls, i64 %i, i32 2
+  %parts = load i64, ptr %at.parts
+  %single = icmp eq i64 %parts, 1
+  %by.one = or i1 %alone, %single
+  br i1 %by.one, label %one, label %several
+several:
+  %share = load ptr, ptr %pool
+  %raised.there = call i64 %share(ptr %pool, ptr %call, i64 %parts, ptr %scratch)
+  %refused = icmp slt i64 %raised.there, 0
+  br i1 %refused, label %one, label %shared
+shared:
+  %raised.all = or i64 %raised, %raised.there
+  br label %go_on
+one:
   %function = load ptr, ptr %call
-  %at = getelementptr {{ptr, ptr}}, ptr %calls, i64 %i, i32 1
+  %at = getelementptr {{ptr, ptr, i64}}, ptr %calls, i64 %i, i32 1
   %table = load ptr, ptr %at
   %stopped = call i32 %function(ptr %table, ptr %scratch)
   %bad = icmp ne i32 %stopped, 0
   br i1 %bad, label %stop, label %go_on
 go_on:
-  %next = add nuw nsw i64 %i, 1
-  %more = icmp slt i64 %next, %count
-  br i1 %more, label %turn, label %done
-done:
+  %done = phi i64 [%parts, %shared], [1, %one]
+  %raised.now = phi i64 [%raised.all, %shared], [%raised, %one]
+  %following = add nuw nsw i64 %i, %done
+  %more = icmp slt i64 %following, %count
+  br i1 %more, label %turn, label %end
+end:
   %flags = call i32 @fetestexcept(i32 {sum(FLAGS.values())})
   %wide = zext i32 %flags to i64
-  ret i64 %wide
+  %all = or i64 %wide, %raised.now
+  ret i64 %all
 stop:
   %number = add i64 %i, {STOPPED}
   ret i64 %number
@@ -146,36 +164,3 @@ def scratch_of(size: int) -> np.ndarray:
     """Memory that kernels write copies to, from a cache line on."""
     memory = np.empty(size + LINE_BYTES, np.uint8)
     return memory[-memory.ctypes.data % LINE_BYTES :][:size]
-
-
-class Calls:
-    """Functions with their arrays, run one after another by one call from Python, which lets other threads run."""
-
-    def __init__(self, code: Code, calls: Sequence[tuple[str, Sequence[Any]]], scratch: np.ndarray) -> None:
-        self.code, self.scratch = code, scratch
-        self.arrays = [array for _, arrays in calls for array in arrays]  # alive as long as their pointers
-        self.pointers = np.array([address(a) for a in self.arrays] or [0], np.int64)
-        table = np.zeros((len(calls), 2), np.int64)
-        start = self.pointers.ctypes.data
-        for row, (name, arrays) in zip(table, calls):
-            row[:] = code.address(name), start
-            start += 8 * len(arrays)
-        self.table, self.count = table, len(calls)
-        self.function = RUN(code.address("run"))
-        self.where, self.room = ctypes.c_void_p(table.ctypes.data), ctypes.c_void_p(scratch.ctypes.data)
-
-    def run(self) -> int:
-        """0, the flags that were set, or STOPPED + the number of the call that stopped."""
-        return int(self.function(self.where, self.count, self.room))
-
-    def looking_into(self, array: Any) -> tuple[np.ndarray, np.ndarray]:
-        """(which pointers look into an array's memory, how far behind its beginning)."""
-        begin, end = address(array), address(array) + array.nbytes
-        which = np.flatnonzero((self.pointers >= begin) & (self.pointers < end))
-        return which, self.pointers[which] - begin
-
-
-def address(array: Any) -> int:
-    """Where an array's first element is."""
-    found: int = array.__array_interface__["data"][0]
-    return found
