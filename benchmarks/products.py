@@ -71,8 +71,8 @@ done:
 
 def compiled(a: np.ndarray, b: np.ndarray, c: np.ndarray, bits: int) -> Callable[[int], Any]:
     """A function that computes c = a @ b as often as it is told, without going through Python."""
-    from tapegrad.compiler.emit.native.build import matrix
     from tapegrad.compiler.emit.native.machine import Code, scratch_of
+    from tapegrad.compiler.emit.native.parts import matrix
     from tapegrad.compiler.emit.native.product_text import (
         declarations,
         pack_text,

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from tapegrad.compiler.emit.native import machine
-from tapegrad.compiler.emit.native.build import matrix as matrix
+from tapegrad.compiler.emit.native.parts import matrix as matrix
 from tapegrad.compiler.emit.native.product_text import declarations, pack_text, product_text, scratch_bytes
 from tapegrad.compiler.emit.native.products import Matrix, Pack, Product, Step, steps
 
@@ -41,8 +41,8 @@ class Kernels:
         assert (scratch[self.size :] == 255).all(), f"written behind the scratch memory: {step}"
 
 
-def steps_of(a: np.ndarray, b: np.ndarray, c: np.ndarray, shared: str = "") -> list[Step]:
-    return steps(matrix(a), matrix(b), matrix(c), shared=shared)
+def steps_of(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> list[Step]:
+    return steps(matrix(a), matrix(b), matrix(c))
 
 
 def view(x: np.ndarray, m: Matrix) -> np.ndarray:

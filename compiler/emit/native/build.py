@@ -2,30 +2,21 @@
 
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.emit.native import pool, products
-from tapegrad.compiler.emit.native.calls import Calls, Part, address
-from tapegrad.compiler.emit.native.cuts import parts_of_nest, parts_of_product
-from tapegrad.compiler.emit.native.emitter import Loops, NativeEmitter, Product
-from tapegrad.compiler.emit.native.forms import Nest
-from tapegrad.compiler.emit.native.interpreted import put
-from tapegrad.compiler.emit.native.llvm_text import Text
+from tapegrad.compiler.emit.native.calls import Calls, address
+from tapegrad.compiler.emit.native.emitter import NativeEmitter
 from tapegrad.compiler.emit.native.machine import (
     FLAGS,
     STOPPED,
     Code,
-    fused,
     module_text,
     scratch_of,
-    vector_bits,
 )
-from tapegrad.compiler.emit.native.product_text import declarations, pack_text, product_text, scratch_bytes
-from tapegrad.compiler.emit.native.products import Matrix, steps
+from tapegrad.compiler.emit.native.parts import parts_of
 from tapegrad.compiler.ir.program import Var
 
 Step = Callable[..., tuple[Any, ...]]
@@ -64,100 +55,6 @@ def arrays_of(emitter: NativeEmitter, captured: Any) -> dict[str, Any]:
     for name, text in emitter.definitions.items():
         arrays[name] = eval(text, arrays)
     return arrays
-
-
-@dataclass
-class Parts:
-    """The functions that calls need, equal ones once, and the calls in order: lists of stages for the machine, and what
-    calls NumPy between these.
-
-    scratch   bytes that the function which takes most writes copies to
-    threads   among which large ones are shared
-    """
-
-    names: dict[str, str] = field(default_factory=dict)  # text of a function, as NAME -> its name
-    declarations: set[str] = field(default_factory=set)
-    calls: list[Any] = field(default_factory=list)
-    scratch: int = 0
-    threads: int = field(default_factory=pool.threads)
-
-    def add(self, kind: str, parts: list[tuple[str, list[Part]]]) -> None:
-        """A stage of calls, each of a function's text and what its table points to."""
-        if not self.calls or not isinstance(self.calls[-1], list):
-            self.calls.append([])
-        name = lambda text: self.names.setdefault(text, f"{kind}_{len(self.names) + 1}")
-        self.calls[-1].append([(name(text), pointers) for text, pointers in parts])
-
-    def nest(self, nest: Nest, arrays: list[Any]) -> None:
-        stage = []
-        for part, cut in parts_of_nest(nest, self.threads):
-            given = [part_of(a, *cut[slot]) if slot in cut else a for slot, a in zip(nest.arrays, arrays)]
-            text = Text(part, {slot: a.strides for slot, a in zip(nest.arrays, given)})
-            stage.append((text.function("NAME"), [Part(a) for a in given]))
-            self.declarations |= text.intrinsics
-        self.add("loops", stage)
-
-    def product(self, a: Any, b: Any, out: Any) -> None:
-        operands = {"a": a, "b": b}
-        for step in steps(matrix(a), matrix(b), matrix(out)):
-            if isinstance(step, products.Pack):
-                copy = np.empty(step.source.shape, a.dtype)
-                self.add("pack", [(kernel(step)[0], [Part(operands[step.operand]), Part(copy)])])
-                operands[step.operand] = copy
-                continue
-            stage = []
-            for part, offsets in parts_of_product(step, self.threads):
-                text, scratch = kernel(part)
-                given = {**operands, "c": out}
-                pointers = [Part(x, offsets.get(n, 0) * x.itemsize) for n, x in given.items()]
-                stage.append((text, pointers))
-                self.scratch = max(self.scratch, scratch)
-            self.add("product", stage)
-        self.declarations |= set(declarations(vector_bits()))
-
-    def functions(self) -> list[str]:
-        return [text.replace("@NAME", f"@{name}", 1) for text, name in self.names.items()]
-
-
-def part_of(array: Any, axis: int, cut: slice) -> Any:
-    """A part of an array along an axis."""
-    return array[(slice(None),) * axis + (cut,)]
-
-
-@lru_cache(1024)
-def kernel(step: products.Step) -> tuple[str, int]:
-    """The text of a step's kernel for this machine, called NAME, and how many bytes it writes copies to."""
-    if isinstance(step, products.Pack):
-        return pack_text(step, "NAME", vector_bits()), 0
-    return product_text(step, "NAME", vector_bits(), fused()), scratch_bytes(step, vector_bits(), fused())
-
-
-def matrix(array: Any) -> Matrix:
-    return Matrix(array.shape, tuple(s // array.itemsize for s in array.strides), str(array.dtype))
-
-
-def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
-    parts, scope = Parts(), library_scope(emitter, arrays)
-    for call in emitter.calls:
-        if isinstance(call, Loops):
-            parts.nest(call.nest, [arrays[slot.name] for slot in call.nest.arrays])
-        elif isinstance(call, Product):
-            parts.product(*(arrays[name] for name in (call.a, call.b, call.out)))
-        else:
-            code = compile(f"def call():\n  {call.text}", "<native tg.jit>", "exec")
-            exec(code, scope, made := {})  # type: ignore[var-annotated]
-            parts.calls.append(made["call"])
-    return parts
-
-
-def library_scope(emitter: NativeEmitter, arrays: dict[str, Any]) -> dict[str, Any]:
-    """What calls of NumPy between compiled parts find by name."""
-    scope = {**vars(np), "np": np, "float": float, **arrays, "put": put}
-    for helper in emitter.helpers():
-        exec(helper, scope)
-    for module, name in emitter.modules.items():
-        exec(f"from {module} import {name}", scope)
-    return scope
 
 
 LARGE = 1 << 14  # bytes: a smaller argument is copied to its place in less time than pointers are set

@@ -4,27 +4,24 @@ A nest is cut along a loop that no reduction goes over, a product along its batc
 of partial results, and how many parts there are makes no difference to any.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from math import ceil
 from typing import Any
 
 from tapegrad.compiler.emit.native.forms import (
     Applied,
-    Called,
     Check,
     Let,
-    Load,
     Loop,
     Nest,
     Place,
     Slot,
     Store,
     Take,
-    Value,
 )
 from tapegrad.compiler.emit.native.product_tiles import LEFT_LARGE, WIDE
 from tapegrad.compiler.emit.native.products import Product
+from tapegrad.compiler.emit.native.walks import loops, places_of, statements, values_of
 
 # What a nest costs in nanoseconds, roughly: an operation on one element, and a byte that is read or written.
 OPERATION, BYTE = 0.05, 0.03
@@ -111,41 +108,6 @@ def shortened(body: list[Any], indices: set[str], length: int) -> list[Any]:
         else s
         for s in body
     ]
-
-
-def loops(body: list[Any]) -> Iterator[Loop]:
-    """All loops, outer ones before those inside."""
-    for s in body:
-        if isinstance(s, Loop):
-            yield s
-            yield from loops(s.body)
-
-
-def statements(body: list[Any], turns: int = 1) -> Iterator[tuple[Any, int]]:
-    """All statements, and how often each is carried out."""
-    for s in body:
-        if isinstance(s, Loop):
-            yield from statements(s.body, turns * s.length)
-        else:
-            yield s, turns
-
-
-def values_of(s: Any) -> Iterator[Value]:
-    """All values of a statement, each once."""
-    found: dict[int, Value] = {}
-    waiting = [getattr(s, "value", None)]
-    while waiting:
-        v = waiting.pop()
-        if isinstance(v, Value) and id(v) not in found:
-            found[id(v)] = v
-            waiting += [v.body] if isinstance(v, Called) else [*v.args] if isinstance(v, Applied) else []
-    yield from found.values()
-
-
-def places_of(s: Any) -> list[Place]:
-    """Where a statement reads and writes."""
-    read = [v.place for v in values_of(s) if isinstance(v, Load)]
-    return [*read, s.place] if isinstance(s, Store) else read
 
 
 def cost(nest: Nest) -> float:

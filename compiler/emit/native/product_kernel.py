@@ -1,6 +1,6 @@
 """What the kernels of all forms share, as LLVM IR text: pointers that move on, loops around, what c becomes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tapegrad.compiler.emit.native.products import Loop, Product
@@ -22,12 +22,13 @@ class Block:
     """A part of the depth whose terms are summed before they go to c.
 
     `first` and `last`: conditions that c has no sums before it, and none after it. `length`: where a loop is cut into
-    blocks, how much of it this one has.
+    blocks, how much of it this one has; `start`: how much those before have.
     """
 
     first: str
     last: str
     length: Index = 0
+    start: Index = 0
 
 
 class Kernel:
@@ -47,14 +48,17 @@ class Kernel:
         self.column_steps = (0, right, out, int(not self.swapped))
 
     def text(self, name: str) -> str:
-        t = self.t
         operands = [*("bac" if self.swapped else "abc"), *(["bias"] if self.biased else [])]
-        for i, operand in enumerate(operands):
-            where = t.new(f"getelementptr ptr, ptr %table, i64 {i}")
-            t.add(f"%{operand} = load ptr, ptr {where}")
+        self.pointers(operands)
         self.prepare()
         self.batches(Place("%a", "%b", "%c", "%bias" if self.biased else ""), 0)
-        return t.function(name)
+        return self.t.function(name)
+
+    def pointers(self, operands: Sequence[str]) -> None:
+        """What the table holds, by names."""
+        for i, operand in enumerate(operands):
+            where = self.t.new(f"getelementptr ptr, ptr %table, i64 {i}")
+            self.t.add(f"%{operand} = load ptr, ptr {where}")
 
     def prepare(self) -> None:
         """What stands before all loops."""

@@ -7,11 +7,11 @@ is memory for copies, from a cache line on, of which `scratch_bytes` says how mu
 from tapegrad.compiler.emit.native.product_depth import DepthKernel
 from tapegrad.compiler.emit.native.product_kernel import Kernel
 from tapegrad.compiler.emit.native.product_panels import pack_text
-from tapegrad.compiler.emit.native.product_tiles import TileKernel
+from tapegrad.compiler.emit.native.product_tiles import PanelsKernel, TileKernel
 from tapegrad.compiler.emit.native.products import Product, readable
 from tapegrad.compiler.emit.native.vector_text import declarations
 
-__all__ = ["declarations", "pack_text", "product_text", "scratch_bytes"]
+__all__ = ["declarations", "pack_text", "panels_text", "product_text", "scratch_bytes"]
 
 
 def product_text(product: Product, name: str, bits: int, fused: bool = True) -> str:
@@ -29,6 +29,16 @@ def product_text(product: Product, name: str, bits: int, fused: bool = True) -> 
 def scratch_bytes(product: Product, bits: int, fused: bool = True) -> int:
     """How much memory the kernel of `product_text` writes copies to."""
     return kernel_of(product, bits, fused).scratch
+
+
+def panels_text(product: Product, name: str, bits: int, fused: bool = True) -> tuple[str, int]:
+    """(the definition of `i32 name(ptr table, ptr scratch)` that copies the operand of a `packable` product into the
+    panels that the kernel of the product with `packed` reads, how many elements these take).
+
+    The table holds the operand and the copy.
+    """
+    kernel = PanelsKernel(product, bits, fused)
+    return kernel.text(name), kernel.elements
 
 
 def kernel_of(product: Product, bits: int, fused: bool) -> Kernel:

@@ -6,6 +6,7 @@ each row of a into all lanes. Loops from the outside: the batch, blocks of the d
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from math import ceil, prod
 
@@ -85,10 +86,11 @@ class TileKernel(Kernel):
         self.most_terms = prod(loop[0] for loop in self.inner) * (self.cut[1] if self.cut else 1)
         self.most_rows = min(product.rows[0], LEFT_BYTES // size // max(self.most_terms, 1))
         large = columns >= WIDE and product.rows[0] * product.terms * size >= LEFT_LARGE
+        self.padded = ceil(columns / lanes) * lanes
         self.panel = "%scratch" if product.panels else ""
         self.left_panel = "%left_panel" if product.panels and large else ""
         # Room for the panels, with what a copy may overwrite behind them, in whole cache lines.
-        right = (self.most_terms + lanes) * self.width * size if self.panel else 0
+        right = (self.most_terms + lanes) * self.width * size if self.panel and not product.packed else 0
         left = (
             (self.most_rows * self.most_terms + lanes * (self.tile[0] + 1)) * size if self.left_panel else 0
         )
@@ -114,7 +116,7 @@ class TileKernel(Kernel):
         def turn(i: Index) -> None:
             length = t.least(size, t.minus(n, i))
             ends = t.both(last, t.equal(t.plus(i, length), n))
-            block = Block(t.both(first, t.equal(i, 0)), ends, length)
+            block = Block(t.both(first, t.equal(i, 0)), ends, length, i)
             self.row_blocks(self.moved(place, i, (left, right, 0, 0)), block)
 
         self.each(n, turn, step=size)
@@ -147,13 +149,31 @@ class TileKernel(Kernel):
 
             def turn(j: Index, start: int = start, width: int = width) -> None:
                 here = self.moved(place, t.plus(j, start), self.column_steps)
-                if self.panel:
-                    self.copy_columns(here.b, block, width)
-                    here = Place(here.a, self.panel, here.c, here.bias)
-                self.rows(here, block, heights, width)
+                self.tile_column(here, block, heights, t.plus(j, start), width)
 
             self.each(count * width, turn, step=width)
             start += count * width
+
+    def tile_column(
+        self, place: Place, block: Block, heights: Sequence[tuple[Index, int]], column: Index, width: int
+    ) -> None:
+        """The tiles of a few columns."""
+        right = place.b
+        if self.product.packed:
+            right = self.packed_at("%b", block, column)
+        elif self.panel:
+            right = self.panel
+            self.copy_columns(place.b, block, width, right)
+        self.rows(Place(place.a, right, place.c, place.bias), block, heights, width)
+
+    def packed_at(self, copy: str, block: Block, column: Index) -> str:
+        """Where the panel of a block and of the columns from `column` on begins, if all panels lie in one array."""
+        before = prod(loop[0] for loop in self.inner) * self.padded
+        return self.t.at(copy, (block.start, before), (column, self.terms(block)))
+
+    def pace(self, width: int) -> int:
+        """How many elements a row of a panel takes."""
+        return -(-width // self.t.lanes) * self.t.lanes if self.product.packed else self.width
 
     def widths(self) -> list[tuple[int, int]]:
         """How many tiles of how many columns, where the last one may end within a vector."""
@@ -177,10 +197,10 @@ class TileKernel(Kernel):
             start += count * height if isinstance(count, int) else 0
 
     # ---- copies ----
-    def copy_columns(self, b: str, block: Block, width: int) -> None:
-        """Copy the rows of a block of b, `width` columns of them, into the panel, one after another."""
+    def copy_columns(self, b: str, block: Block, width: int, panel: str) -> None:
+        """Copy the rows of a block of b, `width` columns of them, into a panel, one after another."""
         loops = [(n, right) for n, _, right in self.block_loops(block)]
-        Copy(self.t, loops, self.product.columns[1], width, self.width, self.whole()).write(b, self.panel)
+        Copy(self.t, loops, self.product.columns[1], width, self.pace(width), self.whole()).write(b, panel)
 
     def copy_rows(self, a: str, block: Block, tiles: Index, height: int) -> None:
         """Copy the elements of a that a block of rows needs, in the order in which its tiles read them."""
@@ -237,7 +257,7 @@ class TileKernel(Kernel):
         """The sums of a tile over a block of the depth: height x vectors."""
         t, left = self.t, 1 if self.left_panel else self.product.rows[1]
         vectors = range(0, width, t.lanes)
-        loops = self.depth_loops(block, height)
+        loops = self.depth_loops(block, height, width)
 
         def nest(a: str, b: str, sums: list[str], level: int) -> list[str]:
             if level < len(loops):
@@ -258,7 +278,7 @@ class TileKernel(Kernel):
         zeros = ["zeroinitializer"] * (height * len(vectors))
         return nest(place.a, place.b, zeros, 0) if self.product.terms else zeros
 
-    def depth_loops(self, block: Block, height: int) -> list[tuple[Index, int, int]]:
+    def depth_loops(self, block: Block, height: int, width: int) -> list[tuple[Index, int, int]]:
         """The depth loops of a block, with the strides of the panels where there are some."""
         loops = self.block_loops(block)
         result: list[tuple[Index, int, int]] = []
@@ -266,10 +286,32 @@ class TileKernel(Kernel):
         for n, left, right in reversed(loops):
             left, right = (
                 turns * height if self.left_panel else left,
-                turns * self.width if self.panel else right,
+                turns * self.pace(width) if self.panel else right,
             )
             result.insert(0, (n, left, right))
             turns *= (
                 n if isinstance(n, int) else 0
             )  # a length that is not known is that of the outermost loop
         return result
+
+
+class PanelsKernel(TileKernel):
+    """Copies the vectors' operand of a product into all the panels that its kernel reads, if it is `packed`."""
+
+    def __init__(self, product: Product, bits: int, fused: bool) -> None:
+        super().__init__(replace(product, packed=True), bits, fused)
+        # The last panel's copy may write as much behind it.
+        self.elements = max(self.product.terms, 1) * self.padded + self.t.lanes * self.width
+
+    def text(self, name: str) -> str:
+        self.pointers(("b", "copy"))
+        self.inside(Place("%b", "%b", "%b", ""), "true", "true")
+        return self.t.function(name)
+
+    def row_blocks(self, place: Place, block: Block) -> None:
+        self.columns(place, block, [])
+
+    def tile_column(
+        self, place: Place, block: Block, heights: Sequence[tuple[Index, int]], column: Index, width: int
+    ) -> None:
+        self.copy_columns(place.b, block, width, self.packed_at("%copy", block, column))

@@ -25,7 +25,7 @@ TRANSPOSE, COPY = 0.6, 2.0
 PANEL_ROWS, PANEL_ELEMENTS = 32, 8192
 # Operations from which on BLAS is as fast, with vectors of 256 bits.
 LARGE = 2 * 10**9
-# With as many rows the kernel's own copy of an operand costs little, even where other products need one, too.
+# With as many rows (or columns) the kernel's own copy of an operand costs little, even where other products need one.
 FEW_ROWS = 96
 
 
@@ -57,7 +57,8 @@ class Product:
     rows     the same of the transposed product
     depth    each lane has the sum of every so many terms; the lanes are added at the end
 
-    `panels` says that the kernel first copies the vectors' operand, a panel at a time. The epilogue is applied to each
+    `panels` says that the kernel first copies the vectors' operand, a panel at a time; `packed`, that somebody did so,
+    and the operand is an array of all panels (`product_text.panels_text`). The epilogue is applied to each
     sum: "bias" adds a fourth array, with one element for each column, and "relu" takes max(x, 0).
     """
 
@@ -68,6 +69,7 @@ class Product:
     dtype: str
     vectors: str = "columns"
     panels: bool = False
+    packed: bool = False
     accumulate: bool = False
     epilogue: tuple[str, ...] = ()
 
@@ -94,11 +96,10 @@ class Product:
 Step = Pack | Product
 
 
-def steps(a: Matrix, b: Matrix, c: Matrix, epilogue: tuple[str, ...] = (), shared: str = "") -> list[Step]:
+def steps(a: Matrix, b: Matrix, c: Matrix, epilogue: tuple[str, ...] = ()) -> list[Step]:
     """The calls that are np.matmul(a, b, out=c): at most two copies, and one product.
 
     Shapes (…, m, k), (…, k, n) and (…, m, n), where an operand of one axis has no m or n, and batches broadcast.
-    `shared` names the operands ("a", "b", "ab") that other products read, too: a copy of them may serve all.
     Raises ValueError if the shapes do not match.
     """
     m, left_m = (a.shape[-2], a.strides[-2]) if len(a.shape) > 1 else (1, 0)
@@ -121,7 +122,7 @@ def steps(a: Matrix, b: Matrix, c: Matrix, epilogue: tuple[str, ...] = (), share
         c.dtype,
         epilogue=epilogue,
     )
-    return arranged(product, shared)
+    return arranged(product)
 
 
 def _batch_strides(x: Matrix, batch: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -174,7 +175,7 @@ def _joined(loops: list[Any]) -> list[Any]:
 
 
 # ---- the form of the kernel ----
-def arranged(product: Product, shared: str = "") -> list[Step]:
+def arranged(product: Product) -> list[Step]:
     """The cheapest form of a product, after the copies that it needs. Strides decide, and lengths; no machine does."""
     product = simplified(product)
     if not product.terms:
@@ -186,11 +187,18 @@ def arranged(product: Product, shared: str = "") -> list[Step]:
     operand = "b" if form == "columns" else "a"
     unit = _along_vectors(product, operand)
     others = product.rows[0] if form == "columns" else product.columns[0]
-    if not unit and operand in shared and others < FEW_ROWS:
-        return _packed(product, [operand])
     length = product.columns[0] if form == "columns" else product.rows[0]
     large = others >= PANEL_ROWS and product.terms * length >= PANEL_ELEMENTS
     return [replace(product, panels=large or not unit)]
+
+
+def packable(product: Product) -> str:
+    """The operand, "a" or "b", of which one copy in panels pays if several products read it; "" if none does."""
+    if not product.panels or len(product.depth) != 1:
+        return ""
+    operand, others = ("b", product.rows) if product.vectors == "columns" else ("a", product.columns)
+    moves = any(loop[1 + "ab".index(operand)] for loop in product.batch)
+    return operand if others[0] < FEW_ROWS and not moves else ""
 
 
 def readable(product: Product) -> bool:

@@ -14,7 +14,7 @@ import pytest
 import tapegrad as tg
 
 pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
-from tapegrad.compiler.emit.native import machine
+from tapegrad.compiler.emit.native import calls, machine
 
 RNG = np.random.default_rng(0)
 # m, k, n and which operand is transposed: kernels that copy panels of the right operand, and of the left one, too.
@@ -122,3 +122,60 @@ def test_a_program_that_is_dropped_gives_back_its_code_and_arrays(monkeypatch: p
     gc.collect()
     assert len(alive) == 5 and not any(code() for code in alive)
     assert len(disposed) >= 5
+
+
+def recurrent(steps: int, size: int) -> Any:
+    u = tg.nn.Parameter(RNG.normal(size=(size, size)).astype("float32") * 0.1)
+    optimizer = tg.optim.SGD([u], lr=0.1)
+    x = tg.tensor(RNG.normal(size=(steps, 16, size)).astype("float32"))
+
+    def step() -> Any:
+        h = x[0]
+        for t in range(1, steps):
+            h = tg.tanh(x[t] + h @ u)
+        loss = (h * h).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return u, step
+
+
+def test_a_weight_is_copied_once_for_all_steps_of_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each call again, for the optimizer writes to it."""
+    made: list[str] = []
+    init = calls.Calls.__init__
+
+    def listen(self: Any, code: Any, stages: Any, *rest: Any) -> None:
+        made.extend(name for stage in stages for name, _ in stage)
+        init(self, code, stages, *rest)
+
+    monkeypatch.setattr(calls.Calls, "__init__", listen)
+    u, step = recurrent(12, 64)
+    before = u.numpy().copy()
+    eager = [float(step().numpy()) for _ in range(6)]
+    u.data[...] = before
+    compiled = tg.jit(step, emitter="native")
+    assert np.allclose([float(compiled().numpy()) for _ in range(6)], eager, rtol=1e-4)
+    assert compiled.stats()["programs"] == ["native"]
+    assert sum(name.startswith("pack") for name in made) == 1
+    assert sum(name.startswith("product") for name in made) > 20
+
+
+def test_a_copy_is_made_again_when_its_operand_was_written_to() -> None:
+    w = tg.nn.Buffer(tg.tensor(RNG.normal(size=(64, 64)).astype("float32")))
+    x, y = (tg.tensor(RNG.normal(size=(16, 64)).astype("float32")) for _ in range(2))
+
+    def f() -> Any:
+        first = x @ w.T, y @ w.T
+        w.assign(w * 0.5)
+        return *first, x @ w.T, y @ w.T
+
+    want = [[r.numpy() for r in f()] for _ in range(5)]
+    w.data[...] *= 2.0**5
+    compiled = native(f)
+    for wanted in want:
+        for a, b in zip(compiled(), wanted):
+            assert np.allclose(a.numpy(), b, atol=1e-5)
+    assert compiled.stats()["programs"] == ["native"]

@@ -1,5 +1,6 @@
 """Products as machine code: right for all shapes and strides, as exact as NumPy's, and nothing else is written."""
 
+import ctypes
 import dataclasses
 import itertools
 import os
@@ -13,9 +14,10 @@ import pytest
 pytest.importorskip("llvmlite")
 
 from native_kernels import Kernels, matrix, run_steps, steps_of
-from tapegrad.compiler.emit.native.product_text import product_text
+from tapegrad.compiler.emit.native import machine
+from tapegrad.compiler.emit.native.product_text import declarations, panels_text, product_text
 from tapegrad.compiler.emit.native.product_tiles import spans, tile_size
-from tapegrad.compiler.emit.native.products import Matrix, Pack, Product, arranged, best, steps
+from tapegrad.compiler.emit.native.products import Matrix, Product, arranged, best, packable, steps
 
 WIDTHS = (128, 256, 512)  # LLVM writes vectors that the machine lacks as several narrower ones
 DTYPES = ("float32", "float64")
@@ -148,8 +150,7 @@ class RandomCase:
 def test_random_shapes_and_strides(group):
     """Exact, for all sums are small integers; and no element of the result's memory but its own changes."""
     cases = [RandomCase(1000 * group + i) for i in range(25)]
-    shared = ("", "b", "a", "ab")[group % 4]
-    listed = [steps_of(case.a, case.b, case.c, shared=shared) for case in cases]
+    listed = [steps_of(case.a, case.b, case.c) for case in cases]
     kernels = Kernels(itertools.chain(*listed), WIDTHS[group % 3])
     for case, steps_here in zip(cases, listed):
         before = case.memory.copy()
@@ -329,14 +330,63 @@ def test_a_batch_with_one_right_operand_is_one_larger_product():
     assert product.batch == ((3, 128, 64, 32),) and product.rows == (8, 16, 4)
 
 
-def test_a_shared_transposed_weight_is_packed():
+def test_which_operand_is_worth_a_copy_that_products_share():
     weight = swapped(dense(20, 16))
-    packed = Pack("b", weight)
-    small = dense(8, 16), weight, dense(8, 20)
-    assert steps(*small, shared="b") == [packed, *steps(dense(8, 16), dense(16, 20), dense(8, 20))]
-    # The kernel copies panels where no other product has a use for the copy, and where it has many rows.
-    assert [step.panels for step in steps(*small)] == [True]
-    assert [step.panels for step in steps(dense(200, 16), weight, dense(200, 20), shared="b")] == [True]
+    for a, c, wanted in (
+        (dense(8, 16), dense(8, 20), "b"),
+        (dense(200, 16), dense(200, 20), ""),  # the kernel's own copy costs little
+        (dense(3, 8, 16), dense(3, 8, 20), "b"),
+    ):
+        (product,) = steps(a, weight, c)
+        assert product.panels and packable(product) == wanted
+    (product,) = steps(dense(8, 16), dense(16, 20), dense(8, 20))
+    assert not product.panels and packable(product) == ""
+    (product,) = steps(dense(3, 8, 16), swapped(dense(3, 20, 16)), dense(3, 8, 20))
+    assert product.panels and packable(product) == ""  # a batch of right operands
+
+
+@pytest.mark.parametrize("bits", WIDTHS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("vectors", ["columns", "rows"])
+def test_panels_that_are_copied_ahead_give_the_same_bits(vectors, dtype, bits):
+    """And their copy writes nothing behind the memory that it asks for."""
+    shapes = [
+        (5, 7, 11),
+        (9, 600, 18),
+        (1, 900, 3),
+        (40, 400, 71),
+        (33, 384, 48),
+        (8, 770, 130),
+        (90, 17, 513),
+    ]
+    cases = []
+    for m, k, n in shapes:
+        product, (a, b, c) = plain(m, k, n, vectors, panels=True)
+        a, b, c = (np.asarray(np.random.default_rng(5).standard_normal(x.shape), dtype) for x in (a, b, c))
+        if vectors == "rows":
+            a, c = (np.ascontiguousarray(x.T).T for x in (a, c))
+        else:
+            b = np.ascontiguousarray(b.T).T if k % 2 else b
+        (am, ak), (bk, bn), (cm, cn) = (matrix(x).strides for x in (a, b, c))
+        product = Product((), (m, am, cm), (n, bn, cn), ((k, ak, bk),), dtype, vectors, panels=True)
+        cases.append((product, (a, b, c)))
+    fused = machine.fused()
+    texts = [panels_text(p, f"copy_{i}", bits, fused) for i, (p, _) in enumerate(cases)]
+    packed = [dataclasses.replace(product, packed=True) for product, _ in cases]
+    kernels = Kernels([*(p for p, _ in cases), *packed], bits)
+    code = machine.Code("\n".join([*declarations(bits), *(text for text, _ in texts)]))
+    for i, ((product, (a, b, c)), (_, size), other) in enumerate(zip(cases, texts, packed)):
+        kernels.run(product, a, b, c)
+        wanted = c.tobytes()
+        copy = np.full(size + 64, np.nan, dtype)
+        source = b if vectors == "columns" else a
+        table = (ctypes.c_void_p * 2)(*(x.__array_interface__["data"][0] for x in (source, copy)))
+        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+        assert kind(code.address(f"copy_{i}"))(table, None) == 0
+        assert np.isnan(copy[size:]).all()
+        c[...] = np.nan
+        kernels.run(other, *((a, copy, c) if vectors == "columns" else (copy, b, c)))
+        assert c.tobytes() == wanted, product
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,138 @@
+"""The calls of a program with their arrays: functions of nests and products, cut into parts, and what NumPy does."""
+
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tapegrad.compiler.emit.native import pool, products
+from tapegrad.compiler.emit.native.calls import Part
+from tapegrad.compiler.emit.native.cuts import parts_of_nest, parts_of_product
+from tapegrad.compiler.emit.native.emitter import Loops, NativeEmitter, Product
+from tapegrad.compiler.emit.native.forms import Nest
+from tapegrad.compiler.emit.native.interpreted import put
+from tapegrad.compiler.emit.native.llvm_text import Text
+from tapegrad.compiler.emit.native.machine import fused, vector_bits
+from tapegrad.compiler.emit.native.packing import shared_operands
+from tapegrad.compiler.emit.native.product_text import (
+    declarations,
+    pack_text,
+    panels_text,
+    product_text,
+    scratch_bytes,
+)
+from tapegrad.compiler.emit.native.products import Matrix, steps
+
+
+@dataclass
+class Parts:
+    """The functions that calls need, equal ones once, and the calls in order: lists of stages for the machine, and what
+    calls NumPy between these.
+
+    scratch   bytes that the function which takes most writes copies to
+    threads   among which large ones are shared
+    packed    copies of operands that are made ahead
+    """
+
+    names: dict[str, str] = field(default_factory=dict)  # text of a function, as NAME -> its name
+    declarations: set[str] = field(default_factory=set)
+    calls: list[Any] = field(default_factory=list)
+    scratch: int = 0
+    threads: int = field(default_factory=pool.threads)
+    packed: dict[Any, Part] = field(default_factory=dict)
+
+    def add(self, kind: str, parts: list[tuple[str, list[Part]]]) -> None:
+        """A stage of calls, each of a function's text and what its table points to."""
+        if not self.calls or not isinstance(self.calls[-1], list):
+            self.calls.append([])
+        name = lambda text: self.names.setdefault(text, f"{kind}_{len(self.names) + 1}")
+        self.calls[-1].append([(name(text), pointers) for text, pointers in parts])
+
+    def nest(self, nest: Nest, arrays: list[Any]) -> None:
+        stage = []
+        for part, cut in parts_of_nest(nest, self.threads):
+            given = [part_of(a, *cut[slot]) if slot in cut else a for slot, a in zip(nest.arrays, arrays)]
+            text = Text(part, {slot: a.strides for slot, a in zip(nest.arrays, given)})
+            stage.append((text.function("NAME"), [Part(a) for a in given]))
+            self.declarations |= text.intrinsics
+        self.add("loops", stage)
+
+    def product(self, a: Any, b: Any, out: Any, shared: dict[str, Any]) -> None:
+        """`out = a @ b`. shared: keys of the operands whose copies other products have a use for."""
+        operands = {"a": a, "b": b}
+        for step in steps(matrix(a), matrix(b), matrix(out)):
+            if isinstance(step, products.Pack):
+                text, key = pack_text(step, "NAME", vector_bits()), shared.get(step.operand)
+                copy = self.copy(text, Part(operands[step.operand]), step.source.shape, key)
+                operands[step.operand] = copy.array
+                continue
+            stage = []
+            for part, offsets in parts_of_product(step, self.threads):
+                given = {
+                    n: Part(x, offsets.get(n, 0) * x.itemsize) for n, x in (*operands.items(), ("c", out))
+                }
+                operand = products.packable(part)
+                if operand in shared:
+                    text, size = panels_text(part, "NAME", vector_bits(), fused())
+                    key = (shared[operand], given[operand].offset)
+                    given[operand] = self.copy(text, given[operand], (size,), key)
+                    part = replace(part, packed=True)
+                text, scratch = kernel(part)
+                stage.append((text, [*given.values()]))
+                self.scratch = max(self.scratch, scratch)
+            self.add("product", stage)
+        self.declarations |= set(declarations(vector_bits()))
+
+    def copy(self, text: str, operand: Part, shape: tuple[int, ...], key: Any) -> Part:
+        """The copy of an operand that a function makes: by this call, or by one before with the same key."""
+        if key is not None and (key, text) in self.packed:
+            return self.packed[key, text]
+        copy = Part(np.empty(shape, operand.array.dtype))
+        self.add("pack", [(text, [operand, copy])])
+        if key is not None:
+            self.packed[key, text] = copy
+        return copy
+
+    def functions(self) -> list[str]:
+        return [text.replace("@NAME", f"@{name}", 1) for text, name in self.names.items()]
+
+
+def part_of(array: Any, axis: int, cut: slice) -> Any:
+    """A part of an array along an axis."""
+    return array[(slice(None),) * axis + (cut,)]
+
+
+@lru_cache(1024)
+def kernel(product: products.Product) -> tuple[str, int]:
+    """The text of a product's kernel for this machine, called NAME, and how many bytes it writes copies to."""
+    bits = vector_bits()
+    return product_text(product, "NAME", bits, fused()), scratch_bytes(product, bits, fused())
+
+
+def matrix(array: Any) -> Matrix:
+    return Matrix(array.shape, tuple(s // array.itemsize for s in array.strides), str(array.dtype))
+
+
+def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
+    parts, scope = Parts(), library_scope(emitter, arrays)
+    for call, shared in zip(emitter.calls, shared_operands(emitter.calls, arrays)):
+        if isinstance(call, Loops):
+            parts.nest(call.nest, [arrays[slot.name] for slot in call.nest.arrays])
+        elif isinstance(call, Product):
+            parts.product(arrays[call.a], arrays[call.b], arrays[call.out], shared)
+        else:
+            code = compile(f"def call():\n  {call.text}", "<native tg.jit>", "exec")
+            exec(code, scope, made := {})  # type: ignore[var-annotated]
+            parts.calls.append(made["call"])
+    return parts
+
+
+def library_scope(emitter: NativeEmitter, arrays: dict[str, Any]) -> dict[str, Any]:
+    """What calls of NumPy between compiled parts find by name."""
+    scope = {**vars(np), "np": np, "float": float, **arrays, "put": put}
+    for helper in emitter.helpers():
+        exec(helper, scope)
+    for module, name in emitter.modules.items():
+        exec(f"from {module} import {name}", scope)
+    return scope

@@ -1,0 +1,41 @@
+"""Walks through a nest: its loops, its statements, and the values and places of these."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tapegrad.compiler.emit.native.forms import Applied, Called, Load, Loop, Place, Store, Value
+
+
+def loops(body: list[Any]) -> Iterator[Loop]:
+    """All loops, outer ones before those inside."""
+    for s in body:
+        if isinstance(s, Loop):
+            yield s
+            yield from loops(s.body)
+
+
+def statements(body: list[Any], turns: int = 1) -> Iterator[tuple[Any, int]]:
+    """All statements, and how often each is carried out."""
+    for s in body:
+        if isinstance(s, Loop):
+            yield from statements(s.body, turns * s.length)
+        else:
+            yield s, turns
+
+
+def values_of(s: Any) -> Iterator[Value]:
+    """All values of a statement, each once."""
+    found: dict[int, Value] = {}
+    waiting = [getattr(s, "value", None)]
+    while waiting:
+        v = waiting.pop()
+        if isinstance(v, Value) and id(v) not in found:
+            found[id(v)] = v
+            waiting += [v.body] if isinstance(v, Called) else [*v.args] if isinstance(v, Applied) else []
+    yield from found.values()
+
+
+def places_of(s: Any) -> list[Place]:
+    """Where a statement reads and writes."""
+    read = [v.place for v in values_of(s) if isinstance(v, Load)]
+    return [*read, s.place] if isinstance(s, Store) else read
