@@ -66,6 +66,8 @@ class Operation:
     effect      runs once for each time it is written down: it is never dropped, merged or folded
     identity    of a reduction: what changes nothing
     in_place    the result may take the place of an input; not where the first one is looked at again afterwards
+    over_first  the result may be made in the memory of the first input, of which it changes some elements
+    extreme     of a place: the reduction that finds the element
     mean        of a reduction: whether the total is divided by the number of elements
     typed_from  from which input on the inputs have the dtype of the result
     index_from  from which input on the inputs are index arrays, whose elements may be out of bounds
@@ -89,6 +91,8 @@ class Operation:
     effect: bool = False
     identity: Any = None
     in_place: bool = True
+    over_first: bool = False
+    extreme: str = ""
     mean: bool = False
     typed_from: int = 0
     index_from: int | None = None
@@ -254,19 +258,21 @@ ROWS = (
         "take_at", Kind.INDEX, e.take_at, s.take_at, s.take_at_checked, allocates=BOTH, index_from=1,
         primitive="getitem",
     ),
-    Operation("put_at", Kind.INDEX, e.put_at, s.put_at, s.put_at_checked, index_from=2, primitive="index_update"),
     Operation(
-        "add_at", Kind.INDEX, e.add_at, "index_add({0}, {1}, s_[{index}])",
-        "index_add(cupy, {0}, {1}, index=s_[{index},])", allocates=BOTH, index_from=2, primitive="index_add_at",
-        helper=s.INDEX_ADD,
+        "put_at", Kind.INDEX, e.put_at, s.put_at, s.put_at_checked, index_from=2, primitive="index_update",
+        over_first=True,
+    ),
+    Operation(
+        "add_at", Kind.INDEX, e.add_at, s.add_at, "index_add(cupy, {0}, {1}, index=s_[{index},])",
+        allocates=frozenset({"cupy"}), index_from=2, primitive="index_add_at", over_first=True,
     ),
     alike(
         "take_along_axis", Kind.INDEX, e.call("take_along_axis"), "take_along_axis({0}, {1}, axis={axis})",
         allocates=BOTH, index_from=1,
     ),
     # ---- calls ----
-    Operation("argmax", Kind.CALL, e.call("argmax"), s.FIRST_PLACE, s.FIRST_PLACE_THERE, allocates=BOTH),
-    Operation("argmin", Kind.CALL, e.call("argmin"), s.FIRST_PLACE, s.FIRST_PLACE_THERE, allocates=BOTH),
+    Operation("argmax", Kind.CALL, e.call("argmax"), s.FIRST_PLACE, s.FIRST_PLACE_THERE, allocates=BOTH, extreme="max"),
+    Operation("argmin", Kind.CALL, e.call("argmin"), s.FIRST_PLACE, s.FIRST_PLACE_THERE, allocates=BOTH, extreme="min"),
     # ---- effects ----
     alike(
         "random_uniform", Kind.RANDOM, e.draw, "draw({shape}, {dtype!r}, {place!r})",

@@ -119,6 +119,15 @@ def put_at(op: "Op", args: list[str], out: str) -> str:
     return f"{same}{out}[{index_text(op.params['index'], args[2:])}] = {args[1]}"
 
 
+def add_at(op: "Op", args: list[str], out: str) -> str:
+    """An element that an index array names twice gets both values; without such arrays none is named twice."""
+    same = "" if args[0] == out else f"copyto({out}, {args[0]}); "
+    where = index_text(op.params["index"], args[2:])
+    return (
+        f"{same}add.at({out}, s_[{where}], {args[1]})" if args[2:] else f"{same}{out}[{where}] += {args[1]}"
+    )
+
+
 def take_at_checked(op: "Op", args: list[str], out: str) -> str:
     """On a GPU, where an index array is looked at before it is used."""
     where = index_text(op.params["index"], args[1:])
@@ -159,13 +168,6 @@ def divide_from_zero(g, x, out):
         np.divide(g, x, out=out)
         if np.isnan(out).any():
             np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
-"""
-INDEX_ADD = """
-
-def index_add(x, values, index):
-    total = x.copy()
-    add.at(total, index, values)
-    return total
 """
 DRAW = """
 try:

@@ -2,7 +2,8 @@
 
 A result goes, in this order: straight into the captured array that it is about to be written to; into its part of the
 array that it is about to be joined to; into the buffer of an input that is used here for the last time (elementwise
-operations alone); into a buffer of the same shape and dtype that nobody needs any more; into a new one.
+operations, and those that change some elements of the first input); into a buffer of the same shape and dtype that
+nobody needs any more; into a new one.
 """
 
 from collections import Counter
@@ -90,7 +91,7 @@ class Planner:
             for op in block.ops:
                 if self.needs_buffer(op):
                     kind = layout_of(op.out)
-                    replaced = dying.replaced_by(op) if op.kind is Kind.ELEMENTWISE else None
+                    replaced = dying.replaced_by(op)
                     if replaced is not None:
                         buffer = self.plan.home[replaced]
                     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from tapegrad.compiler.ir.memory import Spans
+from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Var, is_check
 
 if TYPE_CHECKING:
@@ -84,10 +85,12 @@ class Dying:
         return home is not None and self.owner.get(home) is v
 
     def replaced_by(self, op: Op) -> Var | None:
-        """The Var whose buffer the result of an elementwise operation takes."""
+        """The Var whose buffer the result of an operation takes, if it can take one's."""
+        if op.kind is not Kind.ELEMENTWISE:
+            once = op.operation.over_first and op.vars.count(first := op.vars[0]) == 1
+            return first if once and self.ends_with(first, op) else None
         for v in op.vars if op.operation.in_place else ():
-            same = layout_of(v) == layout_of(op.out)
-            if same and self.final.get(v) is op and self.holds_its_buffer(v):
+            if self.ends_with(v, op):
                 return v
         free = self.free.get(layout_of(op.out), [])
         while free:
@@ -95,6 +98,10 @@ class Dying:
             if self.holds_its_buffer(v):
                 return v
         return None
+
+    def ends_with(self, v: Var, op: Op) -> bool:
+        """Whether an operation reads what is in a buffer of its result's layout for the last time."""
+        return layout_of(v) == layout_of(op.out) and self.final.get(v) is op and self.holds_its_buffer(v)
 
     def advance(self, op: Op) -> None:
         """The operation is done: what it read last is free for those after it."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from tapegrad.compiler.emit.native.calls import Calls, address
 from tapegrad.compiler.emit.native.emitter import NativeEmitter
+from tapegrad.compiler.emit.native.index_nests import Bounds
 from tapegrad.compiler.emit.native.machine import (
     FLAGS,
     STOPPED,
@@ -40,7 +41,7 @@ class Builder:
             Calls(self.code, part, scratch, parts.threads) if isinstance(part, list) else part
             for part in parts.calls
         ]
-        step = step_of(self.emitter, arrays, calls, captured)
+        step = step_of(self.emitter, arrays, calls, captured, parts.bounds)
         return step, tuple(arrays[name] for name in self.emitter.gradients)
 
 
@@ -79,7 +80,13 @@ def taker(array: Any, parts: list[Calls], by_library: bool) -> Callable[[Any], N
     return take
 
 
-def step_of(emitter: NativeEmitter, arrays: dict[str, Any], parts: list[Any], captured: Any) -> Step:
+def step_of(
+    emitter: NativeEmitter,
+    arrays: dict[str, Any],
+    parts: list[Any],
+    captured: Any,
+    bounds: dict[tuple[int, int], Bounds],
+) -> Step:
     """What runs at each call."""
     compiled = [part for part in parts if isinstance(part, Calls)]
     takes = [taker(arrays[v.name], compiled, emitter.by_library(v)) for v in emitter.program.arguments]
@@ -89,6 +96,13 @@ def step_of(emitter: NativeEmitter, arrays: dict[str, Any], parts: list[Any], ca
     steady = [a for a in captured if not any(a is w for w in written)]
     left = [*emitted_arrays(emitter, arrays), *captured]
 
+    def stopped(looked_at: Bounds | None, given: Any) -> Exception:
+        if looked_at is None:
+            return ValueError("guard: another case than recorded")
+        for v, array in zip(emitter.program.arguments, given):  # large ones were read where they are
+            np.copyto(arrays[v.name], array)
+        return looked_at.error(arrays[looked_at.array.name])
+
     def step(*given: Any) -> tuple[Any, ...]:
         for array in written:
             if not array.flags.writeable:
@@ -96,10 +110,10 @@ def step_of(emitter: NativeEmitter, arrays: dict[str, Any], parts: list[Any], ca
         for take, array in zip(takes, given):
             take(array)
         flags = 0
-        for run in runs:
+        for n, run in enumerate(runs):
             if code := run():
                 if code >= STOPPED:
-                    raise ValueError("guard: another case than recorded")
+                    raise stopped(bounds.get((n, code - STOPPED)), given)
                 flags |= code
         if flags and not finite(left) and finite((*given, *steady)):
             tell(flags, emitter.title)

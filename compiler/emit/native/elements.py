@@ -159,7 +159,6 @@ def clipped(x: Value, low: Any, high: Any) -> Value:
     return x
 
 
-def combined(op: Op) -> Callable[[Any, Any], Any]:
+def combined(row: Operation) -> Callable[[Any, Any], Any]:
     """How two partial results of a reduction become one."""
-    form = op.operation.native
-    return lambda a, b: evaluated(form, [a, b])
+    return lambda a, b: evaluated(row.native, [a, b])

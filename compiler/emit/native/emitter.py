@@ -17,12 +17,24 @@ from tapegrad.compiler.emit.folding import Line
 from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.native import python_text
 from tapegrad.compiler.emit.native.elements import DTYPES, OURS, known
-from tapegrad.compiler.emit.native.forms import Nest, Slot
+from tapegrad.compiler.emit.native.forms import Nest, Slot, nest_of
+from tapegrad.compiler.emit.native.index_nests import (
+    Bounds,
+    along,
+    at_index,
+    bounds_check,
+    bounds_of,
+    changed,
+    first_place,
+    has_place,
+    joined,
+    taken,
+)
 from tapegrad.compiler.emit.native.nests import Nester, checked, copied
 from tapegrad.compiler.emit.numpy.emitter import functions_in, used
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled
-from tapegrad.compiler.ir.spelling import number
+from tapegrad.compiler.ir.spelling import index_text, number
 from tapegrad.compiler.plan.blocks import Block, blocks
 from tapegrad.compiler.plan.buffers import Plan, Planner
 
@@ -31,10 +43,11 @@ FRESH = frozenset({"guard"})
 
 @dataclass
 class Loops:
-    """A call of a nest's function."""
+    """A call of a nest's function. bounds: what it looks at, if it stops the call at an index out of bounds."""
 
     nest: Nest
     ops: list[Op]
+    bounds: Bounds | None = None
 
 
 @dataclass
@@ -66,7 +79,8 @@ class NativeEmitter:
     strided       views whose elements do not lie one after another
     taken         names of arrays
     modules       of functions that are not NumPy's: module -> function
-    rows          what the array of a Var is called as one row
+    views         the expression of a view that stays -> its name
+    inside        index arrays that were looked at, and the length of the axis
     idle          operations that have nothing to do: their results have no elements
     """
 
@@ -74,10 +88,11 @@ class NativeEmitter:
         self.program, self.title = program, title
         self.calls: list[Call] = []
         self.idle: list[Op] = []
+        self.inside: set[tuple[Var, int]] = set()
         self.names: dict[Var, str] = {}
         self.constants: dict[str, Any] = {}
         self.modules: dict[str, str] = {}
-        self.rows: dict[Var, str] = {}
+        self.views: dict[str, str] = {}
         self.blocks = blocks(program, alone=lambda op: not known(op))
         planner = Planner(program, self.blocks, FRESH)
         self.plan: Plan = planner.run()
@@ -123,10 +138,14 @@ class NativeEmitter:
         name = self.name(v)
         if v.ndim == 1:
             return name
-        if v not in self.rows:
-            self.rows[v] = self.unused(f"{name}_row")
-            self.definitions[self.rows[v]] = f"{name}.reshape(-1)"
-        return self.rows[v]
+        return self.defined(f"{name}.reshape(-1)", f"{name}_row")
+
+    def defined(self, expression: str, wanted: str) -> str:
+        """The name of a view that stays, which equal expressions share."""
+        if expression not in self.views:
+            name = self.views[expression] = self.unused(wanted)
+            self.definitions[name] = expression
+        return self.views[expression]
 
     def unused(self, name: str) -> str:
         found, count = name, 1
@@ -151,20 +170,53 @@ class NativeEmitter:
         elif op.kind is Kind.VIEW:
             self.view(op)
         elif op.kind is Kind.WRITE and self.copies(op):
-            self.calls.append(Loops(copied(self.slot(op.inputs[0]), self.slot(op.inputs[1])), [op]))
+            self.loops(nest_of(copied(self.slot(op.inputs[0]), self.slot(op.inputs[1]))), op)
+        elif op.kind is Kind.INDEX and at_index(op, self):
+            self.at_index(op)
+        elif op.kind is Kind.JOIN and len({v.dtype for v in (*op.vars, op.out)}) == 1:
+            self.loops(joined(op, self), op)
+        elif has_place(op):
+            self.loops(first_place(op, self), op)
         elif op.kind is Kind.GUARD and op.name == "guard":
             message = f"guard: {op.origin.part}: another case than recorded"
-            self.calls.append(Loops(checked(self.slot(op.vars[0]), op.params["expected"], message), [op]))
+            self.loops(checked(self.slot(op.vars[0]), op.params["expected"], message), op)
         elif op.name == "matmul" and self.floats(op):
             a, b = (self.name(v) for v in op.vars)
             self.calls.append(Product(a, b, self.name(op.out), [op]))
         else:
             self.library(op)
 
+    def loops(self, nest: Nest, op: Op) -> None:
+        self.calls.append(Loops(nest, [op]))
+
+    def at_index(self, op: Op) -> None:
+        """Index arrays are looked at once, unless the program may write to them in between."""
+        for v, bounds in bounds_of(op, self):
+            if (v, bounds.length) not in self.inside:
+                self.calls.append(Loops(bounds_check(bounds, self), [op], bounds))
+            if self.base.get(v, v).kind != "captured":
+                self.inside.add((v, bounds.length))
+        if "index" not in op.params:
+            self.loops(along(op, self), op)
+        elif op.operation.over_first:
+            self.loops(changed(op, self, add=op.name == "add_at"), op)
+        else:
+            self.loops(taken(op, self), op)
+
+    def part(self, array: Slot, index: tuple[Any, ...]) -> Slot:
+        """A view of an array that stays."""
+        shape = np.broadcast_to(np.int8(0), array.shape)[index].shape
+        if shape == array.shape and all(i == slice(None) for i in index):
+            return array
+        text = index_text((*index, ...) if Ellipsis not in index else index, [])
+        return Slot(self.defined(f"{array.name}[{text}]", f"{array.name}_part"), array.dtype, shape)
+
     def copies(self, op: Op) -> bool:
-        """Whether a write is a loop of loads and stores: one dtype, and nothing is read that it has written."""
+        """Whether a write is a loop of loads and stores, and nothing is read that it has written."""
         target, value = op.inputs
-        if not isinstance(value, Var) or not target.size or value.dtype != target.dtype:
+        if not isinstance(value, Var) or not target.size:
+            return False
+        if value.dtype != target.dtype and not {str(value.dtype), str(target.dtype)} <= DTYPES:
             return False
         source = self.base.get(value, value)
         source = self.plan.home.get(source, source)
@@ -183,7 +235,7 @@ class NativeEmitter:
             self.definitions[whole] = f"{name}.reshape({source.shape})"
             if op.out.size:
                 target = Slot(whole, carried(str(source.dtype)), source.shape)
-                self.calls.append(Loops(copied(target, self.slot(source)), [op]))
+                self.loops(nest_of(copied(target, self.slot(source))), op)
             return
         if op.name != "reshape":
             self.strided.add(op.out)

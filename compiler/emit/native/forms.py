@@ -108,6 +108,14 @@ class Local(Value):
 
 
 @dataclass(frozen=True, eq=False)
+class Index(Value):
+    """The index of a loop, as a number."""
+
+    name: str
+    dtype: str = "int64"
+
+
+@dataclass(frozen=True, eq=False)
 class Load(Value):
     """The element of an array at a place."""
 
@@ -170,10 +178,10 @@ class Slot:
 
 @dataclass(frozen=True)
 class Place:
-    """An element of an array: an index, or 0, for each axis."""
+    """An element of an array: for each axis the index of a loop, 0, or a value, which is within the bounds."""
 
     array: Slot
-    at: tuple[str, ...]
+    at: tuple[str | Value, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +225,7 @@ class Check:
 
     condition: Value
     message: str
+    error: str = "ValueError"
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,10 +240,43 @@ class Loop:
 
 @dataclass
 class Nest:
-    """The statements of one block, and the arrays in the order in which they are first used."""
+    """The statements of one block, and the arrays in the order in which they are first used.
+
+    whole    its loops are not to be cut in parts: where it reads and writes is a matter of values
+    """
 
     body: list[Any] = field(default_factory=list)
     arrays: dict[Slot, None] = field(default_factory=dict)
+    whole: bool = False
+
+
+def nest_of(body: list[Any]) -> Nest:
+    """The nest of these statements, with the arrays that they use."""
+    arrays: dict[Slot, None] = {}
+    todo: list[Any] = list(reversed(body))
+    whole = False
+    while todo:
+        part = todo.pop()
+        if isinstance(part, Slot):
+            arrays.setdefault(part)
+            continue
+        whole = whole or isinstance(part, Index) or (isinstance(part, Place) and len(parts_of(part)) > 1)
+        todo += reversed(parts_of(part))
+    return Nest(body, arrays, whole)
+
+
+def parts_of(part: Any) -> list[Any]:
+    """What a statement, value or place is made of."""
+    if isinstance(part, Place):
+        return [part.array, *(i for i in part.at if isinstance(i, Value))]
+    if isinstance(part, (Applied, Called)):
+        return list(part.args)
+    names = {
+        Loop: ("body",), Let: ("value",), Store: ("value", "place"), Take: ("value",), Check: ("condition",),
+        Load: ("place",), Rare: ("condition", "rare", "usual"),
+    }  # fmt: skip
+    found = [getattr(part, name) for name in names.get(type(part), ())]
+    return found[0] if isinstance(part, Loop) else found
 
 
 LANES = 16  # turns of an innermost loop at a time, whatever the width of the machine: so the bits are the same on all

@@ -63,40 +63,61 @@ class Text(Lines):
         return f"define i32 @{name}(ptr %table, ptr %scratch) #0 {{\nentry:\n{body}\n}}\n"
 
     # ---- memory ----
-    def address(self, place: Place) -> tuple[str, int]:
-        """(the pointer of a place, of the first lane in an innermost loop; the stride from lane to lane in bytes)."""
-        terms, step = [], 0
+    def address(self, place: Place) -> tuple[str, int, str]:
+        """Of a place in an array, in an innermost loop that of the first lane: the pointer, the stride from lane to
+        lane in bytes, and where lanes have indices of their own, the name of a vector of the offsets of all."""
+        offset, offsets, step = "0", "", 0
         for index, stride in zip(place.at, self.strides[place.array], strict=True):
-            if index == "0" or not stride:
+            if isinstance(index, str):
+                if index == "0" or not stride:
+                    continue
+                step += stride * (index == self.lane_index)
+                offset = self.plus(offset, self.new(f"mul nsw i64 {self.indices[index]}, {stride}"), 1)
                 continue
-            if index == self.lane_index:
-                step = stride
-            terms.append(self.new(f"mul nsw i64 {self.indices[index]}, {stride}"))
-        offset = "0"
-        for term in terms:
-            offset = term if offset == "0" else self.new(f"add nsw i64 {offset}, {term}")
-        return self.new(f"getelementptr inbounds i8, ptr {self.base[place.array]}, i64 {offset}"), step
+            lanes = self.lanes_of(index)
+            by = stride if lanes == 1 else f"splat (i64 {stride})"
+            term = self.new(f"mul nsw {self.typed('int64', lanes)} {self.value(index, lanes)}, {by}")
+            if lanes == 1:
+                offset = self.plus(offset, term, 1)
+            else:
+                offsets = self.plus(offsets, term, lanes)
+        if offsets and step:
+            offsets, step = self.plus(offsets, self.numbers(step), LANES), 0
+        base = self.base[place.array]
+        return self.new(f"getelementptr inbounds i8, ptr {base}, i64 {offset}"), step, offsets
 
-    def pointers(self, pointer: str, step: int) -> str:
+    def plus(self, a: str, b: str, lanes: int) -> str:
+        return b if a in ("", "0") else self.new(f"add nsw {self.typed('int64', lanes)} {a}, {b}")
+
+    def numbers(self, step: int = 1) -> str:
+        """A vector of 0, step, … for the lanes."""
+        return f"<{', '.join(f'i64 {k * step}' for k in range(LANES))}>"
+
+    def index(self, name: str) -> tuple[str, int]:
+        at = self.indices[name]
+        if name != self.lane_index:
+            return at, 1
+        return self.plus(self.as_vector(at, "int64"), self.numbers(), LANES), LANES
+
+    def pointers(self, pointer: str, step: int, offsets: str) -> str:
         """A vector of the pointers of all lanes."""
-        steps = ", ".join(f"i64 {k * step}" for k in range(LANES))
-        return self.new(f"getelementptr i8, ptr {pointer}, <{LANES} x i64> <{steps}>")
+        return self.new(f"getelementptr i8, ptr {pointer}, <{LANES} x i64> {offsets or self.numbers(step)}")
 
     def load(self, place: Place) -> tuple[str, int]:
         dtype = place.array.dtype
-        pointer, step = self.address(place)
+        pointer, step, offsets = self.address(place)
         memory = memory_type(dtype)
-        if self.lanes == 1 or not step:
+        if self.lanes == 1 or not (step or offsets):
             x = self.new(f"load {memory}, ptr {pointer}, align {bytes_of(dtype)}")
             return (x if dtype != "bool" else self.new(f"icmp ne i8 {x}, 0")), 1
         vector, size = f"<{LANES} x {memory}>", bytes_of(dtype)
         if step == size and not self.mask:
             x = self.new(f"load {vector}, ptr {pointer}, align {size}")
         else:
-            x = self.load_some(pointer, step, memory, size)
+            x = self.load_some(pointer, step, offsets, memory, size)
         return (x if dtype != "bool" else self.new(f"icmp ne {vector} {x}, zeroinitializer")), LANES
 
-    def load_some(self, pointer: str, step: int, memory: str, size: int) -> str:
+    def load_some(self, pointer: str, step: int, offsets: str, memory: str, size: int) -> str:
         """Elements that do not lie one after another, or of some lanes alone: idle lanes have the first one."""
         vector, suffix = f"<{LANES} x {memory}>", f"v{LANES}{SUFFIXES[memory]}"
         mask = self.mask or "splat (i1 true)"
@@ -106,14 +127,14 @@ class Text(Lines):
         if step == size:
             return self.new(self.call(vector, f"llvm.masked.load.{suffix}.p0", [
                 ("ptr", f"align {size} {pointer}"), (f"<{LANES} x i1>", mask), (vector, idle)]))  # fmt: skip
+        where = f"align {size} {self.pointers(pointer, step, offsets)}"
         return self.new(self.call(vector, f"llvm.masked.gather.{suffix}.v{LANES}p0", [
-            (f"<{LANES} x ptr>", f"align {size} {self.pointers(pointer, step)}"), (f"<{LANES} x i1>", mask),
-            (vector, idle)]))  # fmt: skip
+            (f"<{LANES} x ptr>", where), (f"<{LANES} x i1>", mask), (vector, idle)]))  # fmt: skip
 
     def store(self, place: Place, value: Value) -> None:
         dtype = place.array.dtype
-        pointer, step = self.address(place)
-        lanes = LANES if self.lanes > 1 and step else 1
+        pointer, step, offsets = self.address(place)
+        lanes = LANES if self.lanes > 1 and (step or offsets) else 1
         x, memory, size = self.value(value, lanes), memory_type(dtype), bytes_of(dtype)
         if dtype == "bool":
             old, new = self.typed("bool", lanes), f"<{LANES} x i8>" if lanes > 1 else "i8"
@@ -128,8 +149,8 @@ class Text(Lines):
         elif step == size:
             where = ("ptr", f"align {size} {pointer}")
             self.lines.append(self.call("void", f"llvm.masked.store.{suffix}.p0", [(vector, x), where, mask]))
-        else:
-            where = (f"<{LANES} x ptr>", f"align {size} {self.pointers(pointer, step)}")
+        else:  # from the first lane to the last, so that of two in one place the last stays
+            where = (f"<{LANES} x ptr>", f"align {size} {self.pointers(pointer, step, offsets)}")
             name = f"llvm.masked.scatter.{suffix}.v{LANES}p0"
             self.lines.append(self.call("void", name, [(vector, x), where, mask]))
 

@@ -13,6 +13,7 @@ from tapegrad.compiler.emit.native.forms import (
     Applied,
     Called,
     Folded,
+    Index,
     Load,
     Local,
     Number,
@@ -83,6 +84,10 @@ class Lines(ABC):
         """(the name of what is at a place, its lanes)."""
 
     @abstractmethod
+    def index(self, name: str) -> tuple[str, int]:
+        """(the name of a loop's index as a number, its lanes)."""
+
+    @abstractmethod
     def fold(self, total: Total) -> str:
         """The name of what a total came to."""
 
@@ -132,6 +137,8 @@ class Lines(ABC):
     def made(self, v: Value) -> tuple[str, int]:
         if isinstance(v, Load):
             return self.load(v.place)
+        if isinstance(v, Index):
+            return self.index(v.name)
         if isinstance(v, Called):
             return self.found(v.body)
         if isinstance(v, Folded):

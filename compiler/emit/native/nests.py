@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tapegrad.compiler.emit.native.elements import combined, element
+from tapegrad.compiler.emit.native.elements import as_dtype, combined, element
 from tapegrad.compiler.emit.native.forms import (
     Check,
     Folded,
@@ -23,9 +23,10 @@ from tapegrad.compiler.emit.native.forms import (
     Total,
     Value,
     convert,
+    nest_of,
     number,
 )
-from tapegrad.compiler.ir.operations import Kind
+from tapegrad.compiler.ir.operations import Kind, Operation
 from tapegrad.compiler.ir.program import Op, Shape, Var
 from tapegrad.compiler.plan.blocks import Block
 
@@ -138,7 +139,7 @@ class Nester:
         place = self.place(v)
         if place not in self.loaded:
             order = [i for i, _ in self.lengths]
-            depth = max((order.index(i) + 1 for i in place.at if i in order), default=0)
+            depth = max((order.index(str(i)) + 1 for i in place.at if i in order), default=0)
             name = v.name if v.name != place.array.name else f"{v.name}_value"
             local = Local(str(v.dtype), self.unique(name))
             self.before[depth].append(Let(local, Load(place)))
@@ -167,11 +168,11 @@ class Nester:
             value = convert(value, out)
         value = convert(value, wide(op))
         count = op.vars[0].size // max(op.out.size, 1) if op.operation.mean else 0
-        combine = combined(op)
+        combine = combined(op.operation)
         place = self.place_of_result(op, axes)
         if depth < len(self.lengths):
-            ufunc = "add" if op.operation.mean else str(op.operation.numpy).partition(".")[0]
-            total = Total(self.unique(op.out.name), wide(op), start(op, wide(op)), combine, ufunc)
+            start_value = start(op.operation, wide(op))
+            total = Total(self.unique(op.out.name), wide(op), start_value, combine, ufunc_of(op.operation))
             self.before[depth].append(total)
             self.before[-1].append(Take(total, value))
             local = Local(wide(op), self.unique(f"{op.out.name}_value"))
@@ -181,7 +182,7 @@ class Nester:
         if not any(reduced[:depth]):
             into.append(Store(place, finished(value, count, out)))
             return
-        self.first += self.over_result(op, lambda at: Store(at, start(op, out)))
+        self.first += self.over_result(op, lambda at: Store(at, start(op.operation, out)))
         held = Load(place)
         into.append(Store(place, combine(held, convert(value, out))))
         if count:
@@ -226,9 +227,14 @@ def extreme(op: Op) -> bool:
     return isinstance(op.operation.identity, float)
 
 
-def start(op: Op, dtype: str) -> Number:
+def ufunc_of(row: Operation) -> str:
+    """NumPy's function that makes one of two partial results."""
+    return "add" if row.mean else str(row.numpy).partition(".")[0]
+
+
+def start(row: Operation, dtype: str) -> Number:
     """What changes no result of a reduction."""
-    identity = op.operation.identity
+    identity = row.identity
     if np.dtype(dtype).kind in "iu" and identity in (inf, -inf):
         limits = np.iinfo(dtype)
         identity = limits.max if identity > 0 else limits.min
@@ -241,17 +247,22 @@ def finished(value: Any, count: int, dtype: str) -> Any:
     return convert(value, dtype)
 
 
-def copied(target: Slot, source: Slot) -> Nest:
-    """`target[...] = source`, of one dtype, broadcast."""
+def filled(target: Slot, value: Value | None = None, source: Slot | None = None) -> list[Any]:
+    """`target[...] = value`, or an element of a source that is broadcast, converted to its dtype."""
     indices = [f"i{k}" if n != 1 else "0" for k, n in enumerate(target.shape)]
     lengths = [(i, n) for i, n in zip(indices, target.shape) if n != 1]
-    value = Load(Place(source, subscripts(source.shape, indices)))
-    body = loops(lengths, [Store(Place(target, tuple(indices)), value)])
-    return Nest(body, {source: None, target: None})
+    if source is not None:
+        value = as_dtype(Load(Place(source, subscripts(source.shape, indices))), target.dtype)
+    assert value is not None
+    return loops(lengths, [Store(Place(target, tuple(indices)), value)])
+
+
+def copied(target: Slot, source: Slot) -> list[Any]:
+    return filled(target, source=source)
 
 
 def checked(array: Slot, expected: bool, message: str) -> Nest:
     """Stops a call unless an element of no axes is as it was when it was recorded."""
     value: Value = Load(Place(array, ("0",) * len(array.shape)))
     test = value if array.dtype == "bool" else value != 0
-    return Nest([Check(test if expected else ~test, message)], {array: None})
+    return nest_of([Check(test if expected else ~test, message)])

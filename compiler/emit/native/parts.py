@@ -11,6 +11,7 @@ from tapegrad.compiler.emit.native.calls import Part
 from tapegrad.compiler.emit.native.cuts import parts_of_nest, parts_of_product
 from tapegrad.compiler.emit.native.emitter import Loops, NativeEmitter, Product
 from tapegrad.compiler.emit.native.forms import Nest
+from tapegrad.compiler.emit.native.index_nests import Bounds
 from tapegrad.compiler.emit.native.interpreted import put
 from tapegrad.compiler.emit.native.llvm_text import Text
 from tapegrad.compiler.emit.native.machine import fused, vector_bits
@@ -33,6 +34,7 @@ class Parts:
     scratch   bytes that the function which takes most writes copies to
     threads   among which large ones are shared
     packed    copies of operands that are made ahead
+    bounds    (which list of calls, which call) that looks at an index array -> what it looks at
     """
 
     names: dict[str, str] = field(default_factory=dict)  # text of a function, as NAME -> its name
@@ -41,6 +43,7 @@ class Parts:
     scratch: int = 0
     threads: int = field(default_factory=pool.threads)
     packed: dict[Any, Part] = field(default_factory=dict)
+    bounds: dict[tuple[int, int], Bounds] = field(default_factory=dict)
 
     def add(self, kind: str, parts: list[tuple[str, list[Part]]]) -> None:
         """A stage of calls, each of a function's text and what its table points to."""
@@ -119,6 +122,8 @@ def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
     for call, shared in zip(emitter.calls, shared_operands(emitter.calls, arrays)):
         if isinstance(call, Loops):
             parts.nest(call.nest, [arrays[slot.name] for slot in call.nest.arrays])
+            if call.bounds is not None:
+                parts.bounds[len(parts.calls) - 1, sum(map(len, parts.calls[-1])) - 1] = call.bounds
         elif isinstance(call, Product):
             parts.product(arrays[call.a], arrays[call.b], arrays[call.out], shared)
         else:

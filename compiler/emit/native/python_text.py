@@ -8,6 +8,7 @@ from tapegrad.compiler.emit.native.forms import (
     Called,
     Check,
     Folded,
+    Index,
     Let,
     Load,
     Local,
@@ -36,6 +37,8 @@ def value_text(v: Value) -> str:
         return text if v.dtype == "bool" else f"np.{v.dtype}({SPECIAL.get(text, text)})"
     if isinstance(v, Local):
         return v.name
+    if isinstance(v, Index):
+        return f"np.{v.dtype}({v.name})"
     if isinstance(v, Load):
         return place_text(v.place)
     if isinstance(v, Called):
@@ -74,7 +77,8 @@ def needs_brackets(v: Value) -> bool:
 
 
 def place_text(place: Place) -> str:
-    return f"{place.array.name}[{', '.join(place.at) or '()'}]"
+    at = (value_text(i) if isinstance(i, Value) else i for i in place.at)
+    return f"{place.array.name}[{', '.join(at) or '()'}]"
 
 
 def lines(nest: Nest) -> list[str]:
@@ -97,4 +101,4 @@ def statement_lines(s: Any, lane: str) -> list[str]:
         return [f"{at} = {value_text(s.total.combine(Local(s.total.dtype, at), s.value))}"]
     assert isinstance(s, Check)
     test = value_text(s.condition)
-    return [f"if not ({test}):", f"    raise ValueError({s.message!r})"]
+    return [f"if not ({test}):", f"    raise {s.error}({s.message!r})"]

@@ -26,4 +26,8 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_gradients(name: str) -> None:
     before, after = CASES[name]
-    check(materialize_gradients, before, after)
+    check(materialize_gradients("numpy"), before, after)
+
+
+def test_native_code_allocates_nothing() -> None:
+    check(materialize_gradients("native"), CASES["one that the library allocates"][0], None)

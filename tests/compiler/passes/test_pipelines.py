@@ -14,12 +14,12 @@ from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.passes import PIPELINES, improve
 
-SHARED = ["recorded", "dead_code", "constants", "algebra", "common", "algebra 2", "dead_code 2", "gradients"]
+SHARED = ["recorded", "dead_code", "constants", "algebra", "common", "algebra 2", "dead_code 2"]
 STEPS = {
-    "numpy": [*SHARED, "zero_masks", "lifetimes"],
-    "native": [*SHARED, "lifetimes"],
-    "numba": [*SHARED, "loops", "lifetimes"],
-    "cupy": SHARED,
+    "numpy": [*SHARED, "slices", "gradients", "zero_masks", "lifetimes"],
+    "native": [*SHARED, "slices", "gradients", "lifetimes"],
+    "numba": [*SHARED, "gradients", "loops", "lifetimes"],
+    "cupy": [*SHARED, "gradients"],
 }
 PROGRAM = """
     x: float32[4, 2]
