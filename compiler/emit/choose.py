@@ -25,7 +25,7 @@ class Emitted:
 
     note    why it was not left to the emitter that was asked for first
     build   what binds it to captured arrays, where it is not the `build` of the source
-    lines   (number of a line of the source, the operations that it carries out); of numba, and of a graph, none
+    lines   (number of a line of the source, the operations that it carries out); of a graph, none
     """
 
     name: str
@@ -70,9 +70,9 @@ def for_this_machine(recorded: Program, title: str) -> Emitted:
 
     program, history = improve(recorded, "native")
     machine = NativeEmitter(program, title)
-    return Emitted(
-        "native", machine.source(), machine.plan, program, history, machine.note(), build=Builder(machine)
-    )
+    text, note = machine.source(), machine.note()
+    lines, build = machine.operations_by_line, Builder(machine)
+    return Emitted("native", text, machine.plan, program, history, note, lines, build)
 
 
 def too_long_for_numba(recorded: Program, title: str) -> str:

@@ -24,6 +24,8 @@ def blocks(
     numbers: bool = False,
     reductions: bool = True,
     alone: Callable[[Op], bool] = lambda op: False,
+    cost: Callable[[Op], int] = lambda op: 0,
+    most: int = 0,
 ) -> list[Block]:
     """The program cut into blocks, in order.
 
@@ -33,8 +35,10 @@ def blocks(
     numbers      0-d results that only other loops use count as inner: they are plain variables, not arrays
     reductions   whether they run in loops, too; else each is an operation by itself
     alone        the elementwise operations and reductions that the target cannot put into a loop
+    cost, most   what an operation adds to the text of a loop, and what a loop of several has at most: a compiler's
+                 time grows faster than the text of one function
     """
-    cutter = Cutter(reductions, alone)
+    cutter = Cutter(reductions, alone, cost, most)
     for op in program.ops:
         cutter.take(op)
     cutter.close()
@@ -45,8 +49,11 @@ def blocks(
 class Cutter:
     """Takes the operations of a program one after another; `blocks` are those that are complete."""
 
-    def __init__(self, reductions: bool, alone: Callable[[Op], bool]) -> None:
-        self.reductions, self.alone = reductions, alone
+    def __init__(
+        self, reductions: bool, alone: Callable[[Op], bool], cost: Callable[[Op], int], most: int
+    ) -> None:
+        self.reductions, self.alone, self.cost, self.most = reductions, alone, cost, most
+        self.text = 0  # of the open loop
         self.blocks: list[Block] = []
         self.loop: Block | None = None  # that further operations may join
         self.maker: dict[Var, Block] = {}  # of what a loop makes element by element
@@ -83,10 +90,12 @@ class Cutter:
         """Put an operation into the open loop, or begin one with it."""
         shape = op.out.shape if elementwise else op.vars[0].shape
         joins = elementwise and self.loop is not None and shape == self.loop.shape
-        if not joins or any(v in self.reduced for v in op.vars):
+        cost = self.cost(op)
+        if not joins or self.text + cost > self.most > 0 or any(v in self.reduced for v in op.vars):
             self.close()
         if self.loop is None:
-            self.loop = Block([], shape)
+            self.loop, self.text = Block([], shape), 0
+        self.text += cost
         self.loop.ops.append(op)
         if elementwise:
             self.maker[op.out] = self.loop

@@ -52,6 +52,7 @@ def helpers() -> tuple[str, ...]:
 # What the emitted source calls its own helpers and modules.
 OURS = (
     *("np", "math", "njit", "prange", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
+    *("LANES", "lanes", "folded", "put", "sigmoid", "whole_power"),
     *("values", "best", "first", "value", "rows", "inf", "nan", "numba_math", "cut", "dot"),
     *("cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set"),
     *(
@@ -68,8 +69,8 @@ OURS = (
 )
 # Names that the emitters give to buffers, constants and loop variables.
 RESERVED = re.compile(
-    r"(buffer|constant|gradient|drawn|out|work|loop|at|parts|cache)(_.*)?|(c|n|i|k)_?\d.*|c_(minus|inf|nan).*|i_."
-    r"|.+_(here|flat|total|value|low|bits|part|taken)(_\d+)?"
+    r"(buffer|constant|gradient|given|drawn|out|work|loop|at|parts|cache)(_.*)?|(c|n|i|j|k)_?\d.*"
+    r"|c_(minus|inf|nan).*|i_.|.+_(here|flat|total|value|low|bits|part|taken|row|source)(_\d+)?"
 )
 COMMANDS = str(Path(__file__).parent.parent.parent / "cli")  # no lines of the user's
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.native import forms
-from tapegrad.compiler.emit.native.forms import Called, Number, Value, choose, convert, number
+from tapegrad.compiler.emit.native.forms import Called, Local, Number, Value, choose, convert, number
 from tapegrad.compiler.emit.native.functions import FUNCTIONS
 from tapegrad.compiler.emit.native.functions_division import few_factors, floor_divide, remainder, whole_power
 from tapegrad.compiler.ir.cuda_forms import Cuda
@@ -162,3 +162,21 @@ def clipped(x: Value, low: Any, high: Any) -> Value:
 def combined(row: Operation) -> Callable[[Any, Any], Any]:
     """How two partial results of a reduction become one."""
     return lambda a, b: evaluated(row.native, [a, b])
+
+
+def sizes() -> Callable[[Op], int]:
+    """A function that tells how many operations of the machine an operation is: a measure of the text that it adds to a
+    loop. It remembers what it has counted; a reduction adds next to nothing."""
+    found: dict[Any, int] = {}
+
+    def size(op: Op) -> int:
+        if op.kind is Kind.REDUCTION:
+            return 1
+        kinds = tuple(str(x.dtype) if isinstance(x, Var) else repr(x) for x in op.inputs)
+        key = op.name, str(op.out.dtype), kinds
+        if key not in found:
+            values = [Local(str(x.dtype), "") if isinstance(x, Var) else x for x in op.inputs]
+            found[key] = forms.size(element(op, values))
+        return found[key]
+
+    return size

@@ -16,7 +16,7 @@ import numpy as np
 from tapegrad.compiler.emit.folding import Line
 from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.native import python_text
-from tapegrad.compiler.emit.native.elements import DTYPES, OURS, known
+from tapegrad.compiler.emit.native.elements import DTYPES, OURS, known, sizes
 from tapegrad.compiler.emit.native.forms import Nest, Slot, nest_of
 from tapegrad.compiler.emit.native.index_nests import (
     Bounds,
@@ -39,6 +39,8 @@ from tapegrad.compiler.plan.blocks import Block, blocks
 from tapegrad.compiler.plan.buffers import Plan, Planner
 
 FRESH = frozenset({"guard"})
+# Operations of the machine in one loop: about ten functions. From five times as many on, LLVM takes longer for each.
+LARGEST_LOOP = 800
 
 
 @dataclass
@@ -79,6 +81,8 @@ class NativeEmitter:
     strided       views whose elements do not lie one after another
     taken         names of arrays
     modules       of functions that are not NumPy's: module -> function
+    makers        the call that makes a Var
+    made_by       an array that stays -> the operations that it carries out
     views         the expression of a view that stays -> its name
     inside        index arrays that were looked at, and the length of the axis
     idle          operations that have nothing to do: their results have no elements
@@ -93,7 +97,10 @@ class NativeEmitter:
         self.constants: dict[str, Any] = {}
         self.modules: dict[str, str] = {}
         self.views: dict[str, str] = {}
-        self.blocks = blocks(program, alone=lambda op: not known(op))
+        self.makers: dict[Var, Call] = {}
+        self.made_by: dict[str, list[Op]] = {}
+        self.operations_by_line: list[tuple[int, list[Op]]] = []  # of the source, once it is written
+        self.blocks = blocks(program, alone=lambda op: not known(op), cost=sizes(), most=LARGEST_LOOP)
         planner = Planner(program, self.blocks, FRESH)
         self.plan: Plan = planner.run()
         self.base = planner.base
@@ -161,12 +168,13 @@ class NativeEmitter:
     def block(self, block: Block) -> None:
         op = block.ops[0]
         if id(op) in self.plan.skipped:
+            self.absorbed(op)
             if op.kind is Kind.JOIN:
                 self.names[op.out] = self.plan.home[op.out].name
         elif block.shape is not None and 0 in block.shape and known(op):
             self.idle += block.ops
         elif block.shape is not None and known(op):
-            self.calls.append(Loops(Nester(block, self).made(), block.ops))
+            self.add(Loops(Nester(block, self).made(), block.ops))
         elif op.kind is Kind.VIEW:
             self.view(op)
         elif op.kind is Kind.WRITE and self.copies(op):
@@ -182,18 +190,18 @@ class NativeEmitter:
             self.loops(checked(self.slot(op.vars[0]), op.params["expected"], message), op)
         elif op.name == "matmul" and self.floats(op):
             a, b = (self.name(v) for v in op.vars)
-            self.calls.append(Product(a, b, self.name(op.out), [op]))
+            self.add(Product(a, b, self.name(op.out), [op]))
         else:
             self.library(op)
 
     def loops(self, nest: Nest, op: Op) -> None:
-        self.calls.append(Loops(nest, [op]))
+        self.add(Loops(nest, [op]))
 
     def at_index(self, op: Op) -> None:
         """Index arrays are looked at once, unless the program may write to them in between."""
         for v, bounds in bounds_of(op, self):
             if (v, bounds.length) not in self.inside:
-                self.calls.append(Loops(bounds_check(bounds, self), [op], bounds))
+                self.add(Loops(bounds_check(bounds, self), [op], bounds))
             if self.base.get(v, v).kind != "captured":
                 self.inside.add((v, bounds.length))
         if "index" not in op.params:
@@ -210,6 +218,17 @@ class NativeEmitter:
             return array
         text = index_text((*index, ...) if Ellipsis not in index else index, [])
         return Slot(self.defined(f"{array.name}[{text}]", f"{array.name}_part"), array.dtype, shape)
+
+    def add(self, call: Call) -> None:
+        self.calls.append(call)
+        self.makers |= {op.out: call for op in call.ops}
+
+    def absorbed(self, op: Op) -> None:
+        """Nothing is left to do for an operation: a call that makes one of its inputs, or what that shows, did it."""
+        for v in reversed(op.vars):
+            if (call := self.makers.get(self.base.get(v, v))) is not None:
+                call.ops = [*call.ops, op]
+                return
 
     def copies(self, op: Op) -> bool:
         """Whether a write is a loop of loads and stores, and nothing is read that it has written."""
@@ -229,6 +248,7 @@ class NativeEmitter:
         """A view of an array that stays: all do. What cannot be reshaped where it is, is copied."""
         source = op.vars[0]
         name = self.names[op.out] = op.out.name
+        self.made_by[name] = [op]
         if op.name == "reshape" and not self.dense(source):
             self.definitions[name] = f"np.empty({op.out.shape}, {str(op.out.dtype)!r})"
             whole = self.unused(f"{name}_source")
@@ -244,7 +264,7 @@ class NativeEmitter:
     def library(self, op: Op) -> None:
         args = [self.name(i) if isinstance(i, Var) else number(i) for i in op.inputs]
         if op.kind is Kind.GUARD:
-            self.calls.append(Library(op.operation.source(op, args), [op]))
+            self.add(Library(op.operation.source(op, args), [op]))
             return
         out, row = self.name(op.out), op.operation
         if row.module != "numpy":
@@ -255,17 +275,17 @@ class NativeEmitter:
                 text = f"put({out}, {row.source(op, args)})"
         else:
             text = row.source(op, args, out)
-        self.calls.append(Library(text, [op]))
+        self.add(Library(text, [op]))
 
     # ---- to be read ----
     def source(self) -> str:
-        given = [replace(v, name=f"given_{v.name}") for v in self.program.arguments]
+        given = [replace(v, name=self.unused(f"given_{v.name}")) for v in self.program.arguments]
         module = SourceModule(self.title, replace(self.program, arguments=given))
         module.definitions = dict(self.definitions)
         module.constants = set(self.constants)
+        module.made_by = dict(self.made_by)
         for call in self.calls:
-            for n, text in enumerate(call_lines(call)):
-                module.lines.append(Line(text, call.ops, quiet=n > 0))
+            module.lines += lines_of(call)
         results = [
             f"{r}.copy()" if isinstance(v, Var) else r for v, r in zip(self.program.results, self.results)
         ]
@@ -276,7 +296,9 @@ class NativeEmitter:
         text = "\n".join(frame)
         imports = self.imports("\n".join([text, *self.helpers()]))
         head = [f'"""{self.title}"""', "", "import numpy as np", *imports]
-        return "\n".join([*head, "", *self.helpers(), "", *frame])
+        source = "\n".join([*head, "", *self.helpers(), "", *frame])
+        self.operations_by_line = module.operations_by_line(source, body)
+        return source
 
     def imports(self, text: str) -> list[str]:
         code = re.sub("#.*", "", text)
@@ -324,9 +346,14 @@ def carried(dtype: str) -> str:
     return dtype if dtype in DTYPES else f"uint{8 * np.dtype(dtype).itemsize}"
 
 
-def call_lines(call: Call) -> list[str]:
+def lines_of(call: Call) -> list[Line]:
+    """The lines of a call: the first carries out all its operations, one inside of a loop its own."""
     if isinstance(call, Library):
-        return [call.text]
+        return [Line(call.text, call.ops)]
     if isinstance(call, Product):
-        return [f"matmul({call.a}, {call.b}, out={call.out})"]
-    return python_text.lines(call.nest)
+        return [Line(f"matmul({call.a}, {call.b}, out={call.out})", call.ops)]
+    found: list[Line] = []
+    for text, own in python_text.lines(call.nest):
+        op = call.ops[0] if own is None else own
+        found.append(Line(text, [op] if found else call.ops, quiet=bool(found)))
+    return found

@@ -188,7 +188,6 @@ class Place:
 class Let:
     local: Local
     value: Value
-    part: str = ""  # the primitive or gradient rule that it is of
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,11 +242,13 @@ class Nest:
     """The statements of one block, and the arrays in the order in which they are first used.
 
     whole    its loops are not to be cut in parts: where it reads and writes is a matter of values
+    ops      statement -> the operation of the program that it is part of, where there are several
     """
 
     body: list[Any] = field(default_factory=list)
     arrays: dict[Slot, None] = field(default_factory=dict)
     whole: bool = False
+    ops: dict[Any, Any] = field(default_factory=dict)
 
 
 def nest_of(body: list[Any]) -> Nest:
@@ -277,6 +278,20 @@ def parts_of(part: Any) -> list[Any]:
     }  # fmt: skip
     found = [getattr(part, name) for name in names.get(type(part), ())]
     return found[0] if isinstance(part, Loop) else found
+
+
+def size(value: Value) -> int:
+    """How many operations of the machine a value is, each counted once."""
+    seen: set[int] = set()
+    todo: list[Any] = [value]
+    count = 0
+    while todo:
+        v = todo.pop()
+        if id(v) not in seen:
+            seen.add(id(v))
+            count += isinstance(v, Applied)
+            todo += [v.body] if isinstance(v, Called) else parts_of(v)
+    return count
 
 
 LANES = 16  # turns of an innermost loop at a time, whatever the width of the machine: so the bits are the same on all

@@ -76,9 +76,16 @@ class Nester:
         self.loaded: dict[Place, Value] = {}
         self.names = set(arrays.taken)  # of arrays, and of what the nest lets
         self.nest = Nest()
+        self.op = block.ops[0]
+
+    def put(self, statements: list[Any], statement: Any) -> None:
+        """A statement of the operation at hand."""
+        statements.append(statement)
+        self.nest.ops[statement] = self.op
 
     def made(self) -> Nest:
         for op in self.block.ops:
+            self.op = op
             if op.kind is Kind.ELEMENTWISE:
                 self.elementwise(op)
             else:
@@ -142,7 +149,7 @@ class Nester:
             depth = max((order.index(str(i)) + 1 for i in place.at if i in order), default=0)
             name = v.name if v.name != place.array.name else f"{v.name}_value"
             local = Local(str(v.dtype), self.unique(name))
-            self.before[depth].append(Let(local, Load(place)))
+            self.put(self.before[depth], Let(local, Load(place)))
             self.loaded[place] = local
         return self.loaded[place]
 
@@ -150,11 +157,11 @@ class Nester:
         value = element(op, [self.value(v) for v in op.inputs])
         if not isinstance(value, Local):
             local = Local(value.dtype, self.unique(op.out.name))
-            self.before[-1].append(Let(local, value, op.origin.part))
+            self.put(self.before[-1], Let(local, value))
             value = local
         self.local[op.out] = value
         if op.out not in self.block.inner:
-            self.before[-1].append(Store(self.place(op.out), value))
+            self.put(self.before[-1], Store(self.place(op.out), value))
 
     # ---- reductions ----
     def reduction(self, op: Op) -> None:
@@ -173,18 +180,18 @@ class Nester:
         if depth < len(self.lengths):
             start_value = start(op.operation, wide(op))
             total = Total(self.unique(op.out.name), wide(op), start_value, combine, ufunc_of(op.operation))
-            self.before[depth].append(total)
-            self.before[-1].append(Take(total, value))
+            self.put(self.before[depth], total)
+            self.put(self.before[-1], Take(total, value))
             local = Local(wide(op), self.unique(f"{op.out.name}_value"))
-            self.after[depth].append(Let(local, Folded(total), op.origin.part))
+            self.put(self.after[depth], Let(local, Folded(total)))
             value = local
         into = self.after[depth] if depth < len(self.lengths) else self.before[-1]
         if not any(reduced[:depth]):
-            into.append(Store(place, finished(value, count, out)))
+            self.put(into, Store(place, finished(value, count, out)))
             return
         self.first += self.over_result(op, lambda at: Store(at, start(op.operation, out)))
         held = Load(place)
-        into.append(Store(place, combine(held, convert(value, out))))
+        self.put(into, Store(place, combine(held, convert(value, out))))
         if count:
             self.last += self.over_result(op, lambda at: Store(at, finished(Load(at), count, out)))
 

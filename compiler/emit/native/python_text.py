@@ -1,5 +1,6 @@
 """A nest as Python that runs as it stands, on NumPy's arrays and numbers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tapegrad.compiler.emit.native.forms import (
@@ -81,15 +82,21 @@ def place_text(place: Place) -> str:
     return f"{place.array.name}[{', '.join(at) or '()'}]"
 
 
-def lines(nest: Nest) -> list[str]:
-    return [line for statement in nest.body for line in statement_lines(statement, "")]
+def lines(nest: Nest) -> list[tuple[str, Any]]:
+    """(a line, the operation that its statement is part of, where the nest says so)."""
+    return [line for statement in nest.body for line in statement_lines(statement, "", nest.ops)]
 
 
-def statement_lines(s: Any, lane: str) -> list[str]:
+def statement_lines(s: Any, lane: str, ops: Mapping[Any, Any]) -> list[tuple[str, Any]]:
     """The lines of a statement; lane: the index of the innermost loop around it."""
     if isinstance(s, Loop):
-        inside = [line for part in s.body for line in statement_lines(part, s.index if s.inner else lane)]
-        return [f"for {s.index} in range({s.length}):", *(f"    {line}" for line in inside)]
+        lane = s.index if s.inner else lane
+        inside = [line for part in s.body for line in statement_lines(part, lane, ops)]
+        return [(f"for {s.index} in range({s.length}):", None), *((f"    {text}", op) for text, op in inside)]
+    return [(text, ops.get(s)) for text in plain_lines(s, lane)]
+
+
+def plain_lines(s: Any, lane: str) -> list[str]:
     if isinstance(s, Let):
         return [f"{s.local.name} = {value_text(s.value)}"]
     if isinstance(s, Store):
@@ -100,5 +107,4 @@ def statement_lines(s: Any, lane: str) -> list[str]:
         at = f"{s.total.name}[{lane} % LANES]"
         return [f"{at} = {value_text(s.total.combine(Local(s.total.dtype, at), s.value))}"]
     assert isinstance(s, Check)
-    test = value_text(s.condition)
-    return [f"if not ({test}):", f"    raise {s.error}({s.message!r})"]
+    return [f"if not ({value_text(s.condition)}):", f"    raise {s.error}({s.message!r})"]

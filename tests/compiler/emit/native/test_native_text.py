@@ -1,0 +1,172 @@
+"""The text of native programs: how long it is, what its lines carry out, and the names that it uses."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from native_programs import interpreted, machine_code, native
+from tapegrad.compiler.emit.native.emitter import NativeEmitter
+
+pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
+
+
+def text_of(f: Callable[..., Any], *arrays: Any) -> tuple[str, Any]:
+    """The LLVM IR of a function on arrays, and the compiled function."""
+    step = native(f)
+    for _ in range(3):
+        step(*map(tg.tensor, arrays))
+    return step.shown().runner.build.text, step
+
+
+def functions(text: str) -> list[int]:
+    """The lines of each function of loops."""
+    found = re.findall(r"^define i32 @loops_\d+\(.*?^}", text, re.MULTILINE | re.DOTALL)
+    return [function.count("\n") for function in found]
+
+
+def chain(count: int) -> Callable[[Any], Any]:
+    def loss(x: Any) -> Any:
+        y = x
+        for k in range(count):
+            y = tg.tanh(y) * (1.0 + k / 100)
+        return y.sum()
+
+    return tg.grad(loss)
+
+
+def side_by_side(count: int) -> Callable[[Any], Any]:
+    return lambda x: sum((tg.sin(x * (k + 0.5)) for k in range(count)), x)
+
+
+@pytest.mark.parametrize("make", [chain, side_by_side])
+def test_a_long_chain_of_functions_is_several_short_loops(make: Any) -> None:
+    """LLVM's time grows faster than the text of one function: no loop is long, and the whole grows as the program."""
+    x = np.linspace(-1, 1, 100).astype("float32")
+    short, long = (functions(text_of(make(n), x)[0]) for n in (30, 90))
+    assert len(long) > 6 and max(long) < 3000
+    assert max(long) <= 1.3 * max(short)
+    assert sum(long) <= 3.5 * sum(short)
+
+
+def test_what_is_cut_gives_the_same_numbers() -> None:
+    x = np.linspace(-1, 1, 100).astype("float32")
+    _, step = text_of(chain(40), x)
+    want = chain(40)(tg.tensor(x)).numpy()
+    assert np.allclose(step(tg.tensor(x)).numpy(), want, rtol=1e-4)
+    (case,) = step.cases
+    assert interpreted(case.runner, [x]) == machine_code(case.runner, [x])
+
+
+def trained() -> Callable[[Any], Any]:
+    model = tg.nn.Sequential([tg.nn.Dense(6, "tanh", in_features=4), tg.nn.Dense(6, "relu"), tg.nn.Dense(2)])
+    opt = tg.optim.Adam(model.parameters(), lr=0.01)
+
+    def step(x: Any) -> Any:
+        opt.zero_grad()
+        loss = (model(x)[:, 1:] ** 2).mean()
+        loss.backward()
+        opt.step()
+        return loss
+
+    return step
+
+
+def recurrent() -> Callable[[Any], Any]:
+    w = tg.nn.Parameter(np.eye(4, dtype="float32"))
+
+    def step(x: Any) -> Any:
+        h = x * 0.0
+        for _ in range(6):
+            h = tg.tanh(h @ w + x)
+        return tg.concat([h, x], axis=0).reshape(-1).sum().detach()
+
+    return step
+
+
+@pytest.mark.parametrize("make", [trained, recurrent])
+def test_every_line_knows_its_operations(make: Any) -> None:
+    """All operations are carried out by a line; in a loop, one that makes an element says whose it is."""
+    _, step = text_of(make(), np.ones((5, 4), "float32"))
+    emitter = NativeEmitter(step.shown().runner.program, "step")
+    lines = emitter.source().splitlines()
+    carried_out: set[int] = set()
+    for number, ops in emitter.operations_by_line:
+        carried_out |= {id(op) for op in ops}
+        if made := re.match(r"\s+(\w+) = (?!lanes\(|folded\()(?!\w+\[[^\]]*\](\s|$))", lines[number - 1]):
+            names = {op.out.name for op in ops}
+            assert made[1] in names or re.sub(r"_value$", "", made[1]) in names, lines[number - 1]
+    assert carried_out == {id(op) for op in emitter.program.ops}
+
+
+NAMES = [
+    *(
+        "LANES",
+        "lanes",
+        "folded",
+        "put",
+        "np",
+        "j0",
+        "i0",
+        "i1",
+        "k1",
+        "given_x",
+        "given",
+        "given_given_x",
+        "x_",
+    ),
+    *(
+        "given_x_",
+        "x_row",
+        "x_part",
+        "x_value",
+        "x_at",
+        "x_source",
+        "tanh",
+        "exp",
+        "sigmoid",
+        "whole_power",
+        "inf",
+    ),
+    *(
+        "power",
+        "nan",
+        "step",
+        "build",
+        "loop_1",
+        "buffer_1",
+        "constant_1",
+        "copyto",
+        "matmul",
+        "sin",
+        "sum_1",
+    ),
+    *("max_1", "range", "float", "bool", "list", "zip", "IndexError", "ValueError", "argmax_1_first"),
+]
+
+
+@pytest.mark.parametrize("argument", ["x", "x_", "LANES", "given_x", "tanh", "i0", "buffer_1"])
+def test_any_name_of_the_user_s_is_possible(argument: str) -> None:
+    """The printed source runs whatever the captured arrays and the argument are called."""
+    scope: dict[str, Any] = {"tg": tg}
+    for k, name in enumerate(NAMES):
+        scope[name] = tg.tensor(np.linspace(-1, 1, 12).reshape(3, 4).astype("float32") + k / 10)
+    others = [name for name in NAMES if name != argument]
+    lines = [
+        f"def f({argument}):",
+        f"    total = {argument} * 0.5 + {' + '.join(others)}",
+        "    place = tg.argmax(total, axis=1) % 3",
+        "    summed = tg.tanh(total) + total.sum(axis=0)",
+        "    return summed, total.max(), total.sum(), total**3, tg.sigmoid(total), tg.power(total, 1.3), total[place]",
+    ]
+    exec("\n".join(lines), scope)
+    step, x = native(scope["f"]), np.ones((3, 4), "float32")
+    want = scope["f"](tg.tensor(x))
+    for _ in range(3):
+        got = step(tg.tensor(x))
+    assert all(np.allclose(a.numpy(), b.numpy(), rtol=1e-5) for a, b in zip(got, want, strict=True))
+    (case,) = step.cases
+    assert interpreted(case.runner, [x]) == machine_code(case.runner, [x])
