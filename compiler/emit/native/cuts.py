@@ -66,7 +66,7 @@ def parts_of_nest(nest: Nest, threads: int) -> list[tuple[Nest, dict[Slot, tuple
 
 def best_cut(nest: Nest) -> tuple[set[str], Cut, int, bool] | None:
     """The outermost loop that can be cut in more than one part: (indices, axes, length, whether it is innermost)."""
-    if any(isinstance(s, Check) for s, _ in statements(nest.body)):
+    if nest.whole or any(isinstance(s, Check) for s, _ in statements(nest.body)):
         return None
     places = [place for s, _ in statements(nest.body) for place in places_of(s)]
     stores = [s.place for s, _ in statements(nest.body) if isinstance(s, Store)]
@@ -97,7 +97,7 @@ def cut_along(index: str, places: list[Place]) -> tuple[set[str], Cut] | None:
             elif (axis := axes.get(place.array)) is not None:
                 if place.at[axis] == "0":
                     return None
-                indices.add(place.at[axis])
+                indices.add(str(place.at[axis]))
     return indices, axes
 
 

@@ -28,6 +28,7 @@ from tapegrad.compiler.emit.native.index_nests import (
     first_place,
     has_place,
     joined,
+    started,
     taken,
 )
 from tapegrad.compiler.emit.native.nests import Nester, checked, copied
@@ -207,6 +208,8 @@ class NativeEmitter:
         if "index" not in op.params:
             self.loops(along(op, self), op)
         elif op.operation.over_first:
+            if (copy := started(op, self)).body:
+                self.loops(copy, op)
             self.loops(changed(op, self, add=op.name == "add_at"), op)
         else:
             self.loops(taken(op, self), op)

@@ -230,26 +230,28 @@ def taken(op: Op, arrays: Arrays) -> Nest:
 
 
 def changed(op: Op, arrays: Arrays, add: bool) -> Nest:
-    """x with values written, or added, at an index: into a copy, or into x itself where it ends here."""
+    """Values written, or added, at an index of the result, which is a copy of the first input (`started`) by then."""
     out = arrays.slot(op.out)
-    body = started(op.inputs[0], out, arrays)
     chosen = region(op, arrays, out)
-    value: Value = number(op.inputs[1], out.dtype) if not isinstance(op.inputs[1], Var) else as_dtype(
-        Load(Place(arrays.slot(op.inputs[1]), subscripts(op.inputs[1].shape, chosen.indices))), out.dtype
-    )  # fmt: skip
+    if isinstance(values := op.inputs[1], Var):
+        at = Place(arrays.slot(values), subscripts(values.shape, chosen.indices))
+        value = as_dtype(Load(at), out.dtype)
+    else:
+        value = number(values, out.dtype)
     if add:
         held = Load(chosen.place)
         value = held | value if out.dtype == "bool" else held + value
     repeats = add and bool(chosen.by_arrays)
-    return nest_of([*body, *chosen.nest(Store(chosen.place, value), sequential=repeats)])
+    return nest_of(chosen.nest(Store(chosen.place, value), sequential=repeats))
 
 
-def started(x: Var, out: Slot, arrays: Arrays) -> list[Any]:
-    """The result as it is before it is changed: nothing is left to do where x ends here and gave it its memory."""
+def started(op: Op, arrays: Arrays) -> Nest:
+    """The result before it is changed: nothing is left to do where the first input ends here and gave it its memory."""
+    x, out = op.inputs[0], arrays.slot(op.out)
     if (uniform := x.uniform()) is not None and out.dtype in DTYPES:
-        return filled(out, number(uniform, out.dtype))
+        return nest_of(filled(out, number(uniform, out.dtype)))
     source = arrays.slot(x)
-    return [] if source == out else copied(out, source)
+    return nest_of([] if source == out else copied(out, source))
 
 
 def along(op: Op, arrays: Arrays) -> Nest:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tapegrad.compiler.emit.native.forms import Applied, Called, Load, Loop, Place, Store, Value
+from tapegrad.compiler.emit.native.forms import Called, Load, Loop, Place, Store, Value, parts_of
 
 
 def loops(body: list[Any]) -> Iterator[Loop]:
@@ -31,7 +31,7 @@ def values_of(s: Any) -> Iterator[Value]:
         v = waiting.pop()
         if isinstance(v, Value) and id(v) not in found:
             found[id(v)] = v
-            waiting += [v.body] if isinstance(v, Called) else [*v.args] if isinstance(v, Applied) else []
+            waiting += [v.body] if isinstance(v, Called) else parts_of(v)
     yield from found.values()
 
 
