@@ -65,19 +65,31 @@ def taker(array: Any, parts: list[Calls], by_library: bool) -> Callable[[Any], N
     """Puts the argument of a call where the program reads it: into an array of ours or, where it is large, by setting
     the pointers to where it is."""
     found = [] if by_library or array.nbytes < LARGE else [(p, *p.looking_into(array)) for p in parts]
-    pointers = [(part.pointers, which, offsets) for part, which, offsets in found if len(which)]
-    if not pointers:
+    if not any(len(which) for _, which, _ in found):
         return partial(np.copyto, array)
+    point = pointing(array, parts)
 
     def take(given: Any) -> None:
         if given.strides != array.strides:
             np.copyto(array, given)
             given = array
-        start = address(given)
-        for table, which, offsets in pointers:
-            table[which] = offsets + start
+        point(given)
 
     return take
+
+
+def pointing(array: Any, parts: list[Calls]) -> Callable[[Any], None]:
+    """Has the calls read and write another array, which is laid out alike, where they had this one."""
+    found = [(part.pointers, *part.looking_into(array)) for part in parts]
+    # One by one: most arrays have few pointers, and a number is put into a table faster than an array.
+    pointers = [(table, int(k), int(o)) for table, which, offsets in found for k, o in zip(which, offsets)]
+
+    def point(other: Any) -> None:
+        start = address(other)
+        for table, which, offset in pointers:
+            table[which] = offset + start
+
+    return point
 
 
 def step_of(
@@ -90,11 +102,15 @@ def step_of(
     """What runs at each call."""
     compiled = [part for part in parts if isinstance(part, Calls)]
     takes = [taker(arrays[v.name], compiled, emitter.by_library(v)) for v in emitter.program.arguments]
-    results = [giver(v, arrays.get(n)) for v, n in zip(emitter.program.results, emitter.results)]
+    own = emitter.own_results()
+    results = [
+        giver(v, arrays.get(n), compiled if n in own else [])
+        for v, n in zip(emitter.program.results, emitter.results)
+    ]
     runs = [part.run if isinstance(part, Calls) else part for part in parts]
     written = [arrays[name] for name in emitter.written()]
     steady = [a for a in captured if not any(a is w for w in written)]
-    left = [*emitted_arrays(emitter, arrays), *captured]
+    left = [*(arrays[name] for name in emitter.gradients), *captured]
 
     def stopped(looked_at: Bounds | None, given: Any) -> Exception:
         if looked_at is None:
@@ -109,32 +125,41 @@ def step_of(
                 raise ValueError("output array is read-only")
         for take, array in zip(takes, given):
             take(array)
+        given_back = [result() for result in results]
         flags = 0
         for n, run in enumerate(runs):
             if code := run():
                 if code >= STOPPED:
                     raise stopped(bounds.get((n, code - STOPPED)), given)
                 flags |= code
-        if flags and not finite(left) and finite((*given, *steady)):
+        done = tuple(result() for result in given_back)
+        if flags and not finite((*left, *done)) and finite((*given, *steady)):
             tell(flags, emitter.title)
-        return tuple(result() for result in results)
+        return done
 
     return step
 
 
-def giver(v: Any, array: Any) -> Callable[[], Any]:
-    """Gives a result at each call: a copy of its array, or the number that it is."""
-    return array.copy if isinstance(v, Var) else lambda: v
+def giver(v: Any, array: Any, parts: list[Calls]) -> Callable[[], Callable[[], Any]]:
+    """What is called before a run, and gives what is called after it for a result: the number that it is, a copy of its
+    array, or, where that is large and only the parts know it, a new array in which they make it."""
+    if not isinstance(v, Var):
+        return lambda: lambda: v
+    if array.nbytes < LARGE or not parts:
+        return lambda: array.copy
+    point = pointing(array, parts)
+
+    def give() -> Callable[[], Any]:
+        new = np.empty(array.shape, array.dtype)
+        point(new)
+        return lambda: new
+
+    return give
 
 
 def finite(arrays: Iterable[Any]) -> bool:
-    return all(a.dtype.kind != "f" or np.isfinite(a).all() for a in arrays)
-
-
-def emitted_arrays(emitter: NativeEmitter, arrays: dict[str, Any]) -> list[Any]:
-    """What a call leaves: results and gradients."""
-    results = [n for v, n in zip(emitter.program.results, emitter.results) if isinstance(v, Var)]
-    return [arrays[name] for name in (*results, *emitter.gradients)]
+    """Whether no number among arrays, and numbers, is infinite or NaN."""
+    return all(a.dtype.kind != "f" or np.isfinite(a).all() for a in arrays if isinstance(a, np.ndarray))
 
 
 def tell(flags: int, title: str) -> None:

@@ -8,6 +8,7 @@ that are worked out once, when the step is built. Everything is in place then, s
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -332,6 +333,13 @@ class NativeEmitter:
         """Whether NumPy is called on an array, or on what shows a part of it."""
         kept = v in self.program.kept() or any(self.base.get(r) is v for r in self.program.kept())
         return kept or any(self.base.get(i, i) is v for op in self.left() for i in op.vars)
+
+    def own_results(self) -> set[str]:
+        """The buffers that are one result and nothing else at the end, and that NumPy is not called on."""
+        memory = Counter(self.name(self.base.get(r, r)) for r in self.program.kept())
+        by_library = {self.name(self.base.get(v, v)) for op in self.left() for v in (*op.vars, op.out)}
+        buffers = {b.name for b in self.plan.buffers if memory[b.name] == 1}
+        return buffers & set(self.results) - by_library
 
     def note(self) -> str:
         """What is to be known of how the program runs."""

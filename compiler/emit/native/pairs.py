@@ -64,11 +64,20 @@ def layout_of(x: Any) -> Layout:
 
 
 def polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
-    """Horner's rule; the lowest power's coefficient comes first."""
-    *others, value = coefficients
-    for coefficient in reversed(others):
-        value = value * x + coefficient
-    return value
+    """The lowest power's coefficient comes first; it is added last, so that its sum alone is rounded at full size.
+
+    The others in pairs of terms, then in pairs of these: a processor works on several at a time, where by Horner's rule
+    each step would wait for the one before. Source: G. Estrin, Organization of computer systems: the fixed plus
+    variable structure computer (1960).
+    """
+    first, *others = coefficients
+    terms: list[Any] = others
+    power = x
+    while len(terms) > 1:
+        pairs = [terms[k] + terms[k + 1] * power for k in range(0, len(terms) - 1, 2)]
+        terms = pairs + terms[len(pairs) * 2 :]
+        power = power * power if len(terms) > 1 else power
+    return first + terms[0] * x if terms else first
 
 
 def limited(x: Any, low: float, high: float) -> Any:

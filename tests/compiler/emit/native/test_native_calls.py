@@ -51,6 +51,46 @@ def test_results_stay_what_they_are() -> None:
     assert [float(k[0].numpy()) for k in kept] == [2.0 * n for n in range(6)]
 
 
+LARGE_RESULTS: dict[str, Any] = {
+    "one": lambda x: x * 2.0,
+    "several of one shape": lambda x: (x + 1.0, tg.exp(x), -x),
+    "one that is used again": lambda x: (y := x + 1.0, y * y),
+    "twice": lambda x: (y := x + 1.0, y),
+    "turned": lambda x: (x + 1.0).T,
+    "a part": lambda x: (x + 1.0)[1:],
+    "and a part of it": lambda x: (y := x + 1.0, y[1:]),
+    "itself": lambda x: (x, x + 1.0),
+    "what NumPy makes": lambda x: (y := tg.einsum("ij,ij->ij", x, x), y + 1.0),
+    "what NumPy reads": lambda x: (y := x + 1.0, tg.einsum("ij,ij->j", y, y)),
+    "a product": lambda x: (x @ x.T, x + 1.0),
+    "joined": lambda x: tg.concat([tg.exp(x).reshape(-1), (x * 2.0).reshape(-1)]),
+    "changed at an index": lambda x: (y := x + 1.0, tg.index_update(y, 3, 0.0), tg.index_add(y, 4, 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", LARGE_RESULTS)
+def test_large_results_are_arrays_of_their_own(name: str) -> None:
+    """They are made where they stay: those of one call are not touched by the next, nor by each other."""
+    f = LARGE_RESULTS[name]
+    step, kept = native(f), []
+    for n in range(6):
+        x = RNG.normal(size=(80, 90)).astype("float32") + n
+        with tg.no_grad():
+            want, got = f(tg.tensor(x)), step(tg.tensor(x))
+        pair = [r if isinstance(r, tuple) else (r,) for r in (got, want)]
+        kept.append([(g.numpy(), w.numpy().copy()) for g, w in zip(*pair, strict=True)])
+    for results in kept:
+        for got, want in results:
+            assert np.allclose(got, want, rtol=1e-5, atol=1e-5)
+    arrays = [
+        got
+        for results in kept[2:]
+        for got, _ in results
+        if name not in ("itself", "twice", "and a part of it")
+    ]
+    assert not any(np.shares_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k])
+
+
 def test_a_check_inside_leads_to_another_case() -> None:
     """A primitive whose forward chooses by value."""
     p = Primitive(
