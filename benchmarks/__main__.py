@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks import (
     article_job,
     deep_chain,
+    eager,
     first_step,
     fit_article,
     functions,
@@ -35,6 +36,7 @@ JOBS = {
     "deep_chain": (deep_chain.__doc__, deep_chain.CASES),
     "recording": (recording.__doc__, recording.CASES),
     "products": (products.__doc__, products.CASES),
+    "eager": (eager.__doc__, eager.CASES),
     "guards": (guards.__doc__, guards.CASES),
     "gpu": (step_gpu.__doc__, step_gpu.CASES),
 }

@@ -66,6 +66,9 @@ class Case:
     rounds: int = 5
     warm: bool = False  # the contestants have just run in another case: no first round is left out
     upright: bool = False  # a row for each figure, a column for each contestant
+    # A row for each column, the highest figure first: its figures, whose keys are "<column>; <what is ranked>", the
+    # first of which is promised.
+    ranked: tuple[str, ...] = ()
 
 
 def run_once(contestant: Contestant, cores: int | None, cache: str) -> dict[str, float]:

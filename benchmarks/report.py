@@ -106,6 +106,8 @@ def machine() -> dict[str, Any]:
 
 def table(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
     """A Markdown table of medians, and a line for each promise or other ratio."""
+    if case.ranked:
+        return ranked(case, samples)
     lines = [f"### {case.title}", "", *([case.note, ""] if case.note else [])]
     rows = [["", *case.columns.values()]]
     for name, runs in samples.items():
@@ -143,6 +145,34 @@ def table(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
                 f"({low:.3f} to {high:.3f} over {len(samples[promise.ours])} rounds){verdict}"
             )
     return "\n".join(lines) + "\n"
+
+
+def ranked(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
+    """A Markdown table of the columns, sorted by the figure that is promised, with its spread over the rounds."""
+    rows, kept = [], 0
+    for p in case.promises:
+        overall, low, high = ratio(samples[p.ours], [], p.key)
+        title = p.key.removesuffix(f"; {case.ranked[0]}")
+        others = [median(samples[p.ours], f"{title}; {what}") or 0.0 for what in case.ranked[1:]]
+        missed = p.limit is not None and overall > p.limit
+        kept += not missed
+        cells = [
+            case.columns[title],
+            f"{overall:.2f} ({low:.2f} to {high:.2f})",
+            *(f"{x:,.3g}" for x in others),
+        ]
+        rows.append((overall, f"| {' | '.join(cells)} | {'MISSED' * missed} |"))
+    rows.sort(key=lambda row: -row[0])
+    head = [
+        f"### {case.title}",
+        "",
+        f"| | {' | '.join(case.ranked)} | |",
+        f"|---|{'--:|' * len(case.ranked)}---|",
+    ]
+    limit = case.promises[0].limit
+    return (
+        "\n".join([*head, *(row for _, row in rows), "", f"- at most {limit}: {kept} of {len(rows)}"]) + "\n"
+    )
 
 
 def write(

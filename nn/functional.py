@@ -5,7 +5,21 @@ from typing import Any
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import float32
 from tapegrad.autograd.ops import exp as exponential
-from tapegrad.autograd.ops import linear, log_softmax, relu, sigmoid, softmax, softplus, tanh, where_p
+from tapegrad.autograd.ops import (
+    hard_sigmoid,
+    hard_silu,
+    linear,
+    log_sigmoid,
+    log_softmax,
+    relu,
+    relu6,
+    sigmoid,
+    softmax,
+    softplus,
+    softsign,
+    tanh,
+    where_p,
+)
 from tapegrad.autograd.random import uniform
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.activations import (
@@ -13,17 +27,12 @@ from tapegrad.nn.activations import (
     elu,
     gelu,
     hard_shrink,
-    hard_sigmoid,
-    hard_silu,
     hard_tanh,
     leaky_relu,
-    log_sigmoid,
     mish,
-    relu6,
     selu,
     silu,
     soft_shrink,
-    softsign,
     tanh_shrink,
 )  # fmt: skip
 from tapegrad.nn.losses import (

@@ -6,7 +6,21 @@ from math import prod
 from typing import Any
 
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.ops import exp, log_softmax, relu, reshape_p, sigmoid, softmax, softplus, tanh
+from tapegrad.autograd.ops import (
+    exp,
+    hard_sigmoid,
+    hard_silu,
+    log_sigmoid,
+    log_softmax,
+    relu,
+    relu6,
+    reshape_p,
+    sigmoid,
+    softmax,
+    softplus,
+    softsign,
+    tanh,
+)
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import activations as act
 from tapegrad.nn.functional import dropout
@@ -100,19 +114,19 @@ ReLU = _layer("ReLU", relu)
 LeakyReLU = _layer(
     "LeakyReLU", act.leaky_relu, "negative_slope", negative_slope=0.3
 )  # Keras: 0.2 as a function
-ReLU6 = _layer("ReLU6", act.relu6)
+ReLU6 = _layer("ReLU6", relu6)
 ELU = _layer("ELU", act.elu, "alpha")
 SELU = _layer("SELU", act.selu)
 CELU = _layer("CELU", act.celu, "alpha")
 GELU = _layer("GELU", act.gelu, "approximate")
 SiLU = _layer("SiLU", act.silu)
 Softplus = _layer("Softplus", softplus)
-Softsign = _layer("Softsign", act.softsign)
+Softsign = _layer("Softsign", softsign)
 Mish = _layer("Mish", act.mish)
 Sigmoid = _layer("Sigmoid", sigmoid)
-LogSigmoid = _layer("LogSigmoid", act.log_sigmoid)
-HardSigmoid = _layer("HardSigmoid", act.hard_sigmoid)
-HardSiLU = _layer("HardSiLU", act.hard_silu)
+LogSigmoid = _layer("LogSigmoid", log_sigmoid)
+HardSigmoid = _layer("HardSigmoid", hard_sigmoid)
+HardSiLU = _layer("HardSiLU", hard_silu)
 Tanh = _layer("Tanh", tanh)
 HardTanh = _layer("HardTanh", act.hard_tanh)
 TanhShrink = _layer("TanhShrink", act.tanh_shrink)

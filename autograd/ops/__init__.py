@@ -1,6 +1,7 @@
 """The primitives, by subject. Where the public function checks or fills in arguments first, its primitive has the same
 name with `_p`."""
 
+from tapegrad.autograd.ops.activations import *
 from tapegrad.autograd.ops.elementwise import *
 from tapegrad.autograd.ops.indexing import *
 from tapegrad.autograd.ops.linalg import *

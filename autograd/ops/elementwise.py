@@ -13,6 +13,8 @@ from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floatin
 from tapegrad.autograd.ops.shape import astype
 from tapegrad.autograd.primitive import Primitive, adopt
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import backend_of
+from tapegrad.backends.powers import power as power_of
 
 SCALAR = (int, float)
 
@@ -74,9 +76,9 @@ square = Primitive("square", lambda xp, x: x * x, vjp=(lambda g, y, x: scale(g, 
 def _power_slope(a: Any, b: Any) -> Any:
     """d(a**b)/da = b * a**(b-1), and 0 at a = 0 for b < 1."""
     if isinstance(b, SCALAR) and b >= 1:
-        return b * a if b == 2 else b * a ** (b - 1)
+        return b if b == 1 else b * a if b == 2 else b * power(a, b - 1)
     infinite = a == 0 if isinstance(b, SCALAR) else (a == 0) & (b < 1)
-    return where_p(infinite, 0.0, b * where_p(infinite, 1.0, a) ** (b - 1))
+    return where_p(infinite, 0.0, b * power(where_p(infinite, 1.0, a), b - 1))
 
 
 def _log_base(a: Any) -> Any:
@@ -86,8 +88,8 @@ def _log_base(a: Any) -> Any:
     return log(where_p(a == 0, 1.0, a))
 
 
-power = Primitive(
-    "power", lambda xp, a, b: a**b, promote="same",
+power: Primitive = Primitive(
+    "power", power_of, promote="same",
     vjp=(lambda g, y, a, b: scale(g, _power_slope(a, b)),
          lambda g, y, a, b: scale(g, scale(y, _log_base(a)))),
     doc="x1 ** x2",
@@ -157,10 +159,14 @@ acos = Primitive(
 atan = Primitive(
     "atan",
     lambda xp, x: xp.atan(x),
-    vjp=(lambda g, y, x: g / hypot(x, 1.0) / hypot(x, 1.0),),  # 1 + x*x would overflow in float16
+    vjp=(lambda g, y, x: _over_twice(g, hypot(x, 1.0)),),  # 1 + x*x would overflow in float16
     promote="float",
     doc="the inverse of tan",
 )
+
+
+def _over_twice(g: Any, x: Any) -> Any:
+    return g / x / x
 
 
 def _nonzero(x: Any) -> Any:
@@ -209,9 +215,22 @@ atanh = Primitive(
 
 
 # ---- the deep-learning ones ----
+# NumPy's functions of these names take twice as long for small arrays as the methods, which the standard has not.
+def clip_of(xp: Any, x: Any, low: float | None, high: float | None) -> Any:
+    return x.clip(low, high) if hasattr(x, "clip") else xp.clip(x, low, high)
+
+
+def astype_of(xp: Any, x: Any, dtype: Any) -> Any:
+    return x.astype(dtype) if hasattr(x, "astype") else xp.astype(x, dtype)
+
+
 def _sigmoid(xp: Any, x: Any) -> Any:
     e = xp.exp(-xp.abs(x))  # never overflows, and keeps the relative precision of tiny results
-    return xp.where(x >= 0, xp.ones_like(e), e) / (1.0 + e)
+    above = xp.maximum(
+        e, xp.astype(x >= 0, x.dtype)
+    )  # 1 or e: a choice would guess a branch for each element
+    e += 1.0
+    return above / e
 
 
 sigmoid: Primitive = Primitive(
@@ -225,6 +244,11 @@ erf = Primitive(
     "erf", None, vjp=(lambda g, y, x: g * (2.0 / math.sqrt(math.pi)) * exp(-(x * x)),), promote="float",
     doc="2/sqrt(pi) * integral of e**(-t*t) for t from 0 to x",
 )  # fmt: skip
+
+
+def erf_of(xp: Any, x: Any) -> Any:
+    """erf, which is no function of the array API: that of the backend, or that of a recording."""
+    return xp.erf(x) if hasattr(xp, "erf") else backend_of(x).kernels["erf"](xp, x)
 
 
 def relu_of(xp: Any, x: Any) -> Any:
@@ -258,7 +282,7 @@ abs = Primitive(
 
 
 def _clip(xp: Any, x: Any, *, min: float | None, max: float | None) -> Any:
-    return x if min is None is max else xp.clip(x, min, max)
+    return x if min is None is max else clip_of(xp, x, min, max)
 
 
 def _within(g: Any, x: Any, low: float | None, high: float | None) -> Any:
@@ -308,6 +332,12 @@ isfinite = Primitive("isfinite", lambda xp, x: xp.isfinite(x), doc="whether x is
 
 def where(condition: Any, x1: Any, x2: Any, /) -> Any:
     """x1 where the condition holds, else x2. The one not chosen gets a gradient of 0, whatever it is."""
+    if (
+        type(x1) is Tensor is type(condition)
+        and (type(x2) is float or (type(x2) is Tensor and x1.data.dtype is x2.data.dtype))
+        and is_floating(x1.data.dtype)
+    ):  # nothing to bring to one dtype, as is most frequent
+        return where_p(condition, x1, x2)
     from tapegrad.autograd.creation import tensor
 
     condition, x1, x2 = adopt((condition, x1, x2))
@@ -332,7 +362,8 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
         return x if max is None else minimum(x, max)
     if min is not None and max is not None and min > max:
         raise ValueError(f"clip: min must not be above max, got min={min} and max={max}")
-    (x,) = adopt((x,), scalars=True)
+    if type(x) is not Tensor:
+        (x,) = adopt((x,), scalars=True)
     if not is_floating(x.dtype) and (isinstance(min, float) or isinstance(max, float)):
         x = x.astype(get_default_dtype())
     low, high = (float(b) if isinstance(b, float) else b for b in (min, max))  # NumPy's float64 is a float

@@ -1,6 +1,7 @@
 """Rows: arithmetic, comparison, exponentials, trigonometry, activations, choice."""
 
 import math
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,17 @@ NUMBERS = (
     ("x ** 3", lambda x: x**3, WIDE),
     ("x ** 1", lambda x: x**1, WIDE),
     ("x ** 0", lambda x: x**0, WIDE),
+    ("x ** 4", lambda x: x**4, WIDE),
+    ("x ** 5", lambda x: x**5, WIDE),
+    ("x ** 6", lambda x: x**6, WIDE),
+    ("x ** 7", lambda x: x**7, WIDE),
+    ("x ** 8", lambda x: x**8, WIDE),
+    ("x ** 9", lambda x: x**9, WIDE),
+    ("x ** -1", lambda x: x**-1.0, POSITIVE),
     ("x ** -2", lambda x: x**-2.0, POSITIVE),
+    ("x ** -3", lambda x: x**-3.0, POSITIVE),
     ("x ** 0.5", lambda x: x**0.5, POSITIVE),
+    ("x ** -0.5", lambda x: x**-0.5, POSITIVE),
     ("x ** 1.5", lambda x: x**1.5, POSITIVE),
     ("2.5 ** x", lambda x: 2.5**x, WIDE),
     ("0 ** x", lambda x: 0**x, POSITIVE),
@@ -125,10 +135,108 @@ NUMBERS = (
     ("x > 0.5", lambda x: x > 0.5, WIDE),
 )
 
+# Activations that are primitives, with their options: NumPy's, TensorFlow's, the options.
+PARTS = {"right": 1.2, "left": 0.8, "width": 1.5}
+
+
+def elu(x: Any, right: float, left: float, width: float) -> Any:
+    return np.where(x > 0, right * x, left * np.expm1(np.minimum(x, 0) / width))
+
+
+def normal_cdf(x: Any, approximate: bool) -> Any:
+    inner = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)) if approximate else erf(x / math.sqrt(2))
+    return (1 + inner) / 2
+
+
+def tf_normal_cdf(tf: Any, x: Any, approximate: bool) -> Any:
+    cubic = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+    return (1 + (tf.tanh(cubic) if approximate else tf.math.erf(x / math.sqrt(2)))) / 2
+
+
+ACTIVATIONS: tuple[tuple[str, str, Any, Any, dict[str, Any]], ...] = (
+    (
+        "leaky_relu",
+        "",
+        lambda x, slope: np.where(x > 0, x, slope * x),
+        lambda tf, x, slope: tf.where(x > 0, x, slope * x),
+        {"slope": 0.3},
+    ),
+    (
+        "leaky_relu",
+        ", steep",
+        lambda x, slope: np.where(x > 0, x, slope * x),
+        lambda tf, x, slope: tf.where(x > 0, x, slope * x),
+        {"slope": 1.5},
+    ),
+    (
+        "leaky_relu",
+        ", down",
+        lambda x, slope: np.where(x > 0, x, slope * x),
+        lambda tf, x, slope: tf.where(x > 0, x, slope * x),
+        {"slope": -0.5},
+    ),
+    ("relu6", "", lambda x: np.clip(x, 0, 6), lambda tf, x: tf.nn.relu6(x), {}),
+    (
+        "elu",
+        "",
+        elu,
+        lambda tf, x, right, left, width: tf.where(x > 0, right * x, left * tf.math.expm1(x / width)),
+        PARTS,
+    ),
+    ("elu", ", plain", elu, lambda tf, x, **_: tf.nn.elu(x), {"right": 1.0, "left": 1.0, "width": 1.0}),
+    ("normal_cdf", "", normal_cdf, tf_normal_cdf, {"approximate": False}),
+    ("normal_cdf", ", approximate", normal_cdf, tf_normal_cdf, {"approximate": True}),
+    ("tanh_softplus", "", lambda x: np.tanh(softplus(x)), lambda tf, x: tf.tanh(tf.math.softplus(x)), {}),
+    (
+        "hard_sigmoid",
+        "",
+        lambda x: np.clip(x / 6 + 0.5, 0, 1),
+        lambda tf, x: tf.clip_by_value(x / 6 + 0.5, 0.0, 1.0),
+        {},
+    ),
+    (
+        "hard_silu",
+        "",
+        lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+        lambda tf, x: x * tf.clip_by_value(x / 6 + 0.5, 0.0, 1.0),
+        {},
+    ),
+    (
+        "soft_shrink",
+        "",
+        lambda x, threshold: np.sign(x) * np.maximum(np.abs(x) - threshold, 0),
+        lambda tf, x, threshold: tf.sign(x) * tf.maximum(tf.abs(x) - threshold, 0),
+        {"threshold": 0.7},
+    ),
+    (
+        "hard_shrink",
+        "",
+        lambda x, threshold: np.where(np.abs(x) > threshold, x, 0),
+        lambda tf, x, threshold: tf.where(tf.abs(x) > threshold, x, 0),
+        {"threshold": 0.7},
+    ),
+    ("softsign", "", lambda x: x / (1 + np.abs(x)), lambda tf, x: tf.nn.softsign(x), {}),
+    ("log_sigmoid", "", lambda x: -softplus(-x), lambda tf, x: tf.math.log_sigmoid(x), {}),
+)
+ACROSS = (-7.5, 7.5)  # over all kinks, none of them among the samples
+
 CHOSEN = (np.arange(12).reshape(3, 4) % 3 == 0, *samples([((3, 4), (3, 4))], WIDE)[0])
 CHOICES = (CHOSEN, (CHOSEN[0], CHOSEN[1][0], CHOSEN[2][:, :1]), (np.array(True), *samples([((2,), ())], WIDE)[0]),
            (np.ones((0, 2), bool), *samples([((2,), (0, 1))], WIDE)[0]))  # fmt: skip
 BETWEEN = samples((((3, 4), (4,), ()), ((2, 3), (1,), (2, 1))), WIDE, (-1.5, -0.5), (0.5, 1.5))
+
+
+def activation(name: str, title: str, ref: Any, tf_function: Any, options: dict[str, Any]) -> Row:
+    call = getattr(ops, f"{name}_p" if options else name)
+    return Row(
+        name + title,
+        lambda x: call(x, **options),
+        lambda x: ref(x, **options),
+        samples(ONE, ACROSS),
+        lambda tf, x: tf_function(tf, x, **options),
+        name,
+        ints="float",
+    )
 
 
 PUBLIC = {"multiply_from_zero": "scale", "divide_from_zero": "over"}
@@ -142,6 +250,7 @@ ROWS = [
       for name, ref, tf, n in LOGIC),
     *(Row(name, f, f, samples(ONE, limits), lambda tf, x, f=f: f(x), grad=">" not in name and "//" not in name)
       for name, f, limits in NUMBERS),
+    *starmap(activation, ACTIVATIONS),
     Row("where", tg.where, np.where, CHOICES, "where", "where", ints=None),
     Row("where, a number", lambda x: tg.where(x > 0, x, 0.5), lambda x: np.where(x > 0, x, 0.5), samples(ONE, WIDE),
         lambda tf, x: tf.where(x > 0, x, tf.constant(0.5, x.dtype))),

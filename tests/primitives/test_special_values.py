@@ -119,6 +119,12 @@ NUMBERS: tuple[tuple[str, Callable[..., Any], list[float], list[float], list[flo
     ("x ** 1", lambda x: x**1, [0, -2], [0, -2], [1, 1]),
     ("x ** 0", lambda x: x**0, [0, -2, INF], [1, 1, 1], [0, 0, 0]),
     ("x ** 3", lambda x: x**3, [0, -2], [0, -8], [0, 12]),
+    ("x ** 3, far", lambda x: x**3, [INF, -INF, NAN, -0.0], [INF, -INF, NAN, 0], [INF, INF, NAN, 0]),
+    ("x ** 4", lambda x: x**4, [0, -2, -INF, NAN], [0, 16, INF, NAN], [0, -32, -INF, NAN]),
+    ("x ** -1, far", lambda x: x**-1, [-0.0, -2, INF, -INF, NAN], [-INF, -0.5, 0, 0, NAN], [0, -0.25, 0, 0, NAN]),
+    ("x ** -2", lambda x: x**-2, [0, -2, 1e200, -INF, NAN], [INF, 0.25, 0, 0, NAN], [0, 0.25, 0, 0, NAN]),
+    ("x ** -3", lambda x: x**-3, [0, -2, -INF, NAN], [INF, -0.125, 0, NAN], [0, -3 / 16, 0, NAN]),
+    ("x ** -0.5", lambda x: x**-0.5, [0, 4, INF, -1, NAN], [INF, 0.5, 0, NAN, NAN], [0, -1 / 16, 0, NAN, NAN]),
     ("0 ** x", lambda x: 0.0**x, [1, 2], [0, 0], [0, 0]),
     ("2 ** x", lambda x: 2**x, [0, -INF, 2000], [1, 0, INF], [np.log(2), 0, INF]),
     ("1 / x", lambda x: 1 / x, [1, -2], [1, -0.5], [-1, -0.25]),
@@ -134,6 +140,36 @@ def test_beside_a_number(f: Any, x: Any, value: Any, slope: Any):
     y, (dx,) = slopes(f, x)
     np.testing.assert_allclose(y, value, rtol=1e-13)
     np.testing.assert_allclose(dx, slope, rtol=1e-13)
+
+
+# Powers by products, against the same by other words: the values, the slopes, and the slopes of those.
+SAME_POWERS: tuple[tuple[str, Callable[..., Any], Callable[..., Any], float], ...] = (
+    ("x ** -1", lambda x: x**-1, lambda x: 1 / x, 0),
+    ("x ** -0.5", lambda x: x**-0.5, lambda x: 1 / tg.sqrt(x), 1e-15),
+    ("x ** 0.5", lambda x: x**0.5, tg.sqrt, 1e-15),
+    ("x ** -2", lambda x: x**-2, lambda x: tg.square(1 / x), 1e-15),
+    ("x ** 3", lambda x: x**3, lambda x: x * x * x, 1e-15),
+)
+
+
+@pytest.mark.parametrize(
+    ("f", "same", "limit"), [r[1:] for r in SAME_POWERS], ids=[r[0] for r in SAME_POWERS]
+)
+def test_powers_are_what_one_writes_by_hand(f: Any, same: Any, limit: float):
+    points = np.array([0.1, 0.7, 1.0, 3.0, 1e8, 1e-8])
+    a, b = (tg.tensor(points, requires_grad=True) for _ in range(2))
+    y, z = f(a), same(b)
+    np.testing.assert_array_equal(y.numpy(), z.numpy())
+    for _ in range(2):
+        y, z = first(y, a), first(z, b)
+        np.testing.assert_allclose(y.numpy(), z.numpy(), rtol=2 * limit + 1e-15)
+
+
+def first(y: Any, x: Any) -> Any:
+    """The gradient of the sum, recorded."""
+    x.grad = None
+    y.sum().backward(create_graph=True)
+    return x.grad
 
 
 # A branch that is bad where it is not taken: f, the condition, x where it holds, and x where f has no finite slope.
@@ -166,6 +202,13 @@ BRANCHES: tuple[tuple[str, Callable[..., Any], float, list[float]], ...] = (
     ("log(asin(x))", lambda x: tg.log(tg.asin(x)), 0.5, [1, -1]),
     ("tan(asin(x))", lambda x: tg.tan(tg.asin(x)), 0.5, [1, 2]),
     ("2.5 % x", lambda x: 2.5 % x, 2.0, [0, NAN]),
+    ("x ** -0.5", lambda x: x**-0.5, 2.0, [0, -1, NAN]),
+    ("x ** -3", lambda x: x**-3, 2.0, [0, NAN]),
+    ("x ** 4", lambda x: x**4, 2.0, [INF, NAN]),
+    ("elu", lambda x: ops.elu_p(x, right=1.0, left=1.0, width=1.0), 2.0, [NAN]),
+    ("leaky_relu", lambda x: ops.leaky_relu_p(x, slope=0.1), 2.0, [INF, NAN]),
+    ("hard_silu", ops.hard_silu, 2.0, [NAN]),
+    ("softsign", ops.softsign, 2.0, [INF]),
 )  # fmt: skip
 
 
@@ -259,6 +302,27 @@ def test_large_logits_in_float32(f: Any, scale: float):
     assert np.isfinite(y).all() and np.isfinite(g).all()
     np.testing.assert_allclose(y, y64, rtol=1e-6, atol=1e-37)
     np.testing.assert_allclose(g, g64, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("k", [-8, -7, -3, -2, -1, -0.5, 0.5, 2, 3, 4, 5, 6, 7, 8])
+def test_powers_in_float32_against_float64(k: float):
+    """Most are within half a unit in the last place of the true value; those with a rounding on the way, for speed,
+    within two and a half. Nothing overflows or vanishes on the way."""
+    rng = np.random.default_rng(3)
+    x = np.concatenate(
+        [rng.normal(0, 2, 4000), 10.0 ** rng.uniform(-38, 38, 4000), -(10.0 ** rng.uniform(-4, 4, 4000))]
+    )
+    x = (np.abs(x) if k in (0.5, -0.5) else x).astype("float32")
+    got = (tg.tensor(x) ** k).numpy()
+    true = x.astype("float64") ** k
+    near = true.astype("float32")
+    units = np.abs(got.astype("float64") - true)[np.isfinite(near)] / np.spacing(
+        np.abs(near[np.isfinite(near)])
+    )
+    assert (
+        np.isfinite(got) == np.isfinite(near)
+    ).mean() > 0.9999  # next to the largest number a rounding decides
+    assert units.max() <= {-0.5: 1.6, 3: 1.6, -2: 2.5}.get(k, 0.501)
 
 
 # f, x, f'(x): float16 ends at 65504, and its smallest number is 6e-8
