@@ -2,11 +2,14 @@
 
 One core. The shapes are those of a step, forward and of both gradients, of the MLPs 30-64-32-1 with 32 rows,
 784-512-256-10 with 128 and 1024-2048-2048-1000 with 512; of Dense(16) and a recurrent network with 8 rows; of attention
-with 8 heads of 64 x 32; of a logistic regression with 4096 x 100. `best` in the compiler's `products` rests on them.
+with 8 heads of 64 x 32; of a logistic regression with 4096 x 100.
+
+`python -m benchmarks.products table` prints the rows of the compiler's `product_table`, from these and larger ones.
 """
 
 import ctypes
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -40,6 +43,24 @@ PRODUCTS: dict[str, tuple[Shape, Shape, str]] = {
     "4096x100x1 logistic": ((4096, 100), (100, 1), ""),
     "100x4096x1 logistic": ((4096, 100), (4096, 1), "a"),
 }
+LARGE: dict[str, tuple[Shape, Shape, str]] = {
+    f"{m}x{k}x{n} {transposed}": (
+        (k, m) if transposed == "a" else (m, k),
+        (n, k) if transposed == "b" else (k, n),
+        transposed,
+    )
+    for m, k, n, transposed in (
+        *((1024, 1024, 1024, ""), (2048, 2048, 2048, ""), (2048, 2048, 2048, "a"), (2048, 2048, 2048, "b")),
+        *(
+            (64, 4096, 64, ""),
+            (4096, 64, 64, ""),
+            (64, 64, 4096, ""),
+            (1000, 1000, 1, ""),
+            (1, 1000, 1000, ""),
+        ),
+    )
+}
+CLASSES = (1e5, 1e6, 1e7, 1e8, 1e9, 1e11)  # operations up to which products are one row of the table
 SECONDS = 0.02
 
 DRIVER = """
@@ -133,13 +154,35 @@ def timed(run: Callable[[int], Any], times: int) -> float:
     return time.thread_time() - start
 
 
-def figures(name: str, dtype: str, bits: int) -> dict[str, float]:
+def arrays_of(product: tuple[Shape, Shape, str], dtype: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """a, b and an unwritten c."""
+    left, right, transposed = product
     numbers = np.random.default_rng(0).standard_normal
+    a, b = numbers(left).astype(dtype), numbers(right).astype(dtype)
+    a, b = a.swapaxes(-1, -2) if "a" in transposed else a, b.swapaxes(-1, -2) if "b" in transposed else b
+    return a, b, np.empty((*a.shape[:-1], b.shape[-1]), dtype)
+
+
+def table() -> None:
+    """Print the least ratio of our speed to NumPy's for products of each class: medians of five in turn."""
+    for bits in widths():
+        for dtype in ("float32", "float64"):
+            least = dict.fromkeys(CLASSES, float("inf"))
+            for product in (*PRODUCTS.values(), *LARGE.values()):
+                a, b, c = arrays_of(product, dtype)
+                operations = 2 * prod(c.shape) * a.shape[-1]
+                own, numpy = (contestant(name, bits, a, b, c) for name in ("own", "NumPy"))
+                ratios = [rate(own, operations) / rate(numpy, operations) for _ in range(5)]
+                row = next(most for most in CLASSES if operations <= most)
+                least[row] = min(least[row], statistics.median(ratios))
+            rows = ", ".join(f"({most:.0e}, {ratio:.2f})" for most, ratio in least.items())
+            print(f'    ({bits}, "{dtype}"): ({rows}),', flush=True)
+
+
+def figures(name: str, dtype: str, bits: int) -> dict[str, float]:
     result = {}
-    for title, (left, right, transposed) in PRODUCTS.items():
-        a, b = numbers(left).astype(dtype), numbers(right).astype(dtype)
-        a, b = a.swapaxes(-1, -2) if "a" in transposed else a, b.swapaxes(-1, -2) if "b" in transposed else b
-        c = np.empty((*a.shape[:-1], b.shape[-1]), dtype)
+    for title, product in PRODUCTS.items():
+        a, b, c = arrays_of(product, dtype)
         run = contestant(name, bits, a, b, c)
         run(1)
         np.testing.assert_allclose(c, np.matmul(a, b), rtol=1e-3, atol=1e-2)
@@ -178,5 +221,7 @@ def case(dtype: str) -> Case:
 
 CASES = (case("float32"), case("float64"))
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1:] == ["table"]:
+    table()
+elif __name__ == "__main__":
     print(json.dumps(figures(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

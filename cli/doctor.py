@@ -17,7 +17,13 @@ OPTIONAL = {
     "onnx": "onnx",
     "h5py": "keras",
 }
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = (
+    "TAPEGRAD_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
 
 
 def installed(package: str) -> str | None:
@@ -37,6 +43,7 @@ def doctor() -> int:
     line("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     packages(remedies)
     processor(remedies)
+    native(remedies)
     backends(remedies)
     print()
     for remedy in remedies:
@@ -86,6 +93,22 @@ def processor(remedies: list[str]) -> None:
     for name in THREADS:
         if settings.get(name, "").isdigit() and cores and int(settings[name]) > cores:
             remedies.append(f"{name}={settings[name]} is more than the {cores} cores there are: unset it")
+
+
+def native(remedies: list[str]) -> None:
+    """What the emitter native makes machine code for, and how fast its products are beside those of BLAS."""
+    if not installed("llvmlite"):
+        line("native", "llvmlite is not installed")
+        remedies.append('compiled steps run 2 to 10 times as fast with llvmlite: pip install "tapegrad[jit]"')
+        return
+    from tapegrad.compiler.emit.native import machine, pool
+    from tapegrad.compiler.emit.native.speed import gflops
+
+    bits = machine.vector_bits()
+    fused = ", multiply and add in one instruction" if machine.fused() else ""
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    line("native", f"vectors of {bits} bits{fused}; steps on {pool.threads()} threads")
+    line("", f"float32 products on one core: {gflops(1024):.0f} GFLOP/s, BLAS {blas.gflops(**one):.0f}")
 
 
 def backends(remedies: list[str]) -> None:

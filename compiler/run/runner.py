@@ -170,6 +170,8 @@ class Runner:
             lines.append(f"{name:26} {count:10d} {size:12,d}")
         fused = f"fused, in {len(self.plan.buffers)} buffers"
         lines.append(f"{fused:26} {self.plan.pieces:10d} {self.plan.nbytes:12,d}")
+        products: list[str] = getattr(self.build, "explain", list)()
+        lines += ["", *products] if products else []
         return "\n".join([*lines, "", *by_line(self.program)])
 
 

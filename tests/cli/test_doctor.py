@@ -1,6 +1,7 @@
 """`tapegrad doctor`, `--version`, and the choice of OpenBLAS's kernels."""
 
 import os
+import re
 
 import pytest
 
@@ -12,9 +13,23 @@ def test_doctor_reports(run):
     status, out, err = run("doctor")
     assert (status, err) == (0, "")
     titles = [line.split()[0] for line in out.splitlines() if line and not line.startswith(" ")]
-    assert titles == ["tapegrad", "python", "packages", "cpu", "blas", "threads", "numpy", "cupy", "default"]
+    assert titles == [
+        "tapegrad",
+        "python",
+        "packages",
+        "cpu",
+        "blas",
+        "threads",
+        "native",
+        "numpy",
+        "cupy",
+        "default",
+    ]
     assert f"tapegrad   {tapegrad.__version__}" in out
     assert "GFLOP/s" in out
+    if doctor.installed("llvmlite"):
+        assert re.search(r"vectors of \d+ bits.*; steps on \d+ threads", out)
+        assert re.search(r"float32 products on one core: \d+ GFLOP/s, BLAS \d+", out)
 
 
 def test_doctor_sees_slow_kernels_and_names_the_variable(run, monkeypatch):
@@ -30,13 +45,16 @@ def test_doctor_sees_slow_kernels_and_names_the_variable(run, monkeypatch):
 
 
 def test_doctor_names_what_is_missing_and_too_many_threads(run, monkeypatch):
-    monkeypatch.setattr(doctor, "installed", lambda name: None if name in ("matplotlib", "numpy") else "1.0")
+    monkeypatch.setattr(
+        doctor, "installed", lambda name: None if name in ("matplotlib", "numpy", "llvmlite") else "1.0"
+    )
     monkeypatch.setenv("OMP_NUM_THREADS", "4096")
     monkeypatch.setenv("TAPEGRAD_BACKEND", "torch")
     monkeypatch.setattr("tapegrad.backends._process_default", None)  # as in a process of its own
     out = run("doctor")[1]
     assert '! no pictures without matplotlib: pip install "tapegrad[plot]"' in out
     assert "! numpy is missing" in out
+    assert '! compiled steps run 2 to 10 times as fast with llvmlite: pip install "tapegrad[jit]"' in out
     assert "! OMP_NUM_THREADS=4096 is more than the" in out
     assert "! TAPEGRAD_BACKEND=torch does not work: unknown backend 'torch'; known backends: cupy" in out
 

@@ -28,6 +28,7 @@ class Builder:
 
     def __init__(self, emitter: NativeEmitter) -> None:
         self.emitter, self.text = emitter, ""
+        self.kernels: dict[str, int] = {}
         self.code: Code
 
     def __call__(self, *captured: Any) -> tuple[Step, tuple[Any, ...]]:
@@ -36,13 +37,19 @@ class Builder:
         text = module_text(parts.functions(), parts.declarations)
         if text != self.text:  # arrays of other strides
             self.text, self.code = text, Code(text)
+        self.kernels = parts.kernels
         scratch = scratch_of(parts.scratch)
         calls = [
             Calls(self.code, part, scratch, parts.threads) if isinstance(part, list) else part
             for part in parts.calls
         ]
-        step = step_of(self.emitter, arrays, calls, captured, parts.bounds)
+        step = step_of(self.emitter, arrays, calls, captured, parts.bounds, parts.of_blas)
         return step, tuple(arrays[name] for name in self.emitter.gradients)
+
+    def explain(self) -> list[str]:
+        """A table of the kernels of products: how many calls, what they compute, and how."""
+        rows = [f"{count:10d}  {title}" for title, count in self.kernels.items()]
+        return [f"{'products':>10}  m x k x n, and how", *rows] if rows else []
 
 
 def arrays_of(emitter: NativeEmitter, captured: Any) -> dict[str, Any]:
@@ -98,11 +105,16 @@ def step_of(
     parts: list[Any],
     captured: Any,
     bounds: dict[tuple[int, int], Bounds],
+    of_blas: list[Any],
 ) -> Step:
-    """What runs at each call."""
+    """What runs at each call. of_blas: the arrays that calls of BLAS read and write, which stay where they are."""
     compiled = [part for part in parts if isinstance(part, Calls)]
-    takes = [taker(arrays[v.name], compiled, emitter.by_library(v)) for v in emitter.program.arguments]
-    own = emitter.own_results()
+    stays = lambda name: any(np.may_share_memory(arrays[name], x) for x in of_blas)
+    takes = [
+        taker(arrays[v.name], compiled, emitter.by_library(v) or stays(v.name))
+        for v in emitter.program.arguments
+    ]
+    own = {name for name in emitter.own_results() if not stays(name)}
     results = [
         giver(v, arrays.get(n), compiled if n in own else [])
         for v, n in zip(emitter.program.results, emitter.results)

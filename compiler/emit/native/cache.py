@@ -2,7 +2,8 @@
 
 A file is named by the hash of the text it was compiled from, of the processor and of the compiler; no address stands in
 either. Before one is loaded it must be a plain file of this user's that nobody else may write to, in a folder of which
-the same is true, and its checksum must agree: what does not pass is compiled again and replaced, never run.
+the same is true, and its checksum must agree, which covers its name, too: what does not pass is compiled again and
+replaced, never run.
 """
 
 import os
@@ -12,10 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from threading import get_ident
+from time import time
 
-HEAD = b"tapegrad machine code 1\n"
+HEAD = b"tapegrad machine code 2\n"
 MOST_FILES = 256
+DAY = 86400  # seconds
 LARGEST = 1 << 26  # bytes of one file
+# Follow no link, wait for no pipe, change no byte.
+CAREFULLY = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 
 def folder() -> Path:
@@ -30,7 +36,7 @@ def cached(key: str, make: Callable[[], bytes]) -> bytes:
         where = folder()
         where.mkdir(parents=True, exist_ok=True, mode=0o700)
         ours(where.lstat(), stat.S_ISDIR)
-    except OSError:
+    except (OSError, RuntimeError):  # the second: there is no home folder
         return make()
     path = where / f"{sha256(key.encode()).hexdigest()}.o"
     code = read(path)
@@ -51,7 +57,7 @@ def ours(found: os.stat_result, kind: Callable[[int], bool]) -> None:
 def read(path: Path) -> bytes | None:
     """The code in a file; None if there is none that may be run."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        handle = os.open(path, os.O_RDONLY | CAREFULLY)
         with os.fdopen(handle, "rb") as file:
             found = os.fstat(handle)
             ours(found, stat.S_ISREG)
@@ -60,17 +66,22 @@ def read(path: Path) -> bytes | None:
     except OSError:
         return None
     head, checksum, code = content[: len(HEAD)], content[len(HEAD) :][:32], content[len(HEAD) + 32 :]
-    whole = head == HEAD and len(content) <= LARGEST and sha256(code).digest() == checksum
+    whole = head == HEAD and len(content) <= LARGEST and checksum == checksum_of(path, code)
     return code if whole else None
+
+
+def checksum_of(path: Path, code: bytes) -> bytes:
+    """Of the code as that of this name: another program's, or processor's, is none of it."""
+    return sha256(path.name.encode() + code).digest()
 
 
 def write(path: Path, code: bytes) -> None:
     """Put the code there as a whole, or leave it."""
-    part = path.with_suffix(f".{os.getpid()}.part")
+    part = path.with_suffix(f".{os.getpid()}-{get_ident()}.part")
     try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | CAREFULLY, 0o600)
         with os.fdopen(handle, "wb") as file:
-            file.write(HEAD + sha256(code).digest() + code)
+            file.write(HEAD + checksum_of(path, code) + code)
         os.replace(part, path)
         delete_oldest(path.parent)
     except OSError:
@@ -79,7 +90,10 @@ def write(path: Path, code: bytes) -> None:
 
 
 def delete_oldest(where: Path) -> None:
-    """Of more than MOST_FILES those that were not used for longest."""
+    """Of more than MOST_FILES those that were not used for longest, and what was left by a process that ended."""
+    for path in where.glob("*.part"):
+        if path.stat().st_mtime < time() - DAY:
+            path.unlink(missing_ok=True)
     files = list(where.glob("*.o"))
     if len(files) > MOST_FILES:
         files.sort(key=lambda path: path.stat().st_mtime_ns)

@@ -1,5 +1,6 @@
 """The calls of a program with their arrays: functions of nests and products, cut into parts, and what NumPy does."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -16,8 +17,10 @@ from tapegrad.compiler.emit.native.interpreted import put
 from tapegrad.compiler.emit.native.llvm_text import Text
 from tapegrad.compiler.emit.native.machine import fused, vector_bits
 from tapegrad.compiler.emit.native.packing import shared_operands
+from tapegrad.compiler.emit.native.product_table import best
 from tapegrad.compiler.emit.native.product_text import (
     declarations,
+    kernel_of,
     pack_text,
     panels_text,
     product_text,
@@ -35,6 +38,8 @@ class Parts:
     threads   among which large ones are shared
     packed    copies of operands that are made ahead
     bounds    (which list of calls, which call) that looks at an index array -> what it looks at
+    kernels   which one each product got, and how often
+    of_blas   arrays that NumPy's matmul reads and writes
     """
 
     names: dict[str, str] = field(default_factory=dict)  # text of a function, as NAME -> its name
@@ -44,6 +49,8 @@ class Parts:
     threads: int = field(default_factory=pool.threads)
     packed: dict[Any, Part] = field(default_factory=dict)
     bounds: dict[tuple[int, int], Bounds] = field(default_factory=dict)
+    kernels: Counter[str] = field(default_factory=Counter)
+    of_blas: list[Any] = field(default_factory=list)
 
     def add(self, kind: str, parts: list[tuple[str, list[Part]]]) -> None:
         """A stage of calls, each of a function's text and what its table points to."""
@@ -64,7 +71,11 @@ class Parts:
     def product(self, a: Any, b: Any, out: Any, shared: dict[str, Any]) -> None:
         """`out = a @ b`. shared: keys of the operands whose copies other products have a use for."""
         operands = {"a": a, "b": b}
-        for step in steps(matrix(a), matrix(b), matrix(out)):
+        listed = steps(matrix(a), matrix(b), matrix(out))
+        if any(isinstance(s, products.Product) and by_blas(s) for s in listed):
+            self.by_blas(a, b, out)
+            return
+        for step in listed:
             if isinstance(step, products.Pack):
                 text, key = pack_text(step, "NAME", vector_bits()), shared.get(step.operand)
                 copy = self.copy(text, Part(operands[step.operand]), step.source.shape, key)
@@ -77,7 +88,7 @@ class Parts:
                 }
                 operand = products.packable(part)
                 if operand in shared:
-                    text, size = panels_text(part, "NAME", vector_bits(), fused())
+                    text, size = panels(part)
                     key = (shared[operand], given[operand].offset)
                     given[operand] = self.copy(text, given[operand], (size,), key)
                     part = replace(part, packed=True)
@@ -85,7 +96,19 @@ class Parts:
                 stage.append((text, [*given.values()]))
                 self.scratch = max(self.scratch, scratch)
             self.add("product", stage)
+            self.note(step, len(stage), part.packed)
         self.declarations |= set(declarations(vector_bits()))
+
+    def by_blas(self, a: Any, b: Any, out: Any) -> None:
+        self.calls.append(lambda: np.matmul(a, b, out=out) is None)
+        self.of_blas += [a, b, out]
+        m, k = a.shape[-2:] if a.ndim > 1 else (1, *a.shape)
+        self.kernels[f"{m} x {k} x {b.shape[-1] if b.ndim > 1 else 1}, {a.dtype}: BLAS"] += 1
+
+    def note(self, product: products.Product, parts: int, packed: bool) -> None:
+        """Count a product for `explain`."""
+        shared = f", in {parts} parts" if parts > 1 else ""
+        self.kernels[kernel_of(product, vector_bits(), fused()).title(packed) + shared] += 1
 
     def copy(self, text: str, operand: Part, shape: tuple[int, ...], key: Any) -> Part:
         """The copy of an operand that a function makes: by this call, or by one before with the same key."""
@@ -111,6 +134,16 @@ def kernel(product: products.Product) -> tuple[str, int]:
     """The text of a product's kernel for this machine, called NAME, and how many bytes it writes copies to."""
     bits = vector_bits()
     return product_text(product, "NAME", bits, fused()), scratch_bytes(product, bits, fused())
+
+
+@lru_cache(1024)
+def panels(product: products.Product) -> tuple[str, int]:
+    """The text of the function that copies an operand of a product into panels, and how many elements these have."""
+    return panels_text(product, "NAME", vector_bits(), fused())
+
+
+def by_blas(product: products.Product) -> bool:
+    return best(product.operations, product.dtype, vector_bits()) == "blas"
 
 
 def matrix(array: Any) -> Matrix:

@@ -54,6 +54,14 @@ class Kernel:
         self.batches(Place("%a", "%b", "%c", "%bias" if self.biased else ""), 0)
         return self.t.function(name)
 
+    def title(self, packed: bool) -> str:
+        """What it computes, and how: rows x terms x columns."""
+        p = self.product.transposed() if self.swapped else self.product
+        batch = "".join(f"{n} of " for n, *_ in p.batch)
+        copies = "copied once" if packed else "copied" if p.panels else "read as they lie"
+        form = f"vectors of {self.t.lanes} along the {p.vectors}, {copies}"
+        return f"{batch}{p.rows[0]} x {p.terms} x {p.columns[0]}, {p.dtype}: {form}"
+
     def pointers(self, operands: Sequence[str]) -> None:
         """What the table holds, by names."""
         for i, operand in enumerate(operands):

@@ -23,8 +23,6 @@ CHAINS = 8
 TRANSPOSE, COPY = 0.6, 2.0
 # From so many rows and elements on panels pay though the vectors' operand need not be transposed.
 PANEL_ROWS, PANEL_ELEMENTS = 32, 8192
-# Operations from which on BLAS is as fast, with vectors of 256 bits.
-LARGE = 2 * 10**9
 # With as many rows (or columns) the kernel's own copy of an operand costs little, even where other products need one.
 FEW_ROWS = 96
 
@@ -277,12 +275,3 @@ def _with_strides(product: Product, operand: str, strides: list[int]) -> Product
     if operand == "a":
         return replace(product, batch=batch, depth=depth, rows=loop)
     return replace(product, batch=batch, depth=depth, columns=loop)
-
-
-def best(product: Product, bits: int) -> str:
-    """Which is faster on one core, "own" or "blas", as measured by `python -m benchmarks products`.
-
-    OpenBLAS is not faster for small products. With 256 bits it is as fast for large ones, and knows how to share them
-    among threads. With 512 bits there is no result of the benchmark yet: "own" is assumed.
-    """
-    return "blas" if bits < 512 and product.operations >= LARGE else "own"

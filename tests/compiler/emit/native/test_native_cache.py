@@ -62,13 +62,37 @@ def linked(path: Path) -> None:
     path.symlink_to(other)
 
 
+def of_another_program(path: Path) -> None:
+    """A file that is whole, under the name of this one."""
+    other = tg.jit(lambda x: x * 3.0 - 7.0, emitter="native")
+    for _ in range(4):
+        other(tg.tensor(np.ones(40, "float32")))
+    (elsewhere,) = (p for p in path.parent.glob("*.o") if p != path)
+    os.replace(elsewhere, path)
+
+
+def of_another_user(path: Path) -> None:
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("only root gives a file away")
+    os.chown(path, 12345, 12345)
+
+
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGE: dict[str, Callable[[Path], Any]] = {
     "a flipped bit": flipped,
     "an empty file": lambda path: path.write_bytes(b""),
     "cut off": lambda path: path.write_bytes(path.read_bytes()[:-100]),
-    "of another version": lambda path: path.write_bytes(path.read_bytes().replace(b"code 1", b"code 0", 1)),
+    "of another version": lambda path: path.write_bytes(path.read_bytes().replace(b"code 2", b"code 1", 1)),
     "a link": linked,
     "others may write to it": lambda path: path.chmod(0o666),
+    "the group may write to it": lambda path: path.chmod(0o620),
+    "of another program": of_another_program,
+    "of another user": of_another_user,
+    "a pipe": piped,
     "a folder": lambda path: (path.unlink(), path.mkdir()),
 }
 
@@ -78,6 +102,7 @@ def test_what_was_changed_is_compiled_again(damage: str, folder: Path, compilati
     run()
     (path,) = folder.glob("*.o")
     DAMAGE[damage](path)
+    compilations[1:] = []
     run()
     assert len(compilations) == 2
     run()  # what can be put right, was
@@ -93,13 +118,19 @@ def test_code_of_another_processor_is_another_file(
     assert len(compilations) == 2 and len(list(folder.glob("*.o"))) == 2
 
 
-@pytest.mark.parametrize("spoil", ["open to all", "a link", "a file"])
+@pytest.mark.parametrize("spoil", ["open to all", "open to the group", "of another user", "a link", "a file"])
 def test_a_folder_that_is_not_ours_alone_is_not_used(
     spoil: str, folder: Path, compilations: list[str], tmp_path: Path
 ) -> None:
     if spoil == "open to all":
         folder.mkdir(mode=0o777)
         folder.chmod(0o777)
+    elif spoil == "open to the group":
+        folder.mkdir()
+        folder.chmod(0o770)
+    elif spoil == "of another user":
+        folder.mkdir(mode=0o700)
+        of_another_user(folder)
     elif spoil == "a link":
         (tmp_path / "other").mkdir()
         folder.symlink_to(tmp_path / "other")
@@ -118,3 +149,35 @@ def test_the_number_of_files_is_bounded(folder: Path, monkeypatch: pytest.Monkey
         os.utime(folder / next(iter(sorted(os.listdir(folder)))), None)
     assert len(list(folder.glob("*.o"))) == 3
     assert cache.cached("5", lambda: b"again") == b"\x05"
+
+
+def test_a_file_that_is_too_large_is_compiled_again(
+    folder: Path, compilations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    monkeypatch.setattr(cache, "LARGEST", 100)
+    run()
+    assert len(compilations) == 2
+
+
+def test_without_a_home_folder_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch, compilations: list[str]
+) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("TAPEGRAD_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    run()
+    assert len(compilations) == 1
+
+
+def test_what_a_process_left_half_written_is_deleted(folder: Path) -> None:
+    cache.cached("1", lambda: b"one")
+    old, new = folder / "a.1-1.part", folder / "b.1-1.part"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    cache.cached("2", lambda: b"two")
+    assert not old.exists() and new.exists()

@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tapegrad as tg
+
 pytest.importorskip("llvmlite")
 
 from native_kernels import Kernels, matrix, run_steps, steps_of
-from tapegrad.compiler.emit.native import machine
+from tapegrad.compiler.emit.native import machine, parts, product_table
+from tapegrad.compiler.emit.native.product_table import best
 from tapegrad.compiler.emit.native.product_text import declarations, panels_text, product_text
 from tapegrad.compiler.emit.native.product_tiles import spans, tile_size
-from tapegrad.compiler.emit.native.products import Matrix, Product, arranged, best, packable, steps
+from tapegrad.compiler.emit.native.products import Matrix, Product, arranged, packable, steps
 
 WIDTHS = (128, 256, 512)  # LLVM writes vectors that the machine lacks as several narrower ones
 DTYPES = ("float32", "float64")
@@ -292,14 +295,14 @@ def test_a_part_of_the_rows_has_the_same_bits(vectors, panels):
     product, (a, b, c) = plain(37, 900, 45, vectors, panels)
     a[...] = np.random.default_rng(0).standard_normal(a.shape)
     b[...] = np.random.default_rng(1).standard_normal(b.shape)
-    parts = []
+    pieces = []
     for rows, columns in ((1, 45), (5, 45), (37, 1), (37, 9), (2, 3)):
         row, column = (rows, *product.rows[1:]), (columns, *product.columns[1:])
-        parts.append(dataclasses.replace(product, rows=row, columns=column))
-    kernels = Kernels([product, *parts], 256)
+        pieces.append(dataclasses.replace(product, rows=row, columns=column))
+    kernels = Kernels([product, *pieces], 256)
     kernels.run(product, a, b, c)
     whole = c.copy()
-    for part in parts:
+    for part in pieces:
         c[...] = 0
         kernels.run(part, a, b, c)
         assert np.array_equal(c[: part.rows[0], : part.columns[0]], whole[: part.rows[0], : part.columns[0]])
@@ -437,7 +440,39 @@ def test_spans_and_tiles():
             assert r * v + 1 <= registers
 
 
-def test_best():
-    (small,) = steps(dense(8, 16), dense(16, 4), dense(8, 4))
-    large = Product((), (2048, 2048, 2048), (2048, 1, 1), ((2048, 1, 2048),), "float32")
-    assert [best(small, 256), best(large, 256), best(large, 512)] == ["own", "blas", "own"]
+def test_the_table_leaves_to_blas_what_blas_does_faster(monkeypatch):
+    monkeypatch.setattr(product_table, "RATIOS", {(256, "float32"): ((1e6, 1.2), (1e9, 0.7), (1e11, 0.95))})
+    asked = [best(size, "float32", 256) for size in (10**5, 10**8, 10**10)]
+    assert asked == ["own", "blas", "own"]
+    assert best(10**8, "float64", 256) == best(10**8, "float32", 512) == "own"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert [best(size, "float32", 128) for size in (10**5, 10**8)] == ["own", "blas"]
+
+
+def test_a_product_of_blas_reads_the_arguments_of_each_call(monkeypatch):
+    monkeypatch.setattr(parts, "best", lambda *_: "blas")
+    f = tg.jit(lambda x, y: (tg.tanh(x * 1.0) @ y, x @ y + 1), emitter="native")
+    with tg.no_grad():
+        for seed in range(6):
+            numbers = np.random.default_rng(seed).standard_normal
+            x, y = numbers((100, 90)).astype("float32"), numbers((90, 80)).astype("float32")
+            first, second = f(tg.tensor(x), tg.tensor(y))
+            assert np.allclose(first.numpy(), np.tanh(x) @ y, atol=1e-4)
+            assert np.allclose(second.numpy(), x @ y + 1, atol=1e-4)
+    assert f.stats()["programs"] == ["native"]
+    assert "2  100 x 90 x 80, float32: BLAS" in f.explain()
+
+
+def test_explain_names_the_kernel_of_each_product():
+    a, b = (np.ones(shape, "float32") for shape in ((40, 50), (50, 60)))
+    x, y = tg.tensor(a), tg.tensor(b)
+    f = tg.jit(lambda: ((x @ y) @ y.T, (x * 2 @ y) @ y.T), emitter="native")
+    with tg.no_grad():
+        for _ in range(4):
+            f()
+    lines = [line for line in f.explain().splitlines() if "vectors of" in line]
+    assert [line.split(":")[0].split() for line in lines] == [
+        ["2", *["40", "x", "50", "x", "60,", "float32"]],
+        ["2", *["40", "x", "60", "x", "50,", "float32"]],
+    ]
+    assert "copied once" in lines[1] and "read as they lie" in lines[0]
