@@ -36,6 +36,11 @@ def one_number(x: Any) -> bool:
     return type(x) is np.ndarray and x.size > 1 and not any(x.strides)
 
 
+def the_number(x: Any) -> Any:
+    """An array of no axes in place of one that is one number spread over a shape."""
+    return x[(*(0,) * x.ndim, ...)] if one_number(x) else x
+
+
 def spread(x: Any, shape: tuple[int, ...]) -> Any:
     return np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
 
@@ -43,7 +48,7 @@ def spread(x: Any, shape: tuple[int, ...]) -> Any:
 def multiply_from_zero(xp: Any, g: Any, slope: Any) -> Any:
     """g * slope; where that is NaN and g is 0, it is 0. The mask is made only when a NaN shows that it is needed."""
     if type(slope) is float and isfinite(slope):
-        return spread(np.asarray(g[(0,) * g.ndim] * slope), g.shape) if one_number(g) else g * slope
+        return spread(np.asarray(the_number(g) * slope), g.shape) if one_number(g) else g * slope
     with np.errstate(invalid="ignore"):
         product = np.multiply(g, slope)
         if np.isnan(product).any():
@@ -149,8 +154,9 @@ def chosen(xp: Any, condition: Any, x: Any, otherwise: Any) -> Any:
         type(v) is np.ndarray and v.dtype == array.dtype and v.shape in ((), array.shape) for v in (a, b)
     ):
         return np.where(condition, x, otherwise)
+    a, b = the_number(a), the_number(b)
     bits = np.bitwise_xor(a.view(kind), b.view(kind))
-    bits &= np.negative(condition.view(np.int8))
+    bits = np.bitwise_and(bits, np.negative(condition.view(np.int8)), out=bits if bits.shape else None)
     bits ^= b.view(kind)
     return bits.view(array.dtype)
 

@@ -14,6 +14,7 @@ from tapegrad.autograd.ops.elementwise import (
     clip_p,
     erf_of,
     exp,
+    exp_of_minus_abs,
     scale,
     sigmoid,
     where_p,
@@ -32,7 +33,7 @@ def _leaky_relu(xp: Any, x: Any, *, slope: float) -> Any:
 
 leaky_relu_p: Primitive = Primitive(
     "leaky_relu", _leaky_relu, promote="float", unread=(-1,),
-    vjp=(lambda g, y, x, slope: where_p(x > 0, g, slope * g),),
+    vjp=(lambda g, y, x, slope: where_p(x > 0, g, scale(g, slope)),),
     doc="x for x > 0, else slope * x",
 )  # fmt: skip
 relu6: Primitive = Primitive(
@@ -93,7 +94,7 @@ normal_cdf_p: Primitive = Primitive(
 
 def _tanh_softplus(xp: Any, x: Any) -> Any:
     """With e = e**-|x|: (1 + 2e) / (1 + 2e + 2e²) for x >= 0, else (e² + 2e) / (e² + 2e + 2)."""
-    e = xp.exp(-xp.abs(x))
+    e = exp_of_minus_abs(xp, x)
     right = astype_of(xp, x >= 0, x.dtype)
     square = e * e
     above = xp.maximum(square, right) + 2.0 * e
@@ -119,7 +120,7 @@ def _hard_sigmoid(xp: Any, x: Any) -> Any:
 
 hard_sigmoid: Primitive = Primitive(
     "hard_sigmoid", _hard_sigmoid, promote="float", unread=(-1,),
-    vjp=(lambda g, y, x: where_p(abs(x) <= 3, g / 6.0, 0.0),),
+    vjp=(lambda g, y, x: where_p(abs(x) <= 3, g, 0.0) / 6.0,),
     doc="x/6 + 1/2, brought into [0, 1]",
 )  # fmt: skip
 hard_silu: Primitive = Primitive(
@@ -154,7 +155,7 @@ softsign: Primitive = Primitive(
     "softsign", _softsign, promote="float", unread=(-1,), vjp=(_softsign_slope,), doc="x / (1 + |x|)"
 )
 log_sigmoid: Primitive = Primitive(
-    "log_sigmoid", lambda xp, x: xp.minimum(x, 0.0) - xp.log1p(xp.exp(-xp.abs(x))), promote="float", unread=(-1,),
+    "log_sigmoid", lambda xp, x: xp.minimum(x, 0.0) - xp.log1p(exp_of_minus_abs(xp, x)), promote="float", unread=(-1,),
     vjp=(lambda g, y, x: g * sigmoid(-x),),
     doc="ln(sigmoid(x)) = -softplus(-x)",
 )  # fmt: skip

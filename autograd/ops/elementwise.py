@@ -224,20 +224,28 @@ def astype_of(xp: Any, x: Any, dtype: Any) -> Any:
     return x.astype(dtype) if hasattr(x, "astype") else xp.astype(x, dtype)
 
 
+def exp_of_minus_abs(xp: Any, x: Any) -> Any:
+    """e**-|x|, with one array less than the formula: those that do not fit the cache cost as much as the function."""
+    y = xp.abs(x)
+    y *= -1.0
+    return xp.exp(y)
+
+
 def _sigmoid(xp: Any, x: Any) -> Any:
-    e = xp.exp(-xp.abs(x))  # never overflows, and keeps the relative precision of tiny results
+    e = exp_of_minus_abs(xp, x)  # never overflows, and keeps the relative precision of tiny results
     above = xp.maximum(
         e, xp.astype(x >= 0, x.dtype)
     )  # 1 or e: a choice would guess a branch for each element
     e += 1.0
-    return above / e
+    above /= e
+    return above
 
 
 sigmoid: Primitive = Primitive(
     "sigmoid", _sigmoid, vjp=(lambda g, y, x: g * y * (1.0 - y),), promote="float", doc="1 / (1 + e**-x)"
 )
 softplus = Primitive(
-    "softplus", lambda xp, x: xp.log1p(xp.exp(-xp.abs(x))) + relu_of(xp, x), vjp=(lambda g, y, x: g * sigmoid(x),),
+    "softplus", lambda xp, x: xp.log1p(exp_of_minus_abs(xp, x)) + relu_of(xp, x), vjp=(lambda g, y, x: g * sigmoid(x),),
     promote="float", doc="ln(1 + e**x)",
 )  # fmt: skip
 erf = Primitive(

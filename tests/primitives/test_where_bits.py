@@ -41,6 +41,17 @@ def test_the_bits_of_np_where(dtype: str, otherwise: Any, reversed_: bool, turne
     assert got.dtype == want.dtype and got.tobytes() == want.tobytes()
 
 
+@pytest.mark.parametrize("spread", ["the first", "the second", "both"])
+def test_one_number_spread_over_the_shape(spread: str) -> None:
+    """The cotangent of a sum is one, and so is a multiple of it."""
+    mask = np.random.default_rng(0).random((2, MANY)) > 0.5
+    one, other = (np.broadcast_to(np.float32(v), mask.shape) for v in (1.5, -0.0))
+    x = many("float32") if spread == "the second" else one
+    y = many("float32") if spread == "the first" else other
+    got = tg.where(tg.tensor(mask), tg.asarray(x, copy=False), tg.asarray(y, copy=False)).numpy()
+    assert got.tobytes() == np.where(mask, x, y).tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_relu_of_many_is_that_of_few(dtype: str) -> None:
     x = np.resize(many(dtype), (LARGE,))
