@@ -11,6 +11,7 @@ from benchmarks import (
     article_job,
     deep_chain,
     eager,
+    elementwise,
     first_step,
     fit_article,
     functions,
@@ -40,7 +41,10 @@ JOBS = {
     "guards": (guards.__doc__, guards.CASES),
     "gpu": (step_gpu.__doc__, step_gpu.CASES),
 }
-TABLES = {"functions": functions.main}  # what is measured without contestants
+TABLES = {
+    "functions": functions.main,
+    "elementwise": elementwise.main,
+}  # what is measured without contestants
 DEFAULT = [name for name in JOBS if name != "gpu"]
 
 
@@ -58,7 +62,7 @@ def main() -> None:
         "jobs",
         nargs="*",
         metavar="job",
-        help=f"of {', '.join((*JOBS, *TABLES))} (default: all but gpu and functions)",
+        help=f"of {', '.join((*JOBS, *TABLES))} (default: all but gpu, functions and elementwise)",
     )
     parser.add_argument(
         "--rounds", type=int, help="how often each contestant runs (default: each case's own)"

@@ -10,7 +10,12 @@ import numpy as np
 from tapegrad.compiler.emit.native import forms
 from tapegrad.compiler.emit.native.forms import Called, Local, Number, Value, choose, convert, number
 from tapegrad.compiler.emit.native.functions import FUNCTIONS
-from tapegrad.compiler.emit.native.functions_division import few_factors, floor_divide, remainder, whole_power
+from tapegrad.compiler.emit.native.functions_division import (
+    few_factors,
+    floor_divide,
+    product_power,
+    remainder,
+)
 from tapegrad.compiler.ir.cuda_forms import Cuda
 from tapegrad.compiler.ir.operations import Kind, Operation
 from tapegrad.compiler.ir.program import Op, Var
@@ -21,7 +26,7 @@ DTYPES = frozenset({*FLOATS, *INTEGERS, "bool"})
 BOOLEAN = {"a + b": "a | b", "a * b": "a & b"}  # what the sum and the product of truth values are
 
 
-OURS = frozenset({*FUNCTIONS, "whole_power"})
+OURS = frozenset({*FUNCTIONS, "product_power"})
 
 
 def called(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,7 +122,7 @@ def element(op: Op, args: list[Any]) -> Value:
     if moves(op):
         return as_dtype(values[0], dtype)
     if op.name == "power" and isinstance(values[1], Number) and few_factors(values[1].value, dtype):
-        return to_whole_power(values[0], values[1])
+        return to_product_power(values[0], values[1])
     if op.name == "clip":
         return clipped(values[0], op.params["min"], op.params["max"])
     if dtype not in FLOATS and (whole := settled(row)) is not None:
@@ -143,11 +148,11 @@ def as_dtype(x: Value, dtype: str) -> Value:
     return x != 0 if dtype == "bool" != x.dtype else convert(x, dtype)
 
 
-def to_whole_power(x: Value, exponent: Number) -> Value:
+def to_product_power(x: Value, exponent: Number) -> Value:
     if exponent.value == 0:
         return number(1, x.dtype)
-    body = whole_power(x, exponent.value)
-    return Called(body.dtype, "whole_power", (x, exponent), body)
+    body = product_power(x, exponent.value)
+    return Called(body.dtype, "product_power", (x, exponent), body)
 
 
 def clipped(x: Value, low: Any, high: Any) -> Value:

@@ -15,7 +15,7 @@ value.
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.compiler.emit.native.functions_division import whole_power as whole_power
+from tapegrad.compiler.emit.native.functions_division import product_power as product_power
 from tapegrad.compiler.emit.native.functions_exp import cosh, erf, exp, expm1, sigmoid, sinh, tanh
 from tapegrad.compiler.emit.native.functions_log import (
     acosh,

@@ -12,6 +12,7 @@ from tapegrad.compiler.emit.native.forms import (
     fmod,
     magnitude,
     rarely,
+    root,
     trunc,
 )
 from tapegrad.compiler.emit.native.pairs import INF, halves, two_sum, with_sign_of
@@ -82,25 +83,32 @@ def integer_division(a: Any, b: Any) -> tuple[Any, Any, Any]:
 
 
 def few_factors(exponent: Any, dtype: str) -> bool:
-    """Whether a power is a few products: of integers always, of floats within the errors that `functions` states."""
+    """Whether a power is a few products, and perhaps a root: of integers always, of floats within the errors that
+    `functions` states."""
     if dtype not in MOST_FACTORS:
         return bool(exponent >= 0)
     if exponent != exponent or abs(exponent) > MOST_FACTORS[dtype]:
         return False
-    return bool(exponent == int(exponent) and (dtype == "float32" or exponent >= 0))
+    if dtype == "float32":
+        return bool(2 * exponent == int(2 * exponent))
+    return bool(exponent == int(exponent) and exponent >= 0)
 
 
-def whole_power(x: Any, exponent: Any) -> Any:
+def product_power(x: Any, exponent: Any) -> Any:
     """x to the power of an integer that is not 0, by squaring; of integers modulo 2 to the power of their bits.
 
-    Worst error: float32 0.51 ulp, since it is computed in float64; float64 1.6 ulp, for exponents up to 4.
+    Of a float32 also of halves, with a root, in which -0 counts as 0 and -inf as inf, as in C's pow. Worst error:
+    float32 0.51 ulp, since it is computed in float64; float64 1.6 ulp, for exponents up to 4.
     """
     dtype, count = dtype_of(x), abs(int(exponent))
     factor = convert(x, "float64") if dtype == "float32" else x
-    while not count & 1:
-        factor, count = factor * factor, count >> 1
-    value = factor
-    while count := count >> 1:
-        factor = factor * factor
-        value = value * factor if count & 1 else value
+    value: Any = None
+    if exponent != int(exponent):
+        factor = choose(factor == 0.0, 0.0, choose(factor == -INF, INF, factor))
+        value = root(factor)
+    while count:
+        if count & 1:
+            value = factor if value is None else value * factor
+        if count := count >> 1:
+            factor = factor * factor
     return convert(value if exponent > 0 else 1.0 / value, dtype)

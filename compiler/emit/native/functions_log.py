@@ -144,19 +144,26 @@ def log_to_base(x: Any, factor: Pair, of_two: Pair) -> Any:
     return where_positive(x, whole + (rest + (error + e * of_two[1])))
 
 
+def narrow_log(x: Any, factor: float, of_two: float) -> Any:
+    """log(x) times a factor, of a float32. What is most of it, f - f² / 2 and the exponent, is added in float64."""
+    f, e = logarithm_parts(x)
+    series = convert(log_series(f, "float32"), "float64")
+    wide = convert(f, "float64")
+    part = wide + (series - 0.5 * wide * wide)
+    return where_positive(x, convert(part * factor + convert(e, "float64") * of_two, "float32"))
+
+
 def log2(x: Any) -> Any:
-    """The logarithm to base 2. Worst error: float32 0.51 ulp, float64 0.51 ulp. The float32 one is made in float64."""
+    """The logarithm to base 2. Worst error: float32 0.7 ulp, float64 0.51 ulp. See `narrow_log` and `log_to_base`."""
     if dtype_of(x) == "float32":
-        f, e = logarithm_parts(convert(x, "float64"))
-        part = f + (log_series(f, "wide") - 0.5 * f * f)
-        return where_positive(x, convert(part * LOG2_E[0] + e, "float32"))
+        return narrow_log(x, LOG2_E[0], 1.0)
     return log_to_base(x, LOG2_E, (1.0, 0.0))
 
 
 def log10(x: Any) -> Any:
-    """The logarithm to base 10. Worst error: float32 0.51 ulp, float64 0.51 ulp. As log2."""
+    """The logarithm to base 10. Worst error: float32 0.7 ulp, float64 0.51 ulp. As log2."""
     if dtype_of(x) == "float32":
-        return where_positive(x, convert(log_with(convert(x, "float64"), "wide") * LOG10_E[0], "float32"))
+        return narrow_log(x, LOG10_E[0], LOG10_2[0] + LOG10_2[1])
     return log_to_base(x, LOG10_E, LOG10_2)
 
 

@@ -64,12 +64,13 @@ def reduced_wide_angle(x: Any) -> tuple[Any, Any]:
 
 
 def sin_part(r: Any, tail: Any, key: str) -> Any:
-    """sin(r + c) = r + r³ P(r²) + tail, tail = c cos(r).
+    """sin(r + c) = r + r³ P(r²) + tail, tail = c cos(r); without one, for float32, r (1 + r² P(r²)), which keeps -0.
 
     P: degree 5 on [0, (pi/4)²], error 2**-56; for float32 3, 2**-37.
     """
     square = r * r
-    return r + (r * square * polynomial(square, SIN[key]) + tail)
+    factor = square * polynomial(square, SIN[key])
+    return r * (1.0 + factor) if tail is None else r + (r * factor + tail)
 
 
 def cos_part(r: Any, tail: Any, key: str) -> Any:
@@ -79,14 +80,15 @@ def cos_part(r: Any, tail: Any, key: str) -> Any:
     """
     square = r * r
     high, low = fast_two_sum(1.0, -0.5 * square)
-    return high + (low + (square * square * polynomial(square, COS[key]) - tail))
+    rest = square * square * polynomial(square, COS[key])
+    return high + (low + (rest if tail is None else rest - tail))
 
 
 def sin_or_cos(x: Any, quarters: int) -> Any:
     """sin(x + quarters pi / 2): by the quarter of the circle, a sine or a cosine and its sign."""
     if dtype_of(x) == "float32":
         r, n = reduced_wide_angle(convert(x, "float64"))
-        sine, cosine = sin_part(r, 0.0, "wide"), cos_part(r, 0.0, "wide")
+        sine, cosine = sin_part(r, None, "wide"), cos_part(r, None, "wide")
     else:
         r, c, n = reduced_angle(x)
         sine, cosine = sin_part(r, c - 0.5 * r * r * c, "float64"), cos_part(r, r * c, "float64")
@@ -96,11 +98,16 @@ def sin_or_cos(x: Any, quarters: int) -> Any:
 
 
 def of_any_size(name: str, function: Callable[[Any], Any], x: Any) -> Any:
-    """A function of an angle up to `ANGLE_LIMIT`, and of what is larger that of the C library, by its name."""
+    """A function of an angle up to `ANGLE_LIMIT`, and of what is larger that of the C library, by its name; NaN of
+    infinity."""
     dtype, size = dtype_of(x), magnitude(x)
-    large = (size > ANGLE_LIMIT[dtype]) & (size < INF)
-    usual = function(choose(large, 0.0, x))
-    return rarely(large, lambda: convert(SLOW[name](convert(choose(large, x, 0.0), "float64")), dtype), usual)
+    large = size > ANGLE_LIMIT[dtype]
+
+    def slow() -> Any:
+        finite = choose(size < INF, x, 0.0)
+        return choose(size < INF, convert(SLOW[name](convert(finite, "float64")), dtype), x - x)
+
+    return rarely(large, slow, function(choose(large, 0.0, x)))
 
 
 def sin(x: Any) -> Any:
@@ -108,7 +115,12 @@ def sin(x: Any) -> Any:
 
     x = n pi / 2 + r (`reduced_angle`), and a polynomial of r.
     """
-    return of_any_size("sin", lambda x: choose(magnitude(x) < INVISIBLE, x, sin_or_cos(x, 0)), x)
+    return of_any_size("sin", lambda x: small_or(x, sin_or_cos(x, 0)), x)
+
+
+def small_or(x: Any, value: Any) -> Any:
+    """x where it is so small that it is the value; a float32 result, made in float64, is that by itself."""
+    return value if dtype_of(x) == "float32" else choose(magnitude(x) < INVISIBLE, x, value)
 
 
 def cos(x: Any) -> Any:
@@ -130,10 +142,10 @@ def tan_of_small(x: Any) -> Any:
     if dtype_of(x) == "float32":
         r, n = reduced_wide_angle(convert(x, "float64"))
         square = r * r
-        value = r + r * square * polynomial(square, TAN["wide"])
+        value = r * (1.0 + square * polynomial(square, TAN["wide"]))
         odd = (n & 1) == 1
         value = choose(odd, -1.0 / choose(odd, value, 1.0), value)
-        return choose(magnitude(x) < INVISIBLE, x, convert(value, "float32"))
+        return convert(value, "float32")
     r, c, n = reduced_angle(x)
     square = r * r
     rest = r * square * polynomial(square, TAN["float64"])

@@ -63,6 +63,11 @@ class Text(Lines):
         return f"define i32 @{name}(ptr %table, ptr %scratch) #0 {{\nentry:\n{body}\n}}\n"
 
     # ---- memory ----
+    def room(self, kind: str) -> str:
+        name = f"%room{len(self.stack)}"
+        self.stack.append(f"{name} = alloca {kind}, align 64")
+        return name
+
     def address(self, place: Place) -> tuple[str, int, str]:
         """Of a place in an array, in an innermost loop that of the first lane: the pointer, the stride from lane to
         lane in bytes, and where lanes have indices of their own, the name of a vector of the offsets of all."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from tapegrad.compiler.emit.native.forms import (
     LANES,
+    SLOW,
     UNARY,
     Applied,
     Called,
@@ -52,6 +53,7 @@ def constant(value: Any, dtype: str) -> str:
     return str(int(value))
 
 
+SLOW_NAMES = frozenset(row.name for row in SLOW.values())
 SUFFIXES = {"float": "f32", "double": "f64", **{f"i{n}": f"i{n}" for n in (1, 8, 16, 32, 64)}}
 
 
@@ -82,6 +84,10 @@ class Lines(ABC):
     @abstractmethod
     def load(self, place: Place) -> tuple[str, int]:
         """(the name of what is at a place, its lanes)."""
+
+    @abstractmethod
+    def room(self, kind: str) -> str:
+        """A place on the stack."""
 
     @abstractmethod
     def index(self, name: str) -> tuple[str, int]:
@@ -187,8 +193,8 @@ class Lines(ABC):
             return self.new(f"{FLOAT_FORMS[name]} {t} {args[0]}, {args[1]}")
         if name == "div":
             return self.new(f"{'sdiv' if kind(dtype) == 'i' else 'udiv'} {t} {args[0]}, {args[1]}")
-        if name == "fmod":
-            return self.new(f"frem {t} {args[0]}, {args[1]}")
+        if name == "fmod" or name in SLOW_NAMES:
+            return self.one_by_one(name, args, dtype, lanes)
         if name in INTEGER_FORMS:
             return self.new(f"{name} {t} {args[0]}, {args[1]}")
         if name == "shr":
@@ -207,6 +213,28 @@ class Lines(ABC):
         if name == "convert":
             return self.convert(args[0], dtype, v.dtype, lanes)
         return self.intrinsic(name, args[0], dtype, lanes)
+
+    def one_by_one(self, name: str, args: list[str], dtype: str, lanes: int) -> str:
+        """A function of the C library, of all lanes, by a helper: so the loop around, which seldom comes here, has one
+        call."""
+        t = self.typed(dtype, lanes)
+        places = [self.room(t) for _ in args]
+        for x, place in zip(args, places):
+            self.lines.append(f"store {t} {x}, ptr {place}, align 64")
+        helper = f"lanes_{name}_{vector_suffix(dtype, lanes)}"
+        result = f"frem {t} %x0, %x1"
+        if name != "fmod":
+            function = f"@llvm.{UNARY[name].llvm}.{vector_suffix(dtype, lanes)}"
+            self.intrinsics.add(f"declare {t} {function}({t})")
+            result = f"call {t} {function}({t} %x0)"
+        loads = [f"  %x{k} = load {t}, ptr %at{k}, align 64\n" for k in range(len(args))]
+        self.intrinsics.add(
+            f"define internal void @{helper}({', '.join(f'ptr %at{k}' for k in range(len(args)))}) "
+            f"noinline cold nounwind {{\n{''.join(loads)}  %y = {result}\n"
+            f"  store {t} %y, ptr %at0, align 64\n  ret void\n}}"
+        )
+        self.lines.append(f"call void @{helper}({', '.join(f'ptr {p}' for p in places)})")
+        return self.new(f"load {t}, ptr {places[0]}, align 64")
 
     def intrinsic(self, name: str, x: str, dtype: str, lanes: int) -> str:
         t = self.typed(dtype, lanes)

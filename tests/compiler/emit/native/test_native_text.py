@@ -128,7 +128,7 @@ NAMES = [
         "tanh",
         "exp",
         "sigmoid",
-        "whole_power",
+        "product_power",
         "inf",
     ),
     *(
