@@ -307,6 +307,8 @@ class Tensor:
         A graph that was recorded with the old contents notices and refuses a later backward pass.
         """
         given = value if isinstance(value, Tensor) else Tensor(self.backend.asarray(value, dtype=self.dtype))
+        if given is not value and (recorder := current.get().recorder) is not None:
+            recorder.made(given)
         if given.shape != self.shape:
             raise ValueError(f"assign: this tensor has shape {self.shape}, the value {given.shape}")
         overwrite(self, given)

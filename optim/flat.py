@@ -78,7 +78,7 @@ class Flat:
         """Copy the gradients in. Returns the ranges of parameters that have one."""
         complete = True
         if (recorder := current.get().recorder) is not None:
-            for p in self.params:
+            for p, *_ in self.places:
                 recorder.gradient_read(p)
         for p, view, shape in self.places:
             g = p._grad
@@ -116,7 +116,7 @@ class Flat:
         i, j = span
         if not recording:
             return self.g.data[self.ends[i] : self.ends[j]]
-        parts = [ops.reshape_p(p._grad, shape=(p.size,)) for p in self.params[i:j]]
+        parts = [ops.reshape_p(p._grad, shape=(p.size,)) for p, *_ in self.places[i:j]]
         if (limit := self.options.clipnorm) is not None:
             parts = [scaled(g, clip_factor(squared_norm(g), limit)) for g in parts]
         return ops.concat(parts)

@@ -143,7 +143,7 @@ def put_at_checked(op: "Op", args: list[str], out: str) -> str:
 
 def guard(op: "Op", args: list[str], out: str) -> str:
     test = "not " if op.params["expected"] else ""
-    return f"if {test}{args[0]}: raise ValueError('guard: {op.origin.part}: another case than recorded')"
+    return f"if {test}{args[0]}: raise LookupError('guard: {op.origin.part}: another case than recorded')"
 
 
 def bounds(op: "Op", args: list[str], out: str) -> str:

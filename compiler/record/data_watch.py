@@ -8,7 +8,8 @@ from typing import Any
 
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.record.trace import Trace
-from tapegrad.compiler.watch.listen import room_of, words_in
+from tapegrad.compiler.watch.code import part_of
+from tapegrad.compiler.watch.listen import room_of
 
 
 class DataWatch:
@@ -23,7 +24,7 @@ class DataWatch:
 
     def meet(self, code: CodeType) -> None:
         """A piece of the user's code is about to run for the first time."""
-        if self.slot is None and not NAMING.isdisjoint(words_in(code)):
+        if self.slot is None and not NAMING.isdisjoint(part_of(code).words):
             self.begin()
 
     def begin(self) -> None:

@@ -7,12 +7,14 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tapegrad.autograd.primitive import user_frame
 from tapegrad.compiler.ir.operations import OPERATIONS
 from tapegrad.compiler.ir.program import Origin, Program
+from tapegrad.compiler.watch.listen import room_of
 
 
 class Labels:
@@ -106,9 +108,22 @@ def give_names(program: Program, arrays: dict[str, str], modules: dict[str, str]
         op.origin = named.get(op.origin, op.origin)
 
 
+def frame_of_the_user() -> Any:
+    """The innermost frame of code that the user wrote: not a library's that it called, nor a dataclass's repr."""
+    innermost = frame = user_frame()
+    while frame is not None and not written_by_the_user(frame):
+        frame = frame.f_back
+    return innermost if frame is None else frame
+
+
+def written_by_the_user(frame: Any) -> bool:
+    path = frame.f_code.co_filename
+    return room_of(path) == "user" and not (path == "<string>" and "__file__" in frame.f_globals)
+
+
 def user_line() -> str:
     """file:line: code of the innermost frame that is the user's; "" if there is none."""
-    frame = user_frame()
+    frame = frame_of_the_user()
     if frame is None or frame.f_code.co_filename.startswith(COMMANDS):
         return ""
     path, number = frame.f_code.co_filename, frame.f_lineno

@@ -1,8 +1,9 @@
 """One run of a function, recorded: the program, where its arrays come from, and what must hold for it."""
 
+import os
 import random as python_random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,10 @@ from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.program import Program
 from tapegrad.compiler.record.attach import attach
 from tapegrad.compiler.record.data_watch import DataWatch
+from tapegrad.compiler.record.print_watch import PrintWatch
 from tapegrad.compiler.record.trace import Trace
+from tapegrad.compiler.record.tree import take_apart
+from tapegrad.compiler.watch.code import Part
 from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.lines import with_line
 from tapegrad.compiler.watch.listen import Listener
@@ -29,9 +33,10 @@ class Recording:
     """What one run came to.
 
     reason      why it is no program, or None; final: whether another run would come to the same
-    code        the user's code that ran
+    code        the user's code that ran; parts: what of it
     captured    the tensors that the program reads where they are, or writes in place
-    results     for each leaf of what the function returned: ("new", number), ("argument", number), ("value", itself)
+    results     for each leaf of what the function returned: ("new", number), ("argument", number), ("value", itself),
+                or ("held", number) for what was there before the call and is no tensor
     rebuild     makes what the function returned of its leaves
     leaves      the tensors whose .grad the program sets; dropped: those whose .grad it sets to None
     asked       the leaves whose .grad was asked for, by an optimizer, say
@@ -44,6 +49,7 @@ class Recording:
     reason: str | None = None
     final: bool = False
     code: frozenset[Any] = frozenset()
+    parts: dict[Any, Part] = field(default_factory=dict)
     captured: list[Tensor] = field(default_factory=list)
     results: list[tuple[str, Any]] = field(default_factory=list)
     rebuild: Callable[[list[Any]], Any] = list
@@ -64,6 +70,16 @@ class Recording:
             self.undo()
         self.undo = None
 
+    def ran_more_than(self, other: "Recording") -> str:
+        """Where instructions of the user's code ran that did not in the other run, as file:line; "" if none did."""
+        for code, part in self.parts.items():
+            before = other.parts[code].offsets if code in other.parts else frozenset()
+            for i in part.ran:
+                if i.offset not in before:
+                    line = (i.positions.lineno if i.positions else None) or code.co_firstlineno
+                    return f"{os.path.basename(code.co_filename)}:{line}"
+        return ""
+
     def fail(self, reason: str, final: bool = False) -> None:
         """It is no program; the first reason counts."""
         if self.reason is None:
@@ -73,7 +89,7 @@ class Recording:
 def record(
     f: Callable[..., Any], args: Any, kwargs: Any, inputs: Iterable[str] = (), strict: bool = False
 ) -> tuple[Recording, Any]:
-    """Run f once and write down what it does. Returns that and what f returned.
+    """Run f once and write down what it does. Returns that and what f returned, with memory of its own.
 
     If f raises, what it did to tensors, gradients and random streams is taken back.
     inputs    names of places whose tensors are read at each call, since they were seen to be replaced
@@ -83,10 +99,11 @@ def record(
     listener = Listener(watch.meet)
     try:
         with no_collection():  # what is called when garbage is found was not called by f
-            with changed_flags(recorder=trace), watch, listener:
+            with changed_flags(recorder=trace), watch, PrintWatch(listener.printed), listener:
                 result = f(*args, **kwargs)
             reach = reached(f, args, kwargs, listener, inputs)
             recording = described(trace, listener, reach, result)
+            result = own_results(result, args, kwargs, reach.seen)
         if "data" in reach.more:
             recording.fail("it looks at t.data through an attrgetter. Use the tensor itself", final=True)
         if streams != host_streams():
@@ -108,10 +125,30 @@ def record(
     return recording, result
 
 
+def own_results(result: Any, args: Any, kwargs: Any, held: Container[int] = frozenset()) -> Any:
+    """Results of a run as Python as a program would give them: memory of their own, but for the arguments.
+
+    held   ids of containers that were there before, and are returned as they are
+    """
+    leaves, rebuild = take_apart(result, held)
+    given = {id(t) for t in take_apart((args, kwargs))[0]}
+    copies: dict[int, Tensor] = {}
+    for leaf in leaves:
+        plain = isinstance(leaf, Tensor) and leaf.node is None and not leaf.requires_grad
+        if plain and id(leaf) not in given:
+            copies.setdefault(id(leaf), Tensor(leaf.backend.asarray(leaf.data, copy=True)))
+    return rebuild([copies.get(id(leaf), leaf) for leaf in leaves]) if copies else result
+
+
 def described(trace: Trace, listener: Listener, reach: Reach, result: Any) -> Recording:
     """What a run came to, when it is over."""
     recording = Recording(trace.program, reach.guards, trace.reason, trace.reason is not None)
-    recording.code = frozenset(listener.codes("user"))
+    recording.parts = {code: listener.part(code) for code in listener.codes("user")}
+    recording.code = frozenset(recording.parts)
+    if listener.lost:
+        recording.fail(
+            "it recurses to the limit, or sets a profiler, and was not heard to the end", final=True
+        )
     for what, line in listener.impure:
         recording.fail(f"it calls {what} at {line}. Call it outside, and pass in what it gives")
     if trace.moves:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tapegrad.autograd import random
 from tapegrad.autograd.ops.indexing import Slot
-from tapegrad.autograd.primitive import Primitive, is_own, user_frame
+from tapegrad.autograd.primitive import Primitive, is_own
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
@@ -22,7 +22,7 @@ from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.memory import GrowingSpans, memory_of, order_of, share, span
 from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
-from tapegrad.compiler.record.labels import Labels, user_line
+from tapegrad.compiler.record.labels import Labels, frame_of_the_user, user_line
 from tapegrad.compiler.record.symbols import Namespace, Symbol
 from tapegrad.compiler.watch.listen import unheard
 
@@ -163,7 +163,7 @@ class Trace(Recorder):
         module = self.modules[-1] if self.modules else ""
         if (node := self.node) is not None:
             part, module = f"gradient of {node.primitive.name}", self.module_of.get(id(node), "")
-        frame = user_frame()
+        frame = frame_of_the_user()
         place = (frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
         key = place, self.parts[-1] if self.parts else part, module
         origin = self.origins.get(key)

@@ -1,25 +1,58 @@
 """Results of a function taken apart: tuples, lists and dicts of exactly these types, and named tuples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
+Taker = Callable[
+    [list[Any], list[Any]], Any
+]  # makes a part of the new leaves and the containers that there are
 
-def take_apart(value: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """The leaves in order, and the function that puts the same structure together again of others."""
+
+def take_apart(
+    value: Any, whole: Container[int] = frozenset()
+) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """The leaves in order, and the function that puts the same structure together again of others. What is at two
+    places in it is one and the same there, too.
+
+    whole   ids of containers that are leaves
+    """
     leaves: list[Any] = []
+    makers: list[Taker] = []  # of the containers, the inner ones first
+    known: dict[int, Taker] = {}
 
-    def take(part: Any) -> Callable[[list[Any]], Any]:
-        if type(part) is dict:
-            takers = {key: take(inside) for key, inside in part.items()}
-            return lambda new: {key: t(new) for key, t in takers.items()}
-        if type(part) in (tuple, list):
-            sequence, parts = type(part), [take(inside) for inside in part]
-            return lambda new: sequence([t(new) for t in parts])
-        if isinstance(part, tuple) and hasattr(part, "_make"):  # a named tuple
-            make, parts = type(part)._make, [take(inside) for inside in part]
-            return lambda new: make([t(new) for t in parts])
-        at = len(leaves)
-        leaves.append(part)
-        return lambda new: new[at]
+    def take(part: Any) -> Taker:
+        if id(part) in known:
+            return known[id(part)]
+        maker = None if id(part) in whole else maker_of(part, take)
+        if maker is None:
+            at = len(leaves)
+            leaves.append(part)
+            return lambda new, made: new[at]
+        at = len(makers)
+        makers.append(maker)
+        known[id(part)] = lambda new, made: made[at]
+        return known[id(part)]
 
-    return leaves, take(value)
+    root = take(value)
+
+    def rebuild(new: list[Any]) -> Any:
+        made: list[Any] = []
+        for maker in makers:
+            made.append(maker(new, made))
+        return root(new, made)
+
+    return leaves, rebuild
+
+
+def maker_of(part: Any, take: Callable[[Any], Taker]) -> Taker | None:
+    """What makes a container like this one; None if it is none."""
+    if type(part) is dict:
+        takers = {key: take(inside) for key, inside in part.items()}
+        return lambda new, made: {key: t(new, made) for key, t in takers.items()}
+    if type(part) in (tuple, list):
+        sequence, parts = type(part), [take(inside) for inside in part]
+        return lambda new, made: sequence([t(new, made) for t in parts])
+    if isinstance(part, tuple) and hasattr(part, "_make"):  # a named tuple
+        make, parts = type(part)._make, [take(inside) for inside in part]
+        return lambda new, made: make([t(new, made) for t in parts])
+    return None

@@ -8,23 +8,9 @@ import numpy as np
 
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import ALL
-from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
 from tapegrad.compiler.record.tree import take_apart
-from tapegrad.compiler.watch.listen import room_of
 from tapegrad.compiler.watch.parameters import signature_of
-
-
-def own_results(result: Any, args: Any, kwargs: Any) -> Any:
-    """Results of a run as Python as a program would give them: memory of their own, but for the arguments."""
-    leaves, rebuild = take_apart(result)
-    given = {id(t) for t in take_apart((args, kwargs))[0]}
-    copies: dict[int, Tensor] = {}
-    for leaf in leaves:
-        plain = isinstance(leaf, Tensor) and leaf.node is None and not leaf.requires_grad
-        if plain and id(leaf) not in given:
-            copies.setdefault(id(leaf), Tensor(leaf.backend.asarray(leaf.data, copy=True)))
-    return rebuild([copies.get(id(leaf), leaf) for leaf in leaves]) if copies else result
 
 
 def as_taken(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -68,11 +54,3 @@ def name_to_find(compiled: Any) -> str | None:
         return name if attrgetter(name)(sys.modules[compiled.__module__]) is compiled else None
     except (AttributeError, KeyError, TypeError):
         return None
-
-
-def frames_inside() -> int:
-    """How many frames up the user's code is, for a warning."""
-    frame, depth = sys._getframe(1), 1
-    while frame.f_back is not None and room_of(frame.f_code.co_filename) == "own":
-        frame, depth = frame.f_back, depth + 1
-    return depth

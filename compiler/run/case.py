@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 class OtherCase(Exception):
-    """A check inside the program failed: this call is not of the recorded kind. Everything is as before the call."""
+    """A check inside the program failed, or it raised: the function itself is to run. Everything is as before the call.
+    Its text, if it has one, names the line of the program that raised."""
 
 
 class NoCase:
@@ -102,8 +103,10 @@ class Case:
             return (
                 f"it changes {names}, which a program would leave as it was. Return it, or change it outside"
             )
-        if not made.code <= self.recording.code:
-            return "other code ran than before"
+        if line := made.ran_more_than(self.recording):
+            return (
+                f"other code ran than before at {line}, though nothing that it can reach by name had changed"
+            )
         return difference(self.recording, made)
 
     def status_line(self) -> str:

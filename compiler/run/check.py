@@ -1,6 +1,7 @@
 """`tg.jit(f, check=n)`: a program beside the function itself, on the same state, and what differs."""
 
 import os
+from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,10 @@ from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.case import Case
 
 CLOSE = 1e-5  # of the largest element, where the program may add up in another order
+
+CHECKING: set[int] = (
+    set()
+)  # threads in which a function runs to be compared: what is compiled inside runs as it is
 
 
 def every(check: Any) -> int:
@@ -67,11 +72,14 @@ def run_checked(case: Case, f: Callable[..., Any], arrays: Any, args: Any, kwarg
     result = case.runner.run(arrays, args, kwargs)
     after = State(case)
     before.put_back()
+    CHECKING.add(thread := get_ident())
     try:
         expected = f(*args, **kwargs)
     except BaseException:
         before.put_back()
         raise
+    finally:
+        CHECKING.discard(thread)
     eager = State(case)
     after.put_back()
     exact = case.runner.emitter == "numpy"

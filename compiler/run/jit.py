@@ -1,14 +1,13 @@
 """`tg.jit(f)`: record f for each kind of call, compare two recordings, and run the program while its guards hold."""
 
-import os
 import sys
 import threading
 import warnings
+from _thread import get_ident
 from collections.abc import Callable
 from functools import update_wrapper
 from types import MethodType
 from typing import Any
-from weakref import WeakSet
 
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
@@ -17,20 +16,22 @@ from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.arguments import (
     as_taken,
-    frames_inside,
     name_to_find,
-    own_results,
     tensors_for_arrays,
 )
 from tapegrad.compiler.run.case import Case, NoCase, OtherCase
-from tapegrad.compiler.run.check import every, run_checked
+from tapegrad.compiler.run.check import CHECKING, every, run_checked
+from tapegrad.compiler.run.forks import LIVE
+from tapegrad.compiler.run.messages import counted, frames_inside, log
 from tapegrad.compiler.run.policy import Always, Policy
 from tapegrad.compiler.watch.lines import with_line
 from tapegrad.compiler.watch.parameters import calls_forward, signature_of
 
 PROGRAMS = 64  # of one function at most: each holds buffers of its own
 RESTLESS = 2  # runs in a row that each did something else than the one before: then it runs as Python
-UNSETTLED = 32  # recordings in a row without a program that could be used: then it runs as Python
+# Recordings in a row without a program that could be used: then it runs as Python. Shapes may come in many kinds, each
+# for the first time; what else is new each time will be new the next time, too.
+UNSETTLED, UNSETTLED_SHAPES = 12, 32
 
 
 def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: int | None = None) -> Any:
@@ -74,8 +75,6 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
 
 AS_PYTHON = object()  # in place of a result: the call is to run as Python
 
-LIVE: "WeakSet[Compiled]" = WeakSet()
-
 
 class Compiled:
     """A function under `tg.jit`. Call it like the function.
@@ -104,6 +103,7 @@ class Compiled:
             self.__signature__ = signature_of(f)
         self.__name__: str = getattr(f, "__name__", type(f).__name__)
         self.forget()
+        self.parts = frozenset({*vars(self), "parts"})  # the attributes that are ours; others are the user's
         LIVE.add(self)
 
     def forget(self) -> None:
@@ -113,8 +113,7 @@ class Compiled:
         self.calls = self.compiled = 0
         self.reasons: list[str] = []
         self.refused: str | None = None  # why it runs as Python, whatever the call
-        self.warned = False
-        self.restless = self.unsettled = 0
+        self.warned, self.restless, self.unsettled = False, 0, 0
         self.replaced: set[str] = set()  # places that are inputs, since they held one tensor and then another
         self.last: Case | NoCase | None = None  # that of the last call
 
@@ -145,7 +144,8 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         flags = current.get()
         # Part of a larger recording, or to be differentiated, or looked into for anomalies.
-        if flags.recorder is not None or flags.raw or flags.depth or flags.anomaly:
+        inside = flags.recorder is not None or (CHECKING and get_ident() in CHECKING)
+        if inside or flags.raw or flags.depth or flags.anomaly:
             args, kwargs = tensors_for_arrays(args, kwargs)
             return self.f(*args, **kwargs)
         with self.lock:
@@ -166,15 +166,15 @@ class Compiled:
                     if self.check and self.compiled % self.check == 0:
                         return run_checked(case, self.f, arrays, args, kwargs, self.__name__)
                     return case.runner.run(arrays, args, kwargs)
-                except OtherCase:
+                except OtherCase as other:
                     self.compiled -= 1
-                    return AS_PYTHON
+                    return self.after_error(args, kwargs, str(other))
         return self.answer_first(args, kwargs, grad)
 
     def answer_again(self, case: Case, args: Any, kwargs: Any) -> Any:
         """A call of a kind that came before and has no program: it gets one now, or never."""
         if case.reason is None:
-            return own_results(self.attempt(args, kwargs, case), args, kwargs)
+            return self.attempt(args, kwargs, case)
         self.last, self.unsettled = case, 0
         return AS_PYTHON
 
@@ -187,13 +187,28 @@ class Compiled:
             return self.f(*args, **kwargs)
         if not self.begin(args, kwargs):
             return AS_PYTHON
-        return own_results(self.attempt(args, kwargs, None), args, kwargs)
+        return self.attempt(args, kwargs, None)
+
+    def after_error(self, args: Any, kwargs: Any, line: str) -> Any:
+        """What the function itself gives or raises, with a note of the program's line that raised, if one did."""
+        if not line:
+            return AS_PYTHON
+        try:
+            return self.as_python(args, kwargs)
+        except Exception as error:
+            error.add_note(line)
+            raise
 
     def as_python(self, args: Any, kwargs: Any) -> Any:
-        """Run f as it is. Arrays arrive as Tensors, and a tensor from outside that it returns comes back as a copy, as
-        with a program."""
+        """Run f as it is, but that arrays arrive as Tensors; where other calls run a program, a tensor from outside
+        that it returns comes back as a copy."""
         args, kwargs = tensors_for_arrays(args, kwargs)
-        return own_results(self.f(*args, **kwargs), args, kwargs)
+        result = self.f(*args, **kwargs)
+        if not self.compiled:
+            return result
+        from tapegrad.compiler.record.recording import own_results
+
+        return own_results(result, args, kwargs)
 
     def use(self, case: Case) -> None:
         self.last = case
@@ -225,9 +240,14 @@ class Compiled:
             return False
         reason = self.news(args, kwargs)
         self.unsettled += 1
-        if self.unsettled > UNSETTLED:
-            why = f"it was recorded {len(self.reasons)} times and a guard failed each time: {reason}"
-            self.give_up(with_line(why, self.cases[0].recording.code, at_end=True))
+        if self.unsettled > (UNSETTLED_SHAPES if ": a tensor of shape " in reason else UNSETTLED):
+            why = (
+                f"it was recorded {self.unsettled - 1} times in a row and a guard failed each time: {reason}"
+            )
+            why = with_line(why, self.cases[0].recording.code, at_end=True)
+            self.give_up(
+                f"{why}. Hold what differs at each call in a tensor, as in tg.tensor(0.1), or keep it outside"
+            )
             return False
         self.reasons.append(reason)
         return True
@@ -378,23 +398,3 @@ class Compiled:
         if why := self.why_python():
             raise ValueError(f"save: there is no program, since it runs as Python: {why}")
         save(path, self.shown().runner)
-
-
-def log(message: str, *values: Any) -> None:
-    from logging import getLogger  # slow to import, and few recordings are made
-
-    getLogger("tapegrad.jit").info(message, *values)
-
-
-def counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
-def renew_locks() -> None:
-    """In a forked child: another thread's hold on a function is not there any more."""
-    for compiled in list(LIVE):
-        compiled.lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=renew_locks)

@@ -1,5 +1,6 @@
 """A program bound to the arrays it captured: run, and taken back where a call turns out to be another case."""
 
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -64,7 +65,9 @@ class Runner:
         self.gradients_early = any(op.out in gradients for op in early)
         # Whether a call leaves anything but its results.
         self.changes = bool(targets.arrays or r.leaves or r.dropped)
-        self.takes_arguments = any(kind == "argument" for kind, _ in r.results)
+        held = len(r.guards.inputs)  # what is returned as it is found comes after these
+        self.leaves = [("argument", held + v) if kind == "held" else (kind, v) for kind, v in r.results]
+        self.takes_arguments = any(kind == "argument" for kind, _ in self.leaves)
         sharing = Spans(v for v, _ in kept).sharing()
         self.shared = {i for i, (v, _) in enumerate(kept) if v in sharing}
 
@@ -128,6 +131,8 @@ class Runner:
             random.rewind(draws)
             if is_failed_check(error):
                 raise OtherCase from None
+            if isinstance(error, Exception) and not isinstance(error, MemoryError):
+                raise OtherCase(line_of(error)) from None  # the function itself raises it with its own line
             raise
 
     def separated(self, arrays: Iterable[Any]) -> Iterable[Any]:
@@ -154,7 +159,7 @@ class Runner:
         r = self.recording
         new = [Tensor(a) for a in arrays]
         given = r.guards.arguments_of(args, kwargs) if self.takes_arguments else ()
-        leaves = [new[v] if k == "new" else v if k == "value" else given[v] for k, v in r.results]
+        leaves = [new[v] if k == "new" else v if k == "value" else given[v] for k, v in self.leaves]
         return r.rebuild(leaves)
 
     # ---- to be read ----
@@ -175,7 +180,14 @@ class Runner:
         return "\n".join([*lines, "", *by_line(self.program)])
 
 
+def line_of(error: Exception) -> str:
+    """The line of the program that raised it."""
+    lines = [f.line for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith("<tg.jit")]
+    return f"in the program: {lines[-1]}" if lines and lines[-1] else ""
+
+
 def is_failed_check(error: BaseException) -> bool:
-    """Whether a program raised it since this call is another case. It is known by its text: a saved file raises it
+    """Whether a program raised it since this call is another case: LookupError itself, which nothing else raises. Its
+    subclasses, IndexError and KeyError, say something else. A class of our own would not do: a saved file raises it
     without tapegrad, and machine code from the disk raises only classes that each process finds by their name."""
-    return isinstance(error, ValueError) and str(error).startswith("guard: ")
+    return type(error) is LookupError

@@ -88,6 +88,12 @@ class Classes(Functions):
             used = hides is not None and getattr(hides, "__code__", None) in (None, *self.ran)
             if used and not shadow.startswith("__"):
                 g.need(f"{shadow!r} not in {d}", f"{name}.{shadow}")
+        self.missing(d, own, f"the attributes of {name}")
+
+    def missing(self, d: str, own: Any, name: str) -> None:
+        """Names that may have been asked for and are not there, as in getattr(model, "scale", 1.0)."""
+        if self.names.all and (names := self.names.asked - own.keys()):
+            self.guards.need(f"{d}.keys().isdisjoint({self.guards.fresh_value(names)})", name)
 
     def klass(self, kind: type) -> None:
         """What the code that ran finds in a class of the user's, or of ours."""
@@ -100,6 +106,8 @@ class Classes(Functions):
             if (room := room_of_class(of)) == "library":
                 continue
             at = self.guards.value(of)
+            if room == "own":
+                self.missing(f"{at}.__dict__", vars(of), f"the attributes of {of.__name__}")
             if room == "user":
                 self.double_underscored(at, of, of.__name__, OF_CLASSES)
                 keys = self.guards.fresh_value(list(vars(of)))
@@ -120,8 +128,10 @@ class Classes(Functions):
         if is_a(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             return False
         if attribute.startswith("__"):
-            return attribute in self.names.user or (
-                attribute not in OF_ANY_CLASS and not is_a(held, ORDINARY)
+            return (
+                attribute in self.names.user
+                or (attribute == "__match_args__" and self.names.all)
+                or (attribute not in OF_ANY_CLASS and not is_a(held, ORDINARY))
             )
         if room == "own":
             return attribute in self.names.user and is_a(value, PLAIN)

@@ -9,17 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.watch.kinds import PLAIN, is_a
-from tapegrad.compiler.watch.listen import (
-    HIGHER,
-    IMPURE_BUILTINS,
-    globals_named,
-    impure,
-    modules_imported,
-    room_of,
-    values_loaded,
-    words_in,
-)
+from tapegrad.compiler.watch.code import part_of
+from tapegrad.compiler.watch.kinds import PLAIN, file_of, is_a
+from tapegrad.compiler.watch.listen import IMPURE_BUILTINS, impure, room_of
 from tapegrad.compiler.watch.names import ASKING, OF_FUNCTIONS
 from tapegrad.compiler.watch.walk import Walk
 
@@ -29,14 +21,16 @@ class Functions(Walk):
 
     def scope(self, code: Any, scope: dict[str, Any]) -> None:
         """The globals that a piece of code names, and the builtins that it uses as they are."""
-        loaded = self.guards.value(sys.modules)
-        for module in modules_imported(code):
+        loaded, part = self.guards.value(sys.modules), self.part(code)
+        for module in part.imports:
             if module in sys.modules:
                 self.visit(f"{loaded}[{module!r}]", sys.modules[module], module)
             else:
                 self.guards.need(f"{module!r} not in {loaded}", f"whether there is a module {module}")
+        for name in HANDED_ON & part.values - scope.keys():
+            self.refuse(f"it hands {name} on, and what that does cannot be seen: call it directly, outside")
         place = self.guards.value(scope)
-        for name in globals_named(code):
+        for name in part.globals:
             if (id(scope), name) in self.functions or name in OF_PYTHON:
                 continue
             self.functions.add((id(scope), name))
@@ -44,13 +38,18 @@ class Functions(Walk):
                 self.visit(f"{place}[{name!r}]", scope[name], name)
                 continue
             self.guards.need(f"{name!r} not in {place}", name)
-            if name in vars(builtins):
-                if name in IMPURE_BUILTINS & values_loaded(code) and not HIGHER.isdisjoint(code.co_names):
-                    self.refuse(
-                        f"it may hand {name} on, and what that does cannot be seen: call it directly, outside"
-                    )
-                known = self.guards.value(vars(builtins)[name])
-                self.guards.need(f"{self.guards.value(vars(builtins))}[{name!r}] is {known}", name)
+            self.builtin(name, scope.get("__builtins__", builtins))
+
+    def builtin(self, name: str, found_in: Any) -> None:
+        """A name that is no global: one of Python's builtins, or of those that a module has of its own, or none."""
+        known = found_in if type(found_in) is dict else vars(found_in)
+        place = self.guards.value(known)
+        if name not in known:
+            self.guards.need(f"{name!r} not in {place}", name)
+        elif known is not vars(builtins):
+            self.visit(f"{place}[{name!r}]", known[name], name)
+        else:
+            self.guards.need(f"{place}[{name!r}] is {self.guards.value(known[name])}", name)
 
     def unmet_functions(self) -> None:
         """Functions whose code ran, though the walk did not come to them: what they close over counts, too."""
@@ -75,11 +74,12 @@ class Functions(Walk):
             self.guards.need(f"type({local}) is {self.guards.value(type(value))}", name)
             for part in ("func", "args", "keywords"):
                 self.visit(f"{local}.{part}", getattr(value, part), f"{name}.{part}")
+            self.attributes(local, value, name, False)
         elif is_a(value, types.ModuleType):
             self.identical(local, value, name)
             self.module(known, value, name)
         elif is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType)):
-            if (what := impure(value, "user")) is not None:
+            if value is not print and (what := impure(value, "user")) is not None:
                 self.refuse(f"{name} is {what}: what it does cannot be part of a program. Call it outside")
             if value in ASKS:
                 self.more |= ASKING
@@ -93,8 +93,9 @@ class Functions(Walk):
             self.identical(local, value, name)
             if (wrapped := getattr(value, "__wrapped__", None)) is not None:  # of functools.lru_cache
                 self.kept_results(value, name)
-                self.ran.add(wrapped.__code__)
-                self.names.user |= words_in(wrapped.__code__)
+                if is_a(wrapped, types.FunctionType):
+                    self.ran.add(wrapped.__code__)
+                    self.names.user |= part_of(wrapped.__code__).words
                 self.visit(self.guards.value(wrapped), wrapped, name)
 
     def function(self, local: str, f: Any, name: str, constant: bool = False) -> None:
@@ -123,7 +124,14 @@ class Functions(Walk):
             return
         self.functions.add(code)
         self.guards.need(f"{local}.__code__ is {self.guards.value(code)}", f"the code of {name}")
+        if room == "user" and not constant:
+            self.guards.need(
+                f"{local}.__globals__ is {self.guards.value(f.__globals__)}", f"the module of {name}"
+            )
+        used = self.part(code).free if code in self.ran else code.co_freevars
         for n, (variable, cell) in enumerate(zip(code.co_freevars, f.__closure__ or ())):
+            if variable not in used:
+                continue
             place = self.guards.value(cell) if constant else f"{local}.__closure__[{n}]"
             if is_empty(cell):
                 self.guards.need(f"{self.guards.value(is_empty)}({place})", variable)
@@ -138,14 +146,31 @@ class Functions(Walk):
 
     def kept_results(self, cached: Any, name: str) -> None:
         """What functools.lru_cache keeps must be what nobody can change; the code that made it is looked at as well."""
-        kept = [d for d in gc.get_referents(cached) if type(d) is dict and d is not vars(cached)]
-        if cached.cache_parameters()["maxsize"] is not None or not all(
-            settled(v) for d in kept for v in d.values()
-        ):
+        parts = gc.get_referents(
+            cached
+        )  # if it is bounded, keys and results are among them; then the table comes
+        at = max(n for n, part in enumerate(parts) if part is cached.__wrapped__)
+        table = parts[at - 1] if type(parts[at - 1]) is dict else {}
+        kept = [*parts[: at - 1], *table.values()] if table else []
+        keys = set(map(id, table))
+        kept = [v for v in kept if id(v) not in keys and type(v).__name__ != "_lru_list_elem"]
+        if not all(map(settled, kept)):
             self.refuse(
-                f"{name} is under functools.lru_cache, and what that keeps cannot be seen: call it outside, and pass "
-                "in what it gives, or use functools.cache for numbers"
+                f"{name} is under functools.lru_cache, and keeps what may change: call it outside, and pass in what it "
+                "gives"
             )
+            return
+        f = cached.__wrapped__
+        if what := does_more(f):
+            self.refuse(
+                f"{name} is under functools.lru_cache, and {what}, at some calls and not at others: call it outside"
+            )
+        elif is_a(f, types.FunctionType) and reads_outside(
+            f
+        ):  # what it keeps may be older than what it reads
+            hits, misses, *_ = cached.cache_info()
+            info = self.guards.let(f"{self.guards.value(cached)}.cache_info()")
+            self.guards.need(f"{info}[1] == {misses} and {info}[0] >= {hits}", f"what {name} keeps")
 
     def double_underscored(self, local: str, value: Any, name: str, attributes: frozenset[str]) -> None:
         """What functions and classes have besides their own attributes, where code names it."""
@@ -154,8 +179,8 @@ class Functions(Walk):
 
     def module(self, local: str, module: types.ModuleType, name: str) -> None:
         """What the user's code names in a Python module, and that what it could ask for is still not there."""
-        path = getattr(module, "__file__", None) or ""
-        made_by_hand = getattr(module, "__spec__", None) is None
+        path = file_of(module) or ""
+        made_by_hand = vars(module).get("__spec__") is None
         room = room_of(path) if path else "user" if made_by_hand else "library"
         if room != "own":
             self.absent(local, module, name, room)
@@ -181,15 +206,31 @@ class Functions(Walk):
                 self.visit(place, value, told)
             else:  # that functions are what they were
                 in_c = is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType))  # others are heard
-                if in_c and self.handed_on(attribute) and impure(value, "user"):
+                drawn = (
+                    module.__name__ == "numpy.random" and not is_a(value, type) and attribute != "default_rng"
+                )
+                if drawn and self.uses(module, name, attribute):
                     self.refuse(
-                        f"it may hand {told} on, and what that does cannot be seen: call it directly, outside"
+                        f"it uses {told}, which changes the random numbers of the host: do so outside"
+                    )
+                if in_c and impure(value, "user") and False in self.uses(module, name, attribute):
+                    self.refuse(
+                        f"it hands {told} on, and what that does cannot be seen: call it directly, outside"
                     )
                 self.guards.need(f"{place} is {self.guards.value(value)}", told)
 
-    def handed_on(self, name: str) -> bool:
-        """Whether code that names something also names what calls a function that it is given."""
-        return any(name in values_loaded(c) and not HIGHER.isdisjoint(c.co_names) for c in self.user_code)
+    def uses(self, module: types.ModuleType, known_as: str, name: str) -> set[bool]:
+        """How code that ran takes an attribute of a module: whether it calls it at once."""
+        called_so, found = {module.__name__.rpartition(".")[2], known_as.rpartition(".")[2]}, set()
+        for code, scope in self.heard.scopes.items():
+            part = self.part(code)
+            for load, owner, attribute, called in part.attributes:
+                if attribute != name:
+                    continue
+                of_globals = load in ("LOAD_GLOBAL", "LOAD_NAME")
+                if scope.get(owner) is module if of_globals else owner in called_so | part.fetched:
+                    found.add(called)
+        return found
 
     def absent(self, local: str, module: types.ModuleType, name: str, room: str) -> None:
         """Names that could be looked for in a module, and are not there."""
@@ -205,16 +246,39 @@ class Functions(Walk):
 
 # What Python puts into each module, and does not change by itself.
 OF_PYTHON = frozenset({"__builtins__", "__loader__", "__spec__", "__path__", "__all__"})
+# Builtins whose effects are not heard where C code calls them; what `print` writes is.
+HANDED_ON = IMPURE_BUILTINS - {"print"}
 ASKS = (getattr, hasattr, setattr, vars, dir)
+
+
+def does_more(f: Any, seen: frozenset[Any] = frozenset()) -> str:
+    """What a function, or one that it calls by name, does besides returning a value, as far as code shows; or ""."""
+    if not is_a(f, types.FunctionType) or f.__code__ in seen or room_of(f.__code__.co_filename) != "user":
+        return ""
+    part = part_of(f.__code__)
+    if part.changes:
+        return f"changes {part.changes}"
+    if impure_names := IMPURE_BUILTINS & set(part.globals) - f.__globals__.keys():
+        return f"calls {min(impure_names)}"
+    cells = dict(zip(f.__code__.co_freevars, f.__closure__ or ()))
+    named = [f.__globals__.get(name) for name in part.globals]
+    named += [cells[name].cell_contents for name in part.free if not is_empty(cells[name])]
+    return next(filter(None, (does_more(g, seen | {f.__code__}) for g in named)), "")
+
+
+def reads_outside(f: types.FunctionType) -> bool:
+    """Whether it names anything but its arguments, other functions and modules."""
+    part = part_of(f.__code__)
+    found = [f.__globals__.get(name) for name in part.globals if name in f.__globals__]
+    return bool(part.free) or not all(callable(v) or is_a(v, types.ModuleType) for v in found)
 
 
 def settled(value: Any) -> bool:
     """Whether nothing in a value can change."""
     if type(value) is tuple:
         return all(map(settled, value))
-    return is_a(value, (*PLAIN, types.FunctionType, types.BuiltinFunctionType, type)) and not is_a(
-        value, np.void
-    )
+    kinds = (*PLAIN, types.FunctionType, types.BuiltinFunctionType, type)
+    return type(value) is object or (is_a(value, kinds) and not is_a(value, np.void))
 
 
 def is_empty(cell: types.CellType) -> bool:

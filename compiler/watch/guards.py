@@ -48,11 +48,13 @@ class Guards:
     """Lines that fetch values, name them, and compare them; compiled, they are `match(args, kwargs)`.
 
     inputs     the tensors whose arrays `match` returns
+    returned   locals of objects that the function returns as they are found
     refusals   what was found that no check can follow, by the user's name
     """
 
     lines: list[Line] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     names_of_values: dict[int, str] = field(default_factory=dict)
@@ -184,10 +186,10 @@ class Guards:
 
     @property
     def arguments_of(self) -> Any:
-        """arguments_of(args, kwargs): for each input the tensor that was given, None for one that is no argument. For
-        functions that return an argument."""
+        """arguments_of(args, kwargs): for each input the tensor that was given, None for one that is no argument; then
+        what is returned as it is found. For functions that return such."""
         if self._arguments_of is None:
-            results = [i.local if i.argument else "None" for i in self.inputs]
+            results = [i.local if i.argument else "None" for i in self.inputs] + self.returned
             needed, lines = set(results), []
             for local, expression in reversed(self.fetches.items()):
                 if local in needed:

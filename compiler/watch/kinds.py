@@ -39,6 +39,7 @@ LONGEST = 10_000  # elements of one container
 BYTES = 65_536  # of an array that is compared at each call
 
 
+VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 CALLABLE = (
     types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType, partial, types.ModuleType,
     type(lru_cache(lambda: None)),
@@ -63,16 +64,23 @@ def room_of_class(kind: type) -> str:
         return "own"
     if (name, kind.__name__) in OPEN:
         return "user"
-    path = getattr(sys.modules.get(name), "__file__", None)
+    path = file_of(sys.modules.get(name))
     if name in ("builtins", "numpy") or (path is None and name not in ("__main__",) and name in sys.modules):
         return "library"
     return "user" if path is None else room_of(path)
+
+
+def file_of(module: Any) -> Any:
+    """Where a module was read from. Asks no `__getattr__` of a module."""
+    return None if module is None else object.__getattribute__(module, "__dict__").get("__file__")
 
 
 def cannot_follow(value: Any, name: str) -> str | None:
     """Why a value gives something else at each use, if it does."""
     if is_a(value, (random.Random, *random_generators())):
         return f"{name} is a random generator: draw with tapegrad, or pass the numbers in"
+    if hasattr(type(value), "readline"):
+        return f"{name} is a stream: read it outside, and pass in what it gives"
     if is_a(value, (types.GeneratorType, types.CoroutineType)) or hasattr(type(value), "__next__"):
         return f"{name} is an iterator: pass its next value as an argument"
     if type(value) in BY_TYPE and not is_a(value, np.ndarray):

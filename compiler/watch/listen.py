@@ -1,16 +1,17 @@
 """What runs while a function is recorded: the code, and calls whose results or effects a program cannot have."""
 
-import dis
 import os
 import sys
 import sysconfig
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
 from typing import Any
 
 import numpy as np
+
+from tapegrad.compiler.watch.code import Part, has_branches, part_of
 
 ROOMS = ("autograd", "backends", "compiler", "nn", "optim", "data", "models")
 HERE = (
@@ -30,18 +31,18 @@ PURE_MODULES = frozenset(
     "datetime _datetime pathlib posixpath genericpath difflib pprint argparse configparser dis ast array "
     "importlib._bootstrap importlib._bootstrap_external json json.decoder json.scanner json.encoder _json".split()
 )
-IMPURE_BUILTINS = frozenset({"open", "input", "print", "eval", "exec", "globals", "breakpoint", "compile"})
-# Methods whose answer is not a matter of the object they are called on.
-IMPURE_METHODS = frozenset({"now", "utcnow", "today", "fromfile", "tofile", "fromtimestamp"})
+IMPURE_BUILTINS = frozenset({
+    "open", "input", "print", "eval", "exec", "globals", "breakpoint", "compile", "__import__",
+})  # fmt: skip
+# Methods whose answer is not a matter of the object they are called on, or that change what cannot be seen.
+IMPURE_METHODS = frozenset({
+    "now", "utcnow", "today", "fromfile", "tofile", "fromtimestamp", "locked", "cache_info", "cache_clear",
+    "timestamp", "astimezone",
+})  # fmt: skip
 # Functions of Python's own modules that look outside, or do something there.
 IMPURE_FUNCTIONS = frozenset({
     ("importlib", "reload"), ("inspect", "currentframe"), ("inspect", "stack"), ("argparse", "parse_args"),
-    ("argparse", "parse_known_args"),
-})  # fmt: skip
-# What calls a function that it is given, in C, where nobody hears it.
-HIGHER = frozenset({
-    "map", "filter", "filterfalse", "reduce", "starmap", "partial", "methodcaller", "vectorize", "frompyfunc",
-    "callback", "apply_along_axis",
+    ("argparse", "parse_known_args"), ("importlib", "import_module"),
 })  # fmt: skip
 # Called by libraries, these are as impure as called by the user.
 IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select", "fcntl", "_random")
@@ -88,6 +89,7 @@ class Listener:
     kinds      code object -> whose it is ("user", "own", "library")
     kind_of    the same by the id of the code object, which is asked at each call: to hash one takes long
     scopes     code of the user's -> the globals it ran in
+    reached    code of the user's with branches -> the offsets of its instructions that were met; None: all
     asked      code of libraries that ran for the user's code
     impure     what was called that gives something else another time, or does something: (what, file:line)
     meet       called before code of the user's runs for the first time
@@ -98,18 +100,63 @@ class Listener:
         self.kind_of: dict[int, str] = {}
         self.alive: list[CodeType] = []  # equal ones too: as long as they are there, so are their ids
         self.scopes: dict[CodeType, dict[str, Any]] = {}
+        self.reached: dict[CodeType, set[int] | None] = {}
+        self.marks: dict[int, Callable[..., Any]] = {}  # id of such code -> what Python calls in its frames
+        self.left = MOST_INSTRUCTIONS
         self.asked: set[CodeType] = set()
         self.impure: dict[tuple[str, str], None] = {}
         self.meet = meet
 
     def __enter__(self) -> "Listener":
         self.outside: FrameType | None = sys._getframe(1)
-        sys.setprofile(self.hear())
+        self.traces = sys.gettrace() is None  # else a debugger does, and all of a piece of code counts
+        if self.traces:
+            sys.settrace(self.begin)
+        self.hook: Callable[..., None] | None = self.hear()
+        sys.setprofile(self.hook)
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.lost = sys.getprofile() is not self.hook  # Python drops one that meets a RecursionError
         sys.setprofile(None)
-        self.outside = None
+        if self.traces and sys.gettrace() == self.begin:
+            sys.settrace(None)
+        else:  # a debugger was begun inside
+            self.traces = False
+        self.outside = self.hook = None
+        self.marks.clear()
+
+    def begin(self, frame: FrameType, event: str, arg: Any) -> Any:
+        """What Python calls for each frame that begins: in those of the user's with branches, it tells instructions."""
+        key = id(frame.f_code)
+        if (self.kind_of.get(key) or self.first_call(frame)) != "user" or key not in self.marks:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self.marks[key]
+
+    def mark(self, code: CodeType) -> Callable[..., Any]:
+        """What Python calls at each instruction of a piece of code."""
+        met = self.reached.setdefault(code, set())
+
+        def mark(frame: FrameType, event: str, arg: Any) -> Any:
+            if met is not None and event == "opcode":
+                met.add(frame.f_lasti)
+                self.left -= 1
+                if self.left < 0:  # a long loop: all of the code counts
+                    self.give_up_tracing()
+            return mark
+
+        return mark
+
+    def give_up_tracing(self) -> None:
+        self.traces = False
+        self.reached = dict.fromkeys(self.reached)
+        sys.settrace(None)
+
+    def part(self, code: CodeType) -> Part:
+        """What of a piece of code ran."""
+        met = self.reached.get(code) if self.traces else None
+        return part_of(code, None if met is None else frozenset(met))
 
     def hear(self) -> Callable[[FrameType, str, Any], None]:
         """What Python calls at each call and return. Most are of our own code, and pass by quickly."""
@@ -139,6 +186,8 @@ class Listener:
         self.kinds.setdefault(code, kind)
         if kind == "user":
             self.scopes.setdefault(code, frame.f_globals)
+            if self.traces and has_branches(code):
+                self.marks[id(code)] = self.mark(code)
             self.meet(code)
         return kind
 
@@ -150,6 +199,16 @@ class Listener:
                 return True
             at = at.f_back
         return False
+
+    def printed(self, frame: FrameType | None) -> None:
+        """Something was written to a stream. What the warnings module writes, it writes once."""
+        at = frame
+        while at is not None and room_of(at.f_code.co_filename) != "user":
+            if any(reader in at.f_code.co_filename for reader in READERS):
+                return
+            at = at.f_back
+        if at is not None and not self.imported(at):
+            self.impure.setdefault(("print", where(at)))
 
     def called(self, what: str, frame: FrameType) -> None:
         """A function in C was called that is not pure."""
@@ -173,6 +232,8 @@ class Listener:
         if not (by_user or caller.f_code in self.asked) or name in CALLED_BACK:
             return
         self.asked.add(frame.f_code)
+        if frame.f_code.co_qualname in LOGGED and (asking := self.asking(frame)) is not None:
+            self.impure.setdefault(("a log", where(asking)))
         if not by_user or name.startswith("<"):
             return
         module = frame.f_globals.get("__name__", "")
@@ -185,11 +246,17 @@ class Listener:
         return [code for code, k in self.kinds.items() if k == kind]
 
 
+MOST_INSTRUCTIONS = 100_000  # of one run that are told apart
 CALLED_BACK = frozenset({"_remove", "remove", "__del__"})  # by Python itself, when something is gone
 QUIET = frozenset({
     "_Environ.__getitem__", "_Environ.get", "Mapping.get", "_Environ.__contains__", "Mapping.__contains__", "getenv",
-    "RLock", "Lock", "Thread.is_alive",
+    "RLock", "Lock", "Thread.is_alive", "getLogger", "Manager.getLogger",
+    *(f"{owner}{name}" for owner in ("", "Logger.", "LoggerAdapter.")
+      for name in ("debug", "info", "warning", "error", "exception", "critical", "log")),
+    *(f"{owner}.{name}" for owner in ("Logger", "LoggerAdapter")
+      for name in ("isEnabledFor", "getEffectiveLevel", "hasHandlers")),
 })  # fmt: skip
+LOGGED = frozenset({"Logger._log", "basicConfig"})  # where logging does something
 
 
 def impure(function: Any, kind: str) -> str | None:
@@ -236,97 +303,18 @@ PURE_OWNERS = PURE_MODULES | {"numpy"}
 IMPURE_OWNERS = frozenset({"_io", "_thread_", "_queue", "_contextvars", "_socket"})
 
 
-@lru_cache(4096)
-def globals_named(code: CodeType) -> tuple[str, ...]:
-    """The names that a piece of code looks up in its module."""
-    wanted = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL")
-    return tuple(dict.fromkeys(i.argval for i in dis.get_instructions(code) if i.opname in wanted))
-
-
-@lru_cache(4096)
-def values_loaded(code: CodeType) -> frozenset[str]:
-    """The names of globals and attributes that a piece of code takes as values, where it does not call them at once."""
-    loads = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR")
-    return frozenset(
-        i.argval for i in dis.get_instructions(code) if i.opname in loads and "NULL" not in i.argrepr
-    )
-
-
-@lru_cache(4096)
-def modules_imported(code: CodeType) -> tuple[str, ...]:
-    """The modules that a piece of code imports by itself."""
-    return tuple(i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME")
-
-
-@lru_cache(4096)
-def compares_identity(code: CodeType) -> bool:
-    """Whether a piece of code may tell objects apart: `a is b` (but not `a is None`), `a == b`, `a in b`, `id(a)`."""
-    before = None
-    for i in dis.get_instructions(code):
-        constant = before is not None and before.opname == "LOAD_CONST"
-        if i.opname in ("BUILD_MAP", "BUILD_SET", "MAP_ADD", "SET_ADD"):
-            return True
-        if i.opname in ("IS_OP", "CONTAINS_OP", "COMPARE_OP") and not constant and i.argval not in ORDERS:
-            return True
-        before = i
-    return not IDENTITY.isdisjoint(code.co_names)
-
-
-@lru_cache(4096)
-def compares_or_prints(code: CodeType) -> bool:
-    """Whether it may read all that is in an object without naming it: `a == b`, `f"{a}"`, `str(a)`, `"%s" % a`."""
-    printing = any(i.opname == "FORMAT_VALUE" or i.argrepr == "%" for i in dis.get_instructions(code))
-    return printing or compares_identity(code) or not PRINTING.isdisjoint(code.co_names)
-
-
-PRINTING = frozenset({"repr", "str", "format", "dumps", "deepcopy", "copy"})
-
-
-@lru_cache(4096)
-def matches_classes(code: CodeType) -> bool:
-    """Whether it has a `case Point(x, y)`, which reads attributes that it does not name."""
-    return any(i.opname == "MATCH_CLASS" for i in dis.get_instructions(code))
-
-
-ORDERS = frozenset({"<", "<=", ">", ">="})
-IDENTITY = frozenset(
-    "id hash index count remove is_ is_not eq ne set frozenset add fromkeys setdefault Counter discard".split()  # noqa: SIM905
-)
-
-
-@lru_cache(4096)
-def words_in(code: CodeType) -> frozenset[str]:
-    """Attribute names in a piece of code, and constants of text that may be such."""
-    return texts_in(code) | set(code.co_names)
-
-
-@lru_cache(4096)
-def texts_in(code: CodeType) -> frozenset[str]:
-    """Constants of text that may be the names of attributes."""
-    found = set()
-
-    def take(constant: Any) -> None:
-        if isinstance(constant, str) and constant.isidentifier():
-            found.add(constant)
-        elif isinstance(constant, (tuple, frozenset)):
-            for part in constant:
-                take(part)
-
-    for constant in code.co_consts:
-        take(constant)
-    return frozenset(found)
-
-
 class unheard:
     """`with unheard():` no listener hears what runs inside: it is the recorder's own work."""
 
-    __slots__ = ("before",)
+    __slots__ = ("before", "tracing")
 
     def __enter__(self) -> None:
-        self.before = sys.getprofile()
+        self.before, self.tracing = sys.getprofile(), sys.gettrace()
         if self.before is not None:
             sys.setprofile(None)
+            sys.settrace(None)
 
     def __exit__(self, *error: object) -> None:
         if self.before is not None:
+            sys.settrace(self.tracing)
             sys.setprofile(self.before)

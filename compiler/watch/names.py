@@ -4,14 +4,7 @@ import os
 from collections.abc import Iterable
 from types import CodeType
 
-from tapegrad.compiler.watch.listen import (
-    Listener,
-    compares_identity,
-    compares_or_prints,
-    matches_classes,
-    texts_in,
-    words_in,
-)
+from tapegrad.compiler.watch.listen import Listener
 
 OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
 OF_FUNCTIONS = OF_CLASSES | {"__defaults__", "__kwdefaults__", "__annotations__", "__code__"}
@@ -35,24 +28,27 @@ class Names:
 
     def __init__(self, heard: Listener, more: Iterable[str]) -> None:
         """more   names that were found otherwise, in an attrgetter, say"""
-        code, own = heard.codes("user"), heard.codes("own")
-        self.user: set[str] = set(more).union(*map(words_in, code))
-        self.used: set[str] = set().union(*(c.co_names for c in code))
-        self.texts: set[str] = set().union(*map(texts_in, code))
+        parts, own = [heard.part(code) for code in heard.codes("user")], heard.codes("own")
+        self.user: set[str] = set(more).union(*(p.words for p in parts))
+        self.used: set[str] = set().union(*(p.names for p in parts))
+        self.texts: set[str] = set().union(*(p.texts for p in parts))
         self.of_modules: set[str] = self.user.union(*(c.co_names for c in own if of_layers(c)))
         self.of_libraries: set[str] = set().union(*(c.co_names for c in heard.codes("library")))
-        self.by_identity = any(map(compares_identity, code))
+        self.by_identity = any(p.by_identity for p in parts)
         self.by_address = bool(self.used & {"id", "hash"})
-        self.whole = any(map(compares_or_prints, code))
+        self.whole = any(p.prints for p in parts)
         inspects = any(c.co_filename.endswith("inspect.py") for c in heard.asked)
         self.all = (
             bool((self.used | set(more)) & (ASKING | ALSO_ASKING))
             or any(ASKING & set(c.co_names) for c in heard.asked)
-            or any(map(matches_classes, code))
+            or any(p.matches for p in parts)
             or inspects
         )
         if inspects:
             self.user |= OF_FUNCTIONS
+        # Those that may have been looked for in vain.
+        self.asked = frozenset(self.texts | (self.used if "AttributeError" in self.used else set()))
+        self.by_abc = any(p.asks_abc for p in parts)
         self.computing = {
             c.co_qualname.partition(".")[0] for c in own if not {"getattr", "hasattr"}.isdisjoint(c.co_names)
         }

@@ -1,12 +1,14 @@
 """What the code that ran can reach by name: each value is compared, walked into, or refused."""
 
+import copyreg
 import os
 import sys
 import types
 import weakref
 from abc import get_cache_token
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from itertools import combinations
 from typing import Any
@@ -26,6 +28,7 @@ from tapegrad.compiler.watch.kinds import (
     PLAIN,
     SETTINGS,
     VALUES,
+    VIEWS,
     cannot_follow,
     decimal_context,
     is_a,
@@ -38,20 +41,33 @@ from tapegrad.compiler.watch.parameters import parameter_names
 from tapegrad.compiler.watch.sameness import UNWRAP
 from tapegrad.compiler.watch.tensors import Tensors
 
+UNSEEN = frozenset({"__globals__", "__subclasses__", "f_globals", "f_locals", "f_builtins", "gi_frame"})
+DEEPEST = 20_000  # calls inside one another while the walk lasts
+
 
 class Reach(Tensors):
     """The whole walk."""
 
     def walk(self, args: Any, kwargs: Any) -> None:
         """Go to all that the code that ran can reach in a call with these arguments."""
-        f, heard = self.f, self.heard
+        f = self.f
         for setting in sorted(self.names.used & SETTINGS):
             self.refuse(f"it uses np.{setting}: do so around the call")
-        self.arguments(f, args, kwargs)
-        self.visit(self.guards.value(f), f, getattr(f, "__name__", type(f).__name__))
+        for name in sorted(self.names.user & UNSEEN):
+            self.refuse(f"it uses {name}, which reaches what cannot be followed: do so outside")
+        try:
+            self.arguments(f, args, kwargs)
+            self.visit(self.guards.value(f), f, getattr(f, "__name__", type(f).__name__))
+            self.code()
+        except RecursionError:
+            self.refuse("it reaches objects that are linked too deeply: pass what it needs as arguments")
+            return
         self.distinct()
         self.settings()
-        for code, scope in heard.scopes.items():
+
+    def code(self) -> None:
+        """Go to what the code that ran names, besides f and its arguments."""
+        for code, scope in self.heard.scopes.items():
             self.scope(code, scope)
         if any(code.co_qualname == "_Environ.__getitem__" for code in self.ran):
             self.visit(self.guards.value(os.environ), os.environ, "os.environ")
@@ -81,8 +97,8 @@ class Reach(Tensors):
         ids = [i for same_kind in alike.values() if len(same_kind) > 1 for i in same_kind]
         if ids:
             self.guards.need(f"len({{{', '.join(ids)}}}) == {len(ids)}", "which objects are one and the same")
-        given = [i.local for i in self.guards.inputs if i.argument]
-        if not given:
+        given = [i.local for i in self.guards.inputs]
+        if not any(i.argument for i in self.guards.inputs):
             return
         own = set(map(id, self.inputs))
         reached = frozenset(i for i in self.tensors if i not in own)
@@ -114,9 +130,19 @@ class Reach(Tensors):
         if any(code.co_filename.endswith("arrayprint.py") for code in self.ran):
             known = g.fresh_value(np.get_printoptions())
             g.need(f"{g.value(np.get_printoptions)}() == {known}", "np.get_printoptions()")
-        if any(code.co_qualname in ABC_CHECKS for code in self.ran):
+        if self.names.by_abc or any(code.co_qualname in ABC_CHECKS for code in self.ran):
             token = g.fresh_value(get_cache_token())
             g.need(f"{g.value(get_cache_token)}() == {token}", "the classes that are registered with an ABC")
+        if any(code.co_filename.endswith("copy.py") for code in self.ran):
+            place = f"{g.value(copyreg)}.dispatch_table"
+            g.need(f"{place} == {g.fresh_value(dict(copyreg.dispatch_table))}", "copyreg.dispatch_table")
+        self.missing(f"{g.value(Tensor)}.__dict__", vars(Tensor), "the attributes of Tensor")
+        if "int" in self.names.used:
+            digits = sys.get_int_max_str_digits
+            g.need(f"{g.value(digits)}() == {digits()}", "sys.get_int_max_str_digits()")
+        for name in sorted(self.names.used & vars(Tensor).keys()):  # one that is patched
+            if (method := vars(Tensor)[name]) and getattr(method, "__code__", None) in self.ran:
+                g.need(f"{g.value(Tensor)}.{name} is {g.value(method)}", f"Tensor.{name}")
         if "decimal" in sys.modules and (self.decimals or self.names.user & {"Decimal", "decimal"}):
             known = g.fresh_value(decimal_context())
             g.need(f"{g.value(decimal_context)}() == {known}", "the context of decimal")
@@ -139,6 +165,7 @@ class Reach(Tensors):
             self.tensor(local, value, name, argument)
         elif is_a(value, type):
             self.identical(local, value, name)
+            self.decimals |= value.__module__ == "decimal"
             if value in GETTERS:
                 self.more.add("attrgetter")
             self.klass(value)
@@ -226,6 +253,24 @@ class Reach(Tensors):
         if type(value) not in (set, frozenset):
             self.attributes(local, value, name, argument)
 
+    def view(self, local: str, value: Any, name: str) -> None:
+        """Of a dict, or what stands for another object."""
+        if is_a(value, VIEWS):
+            self.identical(local, value, name)
+            self.visit(f"{local}.mapping", value.mapping, name)
+        else:
+            self.refuse(f"{name} is a weakref.proxy: hold a weakref.ref, or the object")
+
+    def own_attributes(self, local: str, compiled: Any, name: str) -> None:
+        """Those that the user gives to a function under `tg.jit`."""
+        for attribute in sorted(self.names.user - compiled.parts):
+            if attribute in vars(compiled):
+                self.visit(
+                    f"{local}.__dict__[{attribute!r}]", vars(compiled)[attribute], f"{name}.{attribute}"
+                )
+            elif not hasattr(type(compiled), attribute):
+                self.guards.need(f"{attribute!r} not in {local}.__dict__", f"{name}.{attribute}")
+
     def atom(self, local: str, value: Any, name: str) -> None:
         """What is known by its identity, and the little that can change in it or hide behind it."""
         self.identical(local, value, name)
@@ -242,6 +287,8 @@ class Reach(Tensors):
             self.attributes(local, value, name, False)
         elif is_a(value, GETTERS[:2]):
             self.more |= {part for word in value.__reduce__()[1] for part in str(word).split(".")}
+        elif is_a(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+            self.more.add(value.__name__)
 
     def other(self, local: str, value: Any, name: str, argument: bool) -> None:
         """Objects of the user's, values that never change, and what cannot be looked into."""
@@ -262,13 +309,15 @@ class Reach(Tensors):
                 f"{local} is {known} or same({local}, {known})",
                 f"{name}: {{repr({local})}} instead of {value!r}",
             )
-        elif is_a(value, types.GeneratorType) and value.gi_code not in self.ran:
+        elif (is_a(value, types.GeneratorType) and value.gi_code not in self.ran) or only_written(value):
             self.identical(local, value, name)
+        elif is_a(value, (*VIEWS, weakref.ProxyType, weakref.CallableProxyType)):
+            self.view(local, value, name)
         elif reason := cannot_follow(value, name):
             self.refuse(reason)
-        elif (kind.__name__ in LOCKS and room_of_class(kind) == "library") or is_a(
-            value, types.TracebackType
-        ):
+        elif kind.__name__ in LOCKS and room_of_class(kind) == "library":
+            self.attributes(local, value, name, argument)
+        elif is_a(value, types.TracebackType):
             pass
         elif base := next((b for b in UNWRAP if is_a(value, b)), None):
             known = self.guards.fresh_value(UNWRAP[base](value))
@@ -278,17 +327,38 @@ class Reach(Tensors):
             self.optimizer(local, value, name)
         elif kind.__module__ == "tapegrad.compiler.run.jit":
             self.visit(f"{local}.f", value.f, name)
+            self.own_attributes(local, value, name)
         elif opaque(kind):
             self.refuse(f"{name} is a {kind.__module__}.{kind.__qualname__}, which cannot be looked into")
         else:
             self.attributes(local, value, name, argument)
 
 
+def only_written(stream: Any) -> bool:
+    """Whether it is the terminal's, or another stream that gives nothing: what is written to it is heard."""
+    if any(stream is s for s in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)):
+        return True
+    in_c = type(stream).__module__ == "_io" and hasattr(type(stream), "writelines")
+    return in_c and not stream.closed and not stream.readable()
+
+
 def reached(f: Callable[..., Any], args: Any, kwargs: Any, heard: Listener, inputs: Iterable[str]) -> Reach:
     """The walk, and once more where it came to names that nobody knew before."""
-    reach = Reach(f, heard, inputs)
-    reach.walk(args, kwargs)
-    if not reach.more <= reach.names.user:
-        reach = Reach(f, heard, inputs, reach.more)
+    with deep_recursion():
+        reach = Reach(f, heard, inputs)
         reach.walk(args, kwargs)
+        if not reach.more <= reach.names.user:
+            reach = Reach(f, heard, inputs, reach.more)
+            reach.walk(args, kwargs)
     return reach
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Python's own calls may be nested deeply inside: a list of linked objects is gone through one in another."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)

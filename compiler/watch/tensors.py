@@ -6,7 +6,7 @@ import numpy as np
 
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.watch.classes import Classes
-from tapegrad.compiler.watch.kinds import BYTES, room_of_class
+from tapegrad.compiler.watch.kinds import BYTES, is_a, room_of_class
 from tapegrad.compiler.watch.walk import Reached
 
 
@@ -55,6 +55,8 @@ class Tensors(Classes):
         kind = self.guards.fresh_value((value.shape, value.dtype, value.strides))
         asked = f"({local}.shape, {local}.dtype, {local}.strides)"
         self.guards.need(f"{asked} == {kind}", f"the shape, dtype or order in memory of {name}")
+        if "base" in self.names.user and is_a(value.base, np.ndarray):
+            self.visit(f"{local}.base", value.base, f"{name}.base")
         if "flags" in self.names.user:
             self.guards.need(f"{local}.flags.num == {value.flags.num}", f"{name}.flags")
         self.guards.need(
@@ -68,14 +70,16 @@ class Tensors(Classes):
         self.klass(type(value))
         d = g.let(f"{local}.__dict__")
         g.need(f"[*{d}] == {g.fresh_value(list(vars(value)))}", f"the attributes of {name}")
-        g.need(
-            f"{d}['flats'] is {g.value(value.flats)} and {d}['groups'] is {g.value(value.groups)}",
-            f"{name}.groups",
-        )
+        self.same_elements(f"{d}['flats']", value.flats, f"{name}.flats")
+        self.same_elements(f"{d}['groups']", value.groups, f"{name}.groups")
         for i, flat in enumerate(value.flats):
             number = f"_{i + 1}" if len(value.flats) > 1 else ""
             at = g.value(flat)
-            g.need(f"{at}.options is {g.value(flat.options)}", f"the options of {name}")
+            self.same_elements(f"[*{at}.__dict__.values()]", [*vars(flat).values()], f"{name}.flats[{i}]")
+            self.same_elements(f"{at}.params", flat.params, f"{name}.flats[{i}].params")
+            lengths = f"{at}.names), len({at}.views), len({at}.places), len({at}.ends"
+            known = g.fresh_value((len(flat.names), len(flat.views), len(flat.places), len(flat.ends)))
+            g.need(f"(len({lengths})) == {known}", f"{name}.flats[{i}]")
             parts = {"parameters": flat.p, "learning_rate": flat.lr, "steps": flat.step, **flat.state}
             for part, t in parts.items():
                 self.known_tensor(t, part + number)
@@ -84,6 +88,10 @@ class Tensors(Classes):
         for attribute, part in vars(value).items():
             if attribute in self.names.user and attribute not in ("flats", "groups", "defaults", "lr"):
                 self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}")
+
+    def same_elements(self, place: str, value: list[Any], name: str) -> None:
+        """A list holds what it held. What has no equality of its own is compared by identity."""
+        self.guards.need(f"{place} == {self.guards.fresh_value(list(value))}", name)
 
     def known_tensor(self, t: Tensor, name: str) -> None:
         """A tensor that cannot be replaced by another one without a check that fails."""

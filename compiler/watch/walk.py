@@ -1,9 +1,11 @@
 """What all parts of the walk share."""
 
 from collections.abc import Callable, Iterable
+from types import CodeType
 from typing import Any, NamedTuple
 
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.watch.code import Part
 from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.names import Names
@@ -53,6 +55,14 @@ class Walk:
         self.classes: set[int] = set()  # ids of those that were walked into
         self.objects: dict[str, Any] = {}  # local -> what the code could compare by identity
         self.decimals = False  # whether there are any, whose operations depend on a context
+
+    def attributes(self, local: str, value: Any, name: str, argument: bool) -> None:
+        """Check the attributes of an object that count."""
+        raise NotImplementedError
+
+    def part(self, code: CodeType) -> Part:
+        """What of a piece of code ran; all of what did not run under the listener, such as code behind a cache."""
+        return self.heard.part(code)
 
     def visit(self, place: str, value: Any, name: str, argument: bool = False) -> None:
         """Check one place (an expression), and what the value in it holds.

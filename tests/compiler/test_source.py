@@ -303,7 +303,7 @@ def test_another_case_than_recorded_away_from_tapegrad(tmp_path: Path, numpy_alo
     f = jit(lambda x, labels: tg.nn.functional.cross_entropy(x, labels))
     x, labels = tg.tensor(np.ones((2, 3))), tg.tensor([0, 2])
     f(x, labels)
-    with pytest.raises(AssertionError, match=r"ValueError: guard: .*another case than recorded"):
+    with pytest.raises(AssertionError, match=r"LookupError: guard: .*another case than recorded"):
         away(f, [[x, tg.tensor([0, 5])]], tmp_path, numpy_alone)
 
 

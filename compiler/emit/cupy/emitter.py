@@ -177,7 +177,7 @@ class CupyEmitter(NumpyEmitter):
             flag = self.place(op.vars[0])
             self.waits.append(f"a check in {op.origin.part}")
             self.add(f"if {test}bool({flag}):  # waits for the device", op)
-            self.add(f"    raise ValueError('guard: {op.origin.part}: another case than recorded')", op)
+            self.add(f"    raise LookupError('guard: {op.origin.part}: another case than recorded')", op)
         elif chosen_by_mask(op):
             self.waits.append("a mask that chooses elements")
             super().emit(op)

@@ -126,7 +126,7 @@ def step_of(
 
     def stopped(looked_at: Bounds | None, given: Any) -> Exception:
         if looked_at is None:
-            return ValueError("guard: another case than recorded")
+            return LookupError("guard: another case than recorded")
         for v, array in zip(emitter.program.arguments, given):  # large ones were read where they are
             np.copyto(arrays[v.name], array)
         return looked_at.error(arrays[looked_at.array.name])

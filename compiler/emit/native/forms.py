@@ -224,7 +224,7 @@ class Check:
 
     condition: Value
     message: str
-    error: str = "ValueError"
+    error: str = "LookupError"
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,5 +23,5 @@ def folded(partial: np.ndarray, ufunc: np.ufunc) -> Any:
 def put(out: np.ndarray, value: Any) -> None:
     """Write a result whose shape is a matter of values."""
     if value.shape != out.shape:
-        raise ValueError("guard: the mask chooses another number")
+        raise LookupError("guard: the mask chooses another number")
     np.copyto(out, value)

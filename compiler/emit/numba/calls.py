@@ -82,7 +82,7 @@ def in_bounds(at: str, n: int) -> list[str]:
     """Lines that check an index, since numba does not, and count a negative one from the end."""
     return [
         f"if {at} < -{n} or {at} >= {n}:",
-        "    raise ValueError('guard: an index is out of bounds')",
+        "    raise LookupError('guard: an index is out of bounds')",
         f"{at} = {at} + {n} if {at} < 0 else {at}",
     ]
 
@@ -249,7 +249,7 @@ def guard(op: Op, names: Names) -> list[str]:
     test = "not " if op.params["expected"] else ""
     return [
         f"if {test}{element(names, op.vars[0], [], op.vars[0].dtype)}:",
-        f"    raise ValueError('guard: {op.origin.part}: another case than recorded')",
+        f"    raise LookupError('guard: {op.origin.part}: another case than recorded')",
     ]
 
 

@@ -111,7 +111,7 @@ class NumpyEmitter:
             self.add(f"{op.out.name} = {self.fresh(op, args)}", op)
             if chosen_by_mask(op):
                 other = f"{op.out.name}.shape != {op.out.shape}"
-                self.add(f"if {other}: raise ValueError('guard: the mask chooses another number')", op)
+                self.add(f"if {other}: raise LookupError('guard: the mask chooses another number')", op)
         else:
             self.add(self.into(op, args, out), op)
 

@@ -21,6 +21,10 @@ TABLES = (
         "held",
         "arguments",
         "replaced",
+        "handed",
+        "library",
+        "branches",
+        "attacked",
     ),
 )
 CASES: dict[str, Case] = {}
