@@ -14,11 +14,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.emit.available import checked, left_alone
 from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
-from tapegrad.compiler.run.arguments import (
-    as_taken,
-    name_to_find,
-    tensors_for_arrays,
-)
+from tapegrad.compiler.run.arguments import as_taken, name_to_find, tensors_for_arrays
 from tapegrad.compiler.run.case import Case, NoCase, OtherCase
 from tapegrad.compiler.run.check import CHECKING, every, run_checked
 from tapegrad.compiler.run.forks import LIVE
@@ -55,7 +51,8 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
                for both); "cupy": for tensors on a GPU, fused kernels, and with `pip install "tapegrad[cuda-fast]"` the
                whole step as one CUDA graph; "auto": "cupy" on a GPU, else numba where it is installed and knows every
                operation, else NumPy
-    strict     raise TraceError where f would run as Python; what the call did to tensors is taken back
+    strict     raise TraceError where f would run as Python; what the call did to tensors is taken back. It raises at
+               the first call that can know: the first to the third, docs/jit.md says which
     check      n: every n-th call of a program also runs f as it is, on copies of what the program writes, and raises
                RuntimeError that names the first difference (to the bit for NumPy's program, else 1e-5 of the array's
                largest element). Python's effects happen twice then. Default: TAPEGRAD_JIT_CHECK, else 0: never
@@ -217,8 +214,8 @@ class Compiled:
 
     # ---- a recording ----
     def prepare(self, *args: Any, **kwargs: Any) -> "Compiled":
-        """Record and compile for calls like this one. What f does to tensors, gradients, optimizers and random streams
-        is taken back each time; what it does in Python is not. Returns the function itself."""
+        """Record and compile for calls like this one. f runs twice, and what it does to tensors, gradients, optimizers
+        and random streams is taken back; print, append and the like happen twice. Returns the function itself."""
         args, kwargs = as_taken(self.f, args, kwargs)
         grad = current.get().grad
         with self.lock:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.watch.code import Part, has_branches, part_of
+from tapegrad.compiler.watch.instructions import INSTRUCTIONS
 
 ROOMS = ("autograd", "backends", "compiler", "nn", "optim", "data", "models")
 HERE = (
@@ -89,7 +90,7 @@ class Listener:
     kinds      code object -> whose it is ("user", "own", "library")
     kind_of    the same by the id of the code object, which is asked at each call: to hash one takes long
     scopes     code of the user's -> the globals it ran in
-    reached    code of the user's with branches -> the offsets of its instructions that were met; None: all
+    instructions   which of those of code with branches ran
     asked      code of libraries that ran for the user's code
     impure     what was called that gives something else another time, or does something: (what, file:line)
     meet       called before code of the user's runs for the first time
@@ -100,18 +101,14 @@ class Listener:
         self.kind_of: dict[int, str] = {}
         self.alive: list[CodeType] = []  # equal ones too: as long as they are there, so are their ids
         self.scopes: dict[CodeType, dict[str, Any]] = {}
-        self.reached: dict[CodeType, set[int] | None] = {}
-        self.marks: dict[int, Callable[..., Any]] = {}  # id of such code -> what Python calls in its frames
-        self.left = MOST_INSTRUCTIONS
+        self.instructions = INSTRUCTIONS(self.is_followed)
         self.asked: set[CodeType] = set()
         self.impure: dict[tuple[str, str], None] = {}
         self.meet = meet
 
     def __enter__(self) -> "Listener":
         self.outside: FrameType | None = sys._getframe(1)
-        self.traces = sys.gettrace() is None  # else a debugger does, and all of a piece of code counts
-        if self.traces:
-            sys.settrace(self.begin)
+        self.instructions.start()
         self.hook: Callable[..., None] | None = self.hear()
         sys.setprofile(self.hook)
         return self
@@ -119,44 +116,16 @@ class Listener:
     def __exit__(self, *error: object) -> None:
         self.lost = sys.getprofile() is not self.hook  # Python drops one that meets a RecursionError
         sys.setprofile(None)
-        if self.traces and sys.gettrace() == self.begin:
-            sys.settrace(None)
-        else:  # a debugger was begun inside
-            self.traces = False
+        self.instructions.stop()
         self.outside = self.hook = None
-        self.marks.clear()
 
-    def begin(self, frame: FrameType, event: str, arg: Any) -> Any:
-        """What Python calls for each frame that begins: in those of the user's with branches, it tells instructions."""
-        key = id(frame.f_code)
-        if (self.kind_of.get(key) or self.first_call(frame)) != "user" or key not in self.marks:
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self.marks[key]
-
-    def mark(self, code: CodeType) -> Callable[..., Any]:
-        """What Python calls at each instruction of a piece of code."""
-        met = self.reached.setdefault(code, set())
-
-        def mark(frame: FrameType, event: str, arg: Any) -> Any:
-            if met is not None and event == "opcode":
-                met.add(frame.f_lasti)
-                self.left -= 1
-                if self.left < 0:  # a long loop: all of the code counts
-                    self.give_up_tracing()
-            return mark
-
-        return mark
-
-    def give_up_tracing(self) -> None:
-        self.traces = False
-        self.reached = dict.fromkeys(self.reached)
-        sys.settrace(None)
+    def is_followed(self, frame: FrameType) -> bool:
+        """Whether instructions of a frame that begins are told apart."""
+        return (self.kind_of.get(id(frame.f_code)) or self.first_call(frame)) == "user"
 
     def part(self, code: CodeType) -> Part:
         """What of a piece of code ran."""
-        met = self.reached.get(code) if self.traces else None
-        return part_of(code, None if met is None else frozenset(met))
+        return part_of(code, self.instructions.offsets(code))
 
     def hear(self) -> Callable[[FrameType, str, Any], None]:
         """What Python calls at each call and return. Most are of our own code, and pass by quickly."""
@@ -186,8 +155,8 @@ class Listener:
         self.kinds.setdefault(code, kind)
         if kind == "user":
             self.scopes.setdefault(code, frame.f_globals)
-            if self.traces and has_branches(code):
-                self.marks[id(code)] = self.mark(code)
+            if has_branches(code):
+                self.instructions.follow(code)
             self.meet(code)
         return kind
 
@@ -246,7 +215,6 @@ class Listener:
         return [code for code, k in self.kinds.items() if k == kind]
 
 
-MOST_INSTRUCTIONS = 100_000  # of one run that are told apart
 CALLED_BACK = frozenset({"_remove", "remove", "__del__"})  # by Python itself, when something is gone
 QUIET = frozenset({
     "_Environ.__getitem__", "_Environ.get", "Mapping.get", "_Environ.__contains__", "Mapping.__contains__", "getenv",
@@ -312,9 +280,11 @@ class unheard:
         self.before, self.tracing = sys.getprofile(), sys.gettrace()
         if self.before is not None:
             sys.setprofile(None)
-            sys.settrace(None)
+            if self.tracing is not None:
+                sys.settrace(None)
 
     def __exit__(self, *error: object) -> None:
         if self.before is not None:
-            sys.settrace(self.tracing)
+            if self.tracing is not None:
+                sys.settrace(self.tracing)
             sys.setprofile(self.before)

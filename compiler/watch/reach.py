@@ -221,7 +221,7 @@ class Reach(Tensors):
             self.refuse(f"{name} has {len(value):,} entries: pass the one that is needed as an argument")
             return
         self.one(local, value, name)
-        keys = list(dict.keys(value))
+        keys = list(OrderedDict.__iter__(value) if is_a(value, OrderedDict) else dict.keys(value))
         self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
         known = self.guards.fresh_value(keys)
         asked = (

@@ -25,6 +25,9 @@ TABLES = (
         "library",
         "branches",
         "attacked",
+        "classes_again",
+        "modules_again",
+        "protocols_again",
     ),
 )
 CASES: dict[str, Case] = {}
