@@ -30,7 +30,8 @@ class Tensors(Classes):
         else:
             self.tensors[id(t)] = Reached(self.identical(local, t, name, place=plain), name, t)
             if t.node is None or t.requires_grad:
-                self.guards.need(f"{local}.requires_grad is {t.requires_grad}", f"requires_grad of {name}")
+                asked = f"{local}.requires_grad" if t.requires_grad else f"not {local}.requires_grad"
+                self.guards.need(asked, f"requires_grad of {name}")
         if owner is None:
             self.owners[id(t.data)] = t
 
@@ -77,9 +78,10 @@ class Tensors(Classes):
             at = g.value(flat)
             self.same_elements(f"[*{at}.__dict__.values()]", [*vars(flat).values()], f"{name}.flats[{i}]")
             self.same_elements(f"{at}.params", flat.params, f"{name}.flats[{i}].params")
-            lengths = f"{at}.names), len({at}.views), len({at}.places), len({at}.ends"
-            known = g.fresh_value((len(flat.names), len(flat.views), len(flat.places), len(flat.ends)))
-            g.need(f"(len({lengths})) == {known}", f"{name}.flats[{i}]")
+            count = len(flat.views)
+            g.need(
+                f"len({at}.views) == {count} and len({at}.places) == {len(flat.places)}", f"{name}.flats[{i}]"
+            )
             parts = {"parameters": flat.p, "learning_rate": flat.lr, "steps": flat.step, **flat.state}
             for part, t in parts.items():
                 self.known_tensor(t, part + number)

@@ -91,6 +91,7 @@ def chunks(names: Iterable[str], n: int) -> list[list[str]]:
 NAMES = {kind: [name for name in RUNS if name.startswith(kind)] for kind in ("layer", "loss", "optimizer")}
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(
     "names", [*chunks(NAMES["layer"] + NAMES["loss"], 12), *chunks(NAMES["optimizer"], 4)], ids=lambda n: n[0]
@@ -111,6 +112,7 @@ def test_hazards(name: str, gpu: Any) -> None:
 
 
 # ---- what is asked for, and what is not there ----
+@pytest.mark.usefixtures("unchecked")
 def test_nothing_waits_for_the_device(gpu: Any) -> None:
     if gpu is None:
         pytest.skip("counts how often the stand-in is waited for")

@@ -114,6 +114,7 @@ def test_a_graph_gives_the_bits_of_the_kernels_without(fast: Any, monkeypatch: p
 
 
 # ---- how it comes about ----
+@pytest.mark.usefixtures("unchecked")
 def test_the_order_of_capture_and_launches(fast: Any) -> None:
     """Recorded, run once on the graph's own stream, captured, launched from then on; nothing waits for the host."""
     if fast is None:

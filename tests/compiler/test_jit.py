@@ -148,6 +148,7 @@ def test_a_method_as_decorated() -> None:
     assert losses == train(None, 5)[0]
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_memory_is_constant_and_planned() -> None:
     import gc
 

@@ -104,6 +104,7 @@ def test_a_check_inside_leads_to_another_case() -> None:
             assert np.array_equal(f(tg.tensor(x)).numpy(), want)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_what_is_not_finite_is_told() -> None:
     f = native(lambda x, y: x / y)
     one, two, zero, none = (tg.tensor(np.full(40, n, "float32")) for n in (1, 2, 0, 0))

@@ -16,6 +16,7 @@ pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
 ROWS = {row.name: row for row in rows() if row.primitive not in ("move", "random_uniform")}
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", RUNS)
 def test_row(name: str, dtype: str) -> None:
