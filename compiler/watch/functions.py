@@ -106,15 +106,7 @@ class Functions(Walk):
         self.double_underscored(local, f, name, OF_FUNCTIONS)
         code = f.__code__
         room = room_of(code.co_filename)
-        if room == "user" and (self.names.all or vars(f)):
-            keys = self.guards.fresh_value(list(vars(f)))
-            self.guards.need(f"[*{local}.__dict__] == {keys}", f"the attributes of {name}")
-            for attribute, value in vars(f).items():
-                if self.names.all or attribute in self.names.user:
-                    self.visit(f"{local}.__dict__[{attribute!r}]", value, f"{name}.{attribute}")
-        elif room == "library":  # as of functools.singledispatch
-            for attribute in sorted(self.names.of_libraries & vars(f).keys()):
-                self.visit(f"{local}.__dict__[{attribute!r}]", vars(f)[attribute], f"{name}.{attribute}")
+        self.function_attributes(local, f, name, room)
         looked_into = "__closure__" in self.names.user or (
             code in self.ran and (room == "user" or f.__closure__)
         )
@@ -128,7 +120,31 @@ class Functions(Walk):
             self.guards.need(
                 f"{local}.__globals__ is {self.guards.value(f.__globals__)}", f"the module of {name}"
             )
-        used = self.part(code).free if code in self.ran else code.co_freevars
+        self.variables(local, f, constant)
+        if f.__defaults__:
+            self.visit(f"{local}.__defaults__", f.__defaults__, f"the defaults of {name}")
+        if f.__kwdefaults__:
+            self.visit(f"{local}.__kwdefaults__", f.__kwdefaults__, f"the defaults of {name}")
+        if room == "user":
+            self.scope(code, f.__globals__)
+
+    def function_attributes(self, local: str, f: Any, name: str, room: str) -> None:
+        """Those that somebody gave to a function."""
+        if room == "user" and (self.names.all or vars(f)):
+            keys = self.guards.fresh_value(list(vars(f)))
+            self.guards.need(f"[*{local}.__dict__] == {keys}", f"the attributes of {name}")
+            for attribute, value in vars(f).items():
+                if self.names.all or attribute in self.names.user:
+                    self.visit(f"{local}.__dict__[{attribute!r}]", value, f"{name}.{attribute}")
+        elif room == "library":  # as of functools.singledispatch
+            for attribute in sorted(self.names.of_libraries & vars(f).keys()):
+                self.visit(f"{local}.__dict__[{attribute!r}]", vars(f)[attribute], f"{name}.{attribute}")
+
+    def variables(self, local: str, f: Any, constant: bool) -> None:
+        """What a function closes over, as far as the part of its code that ran names it."""
+        code = f.__code__
+        all_of_them = code not in self.ran or "__closure__" in self.names.user
+        used = code.co_freevars if all_of_them else self.part(code).free
         for n, (variable, cell) in enumerate(zip(code.co_freevars, f.__closure__ or ())):
             if variable not in used:
                 continue
@@ -137,12 +153,6 @@ class Functions(Walk):
                 self.guards.need(f"{self.guards.value(is_empty)}({place})", variable)
             else:
                 self.visit(f"{place}.cell_contents", cell.cell_contents, variable)
-        if f.__defaults__:
-            self.visit(f"{local}.__defaults__", f.__defaults__, f"the defaults of {name}")
-        if f.__kwdefaults__:
-            self.visit(f"{local}.__kwdefaults__", f.__kwdefaults__, f"the defaults of {name}")
-        if room == "user":
-            self.scope(code, f.__globals__)
 
     def kept_results(self, cached: Any, name: str) -> None:
         """What functools.lru_cache keeps must be what nobody can change; the code that made it is looked at as well."""
@@ -204,20 +214,19 @@ class Functions(Walk):
             held = room == "library" and not callable(value) and not attribute.startswith("__")
             if room == "user" or known or held:
                 self.visit(place, value, told)
-            else:  # that functions are what they were
-                in_c = is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType))  # others are heard
-                drawn = (
-                    module.__name__ == "numpy.random" and not is_a(value, type) and attribute != "default_rng"
-                )
-                if drawn and self.uses(module, name, attribute):
-                    self.refuse(
-                        f"it uses {told}, which changes the random numbers of the host: do so outside"
-                    )
-                if in_c and impure(value, "user") and False in self.uses(module, name, attribute):
-                    self.refuse(
-                        f"it hands {told} on, and what that does cannot be seen: call it directly, outside"
-                    )
-                self.guards.need(f"{place} is {self.guards.value(value)}", told)
+            else:
+                self.function_of_module(place, value, told, module)
+
+    def function_of_module(self, place: str, value: Any, told: str, module: types.ModuleType) -> None:
+        """It must be the one that it was, and its effects must be heard."""
+        name, _, attribute = told.rpartition(".")
+        in_c = is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType))  # others are heard
+        draws = module.__name__ == "numpy.random" and not is_a(value, type) and attribute != "default_rng"
+        if draws and self.uses(module, name, attribute):
+            self.refuse(f"it uses {told}, which changes the random numbers of the host: do so outside")
+        if in_c and impure(value, "user") and False in self.uses(module, name, attribute):
+            self.refuse(f"it hands {told} on, and what that does cannot be seen: call it directly, outside")
+        self.guards.need(f"{place} is {self.guards.value(value)}", told)
 
     def uses(self, module: types.ModuleType, known_as: str, name: str) -> set[bool]:
         """How code that ran takes an attribute of a module: whether it calls it at once."""

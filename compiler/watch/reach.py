@@ -291,8 +291,8 @@ class Reach(Tensors):
             self.more.add(value.__name__)
 
     def other(self, local: str, value: Any, name: str, argument: bool) -> None:
-        """Objects of the user's, values that never change, and what cannot be looked into."""
-        kind, room = type(value), type(value).__module__.partition(".")[0]
+        """Containers that are not indexed, and values that never change; else an object."""
+        room = type(value).__module__.partition(".")[0]
         if is_a(value, (set, frozenset)):
             self.elements(local, value, name, argument)
         elif is_a(value, np.ndarray):
@@ -313,12 +313,16 @@ class Reach(Tensors):
             self.identical(local, value, name)
         elif is_a(value, (*VIEWS, weakref.ProxyType, weakref.CallableProxyType)):
             self.view(local, value, name)
-        elif reason := cannot_follow(value, name):
+        elif not is_a(value, types.TracebackType):
+            self.object(local, value, name, argument)
+
+    def object(self, local: str, value: Any, name: str, argument: bool) -> None:
+        """Of the user's, of ours, or one that cannot be looked into."""
+        kind = type(value)
+        if reason := cannot_follow(value, name):
             self.refuse(reason)
         elif kind.__name__ in LOCKS and room_of_class(kind) == "library":
             self.attributes(local, value, name, argument)
-        elif is_a(value, types.TracebackType):
-            pass
         elif base := next((b for b in UNWRAP if is_a(value, b)), None):
             known = self.guards.fresh_value(UNWRAP[base](value))
             self.guards.need(f"same({self.guards.value(UNWRAP[base])}({local}), {known})", name)
