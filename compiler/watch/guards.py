@@ -108,7 +108,7 @@ class Guards:
         need(f"type({array}) is {self.value(type(t.data))}", "on", "device", t.device)
         need(f"{array}.strides == {self.fresh_value(strides)}", "with strides", "data.strides", strides)
         grad = t.requires_grad
-        need(f"{local}.requires_grad is {grad}", "with requires_grad", "requires_grad", grad)
+        need(f"{'' if grad else 'not '}{local}.requires_grad", "with requires_grad", "requires_grad", grad)
         if grad:
             computed = f"{name}: whether it was computed"
             self.need(f"({local}.node is None) is {t.node is None}", computed, entry=entry)

@@ -76,7 +76,8 @@ class Reach(Tensors):
     # ---- roots ----
     def arguments(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self.guards.need(
-            f"len(args) == {len(args)} and len(kwargs) == {len(kwargs)}", "another number of arguments"
+            f"len(args) == {len(args)} and {f'len(kwargs) == {len(kwargs)}' if kwargs else 'not kwargs'}",
+            "another number of arguments",
         )
         if kwargs:
             self.guards.need(
