@@ -1,7 +1,7 @@
 """How long a new process takes until its first compiled training step of step_small is done: from the first import
-to the loss, so without Python's own start. That is the second step, for all: `tg.jit` records in the first one. "numba"
-finds its machine code in the cache folder, where an earlier process left it; "nothing cached" is that earlier process.
-JAX runs as installed, and with its compilation cache on disk.
+to the loss, so without Python's own start. That is the second step, for all: `tg.jit` records in the first one.
+"native" finds its machine code in the cache folder, where an earlier process left it; "nothing cached" is that earlier
+process. JAX runs as installed, and with its compilation cache on disk.
 """
 
 import json
@@ -19,8 +19,8 @@ JAX_CACHE = {
 STARTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "tapegrad": ("tapegrad", "tapegrad", {}),
     "tapegrad jit, NumPy": ("tapegrad jit, NumPy", "tapegrad", {}),
-    "tapegrad jit, numba": ("tapegrad jit, numba", "numba", {"TAPEGRAD_CACHE": "{cache}/tapegrad"}),
-    "tapegrad jit, numba, nothing cached": ("tapegrad jit, numba", "numba", {"TAPEGRAD_CACHE": "{out}"}),
+    "tapegrad jit, native": ("tapegrad jit, native", "llvmlite", {"TAPEGRAD_CACHE": "{cache}/tapegrad"}),
+    "tapegrad jit, native, nothing cached": ("tapegrad jit, native", "llvmlite", {"TAPEGRAD_CACHE": "{out}"}),
     "PyTorch eager": ("PyTorch eager", "torch", {}),
     "JAX jit": ("JAX jit", "jax", {}),
     "JAX jit, its cache on disk": ("JAX jit", "jax", JAX_CACHE),
@@ -54,9 +54,9 @@ def case(title: str, cores: int | None) -> Case:
             "peak": "peak MB",
         },
         promises=(
-            Promise("compiled", "tapegrad jit, numba", "JAX jit", 0.7),
+            Promise("compiled", "tapegrad jit, native", "JAX jit", 0.7),
             Promise("compiled", "tapegrad jit, NumPy", "JAX jit", None),
-            Promise("compiled", "tapegrad jit, numba", "JAX jit, its cache on disk", None),
+            Promise("compiled", "tapegrad jit, native", "JAX jit, its cache on disk", None),
         ),
         cores=cores,
         rounds=3,

@@ -13,7 +13,7 @@ from benchmarks.harness import Case, Contestant, Promise
 OPTIONS: dict[str, dict[str, Any]] = {
     "tapegrad": {},
     "tapegrad, eager": {"run_eagerly": True},
-    "tapegrad, numba": {"emitter": "numba"},
+    "tapegrad, native": {"emitter": "native"},
 }
 
 
@@ -64,7 +64,7 @@ def case(title: str, cores: int | None) -> Case:
         contestants=tuple(
             Contestant(name, ("-m", "benchmarks.fit_article", name), needs=package)
             for name, package in (
-                *((name, "numba" if "numba" in name else "tapegrad") for name in OPTIONS),
+                *((name, "llvmlite" if "native" in name else "tapegrad") for name in OPTIONS),
                 ("Keras", "keras"),
             )
         ),

@@ -18,7 +18,7 @@ from benchmarks.harness import Case, Contestant, Promise
 from benchmarks.networks import CONTESTANTS, START, Task
 
 TINY, TASK = Task((4, 4, 2), 4, "sgd"), Task((1024,) * 9, 4096, "sgd", lr=0.1)
-NAMES = ("tapegrad", "tapegrad jit, NumPy", "tapegrad jit, numba", "PyTorch eager", "JAX jit")
+NAMES = ("tapegrad", "tapegrad jit, NumPy", "tapegrad jit, native", "PyTorch eager", "JAX jit")
 STEPS = 2  # after those that record and compile
 
 
@@ -67,7 +67,7 @@ CASES = (
         ),
         columns={"first": "first two steps, MB", "later": "later steps, MB", "peak": "whole process, MB"},
         promises=tuple(Promise("later", name, "tapegrad", 0.6) for name in NAMES[1:3])
-        + tuple(Promise("later", "tapegrad jit, numba", name, None) for name in NAMES[3:]),
+        + tuple(Promise("later", "tapegrad jit, native", name, None) for name in NAMES[3:]),
         rounds=2,
     ),
 )

@@ -247,7 +247,6 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Task], Step]]] = {
     "tapegrad": ("tapegrad", tapegrad),
     "tapegrad jit, NumPy": ("tapegrad", lambda task: tapegrad(task, "numpy")),
     "tapegrad jit, native": ("llvmlite", lambda task: tapegrad(task, "native")),
-    "tapegrad jit, numba": ("numba", lambda task: tapegrad(task, "numba")),
     "PyTorch eager": ("torch", pytorch),
     "PyTorch eager, fused optimizer": ("torch", lambda task: pytorch(task, fused=True)),
     "Keras train_on_batch": ("keras", keras),

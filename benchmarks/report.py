@@ -23,7 +23,7 @@ PACKAGES = (
     "tensorflow",
     "keras",
     "jax",
-    "numba",
+    "llvmlite",
 )
 PACKAGES += ("cupy-cuda12x", "cupy-cuda13x", "matplotlib", "pandas")
 
@@ -75,7 +75,7 @@ def gpu_model() -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """Date, processor, GPU, versions, and which kernels the BLAS of NumPy and that of SciPy (numba's) chose."""
+    """Date, processor, GPU, versions, and which kernels the BLAS of NumPy and that of SciPy chose."""
     import numpy  # noqa: F401  (loads the BLAS that threadpoolctl then looks at)
 
     try:

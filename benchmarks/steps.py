@@ -26,9 +26,7 @@ LEARNED, SOON = (
     300,
 )  # the loss must fall below this fraction of the first one, after this many more steps at most
 
-EAGER, NUMPY, NATIVE, NUMBA = (
-    "tapegrad", "tapegrad jit, NumPy", "tapegrad jit, native", "tapegrad jit, numba",
-)  # fmt: skip
+EAGER, NUMPY, NATIVE = "tapegrad", "tapegrad jit, NumPy", "tapegrad jit, native"
 TORCH, FUSED, JAX = "PyTorch eager", "PyTorch eager, fused optimizer", "JAX jit"
 KERAS, SKLEARN, BARE = "Keras train_on_batch", "scikit-learn partial_fit", "bare matrix products"
 
@@ -49,30 +47,28 @@ JOBS = {
     "step_small": StepJob(
         "One training step of an MLP 30-64-32-1, batch 32, Adam, binary cross-entropy on the logits.",
         Task((30, 64, 32, 1), 32),
-        (EAGER, NUMPY, NATIVE, NUMBA, TORCH, FUSED, KERAS, SKLEARN, JAX, BARE),
+        (EAGER, NUMPY, NATIVE, TORCH, FUSED, KERAS, SKLEARN, JAX, BARE),
         (
             (EAGER, TORCH, 0.5),
             (NUMPY, JAX, 0.95),
             (NATIVE, JAX, 0.18),
-            (NUMBA, JAX, 0.4),
-            (NUMBA, TORCH, 0.08),
-            (NUMBA, FUSED, None),
-            (NUMBA, KERAS, 0.04),
-            (NUMBA, SKLEARN, 0.12),
+            (NATIVE, TORCH, 0.08),
+            (NATIVE, FUSED, None),
+            (NATIVE, KERAS, 0.04),
+            (NATIVE, SKLEARN, 0.12),
         ),
     ),
     "step_medium": StepJob(
         "One training step of an MLP 784-512-256-10, batch 128, Adam, cross-entropy on the logits.",
         Task((784, 512, 256, 10), 128),
-        (EAGER, NUMPY, NATIVE, NUMBA, TORCH, FUSED, KERAS, SKLEARN, JAX, BARE),
+        (EAGER, NUMPY, NATIVE, TORCH, FUSED, KERAS, SKLEARN, JAX, BARE),
         (
             (NATIVE, JAX, 0.85),
-            (NUMBA, JAX, 0.65),
             (NUMPY, JAX, None),
-            (NUMBA, TORCH, 0.35),
+            (NATIVE, TORCH, 0.35),
             (NUMPY, TORCH, 0.55),
-            (NUMBA, FUSED, None),
-            (NUMBA, BARE, None),
+            (NATIVE, FUSED, None),
+            (NATIVE, BARE, None),
             (JAX, BARE, None),
             (TORCH, BARE, None),
         ),
@@ -83,13 +79,11 @@ JOBS = {
         "One training step of an MLP 1024-2048-2048-1000, batch 512, SGD with momentum 0.9, cross-entropy on the "
         "logits.",
         Task((1024, 2048, 2048, 1000), 512, "momentum", lr=0.1),
-        (EAGER, NUMPY, NATIVE, NUMBA, TORCH, FUSED, JAX, BARE),
+        (EAGER, NUMPY, NATIVE, TORCH, FUSED, JAX, BARE),
         (
-            (NUMBA, BARE, 1.1),
+            (NATIVE, BARE, 1.1),
             (NATIVE, JAX, 0.8),
             (NATIVE, TORCH, 0.5),
-            (NUMBA, JAX, 0.9),
-            (NUMBA, TORCH, 0.55),
             (NUMPY, JAX, 0.87),
             (NUMPY, BARE, None),
             (JAX, BARE, None),
@@ -101,8 +95,8 @@ JOBS = {
     "logistic": StepJob(
         "One step of gradient descent of a logistic regression on 4096 rows of 100 features, all rows at once.",
         Task((100, 1), 4096, "sgd", lr=0.5),
-        (EAGER, NUMPY, NATIVE, NUMBA, TORCH, FUSED, JAX, BARE),
-        ((NATIVE, JAX, 0.55), (NUMBA, JAX, 0.6), (NUMPY, JAX, 0.85), (NUMBA, TORCH, None)),
+        (EAGER, NUMPY, NATIVE, TORCH, FUSED, JAX, BARE),
+        ((NATIVE, JAX, 0.55), (NUMPY, JAX, 0.85), (NATIVE, TORCH, None)),
     ),
 }
 

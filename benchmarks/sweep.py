@@ -26,7 +26,7 @@ FACTORS = {
 COLOURS = {
     "tapegrad": "#56B4E9",
     "tapegrad jit, NumPy": "#0072B2",
-    "tapegrad jit, numba": "#D55E00",
+    "tapegrad jit, native": "#D55E00",
     "PyTorch eager": "#009E73",
     "JAX jit": "#CC79A7",
     "bare matrix products": "#000000",

@@ -134,7 +134,7 @@ def add_source(commands: Any) -> None:
     source.add_argument("--what", choices=("train", "predict"), help="default: train, if the file says how")
     source.add_argument(
         "--emitter",
-        choices=("numpy", "native", "numba"),
+        choices=("numpy", "native"),
         default="numpy",
         help="what it is written for (numpy)",
     )

@@ -13,17 +13,10 @@ OPTIONAL = {
     "matplotlib": "plot",
     "pandas": "data",
     "llvmlite": "jit",
-    "numba": "jit",
     "onnx": "onnx",
     "h5py": "keras",
 }
-THREADS = (
-    "TAPEGRAD_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
+THREADS = ("TAPEGRAD_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def installed(package: str) -> str | None:

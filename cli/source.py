@@ -51,8 +51,9 @@ def compiled(options: argparse.Namespace) -> Compiled:
         program = program_of(model, what, options.batch_size, checked(options.emitter))
     except (ValueError, TraceError) as error:
         raise Mistake(f"{path}: {error}") from error
-    if note := program.shown().runner.note:
-        print(f"note: written for NumPy: {note}", file=sys.stderr)
+    runner = program.shown().runner
+    if runner.emitter != options.emitter:
+        print(f"note: written for {runner.emitter}: {runner.note}", file=sys.stderr)
     return program
 
 

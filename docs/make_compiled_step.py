@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
-from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
+from tapegrad.compiler.emit.native.emitter import NativeEmitter
 from tapegrad.compiler.passes import improve
 
 STEP = """import tapegrad as tg
@@ -66,13 +66,14 @@ without tapegrad.
 ```python
 {numpy}```
 
-## In numba
+## In machine code
 
-`tg.jit(train_step, emitter="numba")`. Runs of elementwise operations become loops, with the reductions that end them,
-and the whole is one machine-code function.
+`tg.jit(train_step, emitter="native")`. Runs of elementwise operations become loops, with the reductions that end
+them; each distinct one, and each product, is a small function for LLVM, and `step.ir()` shows them. Python runs this
+source as it stands, to the same bits but for the products, whose order of adding up is that of their kernels.
 
 ```python
-{numba}```
+{native}```
 
 ## In CuPy
 
@@ -97,7 +98,7 @@ def page() -> str:
         passes=step.explain(),
         improved=step.program(),
         numpy=step.source(),
-        numba=NumbaEmitter(improve(recorded, "numba")[0], title).source(),
+        native=NativeEmitter(improve(recorded, "native")[0], title).source(),
         cupy=CupyEmitter(improve(recorded, "cupy")[0], title).source(),
     )
 

@@ -27,7 +27,7 @@ ROOMS = [room for room in FLOOR if (ROOT / room / "__init__.py").exists()]
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 HEAVY = {
-    *("array_api_compat", "cupy", "dask", "h5py", "jax", "joblib", "keras", "matplotlib", "numba", "onnx"),
+    *("array_api_compat", "cupy", "dask", "h5py", "jax", "joblib", "keras", "matplotlib", "onnx"),
     *("pandas", "safetensors", "scipy", "sklearn", "tensorflow", "torch", "tqdm"),
 }
 MAX_LINES = 400

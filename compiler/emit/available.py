@@ -5,15 +5,15 @@ from typing import Any
 
 from tapegrad.backends import get_backend
 
-EMITTERS = ("auto", "numpy", "native", "numba", "cupy")
+EMITTERS = ("auto", "numpy", "native", "cupy")
 
 
 def checked(emitter: str) -> str:
     """The name of an emitter, if it can be used here."""
+    if emitter == "numba":
+        raise ValueError("tg.jit: there is no emitter 'numba' any more: 'native' takes its place")
     if emitter not in EMITTERS:
         raise ValueError(f"tg.jit: emitter must be one of {', '.join(map(repr, EMITTERS))}, got {emitter!r}")
-    if emitter == "numba" and find_spec("numba") is None:
-        raise ValueError("tg.jit: the emitter 'numba' needs numba: pip install \"tapegrad[jit]\"")
     if emitter == "native" and find_spec("llvmlite") is None:
         raise ValueError("tg.jit: the emitter 'native' needs llvmlite: pip install \"tapegrad[jit]\"")
     if emitter == "cupy":

@@ -8,15 +8,13 @@ from typing import Any
 from tapegrad.backends import get_backend
 from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
 from tapegrad.compiler.emit.cupy.graph import GraphEmitter, NotAGraph
-from tapegrad.compiler.emit.numba.calls import Unsupported
-from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
-from tapegrad.compiler.emit.numba.threads import cores
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.ir.program import Op, Program
 from tapegrad.compiler.passes import History, improve
 from tapegrad.compiler.plan.buffers import Plan
 
-NUMBA_OPERATIONS = 40  # that compute, as recorded: about 2 s of compilation, at 50 ms each
+# From how many operations on, or bytes that they make, machine code repays what a call of it costs beside NumPy's.
+OPERATIONS, NBYTES = 4, 1 << 20
 
 
 @dataclass
@@ -40,27 +38,23 @@ class Emitted:
 
 def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
     """The recorded program, improved for a target, as its source: by the wanted emitter; by "auto" for a GPU that of
-    CuPy; else of numba, if it is installed, knows every operation and compiles them soon, else of NumPy."""
-    note = ""
+    CuPy; else as machine code where that is at hand and pays, which is a matter of the program alone; else of NumPy."""
     if device.startswith("cuda"):
         there = on_device(recorded, title)
         there.text += ON_DEVICE % device.partition(":")[2] if get_backend("cupy").several_devices else ""
         return there
-    if wanted == "native":
+    if wanted == "native" or (wanted == "auto" and find_spec("llvmlite") is not None and pays(recorded)):
         return for_this_machine(recorded, title)
-    if wanted == "auto" and find_spec("numba") is not None:
-        note = too_long_for_numba(recorded, title)
-    if wanted == "numba" or (wanted == "auto" and find_spec("numba") is not None and not note):
-        program, history = improve(recorded, "numba")
-        try:
-            fast = NumbaEmitter(program, title, cores())
-            return Emitted("numba", fast.source(), fast.plan, program, history)
-        except Unsupported as reason:
-            note = str(reason)
     program, history = improve(recorded, "numpy")
     plain = NumpyEmitter(program, title)
     text = plain.source()
-    return Emitted("numpy", text, plain.plan, program, history, note, plain.operations_by_line)
+    return Emitted("numpy", text, plain.plan, program, history, lines=plain.operations_by_line)
+
+
+def pays(recorded: Program) -> bool:
+    """Whether machine code is faster than NumPy, at the latest from some hundred calls on."""
+    operations, nbytes = recorded.cost()
+    return operations >= OPERATIONS or nbytes >= NBYTES
 
 
 def for_this_machine(recorded: Program, title: str) -> Emitted:
@@ -73,19 +67,6 @@ def for_this_machine(recorded: Program, title: str) -> Emitted:
     text, note = machine.source(), machine.note()
     lines, build = machine.operations_by_line, Builder(machine)
     return Emitted("native", text, machine.plan, program, history, note, lines, build)
-
-
-def too_long_for_numba(recorded: Program, title: str) -> str:
-    """Why "auto" leaves a program to NumPy whose compilation by numba would keep the user waiting, and a line for the
-    logger; or nothing. The number of operations predicts it, so that the choice is the same on every machine."""
-    count = recorded.cost()[0]
-    if count <= NUMBA_OPERATIONS:
-        return ""
-    from logging import getLogger  # here, since it is slow to import and few programs are emitted
-
-    note = f"numba would compile its {count} operations for more than 2 s"
-    getLogger("tapegrad.jit").info("%s: run by numpy, since %s; emitter='numba' asks for it", title, note)
-    return note
 
 
 def on_device(recorded: Program, title: str) -> Emitted:

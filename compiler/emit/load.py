@@ -1,18 +1,9 @@
 """Emitted source as code that runs here, and as a file that runs without tapegrad."""
 
-import glob
 import linecache
-import os
-import re
-import sys
-import time
-from collections import Counter
 from collections.abc import Callable
-from functools import cache
-from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import finalize
 from zipfile import ZipFile
@@ -26,92 +17,27 @@ from tapegrad.compiler.passes import improve
 if TYPE_CHECKING:
     from tapegrad.compiler.run.runner import Runner
 
-MOST_FILES = 256  # in the cache folder; of more, those that were not used for longest are deleted
 number = count(1)
-in_use: Counter[str] = Counter()  # file name -> how many loaded programs have their source under it
 
 
-def load(source: str, name: str, on_disk: bool) -> Callable[..., Any]:
+def load(source: str, name: str) -> Callable[..., Any]:
     """Compile source so that tracebacks and debuggers show its lines; returns its `build`.
 
-    What is kept for that, and for numba, goes when `build` goes.
-
-    on_disk    as a file in the cache folder, where numba keeps its machine code beside it: a later process starts at
-               once. The folder is $TAPEGRAD_CACHE, or tapegrad/ in the user's cache folder
+    What is kept for that goes when `build` goes.
     """
     loaded = next(number)
-    filename, module_name = f"<tg.jit {name} {loaded}>", f"tapegrad_{name}_{loaded}"
-    if on_disk and (path := cached(source, name)) is not None:
-        filename, module_name = str(path), f"tapegrad_{path.stem}"
-    elif on_disk:
-        source = source.replace(", cache=True", "")
+    filename = f"<tg.jit {name} {loaded}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    in_use[filename] += 1
-    module = ModuleType(module_name)
-    sys.modules[module.__name__] = module  # numba finds its cached code's module by name
+    scope: dict[str, Any] = {"__name__": f"tapegrad_{name}_{loaded}"}
     try:
-        exec(compile(source, filename, "exec"), module.__dict__)
+        exec(compile(source, filename, "exec"), scope)
     except BaseException:
-        unload(filename, module)
+        linecache.cache.pop(filename, None)
         raise
     # Not in its own namespace any more: there it would keep itself until the next garbage collection.
-    build: Callable[..., Any] = module.__dict__.pop("build")
-    finalize(build, unload, filename, module).atexit = False
+    build: Callable[..., Any] = scope.pop("build")
+    finalize(build, linecache.cache.pop, filename, None).atexit = False
     return build
-
-
-def unload(filename: str, module: ModuleType) -> None:
-    """Drop what was kept of a program, unless another one has the same source."""
-    in_use[filename] -= 1
-    if in_use[filename] <= 0:
-        del in_use[filename]
-        linecache.cache.pop(filename, None)
-    if sys.modules.get(module.__name__) is module:
-        del sys.modules[module.__name__]
-
-
-def cached(source: str, name: str) -> Path | None:
-    """The file in the cache folder that holds this source; None if the folder cannot be written to."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("TAPEGRAD_CACHE") or Path(home) / "tapegrad")
-    readable = "".join(c if c.isalnum() else "_" for c in name)
-    path = folder / f"{readable}_{sha256(source.encode() + library()).hexdigest()[:24]}.py"
-    try:
-        if path.exists() and path.read_text() == source:
-            # The time of the last use; numba compares the other one with that of its machine code.
-            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
-            return path
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(source)
-        os.replace(part, path)
-        delete_oldest(folder)
-    except OSError:
-        return None
-    return path
-
-
-def delete_oldest(folder: Path) -> None:
-    """Delete the files of programs that were not used for longest, with their machine code, beyond MOST_FILES."""
-    files = [path for path in folder.glob("*.py") if OURS.fullmatch(path.name)]
-    if len(files) <= MOST_FILES:
-        return
-    used = {path: path.stat().st_atime_ns for path in files}
-    for path in sorted(files, key=used.__getitem__)[: len(files) - MOST_FILES]:
-        path.unlink(missing_ok=True)
-        for code in (folder / "__pycache__").glob(f"{glob.escape(path.stem)}.*"):
-            code.unlink(missing_ok=True)
-
-
-OURS = re.compile(r"\w+_[0-9a-f]{24}\.py")  # names of files in the cache folder
-
-
-@cache
-def library() -> bytes:
-    """What becomes part of the machine code of a program, besides its own source."""
-    return b"".join(
-        (Path(__file__).parent / "numba" / f"{name}.py").read_bytes() for name in ("numba_math", "arrays")
-    )
 
 
 OPEN = '''

@@ -10,7 +10,7 @@ from tapegrad.compiler.passes.constants import fold_constants
 from tapegrad.compiler.passes.dead_code import remove_dead_code
 from tapegrad.compiler.passes.gradients import materialize_gradients
 from tapegrad.compiler.passes.lifetimes import shorten_lifetimes
-from tapegrad.compiler.passes.loops import expand_for_loops
+from tapegrad.compiler.passes.outer_products import spread_outer_products
 from tapegrad.compiler.passes.slices import add_into_slices
 from tapegrad.compiler.passes.zero_masks import mask_by_bits
 
@@ -20,8 +20,13 @@ History = list[tuple[str, Program]]
 SHARED: list[Pass] = [remove_dead_code, fold_constants, simplify, merge_common, simplify, remove_dead_code]
 PIPELINES: dict[str, list[Pass]] = {
     "numpy": [*SHARED, add_into_slices, materialize_gradients("numpy"), mask_by_bits, shorten_lifetimes],
-    "native": [*SHARED, add_into_slices, materialize_gradients("native"), shorten_lifetimes],
-    "numba": [*SHARED, materialize_gradients("numpy"), expand_for_loops, shorten_lifetimes],
+    "native": [
+        *SHARED,
+        add_into_slices,
+        materialize_gradients("native"),
+        spread_outer_products,
+        shorten_lifetimes,
+    ],
     "cupy": [*SHARED, materialize_gradients("cupy")],
 }
 

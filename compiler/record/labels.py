@@ -53,9 +53,9 @@ def helpers() -> tuple[str, ...]:
 
 # What the emitted source calls its own helpers and modules.
 OURS = (
-    *("np", "math", "njit", "prange", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
+    *("np", "math", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
     *("LANES", "lanes", "folded", "put", "sigmoid", "product_power"),
-    *("values", "best", "first", "value", "rows", "inf", "nan", "numba_math", "cut", "dot"),
+    *("values", "best", "first", "value", "rows", "inf", "nan", "cut", "dot"),
     *("cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set"),
     *(
         "products",

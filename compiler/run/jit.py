@@ -47,10 +47,9 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
     one JitWarning that names the line and what to write instead. `stats()` counts both, and says why.
 
     emitter    "numpy": calls of NumPy, always there; "native": fused loops and products as machine code, made in a
-               tenth of a second, and "numba": one compiled function, made in seconds (`pip install "tapegrad[jit]"`
-               for both); "cupy": for tensors on a GPU, fused kernels, and with `pip install "tapegrad[cuda-fast]"` the
-               whole step as one CUDA graph; "auto": "cupy" on a GPU, else numba where it is installed and knows every
-               operation, else NumPy
+               tenth of a second (`pip install "tapegrad[jit]"`); "cupy": for tensors on a GPU, fused kernels, and with
+               `pip install "tapegrad[cuda-fast]"` the whole step as one CUDA graph; "auto": "cupy" on a GPU, else
+               "native" where it is installed and the program has more than a few operations, else "numpy"
     strict     raise TraceError where f would run as Python; what the call did to tensors is taken back. It raises at
                the first call that can know: the first to the third, docs/jit.md says which
     check      n: every n-th call of a program also runs f as it is, on copies of what the program writes, and raises

@@ -43,7 +43,7 @@ class Runner:
         )
         self.program, self.history = emitted.program, emitted.history
         self.find_used()
-        self.build = emitted.build or load(self.source, name, on_disk=self.emitter == "numba")
+        self.build = emitted.build or load(self.source, name)
         self.bind([t.data for t in self.captured])
 
     def find_used(self) -> None:

@@ -54,11 +54,11 @@ def test_every_model_that_train_writes_has_a_program(folder, run):
             assert "parameters" in text
 
 
-def test_numba(saved, run):
-    pytest.importorskip("numba", reason="the emitter numba needs numba")
-    status, text, err = run("source", "m.safetensors", "--emitter", "numba")
+def test_native(saved, run):
+    pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
+    status, text, err = run("source", "m.safetensors", "--emitter", "native")
     assert (status, err) == (0, "")
-    assert "from numba import njit" in text
+    assert "for i0 in range(" in text
 
 
 def test_on_a_terminal_comments_have_a_colour(saved, run, monkeypatch):
@@ -116,7 +116,7 @@ MISTAKES = {
     "no rows": ("m.safetensors --batch-size 0", "--batch-size: expected a whole number of at least 1, got '0'"),
     "not a Python file": ("m.safetensors --save step", "--save step: expected the name of a Python file"),
     "in a file": ("m.safetensors --save people.csv/step.py", "--save people.csv: people.csv is a file, not a folder"),
-    "saved with numba": ("m.safetensors --emitter numba --save a.py", "runs with NumPy alone: leave out --emitter"),
+    "saved with native": ("m.safetensors --emitter native --save a.py", "runs with NumPy alone: leave out --emitter"),
 }  # fmt: skip
 
 
@@ -134,8 +134,8 @@ def test_mistakes(row, saved, folder, run):
     assert sorted(folder.rglob("*")) == before
 
 
-def test_without_numba_it_says_how_to_get_it(saved, run, monkeypatch):
+def test_without_llvmlite_it_says_how_to_get_it(saved, run, monkeypatch):
     monkeypatch.setattr("tapegrad.compiler.emit.available.find_spec", lambda name: None)
-    status, out, err = run("source", "m.safetensors", "--emitter", "numba")
+    status, out, err = run("source", "m.safetensors", "--emitter", "native")
     assert (status, out) == (2, "")
-    assert err.endswith('needs numba: pip install "tapegrad[jit]"\n')
+    assert err.endswith('needs llvmlite: pip install "tapegrad[jit]"\n')

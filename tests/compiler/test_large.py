@@ -1,12 +1,7 @@
-"""How large arrays are gone through: in parts that fit the cache (NumPy), in loops shared among the cores (numba). Here
-everything counts as large, so that the rows of small arrays go that way."""
+"""How the NumPy program goes through large arrays: in parts that fit the cache. Here everything counts as large, so
+that the rows of small arrays go that way."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,26 +9,21 @@ import pytest
 
 import tapegrad as tg
 from call_cases import CASES
-from compiler_emitters import EMITTERS, close, emitting, flat
+from compiler_emitters import EMITTERS, close, flat
 from compiler_steps import HOW, make, step_of
 from hazard_cases import same_as_without
 from primitives.harness import cotangent
 from primitives.table import Case, cases
-from tapegrad.compiler.emit import choose as emitters
-from tapegrad.compiler.emit.numba import loops as numba_loops
 from tapegrad.compiler.emit.numpy import chunks as numpy_parts
 from tapegrad.compiler.passes import lifetimes, zero_masks
 
 
-@pytest.fixture(params=EMITTERS)
-def jit(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+@pytest.fixture
+def jit(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(numpy_parts, "LARGE", 1)
     monkeypatch.setattr(numpy_parts, "PART", 5)
     monkeypatch.setattr(zero_masks, "MANY", 1)
-    monkeypatch.setattr(numba_loops, "PARALLEL", 1)
-    monkeypatch.setattr(emitters, "cores", lambda: 2)
-    with emitting(request.param) as wrapped:
-        yield wrapped
+    return partial(tg.jit, emitter="numpy")
 
 
 @pytest.mark.parametrize(
@@ -79,68 +69,10 @@ def test_training(how: str, jit: Any) -> None:
     got, step = steps(HOW[how], jit)
     for a, b in zip(got, want, strict=True):
         assert np.allclose(a, b, rtol=1e-5, atol=1e-7)
-    assert " in parts_1:" in step.source() or "prange(" in step.source()
+    assert " in parts_1:" in step.source()
 
 
-def test_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """Really compiled, and called from two threads at once: numba's layer of threads may be entered by one alone."""
-    pytest.importorskip("numba", reason="numba is not installed")
-    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
-    monkeypatch.setattr(emitters, "cores", lambda: 2)
-    x = tg.tensor(np.linspace(-3, 3, numba_loops.PARALLEL, dtype="float32"))
-    functions = [lambda x: x * x + 1.0, lambda x: (x + 2.0) * x]
-    compiled = [tg.jit(f, emitter="numba") for f in functions]
-
-    def many(number: int) -> list[Any]:
-        return [compiled[number](x) for _ in range(30)]
-
-    with ThreadPoolExecutor(2) as pool:
-        for f, found in zip(functions, pool.map(many, range(2)), strict=True):
-            for y in found:
-                close(y.numpy(), f(x).numpy(), "float32")
-    assert all("prange(" in c.source() for c in compiled)
-
-
-IN_THREADS = """
-import sys
-import numpy as np
-import tapegrad as tg
-from compiler_steps import step_of
-emitter, path = sys.argv[1:]
-tg.manual_seed(0)
-layers = [tg.nn.Dense(500, activation="tanh", in_features=6), tg.nn.Dense(400, activation="relu"), tg.nn.Dense(1)]
-model = tg.nn.Sequential(*layers)
-step = step_of(model, tg.optim.Adam(model.parameters()))
-step = tg.jit(step, emitter=emitter) if emitter else step
-rng = np.random.default_rng(0)
-for _ in range(6):
-    x = rng.normal(size=(600, 6)).astype("float32")
-    step(tg.tensor(x), tg.tensor((x[:, :1] > 0).astype("float32")))
-assert not emitter or step.source().count("prange(") >= 3, step.source()
-np.savez(path, *[p.numpy() for p in model.parameters()])
-"""
-
-
-@pytest.mark.slow
-def test_more_threads_than_cores(tmp_path: Any) -> None:
-    """Training is the same as without, and the same to the last bit each time: no two threads write to one place."""
-    pytest.importorskip("numba", reason="numba is not installed")
-    paths = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
-    env = os.environ | {"NUMBA_NUM_THREADS": "4", "TAPEGRAD_CACHE": str(tmp_path), "PYTHONPATH": paths}
-    found = []
-    for i, emitter in enumerate(("", "numba", "numba")):
-        path = str(tmp_path / f"{i}.npz")
-        subprocess.run([sys.executable, "-c", IN_THREADS, emitter, path], env=env, check=True)
-        with np.load(path) as arrays:
-            found.append(list(arrays.values()))
-    want, first, *others = found
-    for a, b in zip(first, want, strict=True):
-        assert np.allclose(a, b, rtol=1e-4, atol=1e-6)
-    for other in others:
-        assert [a.tobytes() for a in other] == [a.tobytes() for a in first]
-
-
-@pytest.mark.parametrize("emitter", ["numpy", "numba"])
+@pytest.mark.parametrize("emitter", EMITTERS)
 def test_a_gradient_takes_the_memory_of_the_activations_that_mask_it(
     emitter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,6 @@ from tapegrad.compiler.passes import improve
 
 ROOM = Path(operations.__file__).resolve().parent.parent
 TABLE = ROOM / "ir" / "operations.py"
-NUMBA = ROOM / "emit" / "numba"  # keeps its own until another emitter takes its place
 
 
 # ---- the table is whole ----
@@ -35,7 +34,7 @@ def recorded(case: Case) -> list[Any]:
     with tg.no_grad():
         step(*map(tg.tensor, case.cast("float32")))
     program = step.shown().runner.history[0][1]
-    return [program, *(improve(program, target)[0] for target in ("numpy", "numba", "cupy"))]
+    return [program, *(improve(program, target)[0] for target in ("numpy", "native", "cupy"))]
 
 
 def test_every_recorded_operation_has_a_row_and_every_row_is_recorded() -> None:
@@ -103,7 +102,7 @@ def names_in(node: ast.AST) -> list[str]:
     return [e.value for e in elements if isinstance(e, ast.Constant) and isinstance(e.value, str)]
 
 
-FILES = [path for path in ROOM.rglob("*.py") if path != TABLE and NUMBA not in path.parents]
+FILES = [path for path in ROOM.rglob("*.py") if path != TABLE]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOM).as_posix())

@@ -57,7 +57,8 @@ def tensors_in(value: Any) -> list[Any]:
 @pytest.mark.parametrize("case", cases(lambda row: row.primitive != "move"), ids=lambda case: case.id)
 def test_of_every_row(case: Case, emitter: str) -> None:
     xs = [tg.tensor(a) for a in case.arrays]
-    with tg.no_grad(), emitting(emitter) as wrap:
+    wrap = emitting(emitter)
+    with tg.no_grad():
         compiled = wrap(lambda *xs: case.row.call(*xs))
         check_own(compiled, xs)
         check_own(compiled, xs)
@@ -88,11 +89,12 @@ def test_of_every_kind(kind: str, emitter: str) -> None:
     """Also by their values: what is done to a result is not seen by the next call, and the next call changes none."""
     function, x, y = KINDS[kind], t(3, 4, 5), t(6, 8, 7)
     grad = tg.enable_grad() if "gradients" in kind else tg.no_grad()
-    with grad, emitting(emitter) as wrap:
+    wrap = emitting(emitter)
+    with grad:
         compiled = wrap(function)
         for _ in range(3):
             check_own(compiled, [x])
-        assert compiled.stats()["programs"][-1].startswith(("numpy", "numba")), compiled.stats()
+        assert compiled.stats()["programs"][-1].startswith(emitter), compiled.stats()
         assert compiled.stats()["recordings"] <= 2
         first = compiled(x)
         kept = flat(first)
@@ -145,17 +147,17 @@ def test_threads_that_predict(emitter: str, contention: None) -> None:
     inputs = [tg.tensor(np.random.default_rng(i).normal(size=(3 + i % 2, 4))) for i in range(4)]
     f = lambda x: (tg.exp(-x) @ x.T, x.sum())
     wanted = [flat(f(x)) for x in inputs]
-    with emitting(emitter) as wrap:
-        compiled = wrap(f)
+    wrap = emitting(emitter)
+    compiled = wrap(f)
 
-        def work(i: int) -> None:
-            for k in range(40):
-                j = (i + k) % 4
-                got = flat(compiled(inputs[j]))
-                assert all(np.allclose(a, b, 1e-13, 1e-13) for a, b in zip(got, wanted[j], strict=True))
+    def work(i: int) -> None:
+        for k in range(40):
+            j = (i + k) % 4
+            got = flat(compiled(inputs[j]))
+            assert all(np.allclose(a, b, 1e-13, 1e-13) for a, b in zip(got, wanted[j], strict=True))
 
-        in_threads(4, work)
-        assert compiled.stats()["recordings"] == 2 and compiled.stats()["calls"] == 160
+    in_threads(4, work)
+    assert compiled.stats()["recordings"] == 2 and compiled.stats()["calls"] == 160
 
 
 @pytest.mark.parametrize("emitter", EMITTERS)
@@ -191,8 +193,8 @@ def test_threads_that_train(emitter: str, contention: None) -> None:
         in_threads(threads, work)
         return sorted(losses), [p.numpy().tobytes() for p in model.parameters()], sorted(counts)
 
-    with emitting(emitter) as wrap:
-        several, one = run(4, wrap), run(1, wrap)
+    wrap = emitting(emitter)
+    several, one = run(4, wrap), run(1, wrap)
     assert several == one and one[2] == [float(i + 1) for i in range(60)]
 
 
@@ -226,11 +228,11 @@ COMBINED: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
 @pytest.mark.parametrize("name", COMBINED)
 def test_combined(name: str, emitter: str) -> None:
     want, inputs = COMBINED[name](lambda f: f), [t(0.3, -0.7, 1.1), t(0.1, 0.2, 0.3)]
-    with emitting(emitter) as wrap:
-        got = COMBINED[name](wrap)
-        for x in (*inputs, *inputs):
-            for a, b in zip(flat(got(x)), flat(want(x)), strict=True):
-                assert np.allclose(a, b, 1e-13, 1e-14)
+    wrap = emitting(emitter)
+    got = COMBINED[name](wrap)
+    for x in (*inputs, *inputs):
+        for a, b in zip(flat(got(x)), flat(want(x)), strict=True):
+            assert np.allclose(a, b, 1e-13, 1e-14)
 
 
 def test_a_compiled_step_inside_another_one() -> None:

@@ -208,10 +208,10 @@ def test_run_eagerly_and_the_emitters() -> None:
     )
     with pytest.raises(ValueError, match="emitter must be one of 'auto', 'numpy'"):
         compiled_model(emitter="xla")
-    pytest.importorskip("numba", reason="the emitter numba needs numba")
-    fast = compiled_model(emitter="numba")
+    pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
+    fast = compiled_model(emitter="native")
     fast.fit(X, Y, epochs=5, verbose=0)
-    assert fast.stats()["train"]["programs"] == ["numba", "numba"]
+    assert fast.stats()["train"]["programs"] == ["native", "native"]
     assert np.allclose(fast.predict(X), model.predict(X), rtol=1e-5)
 
 

@@ -3,8 +3,6 @@
 import gc
 import importlib.util
 import linecache
-import os
-import sys
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -13,7 +11,6 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.compiler.emit import load as loading
 from tapegrad.compiler.emit.load import load
 
 SOURCE = """
@@ -35,41 +32,28 @@ def build(w):
 """
 
 
-def kept(name: str) -> tuple[list[str], list[str]]:
-    """(sources that tracebacks can show, modules) of programs of this name."""
-    return [f for f in linecache.cache if name in f], [m for m in sys.modules if name in m]
+def kept(name: str) -> list[str]:
+    """Sources of programs of this name that tracebacks can show."""
+    return [f for f in linecache.cache if name in f]
 
 
 def test_a_program_that_goes_leaves_nothing() -> None:
-    build = load(SOURCE, "goes", on_disk=False)
+    build = load(SOURCE, "goes")
     w = np.ones(3)
     step, (gradient,) = build(w)
     assert step(np.ones(3))[0].tolist() == [2.0, 2.0, 2.0]
-    assert list(map(len, kept("goes"))) == [1, 1]
+    assert len(kept("goes")) == 1
     gone = ref(gradient)
     del build, gradient, step
     assert gone() is None  # without a garbage collection
     gc.collect()
-    assert kept("goes") == ([], [])
-
-
-def test_two_programs_of_one_source_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
-    first, second = (load(SOURCE, "twice", on_disk=True) for _ in range(2))
-    assert first.__code__.co_filename == second.__code__.co_filename == str(next(tmp_path.glob("twice_*.py")))
-    del first
-    gc.collect()
-    assert list(map(len, kept("twice"))) == [1, 1]
-    assert second(np.ones(3))[0](np.ones(3))[0].sum() == 6.0
-    del second
-    gc.collect()
-    assert kept("twice") == ([], [])
+    assert kept("goes") == []
 
 
 def test_a_source_that_fails_leaves_nothing() -> None:
     with pytest.raises(ZeroDivisionError):
-        load("1 / 0", "fails", on_disk=False)
-    assert kept("fails") == ([], [])
+        load("1 / 0", "fails")
+    assert kept("fails") == []
 
 
 def test_a_compiled_function_that_goes_leaves_nothing() -> None:
@@ -79,33 +63,10 @@ def test_a_compiled_function_that_goes_leaves_nothing() -> None:
     compiled = tg.jit(goes_with_it, emitter="numpy")
     for call in range(12):
         compiled(tg.ones((1 + call % 3, 2)))
-    assert len(kept("goes_with_it")[0]) == 3
+    assert len(kept("goes_with_it")) == 3
     del compiled
     gc.collect()
-    assert kept("goes_with_it") == ([], [])
-
-
-def test_the_cache_folder_keeps_what_was_used_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TAPEGRAD_CACHE", str(tmp_path))
-    monkeypatch.setattr(loading, "MOST_FILES", 3)
-    (tmp_path / "of_the_user.py").write_text("")
-    (tmp_path / "__pycache__").mkdir()
-    paths = []
-    for k in range(3):
-        path = loading.cached(SOURCE + f"# {k}", "kept")
-        assert path is not None
-        (tmp_path / "__pycache__" / f"{path.stem}.step-12.py311.nbi").write_text("")
-        os.utime(path, ns=(k + 1, path.stat().st_mtime_ns))
-        paths.append(path)
-    changed = paths[0].stat().st_mtime_ns
-    assert loading.cached(SOURCE + "# 0", "kept") == paths[0]  # used again: the second is the oldest now
-    assert paths[0].stat().st_mtime_ns == changed
-    paths.append(loading.cached(SOURCE + "# 3", "kept"))
-    assert [path.exists() for path in paths] == [True, False, True, True]
-    assert (tmp_path / "of_the_user.py").exists()
-    assert sorted(p.name.partition(".")[0] for p in (tmp_path / "__pycache__").iterdir()) == sorted(
-        [paths[0].stem, paths[2].stem]
-    )
+    assert kept("goes_with_it") == []
 
 
 def saved_step(folder: Path) -> Any:

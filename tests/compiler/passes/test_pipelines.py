@@ -10,15 +10,13 @@ from compiler_steps import X, batches, make, step_of
 from pass_text import outcome, parsed, text_of
 from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
 from tapegrad.compiler.emit.native.emitter import NativeEmitter
-from tapegrad.compiler.emit.numba.emitter import NumbaEmitter
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.passes import PIPELINES, improve
 
 SHARED = ["recorded", "dead_code", "constants", "algebra", "common", "algebra 2", "dead_code 2"]
 STEPS = {
     "numpy": [*SHARED, "slices", "gradients", "zero_masks", "lifetimes"],
-    "native": [*SHARED, "slices", "gradients", "lifetimes"],
-    "numba": [*SHARED, "gradients", "loops", "lifetimes"],
+    "native": [*SHARED, "slices", "gradients", "outer_products", "lifetimes"],
     "cupy": [*SHARED, "gradients"],
 }
 PROGRAM = """
@@ -66,7 +64,7 @@ def test_every_step_computes_the_same(target: str) -> None:
 
 @pytest.mark.parametrize(
     ("target", "emitter"),
-    [("numpy", NumpyEmitter), ("native", NativeEmitter), ("numba", NumbaEmitter), ("cupy", CupyEmitter)],
+    [("numpy", NumpyEmitter), ("native", NativeEmitter), ("cupy", CupyEmitter)],
 )
 def test_an_emitter_takes_the_program_as_it_is(target: str, emitter: Any) -> None:
     improved, _ = improve(parsed(PROGRAM), target)
