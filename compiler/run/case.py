@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 class OtherCase(Exception):
     """A check inside the program failed, or it raised: the function itself is to run. Everything is as before the call.
-    Its text, if it has one, names the line of the program that raised."""
+
+    line   that of the program that raised, "" if it is not known; None: a check failed
+    """
+
+    def __init__(self, line: str | None = None) -> None:
+        self.line = line
 
 
 class NoCase:

@@ -164,7 +164,7 @@ class Compiled:
                     return case.runner.run(arrays, args, kwargs)
                 except OtherCase as other:
                     self.compiled -= 1
-                    return self.after_error(args, kwargs, str(other))
+                    return self.after_error(case, args, kwargs, other.line)
         return self.answer_first(args, kwargs, grad)
 
     def answer_again(self, case: Case, args: Any, kwargs: Any) -> Any:
@@ -185,14 +185,16 @@ class Compiled:
             return AS_PYTHON
         return self.attempt(args, kwargs, None)
 
-    def after_error(self, args: Any, kwargs: Any, line: str) -> Any:
+    def after_error(self, case: Case, args: Any, kwargs: Any, line: str | None) -> Any:
         """What the function itself gives or raises, with a note of the program's line that raised, if one did."""
-        if not line:
+        if line is None:
             return AS_PYTHON
         try:
-            return self.as_python(args, kwargs)
+            with case.runner.whole():
+                return self.as_python(args, kwargs)
         except Exception as error:
-            error.add_note(line)
+            if line:
+                error.add_note(line)
             raise
 
     def as_python(self, args: Any, kwargs: Any) -> Any:

@@ -88,3 +88,27 @@ def test_memory_in_another_order(given: str, emitter: str) -> None:
         compiled = emitting(emitter)(f)
         assert [compiled(*args).tolist() for _ in range(3)] == [want] * 3
         assert compiled.stats()["programs"] == [emitter]
+
+
+@pytest.mark.parametrize("emitter", EMITTERS)
+def test_a_program_that_raises_has_changed_nothing(emitter: str) -> None:
+    """The error is the function's own, which ran in its place; values, gradients and draws are those of before."""
+    total, w = tg.nn.Buffer(np.zeros(3)), tg.nn.Parameter(np.ones(3))
+    table = tg.tensor(np.arange(27.0).reshape(9, 3))
+
+    def f(i: Any) -> Any:
+        total.assign(total + 1.0)
+        w.grad = None
+        (w * tg.nn.functional.dropout(table, 0.5)[i]).sum().backward()
+        return table[i]
+
+    step = emitting(emitter)(f)
+    for _ in range(4):
+        step(tg.tensor([1, -1]))
+    state = lambda: [total.tolist(), w.grad.tolist(), random.get_state()]
+    before, gradient = state(), w.grad
+    with pytest.raises(IndexError, match="index 9 is out of bounds"):
+        step(tg.tensor([0, 9]))
+    assert state() == before and w.grad is gradient
+    assert step(tg.tensor([2, -9])).tolist() == table.numpy()[[2, 0]].tolist()
+    assert step.stats()["recordings"] == 1

@@ -34,7 +34,7 @@ def test_training_in_machine_code_is_the_same_but_for_rounding(how: dict[str, An
     for a, b in zip(compiled[1], eager[1], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
     stats = compiled[2].stats()
-    assert set(stats["programs"]) == {"native"}
+    assert all(text.startswith("native") for text in stats["programs"])
     assert stats["recordings"] == {switched: 2, replaced: 3}.get(how.get("between"), 1), stats
 
 
