@@ -13,6 +13,10 @@ from tapegrad.compiler.emit.native.products import Matrix, Pack, Product, Step, 
 
 GUARDED = 256  # bytes behind a kernel's scratch memory, which it must not write to
 
+WIDTHS = (128, 256, 512)  # LLVM writes vectors that the machine lacks as several narrower ones
+DTYPES = ("float32", "float64")
+FORMS = ("columns", "rows", "depth")
+
 
 class Kernels:
     """Kernels of one module, compiled as the emitter does: `run(step, *arrays)`."""
@@ -65,3 +69,18 @@ def run_steps(
             operands[step.operand] = packed
         else:
             kernels.run(step, operands["a"], operands["b"], c, *bias)
+
+
+def integers(seed: int):
+    generator = np.random.default_rng(seed)
+    return lambda shape: generator.integers(-4, 5, shape)
+
+
+def plain(m: int, k: int, n: int, vectors: str, panels: bool = False) -> tuple[Product, list[np.ndarray]]:
+    """A product in a form with operands that suit it, and c."""
+    numbers = integers(1)
+    a = numbers((k, m)).astype("float32").T if vectors == "rows" else numbers((m, k)).astype("float32")
+    b = numbers((n, k)).astype("float32").T if vectors == "depth" else numbers((k, n)).astype("float32")
+    c = numbers((n, m)).astype("float32").T if vectors == "rows" else numbers((m, n)).astype("float32")
+    (am, ak), (bk, bn), (cm, cn) = (matrix(x).strides for x in (a, b, c))
+    return Product((), (m, am, cm), (n, bn, cn), ((k, ak, bk),), "float32", vectors, panels), [a, b, c]

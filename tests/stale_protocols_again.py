@@ -350,3 +350,45 @@ def where_gradients_are_off(J: Any) -> Any:
     for i in range(10):
         with tg.no_grad() if i % 2 else contextlib.nullcontext():
             yield f(x2())
+
+
+@compiled
+def the_truth_of_an_object(J: Any) -> Any:
+
+    class A:
+        n = 0
+
+        def __bool__(s):
+            return s.n > 0
+
+    a = A()
+    return drive(J, lambda x: x * 2.0 if a else x, lambda: setattr(a, "n", 1))
+
+
+@compiled
+def the_length_of_an_object(J: Any) -> Any:
+
+    class A:
+        n = 0
+
+        def __len__(s):
+            return s.n
+
+    a = A()
+    return drive(J, lambda x: x * 2.0 if a else x, lambda: setattr(a, "n", 1))
+
+
+@compiled
+def a_number_like_object(J: Any) -> Any:
+
+    class R:
+        v = 1.0
+
+        def __float__(s):
+            return s.v
+
+        def __index__(s):
+            return 2
+
+    r = R()
+    return drive(J, lambda x: x * float(r), lambda: setattr(r, "v", 5.0))
