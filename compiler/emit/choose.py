@@ -21,7 +21,7 @@ OPERATIONS, NBYTES = 4, 1 << 20
 class Emitted:
     """The source of a program, the program as it was emitted, and the list after each pass.
 
-    note    why it was not left to the emitter that was asked for first
+    note    what is left to the library, or why it is not in the form that is asked for first
     build   what binds it to captured arrays, where it is not the `build` of the source
     lines   (number of a line of the source, the operations that it carries out); of a graph, none
     """

@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var
 
-# What can take a number where it would else take a 0-d array.
-TAKES_NUMBERS = (Kind.ELEMENTWISE, Kind.WRITE, Kind.GUARD)
-
 
 @dataclass
 class Block:
@@ -21,7 +18,6 @@ class Block:
 
 def blocks(
     program: Program,
-    numbers: bool = False,
     reductions: bool = True,
     alone: Callable[[Op], bool] = lambda op: False,
     cost: Callable[[Op], int] = lambda op: 0,
@@ -32,7 +28,6 @@ def blocks(
     Views are moved in front of a loop that does not make what they show, and a reduction back into the loop that makes
     what it reduces, so that nothing is read again for it.
 
-    numbers      0-d results that only other loops use count as inner: they are plain variables, not arrays
     reductions   whether they run in loops, too; else each is an operation by itself
     alone        the elementwise operations and reductions that the target cannot put into a loop
     cost, most   what an operation adds to the text of a loop, and what a loop of several has at most: a compiler's
@@ -42,7 +37,7 @@ def blocks(
     for op in program.ops:
         cutter.take(op)
     cutter.close()
-    mark_inner(program, cutter.blocks, numbers)
+    mark_inner(program, cutter.blocks)
     return cutter.blocks
 
 
@@ -103,16 +98,13 @@ class Cutter:
             self.reduced.add(op.out)
 
 
-def mark_inner(program: Program, found: list[Block], numbers: bool) -> None:
+def mark_inner(program: Program, found: list[Block]) -> None:
     """Find what is used in the loop that makes it and nowhere else."""
     loops = [block for block in found if block.shape is not None]
     maker = {op.out: block for block in loops for op in block.ops}
     elsewhere = {v for block in found for op in block.ops for v in op.vars if maker.get(v) is not block}
-    arrays = {v for op in program.ops if op.kind not in TAKES_NUMBERS for v in op.vars} if numbers else set()
     kept = set(program.kept())
     for block in loops:
         for op in block.ops:
-            inside = op.kind is Kind.ELEMENTWISE and op.out not in elsewhere
-            number = numbers and not op.out.shape and op.out not in arrays
-            if op.out not in kept and (inside or number):
+            if op.kind is Kind.ELEMENTWISE and op.out not in elsewhere and op.out not in kept:
                 block.inner.add(op.out)

@@ -53,9 +53,8 @@ def helpers() -> tuple[str, ...]:
 
 # What the emitted source calls its own helpers and modules.
 OURS = (
-    *("np", "math", "erf", "s_", "index_add", "step", "build", "draw", "program", "turn"),
-    *("LANES", "lanes", "folded", "put", "sigmoid", "product_power"),
-    *("values", "best", "first", "value", "rows", "inf", "nan", "cut", "dot"),
+    *("np", "erf", "s_", "index_add", "step", "build", "draw", "program"),
+    *("LANES", "lanes", "folded", "put", "sigmoid", "product_power", "inf", "nan"),
     *("cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set"),
     *(
         "products",

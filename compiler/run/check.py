@@ -36,7 +36,7 @@ class State:
     """What a program writes to, as it is now: contents, gradients, and where the random draws stand."""
 
     def __init__(self, case: Case) -> None:
-        self.written = [(t, t.data.copy()) for t in case.runner.written]
+        self.written = [(t, t.data, t.data.copy()) for t in case.runner.written]
         leaves = (*case.recording.leaves, *case.recording.dropped)
         self.gradients = [
             (leaf, leaf._grad, None if leaf._grad is None else leaf._grad.data.copy()) for leaf in leaves
@@ -45,9 +45,9 @@ class State:
 
     def put_back(self) -> None:
         now = tick()
-        for t, array in self.written:
-            t.data[...] = array
-            t.changed = now
+        for t, home, array in self.written:
+            home[...] = array
+            t.data, t.changed = home, now
         for leaf, gradient, array in self.gradients:
             leaf._grad = gradient
             if gradient is not None:
@@ -57,7 +57,7 @@ class State:
     def named(self, case: Case) -> dict[str, Any]:
         """Its arrays by the user's names."""
         names = {id(t): v.name for v, t in zip(case.runner.program.captured, case.runner.captured)}
-        found = {f"{names[id(t)]} afterwards": array for t, array in self.written}
+        found = {f"{names[id(t)]} afterwards": array for t, _, array in self.written}
         found |= {
             f"the gradient of {names.get(id(leaf), f'leaf {n}')}": array
             for n, (leaf, _, array) in enumerate(self.gradients)

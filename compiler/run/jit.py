@@ -16,7 +16,7 @@ from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.arguments import as_taken, name_to_find, tensors_for_arrays
 from tapegrad.compiler.run.case import Case, NoCase, OtherCase
-from tapegrad.compiler.run.check import CHECKING, every, run_checked
+from tapegrad.compiler.run.check import CHECKING, State, every, run_checked
 from tapegrad.compiler.run.forks import LIVE
 from tapegrad.compiler.run.messages import counted, frames_inside, log
 from tapegrad.compiler.run.policy import Always, Policy
@@ -189,10 +189,11 @@ class Compiled:
         """What the function itself gives or raises, with a note of the program's line that raised, if one did."""
         if line is None:
             return AS_PYTHON
+        before = State(case)
         try:
-            with case.runner.whole():
-                return self.as_python(args, kwargs)
-        except Exception as error:
+            return self.as_python(args, kwargs)
+        except BaseException as error:
+            before.put_back()
             if line:
                 error.add_note(line)
             raise

@@ -1,8 +1,7 @@
 """A program bound to the arrays it captured: run, and taken back where a call turns out to be another case."""
 
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 from tapegrad.autograd import random, writes
@@ -30,7 +29,7 @@ class Runner:
         try:
             self.make(emit(emitter, recording.program, self.title, recording.device), name)
         except Exception as error:  # what NumPy's program does, must not fail for want of machine code
-            if emitter != "native":
+            if emitter not in ("auto", "native"):
                 raise
             self.make(emit("numpy", recording.program, self.title, recording.device), name)
             self.note = f"not native: {type(error).__name__}: {error}"
@@ -134,26 +133,6 @@ class Runner:
                 raise OtherCase from None
             if isinstance(error, Exception) and not isinstance(error, MemoryError):
                 raise OtherCase(line_of(error)) from None  # the function itself raises it with its own line
-            raise
-
-    @contextmanager
-    def whole(self) -> Iterator[None]:
-        """While the function itself runs in the program's place: if it raises, everything is as before."""
-        before = [(t, t.data, t.data.copy()) for t in self.written]
-        gradients = [(leaf, leaf._grad) for leaf in (*self.recording.leaves, *self.recording.dropped)]
-        inside = [(g, g.data.copy()) for _, g in gradients if g is not None]
-        draws = random.draws()
-        try:
-            yield
-        except BaseException:
-            for t, home, array in before:
-                home[...] = array
-                t.data = home
-            for g, array in inside:
-                g.data[...] = array
-            for leaf, gradient in gradients:
-                leaf._grad = gradient
-            random.rewind(draws)
             raise
 
     def separated(self, arrays: Iterable[Any]) -> Iterable[Any]:
