@@ -18,60 +18,32 @@ compiled, either, eager = CASES.compiled, CASES.either, CASES.eager
 NS: Any = SimpleNamespace
 
 
-@compiled
-def of_a_namespace(J: Any) -> Any:
-    a = argparse.Namespace()
-    a.k = 1.0
-    return drive(J, lambda x: x * a.k, lambda: setattr(a, "k", 5.0))
+OBJECTS: dict[str, Any] = {
+    "of_a_namespace": lambda: argparse.Namespace(),
+    "of_a_thread": lambda: threading.Thread(target=print),
+    "of_a_logger": lambda: logging.getLogger("abc.d"),
+    "of_a_parser": lambda: argparse.ArgumentParser(),
+    "of_a_handler": lambda: logging.StreamHandler(),
+    "of_an_event": lambda: threading.Event(),
+    "of_a_condition": lambda: threading.Condition(),
+    "of_a_partial": lambda: functools.partial(lambda x: x),
+}
 
 
-@compiled
-def of_a_thread(J: Any) -> Any:
-    t = threading.Thread(target=print)
-    t.k = 2.0
-    return drive(J, lambda x: x * t.k, lambda: setattr(t, "k", 5.0))
+def attribute_of(name: str, make: Any) -> Any:
+    """A case that sets an attribute of an object, and sets it again between calls."""
+
+    def case(J: Any) -> Any:
+        t = make()
+        t.k = 2.0
+        return drive(J, lambda x: x * t.k, lambda: setattr(t, "k", 5.0))
+
+    case.__name__ = name
+    return case
 
 
-@compiled
-def of_a_logger(J: Any) -> Any:
-    t = logging.getLogger("abc.d")
-    t.k = 2.0
-    return drive(J, lambda x: x * t.k, lambda: setattr(t, "k", 5.0))
-
-
-@compiled
-def of_a_parser(J: Any) -> Any:
-    t = argparse.ArgumentParser()
-    t.k = 2.0
-    return drive(J, lambda x: x * t.k, lambda: setattr(t, "k", 5.0))
-
-
-@compiled
-def of_a_handler(J: Any) -> Any:
-    t = logging.StreamHandler()
-    t.k = 2.0
-    return drive(J, lambda x: x * t.k, lambda: setattr(t, "k", 5.0))
-
-
-@compiled
-def of_an_event(J: Any) -> Any:
-    t = threading.Event()
-    t.k = 2.0
-    return drive(J, lambda x: x * t.k, lambda: setattr(t, "k", 5.0))
-
-
-@compiled
-def of_a_condition(J: Any) -> Any:
-    t = threading.Condition()
-    t.k = 3.0
-    return drive(J, lambda x: x * t.k, lambda: setattr(t, "k", 5.0))
-
-
-@compiled
-def of_a_partial(J: Any) -> Any:
-    t = functools.partial(lambda x: x)
-    t.k = 3.0
-    return drive(J, lambda x: x * t.k, lambda: setattr(t, "k", 5.0))
+for name, make in OBJECTS.items():
+    compiled(attribute_of(name, make))
 
 
 @compiled
