@@ -61,7 +61,10 @@ def text_of(rows: Sequence[Row]) -> str:
     """One row of the table, for rows of the same kind: the counts are those of each."""
     first, last = rows[0], rows[-1]
     modules = " to ".join(dict.fromkeys([first.module, last.module]))
-    line = first.line if len(first.line) <= WIDEST else f"{first.line[: WIDEST - 1]}…"
-    where = ": ".join(filter(None, (modules, line))) or "[no line of yours]"
+    where = ": ".join(filter(None, (modules, shortened(first.line)))) or "[no line of yours]"
     times = f"x {len(rows)}" if len(rows) > 1 else ""
     return f"{first.operations:10d} {first.nbytes:12,d} {times:>7}  {where}"
+
+
+def shortened(line: str) -> str:
+    return line if len(line) <= WIDEST else f"{line[: WIDEST - 1]}…"

@@ -354,11 +354,11 @@ class Compiled:
         """The LLVM IR of the native program of the last call; "" for other emitters' programs."""
         return "" if self.why_python() else getattr(self.shown().runner.build, "text", "")
 
-    def explain(self) -> str:
-        """A table: the operations that compute and the bytes they make after each pass, the loops and calls that are
-        emitted, and their buffers. A second one counts operations by the user's modules and lines, repeats folded."""
+    def explain(self, timed: bool = False) -> str:
+        """Tables: operations and bytes after each pass; a native program's loops and products; the operations by your
+        lines. timed: measure the native ones (ValueError for others), on copies of what is written to."""
         why = self.why_python()
-        return f"{self.__name__} runs as Python: {why}" if why else self.shown().runner.explain()
+        return f"{self.__name__} runs as Python: {why}" if why else self.shown().runner.explain(timed)
 
     def program(self, after: str | None = None) -> str:
         """The list of operations after the named pass ("recorded" for none), or after all."""

@@ -168,15 +168,22 @@ class Runner:
         notes = "; ".join(filter(None, (self.note, getattr(self.step, "why_not", str)())))
         return f"{self.emitter}: {notes}" if notes else self.emitter
 
-    def explain(self) -> str:
+    def explain(self, timed: bool = False) -> str:
+        if timed and self.emitter != "native":
+            raise ValueError(
+                f"explain: timed=True needs a native program, this one is run by {self.emitter}\n"
+                'Write tg.jit(f, emitter="native"), with llvmlite installed'
+            )
         lines = [f"{'after the pass':26} {'operations':>10} {'bytes made':>12}"]
         for name, program in self.history:
             count, size = program.cost()
             lines.append(f"{name:26} {count:10d} {size:12,d}")
         fused = f"fused, in {len(self.plan.buffers)} buffers"
         lines.append(f"{fused:26} {self.plan.pieces:10d} {self.plan.nbytes:12,d}")
-        products: list[str] = getattr(self.build, "explain", list)()
-        lines += ["", *products] if products else []
+        if self.emitter == "native":
+            draws = random.draws()
+            lines += ["", *self.build.explain(timed)]  # type: ignore[attr-defined]
+            random.rewind(draws)
         return "\n".join([*lines, "", *by_line(self.program)])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.compiler.emit.native import costs
 from tapegrad.compiler.emit.native.calls import Calls, address
 from tapegrad.compiler.emit.native.emitter import NativeEmitter
 from tapegrad.compiler.emit.native.index_nests import Bounds
@@ -28,7 +29,7 @@ class Builder:
 
     def __init__(self, emitter: NativeEmitter) -> None:
         self.emitter, self.text = emitter, ""
-        self.kernels: dict[str, int] = {}
+        self.captured: tuple[Any, ...] = ()
         self.code: Code
 
     def __call__(self, *captured: Any) -> tuple[Step, tuple[Any, ...]]:
@@ -37,7 +38,7 @@ class Builder:
         text = module_text(parts.functions(), parts.declarations)
         if text != self.text:  # arrays of other strides
             self.text, self.code = text, Code(text)
-        self.kernels = parts.kernels
+        self.captured = captured
         scratch = scratch_of(parts.scratch)
         calls = [
             Calls(self.code, part, scratch, parts.threads) if isinstance(part, list) else part
@@ -46,10 +47,19 @@ class Builder:
         step = step_of(self.emitter, arrays, calls, captured, parts.bounds, parts.of_blas)
         return step, tuple(arrays[name] for name in self.emitter.gradients)
 
-    def explain(self) -> list[str]:
-        """A table of the kernels of products: how many calls, what they compute, and how."""
-        rows = [f"{count:10d}  {title}" for title, count in self.kernels.items()]
-        return [f"{'products':>10}  m x k x n, and how", *rows] if rows else []
+    def explain(self, timed: bool) -> list[str]:
+        """A table of what the calls cost; timed: with their share of the time, on copies of what they write to."""
+        program, written = self.emitter.program, set(self.emitter.written()) if timed else ()
+        copies = [a.copy("K") if v.name in written else a for v, a in zip(program.captured, self.captured)]
+        arrays = arrays_of(self.emitter, copies)
+        parts = parts_of(self.emitter, arrays)
+        seconds: list[float] = []
+        if timed:
+            rng = np.random.default_rng(0)
+            for v in program.arguments:  # integers may be indices: 0 is one of all axes
+                arrays[v.name][...] = rng.normal(size=v.shape) if v.dtype.kind == "f" else 0
+            seconds = costs.timed(parts, Code(module_text(parts.functions(), parts.declarations)))
+        return costs.table(self.emitter.calls, parts, arrays, seconds)
 
 
 def arrays_of(emitter: NativeEmitter, captured: Any) -> dict[str, Any]:

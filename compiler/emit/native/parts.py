@@ -1,6 +1,5 @@
 """The calls of a program with their arrays: functions of nests and products, cut into parts, and what NumPy does."""
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -38,7 +37,8 @@ class Parts:
     threads   among which large ones are shared
     packed    copies of operands that are made ahead
     bounds    (which list of calls, which call) that looks at an index array -> what it looks at
-    kernels   which one each product got, and how often
+    kernels   of each product, how many operations it is and which kernel it got
+    ends      after each call of the program: (how many lists and calls of NumPy there are, how many stages in the last)
     of_blas   arrays that NumPy's matmul reads and writes
     """
 
@@ -49,7 +49,8 @@ class Parts:
     threads: int = field(default_factory=pool.threads)
     packed: dict[Any, Part] = field(default_factory=dict)
     bounds: dict[tuple[int, int], Bounds] = field(default_factory=dict)
-    kernels: Counter[str] = field(default_factory=Counter)
+    kernels: list[tuple[int, str]] = field(default_factory=list)
+    ends: list[tuple[int, int]] = field(default_factory=list)
     of_blas: list[Any] = field(default_factory=list)
 
     def add(self, kind: str, parts: list[tuple[str, list[Part]]]) -> None:
@@ -72,6 +73,8 @@ class Parts:
         """`out = a @ b`. shared: keys of the operands whose copies other products have a use for."""
         operands = {"a": a, "b": b}
         listed = steps(matrix(a), matrix(b), matrix(out))
+        if not listed:
+            self.kernels.append((0, "no elements"))
         if any(isinstance(s, products.Product) and by_blas(s) for s in listed):
             self.by_blas(a, b, out)
             return
@@ -103,12 +106,14 @@ class Parts:
         self.calls.append(lambda: np.matmul(a, b, out=out) is None)
         self.of_blas += [a, b, out]
         m, k = a.shape[-2:] if a.ndim > 1 else (1, *a.shape)
-        self.kernels[f"{m} x {k} x {b.shape[-1] if b.ndim > 1 else 1}, {a.dtype}: BLAS"] += 1
+        n = b.shape[-1] if b.ndim > 1 else 1
+        self.kernels.append((2 * out.size * k, f"{m} x {k} x {n}, {a.dtype}: BLAS"))
 
     def note(self, product: products.Product, parts: int, packed: bool) -> None:
         """Count a product for `explain`."""
         shared = f", in {parts} parts" if parts > 1 else ""
-        self.kernels[kernel_of(product, vector_bits(), fused()).title(packed) + shared] += 1
+        title = kernel_of(product, vector_bits(), fused()).title(packed) + shared
+        self.kernels.append((product.operations, title))
 
     def copy(self, text: str, operand: Part, shape: tuple[int, ...], key: Any) -> Part:
         """The copy of an operand that a function makes: by this call, or by one before with the same key."""
@@ -163,6 +168,8 @@ def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
             code = compile(f"def call():\n  {call.text}", "<native tg.jit>", "exec")
             exec(code, scope, made := {})  # type: ignore[var-annotated]
             parts.calls.append(made["call"])
+        last = parts.calls[-1] if parts.calls else None
+        parts.ends.append((len(parts.calls), len(last) if isinstance(last, list) else 0))
     return parts
 
 

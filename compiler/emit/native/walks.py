@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tapegrad.compiler.emit.native.forms import Called, Load, Loop, Place, Store, Value, parts_of
+from tapegrad.compiler.emit.native.forms import (
+    Applied,
+    Called,
+    Load,
+    Loop,
+    Place,
+    Store,
+    Value,
+    parts_of,
+)
 
 
 def loops(body: list[Any]) -> Iterator[Loop]:
@@ -39,3 +48,8 @@ def places_of(s: Any) -> list[Place]:
     """Where a statement reads and writes."""
     read = [v.place for v in values_of(s) if isinstance(v, Load)]
     return [*read, s.place] if isinstance(s, Store) else read
+
+
+def operations(body: list[Any]) -> int:
+    """How many operations of the machine these statements are, at all turns of their loops."""
+    return sum(turns * sum(isinstance(v, Applied) for v in values_of(s)) for s, turns in statements(body))

@@ -171,7 +171,7 @@ def test_a_product_of_blas_reads_the_arguments_of_each_call(monkeypatch):
             assert np.allclose(first.numpy(), np.tanh(x) @ y, atol=1e-4)
             assert np.allclose(second.numpy(), x @ y + 1, atol=1e-4)
     assert f.stats()["programs"] == ["native"]
-    assert "2  100 x 90 x 80, float32: BLAS" in f.explain()
+    assert "x 2  100 x 90 x 80, float32: BLAS" in f.explain()
 
 
 def test_explain_names_the_kernel_of_each_product():
@@ -182,8 +182,6 @@ def test_explain_names_the_kernel_of_each_product():
         for _ in range(4):
             f()
     lines = [line for line in f.explain().splitlines() if "vectors of" in line]
-    assert [line.split(":")[0].split() for line in lines] == [
-        ["2", *["40", "x", "50", "x", "60,", "float32"]],
-        ["2", *["40", "x", "60", "x", "50,", "float32"]],
-    ]
+    for line, size in zip(lines, ["40 x 50 x 60, float32", "40 x 60 x 50, float32"], strict=True):
+        assert f"x 2  {size}: vectors of" in line
     assert "copied once" in lines[1] and "read as they lie" in lines[0]
