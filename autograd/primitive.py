@@ -40,6 +40,8 @@ class Primitive:
     backward loop does (`match`). Array arguments are positional, plain Python values keywords.
     """
 
+    _run: dict[type, tuple[Any, Any]]  # array type -> (forward or kernel, namespace)
+
     def __init__(
         self,
         name: str,
@@ -61,7 +63,6 @@ class Primitive:
         self.hint = hint
         self.unread = unread
         self.__doc__ = doc
-        self._run: dict[type, tuple[Any, Any]] = {}  # array type -> (forward or kernel, namespace)
         if register:
             if name in REGISTRY:
                 raise ValueError(f"a primitive called {name!r} exists already")
@@ -69,6 +70,11 @@ class Primitive:
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "forward":  # the one that runs from now on
+            self._run = {}
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         flags = current.get()

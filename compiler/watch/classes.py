@@ -62,7 +62,7 @@ class Classes(Functions):
                     and self.names.walked_modules
                     and is_a(part, (Tensor, list, tuple, dict, *modules()))
                 )
-                if (everything and room == "user") or computed or attribute in names or inside:
+                if (everything and (module or room == "user")) or computed or attribute in names or inside:
                     self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}", argument and not module)
         for slot, member in slots(kind).items():
             if self.names.all or slot in names:
@@ -81,7 +81,7 @@ class Classes(Functions):
             g.need(f"[*{d}] == {g.fresh_value(list(own))}", f"the attributes of {name}")
             return
         by_name = kind.__module__.startswith("tapegrad.nn.") and not self.computes_names(kind)
-        if self.names.walked_modules or not by_name:
+        if self.names.walked_modules or self.names.all or not by_name:
             g.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
         for shadow in sorted((self.names_for(kind) | self.names.user) - set(own)):
             hides = resolves(kind, shadow)

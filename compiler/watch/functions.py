@@ -71,10 +71,9 @@ class Functions(Walk):
             owner = "self" if value is self.f else f"{name}.__self__"
             self.visit(f"{local}.__self__", value.__self__, owner)
         elif is_a(value, partial):
-            self.guards.need(f"type({local}) is {self.guards.value(type(value))}", name)
+            self.attributes(local, value, name, False)
             for part in ("func", "args", "keywords"):
                 self.visit(f"{local}.{part}", getattr(value, part), f"{name}.{part}")
-            self.attributes(local, value, name, False)
         elif is_a(value, types.ModuleType):
             self.identical(local, value, name)
             self.module(known, value, name)

@@ -1,38 +1,16 @@
 """Programs whose surroundings change between calls: `tg.jit` gives what they give without, and ends as stated."""
 
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import tapegrad as tg
 from surroundings import Case, check, run
 
-TABLES = (
-    *("names", "objects", "steps", "training", "loops", "config"),
-    *(
-        "settings",
-        "classes",
-        "functions",
-        "host",
-        "effects",
-        "found",
-        "unseen",
-        "appearing",
-        "held",
-        "arguments",
-        "replaced",
-        "handed",
-        "library",
-        "branches",
-        "attacked",
-        "classes_again",
-        "modules_again",
-        "protocols_again",
-    ),
-)
 CASES: dict[str, Case] = {}
-for table in TABLES:
-    CASES |= import_module(f"stale_{table}").CASES
+for table in sorted(Path(__file__).parents[2].glob("stale_*.py")):
+    CASES |= import_module(table.stem).CASES
 
 
 @pytest.mark.parametrize("name", CASES)
