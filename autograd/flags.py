@@ -1,12 +1,13 @@
 """The modes a computation runs in: one immutable record in one context variable, so each thread has its own and an
 exception restores the old one."""
 
-from contextlib import ContextDecorator
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from tapegrad.autograd.recorder import Recorder
+from tapegrad.backends.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +19,20 @@ class Flags:
     anomaly: bool = False  # look for NaN and Inf after every primitive and every gradient rule
     depth: int = 0  # how many transforms (grad, vjp, …) are running around this code
     recorder: Recorder | None = None  # is told what happens to tensors
+    leaves: tuple[Any, ...] = ()  # the tensors that these transforms differentiate for
 
 
 current: ContextVar[Flags] = ContextVar("tapegrad_flags", default=Flags())  # noqa: B039 (immutable)
 
 
-class changed_flags(ContextDecorator):
-    """`with changed_flags(grad=False):`. Can be nested, reused, and used as a decorator."""
+class changed_flags(Scope):
+    """`with changed_flags(grad=False):`. Can be nested, reused, and used as a decorator, see `Scope`."""
 
     def __init__(self, **changes: Any) -> None:
         self.changes = changes
         self.before: list[Flags] = []
 
-    def _recreate_cm(self) -> "changed_flags":
+    def again(self) -> "changed_flags":
         return changed_flags(**self.changes)  # a decorated function may run in two threads at once
 
     def __enter__(self) -> None:
@@ -47,17 +49,47 @@ class changed_flags(ContextDecorator):
         del self.before[-1]
 
 
-def no_grad() -> changed_flags:
-    """`with tg.no_grad():` (or `@tg.no_grad()`): nothing is recorded, results do not require grad."""
-    return changed_flags(grad=False)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def enable_grad() -> changed_flags:
-    """`with tg.enable_grad():`: recording is on again inside a `no_grad` block."""
-    return changed_flags(grad=True)
+def _flags(name: str, f: Any, **changes: Any) -> Any:
+    """The scope, or with a function the decorated function: `@tg.no_grad` works as `@tg.no_grad()` does."""
+    scope = changed_flags(**changes)
+    if f is None:
+        return scope
+    if not callable(f):
+        raise TypeError(f"tg.{name}: write `with tg.{name}():` or `@tg.{name}()`, got {f!r}")
+    return scope(f)
 
 
-def detect_anomaly() -> changed_flags:
+@overload
+def no_grad() -> changed_flags: ...
+@overload
+def no_grad(f: F, /) -> F: ...
+def no_grad(f: Any = None, /) -> Any:
+    """`with tg.no_grad():` (or `@tg.no_grad()`, or `@tg.no_grad`): nothing is recorded, results do not require grad.
+
+    A decorated generator function has it in each of its steps, and what runs between them does not. A `with` inside a
+    generator holds until its end, also for what runs while the generator waits at a `yield`.
+    """
+    return _flags("no_grad", f, grad=False)
+
+
+@overload
+def enable_grad() -> changed_flags: ...
+@overload
+def enable_grad(f: F, /) -> F: ...
+def enable_grad(f: Any = None, /) -> Any:
+    """`with tg.enable_grad():`: recording is on again inside a `no_grad` block. A decorator as well, as `no_grad`."""
+    return _flags("enable_grad", f, grad=True)
+
+
+@overload
+def detect_anomaly() -> changed_flags: ...
+@overload
+def detect_anomaly(f: F, /) -> F: ...
+def detect_anomaly(f: Any = None, /) -> Any:
     """`with tg.detect_anomaly():`: the first primitive, forward or backward, whose result has a NaN or Inf raises
-    FloatingPointError and names the line of the forward call. Slow; for finding faults."""
-    return changed_flags(anomaly=True)
+    FloatingPointError and names the line of the forward call. Slow; for finding faults. A decorator as well, as
+    `no_grad`."""
+    return _flags("detect_anomaly", f, anomaly=True)

@@ -5,13 +5,13 @@ Dispatch follows the data: `backend_of(array)` looks the array's type up. New te
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import ContextVar, Token
 from typing import Any
 
 from tapegrad.backends.base import Backend, BackendError
 from tapegrad.backends.numpy_backend import backend as numpy_backend
+from tapegrad.backends.scope import Scope
 
 __all__ = [
     "Backend",
@@ -95,12 +95,21 @@ def set_backend(name: str) -> None:
     _process_default = name
 
 
-@contextmanager
-def use_backend(name: str) -> Iterator[Backend]:
-    """`with use_backend("cupy"):` sets the default place of new tensors for a block, in this thread alone."""
-    backend, _ = resolve(name)
-    token = _default.set(name)
-    try:
-        yield backend
-    finally:
-        _default.reset(token)
+class use_backend(Scope):
+    """`with use_backend("cupy"):` sets the default place of new tensors for a block, in this thread alone. A decorator
+    as well. The `with` gives the backend."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.backend, _ = resolve(name)
+        self.tokens: list[Token[str | None]] = []
+
+    def again(self) -> "use_backend":
+        return use_backend(self.name)
+
+    def __enter__(self) -> Backend:
+        self.tokens.append(_default.set(self.name))
+        return self.backend
+
+    def __exit__(self, *error: object) -> None:
+        _default.reset(self.tokens.pop())
