@@ -54,7 +54,9 @@ class Tape:
             for i, out in enumerate(node.out if isinstance(node.out, tuple) else (node.out,)):
                 names[id(out)] = self.name(Tensor(out, True, node, i))
         kept: list[Any] = []  # alive until the end, so that no id is used twice
-        current: list[list[str]] = []  # [result, call] of each primitive run for the call at hand
+        current: list[
+            list[str]
+        ] = []  # [result, "=" or "+=", call] of each primitive run for the call at hand
 
         number = count(1)
 
@@ -66,7 +68,7 @@ class Tape:
             shown = [names.get(id(a.data), "const") if isinstance(a, Tensor) else repr(a) for a in args]
             options = [f"{k}={v!r}" for k, v in params.items() if v is not None and v is not False]
             call = f"{primitive.name}({', '.join(shown + options)})"
-            current.append([", ".join(names[id(r.data)] for r in results), call])
+            current.append([", ".join(names[id(r.data)] for r in results), "=", call])
 
         one = Tensor(self.output.backend.xp.ones_like(self.output.data))
         cotangent[(self.output.node, self.output.index)] = one
@@ -82,17 +84,23 @@ class Tape:
                     t = node.recorded_inputs()[i]
                     key = t if t.node is None else (t.node, t.index)
                     g = match(g, t.data)
-                    total = g if key not in cotangent else cotangent[key] + g
-                    cotangent[key] = total
-                    kept.append(total)
-                    made, name = names.get(id(total.data), "?"), f"d{self.name(t)}"
+                    known, name = cotangent.get(key), f"d{self.name(t)}"
+                    kept.append(g)
+                    made = names.get(id(g.data), "?")
+                    if known is not None:  # the addition stands as +=, and not as the call of add that it is
+                        with changed_flags(recorder=None):
+                            cotangent[key] = known + g
+                        current.append([name, "+=", made])
+                        names[id(cotangent[key].data)] = name
+                        continue
+                    cotangent[key] = g
                     fitting = [line for line in current if line[0] == made and made.startswith("t")]
                     if fitting:
                         fitting[-1][0] = name
                     else:
-                        current.append([name, made])
-                    names[id(total.data)] = name
-                lines[node] = [" = ".join(line) for line in current]
+                        current.append([name, "=", made])
+                    names[id(g.data)] = name
+                lines[node] = [" ".join(line) for line in current]
                 current.clear()
         return lines
 
