@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd.structure import check_sequence, tensors_of
+from tapegrad.autograd.structure import check_sequence, need_function, tensors_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import jvp, vjp
 
@@ -28,6 +28,7 @@ def check_grads(
 
     args are tensors, or nested tuples, lists and dicts of them; f must be smooth within 2h of them.
     """
+    need_function("check_grads", f)
     check_sequence("check_grads: args", args)
     rng = np.random.default_rng(seed)
     tensors, rebuild = tensors_of("check_grads", list(args))

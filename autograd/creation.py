@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import dtypes
+from tapegrad.autograd.copies import recorded_copy, refuse_lost
 from tapegrad.autograd.flags import current
-from tapegrad.autograd.tensor import Tensor, copied
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.writes import tick
 from tapegrad.backends import BY_TYPE, Backend, default_place, resolve
 
@@ -21,31 +22,44 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
     device    "cpu", "cuda:0", or a backend's name; default: where an array is, else the default backend
     requires_grad   record what is done to it; TypeError unless the dtype is a float
 
+    A copy of a Tensor that requires grad is recorded, so that gradients go on to that; tg.tensor(t.detach()) is a copy
+    that is not. With requires_grad=True such a copy has its gradient in `grad`, too.
+
     Raises TypeError for data that are not numbers, ValueError for ragged lists.
     """
     made = _make("tensor", data, dtype, device, copy=True)
-    return made.requires_grad_() if requires_grad else made
+    if requires_grad:
+        made.requires_grad_()
+        if made.node is not None:
+            made.retain_grad()
+    return made
+
+
+def leaf_data(what: str, data: Any) -> Any:
+    """The array for a new Parameter or Buffer: that of a Tensor, without a copy, or one made of the data."""
+    if not isinstance(data, Tensor):
+        return tensor(data).data
+    refuse_lost(what, data)
+    return data.data
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Tensor:
     """The array API standard's way to make a tensor: an array keeps its dtype and, unless copy=True, its memory; a
-    Tensor that fits already is returned as it is."""
+    Tensor that fits already is returned as it is, or with copy=True as a recorded copy."""
     if isinstance(obj, Tensor):
         moved = obj if device is None else obj.to(device)
         moved = moved if dtype is None or moved.dtype == moved.backend.dtype(dtype) else moved.astype(dtype)
         if copy is False and moved is not obj:
             raise ValueError("asarray: copy=False, but a change of dtype or device needs a copy")
-        return tensor(moved) if copy and moved is obj and not obj.requires_grad else moved
+        return recorded_copy(obj) if copy and moved is obj else moved
     return _make("asarray", obj, dtype, device, copy=copy)
 
 
 def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | None) -> Tensor:
     if isinstance(data, Tensor):
-        if current.get().recorder is not None:
-            same = copied(data)
-            same = same if device is None else same.to(resolve(device)[1] or device)
-            return same if dtype is None else same.astype(dtype)
-        data = data.data
+        moved = data if device is None else data.to(resolve(device)[1] or device)
+        moved = moved if dtype is None else moved.astype(dtype, copy=False)
+        return recorded_copy(data) if moved is data else moved
     owner = BY_TYPE.get(type(data))
     is_array = owner is not None and type(data) is owner.types[0]
     if copy is False and not is_array:

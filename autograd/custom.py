@@ -1,132 +1,305 @@
 """Functions with a backward pass of their own: `custom_gradient`, and `checkpoint`, which runs forward twice to save
 memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
 from tapegrad.autograd import random, writes
+from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
-from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.structure import flatten, tensors_of
+from tapegrad.autograd.primitive import Primitive, describe, user_line
+from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, is_module, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import cotangents_at, fresh
 from tapegrad.autograd.writes import tick
+from tapegrad.backends import BY_TYPE
 
 
-def _as_tensors(values: Any) -> list[Tensor]:
-    """The cotangents or inputs a rule was given, as Tensors whichever way it was called."""
+def _to_tensors(values: Iterable[Any]) -> list[Tensor]:
+    """The cotangents or inputs that a rule was given, as Tensors whichever way it was called."""
     return [v if isinstance(v, Tensor) else Tensor(v) for v in values]
 
 
-def _as_given(given: Any, found: list[Any]) -> tuple[Any, ...]:
+def _as_given(given: Any, found: Sequence[Any]) -> tuple[Any, ...]:
     """Cotangents in the form in which the rule got its own: Tensors, or raw arrays."""
-    raw = not isinstance(given, Tensor)
+    raw = not isinstance(given[0] if isinstance(given, tuple) else given, Tensor)
     return tuple(f.data if raw and isinstance(f, Tensor) else f for f in found)
 
 
+def _name(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def _is_numbers(leaf: Any) -> bool:
+    return isinstance(leaf, (Tensor, bool, int, float)) or type(leaf) in BY_TYPE
+
+
+class _Call:
+    """A function with its arguments, the tensors among which are given when it is called."""
+
+    def __init__(
+        self, f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], numbers: bool
+    ) -> None:
+        leaves, self.rebuild = flatten(list(args), modules=False)
+        self.at = [
+            i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) or (numbers and _is_numbers(leaf))
+        ]
+        self.inputs = [as_leaf(_name(f), leaves[i]) for i in self.at]
+        for i in self.at:  # not kept: their graph would be, with this
+            leaves[i] = None
+        self.f, self.others, self.kwargs = f, leaves, kwargs
+
+    def arguments(self, tensors: Sequence[Any]) -> list[Any]:
+        leaves = list(self.others)
+        for i, t in zip(self.at, tensors, strict=True):
+            leaves[i] = t
+        return self.rebuild(leaves)
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Any:
+        return self.f(*self.arguments(tensors), **self.kwargs)
+
+
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: f(*tensors) returns (result, pullback), and pullback(cotangent) returns the cotangent of each argument
-    (one tensor, or a tuple; None for no gradient). With several results, pullback gets a cotangent for each.
+    """Decorator: f(*args, **kwargs) returns (result, pullback), and pullback(cotangent) returns the cotangent of each
+    argument (one, or a tuple; None for no gradient). With several results, pullback gets a cotangent for each.
 
         @tg.custom_gradient
-        def clipped(x):
-            return x, lambda g: tg.clip(g, -1, 1)
+        def clipped(x, limit=1.0):
+            return x, lambda g: tg.clip(g, -limit, limit)
+
+    Positional arguments that are tensors, arrays or numbers, or nested tuples, lists and dicts of them, have a
+    cotangent each, of their structure and shapes. Keywords and all other arguments (a str, None, a function, a Module)
+    are handed on, and have none: a pullback leaves them out. The dtype of a cotangent becomes that of its argument.
 
     Where second derivatives are asked for, f runs again with recording on, so that what the pullback uses of its
     results is differentiated too.
+
+    Raises RuntimeError if the result depends on a tensor that requires grad and is no positional argument, whose
+    gradient would be lost; ValueError and TypeError for cotangents of another number, shape or kind.
     """
+    need_function("custom_gradient", f)
+    name = _name(f)
 
     @wraps(f)
-    def function(*args: Any) -> Any:
-        inputs, _ = tensors_of(f.__name__, list(args))
-        with changed_flags(grad=False, raw=False):
-            result, pullback = f(*inputs)
-        results, rebuild = flatten(result)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        call = _Call(f, args, kwargs, numbers=True)
+        inputs, begun = call.inputs, tick()
+        # Recorded, if anything is, to see what it depends on besides these.
+        with changed_flags(raw=False):
+            returned = call([t.detach() for t in inputs])
+        results, rebuild_results, pullback = _with_pullback(name, returned)
+        _refuse_lost(call, results, begun)
         arrays = [r.data for r in results]
+        del returned, results
+        # The arguments that have a cotangent, with the number of its input in the place of each leaf.
+        like = [a for a in call.arguments([_Place(i) for i in range(len(inputs))]) if _holds_place(a)]
+        call.inputs = []  # their graph is the recorded call's to keep
 
         def rule(needed: list[bool], g: Any, y: Any, *given: Any) -> tuple[Any, ...]:
-            cotangents = _as_tensors(g if isinstance(g, tuple) else (g,))
-            recorded = isinstance(cotangents[0], Tensor) and current.get().grad
+            cotangents = _to_tensors(g if isinstance(g, tuple) else (g,))
+            recorded = current.get().grad
             with changed_flags(raw=False, grad=recorded):
-                pull = f(*given)[1] if recorded else pullback
-                found = pull(*cotangents)
-            found = list(found) if isinstance(found, (tuple, list)) else [found]
-            if len(found) != len(inputs):
-                raise ValueError(
-                    f"{f.__name__}: its pullback returned {len(found)} cotangent(s) for {len(inputs)} argument(s)"
-                )
-            return _as_given(g[0] if isinstance(g, tuple) else g, found)
+                pull = _with_pullback(name, call(given))[2] if recorded else pullback
+                found = _cotangents_of(name, pull(*cotangents), like, _to_tensors(given))
+            return _as_given(g, found)
 
-        call = Primitive(
-            f.__name__, lambda xp, *raw: arrays[0] if len(arrays) == 1 else tuple(arrays),
-            vjp=rule, outputs=len(arrays), register=False,
-        )  # fmt: skip
-        out = call(*inputs)
-        return rebuild([out] if len(arrays) == 1 else list(out))
+        return _call_once(name, rule, inputs, arrays, rebuild_results)
 
     return function
+
+
+class _Place(int):
+    """Stands for an input in the structure of the arguments."""
+
+
+def _holds_place(part: Any) -> bool:
+    return any(isinstance(leaf, _Place) for leaf in flatten(part, modules=False)[0])
+
+
+def _call_once(
+    name: str, rule: Callable[..., Any], inputs: Sequence[Tensor], arrays: list[Any], rebuild: Rebuild
+) -> Any:
+    """The results as one recorded call with this rule; integers among them are in no graph."""
+    call = Primitive(
+        name, lambda xp, *raw: arrays[0] if len(arrays) == 1 else tuple(arrays),
+        vjp=rule, outputs=len(arrays), register=False,
+    )  # fmt: skip
+    out = call(*inputs)
+    outputs = [out] if len(arrays) == 1 else list(out)
+    return rebuild([o if is_floating(o.dtype) else o.detach() for o in outputs])
+
+
+def _with_pullback(name: str, returned: Any) -> tuple[list[Tensor], Rebuild, Callable[..., Any]]:
+    """What a function with a gradient of its own returned: its results, flat, how to build them, and the pullback."""
+    if not isinstance(returned, tuple) or len(returned) != 2 or not callable(returned[1]):
+        given = (
+            f"a tuple of {len(returned)}" if isinstance(returned, tuple) else f"a {type(returned).__name__}"
+        )
+        raise TypeError(
+            f"{name}: custom_gradient needs a function that returns (result, pullback), got {given}"
+        )
+    results, rebuild = flatten(returned[0])
+    for r in results:
+        if not isinstance(r, Tensor):
+            raise TypeError(f"{name}: its result must be a tensor, or tensors, got a {type(r).__name__}")
+    if not results:
+        raise TypeError(f"{name}: its result must be a tensor, or tensors, got {returned[0]!r}")
+    return results, rebuild, returned[1]
+
+
+def _cotangents_of(name: str, found: Any, like: list[Any], inputs: list[Tensor]) -> list[Any]:
+    """What a pullback returned, as a checked cotangent (or None) for each input."""
+    several = isinstance(found, (tuple, list))
+    if (len(like) == 1 and not (several and len(found) == 1 and not _is_one_of_one(like[0]))) or not several:
+        found = [found]
+    if len(found) != len(like):
+        raise ValueError(
+            f"{name}: its pullback returned {len(found)} cotangent(s) for {len(like)} argument(s)"
+        )
+    cotangents: list[Any] = [None] * len(inputs)
+    for number, (part, place) in enumerate(zip(found, like, strict=True)):
+        where = f"{name}: the pullback's cotangent of argument {number}"
+        places = flatten(place, modules=False)[0]
+        parts = [None] * len(places) if part is None else leaves_like(where, part, place)
+        for i, g in zip(places, parts, strict=True):
+            if g is not None and isinstance(i, _Place):
+                cotangents[i] = _checked(where, g, inputs[i])
+    return cotangents
+
+
+def _is_one_of_one(like: Any) -> bool:
+    return isinstance(like, (tuple, list)) and len(like) == 1
+
+
+def _checked(where: str, g: Any, x: Tensor) -> Tensor | None:
+    """A cotangent of x in its shape, device and dtype; of what has no gradient, none."""
+    if not is_floating(x.dtype):
+        return None
+    if not _is_numbers(g):
+        raise TypeError(f"{where} must be a tensor or None, got a {type(g).__name__}")
+    g = as_leaf(where, g)
+    if g.shape != x.shape:
+        more = ": sum it over the axes that were broadcast" if g.ndim > x.ndim else ""
+        raise ValueError(f"{where} has shape {g.shape}, the argument {x.shape}{more}")
+    if g.device != x.device:
+        raise ValueError(f"{where} is on {g.device}, the argument on {x.device}: move it with .to(…)")
+    if not is_floating(g.dtype):
+        raise TypeError(f"{where} is {g.dtype}, the argument {x.dtype}: convert it with .astype(…)")
+    return g if g.dtype == x.dtype else g.astype(x.dtype)
+
+
+def _refuse_lost(call: _Call, results: list[Tensor], begun: int) -> None:
+    """Raise RuntimeError if results depend on tensors that require grad and are no arguments."""
+    lost, _ = _used_from_outside(results, [], begun)
+    if not lost:
+        return
+    who = _name_in(call, lost[0])
+    raise RuntimeError(
+        f"{_name(call.f)}: its result depends on {who}, {describe(lost[0])}, which requires grad and is no positional "
+        f"argument, so its gradient would be lost: make it one, or use {who.partition(',')[0]}.detach()\n{user_line()}"
+    )
+
+
+def _name_in(call: _Call, t: Tensor) -> str:
+    """What a function's code calls a tensor that it uses, as far as that is known."""
+    f = call.f
+    code, cells = getattr(f, "__code__", None), getattr(f, "__closure__", None) or ()
+    named: dict[str, Any] = dict(call.kwargs)
+    if code is not None:
+        module = getattr(f, "__globals__", {})
+        named |= {name: module[name] for name in code.co_names if name in module}
+        for name, cell in zip(code.co_freevars, cells, strict=True):
+            try:
+                named[name] = cell.cell_contents
+            except ValueError:  # not set yet
+                continue
+    for name, value in named.items():
+        if value is t:
+            return name
+        if is_module(value):
+            for path, p in value.named_parameters():
+                if p is t:
+                    return f"{name}.{path}"
+    return "a tensor"
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """f, with nothing kept of its inside for the backward pass, which runs it again: memory for time.
 
-    Takes and returns nested structures of tensors; what f uses besides its arguments (a Module's parameters, say) gets
-    its gradients, too, and random draws are the same in both runs. f must compute the same both times.
+    Takes and returns nested structures of tensors, and anything else besides; what f uses without getting it as an
+    argument (a Module's parameters, say) has a gradient, too, and random draws are the same in both runs. f must
+    compute the same both times. What would not require grad without checkpoint does not with it.
     """
+    need_function("checkpoint", f)
 
     @wraps(f)
     def function(*args: Any, **kwargs: Any) -> Any:
         flags = current.get()
-        leaves, rebuild = flatten(list(args))
         if not flags.grad or flags.raw:
             return f(*args, **kwargs)
-        at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-        inputs = [leaves[i] for i in at]
-
-        def run(stand_ins: list[Tensor]) -> tuple[list[Any], Any]:
-            new = list(leaves)
-            for i, stand_in in zip(at, stand_ins, strict=True):
-                new[i] = stand_in
-            return flatten(f(*rebuild(new), **kwargs))
-
+        call = _Call(f, args, kwargs, numbers=False)
         first_draw, begun = random.draws(), tick()
-        stand_ins = [Tensor(t.data, requires_grad=t.requires_grad) for t in inputs]
-        results, rebuild_results = run(stand_ins)
-        arrays = [r.data for r in results]
-        outside, constants, ended = *_used_from_outside(results, stand_ins, begun), tick()
+        inputs = [Tensor(t.data, requires_grad=t.requires_grad) for t in call.inputs]
+        with changed_flags(leaves=(*flags.leaves, *inputs)):
+            results, rebuild_results = flatten(call(inputs), modules=False)
+        tracked = [i for i, r in enumerate(results) if isinstance(r, Tensor) and r.requires_grad]
+        if not tracked:
+            return rebuild_results(results)
+        arrays, count = [results[i].data for i in tracked], len(inputs)
+        outside, constants, ended = *_used_from_outside([results[i] for i in tracked], inputs, begun), tick()
 
         def rule(needed: list[bool], g: Any, y: Any, *given: Any) -> tuple[Any, ...]:
-            gs = _as_tensors(g if isinstance(g, tuple) else (g,))
+            cotangents = _to_tensors(g if isinstance(g, tuple) else (g,))
             recorded = current.get().grad
-            if any(writes.written_at(place, ended) for place in constants):
-                raise RuntimeError(
-                    f"a tensor that {getattr(f, '__name__', 'the function')} under checkpoint uses was written to "
-                    "after its forward pass, so running it again would give another result: pass it as an argument, "
-                    "or write after the backward pass"
-                )
+            _refuse_rewritten(f, constants, ended)
             with changed_flags(raw=False, grad=True), random.repeated_draws(first_draw):
                 own = [
                     fresh("checkpoint", t) if need else t
-                    for t, need in zip(_as_tensors(given[: len(inputs)]), needed, strict=False)
+                    for t, need in zip(_to_tensors(given[:count]), needed, strict=False)
                 ]
-                again, _ = run(own)
+                with changed_flags(leaves=tuple(own)):
+                    again = flatten(call(own), modules=False)[0]
             targets = [t for t, need in zip([*own, *outside], needed, strict=True) if need]
+            outputs = _same_results(f, again, tracked, arrays)
             with changed_flags(raw=False, grad=recorded):
-                found = iter(cotangents_at(again, gs, targets, record=recorded))
-            return _as_given(
-                g[0] if isinstance(g, tuple) else g, [next(found) if need else None for need in needed]
-            )
+                found = iter(cotangents_at(outputs, cotangents, targets, record=recorded))
+            return _as_given(g, [next(found) if need else None for need in needed])
 
-        call = Primitive(
-            f"checkpoint({getattr(f, '__name__', type(f).__name__)})",
-            lambda xp, *raw: arrays[0] if len(arrays) == 1 else tuple(arrays),
-            vjp=rule, outputs=len(arrays), register=False,
-        )  # fmt: skip
-        out = call(*inputs, *outside)
-        return rebuild_results([out] if len(arrays) == 1 else list(out))
+        def rebuild(outputs: list[Any]) -> Any:
+            whole = list(others)
+            for i, output in zip(tracked, outputs, strict=True):
+                whole[i] = output
+            return rebuild_results(whole)
+
+        others = [None if i in tracked else r for i, r in enumerate(results)]
+        del results
+        given, call.inputs = [*call.inputs, *outside], []
+        return _call_once(f"checkpoint({_name(f)})", rule, given, arrays, rebuild)
 
     return function
+
+
+def _refuse_rewritten(f: Callable[..., Any], constants: Sequence[writes.Place], ended: int) -> None:
+    if any(writes.written_at(place, ended) for place in constants):
+        raise RuntimeError(
+            f"a tensor that {_name(f)} under checkpoint uses was written to after its forward pass, so running it "
+            "again would give another result: pass it as an argument, or write after the backward pass"
+        )
+
+
+def _same_results(
+    f: Callable[..., Any], again: list[Any], tracked: list[int], arrays: list[Any]
+) -> list[Tensor]:
+    """The results of the second run that the first one had, too; RuntimeError if it gave others."""
+    found = [again[i] for i in tracked if i < len(again)]
+    shapes = [getattr(r, "shape", None) for r in found]
+    if shapes != [a.shape for a in arrays]:
+        raise RuntimeError(
+            f"{_name(f)} under checkpoint gave results of shapes {[a.shape for a in arrays]}, and {shapes} when the "
+            "backward pass ran it again: it must compute the same both times"
+        )
+    return found
 
 
 def _used_from_outside(

@@ -1,6 +1,7 @@
 """Nested tuples, lists and dicts of tensors, and Modules: taken apart into a flat list and put together again."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from tapegrad.autograd.tensor import Tensor
@@ -16,50 +17,118 @@ def is_module_class(kind: type) -> bool:
     return hasattr(kind, "named_parameters") and hasattr(kind, "forward")
 
 
-def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
+def flatten(tree: Any, modules: bool = True) -> tuple[list[Any], Rebuild]:
     """The leaves of a nested structure in order, and the function that builds the same structure of other leaves.
 
-    A Module counts as the dict of its parameters by path; everything that is no tuple, list, dict or Module is a leaf.
+    None is a structure without leaves. A Module counts as the dict of its parameters by path, or with modules=False as
+    a leaf. So does everything else that is no tuple, list or dict.
     """
     leaves: list[Any] = []
+    return leaves, _builder(tree, leaves, modules)
 
-    def take(part: Any) -> Callable[[list[Any]], Any]:
-        if is_module(part):
-            part = dict(part.named_parameters())
-        if isinstance(part, dict):
-            takers = {key: take(value) for key, value in part.items()}
-            return lambda new: {key: t(new) for key, t in takers.items()}
-        if isinstance(part, (tuple, list)):
-            parts = [take(p) for p in part]
-            if hasattr(part, "_fields"):  # a named tuple
-                kind: Any = type(part)
-                return lambda new: kind(*(t(new) for t in parts))
-            sequence = type(part)
-            return lambda new: sequence(t(new) for t in parts)
-        at = len(leaves)
-        leaves.append(part)
-        return lambda new: new[at]
 
-    return leaves, take(tree)
+# Not a function inside `flatten`: one that calls itself is a reference cycle, which keeps the leaves alive.
+def _builder(part: Any, leaves: list[Any], modules: bool) -> Rebuild:
+    """Append the leaves of a part; returns what builds the part again."""
+    if part is None:
+        return _nothing
+    if modules and is_module(part):
+        part = dict(part.named_parameters())
+    if isinstance(part, dict):
+        inside = {key: _builder(value, leaves, modules) for key, value in part.items()}
+        if type(part) is dict:
+            return lambda new: {key: build(new) for key, build in inside.items()}
+        empty = copy(part)  # an OrderedDict, a defaultdict with its factory
+        empty.clear()
+
+        def like_it(new: list[Any]) -> Any:
+            twin = copy(empty)
+            twin.update({key: build(new) for key, build in inside.items()})
+            return twin
+
+        return like_it
+    if isinstance(part, (tuple, list)):
+        parts = [_builder(p, leaves, modules) for p in part]
+        kind: Any = type(part)
+        if hasattr(part, "_fields"):  # a named tuple
+            return lambda new: kind(*(build(new) for build in parts))
+        return lambda new: kind(build(new) for build in parts)
+    at = len(leaves)
+    leaves.append(part)
+    return lambda new: new[at]
+
+
+def _nothing(new: list[Any]) -> None:
+    return None
 
 
 def tensors_of(name: str, tree: Any) -> tuple[list[Tensor], Rebuild]:
     """As `flatten`, with numbers and arrays made into Tensors; TypeError for anything else."""
+    leaves, rebuild = flatten(tree)
+    return [as_leaf(name, leaf) for leaf in leaves], rebuild
+
+
+def as_leaf(name: str, leaf: Any) -> Tensor:
+    """A leaf as a Tensor; TypeError for what is neither a tensor nor numbers."""
     from tapegrad.autograd.creation import tensor
 
-    leaves, rebuild = flatten(tree)
-    made = []
-    for leaf in leaves:
-        if isinstance(leaf, Tensor):
-            made.append(leaf)
-            continue
-        try:
-            made.append(tensor(leaf))
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"{name}: expected tensors, numbers, or nested tuples, lists and dicts of them, got {leaf!r}"
-            ) from error
-    return made, rebuild
+    if isinstance(leaf, Tensor):
+        return leaf
+    try:
+        return tensor(leaf)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name}: expected tensors, numbers, or nested tuples, lists and dicts of them, got {leaf!r}"
+        ) from error
+
+
+def leaves_like(name: str, tree: Any, like: Any) -> list[Any]:
+    """The leaves of a structure in the order of those of `like`, which it must be built as.
+
+    Dicts are matched by key. A Module in `like` counts as the dict of its parameters, with None for frozen ones. None
+    in the place of a leaf is returned as None. Raises ValueError, which names the part, where the two differ.
+    """
+    found: list[Any] = []
+    _match(name, tree, like, found)
+    return found
+
+
+def _match(name: str, tree: Any, like: Any, found: list[Any]) -> None:
+    if is_module(like):
+        like = {path: p if p.requires_grad else None for path, p in like.named_parameters()}
+    if is_module(tree):
+        tree = dict(tree.named_parameters())
+    if isinstance(like, dict):
+        if not isinstance(tree, dict) or tree.keys() != like.keys():
+            raise ValueError(f"{name}: expected a dict with the keys {sorted(like)}, got {_kind(tree)}")
+        for key, value in like.items():
+            _match(f"{name}[{key!r}]", tree[key], value, found)
+    elif isinstance(like, (tuple, list)):
+        if not isinstance(tree, (tuple, list)) or len(tree) != len(like):
+            raise ValueError(f"{name}: expected {_kind(like)}, got {_kind(tree)}")
+        for i, (part, value) in enumerate(zip(tree, like, strict=True)):
+            _match(f"{name}[{i}]", part, value, found)
+    elif like is None:
+        if tree is not None:
+            raise ValueError(f"{name}: expected None, got {_kind(tree)}")
+    elif isinstance(tree, (dict, tuple, list)):
+        raise ValueError(f"{name}: expected one tensor, got {_kind(tree)}")
+    else:
+        found.append(tree)
+
+
+def _kind(tree: Any) -> str:
+    if isinstance(tree, dict):
+        return f"a dict with the keys {sorted(tree, key=str)}"
+    if isinstance(tree, (tuple, list)):
+        return f"a {type(tree).__name__} of {len(tree)}"
+    return f"a {type(tree).__name__}" if tree is not None else "None"
+
+
+def map_tensors(f: Callable[[Tensor], Any], tree: Any) -> Any:
+    """The structure with f(t) in place of each tensor t; Modules and all other leaves stay as they are."""
+    leaves, rebuild = flatten(tree, modules=False)
+    return rebuild([f(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
 
 
 def check_sequence(name: str, given: Any) -> None:
@@ -69,3 +138,20 @@ def check_sequence(name: str, given: Any) -> None:
             f"{name}: expected a tuple with one entry for each argument of the function, got a "
             f"{type(given).__name__}: write (x,) for the one argument x"
         )
+
+
+def need_function(name: str, f: Any) -> None:
+    """Raise TypeError, which says what to write, unless a transform was given a function."""
+    if callable(f):
+        return
+    given = f"a {type(f).__name__}" if f is not None else "None"
+    remedy = f"write tg.{name}(f)" if name in _TAKE_ONE else f"write tg.{name}(f, …)"
+    if isinstance(f, Tensor):
+        remedy += (
+            ", where f computes this tensor from its arguments. PyTorch's form for a tensor that is computed already "
+            "is y.backward(), which adds to x.grad"
+        )
+    raise TypeError(f"tg.{name} takes a function, got {given}: {remedy}")
+
+
+_TAKE_ONE = ("custom_gradient", "checkpoint")

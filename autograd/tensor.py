@@ -21,15 +21,6 @@ def drop_gradients(leaves: "Iterable[Tensor]") -> None:
         leaf._grad = None
 
 
-def copied(t: "Tensor") -> "Tensor":
-    """A tensor of its own with the same contents, outside any graph; a recorder sees the copy being made."""
-    if current.get().recorder is None:
-        return Tensor(t.backend.asarray(t.data, copy=True))
-    from tapegrad.autograd.ops import positive
-
-    return positive(t.detach())
-
-
 def overwrite(t: "Tensor", value: "Tensor") -> None:
     """Write a value of the same shape into a tensor's memory, whether or not it is in a graph."""
     if (recorder := current.get().recorder) is not None:
@@ -122,7 +113,7 @@ class Tensor:
 
     @property
     def grad(self) -> "Tensor | None":
-        """For a leaf, the gradient accumulated by `backward()`; else None, unless `retain_grad()` was called."""
+        """For a leaf, what `backward()` added up; else None, unless `retain_grad()` was called."""
         if (recorder := current.get().recorder) is not None:
             recorder.gradient_read(self)
         return self._grad
@@ -176,7 +167,8 @@ class Tensor:
 
     # ---- its values, on the host ----
     def numpy(self) -> np.ndarray:
-        """A NumPy copy of the values, on the host. Later changes of the tensor do not reach it, nor the reverse."""
+        """A NumPy copy of the values, on the host, outside any graph: no gradient goes through it. Later changes of the
+        tensor do not reach it, nor the reverse."""
         self._read("numpy()", "Return the tensor from the step and convert it outside.")
         return np.array(self.backend.to_numpy(self.data))
 
@@ -186,7 +178,8 @@ class Tensor:
             recorder.read(self, what, remedy)
 
     def item(self) -> Any:
-        """The value of a tensor of one element as a Python number; any other size raises ValueError."""
+        """The value of a tensor of one element as a Python number, outside any graph, as are float(t), int(t) and
+        math.exp(t); any other size raises ValueError."""
         if self.size != 1:
             raise ValueError(
                 f"item(), float(), int() and bool() need a tensor of one element, not shape {self.shape}: "
@@ -199,6 +192,7 @@ class Tensor:
         return self.backend.to_numpy(self.data).item()
 
     def tolist(self) -> Any:
+        """The values as nested lists of Python numbers, outside any graph."""
         return self.numpy().tolist()
 
     def __float__(self) -> float:
@@ -304,7 +298,8 @@ class Tensor:
     def assign(self, value: Any) -> None:
         """Write new contents in place: same shape, dtype and device. For optimizers, buffers and loading.
 
-        A graph that was recorded with the old contents notices and refuses a later backward pass.
+        Only the numbers of the value are taken: no gradient goes through an assignment. A graph that was recorded with
+        the old contents notices and refuses a later backward pass.
         """
         given = value if isinstance(value, Tensor) else Tensor(self.backend.asarray(value, dtype=self.dtype))
         if given is not value and (recorder := current.get().recorder) is not None:
@@ -333,14 +328,18 @@ class Tensor:
         return self.to(device)
 
     def __copy__(self) -> "Tensor":
-        return self
+        """A copy with memory of its own: recorded if this is being differentiated, else a leaf like this one."""
+        from tapegrad.autograd import copies
+
+        return copies.recorded_copy(self) if copies.is_differentiated(self) else copies.leaf_copy(self)
 
     def __deepcopy__(self, memo: Any) -> "Tensor":
+        from tapegrad.autograd import copies
+
         if self.node is not None:
             raise RuntimeError("only leaves can be deep-copied: use .detach() first")
-        twin = type(self).__new__(type(self))
-        Tensor.__init__(twin, copied(self).data, self.requires_grad)
-        return twin
+        copies.refuse_lost("copy.deepcopy(t)", self)
+        return copies.leaf_copy(self)
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -392,7 +391,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any) -> None:
-        from tapegrad.autograd.creation import tensor
+        from tapegrad.autograd.creation import leaf_data
 
-        super().__init__(data.data if isinstance(data, Tensor) else tensor(data).data)
+        super().__init__(leaf_data("tg.Parameter(t)", data))
         self.requires_grad_()

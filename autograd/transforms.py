@@ -2,6 +2,9 @@
 
 Each runs the function on fresh leaves that stand for its arguments, then carries cotangents back to those. The fresh
 leaf of an argument that is itself being differentiated is recorded as a copy of it, so transforms nest.
+
+What a transform returns is detached, unless an outer transform is running, or something else that requires grad went
+into it: then it keeps its graph.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +14,16 @@ from tapegrad.autograd import ops
 from tapegrad.autograd.backward import backward_pass, first_cotangent
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
-from tapegrad.autograd.structure import Rebuild, check_sequence, flatten, is_module, tensors_of
+from tapegrad.autograd.structure import (
+    Rebuild,
+    check_sequence,
+    flatten,
+    is_module,
+    leaves_like,
+    map_tensors,
+    need_function,
+    tensors_of,
+)
 from tapegrad.autograd.tensor import Tensor
 
 
@@ -20,7 +32,7 @@ def fresh(name: str, x: Tensor) -> Tensor:
     if not is_floating(x.dtype):
         raise TypeError(
             f"{name}: only floating-point arguments have gradients, got one of {x.dtype}: "
-            "convert it, as in t.astype(tg.float32), or leave it out of argnums"
+            "convert it, as in t.astype(tg.float32), or leave it out of argnums, or close over it"
         )
     if x.requires_grad and current.get().grad:
         return ops.positive(x)
@@ -48,20 +60,37 @@ def _frozen_as_none(parameters: list[Any], rebuild: Rebuild) -> Rebuild:
     return put
 
 
-def run(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Call f with recording on, one transform deeper."""
-    with changed_flags(grad=True, raw=False, depth=current.get().depth + 1):
+def stand_ins(
+    name: str, args: Sequence[Any], numbers: Sequence[int]
+) -> tuple[list[Any], list[Tensor], Callable[[list[Any]], tuple[Any, ...]]]:
+    """What to call a function with, the leaves to differentiate for, and what makes of a gradient for each leaf the
+    gradients of the arguments with these numbers."""
+    call = list(args)
+    leaves: list[Tensor] = []
+    parts: list[tuple[Rebuild, slice]] = []
+    for n in numbers:
+        call[n], made, rebuild = leaves_of(name, args[n])
+        parts.append((rebuild, slice(len(leaves), len(leaves) + len(made))))
+        leaves += made
+    return call, leaves, lambda found: tuple(rebuild(found[part]) for rebuild, part in parts)
+
+
+def run(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Tensor]) -> Any:
+    """Call f with recording on, one transform deeper, to be differentiated for the leaves."""
+    flags = current.get()
+    with changed_flags(grad=True, raw=False, depth=flags.depth + 1, leaves=(*flags.leaves, *leaves)):
         return f(*args, **kwargs)
 
 
-def must_record(outputs: Sequence[Tensor], targets: dict[Tensor, None]) -> bool:
+def must_record(outputs: Sequence[Tensor], leaves: Sequence[Tensor]) -> bool:
     """Whether the backward pass must itself be recorded: if an outer transform is running, or if something other than
-    the targets could be differentiated for later, through the gradients."""
+    the leaves could be differentiated for later, through the gradients."""
     flags = current.get()
     if not flags.grad:
         return False
     if flags.depth:
         return True
+    targets = dict.fromkeys(leaves)
     seen, stack = set(), [t for t in outputs if t.requires_grad]
     while stack:
         t = stack.pop()
@@ -108,59 +137,67 @@ def value_and_grad(
     """A function that returns (f(*args), its gradient).
 
     f          returns a scalar tensor, or with has_aux a pair (scalar, anything)
-    argnums    which arguments to differentiate for: a number, or several (then the gradient is a tuple)
+    argnums    which arguments to differentiate for: a number, from the end if negative, or several (then the gradient
+               is a tuple)
 
-    Arguments are tensors, nested tuples, lists and dicts of tensors, or Modules; each gradient has the structure of its
-    argument (for a Module, a dict by parameter path). Can be nested for higher derivatives.
+    Arguments are tensors, nested tuples, lists and dicts of tensors, None, or Modules; each gradient has the structure
+    of its argument (for a Module, a dict by parameter path, with None for frozen parameters). Can be nested for higher
+    derivatives. The value, the gradient and the tensors in tuples, lists and dicts of the second part of f's pair come
+    back detached, except where an outer derivative may need them.
+
+    Raises TypeError for an argument that is no floating-point tensor, ValueError if f returns more than one element.
     """
-    numbers = _argnums(argnums)
+    need_function("value_and_grad", f)
+    _check_argnums(argnums)
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        if max(numbers) >= len(args) or min(numbers) < -len(args):
-            raise TypeError(
-                f"grad: argnums={argnums}, but the function was given {len(args)} positional argument(s)"
-            )
-        call, leaves, rebuilds, counts = list(args), [], [], []
-        for n in numbers:
-            call[n], made, rebuild = leaves_of("grad", args[n])
-            leaves += made
-            rebuilds.append(rebuild)
-            counts.append(len(made))
-        returned = run(f, call, kwargs)
+        call, leaves, rebuild = stand_ins("grad", args, _numbers("grad", argnums, len(args)))
+        returned = run(f, call, kwargs, leaves)
         value, aux = _with_aux(returned) if has_aux else (returned, None)
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"grad: the function must return a scalar tensor, it returned {type(value).__name__}"
-                + (
-                    ": for a pair of the value and something else, pass has_aux=True"
-                    if isinstance(value, tuple)
-                    else ""
-                )
-            )
-        if value.size != 1:
-            raise ValueError(
-                f"grad: the function must return a scalar, it returned shape {value.shape}: reduce it, as with .sum(), "
-                "or use tg.jacobian or tg.vjp"
-            )
-        record = must_record([value], dict.fromkeys(leaves))
-        gradients = iter(cotangents_at([value], [first_cotangent(value, None)], leaves, record=record))
-        found = tuple(
-            rebuild([next(gradients) for _ in range(n)]) for rebuild, n in zip(rebuilds, counts, strict=True)
+        _check_scalar(value)
+        record = must_record([value], leaves)
+        extra = [t for t in flatten(aux, modules=False)[0] if isinstance(t, Tensor) and t.requires_grad]
+        keep_aux = must_record(extra, leaves)
+        found = cotangents_at(
+            [value], [first_cotangent(value, None)], leaves, record=record, retain=record or keep_aux
         )
-        if not record:
-            value = value.detach()
-        return ((value, aux) if has_aux else value), (found[0] if isinstance(argnums, int) else found)
+        gradients = rebuild(found)
+        gradient = gradients[0] if isinstance(argnums, int) else gradients
+        value = value if record else value.detach()
+        if not has_aux:
+            return value, gradient
+        return (value, aux if keep_aux else _without_graph(aux, leaves)), gradient
 
-    function.__name__ = f"value_and_grad({getattr(f, '__name__', 'f')})"
-    function.__doc__ = f.__doc__
-    return function
+    return _named(function, "value_and_grad", f)
 
 
-def _argnums(argnums: int | Sequence[int]) -> tuple[int, ...]:
+def _check_argnums(argnums: Any) -> None:
+    numbers = (argnums,) if isinstance(argnums, int) else argnums
+    if (
+        isinstance(numbers, (tuple, list))
+        and numbers
+        and all(isinstance(n, int) for n in numbers)
+        and len(set(numbers)) == len(numbers)
+    ):
+        return
+    given = f"a {type(argnums).__name__}" if isinstance(argnums, Tensor) else repr(argnums)
+    raise ValueError(
+        f"argnums: expected an argument's number or a tuple of different ones, got {given}: the arguments go to the "
+        "function that the transform returns, as in tg.grad(f)(x)"
+    )
+
+
+def _numbers(name: str, argnums: int | Sequence[int], count: int) -> list[int]:
+    """The numbers of the arguments to differentiate for, counted from the front."""
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    if not numbers or not all(isinstance(n, int) for n in numbers) or len(set(numbers)) < len(numbers):
-        raise ValueError(f"argnums: expected an argument's number or several different ones, got {argnums!r}")
-    return numbers
+    if max(numbers) >= count or min(numbers) < -count:
+        raise TypeError(
+            f"{name}: argnums={argnums}, but the function was given {count} positional argument(s)"
+        )
+    found = [n % count for n in numbers]
+    if len(set(found)) < len(found):
+        raise ValueError(f"argnums: {argnums} names an argument twice: the function was given {count}")
+    return found
 
 
 def _with_aux(returned: Any) -> tuple[Any, Any]:
@@ -169,153 +206,184 @@ def _with_aux(returned: Any) -> tuple[Any, Any]:
     return returned
 
 
+def _check_scalar(value: Any) -> None:
+    if not isinstance(value, Tensor):
+        pair = ": for a pair of the value and something else, pass has_aux=True"
+        raise TypeError(
+            f"grad: the function must return a scalar tensor, it returned {type(value).__name__}"
+            + (pair if isinstance(value, tuple) else "")
+        )
+    if value.size != 1:
+        raise ValueError(
+            f"grad: the function must return a scalar, it returned shape {value.shape}: reduce it, as with .sum(), "
+            "or use tg.jacobian or tg.vjp"
+        )
+
+
+def _without_graph(aux: Any, leaves: Sequence[Tensor]) -> Any:
+    made = {leaf for leaf in leaves if type(leaf) is Tensor}  # of an argument; a Module's are its own
+    return map_tensors(lambda t: t.detach() if t.node is not None or t in made else t, aux)
+
+
+def _named(function: Any, transform: str, f: Callable[..., Any]) -> Any:
+    function.__name__ = f"{transform}({getattr(f, '__name__', 'f')})"
+    function.__doc__ = f.__doc__
+    return function
+
+
 def grad(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
     """A function that returns the gradient of the scalar function f; see `value_and_grad`. With has_aux it returns
     (gradient, aux)."""
+    need_function("grad", f)
     both = value_and_grad(f, argnums, has_aux)
 
     def function(*args: Any, **kwargs: Any) -> Any:
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
-    function.__name__ = f"grad({getattr(f, '__name__', 'f')})"
-    function.__doc__ = f.__doc__
-    return function
+    return _named(function, "grad", f)
 
 
 def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """(f(*primals), pullback): pullback(cotangents), of the structure of the outputs, returns a tuple with the
-    cotangent of each primal, the product of the cotangent and the Jacobian. It can be called often and differentiated.
+    """(f(*primals), pullback): pullback(cotangents) returns a tuple with the cotangent of each primal, the product of
+    the cotangents and the Jacobian. It can be called often and differentiated.
+
+    The cotangents have the structure of f's result, and for each tensor in it its shape. Raises ValueError where they
+    have not. None stands for the cotangent of an integer result, which has none.
     """
-    call, leaves, rebuilds, counts = [], [], [], []
-    for primal in primals:
-        argument, made, rebuild = leaves_of("vjp", primal)
-        call.append(argument)
-        leaves += made
-        rebuilds.append(rebuild)
-        counts.append(len(made))
-    flat, rebuild_outputs = tensors_of("vjp: the function's result", run(f, call, {}))
-    record = must_record(flat, dict.fromkeys(leaves))
+    need_function("vjp", f)
+    call, leaves, rebuild = stand_ins("vjp", primals, range(len(primals)))
+    result = run(f, call, {}, leaves)
+    flat, rebuild_outputs = tensors_of("vjp: the function's result", result)
+    record = must_record(flat, leaves)
+    structure = rebuild_outputs([y.dtype for y in flat])  # and not the result, which has a graph
 
     def pullback(cotangents: Any) -> tuple[Any, ...]:
-        given, _ = flatten(cotangents)
-        if len(given) != len(flat):
-            raise ValueError(
-                f"pullback: the function has {len(flat)} output(s), got {len(given)} cotangent(s)"
-            )
-        seeds = [first_cotangent(y, g) if y.requires_grad else None for y, g in zip(flat, given, strict=True)]
-        again = record or any(g is not None and g.requires_grad for g in seeds)
+        given = leaves_like("pullback: the cotangents", cotangents, structure)
+        seeds = [_cotangent("pullback", y, g) for y, g in zip(flat, given, strict=True)]
         pairs = [(y, g) for y, g in zip(flat, seeds, strict=True) if g is not None]
-        found = iter(
-            cotangents_at(
-                [y for y, _ in pairs],
-                [g for _, g in pairs],
-                leaves,
-                record=again and current.get().grad,
-                retain=True,
-            )
+        again = record or any(g.requires_grad for _, g in pairs)
+        found = cotangents_at(
+            [y for y, _ in pairs],
+            [g for _, g in pairs],
+            leaves,
+            record=again and current.get().grad,
+            retain=True,
         )
-        return tuple(
-            rebuild([next(found) for _ in range(n)]) for rebuild, n in zip(rebuilds, counts, strict=True)
-        )
+        return rebuild(found)
 
     return rebuild_outputs([y if record else y.detach() for y in flat]), pullback
+
+
+def _cotangent(name: str, y: Tensor, g: Any) -> Tensor | None:
+    """What was given for the cotangent (or tangent) of y, checked; None if y takes part in no derivative."""
+    if not is_floating(y.dtype):
+        return None
+    if g is None:
+        raise ValueError(
+            f"{name}: None was given for a tensor of shape {y.shape}: write tg.zeros_like(t) for no change"
+        )
+    seed = first_cotangent(y, g)
+    return seed if y.requires_grad else None
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """(f(*primals), the Jacobian times the tangents): how the outputs move when the primals move along the tangents.
 
+    The tangents have the structure and the shapes of the primals (for a Module, a dict by parameter path, with None
+    for frozen parameters). Raises ValueError where they have not.
+
     Made of two reverse passes: the pullback of f is linear in its cotangent u, and the pullback of that map is the
     forward derivative. One table of rules serves both directions.
     """
+    need_function("jvp", f)
     check_sequence("jvp: primals", primals)
     check_sequence("jvp: tangents", tangents)
     if len(primals) != len(tangents):
         raise ValueError(f"jvp: {len(primals)} primal(s), but {len(tangents)} tangent(s)")
-    # Recorded copies of the primals make the pullback itself recorded.
-    copies = [_watched(p) for p in primals]
-    outputs, pullback = vjp(f, *copies)
-    flat, rebuild = flatten(outputs)
-    probes = [
-        Tensor(ops.zeros_like_p(y.detach()).data, requires_grad=True) if is_floating(y.dtype) else y
-        for y in flat
+    call, leaves, _ = stand_ins("jvp", primals, range(len(primals)))
+    moves = [
+        _cotangent("jvp: the tangents", leaf, g)
+        for leaf, g in zip(leaves, leaves_like("jvp: the tangents", tangents, primals), strict=True)
     ]
-    with changed_flags(grad=True, depth=current.get().depth + 1):
-        pulled, _ = flatten(list(pullback(rebuild(list(probes)))))
-    moves, _ = tensors_of("jvp", list(tangents))
-    if len(moves) != len(pulled):
-        raise ValueError(f"jvp: the primals hold {len(pulled)} tensor(s), the tangents {len(moves)}")
-    pairs = [(p, first_cotangent(p, m)) for p, m in zip(pulled, moves, strict=True) if p.requires_grad]
-    live = [p for p in probes if p.requires_grad]
-    record = current.get().grad and any(
-        t.requires_grad
-        for part in (primals, tangents)
-        for t in flatten(list(part))[0]
-        if isinstance(t, Tensor)
+    flat, rebuild = tensors_of("jvp: the function's result", run(f, call, {}, leaves))
+    live = [y for y in flat if y.requires_grad]
+    # Cotangents that require grad: what the rules do with them is recorded, and differentiated for them.
+    probes = [Tensor(ops.zeros_like_p(y.detach()).data, requires_grad=True) for y in live]
+    with changed_flags(grad=True, raw=False, depth=current.get().depth + 1):
+        pulled = cotangents_at(live, probes, leaves, record=True, retain=True)
+    pairs = [(p, m) for p, m in zip(pulled, moves, strict=True) if p.requires_grad and m is not None]
+    record = must_record([p for p, _ in pairs], [*probes, *leaves]) or (
+        current.get().grad and any(m.requires_grad for _, m in pairs)
     )
     found = iter(
-        cotangents_at(
-            [p for p, _ in pairs],
-            [m for _, m in pairs],
-            live,
-            record=record or bool(current.get().depth),
-            retain=True,
-        )
+        cotangents_at([p for p, _ in pairs], [m for _, m in pairs], probes, record=record, retain=True)
     )
-    out = [next(found) if p.requires_grad else ops.zeros_like_p(p) for p in probes]
-    values = [y if record or current.get().depth else y.detach() for y in flat]
-    return rebuild(values), rebuild(out)
+    moved = [next(found) if y.requires_grad else ops.zeros_like_p(y.detach()) for y in flat]
+    keep = must_record(flat, leaves)
+    return rebuild([y if keep else y.detach() for y in flat]), rebuild(moved)
 
 
-def _watched(primal: Any) -> Any:
-    """The primal as tensors that require grad, so that what is computed from them is recorded."""
-    if is_module(primal):
-        return primal
-    tensors, rebuild = tensors_of("jvp", primal)
-    return rebuild(
-        [t if t.requires_grad else Tensor(t.data, requires_grad=is_floating(t.dtype)) for t in tensors]
-    )
+def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """A function that returns the Jacobian of f: for each tensor y of f's result, and each tensor x of the argument,
+    the derivatives dy/dx, of shape (*y.shape, *x.shape).
 
+    The structure of f's result, and in the place of each tensor the structure of the argument (a tuple of them for
+    several argnums; for a Module a dict by parameter path): {"loss": {"w": …, "b": …}}.
 
-def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """A function that returns the Jacobian of a tensor-valued f for one tensor argument: shape (*output, *argument).
-
-    One reverse pass for each element of the output.
+    One reverse pass for each element of the result. Raises TypeError for a result of integers.
     """
+    need_function("jacobian", f)
+    _check_argnums(argnums)
 
-    def function(*args: Any, **kwargs: Any) -> Tensor:
-        def of_one(x: Any) -> Any:
-            return f(*(x if n == argnums % len(args) else a for n, a in enumerate(args)), **kwargs)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        call, leaves, rebuild = stand_ins("jacobian", args, _numbers("jacobian", argnums, len(args)))
+        flat, rebuild_outputs = tensors_of("jacobian: the function's result", run(f, call, kwargs, leaves))
+        record = must_record(flat, leaves)
+        parts = [rebuild(_rows(y, leaves, record)) for y in flat]
+        return rebuild_outputs([part[0] if isinstance(argnums, int) else part for part in parts])
 
-        (x,), _ = tensors_of("jacobian", [args[argnums]])
-        y, pullback = vjp(of_one, x)
-        if not isinstance(y, Tensor):
-            raise TypeError(f"jacobian: the function must return one tensor, it returned {type(y).__name__}")
-        rows = []
-        for i in range(y.size):
-            unit = ops.index_update(ops.zeros_like_p(y.detach()).reshape((-1,)), i, 1.0)
-            rows.append(pullback(unit.reshape(y.shape))[0])
-        stacked = (
-            ops.stack(rows) if rows else ops.reshape(ops.zeros_like_p(x.detach())[None][:0], (0, *x.shape))
-        )
-        return ops.reshape_p(stacked, shape=(*y.shape, *x.shape))
-
-    return function
+    return _named(function, "jacobian", f)
 
 
-def hessian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """A function that returns the matrix of second derivatives of a scalar f: shape (*argument, *argument)."""
-    return jacobian(grad(f, argnums), argnums)
+def _rows(y: Tensor, leaves: Sequence[Tensor], record: bool) -> list[Tensor]:
+    """The Jacobian of one result for each leaf."""
+    if not is_floating(y.dtype):
+        raise TypeError(f"jacobian: the result of the function must be floating-point tensors, not {y.dtype}")
+    outputs = [y] if y.requires_grad else []
+    rows = []
+    for i in range(y.size):
+        unit = ops.index_update(ops.zeros_like_p(y.detach()).reshape((-1,)), i, 1.0)
+        seeds = [unit.reshape(y.shape)] if outputs else []
+        rows.append(cotangents_at(outputs, seeds, leaves, record=record, retain=True))
+    found = []
+    for n, leaf in enumerate(leaves):
+        of_leaf = ops.stack([row[n] for row in rows]) if rows else ops.zeros_like_p(leaf.detach())[None][:0]
+        found.append(ops.reshape_p(of_leaf, shape=(*y.shape, *leaf.shape)))
+    return found
+
+
+def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """A function that returns the second derivatives of a scalar f, the Jacobian of its gradient.
+
+    For one tensor x, shape (*x.shape, *x.shape). For nested arguments the structure of the argument, and in the place
+    of each tensor that structure again: h["w"]["b"] is the derivative of df/dw for b. For several argnums, tuples of
+    tuples.
+    """
+    need_function("hessian", f)
+    return _named(jacobian(grad(f, argnums), argnums), "hessian", f)
 
 
 def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """The Hessian of a scalar f times a vector, without the Hessian: the derivative of the gradient along the tangents.
 
-    Returns one product for each primal, or the product itself if there is one primal.
+    Returns one product for each primal, of its structure, or the product itself if there is one primal.
     """
+    need_function("hvp", f)
     check_sequence("hvp: primals", primals)
+    check_sequence("hvp: tangents", tangents)
     every = grad(f, tuple(range(len(primals))))
     product = jvp(every, primals, tangents)[1]
     return product[0] if len(primals) == 1 else product

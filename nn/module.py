@@ -6,11 +6,12 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import writes
-from tapegrad.autograd.creation import tensor, zeros
+from tapegrad.autograd.copies import copied
+from tapegrad.autograd.creation import leaf_data, tensor, zeros
 from tapegrad.autograd.dtypes import get_default_dtype, is_floating, name_of
 from tapegrad.autograd.flags import current, no_grad
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.tensor import Parameter, Tensor, copied, drop_gradients
+from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import tick
 from tapegrad.nn.lookup import NAMES, hint
@@ -25,7 +26,7 @@ class Buffer(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any) -> None:
-        super().__init__((data if isinstance(data, Tensor) else tensor(data)).data)
+        super().__init__(leaf_data("Buffer(t)", data))
 
 
 class Module:

@@ -143,7 +143,7 @@ def test_parameters_get_no_gradient_by_the_way() -> None:
         (lambda: tg.grad(lambda x: x.sum(), argnums=(0, 0)), ValueError, ["argnums"]),
         (lambda: tg.grad(lambda x: x.sum())(tg.tensor([1, 2])), TypeError, ["int64", "floating"]),
         (lambda: tg.grad(lambda x: x.sum())("text"), TypeError, ["'text'"]),
-        (lambda: tg.vjp(lambda x: (x, x), t(X))[1](t(X)), ValueError, ["2 output(s)", "1 cotangent"]),
+        (lambda: tg.vjp(lambda x: (x, x), t(X))[1](t(X)), ValueError, ["pullback", "tuple of 2", "Tensor"]),
         (lambda: tg.jvp(tg.sin, (t(X),), ()), ValueError, ["1 primal", "0 tangent"]),
         (lambda: tg.jvp(tg.sin, (t(X),), (t([1.0]),)), ValueError, ["(3,)", "(1,)"]),
         (lambda: tg.jvp(tg.sin, t([1.0]), t([1.0])), TypeError, ["jvp: primals", "tuple", "Tensor", "(x,)"]),
