@@ -13,8 +13,6 @@ OPTIONAL = {
     "matplotlib": "plot",
     "pandas": "data",
     "llvmlite": "jit",
-    "onnx": "onnx",
-    "h5py": "keras",
 }
 THREADS = ("TAPEGRAD_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

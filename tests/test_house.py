@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -52,6 +53,23 @@ def imported(path: Path, when_loaded: bool = False) -> set[str]:
             # `from tapegrad import nn` and `from .. import nn` name a room as much as `import tapegrad.nn`.
             names.update(f"{module}.{alias.name}" for alias in node.names)
     return names
+
+
+# What a package is imported as, where that is not its name.
+IMPORTED_AS = {"cupy-cuda12x": "cupy", "cupy-cuda13x": "cupy", "nvmath-python": "nvmath"}
+TOOLS = {"test", "bench"}  # extras of those who work on tapegrad
+
+
+@pytest.mark.parametrize("extra", sorted(PYPROJECT["project"]["optional-dependencies"].keys() - TOOLS))
+def test_every_extra_is_imported(extra: str) -> None:
+    """By the package, or by an example that a user runs."""
+    files = [*FILES, *(ROOT / "examples").glob("*.py")]
+    roots = {name.partition(".")[0] for path in files for name in imported(path)}
+    for requirement in PYPROJECT["project"]["optional-dependencies"][extra]:
+        package = re.split(r"[<>=\[; ]", requirement)[0]
+        assert IMPORTED_AS.get(package, package) in roots, (
+            f"{package} is in [{extra}], and nothing imports it"
+        )
 
 
 def python(*args: str, executable: str | Path = sys.executable, cwd: Path | None = None, **env: str) -> str:
