@@ -24,7 +24,7 @@ def leaf(*values: float) -> Any:
 
 @compiled
 def the_order_in_memory_of_an_argument(J: Any) -> Any:
-    """A sum of float32 numbers goes through memory: 1e8 + 1 - 1e8 + 1 is 1, and 1e8 - 1e8 + 1 + 1 is 2 (here thrice)."""
+    """A sum of float32 numbers goes through memory: 1e8 + 1 - 1e8 + 1 is 1, and 1e8 - 1e8 + 1 + 1 is 2."""
     g = J(lambda x: (x * 3.0).sum())
     values = np.array([[1e8, 1.0], [-1e8, 1.0]], "float32")
     for i in range(8):
