@@ -1,6 +1,7 @@
 """What the README and docs say is what happens."""
 
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 from types import ModuleType
@@ -42,11 +43,35 @@ def test_the_loop_has_at_most_15_lines() -> None:
     assert len([line for line in loop.splitlines() if line.strip()]) <= 15
 
 
-def test_paths_and_links_exist() -> None:
-    names = re.findall(r"\]\(([\w./]+)\)", README) + re.findall(r"`((?:[a-z_]+/)+[a-z_.]*)`", README)
-    assert len(names) > 10
-    for name in names:
-        assert name.startswith("runs/") or (ROOT / name).exists(), name
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "compiler/README.md"]
+)
+def test_paths_and_links_exist(page: str) -> None:
+    """Links are relative to the page; paths in the text, to the repository or, in the compiler's page, to its room."""
+    text, at = (ROOT / page).read_text(), (ROOT / page).parent
+    for name in re.findall(r"\]\(([\w./]+)\)", text):
+        assert (at / name).exists(), f"{page} links to {name}"
+    found = re.findall(r"`((?:[a-z_]+/)+[a-z_.]*)`", text)
+    assert len(found) >= 10
+    for name in found:
+        assert name.startswith("runs/") or (ROOT / name).exists() or (at / name).exists(), f"{page}: {name}"
+
+
+def test_the_primitive_of_contributing_is_right() -> None:
+    import tapegrad as tg
+    from tapegrad.autograd.ops import cos, where_p
+    from tapegrad.autograd.primitive import REGISTRY, Primitive
+
+    snippet = re.findall(r" {3}```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)[0]
+    names = {"Primitive": Primitive, "cos": cos, "where_p": where_p}
+    try:
+        exec(compile(inspect.cleandoc(snippet), "CONTRIBUTING.md", "exec"), names)
+    finally:
+        REGISTRY.pop("sinc", None)
+    sinc = names["sinc"]
+    x = tg.tensor([-2.0, 0.5, 3.0], dtype="float64")
+    assert tg.max(tg.abs(sinc(x) - tg.sin(x) / x)).item() == 0
+    tg.check_grads(sinc, (x,), order=2)
 
 
 def test_speeds_come_with_their_command_and_their_tables() -> None:
