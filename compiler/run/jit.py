@@ -7,7 +7,7 @@ from _thread import get_ident
 from collections.abc import Callable
 from functools import update_wrapper
 from types import MethodType
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
@@ -20,9 +20,12 @@ from tapegrad.compiler.run.check import CHECKING, State, every, run_checked
 from tapegrad.compiler.run.forks import LIVE
 from tapegrad.compiler.run.messages import counted, frames_inside, log
 from tapegrad.compiler.run.policy import Always, Policy
+from tapegrad.compiler.run.readable import Readable
 from tapegrad.compiler.watch.lines import with_line
 from tapegrad.compiler.watch.parameters import calls_forward, signature_of
 
+P = ParamSpec("P")  # what the function takes
+R = TypeVar("R")  # and returns
 PROGRAMS = 64  # of one function at most: each holds buffers of its own
 RESTLESS = 2  # runs in a row that each did something else than the one before: then it runs as Python
 # Recordings in a row without a program that could be used: then it runs as Python. Shapes may come in many kinds, each
@@ -30,6 +33,14 @@ RESTLESS = 2  # runs in a row that each did something else than the one before: 
 UNSETTLED, UNSETTLED_SHAPES = 12, 32
 
 
+@overload
+def jit(
+    f: Callable[P, R], *, emitter: str = "auto", strict: bool = False, check: int | None = None
+) -> "Compiled[P, R]": ...
+@overload
+def jit(
+    f: None = None, *, emitter: str = "auto", strict: bool = False, check: int | None = None
+) -> Callable[[Callable[P, R]], "Compiled[P, R]"]: ...
 def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: int | None = None) -> Any:
     """f as a program: recorded at its first two calls, and run from the third on.
 
@@ -64,15 +75,15 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
     another thread during a call, extension modules in C that keep state, and a patched NumPy: `check` is for these.
     """
     checked(emitter)
-    return (
-        (lambda g: Compiled(g, emitter, strict, check)) if f is None else Compiled(f, emitter, strict, check)
-    )
+    if f is None:
+        return lambda g: Compiled(g, emitter, strict, check)
+    return Compiled(f, emitter, strict, check)
 
 
-AS_PYTHON = object()  # in place of a result: the call is to run as Python
+AS_PYTHON: Any = object()  # in place of a result: the call is to run as Python
 
 
-class Compiled:
+class Compiled(Readable, Generic[P, R]):
     """A function under `tg.jit`. Call it like the function.
 
     prepare(*args)   records and compiles for this kind of call; tensors and random streams stay as they are
@@ -83,7 +94,7 @@ class Compiled:
     """
 
     def __init__(
-        self, f: Callable[..., Any], emitter: str = "auto", strict: bool = False, check: int | None = None,
+        self, f: Callable[P, R], emitter: str = "auto", strict: bool = False, check: int | None = None,
         policy: Policy | None = None,
     ) -> None:  # fmt: skip
         if not callable(f):
@@ -116,7 +127,7 @@ class Compiled:
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         return self if owner is None else MethodType(self, owner)
 
-    def __deepcopy__(self, memo: Any) -> "Compiled":
+    def __deepcopy__(self, memo: Any) -> "Compiled[P, R]":
         from copy import deepcopy
 
         return Compiled(deepcopy(self.f, memo), self.emitter, self.strict, self.check, self.policy)
@@ -137,7 +148,7 @@ class Compiled:
         )
 
     # ---- a call ----
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         flags = current.get()
         # Part of a larger recording, or to be differentiated, or looked into for anomalies.
         inside = flags.recorder is not None or (CHECKING and get_ident() in CHECKING)
@@ -215,7 +226,7 @@ class Compiled:
         self.cases.insert(0, case)
 
     # ---- a recording ----
-    def prepare(self, *args: Any, **kwargs: Any) -> "Compiled":
+    def prepare(self, *args: P.args, **kwargs: P.kwargs) -> "Compiled[P, R]":
         """Record and compile for calls like this one. f runs twice, and what it does to tensors, gradients, optimizers
         and random streams is taken back; print, append and the like happen twice. Returns the function itself."""
         args, kwargs = as_taken(self.f, args, kwargs)
@@ -330,70 +341,3 @@ class Compiled:
         lines = min((case.why_not(args, kwargs) for case in alike[:8]), key=len)
         self.replaced |= {line.name for line in lines if line.place}
         return lines[0].name if lines else "a check inside the program failed"
-
-    # ---- to be read ----
-    def why_python(self) -> str | None:
-        """Why the last call ran as Python, if it did."""
-        if self.last is None:
-            raise RuntimeError(f"tg.jit: call {self.__name__} once: it is recorded at its first call")
-        return self.refused or self.last.why_python
-
-    def shown(self) -> Case:
-        """The case of the last call, which has a program."""
-        if why := self.why_python():
-            raise ValueError(f"{self.__name__}: there is no program, since it runs as Python: {why}")
-        assert isinstance(self.last, Case)
-        return self.last
-
-    def source(self) -> str:
-        """The program of the last call, as source that can be read, and stepped through in a debugger."""
-        why = self.why_python()
-        return f"# {self.__name__} runs as Python: {why}\n" if why else self.shown().runner.source
-
-    def ir(self) -> str:
-        """The LLVM IR of the native program of the last call; "" for other emitters' programs."""
-        return "" if self.why_python() else getattr(self.shown().runner.build, "text", "")
-
-    def explain(self, timed: bool = False) -> str:
-        """Tables: operations and bytes after each pass; a native program's loops and products; the operations by your
-        lines. timed: measure the native ones (ValueError for others), on copies of what is written to."""
-        why = self.why_python()
-        return f"{self.__name__} runs as Python: {why}" if why else self.shown().runner.explain(timed)
-
-    def program(self, after: str | None = None) -> str:
-        """The list of operations after the named pass ("recorded" for none), or after all."""
-        if why := self.why_python():
-            return f"{self.__name__} runs as Python: {why}"
-        runner = self.shown().runner
-        history = dict(runner.history)
-        if after is not None and after not in history:
-            raise ValueError(f"program: known passes are {', '.join(history)}, got {after!r}")
-        return str(history[after] if after else runner.program)
-
-    def stats(self) -> dict[str, Any]:
-        """How often it was called, how many calls ran compiled and how many as Python, how often and why it was
-        recorded, how each kind of call runs, and why the last one ran as Python, if it did."""
-        last = self.last
-        cases: list[Case | NoCase] = [*self.cases, last] if isinstance(last, NoCase) else [*self.cases]
-        return {
-            "calls": self.calls,
-            "compiled": self.compiled,
-            "eager": self.calls - self.compiled,
-            "recordings": len(self.reasons),
-            "reasons": list(self.reasons),
-            "programs": [case.status_line() for case in cases],
-            "refused": self.refused or (last.reason if last is not None else None),
-        }
-
-    def save(self, path: str) -> None:
-        """Write the program of the last call to `path` (step.py), and the arrays it captured beside it (step.npz).
-
-        The file is what the emitter for NumPy writes, and needs NumPy (and SciPy, if erf is used) and not tapegrad:
-        `step = step_py.open_step()`, then `step(*arrays)` with the tensor arguments in order returns a tuple of arrays
-        and updates the captured ones, `step.arrays`. Raises ValueError for what runs as Python.
-        """
-        from tapegrad.compiler.emit.load import save
-
-        if why := self.why_python():
-            raise ValueError(f"save: there is no program, since it runs as Python: {why}")
-        save(path, self.shown().runner)

@@ -1,0 +1,88 @@
+"""What a compiled function tells of itself."""
+
+from typing import Any
+
+from tapegrad.compiler.run.case import Case, NoCase
+
+
+class Readable:
+    """The part of a compiled function that is read: its source, its lists of operations, its counts.
+
+    cases     the kinds of call that were recorded, the most recently used first
+    last      that of the last call; None before the first
+    refused   why it runs as Python, whatever the call
+    """
+
+    __name__: str
+    cases: list[Case]
+    last: Case | NoCase | None
+    calls: int
+    compiled: int
+    reasons: list[str]
+    refused: str | None
+
+    def why_python(self) -> str | None:
+        """Why the last call ran as Python, if it did."""
+        if self.last is None:
+            raise RuntimeError(f"tg.jit: call {self.__name__} once: it is recorded at its first call")
+        return self.refused or self.last.why_python
+
+    def shown(self) -> Case:
+        """The case of the last call, which has a program."""
+        if why := self.why_python():
+            raise ValueError(f"{self.__name__}: there is no program, since it runs as Python: {why}")
+        assert isinstance(self.last, Case)
+        return self.last
+
+    def source(self) -> str:
+        """The program of the last call, as source that can be read, and stepped through in a debugger."""
+        why = self.why_python()
+        return f"# {self.__name__} runs as Python: {why}\n" if why else self.shown().runner.source
+
+    def ir(self) -> str:
+        """The LLVM IR of the native program of the last call; "" for other emitters' programs."""
+        return "" if self.why_python() else getattr(self.shown().runner.build, "text", "")
+
+    def explain(self, timed: bool = False) -> str:
+        """Tables: operations and bytes after each pass; a native program's loops and products; the operations by your
+        lines. timed: measure the native ones (ValueError for others), on copies of what is written to."""
+        why = self.why_python()
+        return f"{self.__name__} runs as Python: {why}" if why else self.shown().runner.explain(timed)
+
+    def program(self, after: str | None = None) -> str:
+        """The list of operations after the named pass ("recorded" for none), or after all."""
+        if why := self.why_python():
+            return f"{self.__name__} runs as Python: {why}"
+        runner = self.shown().runner
+        history = dict(runner.history)
+        if after is not None and after not in history:
+            raise ValueError(f"program: known passes are {', '.join(history)}, got {after!r}")
+        return str(history[after] if after else runner.program)
+
+    def stats(self) -> dict[str, Any]:
+        """How often it was called, how many calls ran compiled and how many as Python, how often and why it was
+        recorded, how each kind of call runs, and why the last one ran as Python, if it did."""
+        last = self.last
+        cases: list[Case | NoCase] = [*self.cases, last] if isinstance(last, NoCase) else [*self.cases]
+        return {
+            "calls": self.calls,
+            "compiled": self.compiled,
+            "eager": self.calls - self.compiled,
+            "recordings": len(self.reasons),
+            "reasons": list(self.reasons),
+            "programs": [case.status_line() for case in cases],
+            "refused": self.refused or (last.reason if last is not None else None),
+        }
+
+    def save(self, path: str) -> None:
+        """Write the program of the last call to `path` (step.py), and the arrays it captured beside it (step.npz).
+
+        The file is what the emitter for NumPy writes, and needs NumPy (and SciPy, if erf is used) and not tapegrad:
+        `step = step_py.open_step()`, then `step(*arrays)` with the tensor arguments in order returns a tuple of arrays
+        and updates the captured ones, `step.arrays`. Raises ValueError for what runs as Python.
+        """
+        from tapegrad.compiler.emit.load import save
+
+        if why := self.why_python():
+            raise ValueError(f"save: there is no program, since it runs as Python: {why}")
+        save(path, self.shown().runner)
