@@ -95,10 +95,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def arithmetic_may_raise() -> bool:
-    """Whether overflow, division by zero and the like raise an exception here: under `np.errstate(all="raise")`, or
-    where warnings are errors."""
+    """Whether overflow, division by zero and the like may raise an exception here: under `np.errstate(all="raise")`, or
+    "call" and "log", where a function of the user's hears of them, or where warnings are errors."""
     reactions = np.geterr().values()
-    if "raise" in reactions or "call" in reactions:
+    if "raise" in reactions or "call" in reactions or "log" in reactions or "print" in reactions:
         return True
     global _filters
     now = warnings.filters

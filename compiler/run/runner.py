@@ -103,11 +103,11 @@ class Runner:
     def run(self, arrays: Iterable[Any], args: Any, kwargs: Any) -> Any:
         """Run on the arrays of the inputs; returns what the function would. Whole or not at all: Ctrl-C comes after it,
         and if it raises, everything is as before. Raises OtherCase."""
-        arrays = self.separated(arrays)
+        given = self.separated(arrays)
         if not self.changes:
-            return self.results(self.step_or_rollback(arrays), args, kwargs)
+            return self.results(self.step_or_rollback(given), args, kwargs)
         with uninterrupted():
-            results = self.step_or_rollback(arrays)
+            results = self.step_or_rollback(given, given is not arrays)
             for leaf, g in self.gradients:
                 leaf._grad = g
             for leaf in self.recording.dropped:
@@ -118,9 +118,12 @@ class Runner:
             writes.mark_all(self.places, now)
         return self.results(results, args, kwargs)
 
-    def step_or_rollback(self, arrays: Iterable[Any]) -> Any:
-        """Call the program; what it had written before it raised is put back."""
+    def step_or_rollback(self, arrays: Iterable[Any], reads_own: bool = False) -> Any:
+        """Call the program; what it had written before it raised is put back. reads_own: f reads gradients of the call
+        before, in whose memory this one makes its own."""
         targets = self.all_changed if self.changes and arithmetic_may_raise() else self.rollback_targets
+        if reads_own and targets is not self.all_changed:
+            targets = [*targets, *(g for _, g in self.gradients)]
         before = [t.data.copy() for t in targets]
         draws = random.draws()
         try:

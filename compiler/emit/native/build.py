@@ -1,24 +1,23 @@
 """The emitted calls bound to arrays: `build(captured arrays)` makes what stays and returns the step."""
 
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tapegrad.compiler.emit.native import costs
+from tapegrad.compiler.emit.native.arithmetic import take_back, tell
 from tapegrad.compiler.emit.native.calls import Calls, address
 from tapegrad.compiler.emit.native.emitter import NativeEmitter
 from tapegrad.compiler.emit.native.index_nests import Bounds
 from tapegrad.compiler.emit.native.machine import (
-    FLAGS,
     STOPPED,
     Code,
     module_text,
     scratch_of,
 )
-from tapegrad.compiler.emit.native.parts import parts_of
+from tapegrad.compiler.emit.native.parts import Parts, parts_of
 from tapegrad.compiler.ir.program import Var
 
 Step = Callable[..., tuple[Any, ...]]
@@ -44,7 +43,7 @@ class Builder:
             Calls(self.code, part, scratch, parts.threads) if isinstance(part, list) else part
             for part in parts.calls
         ]
-        step = step_of(self.emitter, arrays, calls, captured, parts.bounds, parts.of_blas)
+        step = step_of(self.emitter, arrays, calls, captured, parts)
         return step, tuple(arrays[name] for name in self.emitter.gradients)
 
     def explain(self, timed: bool) -> list[str]:
@@ -112,14 +111,14 @@ def pointing(array: Any, parts: list[Calls]) -> Callable[[Any], None]:
 def step_of(
     emitter: NativeEmitter,
     arrays: dict[str, Any],
-    parts: list[Any],
+    calls: list[Any],
     captured: Any,
-    bounds: dict[tuple[int, int], Bounds],
-    of_blas: list[Any],
+    parts: Parts,
 ) -> Step:
-    """What runs at each call. of_blas: the arrays that calls of BLAS read and write, which stay where they are."""
-    compiled = [part for part in parts if isinstance(part, Calls)]
-    stays = lambda name: any(np.may_share_memory(arrays[name], x) for x in of_blas)
+    """What runs at each call."""
+    compiled = [call for call in calls if isinstance(call, Calls)]
+    # The arrays that calls of BLAS read and write are not exchanged.
+    stays = lambda name: any(np.may_share_memory(arrays[name], x) for x in parts.of_blas)
     takes = [
         taker(arrays[v.name], compiled, emitter.by_library(v) or stays(v.name))
         for v in emitter.program.arguments
@@ -129,10 +128,11 @@ def step_of(
         giver(v, arrays.get(n), compiled if n in own else [])
         for v, n in zip(emitter.program.results, emitter.results)
     ]
-    runs = [part.run if isinstance(part, Calls) else part for part in parts]
+    runs = [call.run if isinstance(call, Calls) else call for call in calls]
     written = [arrays[name] for name in emitter.written()]
     steady = [a for a in captured if not any(a is w for w in written)]
-    left = [*(arrays[name] for name in emitter.gradients), *captured]
+    read = [*steady, *(arrays[name] for name in emitter.gradients)]
+    bounds, writes = parts.bounds, len(runs) + 1 if parts.writes is None else parts.writes
 
     def stopped(looked_at: Bounds | None, given: Any) -> Exception:
         if looked_at is None:
@@ -149,14 +149,17 @@ def step_of(
             take(array)
         given_back = [result() for result in results]
         flags = 0
-        for n, run in enumerate(runs):
+        for n, run in enumerate(runs, 1):
             if code := run():
                 if code >= STOPPED:
-                    raise stopped(bounds.get((n, code - STOPPED)), given)
-                flags |= code
+                    raise stopped(bounds.get((n - 1, code - STOPPED)), given)
+                if n < writes:
+                    take_back(code)
+                else:
+                    flags |= code
         done = tuple(result() for result in given_back)
-        if flags and not finite((*left, *done)) and finite((*given, *steady)):
-            tell(flags, emitter.title)
+        if flags:
+            tell(flags, emitter.title, (*given, *read))
         return done
 
     return step
@@ -177,24 +180,3 @@ def giver(v: Any, array: Any, parts: list[Calls]) -> Callable[[], Callable[[], A
         return lambda: new
 
     return give
-
-
-def finite(arrays: Iterable[Any]) -> bool:
-    """Whether no number among arrays, and numbers, is infinite or NaN."""
-    return all(a.dtype.kind != "f" or np.isfinite(a).all() for a in arrays if isinstance(a, np.ndarray))
-
-
-def tell(flags: int, title: str) -> None:
-    """A warning or an error, as NumPy's settings ask, of what the processor noted in a call that made values which are
-    not finite of such that are. (It also notes what comes of the branch of a choice that is not taken, of which eager
-    says nothing.)"""
-    asked: dict[str, Any] = {**np.geterr()}
-    for name, flag in FLAGS.items():
-        if flags & flag and asked[name] != "ignore":
-            text = f"{WORDS[name]} encountered in {title}"
-            if asked[name] == "raise":
-                raise FloatingPointError(text)
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
-
-
-WORDS = {"invalid": "invalid value", "divide": "divide by zero", "over": "overflow"}

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.native import pool
-from tapegrad.compiler.emit.native.machine import Code
+from tapegrad.compiler.emit.native.arithmetic import take_back
+from tapegrad.compiler.emit.native.machine import BEFORE, STOPPED, Code
 
 RUN = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
 
@@ -21,7 +22,8 @@ class Part:
     offset: int = 0
 
 
-# Calls that may run at once: (function, what its table points to) of each.
+# Calls that may run at once: (function, what its table points to) of each. An empty one is no call: from here on the
+# program writes to what outlives a call.
 Stage = list[tuple[str, list[Part]]]
 
 
@@ -40,6 +42,8 @@ class Calls:
         self.pointers = np.array([address(p.array) + p.offset for p in parts] or [0], np.int64)
         rows, start = [], self.pointers.ctypes.data
         for stage in stages:
+            if not stage:
+                rows.append((0, 0, 0))
             for k, (name, given) in enumerate(stage):
                 rows.append((code.address(name), start, len(stage) if k == 0 else 1))
                 start += 8 * len(given)
@@ -48,9 +52,17 @@ class Calls:
         self.where, self.room = ctypes.c_void_p(self.table.ctypes.data), ctypes.c_void_p(scratch.ctypes.data)
 
     def run(self) -> int:
-        """0, the flags that were set, or STOPPED + the number of the call that stopped."""
+        """0, the flags that were set, or STOPPED + the number of the call that stopped. Raises FloatingPointError if a
+        flag was set that is asked for, before it writes."""
         threads = pool.pool(self.workers, len(self.scratch)) if self.workers else None
-        return int(self.function(self.where, self.count, self.room, threads))
+        code = int(self.function(self.where, self.count, self.room, threads))
+        if not code >> BEFORE:
+            return code
+        take_back(code >> BEFORE)
+        done = code % (1 << BEFORE) - STOPPED + 1
+        rest = ctypes.c_void_p(self.where.value + done * self.table.itemsize * self.table.shape[1])
+        code = int(self.function(rest, self.count - done, self.room, threads))
+        return code + done if code >= STOPPED else code
 
     def looking_into(self, array: Any) -> tuple[np.ndarray, np.ndarray]:
         """(which pointers look into an array's memory, how far behind its beginning)."""

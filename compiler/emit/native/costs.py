@@ -78,7 +78,7 @@ def timed(parts: Parts, code: Code) -> list[float]:
     for end in parts.ends:
         first = before if before[0] == end[0] else (end[0], 0)
         part = parts.calls[end[0] - 1] if end != before else []
-        stages = part[first[1] : end[1]] if isinstance(part, list) else part
+        stages = [s for s in part[first[1] : end[1]] if s] if isinstance(part, list) else part
         found.append(seconds_of(stages, code, scratch, parts.threads))
         before = end
     return found

@@ -16,6 +16,7 @@ from tapegrad.compiler.emit.native.functions_division import (
     product_power,
     remainder,
 )
+from tapegrad.compiler.emit.native.walks import size as size_of
 from tapegrad.compiler.ir.cuda_forms import Cuda
 from tapegrad.compiler.ir.operations import Kind, Operation
 from tapegrad.compiler.ir.program import Op, Var
@@ -181,7 +182,7 @@ def sizes() -> Callable[[Op], int]:
         key = op.name, str(op.out.dtype), kinds
         if key not in found:
             values = [Local(str(x.dtype), "") if isinstance(x, Var) else x for x in op.inputs]
-            found[key] = forms.size(element(op, values))
+            found[key] = size_of(element(op, values))
         return found[key]
 
     return size

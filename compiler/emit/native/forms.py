@@ -280,20 +280,6 @@ def parts_of(part: Any) -> list[Any]:
     return found[0] if isinstance(part, Loop) else found
 
 
-def size(value: Value) -> int:
-    """How many operations of the machine a value is, each counted once."""
-    seen: set[int] = set()
-    todo: list[Any] = [value]
-    count = 0
-    while todo:
-        v = todo.pop()
-        if id(v) not in seen:
-            seen.add(id(v))
-            count += isinstance(v, Applied)
-            todo += [v.body] if isinstance(v, Called) else parts_of(v)
-    return count
-
-
 LANES = 16  # turns of an innermost loop at a time, whatever the width of the machine: so the bits are the same on all
 
 
@@ -330,6 +316,23 @@ def rarely(condition: Any, rare: Callable[[], Any], usual: Any) -> Any:
     if not isinstance(condition, Value):
         return choose(condition, rare(), usual) if np.any(condition) else usual
     return Rare(usual.dtype, condition, rare(), usual)
+
+
+# What sets each flag, by NumPy.
+NOTED = {
+    "invalid": lambda: np.subtract(np.inf, np.inf),
+    "divide": lambda: np.divide(1.0, 0.0),
+    "over": lambda: np.multiply(1e308, 1e308),
+}
+
+
+def noted(flag: str, x: Any) -> Any:
+    """x, and the processor's flag is set, whatever x is: for `rarely`, and where an operation that sets it would be
+    worked out by the compiler, or is one on integers."""
+    if isinstance(x, Value):
+        return Applied(x.dtype, f"noted {flag}", (x,))
+    NOTED[flag]()
+    return x
 
 
 def fmod(a: Any, b: Any) -> Any:

@@ -11,6 +11,7 @@ from tapegrad.compiler.emit.native.forms import (
     floor,
     fmod,
     magnitude,
+    noted,
     rarely,
     root,
     trunc,
@@ -50,7 +51,8 @@ def remainder(a: Any, b: Any) -> Any:
     """a - b floor(a / b), of the sign of b."""
     if dtype_of(a) not in LARGEST_QUOTIENT:
         rest, safe = integer_division(a, b)[1:]
-        return choose((rest != 0) & ((rest < 0) != (safe < 0)), rest + safe, rest)
+        signed = choose((rest != 0) & ((rest < 0) != (safe < 0)), rest + safe, rest)
+        return rarely(b == 0, lambda: noted("divide", rest), signed)
     rest = float_rest(a, b)
     other = choose((b < 0.0) != (rest < 0.0), rest + b, rest)
     return choose(rest == 0.0, with_sign_of(magnitude(rest), b), other)
@@ -61,7 +63,10 @@ def floor_divide(a: Any, b: Any) -> Any:
     if dtype_of(a) not in LARGEST_QUOTIENT:
         quotient, rest, safe = integer_division(a, b)
         below = (rest != 0) & ((rest < 0) != (safe < 0))
-        return choose(b == 0, 0, choose(below, quotient - 1, quotient))
+        whole = choose(below, quotient - 1, quotient)
+        if least := np.iinfo(dtype_of(a)).min:
+            whole = rarely((b == -1) & (a == least), lambda: noted("over", a), whole)
+        return rarely(b == 0, lambda: noted("divide", rest), whole)
     rest = float_rest(a, b)
     ratio = (a - rest) / b
     ratio = choose((rest != 0.0) & ((b < 0.0) != (rest < 0.0)), ratio - 1.0, ratio)

@@ -3,10 +3,21 @@
 from typing import Any
 
 from tapegrad.compiler.emit.native.coefficients import LOG, LOG_PAIR, LOG_SMALL
-from tapegrad.compiler.emit.native.forms import bits, choose, convert, dtype_of, magnitude, root, rounded
+from tapegrad.compiler.emit.native.forms import (
+    bits,
+    choose,
+    convert,
+    dtype_of,
+    magnitude,
+    noted,
+    rarely,
+    root,
+    rounded,
+)
 from tapegrad.compiler.emit.native.functions_exp import exp_pair, wide_exp
 from tapegrad.compiler.emit.native.pairs import (
     INF,
+    NAN,
     Pair,
     fast_two_sum,
     layout_of,
@@ -242,11 +253,11 @@ def power(x: Any, y: Any) -> Any:
     half = times * 0.5
     negative = bits(base) < 0
     odd = whole & (rounded(half) != half) & (magnitude(exponent) < 2.0**53)
+    pole = (a == 0.0) & falls & (exponent > -INF)
+    value = rarely(pole, lambda: noted("divide", choose(pole, INF, value)), value)
     value = choose(negative & odd, -value, value)
     undefined = (base < 0.0) & (a < INF) & ~whole
-    # Zero times infinity raises the flag of an invalid operation where a power is undefined or a division by zero.
-    flagged = choose(undefined | ((a == 0.0) & falls & (times == exponent)), 0.0, usual) * INF
-    value = choose(undefined, flagged, value)
+    value = rarely(undefined, lambda: noted("invalid", choose(undefined, NAN, value)), value)
     value = choose((base != base) | (exponent != exponent), base + exponent, value)
     value = choose((exponent == 0.0) | (base == 1.0), 1.0, value)
     return convert(value, dtype_of(x))

@@ -23,6 +23,7 @@ from tapegrad.compiler.emit.native.forms import (
     Total,
     Value,
 )
+from tapegrad.compiler.emit.native.machine import FLAGS
 
 TYPES = {"float32": "float", "float64": "double", "bool": "i1", **{f"{u}int{n}": f"i{n}" for u in ("", "u")
          for n in (8, 16, 32, 64)}}  # fmt: skip
@@ -195,6 +196,10 @@ class Lines(ABC):
             return self.new(f"{'sdiv' if kind(dtype) == 'i' else 'udiv'} {t} {args[0]}, {args[1]}")
         if name == "fmod" or name in SLOW_NAMES:
             return self.one_by_one(name, args, dtype, lanes)
+        if name.startswith("noted "):
+            flag = FLAGS[name.removeprefix("noted ")]
+            self.lines.append(self.call("i32", "feraiseexcept", [("i32", str(flag))]))
+            return args[0]
         if name in INTEGER_FORMS:
             return self.new(f"{name} {t} {args[0]}, {args[1]}")
         if name == "shr":

@@ -10,16 +10,17 @@ import numpy as np
 
 from tapegrad.compiler.emit.native.cache import cached
 
-# The processor's flags for what went wrong, as the C library numbers them. (Of what was too small NumPy says nothing,
-# unless it is asked to.)
+# The processor's flags for what went wrong, as the C library numbers them, by NumPy's names.
 ARM = platform.machine() in ("aarch64", "arm64")
-FLAGS = {"invalid": 1, "divide": 2, "over": 4} if ARM else {"invalid": 1, "divide": 4, "over": 8}
+FLAGS = dict(zip(("invalid", "divide", "over", "under"), (1, 2, 4, 8) if ARM else (1, 4, 8, 16)))
 LINE_BYTES = 64  # of a cache line
 STOPPED = 64  # + the number of the call that stopped
+BEFORE = 32  # the bits below those of the flags, where they stopped it
 
 # A list of (function, table of pointers, parts): each is called, until one says that this is another case. Where
 # `parts` is more than 1, so many calls may run at once: the pool's `share` runs them, if there is one and it is free.
-# Returns the flags that were set meanwhile, or STOPPED + the number of a call.
+# Where it is 0, nothing is called: the program begins to write, and stops here if a flag was set.
+# Returns the flags that were set meanwhile, or STOPPED + the number of a call, and the flags above it.
 DRIVER = f"""
 declare i32 @feclearexcept(i32)
 declare i32 @fetestexcept(i32)
@@ -34,6 +35,15 @@ turn:
   %call = getelementptr {{ptr, ptr, i64}}, ptr %calls, i64 %i
   %at.parts = getelementptr {{ptr, ptr, i64}}, ptr %calls, i64 %i, i32 2
   %parts = load i64, ptr %at.parts
+  %mark = icmp eq i64 %parts, 0
+  br i1 %mark, label %look, label %work
+look:
+  %flags.here = call i32 @fetestexcept(i32 {sum(FLAGS.values())})
+  %wide.here = zext i32 %flags.here to i64
+  %before = or i64 %wide.here, %raised
+  %clean = icmp eq i64 %before, 0
+  br i1 %clean, label %go_on, label %stop
+work:
   %single = icmp eq i64 %parts, 1
   %by.one = or i1 %alone, %single
   br i1 %by.one, label %one, label %several
@@ -53,8 +63,8 @@ one:
   %bad = icmp ne i32 %stopped, 0
   br i1 %bad, label %stop, label %go_on
 go_on:
-  %done = phi i64 [%parts, %shared], [1, %one]
-  %raised.now = phi i64 [%raised.all, %shared], [%raised, %one]
+  %done = phi i64 [%parts, %shared], [1, %one], [1, %look]
+  %raised.now = phi i64 [%raised.all, %shared], [%raised, %one], [%raised, %look]
   %following = add nuw nsw i64 %i, %done
   %more = icmp slt i64 %following, %count
   br i1 %more, label %turn, label %end
@@ -64,8 +74,11 @@ end:
   %all = or i64 %wide, %raised.now
   ret i64 %all
 stop:
+  %why = phi i64 [0, %one], [%before, %look]
+  %above = shl i64 %why, {BEFORE}
   %number = add i64 %i, {STOPPED}
-  ret i64 %number
+  %both = or i64 %above, %number
+  ret i64 %both
 }}
 """
 
@@ -86,19 +99,18 @@ def llvm() -> Any:
 
 
 def machine() -> Any:
-    """What code is made for: this processor with all it has."""
+    """What code is made for: this processor, with vectors of at most `vector_bits`."""
     b = llvm()
-    features = b.get_host_cpu_features().flatten()
     return b.Target.from_default_triple().create_target_machine(
-        cpu=b.get_host_cpu_name(), features=features, opt=2, reloc="pic", codemodel="default"
+        cpu=b.get_host_cpu_name(), features=features(), opt=2, reloc="pic", codemodel="default"
     )
 
 
 @cache
 def vector_bits() -> int:
     """The width of the processor's vectors: 512, 256 or 128. TAPEGRAD_VECTOR_BITS sets a smaller one."""
-    features = llvm().get_host_cpu_features()
-    own = 512 if features.get("avx512f") else 256 if features.get("avx") else 128
+    there = llvm().get_host_cpu_features()
+    own = 512 if there.get("avx512f") else 256 if there.get("avx") else 128
     wanted = os.environ.get("TAPEGRAD_VECTOR_BITS") or str(own)
     if wanted not in ("128", "256", "512"):
         raise ValueError(f"TAPEGRAD_VECTOR_BITS must be 128, 256 or 512, got {wanted!r}")
@@ -106,10 +118,20 @@ def vector_bits() -> int:
 
 
 @cache
+def features() -> str:
+    """The processor's features, as LLVM takes them. What turns off a width comes last: all that needs it goes, too."""
+    there, bits = llvm().get_host_cpu_features(), vector_bits()
+    limits = [
+        f"-{name}" for name, width in (("avx512f", 512), ("avx", 256)) if name in there and bits < width
+    ]
+    return ",".join([there.flatten(), *limits])
+
+
+@cache
 def fused() -> bool:
-    """Whether it multiplies and adds in one instruction."""
-    features = llvm().get_host_cpu_features()
-    return bool(features.get("fma") or features.get("neon"))
+    """Whether it multiplies and adds in one instruction, which on x86 came with vectors of 256 bits."""
+    there = llvm().get_host_cpu_features()
+    return bool((there.get("fma") and vector_bits() > 128) or there.get("neon"))
 
 
 @cache
@@ -119,9 +141,9 @@ def compiler() -> Any:
 
 
 def host() -> str:
-    """What machine code is good for, besides its text: the processor, and the compiler's version."""
+    """What machine code is good for, besides its text: the processor, what of it is used, the compiler's version."""
     b = llvm()
-    return f"{b.get_host_cpu_name()} {b.get_host_cpu_features().flatten()} {b.llvm_version_info}"
+    return f"{b.get_host_cpu_name()} {features()} {b.llvm_version_info}"
 
 
 def module_text(functions: Iterable[str], declarations: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from tapegrad.compiler.emit.native.forms import bits, choose, dtype_of, from_bits, root
 
 Pair = tuple[Any, Any]
-INF = float("inf")
+INF, NAN = float("inf"), float("nan")
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import numpy as np
 from tapegrad.compiler.emit.native import pool, products
 from tapegrad.compiler.emit.native.calls import Part
 from tapegrad.compiler.emit.native.cuts import parts_of_nest, parts_of_product
-from tapegrad.compiler.emit.native.emitter import Loops, NativeEmitter, Product
+from tapegrad.compiler.emit.native.emitter import Call, Loops, NativeEmitter, Product
 from tapegrad.compiler.emit.native.forms import Nest
 from tapegrad.compiler.emit.native.index_nests import Bounds
 from tapegrad.compiler.emit.native.interpreted import put
 from tapegrad.compiler.emit.native.llvm_text import Text
 from tapegrad.compiler.emit.native.machine import fused, vector_bits
-from tapegrad.compiler.emit.native.packing import shared_operands
+from tapegrad.compiler.emit.native.packing import shared_operands, written_by
 from tapegrad.compiler.emit.native.product_table import best
 from tapegrad.compiler.emit.native.product_text import (
     declarations,
@@ -26,6 +26,7 @@ from tapegrad.compiler.emit.native.product_text import (
     scratch_bytes,
 )
 from tapegrad.compiler.emit.native.products import Matrix, steps
+from tapegrad.compiler.ir.operations import Kind
 
 
 @dataclass
@@ -40,6 +41,8 @@ class Parts:
     kernels   of each product, how many operations it is and which kernel it got
     ends      after each call of the program: (how many lists and calls of NumPy there are, how many stages in the last)
     of_blas   arrays that NumPy's matmul reads and writes
+    writes    how many lists and calls of NumPy there are before the one in which the program begins to write to what
+              outlives a call; None: it writes nothing
     """
 
     names: dict[str, str] = field(default_factory=dict)  # text of a function, as NAME -> its name
@@ -52,6 +55,7 @@ class Parts:
     kernels: list[tuple[int, str]] = field(default_factory=list)
     ends: list[tuple[int, int]] = field(default_factory=list)
     of_blas: list[Any] = field(default_factory=list)
+    writes: int | None = None
 
     def add(self, kind: str, parts: list[tuple[str, list[Part]]]) -> None:
         """A stage of calls, each of a function's text and what its table points to."""
@@ -59,6 +63,13 @@ class Parts:
             self.calls.append([])
         name = lambda text: self.names.setdefault(text, f"{kind}_{len(self.names) + 1}")
         self.calls[-1].append([(name(text), pointers) for text, pointers in parts])
+
+    def begin_to_write(self) -> None:
+        """What comes now writes to what outlives a call."""
+        if self.writes is None:
+            if self.calls and isinstance(self.calls[-1], list):
+                self.calls[-1].append([])
+            self.writes = len(self.calls)
 
     def nest(self, nest: Nest, arrays: list[Any]) -> None:
         stage = []
@@ -157,11 +168,15 @@ def matrix(array: Any) -> Matrix:
 
 def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
     parts, scope = Parts(), library_scope(emitter, arrays)
+    outlives = [arrays[name] for name in emitter.written()]
     for call, shared in zip(emitter.calls, shared_operands(emitter.calls, arrays)):
+        if outlives and writes_to(call, arrays, outlives):
+            parts.begin_to_write()
         if isinstance(call, Loops):
             parts.nest(call.nest, [arrays[slot.name] for slot in call.nest.arrays])
             if call.bounds is not None:
-                parts.bounds[len(parts.calls) - 1, sum(map(len, parts.calls[-1])) - 1] = call.bounds
+                row = sum(max(len(stage), 1) for stage in parts.calls[-1]) - 1
+                parts.bounds[len(parts.calls) - 1, row] = call.bounds
         elif isinstance(call, Product):
             parts.product(arrays[call.a], arrays[call.b], arrays[call.out], shared)
         else:
@@ -171,6 +186,14 @@ def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
         last = parts.calls[-1] if parts.calls else None
         parts.ends.append((len(parts.calls), len(last) if isinstance(last, list) else 0))
     return parts
+
+
+def writes_to(call: Call, arrays: dict[str, Any], some: list[Any]) -> bool:
+    """Whether a call writes to the memory of some arrays."""
+    written = written_by(call, arrays)
+    if written is None:
+        return any(op.kind is Kind.WRITE for op in call.ops)
+    return any(np.may_share_memory(a, b) for a in written for b in some)
 
 
 def library_scope(emitter: NativeEmitter, arrays: dict[str, Any]) -> dict[str, Any]:

@@ -53,3 +53,17 @@ def places_of(s: Any) -> list[Place]:
 def operations(body: list[Any]) -> int:
     """How many operations of the machine these statements are, at all turns of their loops."""
     return sum(turns * sum(isinstance(v, Applied) for v in values_of(s)) for s, turns in statements(body))
+
+
+def size(value: Value) -> int:
+    """How many operations of the machine a value is, each counted once."""
+    seen: set[int] = set()
+    todo: list[Any] = [value]
+    count = 0
+    while todo:
+        v = todo.pop()
+        if id(v) not in seen:
+            seen.add(id(v))
+            count += isinstance(v, Applied)
+            todo += [v.body] if isinstance(v, Called) else parts_of(v)
+    return count

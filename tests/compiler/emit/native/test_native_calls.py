@@ -1,7 +1,6 @@
 """What goes in and out of a native program: arguments small and large, other cases, warnings, order in memory."""
 
 import threading
-import warnings
 from typing import Any
 
 import numpy as np
@@ -102,23 +101,6 @@ def test_a_check_inside_leads_to_another_case() -> None:
             x = np.full(4, scale, "float32")
             want = x * 2 if scale > 1 else x
             assert np.array_equal(f(tg.tensor(x)).numpy(), want)
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_what_is_not_finite_is_told() -> None:
-    f = native(lambda x, y: x / y)
-    one, two, zero, none = (tg.tensor(np.full(40, n, "float32")) for n in (1, 2, 0, 0))
-    with tg.no_grad():
-        for _ in range(4):
-            f(one, two)
-        with pytest.warns(RuntimeWarning, match="divide by zero encountered in <lambda>"):
-            assert np.isinf(f(one, zero).numpy()).all()
-        with np.errstate(divide="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
-            f(one, zero)
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("error")
-            assert np.isnan(f(zero, none).numpy()).all()
-            assert not np.isnan(f(one, two).numpy()).any()
 
 
 def test_nothing_is_told_of_what_was_not_finite_before() -> None:
