@@ -42,6 +42,7 @@ class Text(Lines):
         self.totals: dict[str, str] = {}  # a total -> the name of its partial results
         self.lane_index = ""
         self.checks: list[str] = []
+        self.read: set[Place] = set()
 
     def function(self, name: str) -> str:
         """The definition. Declarations it needs are in `intrinsics`."""
@@ -110,6 +111,7 @@ class Text(Lines):
 
     def load(self, place: Place) -> tuple[str, int]:
         dtype = place.array.dtype
+        self.read.add(place)
         pointer, step, offsets = self.address(place)
         memory = memory_type(dtype)
         if self.lanes == 1 or not (step or offsets):
@@ -150,7 +152,9 @@ class Text(Lines):
         vector, suffix = f"<{LANES} x {memory}>", f"v{LANES}{SUFFIXES[memory]}"
         mask = (f"<{LANES} x i1>", self.mask or "splat (i1 true)")
         if step == size and not self.mask:
-            self.lines.append(f"store {vector} {x}, ptr {pointer}, align {size}")
+            # LLVM makes a masked store of a choice between what is there and something else, which is ten times slower.
+            how = "store volatile" if x in self.chosen and place in self.read else "store"
+            self.lines.append(f"{how} {vector} {x}, ptr {pointer}, align {size}")
         elif step == size:
             where = ("ptr", f"align {size} {pointer}")
             self.lines.append(self.call("void", f"llvm.masked.store.{suffix}.p0", [(vector, x), where, mask]))

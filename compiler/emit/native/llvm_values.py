@@ -70,6 +70,7 @@ class Lines(ABC):
     known       value -> (its name, its lanes); locals: the same of what a nest named
     spread      a number's name -> that of the vector of it
     intrinsics  declarations of what the lines call
+    chosen      names of the results of choices
     """
 
     def __init__(self) -> None:
@@ -81,6 +82,7 @@ class Lines(ABC):
         self.locals: dict[str, tuple[str, int]] = {}
         self.spread: dict[str, str] = {}
         self.intrinsics: set[str] = set()
+        self.chosen: set[str] = set()
 
     @abstractmethod
     def load(self, place: Place) -> tuple[str, int]:
@@ -212,7 +214,9 @@ class Lines(ABC):
             ones = ones if lanes == 1 else f"splat ({TYPES[dtype]} {ones})"
             return self.new(f"xor {t} {args[0]}, {ones}")
         if name == "choose":
-            return self.new(f"select {self.typed('bool', lanes)} {args[0]}, {t} {args[1]}, {t} {args[2]}")
+            found = self.new(f"select {self.typed('bool', lanes)} {args[0]}, {t} {args[1]}, {t} {args[2]}")
+            self.chosen.add(found)
+            return found
         if name == "bits":
             return self.new(f"bitcast {t} {args[0]} to {self.typed(v.dtype, lanes)}")
         if name == "convert":
