@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 import os
 import sys
+import time
 from pathlib import Path
 
 from benchmarks import (
@@ -16,12 +17,17 @@ from benchmarks import (
     fit_article,
     functions,
     guards,
+    import_time,
+    install,
+    kernels,
     memory,
     products,
     recording,
     report,
+    second_call,
     step_gpu,
     steps,
+    summary,
     sweep,
 )
 from benchmarks.harness import Case, run_case
@@ -29,23 +35,21 @@ from tapegrad.cli import blas
 
 JOBS = {
     **{name: (job.doc, steps.cases(name, job)) for name, job in steps.JOBS.items()},
-    "fit_article": (fit_article.__doc__, fit_article.CASES),
-    "first_step": (first_step.__doc__, first_step.CASES),
-    "memory": (memory.__doc__, memory.CASES),
-    "sweep": (sweep.__doc__, sweep.CASES),
-    "article_job": (article_job.__doc__, article_job.CASES),
-    "deep_chain": (deep_chain.__doc__, deep_chain.CASES),
-    "recording": (recording.__doc__, recording.CASES),
-    "products": (products.__doc__, products.CASES),
-    "eager": (eager.__doc__, eager.CASES),
-    "guards": (guards.__doc__, guards.CASES),
+    **{
+        module.__name__.rpartition(".")[2]: (module.__doc__, module.CASES)
+        for module in (
+            *(second_call, first_step, fit_article, article_job, import_time, memory, sweep, deep_chain),
+            *(recording, guards, products, eager, elementwise),
+        )
+    },
     "gpu": (step_gpu.__doc__, step_gpu.CASES),
 }
-TABLES = {
-    "functions": functions.main,
-    "elementwise": elementwise.main,
-}  # what is measured without contestants
-DEFAULT = [name for name in JOBS if name != "gpu"]
+# What is measured or shown without contestants: lines of a page.
+PAGES = {
+    module.__name__.rpartition(".")[2]: (module.__doc__, module.lines)
+    for module in (install, functions, kernels)
+}
+LEFT_OUT = ("gpu", "functions")  # of a run that names no jobs
 
 
 def present(case: Case) -> Case:
@@ -56,23 +60,28 @@ def present(case: Case) -> Case:
     return dataclasses.replace(case, contestants=found)
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    known = (*JOBS, *PAGES, "summary")
     parser.add_argument(
         "jobs",
         nargs="*",
         metavar="job",
-        help=f"of {', '.join((*JOBS, *TABLES))} (default: all but gpu, functions and elementwise)",
+        help=f"of {', '.join(known)} (default: all but {' and '.join(LEFT_OUT)}). summary: the table of all promises, "
+        "from the results that are there",
     )
     parser.add_argument(
         "--rounds", type=int, help="how often each contestant runs (default: each case's own)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "results", help="where the results go"
-    )
+    parser.add_argument("--out", type=Path, default=summary.RESULTS, help="where the results go")
     options = parser.parse_args()
-    if unknown := set(options.jobs) - {*JOBS, *TABLES}:
-        parser.error(f"unknown job {', '.join(sorted(unknown))}: choose from {', '.join((*JOBS, *TABLES))}")
+    if unknown := set(options.jobs) - set(known):
+        parser.error(f"unknown job {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
+    return options
+
+
+def with_fast_blas() -> None:
+    """Start again with OPENBLAS_CORETYPE, where OpenBLAS would take AVX2 kernels on a CPU with AVX-512."""
     if blas.VARIABLE not in os.environ and blas.picked_slow_kernels():
         print(
             f"{blas.VARIABLE}={blas.BETTER} is set: OpenBLAS would take AVX2 kernels on this CPU, which has AVX-512"
@@ -82,31 +91,57 @@ def main() -> None:
             [sys.executable, "-m", "benchmarks", *sys.argv[1:]],
             {**os.environ, blas.VARIABLE: blas.BETTER},
         )
-    for job in options.jobs or DEFAULT:
-        if job in TABLES:
-            TABLES[job]()
+
+
+def run_job(job: str, rounds: int | None, out: Path) -> Path | None:
+    """Measure, print the tables, and write them; the JSON's path, or None where no contestant is installed."""
+    doc, cases = JOBS[job]
+    results = []
+    for case in map(present, cases):
+        if not case.contestants:
             continue
-        doc, cases = JOBS[job]
-        results = []
-        for case in map(present, cases):
-            if not case.contestants:
-                continue
-            if options.rounds:
-                case = dataclasses.replace(case, rounds=options.rounds)
-            samples = run_case(case, report.say)
-            report.say("")
-            print(report.table(case, samples), flush=True)
-            results.append((case, samples))
-        if not results:
-            parser.exit(1, f"{job}: no contestant is installed here\n")
-        path = report.write(job, (doc or "").strip(), results, options.out)
-        print(f"written: {path} and .json", flush=True)
-        if job == "sweep":
-            picture = sweep.draw(path.with_suffix(".json"))
-            with path.open("a", encoding="utf-8") as page:
-                page.write(f"\n![the table as a picture]({picture.name})\n")
-            print(f"drawn: {picture}", flush=True)
-        print(flush=True)
+        case = dataclasses.replace(case, rounds=rounds or case.rounds)
+        samples = run_case(case, lambda line: report.say(f"{job}: {line}"))
+        report.say("")
+        print(report.table(case, samples), flush=True)
+        results.append((case, samples))
+    if not results:
+        print(f"{job}: no contestant is installed here")
+        return None
+    path = report.write(job, (doc or "").strip(), results, out)
+    if job == "sweep":
+        picture = sweep.draw(path.with_suffix(".json"))
+        with path.open("a", encoding="utf-8") as page:
+            page.write(f"\n![the table as a picture]({picture.name})\n")
+    return path.with_suffix(".json")
+
+
+def run_page(job: str, out: Path) -> None:
+    doc, lines = PAGES[job]
+    shown = []
+    for line in lines():
+        print(line, flush=True)
+        shown.append(line)
+    print(flush=True)
+    report.write_page(job, (doc or "").strip(), "\n".join(shown) + "\n", out)
+
+
+def main() -> None:
+    options = arguments()
+    if options.jobs == ["summary"]:
+        print(summary.write(options.out).read_text(encoding="utf-8"))
+        return
+    with_fast_blas()
+    print(f"{report.machine_line()}\n", flush=True)
+    start, written = time.perf_counter(), []
+    for job in options.jobs or [name for name in (*JOBS, *PAGES) if name not in LEFT_OUT]:
+        print(f"## {job}\n", flush=True)
+        if job in PAGES:
+            run_page(job, options.out)
+        elif (path := run_job(job, options.rounds, options.out)) is not None:
+            written.append(path)
+    print(f"\n{summary.table(summary.rows(written))}\n")
+    print(f"{(time.perf_counter() - start) / 60:.0f} minutes. Results: {summary.write(options.out).parent}")
 
 
 if __name__ == "__main__":

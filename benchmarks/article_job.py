@@ -1,7 +1,8 @@
 """The whole job of `tapegrad train` with its default data, from starting Python to the last file written, against the
 same job written for Keras (keras_article.py): load the breast cancer data, split 80/20 with seed 42, standardize, fit a
 logistic regression, fit an MLP 64-32-1 with Adam (10 epochs, batch 32, 20 % validation, accuracy), print test loss and
-accuracy, and write the model, the history as CSV and its curves as PNG. The figures are those of the whole process.
+accuracy, and write the model, the history as CSV and its curves as PNG. The figures are those of the whole process,
+with an empty cache of machine code.
 """
 
 from benchmarks.harness import Case, Contestant, Promise
@@ -11,6 +12,7 @@ OURS = Contestant(
     ("-m", "tapegrad", "train", "--out", "{out}"),
     figures=False,
     writes=("*.csv", "*.png", "*.safetensors"),
+    env={"TAPEGRAD_CACHE": "{out}/cache"},
 )
 KERAS = Contestant(
     "Keras",
@@ -24,6 +26,6 @@ CASES = (
         title="The article's job, all cores",
         contestants=(OURS, KERAS),
         columns={"wall": "wall time, s", "peak": "peak memory, MB"},
-        promises=(Promise("wall", "tapegrad", "Keras", 1 / 5), Promise("peak", "tapegrad", "Keras", 1 / 3)),
+        promises=(Promise("wall", "tapegrad", "Keras", 0.15), Promise("peak", "tapegrad", "Keras", 1 / 3)),
     ),
 )

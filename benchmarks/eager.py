@@ -9,13 +9,13 @@ is sorted by the ratio.
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from benchmarks import timing
 from benchmarks.harness import Case, Contestant, Promise
 
 SIZES = {"10³": 10**3, "10⁶": 10**6}
@@ -136,29 +136,6 @@ def contestants(f: Function, arrays: list[Any], backward: bool) -> list[Callable
     return calls
 
 
-def blocks_of(call: Callable[[], Any]) -> int:
-    """How many calls make a block, found while the call is run for the length of one and a half."""
-    start, done = time.thread_time(), 0
-    while time.thread_time() - start < 1.5 * BLOCK or done < 2:
-        call()
-        done += 1
-    return max(1, round(done * BLOCK / (time.thread_time() - start)))
-
-
-def compare(calls: list[Callable[[], Any]]) -> tuple[float, float, float]:
-    """The ratio of the two, and the µs of a call of each."""
-    counts = [blocks_of(call) for call in calls]
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(BLOCKS):
-        for call, count, spent in zip(calls, counts, seconds, strict=True):
-            start = time.thread_time()
-            for _ in range(count):
-                call()
-            spent.append((time.thread_time() - start) / count)
-    ratio = statistics.median(a / b for a, b in zip(*seconds, strict=True))
-    return ratio, *(statistics.median(spent) * 1e6 for spent in seconds)  # type: ignore[return-value]
-
-
 def rows() -> dict[str, tuple[Function, bool]]:
     """Title -> what is called, with its backward pass or without."""
     titled = {f"{name}; forward": (f, False) for name, f in FUNCTIONS.items()}
@@ -170,10 +147,10 @@ def figures(size: str) -> dict[str, float]:
     for title, (f, backward) in rows().items():
         draw = np.random.default_rng(0).standard_normal
         arrays = [make(draw(SIZES[size])).astype(np.float32) for make in f.inputs]
-        for what, figure in zip(
-            (RATIO, OURS, THEIRS), compare(contestants(f, arrays, backward)), strict=True
-        ):
-            result[f"{title}; {what}"] = figure
+        runs = zip((OURS, THEIRS), map(timing.repeat, contestants(f, arrays, backward)), strict=True)
+        spent = timing.take_turns(dict(runs), BLOCK, BLOCKS)
+        result[f"{title}; {RATIO}"] = timing.ratio(*spent.values())[0]
+        result |= {f"{title}; {what}": statistics.median(s) * 1e6 for what, s in spent.items()}
     return result
 
 

@@ -5,7 +5,7 @@ more, for float64. Arguments are random bit patterns, of all exponents, and numb
 function bends most.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,11 +124,11 @@ def measure(name: str, dtype: str, count: int = COUNT) -> Errors:
     return Errors(name, dtype, float(found[worst]), float(found.mean()), where)
 
 
-def main() -> None:
-    """Prints the table."""
-    print("| function | dtype | worst ulp | mean ulp | worst at |\n|---|---|---|---|---|")
+def lines() -> Iterator[str]:
+    """The table, a line as soon as it is measured."""
+    yield "| function | dtype | worst ulp | mean ulp | worst at |\n|---|---|---|---|---|"
     for name in functions.FUNCTIONS:
         for dtype in DTYPES:
             e = measure(name, dtype)
             where = ", ".join(f"{w:.9g}" for w in e.where)
-            print(f"| `{name}` | {dtype} | {e.worst:.3f} | {e.mean:.3f} | {where} |", flush=True)
+            yield f"| `{name}` | {dtype} | {e.worst:.3f} | {e.mean:.3f} | {where} |"

@@ -6,17 +6,16 @@ takes blocks of checks and blocks of steps in turn; its figures are those of the
 import json
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+from benchmarks import timing
 from benchmarks.harness import Case, Contestant, Promise
 
 # name in the table -> units of each layer, from the inputs on; rows of a batch
 NETWORKS = {"MLP 30-64-32-1": ((30, 64, 32, 1), 32), "100 Dense layers": ((16,) * 100 + (1,), 32)}
 PROMISED = {"MLP 30-64-32-1": 3.0, "100 Dense layers": 25.0}  # microseconds
-BLOCKS, CHECKS, STEPS = 30, 1000, 20
+BLOCKS, BLOCK, STEPS = 30, 0.005, 20
 SHARE = 5.0  # percent
 
 
@@ -39,14 +38,6 @@ def training(sizes: tuple[int, ...], rows: int) -> tuple[Any, tuple[Any, Any]]:
     return tg.jit(step, emitter="numpy"), (tg.ones((rows, sizes[0])), tg.ones((rows, sizes[-1])))
 
 
-def block(call: Callable[[], Any], times: int) -> float:
-    """Microseconds of one call, in CPU time: one thread does it all."""
-    start = time.process_time()
-    for _ in range(times):
-        call()
-    return (time.process_time() - start) / times * 1e6
-
-
 def measure(network: str) -> dict[str, float]:
     step, args = training(*NETWORKS[network])
     for _ in range(STEPS):
@@ -54,10 +45,9 @@ def measure(network: str) -> dict[str, float]:
     case = step.cases[0]
     if not case.ready or case.match(args, {}) is None:
         raise SystemExit(f"{network}: no program is ready: {step.stats()}")
-    checks, steps = [], []
-    for _ in range(BLOCKS):
-        checks.append(block(lambda: case.match(args, {}), CHECKS))
-        steps.append(block(lambda: step(*args), STEPS))
+    runs = {"check": lambda: case.match(args, {}), "step": lambda: step(*args)}
+    spent = timing.take_turns({name: timing.repeat(call) for name, call in runs.items()}, BLOCK, BLOCKS)
+    checks, steps = ([s * 1e6 for s in each] for each in spent.values())
     check, whole = statistics.median(checks), statistics.median(steps)
     low, _, high = statistics.quantiles(checks, n=4)
     return {"check": check, "low": low, "high": high, "step": whole, "share": check / whole * 100}

@@ -1,7 +1,8 @@
-"""Contestants, each in a process of its own, taken in turn over several rounds; medians and ratios with their spread.
+"""Contestants taken in turn over several rounds; medians and ratios with their spread.
 
-A round runs every contestant once, starting with another one each time, so that whatever else the machine does hits all
-of them. A ratio is that of the medians; its spread is the lowest and highest ratio within one round.
+A round runs every contestant once, each in a process of its own, starting with another one each time; or one process
+that takes turns between all of them (`timing.take_turns`). Whatever else the machine does hits all of them alike. A
+ratio is the median of those of the rounds; its spread is the lowest and the highest of them.
 """
 
 import json
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = (
@@ -65,6 +67,9 @@ class Case:
     note: str = ""
     rounds: int = 5
     warm: bool = False  # the contestants have just run in another case: no first round is left out
+    # The arguments of a process that measures all contestants: it is given their names, too, and reports the figures of
+    # each, {name: {figure: value}}. Then those of the contestants themselves are not used.
+    together: tuple[str, ...] = ()
     upright: bool = False  # a row for each figure, a column for each contestant
     # A row for each column, the highest figure first: its figures, whose keys are "<column>; <what is ranked>", the
     # first of which is promised.
@@ -112,13 +117,31 @@ def run_case(case: Case, say: Callable[[str], None]) -> dict[str, list[dict[str,
     samples: dict[str, list[dict[str, float]]] = {contestant.name: [] for contestant in case.contestants}
     with tempfile.TemporaryDirectory() as cache:
         for number in range(1 if case.warm else 0, case.rounds + 1):
-            shift = number % len(case.contestants)
-            for contestant in (*case.contestants[shift:], *case.contestants[:shift]):
-                say(f"{case.title}: round {number} of {case.rounds}: {contestant.name}")
-                figures = run_once(contestant, case.cores, cache)
-                if number:
-                    samples[contestant.name].append(figures)
+            say(f"{case.title}: round {number} of {case.rounds}")
+            figures = (
+                run_together(case, number, cache) if case.together else run_round(case, number, cache, say)
+            )
+            if number:
+                for name, found in figures.items():
+                    samples[name].append(found)
     return samples
+
+
+def run_round(case: Case, number: int, cache: str, say: Callable[[str], None]) -> dict[str, dict[str, float]]:
+    """Each contestant in a process of its own."""
+    shift = number % len(case.contestants)
+    figures = {}
+    for contestant in (*case.contestants[shift:], *case.contestants[:shift]):
+        say(f"{case.title}: round {number} of {case.rounds}: {contestant.name}")
+        figures[contestant.name] = run_once(contestant, case.cores, cache)
+    return figures
+
+
+def run_together(case: Case, number: int, cache: str) -> dict[str, dict[str, float]]:
+    """All contestants in one process."""
+    names = tuple(contestant.name for contestant in case.contestants)
+    found: Any = run_once(Contestant(case.title, (*case.together, *names)), case.cores, cache)
+    return {name: found[name] for name in names}
 
 
 def median(samples: list[dict[str, float]], key: str) -> float | None:
@@ -129,8 +152,7 @@ def median(samples: list[dict[str, float]], key: str) -> float | None:
 def ratio(
     ours: list[dict[str, float]], against: list[dict[str, float]], key: str
 ) -> tuple[float, float, float]:
-    """The ratio of the medians, and the lowest and highest ratio within one round; against nothing, the figures."""
+    """The median of the ratios of the rounds, the lowest and the highest; against nothing, of the figures."""
     against = against or [{key: 1.0}] * len(ours)
     each = [a[key] / b[key] for a, b in zip(ours, against, strict=True)]
-    overall = statistics.median(a[key] for a in ours) / statistics.median(b[key] for b in against)
-    return overall, min(each), max(each)
+    return statistics.median(each), min(each), max(each)

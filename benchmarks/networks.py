@@ -1,7 +1,9 @@
-"""The same training step in every framework: forward, backward and update of an MLP with relu between its layers.
+"""The same training step in every framework: forward, backward and update of a network.
 
-Each builder returns a function that makes one step and one that reads the loss of a step. The batch is given to the
-step at each call, as a training loop does.
+Each builder takes a task and returns a function that makes one step and one that reads the loss of a step. The batch is
+given to the step at each call, as a training loop does. The tasks are an MLP (here), a recurrent network and a GPT
+(`deep.py`); a task has the methods `batch`, `tapegrad`, `pytorch` and `jax`, which give its batch, and its parameters
+with the function of a batch that is the loss.
 """
 
 from collections.abc import Callable
@@ -14,7 +16,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Task:
-    """Layers of `sizes` trained on batches of `rows` rows, float32.
+    """Layers of `sizes` trained on batches of `rows` rows, float32, with an activation between them.
 
     The loss is the binary cross-entropy on the logits for one output, the cross-entropy on the logits with integer
     labels for more. `optimizer` is "adam", "sgd", or "momentum" (SGD with momentum 0.9).
@@ -24,67 +26,113 @@ class Task:
     rows: int
     optimizer: str = "adam"
     lr: float = 1e-3
+    activation: str = "relu"
+
+    @property
+    def binary(self) -> bool:
+        return self.sizes[-1] == 1
 
     def batch(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows whose label depends on them, so that a step which does not learn is found out."""
         rng = np.random.default_rng(0)
         x = rng.standard_normal((self.rows, self.sizes[0]), dtype=np.float32)
         scores = x @ rng.standard_normal((self.sizes[0], self.sizes[-1]), dtype=np.float32)
-        return x, (scores > 0).astype(np.float32) if self.sizes[-1] == 1 else scores.argmax(axis=1)
+        return x, (scores > 0).astype(np.float32) if self.binary else scores.argmax(axis=1)
+
+    def tapegrad(self, device: str) -> tuple[Any, Callable[..., Any]]:
+        import tapegrad as tg
+
+        *hidden, (a, b) = pairwise(self.sizes)
+        layers = [tg.nn.Dense(n, activation=self.activation, in_features=m) for m, n in hidden]
+        model = tg.nn.Sequential(*layers, tg.nn.Dense(b, in_features=a)).to(device)
+        F = tg.nn.functional
+        loss_of = F.binary_cross_entropy_with_logits if self.binary else F.cross_entropy
+        return model.parameters(), lambda x, y: loss_of(model(x), y)
+
+    def pytorch(self, device: str) -> tuple[Any, Callable[..., Any]]:
+        import torch
+
+        layers: list[Any] = []
+        for a, b in pairwise(self.sizes):
+            layers += [
+                torch.nn.Linear(a, b),
+                torch.nn.Tanh() if self.activation == "tanh" else torch.nn.ReLU(),
+            ]
+        model = torch.nn.Sequential(*layers[:-1]).to(device)
+        F = torch.nn.functional
+        loss_of = F.binary_cross_entropy_with_logits if self.binary else F.cross_entropy
+        return model.parameters(), lambda x, y: loss_of(model(x), y)
+
+    def jax(self) -> tuple[Any, Callable[..., Any]]:
+        import jax
+        import jax.numpy as jnp
+
+        rng = np.random.default_rng(1)
+        weights = [
+            (jnp.asarray(rng.normal(0, a**-0.5, (a, b)).astype(np.float32)), jnp.zeros(b, jnp.float32))
+            for a, b in pairwise(self.sizes)
+        ]
+        activation = jnp.tanh if self.activation == "tanh" else jax.nn.relu
+
+        def loss_of(weights: Any, x: Any, y: Any) -> Any:
+            for w, b in weights[:-1]:
+                x = activation(x @ w + b)
+            z = x @ weights[-1][0] + weights[-1][1]
+            if self.binary:
+                return jnp.mean(jnp.maximum(z, 0) - z * y + jnp.log1p(jnp.exp(-jnp.abs(z))))
+            chosen = jnp.take_along_axis(z, y[:, None], axis=1)[:, 0]
+            return jnp.mean(jax.nn.logsumexp(z, axis=1) - chosen)
+
+        return weights, loss_of
 
 
 Step = tuple[Callable[[], Any], Callable[[Any], float]]
 MOMENTUM = 0.9
-START = (
-    2  # steps until whoever compiles has done so: `tg.jit` records in the first and compiles in the second
-)
+START = 2  # steps until whoever compiles has done so: `tg.jit` records in both and compiles in the second
 
 
-def tapegrad(task: Task, emitter: str = "", device: str = "cpu") -> Step:
+def tapegrad(task: Any, emitter: str = "", device: str = "cpu") -> Step:
+    """Without an emitter, eager."""
+    train, x, y = tapegrad_training(task, emitter, device)
+    return lambda: train(x, y), lambda loss: loss.item()
+
+
+def tapegrad_training(task: Any, emitter: str = "", device: str = "cpu") -> tuple[Any, Any, Any]:
+    """The step, a function of x and y, and these."""
     import tapegrad as tg
 
     x, y = (tg.tensor(part, device=device) for part in task.batch())
-    *hidden, (a, b) = pairwise(task.sizes)
-    layers = [tg.nn.Dense(b, activation="relu", in_features=a) for a, b in hidden]
-    model = tg.nn.Sequential(*layers, tg.nn.Dense(b, in_features=a)).to(device)
+    parameters, loss_of = task.tapegrad(device)
     if task.optimizer == "adam":
-        opt: Any = tg.optim.Adam(model.parameters(), lr=task.lr)
+        opt: Any = tg.optim.Adam(parameters, lr=task.lr)
     else:
         momentum = MOMENTUM if task.optimizer == "momentum" else 0.0
-        opt = tg.optim.SGD(model.parameters(), lr=task.lr, momentum=momentum)
-    F = tg.nn.functional
-    loss_of = F.binary_cross_entropy_with_logits if task.sizes[-1] == 1 else F.cross_entropy
+        opt = tg.optim.SGD(parameters, lr=task.lr, momentum=momentum)
 
     def train(x: Any, y: Any) -> Any:
-        loss = loss_of(model(x), y)
+        loss = loss_of(x, y)
         opt.zero_grad()
         loss.backward()
         opt.step()
         return loss
 
-    compiled = tg.jit(train, emitter=emitter) if emitter else train
-    return lambda: compiled(x, y), lambda loss: loss.item()
+    return tg.jit(train, emitter=emitter, strict=True) if emitter else train, x, y
 
 
-def pytorch(task: Task, device: str = "cpu", fused: bool = False) -> Step:
+def pytorch(task: Any, device: str = "cpu", fused: bool = False) -> Step:
     import torch
 
     x, y = (torch.from_numpy(part).to(device) for part in task.batch())
-    layers: list[Any] = []
-    for a, b in pairwise(task.sizes):
-        layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1]).to(device)
+    parameters, loss_of = task.pytorch(device)
     kind = {"fused": True} if fused else {}
     if task.optimizer == "adam":
-        opt: Any = torch.optim.Adam(model.parameters(), lr=task.lr, **kind)
+        opt: Any = torch.optim.Adam(parameters, lr=task.lr, **kind)
     else:
         momentum = MOMENTUM if task.optimizer == "momentum" else 0.0
-        opt = torch.optim.SGD(model.parameters(), lr=task.lr, momentum=momentum, **kind)
-    F = torch.nn.functional
-    loss_of = F.binary_cross_entropy_with_logits if task.sizes[-1] == 1 else F.cross_entropy
+        opt = torch.optim.SGD(parameters, lr=task.lr, momentum=momentum, **kind)
 
     def step() -> Any:
-        loss = loss_of(model(x), y)
+        loss = loss_of(x, y)
         opt.zero_grad(set_to_none=True)
         loss.backward()
         opt.step()
@@ -93,19 +141,14 @@ def pytorch(task: Task, device: str = "cpu", fused: bool = False) -> Step:
     return step, lambda loss: loss.item()
 
 
-def pytorch_compiled(task: Task) -> Step:
+def pytorch_compiled(task: Any) -> Step:
     """On CUDA, forward and backward as one graph and the update as another."""
     import torch
 
     x, y = (torch.from_numpy(part).to("cuda") for part in task.batch())
-    layers: list[Any] = []
-    for a, b in pairwise(task.sizes):
-        layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1]).to("cuda")
-    opt = torch.optim.Adam(model.parameters(), lr=task.lr, capturable=True)
-    F = torch.nn.functional
-    loss_of = F.binary_cross_entropy_with_logits if task.sizes[-1] == 1 else F.cross_entropy
-    forward = torch.compile(lambda x, y: loss_of(model(x), y), mode="reduce-overhead")
+    parameters, loss_of = task.pytorch("cuda")
+    opt = torch.optim.Adam(parameters, lr=task.lr, capturable=True)
+    forward = torch.compile(loss_of, mode="reduce-overhead")
     update = torch.compile(opt.step, mode="reduce-overhead")
 
     def step() -> Any:
@@ -123,18 +166,16 @@ def keras(task: Task) -> Step:
     import keras
 
     x, y = task.batch()
-    layers = [keras.layers.Dense(units, activation="relu") for units in task.sizes[1:-1]]
+    layers = [keras.layers.Dense(units, activation=task.activation) for units in task.sizes[1:-1]]
     model = keras.Sequential([keras.Input((task.sizes[0],)), *layers, keras.layers.Dense(task.sizes[-1])])
     if task.optimizer == "adam":
         opt: Any = keras.optimizers.Adam(task.lr)
     else:
         momentum = MOMENTUM if task.optimizer == "momentum" else 0.0
         opt = keras.optimizers.SGD(task.lr, momentum=momentum)
-    binary = task.sizes[-1] == 1
     losses = keras.losses
-    model.compile(
-        opt, (losses.BinaryCrossentropy if binary else losses.SparseCategoricalCrossentropy)(from_logits=True)
-    )
+    kind = losses.BinaryCrossentropy if task.binary else losses.SparseCategoricalCrossentropy
+    model.compile(opt, kind(from_logits=True))
     return lambda: model.train_on_batch(x, y), float
 
 
@@ -159,27 +200,39 @@ def scikit_learn(task: Task) -> Step:
     return lambda: model.partial_fit(x, y, classes=classes).loss_, float
 
 
-def jax_jit(task: Task) -> Step:
-    """One jit over loss, gradient and update, its state donated; steps are not waited for, `jax.block_until_ready`
-    of the last loss does."""
+def jax_jit(task: Any) -> Step:
+    """Steps are not waited for, reading the last loss does."""
+    compiled, state, batch = jax_training(task)
+
+    def step() -> Any:
+        nonlocal state
+        *state, loss = compiled(*state, *batch)
+        return loss
+
+    return step, float
+
+
+def jax_training(task: Any) -> tuple[Any, list[Any], tuple[Any, Any]]:
+    """One jit over loss, gradient and update, (weights, state, x, y) -> (weights, state, loss), its state donated; the
+    first weights and state; and the batch."""
     import jax
     import jax.numpy as jnp
 
     x, y = (jnp.asarray(part) for part in task.batch())
-    rng = np.random.default_rng(1)
-    weights = [
-        (jnp.asarray(rng.normal(0, a**-0.5, (a, b)).astype(np.float32)), jnp.zeros(b, jnp.float32))
-        for a, b in pairwise(task.sizes)
-    ]
+    weights, loss_of = task.jax()
+    update, state = jax_optimizer(task, weights)
 
-    def loss_of(weights: Any, x: Any, y: Any) -> Any:
-        for w, b in weights[:-1]:
-            x = jax.nn.relu(x @ w + b)
-        z = x @ weights[-1][0] + weights[-1][1]
-        if task.sizes[-1] == 1:
-            return jnp.mean(jnp.maximum(z, 0) - z * y + jnp.log1p(jnp.exp(-jnp.abs(z))))
-        chosen = jnp.take_along_axis(z, y[:, None], axis=1)[:, 0]
-        return jnp.mean(jax.nn.logsumexp(z, axis=1) - chosen)
+    def train(weights: Any, state: Any, x: Any, y: Any) -> Any:
+        loss, g = jax.value_and_grad(loss_of)(weights, x, y)
+        return *update(weights, g, state), loss
+
+    return jax.jit(train, donate_argnums=(0, 1)), [weights, state], (x, y)
+
+
+def jax_optimizer(task: Any, weights: Any) -> tuple[Callable[..., Any], Any]:
+    """The update (weights, gradients, state) -> (weights, state), and its first state."""
+    import jax
+    import jax.numpy as jnp
 
     def adam(weights: Any, g: Any, state: Any) -> Any:
         m, v, t = state
@@ -197,32 +250,15 @@ def jax_jit(task: Task) -> Step:
     def sgd(weights: Any, g: Any, state: Any) -> Any:
         return jax.tree.map(lambda w, g: w - task.lr * g, weights, g), state
 
-    def zeros() -> Any:
-        return jax.tree.map(jnp.zeros_like, weights)
-
-    update, state = {
-        "adam": lambda: (adam, (zeros(), zeros(), jnp.zeros((), jnp.float32))),
-        "momentum": lambda: (momentum, zeros()),
-        "sgd": lambda: (sgd, ()),
-    }[task.optimizer]()
-
-    def train(weights: Any, state: Any, x: Any, y: Any) -> Any:
-        loss, g = jax.value_and_grad(loss_of)(weights, x, y)
-        return *update(weights, g, state), loss
-
-    compiled = jax.jit(train, donate_argnums=(0, 1))
-
-    def step() -> Any:
-        nonlocal weights, state
-        weights, state, loss = compiled(weights, state, x, y)
-        return loss
-
-    return step, float
+    zeros = lambda: jax.tree.map(jnp.zeros_like, weights)
+    if task.optimizer == "adam":
+        return adam, (zeros(), zeros(), jnp.zeros((), jnp.float32))
+    return (momentum, zeros()) if task.optimizer == "momentum" else (sgd, ())
 
 
 def bare_products(task: Task) -> Step:
     """Only the matrix products that a step cannot do without, into arrays that are there: x @ w, and for the gradients
-    x.T @ g and (not for the first layer) g @ w.T. Every step has to take longer."""
+    x.T @ g and (not for the first layer) g @ w.T. Every step that uses this BLAS has to take longer."""
     rng = np.random.default_rng(0)
 
     def array(*shape: int) -> np.ndarray:
@@ -243,7 +279,7 @@ def bare_products(task: Task) -> Step:
 
 
 # name in the tables -> the package without which it is left out, and its builder
-CONTESTANTS: dict[str, tuple[str, Callable[[Task], Step]]] = {
+CONTESTANTS: dict[str, tuple[str, Callable[[Any], Step]]] = {
     "tapegrad": ("tapegrad", tapegrad),
     "tapegrad jit, NumPy": ("tapegrad", lambda task: tapegrad(task, "numpy")),
     "tapegrad jit, native": ("llvmlite", lambda task: tapegrad(task, "native")),
@@ -252,5 +288,6 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Task], Step]]] = {
     "Keras train_on_batch": ("keras", keras),
     "scikit-learn partial_fit": ("sklearn", scikit_learn),
     "JAX jit": ("jax", jax_jit),
+    "JAX jit, scan": ("jax", lambda task: jax_jit(task.scanned())),
     "bare matrix products": ("numpy", bare_products),
 }

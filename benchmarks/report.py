@@ -11,7 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import ROOT, Case, median, ratio
+from benchmarks.harness import ROOT, Case, Promise, median, ratio
+
+Samples = dict[str, list[dict[str, float]]]
 
 PACKAGES = (
     "tapegrad",
@@ -34,6 +36,17 @@ def cpu_model() -> str:
     return next(
         (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
+
+
+def vectors() -> str:
+    """How wide the vectors of native code are, and by whose choice."""
+    try:
+        from tapegrad.compiler.emit.native.machine import vector_bits
+
+        width = f"vectors of {vector_bits()} bits"
+    except ImportError:
+        return "no native code"
+    return width + (" (TAPEGRAD_VECTOR_BITS)" if os.environ.get("TAPEGRAD_VECTOR_BITS") else "")
 
 
 def versions() -> dict[str, str]:
@@ -95,6 +108,9 @@ def machine() -> dict[str, Any]:
         "commit": commit(),
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "vectors": vectors(),
+        "vector_bits_set": os.environ.get("TAPEGRAD_VECTOR_BITS", ""),
+        "load": [f"{load:.1f}" for load in os.getloadavg()] if hasattr(os, "getloadavg") else ["unknown"],
         "gpu": gpu_model(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
@@ -104,50 +120,53 @@ def machine() -> dict[str, Any]:
     }
 
 
-def table(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
+def grid(rows: list[list[str]]) -> list[str]:
+    """A Markdown table, its columns aligned: the first to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    rule = ["-" * (w - 1) + (":" if i else "-") for i, w in enumerate(widths)]
+    aligned = [
+        [cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        for row in rows
+    ]
+    return [f"| {' | '.join(cells)} |" for cells in (aligned[0], rule, *aligned[1:])]
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def table(case: Case, samples: Samples) -> str:
     """A Markdown table of medians, and a line for each promise or other ratio."""
     if case.ranked:
         return ranked(case, samples)
-    lines = [f"### {case.title}", "", *([case.note, ""] if case.note else [])]
     rows = [["", *case.columns.values()]]
     for name, runs in samples.items():
-        cells = [median(runs, key) for key in case.columns]
-        rows.append(
-            [
-                name,
-                *("" if cell is None else f"{cell:,.3g}" if cell < 100 else f"{cell:,.0f}" for cell in cells),
-            ]
-        )
+        rows.append([name, *(number(median(runs, key)) for key in case.columns)])
     if case.upright:
         rows = [list(column) for column in zip(*rows, strict=True)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for i, row in enumerate(rows):
-        cells = [
-            cell.ljust(w) if j == 0 else cell.rjust(w)
-            for j, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-        if i == 0:
-            rules = ("-" * (w - 1) + (":" if j else "-") for j, w in enumerate(widths))
-            lines.append("| " + " | ".join(rules) + " |")
-    lines.append("")
-    for promise in case.promises:
-        if promise.ours in samples and promise.against in (*samples, ""):
-            overall, low, high = ratio(samples[promise.ours], samples.get(promise.against, []), promise.key)
-            verdict = ""
-            if promise.limit is not None:
-                verdict = "kept" if overall <= promise.limit else "MISSED"
-                verdict = f"; promised at most {promise.limit:.3g}: {verdict}"
-            what = case.columns[promise.key]
-            whose = " / ".join(filter(None, (promise.ours, promise.against)))
-            lines.append(
-                f"- {what}: {whose} = **{overall:.3f}** "
-                f"({low:.3f} to {high:.3f} over {len(samples[promise.ours])} rounds){verdict}"
-            )
-    return "\n".join(lines) + "\n"
+    note = [case.note, ""] if case.note else []
+    ratios = [
+        ratio_line(case, promise, samples)
+        for promise in case.promises
+        if promise.ours in samples and promise.against in (*samples, "")
+    ]
+    return "\n".join([f"### {case.title}", "", *note, *grid(rows), "", *ratios]) + "\n"
 
 
-def ranked(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
+def ratio_line(case: Case, promise: Promise, samples: Samples) -> str:
+    overall, low, high = ratio(samples[promise.ours], samples.get(promise.against, []), promise.key)
+    verdict = ""
+    if promise.limit is not None:
+        verdict = "kept" if overall <= promise.limit else "MISSED"
+        verdict = f"; promised at most {promise.limit:.3g}: {verdict}"
+    whose = " / ".join(filter(None, (promise.ours, promise.against)))
+    return (
+        f"- {case.columns[promise.key]}: {whose} = **{overall:.3f}** "
+        f"({low:.3f} to {high:.3f} over {len(samples[promise.ours])} rounds){verdict}"
+    )
+
+
+def ranked(case: Case, samples: Samples) -> str:
     """A Markdown table of the columns, sorted by the figure that is promised, with its spread over the rounds."""
     rows, kept = [], 0
     for p in case.promises:
@@ -156,47 +175,70 @@ def ranked(case: Case, samples: dict[str, list[dict[str, float]]]) -> str:
         others = [median(samples[p.ours], f"{title}; {what}") or 0.0 for what in case.ranked[1:]]
         missed = p.limit is not None and overall > p.limit
         kept += not missed
-        cells = [
-            case.columns[title],
-            f"{overall:.2f} ({low:.2f} to {high:.2f})",
-            *(f"{x:,.3g}" for x in others),
-        ]
-        rows.append((overall, f"| {' | '.join(cells)} | {'MISSED' * missed} |"))
+        spread = f"{overall:.2f} ({low:.2f} to {high:.2f})"
+        rows.append(
+            (overall, [case.columns[title], spread, *(f"{x:,.3g}" for x in others), "MISSED" * missed])
+        )
     rows.sort(key=lambda row: -row[0])
-    head = [
-        f"### {case.title}",
-        "",
-        f"| | {' | '.join(case.ranked)} | |",
-        f"|---|{'--:|' * len(case.ranked)}---|",
-    ]
-    limit = case.promises[0].limit
-    return (
-        "\n".join([*head, *(row for _, row in rows), "", f"- at most {limit}: {kept} of {len(rows)}"]) + "\n"
-    )
+    lines = grid([["", *case.ranked, ""], *(row for _, row in rows)])
+    count = f"- at most {case.promises[0].limit}: {kept} of {len(rows)}"
+    return "\n".join([f"### {case.title}", "", *lines, "", count]) + "\n"
 
 
-def write(
-    job: str, doc: str, results: list[tuple[Case, dict[str, list[dict[str, float]]]]], folder: Path
-) -> Path:
-    """`<date>-<job>.md` and `.json` in `folder`; returns the Markdown file's path."""
-    about = machine()
+def head(job: str, doc: str, about: dict[str, Any]) -> str:
+    """The title of a page, what it is about, and on what it was measured."""
     described = [
         f"{about['date']}, commit {about['commit']}",
-        f"{about['cpu']}, {about['cores']} cores" + (f", GPU {about['gpu']}" if about["gpu"] else ""),
+        f"{about['cpu']}, {about['cores']} cores, {about['vectors']}"
+        + (f", GPU {about['gpu']}" if about["gpu"] else ""),
+        f"load average of the last 1, 5 and 15 minutes: {', '.join(about['load'])} (one is this job)",
         f"{about['system']}, Python {about['python']}, BLAS {'; '.join(about['blas'])}, "
         f"OPENBLAS_CORETYPE {about['openblas_coretype']}",
         ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
     ]
-    tables = [table(case, samples) for case, samples in results]
-    command = f"python -m benchmarks {job}"
-    head = f"# {job}\n\n{doc}\n\nMade by `{command}`.\n\n" + "".join(f"- {line}\n" for line in described)
+    made = f"Made by `python -m benchmarks {job}`."
+    return f"# {job}\n\n{doc}\n\n{made}\n\n" + "".join(f"- {line}\n" for line in described)
+
+
+def place(job: str, about: dict[str, Any], folder: Path) -> Path:
+    """Where a page goes; results with narrower vectors stand beside the others."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{about['date'][:10]}-{job}.md"
-    path.write_text(head + "\n" + "\n".join(tables), encoding="utf-8")
-    cases = [{**asdict(case), "samples": samples} for case, samples in results]
+    narrow = f"-{about['vector_bits_set']}bits" if about["vector_bits_set"] else ""
+    return folder / f"{about['date'][:10]}-{job}{narrow}.md"
+
+
+def write_page(job: str, doc: str, text: str, folder: Path) -> Path:
+    """`<date>-<job>.md` in `folder`."""
+    about = machine()
+    path = place(job, about, folder)
+    path.write_text(f"{head(job, doc, about)}\n{text}", encoding="utf-8")
+    return path
+
+
+def write(job: str, doc: str, results: list[tuple[Case, Samples]], folder: Path) -> Path:
+    """`<date>-<job>.md` and `.json` in `folder`; returns the Markdown file's path."""
+    about = machine()
+    path = place(job, about, folder)
+    tables = "\n".join(table(case, samples) for case, samples in results)
+    path.write_text(f"{head(job, doc, about)}\n{tables}", encoding="utf-8")
+    cases = [{**asdict(case), "samples": rounded(samples)} for case, samples in results]
     data = json.dumps({"job": job, "machine": about, "cases": cases}, indent=1)
     path.with_suffix(".json").write_text(data + "\n", encoding="utf-8")
     return path
+
+
+def rounded(samples: Samples) -> Samples:
+    """To six digits, as many as may mean something."""
+    return {
+        name: [{key: float(f"{value:.6g}") for key, value in run.items()} for run in runs]
+        for name, runs in samples.items()
+    }
+
+
+def machine_line() -> str:
+    """What is to be known before the first figure."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cpu_model()}, {cores} cores, {vectors()}. Ratios hold better than times; both are medians of rounds."
 
 
 def say(line: str) -> None:

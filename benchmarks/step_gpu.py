@@ -6,7 +6,10 @@ CUDA graph), against PyTorch as it is, torch.compile(mode="reduce-overhead") and
 import json
 import os
 import sys
+import time
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 from benchmarks import networks, steps
 from benchmarks.harness import Case, Contestant, Promise
@@ -44,18 +47,22 @@ def measure(contestant: str, shape: str, tf32: str) -> dict[str, float]:
             if contestant == COMPILED
             else networks.pytorch(task, "cuda", fused=contestant == FUSED)
         )
-        return steps.time_steps(step, torch.cuda.synchronize)
+        return time_step(step, torch.cuda.synchronize)
     if contestant == JAX:
         import jax
 
         jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 == "on" else "float32")
-        return steps.time_steps(networks.jax_jit(task))
+        return time_step(networks.jax_jit(task))
     import cupy
 
     if contestant == KERNELS:
         sys.modules["nvmath"] = None  # type: ignore[assignment]  # as where it is not installed
     step = networks.tapegrad(task, "" if contestant == EAGER else "cupy", "cuda:0")
-    return steps.time_steps(step, cupy.cuda.Device().synchronize)
+    return time_step(step, cupy.cuda.Device().synchronize)
+
+
+def time_step(step: networks.Step, synchronize: Callable[[], Any] = lambda: None) -> dict[str, float]:
+    return steps.time_steps({"": step}, time.perf_counter, synchronize)[""]
 
 
 def case(shape: str, tf32: str) -> Case:

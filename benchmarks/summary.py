@@ -1,0 +1,84 @@
+"""All that is promised, in one table: of the newest results of each job, a row for each promise with a limit."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import ratio
+
+HEAD = ("what", "at most", "measured", "lowest to highest", "", "command")
+RESULTS = Path(__file__).parent / "results"
+
+
+def newest(folder: Path) -> dict[str, Path]:
+    """The last JSON of each job; the job with the width of vectors, where that was limited."""
+    return {path.stem[11:]: path for path in sorted(folder.glob("????-??-??-*.json"))}
+
+
+def rows(paths: Iterable[Path]) -> Iterator[tuple[str, ...]]:
+    for path in paths:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        bits = data["machine"].get("vector_bits_set")
+        command = f"{f'TAPEGRAD_VECTOR_BITS={bits} ' if bits else ''}python -m benchmarks {data['job']}"
+        for case in data["cases"]:
+            for row in rows_of(case):
+                yield (f"{data['job']}, {row[0]}", *row[1:], f"`{command}`")
+
+
+def rows_of(case: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    promises = [p for p in case["promises"] if p["limit"] is not None and p["ours"] in case["samples"]]
+    promises = [p for p in promises if not p["against"] or p["against"] in case["samples"]]
+    found = [
+        (p, *ratio(case["samples"][p["ours"]], case["samples"].get(p["against"], []), p["key"]))
+        for p in promises
+    ]
+    if case["ranked"]:
+        yield ranked(case, found)
+        return
+    for p, middle, low, high in found:
+        whose = f"{p['ours']} / {p['against']}" if p["against"] else p["ours"]
+        what = f"{case['title']}: {whose}, {case['columns'][p['key']]}"
+        yield (
+            what,
+            f"{p['limit']:.3g}",
+            f"{middle:.3g}",
+            f"{low:.3g} to {high:.3g}",
+            verdict(middle, p["limit"]),
+        )
+
+
+def ranked(case: dict[str, Any], found: list[Any]) -> tuple[str, ...]:
+    """One row for all functions: how many kept what is promised of each, the worst, and the best to the worst."""
+    limit, ratios = found[0][0]["limit"], [middle for _, middle, _, _ in found]
+    kept = sum(r <= limit for r in ratios)
+    what = f"{case['title']}: {kept} of {len(ratios)} functions keep it, the worst is at"
+    spread = f"{min(ratios):.3g} to {max(ratios):.3g}"
+    return what, f"{limit:.3g}", f"{max(ratios):.3g}", spread, verdict(max(ratios), limit)
+
+
+def verdict(measured: float, limit: float) -> str:
+    return "kept" if measured <= limit else "MISSED"
+
+
+def table(found: Iterable[tuple[str, ...]]) -> str:
+    """As Markdown, its columns aligned."""
+    cells = [HEAD, *found]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(HEAD))]
+    rule = tuple("-" * max(3, w) for w in widths)
+    lines = [cells[0], rule, *cells[1:]]
+    return "\n".join(
+        f"| {' | '.join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))} |" for row in lines
+    )
+
+
+def write(folder: Path = RESULTS) -> Path:
+    """README.md in the folder of the results."""
+    text = (
+        "# What is promised, and what was measured\n\n"
+        "The newest results of each job; each ratio is the median of several rounds. Made by "
+        "`python -m benchmarks summary`.\n\n"
+    )
+    path = folder / "README.md"
+    path.write_text(text + table(rows(newest(folder).values())) + "\n", encoding="utf-8")
+    return path
