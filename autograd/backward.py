@@ -10,13 +10,16 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any
 
+import numpy as np
+
 from tapegrad.autograd import writes
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import Flags, current
-from tapegrad.autograd.primitive import all_finite, describe, user_line
+from tapegrad.autograd.primitive import all_finite, describe, user_line, warn_user
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.whole import set_all, uninterrupted
 from tapegrad.backends import BY_TYPE
+from tapegrad.backends.numpy_backend import ZERO_MET_INFINITY
 
 
 def backward_pass(
@@ -77,7 +80,10 @@ def backward_pass(
             wanted = node.wanted if useful is None else [i for i in node.wanted if inputs[i] in useful]
             if flags.recorder is not None:
                 flags.recorder.rule(node)
+            met = ZERO_MET_INFINITY[0]
             found = apply_rules(node, cotangents, wanted, tensors, inputs)
+            if met != ZERO_MET_INFINITY[0]:
+                warn_of_overflow(node)
             for i, g in zip(wanted, found, strict=True):
                 if g is not None:
                     t, x = inputs[i], node.arrays[i]
@@ -168,6 +174,28 @@ def look_for_anomaly(node: Node, wanted: Sequence[int], cotangents: list[Any]) -
                 f"the gradient of {node.primitive.name} for its argument {i} has a NaN or Inf; the forward call was\n"
                 f"{node.line or '  (not recorded under detect_anomaly: put the forward pass inside it, too)'}"
             )
+
+
+def warn_of_overflow(node: Node) -> None:
+    """Warn of a call whose result overflowed, when its gradient was 0 times infinity, which counts as 0.
+
+    Not of a pole, as log(0) or 1/0, nor of a result that is infinite because an argument is; and not where NumPy is
+    told to be silent about overflow, `np.errstate(over="ignore")`: it has warned of the forward call.
+    """
+    if isinstance(node.out, tuple) or np.geterr()["over"] == "ignore":
+        return
+    overflowed = np.isinf(node.out)
+    for x in node.arrays:
+        if np.shape(x) in ((), node.out.shape):
+            overflowed = overflowed & np.isfinite(x) & (np.asarray(x) != 0)
+    if overflowed.any():
+        line = f" The forward call was\n{node.line}" if node.line else ""
+        warn_user(
+            f"the result of {node.primitive.name} overflowed to infinity, and its gradient, 0 times infinity, was "
+            "taken to be 0 (see docs/conventions.md): write a form that does not overflow, such as tg.softplus(x) for "
+            "log(1 + exp(x)), or tg.logsumexp; under tg.detect_anomaly() the call that overflows raises."
+            + line
+        )
 
 
 def match(g: Any, x: Any) -> Any:

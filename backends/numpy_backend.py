@@ -45,6 +45,9 @@ def spread(x: Any, shape: tuple[int, ...]) -> Any:
     return np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
 
 
+ZERO_MET_INFINITY = [0]  # how many products had a 0 in g where the slope is infinite; the backward loop asks
+
+
 def multiply_from_zero(xp: Any, g: Any, slope: Any) -> Any:
     """g * slope; where that is NaN and g is 0, it is 0. The mask is made only when a NaN shows that it is needed."""
     if type(slope) is float and isfinite(slope):
@@ -52,7 +55,10 @@ def multiply_from_zero(xp: Any, g: Any, slope: Any) -> Any:
     with np.errstate(invalid="ignore"):
         product = np.multiply(g, slope)
         if np.isnan(product).any():
-            product = np.where(np.equal(g, 0) & np.isnan(product), np.zeros((), product.dtype), product)
+            zero = np.equal(g, 0) & np.isnan(product)
+            if np.any(zero & np.isinf(slope)):
+                ZERO_MET_INFINITY[0] += 1
+            product = np.where(zero, np.zeros((), product.dtype), product)
     return product
 
 

@@ -16,7 +16,7 @@ Made from the registry by `python docs/make_primitives.py`; a test keeps it up t
 `g` is the cotangent of the result, `y` the result, and a rule gives the cotangent of one argument. A rule says nothing
 of broadcasting and dtypes: the backward loop sums a cotangent over the axes along which its argument was stretched, and
 casts it to the argument's dtype. `scale(g, s)` is `g * s` and `over(g, x)` is `g / x`, but both are 0 wherever `g` is 0
-(see the top of `autograd/ops/elementwise.py` for the conventions at kinks and poles).
+(`docs/conventions.md` has the conventions at kinks, poles and NaN).
 """
 
 

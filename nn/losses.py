@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.autograd import writes
-from tapegrad.autograd.dtypes import finfo, is_floating
+from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.ops import (
     abs,
     all,
@@ -37,6 +37,7 @@ from tapegrad.autograd.ops import (
     sparse_cross_entropy_p,
     sqrt,
     square,
+    square_factor,
     sum_p,
     where_p,
 )
@@ -125,10 +126,14 @@ def poisson(p: Any, t: Any) -> Any:
 @samplewise
 def cosine_similarity(p: Any, t: Any) -> Any:
     """-sum(p * t) / (|p| * |t|): -1 where p points as t does; 0, with gradient 0, where either is zero"""
-    return -sum_p(_direction(p) * _direction(t), axis=(p.ndim - 1,), keepdims=False)
+    cosine = -sum_p(_direction(p) * _direction(t), axis=(p.ndim - 1,), keepdims=False)
+    return cosine.astype(p.dtype, copy=False)
 
 
 def _direction(x: Any) -> Any:
+    """x / |x| over the last axis, and 0 where x is; float16 is computed in float32."""
+    x = x.astype("float32", copy=False) if name_of(x.dtype) == "float16" else x
+    x = x * square_factor(x, axis=(x.ndim - 1,))
     length = sqrt(sum_p(square(x), axis=(x.ndim - 1,), keepdims=True))
     return x / where_p(length == 0, float("inf"), length)
 

@@ -8,3 +8,4 @@ from tapegrad.autograd.ops.linalg import *
 from tapegrad.autograd.ops.losses import *
 from tapegrad.autograd.ops.reductions import *
 from tapegrad.autograd.ops.shape import *
+from tapegrad.autograd.ops.statistics import *

@@ -33,12 +33,12 @@ def _leaky_relu(xp: Any, x: Any, *, slope: float) -> Any:
 
 leaky_relu_p: Primitive = Primitive(
     "leaky_relu", _leaky_relu, promote="float", unread=(-1,),
-    vjp=(lambda g, y, x, slope: where_p(x > 0, g, scale(g, slope)),),
+    vjp=(lambda g, y, x, slope: where_p(x <= 0, scale(g, slope), g),),
     doc="x for x > 0, else slope * x",
 )  # fmt: skip
 relu6: Primitive = Primitive(
     "relu6", lambda xp, x: clip_of(xp, x, 0.0, 6.0), promote="float", unread=(-1,),
-    vjp=(lambda g, y, x: where_p((x > 0) & (x < 6), g, 0.0),),
+    vjp=(lambda g, y, x: where_p(~((x <= 0) | (x >= 6)), g, 0.0),),
     doc="min(max(x, 0), 6); its slope at 0 and 6 is 0",
 )  # fmt: skip
 
@@ -120,7 +120,7 @@ def _hard_sigmoid(xp: Any, x: Any) -> Any:
 
 hard_sigmoid: Primitive = Primitive(
     "hard_sigmoid", _hard_sigmoid, promote="float", unread=(-1,),
-    vjp=(lambda g, y, x: where_p(abs(x) <= 3, g, 0.0) / 6.0,),
+    vjp=(lambda g, y, x: where_p(~(abs(x) > 3), g, 0.0) / 6.0,),
     doc="x/6 + 1/2, brought into [0, 1]",
 )  # fmt: skip
 hard_silu: Primitive = Primitive(
@@ -130,12 +130,12 @@ hard_silu: Primitive = Primitive(
 )  # fmt: skip
 soft_shrink_p: Primitive = Primitive(
     "soft_shrink", lambda xp, x, threshold: x - clip_of(xp, x, -threshold, threshold), promote="float", unread=(-1,),
-    vjp=(lambda g, y, x, threshold: where_p(abs(x) > threshold, g, 0.0),),
+    vjp=(lambda g, y, x, threshold: where_p(~(abs(x) <= threshold), g, 0.0),),
     doc="x moved towards 0 by the threshold, and 0 between",
 )  # fmt: skip
 hard_shrink_p: Primitive = Primitive(
     "hard_shrink", lambda xp, x, threshold: x * astype_of(xp, xp.abs(x) > threshold, x.dtype), promote="float",
-    vjp=(lambda g, y, x, threshold: where_p(abs(x) > threshold, g, 0.0),), unread=(-1,),
+    vjp=(lambda g, y, x, threshold: where_p(~(abs(x) <= threshold), g, 0.0),), unread=(-1,),
     doc="x where |x| > threshold, else 0",
 )  # fmt: skip
 

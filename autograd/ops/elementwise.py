@@ -1,7 +1,6 @@
 """Elementwise primitives, each with its gradient rule beside it.
 
-Conventions at kinks and poles, kept by every rule: |x|'(0) = 0 and sign(0) = 0; sqrt'(0) = 0, and x**p for p < 1 has
-slope 0 at 0; equal arguments of maximum and minimum share the gradient equally; clip passes it at its bounds; and a
+Conventions at kinks, poles and NaN, kept by every rule, stand in docs/conventions.md. The one that shapes the rules: a
 cotangent of exactly 0 stays 0 however steep the slope (`scale`, `over`), so that the branch which `where` did not take,
 were it log(0) or 1/0, adds nothing.
 """
@@ -74,11 +73,22 @@ square = Primitive("square", lambda xp, x: x * x, vjp=(lambda g, y, x: scale(g, 
 
 
 def _power_slope(a: Any, b: Any) -> Any:
-    """d(a**b)/da = b * a**(b-1), and 0 at a = 0 for b < 1."""
-    if isinstance(b, SCALAR) and b >= 1:
-        return b if b == 1 else b * a if b == 2 else b * power(a, b - 1)
-    infinite = a == 0 if isinstance(b, SCALAR) else (a == 0) & (b < 1)
-    return where_p(infinite, 0.0, b * power(where_p(infinite, 1.0, a), b - 1))
+    """d(a**b)/da = b * a**(b-1), and at a = 0 what sqrt has, 0, for 0 < b < 1."""
+    if isinstance(b, SCALAR) and not 0 < b < 1:
+        return b if b == 1 or b == 0 else b * a if b == 2 else b * power(a, b - 1)
+    zero = _root_at_zero(a, b)
+    return where_p(zero, 0.0, b * power(where_p(zero, 1.0, a), b - 1))
+
+
+def _root_at_zero(a: Any, b: Any) -> Any:
+    return a == 0 if isinstance(b, SCALAR) else (a == 0) & (b >= 0) & (b < 1)
+
+
+def _to_base(g: Any, y: Any, a: Any, b: Any) -> Any:
+    slope = scale(g, _power_slope(a, b))
+    if isinstance(b, SCALAR) and not 0 < b < 1:
+        return slope
+    return where_p(_root_at_zero(a, b) & (slope != slope), g, slope)  # as in _root_slope
 
 
 def _log_base(a: Any) -> Any:
@@ -90,7 +100,7 @@ def _log_base(a: Any) -> Any:
 
 power: Primitive = Primitive(
     "power", power_of, promote="same",
-    vjp=(lambda g, y, a, b: scale(g, _power_slope(a, b)),
+    vjp=(_to_base,
          lambda g, y, a, b: scale(g, scale(y, _log_base(a)))),
     doc="x1 ** x2",
 )  # fmt: skip
@@ -120,16 +130,23 @@ log1p = Primitive(
     doc="ln(1 + x)",
 )  # fmt: skip
 log2 = Primitive(
-    "log2", lambda xp, x: xp.log2(x), vjp=(lambda g, y, x: over(g, x * math.log(2)),), promote="float",
+    "log2", lambda xp, x: xp.log2(x), vjp=(lambda g, y, x: over(g * (1 / math.log(2)), x),), promote="float",
     doc="log of x to base 2",
 )  # fmt: skip
 log10 = Primitive(
-    "log10", lambda xp, x: xp.log10(x), vjp=(lambda g, y, x: over(g, x * math.log(10)),), promote="float",
+    "log10", lambda xp, x: xp.log10(x), vjp=(lambda g, y, x: over(g * (1 / math.log(10)), x),), promote="float",
     doc="log of x to base 10",
 )  # fmt: skip
+
+
+def _root_slope(g: Any, y: Any, x: Any) -> Any:
+    """g / (2 sqrt(x)); at 0, 0 for a finite g, and an infinite one as it is, so that 1/sqrt(x) falls without end."""
+    slope = scale(g, 0.5 / where_p(y == 0, math.inf, y))
+    return where_p((y == 0) & (slope != slope), g, slope)
+
+
 sqrt = Primitive(
-    "sqrt", lambda xp, x: xp.sqrt(x), promote="float",
-    vjp=(lambda g, y, x: scale(g, 0.5 / where_p(y == 0, math.inf, y)),),
+    "sqrt", lambda xp, x: xp.sqrt(x), promote="float", vjp=(_root_slope,),
     doc="the square root of x; its slope at 0 is 0",
 )  # fmt: skip
 
@@ -264,14 +281,14 @@ def relu_of(xp: Any, x: Any) -> Any:
 
 
 relu = Primitive(
-    "relu", relu_of, vjp=(lambda g, y, x: where_p(y > 0, g, 0.0),), doc="max(x, 0); its slope at 0 is 0"
+    "relu", relu_of, vjp=(lambda g, y, x: where_p(y != 0, g, 0.0),), doc="max(x, 0); its slope at 0 is 0"
 )
 
 
 # ---- choice, with kinks ----
 def _larger(g: Any, winner: Any, loser: Any) -> Any:
-    """g where `winner` is larger, half of it where the two are equal."""
-    return where_p(winner > loser, g, where_p(winner == loser, 0.5 * g, 0.0))
+    """g where `winner` is larger, 0 where it is smaller, g/2 where neither is: the two are equal, or one is NaN."""
+    return where_p(winner > loser, g, where_p(winner < loser, 0.0, 0.5 * g))
 
 
 maximum = Primitive(
@@ -290,13 +307,15 @@ abs = Primitive(
 
 
 def _clip(xp: Any, x: Any, *, min: float | None, max: float | None) -> Any:
+    if min is not None and max is not None and max < min:
+        min = max  # not all libraries give the upper bound then
     return x if min is None is max else clip_of(xp, x, min, max)
 
 
 def _within(g: Any, x: Any, low: float | None, high: float | None) -> Any:
     if low is not None:
-        g = where_p(x >= low, g, 0.0)
-    return g if high is None else where_p(x <= high, g, 0.0)
+        g = where_p(~(x < low), g, 0.0)  # and not x >= low, which NaN is not
+    return g if high is None else where_p(~(x > high), g, 0.0)
 
 
 clip_p = Primitive(
@@ -318,7 +337,10 @@ floor = Primitive("floor", _integral("floor"), doc="the greatest integer not abo
 ceil = Primitive("ceil", _integral("ceil"), doc="the least integer not below x")
 trunc = Primitive("trunc", _integral("trunc"), doc="x without its fraction")
 round = Primitive("round", _integral("round"), doc="the nearest integer, halves to even")
-floor_divide = Primitive("floor_divide", lambda xp, a, b: a // b, promote="same", doc="floor(x1 / x2)")
+floor_divide = Primitive(
+    "floor_divide", lambda xp, a, b: a // b, promote="same",
+    doc="floor(x1 / x2); of infinities, what NumPy gives: NaN for inf // 2, -1 for 1 // -inf",
+)  # fmt: skip
 equal = Primitive("equal", lambda xp, a, b: a == b, promote="same", doc="x1 == x2")
 not_equal = Primitive("not_equal", lambda xp, a, b: a != b, promote="same", doc="x1 != x2")
 less = Primitive("less", lambda xp, a, b: a < b, promote="same", doc="x1 < x2")
@@ -363,13 +385,11 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x brought into [min, max]: min(max(x, min), max). The gradient passes where min <= x <= max.
 
     min and max are numbers, None (no bound) or tensors; between tensor bounds, x equal to a bound shares the gradient
-    with it, as for `maximum` and `minimum`.
+    with it, as for `maximum` and `minimum`. A min above max gives max everywhere.
     """
     if not isinstance(min, (*SCALAR, type(None))) or not isinstance(max, (*SCALAR, type(None))):
         x = x if min is None else maximum(x, min)
         return x if max is None else minimum(x, max)
-    if min is not None and max is not None and min > max:
-        raise ValueError(f"clip: min must not be above max, got min={min} and max={max}")
     if type(x) is not Tensor:
         (x,) = adopt((x,), scalars=True)
     if not is_floating(x.dtype) and (isinstance(min, float) or isinstance(max, float)):

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from tapegrad.autograd.dtypes import float64
-from tapegrad.autograd.ops.elementwise import equal, exp, over, sqrt, where_p
+from tapegrad.autograd.ops.elementwise import exp, over, where_p
 from tapegrad.autograd.ops.shape import (
     as_tensor,
     astype_p,
@@ -27,18 +27,18 @@ def _kept(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
     return tuple(1 if axis is None or i in axis else n for i, n in enumerate(shape))
 
 
-def _count(shape: tuple[int, ...], axis: Axes) -> int:
+def count(shape: tuple[int, ...], axis: Axes) -> int:
     return math.prod(n for i, n in enumerate(shape) if axis is None or i in axis)
 
 
-def _back(g: Any, x: Any, axis: Axes) -> Any:
+def back(g: Any, x: Any, axis: Axes) -> Any:
     """A reduction's cotangent (or result) with its axes put back, of length 1."""
     kept = _kept(x.shape, axis)
     return g if g.shape == kept else reshape_p(g, shape=kept)
 
 
 def _spread(g: Any, x: Any, axis: Axes) -> Any:
-    return broadcast_p(g if axis is None else _back(g, x, axis), shape=x.shape)
+    return broadcast_p(g if axis is None else back(g, x, axis), shape=x.shape)
 
 
 sum_p = Primitive(
@@ -48,26 +48,34 @@ sum_p = Primitive(
 )  # fmt: skip
 mean_p = Primitive(
     "mean", lambda xp, x, axis, keepdims: xp.mean(x, axis=axis, keepdims=keepdims),
-    vjp=(lambda g, y, x, axis, keepdims: _spread(g * (1.0 / (_count(x.shape, axis) or 1)), x, axis),),
+    vjp=(lambda g, y, x, axis, keepdims: _spread(g * (1.0 / (count(x.shape, axis) or 1)), x, axis),),
     promote="float", unread=(-1, 0),
     doc="the arithmetic mean over axes",
 )  # fmt: skip
 
 
-def _equal_shares(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
-    """The cotangent of max and min: shared equally by all elements that are the extreme."""
-    chosen = equal(x, _back(y, x, axis))
+def _shares_of_largest(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+    """The cotangent of max: shared equally by all elements than which the result is not larger. If that is NaN, these
+    are all."""
+    return _shares(g, ~(x < back(y, x, axis)), x, axis)
+
+
+def _shares_of_smallest(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+    return _shares(g, ~(x > back(y, x, axis)), x, axis)
+
+
+def _shares(g: Any, chosen: Any, x: Any, axis: Axes) -> Any:
     wide = backend_of(x if type(x) in BY_TYPE else x.data).dtype(float64)  # float16 cannot count beyond 2048
     ties = sum_p(astype_p(chosen, dtype=wide), axis=axis, keepdims=True)
-    return where_p(chosen, _back(g, x, axis) * astype_p(1.0 / ties, dtype=g.dtype), 0.0)
+    return where_p(chosen, back(g, x, axis) * astype_p(1.0 / ties, dtype=g.dtype), 0.0)
 
 
 max_p = Primitive(
-    "max", lambda xp, x, axis, keepdims: xp.max(x, axis=axis, keepdims=keepdims), vjp=(_equal_shares,),
+    "max", lambda xp, x, axis, keepdims: xp.max(x, axis=axis, keepdims=keepdims), vjp=(_shares_of_largest,),
     doc="the largest element over axes; ties share the gradient equally",
 )  # fmt: skip
 min_p = Primitive(
-    "min", lambda xp, x, axis, keepdims: xp.min(x, axis=axis, keepdims=keepdims), vjp=(_equal_shares,),
+    "min", lambda xp, x, axis, keepdims: xp.min(x, axis=axis, keepdims=keepdims), vjp=(_shares_of_smallest,),
     doc="the smallest element over axes; ties share the gradient equally",
 )  # fmt: skip
 
@@ -94,11 +102,11 @@ def _prod_vjp(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
     order = (*(a for a in range(x.ndim) if a not in reduced), *reduced)
     moved = permute_p(x, axes=order)
     lead = moved.shape[: x.ndim - len(reduced)]
-    flat = reshape_p(moved, shape=(*lead, _count(x.shape, axis)))
+    flat = reshape_p(moved, shape=(*lead, count(x.shape, axis)))
     if 0 in flat.shape:
         return _spread(g, x, axis)
     others = reshape_p(_product_of_others(flat), shape=moved.shape)
-    return _back(g, x, axis) * permute_p(others, axes=tuple(order.index(a) for a in range(x.ndim)))
+    return back(g, x, axis) * permute_p(others, axes=tuple(order.index(a) for a in range(x.ndim)))
 
 
 prod_p = Primitive(
@@ -124,10 +132,10 @@ def _logsumexp(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
 
 
 def _logsumexp_vjp(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
-    y = _back(y, x, axis)
+    y = back(y, x, axis)
     e = exp(x - where_p(y == -math.inf, 0.0, y))  # of elements that are all -inf, the slopes are 0
     # For large x the rounding of y scales all of e alike: dividing by the sum, which is 1 in truth, takes it out.
-    return _back(g, x, axis) * over(e, sum_p(e, axis=axis, keepdims=True))
+    return back(g, x, axis) * over(e, sum_p(e, axis=axis, keepdims=True))
 
 
 logsumexp_p = Primitive(
@@ -200,7 +208,7 @@ def prod(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = Fal
 def _extreme(primitive: Primitive, x: Any, axis: Any, keepdims: bool) -> Any:
     x = as_tensor(x)
     axes = some_axes(primitive.name, axis, x.ndim)
-    if _count(x.shape, axes) == 0:
+    if count(x.shape, axes) == 0:
         raise ValueError(f"{primitive.name}: no elements to choose from along axis {axis} of shape {x.shape}")
     return primitive(x, axis=axes, keepdims=keepdims)
 
@@ -213,25 +221,6 @@ def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The smallest element over `axis`; equal smallest ones share the gradient."""
     return _extreme(min_p, x, axis, keepdims)
-
-
-def var(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The variance over `axis`: sum((x - mean(x))**2) / (n - correction)."""
-    x = as_tensor(x)
-    axes = some_axes("var", axis, x.ndim)
-    n = _count(x.shape, axes)
-    if n <= correction:
-        raise ValueError(
-            f"var: {n} element(s) along axis {axis} with correction={correction} leave nothing to divide by"
-        )
-    apart = x - mean_p(x, axis=axes, keepdims=True)
-    biased = mean_p(apart * apart, axis=axes, keepdims=keepdims)
-    return biased * (n / (n - correction)) if correction else biased
-
-
-def std(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The square root of `var`; its gradient is 0 where all elements are equal."""
-    return sqrt(var(x, axis, correction=correction, keepdims=keepdims))
 
 
 def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 
 import tapegrad as tg
 from primitives.table import Row, samples
+from tapegrad.autograd import ops
 
 WIDE = (-2.0, 2.0)
 SHAPES = (((3, 4),), ((),), ((2, 3, 2),), ((3, 0),))
@@ -54,7 +55,7 @@ def family(name: str, ref: Any, tf: str, shapes: Any, ints: str | None = None) -
             lambda x, kw=kw: ref(x, **kw),
             inputs(MATRICES if suffix else shapes),
             lambda tf_, x, kw=kw: getattr(tf_.math, tf)(x, **kw),
-            None if suffix or name in ("var", "std") else name,
+            None if suffix else name,
             grad=not logical,
             ints=ints,
         )
@@ -93,6 +94,8 @@ ROWS = [
     *spread_of("std", np.std, "reduce_std"),
     *family("any", np.any, "reduce_any", SHAPES),
     *family("all", np.all, "reduce_all", SHAPES),
+    Row("square_factor", lambda x: ops.square_factor(x, axis=(0,)), lambda x: np.ones((1, *x.shape[1:]), x.dtype),
+        samples(MATRICES, WIDE), lambda tf, x: tf.ones_like(x[:1]), "square_factor", False, ints="float"),
     Row("prod of one", lambda x: tg.prod(x, axis=1), lambda x: np.prod(x, axis=1), samples((((3, 1),),), WIDE),
         lambda tf, x: tf.reduce_prod(x, 1)),
     Row("prod of seven", lambda x: tg.prod(x, axis=1), lambda x: np.prod(x, axis=1), samples((((2, 7),),), WIDE),

@@ -1,0 +1,98 @@
+"""Write docs/conventions.md: what functions and gradients are where mathematics leaves a choice. Its table is computed
+by what it describes. Run: python docs/make_conventions.py"""
+
+from pathlib import Path
+
+import numpy as np
+
+import tapegrad as tg
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = """# Conventions
+
+What functions and their gradients are where mathematics leaves a choice. The table is computed by
+`python docs/make_conventions.py`; a test keeps it up to date.
+
+## Slopes
+
+- **A cotangent of 0 stays 0.** Where `tg.where`, an index or a mask did not take a value, its gradient is 0, even if
+  the slope there is infinite or NaN: `tg.where(x > 0, tg.log(x), 0.0)` needs no second `where`. PyTorch and JAX give
+  NaN.
+- **The price of that rule.** A 0 that arithmetic made counts as well: in float32, `tg.log(1 + tg.exp(x))` at 89 has the
+  gradient 0, because `exp` overflows, and 0 times infinity counts as 0. A RuntimeWarning then names the function that
+  overflowed, unless `np.errstate(over="ignore")` silences it. It comes from the backward pass on NumPy, while a
+  function runs eagerly or is recorded; a compiled program computes the same numbers and does not look. Write
+  `tg.softplus(x)`, or use `tg.detect_anomaly()`, which raises at the call.
+- **At a kink, the middle or 0.** `abs` and `relu` have slope 0 at 0. Equal arguments of `maximum` and `minimum`, and
+  equal extremes of `max` and `min`, share the gradient equally. `clip` passes it at its bounds.
+- **At a pole, infinity.** `1 / x`, `x ** -1`, `x ** -0.5` and `1 / sqrt(x)` all have slope -inf at 0, as in PyTorch.
+- **Roots are flat at 0.** `sqrt`, and `x ** p` for 0 < p < 1, have slope 0 at 0, so that a norm and a standard
+  deviation of zeros have the gradient 0. PyTorch has infinity. `hypot` and `atan2` have slope 0 at the origin.
+- **At NaN, a choice hands its gradient on.** `max`, `min`, `maximum`, `minimum`, `relu`, `clip` and their like keep the
+  gradient back from an element only where another one is larger (smaller). Comparisons with NaN are false, so elements
+  that cannot be compared share it: the total stays what it was. A formula (`abs`, `exp`, `std`, ...) has slope NaN.
+
+## Values
+
+- `clip(x, min, max)` is `min(max(x, min), max)`: with min above max, max.
+- `var` and `std` of no more elements than `correction` are NaN, with a RuntimeWarning, as in NumPy. They divide by n
+  unless `correction=1` is given, as in NumPy and the array API standard; PyTorch divides by n - 1.
+- `var`, `std` and cosine similarity are exact to rounding wherever their result is an ordinary number; squares that
+  would overflow are scaled. The mean is the sum divided by n, as in NumPy, PyTorch and JAX: for float32 and float64 the
+  sum may overflow where the mean would not. float16 is added up in float32.
+- `floor_divide` gives NumPy's answers for infinities (`inf // 2` is NaN, `1 // -inf` is -1), as do PyTorch and JAX; the
+  array API standard would rather have inf and -0.
+- `max`, `min`, `argmax` and `logsumexp` of no elements raise ValueError.
+
+## Copies, graphs and numbers
+
+- Differentiable: `tg.tensor(t)`, `tg.asarray(t, copy=True)`, `copy.copy(t)`, `astype`, `to`, indexing, `t[i] = v`.
+- Outside any graph: `t.detach()`, `t.numpy()`, `t.tolist()`, `t.item()`, `float(t)`, `t.data`, `t.assign(v)`.
+- Refused where a gradient would be lost: `np.asarray(t)`, `tg.Parameter(t)`, `copy.deepcopy(t)`, pickling.
+- What a transform returns, the second result of `has_aux` included, is detached, unless an outer transform is running
+  or something else that requires grad went into it.
+
+## The table
+
+"""
+
+# an expression of x, and the points
+ROWS: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("tg.abs(x)", (0.0, np.nan)),
+    ("tg.relu(x)", (0.0, np.nan)),
+    ("tg.maximum(x, 1.0)", (1.0, np.nan)),
+    ("tg.clip(x, -1, 1)", (1.0, np.nan)),
+    ("tg.clip(x, 3, 0)", (1.0,)),
+    ("tg.sqrt(x)", (0.0, np.inf)),
+    ("x ** 0.5", (0.0,)),
+    ("1 / x", (0.0, np.inf)),
+    ("x ** -1", (0.0,)),
+    ("1 / tg.sqrt(x)", (0.0,)),
+    ("x ** -0.5", (0.0,)),
+    ("x ** 0", (0.0, np.nan)),
+    ("tg.log(x)", (0.0, np.inf)),
+    ("tg.where(x > 0, tg.log(x), 0.0)", (0.0,)),
+    ("tg.log(1 + tg.exp(x))", (1000.0,)),
+    ("tg.softplus(x)", (1000.0,)),
+    ("tg.hypot(x, 0.0)", (0.0,)),
+    ("x // 2.0", (np.inf,)),
+)
+
+
+def page() -> str:
+    lines = ["| f(x), float64 | x | f(x) | f'(x) |", "|---|---|---|---|"]
+    with np.errstate(all="ignore"):
+        for text, points in ROWS:
+            f = eval(f"lambda x: {text}", {"tg": tg})
+            for point in points:
+                x = tg.tensor(np.array(point), requires_grad=True)
+                y = f(x)
+                if y.requires_grad:
+                    y.backward()
+                slope = "none" if x.grad is None else f"{x.grad.item():.4g}"
+                lines.append(f"| `{text}` | {point:g} | {y.item():.4g} | {slope} |")
+    return TEXT + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "conventions.md").write_text(page())
