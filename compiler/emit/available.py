@@ -10,8 +10,6 @@ EMITTERS = ("auto", "numpy", "native", "cupy")
 
 def checked(emitter: str) -> str:
     """The name of an emitter, if it can be used here."""
-    if emitter == "numba":
-        raise ValueError("tg.jit: there is no emitter 'numba' any more: 'native' takes its place")
     if emitter not in EMITTERS:
         raise ValueError(f"tg.jit: emitter must be one of {', '.join(map(repr, EMITTERS))}, got {emitter!r}")
     if emitter == "native" and find_spec("llvmlite") is None:

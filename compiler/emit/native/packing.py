@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from tapegrad.compiler.emit.native.calls import address
 from tapegrad.compiler.emit.native.emitter import Call, Loops, Product
@@ -19,23 +20,28 @@ def shared_operands(calls: Sequence[Call], arrays: dict[str, Any]) -> list[dict[
 
     The key of an array that is written to meanwhile differs before and after.
     """
-    operands = [operands_of(call, arrays) for call in calls]
-    uses = Counter(key for given in operands for key in keys(given))
-    watched = {key: array for given in operands for key, array in keys(given).items() if uses[key] > 1}
-    version = dict.fromkeys(watched, 0)
+    operands = [keys(operands_of(call, arrays)) for call in calls]
+    uses = Counter(key for given in operands for key in given)
+    watched = {key: array for given in operands for key, array in given.items() if uses[key] > 1}
+    place = {key: i for i, key in enumerate(watched)}
+    # Of all watched arrays at once: a long recurrent network has thousands of calls and hundreds of arrays.
+    starts, ends = np.array([byte_bounds(array) for array in watched.values()], np.uint64).reshape(-1, 2).T
+    version = np.zeros(len(watched), np.int64)
     found = []
     for call, given in zip(calls, operands):
-        found.append({key[0]: (*key, version[key]) for key in keys(given) if key in watched})
-        if watched:
-            written = written_by(call, arrays)
-            for key, array in watched.items():
-                version[key] += written is None or any(np.may_share_memory(array, w) for w in written)
+        found.append({key[0]: (*key, int(version[place[key]])) for key in given if key in place})
+        written = written_by(call, arrays) if watched else []
+        if written is None:
+            version += 1
+        else:
+            for start, end in map(byte_bounds, written):
+                version += (starts < end) & (ends > start)
     again = Counter(key for given in found for key in given.values())
     return [{name: key for name, key in given.items() if again[key] > 1} for given in found]
 
 
 def keys(operands: Operands) -> dict[tuple[Any, ...], Any]:
-    return {(name, address(x), x.shape, x.strides, str(x.dtype)): x for name, x in operands.items()}
+    return {(name, address(x), x.shape, x.strides, x.dtype.str): x for name, x in operands.items()}
 
 
 def operands_of(call: Call, arrays: dict[str, Any]) -> Operands:

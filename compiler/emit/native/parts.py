@@ -158,12 +158,15 @@ def panels(product: products.Product) -> tuple[str, int]:
     return panels_text(product, "NAME", vector_bits(), fused())
 
 
+dtype_name = lru_cache(64)(str)  # NumPy takes long to name a dtype
+
+
 def by_blas(product: products.Product) -> bool:
     return best(product.operations, product.dtype, vector_bits()) == "blas"
 
 
 def matrix(array: Any) -> Matrix:
-    return Matrix(array.shape, tuple(s // array.itemsize for s in array.strides), str(array.dtype))
+    return Matrix(array.shape, tuple(s // array.itemsize for s in array.strides), dtype_name(array.dtype))
 
 
 def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:

@@ -13,11 +13,23 @@ import tapegrad as tg
 pytest.importorskip("llvmlite")
 
 from native_kernels import DTYPES, FORMS, WIDTHS, Kernels, matrix, plain
-from tapegrad.compiler.emit.native import machine, parts, product_table
+from tapegrad.compiler.emit.native import emitter, machine, packing, parts, product_table
 from tapegrad.compiler.emit.native.product_table import best
 from tapegrad.compiler.emit.native.product_text import declarations, panels_text, product_text
 from tapegrad.compiler.emit.native.product_tiles import spans, tile_size
 from tapegrad.compiler.emit.native.products import Matrix, Product, packable, steps
+
+
+@pytest.mark.parametrize(("written", "again"), [("w", True), ("half", True), ("other", False)])
+def test_an_operand_is_another_one_once_its_memory_was_written_to(written, again):
+    w = np.zeros((8, 8), "float32")
+    arrays = {name: np.zeros((8, 8), "float32") for name in ("x", "y", "out", "other")}
+    arrays |= {"w": w, "half": w[4:]}
+    reading = [emitter.Product("x", "w", "out", []), emitter.Product("y", "w", "out", [])]
+    calls = [*reading, emitter.Product("x", "y", written, []), *reading]
+    keys = [given.get("b") for given in packing.shared_operands(calls, arrays)]
+    assert keys[0] == keys[1] and keys[3] == keys[4] and keys[0] is not None and keys[2] is None
+    assert (keys[0] != keys[3]) == again
 
 
 def dense(*shape: int) -> Matrix:
