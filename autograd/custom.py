@@ -239,9 +239,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not flags.grad or flags.raw:
             return f(*args, **kwargs)
         call = _Call(f, args, kwargs, numbers=False)
-        first_draw, begun = random.draws(), tick()
+        begun = tick()
         inputs = [Tensor(t.data, requires_grad=t.requires_grad) for t in call.inputs]
-        with changed_flags(leaves=(*flags.leaves, *inputs)):
+        with changed_flags(leaves=(*flags.leaves, *inputs)), random.noted_draws() as drawn:
             results, rebuild_results = flatten(call(inputs), modules=False)
         tracked = [i for i, r in enumerate(results) if isinstance(r, Tensor) and r.requires_grad]
         if not tracked:
@@ -253,7 +253,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             cotangents = _to_tensors(g if isinstance(g, tuple) else (g,))
             recorded = current.get().grad
             _refuse_rewritten(f, constants, ended)
-            with changed_flags(raw=False, grad=True), random.repeated_draws(first_draw):
+            with changed_flags(raw=False, grad=True), random.repeated_draws(drawn):
                 own = [
                     fresh("checkpoint", t) if need else t
                     for t, need in zip(_to_tensors(given[:count]), needed, strict=False)

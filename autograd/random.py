@@ -7,6 +7,9 @@ a backend: the whole state of it is one integer, so a checkpoint can repeat a dr
 
 import os
 from collections.abc import Iterator
+from contextvars import ContextVar
+from copy import deepcopy
+from threading import Lock, local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,54 +24,126 @@ from tapegrad.backends import resolve
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-_seed = int.from_bytes(os.urandom(7))
-_host: "Generator | None" = (
-    None  # made when first asked for: numpy.random is a tenth of the cost of importing NumPy
-)
-_draws = 0
+
+class Streams:
+    """The stream on the host and the draws on devices, both functions of one seed.
+
+    host     made when first asked for: numpy.random is a tenth of the cost of importing NumPy
+    draws    how many draws were made on devices
+    """
+
+    def __init__(self, seed: int, draws: int = 0, host: "Generator | None" = None) -> None:
+        self.lock = Lock()
+        self.start(seed, draws, host)
+
+    def start(self, seed: int, draws: int = 0, host: "Generator | None" = None) -> None:
+        self.seed, self.draws, self.host = seed, draws, host
+
+    def copy(self) -> "Streams":
+        with self.lock:
+            return Streams(self.seed, self.draws, deepcopy(self.host))
+
+    def generator(self) -> "Generator":
+        with self.lock:
+            if self.host is None:
+                self.host = np.random.Generator(np.random.Philox(self.seed))
+            return self.host
+
+    def next_draw(self) -> tuple[int, int]:
+        """The seed and the number of a draw that nobody else gets."""
+        with self.lock:
+            self.draws += 1
+            return self.seed, self.draws
+
+
+# The streams of the process serve every thread. `own_streams` gives a block its own, in its thread alone.
+PROCESS = Streams(int.from_bytes(os.urandom(7)))
+OWN: ContextVar[Streams | None] = ContextVar("tapegrad_streams", default=None)
+# What a checkpoint draws, to draw it again.
+NOTED: ContextVar[tuple[list[tuple[int, int]], ...]] = ContextVar("tapegrad_noted_draws", default=())
+REPEATED: ContextVar[Iterator[tuple[int, int]] | None] = ContextVar("tapegrad_repeated_draws", default=None)
+LAST = local()  # .draw: what the last draw of a thread was a function of
+
+
+def renew_lock() -> None:
+    """In a forked child, where a thread that held it is gone."""
+    PROCESS.lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=renew_lock)
+
+
+def streams() -> Streams:
+    """The streams that this thread draws from."""
+    return OWN.get() or PROCESS
+
+
+class own_streams:
+    """`with own_streams(seed):` the block draws from streams that start at `seed`, and that no other thread draws from.
+    All other streams stay where they are. `own_streams(another)` draws from the Streams that another block had.
+
+    streams   those of the block; a later block that gets them goes on where this one ended
+    """
+
+    def __init__(self, start: "int | Streams") -> None:
+        self.streams = start if isinstance(start, Streams) else Streams(checked_seed("own_streams", start))
+
+    def __enter__(self) -> Streams:
+        self.before = OWN.set(self.streams)
+        return self.streams
+
+    def __exit__(self, *error: object) -> None:
+        OWN.reset(self.before)
+
+
+def checked_seed(what: str, seed: Any) -> int:
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed.__index__() < 2**63:
+        raise ValueError(f"{what}: expected an integer from 0 to 2**63 - 1, got {seed!r}")
+    return int(seed)
 
 
 def manual_seed(seed: int) -> None:
-    """Start every random stream anew from `seed`: initial weights, shuffling, dropout."""
-    global _seed, _host, _draws
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed.__index__() < 2**63:
-        raise ValueError(f"manual_seed: expected an integer from 0 to 2**63 - 1, got {seed!r}")
-    _seed, _draws, _host = int(seed), 0, None
+    """Start every random stream anew from `seed`: initial weights, shuffling, dropout.
+
+    The streams are those of the process, which every thread draws from, under a lock. A fit with a seed of its own
+    (`Sequential.fit(…, seed=0)`, `MLPClassifier(random_state=0)`) has streams of its own and leaves these alone.
+    """
+    streams().start(checked_seed("manual_seed", seed))
     _tell()
 
 
 def host_generator() -> "Generator":
     """The host's stream, for initial weights and the order of samples."""
-    global _host
-    if _host is None:
-        _host = np.random.Generator(np.random.Philox(_seed))
-    return _host
+    return streams().generator()
 
 
 def get_state() -> dict[str, Any]:
     """Where all random streams stand, as plain numbers (JSON can hold them); for `set_state`."""
-    return {"seed": _seed, "draws": _draws, "host": _plain(host_generator().bit_generator.state)}
+    now = streams()
+    return {"seed": now.seed, "draws": now.draws, "host": _plain(now.generator().bit_generator.state)}
 
 
 def set_state(state: dict[str, Any]) -> None:
     """Put all random streams where they stood when `get_state` was called."""
-    global _seed, _draws
-    _seed, _draws = state["seed"], state["draws"]
+    now = streams()
     host = dict(state["host"])
     host["state"] = {k: np.array(v, dtype=np.uint64) for k, v in host["state"].items()}
     host["buffer"] = np.array(host["buffer"], dtype=np.uint64)
-    host_generator().bit_generator.state = host
+    now.generator().bit_generator.state = host
+    now.seed, now.draws = state["seed"], state["draws"]
     _tell()
 
 
 def snapshot() -> tuple[Any, ...]:
     """Where all random streams stand, for `go_back` and to be compared with another snapshot; quicker than a state."""
-    if _host is None:
-        return _seed, _draws, None
-    state = _host.bit_generator.state
+    now = streams()
+    if now.host is None:
+        return now.seed, now.draws, None
+    state = now.host.bit_generator.state
     return (
-        _seed,
-        _draws,
+        now.seed,
+        now.draws,
         tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in _leaves(state)),
         state,
     )
@@ -76,12 +151,12 @@ def snapshot() -> tuple[Any, ...]:
 
 def go_back(taken: tuple[Any, ...]) -> None:
     """Put all random streams where they stood when a snapshot was taken."""
-    global _seed, _draws, _host
-    _seed, _draws, position, *state = taken
+    now = streams()
+    now.seed, now.draws, position, *state = taken
     if position is None:
-        _host = None
+        now.host = None
     else:
-        host_generator().bit_generator.state = state[0]
+        now.generator().bit_generator.state = state[0]
 
 
 def _leaves(state: Any) -> Iterator[Any]:
@@ -100,43 +175,56 @@ def _plain(state: Any) -> Any:
     return state.tolist() if isinstance(state, np.ndarray) else state
 
 
-class repeated_draws:
-    """`with repeated_draws(n):` device draws start again at number n, and go on where they were afterwards."""
+class noted_draws:
+    """`with noted_draws() as numbers:` the list gets what each draw on a device in this block was a function of."""
 
-    def __init__(self, first: int) -> None:
-        self.first = first
-
-    def __enter__(self) -> None:
-        global _draws
-        self.after, _draws = _draws, self.first
+    def __enter__(self) -> list[tuple[int, int]]:
+        numbers: list[tuple[int, int]] = []
+        self.before = NOTED.set((*NOTED.get(), numbers))
+        return numbers
 
     def __exit__(self, *error: object) -> None:
-        global _draws
-        _draws = self.after
+        NOTED.reset(self.before)
+
+
+class repeated_draws:
+    """`with repeated_draws(numbers):` draws on devices are those of a block with `noted_draws`, one after the other.
+    The streams stay where they are, wherever they are by now."""
+
+    def __init__(self, numbers: list[tuple[int, int]]) -> None:
+        self.numbers = iter(numbers)
+
+    def __enter__(self) -> None:
+        self.before = REPEATED.set(self.numbers)
+
+    def __exit__(self, *error: object) -> None:
+        REPEATED.reset(self.before)
 
 
 def draws() -> int:
     """How many draws were made on devices since the seed was set."""
-    return _draws
+    return streams().draws
 
 
 def rewind(draws: int) -> None:
     """Go back to where so many draws had been made, as `draws()` said then."""
-    global _draws
-    _draws = draws
+    streams().draws = draws
 
 
 def position() -> tuple[int, int]:
-    """What the last draw on a device was a function of."""
-    return _seed, _draws
+    """What this thread's last draw on a device was a function of."""
+    last: tuple[int, int] = LAST.draw
+    return last
 
 
 def draw(shape: tuple[int, ...], dtype: Any, place: str) -> Any:
     """The next draw on a device, as a raw array."""
-    global _draws
     backend, device = resolve(place)
-    _draws += 1
-    return backend.uniform(shape, backend.dtype(dtype), _seed, _draws, device)
+    repeated = REPEATED.get()
+    LAST.draw = made = (None if repeated is None else next(repeated, None)) or streams().next_draw()
+    for numbers in NOTED.get():
+        numbers.append(made)
+    return backend.uniform(shape, backend.dtype(dtype), *made, device)
 
 
 uniform_p = Primitive(

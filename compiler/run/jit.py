@@ -9,6 +9,7 @@ from functools import update_wrapper
 from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from tapegrad.autograd import random
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.emit.available import checked, left_alone
@@ -231,7 +232,7 @@ class Compiled(Readable, Generic[P, R]):
         and random streams is taken back; print, append and the like happen twice. Returns the function itself."""
         args, kwargs = as_taken(self.f, args, kwargs)
         grad = current.get().grad
-        with self.lock:
+        with self.lock, random.own_streams(random.streams().copy()):  # of which other threads draw nothing
             for _ in range(2 + RESTLESS):
                 alike = (c for c in self.cases if c.grad is grad)
                 case = next((c for c in alike if c.match(args, kwargs) is not None), None)
