@@ -1,8 +1,6 @@
 """Multi-layer perceptrons as scikit-learn estimators, trained by `Sequential`."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,20 +12,18 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from tapegrad import nn, optim
 from tapegrad.autograd import random
+from tapegrad.compiler.emit.available import checked
 from tapegrad.models.callbacks import EarlyStopping
 from tapegrad.models.checks import check_number, class_weights
 from tapegrad.models.sequential import Sequential
 
-
-@contextmanager
-def own_random_streams(seed: int) -> Iterator[None]:
-    """Draw from streams that start at `seed`; afterwards everybody else's go on where they were."""
-    before = random.get_state()
-    random.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.set_state(before)
+MADE_WITH = (
+    "hidden_layer_sizes",
+    "activation",
+    "loss",
+    "optimizer",
+    "learning_rate",
+)  # what a model depends on
 
 
 class MLP(BaseEstimator):
@@ -45,6 +41,7 @@ class MLP(BaseEstimator):
     warm_start: bool
     random_state: Any
     run_eagerly: bool
+    emitter: str | None
     verbose: int
     classes_: np.ndarray
     n_outputs_: int
@@ -54,19 +51,40 @@ class MLP(BaseEstimator):
         raise NotImplementedError
 
     def _make_model(self, dtype: Any) -> Sequential:
-        sizes = self.hidden_layer_sizes
+        """The model, compiled, as the parameters say; `_made_with` keeps them."""
+        self._made_with = {name: getattr(self, name) for name in MADE_WITH if hasattr(self, name)}
+        return self._remake_model(dtype)
+
+    def _remake_model(self, dtype: Any) -> Sequential:
+        made_with = self._made_with
+        sizes, activation = made_with["hidden_layer_sizes"], made_with["activation"]
         sizes = (sizes,) if np.ndim(sizes) == 0 else tuple(sizes)
-        units, last, _ = self._output_layer()
+        units, last, loss = self._output_layer()
         widths = (self.n_features_in_, *(int(n) for n in sizes), units)
-        kinds = (*(self.activation for _ in sizes), last)
+        kinds = (*(activation for _ in sizes), last)
         model = Sequential(
             *(
                 nn.Dense(m, kind, in_features=n, dtype=str(dtype))
                 for n, m, kind in zip(widths, widths[1:], kinds)
             )
         )
-        model.run_eagerly = self.run_eagerly
+        options = {} if made_with["learning_rate"] is None else {"lr": made_with["learning_rate"]}
+        optimizer = copy.deepcopy(made_with["optimizer"])  # a parameter given to __init__ is not changed
+        model.compile(optim.get(optimizer, **options), made_with.get("loss", loss))
+        self._run_as_asked(model)
         return model
+
+    def _run_as_asked(self, model: Sequential) -> None:
+        model.run_eagerly = self.run_eagerly
+        model.emitter = None if self.emitter is None else checked(self.emitter)
+
+    def _check_still_made_so(self) -> None:
+        """Raise ValueError if a parameter of the model was changed since a warm start's first fit."""
+        for name, value in self._made_with.items():
+            if (now := getattr(self, name)) is not value and not same(now, value):
+                raise ValueError(
+                    f"{name}: warm_start goes on with the model made for {value!r}, got {now!r}: use another estimator"
+                )
 
     def _train(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None, stratify: Any) -> None:
         for name in ("epochs", "batch_size", "n_iter_no_change"):
@@ -75,20 +93,21 @@ class MLP(BaseEstimator):
             raise ValueError(
                 f"validation_fraction: expected a number between 0 and 1, got {self.validation_fraction!r}"
             )
-        generator = check_random_state(self.random_state)
-        seed = int(generator.randint(2**31 - 1))
-        with own_random_streams(seed):
-            if not (self.warm_start and hasattr(self, "model_")):
+        warm = self.warm_start and hasattr(self, "model_")
+        if warm:
+            self._check_still_made_so()
+        else:
+            self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            self._streams = random.Streams(self._seed)
+        with random.own_streams(self._streams):
+            if not warm:
                 self.model_ = self._make_model(X.dtype)
-                options = {} if self.learning_rate is None else {"lr": self.learning_rate}
-                optimizer = copy.deepcopy(self.optimizer)  # a parameter given to __init__ is not changed
-                self.model_.compile(optim.get(optimizer, **options), self._output_layer()[2])
-            self.model_.run_eagerly = self.run_eagerly
+            self._run_as_asked(self.model_)
             held_out, callbacks = None, []
             if self.early_stopping:
                 rows = np.arange(len(X))
                 train, test = train_test_split(
-                    rows, test_size=self.validation_fraction, random_state=seed, stratify=stratify
+                    rows, test_size=self.validation_fraction, random_state=self._seed, stratify=stratify
                 )
                 held_out = X[test], y[test], None if weights is None else weights[test]
                 X, y, weights = X[train], y[train], None if weights is None else weights[train]
@@ -110,20 +129,39 @@ class MLP(BaseEstimator):
         check_is_fitted(self)
         return self.model_.predict(validate_data(self, X, dtype=(np.float64, np.float32), reset=False))
 
-    # A pickle, which scikit-learn's tools need, holds the weights as plain arrays.
+    # A pickle, which scikit-learn's tools need, holds the weights and the optimizer's state as plain arrays.
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         if "model_" in state:
-            state["model_"] = {name: t.numpy() for name, t in state["model_"].state_dict().items()}
+            model, streams = state["model_"], state["_streams"]
+            with random.own_streams(streams):
+                state["_streams"] = random.get_state()
+            state["model_"] = {
+                "weights": {name: t.numpy() for name, t in model.state_dict().items()},
+                "optimizer": {name: t.numpy() for name, t in model.optimizer.state_dict().items()},
+                "steps": model.steps().state(),
+            }
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        weights = state.pop("model_", None)
+        saved, streams = state.pop("model_", None), state.pop("_streams", None)
         super().__setstate__(state)
-        if weights is not None:
-            with own_random_streams(0):
-                self.model_ = self._make_model(next(iter(weights.values())).dtype)
-            self.model_.load_state_dict(weights)
+        if saved is None:
+            return
+        self._streams = random.Streams(self._seed)
+        with random.own_streams(self._streams):
+            self.model_ = self._remake_model(next(iter(saved["weights"].values())).dtype)
+            random.set_state(streams)  # where they stood before initial weights were drawn
+        self.model_.load_state_dict(saved["weights"])
+        self.model_.bind_optimizer().load_state_dict(saved["optimizer"])
+        self.model_.steps().restore(saved["steps"])
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two parameters are equal, which arrays cannot say in one word."""
+    return (
+        bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else bool(a == b)
+    )
 
 
 class MLPClassifier(ClassifierMixin, MLP):
@@ -136,10 +174,11 @@ class MLPClassifier(ClassifierMixin, MLP):
     epochs, batch_size    passes over the rows, and rows per step
     early_stopping        hold out `validation_fraction` of the rows, stop when their loss has not improved for
                           `n_iter_no_change` epochs, and go back to the best weights
-    warm_start            a second fit goes on with the weights and the optimizer of the first
+    warm_start            a second fit goes on with the weights, the optimizer and the random streams of the first: two
+                          fits of 5 epochs give the bytes of one of 10
     class_weight          factors by class, or "balanced"
     random_state          of the initial weights, the order of the rows, and what is held out
-    run_eagerly           call the layers one by one at each batch: `Sequential.compile` says what is done otherwise
+    run_eagerly, emitter  how a batch is run, as in `Sequential.compile`
     verbose               as in `Sequential.fit`
 
     model_ the trained Sequential; history_ {name: [number per epoch]}; n_iter_ the epochs done; classes_
@@ -161,6 +200,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         class_weight: Any = None,
         random_state: Any = None,
         run_eagerly: bool = False,
+        emitter: str | None = None,
         verbose: int = 0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -176,6 +216,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         self.class_weight = class_weight
         self.random_state = random_state
         self.run_eagerly = run_eagerly
+        self.emitter = emitter
         self.verbose = verbose
 
     def _output_layer(self) -> tuple[int, Any, Any]:
@@ -235,6 +276,7 @@ class MLPRegressor(RegressorMixin, MLP):
         warm_start: bool = False,
         random_state: Any = None,
         run_eagerly: bool = False,
+        emitter: str | None = None,
         verbose: int = 0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -250,6 +292,7 @@ class MLPRegressor(RegressorMixin, MLP):
         self.warm_start = warm_start
         self.random_state = random_state
         self.run_eagerly = run_eagerly
+        self.emitter = emitter
         self.verbose = verbose
 
     def _output_layer(self) -> tuple[int, Any, Any]:

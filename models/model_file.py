@@ -4,7 +4,8 @@ The file is `nn.persistence`'s (tensors and a checksum, no pickle). Its tensors 
 "optimizer.<name>"; its metadata entry "model" is a JSON object:
 
     layers     [{"class": "Dense", "config": {"units": 64, "activation": "relu", …}}, …]
-    training   {"optimizer": {"class": "Adam", "options": {…}}, "loss": …, "metrics": […]}, or null
+    training   {"optimizer": {"class": "Adam", "options": {…}}, "loss": …, "metrics": […], "emitter": …,
+               "run_eagerly": …, "steps": …}, or null. "steps" is how far each kind of batch has come to be compiled
     random     where the random streams stood
 
 Only names are stored for what is code, and `load` looks them up in fixed tables. So layers of a user's own, and
@@ -13,12 +14,15 @@ model is saved without its training, and `compile` is to be called again after l
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 from tapegrad import nn, optim
 from tapegrad.autograd import random
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.emit.available import EMITTERS, checked
+from tapegrad.compiler.errors import JitWarning
 from tapegrad.data import metrics as metric_table
 from tapegrad.nn import persistence
 from tapegrad.nn.lookup import NAMES
@@ -80,6 +84,9 @@ def described_training(model: Any) -> dict[str, Any] | None:
         "optimizer": {"class": type(optimizer).__name__, "options": optimizer.defaults},
         "loss": loss,
         "metrics": names,
+        "emitter": model.emitter,
+        "run_eagerly": model.run_eagerly,
+        "steps": model.steps().state(),
     }
 
 
@@ -90,21 +97,42 @@ def load(kind: type, path: str | Path, resume: bool) -> Any:
             f"{path}: this file holds tensors, not a model that Sequential.save wrote"
         )
     description = json.loads(metadata["model"])
-    before = random.get_state()
-    try:
-        model = kind(*made(path, description["layers"]))  # draws initial weights, which are replaced below
-    finally:
-        random.set_state(description["random"] if resume else before)
+    with random.own_streams(0):  # for initial weights, which are replaced below
+        model = kind(*made(path, description["layers"]))
+    if resume:  # for good
+        random.set_state(description["random"])
     model.load_state_dict(part(tensors, "weights."))
     if (training := description["training"]) is not None:
         options = training["optimizer"]["options"]
         model.compile(
-            optim.get(training["optimizer"]["class"], **options), training["loss"], training["metrics"]
+            optim.get(training["optimizer"]["class"], **options),
+            training["loss"],
+            training["metrics"],
+            run_eagerly=training.get("run_eagerly", False),
+            emitter=emitter_here(path, training.get("emitter")),
         )
         if state := part(tensors, "optimizer."):
             model.bind_optimizer()
             model.optimizer.load_state_dict(state)
+        if resume and "steps" in training:
+            model.steps().restore(training["steps"])
     return model
+
+
+def emitter_here(path: str | Path, emitter: str | None) -> str | None:
+    """The emitter that a file names, or None, with a warning, where it cannot be used."""
+    if emitter is None or emitter not in EMITTERS:
+        return emitter  # which `compile` looks at
+    try:
+        return checked(emitter)
+    except (ValueError, ImportError, RuntimeError) as error:
+        warnings.warn(
+            f"{path}: this model was compiled with emitter={emitter!r}, which cannot be used here: {error}. It goes on "
+            'with "auto", whose numbers may differ in the last bits',
+            JitWarning,
+            stacklevel=4,
+        )
+        return None
 
 
 def made(path: str | Path, layers: list[dict[str, Any]]) -> list[nn.Module]:

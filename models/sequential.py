@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad import nn, optim
+from tapegrad.autograd import random
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.compiler.emit.available import checked
@@ -59,15 +60,17 @@ class Sequential(nn.Sequential):
         loss         a name ("binary_crossentropy", "mse", …), or (outputs, targets, sample_weight=…) -> a number
         metrics      names ("accuracy", "auc", …; see `tapegrad.data.metrics`) or functions (outputs, targets) -> scalar
         run_eagerly  call the layers one by one at each batch, as to step through them in a debugger
-        emitter      what writes the programs, as in `tg.jit`. None: NumPy's on the CPU, which gives the numbers of
-                     `run_eagerly` (to the bit, where sums are added up in one order); "native" is the fastest
+        emitter      what writes the programs, as in `tg.jit`. "numpy" gives the numbers of `run_eagerly` (to the bit,
+                     where sums are added up in one order). "native" is the fastest. None, or "auto", on a CPU: NumPy's
+                     first, and native ones after as many batches as repay them, which the program alone decides: some
+                     thousands of a small network, some dozens of a large one
 
         Without `run_eagerly`, a batch is trained on, evaluated or predicted by a program that `tg.jit` records, once
         batches of its kind have come often enough; `stats()` counts and `source()` shows it. What a program cannot
         follow, such as a layer that calls float(t), runs as it is, with a warning. A number that a layer or a loss of
         your own computes with in Python is part of the program: an attribute of a layer, or a variable that the loss
         names, is looked at again before each epoch and after callbacks, and taken up by a new recording; elsewhere, or
-        to change it often, make it a tensor. Neither argument is kept by `save`.
+        to change it often, make it a tensor.
         """
         if loss is None:
             raise ValueError(
@@ -94,6 +97,7 @@ class Sequential(nn.Sequential):
         class_weight: dict[int, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        seed: int | None = None,
     ) -> History:
         """Train for epochs `initial_epoch` to `epochs`; returns the History.
 
@@ -104,9 +108,16 @@ class Sequential(nn.Sequential):
         class_weight       class number -> factor on the loss of its rows, in training; 1 for those not named
         sample_weight      a factor on the loss of each row
         verbose            0 silent, 1 a bar, 2 a line per epoch; "auto" is 1
+        seed               of random streams for this call alone (weights not made yet, the order of rows, dropout): it
+                           draws the same beside other threads, and all other streams stay where they are. None: those
+                           of the process, which `tg.manual_seed` sets
 
         Raises ValueError for NaN or Inf in x or y, and for arrays of different lengths.
         """
+        if seed is not None:
+            options = {name: value for name, value in locals().items() if name not in ("self", "seed")}
+            with random.own_streams(seed):
+                return self.fit(**options)
         self._ready_to_train(x)
         x, y, weights = rows.examples(self, x, y, sample_weight)
         held_out: Any = None
@@ -217,8 +228,9 @@ class Sequential(nn.Sequential):
         print(super().summary(shape))
 
     def save(self, path: str | Path, metadata: dict[str, str] | None = None) -> None:
-        """Write the layers, the weights, and how the model is trained (optimizer with its state, loss, metrics, where
-        the random streams stand) into one checksummed safetensors file, atomically. See `models.model_file`."""
+        """Write the layers, the weights, and how the model is trained (optimizer with its state, loss, metrics, the
+        emitter and which kinds of batch have a program, where the random streams stand) into one checksummed
+        safetensors file, atomically. See `models.model_file`."""
         from tapegrad.models.model_file import save
 
         save(self, path, metadata or {})
@@ -227,8 +239,9 @@ class Sequential(nn.Sequential):
     def load(cls, path: str | Path, resume: bool = False) -> "Sequential":
         """The model that `save` wrote. No code in the file is run: it names layers, and only known ones.
 
-        resume   also put the random streams (shuffling, dropout) where they stood, so that `fit(…, initial_epoch=…)`
-                 goes on as if it had not been interrupted, bit for bit
+        resume   also put the random streams (shuffling, dropout) where they stood, and run a program from the first
+                 batch on where one ran when it was saved, so that `fit(…, initial_epoch=…)` goes on as if it had not
+                 been interrupted, bit for bit on the same kind of CPU
         """
         from tapegrad.models.model_file import load
 

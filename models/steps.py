@@ -11,53 +11,10 @@ from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler import Compiled
-from tapegrad.compiler.run.policy import Policy
 from tapegrad.models import rows
+from tapegrad.models.compiled_step import Step
 
 Function = Callable[..., Any]
-
-# Calls of a kind before it is recorded. The two recordings take as long as 20 to 60 train steps that run as they are
-# (MLPs of 30-1 to 784-128-10 in batches of 32, one core), and save a third to four fifths of each later one. So waiting
-# for 20 at most about doubles the time of a training that ends right then.
-PATIENCE = 20
-KINDS = 8  # kinds of batch at most: each program holds the buffers for its size of batch
-
-
-class AfterCalls(Policy):
-    """When to record: once a kind of batch has come `PATIENCE` times, after each further recording of that kind (what
-    it depends on has changed) after twice as many, and beyond `KINDS` kinds never."""
-
-    def __init__(self) -> None:
-        self.waited: dict[Any, tuple[int, int]] = {}  # kind -> (calls since it was recorded, recordings)
-        self.kinds_recorded = 0
-
-    def due(self, args: Any) -> bool:
-        kind = tuple(None if a is None else (a.shape, a.dtype) for a in args)
-        calls, recordings = self.waited.get(kind, (0, 0))
-        if not recordings and self.kinds_recorded >= KINDS:
-            return False
-        due = calls >= PATIENCE << recordings
-        self.kinds_recorded += due and not recordings
-        self.waited[kind] = (0, recordings + 1) if due else (calls + 1, recordings)
-        return due
-
-
-class Step(Compiled):
-    """A function of Tensors that is recorded when batches of a kind have come often enough."""
-
-    def __init__(self, f: Function, emitter: str, eager: bool, before: "Step | None") -> None:
-        super().__init__(f, emitter, policy=AfterCalls())
-        if eager:
-            self.refused = "run_eagerly=True"
-        if before is not None:  # the step of the same model as it was: its counts go on
-            self.calls, self.compiled, self.reasons = before.calls, before.compiled, before.reasons
-            self.warned = before.warned
-
-    def warning(self, reason: str) -> str:
-        return (
-            f"{self.__name__}: this step runs as Python, not compiled: {reason}. To ask for that, and have no warning: "
-            "compile(…, run_eagerly=True)"
-        )
 
 
 class Steps:
@@ -74,10 +31,13 @@ class Steps:
         self.made_of = parts_of(model)
         self.first = next(iter(network.parameters()), Tensor(np.empty(0)))
         self.kind = type(self.first.data)
-        emitter = model.emitter or ("numpy" if self.kind is np.ndarray else "auto")
+        emitter = model.emitter or "auto"
 
         def step(f: Function) -> Step:
-            return Step(f, emitter, model.run_eagerly, getattr(before, f.__name__) if before else None)
+            return Step(
+                f, emitter, on_cpu=self.kind is np.ndarray, eager=model.run_eagerly,
+                before=getattr(before, f.__name__) if before else None,
+            )  # fmt: skip
 
         self.train = step(train_step(network, model.loss, model.optimizer))
         self.evaluate = step(evaluation_step(network, model.loss))
@@ -89,6 +49,14 @@ class Steps:
 
     def stats(self) -> dict[str, dict[str, Any]]:
         return {step.__name__: step.stats() for step in (self.train, self.evaluate, self.predict)}
+
+    def state(self) -> dict[str, Any]:
+        """How far the steps have come, as plain data, for a training that is saved."""
+        return {step.__name__: step.state() for step in (self.train, self.evaluate, self.predict)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for step in (self.train, self.evaluate, self.predict):
+            step.restore(state[step.__name__])
 
     def __deepcopy__(self, memo: Any) -> None:
         return None

@@ -36,6 +36,11 @@ class Emitted:
     build: Callable[..., Any] | None = None
 
 
+# Machine code takes about 0.4 s to make, as long as NumPy takes for so many operations, or so many times as many bytes.
+# Whoever waits for that many spends at most twice the time of the better choice, whenever it ends.
+REPAID_OPERATIONS, BYTES_OF_ONE = 400_000, 5_000
+
+
 def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
     """The recorded program, improved for a target, as its source: by the wanted emitter; by "auto" for a GPU that of
     CuPy; else as machine code where that is at hand and pays, which is a matter of the program alone; else of NumPy."""
@@ -43,7 +48,7 @@ def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
         there = on_device(recorded, title)
         there.text += ON_DEVICE % device.partition(":")[2] if get_backend("cupy").several_devices else ""
         return there
-    if wanted == "native" or (wanted == "auto" and find_spec("llvmlite") is not None and pays(recorded)):
+    if wanted == "native" or (wanted == "auto" and native_at_hand() and pays(recorded)):
         return for_this_machine(recorded, title)
     program, history = improve(recorded, "numpy")
     plain = NumpyEmitter(program, title)
@@ -51,10 +56,23 @@ def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
     return Emitted("numpy", text, plain.plan, program, history, lines=plain.operations_by_line)
 
 
+def native_at_hand() -> bool:
+    return find_spec("llvmlite") is not None
+
+
 def pays(recorded: Program) -> bool:
     """Whether machine code is faster than NumPy, at the latest from some hundred calls on."""
     operations, nbytes = recorded.cost()
     return operations >= OPERATIONS or nbytes >= NBYTES
+
+
+def calls_to_repay(recorded: Program) -> int | None:
+    """After how many calls by NumPy machine code repays being made, whoever does not know how many calls will come;
+    None: never. A matter of the program alone, too."""
+    if not (native_at_hand() and pays(recorded)):
+        return None
+    operations, nbytes = recorded.cost()
+    return round(REPAID_OPERATIONS / (operations + nbytes / BYTES_OF_ONE)) or 1
 
 
 def for_this_machine(recorded: Program, title: str) -> Emitted:

@@ -1,6 +1,9 @@
 """What is told to the user: in the log, in a warning, in a repr."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Timer
 from typing import Any
 
 from tapegrad.compiler.watch.listen import room_of
@@ -10,6 +13,21 @@ def log(message: str, *values: Any) -> None:
     from logging import getLogger  # slow to import, and few recordings are made
 
     getLogger("tapegrad.jit").info(message, *values)
+
+
+@contextmanager
+def told_after(seconds: float, message: str, *values: Any) -> Iterator[None]:
+    """Say so in the log, as a warning, while the block runs on after so many seconds."""
+    from logging import getLogger
+
+    timer = Timer(seconds, getLogger("tapegrad.jit").warning, (message, *values))
+    timer.daemon = True
+    with suppress(RuntimeError):  # a machine without threads is not told
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def counted(number: int, what: str) -> str:

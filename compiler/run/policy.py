@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 
 class Policy(Protocol):
-    """Decides for each call that no case fits; `models.steps.AfterCalls` is one that waits."""
+    """Decides for each call that no case fits; `models.compiled_step.AfterCalls` is one that waits."""
 
     def due(self, args: Any) -> bool:
         """Whether a call with these arguments by position is to be recorded. If not, it runs as Python, uncounted

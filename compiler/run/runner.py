@@ -14,6 +14,10 @@ from tapegrad.compiler.ir.memory import Spans, memory_of, share, written
 from tapegrad.compiler.ir.program import before_last_check
 from tapegrad.compiler.record.recording import Recording
 from tapegrad.compiler.run.case import OtherCase
+from tapegrad.compiler.run.messages import told_after
+
+SLOW = 2.0  # seconds
+COMPILING = "%s: compiling takes longer than %g s, once for this kind of call"
 
 
 class Runner:
@@ -27,7 +31,8 @@ class Runner:
         self.recording = recording
         self.title = f"{name}, as recorded by tapegrad"
         try:
-            self.make(emit(emitter, recording.program, self.title, recording.device), name)
+            with told_after(SLOW, COMPILING, name, SLOW):
+                self.make(emit(emitter, recording.program, self.title, recording.device), name)
         except Exception as error:  # what NumPy's program does, must not fail for want of machine code
             if emitter not in ("auto", "native"):
                 raise

@@ -74,7 +74,7 @@ def test_the_same_seed_writes_the_same_model(folder, run):
 
 
 def test_running_eagerly_writes_the_same_model(folder, run, monkeypatch):
-    monkeypatch.setattr("tapegrad.models.steps.PATIENCE", 1)
+    monkeypatch.setattr("tapegrad.models.compiled_step.PATIENCE", 1)
     ran, save = [], Sequential.save
     monkeypatch.setattr(Sequential, "save", lambda self, *args: (ran.append(self.stats()), save(self, *args)))
     for out, *how in (("a",), ("b", "--run-eagerly")):

@@ -156,7 +156,9 @@ def test_compiled_or_run_eagerly_it_learns_the_same(kind, options):
     x, y = scaled(x).astype(np.float32), y if kind is MLPClassifier else scaled(y)
     found = []
     for run_eagerly in (False, True):
-        model = kind((16,), epochs=8, random_state=0, run_eagerly=run_eagerly, **options).fit(x, y)
+        model = kind(
+            (16,), epochs=8, random_state=0, run_eagerly=run_eagerly, emitter="numpy", **options
+        ).fit(x, y)
         assert (model.model_.stats()["train"]["compiled"] > 0) is not run_eagerly
         twin = pickle.loads(pickle.dumps(model))
         assert twin.model_.run_eagerly is run_eagerly

@@ -13,7 +13,7 @@ from compiled_cases import F, X, Y, dense
 import tapegrad as tg
 from tapegrad import nn, optim
 from tapegrad.autograd import random
-from tapegrad.models import LambdaCallback, Sequential, steps
+from tapegrad.models import LambdaCallback, Sequential, compiled_step
 
 pytestmark = pytest.mark.usefixtures("soon")
 
@@ -56,7 +56,7 @@ def test_python_values_that_change_between_batches_are_followed() -> None:
 
         tg.manual_seed(1)
         model = Sequential(nn.Dense(9, "relu", in_features=6), nn.Dropout(0.2), nn.Dense(4), nn.Dense(1))
-        model.compile("sgd", loss, run_eagerly=run_eagerly)
+        model.compile("sgd", loss, run_eagerly=run_eagerly, emitter="numpy")
         callback = LambdaCallback(on_epoch_end=by_epoch, on_train_batch_end=by_batch)
         history = model.fit(
             X, Y, batch_size=8, epochs=9, verbose=0, callbacks=[callback], validation_split=0.2
@@ -111,7 +111,7 @@ def test_a_changed_model_is_trained_and_predicts_as_it_is_now(change: str) -> No
         model = Sequential(
             nn.Dense(8, "relu", in_features=6), nn.Sequential(nn.Dense(1, "sigmoid", in_features=8))
         )
-        model.compile("adam", "binary_crossentropy", run_eagerly=run_eagerly)
+        model.compile("adam", "binary_crossentropy", run_eagerly=run_eagerly, emitter="numpy")
         found = []
         for _ in range(2):
             before = model.optimizer.steps
@@ -175,7 +175,7 @@ def test_a_resumed_training_goes_on_bit_for_bit(tmp_path: Any) -> None:
 
 # ---- when it is recorded ----
 def test_a_kind_that_comes_seldom_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "PATIENCE", 3)
+    monkeypatch.setattr(compiled_step, "PATIENCE", 3)
     model = compiled_model()
     for i in range(6):
         model.predict(X)
@@ -196,7 +196,7 @@ def test_not_every_size_of_batch_gets_a_program() -> None:
     for n in range(1, 31):
         wanted = F.sigmoid(model.layers[1].kernel.T.mean() * 0.0 + n).shape, n
         assert len(model.predict(X[:n])) == len(model.predict(X[:n])) == wanted[1]
-    assert counts(model)[2] == steps.KINDS
+    assert counts(model)[2] == compiled_step.KINDS
 
 
 def test_run_eagerly_and_the_emitters() -> None:

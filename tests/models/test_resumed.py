@@ -1,0 +1,178 @@
+"""A training that is saved and goes on in another model has the bytes of one that ran through, whatever ran it."""
+
+import pickle
+import warnings
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+from tapegrad.autograd import random
+from tapegrad.compiler.emit import available, choose
+from tapegrad.compiler.errors import JitWarning
+from tapegrad.models import LambdaCallback, MLPClassifier, MLPRegressor, Sequential, compiled_step
+from tapegrad.nn import persistence
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(70, 6)).astype("float32")
+Y = (X[:, :1] > 0).astype("float32")
+HOW: dict[str, dict[str, Any]] = {
+    "eager": {"run_eagerly": True},
+    "numpy": {"emitter": "numpy"},
+    "native": {"emitter": "native"},
+    "auto": {},
+}
+EPOCHS = 8
+
+
+@pytest.fixture(autouse=True)
+def few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind of batch is recorded at its fifth call, and has a native program some 16 calls later: with four batches of
+    15 rows and one of 3 in each epoch, a training is cut at every stage of every kind."""
+    monkeypatch.setattr(compiled_step, "PATIENCE", 4)
+    monkeypatch.setattr(choose, "REPAID_OPERATIONS", 1500)
+
+
+@pytest.fixture(params=HOW)
+def how(request: Any) -> dict[str, Any]:
+    if request.param == "native":
+        pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
+    return HOW[request.param]
+
+
+def new(how: dict[str, Any]) -> Sequential:
+    tg.manual_seed(5)
+    model = Sequential(nn.Dense(16, "tanh", in_features=6), nn.Dropout(0.3), nn.Dense(1, "sigmoid"))
+    model.compile("adam", "binary_crossentropy", ["accuracy"], **how)
+    return model
+
+
+def trained(model: Sequential, epochs: int, start: int = 0, **options: Any) -> Sequential:
+    options = {"validation_split": 0.1, "batch_size": 15, **options}
+    model.fit(X, Y, epochs=epochs, initial_epoch=start, verbose=0, **options)
+    return model
+
+
+def test_a_training_cut_after_any_epoch_ends_in_the_same_file(how: dict[str, Any], tmp_path: Path) -> None:
+    save = LambdaCallback(on_epoch_end=lambda epoch, logs: whole.save(tmp_path / f"{epoch + 1}"))
+    whole = new(how)
+    trained(whole, EPOCHS, callbacks=[save])
+    stages = set()
+    for cut in range(1, EPOCHS):
+        tg.manual_seed(0)
+        model = Sequential.load(tmp_path / f"{cut}", resume=True)
+        stages |= {kind[-1] for kind in model.steps().train.state()["kinds"]}
+        trained(model, EPOCHS, start=cut).save(tmp_path / "resumed")
+        assert (tmp_path / "resumed").read_bytes() == (tmp_path / f"{EPOCHS}").read_bytes(), cut
+    assert stages == (
+        set() if "run_eagerly" in how else {None, compiled_step.RECORDED, compiled_step.COMPILED}
+    )
+
+
+def test_auto_goes_from_python_to_numpy_to_native() -> None:
+    pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
+    model, ran = new({}), []
+    note = LambdaCallback(on_train_batch_end=lambda batch, logs: ran.append(model.stats()["train"]))
+    trained(model, EPOCHS, callbacks=[note])
+    assert [s["compiled"] for s in ran[:10]] == [0, 0, 0, 0, 0, 0, 0, 1, 2, 2]
+    by = [{p.partition(":")[0] for p in s["programs"]} - {"Python"} for s in ran]
+    assert [k for k, _ in groupby(filter(None, by))] == [{"numpy"}, {"native"}]
+    assert model.stats()["train"]["refused"] is None
+    # The first kind has had both programs; the last batch of an epoch had not come often enough for NumPy's.
+    assert model.stats()["train"]["recordings"] == 3
+
+
+def test_fit_twice_is_fit_once(how: dict[str, Any], tmp_path: Path) -> None:
+    for name, parts in {"once": [EPOCHS], "twice": [3, EPOCHS]}.items():
+        model = new(how)
+        for start, end in zip([0, *parts], parts):
+            trained(model, end, start)
+        model.save(tmp_path / name)
+    assert (tmp_path / "once").read_bytes() == (tmp_path / "twice").read_bytes()
+
+
+def test_a_loaded_model_saves_what_it_was_given(tmp_path: Path) -> None:
+    trained(new({}), 4).save(tmp_path / "a")
+    tg.manual_seed(0)
+    Sequential.load(tmp_path / "a", resume=True).save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    fresh = Sequential.load(tmp_path / "a")
+    assert fresh.stats()["train"]["calls"] == 0 and fresh.steps().train.to_prepare == {}
+
+
+def test_a_file_without_steps_is_loaded(tmp_path: Path) -> None:
+    """As those that were written before trainings kept them."""
+    import json
+
+    trained(new({}), 2).save(tmp_path / "a")
+    metadata, tensors = persistence.read_metadata(tmp_path / "a"), persistence.load(tmp_path / "a")
+    description = json.loads(metadata["model"])
+    for key in ("steps", "emitter", "run_eagerly"):
+        del description["training"][key]
+    persistence.save(tmp_path / "old", tensors, metadata={"model": json.dumps(description)})
+    assert trained(Sequential.load(tmp_path / "old", resume=True), 4, 2).optimizer.steps == 20
+
+
+@pytest.mark.parametrize("emitter", [None, "native"])
+def test_without_llvmlite_it_says_so_and_goes_on(
+    emitter: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("llvmlite", reason="there is no native training to go on with without llvmlite")
+    trained(new({"emitter": emitter}), 6).save(tmp_path / "a")
+    for module in (available, choose):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.warns(JitWarning, match=r"needs llvmlite.*pip install \"tapegrad\[jit\]\""):
+        model = Sequential.load(tmp_path / "a", resume=True)
+    trained(model, 8, 6)
+    stats = model.stats()["train"]
+    assert stats["refused"] is None and {p.partition(":")[0] for p in stats["programs"]} == {"numpy"}
+    assert random.draws() > 0 and np.isfinite(model.predict(X)).all()
+
+
+def test_a_step_that_was_given_up_stays_with_python(tmp_path: Path) -> None:
+    model = trained(new({}), 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.steps().train.give_up("it is restless")
+    model.save(tmp_path / "a")
+    with pytest.warns(JitWarning, match="runs as Python, not compiled: it is restless"):
+        model = Sequential.load(tmp_path / "a", resume=True)
+    assert trained(model, 4, 1).stats()["train"]["compiled"] == 0
+
+
+# ---- estimators ----
+ESTIMATORS: dict[str, tuple[Any, Any]] = {
+    "MLPClassifier": (MLPClassifier, (X[:, 0] > 0) + (X[:, 1] > 0)),
+    "MLPRegressor": (MLPRegressor, X[:, 0] * X[:, 1]),
+}
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_a_warm_start_goes_on_as_one_fit(name: str, pickled: bool, how: dict[str, Any]) -> None:
+    """With the rows that are held out, the order of the others, and every bit."""
+    kind, y = ESTIMATORS[name]
+    options = {"random_state": 3, "batch_size": 15, "early_stopping": True, "n_iter_no_change": 99, **how}
+    whole = kind((8,), epochs=10, **options).fit(X, y)
+    halves = kind((8,), epochs=5, warm_start=True, **options).fit(X, y)
+    first = halves.history_["loss"]
+    halves = pickle.loads(pickle.dumps(halves)) if pickled else halves
+    halves.fit(X, y)
+    assert first + halves.history_["loss"] == whole.history_["loss"]
+    assert halves.model_.stats()["train"]["compiled"] == whole.model_.stats()["train"]["compiled"]
+    assert (halves.model_.stats()["train"]["compiled"] > 0) == ("run_eagerly" not in how)
+
+
+def test_a_warm_start_refuses_another_model() -> None:
+    kind, y = ESTIMATORS["MLPClassifier"]
+    changes = {"hidden_layer_sizes": (9, 9), "activation": "tanh", "optimizer": "sgd", "learning_rate": 1e-12}
+    for parameter, value in changes.items():
+        model = kind((8,), epochs=1, warm_start=True).fit(X, y)
+        with pytest.raises(ValueError, match=f"{parameter}: warm_start goes on with the model made for"):
+            model.set_params(**{parameter: value}).fit(X, y)
+        before = model.predict_proba(X)
+        assert (pickle.loads(pickle.dumps(model)).predict_proba(X) == before).all(), parameter
