@@ -7,6 +7,7 @@ that clip (hard_sigmoid, hard_tanh) have the inner slope at their bounds.
 
 from typing import Any
 
+from tapegrad.autograd.copies import plain_number
 from tapegrad.autograd.ops import (
     clip_p,
     elu_p,
@@ -49,7 +50,8 @@ def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Any:
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x for x > 0, else alpha * (e**x - 1)"""
-    return elu_p(x, right=1.0, left=float(alpha), width=1.0)
+    alpha = plain_number("elu: alpha", alpha)
+    return elu_p(x, right=1.0, left=alpha, width=1.0)
 
 
 def selu(x: Any) -> Any:
@@ -59,7 +61,8 @@ def selu(x: Any) -> Any:
 
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """x for x > 0, else alpha * (e**(x/alpha) - 1)"""
-    return elu_p(x, right=1.0, left=float(alpha), width=float(alpha))
+    alpha = plain_number("celu: alpha", alpha)
+    return elu_p(x, right=1.0, left=alpha, width=alpha)
 
 
 def gelu(x: Any, approximate: bool = False) -> Any:
@@ -90,12 +93,14 @@ def tanh_shrink(x: Any) -> Any:
 
 def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
     """x moved towards 0 by the threshold, and 0 between"""
-    return soft_shrink_p(x, threshold=float(threshold))
+    threshold = plain_number("soft_shrink: threshold", threshold)
+    return soft_shrink_p(x, threshold=threshold)
 
 
 def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
     """x where |x| > threshold, else 0"""
-    return hard_shrink_p(x, threshold=float(threshold))
+    threshold = plain_number("hard_shrink: threshold", threshold)
+    return hard_shrink_p(x, threshold=threshold)
 
 
 _TABLE = Named(

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.autograd import writes
+from tapegrad.autograd.copies import plain_number
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.ops import (
     abs,
@@ -100,6 +101,7 @@ def msle_loss(p: Any, t: Any) -> Any:
 @elementwise
 def huber_loss(p: Any, t: Any, delta: float = 1.0) -> Any:
     """mean(e**2 / 2 where |e| <= delta, else delta * |e| - delta**2 / 2), for e = p - t (Huber 1964)"""
+    delta = plain_number("huber_loss: delta", delta)
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta!r}")
     e = p - t

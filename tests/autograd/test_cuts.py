@@ -2,6 +2,7 @@
 is a number outside the graph by name."""
 
 import copy
+import inspect
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -219,3 +220,43 @@ def test_jvp_keeps_the_graph_of_what_it_closes_over() -> None:
     assert w.grad is not None and w.grad.tolist() == [2.0, 4.0]
     value, moved = tg.jvp(lambda x: (x * x).sum(), (tg.tensor([1.0]),), (tg.tensor([1.0]),))
     assert not value.requires_grad and not moved.requires_grad
+
+
+# ---- options ----
+P, TARGET, LABELS = tg.tensor([[0.5, -1.5, 2.0]]), tg.tensor([[0.2, 0.3, 0.5]]), tg.tensor([1])
+
+
+def optional() -> list[tuple[str, str]]:
+    """Every option of a public function that is a number, or could be a tensor of one."""
+    found = []
+    for room, names in (("tg", vars(tg)), ("F", vars(tg.nn.functional))):
+        for name, f in names.items():
+            if name.startswith("_") or isinstance(f, type) or not callable(f) or name in ("check_grads",):
+                continue
+            try:
+                parameters = list(inspect.signature(f).parameters.values())[1:]
+            except (TypeError, ValueError):
+                continue
+            for p in parameters:
+                if isinstance(p.default, float) or p.name in ("sample_weight", "fill_value", "min", "max"):
+                    found.append((f"{room}.{name}", p.name))
+    return found
+
+
+@pytest.mark.parametrize(("function", "option"), optional())
+def test_an_option_keeps_the_gradient_or_refuses(function: str, option: str) -> None:
+    """A tensor that requires grad, given for a number: PReLU's slope, a learned temperature, a weight per sample."""
+    room, _, name = function.partition(".")
+    f = getattr({"tg": tg, "F": tg.nn.functional}[room], name)
+    w = tg.tensor(0.3, requires_grad=True)
+    given = w[None] if option == "sample_weight" else w
+    taken = 0
+    for args in ((P,), (P, TARGET), (TARGET, TARGET), (P, LABELS), ((2,),), (0.0,), (0.0, 1.0)):
+        try:
+            y = f(*args, **{option: given})
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            taken += "requires grad" in str(error)
+            continue
+        taken += 1
+        assert isinstance(y, tg.Tensor) and y.requires_grad, f"{function}({option}=…) cuts the graph"
+    assert taken, f"no arguments here suit {function}"
