@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import writes
+from tapegrad.autograd.diagnostics import all_finite, describe, user_line, warn_user
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import Flags, current
-from tapegrad.autograd.primitive import all_finite, describe, user_line, warn_user
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.whole import set_all, uninterrupted
 from tapegrad.backends import BY_TYPE
@@ -37,7 +37,7 @@ def backward_pass(
     """
     flags = current.get()
     tensors = record or flags.recorder is not None
-    reached: dict[Tensor, Any] = {}  # what is known of the cotangents to return
+    reached: dict[Tensor, Any] = {}  # the cotangents to return, as far as they are known
     # and of those on the way: serial -> [node, serial of its newest consumer, cotangent of each output]
     waiting: dict[int, list[Any]] = {}
     serial: float = inf  # of the node at hand
@@ -46,8 +46,8 @@ def backward_pass(
     outputs = list(outputs)
     useful = None if targets is None else tensors_between(outputs, targets)
 
-    def give(tensor: Tensor, g: Any) -> None:
-        """Add a cotangent to what is known of a tensor's."""
+    def accumulate(tensor: Tensor, g: Any) -> None:
+        """Add a cotangent to that of a tensor."""
         node = tensor.node
         end = node is None or (targets is not None and tensor in targets)
         if end or tensor.retains_grad:
@@ -67,7 +67,7 @@ def backward_pass(
         current.set(Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder))
         for tensor, g in outputs:
             if useful is None or tensor in useful:
-                give(tensor, g)
+                accumulate(tensor, g)
         while heap:
             serial = -heappop(heap)
             node, newest, *cotangents = waiting.pop(serial)
@@ -87,7 +87,7 @@ def backward_pass(
             for i, g in zip(wanted, found, strict=True):
                 if g is not None:
                     t, x = inputs[i], node.arrays[i]
-                    give(t, g if g.shape == x.shape and g.dtype is x.dtype else match(g, x))
+                    accumulate(t, g if g.shape == x.shape and g.dtype is x.dtype else match_shape_dtype(g, x))
             if not retain:
                 node.free()
     finally:
@@ -182,7 +182,7 @@ def warn_of_overflow(node: Node) -> None:
     Not of a pole, as log(0) or 1/0, nor of a result that is infinite because an argument is; and not where NumPy is
     told to be silent about overflow, `np.errstate(over="ignore")`: it has warned of the forward call.
     """
-    if isinstance(node.out, tuple) or np.geterr()["over"] == "ignore":
+    if not isinstance(node.out, np.ndarray) or np.geterr()["over"] == "ignore":
         return
     overflowed = np.isinf(node.out)
     for x in node.arrays:
@@ -198,7 +198,7 @@ def warn_of_overflow(node: Node) -> None:
         )
 
 
-def match(g: Any, x: Any) -> Any:
+def match_shape_dtype(g: Any, x: Any) -> Any:
     """Bring a cotangent to the shape and dtype of what it belongs to: undo broadcasting, undo promotion."""
     if g.shape != x.shape:
         lead = g.ndim - x.ndim
@@ -222,14 +222,14 @@ def tensors_between(outputs: list[tuple[Tensor, Any]], targets: dict[Tensor, Non
             nodes.add(t.node)
             stack += [i for i in t.node.recorded_inputs() if isinstance(i, Tensor)]
     useful = set(targets)
-    fruitful: set[Node] = set()
+    productive: set[Node] = set()
     for node in sorted(nodes, key=lambda n: n.serial):
         inputs = [t for t in node.recorded_inputs() if isinstance(t, Tensor)]
-        on_path = [t for t in inputs if t in targets or t.node in fruitful]
+        on_path = [t for t in inputs if t in targets or t.node in productive]
         if on_path or node.out is None:  # a freed one is kept, for the loop to complain of
-            fruitful.add(node)
+            productive.add(node)
             useful.update(on_path)
-    useful.update(t for t, _ in outputs if t.node in fruitful)
+    useful.update(t for t, _ in outputs if t.node in productive)
     return useful
 
 
@@ -250,7 +250,7 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
         [(loss, seed if tensors else seed.data)], retain=retain, record=record
     ).items():
         if not tensors:
-            g = Tensor(own(g, given))
+            g = Tensor(owned_copy(g, given))
         elif not record:
             if id(g.data) in given or not g.backend.owns(g.data):
                 g = ops.positive(g)
@@ -269,7 +269,7 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
             recorder.gradient(leaf, g, before)
 
 
-def own(g: Any, given: set[int]) -> Any:
+def owned_copy(g: Any, given: set[int]) -> Any:
     """A cotangent in memory of its own: rules may return one array for two inputs, or a view of another's."""
     backend = BY_TYPE[type(g)]
     if id(g) in given or not backend.owns(g):
@@ -301,4 +301,4 @@ def first_cotangent(y: Tensor, cotangent: Any) -> Tensor:
     return g if g.dtype == y.dtype else g.astype(y.dtype)
 
 
-from tapegrad.autograd import ops  # noqa: E402 (match needs sum and reshape, which are primitives like any other)
+from tapegrad.autograd import ops  # noqa: E402 (sum and reshape are primitives like any other)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
 
@@ -41,8 +42,6 @@ def leaf_copy(t: Tensor) -> Tensor:
 def refuse_lost(what: str, t: Tensor) -> None:
     """Raise RuntimeError if a new leaf with t's contents would lose a gradient."""
     if is_differentiated(t):
-        from tapegrad.autograd.primitive import user_line
-
         raise RuntimeError(
             f"{what}: t is being differentiated, and the new tensor would not pass its gradient on: use t itself, or "
             f"t.detach() if that is meant\n{user_line()}"

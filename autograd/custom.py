@@ -6,9 +6,10 @@ from functools import wraps
 from typing import Any
 
 from tapegrad.autograd import random, writes
+from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
-from tapegrad.autograd.primitive import Primitive, describe, user_line
+from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, is_module, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import cotangents_at, fresh
@@ -254,13 +255,13 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             recorded = current.get().grad
             _refuse_rewritten(f, constants, ended)
             with changed_flags(raw=False, grad=True), random.repeated_draws(drawn):
-                own = [
+                again_inputs = [
                     fresh("checkpoint", t) if need else t
                     for t, need in zip(_to_tensors(given[:count]), needed, strict=False)
                 ]
-                with changed_flags(leaves=tuple(own)):
-                    again = flatten(call(own), modules=False)[0]
-            targets = [t for t, need in zip([*own, *outside], needed, strict=True) if need]
+                with changed_flags(leaves=tuple(again_inputs)):
+                    again = flatten(call(again_inputs), modules=False)[0]
+            targets = [t for t, need in zip([*again_inputs, *outside], needed, strict=True) if need]
             outputs = _same_results(f, again, tracked, arrays)
             with changed_flags(raw=False, grad=recorded):
                 found = iter(cotangents_at(outputs, cotangents, targets, record=recorded))

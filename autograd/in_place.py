@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import writes
+from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
-from tapegrad.autograd.primitive import user_line
 from tapegrad.autograd.tensor import Tensor, overwrite
 from tapegrad.autograd.writes import store, tick
 

@@ -1,11 +1,9 @@
 """`Primitive`: a name, a forward on raw arrays, and one gradient rule (vjp) per array argument."""
 
-import sys
 from collections.abc import Callable, Container
-from functools import cache
-from pathlib import Path
 from typing import Any
 
+from tapegrad.autograd.diagnostics import all_finite, describe, user_line
 from tapegrad.autograd.dtypes import FLOATS, common_dtype, is_floating
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Node, Tensor
@@ -13,8 +11,6 @@ from tapegrad.backends import BY_TYPE, BackendError, backend_of
 
 SCALARS = (bool, int, float)  # go to the forward as they are and take the arrays' dtype
 REGISTRY: dict[str, "Primitive"] = {}
-OWN_FOLDERS = tuple(str(Path(__file__).parent.parent / room) for room in
-                    ("autograd", "nn", "optim", "models", "data", "backends", "compiler"))  # fmt: skip
 
 EVERY = range(-1, 1 << 20)  # the result and each argument, however many there are
 
@@ -37,7 +33,7 @@ class Primitive:
 
     Rules are written with primitives and operators, and serve twice: on Tensors, when the backward pass is itself
     recorded, and on raw arrays, when it is not. A rule never mentions broadcasting, dtypes or accumulation: the
-    backward loop does (`match`). Array arguments are positional, plain Python values keywords.
+    backward loop does (`match_shape_dtype`). Array arguments are positional, plain Python values keywords.
     """
 
     _run: dict[type, tuple[Any, Any]]  # array type -> (forward or kernel, namespace)
@@ -224,56 +220,3 @@ def adopt(args: Any, scalars: bool = False) -> list[Any]:
 def mixed_devices(name: str, places: dict[int, str]) -> BackendError:
     at = ", ".join(f"argument {i} is on {place}" for i, place in places.items())
     return BackendError(f"{name}: {at}: move one with .to({max(places.values())!r})\n{user_line()}")
-
-
-def describe(a: Any) -> str:
-    if isinstance(a, Tensor):
-        return f"{a.dtype}{list(a.shape)}" + ("" if a.device == "cpu" else f"@{a.device}")
-    return repr(a)
-
-
-def all_finite(out: Any) -> bool:
-    arrays = out if isinstance(out, tuple) else (out,)
-    for array in arrays:
-        backend = backend_of(array)
-        if is_floating(array.dtype) and not bool(backend.xp.all(backend.xp.isfinite(array))):
-            return False
-    return True
-
-
-def user_frame() -> Any:
-    """The innermost frame that is not tapegrad's own, or None."""
-    frame: Any = sys._getframe(1)
-    while frame is not None and is_own(frame.f_code.co_filename):
-        frame = frame.f_back
-    return frame
-
-
-@cache
-def is_own(path: str) -> bool:
-    """Whether a file is one of tapegrad's own."""
-    return path.startswith(OWN_FOLDERS)
-
-
-def user_line() -> str:
-    """`  at file.py:12: y = x @ w`: where the user's code calls."""
-    import linecache
-
-    frame = user_frame()
-    if frame is None:
-        return "  (called from tapegrad itself)"
-    path, number = frame.f_code.co_filename, frame.f_lineno
-    return f"  at {path}:{number}: {linecache.getline(path, number).strip()}"
-
-
-def warn_user(message: str) -> None:
-    """A RuntimeWarning at the line of the user's code that calls."""
-    import warnings
-
-    frame = user_frame()
-    if frame is None:
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
-        return
-    code, seen = frame.f_code, frame.f_globals.setdefault("__warningregistry__", {})
-    name = frame.f_globals.get("__name__", "<user>")
-    warnings.warn_explicit(message, RuntimeWarning, code.co_filename, frame.f_lineno, name, seen)

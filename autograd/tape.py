@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from tapegrad.autograd.backward import apply_rules, match
+from tapegrad.autograd.backward import apply_rules, match_shape_dtype
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.structure import is_module
@@ -83,7 +83,7 @@ class Tape:
                         continue
                     t = node.recorded_inputs()[i]
                     key = t if t.node is None else (t.node, t.index)
-                    g = match(g, t.data)
+                    g = match_shape_dtype(g, t.data)
                     known, name = cotangent.get(key), f"d{self.name(t)}"
                     kept.append(g)
                     made = names.get(id(g.data), "?")

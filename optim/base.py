@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from tapegrad.autograd.diagnostics import all_finite
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.ops import clip_p
-from tapegrad.autograd.primitive import all_finite
 from tapegrad.autograd.recorder import NOTHING
 from tapegrad.autograd.tensor import Tensor, drop_gradients
 from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted

@@ -7,11 +7,12 @@ computed in float32.
 import math
 from typing import Any
 
+from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops.elementwise import astype_of, scale, sqrt, where_p
 from tapegrad.autograd.ops.reductions import Axes, back, count, mean_p
 from tapegrad.autograd.ops.shape import as_tensor, astype_p, some_axes
-from tapegrad.autograd.primitive import Primitive, warn_user
+from tapegrad.autograd.primitive import Primitive
 from tapegrad.backends import BY_TYPE, backend_of
 
 # Of the largest element: below which its square may vanish, and the factor then; above which it may overflow, likewise.

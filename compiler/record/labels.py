@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd.primitive import user_frame
+from tapegrad.autograd.diagnostics import user_frame
 from tapegrad.compiler.ir.operations import OPERATIONS
 from tapegrad.compiler.ir.program import Origin, Program
 from tapegrad.compiler.watch.listen import room_of

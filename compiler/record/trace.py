@@ -13,8 +13,9 @@ from weakref import ref
 import numpy as np
 
 from tapegrad.autograd import random
+from tapegrad.autograd.diagnostics import is_own
 from tapegrad.autograd.ops.indexing import Slot
-from tapegrad.autograd.primitive import Primitive, is_own
+from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of

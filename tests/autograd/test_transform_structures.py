@@ -183,3 +183,26 @@ def test_a_transform_takes_a_function(name: str, given: Any) -> None:
         with pytest.raises(TypeError, match=f"tg.{name} takes a function, got ") as caught:
             getattr(tg, name)(given, *args)
         assert ("y.backward()" in str(caught.value)) == isinstance(given, tg.Tensor)
+
+
+# ---- compiled ----
+own = tg.custom_gradient(lambda x, k=2.0: (x * k, lambda g: g * k))
+again = tg.checkpoint(lambda a, n: (tg.tanh(a) * 2, n + 1))
+COMPILED: tuple[tuple[str, Any, Any], ...] = (
+    ("hessian of a dict", tg.hessian(lambda p: (p["a"] * p["b"] ** 2).sum()), D),
+    ("jacobian of a dict", tg.jacobian(lambda p: {"y": p["a"] * p["b"], "none": None}), D),
+    ("jvp", lambda x: tg.jvp(lambda v: tg.tanh(v) * v, (x,), (x,)), X),
+    ("hvp", lambda p: tg.hvp(lambda p: (p["a"] * p["b"] ** 2).sum(), (p,), (p,)), D),
+    ("custom_gradient", tg.grad(lambda x: own(x, k=3.0).sum()), X),
+    ("checkpoint", tg.grad(lambda x: again(x, tg.tensor([1]))[0].sum()), X),
+    ("a copy", tg.grad(lambda x: (tg.tensor(x) ** 2).sum()), X),
+    ("aux", tg.value_and_grad(lambda x: ((x * x).sum(), {"m": [x * 2, None]}), has_aux=True), X),
+)
+
+
+@pytest.mark.parametrize(("f", "x"), [row[1:] for row in COMPILED], ids=[row[0] for row in COMPILED])
+def test_a_compiled_transform_gives_the_same_structure(f: Any, x: Any) -> None:
+    step = tg.jit(f, emitter="numpy", strict=True)
+    expected = plain(f(x))
+    for _ in range(3):
+        assert plain(step(x)) == expected

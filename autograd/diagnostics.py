@@ -1,0 +1,64 @@
+"""What messages say: which tensor, which line of the user's code, and whether a result is finite."""
+
+import linecache
+import sys
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import backend_of
+
+OWN_FOLDERS = tuple(str(Path(__file__).parent.parent / room) for room in
+                    ("autograd", "nn", "optim", "models", "data", "backends", "compiler"))  # fmt: skip
+
+
+def describe(a: Any) -> str:
+    if isinstance(a, Tensor):
+        return f"{a.dtype}{list(a.shape)}" + ("" if a.device == "cpu" else f"@{a.device}")
+    return repr(a)
+
+
+def all_finite(out: Any) -> bool:
+    arrays = out if isinstance(out, tuple) else (out,)
+    for array in arrays:
+        backend = backend_of(array)
+        if is_floating(array.dtype) and not bool(backend.xp.all(backend.xp.isfinite(array))):
+            return False
+    return True
+
+
+def user_frame() -> Any:
+    """The innermost frame that is not tapegrad's own, or None."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and is_own(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+@cache
+def is_own(path: str) -> bool:
+    """Whether a file is one of tapegrad's own."""
+    return path.startswith(OWN_FOLDERS)
+
+
+def user_line() -> str:
+    """`  at file.py:12: y = x @ w`: where the user's code calls."""
+    frame = user_frame()
+    if frame is None:
+        return "  (called from tapegrad itself)"
+    path, number = frame.f_code.co_filename, frame.f_lineno
+    return f"  at {path}:{number}: {linecache.getline(path, number).strip()}"
+
+
+def warn_user(message: str) -> None:
+    """A RuntimeWarning at the line of the user's code that calls."""
+    frame = user_frame()
+    if frame is None:
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return
+    code, seen = frame.f_code, frame.f_globals.setdefault("__warningregistry__", {})
+    name = frame.f_globals.get("__name__", "<user>")
+    warnings.warn_explicit(message, RuntimeWarning, code.co_filename, frame.f_lineno, name, seen)
