@@ -9,11 +9,12 @@ from tapegrad.autograd.tensor import Tensor
 
 def copied(t: Tensor) -> Tensor:
     """A tensor of its own with the same contents, outside any graph; a recorder sees the copy being made."""
-    from tapegrad.autograd.ops import positive
+    from tapegrad.autograd.ops import astype
 
     if current.get().recorder is None:
         return Tensor(t.backend.asarray(t.data, copy=True))
-    return positive(t.detach())
+    copy: Tensor = astype(t.detach(), t.dtype)
+    return copy
 
 
 def recorded_copy(t: Tensor) -> Tensor:

@@ -358,6 +358,33 @@ def booleans_and_short_names(wrap: Any) -> Any:
     return [(f(m), g(t(1, 2), t(3, 4), t(5, 6), tg.tensor(np.array([1, 0])))) for _ in range(2)]
 
 
+DTYPES = ("bool", "int8", "int64", "float32", "float64")
+
+
+@case
+def writes_of_every_dtype_into_every_other(wrap: Any) -> Any:
+    """And a dtype in between, which narrows: what it drops is dropped."""
+    results = []
+    for to in DTYPES:
+        for of in DTYPES:
+            assigned, set_at = tg.zeros(3, dtype=to), tg.zeros(4, dtype=to)
+
+            def f(x: Any, assigned: Any = assigned, set_at: Any = set_at, of: str = of) -> Any:
+                assigned.assign((x * 1.1).astype(of))
+                set_at[1:] = (x * 1.1).astype(of)
+                return +x
+
+            g = wrap(f)
+            results += [(g(t(3.7, -2.2, 0.4)), own(1.0 * assigned), own(1.0 * set_at)) for _ in range(4)]
+    return results
+
+
+@case
+def copies_of_booleans(wrap: Any) -> Any:
+    f = wrap(lambda b: (tg.tensor(b), b.astype(tg.bool), tg.asarray(b, copy=True)))
+    return [f(tg.tensor(np.array([True, False]))) for _ in range(4)]
+
+
 def same_as_without(name: str, jit: Any) -> None:
     """A case by `jit` gives what it gives without."""
     found = []

@@ -243,7 +243,9 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
 
     x = as_tensor(x)
     dtype = x.backend.dtype(dtype)
-    if x.dtype == dtype:
-        return positive(x) if copy else x
+    if x.dtype == dtype and not copy:
+        return x
+    if x.dtype == dtype and dtype != x.backend.dtype("bool"):  # NumPy has no +x for bool
+        return positive(x)
     with_grad = is_floating(dtype) and is_floating(x.dtype)
     return astype_p(x if with_grad else x.detach(), dtype=dtype)

@@ -41,6 +41,7 @@ class Recording:
     leaves      the tensors whose .grad the program sets; dropped: those whose .grad it sets to None
     asked       the leaves whose .grad was asked for, by an optimizer, say
     local_of    id of a tensor -> what the guards call it
+    written_places   names of inputs that are no arguments, and that it writes to
     undo        puts everything back to what it was before the run; None once that is too late
     """
 
@@ -57,6 +58,7 @@ class Recording:
     dropped: list[Tensor] = field(default_factory=list)
     asked: list[Tensor] = field(default_factory=list)
     local_of: dict[int, str] = field(default_factory=dict)
+    written_places: list[str] = field(default_factory=list)
     device: str = "cpu"
     undo: Callable[[], None] | None = None
 
@@ -101,11 +103,8 @@ def record(
         with no_collection():  # what is called when garbage is found was not called by f
             with changed_flags(recorder=trace), watch, PrintWatch(listener.printed), listener:
                 result = f(*args, **kwargs)
-            reach = reached(f, args, kwargs, listener, inputs)
-            recording = described(trace, listener, reach, result)
-            result = own_results(result, args, kwargs, reach.seen)
-        if "data" in reach.more:
-            recording.fail("it looks at t.data through an attrgetter. Use the tensor itself", final=True)
+            recording, seen = looked_at(f, args, kwargs, inputs, trace, listener, result)
+            result = own_results(result, args, kwargs, seen)
         if streams != host_streams():
             recording.fail(
                 "it draws random numbers on the host. Draw with tapegrad's layers, or pass the numbers in"
@@ -113,7 +112,7 @@ def record(
         if recording.reason is not None:
             own = getattr(f, "__code__", None)
             recording.reason = with_line(recording.reason, recording.code or ([own] if own else []))
-        if strict and recording.reason is not None and recording.final:
+        if strict and recording.reason is not None and recording.final and not recording.written_places:
             raise TraceError(f"tg.jit: {recording.reason}")
     except BaseException:
         with uninterrupted():
@@ -123,6 +122,28 @@ def record(
         trace.namespaces.clear()  # they know the trace: without them it goes with the last use
     recording.undo = trace.undo
     return recording, result
+
+
+def looked_at(
+    f: Callable[..., Any], args: Any, kwargs: Any, inputs: Iterable[str], trace: Trace, listener: Listener, result: Any
+) -> tuple[Recording, Container[int]]:  # fmt: skip
+    """What a run came to, and the ids of what was there before. What cannot be looked at, a key whose hash has changed,
+    say, is a reason to run as Python: the function itself did not raise."""
+    try:
+        reach = reached(f, args, kwargs, listener, inputs)
+        recording = described(trace, listener, reach, result)
+    except TraceError:
+        raise
+    except Exception as error:
+        recording = Recording(trace.program, Guards())
+        kind = type(error).__name__
+        recording.fail(
+            f"what it reaches cannot be looked at ({kind}). Pass what it needs as arguments", final=True
+        )
+        return recording, ()
+    if "data" in reach.more:
+        recording.fail("it looks at t.data through an attrgetter. Use the tensor itself", final=True)
+    return recording, reach.seen
 
 
 def own_results(result: Any, args: Any, kwargs: Any, held: Container[int] = frozenset()) -> Any:

@@ -235,6 +235,8 @@ class Trace(Recorder):
 
     def record_write(self, target: Tensor, value: Tensor) -> None:
         into, source = self.var_of(target), self.var_of(value)
+        if source.dtype != into.dtype:  # a cast of its own, so that no other is lost in the write
+            source = self.emit_op("astype", Symbol(value.data, source, self), dtype=into.dtype).var
         if into.kind != "captured":
             if (seen := self.view_of.get(id(target.data))) is not None and self.bound(seen[0].data):
                 base, index = seen  # b[1:] += x is a write into b

@@ -1,6 +1,7 @@
 """Results of a function taken apart: tuples, lists and dicts of exactly these types, and named tuples."""
 
 from collections.abc import Callable, Container
+from math import inf
 from typing import Any
 
 Taker = Callable[
@@ -9,21 +10,26 @@ Taker = Callable[
 
 
 def take_apart(
-    value: Any, whole: Container[int] = frozenset()
+    value: Any, whole: Container[int] = frozenset(), deepest: float = inf
 ) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The leaves in order, and the function that puts the same structure together again of others. What is at two
     places in it is one and the same there, too.
 
-    whole   ids of containers that are leaves
+    whole     ids of containers that are leaves
+    deepest   how many containers lie inside one another; those further in are leaves. 2 for what contains itself
     """
     leaves: list[Any] = []
     makers: list[Taker] = []  # of the containers, the inner ones first
     known: dict[int, Taker] = {}
+    depth = 0
 
     def take(part: Any) -> Taker:
+        nonlocal depth
         if id(part) in known:
             return known[id(part)]
-        maker = None if id(part) in whole else maker_of(part, take)
+        depth += 1
+        maker = None if id(part) in whole or depth > deepest else maker_of(part, take)
+        depth -= 1
         if maker is None:
             at = len(leaves)
             leaves.append(part)
@@ -33,7 +39,10 @@ def take_apart(
         known[id(part)] = lambda new, made: made[at]
         return known[id(part)]
 
-    root = take(value)
+    try:
+        root = take(value)
+    except RecursionError:
+        return take_apart(value, whole, deepest=2)
 
     def rebuild(new: list[Any]) -> Any:
         made: list[Any] = []

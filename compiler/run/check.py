@@ -12,8 +12,11 @@ from tapegrad.autograd.tensor import Tensor, tick
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.case import Case
 
-CLOSE = 1e-5  # of the largest element, where the program may add up in another order
+# Of the largest element, where the program may add up in another order; for gradients, of the largest of all of them,
+# since one may be a sum that all but cancels.
+CLOSE = 1e-5
 
+OF_GRADIENT = "the gradient of "
 CHECKING: set[int] = (
     set()
 )  # threads in which a function runs to be compared: what is compiled inside runs as it is
@@ -59,7 +62,7 @@ class State:
         names = {id(t): v.name for v, t in zip(case.runner.program.captured, case.runner.captured)}
         found = {f"{names[id(t)]} afterwards": array for t, _, array in self.written}
         found |= {
-            f"the gradient of {names.get(id(leaf), f'leaf {n}')}": array
+            f"{OF_GRADIENT}{names.get(id(leaf), f'leaf {n}')}": array
             for n, (leaf, _, array) in enumerate(self.gradients)
         }
         return found | {"the number of random draws": np.asarray(self.draws)}
@@ -85,8 +88,10 @@ def run_checked(case: Case, f: Callable[..., Any], arrays: Any, args: Any, kwarg
     exact = case.runner.emitter == "numpy"
     got = {**arrays_of(result), **after.named(case)}
     want = {**arrays_of(expected), **eager.named(case)}
+    gradients = max((largest(a) for what, a in want.items() if what.startswith(OF_GRADIENT)), default=0.0)
     for what in {**got, **want}:
-        if why := differs(got.get(what), want.get(what), exact):
+        least = gradients if what.startswith(OF_GRADIENT) else 0.0
+        if why := differs(got.get(what), want.get(what), exact, least):
             raise RuntimeError(
                 f"tg.jit(check=…): {name}: {what} of the program is not what the function gives: {why}. Something that "
                 f"it depends on changed and was not seen; what is looked at before each call:\n  {watched(case)}"
@@ -104,8 +109,15 @@ def watched(case: Case) -> str:
     return "\n  ".join(dict.fromkeys(line.subject for line in case.guards.lines if line.name))
 
 
-def differs(a: Any, b: Any, exact: bool) -> str:
-    """How two arrays differ, or ""."""
+def largest(array: Any) -> float:
+    """The largest finite element of an array of floats, without its sign; 0 for None."""
+    if array is None or (array := Tensor(array).numpy()).dtype.kind != "f":
+        return 0.0
+    return float(np.max(np.abs(array), initial=0.0, where=np.isfinite(array)))
+
+
+def differs(a: Any, b: Any, exact: bool, least: float = 0.0) -> str:
+    """How two arrays differ, or "". least: what counts as their largest element, if that is not larger."""
     if a is None or b is None:
         return "" if a is b else "one is None"
     a, b = (Tensor(x).numpy() for x in (a, b))
@@ -113,8 +125,7 @@ def differs(a: Any, b: Any, exact: bool) -> str:
         return f"{a.dtype}{list(a.shape)} instead of {b.dtype}{list(b.shape)}"
     if a.dtype.kind != "f":
         return "" if np.array_equal(a, b) else f"{a.ravel()[:3]} … instead of {b.ravel()[:3]} …"
-    finite = b[np.isfinite(b)]
-    tolerance = 0.0 if exact else CLOSE * float(np.max(np.abs(finite), initial=0.0))
+    tolerance = 0.0 if exact else CLOSE * max(largest(b), least)
     with np.errstate(invalid="ignore"):
         apart = ~((a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= tolerance))
     return f"{a[apart][0]!r} instead of {b[apart][0]!r}" if apart.any() else ""

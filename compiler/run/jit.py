@@ -7,7 +7,7 @@ from _thread import get_ident
 from collections.abc import Callable
 from functools import update_wrapper
 from types import MethodType
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from tapegrad.autograd import random
 from tapegrad.autograd.flags import current
@@ -25,6 +25,9 @@ from tapegrad.compiler.run.readable import Readable
 from tapegrad.compiler.watch.lines import with_line
 from tapegrad.compiler.watch.parameters import calls_forward, signature_of
 
+if TYPE_CHECKING:
+    from tapegrad.compiler.record.recording import Recording
+
 P = ParamSpec("P")  # what the function takes
 R = TypeVar("R")  # and returns
 PROGRAMS = 64  # of one function at most: each holds buffers of its own
@@ -32,6 +35,8 @@ RESTLESS = 2  # runs in a row that each did something else than the one before: 
 # Recordings in a row without a program that could be used: then it runs as Python. Shapes may come in many kinds, each
 # for the first time; what else is new each time will be new the next time, too.
 UNSETTLED, UNSETTLED_SHAPES = 12, 32
+RECORDINGS = 2 * PROGRAMS  # of one function, if its programs ran less often than that
+HOPELESS = 3  # kinds of call in a row that no program can have: then none is recorded any more
 
 
 @overload
@@ -65,8 +70,9 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
     strict     raise TraceError where f would run as Python; what the call did to tensors is taken back. It raises at
                the first call that can know: the first to the third, docs/jit.md says which
     check      n: every n-th call of a program also runs f as it is, on copies of what the program writes, and raises
-               RuntimeError that names the first difference (to the bit for NumPy's program, else 1e-5 of the array's
-               largest element). Python's effects happen twice then. Default: TAPEGRAD_JIT_CHECK, else 0: never
+               RuntimeError that names the first difference: any bit for NumPy's program, else more than 1e-5 of the
+               array's largest element (of gradients: of the largest of all). Python's effects happen twice then.
+               Default: TAPEGRAD_JIT_CHECK, else 0: never
 
     Two things differ from running f as it is. The `.grad` that a compiled step sets is one array, which the next call
     writes to again: copy what is to be kept. And a captured tensor, or a view, that f returns comes back as a copy.
@@ -123,6 +129,9 @@ class Compiled(Readable, Generic[P, R]):
         self.refused: str | None = None  # why it runs as Python, whatever the call
         self.warned, self.restless, self.unsettled = False, 0, 0
         self.replaced: set[str] = set()  # places that are inputs, since they held one tensor and then another
+        self.captured: set[str] = (
+            set()
+        )  # places that are not though they did, since a program writes to what they hold
         self.last: Case | NoCase | None = None  # that of the last call
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
@@ -255,9 +264,15 @@ class Compiled(Readable, Generic[P, R]):
             why = (
                 f"it was recorded {self.unsettled - 1} times in a row and a guard failed each time: {reason}"
             )
-            why = with_line(why, self.cases[0].recording.code, at_end=True)
+            why = with_line(why, self.cases[0].recording.code if self.cases else (), at_end=True)
             self.give_up(
                 f"{why}. Hold what differs at each call in a tensor, as in tg.tensor(0.1), or keep it outside"
+            )
+            return False
+        if len(self.reasons) >= max(RECORDINGS, self.compiled):
+            self.give_up(
+                f"it was recorded {len(self.reasons)} times for {self.compiled} calls of a program, the last time for "
+                f"{reason}. Keep what is replaced, and write into it"
             )
             return False
         self.reasons.append(reason)
@@ -275,7 +290,15 @@ class Compiled(Readable, Generic[P, R]):
         """
         from tapegrad.compiler.record.recording import record  # slow to import, and few recordings are made
 
-        made, result = record(self.f, args, kwargs, self.replaced, self.strict)
+        try:
+            made, result = record(self.f, args, kwargs, self.replaced, self.strict)
+        except BaseException:
+            if before is None:  # f raised: that says nothing about its programs
+                self.unsettled -= 1
+                self.reasons.pop()
+            raise
+        if made.written_places:
+            return self.without_case(made, result, keep)
         case = Case(made, self.__name__, self.emitter, current.get().grad)
         why = made.reason if before is None else before.compared(made, args, kwargs)
         again = before is not None and before.recording.reason is not None
@@ -293,6 +316,8 @@ class Compiled(Readable, Generic[P, R]):
             self.cases.remove(before)
         if before is not None and why is None:
             self.settle(case)
+        elif hopeless and self.unsettled >= HOPELESS and not any(c.ready for c in self.cases):
+            self.give_up(str(why))
         elif hopeless:
             self.turn_down(case, str(why))
         elif given_up:
@@ -300,6 +325,16 @@ class Compiled(Readable, Generic[P, R]):
         self.cases.insert(0, case)
         self.last = case
         del self.cases[PROGRAMS:]
+        return result
+
+    def without_case(self, made: "Recording", result: Any, keep: bool) -> Any:
+        """A run that took for an input what it writes to: the next one of its kind does not."""
+        self.captured |= {*made.written_places}
+        self.replaced -= self.captured
+        if keep:
+            made.stay()
+        else:
+            made.take_back()
         return result
 
     def settle(self, case: Case) -> None:
@@ -340,5 +375,5 @@ class Compiled(Readable, Generic[P, R]):
         if not alike:
             return f"gradients are {'on' if grad else 'off'}"
         lines = min((case.why_not(args, kwargs) for case in alike[:8]), key=len)
-        self.replaced |= {line.name for line in lines if line.place}
+        self.replaced |= {line.name for line in lines if line.place} - self.captured
         return lines[0].name if lines else "a check inside the program failed"

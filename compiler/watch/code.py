@@ -130,6 +130,11 @@ class Part:
         return ""
 
     @cached_property
+    def mutates(self) -> bool:
+        """Whether it may change a container, which another name may hold, too."""
+        return any(i.opname in CHANGING or name_in(i) in MUTATORS for i in self.ran)
+
+    @cached_property
     def by_identity(self) -> bool:
         before = None
         for i in self.ran:

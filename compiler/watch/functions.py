@@ -2,6 +2,7 @@
 
 import builtins
 import gc
+import re
 import sys
 import types
 from functools import partial
@@ -83,6 +84,8 @@ class Functions(Walk):
             if value in ASKS:
                 self.more |= ASKING
             of = value.__self__
+            if is_a(of, str) and value.__name__ in ("format", "format_map"):  # it reads what the text names
+                self.more |= {"format", *re.findall(r"\w+", of)}
             if of is None or isinstance(of, (types.ModuleType, type)):
                 self.identical(local, value, name)
             else:

@@ -93,7 +93,9 @@ class Reach(Tensors):
         arguments, also beside those that f reaches."""
         alike: dict[type, list[str]] = {}
         for local, o in self.objects.items():
-            if self.names.by_identity or not (is_module_class(type(o)) or type(o).__hash__ is None):
+            changed = self.names.mutates and type(o) in (list, dict, set, deque)
+            hashed = not (is_module_class(type(o)) or type(o).__hash__ is None)
+            if self.names.by_identity or changed or hashed:
                 alike.setdefault(type(o), []).append(f"id({local})")
         ids = [i for same_kind in alike.values() if len(same_kind) > 1 for i in same_kind]
         if ids:
@@ -138,7 +140,7 @@ class Reach(Tensors):
             place = f"{g.value(copyreg)}.dispatch_table"
             g.need(f"{place} == {g.fresh_value(dict(copyreg.dispatch_table))}", "copyreg.dispatch_table")
         self.missing(f"{g.value(Tensor)}.__dict__", vars(Tensor), "the attributes of Tensor")
-        if "int" in self.names.used:
+        if self.names.whole or self.names.used & {"int", "str", "repr", "format"}:
             digits = sys.get_int_max_str_digits
             g.need(f"{g.value(digits)}() == {digits()}", "sys.get_int_max_str_digits()")
         for name in sorted(self.names.used & vars(Tensor).keys()):  # one that is patched
@@ -185,14 +187,11 @@ class Reach(Tensors):
             self.guards.need(f"{place} is {value}", told)
             return
         known = self.guards.fresh_value(value)
-        if is_a(value, (str, bytes)) and type(value) in (str, bytes):
-            self.guards.need(f"{place} == {known}", told)
-        else:
-            local = self.guards.let(place)
-            self.guards.need(
-                f"{local} is {known} or same({local}, {known})",
-                told.replace(f"repr({place})", f"repr({local})"),
-            )
+        local = self.guards.let(place)
+        self.guards.need(
+            f"{local} is {known} or same({local}, {known})",
+            told.replace(f"repr({place})", f"repr({local})"),
+        )
 
     def sequence(self, local: str, value: Any, name: str, argument: bool) -> None:
         if len(value) > LONGEST:

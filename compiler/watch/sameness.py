@@ -11,9 +11,15 @@ def same(a: Any, b: Any) -> bool:
     """Whether two plain values are the same in type and value: 1 is not 1.0, 0.0 is not -0.0, nan is nan."""
     if type(a) is not type(b):
         return False
-    if isinstance(a, (float, complex, np.inexact)):
+    if type(a) in (str, bytes, int, bool):
+        return bool(a == b)
+    if isinstance(a, (float, complex, np.inexact)) or type(a).__module__ == "decimal":
         return repr(a) == repr(b)
-    return bool(a == b)
+    if isinstance(a, np.dtype):
+        return a == b and (a.isalignedstruct, repr(a.metadata)) == (b.isalignedstruct, repr(b.metadata))
+    return bool(a == b) and repr(a) == repr(
+        b
+    )  # range(3) and range(0, 3), times of two zones, 1 day and 24 hours
 
 
 def alike(a: Any, b: Any) -> bool:

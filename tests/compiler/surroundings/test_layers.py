@@ -29,7 +29,7 @@ def others(value: Any) -> list[Any]:
     if value is None:
         return [0.25]
     if isinstance(value, (nn.Parameter, tg.Tensor)):
-        return [nn.Parameter(value + 1.0)]
+        return [nn.Parameter(value.detach() + 1.0)]
     if callable(value):
         return [tg.sin]
     return []
