@@ -8,7 +8,7 @@ were it log(0) or 1/0, adds nothing.
 import math
 from typing import Any
 
-from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating
+from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating, name_of
 from tapegrad.autograd.ops.shape import astype
 from tapegrad.autograd.primitive import Primitive, adopt
 from tapegrad.autograd.tensor import Tensor
@@ -239,6 +239,21 @@ def clip_of(xp: Any, x: Any, low: float | None, high: float | None) -> Any:
 
 def astype_of(xp: Any, x: Any, dtype: Any) -> Any:
     return x.astype(dtype) if hasattr(x, "astype") else xp.astype(x, dtype)
+
+
+def is_half(x: Any) -> bool:
+    return getattr(x.dtype, "itemsize", 2) == 2 and name_of(x.dtype) == "float16"
+
+
+def in_float32(forward: Any) -> Any:
+    """A forward that computes float16 in float32: added up in float16, numbers stop growing at 2048."""
+
+    def wider(xp: Any, x: Any, **params: Any) -> Any:
+        if not is_half(x):
+            return forward(xp, x, **params)
+        return astype_of(xp, forward(xp, astype_of(xp, x, xp.float32), **params), x.dtype)
+
+    return wider
 
 
 def exp_of_minus_abs(xp: Any, x: Any) -> Any:

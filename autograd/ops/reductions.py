@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from tapegrad.autograd.dtypes import float64
-from tapegrad.autograd.ops.elementwise import exp, over, where_p
+from tapegrad.autograd.ops.elementwise import exp, in_float32, over, where_p
 from tapegrad.autograd.ops.shape import (
     as_tensor,
     astype_p,
@@ -42,7 +42,7 @@ def _spread(g: Any, x: Any, axis: Axes) -> Any:
 
 
 sum_p = Primitive(
-    "sum", lambda xp, x, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
+    "sum", in_float32(lambda xp, x, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims)),
     vjp=(lambda g, y, x, axis, keepdims: _spread(g, x, axis),), unread=(-1, 0),
     doc="the sum over axes",
 )  # fmt: skip
@@ -115,6 +115,7 @@ prod_p = Primitive(
 )  # fmt: skip
 
 
+@in_float32
 def _logsumexp(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
     top = xp.max(x, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
@@ -147,6 +148,7 @@ logsumexp_p = Primitive(
 )
 
 
+@in_float32
 def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
     e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
     return e / xp.sum(e, axis=axis, keepdims=True)
@@ -159,6 +161,7 @@ softmax_p = Primitive(
 )  # fmt: skip
 
 
+@in_float32
 def log_softmax_of(xp: Any, x: Any, *, axis: int) -> Any:
     shifted = x - xp.max(x, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))

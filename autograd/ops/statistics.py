@@ -9,7 +9,7 @@ from typing import Any
 
 from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.autograd.dtypes import name_of
-from tapegrad.autograd.ops.elementwise import astype_of, scale, sqrt, where_p
+from tapegrad.autograd.ops.elementwise import astype_of, is_half, scale, sqrt, where_p
 from tapegrad.autograd.ops.reductions import Axes, back, count, mean_p
 from tapegrad.autograd.ops.shape import as_tensor, astype_p, some_axes
 from tapegrad.autograd.primitive import Primitive
@@ -52,7 +52,7 @@ def _ratio(x: Any, axis: Axes, correction: float) -> float:
 
 def _spread(root: bool) -> Any:
     def forward(xp: Any, x: Any, *, axis: Axes, keepdims: bool, correction: float) -> Any:
-        wide = astype_of(xp, x, xp.float32) if name_of(x.dtype) == "float16" else x
+        wide = astype_of(xp, x, xp.float32) if is_half(x) else x
         if count(x.shape, axis) == 0:
             y = xp.sum(wide, axis=axis, keepdims=True) + math.nan
         else:
@@ -68,7 +68,7 @@ def _spread(root: bool) -> Any:
 
 def _apart(x: Any, axis: Axes) -> tuple[Any, Any]:
     """What the elements, times the factor, differ by from their mean, and the factor."""
-    if name_of(x.dtype) == "float16":
+    if is_half(x):
         backend = backend_of(x if type(x) in BY_TYPE else x.data)
         x = astype_p(x, dtype=backend.dtype("float32"))
     factor = square_factor(x, axis=axis)

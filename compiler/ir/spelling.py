@@ -106,6 +106,9 @@ def mean(op: "Op", args: list[str], out: str) -> str:
 def einsum(op: "Op", args: list[str], out: str) -> str:
     """Given `out`, NumPy adds up in another order; and one operand alone may come back as a view."""
     order = ", optimize=True" if len(args) > 2 else ""  # of the products, by their cost
+    if op.out.dtype.char == "e":  # float16 counts to 2048
+        wide = ", ".join(f"{a}.astype('float32')" for a in args)
+        return f"copyto({out}, einsum({op.params['subscripts']!r}, {wide}{order}), casting='same_kind')"
     return f"copyto({out}, einsum({op.params['subscripts']!r}, {', '.join(args)}{order}))"
 
 
@@ -123,6 +126,11 @@ def add_at(op: "Op", args: list[str], out: str) -> str:
     """An element that an index array names twice gets both values; without such arrays none is named twice."""
     same = "" if args[0] == out else f"copyto({out}, {args[0]}); "
     where = index_text(op.params["index"], args[2:])
+    if args[2:] and op.out.dtype.char == "e":
+        return (
+            f"in_full = {args[0]}.astype('float32'); add.at(in_full, s_[{where}], {args[1]}); "
+            f"copyto({out}, in_full, casting='same_kind')"
+        )
     return (
         f"{same}add.at({out}, s_[{where}], {args[1]})" if args[2:] else f"{same}{out}[{where}] += {args[1]}"
     )

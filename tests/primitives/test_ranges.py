@@ -152,3 +152,31 @@ COMPILED = [
     for row in STATISTICS
     if row[1] is not cosine and row[0] not in ("logsumexp", "softmax", "log_softmax")
 ]
+
+
+# name, f of many float16 numbers, what it is
+MANY: tuple[tuple[str, Callable[[], Any], Any], ...] = (
+    ("sum of columns", lambda: tg.sum(ONES, axis=0), [5000, 5000]),
+    ("sum of rows", lambda: tg.sum(ONES.T, axis=1), [5000, 5000]),
+    ("mean of columns", lambda: tg.mean(ONES, axis=0), [1, 1]),
+    ("matmul", lambda: (ONES.T @ ONES)[0], [5000, 5000]),
+    ("einsum", lambda: tg.einsum("ij->j", ONES), [5000, 5000]),
+    ("einsum of two", lambda: tg.einsum("ij,ik->jk", ONES, ONES)[0], [5000, 5000]),
+    ("index_add", lambda: tg.index_add(ZERO, np.zeros(5000, int), ONES[:, 0]), [5000]),
+    ("gradient of a row that is added",
+     lambda: tg.grad(lambda b: (ONES + b).sum(axis=1).mean() * 5000)(ONES[0]), [5000, 5000]),
+    ("gradient of an element taken often",
+     lambda: tg.grad(lambda x: (tg.take(x, np.zeros(5000, int))).sum())(ONES[0]), [5000, 0]),
+    ("logsumexp", lambda: tg.logsumexp(tg.zeros((70_000,), dtype="float16")), np.log(70_000)),
+    ("softmax", lambda: tg.softmax(tg.zeros((70_000,), dtype="float16"))[:1], [1 / 70_000]),
+    ("log_softmax", lambda: tg.log_softmax(tg.zeros((70_000,), dtype="float16"))[:1], [-np.log(70_000)]),
+)  # fmt: skip
+ONES, ZERO = tg.ones((5000, 2), dtype="float16"), tg.zeros((1,), dtype="float16")
+
+
+@pytest.mark.parametrize(("f", "right"), [row[1:] for row in MANY], ids=[row[0] for row in MANY])
+def test_float16_adds_up_many(f: Any, right: Any) -> None:
+    """In float16 itself, 2048 + 1 is 2048."""
+    for _, y in ((0, f()), *((i, step()) for step in (tg.jit(f, emitter="numpy"),) for i in range(3))):
+        assert y.dtype == "float16"
+        np.testing.assert_allclose(y.numpy().astype("float64"), right, rtol=1e-2)
