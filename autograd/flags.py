@@ -21,8 +21,13 @@ class Flags:
     recorder: Recorder | None = None  # is told what happens to tensors
     leaves: tuple[Any, ...] = ()  # the tensors that these transforms differentiate for
 
+    def plain(self) -> bool:
+        """Whether nothing listens to what is computed, or looks into it, but for gradients."""
+        return self.recorder is None and not (self.raw or self.anomaly or self.depth)
 
-current: ContextVar[Flags] = ContextVar("tapegrad_flags", default=Flags())  # noqa: B039 (immutable)
+
+DEFAULT = Flags()
+current: ContextVar[Flags] = ContextVar("tapegrad_flags", default=DEFAULT)
 
 
 class changed_flags(Scope):

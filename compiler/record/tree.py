@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container
 from math import inf
+from operator import itemgetter
 from typing import Any
 
 Taker = Callable[
@@ -43,6 +44,8 @@ def take_apart(
         root = take(value)
     except RecursionError:
         return take_apart(value, whole, deepest=2)
+    if not makers:
+        return leaves, itemgetter(0)
 
     def rebuild(new: list[Any]) -> Any:
         made: list[Any] = []

@@ -42,6 +42,7 @@ class Case:
         self.guards = recording.guards
         self.reason: str | None = None
         self.ready = False
+        self.check: Any = None  # the guards as one function, when there is a program
         self._runner: Runner | None = None
 
     @property
@@ -51,7 +52,7 @@ class Case:
 
     def match(self, args: Any, kwargs: Any) -> Any:
         """The arrays of the inputs, if this call is of the kind; None if not."""
-        arrays = self.guards.match(args, kwargs)
+        arrays = (self.check or self.guards.match)(args, kwargs)
         return self.follow(args, kwargs) if arrays is MOVED else arrays
 
     @property
@@ -73,6 +74,7 @@ class Case:
             if id(leaf) not in captured:
                 guards.hold(local_of[id(leaf)], leaf.data)
         guards.compile()
+        self.check = guards.match
         self.ready = True
 
     def follow(self, args: Any, kwargs: Any) -> Any:

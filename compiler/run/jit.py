@@ -10,7 +10,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from tapegrad.autograd import random
-from tapegrad.autograd.flags import current
+from tapegrad.autograd.flags import DEFAULT, current
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.emit.available import checked, left_alone
 from tapegrad.compiler.errors import JitWarning, TraceError
@@ -161,8 +161,7 @@ class Compiled(Readable, Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         flags = current.get()
         # Part of a larger recording, or to be differentiated, or looked into for anomalies.
-        inside = flags.recorder is not None or (CHECKING and get_ident() in CHECKING)
-        if inside or flags.raw or flags.depth or flags.anomaly:
+        if (CHECKING and get_ident() in CHECKING) or not (flags is DEFAULT or flags.plain()):
             args, kwargs = tensors_for_arrays(args, kwargs)
             return self.f(*args, **kwargs)
         with self.lock:

@@ -70,9 +70,12 @@ class Runner:
         self.gradients_early = any(op.out in gradients for op in early)
         # Whether a call leaves anything but its results.
         self.changes = bool(targets.arrays or r.leaves or r.dropped)
+        self.dropped, self.rebuild = r.dropped, r.rebuild
+        self.leaves: list[tuple[str, Any]] | None = None  # all new, and in the order in which they are made
         held = len(r.guards.inputs)  # what is returned as it is found comes after these
-        self.leaves = [("argument", held + v) if kind == "held" else (kind, v) for kind, v in r.results]
-        self.takes_arguments = any(kind == "argument" for kind, _ in self.leaves)
+        if r.results != [("new", n) for n in range(len(program.results))]:
+            self.leaves = [("argument", held + v) if kind == "held" else (kind, v) for kind, v in r.results]
+        self.takes_arguments = any(kind == "argument" for kind, _ in self.leaves or ())
         sharing = Spans(v for v, _ in kept).sharing()
         self.shared = {i for i, (v, _) in enumerate(kept) if v in sharing}
 
@@ -88,6 +91,7 @@ class Runner:
         self.written_memory = {memory_of(arrays[i]) for i in self.in_place}
         self.places = [writes.place(arrays[i]) for i in self.targets]
         self.own_memory = {memory_of(g) for g in gradients}
+        self.memories = self.own_memory | self.written_memory
 
     def why_not_follow(self) -> str | None:
         """Why the program cannot be bound to the arrays that its tensors have now; None: it can."""
@@ -108,28 +112,30 @@ class Runner:
     def run(self, arrays: Iterable[Any], args: Any, kwargs: Any) -> Any:
         """Run on the arrays of the inputs; returns what the function would. Whole or not at all: Ctrl-C comes after it,
         and if it raises, everything is as before. Raises OtherCase."""
-        given = self.separated(arrays)
+        if self.memories.isdisjoint([id(a) if a.base is None else memory_of(a) for a in arrays]):
+            given = arrays
+        else:
+            given = [self.copy_if_shared(a) for a in arrays]
         if not self.changes:
             return self.results(self.step_or_rollback(given), args, kwargs)
         with uninterrupted():
             results = self.step_or_rollback(given, given is not arrays)
             for leaf, g in self.gradients:
                 leaf._grad = g
-            for leaf in self.recording.dropped:
+            for leaf in self.dropped:
                 leaf._grad = None
-            now = tick()
-            for t in self.written:
-                t.changed = now
-            writes.mark_all(self.places, now)
+            writes.mark_all(self.places, tick())
         return self.results(results, args, kwargs)
 
     def step_or_rollback(self, arrays: Iterable[Any], reads_own: bool = False) -> Any:
         """Call the program; what it had written before it raised is put back. reads_own: f reads gradients of the call
         before, in whose memory this one makes its own."""
-        targets = self.all_changed if self.changes and arithmetic_may_raise() else self.rollback_targets
-        if reads_own and targets is not self.all_changed:
+        targets = self.rollback_targets
+        if self.changes and arithmetic_may_raise():
+            targets = self.all_changed
+        elif reads_own:
             targets = [*targets, *(g for _, g in self.gradients)]
-        before = [t.data.copy() for t in targets]
+        before = [t.data.copy() for t in targets] if targets else []
         draws = random.draws()
         try:
             return self.step(*arrays)
@@ -143,19 +149,6 @@ class Runner:
                 raise OtherCase(line_of(error)) from None  # the function itself raises it with its own line
             raise
 
-    def separated(self, arrays: Iterable[Any]) -> Iterable[Any]:
-        """The arrays of the inputs, copied where the step writes into their memory."""
-        if not self.own_memory and not self.written_memory:
-            return arrays
-        own, written = self.own_memory, self.written_memory
-        for array in arrays:
-            memory = id(array) if array.base is None else memory_of(array)
-            if memory in own or memory in written:
-                break
-        else:
-            return arrays
-        return [self.copy_if_shared(a) for a in arrays]
-
     def copy_if_shared(self, array: Any) -> Any:
         """Raises OtherCase for an array that the step writes to as a captured one."""
         memory = memory_of(array)
@@ -164,11 +157,14 @@ class Runner:
         return array.copy() if memory in self.own_memory else array
 
     def results(self, arrays: Any, args: Any, kwargs: Any) -> Any:
-        r = self.recording
-        new = [Tensor(a) for a in arrays]
-        given = r.guards.arguments_of(args, kwargs) if self.takes_arguments else ()
-        leaves = [new[v] if k == "new" else v if k == "value" else given[v] for k, v in self.leaves]
-        return r.rebuild(leaves)
+        """What the function returns, of the arrays that the program made."""
+        new = list(map(Tensor, arrays))
+        if self.leaves is None:
+            return self.rebuild(new)
+        given = self.recording.guards.arguments_of(args, kwargs) if self.takes_arguments else ()
+        return self.rebuild(
+            [new[v] if k == "new" else v if k == "value" else given[v] for k, v in self.leaves]
+        )
 
     # ---- to be read ----
     def status_line(self) -> str:

@@ -321,3 +321,40 @@ def test_threads_that_train_do_not_disturb_each_other() -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+# ---- written by a program ----
+@pytest.mark.parametrize("emitter", ["numpy", "native"])
+def test_a_compiled_step_writes_its_parameters_and_state(emitter: str) -> None:
+    """A graph of a parameter, of a view of one, or of the optimizer's state refuses; another one does not."""
+    a, free = tg.Parameter(tg.ones(3)), tg.Parameter(tg.ones(3))
+    seen = tg.zeros(3)
+    opt = tg.optim.Adam([a], lr=0.1)
+
+    @tg.jit(emitter=emitter)
+    def step(x: Any) -> Any:
+        opt.zero_grad()
+        loss = (a * x).sum()
+        loss.backward()
+        opt.step()
+        seen.assign(seen + x)
+        return loss
+
+    x = tg.ones(3)
+    for _ in range(3):
+        step(x)
+    by = tg.ones(3).requires_grad_()
+    stale = [
+        (a * a).sum(),
+        (by * a.detach()[1:2]).sum(),
+        (by * opt.flats[0].state["m"]).sum(),
+        (by * seen).sum(),
+    ]
+    fresh = [(free * free).sum(), (by * x).sum()]
+    step(x)
+    assert step.stats()["compiled"] == 2, step.stats()
+    for loss in stale:
+        with pytest.raises(RuntimeError, match=NOTICED):
+            loss.backward()
+    for loss in [*fresh, (a * a).sum(), (by * seen).sum()]:
+        loss.backward()
