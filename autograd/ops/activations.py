@@ -7,18 +7,8 @@ whose functions call these.
 import math
 from typing import Any
 
-from tapegrad.autograd.ops.elementwise import (
-    abs,
-    astype_of,
-    clip_of,
-    clip_p,
-    erf_of,
-    exp,
-    exp_of_minus_abs,
-    scale,
-    sigmoid,
-    where_p,
-)
+from tapegrad.autograd.ops.elementwise import abs, clip_p, exp, scale, sigmoid, where_p
+from tapegrad.autograd.ops.forwards import astype_of, clip_of, erf_of, exp_of_minus_abs
 from tapegrad.autograd.primitive import Primitive
 
 FAR = 10.0  # here both forms of the normal distribution are 0 or 1 to the last digit, and x**3 does not overflow

@@ -8,11 +8,11 @@ were it log(0) or 1/0, adds nothing.
 import math
 from typing import Any
 
-from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating, name_of
+from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating
+from tapegrad.autograd.ops.forwards import clip_of, exp_of_minus_abs, relu_of
 from tapegrad.autograd.ops.shape import astype
 from tapegrad.autograd.primitive import Primitive, adopt
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.backends import backend_of
 from tapegrad.backends.powers import power as power_of
 
 SCALAR = (int, float)
@@ -232,37 +232,6 @@ atanh = Primitive(
 
 
 # ---- the deep-learning ones ----
-# NumPy's functions of these names take twice as long for small arrays as the methods, which the standard has not.
-def clip_of(xp: Any, x: Any, low: float | None, high: float | None) -> Any:
-    return x.clip(low, high) if hasattr(x, "clip") else xp.clip(x, low, high)
-
-
-def astype_of(xp: Any, x: Any, dtype: Any) -> Any:
-    return x.astype(dtype) if hasattr(x, "astype") else xp.astype(x, dtype)
-
-
-def is_half(x: Any) -> bool:
-    return getattr(x.dtype, "itemsize", 2) == 2 and name_of(x.dtype) == "float16"
-
-
-def in_float32(forward: Any) -> Any:
-    """A forward that computes float16 in float32: added up in float16, numbers stop growing at 2048."""
-
-    def wider(xp: Any, x: Any, **params: Any) -> Any:
-        if not is_half(x):
-            return forward(xp, x, **params)
-        return astype_of(xp, forward(xp, astype_of(xp, x, xp.float32), **params), x.dtype)
-
-    return wider
-
-
-def exp_of_minus_abs(xp: Any, x: Any) -> Any:
-    """e**-|x|, with one array less than the formula: those that do not fit the cache cost as much as the function."""
-    y = xp.abs(x)
-    y *= -1.0
-    return xp.exp(y)
-
-
 def _sigmoid(xp: Any, x: Any) -> Any:
     e = exp_of_minus_abs(xp, x)  # never overflows, and keeps the relative precision of tiny results
     above = xp.maximum(
@@ -284,15 +253,6 @@ erf = Primitive(
     "erf", None, vjp=(lambda g, y, x: g * (2.0 / math.sqrt(math.pi)) * exp(-(x * x)),), promote="float",
     doc="2/sqrt(pi) * integral of e**(-t*t) for t from 0 to x",
 )  # fmt: skip
-
-
-def erf_of(xp: Any, x: Any) -> Any:
-    """erf, which is no function of the array API: that of the backend, or that of a recording."""
-    return xp.erf(x) if hasattr(xp, "erf") else backend_of(x).kernels["erf"](xp, x)
-
-
-def relu_of(xp: Any, x: Any) -> Any:
-    return xp.maximum(x, xp.zeros_like(x))
 
 
 relu = Primitive(

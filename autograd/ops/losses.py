@@ -3,7 +3,8 @@ One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 
 from typing import Any
 
-from tapegrad.autograd.ops.elementwise import relu_of, sigmoid
+from tapegrad.autograd.ops.elementwise import sigmoid
+from tapegrad.autograd.ops.forwards import relu_of
 from tapegrad.autograd.ops.reductions import log_softmax_of, log_softmax_p, softmax_p, sum_p
 from tapegrad.autograd.ops.shape import reshape_p
 from tapegrad.autograd.primitive import Primitive

@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from tapegrad.autograd.dtypes import float64
-from tapegrad.autograd.ops.elementwise import exp, in_float32, over, where_p
+from tapegrad.autograd.ops.elementwise import exp, over, where_p
+from tapegrad.autograd.ops.forwards import in_float32
 from tapegrad.autograd.ops.shape import (
     as_tensor,
     astype_p,

@@ -9,7 +9,8 @@ from typing import Any
 
 from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.autograd.dtypes import name_of
-from tapegrad.autograd.ops.elementwise import astype_of, is_half, scale, sqrt, where_p
+from tapegrad.autograd.ops.elementwise import scale, sqrt, where_p
+from tapegrad.autograd.ops.forwards import astype_of, is_half
 from tapegrad.autograd.ops.reductions import Axes, back, count, mean_p
 from tapegrad.autograd.ops.shape import as_tensor, astype_p, some_axes
 from tapegrad.autograd.primitive import Primitive

@@ -1,0 +1,46 @@
+"""What forwards share: functions of raw arrays and their namespace, from the array API as far as it goes."""
+
+from typing import Any
+
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.backends import backend_of
+
+
+# NumPy's functions of these names take twice as long for small arrays as the methods, which the standard has not.
+def clip_of(xp: Any, x: Any, low: float | None, high: float | None) -> Any:
+    return x.clip(low, high) if hasattr(x, "clip") else xp.clip(x, low, high)
+
+
+def astype_of(xp: Any, x: Any, dtype: Any) -> Any:
+    return x.astype(dtype) if hasattr(x, "astype") else xp.astype(x, dtype)
+
+
+def is_half(x: Any) -> bool:
+    return getattr(x.dtype, "itemsize", 2) == 2 and name_of(x.dtype) == "float16"
+
+
+def in_float32(forward: Any) -> Any:
+    """A forward that computes float16 in float32: added up in float16, numbers stop growing at 2048."""
+
+    def wider(xp: Any, x: Any, **params: Any) -> Any:
+        if not is_half(x):
+            return forward(xp, x, **params)
+        return astype_of(xp, forward(xp, astype_of(xp, x, xp.float32), **params), x.dtype)
+
+    return wider
+
+
+def exp_of_minus_abs(xp: Any, x: Any) -> Any:
+    """e**-|x|, with one array less than the formula: those that do not fit the cache cost as much as the function."""
+    y = xp.abs(x)
+    y *= -1.0
+    return xp.exp(y)
+
+
+def erf_of(xp: Any, x: Any) -> Any:
+    """erf, which is no function of the array API: that of the backend, or that of a recording."""
+    return xp.erf(x) if hasattr(xp, "erf") else backend_of(x).kernels["erf"](xp, x)
+
+
+def relu_of(xp: Any, x: Any) -> Any:
+    return xp.maximum(x, xp.zeros_like(x))
