@@ -7,10 +7,10 @@ stderr and exit status 2.
 import os
 import sys
 
+from tapegrad.autograd.files import FileError
 from tapegrad.backends import BackendError
 from tapegrad.cli.arguments import Mistake, parser
 from tapegrad.data.table import TableError
-from tapegrad.nn.persistence import FileError
 
 EXPECTED = (Mistake, TableError, FileError, BackendError)
 

@@ -1,6 +1,6 @@
 """A whole model in one file: `Sequential.save` and `Sequential.load`.
 
-The file is `nn.persistence`'s (tensors and a checksum, no pickle). Its tensors are "weights.<path>" and
+The file is `autograd.files`'s (tensors and a checksum, no pickle). Its tensors are "weights.<path>" and
 "optimizer.<name>"; its metadata entry "model" is a JSON object:
 
     layers     [{"class": "Dense", "config": {"units": 64, "activation": "relu", …}}, …]
@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from tapegrad import nn, optim
-from tapegrad.autograd import random
+from tapegrad.autograd import files, random
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.emit.available import EMITTERS, checked
 from tapegrad.compiler.errors import JitWarning
 from tapegrad.data import metrics as metric_table
-from tapegrad.nn import persistence
 from tapegrad.nn.lookup import NAMES
 
 LAYERS: dict[str, type[nn.Module]] = {
@@ -40,7 +39,7 @@ def save(model: Any, path: str | Path, metadata: dict[str, str]) -> None:
     if training is not None and model.optimizer.groups:
         tensors |= {f"optimizer.{name}": value for name, value in model.optimizer.state_dict().items()}
     description = {"layers": described(model), "training": training, "random": random.get_state()}
-    persistence.save(path, tensors, metadata={**metadata, "model": json.dumps(description)})
+    files.save(path, tensors, metadata={**metadata, "model": json.dumps(description)})
 
 
 def described(model: nn.Sequential) -> list[dict[str, Any]]:
@@ -91,11 +90,9 @@ def described_training(model: Any) -> dict[str, Any] | None:
 
 
 def load(kind: type, path: str | Path, resume: bool) -> Any:
-    metadata, tensors = persistence.read_metadata(path), persistence.load(path)
+    metadata, tensors = files.read_metadata(path), files.load(path)
     if "model" not in metadata:
-        raise persistence.FileError(
-            f"{path}: this file holds tensors, not a model that Sequential.save wrote"
-        )
+        raise files.FileError(f"{path}: this file holds tensors, not a model that Sequential.save wrote")
     description = json.loads(metadata["model"])
     with random.own_streams(0):  # for initial weights, which are replaced below
         model = kind(*made(path, description["layers"]))
@@ -141,7 +138,7 @@ def made(path: str | Path, layers: list[dict[str, Any]]) -> list[nn.Module]:
     for layer in layers:
         name = layer["class"]
         if name not in LAYERS:
-            raise persistence.FileError(f"{path}: unknown layer {name!r}; known: {', '.join(sorted(LAYERS))}")
+            raise files.FileError(f"{path}: unknown layer {name!r}; known: {', '.join(sorted(LAYERS))}")
         if "layers" in layer:
             found.append(nn.Sequential(*made(path, layer["layers"])))
         else:

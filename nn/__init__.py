@@ -36,8 +36,4 @@ from tapegrad.nn.layers import (
 )  # fmt: skip
 from tapegrad.nn.module import Buffer as Buffer
 from tapegrad.nn.module import Module as Module
-from tapegrad.nn.persistence import FileError as FileError
-from tapegrad.nn.persistence import load as load
-from tapegrad.nn.persistence import read_metadata as read_metadata
-from tapegrad.nn.persistence import save as save
 from tapegrad.nn.sequential import Sequential as Sequential

@@ -46,6 +46,7 @@ from tapegrad.autograd.dtypes import (
     uint32,
     uint64,
 )  # fmt: skip
+from tapegrad.autograd.files import FileError, load, read_metadata, save
 from tapegrad.autograd.flags import detect_anomaly, enable_grad, no_grad
 from tapegrad.autograd.ops import (
     abs,
@@ -152,7 +153,6 @@ from tapegrad.autograd.tape import tape
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.autograd.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tapegrad.backends import BackendError, get_backend, set_backend, use_backend
-from tapegrad.nn.persistence import load, save
 
 if TYPE_CHECKING:
     from tapegrad.compiler import JitWarning, TraceError, jit

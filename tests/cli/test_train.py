@@ -9,9 +9,9 @@ import pytest
 from tables import people, read, write
 
 import strict_backend
+import tapegrad as tg
 from tapegrad.data.table import breast_cancer
 from tapegrad.models import Sequential
-from tapegrad.nn import persistence
 
 
 def files(folder):
@@ -67,7 +67,7 @@ def test_the_same_seed_writes_the_same_model(folder, run):
     for out, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert run("train", "--model", "mlp", "--epochs", 2, "--seed", seed, "--out", out)[0] == 0
     a, b, c = ((folder / out / "mlp.safetensors") for out in "abc")
-    same = [persistence.load(path)["weights.layers.0.kernel"].numpy() for path in (a, b, c)]
+    same = [tg.load(path)["weights.layers.0.kernel"].numpy() for path in (a, b, c)]
     assert np.array_equal(same[0], same[1])
     assert not np.array_equal(same[0], same[2])
     assert (folder / "a/history.csv").read_bytes() == (folder / "b/history.csv").read_bytes()
@@ -80,7 +80,7 @@ def test_running_eagerly_writes_the_same_model(folder, run, monkeypatch):
     for out, *how in (("a",), ("b", "--run-eagerly")):
         assert run("train", "--model", "mlp", "--epochs", 3, "--out", out, *how)[0] == 0
     assert [step["train"]["compiled"] > 0 for step in ran] == [True, False]
-    a, b = (persistence.load(folder / out / "mlp.safetensors") for out in "ab")
+    a, b = (tg.load(folder / out / "mlp.safetensors") for out in "ab")
     assert {name: t.tolist() for name, t in a.items()} == {name: t.tolist() for name, t in b.items()}
     assert (folder / "a/history.csv").read_bytes() == (folder / "b/history.csv").read_bytes()
 
@@ -97,7 +97,7 @@ def test_classification_of_a_table(folder, run):
     assert files(folder / "runs") == [
         f"people/{name}" for name in ("history.csv", "history.png", "logistic.safetensors", "mlp.safetensors")
     ]
-    known = json.loads(persistence.read_metadata(folder / "runs/people/mlp.safetensors")["table"])
+    known = json.loads(tg.read_metadata(folder / "runs/people/mlp.safetensors")["table"])
     assert known["target"] == {"name": "buys", "classes": ["no", "yes"]}
     assert [c["name"] for c in known["features"]] == ["age", "city", "income"]
 

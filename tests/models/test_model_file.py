@@ -9,9 +9,8 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn, optim
-from tapegrad.autograd import random
+from tapegrad.autograd import files, random
 from tapegrad.models import Sequential
-from tapegrad.nn import persistence
 
 generator = np.random.default_rng(0)
 X = generator.normal(size=(70, 4)).astype(np.float32)
@@ -64,7 +63,7 @@ def test_the_file_holds_everything(tmp_path):
     assert {n: t.tolist() for n, t in loaded.optimizer.state_dict().items()} == {
         n: t.tolist() for n, t in model.optimizer.state_dict().items()
     }
-    assert persistence.read_metadata(tmp_path / "m")["made by"] == "me"
+    assert files.read_metadata(tmp_path / "m")["made by"] == "me"
 
 
 def test_loading_leaves_the_random_streams_alone(tmp_path):
@@ -134,27 +133,27 @@ def test_what_a_file_cannot_hold_is_refused_before_writing(row, tmp_path):
 def test_a_file_that_names_other_code_is_refused(tmp_path):
     """What could be called by name is a fixed table: neither modules nor attributes of modules."""
     make().save(tmp_path / "m")
-    tensors, metadata = persistence.load(tmp_path / "m"), persistence.read_metadata(tmp_path / "m")
+    tensors, metadata = files.load(tmp_path / "m"), files.read_metadata(tmp_path / "m")
     description = json.loads(metadata["model"])
     for name in ("os.system", "Module", "functional", "Own", "__import__", "Parameter"):
         description["layers"][1] = {"class": name, "config": {}}
-        persistence.save(tmp_path / "bad", tensors, metadata={"model": json.dumps(description)})
-        with pytest.raises(persistence.FileError, match="unknown layer"):
+        files.save(tmp_path / "bad", tensors, metadata={"model": json.dumps(description)})
+        with pytest.raises(files.FileError, match="unknown layer"):
             Sequential.load(tmp_path / "bad")
     description["layers"][1] = {"class": "Dropout", "config": {"rate": 0.3}}
     description["training"]["loss"] = "os.system"
-    persistence.save(tmp_path / "bad", tensors, metadata={"model": json.dumps(description)})
+    files.save(tmp_path / "bad", tensors, metadata={"model": json.dumps(description)})
     with pytest.raises(ValueError, match="unknown loss"):
         Sequential.load(tmp_path / "bad")
 
 
 def test_other_files_are_refused(tmp_path):
     tg.save(tmp_path / "tensors", {"a": np.zeros(2)})
-    with pytest.raises(persistence.FileError, match="not a model"):
+    with pytest.raises(files.FileError, match="not a model"):
         Sequential.load(tmp_path / "tensors")
     make().save(tmp_path / "m")
     data = bytearray((tmp_path / "m").read_bytes())
     data[-5] ^= 1
     (tmp_path / "m").write_bytes(data)
-    with pytest.raises(persistence.FileError, match="damaged"):
+    with pytest.raises(files.FileError, match="damaged"):
         Sequential.load(tmp_path / "m")

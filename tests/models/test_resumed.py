@@ -11,11 +11,10 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.autograd import random
+from tapegrad.autograd import files, random
 from tapegrad.compiler.emit import available, choose
 from tapegrad.compiler.errors import JitWarning
 from tapegrad.models import LambdaCallback, MLPClassifier, MLPRegressor, Sequential, compiled_step
-from tapegrad.nn import persistence
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(70, 6)).astype("float32")
@@ -109,11 +108,11 @@ def test_a_file_without_steps_is_loaded(tmp_path: Path) -> None:
     import json
 
     trained(new({}), 2).save(tmp_path / "a")
-    metadata, tensors = persistence.read_metadata(tmp_path / "a"), persistence.load(tmp_path / "a")
+    metadata, tensors = files.read_metadata(tmp_path / "a"), files.load(tmp_path / "a")
     description = json.loads(metadata["model"])
     for key in ("steps", "emitter", "run_eagerly"):
         del description["training"][key]
-    persistence.save(tmp_path / "old", tensors, metadata={"model": json.dumps(description)})
+    files.save(tmp_path / "old", tensors, metadata={"model": json.dumps(description)})
     assert trained(Sequential.load(tmp_path / "old", resume=True), 4, 2).optimizer.steps == 20
 
 

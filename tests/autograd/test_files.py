@@ -14,7 +14,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.nn import persistence
+from tapegrad.autograd import files
 
 DTYPES = [
     "float16",
@@ -79,9 +79,9 @@ def test_names_and_metadata(tmp_path: Path) -> None:
     metadata = {"config": json.dumps({"units": [1, 2]}), "ü": '"\\\n', "sha256": "0" * 64, "": ""}
     tg.save(tmp_path / "f", {n: np.array(float(i)) for i, n in enumerate(names)}, metadata=metadata)
     assert {n: t.item() for n, t in tg.load(tmp_path / "f").items()} == {n: i for i, n in enumerate(names)}
-    assert nn.read_metadata(tmp_path / "f") == metadata
+    assert tg.read_metadata(tmp_path / "f") == metadata
     tg.save(tmp_path / "none", {})
-    assert tg.load(tmp_path / "none") == {} == nn.read_metadata(tmp_path / "none")
+    assert tg.load(tmp_path / "none") == {} == tg.read_metadata(tmp_path / "none")
 
 
 def test_a_whole_model(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_other_programs_can_read_it_and_the_bytes_repeat(tmp_path: Path) -> None
     for name in ("one", "two"):
         tg.save(tmp_path / name, tensors, metadata={"k": "v", "j": "w"})
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    header = persistence.verify(tmp_path / "one")
+    header = files.verify(tmp_path / "one")
     assert all(e["data_offsets"][0] % 8 == 0 for name, e in header.items() if name in "bn"), "aligned"
     theirs = load_file(tmp_path / "one")
     assert {n: a.tolist() for n, a in theirs.items()} == {n: a.tolist() for n, a in tensors.items()}
@@ -134,8 +134,8 @@ def test_every_changed_byte_is_noticed(small: Path) -> None:
             good[at]
         }:
             small.write_bytes(good[:at] + bytes([new]) + good[at + 1 :])
-            for read in (tg.load, nn.read_metadata):
-                with pytest.raises(nn.FileError, match=r"not a file written by|cut short|SHA-256"):
+            for read in (tg.load, tg.read_metadata):
+                with pytest.raises(tg.FileError, match=r"not a file written by|cut short|SHA-256"):
                     read(small)
     small.write_bytes(good)
     tg.load(small)
@@ -146,10 +146,10 @@ def test_every_cut_is_noticed(small: Path) -> None:
     for length in range(len(good)):
         small.write_bytes(good[:length])
         message = r"not a file written by tapegrad.save \(it is empty\)" if length == 0 else "cut short"
-        with pytest.raises(nn.FileError, match=message):
+        with pytest.raises(tg.FileError, match=message):
             tg.load(small)
     small.write_bytes(good + b"\0")
-    with pytest.raises(nn.FileError, match="damaged: its contents do not match its SHA-256 checksum"):
+    with pytest.raises(tg.FileError, match="damaged: its contents do not match its SHA-256 checksum"):
         tg.load(small)
 
 
@@ -170,7 +170,7 @@ def foreign_files(folder: Path) -> dict[str, Path]:
 
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     for path in foreign_files(tmp_path).values():
-        with pytest.raises(nn.FileError, match=f"{path}: not a file written by tapegrad.save"):
+        with pytest.raises(tg.FileError, match=f"{path}: not a file written by tapegrad.save"):
             tg.load(path)
 
 
@@ -179,7 +179,7 @@ def signed(header: dict[str, Any], data: bytes) -> bytes:
     text = json.dumps({"sha256": "0" * 64, "metadata": {}}, separators=(",", ":"))
     blob = json.dumps({"__metadata__": {"tapegrad": text}, **header}, separators=(",", ":")).encode()
     content = bytearray(len(blob).to_bytes(8, "little") + blob + data)
-    at = slice(persistence.DIGEST_AT, persistence.DIGEST_AT + persistence.DIGITS)
+    at = slice(files.DIGEST_AT, files.DIGEST_AT + files.DIGITS)
     from hashlib import sha256
 
     content[at] = sha256(content[: at.start] + content[at.stop :]).hexdigest().encode()
@@ -204,7 +204,7 @@ def test_lying_sizes_are_refused_before_anything_is_allocated(header: Any, tmp_p
     path.write_bytes(signed({"a": {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]}}, bytes(8)))
     assert tg.load(path)["a"].tolist() == [0.0]  # the forger's hand is good enough to be believed
     path.write_bytes(signed(header, bytes(8)))
-    with pytest.raises(nn.FileError, match=f"{path}: "):
+    with pytest.raises(tg.FileError, match=f"{path}: "):
         tg.load(path)
 
 
@@ -267,7 +267,7 @@ def test_a_link_is_followed_and_permissions_are_the_users(tmp_path: Path) -> Non
 def test_left_overs_of_dead_processes_are_removed(small: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host = persistence._host()
+    host = files._host()
     keep = [
         f".small.{host}.{os.getpid()}.ab.tmp",
         f".small.elsewhere.{dead.pid}.ab.tmp",
@@ -304,7 +304,7 @@ def test_killed_at_any_moment_the_file_loads(tmp_path: Path) -> None:
         left_over += any(p != path for p in tmp_path.iterdir())
         back = tg.load(path)
         i = back["b"].item()
-        assert (back["a"].numpy() == i).all() and nn.read_metadata(path) == {"i": str(i)}
+        assert (back["a"].numpy() == i).all() and tg.read_metadata(path) == {"i": str(i)}
     assert left_over > 0, "no kill fell within a save: this test has shown nothing"
     tg.save(path, {})
     assert list(tmp_path.iterdir()) == [path]
