@@ -9,20 +9,21 @@ is not contiguous as if it were, and keeps two more copies of everything; safete
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.replacing import replacing
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, default_place
 
 PREFIX = rb'{"__metadata__":{"tapegrad":"{\"sha256\":\"'  # what follows the 8 bytes of the header's length
 DIGEST_AT = 8 + len(PREFIX)
 DIGITS = 64
+LONGEST_HEADER = 100_000_000  # bytes, which safetensors reads
 DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
@@ -37,11 +38,12 @@ def save(path: Any, tensors: Mapping[str, Any], *, metadata: Mapping[str, str] |
     """Write named tensors to one file.
 
     path       the file; replaced as a whole if it exists: whenever the process or the machine is stopped, the path
-               holds the complete old file or the complete new one
+               holds the complete old file or the complete new one. It keeps its permissions; a new one has the umask's
     tensors    by name, Tensors and NumPy or CuPy arrays of floats, integers or booleans, of any memory layout
     metadata   texts by name to store beside them, for `read_metadata`
 
-    Raises TypeError for what is none of these, FileNotFoundError for a missing folder, OSError for a full disk.
+    Raises before anything is written TypeError for what is none of these, ValueError for names that a file cannot hold,
+    FileNotFoundError for a missing folder, PermissionError for a read-only file; and OSError for a full disk.
     """
     from hashlib import sha256
 
@@ -87,6 +89,10 @@ def _header(arrays: dict[str, Any], metadata: dict[str, str]) -> tuple[bytes, li
         }
     blob = json.dumps(entries, separators=(",", ":")).encode()
     blob += b" " * (-len(blob) % 8)
+    if len(blob) > LONGEST_HEADER:
+        raise ValueError(
+            f"save: the names and metadata take {len(blob):,} bytes, and a file can hold {LONGEST_HEADER:,} of them"
+        )
     return len(blob).to_bytes(8, "little") + blob, [arrays[name] for name in order]
 
 
@@ -97,6 +103,12 @@ def _itemsize(array: Any) -> int:
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name or name == "__metadata__":
         raise TypeError(f"save: names are non-empty texts other than '__metadata__', got {name!r}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"save: the name {name!r} has half of a surrogate pair, which no file can hold"
+        ) from None
     return name
 
 
@@ -187,57 +199,3 @@ def _digest(file: BinaryIO) -> str:
     while block := file.read(1 << 20):
         total.update(block)
     return total.hexdigest()
-
-
-# ---- a file is replaced as a whole ----
-@contextmanager
-def replacing(path: str) -> Iterator[str]:
-    """`with replacing(path) as temporary:` a name beside the path to write to. At the end the file of that name takes
-    the path's place in one step; after an error it is removed, and the old file stays."""
-    target = os.path.realpath(path)
-    folder, name = os.path.split(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"save: there is no folder {folder!r} to write {name!r} to")
-    _remove_left_overs(folder, name)
-    temporary = os.path.join(folder, f".{name}.{_host()}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
-    if os.name == "posix":  # the new name itself must reach the disk, too
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _host() -> str:
-    import platform
-
-    return platform.node().replace(".", "-") or "host"
-
-
-def _remove_left_overs(folder: str, name: str) -> None:
-    """Remove the temporary files of this path whose process, on this machine, was killed."""
-    if os.name != "posix":
-        return
-    for entry in os.listdir(folder):
-        if entry.startswith(f".{name}.{_host()}.") and entry.endswith(".tmp"):
-            pid = entry.removeprefix(f".{name}.{_host()}.").partition(".")[0]
-            if pid.isdigit() and not _alive(int(pid)):
-                with suppress(FileNotFoundError):  # another process may be faster
-                    os.remove(os.path.join(folder, entry))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

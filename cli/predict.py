@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd import files
+from tapegrad.autograd.files import read_metadata
+from tapegrad.autograd.replacing import replacing
 from tapegrad.backends import set_backend
 from tapegrad.cli.arguments import Mistake
 from tapegrad.data.features import FeatureEncoder
@@ -30,7 +31,7 @@ def predict(options: argparse.Namespace) -> int:
     if options.out is None:
         sys.stdout.write(text)
     else:
-        with files.replacing(options.out) as temporary:
+        with replacing(options.out) as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
         print(f"wrote {table.rows} predictions of {target.name!r} to {options.out}")
     for note in features.notes:
@@ -45,7 +46,7 @@ def read_known(path: Path) -> dict[str, Any]:
         raise Mistake(
             f"{path} is a folder: name one of its models, {', '.join(models) or 'but there are none'}"
         )
-    metadata = files.read_metadata(path)
+    metadata = read_metadata(path)
     if "table" not in metadata:
         raise Mistake(
             f"{path} was not written by `tapegrad train` and knows no columns: use Sequential.load in a program"

@@ -25,7 +25,7 @@ def source(options: argparse.Namespace) -> int:
             raise Mistake(
                 f"--save writes a file that runs with NumPy alone: leave out --emitter {options.emitter}"
             )
-        check_folder(target.parent, "--save")
+        check_folder(target.parent, (target.name, target.with_suffix(".npz").name), "--save")
     program = compiled(options)
     if target is None:
         text = program.source()

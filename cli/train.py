@@ -25,7 +25,7 @@ TEST_SIZE = 0.2
 def train(options: argparse.Namespace) -> int:
     check_together(options)
     out = Path(options.out or Path("runs", Path(options.data or "breast_cancer").stem))
-    check_folder(out)
+    check_folder(out, FILES)
     if options.backend:
         set_backend(options.backend)
     manual_seed(options.seed)

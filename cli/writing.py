@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tapegrad.autograd.replacing import check_replaceable, put
 from tapegrad.cli.arguments import Mistake
 
 
-def check_folder(out: Path, option: str = "--out") -> None:
-    """Raise Mistake where `out` cannot become a folder to write to: before the work, not after it."""
+def check_folder(out: Path, replaced: Iterable[str], option: str = "--out") -> None:
+    """Raise Mistake where `out` cannot become a folder to write to, or a file in it is not to be replaced: before the
+    work, not after it."""
     there = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not there.is_dir():
         raise Mistake(f"{option} {out}: {there} is a file, not a folder: choose another folder with {option}")
@@ -19,6 +21,13 @@ def check_folder(out: Path, option: str = "--out") -> None:
         raise Mistake(
             f"{option} {out}: no permission to write in {there}: choose another folder with {option}"
         )
+    for name in replaced:
+        try:
+            check_replaceable(out / name)
+        except FileNotFoundError:  # there is no such folder yet
+            return
+        except OSError as error:
+            raise Mistake(f"{option} {out}: {error}") from None
 
 
 @contextmanager
@@ -32,10 +41,12 @@ def all_or_nothing(out: Path, replaced: Iterable[str]) -> Iterator[Path]:
     try:
         yield folder
         written = sorted(folder.iterdir())
+        for name in {*replaced, *(path.name for path in written)}:
+            check_replaceable(out / name)
         for name in {*replaced} - {path.name for path in written}:
             (out / name).unlink(missing_ok=True)
         for path in written:
-            os.replace(path, out / path.name)
+            put(path, out / path.name)
         folder.rmdir()
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

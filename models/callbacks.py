@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tapegrad.autograd.replacing import check_replaceable, replacing
+
 
 class Callback:
     """Override the moments you need; `self.model` is the model in training.
@@ -63,7 +65,9 @@ class CSVLogger(Callback):
     def on_train_begin(self) -> None:
         self.fresh = not (self.append and self.path.exists())
         if self.fresh:
-            self.path.write_text("", encoding="utf-8")
+            with replacing(self.path, "CSVLogger") as temporary:
+                Path(temporary).write_text("", encoding="utf-8")
+        check_replaceable(self.path, "CSVLogger")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         with open(self.path, "a", newline="", encoding="utf-8") as file:

@@ -5,6 +5,8 @@ import io
 from pathlib import Path
 from typing import Any
 
+from tapegrad.autograd.replacing import replacing
+
 
 class History:
     """`history["loss"]`, `history["val_accuracy"]`, …: one number per epoch; `epoch`: their numbers, from 0."""
@@ -31,7 +33,8 @@ class History:
             [epoch + 1, *values] for epoch, values in zip(self.epoch, zip(*self.history.values()))
         )
         if path is not None:
-            Path(path).write_text(text.getvalue(), encoding="utf-8")
+            with replacing(path, "to_csv") as temporary:
+                Path(temporary).write_text(text.getvalue(), encoding="utf-8")
         return text.getvalue()
 
     def plot(self, path: str | Path | None = None, title: str = "") -> Any:
@@ -41,5 +44,7 @@ class History:
 
         figure = plot_history(self.history, [epoch + 1 for epoch in self.epoch], title)
         if path is not None:
-            figure.savefig(path)
+            target = Path(path) if Path(path).suffix else Path(f"{path}.png")
+            with replacing(target, "plot") as temporary:
+                figure.savefig(temporary, format=target.suffix[1:])
         return figure

@@ -34,6 +34,8 @@ LAYERS: dict[str, type[nn.Module]] = {
 
 
 def save(model: Any, path: str | Path, metadata: dict[str, str]) -> None:
+    if "model" in metadata:
+        raise ValueError("save: metadata: the name 'model' is taken by the model itself: choose another one")
     tensors = {f"weights.{name}": value for name, value in model.state_dict().items()}
     training = described_training(model)
     if training is not None and model.optimizer.groups:

@@ -10,6 +10,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from tapegrad.autograd.replacing import replacing
 from tapegrad.backends import backend_of
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.passes import improve
@@ -89,17 +90,18 @@ def save(path: str, runner: "Runner") -> None:
     for v, array in zip(runner.program.captured, runner.bound):
         captured.setdefault(v.name, array)
     saved, views = arrays_and_views(captured)
-    # As np.savez does, which takes "file" for no name.
-    with ZipFile(target.with_suffix(".npz"), "w") as archive:
-        for name, array in saved.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
-                np.lib.format.write_array(part, array, allow_pickle=False)
     source = runner.source
     if runner.emitter != "numpy":
         program, _ = improve(runner.history[0][1], "numpy")
         source = NumpyEmitter(program, runner.title).source()
     expected = [(v.name, str(v.dtype), v.shape) for v in runner.program.arguments]
-    target.write_text(source + OPEN % (list(captured), views, expected))
+    with replacing(target.with_suffix(".npz")) as arrays, replacing(target) as text:
+        # As np.savez does, which takes "file" for no name.
+        with ZipFile(arrays, "w") as archive:
+            for name, array in saved.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
+                    np.lib.format.write_array(part, array, allow_pickle=False)
+        Path(text).write_text(source + OPEN % (list(captured), views, expected), encoding="utf-8")
 
 
 def arrays_and_views(captured: dict[str, Any]) -> tuple[dict[str, Any], dict[str, View]]:

@@ -14,7 +14,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.autograd import files
+from tapegrad.autograd import files, replacing
 
 DTYPES = [
     "float16",
@@ -267,7 +267,7 @@ def test_a_link_is_followed_and_permissions_are_the_users(tmp_path: Path) -> Non
 def test_left_overs_of_dead_processes_are_removed(small: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host = files._host()
+    host = replacing._host()
     keep = [
         f".small.{host}.{os.getpid()}.ab.tmp",
         f".small.elsewhere.{dead.pid}.ab.tmp",

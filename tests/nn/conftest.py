@@ -1,8 +1,7 @@
 """What the tests of nn share: Keras as a reference, the strict backend, and a start from the same seed each time."""
 
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,23 +38,6 @@ def reference() -> SimpleNamespace:
         return y.numpy(), [g.numpy() for g in gradients]
 
     return SimpleNamespace(tf=tf, keras=keras, run=run)
-
-
-@pytest.fixture(params=["strict:1", pytest.param("cuda:0", marks=pytest.mark.gpu)])
-def elsewhere(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A device that is not the host. On the strict one an implicit copy to the host fails on any machine."""
-    if request.param == "strict:1":
-        import strict_backend
-
-        strict_backend.register()
-    else:
-        try:
-            tg.get_backend("cupy")
-        except tg.BackendError as error:
-            pytest.skip(str(error))
-    with warnings.catch_warnings():  # array-api-strict warns where its dtypes are looked up among NumPy's
-        warnings.filterwarnings("ignore", "You are comparing a array_api_strict dtype")
-        yield request.param
 
 
 @pytest.fixture(scope="session")
