@@ -111,7 +111,7 @@ def arithmetic_may_raise() -> bool:
 
 # NumPy's settings for this thread: one object, which `np.errstate` replaces. To ask for what is in it takes two
 # microseconds. A NumPy that keeps them elsewhere is asked each time: every object is a new one.
-_umath: Any = getattr(np, "_core", None)
+_umath: Any = getattr(getattr(np, "_core", None), "umath", None)
 _settings: Callable[[], object] = getattr(getattr(_umath, "_extobj_contextvar", None), "get", object)
 
 # (what the answer depends on, the answer). It keeps these alive, so that no other object gets the place of one.

@@ -81,6 +81,12 @@ def test_a_filter_at_either_end_of_the_list_counts() -> None:
         assert not arithmetic_may_raise()
 
 
+def test_numpy_is_not_asked_again_for_what_did_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not arithmetic_may_raise()
+    monkeypatch.setattr(np, "geterr", lambda: pytest.fail("asked again"))
+    assert not arithmetic_may_raise()
+
+
 def test_each_thread_has_settings_of_its_own() -> None:
     answers = []
     with np.errstate(all="raise"):
