@@ -25,6 +25,7 @@ from benchmarks import (
     recording,
     report,
     second_call,
+    shares,
     step_gpu,
     steps,
     summary,
@@ -47,9 +48,9 @@ JOBS = {
 # What is measured or shown without contestants: lines of a page.
 PAGES = {
     module.__name__.rpartition(".")[2]: (module.__doc__, module.lines)
-    for module in (install, functions, kernels)
+    for module in (install, functions, kernels, shares)
 }
-LEFT_OUT = ("gpu", "functions")  # of a run that names no jobs
+LEFT_OUT = ("gpu", "functions", "shares")  # of a run that names no jobs
 
 
 def present(case: Case) -> Case:
