@@ -74,6 +74,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, help="how often each contestant runs (default: each case's own)"
     )
+    parser.add_argument(
+        "--one-core", action="store_true", help="leave out what runs on all cores: others need them, too"
+    )
     parser.add_argument("--out", type=Path, default=summary.RESULTS, help="where the results go")
     options = parser.parse_args()
     if unknown := set(options.jobs) - set(known):
@@ -94,22 +97,22 @@ def with_fast_blas() -> None:
         )
 
 
-def run_job(job: str, rounds: int | None, out: Path) -> Path | None:
-    """Measure, print the tables, and write them; the JSON's path, or None where no contestant is installed."""
+def run_job(job: str, options: argparse.Namespace) -> Path | None:
+    """Measure, print the tables, and write them; the JSON's path, or None where there is nothing to measure."""
     doc, cases = JOBS[job]
     results = []
     for case in map(present, cases):
-        if not case.contestants:
+        if not case.contestants or (options.one_core and case.cores != 1):
             continue
-        case = dataclasses.replace(case, rounds=rounds or case.rounds)
+        case = dataclasses.replace(case, rounds=options.rounds or case.rounds)
         samples = run_case(case, lambda line: report.say(f"{job}: {line}"))
         report.say("")
         print(report.table(case, samples), flush=True)
         results.append((case, samples))
     if not results:
-        print(f"{job}: no contestant is installed here")
+        print(f"{job}: no contestant is installed here, or it needs all cores")
         return None
-    path = report.write(job, (doc or "").strip(), results, out)
+    path = report.write(job, (doc or "").strip(), results, options.out)
     if job == "sweep":
         picture = sweep.draw(path.with_suffix(".json"))
         with path.open("a", encoding="utf-8") as page:
@@ -139,9 +142,10 @@ def main() -> None:
         print(f"## {job}\n", flush=True)
         if job in PAGES:
             run_page(job, options.out)
-        elif (path := run_job(job, options.rounds, options.out)) is not None:
+        elif (path := run_job(job, options)) is not None:
             written.append(path)
-    print(f"\n{summary.table(summary.rows(written))}\n")
+    if promised := list(summary.rows(written)):
+        print(f"\n{summary.table(promised)}\n")
     print(f"{(time.perf_counter() - start) / 60:.0f} minutes. Results: {summary.write(options.out).parent}")
 
 

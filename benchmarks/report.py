@@ -107,7 +107,7 @@ def machine() -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
         "cpu": cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": os.cpu_count(),
         "vectors": vectors(),
         "vector_bits_set": os.environ.get("TAPEGRAD_VECTOR_BITS", ""),
         "load": [f"{load:.1f}" for load in os.getloadavg()] if hasattr(os, "getloadavg") else ["unknown"],
@@ -237,8 +237,7 @@ def rounded(samples: Samples) -> Samples:
 
 def machine_line() -> str:
     """What is to be known before the first figure."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cpu_model()}, {cores} cores, {vectors()}. Ratios hold better than times; both are medians of rounds."
+    return f"{cpu_model()}, {os.cpu_count()} cores, {vectors()}. Figures are medians; ratios hold better than times."
 
 
 def say(line: str) -> None:

@@ -133,14 +133,15 @@ def cases(name: str, job: StepJob) -> tuple[Case, ...]:
         "llvmlite",
         env=dict.fromkeys(THREADS, "1"),
     )
-    alone = [
+    alone = tuple(
         dataclasses.replace(c, args=("-m", "benchmarks.steps", name, "alone", c.name))
         for c in one.contestants
-    ]
+        if c.name in (NUMPY, NATIVE, TORCH, JAX)
+    )
     every = dataclasses.replace(
         one,
         title="All cores",
-        contestants=tuple(c for c in alone if c.name not in (EAGER, KERAS, SKLEARN)) + (one_thread,),
+        contestants=(*alone, one_thread),
         columns={**one.columns, "peak": "peak MB"},
         promises=tuple(Promise("step", *promise) for promise in job.on_all),
         cores=None,

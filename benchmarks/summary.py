@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks import picture
 from benchmarks.harness import ratio
+from benchmarks.picture import DOTS
+from benchmarks.steps import JAX, NATIVE, NUMPY, TORCH
 
 HEAD = ("what", "at most", "measured", "lowest to highest", "", "command")
 RESULTS = Path(__file__).parent / "results"
@@ -72,13 +76,35 @@ def table(found: Iterable[tuple[str, ...]]) -> str:
     )
 
 
+def speeds(results: dict[str, Path]) -> str:
+    """The steps on one core as a table: tapegrad's programs against JAX and PyTorch."""
+    pairs = [(ours, against) for against in (JAX, TORCH) for ours in (NATIVE, NUMPY)]
+    heads = [f"{DOTS[ours][2].partition(', ')[2]} / {DOTS[against][2]}" for ours, against in pairs]
+    lines = [f"| a training step of | {' | '.join(heads)} |", "|---" * (1 + len(pairs)) + "|"]
+    for job, what in picture.ROWS.items():
+        if job not in results:
+            continue
+        samples = json.loads(results[job].read_text(encoding="utf-8"))["cases"][0]["samples"]
+        cells = []
+        for ours, against in pairs:
+            middle, low, high = ratio(samples[ours], samples[against], "step")
+            cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
+        lines.append(f"| {what.replace(chr(10), ', ')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def write(folder: Path = RESULTS) -> Path:
-    """README.md in the folder of the results."""
+    """README.md in the folder of the results, and a picture of the steps if these are there."""
+    results = newest(folder)
+    if find_spec("matplotlib") and picture.ROWS.keys() & results.keys():
+        picture.draw(results, folder / "steps.svg")
     text = (
         "# What is promised, and what was measured\n\n"
         "The newest results of each job; each ratio is the median of several rounds. Made by "
         "`python -m benchmarks summary`.\n\n"
+        f"{speeds(results)}\n\n"
+        "One core, with the lowest and the highest of the rounds. All promises:\n\n"
     )
     path = folder / "README.md"
-    path.write_text(text + table(rows(newest(folder).values())) + "\n", encoding="utf-8")
+    path.write_text(text + table(rows(results.values())) + "\n", encoding="utf-8")
     return path
