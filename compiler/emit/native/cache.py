@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import get_ident
 from time import time
 
-HEAD = b"tapegrad machine code 2\n"
+HEAD = b"tapegrad machine code 3\n"
 MOST_FILES = 256
 DAY = 86400  # seconds
 LARGEST = 1 << 26  # bytes of one file

@@ -99,10 +99,20 @@ def llvm() -> Any:
 
 
 def machine() -> Any:
-    """What code is made for: this processor, with vectors of at most `vector_bits`."""
+    """What code is made for: this processor, with vectors of at most `vector_bits`.
+
+    Code and its constants may come to lie gigabytes apart where a process has mapped much memory. Addresses of 32 bits
+    would not reach then, and LLVM ends the process: on x86 they have 64. (On ARM llvmlite keeps both together.)
+    """
     b = llvm()
-    return b.Target.from_default_triple().create_target_machine(
-        cpu=b.get_host_cpu_name(), features=features(), opt=2, reloc="pic", codemodel="default"
+    target = b.Target.from_default_triple()
+    far = "x86_64" in target.triple and "linux" in target.triple
+    return target.create_target_machine(
+        cpu=b.get_host_cpu_name(),
+        features=features(),
+        opt=2,
+        reloc="static" if far else "pic",
+        codemodel="large" if far else "default",
     )
 
 

@@ -1,6 +1,8 @@
 """Machine code on disk: found again, and never run when it is not what was put there."""
 
 import os
+import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,7 +88,7 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
     "a flipped bit": flipped,
     "an empty file": lambda path: path.write_bytes(b""),
     "cut off": lambda path: path.write_bytes(path.read_bytes()[:-100]),
-    "of another version": lambda path: path.write_bytes(path.read_bytes().replace(b"code 2", b"code 1", 1)),
+    "of another version": lambda path: path.write_bytes(path.read_bytes().replace(b"code 3", b"code 2", 1)),
     "a link": linked,
     "others may write to it": lambda path: path.chmod(0o666),
     "the group may write to it": lambda path: path.chmod(0o620),
@@ -181,3 +183,17 @@ def test_what_a_process_left_half_written_is_deleted(folder: Path) -> None:
     os.utime(old, (0, 0))
     cache.cached("2", lambda: b"two")
     assert not old.exists() and new.exists()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64", reason="elsewhere it is one piece of memory"
+)
+def test_code_and_its_constants_may_lie_gigabytes_apart() -> None:
+    """An address of 32 bits that does not reach ends the process: no relocation has one."""
+    f = tg.jit(lambda x: (tg.tanh(x @ x) + tg.exp(x)).sum(), emitter="native")
+    for _ in range(3):
+        f(tg.ones((16, 16)))
+    code = machine.llvm().ObjectFileRef.from_data(machine.object_code(f.ir()))
+    tables = [s.data() for s in code.sections() if (s.name() or b"").startswith(b".rela")]
+    kinds = {int.from_bytes(t[at + 8 : at + 12], "little") for t in tables for at in range(0, len(t), 24)}
+    assert kinds and kinds <= {1, 24}  # R_X86_64_64 and R_X86_64_PC64
