@@ -100,7 +100,7 @@ def with_fast_blas() -> None:
 def run_job(job: str, options: argparse.Namespace) -> Path | None:
     """Measure, print the tables, and write them; the JSON's path, or None where there is nothing to measure."""
     doc, cases = JOBS[job]
-    results = []
+    results: list[tuple[Case, report.Samples]] = []
     for case in map(present, cases):
         if not case.contestants or (options.one_core and case.cores != 1):
             continue
@@ -109,10 +109,12 @@ def run_job(job: str, options: argparse.Namespace) -> Path | None:
         report.say("")
         print(report.table(case, samples), flush=True)
         results.append((case, samples))
+        path = report.write(
+            job, (doc or "").strip(), results, options.out
+        )  # kept, should the next be interrupted
     if not results:
         print(f"{job}: no contestant is installed here, or it needs all cores")
         return None
-    path = report.write(job, (doc or "").strip(), results, options.out)
     if job == "sweep":
         picture = sweep.draw(path.with_suffix(".json"))
         with path.open("a", encoding="utf-8") as page:
