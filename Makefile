@@ -29,7 +29,7 @@ lint: $(VENV)/.installed-test  ## lint, format check and types
 	@echo "== ruff format"; $(BIN)/ruff format --check .
 	@echo "== mypy";        $(BIN)/mypy
 
-bench: $(VENV)/.installed-bench  ## time and memory against PyTorch, Keras, JAX and scikit-learn: half an hour (writes benchmarks/results/)
+bench: $(VENV)/.installed-bench  ## time and memory against PyTorch, Keras, JAX and scikit-learn: an hour and a half (writes benchmarks/results/)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 # These two install nothing: they use the machine's own CuPy and pytest.

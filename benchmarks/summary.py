@@ -37,7 +37,7 @@ def rows_of(case: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         (p, *ratio(case["samples"][p["ours"]], case["samples"].get(p["against"], []), p["key"]))
         for p in promises
     ]
-    if case["ranked"]:
+    if case.get("ranked"):
         yield ranked(case, found)
         return
     for p, middle, low, high in found:
@@ -93,6 +93,20 @@ def speeds(results: dict[str, Path]) -> str:
     return "\n".join(lines)
 
 
+def machines(results: dict[str, Path]) -> str:
+    """On what the results were measured, and how busy it was with other work."""
+    found: dict[str, list[float]] = {}
+    for path in results.values():
+        machine = json.loads(path.read_text(encoding="utf-8"))["machine"]
+        what = f"{machine['cpu']}, {machine['cores']} cores, {machine.get('vectors', 'width of vectors not noted')}"
+        found.setdefault(what, []).extend(map(float, machine.get("load", [])[1:2]))
+    return "\n".join(
+        f"- {what}"
+        + (f"; load average while measured: {min(loads):.0f} to {max(loads):.0f}" if loads else "")
+        for what, loads in found.items()
+    )
+
+
 def write(folder: Path = RESULTS) -> Path:
     """README.md in the folder of the results, and a picture of the steps if these are there."""
     results = newest(folder)
@@ -102,6 +116,9 @@ def write(folder: Path = RESULTS) -> Path:
         "# What is promised, and what was measured\n\n"
         "The newest results of each job; each ratio is the median of several rounds. Made by "
         "`python -m benchmarks summary`.\n\n"
+        f"{machines(results)}\n\n"
+        "Where the load is above the number of cores, other programs ran, too: believe the ratios on one core, which "
+        "are of CPU time, and not the times, nor what is measured on all cores.\n\n"
         f"{speeds(results)}\n\n"
         "One core, with the lowest and the highest of the rounds. All promises:\n\n"
     )
