@@ -68,7 +68,7 @@ def arguments() -> argparse.Namespace:
         "jobs",
         nargs="*",
         metavar="job",
-        help=f"of {', '.join(known)} (default: all but {' and '.join(LEFT_OUT)}). summary: the table of all promises, "
+        help=f"of {', '.join(known)} (default: all but {', '.join(LEFT_OUT)}). summary: the table of all promises, "
         "from the results that are there",
     )
     parser.add_argument(
