@@ -88,7 +88,7 @@ def speeds(results: dict[str, Path]) -> str:
         cells = []
         for ours, against in pairs:
             middle, low, high = ratio(samples[ours], samples[against], "step")
-            cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
+            cells.append(f"{round(middle, 3):.2f} ({low:.2f} to {high:.2f})")  # as in its job's table
         lines.append(f"| {what.replace(chr(10), ', ')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
