@@ -17,8 +17,9 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
 
     data      numbers, nested lists of numbers, a NumPy or CuPy array, a Tensor, or anything that NumPy turns into an
               array (a pandas column, say)
-    dtype     default: that of an array; for Python and NumPy floats and lists of them the default float dtype
-              (float32, see `set_default_dtype`); for integers int64
+    dtype     default: that of a NumPy array or scalar; for Python floats and all lists of floats the default float
+              dtype (float32, see `set_default_dtype`); for integers int64. Any spelling of a dtype is taken: "float64",
+              np.float64, tg.float64, and Python's float, int and bool (float64, int64 and bool, as in NumPy)
     device    "cpu", "cuda:0", or a backend's name; default: where an array is, else the default backend
     requires_grad   record what is done to it; TypeError unless the dtype is a float
 
@@ -48,7 +49,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: 
     Tensor that fits already is returned as it is, or with copy=True as a recorded copy."""
     if isinstance(obj, Tensor):
         moved = obj if device is None else obj.to(device)
-        moved = moved if dtype is None or moved.dtype == moved.backend.dtype(dtype) else moved.astype(dtype)
+        moved = moved if dtype is None else moved.astype(dtype, copy=False)
         if copy is False and moved is not obj:
             raise ValueError("asarray: copy=False, but a change of dtype or device needs a copy")
         return recorded_copy(obj) if copy and moved is obj else moved
@@ -69,7 +70,7 @@ def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | Non
         data = to_numpy(name, data, dtype)
         owner = BY_TYPE[np.ndarray]
     if dtype is not None:
-        dtype = backend.dtype(dtype)
+        dtype = backend.dtype(dtypes.as_dtype(dtype, f"{name}: dtype"))
     if owner is not backend:
         data = owner.to_numpy(data)
     return _new(backend.asarray(data, dtype=dtype, device=device, copy=copy))
@@ -91,7 +92,7 @@ def place(device: str | None, owner: Backend | None = None, array: Any = None) -
 
 
 def to_numpy(name: str, data: Any, dtype: Any) -> np.ndarray:
-    """Numbers and nested lists as a NumPy array; Python and NumPy floats in the default float dtype."""
+    """Numbers and nested lists as a NumPy array; Python floats and lists in the default float dtype."""
     if _holds_tensors(data):
         raise TypeError(
             f"{name}: a list that holds tensors: join them with tg.stack(list), which keeps their gradients"
@@ -107,8 +108,7 @@ def to_numpy(name: str, data: Any, dtype: Any) -> np.ndarray:
             f"{name}: expected numbers, got {type(data).__name__} of dtype {array.dtype}: "
             "convert text and dates to numbers first; complex numbers and long doubles are not supported"
         )
-    has_dtype = hasattr(data, "dtype") and not isinstance(data, np.generic)
-    if dtype is None and not has_dtype and array.dtype.kind == "f":
+    if dtype is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
         array = array.astype(dtypes.get_default_dtype())
     return array
 
@@ -117,59 +117,111 @@ def _holds_tensors(data: Any) -> bool:
     return isinstance(data, (list, tuple)) and any(isinstance(d, Tensor) or _holds_tensors(d) for d in data)
 
 
-def full(shape: Any, fill_value: float, *, dtype: Any = None, device: str | None = None) -> Tensor:
+def _shape(name: str, shape: Any) -> tuple[int, ...]:
+    """The lengths of a shape that a user gives: one integer, or a list or tuple of them."""
+    lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
+    if not all(is_integer(n) for n in lengths):
+        raise TypeError(f"{name}: shape must be an integer or a tuple of integers, got {shape!r}")
+    if any(n < 0 for n in lengths):
+        raise ValueError(f"{name}: lengths must not be negative, got the shape {shape!r}")
+    return tuple(int(n.__index__()) for n in lengths)
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value counts as a whole number: Python's and NumPy's integers and integer tensors, but no bool."""
+    if isinstance(value, Tensor):
+        return value.size == 1 and dtypes.name_of(value.dtype).startswith(("int", "uint"))
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _number(name: str, argument: str, value: Any) -> Any:
+    """A number that a user gives, as a Python number."""
+    value = value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) and value.size == 1 else value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
+    return value
+
+
+def _placed(
+    array: np.ndarray, name: str, dtype: Any, device: str | None, requires_grad: bool, rounded: bool = True
+) -> Tensor:
+    """A tensor of a NumPy array: of the dtype asked for; floats that have none (`rounded`) in the default dtype."""
+    if dtype is not None:
+        array = array.astype(dtypes.as_dtype(dtype, f"{name}: dtype"), copy=False)
+    elif rounded and array.dtype.kind == "f":
+        array = array.astype(dtypes.get_default_dtype(), copy=False)
+    backend, device = place(device)
+    made = _new(backend.asarray(array, device=device))
+    return made.requires_grad_() if requires_grad else made
+
+
+def full(
+    shape: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor filled with one value; dtype by default the value's: default float, int64 or bool."""
+    return _filled("full", shape, fill_value, dtype, device, requires_grad)
+
+
+def _filled(name: str, shape: Any, value: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    value = value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) and value.size == 1 else value
+    if not isinstance(value, (bool, int, float)):
+        raise TypeError(f"{name}: fill_value must be a number, got {value!r}")
     if dtype is None:
-        kind = type(fill_value)
+        kind = type(value)
         dtype = dtypes.bool if kind is bool else dtypes.int64 if kind is int else dtypes.get_default_dtype()
-    backend, device = place(device)
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if any(n < 0 for n in shape):
-        raise ValueError(f"shape: lengths must not be negative, got {shape}")
-    return _new(backend.asarray(np.full(shape, fill_value, np.dtype(dtypes.name_of(dtype))), device=device))
+    array = np.full(_shape(name, shape), value, dtypes.as_dtype(dtype, f"{name}: dtype"))
+    return _placed(array, name, None, device, requires_grad, rounded=False)
 
 
-def zeros(shape: Any, *, dtype: Any = None, device: str | None = None) -> Tensor:
+def zeros(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros, of the default float dtype unless told."""
-    return full(shape, 0.0, dtype=dtype, device=device)
+    return _filled("zeros", shape, 0.0, dtype, device, requires_grad)
 
 
-def ones(shape: Any, *, dtype: Any = None, device: str | None = None) -> Tensor:
+def ones(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones, of the default float dtype unless told."""
-    return full(shape, 1.0, dtype=dtype, device=device)
+    return _filled("ones", shape, 1.0, dtype, device, requires_grad)
 
 
-def empty(shape: Any, *, dtype: Any = None, device: str | None = None) -> Tensor:
+def empty(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """As `zeros`: memory with arbitrary contents is not handed out."""
-    return zeros(shape, dtype=dtype, device=device)
+    return _filled("empty", shape, 0.0, dtype, device, requires_grad)
 
 
-def full_like(x: Tensor, /, fill_value: float, *, dtype: Any = None, device: str | None = None) -> Tensor:
+def full_like(
+    x: Any, /, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of x's shape, and of its dtype and device unless told, filled with one value."""
-    return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device or x.device)
+    return _filled_like("full_like", x, fill_value, dtype, device, requires_grad)
 
 
-def zeros_like(x: Tensor, /, *, dtype: Any = None, device: str | None = None) -> Tensor:
+def _filled_like(
+    name: str, x: Any, value: Any, dtype: Any, device: str | None, requires_grad: bool
+) -> Tensor:
+    x = x if isinstance(x, Tensor) else asarray(x)
+    dtype, device = x.dtype if dtype is None else dtype, x.device if device is None else device
+    return _filled(name, x.shape, value, dtype, device, requires_grad)
+
+
+def zeros_like(
+    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros of x's shape, and of its dtype and device unless told."""
-    return full_like(x, 0, dtype=dtype, device=device)
+    return _filled_like("zeros_like", x, 0, dtype, device, requires_grad)
 
 
-def ones_like(x: Tensor, /, *, dtype: Any = None, device: str | None = None) -> Tensor:
+def ones_like(
+    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Ones of x's shape, and of its dtype and device unless told."""
-    return full_like(x, 1, dtype=dtype, device=device)
+    return _filled_like("ones_like", x, 1, dtype, device, requires_grad)
 
 
-def empty_like(x: Tensor, /, *, dtype: Any = None, device: str | None = None) -> Tensor:
+def empty_like(
+    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """As `zeros_like`."""
-    return zeros_like(x, dtype=dtype, device=device)
-
-
-def _from_numpy(array: np.ndarray, dtype: Any, device: str | None) -> Tensor:
-    if dtype is None and array.dtype.kind == "f":
-        dtype = dtypes.get_default_dtype()
-    array = array if dtype is None else array.astype(np.dtype(dtypes.name_of(dtype)))
-    backend, device = place(device)
-    return _new(backend.asarray(array, device=device))
+    return _filled_like("empty_like", x, 0, dtype, device, requires_grad)
 
 
 def arange(
@@ -180,27 +232,49 @@ def arange(
     *,
     dtype: Any = None,
     device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """start, start + step, … up to but without stop; arange(n) is 0 … n-1. int64 if all are integers, else floats."""
-    return _from_numpy(np.arange(start, stop, step) if stop is not None else np.arange(start), dtype, device)
+    """start, start + step, … up to but without stop; arange(n) is 0 … n-1, and arange(n, step=2) its even numbers.
+    int64 if all are integers, else floats."""
+    start = _number("arange", "start", start)
+    first, last = (0, start) if stop is None else (start, _number("arange", "stop", stop))
+    step = _number("arange", "step", step)
+    if step == 0:
+        raise ValueError("arange: step must not be 0")
+    return _placed(np.arange(first, last, step), "arange", dtype, device, requires_grad)
 
 
 def linspace(
     start: float,
     stop: float,
     /,
-    num: int,
+    num: int = 50,
     *,
     dtype: Any = None,
     device: str | None = None,
     endpoint: bool = True,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`num` evenly spaced values from start to stop, stop included if `endpoint`."""
-    return _from_numpy(np.linspace(start, stop, num, endpoint=endpoint), dtype, device)
+    if not is_integer(num) or num < 0:
+        raise ValueError(f"linspace: num must be an integer of at least 0, got {num!r}")
+    ends = _number("linspace", "start", start), _number("linspace", "stop", stop)
+    array = np.linspace(*ends, int(num), endpoint=endpoint)
+    return _placed(array, "linspace", dtype, device, requires_grad)
 
 
 def eye(
-    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: str | None = None
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere."""
-    return _from_numpy(np.eye(n_rows, n_cols, k), dtype, device)
+    rows, columns = _shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
+    if not is_integer(k):
+        raise TypeError(f"eye: k must be an integer, got {k!r}")
+    return _placed(np.eye(rows, columns, int(k)), "eye", dtype, device, requires_grad)

@@ -11,6 +11,8 @@ float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
 
 FLOATS = frozenset({float16, float32, float64})
 ALL = FLOATS | {bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64}
+_NUMPY_DTYPES = frozenset({type(d) for d in ALL})
+DTYPE_NAMES = {d.name for d in ALL}
 _default_float = float32
 
 
@@ -23,6 +25,42 @@ def is_floating(dtype: Any) -> Any:
     return dtype in FLOATS if isinstance(dtype, np.dtype) else name_of(dtype).startswith("float")
 
 
+_OTHER_NAMES = {"float": float64, "double": float64, "half": float16, "int": int64, "long": int64}
+
+
+def as_dtype(given: Any, argument: str = "dtype") -> Any:
+    """The dtype that a user asks for, as a NumPy dtype: the one reader of every `dtype=`.
+
+    It takes tapegrad's and NumPy's dtypes, NumPy's scalar types, Python's float, int and bool (float64, int64 and
+    bool, as in NumPy and PyTorch), their names, and the dtypes of other libraries, which are known by their names.
+    Raises TypeError, which lists the dtypes there are.
+    """
+    if type(given) in _NUMPY_DTYPES:
+        dtype = given if given.isnative else given.newbyteorder("=")
+    else:
+        name = given.rpartition(".")[2] if isinstance(given, str) else ""
+        dtype = _OTHER_NAMES.get(name)
+        if dtype is None:
+            dtype = _from_name(name or given)
+    if dtype not in ALL:
+        known = ", ".join(str(d) for d in (bool, *sorted(ALL - {bool}, key=lambda d: (d.kind, d.itemsize))))
+        raise TypeError(f"{argument}: expected a dtype of tapegrad, got {given!r}: there are {known}")
+    return dtype
+
+
+def _from_name(given: Any) -> Any:
+    """NumPy's reading of a type or a name, and the name of another library's dtype; None for what is neither."""
+    if given is None or (hasattr(given, "shape") and not isinstance(given, type)):
+        return None
+    if not isinstance(given, (str, type)):
+        given = name_of(given)
+    try:
+        dtype = np.dtype(given)
+    except TypeError:
+        return None
+    return dtype if dtype in ALL else dtype.newbyteorder("=")
+
+
 def get_default_dtype() -> Any:
     """The dtype of new tensors made of Python floats: float32, unless `set_default_dtype` said otherwise."""
     return _default_float
@@ -31,9 +69,10 @@ def get_default_dtype() -> Any:
 def set_default_dtype(dtype: Any) -> None:
     """Set the dtype of tensors made from Python floats, lists of them, and shapes (float32 at the start)."""
     global _default_float
-    if np.dtype(dtype) not in FLOATS:
+    asked = as_dtype(dtype, "set_default_dtype")
+    if asked not in FLOATS:
         raise ValueError(f"set_default_dtype: expected float16, float32 or float64, got {dtype!r}")
-    _default_float = np.dtype(dtype)
+    _default_float = asked
 
 
 def common_dtype(name: str, given: list[Any], promote: str) -> Any:
@@ -68,14 +107,35 @@ _LOGICAL = frozenset({"logical_and", "logical_or", "logical_xor"})
 
 def isdtype(dtype: Any, kind: Any) -> Any:
     """Whether `dtype` is of a kind ("bool", "integral", "real floating", "numeric", …), a dtype, or one of a tuple."""
-    return np.isdtype(np.dtype(name_of(dtype)), kind)
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    own = tuple(k if isinstance(k, str) and k in _KINDS else as_dtype(k, "isdtype: kind") for k in kinds)
+    return np.isdtype(as_dtype(dtype, "isdtype: dtype"), own)
+
+
+_KINDS = {
+    "bool",
+    "signed integer",
+    "unsigned integer",
+    "integral",
+    "real floating",
+    "complex floating",
+    "numeric",
+}
+
+
+def _limits_of(name: str, of: Any, expected: str, among: frozenset[Any]) -> Any:
+    # NumPy's scalar types have an attribute `dtype` of their own, which is a descriptor.
+    dtype = as_dtype(of if isinstance(of, type) or not hasattr(of, "dtype") else name_of(of.dtype), name)
+    if dtype not in among:
+        raise TypeError(f"{name}: expected {expected} or a tensor of one, got {dtype}")
+    return dtype
 
 
 def finfo(of: Any) -> Any:
     """Limits of a floating dtype, or of a tensor's."""
-    return np.finfo(name_of(getattr(of, "dtype", of)))
+    return np.finfo(_limits_of("finfo", of, "a floating dtype", FLOATS))
 
 
 def iinfo(of: Any) -> Any:
     """Limits of an integer dtype, or of a tensor's."""
-    return np.iinfo(name_of(getattr(of, "dtype", of)))
+    return np.iinfo(_limits_of("iinfo", of, "an integer dtype", ALL - FLOATS - {bool}))

@@ -236,7 +236,8 @@ uniform_p = Primitive(
 
 def uniform(shape: tuple[int, ...], *, dtype: Any = None, device: str | None = None) -> Tensor:
     """Draws from the uniform distribution on [0, 1), made on the device."""
+    asked = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype, "uniform: dtype")
+    if asked not in dtypes.FLOATS:
+        raise TypeError(f"uniform: dtype must be float16, float32 or float64, got {asked}")
     backend, device = place(device)
-    return uniform_p.make(
-        shape=tuple(shape), dtype=backend.dtype(dtype or dtypes.get_default_dtype()), place=device
-    )
+    return uniform_p.make(shape=tuple(shape), dtype=backend.dtype(asked), place=device)

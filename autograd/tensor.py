@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.dtypes import DTYPE_NAMES, is_floating
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.writes import store
 from tapegrad.autograd.writes import tick as tick
@@ -313,8 +313,8 @@ class Tensor:
         with a dtype, the same as `astype`. Gradients flow back across the move."""
         from tapegrad.autograd.ops.shape import move
 
-        if not isinstance(place, str) or place in ("float16", "float32", "float64"):
-            return self.astype(place)
+        if not isinstance(place, str) or place in DTYPE_NAMES:
+            return self.astype(place, copy=False)
         backend, device = resolve(place)
         here = self.backend
         if backend is here and device in ("", self.device):

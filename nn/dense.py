@@ -3,10 +3,10 @@
 from typing import Any
 
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.dtypes import FLOATS, get_default_dtype, name_of
+from tapegrad.autograd.dtypes import FLOATS, as_dtype, get_default_dtype, name_of
 from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
-from tapegrad.backends import default_place, get_backend
+from tapegrad.backends import default_place
 from tapegrad.nn import activations, init
 from tapegrad.nn.module import Module, Shape, sample_shape
 
@@ -57,7 +57,7 @@ class Dense(Module):
         self.use_bias = use_bias
         self.kernel_initializer = init.get(kernel_initializer)
         self.bias_initializer = init.get(bias_initializer)
-        self._dtype = name_of(get_default_dtype() if dtype is None else get_backend("numpy").dtype(dtype))
+        self._dtype = name_of(get_default_dtype() if dtype is None else as_dtype(dtype, "Dense: dtype"))
         if self._dtype not in {name_of(f) for f in FLOATS}:
             raise ValueError(f"Dense: dtype must be float16, float32 or float64, got {dtype!r}")
         self.kernel: Any = None

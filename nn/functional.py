@@ -67,6 +67,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def dropout(x: Any, rate: float, *, training: bool = True) -> Any:
     """Each element 0 with probability `rate` (at least 0, below 1), else x / (1 - rate); x itself unless training."""
     if not 0 <= rate < 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tapegrad.autograd import writes
 from tapegrad.autograd.copies import copied
 from tapegrad.autograd.creation import leaf_data, tensor, zeros
-from tapegrad.autograd.dtypes import get_default_dtype, is_floating, name_of
+from tapegrad.autograd.dtypes import DTYPE_NAMES, as_dtype, get_default_dtype, is_floating, name_of
 from tapegrad.autograd.flags import current, no_grad
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
@@ -147,8 +147,8 @@ class Module:
     def to(self, place: Any) -> "Module":
         """Move all parameters and buffers to a backend or device ("cupy", "cpu", "cuda:1"), or convert the floating
         ones to a floating dtype. In place: the parameters stay the objects they are. Returns the module."""
-        to_dtype = not isinstance(place, str) or place.startswith(("float", "int", "uint", "bool"))
-        if to_dtype and not is_floating(place if isinstance(place, str) else name_of(place)):
+        to_dtype = not isinstance(place, str) or place in DTYPE_NAMES
+        if to_dtype and not is_floating(as_dtype(place, "to")):
             raise TypeError(f"to: parameters are floating-point numbers and cannot become {place!r}")
         tensors = [t for _, t in self._tensors() if is_floating(t.dtype) or not to_dtype]
         moved = [

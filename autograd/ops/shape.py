@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.dtypes import as_dtype, is_floating
 from tapegrad.autograd.primitive import EVERY, Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of, resolve
@@ -242,7 +242,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
     from tapegrad.autograd.ops.elementwise import positive
 
     x = as_tensor(x)
-    dtype = x.backend.dtype(dtype)
+    dtype = x.backend.dtype(as_dtype(dtype, "astype: dtype"))
     if x.dtype == dtype and not copy:
         return x
     if x.dtype == dtype and dtype != x.backend.dtype("bool"):  # NumPy has no +x for bool
