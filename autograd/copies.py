@@ -1,7 +1,5 @@
 """Copies of tensors: they keep the gradient, or refuse to lose it."""
 
-from typing import Any
-
 from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
@@ -47,13 +45,3 @@ def refuse_lost(what: str, t: Tensor) -> None:
             f"{what}: t is being differentiated, and the new tensor would not pass its gradient on: use t itself, or "
             f"t.detach() if that is meant\n{user_line()}"
         )
-
-
-def plain_number(what: str, value: Any) -> float:
-    """An option as a Python number; RuntimeError for a tensor that requires grad, whose gradient would be lost."""
-    if isinstance(value, Tensor) and value.requires_grad and current.get().grad:
-        raise RuntimeError(
-            f"{what}: a number is expected, and the gradient of a tensor that requires grad would be lost: write the "
-            "formula with tensors, as in tg.where(x > 0, x, alpha * tg.expm1(x)), or use .detach()"
-        )
-    return float(value)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import dtypes
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.copies import recorded_copy, refuse_lost
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
@@ -29,7 +30,7 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
     Raises TypeError for data that are not numbers, ValueError for ragged lists.
     """
     made = _make("tensor", data, dtype, device, copy=True)
-    if requires_grad:
+    if truth("tensor: requires_grad", requires_grad):
         made.requires_grad_()
         if made.node is not None:
             made.retain_grad()
@@ -117,13 +118,13 @@ def _holds_tensors(data: Any) -> bool:
     return isinstance(data, (list, tuple)) and any(isinstance(d, Tensor) or _holds_tensors(d) for d in data)
 
 
-def _shape(name: str, shape: Any) -> tuple[int, ...]:
+def read_shape(name: str, shape: Any, argument: str = "shape") -> tuple[int, ...]:
     """The lengths of a shape that a user gives: one integer, or a list or tuple of them."""
     lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
     if not all(is_integer(n) for n in lengths):
-        raise TypeError(f"{name}: shape must be an integer or a tuple of integers, got {shape!r}")
+        raise TypeError(f"{name}: {argument} must be an integer or a tuple of integers, got {shape!r}")
     if any(n < 0 for n in lengths):
-        raise ValueError(f"{name}: lengths must not be negative, got the shape {shape!r}")
+        raise ValueError(f"{name}: lengths must not be negative, got {argument}={shape!r}")
     return tuple(int(n.__index__()) for n in lengths)
 
 
@@ -152,7 +153,7 @@ def _placed(
         array = array.astype(dtypes.get_default_dtype(), copy=False)
     backend, device = place(device)
     made = _new(backend.asarray(array, device=device))
-    return made.requires_grad_() if requires_grad else made
+    return made.requires_grad_() if truth(f"{name}: requires_grad", requires_grad) else made
 
 
 def full(
@@ -169,7 +170,7 @@ def _filled(name: str, shape: Any, value: Any, dtype: Any, device: str | None, r
     if dtype is None:
         kind = type(value)
         dtype = dtypes.bool if kind is bool else dtypes.int64 if kind is int else dtypes.get_default_dtype()
-    array = np.full(_shape(name, shape), value, dtypes.as_dtype(dtype, f"{name}: dtype"))
+    array = np.full(read_shape(name, shape), value, dtypes.as_dtype(dtype, f"{name}: dtype"))
     return _placed(array, name, None, device, requires_grad, rounded=False)
 
 
@@ -259,7 +260,7 @@ def linspace(
     if not is_integer(num) or num < 0:
         raise ValueError(f"linspace: num must be an integer of at least 0, got {num!r}")
     ends = _number("linspace", "start", start), _number("linspace", "stop", stop)
-    array = np.linspace(*ends, int(num), endpoint=endpoint)
+    array = np.linspace(*ends, int(num), endpoint=truth("linspace: endpoint", endpoint))
     return _placed(array, "linspace", dtype, device, requires_grad)
 
 
@@ -274,7 +275,7 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere."""
-    rows, columns = _shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
+    rows, columns = read_shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
     if not is_integer(k):
         raise TypeError(f"eye: k must be an integer, got {k!r}")
     return _placed(np.eye(rows, columns, int(k)), "eye", dtype, device, requires_grad)

@@ -93,16 +93,13 @@ def common_dtype(name: str, given: list[Any], promote: str) -> Any:
         return _default_float
     integers = [n for n in names if n != "bool"]
     if not integers:
-        return int64 if int in scalars and name not in _LOGICAL else bool
+        return int64 if int in scalars else bool
     common = np.result_type(*integers)
     if common.kind == "f":
         raise TypeError(
             f"{name}: no integer dtype holds both {' and '.join(integers)}: convert one with .astype(...)"
         )
     return common
-
-
-_LOGICAL = frozenset({"logical_and", "logical_or", "logical_xor"})
 
 
 def isdtype(dtype: Any, kind: Any) -> Any:

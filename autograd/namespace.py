@@ -5,7 +5,7 @@ from tapegrad.autograd import ops
 _RENAMED = {
     "true_divide": "divide", "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
     "arctan2": "atan2", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "mod": "remainder", "rint": "round",
-    "bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_xor": "logical_xor", "invert": "logical_not",
+    "invert": "bitwise_invert",
 }  # fmt: skip
 _SAME = [
     "add",
@@ -43,6 +43,9 @@ _SAME = [
     "less_equal",
     "greater",
     "greater_equal",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
     "logical_and",
     "logical_or",
     "logical_xor",

@@ -18,9 +18,9 @@ BINARY = {
     "mod": ops.remainder,
     "pow": ops.power,
     "matmul": ops.matmul,
-    "and": ops.logical_and,
-    "or": ops.logical_or,
-    "xor": ops.logical_xor,
+    "and": ops.bitwise_and,
+    "or": ops.bitwise_or,
+    "xor": ops.bitwise_xor,
 }
 SYMBOLS = {
     "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@",
@@ -34,7 +34,7 @@ COMPARISONS = {
     "gt": ops.greater,
     "ge": ops.greater_equal,
 }
-UNARY = {"neg": ops.negative, "pos": ops.positive, "abs": ops.abs, "invert": ops.logical_not}
+UNARY = {"neg": ops.negative, "pos": ops.positive, "abs": ops.abs, "invert": ops.bitwise_invert}
 METHODS = [
     "abs",
     "all",

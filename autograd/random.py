@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.autograd import dtypes
-from tapegrad.autograd.creation import place
+from tapegrad.autograd.creation import place, read_shape
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -240,4 +240,4 @@ def uniform(shape: tuple[int, ...], *, dtype: Any = None, device: str | None = N
     if asked not in dtypes.FLOATS:
         raise TypeError(f"uniform: dtype must be float16, float32 or float64, got {asked}")
     backend, device = place(device)
-    return uniform_p.make(shape=tuple(shape), dtype=backend.dtype(asked), place=device)
+    return uniform_p.make(shape=read_shape("uniform", shape), dtype=backend.dtype(asked), place=device)

@@ -260,6 +260,9 @@ class Tensor:
 
         Raises TypeError for integer and boolean tensors, RuntimeError for a tensor made by a recorded operation.
         """
+        from tapegrad.autograd.arguments import truth
+
+        value = truth("requires_grad_: value", value)
         if value and not is_floating(self.data.dtype):
             raise TypeError(
                 f"requires_grad: only floating-point tensors have gradients, this one is {self.dtype}: "

@@ -7,7 +7,7 @@ that clip (hard_sigmoid, hard_tanh) have the inner slope at their bounds.
 
 from typing import Any
 
-from tapegrad.autograd.copies import plain_number
+from tapegrad.autograd.arguments import at_least_0, number, one_of, truth
 from tapegrad.autograd.ops import (
     clip_p,
     elu_p,
@@ -36,6 +36,32 @@ from tapegrad.nn.lookup import Named
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
+def _slope(name: str, value: Any) -> Any:
+    many = isinstance(value, Tensor) and (value.requires_grad or value.size > 1)
+    return value if many else number(name, value)
+
+
+def _form(name: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return one_of(name, value, ("none", "tanh")) == "tanh"
+    return truth(name, value)
+
+
+def _nonzero(name: str, value: Any) -> float:
+    return number(name, value, lambda x: x != 0, "a finite number other than 0")
+
+
+# What the options of activations may be, for the functions and for the layers: function, option -> check
+OPTIONS: dict[tuple[str, str], Any] = {
+    ("leaky_relu", "negative_slope"): _slope,
+    ("elu", "alpha"): number,
+    ("celu", "alpha"): _nonzero,
+    ("gelu", "approximate"): _form,
+    ("soft_shrink", "threshold"): at_least_0,
+    ("hard_shrink", "threshold"): at_least_0,
+}
+
+
 def linear(x: Any) -> Any:
     """x"""
     return x
@@ -43,15 +69,13 @@ def linear(x: Any) -> Any:
 
 def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Any:
     """x for x > 0, else negative_slope * x; negative_slope is a number, or a Tensor that broadcasts to x"""
-    if isinstance(negative_slope, Tensor):
-        return where_p(x > 0, x, negative_slope * x)
-    return leaky_relu_p(x, slope=float(negative_slope))
+    slope = _slope("leaky_relu: negative_slope", negative_slope)
+    return where_p(x > 0, x, slope * x) if isinstance(slope, Tensor) else leaky_relu_p(x, slope=slope)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x for x > 0, else alpha * (e**x - 1)"""
-    alpha = plain_number("elu: alpha", alpha)
-    return elu_p(x, right=1.0, left=alpha, width=1.0)
+    return elu_p(x, right=1.0, left=number("elu: alpha", alpha), width=1.0)
 
 
 def selu(x: Any) -> Any:
@@ -61,14 +85,14 @@ def selu(x: Any) -> Any:
 
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """x for x > 0, else alpha * (e**(x/alpha) - 1)"""
-    alpha = plain_number("celu: alpha", alpha)
+    alpha = _nonzero("celu: alpha", alpha)
     return elu_p(x, right=1.0, left=alpha, width=alpha)
 
 
-def gelu(x: Any, approximate: bool = False) -> Any:
-    """x * P(Z <= x) for a standard normal Z: x/2 * (1 + erf(x/sqrt 2)); approximate: x/2 * (1 + tanh(sqrt(2/pi) *
-    (x + 0.044715 * x**3)))"""
-    return x * normal_cdf_p(x, approximate=bool(approximate))
+def gelu(x: Any, approximate: bool | str = False) -> Any:
+    """x * P(Z <= x) for a standard normal Z: x/2 * (1 + erf(x/sqrt 2)); approximate (True, or "tanh" as in PyTorch,
+    whose "none" is False): x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x**3)))"""
+    return x * normal_cdf_p(x, approximate=_form("gelu: approximate", approximate))
 
 
 def silu(x: Any) -> Any:
@@ -93,14 +117,12 @@ def tanh_shrink(x: Any) -> Any:
 
 def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
     """x moved towards 0 by the threshold, and 0 between"""
-    threshold = plain_number("soft_shrink: threshold", threshold)
-    return soft_shrink_p(x, threshold=threshold)
+    return soft_shrink_p(x, threshold=at_least_0("soft_shrink: threshold", threshold))
 
 
 def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
     """x where |x| > threshold, else 0"""
-    threshold = plain_number("hard_shrink: threshold", threshold)
-    return hard_shrink_p(x, threshold=threshold)
+    return hard_shrink_p(x, threshold=at_least_0("hard_shrink: threshold", threshold))
 
 
 _TABLE = Named(

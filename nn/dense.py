@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import FLOATS, as_dtype, get_default_dtype, name_of
 from tapegrad.autograd.ops import linear, matmul
@@ -54,7 +55,7 @@ class Dense(Module):
         elif in_features is not None:
             self.input_shape = (_positive("in_features", in_features),)
         self.in_features = in_features
-        self.use_bias = use_bias
+        self.use_bias = truth("Dense: use_bias", use_bias)
         self.kernel_initializer = init.get(kernel_initializer)
         self.bias_initializer = init.get(bias_initializer)
         self._dtype = name_of(get_default_dtype() if dtype is None else as_dtype(dtype, "Dense: dtype"))

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tapegrad.autograd.arguments import rate as check_rate
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import float32
 from tapegrad.autograd.ops import exp as exponential
@@ -73,8 +75,7 @@ def __dir__() -> list[str]:
 
 def dropout(x: Any, rate: float, *, training: bool = True) -> Any:
     """Each element 0 with probability `rate` (at least 0, below 1), else x / (1 - rate); x itself unless training."""
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout: rate must be at least 0 and below 1, got {rate!r}")
+    rate, training = check_rate("dropout: rate", rate), truth("dropout: training", training)
     x = x if isinstance(x, Tensor) else tensor(x)
     if not training or rate == 0:
         return x

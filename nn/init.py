@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.arguments import at_least_0
 from tapegrad.autograd.random import host_generator
 from tapegrad.nn.lookup import Named
 
@@ -39,16 +40,19 @@ def identity(shape: Shape, gain: float = 1.0) -> np.ndarray:
 
 def random_uniform(shape: Shape, minval: float = -0.05, maxval: float = 0.05) -> np.ndarray:
     """Uniform between minval and maxval"""
+    if not minval <= maxval:
+        raise ValueError(f"random_uniform: minval must not be above maxval, got {minval!r} and {maxval!r}")
     return host_generator().uniform(minval, maxval, shape)
 
 
 def random_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> np.ndarray:
     """Normal"""
-    return host_generator().normal(mean, stddev, shape)
+    return host_generator().normal(mean, at_least_0("random_normal: stddev", stddev), shape)
 
 
 def truncated_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> np.ndarray:
     """Normal, drawn again where it is more than 2 stddev from the mean"""
+    stddev = at_least_0("truncated_normal: stddev", stddev)
     drawn = host_generator().standard_normal(shape)
     while (far := np.abs(drawn) > 2).any():
         drawn[far] = host_generator().standard_normal(int(far.sum()))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from tapegrad.autograd.arguments import rate as check_rate
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import (
     exp,
@@ -50,9 +51,7 @@ class Dropout(Module):
     """
 
     def __init__(self, rate: float) -> None:
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-            raise ValueError(f"Dropout: rate must be at least 0 and below 1, got {rate!r}")
-        self.rate = rate
+        self.rate = check_rate("Dropout: rate", rate)
 
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
@@ -83,7 +82,11 @@ class _Fixed(Module):
     def __init__(self, *args: Any, **options: Any) -> None:
         bound = self.signature.bind(*args, **options)
         bound.apply_defaults()
-        self.__dict__.update(bound.arguments)
+        for option, value in bound.arguments.items():
+            check = act.OPTIONS.get((self.function.__name__, option))
+            if check is not None:
+                check(f"{type(self).__name__}: {option}", value)
+            setattr(self, option, value)
 
     def infer_shape(self, shape: Shape) -> Shape:
         return shape

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.autograd import writes
-from tapegrad.autograd.copies import plain_number
+from tapegrad.autograd.arguments import above_0, probability, truth
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.ops import (
     abs,
@@ -56,9 +56,7 @@ def _epsilon(p: Tensor) -> float:
 
 
 def _smoothing(name: str, amount: float) -> float:
-    if not 0 <= amount <= 1:
-        raise ValueError(f"{name}: label_smoothing must be between 0 and 1, got {amount!r}")
-    return amount
+    return probability(f"{name}: label_smoothing", amount)
 
 
 def _logits_behind(p: Tensor, activation: str) -> Any:
@@ -101,9 +99,7 @@ def msle_loss(p: Any, t: Any) -> Any:
 @elementwise
 def huber_loss(p: Any, t: Any, delta: float = 1.0) -> Any:
     """mean(e**2 / 2 where |e| <= delta, else delta * |e| - delta**2 / 2), for e = p - t (Huber 1964)"""
-    delta = plain_number("huber_loss: delta", delta)
-    if not delta > 0:
-        raise ValueError(f"huber_loss: delta must be positive, got {delta!r}")
+    delta = above_0("huber_loss: delta", delta)
     e = p - t
     inner = clip_p(e, min=-delta, max=delta)
     return 0.5 * square(inner) + delta * (abs(e) - abs(inner))
@@ -147,8 +143,8 @@ def binary_cross_entropy_with_logits(p: Any, t: Any, label_smoothing: float = 0.
 
     t are probabilities: 0, 1, or between. label_smoothing s makes them t * (1 - s) + s / 2.
     """
-    if label_smoothing:
-        s = _smoothing("binary_cross_entropy_with_logits", label_smoothing)
+    s = _smoothing("binary_cross_entropy_with_logits", label_smoothing)
+    if s:
         t = t * (1.0 - s) + 0.5 * s
     return binary_cross_entropy_p(p, t)
 
@@ -160,9 +156,10 @@ def binary_cross_entropy(p: Any, t: Any, from_logits: bool = False, label_smooth
     If p comes straight from `sigmoid` in a graph, the loss is computed from its logits. from_logits: p are logits.
     label_smoothing s makes the targets t * (1 - s) + s / 2.
     """
-    if label_smoothing:
-        s = _smoothing("binary_cross_entropy", label_smoothing)
+    s = _smoothing("binary_cross_entropy", label_smoothing)
+    if s:
         t = t * (1.0 - s) + 0.5 * s
+    from_logits = truth("binary_cross_entropy: from_logits", from_logits)
     logits = p if from_logits else _logits_behind(p, "sigmoid")
     if logits is not None:
         return binary_cross_entropy_p(logits, t)
@@ -197,9 +194,10 @@ def categorical_crossentropy(p: Any, t: Any, from_logits: bool = False, label_sm
     If p comes straight from `softmax` in a graph, the loss is computed from its logits. from_logits: p are logits.
     label_smoothing s makes the targets t * (1 - s) + s / classes.
     """
-    if label_smoothing:
-        s = _smoothing("categorical_crossentropy", label_smoothing)
+    s = _smoothing("categorical_crossentropy", label_smoothing)
+    if s:
         t = t * (1.0 - s) + s / p.shape[-1]
+    from_logits = truth("categorical_crossentropy: from_logits", from_logits)
     return cross_entropy_p(_logits_of(p, from_logits), t)
 
 
@@ -237,17 +235,17 @@ def cross_entropy(
     label_smoothing   s makes the probabilities t * (1 - s) + s / classes
     """
     name = "cross_entropy"
+    s = _smoothing(name, label_smoothing)
     p = floating(name, prediction)
     t = beside(p, labels)
     if t.shape == p.shape and is_floating(t.dtype):
         p, t = pair(name, p, t)
     else:
         t = class_numbers(name, p, t)
-        if not label_smoothing:
+        if not s:
             return reduce(name, sparse_cross_entropy_p(p, t), sample_weight, reduction)
         t = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype)
-    if label_smoothing:
-        s = _smoothing(name, label_smoothing)
+    if s:
         t = t * (1.0 - s) + s / p.shape[-1]
     return reduce(name, cross_entropy_p(p, t), sample_weight, reduction)
 
@@ -268,6 +266,7 @@ def sparse_categorical_crossentropy(
     name = "sparse_categorical_crossentropy"
     p = floating(name, prediction)
     t = class_numbers(name, p, labels)
+    from_logits = truth(f"{name}: from_logits", from_logits)
     return reduce(name, sparse_cross_entropy_p(_logits_of(p, from_logits), t), sample_weight, reduction)
 
 

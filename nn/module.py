@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import writes
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.copies import copied
 from tapegrad.autograd.creation import leaf_data, tensor, zeros
 from tapegrad.autograd.dtypes import DTYPE_NAMES, as_dtype, get_default_dtype, is_floating, name_of
@@ -126,6 +127,7 @@ class Module:
     # ---- its modes and its place ----
     def train(self, mode: bool = True) -> "Module":
         """Switch this module and all inside to training (dropout drops, …); returns the module."""
+        mode = truth(f"{type(self).__name__}.train: mode", mode)
         for _, module in self.named_modules():
             module.training = mode
         return self

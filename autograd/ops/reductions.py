@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.ops.elementwise import exp, over, where_p
 from tapegrad.autograd.ops.forwards import in_float32
@@ -192,20 +193,20 @@ all_p = Primitive(
 def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum over `axis` (an int, a tuple, or None for all). Small integers are added in the default integer dtype."""
     x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype, copy=False)
-    y = sum_p(x, axis=some_axes("sum", axis, x.ndim), keepdims=keepdims)
+    y = sum_p(x, axis=some_axes("sum", axis, x.ndim), keepdims=truth("sum: keepdims", keepdims))
     return y if dtype is None else y.astype(dtype, copy=False)
 
 
 def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The arithmetic mean over `axis` (an int, a tuple, or None for all)."""
     x = as_tensor(x)
-    return mean_p(x, axis=some_axes("mean", axis, x.ndim), keepdims=keepdims)
+    return mean_p(x, axis=some_axes("mean", axis, x.ndim), keepdims=truth("mean: keepdims", keepdims))
 
 
 def prod(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The product over `axis` (an int, a tuple, or None for all)."""
     x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype, copy=False)
-    y = prod_p(x, axis=some_axes("prod", axis, x.ndim), keepdims=keepdims)
+    y = prod_p(x, axis=some_axes("prod", axis, x.ndim), keepdims=truth("prod: keepdims", keepdims))
     return y if dtype is None else y.astype(dtype, copy=False)
 
 
@@ -214,7 +215,7 @@ def _extreme(primitive: Primitive, x: Any, axis: Any, keepdims: bool) -> Any:
     axes = some_axes(primitive.name, axis, x.ndim)
     if count(x.shape, axes) == 0:
         raise ValueError(f"{primitive.name}: no elements to choose from along axis {axis} of shape {x.shape}")
-    return primitive(x, axis=axes, keepdims=keepdims)
+    return primitive(x, axis=axes, keepdims=truth(f"{primitive.name}: keepdims", keepdims))
 
 
 def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -249,7 +250,7 @@ def _where_extreme(primitive: Primitive, x: Any, axis: int | None, keepdims: boo
     at = None if axis is None else one_axis(primitive.name, axis, x.ndim)
     if (x.size if at is None else x.shape[at]) == 0:
         raise ValueError(f"{primitive.name}: no elements to choose from along axis {axis} of shape {x.shape}")
-    return primitive(x, axis=at, keepdims=keepdims)
+    return primitive(x, axis=at, keepdims=truth(f"{primitive.name}: keepdims", keepdims))
 
 
 def argmax(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
@@ -265,10 +266,10 @@ def argmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any
 def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Whether at least one element over `axis` is true."""
     x = as_tensor(x)
-    return any_p(x, axis=some_axes("any", axis, x.ndim), keepdims=keepdims)
+    return any_p(x, axis=some_axes("any", axis, x.ndim), keepdims=truth("any: keepdims", keepdims))
 
 
 def all(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Whether all elements over `axis` are true."""
     x = as_tensor(x)
-    return all_p(x, axis=some_axes("all", axis, x.ndim), keepdims=keepdims)
+    return all_p(x, axis=some_axes("all", axis, x.ndim), keepdims=truth("all: keepdims", keepdims))

@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import as_dtype, is_floating
 from tapegrad.autograd.primitive import EVERY, Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -83,10 +84,9 @@ def as_tensor(x: Any) -> Any:
 
 def one_axis(name: str, axis: Any, ndim: int) -> int:
     """An axis counted from the front; TypeError and IndexError name the argument."""
-    try:
-        number = axis.__index__()
-    except AttributeError:
-        raise TypeError(f"{name}: axis must be an integer, got {axis!r}") from None
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise TypeError(f"{name}: axis must be an integer, got {axis!r}")
+    number = axis.__index__()
     if not -ndim <= number < ndim:
         raise IndexError(f"{name}: axis {number} is out of range for an array of {ndim} dimension(s)")
     return number % ndim
@@ -147,7 +147,9 @@ def moveaxis(x: Any, source: int, destination: int, /) -> Any:
 
 def broadcast_to(x: Any, /, shape: Any) -> Any:
     """x repeated along new leading axes and along its axes of length 1, to the given shape."""
-    return broadcast_p(as_tensor(x), shape=tuple(shape))
+    from tapegrad.autograd.creation import read_shape
+
+    return broadcast_p(as_tensor(x), shape=read_shape("broadcast_to", shape))
 
 
 def expand_dims(x: Any, /, *, axis: int = 0) -> Any:
@@ -229,7 +231,9 @@ def flip(x: Any, /, *, axis: Any = None) -> Any:
 def tile(x: Any, repetitions: Any, /) -> Any:
     """x laid side by side: repetitions[i] times along axis i."""
     x = as_tensor(x)
-    times = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
+    from tapegrad.autograd.creation import read_shape
+
+    times = read_shape("tile", repetitions, "repetitions")
     times = (1,) * (x.ndim - len(times)) + times
     shape = (1,) * (len(times) - x.ndim) + x.shape
     doubled = reshape_p(x, shape=tuple(n for length in shape for n in (1, length)))
@@ -241,7 +245,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
     """x in another dtype. Gradients come back in the dtype of x; through an integer or boolean dtype none come."""
     from tapegrad.autograd.ops.elementwise import positive
 
-    x = as_tensor(x)
+    x, copy = as_tensor(x), truth("astype: copy", copy)
     dtype = x.backend.dtype(as_dtype(dtype, "astype: dtype"))
     if x.dtype == dtype and not copy:
         return x

@@ -7,6 +7,7 @@ computed in float32.
 import math
 from typing import Any
 
+from tapegrad.autograd.arguments import at_least_0, truth
 from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops.elementwise import scale, sqrt, where_p
@@ -104,6 +105,8 @@ std_p = Primitive(
 
 def _of_spread(primitive: Primitive, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
     x = as_tensor(x)
+    correction = at_least_0(f"{primitive.name}: correction", correction)
+    keepdims = truth(f"{primitive.name}: keepdims", keepdims)
     axes = some_axes(primitive.name, axis, x.ndim)
     if count(x.shape, axes) <= correction:
         warn_user(

@@ -35,6 +35,10 @@ INTEGRAL = {
     "and": lambda a, b: a & b, "or": lambda a, b: a | b, "xor": lambda a, b: a ^ b, "not": lambda a, b: ~a,
     "sum": lambda a, b: tg.sum(a * 1), "prod": lambda a, b: tg.prod(b * 1),
 }  # fmt: skip
+TRUTHS = {
+    "truth of both": tg.logical_and, "truth of one": tg.logical_or, "truth of either": tg.logical_xor,
+    "no truth": lambda a, b: tg.logical_not(a),
+}  # fmt: skip
 TRUTH = {
     "and": tg.logical_and, "or": tg.logical_or, "xor": tg.logical_xor, "not": lambda a, b: ~a,
     "equal": lambda a, b: a == b, "any": lambda a, b: tg.any(a & b), "all": lambda a, b: tg.all(a | b),
@@ -62,8 +66,8 @@ def values(dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 def functions(dtype: str) -> dict[str, Any]:
     if dtype == "bool":
-        return TRUTH
-    kind = FLOATING if dtype in FLOATS else INTEGRAL
+        return TRUTH | TRUTHS
+    kind = (FLOATING if dtype in FLOATS else INTEGRAL) | TRUTHS
     return ARITHMETIC | SHIFTED | kind | (CASTS if dtype not in FLOATS else {})
 
 

@@ -88,17 +88,30 @@ TWO_ARGUMENTS: tuple[tuple[Any, ...], ...] = (
 INTS = (np.arange(12).reshape(3, 4), np.array([3, 1, 2, 7]))
 BOOLS = (np.arange(6).reshape(2, 3) % 2 == 0, np.array([True, False, True]))
 
-# Logic on booleans, and bit by bit on integers.
+# Truth values of anything, and bits of booleans and integers.
 LOGIC = (
-    ("logical_and", np.bitwise_and, "bitwise_and", 2),
-    ("logical_or", np.bitwise_or, "bitwise_or", 2),
-    ("logical_xor", np.bitwise_xor, "bitwise_xor", 2),
-    ("logical_not", np.invert, "invert", 1),
+    ("logical_and", np.logical_and, 2),
+    ("logical_or", np.logical_or, 2),
+    ("logical_xor", np.logical_xor, 2),
+    ("logical_not", np.logical_not, 1),
+    ("bitwise_and", np.bitwise_and, 2),
+    ("bitwise_or", np.bitwise_or, 2),
+    ("bitwise_xor", np.bitwise_xor, 2),
+    ("bitwise_invert", np.invert, 1),
 )
 
 
-def tf_logic(logical: str, bitwise: str) -> Any:
-    return lambda tf, *a: getattr(*(tf.math, logical) if a[0].dtype == bool else (tf.bitwise, bitwise))(*a)
+def tf_logic(name: str) -> Any:
+    kind, word = name.split("_")
+
+    def call(tf: Any, *a: Any) -> Any:
+        if kind == "bitwise" and a[0].dtype != bool:
+            return getattr(tf.bitwise, word)(*a)
+        return getattr(tf.math, f"logical_{'not' if word == 'invert' else word}")(
+            *(tf.cast(x, bool) for x in a)
+        )
+
+    return call
 
 
 # A number in place of an array takes another way through the rules.
@@ -246,8 +259,8 @@ ROWS = [
       for name, ref, tf, limits, ints, *grad in ONE_ARGUMENT),
     *(Row(name, getattr(ops, PUBLIC.get(name, name)), ref, samples(TWO, *limits), tf, name,
           *grad, ints=ints) for name, ref, tf, limits, ints, *grad in TWO_ARGUMENTS),
-    *(Row(name, getattr(ops, name), ref, (BOOLS[:n], INTS[:n]), tf_logic(name, tf), name, False)
-      for name, ref, tf, n in LOGIC),
+    *(Row(name, getattr(ops, name), ref, (BOOLS[:n], INTS[:n]), tf_logic(name), name, False)
+      for name, ref, n in LOGIC),
     *(Row(name, f, f, samples(ONE, limits), lambda tf, x, f=f: f(x), grad=">" not in name and "//" not in name)
       for name, f, limits in NUMBERS),
     *starmap(activation, ACTIVATIONS),

@@ -1,0 +1,59 @@
+"""Checks of arguments. Each takes the name for messages ("dropout: rate") and the value, and returns the value."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.flags import current
+from tapegrad.autograd.tensor import Tensor
+
+
+def truth(name: str, value: Any) -> bool:
+    """True or False. A text such as "no" would count as true, so it is refused."""
+    if value is True or value is False:
+        return bool(value)
+    if isinstance(value, np.bool_) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def number(
+    name: str, value: Any, holds: Callable[[float], bool] = math.isfinite, expected: str = "a finite number"
+) -> float:
+    """A number as a Python float, of which a condition holds."""
+    if isinstance(value, (Tensor, np.ndarray)) and value.size == 1:
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise TypeError(
+                f"{name} must be a number: a tensor that requires grad would get no gradient here"
+            )
+        value = value.item()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be {expected}, got {value!r}")
+    if not (math.isfinite(value) and holds(float(value))):
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
+    return float(value)
+
+
+def at_least_0(name: str, value: Any) -> float:
+    return number(name, value, lambda x: x >= 0, "a finite number of at least 0")
+
+
+def above_0(name: str, value: Any) -> float:
+    return number(name, value, lambda x: x > 0, "a finite number above 0")
+
+
+def probability(name: str, value: Any) -> float:
+    return number(name, value, lambda x: 0 <= x <= 1, "a number from 0 to 1")
+
+
+def rate(name: str, value: Any) -> float:
+    """A probability below 1, by which the rest can be divided."""
+    return number(name, value, lambda x: 0 <= x < 1, "at least 0 and below 1")
+
+
+def one_of(name: str, value: Any, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ValueError(f"{name} must be {', '.join(map(repr, known[:-1]))} or {known[-1]!r}, got {value!r}")
+    return str(value)
