@@ -8,11 +8,13 @@ from tapegrad.autograd import dtypes
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.copies import recorded_copy, refuse_lost
 from tapegrad.autograd.flags import current
+from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.writes import tick
 from tapegrad.backends import BY_TYPE, Backend, default_place, resolve
 
 
+@answering
 def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of the data.
 
@@ -45,6 +47,7 @@ def leaf_data(what: str, data: Any) -> Any:
     return data.data
 
 
+@answering
 def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Tensor:
     """The array API standard's way to make a tensor: an array keeps its dtype and, unless copy=True, its memory; a
     Tensor that fits already is returned as it is, or with copy=True as a recorded copy."""
@@ -156,6 +159,7 @@ def _placed(
     return made.requires_grad_() if truth(f"{name}: requires_grad", requires_grad) else made
 
 
+@answering
 def full(
     shape: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -174,21 +178,25 @@ def _filled(name: str, shape: Any, value: Any, dtype: Any, device: str | None, r
     return _placed(array, name, None, device, requires_grad, rounded=False)
 
 
+@answering
 def zeros(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros, of the default float dtype unless told."""
     return _filled("zeros", shape, 0.0, dtype, device, requires_grad)
 
 
+@answering
 def ones(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones, of the default float dtype unless told."""
     return _filled("ones", shape, 1.0, dtype, device, requires_grad)
 
 
+@answering
 def empty(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """As `zeros`: memory with arbitrary contents is not handed out."""
     return _filled("empty", shape, 0.0, dtype, device, requires_grad)
 
 
+@answering
 def full_like(
     x: Any, /, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -204,6 +212,7 @@ def _filled_like(
     return _filled(name, x.shape, value, dtype, device, requires_grad)
 
 
+@answering
 def zeros_like(
     x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -211,6 +220,7 @@ def zeros_like(
     return _filled_like("zeros_like", x, 0, dtype, device, requires_grad)
 
 
+@answering
 def ones_like(
     x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -218,6 +228,7 @@ def ones_like(
     return _filled_like("ones_like", x, 1, dtype, device, requires_grad)
 
 
+@answering
 def empty_like(
     x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -225,6 +236,7 @@ def empty_like(
     return _filled_like("empty_like", x, 0, dtype, device, requires_grad)
 
 
+@answering
 def arange(
     start: float,
     /,
@@ -245,6 +257,7 @@ def arange(
     return _placed(np.arange(first, last, step), "arange", dtype, device, requires_grad)
 
 
+@answering
 def linspace(
     start: float,
     stop: float,
@@ -264,6 +277,7 @@ def linspace(
     return _placed(array, "linspace", dtype, device, requires_grad)
 
 
+@answering
 def eye(
     n_rows: int,
     n_cols: int | None = None,
@@ -279,3 +293,29 @@ def eye(
     if not is_integer(k):
         raise TypeError(f"eye: k must be an integer, got {k!r}")
     return _placed(np.eye(rows, columns, int(k)), "eye", dtype, device, requires_grad)
+
+
+@answering
+def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
+    """A tensor of another library's array, by the DLPack protocol: `tg.from_dlpack(torch_tensor)`.
+
+    It is made on the device of x, or moved to `device`. With copy=True it has memory of its own; else it shares that of
+    x where it can. Raises TypeError for what has no `__dlpack__`, and for dtypes that tapegrad has not.
+    """
+    if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
+        raise TypeError(
+            f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}: use tg.tensor(data)"
+        )
+    if isinstance(x, Tensor):
+        return asarray(x, device=device, copy=copy)
+    kind, number = x.__dlpack_device__()
+    name = {1: "cpu", 2: f"cuda:{number}"}.get(int(kind))
+    if name is None:
+        raise TypeError(
+            f"from_dlpack: expected an array on the CPU or a CUDA GPU, got DLPack's device {kind}"
+        )
+    try:
+        array = resolve(name)[0].xp.from_dlpack(x)
+    except (BufferError, RuntimeError) as error:
+        raise TypeError(f"from_dlpack: {error}") from error
+    return asarray(array, device=device, copy=copy)

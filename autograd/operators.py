@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.autograd import ops
+from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.in_place import in_place, setitem
-from tapegrad.autograd.primitive import SCALARS
+from tapegrad.autograd.primitive import SCALARS, Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
 
@@ -35,47 +36,7 @@ COMPARISONS = {
     "ge": ops.greater_equal,
 }
 UNARY = {"neg": ops.negative, "pos": ops.positive, "abs": ops.abs, "invert": ops.bitwise_invert}
-METHODS = [
-    "abs",
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "astype",
-    "broadcast_to",
-    "clip",
-    "cos",
-    "erf",
-    "exp",
-    "expand_dims",
-    "flatten",
-    "flip",
-    "log",
-    "log1p",
-    "log_softmax",
-    "logsumexp",
-    "matmul",
-    "max",
-    "mean",
-    "min",
-    "prod",
-    "relu",
-    "sigmoid",
-    "sign",
-    "sin",
-    "softmax",
-    "softplus",
-    "split",
-    "sqrt",
-    "square",
-    "squeeze",
-    "std",
-    "sum",
-    "tanh",
-    "take",
-    "tile",
-    "var",
-]
+METHODS = [name for name in ops.PUBLIC if name not in (*ops.FUNCTIONS_ONLY, "reshape")]
 
 
 def _acceptable(value: Any) -> bool:
@@ -120,9 +81,20 @@ def _reshape(self: Tensor, *shape: Any) -> Any:
 
 
 def _transpose(self: Tensor, *axes: Any) -> Any:
-    """The axes in the given order, or reversed."""
-    given = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
-    return ops.permute_dims(self, tuple(given) if given else tuple(reversed(range(self.ndim))))
+    """The axes in the given order, as in NumPy; without arguments, reversed; of two for more axes, those two exchanged,
+    as in PyTorch."""
+    given = axes[0] if len(axes) == 1 and (isinstance(axes[0], (tuple, list)) or axes[0] is None) else axes
+    order = tuple(reversed(range(self.ndim))) if not given else tuple(given)
+    if len(order) == 2 and self.ndim > 2:
+        first, second = (ops.one_axis("transpose", a, self.ndim) for a in order)
+        exchanged = {first: second, second: first}
+        order = tuple(exchanged.get(a, a) for a in range(self.ndim))
+    axes = ops.some_axes("transpose", order, self.ndim) or ()
+    if len(axes) != self.ndim:
+        raise ValueError(
+            f"transpose: expected each of the {self.ndim} axes once, two axes to exchange, or none, got {order}"
+        )
+    return ops.permute_p(self, axes=axes)
 
 
 def _t(self: Tensor) -> Any:
@@ -142,7 +114,10 @@ def install() -> None:
     for name, function in UNARY.items():
         setattr(Tensor, f"__{name}__", _method(function))
     for name in METHODS:
-        setattr(Tensor, name, _method(getattr(ops, name)))
+        function = getattr(ops, name)  # a Python function binds by itself
+        setattr(Tensor, name, _method(function) if isinstance(function, Primitive) else function)
+    for name in ("assign", "backward", "requires_grad_", "to"):
+        setattr(Tensor, name, answering(getattr(Tensor, name)))
     table: dict[str, Any] = {
         "__getitem__": _method(ops.getitem),
         "__setitem__": setitem,

@@ -1,11 +1,13 @@
 """`Primitive`: a name, a forward on raw arrays, and one gradient rule (vjp) per array argument."""
 
+import inspect
 from collections.abc import Callable, Container
 from typing import Any
 
 from tapegrad.autograd.diagnostics import all_finite, describe, user_line
 from tapegrad.autograd.dtypes import FLOATS, common_dtype, is_floating
 from tapegrad.autograd.flags import current
+from tapegrad.autograd.foreign import unknown_keyword
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.backends import BY_TYPE, BackendError, backend_of
 
@@ -96,6 +98,8 @@ class Primitive:
             else:
                 return self(*adopt(args), **params)
         if first is None:
+            if not args:
+                raise TypeError(f"{self.name}: give the arrays by position, got none")
             return self(*adopt(args, scalars=True), **params)
         if (mixed or (self.promote and first.dtype not in FLOATS)) and (
             alike := self.unlike(args)
@@ -175,11 +179,32 @@ class Primitive:
         """The same kind of exception, saying which primitive failed, on what, and where in the user's code."""
         given = ", ".join(describe(a) for a in args)
         options = "".join(f", {k}={v!r}" for k, v in params.items())
-        reason = (self.hint and self.hint(*args, **params)) or error
+        reason = self.misfit(args, params) or (self.hint and self.hint(*args, **params)) or error
         message = f"{self.name}({given}{options}): {reason}\n{user_line()}"
         kinds = (IndexError, TypeError, ZeroDivisionError, OverflowError, ValueError)
         kind = next((k for k in kinds if isinstance(error, k)), RuntimeError)
         return kind(message)
+
+    @property
+    def arrays(self) -> int | None:
+        """How many arrays it takes; None for any number."""
+        if isinstance(self.vjp, tuple):
+            return len(self.vjp)
+        parameters = list(inspect.signature(self.forward).parameters.values()) if self.forward else []
+        alike = [p for p in parameters[1:] if p.kind is p.POSITIONAL_OR_KEYWORD and not self.vjp]
+        return len(alike) or None
+
+    def misfit(self, args: tuple[Any, ...], params: dict[str, Any]) -> str:
+        """What is wrong with a call that gives an unknown keyword or too many arrays, or ""."""
+        if self.forward is None or self.arrays is None:
+            return ""
+        options = list(inspect.signature(self.forward).parameters)[1 + self.arrays :]
+        for word in params:
+            if word not in options:
+                return unknown_keyword(self.name, word, options)
+        if len(args) != self.arrays:
+            return f"it takes {self.arrays} array{'s' * (self.arrays > 1)}, got {len(args)}"
+        return ""
 
     def look_for_anomaly(self, out: Any, node: Node | None) -> None:
         line = user_line()

@@ -1,15 +1,16 @@
 """`Tensor`, an array with a place in a graph, and `Node`, one recorded call of a primitive."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad.autograd.dtypes import DTYPE_NAMES, is_floating
 from tapegrad.autograd.flags import current
+from tapegrad.autograd.protocols import Protocols
 from tapegrad.autograd.writes import store
 from tapegrad.autograd.writes import tick as tick
-from tapegrad.backends import Backend, backend_of, resolve
+from tapegrad.backends import BY_TYPE, Backend, backend_of, resolve
 
 
 def drop_gradients(leaves: "Iterable[Tensor]") -> None:
@@ -79,7 +80,7 @@ def before(t: "Tensor", serial: int, passed: "Mapping[Node, Tensor]") -> "Tensor
     return t
 
 
-class Tensor:
+class Tensor(Protocols):
     """An n-dimensional array (NumPy or CuPy) that can record what is done to it and be differentiated.
 
     Made by `tg.tensor`, `tg.asarray`, `tg.zeros`, …; the arithmetic operators, indexing and the methods are the
@@ -103,6 +104,11 @@ class Tensor:
     def __init__(
         self, data: Any, requires_grad: bool = False, node: Node | None = None, index: int = 0
     ) -> None:
+        if node is None and type(data) not in BY_TYPE:
+            raise TypeError(
+                f"Tensor: expected the array of a backend, got {type(data).__name__}: tg.tensor(data) makes a tensor "
+                "of numbers, lists and arrays"
+            )
         self.data = data
         self.requires_grad = requires_grad
         self.node = node  # the call that made it; None for a leaf
@@ -194,65 +200,6 @@ class Tensor:
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers, outside any graph."""
         return self.numpy().tolist()
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        return bool(self.item())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
-
-    def __index__(self) -> int:
-        value = self.item()
-        if isinstance(value, (bool, float, complex)):
-            raise TypeError(f"only an integer tensor can be an index, not one of {self.dtype}")
-        return int(value)
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of a 0-d tensor")
-        return self.shape[0]
-
-    def __iter__(self) -> "Iterator[Tensor]":
-        return (self[i] for i in range(len(self)))
-
-    def __contains__(self, value: Any) -> bool:
-        return bool(np.any(self.numpy() == (value.numpy() if isinstance(value, Tensor) else value)))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if self.requires_grad:
-            raise TypeError(
-                "a tensor that requires grad does not turn into a NumPy array by itself, which would cut the graph: "
-                "use tapegrad's function of that name, or .detach().numpy() if the cut is meant"
-            )
-        return self.numpy() if dtype is None else self.numpy().astype(dtype)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """`np.exp(t)` is `tg.exp(t)`, and `array * t` is a Tensor: recorded and differentiated like any other."""
-        from tapegrad.autograd import namespace
-
-        function = namespace.BY_UFUNC.get(ufunc.__name__)
-        out = kwargs.get("out", (None,))[0]
-        if function is not None and method == "__call__" and len(kwargs) == 1 and isinstance(out, np.ndarray):
-            from tapegrad.autograd.in_place import into_array
-
-            return into_array(function, inputs, out)
-        if function is None or method != "__call__" or kwargs:
-            raise TypeError(
-                f"np.{ufunc.__name__} with method {method!r} and options {sorted(kwargs)} has no counterpart on "
-                "Tensors: use a function of tapegrad, or .detach().numpy() to leave the graph"
-            )
-        return function(*inputs)
-
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        import tapegrad
-
-        return tapegrad
 
     # ---- its place in a graph ----
     def requires_grad_(self, value: bool = True) -> "Tensor":

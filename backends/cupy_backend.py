@@ -141,6 +141,7 @@ def load() -> Backend:
             "one_hot": one_hot,
             "clip": clip,
             "sign": sign,
+            "argsort": lambda xp, x, *, axis: cupy.argsort(x, axis=axis),  # a stable sort
             "index_get": index_get,
             "index_set": index_set,
             "index_add": index_add,

@@ -212,6 +212,7 @@ backend = Backend(
         "erf": erf,
         "power": power,
         "index_add": index_add,
+        "argsort": lambda xp, x, *, axis: np.argsort(x, axis=axis, stable=True),
         "einsum": einsum,
         "sum": sum_,
         "mean": mean,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import random
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
@@ -22,6 +23,10 @@ class Batches:
     """
 
     def __init__(self, *arrays: Any, batch_size: int = 32, shuffle: bool = True) -> None:
+        if len(arrays) == 1 and isinstance(arrays[0], tuple):
+            raise TypeError(
+                f"Batches: give the {len(arrays[0])} arrays one by one: Batches(x, y), not Batches((x, y))"
+            )
         self.arrays = tuple(None if a is None else asarray(a).data for a in arrays)
         lengths = [a.shape[0] for a in self.arrays if a is not None]
         if not lengths or len(set(lengths)) > 1:
@@ -30,7 +35,7 @@ class Batches:
             raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
         self.rows = lengths[0]
         self.batch_size = int(batch_size)
-        self.shuffle = shuffle
+        self.shuffle = truth("Batches: shuffle", shuffle)
 
     def __len__(self) -> int:
         """The number of batches in a pass."""

@@ -16,7 +16,7 @@ CLASS_NUMBERS = (nn.losses.sparse_categorical_crossentropy, nn.losses.cross_entr
 
 def function_of(loss: Any) -> Any:
     """The function behind a loss, which may be an object that holds its options."""
-    return getattr(type(loss), "function", loss)
+    return getattr(loss, "function", loss)
 
 
 def takes_class_numbers(loss: Any) -> bool:

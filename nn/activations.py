@@ -5,9 +5,10 @@ large |x| wherever the true value does. Slopes at kinks: relu, relu6, hard_shrin
 that clip (hard_sigmoid, hard_tanh) have the inner slope at their bounds.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd.arguments import at_least_0, number, one_of, truth
+from tapegrad.autograd.foreign import answering, getattr_of
 from tapegrad.autograd.ops import (
     clip_p,
     elu_p,
@@ -62,64 +63,76 @@ OPTIONS: dict[tuple[str, str], Any] = {
 }
 
 
+@answering
 def linear(x: Any) -> Any:
     """x"""
     return x
 
 
+@answering
 def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Any:
     """x for x > 0, else negative_slope * x; negative_slope is a number, or a Tensor that broadcasts to x"""
     slope = _slope("leaky_relu: negative_slope", negative_slope)
     return where_p(x > 0, x, slope * x) if isinstance(slope, Tensor) else leaky_relu_p(x, slope=slope)
 
 
+@answering
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x for x > 0, else alpha * (e**x - 1)"""
     return elu_p(x, right=1.0, left=number("elu: alpha", alpha), width=1.0)
 
 
+@answering
 def selu(x: Any) -> Any:
     """scale * elu(x, alpha), with alpha = 1.67326… and scale = 1.05070…, which keep mean 0 and variance 1"""
     return elu_p(x, right=_SELU_SCALE, left=_SELU_SCALE * _SELU_ALPHA, width=1.0)
 
 
+@answering
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """x for x > 0, else alpha * (e**(x/alpha) - 1)"""
     alpha = _nonzero("celu: alpha", alpha)
     return elu_p(x, right=1.0, left=alpha, width=alpha)
 
 
+@answering
 def gelu(x: Any, approximate: bool | str = False) -> Any:
     """x * P(Z <= x) for a standard normal Z: x/2 * (1 + erf(x/sqrt 2)); approximate (True, or "tanh" as in PyTorch,
     whose "none" is False): x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x**3)))"""
     return x * normal_cdf_p(x, approximate=_form("gelu: approximate", approximate))
 
 
+@answering
 def silu(x: Any) -> Any:
     """x * sigmoid(x), also called swish"""
     return x * sigmoid(x)
 
 
+@answering
 def mish(x: Any) -> Any:
     """x * tanh(softplus(x))"""
     return x * tanh_softplus(x)
 
 
+@answering
 def hard_tanh(x: Any) -> Any:
     """x brought into [-1, 1]"""
     return clip_p(x, min=-1.0, max=1.0)
 
 
+@answering
 def tanh_shrink(x: Any) -> Any:
     """x - tanh(x)"""
     return x - tanh(x)
 
 
+@answering
 def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
     """x moved towards 0 by the threshold, and 0 between"""
     return soft_shrink_p(x, threshold=at_least_0("soft_shrink: threshold", threshold))
 
 
+@answering
 def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
     """x where |x| > threshold, else 0"""
     return hard_shrink_p(x, threshold=at_least_0("hard_shrink: threshold", threshold))
@@ -141,3 +154,14 @@ _TABLE = Named(
 def get(activation: Any) -> Any:
     """The activation of a name, or the callable given; None is `linear`. An unknown name lists the known ones."""
     return linear if activation is None else _TABLE.get(activation)
+
+
+__all__ = [*(name for name in _TABLE.entries if name in globals()), "get"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = getattr_of(__name__, "functional")

@@ -43,6 +43,11 @@ class Dense(Module):
         bias_initializer: Any = "zeros",
         dtype: Any = None,
     ) -> None:
+        if isinstance(activation, int) and not isinstance(activation, bool):
+            raise TypeError(
+                f"Dense: the second argument is the activation, got {activation!r}: PyTorch's Linear({units}, "
+                f"{activation}) is nn.Linear({units}, {activation}), or nn.Dense({activation}, in_features={units})"
+            )
         self.units = _positive("units", units)
         self.activation = None if activation is None else activations.get(activation)
         self.input_shape = None if input_shape is None else sample_shape(input_shape)

@@ -1,11 +1,12 @@
 """`F`: activations, losses and dropout as functions."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd.arguments import rate as check_rate
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import float32
+from tapegrad.autograd.foreign import answering, getattr_of
 from tapegrad.autograd.ops import exp as exponential
 from tapegrad.autograd.ops import (
     hard_sigmoid,
@@ -73,6 +74,11 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+if not TYPE_CHECKING:
+    __getattr__ = getattr_of(__name__, "functional")
+
+
+@answering
 def dropout(x: Any, rate: float, *, training: bool = True) -> Any:
     """Each element 0 with probability `rate` (at least 0, below 1), else x / (1 - rate); x itself unless training."""
     rate, training = check_rate("dropout: rate", rate), truth("dropout: training", training)

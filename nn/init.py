@@ -4,11 +4,12 @@ Keras's definitions and defaults. Options are keyword arguments: `functools.part
 """
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad.autograd.arguments import at_least_0
+from tapegrad.autograd.foreign import getattr_of
 from tapegrad.autograd.random import host_generator
 from tapegrad.nn.lookup import Named
 
@@ -151,3 +152,14 @@ _TABLE = Named(
 def get(initializer: Any) -> Any:
     """The initializer of a name, or the callable given. An unknown name lists the known ones."""
     return _TABLE.get(initializer)
+
+
+__all__ = [*_TABLE.entries, "fans", "get"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = getattr_of(__name__, "init")

@@ -7,6 +7,7 @@ from typing import Any
 
 from tapegrad.autograd.arguments import rate as check_rate
 from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.foreign import unknown_keyword
 from tapegrad.autograd.ops import (
     exp,
     hard_sigmoid,
@@ -80,7 +81,13 @@ class _Fixed(Module):
     signature: inspect.Signature
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        bound = self.signature.bind(*args, **options)
+        try:
+            bound = self.signature.bind(*args, **options)
+        except TypeError as error:
+            known = [*self.signature.parameters]
+            wrong = next((word for word in options if word not in known), "")
+            name = type(self).__name__
+            raise TypeError(unknown_keyword(name, wrong, known) if wrong else f"{name}: {error}") from None
         bound.apply_defaults()
         for option, value in bound.arguments.items():
             check = act.OPTIONS.get((self.function.__name__, option))

@@ -6,6 +6,7 @@ from typing import Any
 
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import int64, is_floating, name_of
+from tapegrad.autograd.foreign import answering, unknown_keyword
 from tapegrad.autograd.ops import mean_p, reshape_p, sum_p
 from tapegrad.autograd.tensor import Tensor
 
@@ -88,10 +89,15 @@ def reduce(name: str, loss: Any, weight: Any, reduction: str) -> Any:
 def _loss(of_pair: Callable[..., Any], over_elements: bool) -> Callable[..., Any]:
     """The public loss made of a function (p, t, options) -> the loss of each element or of each sample."""
     name = of_pair.__name__
+    own = list(inspect.signature(of_pair).parameters.values())[2:]
+    known = {option.name for option in own}
 
     def loss(
         prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None, **options: Any
     ) -> Any:
+        if options and not known.issuperset(options):
+            words = ["prediction", "target", "reduction", "sample_weight", *sorted(known)]
+            raise TypeError(unknown_keyword(name, next(o for o in options if o not in known), words))
         p, t = pair(name, prediction, target)
         if not over_elements and p.ndim == 0:
             raise ValueError(f"{name}: expected an axis of classes or features, got a prediction of shape ()")
@@ -101,7 +107,7 @@ def _loss(of_pair: Callable[..., Any], over_elements: bool) -> Callable[..., Any
             out = mean_p(out, axis=(out.ndim - 1,), keepdims=False)
         return reduce(name, out, sample_weight, reduction)
 
-    return _dressed(loss, of_pair, list(inspect.signature(of_pair).parameters.values())[2:])
+    return answering(_dressed(loss, of_pair, own))
 
 
 def _dressed(loss: Any, source: Any, options: list[inspect.Parameter]) -> Any:

@@ -12,16 +12,18 @@ The loss has the prediction's dtype. A wrong shape, class number, option or redu
 that is not floating-point, or class numbers that are not integers, TypeError. Definitions are Keras's. Each docstring
 gives the loss of one sample, with p for the prediction, t for the target, and mean and sum over the last axis.
 
-The same by Keras's names: `get("mse")`, and as objects that remember their options: `Huber(delta=2.0)`.
+The same by Keras's names: `get("mse")`, and as objects that remember their options and take Keras's order, the target
+first: `Huber(delta=2.0)(y_true, y_pred)`.
 """
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import writes
 from tapegrad.autograd.arguments import above_0, probability, truth
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
+from tapegrad.autograd.foreign import answering, getattr_of, unknown_keyword
 from tapegrad.autograd.ops import (
     abs,
     all,
@@ -43,7 +45,7 @@ from tapegrad.autograd.ops import (
     where_p,
 )
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.nn.lookup import Named, hint
+from tapegrad.nn.lookup import Named
 from tapegrad.nn.loss_base import beside, class_numbers, elementwise, floating, pair, reduce, samplewise
 
 LN2 = 0.6931471805599453
@@ -221,6 +223,7 @@ def kl_divergence(p: Any, t: Any) -> Any:
     return sum_p(t * (log(t) - log(clip_p(p, min=e, max=1.0))), axis=(p.ndim - 1,), keepdims=False)
 
 
+@answering
 def cross_entropy(
     prediction: Any,
     labels: Any,
@@ -250,6 +253,7 @@ def cross_entropy(
     return reduce(name, cross_entropy_p(p, t), sample_weight, reduction)
 
 
+@answering
 def sparse_categorical_crossentropy(
     prediction: Any,
     labels: Any,
@@ -270,6 +274,7 @@ def sparse_categorical_crossentropy(
     return reduce(name, sparse_cross_entropy_p(_logits_of(p, from_logits), t), sample_weight, reduction)
 
 
+@answering
 def nll_loss(prediction: Any, labels: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Any:
     """-p[label], p being log-probabilities (…, classes), as `log_softmax` gives them; labels (…) are class numbers"""
     p = floating("nll_loss", prediction)
@@ -280,7 +285,11 @@ def nll_loss(prediction: Any, labels: Any, *, reduction: str = "mean", sample_we
 
 # ---- by name, and as objects ----
 class Loss:
-    """A loss with its options: `Huber(delta=2.0)(prediction, target, sample_weight=None)`."""
+    """A loss with its options, called in Keras's order: `Huber(delta=2.0)(y_true, y_pred, sample_weight=None)`.
+
+    y_true is the target and y_pred the prediction; the functions and torch's classes (`nn.MSELoss`) take the prediction
+    first, and so does what `get` returns.
+    """
 
     function: Callable[..., Any]
 
@@ -288,17 +297,38 @@ class Loss:
         known = [*inspect.signature(self.function).parameters][4:] if options else []
         for name in options:
             if name not in known:
-                raise TypeError(
-                    f"{type(self).__name__} has no option {name!r}{hint(name, known)}; "
-                    f"options: {', '.join(['reduction', *known])}"
-                )
+                raise TypeError(unknown_keyword(type(self).__name__, name, ["reduction", *known]))
+        reduction = (
+            "mean" if reduction == "sum_over_batch_size" else "none" if reduction is None else reduction
+        )
         self.options = {"reduction": reduction, **options}
 
-    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return self.of_prediction(y_pred, y_true, sample_weight=sample_weight)
+
+    def of_prediction(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+        """The loss with the prediction first, as the functions have it."""
         return type(self).function(prediction, target, sample_weight=sample_weight, **self.options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.options.items())})"
+
+
+class PredictionFirst:
+    """A Loss as models call it: (prediction, target, sample_weight=None)."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return type(self.loss).function
+
+    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+        return self.loss.of_prediction(prediction, target, sample_weight=sample_weight)
+
+    def __repr__(self) -> str:
+        return repr(self.loss)
 
 
 def _class(name: str, function: Callable[..., Any]) -> Any:
@@ -338,11 +368,32 @@ _KERAS = {
 }  # fmt: skip
 _OWN = (binary_cross_entropy_with_logits, cross_entropy, nll_loss)
 _TABLE = Named(
-    "loss", {**_KERAS, **{f.__name__: f for f in _OWN}, **{c.__name__: c() for c in Loss.__subclasses__()}}
+    "loss",
+    {
+        **_KERAS,
+        **{f.__name__: f for f in _OWN},
+        **{kind.__name__: PredictionFirst(kind()) for kind in Loss.__subclasses__()},
+    },
 )
 
 
 def get(loss: Any) -> Any:
     """The loss of a name (Keras's names: "mse", "binary_crossentropy", "SparseCategoricalCrossentropy", …), or the
-    callable given. An unknown name lists the known ones."""
-    return _TABLE.get(loss)
+    callable given, to be called with the prediction first. An unknown name lists the known ones."""
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        loss = loss()
+    return PredictionFirst(loss) if isinstance(loss, Loss) else _TABLE.get(loss)
+
+
+__all__ = [
+    *(f.__name__ for f in dict.fromkeys(_KERAS.values())), *(f.__name__ for f in _OWN),
+    *(kind.__name__ for kind in Loss.__subclasses__()), "Loss", "get",
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = getattr_of(__name__, "losses")

@@ -3,15 +3,16 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.autograd import writes
+from tapegrad.autograd import foreign, writes
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.copies import copied
 from tapegrad.autograd.creation import leaf_data, tensor, zeros
 from tapegrad.autograd.dtypes import DTYPE_NAMES, as_dtype, get_default_dtype, is_floating, name_of
 from tapegrad.autograd.flags import current, no_grad
-from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.primitive import Primitive, is_own
 from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import tick
@@ -45,17 +46,29 @@ class Module:
     and moved but not trained, those that are a Module, or a list, tuple or dict of any of these, are searched in turn;
     all others are left alone. There is nothing to register and no `super().__init__()` to remember.
 
-    A constructor that keeps each argument under its own name gets `config()` and a readable repr for nothing.
+    A constructor that keeps each argument under its own name gets `config()` for nothing. A module that makes its
+    weights in `build(self, shape)`, shape being that of one sample, has it called before its first forward.
     """
 
     training = True  # set by train() and eval(); dropout reads it
     built = True  # False while a layer waits for its input's shape to make its weights
     input_shape: Shape | None = None  # of one sample, where a layer knows it
 
+    builds = False  # whether the class brings a `build` of its own
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls) and not is_own(inspect.getfile(cls.build)):
+            cls.build, cls.builds = built_after(cls.build), True  # type: ignore[method-assign]
+            cls.built = vars(cls).get("built", False)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.builds and not self.built:
+            shape = tuple(args[0].shape) if args and hasattr(args[0], "shape") else ()
+            self.build(shape[1:] if len(shape) > 1 else shape)
         if (recorder := current.get().recorder) is not None:
             with recorder.module(self):
                 return self.forward(*args, **kwargs)
@@ -202,7 +215,14 @@ class Module:
     # ---- to be read ----
     def config(self) -> dict[str, Any]:
         """The constructor's arguments that make this layer again, by name; callables known by name as that name."""
-        values = {name: getattr(self, name) for name in constructor_options(type(self))}
+        values = {}
+        for name in constructor_options(type(self)):
+            if name not in vars(self) and not hasattr(type(self), name):
+                raise AttributeError(
+                    f"config: the constructor of {type(self).__name__} takes {name!r}, and the module keeps no "
+                    f"attribute of that name: write self.{name} = {name} in it, or a config() of your own"
+                )
+            values[name] = getattr(self, name)
         return {name: NAMES.get(v, v) if callable(v) else v for name, v in values.items()}
 
     def summary(self, shape: Any = None) -> str:
@@ -214,10 +234,23 @@ class Module:
 
         return summary(self, self.input_shape if shape is None else sample_shape(shape))
 
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        """The constructor's arguments that the module keeps under their names, if they differ from the defaults."""
+        try:
+            values = self.config()
+        except AttributeError:
+            values = vars(self)
+        for name, option in constructor_options(type(self)).items():
+            if name not in values:
+                continue
+            value, usual = values[name], option.default
+            usual = name_of(get_default_dtype()) if name == "dtype" and usual is None else usual
+            same = value is usual or (isinstance(value, (str, int, float, tuple)) and value == usual)
+            if not same and not isinstance(value, (Module, Tensor)):
+                yield name, value
+
     def __repr__(self) -> str:
-        options = constructor_options(type(self))
-        usual = {name: o.default for name, o in options.items()} | {"dtype": name_of(get_default_dtype())}
-        args = [f"{name}={v!r}" for name, v in self.config().items() if v != usual[name]]
+        args = [f"{name}={v!r}" for name, v in self._shown()]
         parts = [
             f"  {name}: {line}"
             for name, part in children(self)
@@ -229,8 +262,25 @@ class Module:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            known = [] if name.startswith("__") else dir(self)
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint(name, known)}")
+            if name.startswith("__"):
+                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            known = [*vars(self), *dir(type(self))]
+            raise foreign.no_attribute(type(self).__name__, "module", name, known)
+
+
+def built_after(build: Any) -> Any:
+    """A user's build, after which the module counts as built."""
+
+    @wraps(build)
+    def call(self: Module, shape: Any) -> Any:
+        self.built = True  # before, for a build that ends in super().build(shape)
+        try:
+            return build(self, shape)
+        except BaseException:
+            self.built = False
+            raise
+
+    return call
 
 
 def walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:

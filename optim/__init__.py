@@ -19,6 +19,11 @@ __all__ = [
     *("clip_by_value", "clip_by_norm", "clip_by_global_norm", "get"),
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 BY_NAME: dict[str, type[Optimizer]] = {
     kind.__name__.lower(): kind for kind in (GradientDescent, SGD, Adam, AdamW, RMSprop, Adagrad)
 }

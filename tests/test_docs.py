@@ -87,6 +87,7 @@ def test_speeds_come_with_their_command_and_their_tables() -> None:
 @pytest.mark.parametrize(("script", "function", "page"), [
     ("make_primitives.py", "page", "primitives.md"),
     ("make_conventions.py", "page", "conventions.md"),
+    ("make_coming_from.py", "page", "coming_from.md"),
     ("make_picture.py", "picture", "tape.svg"),
     ("make_compiled_step.py", "page", "compiled_step.md"),
 ])  # fmt: skip

@@ -1,11 +1,40 @@
 """The primitives, by subject. Where the public function checks or fills in arguments first, its primitive has the same
 name with `_p`."""
 
+from tapegrad.autograd import foreign as _foreign
 from tapegrad.autograd.ops.activations import *
 from tapegrad.autograd.ops.elementwise import *
 from tapegrad.autograd.ops.indexing import *
 from tapegrad.autograd.ops.linalg import *
+from tapegrad.autograd.ops.logic import *
 from tapegrad.autograd.ops.losses import *
 from tapegrad.autograd.ops.reductions import *
 from tapegrad.autograd.ops.shape import *
 from tapegrad.autograd.ops.statistics import *
+
+# The public functions, in the order of the array API standard's chapters. tg exports them; all but FUNCTIONS_ONLY are
+# also methods of Tensor.
+PUBLIC = (
+    # elementwise
+    "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert",
+    "bitwise_or", "bitwise_xor", "ceil", "clip", "cos", "cosh", "divide", "equal", "erf", "exp", "expm1", "floor",
+    "floor_divide", "greater", "greater_equal", "hypot", "isfinite", "isinf", "isnan", "less", "less_equal", "log",
+    "log1p", "log2", "log10", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum",
+    "multiply", "negative", "not_equal", "positive", "power", "relu", "remainder", "round", "sigmoid", "sign",
+    "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where",
+    # over axes
+    "all", "any", "argmax", "argmin", "argsort", "log_softmax", "logsumexp", "max", "mean", "min", "prod", "softmax",
+    "sort", "std", "sum", "var",
+    # shape and dtype
+    "astype", "broadcast_to", "concat", "expand_dims", "flatten", "flip", "matrix_transpose", "moveaxis",
+    "permute_dims", "reshape", "split", "squeeze", "stack", "tile", "unstack",
+    # products, and reading and writing at an index
+    "einsum", "getitem", "index_add", "index_update", "linear", "matmul", "outer", "take", "take_along_axis",
+    "tensordot", "vecdot",
+)  # fmt: skip
+# x is not their first argument
+FUNCTIONS_ONLY = frozenset({"concat", "einsum", "getitem", "linear", "stack", "where"})
+
+for _name in PUBLIC:
+    if type(globals()[_name]) is type(_foreign.answering):
+        globals()[_name] = _foreign.answering(globals()[_name])

@@ -7,6 +7,7 @@ array is passed among the inputs.
 
 from typing import Any
 
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.ops.shape import as_tensor, zeros_like_p
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -172,7 +173,7 @@ def values_like(x: Any, values: Any) -> Any:
     return values if same else values.astype(x.dtype)
 
 
-def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+def take_along_axis(x: Any, indices: Any, /, axis: int = -1) -> Any:
     """y[..., i, ...] = x[..., indices[..., i, ...], ...] along `axis`; the other axes run together."""
     from tapegrad.autograd.creation import arange
     from tapegrad.autograd.ops.shape import one_axis
@@ -190,9 +191,35 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     return getitem(x, tuple(where))
 
 
-def take(x: Any, indices: Any, /, *, axis: int = 0) -> Any:
+def take(x: Any, indices: Any, /, axis: int = 0) -> Any:
     """The slices of x at integer `indices` along `axis`, repeats allowed."""
     from tapegrad.autograd.ops.shape import one_axis
 
     x = as_tensor(x)
     return getitem(x, (slice(None),) * one_axis("take", axis, x.ndim) + (indices,))
+
+
+argsort_p = Primitive(
+    "argsort", None, doc="the indices that sort x along an axis, ascending; equal elements keep their order"
+)
+
+
+def argsort(x: Any, /, axis: int = -1, *, descending: bool = False) -> Any:
+    """The indices that sort x along `axis`: int64, equal elements in their old order, NaN last.
+
+    `take_along_axis(x, argsort(x))` is sort(x).
+    """
+    from tapegrad.autograd.ops.shape import flip, one_axis
+
+    x = as_tensor(x)
+    at = one_axis("argsort", axis, x.ndim)
+    if not truth("argsort: descending", descending):
+        return argsort_p(x, axis=at)
+    # Sorted backwards and turned around, equal elements keep their order.
+    return x.shape[at] - 1 - flip(argsort_p(flip(x, axis=at), axis=at), axis=at)
+
+
+def sort(x: Any, /, axis: int = -1, *, descending: bool = False) -> Any:
+    """x in ascending order along `axis`, NaN last. The gradient goes to where each element came from."""
+    x = as_tensor(x)
+    return take_along_axis(x, argsort(x, axis, descending=descending), axis=axis)

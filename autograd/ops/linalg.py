@@ -79,7 +79,7 @@ linear = Primitive(
 )  # fmt: skip
 
 
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+def vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
     """sum(x1 * x2) along `axis`, in the dtype of x1 * x2."""
     products = as_tensor(x1) * x2
     return products.sum(axis=axis, dtype=products.dtype)
@@ -90,7 +90,7 @@ def outer(x1: Any, x2: Any, /) -> Any:
     return reshape(x1, (-1, 1)) * reshape(x2, (1, -1))
 
 
-def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Any:
     """Sum of products over the last `axes` axes of x1 and the first of x2, or over two given lists of axes."""
     x1, x2 = as_tensor(x1), as_tensor(x2)
     if isinstance(axes, int):

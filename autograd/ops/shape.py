@@ -152,7 +152,7 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
     return broadcast_p(as_tensor(x), shape=read_shape("broadcast_to", shape))
 
 
-def expand_dims(x: Any, /, *, axis: int = 0) -> Any:
+def expand_dims(x: Any, /, axis: int = 0) -> Any:
     """A new axis of length 1 at position `axis`."""
     x = as_tensor(x)
     at = one_axis("expand_dims", axis, x.ndim + 1)
@@ -179,7 +179,7 @@ def _arrays(name: str, arrays: Any) -> list[Any]:
     return [as_tensor(a) for a in arrays]
 
 
-def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
+def concat(arrays: Any, /, axis: int | None = 0) -> Any:
     """Arrays joined along an existing axis; with axis=None they are flattened first."""
     xs = _arrays("concat", arrays)
     if axis is None:
@@ -189,7 +189,7 @@ def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
     return concat_p(*xs, axis=one_axis("concat", axis, xs[0].ndim))
 
 
-def stack(arrays: Any, /, *, axis: int = 0) -> Any:
+def stack(arrays: Any, /, axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
     xs = _arrays("stack", arrays)
     if any(x.shape != xs[0].shape for x in xs):
@@ -198,7 +198,7 @@ def stack(arrays: Any, /, *, axis: int = 0) -> Any:
     return concat_p(*(expand_dims(x, axis=at) for x in xs), axis=at)
 
 
-def split(x: Any, /, sections: Any, *, axis: int = 0) -> tuple[Any, ...]:
+def split(x: Any, /, sections: Any, axis: int = 0) -> tuple[Any, ...]:
     """Cut along an axis: into `sections` equal parts, or at the given positions."""
     x = as_tensor(x)
     at = one_axis("split", axis, x.ndim)
@@ -214,14 +214,14 @@ def split(x: Any, /, sections: Any, *, axis: int = 0) -> tuple[Any, ...]:
     return tuple(x[(*before, slice(a, b))] for a, b in pairwise(ends))
 
 
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+def unstack(x: Any, /, axis: int = 0) -> tuple[Any, ...]:
     """The arrays that `stack` would join to x."""
     x = as_tensor(x)
     at = one_axis("unstack", axis, x.ndim)
     return tuple(x[(slice(None),) * at + (i,)] for i in range(x.shape[at]))
 
 
-def flip(x: Any, /, *, axis: Any = None) -> Any:
+def flip(x: Any, /, axis: Any = None) -> Any:
     """The order of elements reversed along the given axes (all of them by default)."""
     x = as_tensor(x)
     axes = some_axes("flip", axis, x.ndim)

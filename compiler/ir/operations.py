@@ -273,6 +273,10 @@ ROWS = (
     # ---- calls ----
     Operation("argmax", Kind.CALL, e.call("argmax"), s.FIRST_PLACE, s.FIRST_PLACE_THERE, allocates=BOTH, extreme="max"),
     Operation("argmin", Kind.CALL, e.call("argmin"), s.FIRST_PLACE, s.FIRST_PLACE_THERE, allocates=BOTH, extreme="min"),
+    Operation(
+        "argsort", Kind.CALL, e.kernel("argsort"), "argsort({0}, axis={axis}, stable=True)",
+        "argsort({0}, axis={axis})", allocates=BOTH,
+    ),
     # ---- effects ----
     alike(
         "random_uniform", Kind.RANDOM, e.draw, "draw({shape}, {dtype!r}, {place!r})",

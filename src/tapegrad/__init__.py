@@ -4,12 +4,14 @@ The functions of the Python array API standard under its names, `tensor`, `grad`
 `nn`, `optim` and `models`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import builtins
+from typing import TYPE_CHECKING
 
 from tapegrad import autograd as autograd
 from tapegrad import nn as nn
 from tapegrad import optim as optim
+from tapegrad import random as random
+from tapegrad.autograd import ops
 from tapegrad.autograd.check import check_grads
 from tapegrad.autograd.creation import (
     arange,
@@ -17,6 +19,7 @@ from tapegrad.autograd.creation import (
     empty,
     empty_like,
     eye,
+    from_dlpack,
     full,
     full_like,
     linspace,
@@ -27,6 +30,7 @@ from tapegrad.autograd.creation import (
     zeros_like,
 )  # fmt: skip
 from tapegrad.autograd.custom import checkpoint, custom_gradient
+from tapegrad.autograd.distributions import rand, randint, randn, randperm
 from tapegrad.autograd.dtypes import (
     bool,
     finfo,
@@ -48,6 +52,7 @@ from tapegrad.autograd.dtypes import (
 )  # fmt: skip
 from tapegrad.autograd.files import FileError, load, read_metadata, save
 from tapegrad.autograd.flags import detect_anomaly, enable_grad, no_grad
+from tapegrad.autograd.foreign import getattr_of
 from tapegrad.autograd.ops import (
     abs,
     acos,
@@ -57,6 +62,7 @@ from tapegrad.autograd.ops import (
     any,
     argmax,
     argmin,
+    argsort,
     asin,
     asinh,
     astype,
@@ -132,6 +138,7 @@ from tapegrad.autograd.ops import (
     sinh,
     softmax,
     softplus,
+    sort,
     split,
     sqrt,
     square,
@@ -162,17 +169,30 @@ if TYPE_CHECKING:
     from tapegrad.compiler import JitWarning, TraceError, jit
 
 __version__ = "0.1.0"
-COMPILER = ("compiler", "jit", "JitWarning", "TraceError")
 
-
-def __getattr__(name: str) -> Any:
-    """The compiler, when it is first asked for: importing tapegrad takes a third less of its own time without it."""
-    if name not in COMPILER:
-        raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
-    compiler = import_module("tapegrad.compiler")
-    globals().update({known: getattr(compiler, known) for known in COMPILER[1:]})
-    return globals()[name]
+_PUBLIC = [
+    "autograd", "nn", "optim", "random",
+    *ops.PUBLIC,
+    "arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones",
+    "ones_like", "tensor", "zeros", "zeros_like", "rand", "randint", "randn", "randperm", "uniform", "manual_seed",
+    "Tensor", "Parameter",
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
+    "finfo", "iinfo", "isdtype", "get_default_dtype", "set_default_dtype",
+    "grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "hvp", "custom_gradient", "checkpoint",
+    "check_grads", "tape", "no_grad", "enable_grad", "detect_anomaly",
+    "jit", "JitWarning", "TraceError",
+    "get_backend", "set_backend", "use_backend", "BackendError", "load", "save",
+]  # fmt: skip
+# `from tapegrad import *` leaves Python's own abs, all, any, bool, max, min, round and sum as they are.
+__all__ = [name for name in _PUBLIC if name not in vars(builtins)]
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *COMPILER})
+    return sorted([*_PUBLIC, "data", "models", "__version__"])
+
+
+if not TYPE_CHECKING:
+    # Rooms and names that are loaded when they are first asked for: importing tapegrad takes a third less of its own
+    # time without the compiler.
+    _LATER = {"data": "", "models": "", "compiler": "", "jit": "compiler", "JitWarning": "compiler", "TraceError": "compiler"}
+    __getattr__ = getattr_of(__name__, "tg", later=_LATER)

@@ -315,3 +315,102 @@ def test_summary() -> None:
     net = Net().summary((3,))
     assert "blocks.2.last  Dense    (batch, 2)            10" in net and "total 47 parameters" in net
     assert net.splitlines()[2].split() == ["-", "Net", "(batch,", "2)", "1"]  # its own parameter, scale
+
+
+class KeepsNothing(nn.Module):
+    def __init__(self, size: int, scale: float = 1.0, *rest: Any, **more: Any) -> None:
+        self.weight = nn.Parameter(tg.ones(size))
+        self.scale = scale
+
+
+class KeepsArrays(nn.Module):
+    def __init__(self, table: Any, start: Any = None) -> None:
+        self.table, self.start = table, nn.Parameter(start)
+
+
+class Builds(nn.Module):
+    def __init__(self, units: int = 2) -> None:
+        self.units = units
+
+    def build(self, shape: Any) -> Any:
+        self.weight = nn.Parameter(tg.ones((shape[-1], self.units)))
+        return (*shape[:-1], self.units)
+
+    def forward(self, x: Any) -> Any:
+        return x @ self.weight
+
+
+REPRS = (
+    (lambda: KeepsNothing(2), "KeepsNothing()"),
+    (lambda: KeepsNothing(2, 0.5), "KeepsNothing(scale=0.5)"),
+    (lambda: KeepsArrays(np.ones(2), tg.ones(3)), "KeepsArrays(table=array([1., 1.]))"),
+    (lambda: Builds(3), "Builds(units=3)"),
+    (lambda: nn.Sequential(KeepsNothing(2), nn.ReLU()),
+     "Sequential(\n  layers.0: KeepsNothing()\n  layers.1: ReLU()\n)"),
+    (lambda: type("Bare", (nn.Module,), {})(), "Bare()"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "want"), REPRS, ids=[want for _, want in REPRS])
+def test_every_module_has_a_repr(make: Any, want: str) -> None:
+    assert repr(make()) == want
+
+
+def test_config_says_what_is_not_kept() -> None:
+    with pytest.raises(
+        AttributeError, match=r"config: the constructor of KeepsNothing takes 'size'.*self.size = size"
+    ):
+        KeepsNothing(2).config()
+
+
+def test_a_build_is_called_before_the_first_forward() -> None:
+    layer = Builds()
+    with pytest.raises(RuntimeError, match=r"Builds.* has not made its weights yet"):
+        layer.parameters()
+    with pytest.raises(RuntimeError, match="has not made its weights yet"):
+        tg.optim.SGD(nn.Sequential(nn.Dense(3), layer).parameters(), lr=0.1)
+    assert layer(tg.ones((5, 4))).shape == (5, 2) and layer.weight.shape == (4, 2)
+    kept = layer.weight
+    layer(tg.ones((5, 4)))
+    assert layer.weight is kept and len(layer.parameters()) == 1
+
+
+def test_a_build_may_be_called_by_hand_inside_others_and_by_its_base() -> None:
+    model = nn.Sequential(nn.Dense(3, in_features=4), Builds(7))
+    assert model.build((4,)) == (7,) and model.layers[1].weight.shape == (3, 7)
+
+    class AsInKeras(Builds):
+        def build(self, shape: Any) -> None:
+            super().build(shape)
+            self.built = True
+
+    assert AsInKeras()(tg.ones((2, 3))).shape == (2, 2)
+
+    class Fails(Builds):
+        def build(self, shape: Any) -> None:
+            raise KeyError("no")
+
+    layer = Fails()
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            layer(tg.ones((2, 3)))
+    assert not layer.built
+
+
+def test_a_build_trains_compiled_and_plain_alike() -> None:
+    def trained(compiled: bool) -> Any:
+        layer = Builds()
+        layer(tg.ones((1, 4)))
+        optimizer = tg.optim.SGD(layer.parameters(), lr=0.1)
+
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            loss = (layer(x) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        run = tg.jit(step, strict=True) if compiled else step
+        return [run(tg.ones((2, 4))).item() for _ in range(4)]
+
+    np.testing.assert_allclose(trained(True), trained(False), rtol=1e-6)

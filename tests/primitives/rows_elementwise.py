@@ -106,7 +106,7 @@ def tf_logic(name: str) -> Any:
 
     def call(tf: Any, *a: Any) -> Any:
         if kind == "bitwise" and a[0].dtype != bool:
-            return getattr(tf.bitwise, word)(*a)
+            return getattr(tf.bitwise, word if word == "invert" else name)(*a)
         return getattr(tf.math, f"logical_{'not' if word == 'invert' else word}")(
             *(tf.cast(x, bool) for x in a)
         )

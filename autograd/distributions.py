@@ -1,0 +1,254 @@
+"""`tg.random`: random tensors under the names of NumPy's Generator, in its order and with its defaults.
+
+    tg.random.normal(0.0, 1.0, size=(2, 3)), tg.random.integers(10, size=5), tg.random.permutation(n)
+
+Each draw is a function of the seed (`tg.manual_seed`) and of a running number, and the same on CPU and GPU; what is
+worked out from it agrees to rounding. Compiled by `tg.jit`, a step draws new numbers at each call, those that the plain
+function would draw. Parameters may be tensors: gradients reach loc, scale, low and high.
+
+size is one integer, a tuple, or None for the shape that the parameters broadcast to.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import dtypes, ops
+from tapegrad.autograd.arguments import at_least_0, number, truth
+from tapegrad.autograd.creation import is_integer, read_shape, tensor
+from tapegrad.autograd.foreign import answering
+from tapegrad.autograd.random import uniform as draw
+from tapegrad.autograd.tensor import Tensor
+
+LARGEST = 2**53  # from so many integers on, float64 cannot number them
+
+
+def _shape(name: str, size: Any, *parameters: Any) -> tuple[int, ...]:
+    if size is not None:
+        return read_shape(name, size, "size")
+    return np.broadcast_shapes(*(np.shape(p) if not isinstance(p, Tensor) else p.shape for p in parameters))
+
+
+def _float(name: str, dtype: Any) -> Any:
+    asked = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype, f"{name}: dtype")
+    if asked not in dtypes.FLOATS:
+        raise TypeError(f"{name}: dtype must be float16, float32 or float64, got {asked}")
+    return asked
+
+
+def _parameter(name: str, value: Any, dtype: Any, device: str | None) -> Any:
+    """A parameter of a distribution: a number, or a tensor of the result's dtype."""
+    if isinstance(value, (Tensor, list, tuple, np.ndarray)):
+        return (value if isinstance(value, Tensor) else tensor(value, device=device)).astype(
+            dtype, copy=False
+        )
+    return number(name, value)
+
+
+def _are_numbers(a: Any, b: Any, first: float, second: float) -> bool:
+    """Whether two parameters are these numbers, and no tensors, which may get a gradient."""
+    return type(a) is float is type(b) and (a, b) == (first, second)
+
+
+def _place(device: str | None, *parameters: Any) -> str | None:
+    return next((p.device for p in parameters if isinstance(p, Tensor)), None) if device is None else device
+
+
+@answering
+def random(size: Any = (), *, dtype: Any = None, device: str | None = None) -> Tensor:
+    """Uniform numbers in [0, 1)."""
+    return draw(read_shape("random", size, "size"), dtype=_float("random", dtype), device=device)
+
+
+@answering
+def uniform(
+    low: Any = 0.0, high: Any = 1.0, size: Any = None, *, dtype: Any = None, device: str | None = None
+) -> Tensor:
+    """Uniform numbers in [low, high)."""
+    dtype, device = _float("uniform", dtype), _place(device, low, high)
+    shape = _shape("uniform", size, low, high)
+    low, high = (_parameter(f"uniform: {n}", v, dtype, device) for n, v in (("low", low), ("high", high)))
+    u = draw(shape, dtype=dtype, device=device)
+    return u if _are_numbers(low, high, 0.0, 1.0) else low + (high - low) * u
+
+
+@answering
+def normal(
+    loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, dtype: Any = None, device: str | None = None
+) -> Tensor:
+    """Normal numbers of mean loc and standard deviation scale (Box & Muller 1958).
+
+    The tails end where the uniform numbers do: at 5.8 standard deviations in float32 and float16, at 8.6 in float64.
+    """
+    dtype, device = _float("normal", dtype), _place(device, loc, scale)
+    shape = _shape("normal", size, loc, scale)
+    loc = _parameter("normal: loc", loc, dtype, device)
+    scale = _parameter("normal: scale", scale, dtype, device)
+    if not isinstance(scale, Tensor):
+        at_least_0("normal: scale", scale)
+    u = draw((2, *shape), dtype=dtypes.float64 if dtype == dtypes.float64 else dtypes.float32, device=device)
+    z = ops.sqrt(-2.0 * ops.log1p(-u[0])) * ops.cos(2 * math.pi * u[1])
+    z = z.astype(dtype, copy=False)
+    return z if _are_numbers(loc, scale, 0.0, 1.0) else loc + scale * z
+
+
+@answering
+def standard_normal(size: Any = (), *, dtype: Any = None, device: str | None = None) -> Tensor:
+    """Normal numbers of mean 0 and standard deviation 1."""
+    return normal(size=size, dtype=dtype, device=device)
+
+
+@answering
+def integers(
+    low: int,
+    high: int | None = None,
+    size: Any = None,
+    dtype: Any = "int64",
+    endpoint: bool = False,
+    *,
+    device: str | None = None,
+) -> Tensor:
+    """Integers from low up to but without high, with high if `endpoint`; integers(n) are 0 … n-1."""
+    for name, value in (("low", low), ("high", 0 if high is None else high)):
+        if not is_integer(value):
+            raise TypeError(f"integers: {name} must be an integer, got {value!r}")
+    first, last = (0, int(low)) if high is None else (int(low), int(high))
+    count = last - first + truth("integers: endpoint", endpoint)
+    asked = dtypes.as_dtype(dtype, "integers: dtype")
+    limits = dtypes.iinfo(asked)
+    if not 0 < count <= LARGEST or first < limits.min or first + count - 1 > limits.max:
+        raise ValueError(
+            f"integers: expected low below high, at most 2**53 apart, and both in {asked}, got {first} and {last}"
+        )
+    u = draw(_shape("integers", size), dtype=dtypes.float64, device=device)
+    return (ops.floor(u * float(count)).astype("int64") + first).astype(asked, copy=False)
+
+
+@answering
+def bernoulli(p: Any = 0.5, size: Any = None, *, device: str | None = None) -> Tensor:
+    """Booleans that are true with probability p."""
+    device = _place(device, p)
+    shape = _shape("bernoulli", size, p)
+    p = _parameter("bernoulli: p", p, dtypes.float64, device)
+    if not isinstance(p, Tensor) and not 0 <= p <= 1:
+        raise ValueError(f"bernoulli: p must be a number from 0 to 1, got {p!r}")
+    return draw(shape, dtype=dtypes.float64, device=device) < p
+
+
+def _gumbel(shape: tuple[int, ...], device: str | None) -> Any:
+    """-ln(-ln u): the largest of logits plus these is a draw from their softmax."""
+    u = ops.clip(draw(shape, dtype=dtypes.float64, device=device), 2.0**-54)  # 0 would be no logarithm
+    return -ops.log(-ops.log(u))
+
+
+@answering
+def categorical(logits: Any, axis: int = -1, size: Any = None) -> Tensor:
+    """Class numbers drawn with the probabilities softmax(logits) along `axis` (by the Gumbel-max trick), int64.
+
+    size   the shape of the result, which ends in logits' shape without the axis (the default)
+    """
+    x = ops.moveaxis(ops.as_tensor(logits).detach(), axis, -1).astype(dtypes.float64, copy=False)
+    batch = x.shape[:-1]
+    shape = batch if size is None else read_shape("categorical", size, "size")
+    if shape[len(shape) - len(batch) :] != batch:
+        raise ValueError(
+            f"categorical: size must end in {batch}, the shape of the logits without axis {axis}"
+        )
+    return ops.argmax(x + _gumbel((*shape, x.shape[-1]), x.device), axis=-1)
+
+
+@answering
+def permutation(x: Any, axis: int = 0, *, device: str | None = None) -> Tensor:
+    """0 … n-1 in a random order for an integer n; for an array its slices along `axis` in a random order."""
+    if is_integer(x):
+        (n,) = read_shape("permutation", x, "x")
+        return ops.argsort(draw((n,), dtype=dtypes.float64, device=device))
+    x = ops.as_tensor(x)
+    at = ops.one_axis("permutation", axis, x.ndim)
+    return ops.take(x, permutation(x.shape[at], device=x.device), axis=at)
+
+
+@answering
+def choice(
+    a: Any, size: Any = None, replace: bool = True, p: Any = None, axis: int = 0, *, device: str | None = None
+) -> Tensor:
+    """Elements (slices along `axis`) of an array, or of 0 … a-1 for an integer, drawn with or without replacement.
+
+    p   the probabilities of the elements, which add up to 1; by default all are equal
+    """
+    if is_integer(a):
+        return _places(int(a), size, replace, p, device)
+    a = ops.as_tensor(a)
+    at = ops.one_axis("choice", axis, a.ndim)
+    return ops.take(a, _places(a.shape[at], size, replace, p, a.device), axis=at)
+
+
+def _places(n: int, size: Any, replace: bool, p: Any, device: str | None) -> Any:
+    shape = _shape("choice", size)
+    count = math.prod(shape)
+    replace = truth("choice: replace", replace)
+    if n < 1 or (not replace and count > n):
+        raise ValueError(f"choice: {count} of {n} elements cannot be drawn without replacement")
+    if p is None and replace:
+        return integers(n, size=shape, device=device)
+    if p is None:
+        return permutation(n, device=device)[:count].reshape(shape)
+    p = _probabilities(n, p, 1 if replace else count, device)
+    logs = ops.where(p > 0, ops.log(ops.where(p > 0, p, 1.0)), -math.inf)
+    if replace:
+        return categorical(logs, size=shape)
+    keys = logs + _gumbel((n,), logs.device)
+    return ops.argsort(keys, descending=True)[:count].reshape(shape)
+
+
+def _probabilities(n: int, p: Any, count: int, device: str | None) -> Any:
+    if isinstance(p, Tensor):  # whose values a recording does not see
+        if p.shape != (n,):
+            raise ValueError(f"choice: p must have the shape ({n},), got {p.shape}")
+        return p.detach().astype(dtypes.float64, copy=False)
+    p = np.asarray(p, np.float64)
+    if p.shape != (n,) or not (p >= 0).all() or abs(p.sum() - 1) > 1e-6 or (p > 0).sum() < count:
+        raise ValueError(
+            f"choice: p must be {n} probabilities that add up to 1, at least {count} of them above 0, got {p}"
+        )
+    return tensor(p, device=device)
+
+
+# ---- PyTorch's and NumPy's short names ----
+def _sizes(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    return read_shape(
+        name, size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size, "size"
+    )
+
+
+@answering
+def randn(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Normal numbers of mean 0 and standard deviation 1: randn(2, 3) or randn((2, 3))."""
+    made = normal(size=_sizes("randn", size), dtype=dtype, device=device)
+    return made.requires_grad_() if truth("randn: requires_grad", requires_grad) else made
+
+
+@answering
+def rand(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Uniform numbers in [0, 1): rand(2, 3) or rand((2, 3))."""
+    made = uniform(size=_sizes("rand", size), dtype=dtype, device=device)
+    return made.requires_grad_() if truth("rand: requires_grad", requires_grad) else made
+
+
+@answering
+def randint(
+    low: Any, high: Any = None, size: Any = None, *, dtype: Any = "int64", device: str | None = None
+) -> Tensor:
+    """Integers from low up to but without high: randint(high, size) or randint(low, high, size), as in PyTorch."""
+    if isinstance(high, (tuple, list)) and size is None:
+        low, high, size = 0, low, high
+    return integers(low, high, size, dtype, device=device)
+
+
+@answering
+def randperm(n: int, *, device: str | None = None) -> Tensor:
+    """0 … n-1 in a random order."""
+    if not is_integer(n):
+        raise TypeError(f"randperm: n must be an integer, got {n!r}")
+    return permutation(n, device=device)

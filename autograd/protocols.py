@@ -1,0 +1,136 @@
+"""What Python and NumPy ask of a tensor: `float(t)`, `len(t)`, `round(t)`, `divmod(t, 2)`, `np.exp(t)`, `np.mean(t)`,
+`np.from_dlpack(t)`. And what a name that a tensor does not have is called here."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+STANDARD = (
+    "tapegrad has the names of the array API standard and not yet the whole of it, so a tensor does not offer itself "
+    "as one of its arrays: give t.numpy()"
+)
+
+
+class Protocols:
+    """Base of Tensor."""
+
+    __slots__ = ()
+
+    # ---- one element as a number ----
+    def __float__(self: Any) -> float:
+        return float(self.item())
+
+    def __int__(self: Any) -> int:
+        return int(self.item())
+
+    def __bool__(self: Any) -> bool:
+        return bool(self.item())
+
+    def __format__(self: Any, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __index__(self: Any) -> int:
+        value = self.item()
+        if isinstance(value, (bool, float, complex)):
+            raise TypeError(f"only an integer tensor can be an index, not one of {self.dtype}")
+        return int(value)
+
+    def __round__(self: Any, ndigits: int | None = None) -> Any:
+        """The elements rounded to so many decimals, halves to even, as a tensor of the same dtype."""
+        from tapegrad.autograd import ops
+
+        if not ndigits:
+            return ops.round(self)
+        scale = 10.0 ** ndigits.__index__()
+        return ops.round(self * scale) / scale
+
+    def __trunc__(self: Any) -> int:
+        return int(self.item())
+
+    def __divmod__(self: Any, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self: Any, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
+
+    # ---- a sequence of slices ----
+    def __len__(self: Any) -> int:
+        if not self.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return int(self.shape[0])
+
+    def __iter__(self: Any) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self: Any, value: Any) -> bool:
+        return bool(np.any(self.numpy() == (np.asarray(value))))
+
+    # ---- NumPy ----
+    def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise TypeError(
+                "a tensor that requires grad does not turn into a NumPy array by itself, which would cut the graph: "
+                "use tapegrad's function of that name, or .detach().numpy() if the cut is meant"
+            )
+        return self.numpy() if dtype is None else self.numpy().astype(dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """`np.exp(t)` is `tg.exp(t)`, and `array * t` is a Tensor: recorded and differentiated like any other."""
+        from tapegrad.autograd import namespace
+
+        return namespace.call_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """`np.mean(t)` is `tg.mean(t)`; NumPy's other functions read the values of tensors that require no grad."""
+        from tapegrad.autograd import namespace
+
+        return namespace.call_function(function, args, kwargs)
+
+    def __dlpack__(
+        self: Any,
+        *,
+        stream: Any = None,
+        max_version: Any = None,
+        dl_device: Any = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """The values for another library: `np.from_dlpack(t)`, `torch.from_dlpack(t)`.
+
+        A copy, which later writes on either side do not reach; with copy=False the tensor's own memory. Raises
+        BufferError for a tensor that requires grad: detach it first.
+        """
+        if self.requires_grad:
+            raise BufferError(
+                "a tensor that requires grad is not handed out: use .detach(), if the cut is meant"
+            )
+        self._read("__dlpack__()", "Return the tensor from the step and hand it out there.")
+        array = self.data if copy is False else self.backend.asarray(self.data, copy=True)
+        options = {"stream": stream, "max_version": max_version, "dl_device": dl_device}
+        return array.__dlpack__(**{name: value for name, value in options.items() if value is not None})
+
+    def __dlpack_device__(self: Any) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
+    # ---- names ----
+    def __dir__(self) -> list[str]:
+        return public_names(type(self))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            from tapegrad.autograd import foreign
+
+            if name == "__array_namespace__":
+                raise AttributeError(STANDARD)
+            if name.startswith("__") or name in INTERNAL:
+                raise AttributeError(f"Tensor has no attribute {name!r}")
+            raise foreign.no_attribute("Tensor", "tensor", name, public_names(type(self)))
+
+
+INTERNAL = frozenset({"changed", "index", "node", "retains_grad"})
+
+
+def public_names(kind: type) -> list[str]:
+    """The attributes of a class that users may read."""
+    return [name for name in dir(kind) if not name.startswith("_") and name not in INTERNAL]

@@ -1,0 +1,59 @@
+"""Write docs/coming_from.md: what the names of PyTorch, JAX, NumPy and Keras are called here.
+Run: python docs/make_coming_from.py"""
+
+from pathlib import Path
+
+from tapegrad.autograd import foreign
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAD = """# Coming from PyTorch, JAX, NumPy or Keras
+
+Made from the tables in `autograd/foreign/` by `python docs/make_coming_from.py`; a test keeps it up to date. Ask for
+one of these names, and the error says the same: `tg.cat` raises "tapegrad's name for torch.cat is
+tg.concat(arrays, axis=0)".
+
+Functions carry the names of the Python array API standard: `tg.concat`, `tg.permute_dims`, `tg.acos`. Some habits work
+as they are:
+
+- `tg.randn(2, 3)`, `tg.rand`, `tg.randint`, `tg.randperm`, and `tg.random` with the names and the order of NumPy's
+  Generator;
+- `nn.Linear(in, out)`, `nn.MSELoss()`, `nn.L1Loss()`, `nn.BCEWithLogitsLoss()`, `nn.CrossEntropyLoss()` with PyTorch's
+  order, prediction first, and its defaults; `nn.losses.MeanSquaredError()` and its like with Keras's, target first;
+- `t.transpose(-2, -1)`, `t.argsort()`, `t.T`, `t[None]`, `t += v` under `tg.no_grad()`;
+- `np.exp(t)` and NumPy's other ufuncs, `np.sum(t)`, `np.mean(t)`, `np.max(t)` and their like, which are recorded;
+  NumPy's other functions read the values of tensors that require no grad;
+- `np.from_dlpack(t)`, `torch.from_dlpack(t)`, `tg.from_dlpack(array)`.
+
+In the tables np is NumPy, jnp is jax.numpy, F is `torch.nn.functional` on the left and `tg.nn.functional` on the right,
+t is a tensor and m a module.
+"""
+TITLES = {
+    "tg": "Functions: `tg`",
+    "tensor": "Attributes of a tensor",
+    "nn": "Layers and losses: `tg.nn`",
+    "functional": "`tg.nn.functional`",
+    "losses": "`tg.nn.losses`",
+    "init": "`tg.nn.init`",
+    "module": "Attributes of a module",
+    "random": "`tg.random`",
+    "keywords": "Keywords",
+}
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def page() -> str:
+    parts = [HEAD]
+    for room, title in TITLES.items():
+        head = "their keyword | here" if room == "keywords" else "their name | here"
+        parts.append(f"\n## {title}\n\n| {head} | |\n|---|---|---|\n")
+        for theirs, ours, remark in foreign.rows(room):
+            names = ", ".join(f"`{name}`" for name in theirs)
+            parts.append(f"| {names} | {f'`{cell(ours)}`' if ours else 'none'} | {cell(remark)} |\n")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "coming_from.md").write_text(page())

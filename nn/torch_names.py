@@ -1,0 +1,168 @@
+"""Layers and losses under PyTorch's names, in its order and with its defaults."""
+
+import math
+from typing import Any
+
+from tapegrad.autograd.arguments import one_of, probability, truth
+from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.ops import (
+    abs,
+    binary_cross_entropy_p,
+    cross_entropy_p,
+    log_softmax,
+    moveaxis,
+    softplus,
+    sparse_cross_entropy_p,
+    square,
+    sum_p,
+    take,
+    where,
+)
+from tapegrad.autograd.random import host_generator
+from tapegrad.nn.dense import Dense
+from tapegrad.nn.loss_base import beside, class_numbers, floating, pair
+from tapegrad.nn.module import Buffer, Module, Shape
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def _torch_uniform(fan_in: int) -> Any:
+    """PyTorch's draw for a linear layer's weights and bias: uniform between ±1/sqrt(fan_in)."""
+    bound = 1 / math.sqrt(fan_in)
+    return lambda shape: host_generator().uniform(-bound, bound, shape)
+
+
+class Linear(Dense):
+    """y = x @ kernel + bias: PyTorch's Linear(in_features, out_features, bias=True), with its initial values' law.
+
+    kernel   (in_features, out_features), PyTorch's weight transposed; uniform between ±1/sqrt(in_features), as is bias
+    bias     (out_features,), or None with bias=False
+
+    `nn.Dense(out_features, in_features=…)` is the same layer by Keras's names, with Keras's initial values.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        law = _torch_uniform(in_features) if isinstance(in_features, int) and in_features > 0 else "zeros"
+        super().__init__(
+            out_features, in_features=in_features, use_bias=truth("Linear: bias", bias), dtype=dtype,
+            kernel_initializer=law, bias_initializer=law,
+        )  # fmt: skip
+        if device is not None:
+            self.to(device)
+
+    @property
+    def out_features(self) -> int:
+        return self.units
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "in_features": self.in_features, "out_features": self.units, "bias": self.use_bias, "device": None,
+            "dtype": self.dtype,
+        }  # fmt: skip
+
+
+class _TorchLoss(Module):
+    """Called with the prediction first: loss(input, target)."""
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        self.reduction = one_of(f"{type(self).__name__}: reduction", reduction, REDUCTIONS)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return ()
+
+    def _reduced(self, loss: Any) -> Any:
+        """PyTorch reduces over all elements, and "none" keeps each."""
+        return loss.mean() if self.reduction == "mean" else loss.sum() if self.reduction == "sum" else loss
+
+
+class MSELoss(_TorchLoss):
+    """mean((input - target)**2) over all elements; with reduction="sum" their sum, with "none" each of them."""
+
+    def forward(self, input: Any, target: Any) -> Any:
+        p, t = pair("MSELoss", input, target)
+        return self._reduced(square(p - t))
+
+
+class L1Loss(_TorchLoss):
+    """mean(|input - target|) over all elements; with reduction="sum" their sum, with "none" each of them."""
+
+    def forward(self, input: Any, target: Any) -> Any:
+        p, t = pair("L1Loss", input, target)
+        return self._reduced(abs(p - t))
+
+
+class BCEWithLogitsLoss(_TorchLoss):
+    """mean(-w * (v * t * ln(sigmoid(x)) + (1 - t) * ln(1 - sigmoid(x)))) for logits x and targets t from 0 to 1
+
+    weight       w, which broadcasts to x
+    pos_weight   v, which broadcasts to x
+    """
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
+        super().__init__(reduction=reduction)
+        self.weight = None if weight is None else Buffer(weight)
+        self.pos_weight = None if pos_weight is None else Buffer(pos_weight)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        x, t = pair("BCEWithLogitsLoss", input, target)
+        if self.pos_weight is None:
+            loss = binary_cross_entropy_p(x, t)
+        else:
+            loss = (1.0 - t) * x + (1.0 + (self.pos_weight - 1.0) * t) * softplus(-x)
+        return self._reduced(loss if self.weight is None else loss * self.weight)
+
+
+class CrossEntropyLoss(_TorchLoss):
+    """-ln(softmax(x)[class]) of logits x of shape (N, C), (C,) or (N, C, d1, …): the classes are axis 1.
+
+    weight            (C,), a factor for each class; the mean divides by the sum of the factors of the samples' classes
+    ignore_index      the class number of samples that do not count
+    label_smoothing   from 0 to 1: the share of the target that is spread evenly over the classes
+
+    target   class numbers, of x's shape without the axis of the classes; or probabilities of x's shape
+    """
+
+    def __init__(
+        self,
+        weight: Any = None,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.weight = None if weight is None else Buffer(weight)
+        self.ignore_index = ignore_index
+        self.label_smoothing = probability("CrossEntropyLoss: label_smoothing", label_smoothing)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        x = floating("CrossEntropyLoss", input)
+        t = beside(x, target)
+        by_class = is_floating(t.dtype) and t.shape == x.shape
+        if x.ndim > 2:
+            x, t = moveaxis(x, 1, -1), moveaxis(t, 1, -1) if by_class else t
+        if by_class:
+            return self._of_probabilities(x, t if t.dtype == x.dtype else t.astype(x.dtype))
+        keep = t != self.ignore_index
+        labels = class_numbers("CrossEntropyLoss", x, where(keep, t, 0))
+        loss, share = sparse_cross_entropy_p(x, labels), where(keep, 1.0, 0.0)
+        if self.weight is not None:
+            factor = take(self.weight, labels)
+            loss, share = loss * factor, share * factor
+        if self.label_smoothing:
+            even = self._even(x) / x.shape[-1]
+            loss = (1.0 - self.label_smoothing) * loss + self.label_smoothing * even
+        loss = where(keep, loss, 0.0)
+        return loss.sum() / share.sum() if self.reduction == "mean" else self._reduced(loss)
+
+    def _even(self, x: Any) -> Any:
+        """-sum over the classes of weight * ln(softmax(x))."""
+        logs = log_softmax(x, axis=-1)
+        return -sum_p(logs if self.weight is None else logs * self.weight, axis=(x.ndim - 1,), keepdims=False)
+
+    def _of_probabilities(self, x: Any, t: Any) -> Any:
+        if self.label_smoothing:
+            t = t * (1.0 - self.label_smoothing) + self.label_smoothing / x.shape[-1]
+        return self._reduced(cross_entropy_p(x, t if self.weight is None else t * self.weight))
