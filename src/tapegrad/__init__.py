@@ -194,5 +194,7 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:
     # Rooms and names that are loaded when they are first asked for: importing tapegrad takes a third less of its own
     # time without the compiler.
-    _LATER = {"data": "", "models": "", "compiler": "", "jit": "compiler", "JitWarning": "compiler", "TraceError": "compiler"}
+    _LATER = {"data": "", "models": "", "compiler": ""} | dict.fromkeys(
+        ("jit", "JitWarning", "TraceError"), "compiler"
+    )
     __getattr__ = getattr_of(__name__, "tg", later=_LATER)

@@ -139,7 +139,7 @@ def test_get() -> None:
         nn.activations.get("rleu")
     with pytest.raises(TypeError, match="activation: expected a callable or one of these names, got 3"):
         nn.activations.get(3)
-    with pytest.raises(TypeError, match="unexpected keyword"):
+    with pytest.raises(TypeError, match="ReLU has no keyword 'slope'"):
         nn.ReLU(slope=1)
 
 

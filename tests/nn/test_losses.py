@@ -61,7 +61,7 @@ def test_reductions_are_kerass(
     got = call(row, reduction=reduction, sample_weight=w)(tg.tensor(p))
     np.testing.assert_allclose(got.numpy(), want, rtol=1e-7, atol=1e-9)
     if (kind := getattr(nn.losses, row.keras_class)).function is getattr(F, row.name):
-        again = kind(reduction=reduction, **row.options)(p, t, sample_weight=w)
+        again = kind(reduction=reduction, **row.options)(t, p, sample_weight=w)  # in Keras's order
         np.testing.assert_array_equal(again.numpy(), got.numpy())
 
 
@@ -242,9 +242,9 @@ def test_loss_objects() -> None:
     loss = nn.losses.Huber(delta=0.5, reduction="sum")
     assert repr(loss) == "Huber(reduction='sum', delta=0.5)"
     p, t = REAL, MADE["near"]
-    assert loss(p, t).item() == F.huber_loss(p, t, delta=0.5, reduction="sum").item()
+    assert loss(t, p).item() == F.huber_loss(p, t, delta=0.5, reduction="sum").item()
     with pytest.raises(
-        TypeError, match=r"no option 'dleta': did you mean 'delta'\?; options: reduction, delta"
+        TypeError, match=r"no keyword 'dleta': did you mean 'delta'\?; it takes reduction, delta"
     ):
         nn.losses.Huber(dleta=1)
     assert "label_smoothing" in inspect.signature(F.cross_entropy).parameters

@@ -23,8 +23,8 @@ INTEGERS: tuple[tuple[Any, str], ...] = (
 )  # fmt: skip
 X = [[1.0, 0.0], [2.0, 1.0]]
 
-# every public function that takes a dtype, and whether that must be a float
-TAKERS: dict[str, tuple[Callable[[Any], Any], bool]] = {
+# every public function that takes a dtype, and whether that must be a float (None: an integer)
+TAKERS: dict[str, tuple[Callable[[Any], Any], bool | None]] = {
     "tensor": (lambda d: tg.tensor(X, dtype=d), False),
     "asarray": (lambda d: tg.asarray(X, dtype=d), False),
     "full": (lambda d: tg.full(2, 1, dtype=d), False),
@@ -45,10 +45,20 @@ TAKERS: dict[str, tuple[Callable[[Any], Any], bool]] = {
     "prod": (lambda d: tg.prod(tg.tensor(X), dtype=d), False),
     "Tensor.prod": (lambda d: tg.tensor(X).prod(dtype=d), False),
     "uniform": (lambda d: tg.uniform((2,), dtype=d), True),
+    "randn": (lambda d: tg.randn(2, dtype=d), True),
+    "rand": (lambda d: tg.rand(2, dtype=d), True),
+    "randint": (lambda d: tg.randint(2, (3,), dtype=d), None),
+    "random.random": (lambda d: tg.random.random(2, dtype=d), True),
+    "random.uniform": (lambda d: tg.random.uniform(0.0, 1.0, 2, dtype=d), True),
+    "random.normal": (lambda d: tg.random.normal(0.0, 1.0, 2, dtype=d), True),
+    "random.standard_normal": (lambda d: tg.random.standard_normal(2, dtype=d), True),
+    "random.integers": (lambda d: tg.random.integers(2, size=3, dtype=d), None),
+    "nn.Linear": (lambda d: tg.nn.Linear(2, 2, dtype=d).kernel, True),
     "nn.Dense": (lambda d: tg.nn.Dense(2, in_features=2, dtype=d).kernel, True),
 }
 CASES = [(name, d, want) for name in TAKERS for d, want in (*SPELLINGS, *INTEGERS) if not (
-    TAKERS[name][1] and want not in ("float16", "float32", "float64"))]  # fmt: skip
+    TAKERS[name][1] and not want.startswith("float")) and not (
+    TAKERS[name][1] is None and want.startswith(("float", "bool")))]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "dtype", "want"), CASES, ids=[f"{n}-{d}" for n, d, _ in CASES])
@@ -76,7 +86,7 @@ def test_random_numbers_and_weights_are_floats(name: str):
 
 def test_every_public_function_with_a_dtype_is_in_the_table():
     """Walks the public names: a new function with an argument `dtype` needs its row."""
-    rooms = {"": tg, "Tensor.": tg.Tensor, "nn.": tg.nn, "nn.functional.": tg.nn.functional}
+    rooms = {"": tg, "Tensor.": tg.Tensor, "nn.": tg.nn, "nn.functional.": tg.nn.functional, "random.": tg.random}
     found = set()
     for room, owner in rooms.items():
         for name in dir(owner):

@@ -10,6 +10,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.autograd.namespace import BY_UFUNC
 from tapegrad.autograd.operators import BINARY, COMPARISONS, METHODS, UNARY
+from tapegrad.autograd.primitive import Primitive
 
 F16, F32, F64, I32, I64, U8, BOOL = "float16", "float32", "float64", "int32", "int64", "uint8", "bool"
 
@@ -237,10 +238,18 @@ def test_ufunc_of_a_tensor(ufunc: str):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_method_is_the_function(method: str):
-    arguments = {"astype": ("float32",), "broadcast_to": ((3, 2, 2),), "clip": (2, 3), "matmul": (Y,), "split": (2,),
-                 "take": ([1, 0],), "tile": (2,)}.get(method, ())  # fmt: skip
+    arguments = {"astype": ("float32",), "broadcast_to": ((3, 2, 2),), "clip": (2, 3), "split": (2,), "take": ([1, 0],),
+                 "tile": (2,), "moveaxis": (0, 1), "permute_dims": ((1, 0),), "index_add": (0, 1.0),
+                 "index_update": (0, 1.0), "take_along_axis": (tg.tensor([[0], [1]]),), "tensordot": (Y,), "vecdot": (Y,),
+                 "outer": (Y,)}.get(method, ())  # fmt: skip
     keywords = {"squeeze": {"axis": 0}, "expand_dims": {"axis": 1}}.get(method, {})
-    x = tg.tensor(X[None] if method == "squeeze" else X)
+    function = getattr(tg, method)
+    if isinstance(function, Primitive) and function.arrays == 2:
+        arguments = (tg.tensor(X > 2) if method.startswith("bitwise") else Y,)
+    x = tg.tensor(X / 8 + (method == "acosh"))
+    if method.startswith(("bitwise", "squeeze", "outer")):
+        x = {"b": x > 0.2, "s": x[None], "o": x[0]}[method[0]]
+        arguments = (Y[0],) if method == "outer" else arguments
     got, want = (
         f(*arguments, **keywords)
         for f in (getattr(x, method), lambda *a, **kw: getattr(tg, method)(x, *a, **kw))

@@ -12,8 +12,10 @@ from tapegrad import nn
 RNG = np.random.default_rng(0)
 KINDS = [getattr(nn, name) for name in sorted(dir(nn)) if isinstance(getattr(nn, name), type)]
 OPTIONS: dict[str, dict[str, Any]] = {"Dense": {"units": 4, "in_features": 4}, "Activation": {"activation": "tanh"},
-                                      "Dropout": {"rate": 0.5}}  # fmt: skip
-LAYERS = [k for k in KINDS if issubclass(k, nn.Module) and k not in (nn.Module, nn.Sequential)]
+                                      "Dropout": {"rate": 0.5},
+                                      "Linear": {"in_features": 4, "out_features": 4}}  # fmt: skip
+TWO = [k for k in KINDS if k.__name__.endswith("Loss")]  # PyTorch's, called with a prediction and a target
+LAYERS = [k for k in KINDS if issubclass(k, nn.Module) and k not in (nn.Module, nn.Sequential, *TWO)]
 LOSSES = [
     k for k in vars(nn.losses).values()
     if isinstance(k, type) and issubclass(k, nn.losses.Loss) and k is not nn.losses.Loss
@@ -83,7 +85,14 @@ def test_layers(kind: Any) -> None:
 @pytest.mark.parametrize("kind", LOSSES, ids=lambda k: k.__name__)
 def test_losses(kind: Any) -> None:
     y = RNG.integers(0, 2, size=3) if "Sparse" in kind.__name__ else RNG.random((3, 4)).astype("float32")
-    check(kind, tg.tensor(RNG.random((3, 4)).astype("float32")), tg.tensor(y))
+    check(kind, tg.tensor(y), tg.tensor(RNG.random((3, 4)).astype("float32")))
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+@pytest.mark.parametrize("kind", TWO, ids=lambda k: k.__name__)
+def test_losses_of_pytorch(kind: Any) -> None:
+    y = RNG.integers(0, 2, size=3) if kind is nn.CrossEntropyLoss else RNG.random((3, 4)).astype("float32")
+    assert check(kind, tg.tensor(RNG.random((3, 4)).astype("float32")), tg.tensor(y))
 
 
 class Deep(nn.Module):
