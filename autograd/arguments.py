@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
 
 

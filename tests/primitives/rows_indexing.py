@@ -106,8 +106,8 @@ ROWS = [
     Row("argsort", lambda x: tg.argsort(x), lambda x: np.argsort(x, -1, stable=True), X, lambda tf, x: tf.argsort(
         x, -1, stable=True), "argsort", False, ints="int64"),
     Row("argsort over 0, descending", lambda x: tg.argsort(x, 0, descending=True),
-        lambda x: np.argsort(-x, 0, stable=True), X, lambda tf, x: tf.argsort(x, 0, "DESCENDING", stable=True), None, False,
-        ints="int64"),
+        lambda x: np.argsort(-x, 0, stable=True), X,
+        lambda tf, x: tf.argsort(x, 0, "DESCENDING", stable=True), None, False, ints="int64"),
     Row("sort", tg.sort, lambda x: np.sort(x, -1), X, lambda tf, x: tf.sort(x, -1), ints="same"),
     Row("index_update a number", lambda x: tg.index_update(x, 1, 0.5), lambda x: assigned(x, 1, 0.5), X),
     Row("index_add a number", lambda x: tg.index_add(x, [1, 1], 0.5), lambda x: added(x, [1, 1], 0.5), X),

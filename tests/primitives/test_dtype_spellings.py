@@ -86,7 +86,13 @@ def test_random_numbers_and_weights_are_floats(name: str):
 
 def test_every_public_function_with_a_dtype_is_in_the_table():
     """Walks the public names: a new function with an argument `dtype` needs its row."""
-    rooms = {"": tg, "Tensor.": tg.Tensor, "nn.": tg.nn, "nn.functional.": tg.nn.functional, "random.": tg.random}
+    rooms = {
+        "": tg,
+        "Tensor.": tg.Tensor,
+        "nn.": tg.nn,
+        "nn.functional.": tg.nn.functional,
+        "random.": tg.random,
+    }
     found = set()
     for room, owner in rooms.items():
         for name in dir(owner):
