@@ -138,9 +138,19 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
+def _plain(name: str, argument: str, value: Any) -> Any:
+    """The value of a tensor, array or NumPy scalar of one element; anything else as it is."""
+    if isinstance(value, Tensor) and value.requires_grad and current.get().grad:
+        raise TypeError(
+            f"{name}: {argument} must be a number: a tensor that requires grad would get no gradient here: write "
+            "tg.broadcast_to(t, shape) or arithmetic, or use .detach()"
+        )
+    return value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) and value.size == 1 else value
+
+
 def _number(name: str, argument: str, value: Any) -> Any:
     """A number that a user gives, as a Python number."""
-    value = value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) and value.size == 1 else value
+    value = _plain(name, argument, value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
     return value
@@ -168,7 +178,7 @@ def full(
 
 
 def _filled(name: str, shape: Any, value: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
-    value = value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) and value.size == 1 else value
+    value = _plain(name, "fill_value", value)
     if not isinstance(value, (bool, int, float)):
         raise TypeError(f"{name}: fill_value must be a number, got {value!r}")
     if dtype is None:
