@@ -50,7 +50,6 @@ __all__ = [
     "Softsign", "Tanh", "TanhShrink",
     "BCEWithLogitsLoss", "CrossEntropyLoss", "L1Loss", "MSELoss",
     "activations", "functional", "init", "losses",
-    "FileError", "load", "read_metadata", "save",
 ]  # fmt: skip
 
 for _kind in (
