@@ -181,7 +181,7 @@ _PUBLIC = [
     "grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "hvp", "custom_gradient", "checkpoint",
     "check_grads", "tape", "no_grad", "enable_grad", "detect_anomaly",
     "jit", "JitWarning", "TraceError",
-    "get_backend", "set_backend", "use_backend", "BackendError", "load", "save",
+    "get_backend", "set_backend", "use_backend", "BackendError", "load", "save", "read_metadata", "FileError",
 ]  # fmt: skip
 # `from tapegrad import *` leaves Python's own abs, all, any, bool, max, min, round and sum as they are.
 __all__ = [name for name in _PUBLIC if name not in vars(builtins)]
