@@ -270,6 +270,8 @@ def test_wheel_holds_what_the_tree_holds(clean_python, tmp_path):
     expected = {short(path) for path in FILES} | {path.name for path in FACE.glob("*.py*")}
     assert modules - {"py.typed"} == expected - {"py.typed"}
     assert (installed / "py.typed").exists()
+    tables = {path.name for path in (installed / "autograd" / "foreign").glob("*.txt")}
+    assert tables == {path.name for path in (ROOT / "autograd" / "foreign").glob("*.txt")} != set()
 
 
 @pytest.mark.xdist_group("wheel")
