@@ -80,7 +80,13 @@ def before(t: "Tensor", serial: int, passed: "Mapping[Node, Tensor]") -> "Tensor
     return t
 
 
-class Tensor(Protocols):
+if TYPE_CHECKING:
+    from tapegrad.autograd.methods import Methods  # a stub
+else:
+    Methods = object
+
+
+class Tensor(Protocols, Methods):
     """An n-dimensional array (NumPy or CuPy) that can record what is done to it and be differentiated.
 
     Made by `tg.tensor`, `tg.asarray`, `tg.zeros`, …; the arithmetic operators, indexing and the methods are the
@@ -296,16 +302,12 @@ class Tensor(Protocols):
             "tensors are not pickled (a pickle can run code when it is read): use tg.save and tg.load"
         )
 
-    if TYPE_CHECKING:  # put in place by operators.py, from one table
+    if TYPE_CHECKING:  # put in place by operators.py, as are the methods of `Methods`
 
         def __add__(self, other: Any) -> "Tensor": ...
         def __neg__(self) -> "Tensor": ...
         def __getitem__(self, index: Any) -> "Tensor": ...
-        def sum(self, axis: Any = None, *, keepdims: bool = False) -> "Tensor": ...
-        def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> "Tensor": ...
         def reshape(self, *shape: Any) -> "Tensor": ...
-        def astype(self, dtype: Any, *, copy: bool = True) -> "Tensor": ...
-        def exp(self) -> "Tensor": ...
         def __eq__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
         def __ne__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
 
@@ -317,18 +319,8 @@ class Tensor(Protocols):
             __add__
         )
         __pos__ = __abs__ = __invert__ = __neg__
-        mean = max = min = prod = sum
-        argmin = argmax
-        log = sqrt = tanh = sigmoid = abs = flatten = exp
-
-        def var(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> "Tensor": ...
-
-        std = var
 
         def transpose(self, *axes: int) -> "Tensor": ...
-        def squeeze(self, axis: Any) -> "Tensor": ...
-        def expand_dims(self, axis: int) -> "Tensor": ...
-        def clip(self, min: Any = None, max: Any = None) -> "Tensor": ...
         @property
         def T(self) -> "Tensor": ...
         @property

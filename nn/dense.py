@@ -9,10 +9,10 @@ from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import activations, init
-from tapegrad.nn.module import Module, Shape, sample_shape
+from tapegrad.nn.module import Layer, Shape, sample_shape
 
 
-class Dense(Module):
+class Dense(Layer):
     """y = activation(x @ kernel + bias)
 
     x        (..., in_features), any floating dtype; usually (batch, in_features)

@@ -26,10 +26,10 @@ from tapegrad.autograd.ops import (
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import activations as act
 from tapegrad.nn.functional import dropout
-from tapegrad.nn.module import Module, Shape, sample_shape
+from tapegrad.nn.module import Layer, Shape, sample_shape
 
 
-class Flatten(Module):
+class Flatten(Layer):
     """(batch, a, b, …) -> (batch, a*b*…), in row-major order; (batch,) -> (batch, 1)."""
 
     def __init__(self, *, input_shape: Any = None) -> None:
@@ -45,7 +45,7 @@ class Flatten(Module):
         return reshape_p(x, shape=(x.shape[0], prod(x.shape[1:])))
 
 
-class Dropout(Module):
+class Dropout(Layer):
     """In training, each element is 0 with probability `rate`, else x / (1 - rate); in evaluation, x.
 
     rate   from 0 to below 1. Draws come from the stream that `tg.manual_seed` starts. (Srivastava et al. 2014)
@@ -61,7 +61,7 @@ class Dropout(Module):
         return dropout(x, self.rate, training=self.training)
 
 
-class Activation(Module):
+class Activation(Layer):
     """An activation as a layer, by name or as a function: Activation("relu"), Activation(my_function)."""
 
     def __init__(self, activation: Any) -> None:
@@ -74,7 +74,7 @@ class Activation(Module):
         return self.activation(x if isinstance(x, Tensor) else tensor(x))
 
 
-class _Fixed(Module):
+class _Fixed(Layer):
     """An activation of one kind: its options are the function's, and attributes of the layer."""
 
     function: Callable[..., Any]

@@ -303,7 +303,7 @@ class Loss:
         )
         self.options = {"reduction": reduction, **options}
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         return self.of_prediction(y_pred, y_true, sample_weight=sample_weight)
 
     def of_prediction(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
@@ -324,7 +324,7 @@ class PredictionFirst:
     def function(self) -> Callable[..., Any]:
         return type(self.loss).function
 
-    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
         return self.loss.of_prediction(prediction, target, sample_weight=sample_weight)
 
     def __repr__(self) -> str:

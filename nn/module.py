@@ -324,3 +324,14 @@ def sample_shape(shape: Any) -> Shape:
     if not all(isinstance(n, int) and n > 0 for n in given):
         raise ValueError(f"shape: expected the shape of one sample, of positive integers, got {shape!r}")
     return given
+
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.aliases import TensorLike
+
+    class Layer(Module):
+        """What a type checker knows of our own layers: a tensor in, a tensor out."""
+
+        def __call__(self, x: TensorLike, /) -> Tensor: ...
+else:
+    Layer = Module

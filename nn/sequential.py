@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tapegrad.nn.module import Module, Shape
+from tapegrad.nn.module import Layer, Module, Shape
 
 
-class Sequential(Module):
+class Sequential(Layer):
     """Calls its layers in turn, each on the output of the one before.
 
     Sequential(a, b, c) or Sequential([a, b, c]); `append` adds one at the end. From the first layer on that knows its

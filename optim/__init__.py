@@ -15,9 +15,9 @@ from tapegrad.optim.rmsprop import RMSprop
 from tapegrad.optim.sgd import SGD
 
 __all__ = [
-    *("Optimizer", "GradientDescent", "SGD", "Adam", "AdamW", "RMSprop", "Adagrad"),
-    *("clip_by_value", "clip_by_norm", "clip_by_global_norm", "get"),
-]
+    "Optimizer", "GradientDescent", "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
+    "clip_by_value", "clip_by_norm", "clip_by_global_norm", "get",
+]  # fmt: skip
 
 
 def __dir__() -> list[str]:

@@ -57,6 +57,14 @@ def test_paths_and_links_exist(page: str) -> None:
         assert name.startswith("runs/") or (ROOT / name).exists() or (at / name).exists(), f"{page}: {name}"
 
 
+STUBS = module(ROOT / "docs" / "make_stubs.py").STUBS
+
+
+@pytest.mark.parametrize("path", STUBS)
+def test_stubs_are_up_to_date(path: str) -> None:
+    assert STUBS[path]() == (ROOT / path).read_text(), "run: python docs/make_stubs.py"
+
+
 def test_the_primitive_of_contributing_is_right() -> None:
     import tapegrad as tg
     from tapegrad.autograd.ops import cos, where_p

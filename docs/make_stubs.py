@@ -1,0 +1,146 @@
+"""Write the stubs for type checkers from the functions themselves: `python docs/make_stubs.py`.
+
+src/tapegrad/__init__.pyi   what `import tapegrad as tg` names
+autograd/methods.pyi        the methods of Tensor that are functions of tapegrad
+nn/functional.pyi           `tg.nn.functional`
+
+A primitive takes any number of positional arguments at run time; here it has the number that its forward takes, and
+gives a Tensor.
+"""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import tapegrad as tg
+from tapegrad.autograd import aliases, ops
+from tapegrad.autograd.operators import METHODS
+from tapegrad.autograd.primitive import Primitive
+
+ROOT = Path(__file__).resolve().parent.parent
+ALIASES = ", ".join(aliases.__all__)
+# The type of an argument by its name, where its function says no more than Any.
+BY_NAME = {
+    "axis": "Axis", "shape": "Shape | int", "size": "Shape | int | None", "dtype": "DTypeLike | None",
+    "keepdims": "bool", "sample_weight": "TensorLike | None", "index": "Any", "indices": "TensorLike",
+    "sections": "int | Sequence[int]", "axes": "Any", "repetitions": "Any", "arrays": "Sequence[TensorLike]",
+    "fill_value": "float", "obj": "Any", "kind": "Any", "approximate": "bool | str",
+}  # fmt: skip
+SEVERAL = {"split": "tuple[Tensor, ...]", "unstack": "tuple[Tensor, ...]"}
+HEAD = '"""Written by docs/make_stubs.py from the functions themselves."""\n'
+
+
+def parameter(p: inspect.Parameter, default: str) -> str:
+    """One parameter with its type. default: the type where nothing else is known of it."""
+    if p.annotation in (Any, inspect.Parameter.empty):
+        kind = BY_NAME.get(p.name, default)
+    else:
+        kind = inspect.formatannotation(p.annotation)
+    star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+    if p.default is p.empty:
+        return f"{star}{p.name}: {kind}"
+    if p.default is None and "None" not in kind and kind not in ("Any", "Axis"):
+        kind += " | None"
+    return f"{p.name}: {kind} = {p.default!r}"
+
+
+def parameters(given: list[inspect.Parameter]) -> list[str]:
+    """As they are written, with the marks of positional and of keyword arguments."""
+    found: list[str] = []
+    for n, p in enumerate(given):
+        before = given[n - 1].kind if n else None
+        if before is p.POSITIONAL_ONLY and p.kind is not p.POSITIONAL_ONLY:
+            found.append("/")
+        if p.kind is p.KEYWORD_ONLY and before not in (p.KEYWORD_ONLY, p.VAR_POSITIONAL):
+            found.append("*")
+        found.append(parameter(p, "TensorLike"))
+    if given and given[-1].kind is inspect.Parameter.POSITIONAL_ONLY:
+        found.append("/")
+    return found
+
+
+def signature(function: Any) -> list[inspect.Parameter]:
+    """The parameters of a public function; of a primitive, the arrays that its forward takes."""
+    if not isinstance(function, Primitive):
+        return list(inspect.signature(function).parameters.values())
+    if function.forward is None:
+        return [inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY)]
+    arrays = list(inspect.signature(function.forward).parameters.values())[1:]
+    return [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY, annotation=Any) for p in arrays]
+
+
+def function_stub(name: str, function: Any) -> str:
+    return f"def {name}({', '.join(parameters(signature(function)))}) -> {SEVERAL.get(name, 'Tensor')}: ...\n"
+
+
+def method_stub(name: str) -> str:
+    given = parameters(signature(getattr(ops, name))[1:])
+    return f"    def {name}({', '.join(['self', *given])}) -> {SEVERAL.get(name, 'Tensor')}: ...\n"
+
+
+def imports(lines: list[str]) -> str:
+    return "\n".join(sorted(lines)) + "\n"
+
+
+def face() -> str:
+    """The stub of tapegrad itself."""
+    functions, taken = [], []
+    for name in dir(tg):
+        value = getattr(tg, name)
+        if name in ops.PUBLIC:
+            functions.append(
+                re.sub(r"\bbool\b", "_bool", function_stub(name, value))
+            )  # bool is a dtype there
+        elif name == "__version__":
+            functions.append("__version__: str\n")
+        elif inspect.ismodule(value):
+            taken.append(f"from tapegrad import {name} as {name}")
+        else:
+            taken.append(f"from {home(name, value)} import {name} as {name}")
+    lines = [
+        "from builtins import bool as _bool", "from collections.abc import Sequence", "from typing import Any", *taken,
+        f"from tapegrad.autograd.aliases import {ALIASES}",
+    ]  # fmt: skip
+    public = ", ".join(repr(name) for name in tg.__all__)
+    return f"{HEAD}\n{imports(lines)}\n__all__ = [{public}]\n\n{''.join(functions)}"
+
+
+def home(name: str, value: Any) -> str:
+    """The module that a name of tapegrad comes from."""
+    if getattr(value, "__name__", "") == name and str(getattr(value, "__module__", "")).startswith(
+        "tapegrad"
+    ):
+        return str(value.__module__)
+    return "tapegrad.autograd.dtypes"
+
+
+def methods() -> str:
+    """The stub of the methods that Tensor has of functions."""
+    head = f"{HEAD}\nfrom collections.abc import Sequence\nfrom typing import Any\n\n"
+    head += (
+        f"from tapegrad.autograd.aliases import {ALIASES}\nfrom tapegrad.autograd.tensor import Tensor\n\n"
+    )
+    return f"{head}class Methods:\n{''.join(method_stub(name) for name in METHODS)}"
+
+
+def functional() -> str:
+    """The stub of tg.nn.functional."""
+    head = f"{HEAD}\nfrom collections.abc import Sequence\nfrom typing import Any\n\n"
+    head += (
+        f"from tapegrad.autograd.aliases import {ALIASES}\nfrom tapegrad.autograd.tensor import Tensor\n\n"
+    )
+    functions = "".join(
+        function_stub(name, getattr(tg.nn.functional, name)) for name in tg.nn.functional.__all__
+    )
+    public = ", ".join(repr(name) for name in tg.nn.functional.__all__)
+    return f"{head}__all__ = [{public}]\n\n{functions}"
+
+
+STUBS = {
+    "src/tapegrad/__init__.pyi": face, "autograd/methods.pyi": methods, "nn/functional.pyi": functional,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    for path, write in STUBS.items():
+        (ROOT / path).write_text(write())
