@@ -82,7 +82,7 @@ def described_training(model: Any) -> dict[str, Any] | None:
     ):
         return None
     return {
-        "optimizer": {"class": type(optimizer).__name__, "options": optimizer.defaults},
+        "optimizer": {"class": type(optimizer).__name__, "options": optimizer.config()},
         "loss": loss,
         "metrics": names,
         "emitter": model.emitter,

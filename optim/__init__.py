@@ -44,3 +44,31 @@ def get(optimizer: Any, **options: Any) -> Optimizer:
     if optimizer.lower() not in BY_NAME:
         raise ValueError(f"optimizer: unknown name {optimizer!r}; known are {known}")
     return BY_NAME[optimizer.lower()](**options)
+
+
+# What PyTorch, Keras and optax have in this room, and what to write here.
+FOREIGN_NAMES = {
+    "AdaGrad": "Adagrad",
+    "RMSProp": "RMSprop",
+    "RMSpropOptimizer": "RMSprop",
+    "AMSGrad": "Adam(…, amsgrad=True)",
+    "Nesterov": "SGD(…, momentum=0.9, nesterov=True)",
+    "Momentum": "SGD(…, momentum=0.9)",
+    "lr_scheduler": "opt.lr = … between steps, or models.LearningRateScheduler",
+    "schedules": "opt.lr = … between steps, or models.LearningRateScheduler",
+    "clip_grad_norm_": "clip_by_global_norm(params, limit)",
+    "clip_grad_value_": "clip_by_value(params, limit)",
+    "apply_updates": "opt.step()",
+    "chain": "the options of one optimizer, such as global_clipnorm and weight_decay",
+    "serialize": "opt.config() and opt.state_dict()",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from tapegrad.optim.options import closest
+
+    if name.startswith("__"):
+        raise AttributeError(f"module 'tapegrad.optim' has no attribute {name!r}")
+    here = FOREIGN_NAMES.get(name)
+    hint = f"tapegrad's is {here}" if here else closest(name, __all__) or f"there are {', '.join(__all__)}"
+    raise AttributeError(f"tapegrad.optim has no {name!r}: {hint}")

@@ -1,4 +1,4 @@
-"""Adam with weight decay beside the gradient, not in it."""
+"""Adam with weight decay apart from the gradient."""
 
 from typing import Any
 
@@ -6,14 +6,22 @@ from tapegrad.optim.adam import Adam
 
 
 class AdamW(Adam):
-    """Adam, after each weight has lost lr * weight_decay of itself: p = p - lr * weight_decay * p, then Adam's update.
+    """Adam, after each weight has lost lr * weight_decay of itself.
 
-    I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019. The default of weight_decay is Keras's
-    0.004; PyTorch's is 0.01.
+        p = p - lr * weight_decay * p                         then Adam's update
+
+    weight_decay   0.004; 0.01 with form="torch", where this formula is the same
+
+    All else as in Adam. I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019. The defaults are
+    Keras's, with form="torch" PyTorch's.
     """
 
+    keras_defaults = {**Adam.keras_defaults, "weight_decay": 0.004}
+    torch_defaults = {**Adam.torch_defaults, "weight_decay": 0.01}
+    always_decoupled = True
+
     def __init__(
-        self, params: Any = None, lr: float = 0.001, weight_decay: float = 0.004, beta_1: float = 0.9,
-        beta_2: float = 0.999, eps: float = 1e-7, amsgrad: bool = False, **others: Any,
+        self, params: Any = None, lr: float | None = None, weight_decay: float | None = None, beta_1: float = 0.9,
+        beta_2: float = 0.999, eps: float | None = None, amsgrad: bool = False, **others: Any,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, beta_1, beta_2, eps, amsgrad, weight_decay=weight_decay, **others)

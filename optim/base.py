@@ -1,134 +1,138 @@
-"""`Optimizer`: what every optimizer shares. A new one is a class with `slots` and `update`, and `rate` where needed."""
+"""`Optimizer`: what every optimizer shares. A new one is a class with `options`, `slots`, `constants` and `update`."""
 
-from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import Any, ClassVar
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tapegrad.autograd.diagnostics import all_finite
-from tapegrad.autograd.dtypes import name_of
-from tapegrad.autograd.flags import Flags, current
-from tapegrad.autograd.ops import clip_p
+from tapegrad.autograd.flags import current
+from tapegrad.autograd.ops import maximum, minimum
 from tapegrad.autograd.recorder import NOTHING
 from tapegrad.autograd.tensor import Tensor, drop_gradients
 from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
 from tapegrad.optim import state
-from tapegrad.optim.flat import Flat, Range
-from tapegrad.optim.norms import clip_factor, scaled, squared_norm, to, total_of
-from tapegrad.optim.params import above_0, at_least_0, optional, read_groups, yes_or_no
+from tapegrad.optim.arithmetic import ARRAYS, Arrays, Change, Recorded, by_name
+from tapegrad.optim.flat import FlatGroup, Range
+from tapegrad.optim.group import Group
+from tapegrad.optim.norms import clip_factor, device_of, move_to, norm_of, scaled
+from tapegrad.optim.params import read_groups
+from tapegrad.optim.settings import Options
 
-Check = Callable[[str, Any], Any]
-FEW_BLOCKS = (
-    4  # of so many blocks, whose new values stay in the cache, all are worked out before one is written
-)
-RAW = Flags(grad=False, raw=True)
-ELSEWHERE = {"learning_rate": "lr", "epsilon": "eps", "betas": "beta_1 and beta_2", "alpha": "rho"}
-
-
-class Group:
-    """Parameters that are trained with the same options.
-
-    params, names   the parameters, and what they are called in the optimizer's `state_dict`
-    options   the hyperparameters, such as `options.beta_1`; fixed
-    lr        the learning rate; may be set at any time
-    """
-
-    def __init__(self, named: dict[str, Tensor], options: Any, slots: dict[str, float]) -> None:
-        self.names, self.params = list(named), list(named.values())
-        self.options, self.slots = options, slots
-        self.flats: list[Flat] = []
-
-    def flatten(self, lr: float, steps: int) -> list[Flat]:
-        """The parameters laid out in buffers, one for each dtype and device, with a state as at the beginning."""
-        alike: dict[tuple[str, str], list[int]] = {}
-        for i, p in enumerate(self.params):
-            alike.setdefault((name_of(p.dtype), p.device), []).append(i)
-        flats = [
-            Flat([self.names[i] for i in at], [self.params[i] for i in at], self.options, self.slots)
-            for at in alike.values()
-        ]
-        for flat in flats:
-            flat.lr.assign(lr)
-            flat.step.assign(steps)
-        return flats
-
-    @property
-    def lr(self) -> float:
-        return float(self.flats[0].lr.item())
-
-    @lr.setter
-    def lr(self, value: Any) -> None:
-        lr = at_least_0("lr", value)
-        for flat in self.flats:
-            flat.lr.assign(lr)
-
-    def __repr__(self) -> str:
-        options = "".join(f", {k}={v!r}" for k, v in self.options._asdict().items())
-        return f"Group(lr={self.lr:g}{options}; {len(self.params)} parameters)"
+# Of so few blocks, whose new values stay in the cache, all are worked out before one is written.
+FEW_BLOCKS = 4
+CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
 
 
-class Optimizer:
+class Optimizer(Options):
     """Changes parameters along their gradients: `opt.step()`.
 
     params    a Module, a list of tensors (`model.parameters()`), (name, tensor) pairs, a dict of tensors, or a list of
               groups, dicts with "params" and any option, "lr" included, that differs in this group. Left out, they are
-              given later by `bind`
-    lr        the learning rate; `opt.lr = value` changes it at any time
+              given later by `bind`, as `Sequential.compile` does; then `Adam(1e-3)` and `Adam(learning_rate=1e-3)` are
+              `Adam(lr=1e-3)`
+    lr        the learning rate
 
     Options of every optimizer, applied in this order:
     clipvalue, clipnorm, global_clipnorm   one of them: gradients are brought into [-clipvalue, clipvalue]; each
               parameter's gradient is scaled down to a Euclidean norm of clipnorm; all gradients together are scaled
               down to a norm of global_clipnorm
     maximize  climb instead of descend
-    weight_decay   every weight first loses lr * weight_decay of itself, as in Keras. PyTorch does so in AdamW alone,
-              and elsewhere adds weight_decay * p to the gradient
+    weight_decay   every weight first loses lr * weight_decay of itself, as in Keras and in PyTorch's AdamW
+    form      "keras", or "torch" for PyTorch's formulas and defaults, so that a program moved from there goes on to
+              the same numbers. weight_decay * p is then added to the gradient (L2 decay) in all but AdamW. Each
+              optimizer says what else differs. It cannot be changed once there are parameters
+
+    Every option is an attribute, of the optimizer for all groups and of each group: `opt.lr = 0.1`,
+    `opt.groups[0].beta_1 = 0.5`. It may be set between any two steps, which makes a schedule of any option one line. A
+    compiled step follows a number without being recorded again, unless it comes from or goes to None or, where 0 means
+    off, 0. Reading an option in which the groups differ raises ValueError.
 
     A parameter without a gradient keeps its value and its state in that step. The number of steps is counted for all
     parameters together, as in Keras; PyTorch counts for each parameter the steps in which it had a gradient.
+
+    One gradient that is too large for its square leaves the state finite: it counts as the largest that is not. An
+    infinite one gives NaN.
 
     A parameter's `data` becomes a view of a buffer that holds the whole group, and is written to in place. If something
     else takes its place (loading, `.to("cupy")`, another optimizer of the same parameter), the next step follows: the
     new values are taken up, and the state moves along.
 
     A subclass says how to update, in operators and functions of tapegrad that know neither shapes nor devices:
-    `slots` names the parts of its state, `rate` is worked out once per step in float64, `update` returns new values.
+    `options` and their kinds, `slots`, the parts of its state, `constants` and `numbers`, worked out in float64, and
+    `update`, which returns new values.
     """
 
-    options: ClassVar[dict[str, Check]] = {}  # a subclass's own hyperparameters and what checks them
-    shared: ClassVar[dict[str, tuple[Any, Check]]] = {
-        "weight_decay": (None, optional(at_least_0)),
-        "clipvalue": (None, optional(above_0)),
-        "clipnorm": (None, optional(above_0)),
-        "global_clipnorm": (None, optional(above_0)),
-        "maximize": (False, yes_or_no),
-    }
+    keras_defaults: ClassVar[dict[str, Any]] = {"lr": 0.01}  # of the options that each form has its own for
+    torch_defaults: ClassVar[dict[str, Any]] = {"lr": 0.001}
+    always_decoupled: ClassVar[bool] = (
+        False  # whether weight_decay is no part of the gradient in PyTorch, either
+    )
+    if TYPE_CHECKING:
+        lr: float
+        weight_decay: float | None
+        clipvalue: float | None
+        clipnorm: float | None
+        global_clipnorm: float | None
+        maximize: bool
+        form: str
 
     def __init__(self, params: Any, lr: Any, own: dict[str, Any], others: dict[str, Any]) -> None:
+        params, lr, others = self._without_parameters(params, lr, others)
         self.groups: list[Group] = []
-        self.flats: list[Flat] = []
+        self.flats: list[FlatGroup] = []
         shared = {name: default for name, (default, _) in self.shared.items()}
-        self.defaults = self._checked({"lr": lr, **own, **shared, **others})
+        values = {"lr": lr, **own, **shared, **others}
+        usual = self.torch_defaults if values["form"] == "torch" else self.keras_defaults
+        values |= {name: value for name, value in usual.items() if values[name] is None}
+        self.defaults = self._checked(values)
         if params is not None:
             self.bind(params)
+
+    def _without_parameters(
+        self, params: Any, lr: Any, others: dict[str, Any]
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        """The arguments as they are meant: `Adam(1e-3)` and `Adam(learning_rate=1e-3)` are Keras's way."""
+        if isinstance(params, (int, float)) and not isinstance(params, bool):
+            if lr is not None:
+                raise TypeError(
+                    f"{type(self).__name__}({params}, {lr}): the first argument is the parameters, and a learning rate "
+                    f"alone may stand there: give all options by name, lr={params}, …"
+                )
+            params, lr = None, params
+        if params is None and lr is None and "learning_rate" in others:
+            lr = others["learning_rate"]
+            others = {name: value for name, value in others.items() if name != "learning_rate"}
+        return params, lr, others
 
     # ---- what a subclass says ----
     def slots(self, h: Any) -> dict[str, float]:
         """The parts of the state, each with one number for every element of a parameter, and their first values."""
         return {}
 
-    def rate(self, h: Any, lr: Any, step: Any) -> Any:
-        """The factor that `update` gets, from the learning rate and the number of this step, from 1. In float64."""
-        return lr
+    def square_weight(self, h: Any) -> Any:
+        """The c of the largest (c * g)**2 that `update` works out, in float64; None if it squares no gradients."""
+        return None
 
-    def update(self, h: Any, p: Any, g: Any, rate: Any, *state: Any) -> tuple[Any, ...]:
-        """(new p, *new state) from a parameter p, its gradient g, the rate and the options h. Changes nothing."""
+    def constants(self, h: Any) -> dict[str, Any]:
+        """What `update` needs, from the options h. Worked out in float64, and again only when an option changes."""
+        return {}
+
+    def numbers(self, h: Any, step: Any) -> dict[str, Any]:
+        """What `update` needs, from the options h and the number of this step, from 1. Worked out in float64."""
+        return {}
+
+    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """(new p, {slot: new contents}) from a parameter p, its gradient g, and its state. Changes nothing.
+
+        n has `constants` and `numbers` in p's dtype, every option that is not a number, and `largest`, the dtype's
+        largest number.
+        """
         raise NotImplementedError
 
     def check(self, h: Any) -> None:
         """Raise ValueError for options that contradict each other."""
-        clips = [
-            name for name in ("clipvalue", "clipnorm", "global_clipnorm") if getattr(h, name) is not None
-        ]
+        clips = [name for name in CLIPS if getattr(h, name) is not None]
         if len(clips) > 1:
             raise ValueError(f"expected only one of clipvalue, clipnorm and global_clipnorm, got {clips}")
 
@@ -139,45 +143,31 @@ class Optimizer:
             raise RuntimeError(
                 f"bind: this {type(self).__name__} has its parameters already: make a new one for others"
             )
-        groups, rates = [], []
+        groups: list[Group] = []
+        flats: list[list[FlatGroup]] = []
         for i, (named, differing) in enumerate(read_groups(params)):
             values = self._checked(self.defaults | differing, f" of group {i}" if differing else "")
-            h = self._frozen(values)
-            groups.append(Group(named, h, self.slots(h)))
-            rates.append(values["lr"])
-        self._take(groups, [group.flatten(group_lr, 0) for group, group_lr in zip(groups, rates)])
+            groups.append(Group(named, self))
+            flats.append(groups[-1].flatten(values, self.slots(SimpleNamespace(**values)), 0))
+        self._take(groups, flats)
         return self
 
-    def _take(self, groups: list[Group], flats: list[list[Flat]]) -> None:
+    def _take(self, groups: list[Group], flats: list[list[FlatGroup]]) -> None:
         """Have these groups, each with its parameters in these buffers."""
         for group, own in zip(groups, flats):
-            group.flats = own
+            group.replace_flats(own)
         self.groups = groups
         self.flats = [flat for own in flats for flat in own]
         self.few_blocks = sum(len(flat.all_blocks) for flat in self.flats) <= FEW_BLOCKS
 
-    def _checked(self, values: dict[str, Any], where: str = "") -> dict[str, Any]:
-        checks = {
-            "lr": at_least_0,
-            **self.options,
-            **{name: check for name, (_, check) in self.shared.items()},
-        }
-        for name in values:
-            if name not in checks:
-                hint = f" (here it is called {ELSEWHERE[name]})" if name in ELSEWHERE else ""
-                raise TypeError(
-                    f"{type(self).__name__}: unknown option {name!r}{where}{hint}; known are {', '.join(checks)}"
-                )
-        checked = {name: checks[name](name + where, value) for name, value in values.items()}
-        self.check(self._frozen(checked))
-        return checked
+    def add_slots(self, group: Group, added: dict[str, float], values: dict[str, Any]) -> None:
+        kept, steps = state.arrays_by_name(group.flats), self.steps
+        flats = group.flatten(values, {slot: 0.0 for slot in group.flats[0].state} | added, steps)
+        state.fill(flats, kept)
+        self._take(self.groups, [flats if other is group else other.flats for other in self.groups])
 
-    def _frozen(self, values: dict[str, Any]) -> Any:
-        kept = {name: value for name, value in values.items() if name != "lr"}
-        return namedtuple("Options", kept)(**kept)
-
-    def _follow(self) -> None:
-        """Some parameters have their values elsewhere now: take them up, and move the state to where they are."""
+    def _reattach(self) -> None:
+        """Re-attach parameters whose `data` was replaced, and move the optimizer state to their device."""
         for flat in self.flats:
             for name, p, view in zip(flat.names, flat.params, flat.views):
                 if p.shape != view.shape:
@@ -185,18 +175,25 @@ class Optimizer:
                         f"parameter {name!r} had shape {view.shape} when the optimizer was made and has {p.shape} now: "
                         "make a new optimizer"
                     )
-        if all(flat.fits() for flat in self.flats):
+        if all(flat.can_attach() for flat in self.flats):
             for flat in self.flats:
-                flat.link()
+                flat.attach()
             return
-        kept, steps = state.places(self.flats), self.steps
-        flats = [group.flatten(group.lr, steps) for group in self.groups]
+        kept, steps = state.arrays_by_name(self.flats), self.steps
+        flats = [
+            group.flatten(group.options(), {slot: 0.0 for slot in group.flats[0].state}, steps)
+            for group in self.groups
+        ]
         state.fill([flat for own in flats for flat in own], kept)
         self._take(self.groups, flats)
 
     # ---- training ----
-    def zero_grad(self) -> None:
-        """Drop the gradients, so that the next backward starts from nothing."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients, so that the next backward starts from nothing. set_to_none is PyTorch's; True only."""
+        if set_to_none is not True:
+            raise ValueError(
+                f"zero_grad: set_to_none: expected True, got {set_to_none!r}: gradients are dropped, not kept as zeros"
+            )
         for flat in self.flats:
             drop_gradients(flat.params)
 
@@ -208,23 +205,22 @@ class Optimizer:
         if not self.flats:
             self._need_parameters("step")
         for flat in self.flats:
-            if not flat.linked():
+            if not flat.attached():
                 with uninterrupted():
-                    self._follow()
+                    self._reattach()
                 break
         flags = current.get()
-        recording = flags.recorder is not None
+        work = ARRAYS if flags.recorder is None else Recorded(flags)
         try:  # the flags are set inside, so that an interrupt just after that puts them back
-            current.set(replace(flags, grad=False) if recording else RAW)
+            current.set(work.flags)
             with NOTHING if flags.recorder is None else flags.recorder.part(type(self).__name__):
                 spans = []
                 for flat in self.flats:
                     with flat.scope():
-                        spans.append(flat.gather())
+                        spans.append(flat.collect_gradients())
                 if not any(spans):
                     raise RuntimeError(self._no_gradient())
-                total = self._squared_norm(spans, recording)
-                self._advance(spans, total, recording)
+                self._advance(work, spans)
         finally:
             current.set(flags)
         if flags.anomaly:
@@ -238,65 +234,71 @@ class Optimizer:
                         f"the step of {self!r} left a NaN or Inf in the parameter {name!r}"
                     )
 
-    def _advance(self, spans: list[list[Range]], total: Any, recording: bool) -> None:
-        """One step for the given ranges of each Flat's parameters, whole or not at all: everything is worked out before
-        anything is written. Many blocks take two to six times as long that way, so each is written at once, unless a
-        number out of range would raise. They find the memory that the first one, worked out before, has given back."""
-        changes = self._changes(spans, total, recording)
-        if recording or self.few_blocks or arithmetic_may_raise():
+    def _advance(self, work: Arrays | Recorded, spans: list[list[Range]]) -> None:
+        """One step for the given ranges of each flat group's parameters, whole or not at all: everything is worked out
+        before anything is written. Many blocks take two to six times as long that way, so each is written at once,
+        unless a number out of range would raise. They find the memory that the first one, worked out before, has given
+        back."""
+        changes = self._changes(work, spans)
+        if work.all_at_once or self.few_blocks or arithmetic_may_raise():
             changes = list(changes)
         with uninterrupted():
-            for target, value in changes:
-                if recording:
-                    target.assign(value)
-                else:
-                    target[...] = value
+            work.write(changes)
             for flat, ranges in zip(self.flats, spans):
                 for span in ranges:
-                    flat.stamp(span)
+                    flat.mark_changed(span)
 
-    def _changes(self, spans: list[list[Range]], total: Any, recording: bool) -> Iterable[tuple[Any, Any]]:
-        """What a step writes, as (array, its new contents), block by block; while a recorder listens as Tensors, in one
-        piece, so that it sees every primitive."""
-        for flat, ranges in zip(self.flats, spans):
-            with flat.scope():
-                lr, step = flat.next_step(recording)
-                h, rate = flat.options, flat.cast(self.rate(flat.options, lr, step), recording)
-                decay = None if h.weight_decay is None else flat.cast(lr * h.weight_decay, recording)
-                clip = h.global_clipnorm
-                factor = None if clip is None else to(clip_factor(total, clip), flat.device)
-                plain = decay is None and factor is None and h.clipvalue is None and not h.maximize
-                news = []
+    def _changes(self, work: Arrays | Recorded, spans: list[list[Range]]) -> Iterable[Change]:
+        """What a step writes, as (target, its new contents)."""
+        prepared = [work.prepared(flat, self._prepare) for flat in self.flats]
+        norm_needed = False
+        for flat, ranges, (h, _, _) in zip(self.flats, spans, prepared):
+            norm_needed |= h.global_clipnorm is not None
+            if h.clipnorm is not None:
                 for span in ranges:
-                    for piece in [flat.tensors(span)] if recording else flat.blocks(span):
-                        p, g, *rest = piece if plain else self._prepared(h, piece, decay, factor)
-                        new = self.update(h, p, g, rate, *rest)
-                        if recording:
-                            news.append(new)
-                        else:
-                            yield from zip((piece[0], *rest), new)
-                if recording:
-                    yield from flat.joined(ranges, news)
-                yield (flat.step, step) if recording else (flat.step.data, step)
+                    work.shrink_each(flat, span, h.clipnorm)
+        if norm_needed:
+            norm = norm_of(
+                work.gradient(flat, span) for flat, ranges in zip(self.flats, spans) for span in ranges
+            )
+            for flat, (h, n, _) in zip(self.flats, prepared):
+                if h.global_clipnorm is not None:
+                    limit = move_to(h.global_clipnorm, device_of(norm))
+                    n.factor = move_to(clip_factor(norm, limit), flat.device)
+        for flat, ranges, (h, n, update) in zip(self.flats, spans, prepared):
+            with flat.scope():
+                step = work.next_step(flat)
+                for name, number in self.numbers(h, step).items():
+                    setattr(n, name, work.in_dtype(flat, number))
+                yield from work.updated(flat, ranges, partial(update, self))
+                yield work.counted(flat, step)
 
-    def _prepared(self, h: Any, piece: list[Any], decay: Any, factor: Any) -> list[Any]:
-        """[p, g, *state] after the options that every optimizer has."""
-        p, g, *rest = piece
+    def _prepare(self, work: Arrays | Recorded, flat: FlatGroup, h: Any) -> tuple[Any, Callable[..., Any]]:
+        """What `update` gets but for `numbers`, and `update` with it and what every optimizer does before. The latter
+        takes the optimizer as an argument, since it is kept there, and would make a cycle."""
+        coupled = h.form == "torch" and not self.always_decoupled
+        constants = self.constants(h)
+        if h.weight_decay is not None:
+            constants["decay"] = h.weight_decay if coupled else h.lr * h.weight_decay
         if h.clipvalue is not None:
-            g = clip_p(g, min=-h.clipvalue, max=h.clipvalue)
-        if factor is not None:
-            g = scaled(g, factor)
-        return [p if decay is None else p - p * decay, -g if h.maximize else g, *rest]
+            constants["clipvalue"] = h.clipvalue
+        if (weight := self.square_weight(h)) is not None:
+            constants["inverse"] = weight / (0.99 * flat.largest**0.5)  # of the largest gradient
+        n = by_name(flat, {name: work.in_dtype(flat, number) for name, number in constants.items()})
+        bound = weight is not None
 
-    def _squared_norm(self, spans: list[list[Range]], recording: bool) -> Any:
-        """The sum of the squares of all gradients, if any group asks for it."""
-        if all(flat.options.global_clipnorm is None for flat in self.flats):
-            return None
-        return total_of(
-            squared_norm(flat.gradient(span, recording))
-            for flat, ranges in zip(self.flats, spans)
-            for span in ranges
-        )
+        def prepared(opt: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            if h.clipvalue is not None:
+                g = minimum(maximum(g, -n.clipvalue), n.clipvalue)
+            if h.global_clipnorm is not None:
+                g = scaled(g, n.factor)
+            if h.maximize:
+                g = -g
+            if h.weight_decay is not None:
+                p, g = (p, g + n.decay * p) if coupled else (p - p * n.decay, g)
+            return opt.update(n, p, work.bounded(g, n.inverse) if bound else g, state)
+
+        return n, prepared
 
     def _no_gradient(self) -> str:
         names = [name for flat in self.flats for name in flat.names]
@@ -315,22 +317,6 @@ class Optimizer:
     def steps(self) -> int:
         """How many steps were done."""
         return int(self.flats[0].step.item()) if self.flats else 0
-
-    @property
-    def lr(self) -> float:
-        """The learning rate. Setting it sets that of every group; where they differ, reading it raises ValueError."""
-        rates = {group.lr for group in self.groups} or {self.defaults["lr"]}
-        if len(rates) > 1:
-            raise ValueError(
-                f"the groups have different learning rates, {sorted(rates)}: use opt.groups[i].lr"
-            )
-        return rates.pop()
-
-    @lr.setter
-    def lr(self, value: Any) -> None:
-        self.defaults["lr"] = at_least_0("lr", value)
-        for group in self.groups:
-            group.lr = value
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of everything that later steps depend on besides the parameters and the options: "steps", "lr" (of

@@ -6,20 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 from tapegrad.autograd.flags import current
-from tapegrad.autograd.ops import clip_p, reshape_p, sqrt
-from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.ops import clip_p, reshape_p
+from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import store
 from tapegrad.backends import backend_of
-from tapegrad.optim.norms import clip_factor, device_of, scaled, squared_norm, to, total_of
-from tapegrad.optim.params import above_0
+from tapegrad.optim.norms import clip_factor, device_of, move_to, norm_of, scaled
+from tapegrad.optim.options import above_0
 
 
 def clip_by_value(params: Any, limit: float) -> None:
     """Bring every element of the gradients into [-limit, limit], in place.
 
-    params    a Module, tensors or a dict of tensors: of a leaf that requires grad its `.grad` is meant, any other
-              tensor is taken for a gradient
+    params    a Module, tensors or a dict of tensors: of a leaf that requires grad its `.grad` is meant; a
+              frozen parameter is left alone, and counts in no norm; any other tensor is taken for a gradient
     """
     limit = above_0("limit", limit)
     _rewrite(_gradients("clip_by_value", params), lambda g: clip_p(g, min=-limit, max=limit))
@@ -28,7 +28,7 @@ def clip_by_value(params: Any, limit: float) -> None:
 def clip_by_norm(params: Any, limit: float) -> None:
     """Scale each gradient whose Euclidean norm is above `limit` down to it, in place: g * limit / max(|g|, limit)."""
     limit = above_0("limit", limit)
-    _rewrite(_gradients("clip_by_norm", params), lambda g: scaled(g, clip_factor(_squared(g), limit)))
+    _rewrite(_gradients("clip_by_norm", params), lambda g: scaled(g, clip_factor(norm_of([_flat(g)]), limit)))
 
 
 def clip_by_global_norm(params: Any, limit: float) -> Tensor:
@@ -42,20 +42,19 @@ def clip_by_global_norm(params: Any, limit: float) -> Tensor:
     recording = flags.recorder is not None
     try:
         current.set(replace(flags, raw=not recording, grad=False))
-        total = total_of(_squared(g if recording else g.data) for g in gradients)
-        norm = sqrt(total)
-        factor = clip_factor(total, limit)
+        norm = norm_of(_flat(g if recording else g.data) for g in gradients)
+        factor = clip_factor(norm, limit)
     finally:
         current.set(flags)
     if recording:
         _rewrite(gradients, lambda g: scaled(g, factor))
         return norm
-    _rewrite(gradients, lambda g: scaled(g, to(factor, device_of(g))))
+    _rewrite(gradients, lambda g: scaled(g, move_to(factor, device_of(g))))
     return Tensor(backend_of(norm).asarray(norm))
 
 
-def _squared(g: Any) -> Any:
-    return squared_norm(reshape_p(g, shape=(-1,)))
+def _flat(g: Any) -> Any:
+    return reshape_p(g, shape=(-1,))
 
 
 def _gradients(name: str, params: Any) -> list[Tensor]:
@@ -70,7 +69,8 @@ def _gradients(name: str, params: Any) -> list[Tensor]:
     for i, t in enumerate(params.values() if isinstance(params, Mapping) else params):
         if not isinstance(t, Tensor):
             raise TypeError(f"{name}: item {i} is not a tensor but {type(t).__name__}")
-        g = t.grad if t.requires_grad and t.node is None else t
+        frozen = not t.requires_grad and (isinstance(t, Parameter) or t.grad is not None)
+        g = None if frozen else t.grad if t.requires_grad and t.node is None else t
         if g is not None:
             if g.node is not None:
                 raise RuntimeError(

@@ -6,14 +6,23 @@ from tapegrad.optim.base import Optimizer
 
 
 class GradientDescent(Optimizer):
-    """p = p - lr * g: each step goes straight down the slope (up, with maximize=True).
+    """Steps straight down the slope, or up with maximize=True.
+
+        p = p - lr * g
+
+    lr   0.01; 0.001 with form="torch"
 
     A. Cauchy, "Méthode générale pour la résolution des systèmes d'équations simultanées", 1847. Keras and PyTorch have
     it as SGD without momentum.
     """
 
-    def __init__(self, params: Any = None, lr: float = 0.01, **others: Any) -> None:
+    torch_defaults = {"lr": 0.001}
+
+    def __init__(self, params: Any = None, lr: float | None = None, **others: Any) -> None:
         super().__init__(params, lr, {}, others)
 
-    def update(self, h: Any, p: Any, g: Any, rate: Any, *state: Any) -> tuple[Any, ...]:
-        return (p - rate * g,)
+    def constants(self, h: Any) -> dict[str, Any]:
+        return {"lr": h.lr}
+
+    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return p - n.lr * g, {}

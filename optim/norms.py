@@ -1,12 +1,15 @@
 """Norms of gradients, and what scales them down: for raw arrays, and for Tensors while a recorder listens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tapegrad.autograd.dtypes import float32, float64, name_of
-from tapegrad.autograd.ops import astype_p, maximum, move, sqrt, sum_p
+from tapegrad.autograd.ops import abs, astype_p, max_p, maximum, move, sqrt, sum_p, where_p
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
+
+# The squares of what lies between, and their sums, are numbers of float64.
+SMALL, LARGE, UP, DOWN = 2.0**-480, 2.0**480, 2.0**600, 2.0**-600
 
 
 def block_size(device: str) -> int:
@@ -16,30 +19,52 @@ def block_size(device: str) -> int:
     return 1 << 24 if device.startswith("cuda") else 1 << 14
 
 
-def squared_norm(g: Any) -> Any:
-    """The sum of the squares of a 1-d array, worked out in float64: in float16 it would overflow at 256 squared, and
-    nothing would be left of the square of 0.0001."""
+def norm_of(arrays: Iterable[Any]) -> Any:
+    """The Euclidean norm of 1-d arrays as one vector: 0-d, float64, on the device of the first.
+
+    Squares are added in float64: in float16 they would overflow at 256, and vanish at 0.0001. Where a float64 array
+    has elements whose squares would do so, all are multiplied with a power of two first, and the norm is divided by
+    it. Numbers of ordinary size are not changed by that, and no finite norm overflows.
+    """
+    arrays = [g for g in arrays if g.shape[0]] or list(arrays)[:1]
+    factor = None
+    if any(name_of(g.dtype) == "float64" for g in arrays):
+        largest = joined(
+            (max_p(abs(part), axis=None, keepdims=False) for g in arrays for part in parts(g)), maximum
+        )
+        one = cast(largest == largest, float64)
+        factor = where_p(largest > LARGE, DOWN, where_p(largest < SMALL, UP, one))
+    total = joined((sum_of_squares(part, factor) for g in arrays for part in parts(g)), lambda a, b: a + b)
+    return sqrt(total) if factor is None else sqrt(total) / factor
+
+
+def parts(g: Any) -> Iterator[Any]:
+    """A 1-d array in blocks; a Tensor in one piece."""
     n = g.shape[0]
-    size = block_size(device_of(g)) if not isinstance(g, Tensor) else max(n, 1)
-
-    def part(start: int) -> Any:
-        wide = cast(g[start : min(start + size, n)], float64)
-        return sum_p(wide * wide, axis=None, keepdims=False)
-
-    return total_of(part(start) for start in range(0, max(n, 1), size))
+    size = max(n, 1) if isinstance(g, Tensor) else block_size(device_of(g))
+    for start in range(0, max(n, 1), size):
+        yield g[start : min(start + size, n)]
 
 
-def total_of(parts: Iterable[Any]) -> Any:
-    """Their sum, on the device of the first."""
-    total: Any = None
-    for part in parts:
-        total = part if total is None else total + to(part, device_of(total))
-    return total
+def sum_of_squares(g: Any, factor: Any) -> Any:
+    wide = cast(g, float64)
+    if factor is not None:
+        wide = wide * move_to(factor, device_of(g))
+    return sum_p(wide * wide, axis=None, keepdims=False)
 
 
-def clip_factor(total: Any, limit: float) -> Any:
-    """What to multiply with, so that a norm whose square is `total` becomes at most `limit`."""
-    return limit / maximum(sqrt(total), limit)
+def joined(values: Iterable[Any], join: Any) -> Any:
+    """All of them, two by two from the first on, in float64 on the device of the first."""
+    result: Any = None
+    for value in values:
+        value = cast(value, float64)
+        result = value if result is None else join(result, move_to(value, device_of(result)))
+    return result
+
+
+def clip_factor(norm: Any, limit: Any) -> Any:
+    """What to multiply with, so that a norm becomes at most `limit`: limit / max(norm, limit)."""
+    return limit / maximum(norm, limit)
 
 
 def scaled(g: Any, factor: Any) -> Any:
@@ -60,5 +85,5 @@ def device_of(x: Any) -> str:
     return backend_of(array).device_of(array)
 
 
-def to(x: Any, device: str) -> Any:
+def move_to(x: Any, device: str) -> Any:
     return x if device_of(x) == device else move(x, place=device)

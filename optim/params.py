@@ -1,7 +1,6 @@
 """Reading what an optimizer is given: its parameters, and its numbers."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -87,40 +86,3 @@ def check_trainable(who: str, p: Any) -> None:
             f"{who} does not require grad and would never change: call .requires_grad_() on it, or leave it out "
             "(frozen parameters are accepted where the Module itself is given)"
         )
-
-
-# ---- numbers: each check takes a name and a value, and returns the value as it is kept ----
-def _number(name: str, value: Any, expected: str, holds: Callable[[float], bool]) -> float:
-    if isinstance(value, Tensor) and value.size == 1:
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name}: expected {expected}, got {value!r}")
-    if not (math.isfinite(value) and holds(float(value))):
-        raise ValueError(f"{name}: expected {expected}, got {value!r}")
-    return float(value)
-
-
-def at_least_0(name: str, value: Any) -> float:
-    return _number(name, value, "a finite number of at least 0", lambda x: x >= 0)
-
-
-def above_0(name: str, value: Any) -> float:
-    return _number(name, value, "a finite number above 0", lambda x: x > 0)
-
-
-def below_1(name: str, value: Any) -> float:
-    return _number(name, value, "a number of at least 0 and below 1", lambda x: 0 <= x < 1)
-
-
-def up_to_1(name: str, value: Any) -> float:
-    return _number(name, value, "a number from 0 to 1", lambda x: 0 <= x <= 1)
-
-
-def yes_or_no(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
-    return value
-
-
-def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
-    return lambda name, value: None if value is None else check(name, value)

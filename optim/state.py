@@ -1,6 +1,7 @@
 """An optimizer's state by name: out of its buffers, and back into them."""
 
 from collections.abc import Iterable, Mapping
+from math import isnan, nan
 from typing import Any
 
 from tapegrad.autograd.creation import asarray, full
@@ -8,11 +9,11 @@ from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.backends import backend_of
-from tapegrad.optim.flat import Flat, write
-from tapegrad.optim.params import at_least_0
+from tapegrad.optim.flat import FlatGroup, write
+from tapegrad.optim.options import Choice, at_least_0
 
 
-def places(flats: Iterable[Flat]) -> dict[str, Any]:
+def arrays_by_name(flats: Iterable[FlatGroup]) -> dict[str, Any]:
     """Each array by its name, "<parameter's name>.<slot>": a view, in the parameter's shape."""
     return {
         f"{name}.{slot}": flat.view(buffer, i)
@@ -22,46 +23,85 @@ def places(flats: Iterable[Flat]) -> dict[str, Any]:
     }
 
 
-def fill(flats: Iterable[Flat], arrays: Mapping[str, Any]) -> None:
-    """Copy arrays into the places of their names."""
-    for name, view in places(flats).items():
-        write(view, arrays[name])
+def fill(flats: Iterable[FlatGroup], arrays: Mapping[str, Any]) -> None:
+    """Copy arrays into the places of their names; of those that have no array, nothing."""
+    for name, view in arrays_by_name(flats).items():
+        if name in arrays:
+            write(view, arrays[name])
 
 
-def numbers(opt: Any) -> dict[str, float]:
-    """How many steps were done, and each group's learning rate."""
-    rates = {f"lr.{i}" if len(opt.groups) > 1 else "lr": group.lr for i, group in enumerate(opt.groups)}
-    return {"steps": opt.steps, **rates}
-
-
-def collect(opt: Any) -> dict[str, Tensor]:
-    found = {name: full((), value, dtype=float64, device="cpu") for name, value in numbers(opt).items()}
-    for name, view in places(opt.flats).items():
-        home = backend_of(view)
-        found[name] = Tensor(home.asarray(view, device=home.device_of(view), copy=True))
+def numbers(opt: Any) -> dict[str, tuple[Any, str, float]]:
+    """Each number of the state by its name, as (group, option, number). The first one is how many steps were done."""
+    found = {"steps": (None, "steps", float(opt.steps))}
+    for i, group in enumerate(opt.groups):
+        for option, value in group.options().items():
+            found[f"{option}.{i}" if len(opt.groups) > 1 else option] = (
+                group,
+                option,
+                as_number(group, option, value),
+            )
     return found
 
 
-def restore(opt: Any, saved: Mapping[str, Any]) -> None:
-    wanted = {name: ((), "float64") for name in numbers(opt)} | {
-        name: (tuple(view.shape), name_of(view.dtype)) for name, view in places(opt.flats).items()
+def as_number(group: Any, option: str, value: Any) -> float:
+    """An option's value as a number: NaN for None, the position among the choices."""
+    kind = group.kinds[option]
+    if isinstance(kind, Choice):
+        return float(kind.values.index(value))
+    return nan if value is None else float(value)
+
+
+def from_number(group: Any, option: str, number: float) -> Any:
+    kind = group.kinds[option]
+    if isinstance(kind, Choice):
+        return kind.values[int(number)] if number in range(len(kind.values)) else number
+    return None if isnan(number) else number
+
+
+def collect(opt: Any) -> dict[str, Tensor]:
+    tensors = {
+        name: full((), value, dtype=float64, device="cpu") for name, (_, _, value) in numbers(opt).items()
     }
+    for name, view in arrays_by_name(opt.flats).items():
+        home = backend_of(view)
+        tensors[name] = Tensor(home.asarray(view, device=home.device_of(view), copy=True))
+    return tensors
+
+
+def restore(opt: Any, saved: Mapping[str, Any]) -> None:
+    own, arrays = numbers(opt), arrays_by_name(opt.flats)
+    required = {name: ((), "float64") for name, (_, option, _) in own.items() if option in ("steps", "lr")}
+    required |= {name: (tuple(view.shape), name_of(view.dtype)) for name, view in arrays.items()}
+    optional = {name: ((), "float64") for name in own if name not in required}
     given = {name: asarray(value) for name, value in saved.items()}
-    faults = [f"missing: {name}" for name in wanted if name not in given]
-    faults += [f"unknown: {name}" for name in given if name not in wanted]
-    faults += [
-        f"{name}: expected {dtype}{list(shape)}, got {name_of(t.dtype)}{list(t.shape)}"
-        for name, (shape, dtype) in wanted.items()
-        if (t := given.get(name)) is not None and (t.shape, name_of(t.dtype)) != (shape, dtype)
-    ]
+    faults = [f"missing: {name}" for name in required if name not in given]
+    faults += [f"unknown: {name}" for name in given if name not in required and name not in optional]
+    for name, (shape, dtype) in (required | optional).items():
+        t = given.get(name)
+        if t is None:
+            continue
+        if (t.shape, name_of(t.dtype)) != (shape, dtype):
+            faults.append(f"{name}: expected {dtype}{list(shape)}, got {name_of(t.dtype)}{list(t.shape)}")
+        elif name in optional and (fault := difference(*own[name], float(t.item()))):
+            faults.append(f"{name}: {fault}, or leave {name!r} out of the state")
     if faults:
         raise ValueError(
             f"load_state_dict: this does not fit {opt!r}; nothing was loaded:\n  " + "\n  ".join(faults)
         )
-    steps, *rates = (at_least_0(f"{name} of the state", given[name]) for name in numbers(opt))
+    values = {name: at_least_0(f"{name} of the state", given[name]) for name in own if name in required}
     with uninterrupted():
-        for group, lr in zip(opt.groups, rates):
-            group.lr = lr
+        for name, value in values.items():
+            group = own[name][0]
+            if group is not None:
+                group.lr = value
         for flat in opt.flats:
-            flat.step.assign(steps)
+            flat.step.assign(values["steps"])
         fill(opt.flats, {name: t.data for name, t in given.items()})
+
+
+def difference(group: Any, option: str, number: float, saved: float) -> str:
+    """In what an option of the state differs from the optimizer's, and what to do; "" if it does not."""
+    if number == saved or (isnan(number) and isnan(saved)):
+        return ""
+    was, here = from_number(group, option, saved), from_number(group, option, number)
+    return f"the state was saved with {was!r}, this optimizer has {here!r}: give it {option}={was!r}"

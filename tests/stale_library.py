@@ -178,7 +178,13 @@ def the_rate_of_a_buffer_that_is_replaced(J: Any) -> Any:
         opt.step()
         return w.detach()
 
-    return drive(J, f, lambda: setattr(opt.flats[0], "lr", tg.tensor(0.5)))
+    return drive(
+        J,
+        f,
+        lambda: setattr(
+            opt.flats[0], "numbers", (("lr", tg.tensor(0.5, dtype="float64")), *opt.flats[0].numbers[1:])
+        ),
+    )
 
 
 @compiled

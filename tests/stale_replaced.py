@@ -49,7 +49,7 @@ def options_of_an_optimizer_that_are_replaced(J: Any) -> Any:
 
     def act() -> None:
         for flat in o.flats:
-            flat.options = flat.options._replace(weight_decay=0.9)
+            dict(flat.numbers)["weight_decay"].assign(0.9)
 
     return change(J, f, act)
 

@@ -343,8 +343,10 @@ def rate_asked() -> str:
     """The user's code for what it asks an optimizer for, as in `opt.lr`, where that needs the number; else ""."""
     frame: Any = sys._getframe(2)
     while frame is not None and is_own(frame.f_code.co_filename):
-        if frame.f_code.co_qualname in ("Optimizer.lr", "Group.lr", "Optimizer.steps"):
-            return f"opt.{frame.f_code.co_name}"
+        if frame.f_code.co_qualname == "Optimizer.steps":
+            return "opt.steps"
+        if frame.f_code.co_qualname == "FlatGroup.read_option":
+            return f"opt.{frame.f_locals['name']}"
         frame = frame.f_back
     return ""
 

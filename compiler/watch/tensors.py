@@ -78,17 +78,19 @@ class Tensors(Classes):
             at = g.value(flat)
             self.same_elements(f"[*{at}.__dict__.values()]", [*vars(flat).values()], f"{name}.flats[{i}]")
             self.same_elements(f"{at}.params", flat.params, f"{name}.flats[{i}].params")
-            count = len(flat.views)
+            count, slots = len(flat.views), len(flat.gradient_slots)
             g.need(
-                f"len({at}.views) == {count} and len({at}.places) == {len(flat.places)}", f"{name}.flats[{i}]"
+                f"len({at}.views) == {count} and len({at}.gradient_slots) == {slots}", f"{name}.flats[{i}]"
             )
-            parts = {"parameters": flat.p, "learning_rate": flat.lr, "steps": flat.step, **flat.state}
+            renamed = {"lr": "learning_rate", **{slot: f"{slot}_option" for slot in flat.state}}
+            options = {renamed.get(n, n): t for n, t in flat.numbers_in_use().items()}
+            parts = {"parameters": flat.p, "steps": flat.step, **flat.state, **options}
             for part, t in parts.items():
                 self.known_tensor(t, part + number)
             for parameter, t in zip(flat.names, flat.params):
                 self.known_tensor(t, parameter)
         for attribute, part in vars(value).items():
-            if attribute in self.names.user and attribute not in ("flats", "groups", "defaults", "lr"):
+            if attribute in self.names.user and attribute not in ("flats", "groups", "defaults"):
                 self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}")
 
     def same_elements(self, place: str, value: list[Any], name: str) -> None:

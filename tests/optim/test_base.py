@@ -40,14 +40,15 @@ def test_groups_have_their_own_options():
     for _ in range(2):
         step_with(opt, (a, [1.0]), (b, [1.0]), (c, [1.0]))
     assert [a.item(), b.item(), c.item()] == pytest.approx([0.8, 0.0, 1.29])
-    assert set(opt.state_dict()) == {"steps", "lr.0", "lr.1", "lr.2", "2.0.velocity"}
+    options = {f"{name}.{i}" for name in optim.SGD.option_kinds() for i in range(3)}
+    assert set(opt.state_dict()) == {"steps", *options, "2.0.velocity"}
     opt.groups[1].lr = 0.0
     assert [group.lr for group in opt.groups] == [0.1, 0.0, 0.1]
     with pytest.raises(ValueError, match=r"different learning rates, \[0.0, 0.1\]"):
         _ = opt.lr
     opt.lr = 0.3
     assert opt.lr == 0.3
-    assert opt.groups[2].options.momentum == 0.9
+    assert opt.groups[2].momentum == 0.9
 
 
 def test_learning_rate_can_change_at_any_time():
@@ -96,7 +97,7 @@ def test_names_and_instances():
 
 def test_says_what_it_is():
     opt = optim.SGD(lr=0.5, momentum=0.9, clipnorm=1.0)
-    assert repr(opt) == "SGD(lr=0.5, momentum=0.9, nesterov=False, clipnorm=1.0)"
+    assert repr(opt) == "SGD(lr=0.5, momentum=0.9, nesterov=False, dampening=0.0, clipnorm=1.0)"
     assert "momentum=0.9" in repr(opt.bind([leaf(1.0)]).groups)
 
 

@@ -132,3 +132,35 @@ def test_bad_input(clip):
     (p * p).sum().backward(create_graph=True)
     with pytest.raises(RuntimeError, match="was recorded"):
         clip([p], 1.0)
+
+
+def test_frozen_parameters_are_left_alone():
+    for clip in (optim.clip_by_value, optim.clip_by_norm, optim.clip_by_global_norm):
+        trained, frozen, other = with_gradients([3.0, 4.0], [30.0, 40.0], [0.0])
+        frozen.requires_grad_(False)
+        other.requires_grad_(False).grad = None
+        weight = tg.Parameter(tg.ones((2,))).requires_grad_(False)
+        norm = clip([trained, frozen, weight], 1.0)
+        assert norm is None or norm.item() == 5.0
+        assert frozen.grad.tolist() == [30.0, 40.0] and weight.tolist() == [1.0, 1.0]
+        optim.SGD(dict(a=trained), lr=1.0).step()
+
+
+def test_a_stale_gradient_of_a_frozen_parameter_moves_nothing():
+    a, b = with_gradients([1.0], [1.0])
+    opt = optim.SGD([a, b], lr=1.0, global_clipnorm=1.0)
+    b.requires_grad_(False)
+    opt.step()
+    assert (a.item(), b.item()) == (-1.0, 0.0)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-170, 1.0, 1e160, 1e300])
+def test_a_norm_neither_overflows_nor_vanishes(size):
+    params = with_gradients([3.0 * size, 0.0], [4.0 * size])
+    assert optim.clip_by_global_norm(params, size).item() == pytest.approx(5.0 * size)
+    assert [p.grad.tolist()[0] / size for p in params] == pytest.approx([0.6, 0.8])
+
+
+def test_the_norm_of_an_infinite_gradient():
+    with np.errstate(invalid="ignore"):
+        assert optim.clip_by_global_norm(with_gradients([np.inf], [1.0]), 1.0).item() == np.inf

@@ -15,7 +15,7 @@ def test_state_is_there_from_the_start_and_is_a_copy():
     p = leaf(1.0, 2.0)
     opt = optim.Adam({"w": p}, amsgrad=True)
     state = opt.state_dict()
-    assert list(state) == ["steps", "lr", "w.m", "w.v", "w.v_max"]
+    assert list(state) == ["steps", *optim.Adam.option_kinds(), "w.m", "w.v", "w.v_max"]
     state["w.m"].assign([5.0, 5.0])
     assert opt.state_dict()["w.m"].tolist() == [0.0, 0.0]
     opt.load_state_dict(state)
@@ -90,3 +90,44 @@ def test_copies_only_without_parameters():
             with pytest.raises(TypeError, match="neither copied nor pickled"):
                 refused(twin)
     assert opt.groups == []
+
+
+def one(kind, **options):
+    return kind([leaf(0.0)], **options)
+
+
+@pytest.mark.parametrize(
+    ("saved", "into", "message"),
+    [
+        (one(optim.Adam, beta_1=0.5), one(optim.AdamW), "beta_1: the state was saved with 0.5, .* has 0.9"),
+        (one(optim.Adam), one(optim.AdamW), "weight_decay: the state was saved with None, .* has 0.004"),
+        (one(optim.SGD, momentum=0.9), one(optim.SGD), "unknown: 0.velocity"),
+        (one(optim.SGD), one(optim.RMSprop), "missing: 0.mean_square"),
+        (
+            one(optim.Adam, amsgrad=True),
+            one(optim.Adam),
+            "amsgrad: the state was saved with True, .* has False",
+        ),
+        (one(optim.Adam, form="torch"), one(optim.Adam, eps=1e-8), "form: the state was saved with 'torch'"),
+        (one(optim.RMSprop), one(optim.Adagrad), "unknown: rho"),
+    ],
+)
+def test_the_state_of_another_configuration_is_refused(saved, into, message):
+    with pytest.raises(ValueError, match=message):
+        into.load_state_dict(saved.state_dict())
+
+
+def test_an_option_left_out_of_the_state_is_the_optimizers_own():
+    state = one(optim.Adam, beta_1=0.5).state_dict()
+    del state["beta_1"]
+    opt = one(optim.Adam)
+    opt.load_state_dict(state)
+    assert opt.beta_1 == 0.9
+
+
+def test_a_scheduled_option_is_given_before_loading():
+    first = one(optim.Adam)
+    first.beta_1 = 0.5
+    second = one(optim.Adam, **first.config())
+    second.load_state_dict(first.state_dict())
+    assert second.beta_1 == 0.5

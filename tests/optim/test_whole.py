@@ -89,7 +89,8 @@ class Training:
 
     def load(self) -> None:
         state = self.opt.state_dict()
-        self.opt.load_state_dict({name: value + 1.0 for name, value in state.items()})
+        taken = {name: t for name, t in state.items() if name.startswith(("steps", "lr")) or name[-1] in "mv"}
+        self.opt.load_state_dict({name: value + 1.0 for name, value in taken.items()})
 
     def move(self) -> None:
         for module in (self.a, self.b):  # each is whole
@@ -230,11 +231,11 @@ def test_an_error_in_an_update(
 def test_a_number_out_of_range(size: int, how: str) -> None:
     """The last elements overflow, after others could have been written."""
     p, q = tg.Parameter(tg.ones(size)), tg.Parameter(tg.ones(3, dtype="float64"))
-    opt = tg.optim.Adam([p, q])
+    opt = tg.optim.SGD([p, q], lr=1e10, momentum=0.5)
     p.grad, q.grad = tg.ones(size), tg.ones(3, dtype="float64")
     opt.step()
     p.grad, q.grad = tg.ones(size), tg.ones(3, dtype="float64")
-    p.grad[-1] = 1e30  # its square is none of float32
+    p.grad[-1] = 1e30  # lr times this is no number of float32
     before = [t.numpy() for t in (p, q, *opt.state_dict().values())]
     with warnings.catch_warnings():
         warnings.simplefilter("error" if how == "warnings" else "ignore")
@@ -242,7 +243,7 @@ def test_a_number_out_of_range(size: int, how: str) -> None:
         with np.errstate(over="raise" if how == "errstate" else "warn"), raised:
             opt.step()
     for a, b in zip(before, (p, q, *opt.state_dict().values()), strict=True):
-        assert np.array_equal(a, b.numpy())
+        assert np.array_equal(a, b.numpy(), equal_nan=True)
     for g in (p, q):
         g.grad = tg.ones_like(g)
     opt.step()

@@ -1,0 +1,157 @@
+"""What an optimizer's step works on: raw arrays, block by block, or Tensors, which a recorder hears of.
+
+`Arrays` and `Recorded` have one interface. `Optimizer.step` chooses one of them, once, and says the algorithm to it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from math import isfinite
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import ops
+from tapegrad.autograd.flags import Flags
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.optim.flat import FlatGroup, Range
+from tapegrad.optim.norms import clip_factor, norm_of, scaled
+
+Update = Callable[[Any, Any, dict[str, Any]], tuple[Any, dict[str, Any]]]
+Prepare = Callable[[Any, FlatGroup, Any], tuple[Any, Callable[..., Any]]]
+Change = tuple[Any, Any]  # what is written to, and its new contents
+
+
+def by_name(flat: FlatGroup, numbers: dict[str, Any]) -> SimpleNamespace:
+    """Numbers, the options that are none or are off, where 0 is None, and the dtype's largest number."""
+    names = SimpleNamespace(**numbers, largest=flat.largest)
+    vars(names).update((name, value or None if name in numbers else value) for name, value in flat.structure)
+    return names
+
+
+def bounded(g: Any, inverse: Any) -> Any:
+    return g / ops.maximum(ops.abs(g) * inverse, 1.0)
+
+
+RAW_FLAGS = Flags(grad=False, raw=True)
+
+
+class Arrays:
+    """Raw arrays. Blocks stay in the processor's cache."""
+
+    flags = RAW_FLAGS
+    all_at_once = False  # whether all new values are worked out before one is written
+
+    def prepared(self, flat: FlatGroup, prepare: Prepare) -> tuple[Any, Any, Callable[..., Any]]:
+        """The options by name, numbers in float64, and what `prepare` makes of them. Made again when an option was set,
+        by hand or by a compiled step."""
+        stamps = [t.changed for _, t in flat.numbers]
+        kept = flat.kept
+        if kept.stamps != stamps or kept.structure is not flat.structure:
+            h = by_name(flat, {name: t.data[()] for name, t in flat.numbers})
+            kept.prepared = h, *prepare(self, flat, h)
+            kept.stamps, kept.structure = stamps, flat.structure
+        return kept.prepared
+
+    def next_step(self, flat: FlatGroup) -> Any:
+        """The number of the step that is to be done, in float64."""
+        return (
+            flat.step.data[()] + 1.0
+        )  # of NumPy's 0-d arrays this is a scalar, with which it is much faster
+
+    def in_dtype(self, flat: FlatGroup, number: Any) -> Any:
+        """A number worked out in float64, in the parameters' dtype."""
+        if type(number) is np.float64:
+            return flat.dtype.type(number)
+        return flat.backend.asarray(number, dtype=flat.dtype, device=flat.device)
+
+    def gradient(self, flat: FlatGroup, span: Range) -> Any:
+        """The gradients of a range of parameters, end to end."""
+        return flat.g.data[flat.ends[span[0]] : flat.ends[span[1]]]
+
+    def shrink_each(self, flat: FlatGroup, span: Range, limit: Any) -> None:
+        """Bring the norm of each parameter's gradient down to the limit."""
+        for i in range(*span):
+            factor = clip_factor(norm_of([self.gradient(flat, (i, i + 1))]), limit)
+            for _, g, _ in flat.blocks_of((i, i + 1)):
+                g[...] = scaled(g, factor)
+
+    def bounded(self, g: Any, inverse: Any) -> Any:
+        """g / max(|g| * inverse, 1): no element is larger than 1 / inverse. An infinite one becomes NaN."""
+        if type(g) is np.ndarray and g.dtype.char != "e" and isfinite(np.vdot(g, g)):
+            return g  # as it almost always is: no square overflows
+        return bounded(g, inverse)
+
+    def updated(self, flat: FlatGroup, spans: list[Range], update: Update) -> Iterator[Change]:
+        """What a step writes to the parameters and their state in these ranges."""
+        for span in spans:
+            for p, g, state in flat.all_blocks if span == flat.all_params else flat.blocks_of(span):
+                value, news = update(p, g, state)
+                yield p, value
+                for slot, new in news.items():
+                    yield state[slot], new
+
+    def counted(self, flat: FlatGroup, step: Any) -> Change:
+        return flat.step.data, step
+
+    def write(self, changes: Iterable[Change]) -> None:
+        for target, value in changes:
+            target[...] = value
+
+
+ARRAYS = Arrays()
+
+
+class Recorded:
+    """Tensors, in one piece, so that the recorder hears every primitive."""
+
+    all_at_once = True
+
+    def __init__(self, flags: Flags) -> None:
+        self.flags = replace(flags, grad=False)
+        self.limits: dict[FlatGroup, Any] = {}
+
+    def prepared(self, flat: FlatGroup, prepare: Prepare) -> tuple[Any, Any, Callable[..., Any]]:
+        h = by_name(flat, dict(flat.numbers))
+        return h, *prepare(self, flat, h)
+
+    def next_step(self, flat: FlatGroup) -> Tensor:
+        return flat.step + 1.0
+
+    def in_dtype(self, flat: FlatGroup, number: Any) -> Any:
+        return ops.astype(number, flat.dtype) if isinstance(number, Tensor) else number
+
+    def gradient(self, flat: FlatGroup, span: Range) -> Any:
+        parts = [ops.reshape_p(p._grad, shape=(p.size,)) for p in flat.params[span[0] : span[1]]]
+        if (limit := self.limits.get(flat)) is not None:
+            parts = [scaled(g, clip_factor(norm_of([g]), limit)) for g in parts]
+        return ops.concat(parts)
+
+    def shrink_each(self, flat: FlatGroup, span: Range, limit: Any) -> None:
+        self.limits[flat] = limit
+
+    def bounded(self, g: Any, inverse: Any) -> Any:
+        return bounded(g, inverse)
+
+    def updated(self, flat: FlatGroup, spans: list[Range], update: Update) -> Iterator[Change]:
+        buffers: dict[Any, Tensor] = {None: flat.p, **flat.state}
+        values: dict[Any, Any] = {}
+        for span in spans:
+            at = slice(flat.ends[span[0]], flat.ends[span[1]])
+            p, *state = (
+                list(buffers.values()) if span == flat.all_params else [t[at] for t in buffers.values()]
+            )
+            value, news = update(p, self.gradient(flat, span), dict(zip(flat.state, state)))
+            for slot, new in ((None, value), *news.items()):
+                if span != flat.all_params:
+                    new = ops.index_update(values.get(slot, buffers[slot]), at, new)
+                values[slot] = new
+        for slot, value in values.items():
+            yield buffers[slot], value
+
+    def counted(self, flat: FlatGroup, step: Any) -> Change:
+        return flat.step, step
+
+    def write(self, changes: Iterable[Change]) -> None:
+        for target, value in changes:
+            target.assign(value)

@@ -1,0 +1,80 @@
+"""`Group`: parameters that are trained with the same options."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.optim.flat import FlatGroup
+from tapegrad.optim.options import Option, name_hint
+
+
+class Group:
+    """Parameters that are trained with the same options.
+
+    params, names   the parameters, and what they are called in the optimizer's `state_dict`
+
+    Every option is an attribute, as in `group.lr` or `group.beta_1`. It may be set at any time, and counts from the
+    next step on.
+    """
+
+    names: list[str]
+    params: list[Tensor]
+    kinds: Mapping[str, Option]
+    flats: list[FlatGroup]
+    optimizer: "ref[Any]"  # weak, so that an optimizer's buffers go with its last reference
+
+    def __init__(self, named: dict[str, Tensor], optimizer: Any) -> None:
+        vars(self).update(
+            names=list(named),
+            params=list(named.values()),
+            kinds=optimizer.option_kinds(),
+            flats=[],
+            optimizer=ref(optimizer),
+        )
+
+    def flatten(self, options: Mapping[str, Any], slots: dict[str, float], steps: float) -> list[FlatGroup]:
+        """The parameters laid out in buffers, one for each dtype and device, with a state as at the beginning."""
+        by_kind: dict[tuple[str, str], list[int]] = {}
+        for i, p in enumerate(self.params):
+            by_kind.setdefault((name_of(p.dtype), p.device), []).append(i)
+        flats = []
+        for numbers in by_kind.values():
+            names, params = [self.names[i] for i in numbers], [self.params[i] for i in numbers]
+            flats.append(FlatGroup(names, params, slots, self.kinds, options))
+            flats[-1].step.assign(steps)
+        return flats
+
+    def options(self) -> dict[str, Any]:
+        """Every option's value."""
+        return {name: self.flats[0].option(name) for name in self.kinds}
+
+    def replace_flats(self, flats: list[FlatGroup]) -> None:
+        """Have the parameters in these buffers from now on."""
+        vars(self)["flats"] = flats
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            kinds = vars(self).get("kinds", {})
+            if name in kinds:
+                return self.flats[0].read_option(name)
+            raise AttributeError(f"a Group has no attribute {name!r}{name_hint(name, [*kinds, *vars(self)])}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        optimizer = self.optimizer()
+        if name not in self.kinds or optimizer is None:
+            hint = name_hint(name, self.kinds) or f"; its options are {', '.join(self.kinds)}"
+            raise AttributeError(f"nothing reads the attribute {name!r} of a Group{hint}")
+        optimizer.set_options([self], {name: value})
+
+    def __getitem__(self, name: str) -> Any:
+        raise TypeError(f"options of a Group are attributes: write group.{name}, not group[{name!r}]")
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        raise TypeError(f"options of a Group are attributes: write group.{name} = …, not group[{name!r}] = …")
+
+    def __repr__(self) -> str:
+        shown = "".join(f"{k}={v!r}, " for k, v in self.options().items())
+        return f"Group({shown[:-2]}; {len(self.params)} parameters)"

@@ -1,0 +1,129 @@
+"""`Options`: options that are attributes, of an optimizer and of its groups, and may be set between two steps."""
+
+from collections.abc import Mapping
+from functools import cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tapegrad.autograd.attributes import may_set
+from tapegrad.autograd.flags import current
+from tapegrad.optim.group import Group
+from tapegrad.optim.options import (
+    FOREIGN_ATTRIBUTES,
+    FOREIGN_OPTIONS,
+    Choice,
+    Option,
+    above_0,
+    at_least_0,
+    name_hint,
+    optional,
+    yes_or_no,
+)
+
+FOREIGN = FOREIGN_OPTIONS.keys() | FOREIGN_ATTRIBUTES.keys()  # also on a class of the user's
+
+
+class Options:
+    """The part of an Optimizer that has to do with options."""
+
+    options: ClassVar[dict[str, Option]] = {}  # a subclass's own
+    shared: ClassVar[dict[str, tuple[Any, Option]]] = {
+        "weight_decay": (None, optional(at_least_0)),
+        "clipvalue": (None, optional(above_0)),
+        "clipnorm": (None, optional(above_0)),
+        "global_clipnorm": (None, optional(above_0)),
+        "maximize": (False, yes_or_no),
+        "form": ("keras", Choice("keras", "torch")),
+    }
+    fixed: ClassVar[tuple[str, ...]] = ("form",)  # options that decide what the state is
+    groups: list[Group]
+    defaults: dict[str, Any]
+
+    def check(self, h: Any) -> None:
+        """Raise ValueError for options that contradict each other."""
+
+    def slots(self, h: Any) -> dict[str, float]:
+        """The parts of the state, each with one number for every element of a parameter, and their first values."""
+        return {}
+
+    def add_slots(self, group: Group, added: dict[str, float], values: dict[str, Any]) -> None:
+        """Give a group's state further parts."""
+
+    @classmethod
+    @cache
+    def option_kinds(cls) -> dict[str, Option]:
+        """Every option's kind, by name."""
+        return {"lr": at_least_0, **cls.options, **{name: kind for name, (_, kind) in cls.shared.items()}}
+
+    def _checked(self, values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+        kinds = self.option_kinds()
+        for name in values:
+            if name not in kinds:
+                raise TypeError(
+                    f"{type(self).__name__}: unknown option {name!r}{where}{name_hint(name, kinds)}; known are "
+                    f"{', '.join(kinds)}"
+                )
+        checked = {name: kinds[name](name + where, value) for name, value in values.items()}
+        self.check(SimpleNamespace(**checked))
+        return checked
+
+    def set_options(self, groups: list[Group], changes: Mapping[str, Any]) -> None:
+        """Set options of some groups. Raises what a constructor would raise for such values."""
+        for name in changes:
+            if name in self.fixed and groups:
+                raise AttributeError(
+                    f"{name} decides what the state of {type(self).__name__} is, and cannot be changed: make a new one"
+                )
+        checked = [self._checked({**group.options(), **changes}) for group in groups]
+        if any(
+            flat.structure_with(values) != flat.structure
+            for g, values in zip(groups, checked)
+            for flat in g.flats
+        ):
+            self._refuse_in_a_program(changes)
+        for group, values in zip(groups, checked):
+            slots = self.slots(SimpleNamespace(**values))
+            if missing := slots.keys() - group.flats[0].state.keys():
+                self.add_slots(group, {slot: slots[slot] for slot in slots if slot in missing}, values)
+            for flat in group.flats:
+                flat.set_options(values, changes)
+
+    def _refuse_in_a_program(self, changes: Mapping[str, Any]) -> None:
+        if current.get().recorder is not None:
+            names = ", ".join(changes)
+            raise RuntimeError(
+                f"setting {names} to or from None, 0, True or False makes another step: do so outside"
+            )
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's options that make this optimizer again. Where groups differ, the constructor's own."""
+        options = [group.options() for group in self.groups] or [self.defaults]
+        return {
+            name: options[0][name] if all(o[name] == options[0][name] for o in options) else default
+            for name, default in self.defaults.items()
+        }
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in (kinds := self.option_kinds()):
+                raise AttributeError(
+                    f"{type(self).__name__} has no attribute {name!r}{name_hint(name, [*kinds, *dir(self)])}"
+                )
+            values = [getattr(group, name) for group in self.groups] or [self.defaults[name]]
+            if any(value != values[0] for value in values):
+                what = "learning rates" if name == "lr" else f"values of {name}"
+                shown = sorted(set(values), key=str)
+                raise ValueError(f"the groups have different {what}, {shown}: use opt.groups[i].{name}")
+            return values[0]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in (kinds := self.option_kinds()):
+            checked = self._checked(self.defaults | {name: value})
+            self.set_options(self.groups, {name: value})
+            self.defaults[name] = checked[name]
+        elif may_set(self, name) and (name not in FOREIGN or hasattr(type(self), name)):
+            object.__setattr__(self, name, value)
+        else:
+            hint = name_hint(name, kinds) or f"; its options are {', '.join(kinds)}"
+            raise AttributeError(f"nothing reads the attribute {name!r} of {type(self).__name__}{hint}")

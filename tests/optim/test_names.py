@@ -1,0 +1,126 @@
+"""What is written to an optimizer, a group or the room: it does something, or the error says what to write."""
+
+import copy
+
+import pytest
+from optimizer_rows import leaf
+
+from tapegrad import optim
+from tapegrad.optim.options import FOREIGN_ATTRIBUTES, FOREIGN_OPTIONS
+
+
+@pytest.mark.parametrize("kind", optim.BY_NAME.values(), ids=list(optim.BY_NAME))
+@pytest.mark.parametrize(
+    "name", ["learning_rate", "lerning_rate", "wieght_decay", "param_groups", "iterations", "q"]
+)
+def test_an_attribute_that_nothing_reads(kind, name):
+    opt = kind([leaf(1.0)])
+    for target in (opt, opt.groups[0], kind()):
+        with pytest.raises(AttributeError, match=f"nothing reads the attribute '{name}'"):
+            setattr(target, name, 0.5)
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}'"):
+            getattr(target, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("learning_rate", "here it is called lr"),
+        ("epsilon", "here it is called eps"),
+        ("betas", "here it is called beta_1 and beta_2"),
+        ("b1", "here it is called beta_1"),
+        ("wieght_decay", "did you mean 'weight_decay'"),
+        ("global_clip_norm", "here it is called global_clipnorm"),
+        ("fused", "here it is left out"),
+        ("rho", "known are lr, beta_1"),
+        ("alpha", "known are lr, beta_1"),  # Adam has no rho
+        ("lr_decay", "opt.lr = …"),
+    ],
+)
+def test_a_foreign_or_misspelt_option(name, hint):
+    with pytest.raises(TypeError, match=f"Adam: unknown option '{name}'.*{hint}"):
+        optim.Adam([leaf(1.0)], **{name: 0.5})
+    with pytest.raises(TypeError, match=f"unknown option '{name}' of group 0"):
+        optim.Adam([{"params": [leaf(1.0)], name: 0.5}])
+
+
+def test_tables_name_only_what_is_there():
+    options = set().union(*(kind.option_kinds() for kind in optim.BY_NAME.values()))
+    assert not options & FOREIGN_OPTIONS.keys()
+    for name, here in (FOREIGN_OPTIONS | FOREIGN_ATTRIBUTES).items():
+        assert not hasattr(optim.Adam, name)
+        first = here.split(",")[0].split(" ")[0].split("(")[0].removeprefix("opt.")
+        known = (
+            first in options
+            or first in ("left", "a", "loss.backward", "p.grad", "groups")
+            or hasattr(optim.Adam, first)
+        )
+        assert known, (name, here)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("AdaGrad", "Adagrad"), ("RMSProp", "RMSprop"), ("lr_scheduler", "opt.lr = "), ("Adm", "did you mean 'Adam'"),
+     ("LBFGS", "Adam"), ("clip_grad_norm_", "clip_by_global_norm")],
+)  # fmt: skip
+def test_a_foreign_name_of_the_room(name, hint):
+    with pytest.raises(AttributeError, match=hint):
+        getattr(optim, name)
+
+
+def test_items_of_a_group():
+    group = optim.SGD([leaf(1.0)]).groups[0]
+    with pytest.raises(TypeError, match=r"write group\.lr = …, not group"):
+        group["lr"] = 0.1
+    with pytest.raises(TypeError, match=r"write group\.lr, not group"):
+        group["lr"]
+
+
+def test_an_optimizer_of_the_users_own_takes_any_attribute():
+    class Own(optim.SGD):
+        pass
+
+    opt = Own([leaf(1.0)])
+    opt.history = []
+    assert opt.history == []
+    with pytest.raises(AttributeError, match="here it is called lr"):
+        opt.learning_rate = 0.1
+
+
+def test_an_optimizer_before_its_parameters():
+    for opt in (
+        optim.Adam(1e-2),
+        optim.Adam(learning_rate=1e-2),
+        optim.Adam(lr=1e-2),
+        optim.get("adam", learning_rate=1e-2),
+    ):
+        assert opt.lr == 1e-2
+        assert copy.deepcopy(opt).lr == 1e-2
+        with pytest.raises(RuntimeError, match="call bind"):
+            opt.step()
+
+
+def test_values_are_checked_when_they_are_set():
+    opt = optim.SGD([leaf(1.0)], momentum=0.9, nesterov=True)
+    bad = [
+        ("lr", -1, ValueError),
+        ("lr", "1", TypeError),
+        ("momentum", 2, ValueError),
+        ("momentum", 0, ValueError),
+    ]
+    for name, value, kind in [*bad, ("nesterov", 1, TypeError), ("maximize", None, TypeError)]:
+        with pytest.raises(kind):
+            setattr(opt, name, value)
+        with pytest.raises(kind):
+            setattr(opt.groups[0], name, value)
+    opt.clipnorm = 1.0
+    with pytest.raises(ValueError, match="only one of"):
+        opt.clipvalue = 1.0
+    assert (opt.lr, opt.momentum, opt.clipvalue, opt.clipnorm) == (0.01, 0.9, None, 1.0)
+
+
+def test_zero_grad_as_in_pytorch():
+    opt = optim.SGD([leaf(1.0)])
+    opt.zero_grad(set_to_none=True)
+    with pytest.raises(ValueError, match="set_to_none: expected True"):
+        opt.zero_grad(set_to_none=False)
