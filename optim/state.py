@@ -1,7 +1,6 @@
 """An optimizer's state by name: out of its buffers, and back into them."""
 
 from collections.abc import Iterable, Mapping
-from math import isnan, nan
 from typing import Any
 
 from tapegrad.autograd.creation import asarray, full
@@ -44,18 +43,18 @@ def numbers(opt: Any) -> dict[str, tuple[Any, str, float]]:
 
 
 def as_number(group: Any, option: str, value: Any) -> float:
-    """An option's value as a number: NaN for None, the position among the choices."""
+    """An option's value as a number: -1 for None, since no option is below 0; the position among the choices."""
     kind = group.kinds[option]
     if isinstance(kind, Choice):
         return float(kind.values.index(value))
-    return nan if value is None else float(value)
+    return -1.0 if value is None else float(value)
 
 
 def from_number(group: Any, option: str, number: float) -> Any:
     kind = group.kinds[option]
     if isinstance(kind, Choice):
         return kind.values[int(number)] if number in range(len(kind.values)) else number
-    return None if isnan(number) else number
+    return None if number == -1.0 else number
 
 
 def collect(opt: Any) -> dict[str, Tensor]:
@@ -101,7 +100,7 @@ def restore(opt: Any, saved: Mapping[str, Any]) -> None:
 
 def difference(group: Any, option: str, number: float, saved: float) -> str:
     """In what an option of the state differs from the optimizer's, and what to do; "" if it does not."""
-    if number == saved or (isnan(number) and isnan(saved)):
+    if number == saved:
         return ""
     was, here = from_number(group, option, saved), from_number(group, option, number)
     return f"the state was saved with {was!r}, this optimizer has {here!r}: give it {option}={was!r}"
