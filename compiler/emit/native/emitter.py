@@ -17,6 +17,7 @@ import numpy as np
 from tapegrad.compiler.emit.folding import Line
 from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.native import python_text
+from tapegrad.compiler.emit.native.chunks import in_chunks
 from tapegrad.compiler.emit.native.elements import DTYPES, OURS, known, sizes
 from tapegrad.compiler.emit.native.forms import Nest, Slot, nest_of
 from tapegrad.compiler.emit.native.index_nests import (
@@ -152,9 +153,14 @@ class NativeEmitter:
     def defined(self, expression: str, wanted: str) -> str:
         """The name of a view that stays, which equal expressions share."""
         if expression not in self.views:
-            name = self.views[expression] = self.unused(wanted)
-            self.definitions[name] = expression
+            self.views[expression] = self.made(expression, wanted)
         return self.views[expression]
+
+    def made(self, expression: str, wanted: str) -> str:
+        """The name of an array of its own that stays."""
+        name = self.unused(wanted)
+        self.definitions[name] = expression
+        return name
 
     def unused(self, name: str) -> str:
         found, count = name, 1
@@ -176,7 +182,7 @@ class NativeEmitter:
         elif block.shape is not None and 0 in block.shape and known(op):
             self.idle += block.ops
         elif block.shape is not None and known(op):
-            self.add(Loops(Nester(block, self).made(), block.ops))
+            self.elements(block)
         elif op.kind is Kind.VIEW:
             self.view(op)
         elif op.kind is Kind.WRITE and self.copies(op):
@@ -195,6 +201,14 @@ class NativeEmitter:
             self.add(Product(a, b, self.name(op.out), [op]))
         else:
             self.library(op)
+
+    def elements(self, block: Block) -> None:
+        """Operations on elements, and the reductions that end them."""
+        if parts := in_chunks(block, self):
+            self.add(Loops(parts[0], block.ops))
+            self.add(Loops(parts[1], [op for op in block.ops if op.kind is Kind.REDUCTION]))
+        else:
+            self.add(Loops(Nester(block, self).made(), block.ops))
 
     def loops(self, nest: Nest, op: Op) -> None:
         self.add(Loops(nest, [op]))

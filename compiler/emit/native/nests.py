@@ -58,13 +58,14 @@ class Nester:
 
     before, after   statements at the start and at the end of a turn at each depth; `body`, of the innermost loop
     first, last     nests before and after all: results of reductions that are added up in memory
+    shape           of what its loops go through, if it is not all of the block
     """
 
-    def __init__(self, block: Block, arrays: Arrays) -> None:
+    def __init__(self, block: Block, arrays: Arrays, shape: Shape | None = None) -> None:
         assert block.shape is not None
         self.block, self.arrays = block, arrays
-        self.flat = self.is_flat()
-        self.shape: Shape = (prod(block.shape),) if self.flat else block.shape
+        self.flat = shape is None and self.is_flat()
+        self.shape: Shape = shape or ((prod(block.shape),) if self.flat else block.shape)
         self.indices = [f"i{k}" if n != 1 else "0" for k, n in enumerate(self.shape)]
         self.lengths = [(f"i{k}", n) for k, n in enumerate(self.shape) if n != 1]
         depth = len(self.lengths)
@@ -165,21 +166,15 @@ class Nester:
 
     # ---- reductions ----
     def reduction(self, op: Op) -> None:
-        value, out = self.value(op.vars[0]), str(op.out.dtype)
+        value, out = self.taken(op), str(op.out.dtype)
         axes = reduced_axes(op)
         reduced = [self.flat or int(i[1:]) in axes for i, _ in self.lengths]
         depth = next((k for k in range(len(reduced) + 1) if all(reduced[k:])), 0)
-        if isinstance(op.operation.identity, bool):
-            value = value if value.dtype == "bool" else value != 0
-        elif not extreme(op):
-            value = convert(value, out)
-        value = convert(value, wide(op))
         count = op.vars[0].size // max(op.out.size, 1) if op.operation.mean else 0
         combine = combined(op.operation)
         place = self.place_of_result(op, axes)
         if depth < len(self.lengths):
-            start_value = start(op.operation, wide(op))
-            total = Total(self.unique(op.out.name), wide(op), start_value, combine, ufunc_of(op.operation))
+            total = total_of(op, self.unique(op.out.name))
             self.put(self.before[depth], total)
             self.put(self.before[-1], Take(total, value))
             local = Local(wide(op), self.unique(f"{op.out.name}_value"))
@@ -194,6 +189,15 @@ class Nester:
         self.put(into, Store(place, combine(held, convert(value, out))))
         if count:
             self.last += self.over_result(op, lambda at: Store(at, finished(Load(at), count, out)))
+
+    def taken(self, op: Op) -> Value:
+        """What a total takes in of an element."""
+        value: Value = self.value(op.vars[0])
+        if isinstance(op.operation.identity, bool):
+            value = value if value.dtype == "bool" else value != 0
+        elif not extreme(op):
+            value = convert(value, str(op.out.dtype))
+        return convert(value, wide(op))
 
     def place_of_result(self, op: Op, axes: frozenset[int]) -> Place:
         keep = bool(op.params.get("keepdims"))
@@ -215,6 +219,11 @@ def loops(lengths: Sequence[tuple[str, int]], body: list[Any]) -> list[Any]:
     for n, (index, length) in enumerate(reversed(lengths)):
         body = [Loop(index, length, body, n == 0)]
     return body
+
+
+def total_of(op: Op, name: str) -> Total:
+    row = op.operation
+    return Total(name, wide(op), start(row, wide(op)), combined(row), ufunc_of(row))
 
 
 def reduced_axes(op: Op) -> frozenset[int]:
