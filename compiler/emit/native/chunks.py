@@ -22,6 +22,7 @@ from tapegrad.compiler.emit.native.forms import (
     Store,
     Take,
     Value,
+    named,
 )
 from tapegrad.compiler.emit.native.nests import (
     Arrays,
@@ -86,7 +87,7 @@ class Chunks(Nester):
         lead = self.shape[: self.depth + 1]
         own = (*lead, *shape[1:])
         view = f"{name}[{self.start}:{self.start + prod(lead)}]" + (f".reshape({own})" if self.depth else "")
-        array = Slot(self.definer.defined(view, f"{name}_chunks"), str(v.dtype), own)
+        array = Slot(self.definer.defined(view, f"{name}_chunks"), named(v.dtype), own)
         self.nest.arrays.setdefault(array)
         return Place(array, subscripts(own, self.indices))
 
@@ -128,7 +129,7 @@ def in_chunks(block: Block, arrays: Definer) -> list[Nest]:
         }
         end = Chunks(block, arrays, last, flat, count * rows, 0, (rest, *tail)).made()
     for n, (op, partial) in enumerate(partials.items()):
-        result = Slot(arrays.name(op.out), str(op.out.dtype), op.out.shape)
+        result = Slot(arrays.name(op.out), named(op.out.dtype), op.out.shape)
         combine(end, op, partial, result, arrays.unused(f"{op.out.name}_whole"), f"j{n}")
     return [first, end]
 

@@ -1,7 +1,8 @@
 """Nests and products cut into parts that may run at once, by a rule of their sizes. The bits are those of the whole.
 
 A nest is cut along a loop that no reduction goes over, a product along its batch, rows or columns. So no result is made
-of partial results, and how many parts there are makes no difference to any.
+of the results of parts, and how many there are makes no difference to any. (`chunks` makes nests that can be cut of
+reductions of all elements.)
 """
 
 from dataclasses import replace

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.native import forms
-from tapegrad.compiler.emit.native.forms import Called, Local, Number, Value, choose, convert, number
+from tapegrad.compiler.emit.native.forms import Called, Local, Number, Value, choose, convert, named, number
 from tapegrad.compiler.emit.native.functions import FUNCTIONS
 from tapegrad.compiler.emit.native.functions_division import (
     few_factors,
@@ -34,8 +34,7 @@ def called(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of ours that makes a call of values, which is printed by that name."""
 
     def call(*args: Value) -> Value:
-        body = function(*args)
-        return Called(body.dtype, name, args, body)
+        return Called(args[0].dtype, name, args, function)
 
     return call
 
@@ -57,13 +56,13 @@ OF_FLOATS = OURS | {"root"}  # which serve no integers
 
 def known(op: Op) -> bool:
     """Whether machine code is made for an elementwise operation or reduction; else it is a call of NumPy."""
-    form, dtypes = op.operation.native, [str(v.dtype) for v in (op.out, *op.vars)]
+    form, dtypes = op.operation.native, [named(v.dtype) for v in (op.out, *op.vars)]
     if not DTYPES.issuperset(dtypes) or (not form and op.name != "clip"):
         return False
     if op.kind is Kind.REDUCTION:
         extremes = isinstance(op.operation.identity, float)
         return op.vars[0].size > 0 < op.out.size and (not extremes or op.vars[0].dtype.kind in "fiu")
-    if not moves(op) and len({str(v.dtype) for v in op.vars}) > 1:
+    if not moves(op) and len({named(v.dtype) for v in op.vars}) > 1:
         return False  # NumPy promotes them
     dtype = operand_dtype(op)
     if not moves(op) and dtypes[0] not in (dtype, "bool"):
@@ -85,7 +84,7 @@ def of_integers(op: Op) -> bool:
         return (
             isinstance(op.inputs[0], Var)
             and not isinstance(op.inputs[1], Var)
-            and few_factors(op.inputs[1], str(op.out.dtype))
+            and few_factors(op.inputs[1], named(op.out.dtype))
         )
     return settled(op.operation) is not None
 
@@ -108,8 +107,8 @@ def moves(op: Op) -> bool:
 def operand_dtype(op: Op) -> str:
     """The dtype in which an operation works: that of its arrays."""
     if moves(op):
-        return str(op.out.dtype)
-    return str(next((v.dtype for v in op.vars), op.out.dtype))
+        return named(op.out.dtype)
+    return named(next((v.dtype for v in op.vars), op.out.dtype))
 
 
 def element(op: Op, args: list[Any]) -> Value:
@@ -128,7 +127,7 @@ def element(op: Op, args: list[Any]) -> Value:
         return clipped(values[0], op.params["min"], op.params["max"])
     if dtype not in FLOATS and (whole := settled(row)) is not None:
         return values[0] if whole == "{0}" else number(whole == "true", "bool")
-    return convert(evaluated(form_for(row, dtype), values), str(op.out.dtype))
+    return convert(evaluated(form_for(row, dtype), values), named(op.out.dtype))
 
 
 def settled(row: Operation) -> str | None:
@@ -152,8 +151,9 @@ def as_dtype(x: Value, dtype: str) -> Value:
 def to_product_power(x: Value, exponent: Number) -> Value:
     if exponent.value == 0:
         return number(1, x.dtype)
-    body = product_power(x, exponent.value)
-    return Called(body.dtype, "product_power", (x, exponent), body)
+    return Called(
+        x.dtype, "product_power", (x, exponent), lambda x, exponent: product_power(x, exponent.value)
+    )
 
 
 def clipped(x: Value, low: Any, high: Any) -> Value:
@@ -178,10 +178,10 @@ def sizes() -> Callable[[Op], int]:
     def size(op: Op) -> int:
         if op.kind is Kind.REDUCTION:
             return 1
-        kinds = tuple(str(x.dtype) if isinstance(x, Var) else repr(x) for x in op.inputs)
-        key = op.name, str(op.out.dtype), kinds
+        kinds = tuple(named(x.dtype) if isinstance(x, Var) else repr(x) for x in op.inputs)
+        key = op.name, named(op.out.dtype), kinds
         if key not in found:
-            values = [Local(str(x.dtype), "") if isinstance(x, Var) else x for x in op.inputs]
+            values = [Local(named(x.dtype), "") if isinstance(x, Var) else x for x in op.inputs]
             found[key] = size_of(element(op, values))
         return found[key]
 

@@ -19,7 +19,7 @@ from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.native import python_text
 from tapegrad.compiler.emit.native.chunks import in_chunks
 from tapegrad.compiler.emit.native.elements import DTYPES, OURS, known, sizes
-from tapegrad.compiler.emit.native.forms import Nest, Slot, nest_of
+from tapegrad.compiler.emit.native.forms import Nest, Slot, named, nest_of
 from tapegrad.compiler.emit.native.index_nests import (
     Bounds,
     along,
@@ -109,7 +109,7 @@ class NativeEmitter:
         self.base = planner.base
         # An argument is copied to an array of ours, or read where it is if its elements lie in the same way.
         made = (*program.arguments, *self.plan.buffers)
-        self.definitions = {v.name: f"np.empty({v.shape}, {str(v.dtype)!r})" for v in made}
+        self.definitions = {v.name: f"np.empty({v.shape}, {named(v.dtype)!r})" for v in made}
         self.strided: set[Var] = set()
         views = (op.out for op in program.ops if op.kind is Kind.VIEW)
         self.taken = {v.name for v in (*program.captured, *made, *self.plan.parts, *views)}
@@ -170,7 +170,7 @@ class NativeEmitter:
         return found
 
     def slot(self, v: Var) -> Slot:
-        return Slot(self.name(v), carried(str(v.dtype)), v.shape)
+        return Slot(self.name(v), carried(named(v.dtype)), v.shape)
 
     # ---- calls ----
     def block(self, block: Block) -> None:
@@ -253,14 +253,14 @@ class NativeEmitter:
         target, value = op.inputs
         if not isinstance(value, Var) or not target.size:
             return False
-        if value.dtype != target.dtype and not {str(value.dtype), str(target.dtype)} <= DTYPES:
+        if value.dtype != target.dtype and not {named(value.dtype), named(target.dtype)} <= DTYPES:
             return False
         source = self.base.get(value, value)
         source = self.plan.home.get(source, source)
         return source.kind != "captured" or not source.overlaps(target)
 
     def floats(self, op: Op) -> bool:
-        return {str(v.dtype) for v in (*op.vars, op.out)} in ({"float32"}, {"float64"})
+        return {named(v.dtype) for v in (*op.vars, op.out)} in ({"float32"}, {"float64"})
 
     def view(self, op: Op) -> None:
         """A view of an array that stays: all do. What cannot be reshaped where it is, is copied."""
@@ -268,11 +268,11 @@ class NativeEmitter:
         name = self.names[op.out] = op.out.name
         self.made_by[name] = [op]
         if op.name == "reshape" and not self.dense(source):
-            self.definitions[name] = f"np.empty({op.out.shape}, {str(op.out.dtype)!r})"
+            self.definitions[name] = f"np.empty({op.out.shape}, {named(op.out.dtype)!r})"
             whole = self.unused(f"{name}_source")
             self.definitions[whole] = f"{name}.reshape({source.shape})"
             if op.out.size:
-                target = Slot(whole, carried(str(source.dtype)), source.shape)
+                target = Slot(whole, carried(named(source.dtype)), source.shape)
                 self.loops(nest_of(copied(target, self.slot(source))), op)
             return
         if op.name != "reshape":

@@ -10,6 +10,7 @@ written with them and with operators serves both.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -137,12 +138,16 @@ class Applied(Value):
 
 @dataclass(frozen=True, eq=False)
 class Called(Value):
-    """A function of ours, as exp: printed as its call, and compiled as what it is made of."""
+    """A function of ours, as exp: printed as its call, and compiled as what it is made of, the `body`."""
 
     dtype: str
     name: str
     args: tuple[Value, ...]
-    body: Value
+    function: Callable[..., Value]
+
+    @cached_property
+    def body(self) -> Value:
+        return self.function(*self.args)
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,8 +302,11 @@ def number(value: Any, dtype: str) -> Number:
     return Number(dtype, np.dtype(dtype).type(value).item())
 
 
+named = cache(str)  # of a dtype, which NumPy takes long to name
+
+
 def dtype_of(x: Any) -> str:
-    return x.dtype if isinstance(x, Value) else str(np.asarray(x).dtype)
+    return x.dtype if isinstance(x, Value) else named(np.asarray(x).dtype)
 
 
 def choose(condition: Any, a: Any, b: Any) -> Any:

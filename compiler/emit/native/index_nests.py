@@ -31,6 +31,7 @@ from tapegrad.compiler.emit.native.forms import (
     Value,
     choose,
     convert,
+    named,
     nest_of,
     number,
 )
@@ -77,7 +78,7 @@ def at_index(op: Op, arrays: Arrays) -> bool:
     if op.operation.index_from == 1:
         return bool(given)
     x, values = op.inputs[:2]
-    dtype, other = str(x.dtype), str(values.dtype) if isinstance(values, Var) else str(x.dtype)
+    dtype, other = named(x.dtype), named(values.dtype) if isinstance(values, Var) else named(x.dtype)
     alike = dtype in DTYPES and (dtype == other or (op.operation.over_first and other in DTYPES))
     return alike and prod(region_shape(op)) > 0
 
@@ -272,7 +273,7 @@ def has_place(op: Op) -> bool:
     if not op.operation.extreme:
         return False
     x = op.vars[0]
-    return str(x.dtype) in DTYPES and x.size > 0 and str(op.out.dtype) == "int64"
+    return named(x.dtype) in DTYPES and x.size > 0 and named(op.out.dtype) == "int64"
 
 
 def first_place(op: Op, arrays: Arrays) -> Nest:

@@ -23,6 +23,7 @@ from tapegrad.compiler.emit.native.forms import (
     Total,
     Value,
     convert,
+    named,
     nest_of,
     number,
 )
@@ -124,9 +125,9 @@ class Nester:
 
     def slot(self, v: Var, flat: bool) -> Slot:
         if flat:
-            array = Slot(self.arrays.row(v), str(v.dtype), (v.size,))
+            array = Slot(self.arrays.row(v), named(v.dtype), (v.size,))
         else:
-            array = Slot(self.arrays.name(v), str(v.dtype), v.shape)
+            array = Slot(self.arrays.name(v), named(v.dtype), v.shape)
         self.nest.arrays.setdefault(array)
         return array
 
@@ -143,13 +144,13 @@ class Nester:
         if v in self.local:
             return self.local[v]
         if (uniform := v.uniform()) is not None and v.dtype.kind in "fiub":
-            return number(uniform, str(v.dtype))
+            return number(uniform, named(v.dtype))
         place = self.place(v)
         if place not in self.loaded:
             order = [i for i, _ in self.lengths]
             depth = max((order.index(str(i)) + 1 for i in place.at if i in order), default=0)
             name = v.name if v.name != place.array.name else f"{v.name}_value"
-            local = Local(str(v.dtype), self.unique(name))
+            local = Local(named(v.dtype), self.unique(name))
             self.put(self.before[depth], Let(local, Load(place)))
             self.loaded[place] = local
         return self.loaded[place]
@@ -166,7 +167,7 @@ class Nester:
 
     # ---- reductions ----
     def reduction(self, op: Op) -> None:
-        value, out = self.taken(op), str(op.out.dtype)
+        value, out = self.taken(op), named(op.out.dtype)
         axes = reduced_axes(op)
         reduced = [self.flat or int(i[1:]) in axes for i, _ in self.lengths]
         depth = next((k for k in range(len(reduced) + 1) if all(reduced[k:])), 0)
@@ -196,7 +197,7 @@ class Nester:
         if isinstance(op.operation.identity, bool):
             value = value if value.dtype == "bool" else value != 0
         elif not extreme(op):
-            value = convert(value, str(op.out.dtype))
+            value = convert(value, named(op.out.dtype))
         return convert(value, wide(op))
 
     def place_of_result(self, op: Op, axes: frozenset[int]) -> Place:
@@ -234,7 +235,7 @@ def reduced_axes(op: Op) -> frozenset[int]:
 
 def wide(op: Op) -> str:
     """The dtype in which partial results are kept: a float32 sum of many is closest to the truth in float64."""
-    dtype = str(op.out.dtype)
+    dtype = named(op.out.dtype)
     return "float64" if dtype == "float32" and not extreme(op) else dtype
 
 

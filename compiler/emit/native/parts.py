@@ -10,7 +10,7 @@ from tapegrad.compiler.emit.native import pool, products
 from tapegrad.compiler.emit.native.calls import Part
 from tapegrad.compiler.emit.native.cuts import parts_of_nest, parts_of_product
 from tapegrad.compiler.emit.native.emitter import Call, Loops, NativeEmitter, Product
-from tapegrad.compiler.emit.native.forms import Nest
+from tapegrad.compiler.emit.native.forms import Nest, named
 from tapegrad.compiler.emit.native.index_nests import Bounds
 from tapegrad.compiler.emit.native.interpreted import put
 from tapegrad.compiler.emit.native.llvm_text import Text
@@ -26,7 +26,10 @@ from tapegrad.compiler.emit.native.product_text import (
     scratch_bytes,
 )
 from tapegrad.compiler.emit.native.products import Matrix, steps
+from tapegrad.compiler.emit.native.signatures import signature
 from tapegrad.compiler.ir.operations import Kind
+
+Cut = tuple[int, slice] | None  # the axis along which an array is cut, and the range
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Parts:
     """The functions that calls need, equal ones once, and the calls in order: lists of stages for the machine, and what
     calls NumPy between these.
 
+    nests     signature of a nest -> the texts of its parts, and how each of its arrays is cut for them
     scratch   bytes that the function which takes most writes copies to
     threads   among which large ones are shared
     packed    copies of operands that are made ahead
@@ -47,6 +51,7 @@ class Parts:
 
     names: dict[str, str] = field(default_factory=dict)  # text of a function, as NAME -> its name
     declarations: set[str] = field(default_factory=set)
+    nests: dict[Any, list[tuple[str, list[Cut]]]] = field(default_factory=dict)
     calls: list[Any] = field(default_factory=list)
     scratch: int = 0
     threads: int = field(default_factory=pool.threads)
@@ -72,13 +77,17 @@ class Parts:
             self.writes = len(self.calls)
 
     def nest(self, nest: Nest, arrays: list[Any]) -> None:
-        stage = []
-        for part, cut in parts_of_nest(nest, self.threads):
-            given = [part_of(a, *cut[slot]) if slot in cut else a for slot, a in zip(nest.arrays, arrays)]
-            text = Text(part, {slot: a.strides for slot, a in zip(nest.arrays, given)})
-            stage.append((text.function("NAME"), [Part(a) for a in given]))
-            self.declarations |= text.intrinsics
-        self.add("loops", stage)
+        """A stage of a nest's parts, which equal nests have in common."""
+        key = signature(nest), tuple((a.shape, a.strides) for a in arrays)
+        if key not in self.nests:
+            self.nests[key] = []
+            for part, cut in parts_of_nest(nest, self.threads):
+                cuts = [cut.get(slot) for slot in nest.arrays]
+                given = cut_up(arrays, cuts)
+                text = Text(part, {slot: a.strides for slot, a in zip(nest.arrays, given)})
+                self.nests[key].append((text.function("NAME"), cuts))
+                self.declarations |= text.intrinsics
+        self.add("loops", [(text, [Part(a) for a in cut_up(arrays, cuts)]) for text, cuts in self.nests[key]])
 
     def product(self, a: Any, b: Any, out: Any, shared: dict[str, Any]) -> None:
         """`out = a @ b`. shared: keys of the operands whose copies other products have a use for."""
@@ -140,9 +149,9 @@ class Parts:
         return [text.replace("@NAME", f"@{name}", 1) for text, name in self.names.items()]
 
 
-def part_of(array: Any, axis: int, cut: slice) -> Any:
-    """A part of an array along an axis."""
-    return array[(slice(None),) * axis + (cut,)]
+def cut_up(arrays: list[Any], cuts: list[Cut]) -> list[Any]:
+    """The parts of arrays along an axis, of those that are cut."""
+    return [a if cut is None else a[(slice(None),) * cut[0] + (cut[1],)] for a, cut in zip(arrays, cuts)]
 
 
 @lru_cache(1024)
@@ -158,15 +167,12 @@ def panels(product: products.Product) -> tuple[str, int]:
     return panels_text(product, "NAME", vector_bits(), fused())
 
 
-dtype_name = lru_cache(64)(str)  # NumPy takes long to name a dtype
-
-
 def by_blas(product: products.Product) -> bool:
     return best(product.operations, product.dtype, vector_bits()) == "blas"
 
 
 def matrix(array: Any) -> Matrix:
-    return Matrix(array.shape, tuple(s // array.itemsize for s in array.strides), dtype_name(array.dtype))
+    return Matrix(array.shape, tuple(s // array.itemsize for s in array.strides), named(array.dtype))
 
 
 def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:

@@ -9,8 +9,9 @@ import pytest
 
 import tapegrad as tg
 from native_programs import interpreted, machine_code, native
-from tapegrad.compiler.emit.native import machine
+from tapegrad.compiler.emit.native import cuts, machine, parts
 from tapegrad.compiler.emit.native.emitter import NativeEmitter
+from tapegrad.compiler.emit.native.signatures import signature
 
 pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
 
@@ -184,3 +185,49 @@ def test_a_choice_of_what_is_there_is_no_masked_store() -> None:
     assembly = machine.compiler().emit_assembly(machine.llvm().parse_assembly(text))
     assert "store volatile" in text
     assert "maskmov" not in assembly
+
+
+def unrolled(how: str) -> tuple[Callable[..., Any], list[np.ndarray]]:
+    """Programs of many nests: equal ones, and such that differ in one thing alone."""
+    x, w = np.full((6, 16, 16), 0.25, "float32"), np.full((16, 16), 0.25, "float32")
+    if how == "steps":
+        return lambda x, w: [tg.tanh(x[t] @ w + x[0]) for t in range(6)], [x, w]
+    product = lambda x, k: x[k] @ x[k].T  # each is an array of its own, and so the loop behind it
+    if how == "numbers":
+        return lambda x: [tg.exp(product(x, k)) + c for k, c in enumerate((1.0, 2.0, 3.0, 1.0, 0.5))], [x]
+    if how == "dtypes":
+        return lambda x: [tg.astype(product(x, k) * 3.0, f"int{8 << k}") for k in range(4)], [x]
+    if how == "operations":
+        kinds = (tg.add, tg.multiply, tg.less, tg.power, tg.maximum, tg.minimum)
+        return lambda x: [f(product(x, k), 2.5) for k, f in enumerate(kinds)], [x]
+    if how == "orders":
+        return lambda x: [y - x[5] if k % 2 else x[5] - y for k in range(5) for y in [product(x, k)]], [x]
+    if how == "at an index":
+        i = tg.tensor(np.array([2, 0, 1]))
+        return lambda x: [product(x, k)[i, j] for k in range(3) for j in (i, 1, slice(None))], [x]
+    if how == "reductions":
+        return lambda x: [
+            f(x @ x, axis=a) for f in (tg.sum, tg.max, tg.mean, tg.prod) for a in (0, 1, 2, None)
+        ], [x]
+    return lambda x: [(x[t].T @ x[0]).sum() + (x[t, ::2] @ x[0, :, ::2]).sum() for t in range(6)], [
+        x
+    ]  # strides
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize(
+    "how", ["steps", "numbers", "dtypes", "at an index", "operations", "orders", "reductions", "strides"]
+)
+def test_equal_signatures_are_equal_texts(how: str, threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text of a program is what it is if each nest is written by itself."""
+    monkeypatch.setenv("TAPEGRAD_THREADS", threads)
+    monkeypatch.setattr(cuts, "NEST", 1)
+    f, arrays = unrolled(how)
+    with tg.no_grad():
+        text, step = text_of(f, *arrays)
+        nests = len(step.shown().runner.build.emitter.calls)
+        found: dict[Any, int] = {}
+        apart = lambda nest: (found.setdefault(signature(nest), len(found)), id(nest))
+        monkeypatch.setattr(parts, "signature", apart)
+        assert text_of(f, *arrays)[0] == text
+    assert how not in ("steps", "numbers", "strides") or len(found) < nests / 2
