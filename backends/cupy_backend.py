@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends import splitmix
 from tapegrad.backends.base import Backend, BackendError
 from tapegrad.backends.indexing import check_bounds, last_values
 
@@ -19,21 +20,12 @@ ATOMIC = {
     "int64": "uint64",
 }
 
-# Number i of a draw is a hash of the draw's key and i: Steele, Lea and Flood's SplitMix64 (OOPSLA 2014).
 RANDOM_NUMBER = """
 unsigned long long z = key + (i + 1ULL) * 0x9E3779B97F4A7C15ULL;
 z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
 z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
 u = (T)((double)((z ^ (z >> 31)) >> bits) * unit);
-"""
-
-
-def scramble(z: int) -> int:
-    """SplitMix64's mixing of 64 bits, on the host."""
-    z = (z + 0x9E3779B97F4A7C15) % 2**64
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
-    return z ^ z >> 31
+"""  # splitmix.uniform in C
 
 
 def load() -> Backend:
@@ -78,10 +70,10 @@ def load() -> Backend:
     )
 
     def uniform(shape: tuple[int, ...], dtype: Any, seed: int, draw: int, device: str) -> Any:
-        bits = np.finfo(dtype).nmant + 1
+        bits = splitmix.bits_of(dtype)
         with cupy.cuda.Device(number(device or "cuda")):
             out = cupy.empty(shape, dtype)
-            return numbered_draw(np.uint64(scramble(seed ^ scramble(draw))), 2.0**-bits, 64 - bits, out)
+            return numbered_draw(np.uint64(splitmix.key_of(seed, draw)), 2.0**-bits, 64 - bits, out)
 
     def index_get(xp: Any, x: Any, *, index: Any) -> Any:
         check_bounds(x.shape, index)

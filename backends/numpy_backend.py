@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.backends import powers
+from tapegrad.backends import powers, splitmix
 from tapegrad.backends.base import Backend, BackendError
 
 
@@ -21,14 +21,7 @@ def asarray(obj: Any, dtype: Any = None, device: str = "", copy: bool | None = N
 
 
 def uniform(shape: tuple[int, ...], dtype: Any, seed: int, draw: int, device: str) -> Any:
-    stream = np.random.Generator(np.random.Philox(key=np.array([seed, draw], dtype=np.uint64)))
-    drawn = np.float64 if dtype == np.float64 else np.float32
-    numbers = stream.random(shape, dtype=drawn)
-    # Of no axes, the smaller number is a scalar, and not an array.
-    return np.asarray(np.minimum(numbers, LAST_HALF), dtype) if dtype == np.float16 else numbers
-
-
-LAST_HALF = np.float32(1 - 2**-11)  # the last float16 before 1, to which larger numbers would be rounded up
+    return splitmix.uniform(shape, dtype, seed, draw)
 
 
 def one_number(x: Any) -> bool:

@@ -12,7 +12,7 @@ import array_api_strict as xp
 import numpy as np
 
 import tapegrad.backends as backends
-from tapegrad.backends import Backend, BackendError
+from tapegrad.backends import Backend, BackendError, splitmix
 
 HOST = xp.Device("CPU_DEVICE")
 Array = type(xp.asarray(0))
@@ -50,8 +50,8 @@ def device_of(array: Any) -> str:
 
 
 def uniform(shape: tuple[int, ...], dtype: Any, seed: int, draw: int, device: str) -> Any:
-    stream = np.random.Generator(np.random.Philox(key=np.array([seed, draw], dtype=np.uint64)))
-    return asarray(stream.random(shape), dtype, device)
+    numbers = splitmix.uniform(shape, str(dtype_of(dtype)).rpartition(".")[2], seed, draw)
+    return asarray(numbers, device=device)
 
 
 def on_host(kernel: Callable[..., Any]) -> Callable[..., Any]:
