@@ -1,7 +1,7 @@
 """Random numbers that are the same on every backend: number i of a draw is a hash of the draw's key and i.
 
 The hash is SplitMix64: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
-Of its 64 bits the highest are taken, as many as the dtype holds exactly: 11 for float16, 24 for float32, 53 for float64.
+The highest of its 64 bits are taken, as many as the dtype holds exactly: 11 (float16), 24 (float32), 53 (float64).
 """
 
 from math import prod

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.replacing import check_replaceable, replacing
 
 
-class Callback:
+class Callback(KnownAttributes):
     """Override the moments you need; `self.model` is the model in training.
 
     Epochs are numbered from 0. `logs` holds the loss and the metrics, at an epoch's end those of validation, too.

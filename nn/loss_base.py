@@ -1,9 +1,11 @@
-"""What all losses share: the checks of their arguments, the weights, the reduction. `nn.losses` documents it."""
+"""What all losses share: the checks of their arguments, the weights, the reduction, and their classes. `nn.losses`
+documents it."""
 
 import inspect
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import int64, is_floating, name_of
 from tapegrad.autograd.foreign import answering, unknown_keyword
@@ -129,3 +131,69 @@ def elementwise(of_pair: Callable[..., Any]) -> Callable[..., Any]:
 def samplewise(of_pair: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: (p, t) -> a loss for each sample."""
     return _loss(of_pair, over_elements=False)
+
+
+class Loss(KnownAttributes):
+    """A loss with its options, called in Keras's order: `Huber(delta=2.0)(y_true, y_pred, sample_weight=None)`.
+
+    y_true is the target and y_pred the prediction; the functions and torch's classes (`nn.MSELoss`) take the prediction
+    first, and so does what `get` returns.
+    """
+
+    function: Callable[..., Any]
+
+    def __init__(self, *, reduction: str = "mean", **options: Any) -> None:
+        for name in options:
+            if name not in self.option_names():
+                raise TypeError(unknown_keyword(type(self).__name__, name, self.option_names()))
+        reduction = (
+            "mean" if reduction == "sum_over_batch_size" else "none" if reduction is None else reduction
+        )
+        self.options = {"reduction": reduction, **options}
+
+    def option_names(self) -> list[str]:
+        """What may be given to the class, or set on the loss later."""
+        return [
+            name for name in list(inspect.signature(self.function).parameters)[2:] if name != "sample_weight"
+        ]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.option_names()]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in (options := self.__dict__.get("options", {})):
+            return options[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; its options are {options}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.option_names():
+            self.options[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        return self.of_prediction(y_pred, y_true, sample_weight=sample_weight)
+
+    def of_prediction(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+        """The loss with the prediction first, as the functions have it."""
+        return type(self).function(prediction, target, sample_weight=sample_weight, **self.options)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.options.items())})"
+
+
+class PredictionFirst:
+    """A Loss as models call it: (prediction, target, sample_weight=None)."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return type(self.loss).function
+
+    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
+        return self.loss.of_prediction(prediction, target, sample_weight=sample_weight)
+
+    def __repr__(self) -> str:
+        return repr(self.loss)

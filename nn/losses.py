@@ -16,14 +16,13 @@ The same by Keras's names: `get("mse")`, and as objects that remember their opti
 first: `Huber(delta=2.0)(y_true, y_pred)`.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import writes
 from tapegrad.autograd.arguments import above_0, probability, truth
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
-from tapegrad.autograd.foreign import answering, getattr_of, unknown_keyword
+from tapegrad.autograd.foreign import answering, getattr_of
 from tapegrad.autograd.ops import (
     abs,
     all,
@@ -46,7 +45,17 @@ from tapegrad.autograd.ops import (
 )
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.lookup import Named
-from tapegrad.nn.loss_base import beside, class_numbers, elementwise, floating, pair, reduce, samplewise
+from tapegrad.nn.loss_base import (
+    Loss,
+    PredictionFirst,
+    beside,
+    class_numbers,
+    elementwise,
+    floating,
+    pair,
+    reduce,
+    samplewise,
+)
 
 LN2 = 0.6931471805599453
 
@@ -284,53 +293,6 @@ def nll_loss(prediction: Any, labels: Any, *, reduction: str = "mean", sample_we
 
 
 # ---- by name, and as objects ----
-class Loss:
-    """A loss with its options, called in Keras's order: `Huber(delta=2.0)(y_true, y_pred, sample_weight=None)`.
-
-    y_true is the target and y_pred the prediction; the functions and torch's classes (`nn.MSELoss`) take the prediction
-    first, and so does what `get` returns.
-    """
-
-    function: Callable[..., Any]
-
-    def __init__(self, *, reduction: str = "mean", **options: Any) -> None:
-        known = [*inspect.signature(self.function).parameters][4:] if options else []
-        for name in options:
-            if name not in known:
-                raise TypeError(unknown_keyword(type(self).__name__, name, ["reduction", *known]))
-        reduction = (
-            "mean" if reduction == "sum_over_batch_size" else "none" if reduction is None else reduction
-        )
-        self.options = {"reduction": reduction, **options}
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
-        return self.of_prediction(y_pred, y_true, sample_weight=sample_weight)
-
-    def of_prediction(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
-        """The loss with the prediction first, as the functions have it."""
-        return type(self).function(prediction, target, sample_weight=sample_weight, **self.options)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.options.items())})"
-
-
-class PredictionFirst:
-    """A Loss as models call it: (prediction, target, sample_weight=None)."""
-
-    def __init__(self, loss: Loss) -> None:
-        self.loss = loss
-
-    @property
-    def function(self) -> Callable[..., Any]:
-        return type(self.loss).function
-
-    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
-        return self.loss.of_prediction(prediction, target, sample_weight=sample_weight)
-
-    def __repr__(self) -> str:
-        return repr(self.loss)
-
-
 def _class(name: str, function: Callable[..., Any]) -> Any:
     body = {"__doc__": function.__doc__, "__module__": __name__, "function": staticmethod(function)}
     return type(name, (Loss,), body)

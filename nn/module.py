@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import foreign, writes
 from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.copies import copied
 from tapegrad.autograd.creation import leaf_data, tensor, zeros
 from tapegrad.autograd.diagnostics import is_own
@@ -32,7 +33,7 @@ class Buffer(Tensor):
         super().__init__(leaf_data("Buffer(t)", data))
 
 
-class Module:
+class Module(KnownAttributes):
     """The base of layers and models. Write a `forward`; call the module.
 
         class Net(nn.Module):
