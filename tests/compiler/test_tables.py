@@ -11,7 +11,8 @@ from tapegrad import nn
 
 def test_every_layer_has_a_row() -> None:
     kinds = {k for k in vars(nn).values() if isinstance(k, type) and issubclass(k, nn.Module)} - {nn.Module}
-    assert {type(row.make("float32")) for row in LAYERS} >= kinds
+    losses = {k for k in kinds if k.__name__.endswith("Loss")}  # they take two tensors: tests/nn/test_torch_names.py
+    assert {type(row.make("float32")) for row in LAYERS} >= kinds - losses
 
 
 @pytest.mark.parametrize(("emitter", "dtype"), [*(("numpy", dtype) for dtype in FLOATS),

@@ -32,6 +32,8 @@ ROWS = [
         for o in DENSE
     ),
     Row("Dense of more axes", lambda dtype: nn.Dense(4, in_features=5, dtype=dtype), (2, 3, 5)),
+    Row("Linear", lambda dtype: nn.Linear(5, 4, dtype=dtype), (6, 5)),
+    Row("Linear(bias=False)", lambda dtype: nn.Linear(5, 4, bias=False, dtype=dtype), (6, 5)),
     Row("Flatten", lambda dtype: nn.Flatten(), (2, 3, 4)),
     Row("Dropout", lambda dtype: nn.Dropout(0.4), (6, 5)),
     Row("Dropout(0)", lambda dtype: nn.Dropout(0), (6, 5)),
