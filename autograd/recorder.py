@@ -32,6 +32,9 @@ class Recorder:
     def moved(self, tensor: Any) -> None:
         """An optimizer took up the contents of `tensor`, which were elsewhere, into a buffer of its own."""
 
+    def restructured(self, names: str) -> None:
+        """Options of an optimizer were set so that its step is another one from now on."""
+
     def reseeded(self) -> None:
         """The random streams were set."""
 

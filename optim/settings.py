@@ -75,25 +75,19 @@ class Options:
                     f"{name} decides what the state of {type(self).__name__} is, and cannot be changed: make a new one"
                 )
         checked = [self._checked({**group.options(), **changes}) for group in groups]
-        if any(
+        restructured = any(
             flat.structure_with(values) != flat.structure
             for g, values in zip(groups, checked)
             for flat in g.flats
-        ):
-            self._refuse_in_a_program(changes)
+        )
+        if restructured and (recorder := current.get().recorder) is not None:
+            recorder.restructured(", ".join(changes))
         for group, values in zip(groups, checked):
             slots = self.slots(SimpleNamespace(**values))
             if missing := slots.keys() - group.flats[0].state.keys():
                 self.add_slots(group, {slot: slots[slot] for slot in slots if slot in missing}, values)
             for flat in group.flats:
                 flat.set_options(values, changes)
-
-    def _refuse_in_a_program(self, changes: Mapping[str, Any]) -> None:
-        if current.get().recorder is not None:
-            names = ", ".join(changes)
-            raise RuntimeError(
-                f"setting {names} to or from None, 0, True or False makes another step: do so outside"
-            )
 
     def config(self) -> dict[str, Any]:
         """The constructor's options that make this optimizer again. Where groups differ, the constructor's own."""

@@ -175,3 +175,36 @@ def a_result_that_contains_itself(J: Any) -> Any:
     g = J(f)
     for _ in range(4):
         yield g(x2())[0]
+
+
+def setting(J: Any, option: str, value: Any) -> Any:
+    w = tg.Parameter(tg.ones(2))
+    opt = tg.optim.SGD([w], lr=0.1, momentum=0.9, weight_decay=0.01)
+
+    def f(x: Any) -> Any:
+        opt.zero_grad()
+        (w * x).sum().backward()
+        setattr(opt, option, value)
+        opt.step()
+        return w.detach()
+
+    g = J(f)
+    for i in range(6):
+        if i == 4:
+            opt.lr = 0.2
+        yield g(x2())
+
+
+@either("weight_decay")
+def decay_that_is_switched_off_inside(J: Any) -> Any:
+    return setting(J, "weight_decay", 0.0)
+
+
+@either("nesterov")
+def a_flag_that_is_set_inside(J: Any) -> Any:
+    return setting(J, "nesterov", True)
+
+
+@compiled
+def momentum_that_is_set_inside(J: Any) -> Any:
+    return setting(J, "momentum", 0.5)

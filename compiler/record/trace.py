@@ -203,6 +203,11 @@ class Trace(Recorder):
     def moved(self, tensor: Tensor) -> None:
         self.moves = self.moves or user_line()
 
+    def restructured(self, names: str) -> None:
+        self.refuse(
+            f"it sets {names} to or from None, 0, True or False, which makes another step,", "Do so outside"
+        )
+
     def reseeded(self) -> None:
         self.refuse("it sets the seed of the random numbers", "Call tg.manual_seed outside")
 
