@@ -50,7 +50,9 @@ class Terminal(io.StringIO):
 
 def fit(monkeypatch, stream, columns=120, **options):
     monkeypatch.setattr("sys.stdout", stream)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: type("Size", (), {"columns": columns}))
+    monkeypatch.setattr(
+        "shutil.get_terminal_size", lambda fallback=(80, 24): type("Size", (), {"columns": columns})
+    )
     monkeypatch.setattr("tapegrad.models.progress.REDRAW_SECONDS", 0.0)
     model = Sequential(nn.Dense(1, in_features=2))
     model.compile("sgd", "mse", ["mae"])
