@@ -42,10 +42,12 @@ def accuracy(xp: Any, outputs: Any, targets: Any) -> Any:
 
 
 def squared_error(xp: Any, outputs: Any, targets: Any) -> Any:
+    """(output - target)**2, averaged over all elements."""
     return (outputs - targets) ** 2
 
 
 def absolute_error(xp: Any, outputs: Any, targets: Any) -> Any:
+    """|output - target|, averaged over all elements."""
     return abs(outputs - targets)
 
 
