@@ -35,12 +35,16 @@ def test_pyright(tmp_path: Path) -> None:
     if pyright is None:
         pytest.skip("pyright is not installed: pip install 'pyright[nodejs]'")
     shutil.copy(CODE, tmp_path)
-    config = {"include": [CODE.name], "extraPaths": [str(SRC)], "strict": []}
+    config = {
+        "include": [CODE.name],
+        "extraPaths": [str(SRC)],
+    }
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(config))
-    done = subprocess.run(
-        [pyright, "--outputjson", "--pythonpath", sys.executable, "-p", str(tmp_path)],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    command = [pyright, "--outputjson", "--pythonpath", sys.executable, "-p", str(tmp_path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        pytest.skip("pyright, which is fetched when it is first run, did not come within 5 minutes")
     if not done.stdout.lstrip().startswith("{"):  # it is fetched when it is first run
         pytest.skip(f"pyright does not run here: {(done.stderr or done.stdout).strip()[-200:]}")
     found = json.loads(done.stdout)["generalDiagnostics"]
