@@ -267,7 +267,8 @@ def test_wheel_holds_what_the_tree_holds(clean_python, tmp_path):
     modules = {
         path.relative_to(installed).as_posix() for path in installed.rglob("*.py*") if path.suffix != ".pyc"
     }
-    expected = {short(path) for path in FILES} | {path.name for path in FACE.glob("*.py*")}
+    stubs = {short(path) for room in ROOMS for path in (ROOT / room).rglob("*.pyi")}
+    expected = {short(path) for path in FILES} | {path.name for path in FACE.glob("*.py*")} | stubs
     assert modules - {"py.typed"} == expected - {"py.typed"}
     assert (installed / "py.typed").exists()
     tables = {path.name for path in (installed / "autograd" / "foreign").glob("*.txt")}
