@@ -7,7 +7,9 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check
 # TensorFlow and OpenBLAS would each start a thread per core in every process of the test run.
 TEST_ENV := TF_CPP_MIN_LOG_LEVEL=2 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
             OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg
-PYTEST_ARGS ?=  # for example -n 2 --dist loadgroup, or -k relu
+PYTEST_ARGS ?=  # for example -k relu
+# Of all tests: a process per core, four at most, since each loads TensorFlow.
+IN_PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -22,7 +24,7 @@ run: $(VENV)/.installed-run  ## install, then train on the built-in data set (wr
 
 test: lint  ## install, then lint, types and the whole test suite, TensorFlow cross-checks included
 	@echo "== tests"
-	@$(TEST_ENV) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(TEST_ENV) $(BIN)/python -m pytest $(or $(strip $(PYTEST_ARGS)),$(IN_PARALLEL))
 
 lint: $(VENV)/.installed-test  ## lint, format check and types
 	@echo "== ruff check";  $(BIN)/ruff check .
