@@ -68,13 +68,23 @@ class Module(KnownAttributes):
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.builds and not self.built:
-            shape = tuple(args[0].shape) if args and hasattr(args[0], "shape") else ()
-            self.build(shape[1:] if len(shape) > 1 else shape)
+        if self.builds:
+            self._build_for(args)
         if (recorder := current.get().recorder) is not None:
             with recorder.module(self):
                 return self.forward(*args, **kwargs)
         return self.forward(*args, **kwargs)
+
+    def _build_for(self, args: tuple[Any, ...]) -> None:
+        """Call the user's `build`, if it was not called yet, with the shape of one sample.
+
+        A method of its own: where code of a class ran that asks for attributes by `hasattr`, the check of a compiled
+        step compares all of them.
+        """
+        if self.built:
+            return
+        shape = tuple(args[0].shape) if args and hasattr(args[0], "shape") else ()
+        self.build(shape[1:] if len(shape) > 1 else shape)
 
     # ---- what is inside ----
     def parameters(self) -> list[Parameter]:
