@@ -108,10 +108,9 @@ def attach_arrays(recording: "Recording", reach: Reach, trace: Trace) -> None:
             recording.fail("arrays were put elsewhere while it ran")
         elif number is not None and var.name in trace.written:
             line = trace.written[var.name]
-            if not inputs[
-                number
-            ].argument:  # it was replaced once: from now on each other one is a case of its own
-                recording.written_places.append(inputs[number].name)
+            place = inputs[number]
+            if not place.argument:  # it was replaced once: from now on each other one is a case of its own
+                recording.written_places.append(place.name)
             recording.fail(f"it writes into an argument at {line}. Let the function close over it", True)
         elif number is not None:
             name = inputs[number].name

@@ -129,9 +129,7 @@ class Compiled(Readable, Generic[P, R]):
         self.refused: str | None = None  # why it runs as Python, whatever the call
         self.warned, self.restless, self.unsettled = False, 0, 0
         self.replaced: set[str] = set()  # places that are inputs, since they held one tensor and then another
-        self.captured: set[str] = (
-            set()
-        )  # places that are not though they did, since a program writes to what they hold
+        self.captured: set[str] = set()  # places that are no inputs though they did: a program writes to them
         self.last: Case | NoCase | None = None  # that of the last call
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:

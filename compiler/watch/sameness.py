@@ -17,9 +17,8 @@ def same(a: Any, b: Any) -> bool:
         return repr(a) == repr(b)
     if isinstance(a, np.dtype):
         return a == b and (a.isalignedstruct, repr(a.metadata)) == (b.isalignedstruct, repr(b.metadata))
-    return bool(a == b) and repr(a) == repr(
-        b
-    )  # range(3) and range(0, 3), times of two zones, 1 day and 24 hours
+    # Empty ranges, times of two zones, and 1 day and 24 hours are equal, too, and not the same.
+    return bool(a == b) and repr(a) == repr(b)
 
 
 def alike(a: Any, b: Any) -> bool:
