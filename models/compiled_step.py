@@ -62,9 +62,7 @@ class Step(Compiled):
         self.in_stages = on_cpu and emitter == "auto"
         self.native_from = NEVER  # the number of calls from which on programs are native
         self.last_case: dict[Kind, Case] = {}
-        self.to_prepare: dict[
-            Kind, str
-        ] = {}  # kinds that have come so far, and are to be brought there again
+        self.to_prepare: dict[Kind, str] = {}  # how far kinds had come that are to be brought there again
         self.waiting = AfterCalls()
         super().__init__(f, "numpy" if self.in_stages else emitter, policy=self.waiting)
         if eager:
@@ -135,9 +133,8 @@ class Step(Compiled):
 
     def stage(self, kind: Kind) -> str | None:
         case, (calls, _) = self.last_case.get(kind), self.waiting.waited[kind]
-        if (
-            kind in self.to_prepare or case is None or case.reason or calls
-        ):  # calls: it is another case by now
+        another_case = calls > 0  # by now
+        if kind in self.to_prepare or case is None or case.reason or another_case:
             return self.to_prepare.get(kind)
         return COMPILED if case.ready else RECORDED
 

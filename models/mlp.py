@@ -17,13 +17,8 @@ from tapegrad.models.callbacks import EarlyStopping
 from tapegrad.models.checks import check_number, class_weights
 from tapegrad.models.sequential import Sequential
 
-MADE_WITH = (
-    "hidden_layer_sizes",
-    "activation",
-    "loss",
-    "optimizer",
-    "learning_rate",
-)  # what a model depends on
+# What a model depends on.
+MADE_WITH = ("hidden_layer_sizes", "activation", "loss", "optimizer", "learning_rate")
 
 
 class MLP(BaseEstimator):
