@@ -15,11 +15,13 @@ import numpy as np
 from tapegrad.autograd import writes
 from tapegrad.autograd.diagnostics import all_finite, describe, user_line, warn_user
 from tapegrad.autograd.dtypes import is_floating
-from tapegrad.autograd.flags import Flags, current
+from tapegrad.autograd.flags import DEFAULT, Flags, current
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.whole import set_all, uninterrupted
 from tapegrad.backends import BY_TYPE
 from tapegrad.backends.numpy_backend import ZERO_MET_INFINITY
+
+RULES = Flags(grad=False, raw=True)  # those that rules run under where nothing listens
 
 
 def backward_pass(
@@ -64,7 +66,11 @@ def backward_pass(
         entry[at] = g if entry[at] is None else entry[at] + g
 
     try:  # the flags are set inside, so that an interrupt just after that puts them back
-        current.set(Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder))
+        current.set(
+            RULES
+            if flags is DEFAULT and not record
+            else Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder)
+        )
         for tensor, g in outputs:
             if useful is None or tensor in useful:
                 accumulate(tensor, g)
@@ -240,15 +246,13 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
             "backward: this tensor does not require grad: nothing it was made of requires grad, or it was made under "
             f"no_grad\n{user_line()}"
         )
-    seed = first_cotangent(loss, cotangent)
     recorder = current.get().recorder
     tensors = record or recorder is not None
-    given = {id(seed.data)}
+    seed = first_cotangent(loss, cotangent, tensors)
+    given = {id(seed.data) if tensors else id(seed)}
     leaves: list[Tensor] = []
     gradients: list[Tensor] = []
-    for leaf, g in backward_pass(
-        [(loss, seed if tensors else seed.data)], retain=retain, record=record
-    ).items():
+    for leaf, g in backward_pass([(loss, seed)], retain=retain, record=record).items():
         if not tensors:
             g = Tensor(owned_copy(g, given))
         elif not record:
@@ -278,8 +282,9 @@ def owned_copy(g: Any, given: set[int]) -> Any:
     return g
 
 
-def first_cotangent(y: Tensor, cotangent: Any) -> Tensor:
-    """The cotangent to start with: ones for a tensor of one element, else what the caller gave, checked."""
+def first_cotangent(y: Tensor, cotangent: Any, as_tensor: bool = True) -> Any:
+    """The cotangent to start with, a Tensor or its raw array: ones for a tensor of one element, else what the caller
+    gave, checked."""
     from tapegrad.autograd.creation import tensor
 
     if not is_floating(y.dtype):
@@ -290,7 +295,7 @@ def first_cotangent(y: Tensor, cotangent: Any) -> Tensor:
                 f"backward() without a cotangent needs a tensor of one element, this one has shape {y.shape}: reduce "
                 "it, as with .sum() or .mean(), or pass backward(cotangent) of its shape"
             )
-        return ops.ones_like_p(y.detach())
+        return ops.ones_like_p(y.detach()) if as_tensor else y.backend.xp.ones_like(y.data)
     g = cotangent if isinstance(cotangent, Tensor) else tensor(cotangent, dtype=y.dtype, device=y.device)
     if g.shape != y.shape:
         raise ValueError(f"cotangent: expected the tensor's shape {y.shape}, got {g.shape}")
@@ -298,7 +303,8 @@ def first_cotangent(y: Tensor, cotangent: Any) -> Tensor:
         raise ValueError(
             f"cotangent: the tensor is on {y.device}, the cotangent on {g.device}: move it with .to(...)"
         )
-    return g if g.dtype == y.dtype else g.astype(y.dtype)
+    g = g if g.dtype == y.dtype else g.astype(y.dtype)
+    return g if as_tensor else g.data
 
 
 from tapegrad.autograd import ops  # noqa: E402 (sum and reshape are primitives like any other)

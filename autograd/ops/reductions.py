@@ -30,7 +30,7 @@ def _kept(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
 
 
 def count(shape: tuple[int, ...], axis: Axes) -> int:
-    return math.prod(n for i, n in enumerate(shape) if axis is None or i in axis)
+    return math.prod(shape if axis is None else [n for i, n in enumerate(shape) if i in axis])
 
 
 def back(g: Any, x: Any, axis: Axes) -> Any:
