@@ -295,7 +295,10 @@ def first_cotangent(y: Tensor, cotangent: Any, as_tensor: bool = True) -> Any:
                 f"backward() without a cotangent needs a tensor of one element, this one has shape {y.shape}: reduce "
                 "it, as with .sum() or .mean(), or pass backward(cotangent) of its shape"
             )
-        return ops.ones_like_p(y.detach()) if as_tensor else y.backend.xp.ones_like(y.data)
+        if as_tensor:
+            return ops.ones_like_p(y.detach())
+        with y.backend.scope(y.data):
+            return y.backend.xp.ones_like(y.data)
     g = cotangent if isinstance(cotangent, Tensor) else tensor(cotangent, dtype=y.dtype, device=y.device)
     if g.shape != y.shape:
         raise ValueError(f"cotangent: expected the tensor's shape {y.shape}, got {g.shape}")
