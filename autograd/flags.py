@@ -13,9 +13,8 @@ from tapegrad.backends.scope import Scope
 @dataclass(frozen=True, slots=True)
 class Flags:
     grad: bool = True  # record what tensors that require grad go through
-    raw: bool = (
-        False  # inside gradient rules or updates run on raw arrays: primitives take and return raw arrays
-    )
+    # Primitives take and return raw arrays: inside gradient rules, and updates of optimizers.
+    raw: bool = False
     anomaly: bool = False  # look for NaN and Inf after every primitive and every gradient rule
     depth: int = 0  # how many transforms (grad, vjp, …) are running around this code
     recorder: Recorder | None = None  # is told what happens to tensors

@@ -24,9 +24,8 @@ EVERYWHERE: Span = (-inf, inf)
 
 last = 0  # the time of the newest write of all, on the clock that numbers the nodes
 _lock = Lock()
-_spans: dict[
-    int, dict[Span, int]
-] = {}  # id of the array that owns the memory -> span -> when it was last written
+# Id of the array that owns the memory -> span -> when it was last written.
+_spans: dict[int, dict[Span, int]] = {}
 _alive: dict[int, "_Home"] = {}  # the same id -> a weak reference to the array
 _dead: list["_Home"] = []  # references to arrays that are gone: what was written into them can be forgotten
 

@@ -32,9 +32,8 @@ class Backend:
     dtype: Callable[[Any], Any]  # a NumPy dtype or its name -> this namespace's dtype
     device_of: Callable[[Any], str]
     default_device: Callable[[], str]
-    uniform: Callable[
-        ..., Any
-    ]  # (shape, dtype, seed, draw, device) -> draws from [0, 1), a function of these
+    # (shape, dtype, seed, draw, device) -> draws from [0, 1), a function of these.
+    uniform: Callable[..., Any]
     owns: Callable[[Any], bool]  # has the array memory of its own, contiguous, that nobody else sees?
     synchronize: Callable[[], None] = lambda: None
     memory_info: Callable[[], dict[str, int]] = dict

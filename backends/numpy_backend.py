@@ -155,9 +155,8 @@ def chosen(xp: Any, condition: Any, x: Any, otherwise: Any) -> Any:
         return np.where(condition, x, otherwise)
     kind = BITS[array.itemsize]
     if plain_zero(otherwise):
-        return np.bitwise_and(x.view(kind), np.negative(condition.view(np.int8))).view(
-            x.dtype
-        )  # -1 is all bits
+        # -1 is all bits.
+        return np.bitwise_and(x.view(kind), np.negative(condition.view(np.int8))).view(x.dtype)
     if plain_zero(x):
         return np.bitwise_and(array.view(kind), np.subtract(condition.view(np.int8), np.int8(1))).view(
             array.dtype

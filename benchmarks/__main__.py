@@ -109,9 +109,8 @@ def run_job(job: str, options: argparse.Namespace) -> Path | None:
         report.say("")
         print(report.table(case, samples), flush=True)
         results.append((case, samples))
-        path = report.write(
-            job, (doc or "").strip(), results, options.out
-        )  # kept, should the next be interrupted
+        # Written after each one, so that an interrupt loses only the next.
+        path = report.write(job, (doc or "").strip(), results, options.out)
     if not results:
         print(f"{job}: no contestant is installed here, or it needs all cores")
         return None

@@ -79,9 +79,8 @@ class Case:
 def run_once(contestant: Contestant, cores: int | None, cache: str) -> dict[str, float]:
     """The figures a contestant reports, and of its whole process the wall time (s) and peak memory (MB)."""
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"}
-    env.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # an installed package has its bytecode; let the source tree have it, too
+    # An installed package has its bytecode; let the source tree have it, too.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     available = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     pin: Callable[[], None] | None = None
     if cores:

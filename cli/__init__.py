@@ -21,9 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(
-                errors="replace"
-            )  # a name in a CSV file may be more than the terminal can show
+            # The terminal may lack characters that a CSV file's names contain.
+            stream.reconfigure(errors="replace")
     options = parser().parse_args(given)
     try:
         if options.command == "doctor":

@@ -8,6 +8,7 @@ from tapegrad.optim import BY_NAME
 
 MODELS = ("logistic", "linear", "mlp")
 FILES = (*(f"{model}.safetensors" for model in MODELS), "history.csv", "history.png")  # what train writes
+# The others are solved to the end.
 ONLY_MLP = (
     "hidden",
     "epochs",
@@ -15,7 +16,7 @@ ONLY_MLP = (
     "lr",
     "optimizer",
     "run_eagerly",
-)  # the others are solved to the end
+)
 
 
 class Mistake(ValueError):

@@ -89,9 +89,8 @@ def face() -> str:
     for name in dir(tg):
         value = getattr(tg, name)
         if name in ops.PUBLIC:
-            functions.append(
-                re.sub(r"\bbool\b", "_bool", function_stub(name, value))
-            )  # bool is a dtype there
+            # In tapegrad's own namespace `bool` is a dtype.
+            functions.append(re.sub(r"\bbool\b", "_bool", function_stub(name, value)))
         elif name == "__version__":
             functions.append("__version__: str\n")
         elif inspect.ismodule(value):

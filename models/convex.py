@@ -66,9 +66,8 @@ def conjugate_gradients(product: Callable[[Tensor], tuple[Tensor, ...]], b: Tens
         step = rr / curvature
         x, r = x + step * p, r - step * ap
         rr, previous = (r * r).sum().item(), rr
-        if rr <= first * min(
-            0.25, first**0.5
-        ):  # |r| <= |b| · min(1/2, sqrt|b|): the nearer the minimum, the more exact
+        # |r| <= |b| · min(1/2, sqrt|b|): the nearer the minimum, the more exact.
+        if rr <= first * min(0.25, first**0.5):
             break
         p = r + (rr / previous) * p
     return x
@@ -96,9 +95,8 @@ def fit_convex(
     rows, features = x.shape
     s = np.ones(rows) if weights is None else np.asarray(weights, np.float64)
     mean = np.average(x, axis=0, weights=s) if intercept else np.zeros(features)
-    scale = np.sqrt(
-        np.average((x - mean) ** 2, axis=0, weights=s) + 4 * l2
-    )  # a logistic loss curves by at most 1/4
+    # A logistic loss curves by at most 1/4.
+    scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=s) + 4 * l2)
     scale[scale <= 1e-12 * np.abs(mean)] = 1.0  # a constant column
     inputs = np.concatenate([(x - mean) / scale, np.full((rows, 1), float(intercept))], axis=1)
     penalty = np.append(l2 / scale**2, 0.0)[:, None]

@@ -65,9 +65,8 @@ class Progress:
         elif (line := self._line(self.steps, text)) is not None:
             self._write(f"\r{line}\x1b[K\n")
         else:
-            self._write(
-                f"\r{self.label} {described(logs, ' ')}\x1b[K\n"
-            )  # may wrap: nothing is drawn over it
+            # This line may wrap, since nothing is drawn over it later.
+            self._write(f"\r{self.label} {described(logs, ' ')}\x1b[K\n")
 
     def abort(self) -> None:
         """An epoch ends early: leave what is drawn and go to the next line."""

@@ -121,9 +121,8 @@ def _layer(name: str, function: Callable[..., Any], options: str = "", **default
 
 
 ReLU = _layer("ReLU", relu)
-LeakyReLU = _layer(
-    "LeakyReLU", act.leaky_relu, "negative_slope", negative_slope=0.3
-)  # Keras: 0.2 as a function
+# Keras's layer has 0.3, its function 0.2.
+LeakyReLU = _layer("LeakyReLU", act.leaky_relu, "negative_slope", negative_slope=0.3)
 ReLU6 = _layer("ReLU6", relu6)
 ELU = _layer("ELU", act.elu, "alpha")
 SELU = _layer("SELU", act.selu)

@@ -55,9 +55,8 @@ class Arrays:
 
     def next_step(self, flat: FlatGroup) -> Any:
         """The number of the step that is to be done, in float64."""
-        return (
-            flat.step.data[()] + 1.0
-        )  # of NumPy's 0-d arrays this is a scalar, with which it is much faster
+        # [()] gives NumPy's scalar, which computes much faster than a 0-d array.
+        return flat.step.data[()] + 1.0
 
     def in_dtype(self, flat: FlatGroup, number: Any) -> Any:
         """A number worked out in float64, in the parameters' dtype."""

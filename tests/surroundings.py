@@ -62,9 +62,8 @@ class Outcome:
     printed: str = ""
     warned: list[Any] = field(default_factory=list)
     made: list[Any] = field(default_factory=list)
-    counts: list[list[tuple[int, int]]] = field(
-        default_factory=list
-    )  # calls and compiled calls, at each result
+    # Calls and compiled calls, at each result.
+    counts: list[list[tuple[int, int]]] = field(default_factory=list)
 
     @property
     def user_warnings(self) -> set[tuple[str, str]]:

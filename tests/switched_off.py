@@ -39,9 +39,8 @@ def places() -> dict[Place, str]:
     root = Path(listen.__file__).parents[1]
     for path in sorted(p for room in ROOMS for p in (root / room).glob("*.py")):
         tree = ast.parse(path.read_text())
-        handed_on = {
-            n for f in ast.walk(tree) if getattr(f, "name", "") == "need" for n in ast.walk(f)
-        }  # a call of `need` inside `need` is no place of its own
+        # A call of `need` inside `need` is no place of its own.
+        handed_on = {n for f in ast.walk(tree) if getattr(f, "name", "") == "need" for n in ast.walk(f)}
         for node in ast.walk(tree):
             called = node.func if isinstance(node, ast.Call) and node not in handed_on else None
             name = getattr(called, "attr", getattr(called, "id", ""))

@@ -234,9 +234,8 @@ atanh = Primitive(
 # ---- the deep-learning ones ----
 def _sigmoid(xp: Any, x: Any) -> Any:
     e = exp_of_minus_abs(xp, x)  # never overflows, and keeps the relative precision of tiny results
-    above = xp.maximum(
-        e, xp.astype(x >= 0, x.dtype)
-    )  # 1 or e: a choice would guess a branch for each element
+    # 1 or e, by maximum: `where` would mispredict a branch per element.
+    above = xp.maximum(e, xp.astype(x >= 0, x.dtype))
     e += 1.0
     above /= e
     return above
@@ -326,11 +325,12 @@ greater_equal = Primitive("greater_equal", lambda xp, a, b: a >= b, promote="sam
 
 def where(condition: Any, x1: Any, x2: Any, /) -> Any:
     """x1 where the condition holds, else x2. The one not chosen gets a gradient of 0, whatever it is."""
+    # Nothing to bring to one dtype, as is most frequent.
     if (
         type(x1) is Tensor is type(condition)
         and (type(x2) is float or (type(x2) is Tensor and x1.data.dtype is x2.data.dtype))
         and is_floating(x1.data.dtype)
-    ):  # nothing to bring to one dtype, as is most frequent
+    ):
         return where_p(condition, x1, x2)
     from tapegrad.autograd.creation import tensor
 

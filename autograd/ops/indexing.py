@@ -167,9 +167,8 @@ def values_like(x: Any, values: Any) -> Any:
     from tapegrad.autograd.creation import tensor
 
     values = values if isinstance(values, Tensor) else tensor(values, device=x.device)
-    same = (
-        values.backend is not x.backend or values.dtype == x.dtype
-    )  # another backend's are refused, not converted
+    # Arrays of another backend stay as they are: the primitive refuses them.
+    same = values.backend is not x.backend or values.dtype == x.dtype
     return values if same else values.astype(x.dtype)
 
 

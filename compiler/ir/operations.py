@@ -167,9 +167,8 @@ def from_zero(name: str, sign: str, helper: str) -> Operation:
     )
 
 
-LARGER_VALUE, SMALLER_VALUE = (
-    f"choose((a {sign} b) | (a != a), a, b)" for sign in (">", "<")
-)  # a NaN stays, and of equal ones b, as on x86: one of them may be -0
+# NaN propagates. Of equal values b is taken, as on x86, since one may be -0.
+LARGER_VALUE, SMALLER_VALUE = (f"choose((a {sign} b) | (a != a), a, b)" for sign in (">", "<"))
 ROWS = (
     # ---- views ----
     view("reshape", "{0}.reshape({shape})", options=("shape",), label="shaped"),

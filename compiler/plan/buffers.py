@@ -25,9 +25,8 @@ class Plan:
 
     buffers: list[Var] = field(default_factory=list)
     home: dict[Var, Var] = field(default_factory=dict)
-    parts: dict[Var, tuple[Var, int, int]] = field(
-        default_factory=dict
-    )  # Var -> its range in a joined 1-d array
+    # Var -> its range in a joined 1-d array.
+    parts: dict[Var, tuple[Var, int, int]] = field(default_factory=dict)
     skipped: set[int] = field(default_factory=set)  # ids of operations that have nothing left to do
     pieces: int = 0
 

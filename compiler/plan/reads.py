@@ -26,9 +26,8 @@ class CapturedReads:
 
     def __init__(self, ops: Sequence[Op], base: Mapping[Var, Var]) -> None:
         self.base = base
-        self.read: dict[
-            Var, tuple[list[int], list[Var]]
-        ] = {}  # captured array -> (positions, what is read there)
+        # Captured array -> (positions, what is read there).
+        self.read: dict[Var, tuple[list[int], list[Var]]] = {}
         self.checks = [at for at, op in enumerate(ops) if is_check(op)]
         for at, op in enumerate(ops):
             for v in op.vars:

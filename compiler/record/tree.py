@@ -5,9 +5,8 @@ from math import inf
 from operator import itemgetter
 from typing import Any
 
-Taker = Callable[
-    [list[Any], list[Any]], Any
-]  # makes a part of the new leaves and the containers that there are
+# Builds a part of a tree from new leaves and the existing containers.
+Taker = Callable[[list[Any], list[Any]], Any]
 
 
 def take_apart(

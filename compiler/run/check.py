@@ -17,9 +17,8 @@ from tapegrad.compiler.run.case import Case
 CLOSE = 1e-5
 
 OF_GRADIENT = "the gradient of "
-CHECKING: set[int] = (
-    set()
-)  # threads in which a function runs to be compared: what is compiled inside runs as it is
+# Threads that run a function for comparison: compiled functions inside run as Python there.
+CHECKING: set[int] = set()
 
 
 def every(check: Any) -> int:

@@ -158,9 +158,8 @@ class Functions(Walk):
 
     def kept_results(self, cached: Any, name: str) -> None:
         """What functools.lru_cache keeps must be what nobody can change; the code that made it is looked at as well."""
-        parts = gc.get_referents(
-            cached
-        )  # if it is bounded, keys and results are among them; then the table comes
+        # The referents of a bounded cache are its keys and results, then the table.
+        parts = gc.get_referents(cached)
         at = max(n for n, part in enumerate(parts) if part is cached.__wrapped__)
         table = parts[at - 1] if type(parts[at - 1]) is dict else {}
         kept = [*parts[: at - 1], *table.values()] if table else []

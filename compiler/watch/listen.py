@@ -15,9 +15,8 @@ from tapegrad.compiler.watch.code import Part, has_branches, part_of
 from tapegrad.compiler.watch.instructions import INSTRUCTIONS
 
 ROOMS = ("autograd", "backends", "compiler", "nn", "optim", "data", "models")
-HERE = (
-    Path(__file__).absolute().parents[2]
-)  # where the rooms are: as they were imported, and as they lie on disk
+# The folder of the rooms, as imported; OWN resolves links as well.
+HERE = Path(__file__).absolute().parents[2]
 OWN = tuple(f"{top}{os.sep}{room}{os.sep}" for top in {HERE, HERE.resolve(), Path(__file__).resolve().parents[2]}
             for room in ROOMS)  # fmt: skip
 NUMPY = os.path.dirname(np.__file__)

@@ -49,9 +49,8 @@ class Walk:
         self.roots: set[str] = set()
         self.seen: dict[int, str] = {}  # id of what was walked into -> its local
         self.kept: list[Any] = []  # alive until the walk is over, so that no id is used twice
-        self.functions: set[Any] = (
-            set()
-        )  # code of functions that were walked into, and globals: (id of scope, name)
+        # Code objects that were visited, and (id of scope, name) of visited globals.
+        self.functions: set[Any] = set()
         self.classes: set[int] = set()  # ids of those that were walked into
         self.objects: dict[str, Any] = {}  # local -> what the code could compare by identity
         self.decimals = False  # whether there are any, whose operations depend on a context

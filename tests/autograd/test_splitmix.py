@@ -54,6 +54,5 @@ def test_uniform_from_0_to_below_1(dtype: str) -> None:
     assert u.dtype == dtype and u.min() >= 0 and u.max() < 1
     assert abs(float(u.astype("float64").mean()) - 0.5) < 0.005
     counts = np.histogram(u, 16, (0, 1))[0]
-    assert (
-        (counts - 6250) ** 2 / 6250
-    ).sum() < 45  # chi-square of 15 degrees of freedom, 1 in 10,000 above 44
+    # Chi-square of 15 degrees of freedom, 1 in 10,000 above 44.
+    assert ((counts - 6250) ** 2 / 6250).sum() < 45

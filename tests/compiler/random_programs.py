@@ -40,11 +40,12 @@ WRITES = [
     "{b}.assign({a}.detach())",
     "{b}.assign({b} * 0.5)",
 ]
+# These are left to eager.
 RARE = [
     *WRITES,
     "{b}.T.assign({b}.T + 0.25)",
     "{b}[1:].assign({b}[1:] * 0.5 + 0.1)",
-]  # these are left to eager
+]
 SHAPES = [(3, 3), (3,), (1, 3), (), (2, 3), (0, 3), (2, 3, 3)]
 OPTIMIZERS = {
     "SGD": {"lr": 0.1}, "SGD momentum": {"lr": 0.1, "momentum": 0.5, "nesterov": True},

@@ -185,9 +185,8 @@ def test_floating_point_errors(name: str) -> None:
         for _ in range(3):
             outcome(compiled, arrays)
     places = [i for i, a in enumerate(arrays[: len(row.inputs[0])]) if a.dtype.kind == "f" and a.size]
-    for value in special_values("float32")[
-        [0, 2, 4, 6, 8, 9, 10]
-    ]:  # one among ordinary ones, in each argument in turn
+    # One among ordinary ones, in each argument in turn.
+    for value in special_values("float32")[[0, 2, 4, 6, 8, 9, 10]]:
         for i in places:
             given = [a.copy() for a in arrays]
             given[i].ravel()[given[i].size // 2] = value

@@ -125,9 +125,8 @@ def test_nothing_waits_for_the_device(gpu: Any) -> None:
         for x, t in batches[2:]:
             step(x, t)
     assert gpu.waits == before
-    assert (
-        len(gpu_kernels.launched) - launches == 2 * 8
-    )  # elementwise kernels and a reduction, of 60 operations
+    # Elementwise kernels and a reduction, of 60 operations.
+    assert len(gpu_kernels.launched) - launches == 2 * 8
 
 
 def test_a_check_is_told(gpu: Any) -> None:
@@ -151,9 +150,8 @@ def test_source_is_to_be_read(gpu: Any) -> None:
                  "learning_rate", "float32[16, 8]", "ReductionKernel("):  # fmt: skip
         assert part in text, text
     for kernel in re.findall(r'Kernel\(\n    "float32.*?\n\)\n', text, re.DOTALL):
-        assert not re.search(r"\b\d+\.\d*(e-?\d+)?(?![\d.ef])", kernel), (
-            kernel
-        )  # a number in double precision
+        # A number in double precision.
+        assert not re.search(r"\b\d+\.\d*(e-?\d+)?(?![\d.ef])", kernel), kernel
     assert text.count("ElementwiseKernel(") == 7 and "fused, in" in step.explain()
 
 

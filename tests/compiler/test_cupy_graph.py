@@ -70,9 +70,8 @@ def test_rows(name: str, fast: Any) -> None:
     with tg.no_grad():
         for sample in row.inputs:
             compiled = tg.jit(lambda *xs: row.call(*xs), emitter="cupy")
-            compiled(
-                *map(tg.tensor, sample)
-            )  # all are recorded before the first runs: their kernels compile together
+            # All are recorded before the first runs: their kernels compile together.
+            compiled(*map(tg.tensor, sample))
             todo.append((compiled, sample))
         for compiled, sample in todo:
             for factor in (1.0, 1.001, 1.002):
@@ -140,14 +139,12 @@ def test_products_are_planned_once(fast: Any) -> None:
         step(x, t)
     planned = [c for c in gpu_nvmath.calls if c[0] == "choose"]
     run = [c for c in gpu_nvmath.calls if c[0] == "matmul"]
-    assert (
-        len(run) == 2 * len(planned) == 2 * 8
-    )  # once as it is, once captured; 8 of different sizes and layouts
+    # Once as it is, once captured; 8 of different sizes and layouts.
+    assert len(run) == 2 * len(planned) == 2 * 8
     assert sorted(c[1] for c in planned) == ["BGRADA"] * 3 + ["DEFAULT"] * 5
     alignments = [c[2]["MIN_ALIGNMENT_A_BYTES"] for c in planned]
-    assert (
-        all(a <= 256 for a in alignments) and min(alignments) < 256
-    )  # a parameter inside of the flat buffer
+    # A parameter inside of the flat buffer.
+    assert all(a <= 256 for a in alignments) and min(alignments) < 256
     assert len({c[2] for c in run}) == 1  # on one stream, the graph's own
     assert step.source().count("products.matmul_and_sum(") == 3
 

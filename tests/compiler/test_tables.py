@@ -11,9 +11,8 @@ from tapegrad import nn
 
 def test_every_layer_has_a_row() -> None:
     kinds = {k for k in vars(nn).values() if isinstance(k, type) and issubclass(k, nn.Module)} - {nn.Module}
-    losses = {
-        k for k in kinds if k.__name__.endswith("Loss")
-    }  # they take two tensors: tests/nn/test_torch_names.py
+    # They take two tensors: tests/nn/test_torch_names.py.
+    losses = {k for k in kinds if k.__name__.endswith("Loss")}
     assert {type(row.make("float32")) for row in LAYERS} >= kinds - losses
 
 

@@ -25,9 +25,8 @@ pytestmark = pytest.mark.usefixtures("soon")
 
 
 def of_sequential(seed: int, **how: Any) -> list[bytes]:
-    model = Sequential(
-        nn.Dense(8, "relu"), nn.Dropout(0.4), nn.Dense(1, "sigmoid")
-    )  # built in fit, by its seed
+    # Built in fit, by its seed.
+    model = Sequential(nn.Dense(8, "relu"), nn.Dropout(0.4), nn.Dense(1, "sigmoid"))
     model.compile("adam", "binary_crossentropy", **how)
     history = model.fit(X, Y, epochs=6, batch_size=16, validation_split=0.2, verbose=0, seed=seed).history
     return [str(history).encode(), *(p.numpy().tobytes() for p in model.parameters())]

@@ -261,9 +261,8 @@ def test_to_a_device(elsewhere: str) -> None:
     loss = net(x).sum()
     net.to("cpu")
     loss.backward()
-    assert all(
-        p.data is a for p, a in zip(net.parameters(), arrays, strict=True)
-    )  # here already: nothing happens
+    # Here already: nothing happens.
+    assert all(p.data is a for p, a in zip(net.parameters(), arrays, strict=True))
     net.to(elsewhere)
     assert all(t.device == elsewhere for t in [*net.parameters(), net.mean])
     np.testing.assert_allclose(net(x.to(elsewhere)).numpy(), want, rtol=1e-5, atol=1e-6)

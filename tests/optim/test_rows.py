@@ -149,9 +149,8 @@ def minimize(row, f, start, lr, steps):
 def test_finds_the_minimum_of_a_parabola(row):
     centre = tg.tensor([1.0, -2.0, 3.0], dtype="float64")
     value = minimize(row, lambda x: ((x - centre) ** 2).sum(), [0.0, 0.0, 0.0], row.parabola, 400)
-    assert value < (
-        0.3 if row.make().defaults["weight_decay"] or "weight_decay" in row.options else 1e-3
-    )  # from 14
+    # From 14.
+    assert value < (0.3 if row.make().defaults["weight_decay"] or "weight_decay" in row.options else 1e-3)
 
 
 @every_row

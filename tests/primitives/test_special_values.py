@@ -320,9 +320,8 @@ def test_powers_in_float32_against_float64(k: float):
     units = np.abs(got.astype("float64") - true)[np.isfinite(near)] / np.spacing(
         np.abs(near[np.isfinite(near)])
     )
-    assert (
-        np.isfinite(got) == np.isfinite(near)
-    ).mean() > 0.9999  # next to the largest number a rounding decides
+    # Next to the largest number a rounding decides.
+    assert (np.isfinite(got) == np.isfinite(near)).mean() > 0.9999
     assert units.max() <= {-0.5: 1.6, 3: 1.6, -2: 2.5}.get(k, 0.501)
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-MOST_WORKSPACE = (
-    32 * 2**20
-)  # bytes for one product, if its algorithm wants them: what NVIDIA advises for Hopper
+# Workspace of one product in bytes: NVIDIA's advice for Hopper.
+MOST_WORKSPACE = 32 * 2**20
 
 
 class Captured:

@@ -91,9 +91,8 @@ def llvm() -> Any:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     lock = getattr(getattr(binding.ffi.lib, "_lock", None), "_lock", None)
-    if lock is not None and hasattr(
-        os, "register_at_fork"
-    ):  # a child must not wait for a thread that it has not
+    # Hold the lock across a fork: a child that inherits it locked would wait forever.
+    if lock is not None and hasattr(os, "register_at_fork"):
         os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
     return binding
 

@@ -289,9 +289,8 @@ class TileKernel(Kernel):
                 turns * self.pace(width) if self.panel else right,
             )
             result.insert(0, (n, left, right))
-            turns *= (
-                n if isinstance(n, int) else 0
-            )  # a length that is not known is that of the outermost loop
+            # A length that is not known is that of the outermost loop.
+            turns *= n if isinstance(n, int) else 0
         return result
 
 

@@ -34,9 +34,8 @@ class NumpyEmitter:
         self.constants: dict[str, Any] = {}
         self.broadcast: set[str] = set()  # the constants that eager has as views of fewer elements
         self.at_build: set[Var] = {v for v in program.captured}
-        self.modules: dict[
-            str, str
-        ] = {}  # module -> the function of it that the program calls, if not NumPy's
+        # Module -> the function of it that the program calls, if not NumPy's.
+        self.modules: dict[str, str] = {}
         self.bits: set[str] = set()  # names of arrays seen as integers
         self.run_count = 0
         self.operations_by_line: list[tuple[int, list[Op]]] = []  # of the source, once it is written

@@ -209,9 +209,8 @@ def unrolled(how: str) -> tuple[Callable[..., Any], list[np.ndarray]]:
         return lambda x: [
             f(x @ x, axis=a) for f in (tg.sum, tg.max, tg.mean, tg.prod) for a in (0, 1, 2, None)
         ], [x]
-    return lambda x: [(x[t].T @ x[0]).sum() + (x[t, ::2] @ x[0, :, ::2]).sum() for t in range(6)], [
-        x
-    ]  # strides
+    # Strides.
+    return lambda x: [(x[t].T @ x[0]).sum() + (x[t, ::2] @ x[0, :, ::2]).sum() for t in range(6)], [x]
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
