@@ -69,6 +69,18 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    # A primitive is one of a kind, as a function is: copies are itself, and a pickle holds its name.
+    def __copy__(self) -> "Primitive":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Primitive":
+        return self
+
+    def __reduce__(self) -> Any:
+        if REGISTRY.get(self.name) is not self:
+            raise TypeError(f"{self!r} cannot be pickled: it is not registered, so no name finds it again")
+        return primitive_named, (self.name,)
+
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name == "forward":  # the one that runs from now on
@@ -212,6 +224,11 @@ class Primitive:
             node.line = line
         if not all_finite(out):
             raise FloatingPointError(f"forward of {self.name} made a NaN or Inf\n{line}")
+
+
+def primitive_named(name: str) -> Primitive:
+    """The registered primitive of a name, which a pickle holds."""
+    return REGISTRY[name]
 
 
 def adopt(args: Any, scalars: bool = False) -> list[Any]:

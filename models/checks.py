@@ -1,21 +1,116 @@
-"""Checks and conversions that the estimators share."""
+"""Checks of parameters and conversions that the estimators share. Each error names the parameter."""
 
+import math
 import warnings
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import _check_sample_weight
+
+Check = Callable[[str, Any], None]
 
 
-def check_number(name: str, value: Any, *, above: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not float(value) > above:
-        raise ValueError(f"{name}: expected a number above {above:g}, got {value!r}")
+def number(
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    below: float = math.inf,
+    at_most: float = math.inf,
+    infinite: bool = False,
+) -> Check:
+    """The check of a number within bounds, which may be infinite or not."""
+    words = (("above", above), ("at least", at_least), ("below", below), ("at most", at_most))
+    bounds = [f"{word} {bound:g}" for word, bound in words if math.isfinite(bound)]
+
+    def check(name: str, value: Any) -> None:
+        real = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+        fits = real and (float(value) < below or (infinite and value == math.inf))
+        if not (fits and above < float(value) and at_least <= float(value) <= at_most):
+            raise ValueError(f"{name}: expected {' '.join(['a number', *bounds])}, got {value!r}")
+
+    return check
+
+
+def whole(at_least: int) -> Check:
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < at_least:
+            raise ValueError(f"{name}: expected a whole number of at least {at_least}, got {value!r}")
+
+    return check
+
+
+def is_word(value: Any, words: tuple[Any, ...]) -> bool:
+    return any(value is word or (isinstance(value, (str, float)) and value == word) for word in words)
+
+
+def one_of(*words: Any) -> Check:
+    def check(name: str, value: Any) -> None:
+        if not is_word(value, words):
+            raise ValueError(f"{name}: expected one of {', '.join(map(repr, words))}, got {value!r}")
+
+    return check
+
+
+def yes_or_no(name: str, value: Any) -> None:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}: expected True or False, got {value!r}")
+
+
+def either(words: tuple[Any, ...], check: Check) -> Check:
+    """One of the words, or what the check takes."""
+
+    def check_either(name: str, value: Any) -> None:
+        if is_word(value, words):
+            return
+        try:
+            check(name, value)
+        except ValueError as error:
+            raise ValueError(
+                str(error).replace("expected", f"expected {', '.join(map(repr, words))} or", 1)
+            ) from None
+
+    return check_either
+
+
+def check_parameters(estimator: Any, checks: Mapping[str, Check]) -> None:
+    """Raise ValueError for the first parameter of the estimator that its check refuses."""
+    for name, check in checks.items():
+        if hasattr(estimator, name):
+            check(name, getattr(estimator, name))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two parameters are equal, which arrays cannot say in one word."""
+    if a is b:
+        return True
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return bool(np.array_equal(a, b))
+    return bool(a == b)
+
+
+def set_all(estimator: Any, arguments: Mapping[str, Any]) -> None:
+    """Store the arguments of a constructor under their names, as scikit-learn asks for; `arguments` are its locals."""
+    for name, value in arguments.items():
+        if name != "self":
+            setattr(estimator, name, value)
 
 
 def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.ndarray:
     """A factor for each class, from None, "balanced" or a dict by class."""
     return np.asarray(compute_class_weight(class_weight, classes=classes, y=y))
+
+
+def row_weights(sample_weight: Any, x: Any, dtype: Any = np.float64) -> np.ndarray:
+    """A weight for each row; ValueError for negative ones, and where all are 0."""
+    weights = np.asarray(_check_sample_weight(sample_weight, x, dtype=dtype, ensure_non_negative=True))
+    if not weights.sum() > 0:
+        raise ValueError("sample_weight: all weights are zero, which leaves no row to learn from")
+    return weights
 
 
 def warn(estimator: object, message: str, kind: type[Warning]) -> None:

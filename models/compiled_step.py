@@ -33,7 +33,13 @@ def kind_of(args: Any) -> Kind:
 
 class AfterCalls(Policy):
     """When to record: once a kind of batch has come `PATIENCE` times, after each further recording of that kind (what
-    it depends on has changed) after twice as many, and beyond `KINDS` kinds never."""
+    it depends on has changed) after twice as many, and beyond `KINDS` kinds never.
+
+    frequent_rows   of the batches that come so often that the second call is recorded, and of no other kind before
+                    three times `PATIENCE`; None: how often a kind comes is not known
+    """
+
+    frequent_rows: int | None = None
 
     def __init__(self) -> None:
         self.waited: dict[Kind, tuple[int, int]] = {}  # kind -> (calls since it was recorded, recordings)
@@ -43,9 +49,14 @@ class AfterCalls(Policy):
         calls, recordings = self.waited.get(kind, (0, 0))
         if not recordings and sum(r > 0 for _, r in self.waited.values()) >= KINDS:
             return False
-        due = calls >= PATIENCE << recordings
+        due = calls >= self.patience(kind) << recordings
         self.waited[kind] = (0, recordings + 1) if due else (calls + 1, recordings)
         return due
+
+    def patience(self, kind: Kind) -> int:
+        if self.frequent_rows is None:
+            return PATIENCE
+        return 1 if kind[0] is not None and kind[0][0][0] == self.frequent_rows else 3 * PATIENCE
 
 
 class Step(Compiled):

@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from tapegrad.backends import default_place
-from tapegrad.models.checks import check_number, class_weights, warn
+from tapegrad.models.checks import class_weights, number, warn
 from tapegrad.models.convex import Fit, fit_convex, fit_least_squares, fit_logistic, squared_hinge_loss
 
 
@@ -61,9 +61,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearClassifier":
-        check_number("C", self.C, above=0.0)
-        check_number("tol", self.tol, above=0.0)
-        check_number("max_iter", self.max_iter, above=0.0)
+        number(above=0, infinite=True)("C", self.C)
+        number(above=0)("tol", self.tol)
+        number(above=0)("max_iter", self.max_iter)
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)

@@ -1,314 +1,305 @@
-"""Multi-layer perceptrons as scikit-learn estimators, trained by `Sequential`."""
+"""Multi-layer perceptrons with scikit-learn's parameters, meanings and numbers."""
 
-import copy
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d, validate_data
 
-from tapegrad import nn, optim
-from tapegrad.autograd import random
-from tapegrad.compiler.emit.available import checked
-from tapegrad.models.callbacks import EarlyStopping
-from tapegrad.models.checks import check_number, class_weights
-from tapegrad.models.sequential import Sequential
-
-# What a model depends on.
-MADE_WITH = ("hidden_layer_sizes", "activation", "loss", "optimizer", "learning_rate")
-
-
-class MLP(BaseEstimator):
-    """What the two estimators share. Weights have the dtype of X (float32 or float64), on the default backend."""
-
-    hidden_layer_sizes: Any
-    activation: Any
-    optimizer: Any
-    learning_rate: float | None
-    epochs: int
-    batch_size: int
-    early_stopping: bool
-    validation_fraction: float
-    n_iter_no_change: int
-    warm_start: bool
-    random_state: Any
-    run_eagerly: bool
-    emitter: str | None
-    verbose: int
-    classes_: np.ndarray
-    n_outputs_: int
-
-    def _output_layer(self) -> tuple[int, Any, Any]:
-        """(units, activation, loss) for the targets seen in fit."""
-        raise NotImplementedError
-
-    def _make_model(self, dtype: Any) -> Sequential:
-        """The model, compiled, as the parameters say; `_made_with` keeps them."""
-        self._made_with = {name: getattr(self, name) for name in MADE_WITH if hasattr(self, name)}
-        return self._remake_model(dtype)
-
-    def _remake_model(self, dtype: Any) -> Sequential:
-        made_with = self._made_with
-        sizes, activation = made_with["hidden_layer_sizes"], made_with["activation"]
-        sizes = (sizes,) if np.ndim(sizes) == 0 else tuple(sizes)
-        units, last, loss = self._output_layer()
-        widths = (self.n_features_in_, *(int(n) for n in sizes), units)
-        kinds = (*(activation for _ in sizes), last)
-        model = Sequential(
-            *(
-                nn.Dense(m, kind, in_features=n, dtype=str(dtype))
-                for n, m, kind in zip(widths, widths[1:], kinds)
-            )
-        )
-        options = {} if made_with["learning_rate"] is None else {"lr": made_with["learning_rate"]}
-        optimizer = copy.deepcopy(made_with["optimizer"])  # a parameter given to __init__ is not changed
-        model.compile(optim.get(optimizer, **options), made_with.get("loss", loss))
-        self._run_as_asked(model)
-        return model
-
-    def _run_as_asked(self, model: Sequential) -> None:
-        model.run_eagerly = self.run_eagerly
-        model.emitter = None if self.emitter is None else checked(self.emitter)
-
-    def _check_still_made_so(self) -> None:
-        """Raise ValueError if a parameter of the model was changed since a warm start's first fit."""
-        for name, value in self._made_with.items():
-            if (now := getattr(self, name)) is not value and not same(now, value):
-                raise ValueError(
-                    f"{name}: warm_start goes on with the model made for {value!r}, got {now!r}: use another estimator"
-                )
-
-    def _train(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None, stratify: Any) -> None:
-        for name in ("epochs", "batch_size", "n_iter_no_change"):
-            check_number(name, getattr(self, name), above=0)
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(
-                f"validation_fraction: expected a number between 0 and 1, got {self.validation_fraction!r}"
-            )
-        warm = self.warm_start and hasattr(self, "model_")
-        if warm:
-            self._check_still_made_so()
-        else:
-            self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-            self._streams = random.Streams(self._seed)
-        with random.own_streams(self._streams):
-            if not warm:
-                self.model_ = self._make_model(X.dtype)
-            self._run_as_asked(self.model_)
-            held_out, callbacks = None, []
-            if self.early_stopping:
-                rows = np.arange(len(X))
-                train, test = train_test_split(
-                    rows, test_size=self.validation_fraction, random_state=self._seed, stratify=stratify
-                )
-                held_out = X[test], y[test], None if weights is None else weights[test]
-                X, y, weights = X[train], y[train], None if weights is None else weights[train]
-                callbacks.append(EarlyStopping(patience=self.n_iter_no_change, restore_best_weights=True))
-            history = self.model_.fit(
-                X,
-                y,
-                batch_size=int(self.batch_size),
-                epochs=int(self.epochs),
-                verbose=self.verbose,
-                callbacks=callbacks,
-                validation_data=held_out,
-                sample_weight=weights,
-            )
-        self.history_ = history.history
-        self.n_iter_ = len(history.epoch)
-
-    def _outputs(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return self.model_.predict(validate_data(self, X, dtype=(np.float64, np.float32), reset=False))
-
-    # A pickle, which scikit-learn's tools need, holds the weights and the optimizer's state as plain arrays.
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if "model_" in state:
-            model, streams = state["model_"], state["_streams"]
-            with random.own_streams(streams):
-                state["_streams"] = random.get_state()
-            state["model_"] = {
-                "weights": {name: t.numpy() for name, t in model.state_dict().items()},
-                "optimizer": {name: t.numpy() for name, t in model.optimizer.state_dict().items()},
-                "steps": model.steps().state(),
-            }
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        saved, streams = state.pop("model_", None), state.pop("_streams", None)
-        super().__setstate__(state)
-        if saved is None:
-            return
-        self._streams = random.Streams(self._seed)
-        with random.own_streams(self._streams):
-            self.model_ = self._remake_model(next(iter(saved["weights"].values())).dtype)
-            random.set_state(streams)  # where they stood before initial weights were drawn
-        self.model_.load_state_dict(saved["weights"])
-        self.model_.bind_optimizer().load_state_dict(saved["optimizer"])
-        self.model_.steps().restore(saved["steps"])
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two parameters are equal, which arrays cannot say in one word."""
-    return (
-        bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else bool(a == b)
-    )
+from tapegrad import nn
+from tapegrad.models.checks import class_weights, row_weights, set_all
+from tapegrad.models.mlp_base import MLP, half_squared_error, is_stochastic, poisson_deviance
+from tapegrad.models.network import DTYPES
 
 
 class MLPClassifier(ClassifierMixin, MLP):
-    """A network of Dense layers that classifies: one sigmoid output for two classes, else a softmax over them.
+    """A network of Dense layers that classifies: logistic outputs for two classes or several labels, else a softmax.
+
+    The parameters of scikit-learn's MLPClassifier have its names, defaults and meanings, and with the same
+    `random_state` its numbers (docs/estimators.md lists all, and what differs):
 
     hidden_layer_sizes    the units of each hidden layer
-    activation            of the hidden layers: a name from `nn.activations`, or any function of a tensor
-    optimizer             a name, or an Optimizer made without parameters
-    learning_rate         for an optimizer given by name; None: that optimizer's own
-    epochs, batch_size    passes over the rows, and rows per step
-    early_stopping        hold out `validation_fraction` of the rows, stop when their loss has not improved for
-                          `n_iter_no_change` epochs, and go back to the best weights
-    warm_start            a second fit goes on with the weights, the optimizer and the random streams of the first: two
-                          fits of 5 epochs give the bytes of one of 10
-    class_weight          factors by class, or "balanced"
-    random_state          of the initial weights, the order of the rows, and what is held out
-    run_eagerly, emitter  how a batch is run, as in `Sequential.compile`
-    verbose               as in `Sequential.fit`
+    activation            of the hidden layers: identity, logistic, tanh, relu, another name from `nn.activations`, or
+                          any function of a tensor
+    solver                adam, sgd, lbfgs, or the name of another optimizer of `tapegrad.optim`
+    alpha                 L2 penalty on the kernels
+    batch_size            rows of a step; "auto": min(200, rows)
+    learning_rate         of sgd: constant, invscaling or adaptive; or a number, which means learning_rate_init
+    learning_rate_init, power_t, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, max_fun   of the solvers
+    max_iter              the most passes over the rows
+    tol, n_iter_no_change the training ends when the loss has not improved by tol for more than n_iter_no_change passes
+    shuffle, random_state, verbose, validation_fraction
+    early_stopping        hold out validation_fraction of the rows, end when their score does not improve, and go back
+                          to the best weights
+    warm_start            a further fit goes on with the weights, the optimizer's state and the random streams. It takes
+                          up changed parameters of the training, and raises for another network
 
-    model_ the trained Sequential; history_ {name: [number per epoch]}; n_iter_ the epochs done; classes_
+    tapegrad's own, by keyword:
+    epochs                exactly this number of passes, in place of max_iter; only early_stopping and callbacks end it
+                          earlier
+    optimizer             the same as solver, or an Optimizer made without parameters, in place of solver
+    class_weight          factors by class, or "balanced"
+    dropout               the part of each hidden layer's outputs that training drops
+    callbacks             `tapegrad.models.Callback`s
+    run_eagerly, emitter  how a batch is run, as in `Sequential.compile`
+    backend               where the weights live: "numpy", "cupy"; None: the default
+
+    classes_, coefs_, intercepts_, loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, n_iter_,
+    t_, n_layers_, n_outputs_, out_activation_, and: model_ the trained Sequential; history_ its History
+
+    A training that diverges raises ValueError.
     """
+
+    MADE_WITH = ("hidden_layer_sizes", "activation", "dropout")
+    classes_: np.ndarray
+    _multilabel: bool
 
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
-        optimizer: Any = "adam",
-        learning_rate: float | None = None,
-        epochs: int = 200,
-        batch_size: int = 32,
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
         n_iter_no_change: int = 10,
-        warm_start: bool = False,
+        max_fun: int = 15000,
+        epochs: int | None = None,
+        optimizer: Any = None,
         class_weight: Any = None,
-        random_state: Any = None,
+        dropout: float = 0.0,
+        callbacks: Any = None,
         run_eagerly: bool = False,
         emitter: str | None = None,
-        verbose: int = 0,
+        backend: str | None = None,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.class_weight = class_weight
-        self.random_state = random_state
-        self.run_eagerly = run_eagerly
-        self.emitter = emitter
-        self.verbose = verbose
+        set_all(self, locals())
 
-    def _output_layer(self) -> tuple[int, Any, Any]:
-        if len(self.classes_) == 2:
-            return 1, "sigmoid", "binary_crossentropy"
-        return len(self.classes_), "softmax", "sparse_categorical_crossentropy"
+    def _loss(self, made_with: dict[str, Any]) -> Any:
+        return (
+            "binary_crossentropy" if self.out_activation_ == "logistic" else "sparse_categorical_crossentropy"
+        )
+
+    def _training_loss(self) -> Any:
+        loss = super()._training_loss()
+        labels = self.n_outputs_
+        if self.out_activation_ != "logistic" or labels == 1:
+            return loss
+        return lambda p, y, sample_weight=None: labels * loss(p, y, sample_weight=sample_weight)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPClassifier":
-        warm = self.warm_start and hasattr(self, "model_")
-        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), reset=not warm)
+        self._check()
+        return self._fit(X, y, sample_weight, None, once=False)
+
+    @available_if(is_stochastic)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
+        """One pass over these rows. `classes`, all there will be, is needed at the first call."""
+        self._check(once=True)
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced': partial_fit does not know all rows: give a dict by class"
+            )
+        if classes is None and not hasattr(self, "model_"):
+            raise ValueError(
+                "classes: partial_fit needs all classes at its first call, as in classes=np.unique(y)"
+            )
+        return self._fit(X, y, sample_weight, classes, once=True)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, classes: Any, once: bool) -> "MLPClassifier":
+        going_on = hasattr(self, "model_") and (once or self.warm_start)
+        X, y = validate_data(
+            self, X, y, dtype=DTYPES, accept_sparse=self.accept_sparse, multi_output=True, reset=not going_on
+        )
         check_classification_targets(y)
-        classes, numbers = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(f"y: a classifier needs at least 2 classes, there is one class, {classes[0]!r}")
-        if warm and not np.array_equal(classes, self.classes_):
-            raise ValueError(f"y: warm_start goes on with the classes {self.classes_}, got {classes}")
-        self.classes_ = classes
-        weights = None
-        if sample_weight is not None or self.class_weight is not None:
-            weights = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-            weights = weights * class_weights(self.class_weight, classes, y)[numbers]
-        self._train(X, numbers, weights, stratify=numbers)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        found = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y)
+        if y.ndim == 2 and type_of_target(y) != "multilabel-indicator":
+            raise ValueError("y: several columns must be of 0 and 1, a column for each label (multilabel)")
+        self._take_classes(found, classes, y.ndim == 2, going_on, once)
+        targets = self._targets(y, X.dtype)
+        weights = self._weights(sample_weight, X, y)
+        binary = self.n_outputs_ == 1 and y.ndim == 1
+        self._train(X, targets, weights, stratify=targets[:, 0] if binary else None, once=once)
         return self
 
+    def _take_classes(self, found: Any, classes: Any, multilabel: bool, going_on: bool, once: bool) -> None:
+        known = self.classes_ if going_on else np.unique(classes) if classes is not None else found
+        if len(np.setdiff1d(found, known)) or (not once and len(known) != len(found)):
+            raise ValueError(f"y: the training goes on with the classes {known}, got {found}")
+        if going_on and multilabel != self._multilabel:
+            raise ValueError(
+                "y: the training goes on with another kind of targets: several labels, or one class"
+            )
+        if going_on:
+            return
+        if len(known) < 2 and not multilabel:
+            raise ValueError(f"y: a classifier needs at least 2 classes, there is one class, {known[0]!r}")
+        self.classes_, self._multilabel = known, multilabel
+        self.n_outputs_ = len(known) if multilabel or len(known) > 2 else 1
+        self.out_activation_ = "logistic" if multilabel or len(known) == 2 else "softmax"
+
+    def _targets(self, y: np.ndarray, dtype: Any) -> np.ndarray:
+        if self._multilabel:
+            return np.asarray(y, dtype)
+        numbers = np.searchsorted(self.classes_, y)
+        return numbers.astype(dtype)[:, None] if self.n_outputs_ == 1 else numbers.astype(np.int64)
+
+    def _weights(self, sample_weight: Any, X: Any, y: np.ndarray) -> np.ndarray | None:
+        if sample_weight is None and self.class_weight is None:
+            return None
+        weights = row_weights(sample_weight, X, X.dtype)
+        if self.class_weight is None:
+            return weights
+        if self._multilabel:
+            raise ValueError(
+                "class_weight: of one class for each row; y has several labels: give sample_weight"
+            )
+        factors = class_weights(self.class_weight, self.classes_, y)[np.searchsorted(self.classes_, y)]
+        return (weights * factors).astype(X.dtype)
+
+    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
+        found = outputs.argmax(axis=1) if self.n_outputs_ > 1 and not self._multilabel else outputs > 0.5
+        return float(accuracy_score(y, found.astype(y.dtype), sample_weight=weights))
+
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class, (n, classes)."""
+        """The probability of each class, (n, classes), or of each label."""
         p = self._outputs(X)
-        return np.concatenate([1 - p, p], axis=1) if len(self.classes_) == 2 else p
+        return np.concatenate([1 - p, p], axis=1) if p.shape[1] == 1 and not self._multilabel else p
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
 
     def predict(self, X: Any) -> np.ndarray:
-        best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]
+        p = self.predict_proba(X)
+        if self._multilabel:
+            return (p > 0.5).astype(int)
+        return self.classes_[p.argmax(axis=1)]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
 
 class MLPRegressor(RegressorMixin, MLP):
-    """A network of Dense layers with a linear output for each target.
+    """A network of Dense layers with an output for each target.
 
-    loss   a name from `nn.losses`, or a function (outputs, targets, sample_weight=…) -> scalar
+    loss   "squared_error", which is half the mean squared error, or "poisson", as in scikit-learn; a name from
+           `nn.losses`; or a function of (y_true, y_pred). It is given by name; the first argument is
+           hidden_layer_sizes, as in scikit-learn up to 1.6
 
-    The other parameters and the attributes are those of MLPClassifier. Scale X and y to about unit size beforehand, as
-    for any network.
+    The other parameters and the attributes are those of MLPClassifier, without class_weight and classes_. Scale X and y
+    to about unit size beforehand, as for any network.
     """
+
+    MADE_WITH = ("hidden_layer_sizes", "activation", "dropout", "loss")
 
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
-        loss: Any = "mse",
-        optimizer: Any = "adam",
-        learning_rate: float | None = None,
-        epochs: int = 200,
-        batch_size: int = 32,
+        loss: Any = "squared_error",
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
         n_iter_no_change: int = 10,
-        warm_start: bool = False,
-        random_state: Any = None,
+        max_fun: int = 15000,
+        epochs: int | None = None,
+        optimizer: Any = None,
+        dropout: float = 0.0,
+        callbacks: Any = None,
         run_eagerly: bool = False,
         emitter: str | None = None,
-        verbose: int = 0,
+        backend: str | None = None,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.loss = loss
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.run_eagerly = run_eagerly
-        self.emitter = emitter
-        self.verbose = verbose
+        set_all(self, locals())
 
-    def _output_layer(self) -> tuple[int, Any, Any]:
-        return self.n_outputs_, None, self.loss
+    loss: Any
+
+    def _loss(self, made_with: dict[str, Any]) -> Any:
+        loss = made_with["loss"]
+        return "mse" if isinstance(loss, str) and loss == "squared_error" else loss
+
+    def _training_loss(self) -> Any:
+        loss = self._made_with["loss"]
+        ours = {"squared_error": half_squared_error, "poisson": poisson_deviance}
+        return ours[loss] if isinstance(loss, str) and loss in ours else nn.losses.get(loss)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
-        warm = self.warm_start and hasattr(self, "model_")
+        self._check()
+        return self._fit(X, y, sample_weight, once=False)
+
+    @available_if(is_stochastic)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
+        """One pass over these rows."""
+        self._check(once=True)
+        return self._fit(X, y, sample_weight, once=True)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, once: bool) -> "MLPRegressor":
+        going_on = hasattr(self, "model_") and (once or self.warm_start)
         X, y = validate_data(
-            self, X, y, dtype=(np.float64, np.float32), reset=not warm, multi_output=True, y_numeric=True
-        )
-        targets = np.asarray(y, X.dtype).reshape(len(X), -1)
-        if warm and targets.shape[1] != self.n_outputs_:
-            raise ValueError(f"y: warm_start goes on with {self.n_outputs_} targets, got {targets.shape[1]}")
-        self.n_outputs_, self._flat = targets.shape[1], y.ndim == 1
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=X.dtype)
-        self._train(X, targets, weights, stratify=None)
+            self, X, y, dtype=DTYPES, accept_sparse=self.accept_sparse, multi_output=True, y_numeric=True,
+            reset=not going_on,
+        )  # fmt: skip
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        targets = np.asarray(y, X.dtype).reshape(X.shape[0], -1)
+        if isinstance(self.loss, str) and self.loss == "poisson" and (targets < 0).any():
+            raise ValueError("y: loss='poisson' is of counts: some are negative")
+        if going_on and targets.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y: the training goes on with {self.n_outputs_} targets, got {targets.shape[1]}"
+            )
+        self.n_outputs_ = targets.shape[1]
+        self.out_activation_ = "exp" if isinstance(self.loss, str) and self.loss == "poisson" else "identity"
+        weights = None if sample_weight is None else row_weights(sample_weight, X, X.dtype)
+        self._train(X, targets, weights, once=once)
         return self
+
+    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
+        return float(r2_score(y, outputs, sample_weight=weights))
 
     def predict(self, X: Any) -> np.ndarray:
         outputs = self._outputs(X)
-        return outputs[:, 0] if self._flat else outputs
+        return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

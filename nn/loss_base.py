@@ -116,6 +116,7 @@ def _dressed(loss: Any, source: Any, options: list[inspect.Parameter]) -> Any:
     """The loss under its own name, documentation and signature."""
     given = list(inspect.signature(loss).parameters.values())[:4]
     loss.__name__ = loss.__qualname__ = source.__name__
+    loss.__module__ = source.__module__  # where a pickle finds it
     loss.__doc__ = source.__doc__
     loss.__signature__ = inspect.Signature(
         given + [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]

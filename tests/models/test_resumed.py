@@ -153,25 +153,45 @@ ESTIMATORS: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize("pickled", [False, True])
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_warm_start_goes_on_as_one_fit(name: str, pickled: bool, how: dict[str, Any]) -> None:
-    """With the rows that are held out, the order of the others, and every bit."""
+    """With the order of the rows, and every bit."""
     kind, y = ESTIMATORS[name]
-    options = {"random_state": 3, "batch_size": 15, "early_stopping": True, "n_iter_no_change": 99, **how}
+    options = {"random_state": 3, "batch_size": 15, "dropout": 0.3, **how}
     whole = kind((8,), epochs=10, **options).fit(X, y)
     halves = kind((8,), epochs=5, warm_start=True, **options).fit(X, y)
-    first = halves.history_["loss"]
     halves = pickle.loads(pickle.dumps(halves)) if pickled else halves
     halves.fit(X, y)
-    assert first + halves.history_["loss"] == whole.history_["loss"]
-    assert halves.model_.stats()["train"]["compiled"] == whole.model_.stats()["train"]["compiled"]
-    assert (halves.model_.stats()["train"]["compiled"] > 0) == ("run_eagerly" not in how)
+    assert halves.loss_curve_ == whole.loss_curve_
+    assert halves.t_ == whole.t_
+    assert halves.stats()["train"]["compiled"] == whole.stats()["train"]["compiled"]
+    assert (halves.stats()["train"]["compiled"] > 0) == ("run_eagerly" not in how)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_a_warm_start_holds_out_the_same_rows(name: str) -> None:
+    kind, y = ESTIMATORS[name]
+    model = kind((8,), epochs=2, early_stopping=True, warm_start=True, random_state=1).fit(X, y)
+    before = [rows.tolist() for rows in model._held_out]
+    assert [rows.tolist() for rows in pickle.loads(pickle.dumps(model)).fit(X, y)._held_out] == before
+    assert len(model.validation_scores_) == 2
 
 
 def test_a_warm_start_refuses_another_model() -> None:
     kind, y = ESTIMATORS["MLPClassifier"]
-    changes = {"hidden_layer_sizes": (9, 9), "activation": "tanh", "optimizer": "sgd", "learning_rate": 1e-12}
-    for parameter, value in changes.items():
+    for parameter, value in {"hidden_layer_sizes": (9, 9), "activation": "tanh", "dropout": 0.5}.items():
         model = kind((8,), epochs=1, warm_start=True).fit(X, y)
         with pytest.raises(ValueError, match=f"{parameter}: warm_start goes on with the model made for"):
             model.set_params(**{parameter: value}).fit(X, y)
         before = model.predict_proba(X)
         assert (pickle.loads(pickle.dumps(model)).predict_proba(X) == before).all(), parameter
+
+
+def test_a_warm_start_takes_up_changes_of_the_training() -> None:
+    kind, y = ESTIMATORS["MLPClassifier"]
+    model = kind((8,), epochs=3, warm_start=True, random_state=0).fit(X, y)
+    steps = model.model_.optimizer.steps
+    model.set_params(learning_rate_init=1e-12, batch_size=20).fit(X, y)
+    assert (model.model_.optimizer.lr, model.model_.optimizer.steps) == (1e-12, steps + 3 * -(-len(X) // 20))
+    before = model.coefs_[0]
+    model.set_params(solver="sgd", learning_rate_init=0.1).fit(X, y)
+    assert type(model.model_.optimizer).__name__ == "SGD"
+    assert abs(model.coefs_[0] - before).max() > 1e-3

@@ -1,0 +1,122 @@
+"""scikit-learn's solvers, and tapegrad's optimizers by name, for the multi-layer perceptrons."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad import optim
+from tapegrad.models.checks import warn
+from tapegrad.optim.base import Optimizer
+
+DEFAULT_RATE = 0.001
+SCHEDULES = ("constant", "invscaling", "adaptive")
+SOLVERS = ("lbfgs", *optim.BY_NAME)
+# What an optimizer of the estimator depends on.
+MADE_WITH = (
+    "solver", "optimizer", "learning_rate", "learning_rate_init", "momentum", "nesterovs_momentum", "beta_1", "beta_2",
+    "epsilon",
+)  # fmt: skip
+
+
+def solver_of(mlp: Any) -> Any:
+    """The name of the solver, or an Optimizer."""
+    return mlp.solver if mlp.optimizer is None else mlp.optimizer
+
+
+def first_rate(mlp: Any) -> float:
+    """`learning_rate_init`, which may also be written as a number given as `learning_rate`."""
+    return float(mlp.learning_rate_init if isinstance(mlp.learning_rate, str) else mlp.learning_rate)
+
+
+def check(mlp: Any) -> None:
+    """Raise ValueError for parameters that contradict each other."""
+    solver = solver_of(mlp)
+    if mlp.optimizer is not None and mlp.solver != "adam":
+        raise ValueError(
+            f"solver={mlp.solver!r} and optimizer={mlp.optimizer!r}: two names of one parameter: give one of them"
+        )
+    if mlp.epochs is not None and mlp.max_iter != 200:
+        raise ValueError(
+            f"epochs={mlp.epochs!r} and max_iter={mlp.max_iter!r}: give epochs for exactly so many passes, or max_iter "
+            "for a limit"
+        )
+    if not isinstance(solver, Optimizer) and (not isinstance(solver, str) or solver.lower() not in SOLVERS):
+        name = "solver" if mlp.optimizer is None else "optimizer"
+        known = ", ".join(map(repr, SOLVERS))
+        raise ValueError(
+            f"{name}: expected an Optimizer made without parameters, or one of {known}, got {solver!r}"
+        )
+    check_rate(mlp, solver)
+    if solver == "lbfgs" and mlp.dropout:
+        raise ValueError(f"dropout={mlp.dropout!r}: lbfgs needs a loss without chance: use another solver")
+
+
+def check_rate(mlp: Any, solver: Any) -> None:
+    named = isinstance(mlp.learning_rate, str)
+    if not named and mlp.learning_rate_init != DEFAULT_RATE:
+        raise ValueError(
+            f"learning_rate={mlp.learning_rate!r} and learning_rate_init={mlp.learning_rate_init!r}: a number given as "
+            "learning_rate is learning_rate_init: give one of them"
+        )
+    if isinstance(solver, Optimizer) and first_rate(mlp) != DEFAULT_RATE:
+        raise ValueError(
+            f"learning_rate_init={first_rate(mlp)!r}: the rate of an Optimizer object is its own: {solver!r}"
+        )
+    if named and mlp.learning_rate != "constant" and solver not in ("sgd", "adam", "lbfgs"):
+        raise ValueError(
+            f"learning_rate={mlp.learning_rate!r} is a schedule of solver='sgd': use callbacks="
+            "[LearningRateScheduler(…)] with another optimizer"
+        )
+
+
+def optimizer_of(mlp: Any) -> Optimizer:
+    """A new optimizer, not yet bound, as the parameters say. L-BFGS, which has no steps of its own, gets Adam's."""
+    solver = solver_of(mlp)
+    if isinstance(solver, Optimizer):
+        return type(solver)(**solver.config())  # a parameter given to __init__ is not changed
+    rate = first_rate(mlp)
+    name = solver.lower()
+    if name in ("adam", "lbfgs"):
+        return optim.Adam(lr=rate, beta_1=mlp.beta_1, beta_2=mlp.beta_2, eps=mlp.epsilon)
+    if name == "sgd":
+        nesterov = bool(mlp.nesterovs_momentum and mlp.momentum)
+        return optim.SGD(lr=rate, momentum=mlp.momentum, nesterov=nesterov)
+    return optim.get(name, lr=rate)
+
+
+def rows_per_step(mlp: Any, rows: int) -> int:
+    if isinstance(mlp.batch_size, str):  # "auto"
+        return min(200, rows)
+    if mlp.batch_size > rows:
+        warn(
+            mlp,
+            f"batch_size={mlp.batch_size} is more than the {rows} rows, and all of them are a batch",
+            UserWarning,
+        )
+    return int(min(mlp.batch_size, rows))
+
+
+def after_epoch(mlp: Any, optimizer: Any) -> None:
+    """`invscaling`: lr = learning_rate_init / (rows seen + 1)**power_t."""
+    if solver_of(mlp) == "sgd" and mlp.learning_rate == "invscaling":
+        optimizer.lr = first_rate(mlp) / (mlp.t_ + 1) ** mlp.power_t
+
+
+def slowed_down(mlp: Any, optimizer: Any) -> bool:
+    """`adaptive`: where the training would end, go on with a fifth of the rate, down to 1e-6."""
+    if solver_of(mlp) != "sgd" or mlp.learning_rate != "adaptive" or optimizer.lr <= 1e-6:
+        return False
+    optimizer.lr = optimizer.lr / 5.0
+    return True
+
+
+def initial_weights(model: Any, activation: Any, random_state: Any) -> None:
+    """Draw kernels and biases uniformly within ±sqrt(6 / (inputs + outputs)), for the logistic sqrt(2 / …): Glorot's
+    bound as scikit-learn has it, from the same numbers of the random state."""
+    factor = 2.0 if activation in ("logistic", "sigmoid") else 6.0
+    for layer in model.layers:
+        if getattr(layer, "kernel", None) is not None:
+            bound = np.sqrt(factor / sum(layer.kernel.shape))
+            for t in (layer.kernel, layer.bias):
+                drawn = random_state.uniform(-bound, bound, t.shape)
+                t.assign(t.backend.asarray(drawn.astype(t.numpy().dtype), device=t.device))

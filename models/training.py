@@ -1,0 +1,184 @@
+"""Epochs of compiled steps over arrays, as the network estimators run them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad import nn
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.whole import uninterrupted
+from tapegrad.backends import BY_TYPE, backend_of
+from tapegrad.models.compiled_step import Step
+from tapegrad.models.sequential import EVALUATION_BATCH, Sequential
+from tapegrad.models.steps import network_of, train_step
+
+# From so many batches in a pass on, the few passes that every training has repay machine code.
+MANY_BATCHES = 20
+Rows = tuple[Any, Any, Any]  # inputs, targets and weights (or None), on the model's device
+
+
+class Objective:
+    """(outputs, targets, sample_weight) -> the weighted mean of the loss, plus an L2 penalty on the kernels:
+
+        Σ weight · loss / Σ weight  +  alpha / 2 · Σ kernel² / Σ weight
+
+    Only the ratios of the weights within a batch count for the loss. Without weights each is 1, and Σ weight is the
+    number of rows. The penalty is scikit-learn's.
+    """
+
+    def __init__(self, loss: Callable[..., Tensor], kernels: list[Any], alpha: float) -> None:
+        self.loss = loss
+        self.kernels = kernels
+        self.half = 0.5 * alpha
+
+    def __call__(self, outputs: Tensor, y: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        total: Any = outputs.shape[0]
+        if sample_weight is None:
+            loss = self.loss(outputs, y)
+        else:
+            total = (sample_weight.sum()).clip(min=1e-30)
+            loss = self.loss(outputs, y, sample_weight=sample_weight * (outputs.shape[0] / total))
+        if self.half:
+            for kernel in self.kernels:
+                loss = loss + self.half * (kernel * kernel).sum() / total
+        return loss
+
+
+class Training:
+    """One model, one objective and one optimizer, and the compiled step that they make."""
+
+    def __init__(
+        self,
+        model: Sequential,
+        objective: Callable[..., Tensor],
+        *,
+        emitter: str | None,
+        run_eagerly: bool,
+        batch_size: int,
+        many: bool,
+        before: "Training | None" = None,
+    ) -> None:
+        """
+        many     whether a pass has MANY_BATCHES. It depends on one pass, not on how many there will be: two fits of 5
+                 passes run the programs of one of 10
+        before   the training that this one goes on with
+        """
+        self.made_of: tuple[Any, ...] = ()
+        self.model, self.objective, self.batch_size = model, objective, batch_size
+        optimizer = model.bind_optimizer()
+        first = next(iter(model.parameters()))
+        self.step: Step = Step(
+            train_step(network_of(model), objective, optimizer),
+            emitter or "auto",
+            on_cpu=type(first.data) is np.ndarray and not many,
+            eager=run_eagerly,
+            before=before.step if before else None,
+        )
+        if many:
+            self.step.waiting.frequent_rows = batch_size
+
+    def epoch(
+        self,
+        rows: Rows,
+        order: np.ndarray | None,
+        begin: Callable[[int], None] | None = None,
+        end: Callable[[int, float], None] | None = None,
+    ) -> float:
+        """One step for each batch; returns the mean of their losses over the rows.
+
+        order        the rows in the order to take them; None: as they stand
+        begin, end   called before and after each batch with its number, the latter also with its loss
+        """
+        count, total = rows[0].shape[0], 0.0
+        if order is not None and type(rows[0]) in BY_TYPE:
+            order = backend_of(rows[0]).asarray(order, device=backend_of(rows[0]).device_of(rows[0]))
+        self.model.train()
+        for number, start in enumerate(range(0, count, self.batch_size)):
+            if begin is not None:
+                begin(number)
+            stop = min(start + self.batch_size, count)
+            chosen = slice(start, stop) if order is None else order[start:stop]
+            batch = (batch_of(a, chosen) for a in rows)
+            with uninterrupted():  # Ctrl-C comes between two batches
+                loss = self.step(*batch)[0].item()
+            total += loss * (stop - start)
+            if end is not None:
+                end(number, loss)
+                self.model.train()
+        return total / count
+
+
+def batch_of(array: Any, chosen: Any) -> Tensor | None:
+    """Some rows of an array, or of a sparse matrix, as a dense Tensor."""
+    if array is None:
+        return None
+    part = array[chosen]
+    return Tensor(part.toarray() if hasattr(part, "toarray") else part)
+
+
+def predicted(model: Sequential, x: Any) -> np.ndarray:
+    """The model's outputs for all rows of an array or of a sparse matrix."""
+    if not hasattr(x, "toarray"):
+        return model.predict(x, batch_size=EVALUATION_BATCH)
+    starts = range(0, max(x.shape[0], 1), EVALUATION_BATCH)
+    return np.concatenate([model.predict(x[start : start + EVALUATION_BATCH].toarray()) for start in starts])
+
+
+def snapshot(module: nn.Module) -> dict[str, np.ndarray]:
+    """A copy of the parameters and buffers on the host."""
+    return {name: np.array(t.numpy()) for name, t in module.state_dict().items()}
+
+
+def fit_lbfgs(
+    model: Sequential,
+    objective: Callable[..., Tensor],
+    rows: Rows,
+    *,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+    after: Callable[[float], None],
+) -> Any:
+    """Minimize the objective over all rows by SciPy's L-BFGS-B; returns its OptimizeResult.
+
+    after   called after each iteration with the objective
+    """
+    from scipy.optimize import minimize
+
+    parameters: list[Any] = list(model.parameters())
+    dtype = np.asarray(parameters[0].numpy()).dtype
+    cuts = np.cumsum([p.size for p in parameters])[:-1]
+    x: Any
+    x, y, weights = (batch_of(a, slice(None)) for a in rows)
+    model.train()
+
+    def place(flat: np.ndarray) -> None:
+        for p, part in zip(parameters, np.split(flat, cuts)):
+            p.assign(Tensor(p.backend.asarray(part.reshape(p.shape).astype(dtype), device=p.device)))
+
+    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        place(flat)
+        for p in parameters:
+            p.grad = None
+        loss = objective(model(x), y) if weights is None else objective(model(x), y, sample_weight=weights)
+        loss.backward()
+        gradients = [
+            np.zeros(p.size) if p.grad is None else p.grad.numpy().ravel().astype(np.float64)
+            for p in parameters
+        ]
+        return loss.item(), np.concatenate(gradients)
+
+    start = np.concatenate([p.numpy().ravel().astype(np.float64) for p in parameters])
+    options = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
+
+    def callback(intermediate_result: Any) -> None:
+        after(float(intermediate_result.fun))
+
+    found = minimize(
+        value_and_gradient, start, jac=True, method="L-BFGS-B", options=options, callback=callback
+    )
+    place(found.x)
+    for p in parameters:
+        p.grad = None
+    return found
