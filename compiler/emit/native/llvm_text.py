@@ -200,11 +200,11 @@ class Text(Lines):
 
     def turn(self, s: Loop) -> None:
         """The statements inside. What they work out is not known outside."""
-        before = self.known, self.locals, self.spread
-        self.known, self.locals, self.spread = dict(self.known), dict(self.locals), dict(self.spread)
+        before = self.known, self.locals, self.spread, self.equal
+        self.known, self.locals, self.spread, self.equal = map(dict, before)
         for statement in s.body:
             self.statement(statement)
-        self.known, self.locals, self.spread = before
+        self.known, self.locals, self.spread, self.equal = before
 
     def turns(self, s: Loop, length: int, step: int) -> None:
         self.count += 1

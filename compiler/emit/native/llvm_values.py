@@ -69,6 +69,7 @@ class Lines(ABC):
     lanes       1, or LANES inside an innermost loop
     known       value -> (its name, its lanes); locals: the same of what a nest named
     spread      a number's name -> that of the vector of it
+    equal       an instruction that depends on its operands alone -> the name of its result
     intrinsics  declarations of what the lines call
     chosen      names of the results of choices
     """
@@ -81,6 +82,7 @@ class Lines(ABC):
         self.known: dict[Value, tuple[str, int]] = {}
         self.locals: dict[str, tuple[str, int]] = {}
         self.spread: dict[str, str] = {}
+        self.equal: dict[str, str] = {}
         self.intrinsics: set[str] = set()
         self.chosen: set[str] = set()
 
@@ -102,9 +104,15 @@ class Lines(ABC):
 
     # ---- lines ----
     def new(self, text: str) -> str:
+        """The name of an instruction's result: that of an equal one before it, unless it reads memory."""
+        if text in self.equal:
+            return self.equal[text]
         self.count += 1
-        self.lines.append(f"%x{self.count} = {text}")
-        return f"%x{self.count}"
+        name = f"%x{self.count}"
+        self.lines.append(f"{name} = {text}")
+        if not text.startswith(("load ", "phi ")) and "@llvm.masked." not in text:
+            self.equal[text] = name
+        return name
 
     def label(self, name: str) -> None:
         self.lines.append(f"{name}:")
@@ -173,14 +181,14 @@ class Lines(ABC):
         self.count += 1
         name, before = f"rare{self.count}", self.block
         self.lines.append(f"br i1 {expected}, label %{name}, label %{name}end")
-        outside = dict(self.known), dict(self.spread)
+        outside = dict(self.known), dict(self.spread), dict(self.equal)
         self.label(name)
         rare = self.value(v.rare, lanes)
         chosen = self.new(f"select {self.typed('bool', lanes)} {test}, {t} {rare}, {t} {usual}")
         last = self.block
         self.lines.append(f"br label %{name}end")
         self.label(f"{name}end")
-        self.known, self.spread = outside
+        self.known, self.spread, self.equal = outside
         return self.new(f"phi {t} [{usual}, %{before}], [{chosen}, %{last}]"), lanes
 
     def lanes_of(self, v: Value) -> int:

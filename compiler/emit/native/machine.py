@@ -14,6 +14,9 @@ from tapegrad.compiler.emit.native.cache import cached
 ARM = platform.machine() in ("aarch64", "arm64")
 FLAGS = dict(zip(("invalid", "divide", "over", "under"), (1, 2, 4, 8) if ARM else (1, 4, 8, 16)))
 LINE_BYTES = 64  # of a cache line
+# LLVM's passes over a module, before it selects instructions. Those of -O2 take five times as long and make code that
+# is no faster: the text has its loops laid out, its vectors written and its equal instructions joined.
+PASSES = ("sroa", "instruction_combine", "simplify_cfg")
 STOPPED = 64  # + the number of the call that stopped
 BEFORE = 32  # the bits below those of the flags, where they stopped it
 
@@ -150,9 +153,9 @@ def compiler() -> Any:
 
 
 def host() -> str:
-    """What machine code is good for, besides its text: the processor, what of it is used, the compiler's version."""
+    """What machine code depends on besides its text: the processor, what of it is used, the compiler and its passes."""
     b = llvm()
-    return f"{b.get_host_cpu_name()} {features()} {b.llvm_version_info}"
+    return f"{b.get_host_cpu_name()} {features()} {b.llvm_version_info} {PASSES}"
 
 
 def module_text(functions: Iterable[str], declarations: Iterable[str]) -> str:
@@ -165,10 +168,10 @@ def object_code(text: str) -> bytes:
     b, target = llvm(), compiler()
     module = b.parse_assembly(text)
     module.triple, module.data_layout = target.triple, str(target.target_data)
-    options = b.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = False
-    builder = b.create_pass_builder(target, options)
-    passes = builder.getModulePassManager()
+    builder = b.create_pass_builder(target, b.create_pipeline_tuning_options(speed_level=2))
+    passes = b.create_new_module_pass_manager()
+    for name in PASSES:
+        getattr(passes, f"add_{name}_pass")()
     passes.run(module, builder)
     # llvmlite 0.50 hides what frees a manager behind a method that does nothing: 140 KB for each module.
     b.newpassmanagers.NewPassManager._dispose(passes)

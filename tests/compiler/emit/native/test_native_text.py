@@ -54,6 +54,19 @@ def test_a_long_chain_of_functions_is_several_short_loops(make: Any) -> None:
     assert sum(long) <= 3.5 * sum(short)
 
 
+def test_equal_instructions_stand_once() -> None:
+    """What sine and cosine have in common, for one: LLVM's passes do not look for it."""
+    x = np.linspace(-1, 1, 100).astype("float32")
+    text, _ = text_of(lambda x: tg.sin(x) * tg.cos(x) + tg.sinh(x) / tg.cosh(x), x)
+    for block in re.split(r"^\S*:$|^define.*$", text, flags=re.MULTILINE):
+        made = [
+            line
+            for line in re.findall(r" = (.*)", block)
+            if not re.match("load|phi|alloca|call .*masked", line)
+        ]
+        assert sorted(made) == sorted(set(made))
+
+
 def test_what_is_cut_gives_the_same_numbers() -> None:
     x = np.linspace(-1, 1, 100).astype("float32")
     _, step = text_of(chain(40), x)
