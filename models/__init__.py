@@ -13,9 +13,11 @@ from tapegrad.models.callbacks import (
     LambdaCallback,
     LearningRateScheduler,
     ModelCheckpoint,
+    ReduceLROnPlateau,
     TerminateOnNaN,
 )
 from tapegrad.models.history import History
+from tapegrad.models.registry import register
 from tapegrad.models.sequential import Sequential
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ ESTIMATORS = {
 }
 
 __all__ = [
-    "Sequential", "History",
+    "Sequential", "History", "register",
     "Callback", "CSVLogger", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint",
-    "TerminateOnNaN",
+    "ReduceLROnPlateau", "TerminateOnNaN",
     "LinearRegression", "LinearSVC", "LogisticRegression", "MLPClassifier", "MLPRegressor",
 ]  # fmt: skip
 

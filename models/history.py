@@ -2,26 +2,55 @@
 
 import csv
 import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tapegrad.autograd.replacing import replacing
 
+MISSING = float("nan")
 
-class History:
-    """`history["loss"]`, `history["val_accuracy"]`, …: one number per epoch; `epoch`: their numbers, from 0."""
+
+class History(Mapping[str, list[float]]):
+    """The numbers of each epoch: `history["loss"]`, `history["val_accuracy"]`, …, one per epoch.
+
+    A dict to be read: `in`, `keys()`, `items()` and `len()` work. A name that an epoch did not have is NaN there.
+
+    epoch     the epochs' numbers, from 0
+    history   the same as a dict, as in Keras
+    """
 
     def __init__(self) -> None:
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
 
-    def append(self, epoch: int, logs: dict[str, float]) -> None:
+    def append(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        """Add the numbers of an epoch."""
         self.epoch.append(epoch)
+        for values in self.history.values():
+            values.append(MISSING)
+        self.replace_last(logs)
+
+    def replace_last(self, logs: Mapping[str, Any]) -> None:
+        """Take these numbers for the last epoch."""
         for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+            values = self.history.setdefault(name, [])
+            values.extend([MISSING] * (len(self.epoch) - len(values)))
+            values[-1] = value
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name not in self.history:
+            raise KeyError(f"{name!r} was not measured, only {', '.join(self.history)}")
+        return self.history[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.history)
+
+    def __len__(self) -> int:
+        return len(self.history)
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())
+        last = ", ".join(f"{name} {shown(values[-1])}" for name, values in self.history.items())
         return f"<History of {len(self.epoch)} epochs{': ' * bool(last)}{last}>"
 
     def to_csv(self, path: str | Path | None = None) -> str:
@@ -37,9 +66,19 @@ class History:
                 Path(temporary).write_text(text.getvalue(), encoding="utf-8")
         return text.getvalue()
 
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, one row per epoch, whose index "epoch" counts from 1. ImportError without pandas."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError('tables need pandas: pip install "tapegrad[data]"') from error
+        index = pandas.Index([epoch + 1 for epoch in self.epoch], name="epoch")
+        return pandas.DataFrame(self.history, index=index)
+
     def plot(self, path: str | Path | None = None, title: str = "") -> Any:
         """Curves of the loss and of each metric, training beside validation, as a matplotlib Figure; saved to `path`
-        if given. ImportError without matplotlib."""
+        if given. What has no finite number is left out. ImportError without matplotlib, ValueError where there is
+        nothing to show."""
         from tapegrad.models.plotting import plot_history
 
         figure = plot_history(self.history, [epoch + 1 for epoch in self.epoch], title)
@@ -48,3 +87,7 @@ class History:
             with replacing(target, "plot") as temporary:
                 figure.savefig(temporary, format=target.suffix[1:])
         return figure
+
+
+def shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)

@@ -1,94 +1,175 @@
 """A whole model in one file: `Sequential.save` and `Sequential.load`.
 
-The file is `autograd.files`'s (tensors and a checksum, no pickle). Its tensors are "weights.<path>" and
-"optimizer.<name>"; its metadata entry "model" is a JSON object:
+The file is `autograd.files`'s (tensors and a checksum, no pickle). Its tensors are "weights.<path>",
+"optimizer.<name>", and "values.<number>", those among the options; its metadata entry "model" is a JSON object:
 
-    layers     [{"class": "Dense", "config": {"units": 64, "activation": "relu", …}}, …]
-    training   {"optimizer": {"class": "Adam", "options": {…}}, "loss": …, "metrics": […], "emitter": …,
+    class      the model's class and, if it is made from options, those
+    layers     [{"class": "Dense", "config": {"units": 64, "activation": "relu", …}}, …], as `models.description` says
+    input      the shape of one sample
+    tied       {path: path of the parameter that stands there, too}
+    frozen     the paths of parameters that are not trained
+    columns    the columns of the table that it was trained on, or null
+    training   {"optimizer": {"class": "Adam", "options": {…}, "groups": […]}, "loss": …, "metrics": […], "emitter": …,
                "run_eagerly": …, "steps": …}, or null. "steps" is how far each kind of batch has come to be compiled
-    random     where the random streams stood
+    callbacks  of a running fit: their classes, and what they have seen
+    random     where the random streams stood, and "fit_seed", the seed of a fit that has streams of its own
 
-Only names are stored for what is code, and `load` looks them up in fixed tables. So layers of a user's own, and
-activations that are a user's function, are refused by `save`; with a loss, metric or optimizer of a user's own the
-model is saved without its training, and `compile` is to be called again after loading.
+Only names are stored for what is code, and `load` looks them up in fixed tables and among what the program registered.
+`save` makes the model from its description once, and compares, before it writes: it refuses what `load` would refuse.
 """
 
+import inspect
 import json
 import warnings
 from pathlib import Path
 from typing import Any
 
-from tapegrad import nn, optim
 from tapegrad.autograd import files, random
+from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.emit.available import EMITTERS, checked
 from tapegrad.compiler.errors import JitWarning
-from tapegrad.data import metrics as metric_table
-from tapegrad.nn.lookup import NAMES
-
-LAYERS: dict[str, type[nn.Module]] = {
-    name: kind
-    for name, kind in vars(nn).items()
-    if isinstance(kind, type) and issubclass(kind, nn.Module) and kind is not nn.Module
-}
+from tapegrad.models import training_state
+from tapegrad.models.description import REMEDY, Describer, Maker
+from tapegrad.models.file_names import check_name
+from tapegrad.models.registry import find, registered_name
+from tapegrad.models.sequential import Sequential
 
 
-def save(model: Any, path: str | Path, metadata: dict[str, str]) -> None:
+def save(model: Any, path: str | Path, metadata: dict[str, str], training: bool = True) -> None:
     if "model" in metadata:
         raise ValueError("save: metadata: the name 'model' is taken by the model itself: choose another one")
-    tensors = {f"weights.{name}": value for name, value in model.state_dict().items()}
-    training = described_training(model)
-    if training is not None and model.optimizer.groups:
-        tensors |= {f"optimizer.{name}": value for name, value in model.optimizer.state_dict().items()}
-    description = {"layers": described(model), "training": training, "random": random.get_state()}
+    check_name(path, "save")
+    description, tensors = described(model, training)
+    tensors |= {f"weights.{name}": value for name, value in model.state_dict().items()}
+    if description["training"] is not None and model.optimizer.groups:
+        state = training_state.optimizer_state(model)
+        tensors |= {f"optimizer.{name}": value for name, value in state.items()}
+    # By name: the order in which things were made is no part of a model.
+    tensors = {name: tensors[name] for name in sorted(tensors)}
     files.save(path, tensors, metadata={**metadata, "model": json.dumps(description)})
 
 
-def described(model: nn.Sequential) -> list[dict[str, Any]]:
-    """The layers as plain data; TypeError for what a file cannot hold."""
-    found: list[dict[str, Any]] = []
-    for number, layer in enumerate(model.layers):
-        kind = type(layer).__name__
-        if isinstance(layer, nn.Sequential):
-            found.append({"class": "Sequential", "layers": described(layer)})
-            continue
-        if LAYERS.get(kind) is not type(layer):
-            raise TypeError(
-                f"save: layer {number} is a {kind}, which is not one of tapegrad.nn's layers: a file stores names, "
-                "never code. Save its weights with tg.save(path, model.state_dict()) and make the model in a program"
-            )
-        # Initializers have done their work; those without a name are left out.
-        config = {k: v for k, v in layer.config().items() if not (k.endswith("_initializer") and callable(v))}
-        for name, value in config.items():
-            if callable(value):
-                raise TypeError(
-                    f"save: {name} of layer {number}, {kind}, is the function {getattr(value, '__name__', value)!r}: "
-                    "only those that have a name in tapegrad.nn can be saved"
-                )
-        found.append({"class": kind, "config": config})
+def check_savable(model: Any) -> None:
+    """Raise what `save` would raise, where the model has its weights already."""
+    if model.layers and all(module.built for _, module in model.named_modules()):
+        described(model, True)
+
+
+def described(model: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the description, the tensors among the options), checked to make this model again."""
+    describer = Describer()
+    structure = described_structure(model, describer)
+    training_part = training_state.described_training(model, describer) if training else None
+    verify(model, structure, training_part, describer)
+    callbacks = training_state.described_callbacks(model, describer) if training_part is not None else []
+    stood = where_streams_stand(model)
+    description = structure | {"training": training_part, "callbacks": callbacks, "random": stood}
+    return description, dict(describer.tensors)
+
+
+def where_streams_stand(model: Any) -> dict[str, Any]:
+    """The random streams, and the seed of a fit that has streams of its own."""
+    if model.fit_seed is not None:
+        return random.get_state() | {"fit_seed": model.fit_seed}
+    if model.interrupted is not None and model.interrupted["seed"] is not None:
+        return model.interrupted["random"] | {"fit_seed": model.interrupted["seed"]}
+    return random.get_state()
+
+
+def described_structure(model: Any, describer: Describer) -> dict[str, Any]:
+    kind: dict[str, Any] = {}
+    if type(model) is not Sequential:
+        name = registered_name(type(model))
+        if name is None:
+            raise TypeError(f"save: the model is a {type(model).__name__}, a class of your own: {REMEDY}")
+        kind = {"class": {"name": name}}
+        if not takes_layers(type(model)):
+            kind["class"]["config"] = describer.config(model, "the model")
+    parameters = model.named_parameters()
+    return {
+        **kind,
+        "layers": describer.layers(model.layers),
+        "input": model.input_shape and list(model.input_shape),
+        "tied": tied(model),
+        "frozen": [path for path, p in parameters if not p.requires_grad],
+        "columns": model.feature_names,
+    }
+
+
+def takes_layers(kind: type) -> bool:
+    """Whether a class of models is made from its layers, as Sequential is."""
+    parameters = list(inspect.signature(kind).parameters.values())
+    return bool(parameters) and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL
+
+
+def tied(model: Any) -> dict[str, str]:
+    """Each further place of a parameter or buffer -> its first one."""
+    first: dict[int, str] = {id(t): path for path, t in model._tensors()}
+    found = {}
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            here = f"{path}.{name}" if path else name
+            if isinstance(value, Tensor) and first.get(id(value), here) != here:
+                found[here] = first[id(value)]
     return found
 
 
-def described_training(model: Any) -> dict[str, Any] | None:
-    """The compile settings as names, or None if the model has none or they cannot be named."""
-    optimizer, loss = model.optimizer, NAMES.get(model.loss)
-    names = [m.name for m in model.metrics]
-    unnamed = any(isinstance(m, metric_table.Custom) for m in model.metrics)
-    if (
-        optimizer is None
-        or loss is None
-        or unnamed
-        or optim.BY_NAME.get(type(optimizer).__name__.lower()) is not type(optimizer)
-    ):
-        return None
-    return {
-        "optimizer": {"class": type(optimizer).__name__, "options": optimizer.config()},
-        "loss": loss,
-        "metrics": names,
-        "emitter": model.emitter,
-        "run_eagerly": model.run_eagerly,
-        "steps": model.steps().state(),
-    }
+def verify(model: Any, structure: dict[str, Any], training: Any, describer: Describer) -> None:
+    """Raise TypeError if the description does not make this model again. Done once for each structure."""
+    settings = None if training is None else {k: v for k, v in training.items() if k != "steps"}
+    said = json.dumps([structure, settings])
+    if model.verified == said:
+        return
+    try:
+        twin = remade("save", type(model), json.loads(json.dumps(structure)), describer.tensors, TypeError)
+    except Exception as error:
+        raise TypeError(
+            f"save: this model cannot be made again from what a file holds of it: {error}"
+        ) from error
+    again = Describer()
+    if described_structure(twin, again) | {"frozen": [], "columns": None} != structure | {
+        "frozen": [],
+        "columns": None,
+    }:
+        raise TypeError(
+            f"save: a layer of this model changes its config() when it is made again from it: {twin!r}"
+        )
+    shapes = [{path: (t.shape, name_of(t.dtype)) for path, t in m._tensors()} for m in (model, twin)]
+    if shapes[0] != shapes[1]:
+        odd = sorted({*shapes[0].items()} ^ {*shapes[1].items()})[0][0]
+        raise TypeError(
+            f"save: the parameter {odd!r} would be missing or have another shape after loading: a layer that brings it "
+            "needs a class whose constructor makes it from config(), or save the weights with tg.save"
+        )
+    model.verified = said
+
+
+def remade(who: Any, kind: type, structure: dict[str, Any], tensors: dict[str, Any], error: Any) -> Any:
+    """The model of a description, with weights of its own."""
+    maker = Maker({name: t if isinstance(t, Tensor) else Tensor(t) for name, t in tensors.items()}, error)
+    with random.own_streams(0):  # for initial weights, which are replaced later
+        layers = maker.layers(structure["layers"])
+        named = structure.get("class")
+        if named is not None:
+            own = find("model", named["name"], {}, error)
+            if kind not in (Sequential, own):
+                raise error(f"{who}: the model is a {named['name']}: load it as {named['name']}.load(path)")
+            kind = own
+        if named is not None and "config" in named:
+            model = kind(**maker.value(named["config"]))
+        else:
+            model = kind()
+            for layer in layers:
+                model.append(layer)
+        if structure.get("input"):
+            model.build(tuple(structure["input"]))  # and look whether layers of the user's run
+    modules = dict(model.named_modules())
+    for place, first in structure.get("tied", {}).items():
+        path, _, name = place.rpartition(".")
+        at, _, attribute = first.rpartition(".")
+        setattr(modules[path], name, getattr(modules[at], attribute))
+    return model
 
 
 def load(kind: type, path: str | Path, resume: bool) -> Any:
@@ -96,26 +177,42 @@ def load(kind: type, path: str | Path, resume: bool) -> Any:
     if "model" not in metadata:
         raise files.FileError(f"{path}: this file holds tensors, not a model that Sequential.save wrote")
     description = json.loads(metadata["model"])
-    with random.own_streams(0):  # for initial weights, which are replaced below
-        model = kind(*made(path, description["layers"]))
-    if resume:  # for good
-        random.set_state(description["random"])
+    values = {name: t for name, t in tensors.items() if name.startswith("values.")}
+    error = lambda message: files.FileError(f"{path}: {message}")
+    model = remade(path, kind, description, values, error)
     model.load_state_dict(part(tensors, "weights."))
     if (training := description["training"]) is not None:
-        options = training["optimizer"]["options"]
-        model.compile(
-            optim.get(training["optimizer"]["class"], **options),
-            training["loss"],
-            training["metrics"],
-            run_eagerly=training.get("run_eagerly", False),
-            emitter=emitter_here(path, training.get("emitter")),
-        )
-        if state := part(tensors, "optimizer."):
-            model.bind_optimizer()
-            model.optimizer.load_state_dict(state)
+        take_up(model, training, part(tensors, "optimizer."), Maker(values, error), path)
         if resume and "steps" in training:
             model.steps().restore(training["steps"])
+    parameters = dict(model.named_parameters())
+    for frozen in description.get("frozen", ()):
+        parameters[frozen].requires_grad_(False)
+    model.feature_names = description.get("columns")
+    if resume:
+        stood = dict(description["random"])
+        seed = stood.pop("fit_seed", None)
+        if seed is None:
+            random.set_state(stood)
+        maker = Maker(values, error)
+        seen = [(c["class"], maker.value(c["state"])) for c in description.get("callbacks", ())]
+        model.interrupted = {"seed": seed, "random": stood, "callbacks": seen}
     return model
+
+
+def take_up(model: Any, training: dict[str, Any], state: dict[str, Tensor], maker: Maker, path: Any) -> None:
+    """Compile a model as it was, with the optimizer's state."""
+    model.compile(
+        training_state.made_optimizer(training["optimizer"], maker),
+        training_state.made_loss(training["loss"], maker),
+        [training_state.made_metric(metric, maker) for metric in training["metrics"]],
+        run_eagerly=training.get("run_eagerly", False),
+        emitter=emitter_here(path, training.get("emitter")),
+    )
+    if "groups" in training["optimizer"]:
+        training_state.bind(model, training["optimizer"]["groups"], state)
+    elif state:
+        model.bind_optimizer().load_state_dict(state)
 
 
 def emitter_here(path: str | Path, emitter: str | None) -> str | None:
@@ -129,23 +226,9 @@ def emitter_here(path: str | Path, emitter: str | None) -> str | None:
             f"{path}: this model was compiled with emitter={emitter!r}, which cannot be used here: {error}. It goes on "
             'with "auto", whose numbers may differ in the last bits',
             JitWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return None
-
-
-def made(path: str | Path, layers: list[dict[str, Any]]) -> list[nn.Module]:
-    """The layers of a description; FileError for a class that is not one of tapegrad.nn's."""
-    found: list[nn.Module] = []
-    for layer in layers:
-        name = layer["class"]
-        if name not in LAYERS:
-            raise files.FileError(f"{path}: unknown layer {name!r}; known: {', '.join(sorted(LAYERS))}")
-        if "layers" in layer:
-            found.append(nn.Sequential(*made(path, layer["layers"])))
-        else:
-            found.append(LAYERS[name](**layer["config"]))
-    return found
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

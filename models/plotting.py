@@ -1,9 +1,15 @@
 """Pictures, by matplotlib: imported when one is asked for, and without pyplot, so there is no window and no state."""
 
+import math
 from typing import Any
 
 INSTALL = 'pictures need matplotlib: pip install "tapegrad[plot]"'
 TRAINING, VALIDATION, INK, GRID = "#2a5d9f", "#d1602b", "#333333", "#e4e4e4"
+
+
+def finite(values: Any) -> bool:
+    """Whether there is a number that can be drawn."""
+    return any(isinstance(value, (int, float)) and math.isfinite(value) for value in values or ())
 
 
 def plot_history(history: dict[str, list[float]], epochs: list[int], title: str = "") -> Any:
@@ -14,7 +20,16 @@ def plot_history(history: dict[str, list[float]], epochs: list[int], title: str 
     except ImportError as error:
         raise ImportError(INSTALL) from error
 
-    names = [name for name in history if not name.startswith("val_")] or [""]
+    names = [
+        name
+        for name in dict.fromkeys(name.removeprefix("val_") for name in history)
+        if finite(history.get(name)) or finite(history.get(f"val_{name}"))
+    ]
+    if not names:
+        raise ValueError(
+            "plot: there is nothing to show: "
+            + (f"no number of {', '.join(history)} is finite" if history else "no epoch was trained")
+        )
     width, height = 5.0 * len(names), 3.9
     figure = Figure(figsize=(width, height), dpi=110)
     FigureCanvasAgg(figure)
@@ -26,7 +41,7 @@ def plot_history(history: dict[str, list[float]], epochs: list[int], title: str 
             ("validation", VALIDATION, history.get(f"val_{name}")),
         ]
         for label, colour, values in curves:
-            if values:
+            if values and finite(values):
                 marker = "o" if len(values) <= 30 else ""
                 axes.plot(
                     epochs, values, color=colour, label=label, linewidth=1.8, marker=marker, markersize=3.5
@@ -39,8 +54,7 @@ def plot_history(history: dict[str, list[float]], epochs: list[int], title: str 
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(GRID)
         axes.tick_params(colors=INK, length=0)
-        if axes.lines:
-            axes.legend(frameon=False, labelcolor=INK)
+        axes.legend(frameon=False, labelcolor=INK)
     if title:
         figure.suptitle(title, color=INK, fontsize=11, y=1 - 0.12 / height, va="top")
     return figure

@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 from tapegrad.autograd.tensor import Tensor
@@ -29,18 +30,23 @@ def described(logs: dict[str, float], between: str = "  ") -> str:
 
 
 def columns() -> int:
-    return shutil.get_terminal_size().columns
+    return shutil.get_terminal_size().columns or 80
 
 
 class Progress:
-    """verbose 0: silent; 1: a bar that is redrawn on a terminal, elsewhere as 2; 2: one plain line per epoch."""
+    """verbose 0: silent; 1: a bar that is redrawn on a terminal, elsewhere as 2; 2: one plain line per epoch.
 
-    def __init__(self, verbose: int | str, steps: int) -> None:
+    steps   the number of batches; None where nobody knows it
+
+    Silent, too, where there is no stdout (programs without a console), or where it was closed.
+    """
+
+    def __init__(self, verbose: int | str, steps: int | None) -> None:
         if verbose not in ("auto", 0, 1, 2):
             raise ValueError(f"verbose: expected 0, 1, 2 or 'auto', got {verbose!r}")
-        self.verbose = 1 if verbose == "auto" else int(verbose)
-        self.out = sys.stdout
-        self.live = self.verbose == 1 and self.out.isatty()
+        self.out: Any = sys.stdout
+        self.verbose = 0 if self.out is None else 1 if verbose == "auto" else int(verbose)
+        self.live = self.verbose == 1 and is_terminal(self.out)
         self.steps = steps
         self.due = 0.0
 
@@ -74,17 +80,22 @@ class Progress:
             self._write("\n")
 
     def _draw(self, done: int, text: str) -> None:
-        line = self._line(done, text) or f"{self.label} {done}/{self.steps}  {text}"[: columns() - 1]
+        of = "" if self.steps is None else f"/{self.steps}"
+        line = self._line(done, text) or f"{self.label} {done}{of}  {text}"[: max(columns() - 1, 0)]
         self._write(f"\r{line}\x1b[K")
 
-    def _line(self, done: int, text: str) -> str | None:
+    def _line(self, done: int | None, text: str) -> str | None:
         """Label, bar, count and text, with as long a bar as there is room for, or none; None if it does not fit."""
+        if self.steps is None or done is None:
+            count = "" if done is None else f"{done} batches  "
+            line = f"{self.label}  {count}{text}"
+            return line if len(line) < columns() else None
         count = f"{done:>{len(str(self.steps))}}/{self.steps}"
         room = columns() - len(f"{self.label}  {count}  {text}") - 1
         if room < SHORTEST_BAR:
             return f"{self.label}  {text}" if room + len(count) > 0 else None
         size = min(room, LONGEST_BAR)
-        filled = size * done // self.steps
+        filled = size * min(done, self.steps) // self.steps
         mark = self._mark()
         return f"{self.label} {CYAN}{mark * filled}{DIM}{mark * (size - filled)}{PLAIN} {count}  {text}"
 
@@ -92,8 +103,32 @@ class Progress:
         return "━" if (getattr(self.out, "encoding", "") or "").lower().startswith("utf") else "="
 
     def _write(self, text: str) -> None:
-        self.out.write(text)
-        self.out.flush()
+        """A training does not end because nobody reads its progress."""
+        try:
+            self.out.write(text)
+        except UnicodeEncodeError:  # the name of a metric
+            encoding = getattr(self.out, "encoding", None) or "ascii"
+            self.out.write(text.encode(encoding, "replace").decode(encoding))
+        except (OSError, ValueError):  # closed, or the other end of a pipe
+            self.verbose, self.live, self.due = 0, False, float("inf")
+            return
+        flush = getattr(self.out, "flush", None)
+        if flush is not None:
+            try:
+                flush()
+            except (OSError, ValueError):
+                self.verbose, self.live, self.due = 0, False, float("inf")
+
+
+def is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, OSError, ValueError):  # an object of a user's, or a closed stream
+        return False
+
+
+# Metrics that a measurement adds to: another one that begins meanwhile, as by `evaluate` in a callback, has copies.
+IN_USE: set[int] = set()
 
 
 class Running:
@@ -102,9 +137,18 @@ class Running:
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.total: Any = 0
         self.rows = 0
-        self.metrics = metrics
-        for metric in metrics:
+        self.given = metrics
+        self.metrics: Sequence[Metric] = ()
+
+    def __enter__(self) -> "Running":
+        self.metrics = [deepcopy(metric) if id(metric) in IN_USE else metric for metric in self.given]
+        IN_USE.update(map(id, self.metrics))
+        for metric in self.metrics:
             metric.reset()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        IN_USE.difference_update(map(id, self.metrics))
 
     def update(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         rows = outputs.data.shape[0]
@@ -115,4 +159,5 @@ class Running:
             metric.update(outputs.data, targets.data)
 
     def logs(self) -> dict[str, float]:
-        return {"loss": float(self.total) / self.rows, **{m.name: m.result() for m in self.metrics}}
+        loss = float(self.total) / self.rows if self.rows else float("nan")
+        return {"loss": loss, **{m.name: m.result() for m in self.metrics}}

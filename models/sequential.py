@@ -8,22 +8,21 @@ import numpy as np
 
 from tapegrad import nn, optim
 from tapegrad.autograd import random
-from tapegrad.autograd.flags import no_grad
-from tapegrad.autograd.whole import uninterrupted
+from tapegrad.autograd.foreign import answering
 from tapegrad.compiler.emit.available import checked
 from tapegrad.data import metrics as metric_table
-from tapegrad.data.batches import Batches
-from tapegrad.models import rows
+from tapegrad.models import fitting, loss_kinds
 from tapegrad.models.callbacks import Callback
 from tapegrad.models.history import History
-from tapegrad.models.progress import Progress, Running
+from tapegrad.models.keras_words import KerasWords
+from tapegrad.models.moments import Moments, as_callbacks
+from tapegrad.models.progress import Progress
+from tapegrad.models.readiness import check_compiled
 from tapegrad.models.steps import Steps, program_of
 from tapegrad.optim.base import Optimizer
 
-EVALUATION_BATCH = 1024
 
-
-class Sequential(nn.Sequential):
+class Sequential(KerasWords):
     """Layers one after the other, and how they are trained.
 
         model = Sequential()
@@ -34,18 +33,29 @@ class Sequential(nn.Sequential):
 
     x and y may be NumPy arrays, lists, Tensors, pandas frames and series. They are converted to the dtype of the
     weights and moved to their device once, at the start. A cross-entropy after a sigmoid or softmax is computed from
-    the logits before it, which keeps it finite and exact for any logit.
+    the logits before it, which keeps it finite and exact for any logit. docs/keras.md lists what differs from Keras.
+
+    loss            the loss as it was given to `compile`, a name replaced by its function
+    feature_names   the columns of the table that `fit` was given; other columns, or another order, raise later. None
+                    for arrays; set it to None to take any table
     """
 
     optimizer: Optimizer | None = None
     loss: Any = None
     metrics: Sequence[metric_table.Metric] = ()
     history: History | None = None
+    feature_names: list[str] | None = None
     stop_training = False
     run_eagerly = False
     emitter: str | None = None
+    warned_of: Any = None
+    verified: str | None = None  # the description that was found to make this model again
+    fit_seed: int | None = None  # of the fit that runs
+    fitting_callbacks: Sequence[Callback] = ()  # of the fit that runs
+    interrupted: dict[str, Any] | None = None  # what a fit that was cut off had come to, in a loaded model
     _steps: Steps | None = None
 
+    @answering
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -56,9 +66,11 @@ class Sequential(nn.Sequential):
     ) -> None:
         """Say how to train.
 
-        optimizer    an Optimizer made without parameters, or a name: "adam", "sgd", …
-        loss         a name ("binary_crossentropy", "mse", …), or (outputs, targets, sample_weight=…) -> a number
-        metrics      names ("accuracy", "auc", …; see `tapegrad.data.metrics`) or functions (outputs, targets) -> scalar
+        optimizer    an Optimizer, or a name: "adam", "sgd", …
+        loss         a name ("binary_crossentropy", "mse", …), an object such as `losses.Huber(delta=2.0)`, one of
+                     tapegrad's functions, or a function of your own, (y_true, y_pred) -> a number, or a loss per row
+        metrics      a name ("accuracy", "auc", …; see `tapegrad.data.metrics`), a function (y_true, y_pred) -> a
+                     number, or a list of them. They know from the loss whether the outputs are logits
         run_eagerly  call the layers one by one at each batch, as to step through them in a debugger
         emitter      what writes the programs, as in `tg.jit`. "numpy" gives the numbers of `run_eagerly` (to the bit,
                      where sums are added up in one order). "native" is the fastest. None, or "auto", on a CPU: NumPy's
@@ -76,164 +88,132 @@ class Sequential(nn.Sequential):
             raise ValueError(
                 'compile: loss is missing: give a name such as "binary_crossentropy" or "mse", or a function'
             )
-        self.loss = nn.losses.get(loss)
-        self.metrics = tuple(metric_table.get(m) for m in (metrics or ()))
+        called = nn.losses.get(loss)
+        kept = getattr(called, "loss", called)
+        measured = metrics_of(metrics, kept)
         self.optimizer = optim.get(optimizer)
+        self.loss, self.metrics = kept, measured
         self.run_eagerly = run_eagerly
         self.emitter = None if emitter is None else checked(emitter)
-        self._steps = None
+        self.warned_of, self._steps = None, None
 
+    @answering
     def fit(
         self,
-        x: Any,
-        y: Any,
-        batch_size: int = 32,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[Callback] | Callback | None = None,
         validation_split: float = 0.0,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: dict[int, float] | None = None,
+        class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
         seed: int | None = None,
     ) -> History:
         """Train for epochs `initial_epoch` to `epochs`; returns the History.
 
+        x                  arrays; or a tuple (x, y) or (x, y, sample_weight); or batches, an iterable of such tuples:
+                           `data.Batches`, a loader, a list, a generator. Batches keep their order
         y                  of the outputs' shape; (n,) stands for (n, 1) where the model has one output, and (n, 1) for
                            the (n,) class numbers of a sparse loss. Any other difference raises
+        batch_size         rows per step, 32 by default
+        callbacks          a list of Callbacks, or one
         validation_split   this fraction of the rows, taken from the end before any shuffling, is only evaluated on
-        validation_data    (x, y) or (x, y, sample_weight) to evaluate on instead
-        class_weight       class number -> factor on the loss of its rows, in training; 1 for those not named
+        validation_data    (x, y), (x, y, sample_weight) or batches to evaluate on instead
+        class_weight       {class number: factor on the loss of its rows}, in training; 1 for those not named. Or a list
+                           of all factors
         sample_weight      a factor on the loss of each row
+        steps_per_epoch    batches in an epoch: the next epoch goes on where this one ended
+        validation_steps, validation_batch_size   the same for validation
+        validation_freq    validate after every n-th epoch, or after those of a list, counted from 1
         verbose            0 silent, 1 a bar, 2 a line per epoch; "auto" is 1
         seed               of random streams for this call alone (weights not made yet, the order of rows, dropout): it
                            draws the same beside other threads, and all other streams stay where they are. None: those
                            of the process, which `tg.manual_seed` sets
 
+        Afterwards every layer is in the mode, training or evaluation, that it was in before.
+
         Raises ValueError for NaN or Inf in x or y, and for arrays of different lengths.
         """
-        if seed is not None:
-            options = {name: value for name, value in locals().items() if name not in ("self", "seed")}
-            with random.own_streams(seed):
-                return self.fit(**options)
-        self._ready_to_train(x)
-        x, y, weights = rows.examples(self, x, y, sample_weight)
-        held_out: Any = None
-        if validation_data is not None:
-            held_out = rows.examples(self, *validation_data, where="validation ")
-        elif validation_split:
-            cut = rows.split_at(x.shape[0], validation_split)
-            held_out = tuple(None if a is None else a[cut:, ...] for a in (x, y, weights))
-            x, y, weights = (None if a is None else a[:cut, ...] for a in (x, y, weights))
+        options = {name: value for name, value in locals().items() if name not in ("self", "seed")}
+        if seed is None:
+            return fitting.training(self, options).run()
+        with random.own_streams(seed):
+            return fitting.training(self, options, seed).run()
 
-        if class_weight:
-            weights = rows.with_class_weights(weights, y, class_weight)
-        batches = Batches(x, y, weights, batch_size=batch_size, shuffle=shuffle)
-        progress = Progress(verbose, len(batches))
-        self.history, self.stop_training = History(), False
-        for callback in callbacks:
-            callback.model = self
-            callback.on_train_begin()
-        for epoch in range(initial_epoch, epochs):
-            for callback in callbacks:
-                callback.on_epoch_begin(epoch)
-            progress.begin(f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}")
-            try:
-                logs = self._train_epoch(batches, callbacks, progress)
-                if held_out is not None:
-                    logs |= {f"val_{name}": v for name, v in self._measure(*held_out).items()}
-            except BaseException:
-                progress.abort()
-                raise
-            progress.end(logs)
-            self.history.append(epoch, logs)
-            for callback in callbacks:
-                callback.on_epoch_end(epoch, logs)
-            if self.stop_training:
-                break
-        for callback in callbacks:
-            callback.on_train_end()
-        return self.history
-
-    def _train_epoch(
-        self,
-        batches: Batches,
-        callbacks: Sequence[Callback],
-        progress: Progress,
-    ) -> dict[str, float]:
-        """One pass over the batches; the loss and the metrics over its rows."""
-        per_batch = [c for c in callbacks if overrides(c, "on_train_batch_end")]
-        running = Running(self.metrics)
-        self.train()
-        step = self.steps().train
-        for number, (x, y, weights) in enumerate(batches):
-            with uninterrupted():  # Ctrl-C comes between two batches
-                loss, outputs = step(x, y, weights)
-            running.update(loss, outputs, y)
-            progress.step(number + 1, running.logs)
-            for callback in per_batch:
-                callback.on_train_batch_end(number, running.logs())
-            if per_batch:  # they may have changed the layers
-                step = self.steps().train
-            if self.stop_training:
-                break
-        return running.logs()
-
+    @answering
     def evaluate(
         self,
-        x: Any,
-        y: Any,
-        batch_size: int = EVALUATION_BATCH,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Sequence[Callback] | Callback | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """The loss, or [loss, metric, …], or with return_dict {"loss": …, …}, over all rows, in evaluation mode."""
-        self._compiled()
-        self._build_for(x)
+        """The loss, or [loss, metric, …], or with return_dict {"loss": …, …}, over all rows, in evaluation mode.
+
+        x, y, sample_weight   as for `fit`
+        batch_size            1024 by default, which the result does not depend on
+        steps                 look at so many batches only
+        """
+        check_compiled(self)
+        source = fitting.evaluation(self, x, y, sample_weight, batch_size, steps)
+        moments = Moments(
+            as_callbacks(callbacks), self, {"verbose": verbose, "epochs": 1, "steps": source.steps}
+        )
         progress = Progress(verbose, 1)
-        progress.begin(f"evaluate {len(x)} rows")
-        logs = self._measure(*rows.examples(self, x, y, sample_weight), batch_size=batch_size)
+        progress.begin("evaluate" if y is None else f"evaluate {len(x)} rows")
+        logs = fitting.measure(self, source, moments)
         progress.end(logs)
-        if return_dict:
-            return logs
-        return list(logs.values()) if len(logs) > 1 else logs["loss"]
+        return fitting.reported(logs, return_dict)
 
-    def _measure(self, x: Any, y: Any, weights: Any, batch_size: int = EVALUATION_BATCH) -> dict[str, float]:
-        running = Running(self.metrics)
-        self.eval()
-        step = self.steps().evaluate
-        for xb, yb, wb in Batches(x, y, weights, batch_size=batch_size, shuffle=False):
-            loss, outputs = step(xb, yb, wb)
-            running.update(loss, outputs, yb)
-        return running.logs()
-
-    def predict(self, x: Any, batch_size: int = EVALUATION_BATCH, verbose: int | str = 0) -> np.ndarray:
-        """The outputs for all rows, (n, …), as a NumPy array, in evaluation mode."""
+    @answering
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = 0,
+        steps: int | None = None,
+        callbacks: Sequence[Callback] | Callback | None = None,
+    ) -> np.ndarray:
+        """The outputs for all rows, (n, …), as a NumPy array, in evaluation mode. x may be batches, as for `fit`, of
+        which the targets are left out."""
+        moments = Moments(as_callbacks(callbacks), self, {"verbose": verbose, "epochs": 1, "steps": steps})
         progress = Progress(verbose, 1)
-        progress.begin(f"predict {len(x)} rows")
-        self._build_for(x)
-        x = rows.inputs(self, x)
-        self.eval()
-        step = self.steps().predict
-        with no_grad():
-            parts = [step(xb).numpy() for (xb,) in Batches(x, batch_size=batch_size, shuffle=False)]
+        progress.begin(f"predict {len(x)} rows" if hasattr(x, "__len__") else "predict")
+        parts = fitting.predictions(self, fitting.prediction(self, x, batch_size, steps), moments)
         progress.end({})
-        return np.concatenate(parts) if parts else np.empty((0, *self.build(x.shape[1:])), str(x.dtype))
+        return np.concatenate(parts) if parts else fitting.no_rows(self, x)
 
     def summary(self, shape: Any = None) -> None:  # type: ignore[override]
         """Print the table of layers, their output shapes and numbers of parameters."""
         print(super().summary(shape))
 
-    def save(self, path: str | Path, metadata: dict[str, str] | None = None) -> None:
+    def save(self, path: str | Path, metadata: dict[str, str] | None = None, training: bool = True) -> None:
         """Write the layers, the weights, and how the model is trained (optimizer with its state, loss, metrics, the
         emitter and which kinds of batch have a program, where the random streams stand) into one checksummed
-        safetensors file, atomically. See `models.model_file`."""
+        safetensors file, atomically. See `models.model_file`.
+
+        training   False leaves out how it is trained: after loading, call `compile`
+
+        Code of your own (layers, losses, metrics, optimizers, activations) is named in the file and has to be
+        registered, by `@tapegrad.models.register`. Raises TypeError, before anything is written, for what `load` could
+        not make again.
+        """
         from tapegrad.models.model_file import save
 
-        save(self, path, metadata or {})
+        save(self, path, metadata or {}, training)
 
     @classmethod
     def load(cls, path: str | Path, resume: bool = False) -> "Sequential":
@@ -241,37 +221,14 @@ class Sequential(nn.Sequential):
 
         resume   also put the random streams (shuffling, dropout) where they stood, and run a program from the first
                  batch on where one ran when it was saved, so that `fit(…, initial_epoch=…)` goes on as if it had not
-                 been interrupted, bit for bit on the same kind of CPU
+                 been interrupted, bit for bit on the same kind of CPU. Callbacks go on, too: those of the same classes,
+                 in the same order, get back what they had seen
         """
         from tapegrad.models.model_file import load
 
         return load(cls, path, resume)
 
     # ---- getting ready ----
-    def _compiled(self) -> Optimizer:
-        if self.optimizer is None:
-            raise RuntimeError(
-                "this model has not been compiled: call compile(optimizer=…, loss=…, metrics=…) first"
-            )
-        return self.optimizer
-
-    def _build_for(self, x: Any) -> None:
-        """Have the layers make their weights for the shape of these rows, if they have not yet."""
-        if not self.layers:
-            raise RuntimeError(
-                "this model has no layers: add some, as in model.add(Dense(1, activation='sigmoid'))"
-            )
-        if not all(module.built for _, module in self.named_modules()):
-            shape = np.shape(x)
-            if len(shape) < 2:
-                raise ValueError(f"x: expected one row per sample, (n, features), got shape {shape}")
-            self.build(tuple(int(n) for n in shape[1:]))
-
-    def _ready_to_train(self, x: Any) -> None:
-        self._compiled()
-        self._build_for(x)
-        self.bind_optimizer()
-
     def steps(self) -> Steps:
         """The steps for the layers, the loss and the optimizer as they are now; kept for as long as they stay so."""
         if self._steps is None or not self._steps.still_match(self):
@@ -289,7 +246,7 @@ class Sequential(nn.Sequential):
         if what not in ("train", "evaluate", "predict"):
             raise ValueError(f"source: expected 'train', 'evaluate' or 'predict', got {what!r}")
         if what != "predict":
-            self._compiled()
+            check_compiled(self)
         step = getattr(self.steps(), what)
         if batch_size is None and step.last is not None and step.last.ready:
             return str(step.source())
@@ -297,7 +254,7 @@ class Sequential(nn.Sequential):
 
     def bind_optimizer(self) -> Optimizer:
         """The optimizer, given this model's parameters if it has none yet."""
-        optimizer = self._compiled()
+        optimizer = check_compiled(self)
         trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
         if not optimizer.groups:
             optimizer.bind(trained)
@@ -309,5 +266,19 @@ class Sequential(nn.Sequential):
         return optimizer
 
 
-def overrides(callback: Callback, name: str) -> bool:
-    return getattr(type(callback), name) is not getattr(Callback, name) or name in vars(callback)
+def metrics_of(metrics: Any, loss: Any) -> tuple[metric_table.Metric, ...]:
+    """The metrics of `compile`, told what the outputs are, under names that differ."""
+    single = metrics is None or isinstance(metrics, (str, metric_table.Metric)) or callable(metrics)
+    if isinstance(metrics, dict) or not (single or hasattr(metrics, "__iter__")):
+        raise TypeError(f"compile: metrics: expected a list of names or functions, got {metrics!r}")
+    given = () if metrics is None else (metrics,) if single else tuple(metrics)
+    found: list[metric_table.Metric] = []
+    for one in given:
+        metric = metric_table.get(one).of_outputs(loss_kinds.outputs_kind(loss))
+        if metric.name in ("loss", *(m.name for m in found)):
+            raise ValueError(
+                f"compile: metrics: {metric.name!r} is there already: give another name, as in "
+                "tapegrad.data.metrics.get(metric, name=…)"
+            )
+        found.append(metric)
+    return tuple(found)

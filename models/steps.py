@@ -39,8 +39,9 @@ class Steps:
                 before=getattr(before, f.__name__) if before else None,
             )  # fmt: skip
 
-        self.train = step(train_step(network, model.loss, model.optimizer))
-        self.evaluate = step(evaluation_step(network, model.loss))
+        loss = None if model.loss is None else nn.losses.get(model.loss)
+        self.train = step(train_step(network, loss, model.optimizer))
+        self.evaluate = step(evaluation_step(network, loss))
         self.predict = step(prediction(network))
 
     def still_match(self, model: Any) -> bool:
@@ -77,7 +78,7 @@ def network_of(model: Any) -> Any:
 
 
 # ---- the steps, as written by hand. Results are detached: nobody differentiates them further. ----
-def train_step(model: Any, loss_of: Function, optimizer: Any) -> Function:
+def train_step(model: Any, loss_of: Any, optimizer: Any) -> Function:
     def train(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         before = [(p, p._grad) for flat in optimizer.flats for p in flat.params]
         draws = random.draws()
@@ -97,7 +98,7 @@ def train_step(model: Any, loss_of: Function, optimizer: Any) -> Function:
     return train
 
 
-def evaluation_step(model: Any, loss_of: Function) -> Function:
+def evaluation_step(model: Any, loss_of: Any) -> Function:
     def evaluate(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         # Not under no_grad: the losses look behind a sigmoid or softmax for its logits, and need the graph for it.
         outputs = model(x)

@@ -82,6 +82,7 @@ class Dense(Layer):
         self.kernel = self._parameter(self.kernel_initializer, (in_features, self.units), device)
         self.bias = self._parameter(self.bias_initializer, (self.units,), device) if self.use_bias else None
         self.built = True
+        self.keep_frozen()
 
     def _parameter(self, initializer: Any, shape: Shape, device: str) -> Parameter:
         made = tensor(initializer(shape), dtype=self._dtype, device=device)

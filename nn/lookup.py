@@ -1,5 +1,6 @@
 """Names for what users may give by name: activations, initializers, losses."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -32,9 +33,21 @@ class Named:
         return ", ".join(sorted(self.entries))
 
 
+# What scikit-learn and PyTorch call an activation.
+ELSEWHERE = {"logistic": "sigmoid", "identity": "linear", "none": "linear", "expit": "sigmoid"}
+
+
 def hint(given: str, known: Any) -> str:
     """ ": did you mean 'relu'?", or nothing."""
     from difflib import get_close_matches
 
+    if ELSEWHERE.get(given.lower()) in known:
+        return f": did you mean {ELSEWHERE[given.lower()]!r}?"
     close = get_close_matches(given, list(known), n=1)
     return f": did you mean {close[0]!r}?" if close else ""
+
+
+def snake_case(name: str) -> str:
+    """DenseBlock -> dense_block."""
+    words = re.sub(r"([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])", r"\1\3_\2\4", name)
+    return words.lower()

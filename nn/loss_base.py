@@ -139,14 +139,19 @@ class Loss(KnownAttributes):
 
     y_true is the target and y_pred the prediction; the functions and torch's classes (`nn.MSELoss`) take the prediction
     first, and so does what `get` returns.
+
+    A loss of your own is a subclass with `call(self, y_true, y_pred)`, which returns a loss for each row. `reduction`
+    and `sample_weight` are applied to it, as in Keras.
     """
 
     function: Callable[..., Any]
+    name: str | None
 
-    def __init__(self, *, reduction: str = "mean", **options: Any) -> None:
-        for name in options:
-            if name not in self.option_names():
-                raise TypeError(unknown_keyword(type(self).__name__, name, self.option_names()))
+    def __init__(self, *, reduction: str = "mean", name: str | None = None, **options: Any) -> None:
+        self.__dict__["name"] = name
+        for option in options:
+            if option not in self.option_names():
+                raise TypeError(unknown_keyword(type(self).__name__, option, self.option_names()))
         reduction = (
             "mean" if reduction == "sum_over_batch_size" else "none" if reduction is None else reduction
         )
@@ -154,9 +159,10 @@ class Loss(KnownAttributes):
 
     def option_names(self) -> list[str]:
         """What may be given to the class, or set on the loss later."""
-        return [
-            name for name in list(inspect.signature(self.function).parameters)[2:] if name != "sample_weight"
-        ]
+        if not hasattr(type(self), "function"):
+            return ["reduction"]
+        names = list(inspect.signature(self.function).parameters)[2:]
+        return [name for name in names if name != "sample_weight"]
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.option_names()]
@@ -177,24 +183,10 @@ class Loss(KnownAttributes):
 
     def of_prediction(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
         """The loss with the prediction first, as the functions have it."""
+        if (call := getattr(self, "call", None)) is not None:
+            loss, reduction = call(target, prediction), self.options["reduction"]
+            return reduce(type(self).__name__, loss, sample_weight, reduction)
         return type(self).function(prediction, target, sample_weight=sample_weight, **self.options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.options.items())})"
-
-
-class PredictionFirst:
-    """A Loss as models call it: (prediction, target, sample_weight=None)."""
-
-    def __init__(self, loss: Loss) -> None:
-        self.loss = loss
-
-    @property
-    def function(self) -> Callable[..., Any]:
-        return type(self.loss).function
-
-    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
-        return self.loss.of_prediction(prediction, target, sample_weight=sample_weight)
-
-    def __repr__(self) -> str:
-        return repr(self.loss)

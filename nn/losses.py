@@ -13,7 +13,7 @@ that is not floating-point, or class numbers that are not integers, TypeError. D
 gives the loss of one sample, with p for the prediction, t for the target, and mean and sum over the last axis.
 
 The same by Keras's names: `get("mse")`, and as objects that remember their options and take Keras's order, the target
-first: `Huber(delta=2.0)(y_true, y_pred)`.
+first: `Huber(delta=2.0)(y_true, y_pred)`. A model calls a function of your own in that order, too: (y_true, y_pred).
 """
 
 from collections.abc import Callable
@@ -47,7 +47,6 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.lookup import Named
 from tapegrad.nn.loss_base import (
     Loss,
-    PredictionFirst,
     beside,
     class_numbers,
     elementwise,
@@ -56,6 +55,8 @@ from tapegrad.nn.loss_base import (
     reduce,
     samplewise,
 )
+from tapegrad.nn.loss_order import PredictionFirst, TargetFirst, function_behind
+from tapegrad.nn.torch_names import TorchLoss
 
 LN2 = 0.6931471805599453
 
@@ -329,6 +330,7 @@ _KERAS = {
     "kl_divergence": kl_divergence, "kld": kl_divergence, "KLD": kl_divergence,
 }  # fmt: skip
 _OWN = (binary_cross_entropy_with_logits, cross_entropy, nll_loss)
+FUNCTIONS = frozenset((*_KERAS.values(), *_OWN))
 _TABLE = Named(
     "loss",
     {
@@ -340,11 +342,24 @@ _TABLE = Named(
 
 
 def get(loss: Any) -> Any:
-    """The loss of a name (Keras's names: "mse", "binary_crossentropy", "SparseCategoricalCrossentropy", …), or the
-    callable given, to be called with the prediction first. An unknown name lists the known ones."""
+    """The loss of a name (Keras's names: "mse", "binary_crossentropy", "SparseCategoricalCrossentropy", …) or the
+    callable given, as something to be called with the prediction first: loss(prediction, target, sample_weight=…).
+
+    A function of your own is called as Keras does, `(y_true, y_pred)`. tapegrad's functions are known, also inside a
+    `functools.partial` or a wrapper that keeps `__wrapped__`. An unknown name lists the known ones.
+    """
     if isinstance(loss, type) and issubclass(loss, Loss):
         loss = loss()
-    return PredictionFirst(loss) if isinstance(loss, Loss) else _TABLE.get(loss)
+    if isinstance(loss, Loss):
+        return PredictionFirst(loss)
+    loss = _TABLE.get(loss)
+    known = isinstance(loss, (PredictionFirst, TargetFirst, TorchLoss)) or our_function(loss) is not None
+    return loss if known else TargetFirst(loss)
+
+
+def our_function(loss: Any) -> Any:
+    """The function of this module that a loss calls, or None."""
+    return function_behind(loss, FUNCTIONS)
 
 
 __all__ = [

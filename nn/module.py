@@ -18,7 +18,7 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import tick
-from tapegrad.nn.lookup import NAMES, hint
+from tapegrad.nn.lookup import NAMES, hint, snake_case
 
 Shape = tuple[int, ...]
 State = dict[str, Tensor]
@@ -57,6 +57,8 @@ class Module(KnownAttributes):
     input_shape: Shape | None = None  # of one sample, where a layer knows it
 
     builds = False  # whether the class brings a `build` of its own
+    _trainable = True
+    _name: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -166,6 +168,54 @@ class Module(KnownAttributes):
         for parameter in self.parameters():
             parameter.requires_grad_(value)
         return self
+
+    @property
+    def trainable(self) -> bool:
+        """Keras's word for `requires_grad_`: set it to False to freeze all parameters inside, before or after they are
+        made. True if one of them is trained. After a change, compile the model again."""
+        parameters = [t for _, t in walk(self, "", set()) if isinstance(t, Parameter)]
+        return any(p.requires_grad for p in parameters) if parameters else self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = truth(f"{type(self).__name__}.trainable", value)
+        for _, part in walk(self, "", set()):
+            if isinstance(part, Module):
+                part._trainable = value
+            elif isinstance(part, Parameter):
+                part.requires_grad_(value)
+
+    def keep_frozen(self) -> None:
+        """Freeze parameters that were made just now in a module that was frozen before."""
+        if not self._trainable:
+            self.trainable = False
+
+    @property
+    def name(self) -> str:
+        """What `Sequential.get_layer` and Keras call it: "dense", in a Sequential "dense_1", …; it may be set."""
+        return self._name or snake_case(type(self).__name__)
+
+    @name.setter
+    def name(self, value: str) -> None:
+        if not isinstance(value, str) or not value:
+            raise TypeError(f"{type(self).__name__}.name: expected a text, got {value!r}")
+        self._name = value
+
+    def get_weights(self) -> list[Any]:
+        """Copies of all parameters and buffers as NumPy arrays, in the order they were defined."""
+        return [t.numpy().copy() for _, t in self._tensors()]
+
+    def set_weights(self, weights: Any) -> None:
+        """Write what `get_weights` gave into the parameters and buffers, in place. ValueError, before anything is
+        written, for another number of arrays or another shape."""
+        tensors = self._tensors()
+        given = [w if isinstance(w, Tensor) else tensor(w) for w in weights]
+        if len(given) != len(tensors):
+            raise ValueError(
+                f"set_weights: expected {len(tensors)} arrays ({', '.join(path for path, _ in tensors)}), "
+                f"got {len(given)}"
+            )
+        self.load_state_dict({path: new.astype(t.dtype) for (path, t), new in zip(tensors, given)})
 
     def zero_grad(self) -> None:
         """Drop the gradients of all parameters."""
@@ -287,7 +337,9 @@ def built_after(build: Any) -> Any:
     def call(self: Module, shape: Any) -> Any:
         self.built = True  # before, for a build that ends in super().build(shape)
         try:
-            return build(self, shape)
+            built = build(self, shape)
+            self.keep_frozen()
+            return built
         except BaseException:
             self.built = False
             raise

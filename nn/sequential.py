@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tapegrad.nn.lookup import snake_case
 from tapegrad.nn.module import Layer, Module, Shape
 
 
@@ -30,7 +31,18 @@ class Sequential(Layer):
             self.input_shape = layer.input_shape
         shape = layer.input_shape if self._output_shape is None else self._output_shape
         self._output_shape = None if shape is None else layer.infer_shape(shape)
+        self._check_name(layer)
         self.layers.append(layer)
+
+    def _check_name(self, layer: Module) -> None:
+        """Give the layer a name that no other layer here has; ValueError for one that was given twice."""
+        others = {other.name for other in self.layers if other is not layer}
+        if layer.name not in others:
+            return
+        if layer._name is not None and not layer._name.startswith(snake_case(type(layer).__name__)):
+            raise ValueError(f"Sequential: two layers have the name {layer.name!r}: give one of them another")
+        kind = snake_case(type(layer).__name__)
+        layer.name = next(f"{kind}_{n}" for n in range(1, len(others) + 2) if f"{kind}_{n}" not in others)
 
     add = append  # Keras's word for it
 

@@ -63,7 +63,7 @@ class Linear(Dense):
         }  # fmt: skip
 
 
-class _TorchLoss(Module):
+class TorchLoss(Module):
     """Called with the prediction first: loss(input, target)."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
@@ -77,7 +77,7 @@ class _TorchLoss(Module):
         return loss.mean() if self.reduction == "mean" else loss.sum() if self.reduction == "sum" else loss
 
 
-class MSELoss(_TorchLoss):
+class MSELoss(TorchLoss):
     """mean((input - target)**2) over all elements; with reduction="sum" their sum, with "none" each of them."""
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -85,7 +85,7 @@ class MSELoss(_TorchLoss):
         return self._reduced(square(p - t))
 
 
-class L1Loss(_TorchLoss):
+class L1Loss(TorchLoss):
     """mean(|input - target|) over all elements; with reduction="sum" their sum, with "none" each of them."""
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -93,7 +93,7 @@ class L1Loss(_TorchLoss):
         return self._reduced(abs(p - t))
 
 
-class BCEWithLogitsLoss(_TorchLoss):
+class BCEWithLogitsLoss(TorchLoss):
     """mean(-w * (v * t * ln(sigmoid(x)) + (1 - t) * ln(1 - sigmoid(x)))) for logits x and targets t from 0 to 1
 
     weight       w, which broadcasts to x
@@ -114,7 +114,7 @@ class BCEWithLogitsLoss(_TorchLoss):
         return self._reduced(loss if self.weight is None else loss * self.weight)
 
 
-class CrossEntropyLoss(_TorchLoss):
+class CrossEntropyLoss(TorchLoss):
     """-ln(softmax(x)[class]) of logits x of shape (N, C), (C,) or (N, C, d1, …): the classes are axis 1.
 
     weight            (C,), a factor for each class; the mean divides by the sum of the factors of the samples' classes

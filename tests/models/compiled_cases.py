@@ -98,7 +98,7 @@ CASES = {
     "a learning rate by epoch": Case(fit={"callbacks": [LearningRateScheduler(lambda epoch, lr: 0.5 * lr)]}),
     "stopped and restored": Case(optimizer=lambda: optim.SGD(lr=3.0),
                                  fit={"callbacks": [EarlyStopping(patience=1, restore_best_weights=True)]}),
-    "a loss of one's own": Case(loss=lambda p, t, sample_weight=None: ((p - t) ** 4).sum() / 7.0),
+    "a loss of one's own": Case(loss=lambda t, p, sample_weight=None: ((p - t) ** 4).sum() / 7.0),
 }  # fmt: skip
 LAST = {"real": None, "probability": "sigmoid", "distribution": "softmax", "positive": "exponential"}
 TARGETS = {
@@ -108,7 +108,7 @@ TARGETS = {
 }  # fmt: skip
 for row in LOSSES:
     function = getattr(F, row.name)
-    of_row: Any = lambda p, t, f=function, o=row.options, **weights: f(p, t, **o, **weights)
+    of_row: Any = lambda t, p, f=function, o=row.options, **weights: f(p, t, **o, **weights)
     if row.target == "classes":  # which a loss by name takes as they are
         of_row = nn.losses.SparseCategoricalCrossentropy(**row.options) if "sparse" in row.name else function
     for weighted, options in {"": {}, "-weighted": {"sample_weight": np.linspace(0.5, 2.0, 70)}}.items():

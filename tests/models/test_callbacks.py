@@ -16,6 +16,7 @@ from tapegrad.models import (
     Sequential,
     TerminateOnNaN,
 )
+from tapegrad.models.callbacks import MOMENTS
 
 generator = np.random.default_rng(0)
 X = generator.normal(size=(40, 3))
@@ -153,19 +154,28 @@ def test_learning_rate_scheduler_sets_it_each_epoch():
 
 
 def test_moments_come_in_order():
-    class Watch(Callback):
-        def __init__(self):
-            self.moments = []
+    """Those of Keras, with its arguments; a signature may leave out logs."""
+    seen = []
 
-        def __getattribute__(self, name):
-            if name.startswith("on_"):
-                self.moments.append(name)
-            return super().__getattribute__(name)
+    def watched(name, arguments):
+        def moment(self, *given):
+            assert len(given) == len(arguments), name
+            seen.append(name.removeprefix("on_"))
 
-    watch = Watch()
-    fit(watch, epochs=2)
-    moments = [m for m in watch.moments if m != "on_train_batch_end"]
-    assert moments == ["on_train_begin", *["on_epoch_begin", "on_epoch_end"] * 2, "on_train_end"]
+        return moment
+
+    watch = type("Watch", (Callback,), {name: watched(name, MOMENTS[name]) for name in MOMENTS})()
+    model, _ = fit(watch, epochs=2, batch_size=16, validation_split=0.2)
+    batches = [f"{kind}_batch_{edge}" for kind in ("train",) * 2 + ("test",) for edge in ("begin", "end")]
+    epoch = ["epoch_begin", *batches[:4], "test_begin", *batches[4:], "test_end", "epoch_end"]
+    assert seen == ["train_begin", *epoch * 2, "train_end"]
+    seen.clear()
+    model.evaluate(X, Y, verbose=0, callbacks=watch)
+    model.predict(X, callbacks=[watch])
+    assert seen == [
+        *("test_begin", "test_batch_begin", "test_batch_end", "test_end"),
+        *("predict_begin", "predict_batch_begin", "predict_batch_end", "predict_end"),
+    ]
 
 
 def test_per_batch_logs_are_the_running_mean():

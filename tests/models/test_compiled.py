@@ -76,7 +76,7 @@ class Overwriting(nn.Module):
         return y
 
 
-def printing(p: Any, t: Any, sample_weight: Any = None) -> Any:
+def printing(t: Any, p: Any, sample_weight: Any = None) -> Any:
     loss = F.binary_cross_entropy(p, t)
     print(f"{loss:.1f}")
     return loss

@@ -38,7 +38,14 @@ def test_picture_shows_every_curve(history, tmp_path):
     assert [text.get_text() for text in loss.get_legend().texts] == ["training", "validation"]
     assert accuracy.lines[0].get_xdata().tolist() == [1, 2, 3]
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
-    assert len(History().plot().axes) == 1
+    history.append(3, {"loss": 0.1, "nowhere": float("nan"), "val_alone": 2.0})
+    assert [axes.get_title("left") for axes in history.plot().axes] == ["loss", "accuracy", "alone"]
+    with pytest.raises(ValueError, match="plot: there is nothing to show: no epoch was trained"):
+        History().plot()
+    history = History()
+    history.append(0, {"loss": float("nan"), "mae": float("inf")})
+    with pytest.raises(ValueError, match="no number of loss, mae is finite"):
+        history.plot()
 
 
 class Terminal(io.StringIO):
@@ -95,7 +102,7 @@ def test_silence(monkeypatch):
 
 
 def test_an_error_leaves_the_cursor_on_a_new_line(monkeypatch):
-    def broken(outputs, targets):
+    def broken(y_true, y_pred):
         raise KeyError("mine")
 
     monkeypatch.setattr("sys.stdout", stream := Terminal())

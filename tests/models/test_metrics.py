@@ -73,7 +73,7 @@ def test_means_of_float32_are_summed_in_float64():
 
 
 def test_a_function_is_averaged_by_rows():
-    metric = metrics.get(lambda outputs, targets: outputs.mean())
+    metric = metrics.get(lambda y_true, y_pred: y_pred.mean())
     metric.update(np.array([[1.0]]), np.array([[0.0]]))
     metric.update(np.array([[4.0], [4.0]]), np.array([[0.0], [0.0]]))
     assert metric.result() == 3.0

@@ -89,11 +89,13 @@ def test_an_untrained_and_an_uncompiled_model(tmp_path):
         loaded.fit(X, Y)
 
 
-def test_own_loss_is_left_out_and_said_at_fit(tmp_path):
+def test_a_loss_that_a_file_cannot_hold_is_left_out_where_that_is_asked_for(tmp_path):
     model = make()
-    model.compile("adam", lambda outputs, targets, sample_weight=None: ((outputs - targets) ** 2).mean())
+    model.compile("adam", lambda y_true, y_pred: ((y_pred - y_true) ** 2).mean())
     model.fit(X, Y, verbose=0)
-    model.save(tmp_path / "m")
+    with pytest.raises(TypeError, match=r"register, here and where it is loaded; or leave .* training=False"):
+        model.save(tmp_path / "m")
+    model.save(tmp_path / "m", training=False)
     loaded = Sequential.load(tmp_path / "m")
     assert np.array_equal(loaded.predict(X), model.predict(X))
     with pytest.raises(RuntimeError, match="compile"):
@@ -116,7 +118,7 @@ REFUSED = {
     ),
     "a function inside": (
         lambda: Sequential(nn.Sequential(nn.Dense(1, in_features=4), nn.Activation(lambda x: x))),
-        "activation of layer 1, Activation",
+        "activation of layer 1 of layer 0, Activation",
     ),
 }
 

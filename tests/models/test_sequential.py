@@ -205,11 +205,11 @@ def test_fit_again_goes_on():
 
 
 def test_a_function_may_be_loss_and_metric():
-    def squared(outputs, targets, sample_weight=None):
-        return ((outputs - targets) ** 2).mean()
+    def squared(y_true, y_pred):
+        return ((y_pred - y_true) ** 2).mean()
 
-    def largest(outputs, targets):
-        return abs(outputs - targets).max()
+    def largest(y_true, y_pred):
+        return abs(y_pred - y_true).max()
 
     model = network(loss=squared, metrics=[largest])
     assert list(model.fit(X, Y, verbose=0).history) == ["loss", "largest"]

@@ -41,7 +41,7 @@ def test_python_values_that_change_between_batches_are_followed() -> None:
     def run(run_eagerly: bool) -> list[Any]:
         alpha, strength, scale = {"now": 1.0}, 1.0, np.array([1.0], "f")
 
-        def loss(p: Any, t: Any, sample_weight: Any = None) -> Any:
+        def loss(t: Any, p: Any) -> Any:
             return alpha["now"] * strength * (scale * (p - t) ** 2).mean()
 
         def by_epoch(epoch: int, logs: Any) -> None:

@@ -10,12 +10,10 @@ from tapegrad.models import Sequential
 from tapegrad.models.callbacks import EarlyStopping
 
 REFUSED = [
-    (lambda: nn.Dense(2, in_features=2), "trainable", "requires_grad_"),
     (lambda: nn.Dense(2, in_features=2), "activaton", "activation"),
     (lambda: nn.Dense(2, in_features=2), "trainin", "training"),
     (lambda: nn.Dense(2, in_features=2), "weight", "kernel"),
     (lambda: nn.Dropout(0.5), "rat", "rate"),
-    (lambda: nn.Sequential(nn.Dense(2, in_features=2)), "trainable", "requires_grad_"),
     (lambda: Sequential([nn.Dense(2, in_features=2)]), "stop_trainin", "stop_training"),
     (lambda: nn.losses.Huber(), "reducton", "reduction"),
     (lambda: nn.losses.Huber(), "detla", "delta"),

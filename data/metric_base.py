@@ -1,0 +1,233 @@
+"""How a metric keeps its sums or its rows from batch to batch. `data.metrics` has the metrics themselves."""
+
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.dtypes import is_floating, name_of
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import backend_of
+from tapegrad.nn import loss_order, losses
+
+# What a model's outputs are besides probabilities and numbers: its loss says so.
+LOGIT, LOGITS, LOG_PROBABILITIES, SIGNS = "logit", "logits", "log_probabilities", "signs"
+
+
+class Metric:
+    """One number over all the rows it was shown since the last `reset`: `update(outputs, targets)`, `result()`."""
+
+    given: Any = None  # the function that a user gave
+    spec: dict[str, Any] | None = None  # the arguments of `metrics.get` that make it again
+    outputs: str | None = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.reset()
+
+    def reset(self) -> None:
+        raise NotImplementedError
+
+    def update(self, outputs: Any, targets: Any) -> None:
+        raise NotImplementedError
+
+    def result(self) -> float:
+        raise NotImplementedError
+
+    def of_outputs(self, kind: str | None) -> "Metric":
+        """The metric for a model whose outputs are logits or signs, as its loss says."""
+        if kind is None or self.outputs is not None:
+            return self
+        other = copy(self)
+        other.outputs = kind
+        other.reset()
+        return other
+
+    def __call__(self, outputs: Any, targets: Any) -> float:
+        """The metric of these rows alone."""
+        self.reset()
+        self.update(*(a.data if isinstance(a, Tensor) else np.asarray(a) for a in (outputs, targets)))
+        return self.result()
+
+
+def same_shape(name: str, outputs: Any, targets: Any) -> None:
+    """Raise ValueError where outputs and targets would be broadcast."""
+    if outputs.shape != targets.shape:
+        numbers = targets.ndim < outputs.ndim and outputs.shape[-1] > 1
+        remedy = (
+            "turn class numbers into one column per class, or name sparse_categorical_accuracy"
+            if numbers
+            else "reshape one of them"
+        )
+        raise ValueError(
+            f"{name}: outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} must have one shape: {remedy}"
+        )
+
+
+def precise(array: Any) -> Any:
+    """An array in which differences and squares are right: integers as float64, float16 as float32."""
+    if not is_floating(array.dtype):
+        return backend_of(array).xp.astype(array, backend_of(array).dtype("float64"))
+    if name_of(array.dtype) == "float16":
+        return backend_of(array).xp.astype(array, backend_of(array).dtype("float32"))
+    return array
+
+
+def probabilities(xp: Any, outputs: Any, kind: str | None) -> Any:
+    """The probabilities of classes behind logits or log-probabilities."""
+    if kind == LOG_PROBABILITIES:
+        return xp.exp(outputs)
+    if kind != LOGITS:
+        return outputs
+    e = xp.exp(outputs - xp.max(outputs, axis=-1, keepdims=True))
+    return e / xp.sum(e, axis=-1, keepdims=True)
+
+
+def cut(threshold: float | None, kind: str | None) -> float:
+    """Where an output becomes positive: the threshold of its probability, on the scale of the outputs."""
+    if kind == SIGNS:
+        return 0.0 if threshold is None else threshold
+    p = 0.5 if threshold is None else threshold
+    return float(np.log(p / (1 - p))) if kind == LOGIT else p
+
+
+class Mean(Metric):
+    """The mean of a score over all elements. Nothing leaves the device before `result`.
+
+    score   (xp, outputs, targets) -> scores; with `options`, also of those keyword arguments
+    """
+
+    def __init__(self, name: str, score: Any, *, root: bool = False, threshold: float | None = None) -> None:
+        self.score, self.root, self.threshold = score, root, threshold
+        super().__init__(name)
+
+    def reset(self) -> None:
+        self.total: Any = 0
+        self.count = 0
+        self.faults: dict[str, Any] = {}  # what is wrong with the targets -> whether it came, on the device
+
+    def update(self, outputs: Any, targets: Any) -> None:
+        xp = backend_of(outputs).xp
+        scores = self.score(self, xp, precise(outputs), targets)
+        hits = scores.dtype == xp.bool
+        self.total = self.total + (xp.count_nonzero(scores) if hits else xp.sum(scores, dtype=xp.float64))
+        self.count += scores.size
+
+    def note(self, fault: str, came: Any) -> None:
+        self.faults[fault] = self.faults[fault] | came if fault in self.faults else came
+
+    def result(self) -> float:
+        for fault, came in self.faults.items():
+            if bool(came):
+                raise ValueError(f"{self.name}: {fault}")
+        mean = float(self.total) / self.count if self.count else float("nan")
+        return mean**0.5 if self.root else mean
+
+
+class Whole(Metric):
+    """A function of all rows at once: it keeps them, on their device, until `reset`.
+
+    function   (outputs, targets) -> a float, both as float64 on the host; with `cuts`, also of the threshold
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., float],
+        *,
+        binary: bool,
+        cuts: bool,
+        threshold: float | None = None,
+    ) -> None:
+        self.function, self.binary, self.cuts, self.threshold = function, binary, cuts, threshold
+        super().__init__(name)
+
+    def reset(self) -> None:
+        self.rows: list[tuple[Any, Any]] = []
+
+    def update(self, outputs: Any, targets: Any) -> None:
+        same_shape(self.name, outputs, targets)
+        self.rows.append((outputs, targets))
+
+    def result(self) -> float:
+        if not self.rows:
+            return float("nan")
+        to_numpy = backend_of(self.rows[0][0]).to_numpy
+        outputs, targets = (
+            np.concatenate([to_numpy(a) for a in column]).astype(np.float64) for column in zip(*self.rows)
+        )
+        if not self.binary:
+            return self.function(outputs, targets)
+        if (wrong := targets[~((targets == -1) | ((targets >= 0) & (targets <= 1)))]).size:
+            raise ValueError(
+                f"{self.name}: targets must be 0 and 1 (or -1 and 1), got {wrong[0]:g}: it is for two classes"
+            )
+        outputs = probabilities(np, outputs, self.outputs)
+        if self.cuts:
+            return self.function(outputs, targets, cut(self.threshold, self.outputs))
+        return self.function(outputs, targets)
+
+
+class Custom(Metric):
+    """A user's function of (y_true, y_pred), Tensors, averaged over batches by their number of rows."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        loss_order.check_order("metric", function)
+        self.function = function
+        super().__init__(loss_order.name_of(function))
+
+    def reset(self) -> None:
+        self.total: Any = 0
+        self.count = 0
+
+    def update(self, outputs: Any, targets: Any) -> None:
+        value = self.function(Tensor(targets), Tensor(outputs))
+        value = value.data if isinstance(value, Tensor) else value
+        if np.shape(value):
+            value = backend_of(value).xp.mean(value, dtype=backend_of(value).xp.float64)
+        self.total = self.total + value * len(outputs)
+        self.count += len(outputs)
+
+    def result(self) -> float:
+        return float(self.total) / self.count if self.count else float("nan")
+
+
+class OfLoss(Metric):
+    """One of tapegrad's losses as a metric: its mean over all rows."""
+
+    def __init__(self, name: str, loss: Any) -> None:
+        self.loss = loss
+        self.function = losses.our_function(loss)
+        self.options = loss_order.options_of(loss) | {"reduction": "none"}
+        super().__init__(name)
+
+    def reset(self) -> None:
+        self.total: Any = 0
+        self.count = 0
+
+    def update(self, outputs: Any, targets: Any) -> None:
+        loss = self.function(Tensor(outputs), Tensor(targets), **self.options).data
+        xp = backend_of(loss).xp
+        self.total = self.total + xp.sum(loss, dtype=xp.float64)
+        self.count += loss.size
+
+    def result(self) -> float:
+        return float(self.total) / self.count if self.count else float("nan")
+
+
+class OfKeras(Metric):
+    """A metric written as Keras's are: `update_state(y_true, y_pred)`, `result()`, `reset_state()`."""
+
+    def __init__(self, metric: Any) -> None:
+        self.metric = metric
+        super().__init__(str(getattr(metric, "name", None) or loss_order.name_of(metric)))
+
+    def reset(self) -> None:
+        self.metric.reset_state()
+
+    def update(self, outputs: Any, targets: Any) -> None:
+        self.metric.update_state(Tensor(targets), Tensor(outputs))
+
+    def result(self) -> float:
+        return float(self.metric.result())

@@ -1,0 +1,173 @@
+"""Layers, losses and their options as plain data for a model's file, and back.
+
+A value is itself where JSON has it. Others are {"$": kind, …}: a tensor ("tensor", kept in the file under its name), a
+function or class that a user registered ("registered"), a partial ("partial"), an object of a registered class
+("object"), a loss ("loss"), a layer ("layer"). A layer is {"class": …, "config": {…}}, a Sequential {"class":
+"Sequential", "layers": […]}, and one that was there before {"shared": its number}.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tapegrad import nn
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.models.registry import LAYERS, LOSSES, REGISTERED, find, registered_name
+from tapegrad.models.sequential import Sequential
+from tapegrad.nn import losses
+from tapegrad.nn.lookup import NAMES
+
+REMEDY = "decorate it with @tapegrad.models.register, here and where it is loaded"
+
+
+class Describer:
+    """Turns a model's parts into plain data; `tensors` gets the arrays among them."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Any] = {}
+        self.numbers: dict[int, int] = {}  # id of a layer -> its number, in the order of description
+
+    def layers(self, layers: list[nn.Module], where: str = "") -> list[dict[str, Any]]:
+        return [self.layer(layer, f"layer {number}{where}") for number, layer in enumerate(layers)]
+
+    def layer(self, layer: nn.Module, where: str) -> dict[str, Any]:
+        if id(layer) in self.numbers:
+            return {"shared": self.numbers[id(layer)]}
+        self.numbers[id(layer)] = len(self.numbers)
+        kind = type(layer)
+        described: dict[str, Any]
+        if kind in (nn.Sequential, Sequential):
+            inside: Any = layer
+            described = {"class": "Sequential", "layers": self.layers(inside.layers, f" of {where}")}
+        else:
+            described = {"class": self.class_name(layer, where), "config": self.config(layer, where)}
+        if layer._name is not None:
+            described["name"] = layer._name
+        for name, value in vars(layer).items():
+            if callable(value) and name in ("forward", "build", "infer_shape"):
+                raise TypeError(
+                    f"save: {where}, {kind.__name__}, has a {name} of its own: make it a class, and {REMEDY}"
+                )
+        return described
+
+    def class_name(self, layer: nn.Module, where: str) -> str:
+        kind = type(layer)
+        if LAYERS.get(kind.__name__) is kind:
+            return kind.__name__
+        name = registered_name(kind)
+        if name is None:
+            raise TypeError(
+                f"save: {where} is a {kind.__name__}, which is not one of tapegrad.nn's layers: a file stores names, "
+                f"never code: {REMEDY}; or save the weights with tg.save(path, model.state_dict())"
+            )
+        return name
+
+    def config(self, layer: nn.Module, where: str) -> dict[str, Any]:
+        try:
+            config = layer.config()
+        except AttributeError as error:
+            raise TypeError(f"save: {where}: {error}") from None
+        # Initializers have done their work; those without a name are left out.
+        return {
+            name: self.value(value, f"{name} of {where}, {type(layer).__name__},")
+            for name, value in config.items()
+            if not (name.endswith("_initializer") and callable(value))
+        }
+
+    def value(self, value: Any, where: str) -> Any:
+        """A value as plain data; TypeError for what a file cannot hold."""
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, (list, tuple)):
+            return [self.value(part, where) for part in value]
+        if isinstance(value, dict) and "$" not in value and all(isinstance(name, str) for name in value):
+            return {name: self.value(part, where) for name, part in value.items()}
+        if isinstance(value, (Tensor, np.ndarray)):
+            name = f"values.{len(self.tensors)}"
+            self.tensors[name] = value
+            return {"$": "tensor", "name": name}
+        if isinstance(value, nn.Module):
+            return {"$": "layer", **self.layer(value, where)}
+        if isinstance(value, losses.Loss) and LOSSES.get(type(value).__name__) is type(value):
+            return {"$": "loss", "class": type(value).__name__, "options": self.value(value.options, where)}
+        if isinstance(value, partial) and not value.args:
+            keywords = self.value(value.keywords, where)
+            return {"$": "partial", "function": self.value(value.func, where), "keywords": keywords}
+        return self.code(value, where)
+
+    def code(self, value: Any, where: str) -> Any:
+        """A function or an object of a class of the user's."""
+        try:
+            if value in NAMES:
+                return NAMES[value]
+        except TypeError:  # not hashable
+            pass
+        if (name := registered_name(value)) is not None:
+            return {"$": "registered", "name": name}
+        if (name := registered_name(type(value))) is not None:
+            config = getattr(value, "config", None) or getattr(value, "get_config", None)
+            if config is None:
+                raise TypeError(f"save: {where} is a {name}, which needs a method config() for its arguments")
+            return {"$": "object", "class": name, "config": self.value(config(), where)}
+        what = f"the function {getattr(value, '__name__', value)!r}" if callable(value) else repr(value)
+        raise TypeError(
+            f"save: {where} is {what}: a file stores names, never code: only what has a name in tapegrad can be saved, "
+            f"or {REMEDY}"
+        )
+
+
+class Maker:
+    """Makes the parts of a description again. error(message) is what is raised for an unknown name."""
+
+    def __init__(self, tensors: dict[str, Tensor], error: Callable[[str], Exception]) -> None:
+        self.tensors, self.error = tensors, error
+        self.made: list[nn.Module] = []
+
+    def layers(self, described: list[dict[str, Any]]) -> list[nn.Module]:
+        return [self.layer(layer) for layer in described]
+
+    def layer(self, described: dict[str, Any]) -> nn.Module:
+        if "shared" in described:
+            return self.made[described["shared"]]
+        at, name = len(self.made), described["class"]
+        self.made.append(nn.Sequential())  # its number is that of its description, before those inside
+        kind = find("layer", name, LAYERS, self.error)
+        if "layers" in described:
+            nested = nn.Sequential()
+            self.made[at] = nested
+            for part in self.layers(described["layers"]):
+                nested.append(part)
+            layer: nn.Module = nested
+        else:
+            layer = kind(**self.value(described["config"]))
+        self.made[at] = layer
+        if "name" in described:
+            layer._name = described["name"]
+        return layer
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.value(part) for part in value]
+        if not isinstance(value, dict):
+            return value
+        if "$" not in value:
+            return {name: self.value(part) for name, part in value.items()}
+        kind = value["$"]
+        if kind == "tensor":
+            return self.tensors[value["name"]]
+        if kind == "layer":
+            return self.layer({name: part for name, part in value.items() if name != "$"})
+        if kind == "loss":
+            return find("loss", value["class"], LOSSES, self.error)(**self.value(value["options"]))
+        if kind == "partial":
+            function = self.value(value["function"])
+            if isinstance(function, str):
+                function = find("function", function, {name: f for f, name in NAMES.items()}, self.error)
+            return partial(function, **self.value(value["keywords"]))
+        if kind == "registered":
+            return find("function", value["name"], REGISTERED, self.error)
+        return find("class", value["class"], REGISTERED, self.error)(**self.value(value["config"]))

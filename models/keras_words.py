@@ -1,0 +1,134 @@
+"""Keras's methods that work on one batch or on one layer, and its `train_step` to be overridden."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad import nn
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.models import fitting, rows
+from tapegrad.models.progress import Running
+from tapegrad.models.readiness import build_for, ready_to_train
+from tapegrad.models.sources import unpacked
+
+if TYPE_CHECKING:
+    from tapegrad.models.steps import Steps
+
+# Methods of Keras's Model that nothing here calls: a class that brings one is told what to write.
+NOT_CALLED = {
+    "call": "forward(self, x)",
+    "compute_loss": "a function (y_true, y_pred), given to compile as the loss",
+    "compute_metrics": "a function (y_true, y_pred), given to compile among the metrics",
+    "predict_step": "predict(self, x)",
+    "make_train_function": "train_step(self, data)",
+    "make_test_function": "test_step(self, data)",
+    "make_predict_function": "predict(self, x)",
+    "get_config": "config(self)",
+    "from_config": "a constructor that takes what config() gives",
+}
+
+
+class KerasWords(nn.Sequential):
+    """The part of `models.Sequential` that has to do with single batches and single layers."""
+
+    loss: Any
+    metrics: Any
+    running: Running | None = None
+
+    if TYPE_CHECKING:
+
+        def steps(self) -> "Steps": ...
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("tapegrad."):
+            return
+        for name, ours in NOT_CALLED.items():
+            if name in vars(cls):
+                raise TypeError(f"{cls.__name__}.{name}: nothing calls it: write {ours}")
+
+    # ---- one batch ----
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One step on one batch. The loss, or [loss, metric, …], or with return_dict a dict: of this batch alone."""
+        x, y, sample_weight = unpacked("train_on_batch", x, y, sample_weight)
+        ready_to_train(self, x)
+        arrays = rows.examples(self, x, y, sample_weight)
+        if class_weight is not None:
+            factors = rows.class_factors(class_weight, self.build(arrays[0].shape[1:]))
+            arrays = (*arrays[:2], rows.with_class_weights(arrays[2], arrays[1], factors))
+        with fitting.mode(self, True):
+            logs = self.train_step(fitting.shown(tensors(arrays)))
+        return fitting.reported(fitting.numbers("train_step", logs), return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """The loss and the metrics of one batch, as `train_on_batch` returns them, in evaluation mode."""
+        x, y, sample_weight = unpacked("test_on_batch", x, y, sample_weight)
+        build_for(self, x)
+        with fitting.mode(self, False):
+            logs = self.test_step(fitting.shown(tensors(rows.examples(self, x, y, sample_weight))))
+        return fitting.reported(fitting.numbers("test_step", logs), return_dict)
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """The outputs of one batch as a NumPy array, in evaluation mode."""
+        build_for(self, x)
+        return np.concatenate(fitting.predictions(self, iter([rows.inputs(self, x)])))
+
+    # ---- steps that a subclass may override ----
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Train on a batch; a subclass may override it. `data` is (x, y) or (x, y, sample_weight), as Tensors. Returns
+        the logs, a dict of numbers: the last ones of an epoch are those of the epoch, as in Keras.
+
+            def train_step(self, data):
+                x, y = data
+                loss = self.loss(y, self(x))        # a loss of Keras's order
+                self.optimizer.zero_grad()
+                loss.backward()
+                self.optimizer.step()
+                return {"loss": loss}
+
+        Such a step runs as Python, not compiled. `super().train_step(data)` does the usual one, and returns the loss
+        and the metrics over the rows of the epoch so far.
+        """
+        return self.counted(self.steps().train, data)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Measure a batch, for `evaluate` and validation; a subclass may override it as `train_step`."""
+        return self.counted(self.steps().evaluate, data)
+
+    def counted(self, step: Any, data: Any) -> dict[str, Any]:
+        x, y, weights = data if len(data) == 3 else (*data, None)
+        loss, outputs = step(x, y, weights)
+        if self.running is not None:
+            self.running.update(loss, outputs, y)
+            return self.running.logs()
+        with Running(self.metrics) as running:
+            running.update(loss, outputs, y)
+            return running.logs()
+
+    # ---- layers ----
+    def get_layer(self, name: str | None = None, index: int | None = None) -> nn.Module:
+        """The layer of a name (`layer.name`) or of a position."""
+        if (name is None) == (index is None):
+            raise ValueError(f"get_layer: expected a name or an index, got name={name!r}, index={index!r}")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"get_layer: there are {len(self.layers)} layers, got index {index}")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(repr(layer.name) for layer in self.layers)
+        raise ValueError(f"get_layer: there is no layer {name!r}, only {names}")
+
+
+def tensors(arrays: Any) -> tuple[Any, ...]:
+    return tuple(None if a is None else Tensor(a) for a in arrays)

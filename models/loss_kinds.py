@@ -1,0 +1,88 @@
+"""What a loss says about the outputs and the targets of its model."""
+
+from typing import Any
+
+from tapegrad import nn
+from tapegrad.data.metric_base import LOG_PROBABILITIES, LOGIT, LOGITS, SIGNS
+from tapegrad.nn import losses
+from tapegrad.nn.loss_order import name_of, options_of
+
+CLASS_NUMBERS = (losses.sparse_categorical_crossentropy, losses.cross_entropy, losses.nll_loss)
+OF_CLASSES = (*CLASS_NUMBERS, losses.categorical_crossentropy)
+PROBABILITIES = (
+    losses.binary_cross_entropy,
+    losses.categorical_crossentropy,
+    losses.sparse_categorical_crossentropy,
+)
+KINDS = {
+    losses.binary_cross_entropy_with_logits: LOGIT, losses.cross_entropy: LOGITS, losses.nll_loss: LOG_PROBABILITIES,
+    losses.hinge: SIGNS, losses.squared_hinge: SIGNS,
+}  # fmt: skip
+FROM_LOGITS = {
+    losses.binary_cross_entropy: LOGIT,
+    losses.categorical_crossentropy: LOGITS,
+    losses.sparse_categorical_crossentropy: LOGITS,
+}
+# The range of the targets, and what they are.
+SHARES = (0.0, 1.0, "probabilities, from 0 to 1")
+SIDES = (-1.0, 1.0, "-1 and 1, or 0 and 1")
+COUNTS = (0.0, float("inf"), "numbers of at least 0")
+RANGES = {
+    losses.binary_cross_entropy: SHARES, losses.binary_cross_entropy_with_logits: SHARES,
+    losses.categorical_crossentropy: SHARES, losses.cross_entropy: SHARES, losses.kl_divergence: SHARES,
+    losses.categorical_hinge: SHARES, losses.hinge: SIDES, losses.squared_hinge: SIDES,
+    losses.poisson: COUNTS, losses.msle_loss: COUNTS,
+}  # fmt: skip
+ROUNDING = 1e-6
+
+
+def name(loss: Any) -> str:
+    return name_of(function(loss) or loss)
+
+
+def function(loss: Any) -> Any:
+    """The function of `nn.losses` behind a loss, also behind PyTorch's classes; None for a user's own."""
+    if isinstance(loss, nn.CrossEntropyLoss):
+        return losses.cross_entropy
+    if isinstance(loss, nn.BCEWithLogitsLoss):
+        return losses.binary_cross_entropy_with_logits
+    return losses.our_function(loss)
+
+
+def takes_class_numbers(loss: Any) -> bool:
+    """Whether the targets are class numbers (or for some losses may be) and not of the outputs' shape."""
+    return function(loss) in CLASS_NUMBERS
+
+
+def outputs_kind(loss: Any) -> str | None:
+    """Whether the outputs are logits, log-probabilities or signs; None for probabilities and numbers."""
+    own = function(loss)
+    if own in FROM_LOGITS and options_of(loss).get("from_logits"):
+        return FROM_LOGITS[own]
+    return KINDS.get(own)
+
+
+def targets_range(loss: Any) -> tuple[float, float, str] | None:
+    """(least, largest, words) of what the loss takes as targets; None where it takes any number."""
+    return RANGES.get(function(loss))
+
+
+def mismatch(loss: Any, last: Any, outputs: tuple[int, ...]) -> str | None:
+    """What is wrong with a loss after the last layer's activation, so that the model cannot learn well; or None.
+
+    last   the name of that activation, None where it is not known
+    """
+    kind, own = outputs_kind(loss), function(loss)
+    if last in ("softmax", "log_softmax") and outputs[-1:] == (1,):
+        return f"{last} over one unit is always the same number: use a sigmoid for two classes, or one unit per class"
+    if last in ("sigmoid", "softmax") and kind in (LOGIT, LOGITS):
+        return (
+            f"the loss {name(loss)} takes logits, and the last layer gives {last} of them: leave out the activation or "
+            "use the loss of probabilities"
+        )
+    if last == "linear" and own in PROBABILITIES and kind is None:
+        return (
+            f"the loss {name(loss)} takes probabilities, and the last layer has no activation: add "
+            f"{'sigmoid' if own is losses.binary_cross_entropy else 'softmax'}, or use from_logits=True"
+        )
+    return None

@@ -1,0 +1,82 @@
+"""Calls the callbacks of a training at each of Keras's moments."""
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from tapegrad.autograd.attributes import is_ours
+from tapegrad.models.callbacks import MOMENTS, Callback, ModelCheckpoint, positional
+
+# Keras calls these for callbacks that define them instead.
+OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+
+
+def as_callbacks(callbacks: Any) -> list[Callback]:
+    """The callbacks of a fit: a list, one alone, or none. TypeError for what is none, and for unknown moments."""
+    if callbacks is None:
+        return []
+    several = isinstance(callbacks, Iterable) and not isinstance(callbacks, (str, Callback))
+    found = list(callbacks) if several else [callbacks]
+    for callback in found:
+        if not isinstance(callback, Callback):
+            is_class = isinstance(callback, type)
+            remedy = f": write {callback.__name__}(…)" if is_class else ""
+            raise TypeError(
+                f"callbacks: expected tapegrad.models.Callback, got {'the class ' * is_class}{callback!r}{remedy}"
+            )
+        check_moments(callback)
+    return found
+
+
+def check_moments(callback: Callback) -> None:
+    """Raise TypeError for a method named on_… that is no moment: nothing would call it."""
+    for kind in type(callback).__mro__:
+        if is_ours(kind.__module__):
+            continue
+        for name, value in vars(kind).items():
+            if name.startswith("on_") and callable(value) and name not in MOMENTS:
+                close = get_close_matches(name, MOMENTS, n=1)
+                hint = f": did you mean {close[0]!r}?" if close else ""
+                raise TypeError(
+                    f"{kind.__name__}: unknown moment {name!r}{hint} Known: {', '.join(MOMENTS)}. A method that is no "
+                    "moment needs another name"
+                )
+
+
+def overrides(callback: Callback, name: str) -> bool:
+    """Whether a callback does something at a moment."""
+    return getattr(type(callback), name) is not getattr(Callback, name) or name in vars(callback)
+
+
+class Moments:
+    """The callbacks of one training: `moments("on_epoch_end", epoch, logs)` calls those that define the moment."""
+
+    def __init__(self, callbacks: list[Callback], model: Any, params: dict[str, Any]) -> None:
+        self.callbacks = callbacks
+        self.calls: dict[str, list[tuple[Callable[..., Any], int]]] = {name: [] for name in MOMENTS}
+        for callback in callbacks:
+            callback.set_model(model)
+            callback.set_params(params)
+            for name, arguments in MOMENTS.items():
+                if name in OLDER.values():
+                    continue
+                older = OLDER.get(name)
+                if overrides(callback, name) or (older is not None and overrides(callback, older)):
+                    function = getattr(callback, name)
+                    self.calls[name].append((function, positional(function, len(arguments))))
+
+        # A file that is written at an epoch's end holds what all others have seen by then.
+        self.calls["on_epoch_end"].sort(
+            key=lambda call: isinstance(getattr(call[0], "__self__", None), ModelCheckpoint)
+        )
+
+    def __call__(self, name: str, *arguments: Any) -> None:
+        for function, count in self.calls[name]:
+            function(*arguments[:count])
+
+    def any(self, *names: str) -> bool:
+        """Whether some callback does something at one of these moments."""
+        return any(self.calls[name] for name in names)
+
+
+NOBODY = Moments([], None, {})

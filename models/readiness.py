@@ -1,0 +1,57 @@
+"""Whether a model can be trained or called, and what is known of its layers."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad import nn
+from tapegrad.nn.lookup import NAMES
+from tapegrad.optim.base import Optimizer
+
+
+def check_compiled(model: Any) -> Optimizer:
+    optimizer: Optimizer | None = model.optimizer
+    if optimizer is None:
+        raise RuntimeError(
+            "this model has not been compiled: call compile(optimizer=…, loss=…, metrics=…) first"
+        )
+    return optimizer
+
+
+def build_for(model: Any, x: Any) -> None:
+    """Have the layers make their weights for the shape of these rows, if they have not yet."""
+    if not model.layers:
+        raise RuntimeError(
+            "this model has no layers: add some, as in model.add(Dense(1, activation='sigmoid'))"
+        )
+    if not all(module.built for _, module in model.named_modules()):
+        shape = np.shape(x)
+        if len(shape) < 2:
+            raise ValueError(f"x: expected one row per sample, (n, features), got shape {shape}")
+        model.build(tuple(int(n) for n in shape[1:]))
+
+
+def ready_to_train(model: Any, x: Any) -> None:
+    check_compiled(model)
+    build_for(model, x)
+    model.bind_optimizer()
+
+
+def last_activation(model: Any) -> str | None:
+    """The name of the last layer's activation, "linear" for none; None where it is not known."""
+    if type(model).forward is not nn.Sequential.forward or not model.layers:
+        return None
+    layers = [layer for layer in model.layers if not isinstance(layer, (nn.Dropout, nn.Flatten))]
+    last = layers[-1] if layers else None
+    if isinstance(last, nn.Sequential):
+        return last_activation(last)
+    if isinstance(last, (nn.Dense, nn.Activation)):
+        return "linear" if last.activation is None else name_of(last.activation)
+    return name_of(getattr(type(last), "function", None))
+
+
+def name_of(function: Any) -> str | None:
+    try:
+        return NAMES.get(function)
+    except TypeError:  # not hashable
+        return None

@@ -1,0 +1,181 @@
+"""Where the batches of an epoch come from: arrays, or an iterable of batches."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.data.batches import Batches
+from tapegrad.models import rows
+
+EXPECTED = "arrays, a tuple (x, y) or (x, y, sample_weight), or an iterable of such tuples"
+
+
+def is_batches(x: Any, y: Any) -> bool:
+    """Whether x brings its targets along, batch by batch: a generator, `data.Batches`, a loader, a list of tuples."""
+    if isinstance(x, list):
+        return y is None and bool(x) and isinstance(x[0], tuple)
+    if isinstance(x, (np.ndarray, Tensor, tuple, str, Mapping)) or hasattr(x, "columns"):
+        return False
+    if hasattr(x, "shape") or hasattr(x, "__array__"):
+        return False
+    return isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+
+
+def unpacked(who: str, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """x, y and the weights, of which a tuple (x, y) or (x, y, sample_weight) may stand for x."""
+    if isinstance(x, tuple) and y is None:
+        if len(x) not in (2, 3) or (len(x) == 3 and sample_weight is not None):
+            raise ValueError(f"{who}: x: expected {EXPECTED}, got a tuple of {len(x)}")
+        x, y, sample_weight = (*x, sample_weight) if len(x) == 2 else x
+    if callable(x) and not isinstance(x, Tensor) and not hasattr(x, "shape"):
+        raise TypeError(
+            f"{who}: x: expected {EXPECTED}, got the function {getattr(x, '__name__', x)}: call it"
+        )
+    if isinstance(x, Mapping):
+        raise TypeError(
+            f"{who}: x: expected {EXPECTED}, got a dict: a Sequential has one input, give its array"
+        )
+    if y is None:
+        raise ValueError(f"{who}: y is missing: give {who}(x, y), or {EXPECTED}")
+    return x, y, sample_weight
+
+
+def count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least `least`; ValueError names the argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+class FromArrays:
+    """Batches cut from arrays. With `steps`, an epoch is so many batches, and the next one goes on in the pass."""
+
+    def __init__(
+        self, arrays: tuple[Any, ...], batch_size: int, shuffle: bool, steps: int | None = None
+    ) -> None:
+        self.batches = Batches(*arrays, batch_size=batch_size, shuffle=shuffle)
+        self.continues = steps is not None and steps != len(self.batches)
+        self.steps: int | None = len(self.batches) if steps is None else steps
+        self.running: Iterator[Any] = iter(())
+
+    def epoch(self) -> Iterator[tuple[Any, ...]]:
+        if not self.continues:
+            yield from self.batches
+            return
+        for _ in range(self.steps or 0):
+            batch = next(self.running, None)
+            if batch is None:
+                self.running = iter(self.batches)
+                batch = next(self.running)
+            yield batch
+
+
+class FromBatches:
+    """Batches that an iterable gives: tuples (x, y) or (x, y, sample_weight), in its order.
+
+    steps      batches in an epoch; an iterator then goes on where the epoch before ended
+    weigh      (weights, y) -> weights, for weights of classes
+    """
+
+    def __init__(self, model: Any, data: Any, steps: int | None, where: str = "", weigh: Any = None) -> None:
+        self.model, self.data, self.where, self.weigh = model, data, where, weigh
+        self.once = hasattr(data, "__next__")
+        length = len(data) if hasattr(data, "__len__") else None
+        self.limit = steps
+        self.steps = steps if steps is not None else length
+        self.running: Iterator[Any] | None = None
+        self.first: Any = None
+
+    def iterate(self) -> Iterator[Any]:
+        if hasattr(self.data, "__iter__"):
+            return iter(self.data)
+        return (self.data[i] for i in range(len(self.data)))
+
+    def peek(self) -> Any:
+        """The x of the first batch, which the next epoch begins with."""
+        if self.first is None:
+            self.running = self.iterate()
+            self.first = next(self.running, None)
+            if self.first is None:
+                raise ValueError(f"{self.where}x: there is no batch")
+        return self.parts(self.first)[0]
+
+    def epoch(self) -> Iterator[tuple[Any, ...]]:
+        if self.running is None:
+            self.running = self.iterate()
+        done, empty = 0, False
+        while self.limit is None or done < self.limit:
+            batch, self.first = self.first, None
+            if batch is None:
+                batch = next(self.running, None)
+            if batch is not None:
+                yield self.tensors(batch)
+                done, empty = done + 1, False
+                continue
+            if self.once or empty or self.limit is None:
+                break
+            self.end_pass()
+            self.running, empty = self.iterate(), True
+        if self.limit is None and not self.once:
+            self.end_pass()
+            self.running = None
+        self.check_ended(done)
+
+    def end_pass(self) -> None:
+        """Keras's data sets are told, so that they can shuffle."""
+        if hasattr(self.data, "on_epoch_end"):
+            self.data.on_epoch_end()
+
+    def check_ended(self, done: int) -> None:
+        if not done:
+            raise ValueError(f"{self.where}x: there is no batch left: a generator gives its batches once")
+        if self.limit is not None and done < self.limit:
+            warnings.warn(
+                f"{self.where}x: the batches ended after {done} of the {self.limit} of an epoch: training ends here",
+                stacklevel=2,
+            )
+            self.model.stop_training = True
+
+    def parts(self, batch: Any) -> tuple[Any, ...]:
+        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+            raise ValueError(
+                f"{self.where}x: expected batches (x, y) or (x, y, sample_weight), got "
+                f"{f'{len(batch)} parts' if isinstance(batch, (tuple, list)) else type(batch).__name__}"
+            )
+        return tuple(batch)
+
+    def tensors(self, batch: Any) -> tuple[Any, ...]:
+        x, y, weights = rows.examples(self.model, *self.parts(batch), where=self.where)
+        if self.weigh is not None:
+            weights = self.weigh(weights, y)
+        return tuple(None if a is None else Tensor(a) for a in (x, y, weights))
+
+
+Source = FromArrays | FromBatches
+
+
+def refuse_for_batches(who: str, **given: Any) -> None:
+    """Raise ValueError for arguments that only arrays have."""
+    for name, value in given.items():
+        if value is not None and value is not False and value != 0.0:
+            raise ValueError(f"{who}: {name}: the batches of x bring it along, leave it out, got {value!r}")
+
+
+def held_out(model: Any, data: Any, batch_size: int, steps: int | None, epochs: int) -> Source:
+    """The batches of `validation_data`."""
+    if is_batches(data, None):
+        source = FromBatches(model, data, steps, "validation ")
+        if source.once and steps is None and epochs > 1:
+            raise ValueError(
+                "validation_data: a generator gives its batches once, and there are more epochs: give validation_steps "
+                "or something that can be iterated again, such as tapegrad.data.Batches"
+            )
+        return source
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ValueError(
+            f"validation_data: expected (x, y), (x, y, sample_weight) or batches of them, got {type(data).__name__}"
+        )
+    return FromArrays(rows.examples(model, *data, where="validation "), batch_size, False, steps)
