@@ -16,7 +16,7 @@ from tapegrad.autograd import random
 from tapegrad.autograd.creation import tensor
 from tapegrad.backends import default_place, use_backend
 from tapegrad.compiler.emit.available import checked
-from tapegrad.models.callbacks import Callback
+from tapegrad.models.callbacks import MOMENTS, Callback, called
 from tapegrad.models.checks import same, warn
 from tapegrad.models.history import History
 from tapegrad.models.sequential import Sequential
@@ -381,6 +381,6 @@ class Network(BaseEstimator):
 
 
 def tell(callbacks: list[Callback], moment: str, *args: Any) -> None:
+    arguments = (*args, {})[: len(MOMENTS[moment])]
     for callback in callbacks:
-        if (method := getattr(callback, moment, None)) is not None:
-            method(*args)
+        called(getattr(callback, moment), *arguments)

@@ -10,7 +10,8 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.backends import BY_TYPE, backend_of
 from tapegrad.models.compiled_step import Step
-from tapegrad.models.sequential import EVALUATION_BATCH, Sequential
+from tapegrad.models.fitting import EVALUATION_BATCH
+from tapegrad.models.sequential import Sequential
 from tapegrad.models.steps import network_of, train_step
 
 # From so many batches in a pass on, the few passes that every training has repay machine code.
