@@ -1,20 +1,22 @@
 """`tg.tape(t)`: the recorded calls behind a tensor as text, Mermaid or DOT, with the adjoint program beside them."""
 
 from collections.abc import Mapping
-from itertools import count
+from os import PathLike
 from typing import Any
 
-from tapegrad.autograd.backward import apply_rules, match_shape_dtype
-from tapegrad.autograd.flags import changed_flags
-from tapegrad.autograd.recorder import Recorder
+from tapegrad.autograd.sites import outputs_of, site_of
 from tapegrad.autograd.structure import is_module
+from tapegrad.autograd.tape_adjoint import Adjoint, options_of
 from tapegrad.autograd.tensor import Node, Tensor
+
+FRAMED = 1000  # calls: a notebook keeps a page of so many
 
 
 class Tape:
     """The calls behind a tensor in the order they ran (the Wengert list), and the adjoint program.
 
     str(tape)      two columns: each call, and beside it what the backward pass does there, read from the bottom up
+    tape.html(path) a page to step through: values, cotangents, rules
     tape.mermaid() the graph for Markdown pages;  tape.dot() the graph for Graphviz
     tape.nodes     the recorded calls;  tape.leaves  the tensors they start from
     """
@@ -24,7 +26,7 @@ class Tape:
         self.nodes = _nodes(output)
         self.leaves: dict[Tensor, str] = {}
         self.calls: dict[Node, str] = {node: f"v{i}" for i, node in enumerate(self.nodes, 1)}
-        known = {tensor: name for name, tensor in names.items()}
+        known = {**names_kept(self.nodes), **{tensor: name for name, tensor in names.items()}}
         for node in self.nodes:
             for t in node.recorded_inputs():
                 if isinstance(t, Tensor) and t.node is None and t not in self.leaves:
@@ -42,74 +44,39 @@ class Tape:
 
     def call(self, node: Node) -> str:
         inputs = [self.name(t) for t in node.recorded_inputs()]
-        options = [f"{k}={v!r}" for k, v in node.params.items() if v is not None and v is not False]
-        return f"{node.primitive.name}({', '.join(inputs + options)})"
+        return f"{node.primitive.name}({', '.join(inputs + options_of(node.params))})"
 
     def adjoint(self) -> dict[Node, list[str]]:
         """The lines of the backward pass at each call: the primitives its rules call, and what they add to."""
-        lines: dict[Node, list[str]] = {}
-        cotangent: dict[Any, Any] = {}  # node output or leaf -> (its cotangent, its name)
-        names: dict[int, str] = {id(t.data): name for t, name in self.leaves.items()}
-        for node in self.nodes:
-            for i, out in enumerate(node.out if isinstance(node.out, tuple) else (node.out,)):
-                names[id(out)] = self.name(Tensor(out, True, node, i))
-        kept: list[Any] = []  # alive until the end, so that no id is used twice
-        current: list[
-            list[str]
-        ] = []  # [result, "=" or "+=", call] of each primitive run for the call at hand
+        return Adjoint(self).lines
 
-        number = count(1)
+    def html(self, path: str | PathLike[str] | None = None, step: Any = None, title: str = "") -> str:
+        """The tape as one page of HTML, written to `path` if given, and returned: each call with its value, its
+        cotangent and its gradient rule. The file needs no network. The gradient rules run once for it.
 
-        def call_made(primitive: Any, args: Any, params: Any, result: Any) -> None:
-            results = result if isinstance(result, tuple) else (result,)
-            kept.extend(results)
-            for r in results:
-                names.setdefault(id(r.data), f"t{next(number)}")
-            shown = [names.get(id(a.data), "const") if isinstance(a, Tensor) else repr(a) for a in args]
-            options = [f"{k}={v!r}" for k, v in params.items() if v is not None and v is not False]
-            call = f"{primitive.name}({', '.join(shown + options)})"
-            current.append([", ".join(names[id(r.data)] for r in results), "=", call])
+        step    a function under `tg.jit` that computes the same and was called: its emitted lines stand with the calls
+        title   the heading; by default, the call that made the output
 
-        one = Tensor(self.output.backend.xp.ones_like(self.output.data))
-        cotangent[(self.output.node, self.output.index)] = one
-        names[id(one.data)] = f"d{self.name(self.output)}"
-        listener = Recorder()
-        listener.primitive = call_made  # type: ignore[method-assign]
-        with changed_flags(grad=False, raw=False, recorder=listener):
-            for node in reversed(self.nodes):
-                gs = [cotangent.get((node, i)) for i in range(node.primitive.outputs)]
-                for i, g in zip(node.wanted, apply_rules(node, gs, node.wanted, True), strict=True):
-                    if g is None:
-                        continue
-                    t = node.recorded_inputs()[i]
-                    key = t if t.node is None else (t.node, t.index)
-                    g = match_shape_dtype(g, t.data)
-                    known, name = cotangent.get(key), f"d{self.name(t)}"
-                    kept.append(g)
-                    made = names.get(id(g.data), "?")
-                    if known is not None:  # the addition stands as +=, and not as the call of add that it is
-                        with changed_flags(recorder=None):
-                            cotangent[key] = known + g
-                        current.append([name, "+=", made])
-                        names[id(cotangent[key].data)] = name
-                        continue
-                    cotangent[key] = g
-                    fitting = [line for line in current if line[0] == made and made.startswith("t")]
-                    if fitting:
-                        fitting[-1][0] = name
-                    else:
-                        current.append([name, "=", made])
-                    names[id(g.data)] = name
-                lines[node] = [" ".join(line) for line in current]
-                current.clear()
-        return lines
+        Raises RuntimeError if a tensor was written to after the calls were recorded; ValueError if `step` has no
+        program. Lines of your code are headings if the forward pass ran under `with tg.keep_lines():`.
+        """
+        from tapegrad.autograd.pages.page import tape_page, written
+
+        return written(tape_page(self, title, step), path)
+
+    def _repr_html_(self) -> str:
+        from tapegrad.autograd.pages.page import in_a_frame, tape_page
+
+        if len(self.nodes) > FRAMED:
+            return f"<p>A tape of {len(self.nodes):,} calls: write <code>tape.html('tape.html')</code></p>"
+        return in_a_frame(tape_page(self, "", None))
 
     def __str__(self) -> str:
         out = [f"{describe(self.output)}, made by {len(self.nodes)} calls from {len(self.leaves)} leaves", ""]
         for t, name in self.leaves.items():
             out.append(f"  {name} = leaf  {describe(t)}" + (", requires grad" if t.requires_grad else ""))
         left = [f"  {self.calls[n]} = {self.call(n)}" for n in self.nodes]
-        shapes = [", ".join(f"{a.dtype}{list(a.shape)}" for a in _outputs(n)) for n in self.nodes]
+        shapes = [", ".join(f"{a.dtype}{list(a.shape)}" for a in outputs_of(n)) for n in self.nodes]
         adjoint = self.adjoint()
         title = "  forward, from the top down"
         wide, wide_shape = max(map(len, [title, *left])), max(map(len, shapes), default=0)
@@ -152,7 +119,7 @@ class Tape:
 
 
 def tape(t: Tensor, names: Any = None) -> Tape:
-    """The recorded calls behind a tensor, to be printed: `print(tg.tape(loss))`.
+    """The recorded calls behind a tensor: `print(tg.tape(loss))`, or a page, `tg.tape(loss).html("tape.html")`.
 
     names    a Module, whose parameters are then called by their paths, or a dict {name: leaf}
 
@@ -183,11 +150,25 @@ def _outputs(node: Node) -> tuple[Any, ...]:
 
 
 def _shapes(node: Node) -> str:
-    return ", ".join(f"{a.dtype} {list(a.shape)}" for a in _outputs(node))
+    return ", ".join(f"{a.dtype} {list(a.shape)}" for a in outputs_of(node))
 
 
 def _safe(name: str) -> str:
     return name.replace(".", "_")
+
+
+def names_kept(nodes: list[Node]) -> dict[Tensor, str]:
+    """What keep_lines knows of the leaves: the paths of parameters, and the user's variables."""
+    names: dict[Tensor, str] = {}
+    roots = dict.fromkeys(site_of(node).modules[0] for node in nodes if site_of(node).modules)
+    for root in roots:
+        for path, parameter in root.named_parameters():
+            names.setdefault(parameter, path if len(roots) == 1 else f"{type(root).__name__}.{path}")
+    for node in nodes:
+        for t, name in zip(node.inputs, site_of(node).names):
+            if name and isinstance(t, Tensor) and name not in names.values():
+                names.setdefault(t, name)
+    return names
 
 
 def _nodes(output: Tensor) -> list[Node]:

@@ -38,7 +38,9 @@ class Node:
     It holds the raw output array and not the output Tensor: no cycles, so memory goes with the last reference.
     """
 
-    __slots__ = ("arrays", "inputs", "line", "out", "params", "primitive", "serial", "wanted")
+    # `site` is there for calls under keep_lines alone: see sites.py.
+    __slots__ = ("arrays", "inputs", "line", "out", "params", "primitive", "serial", "site", "wanted")
+    site: Any
 
     def __init__(
         self, primitive: Any, inputs: tuple[Any, ...], arrays: list[Any], wanted: list[int], params: dict[str, Any],
@@ -51,7 +53,7 @@ class Node:
         self.params = params
         self.out = out  # the raw output, or the tuple of them; None once the node is freed
         self.serial = tick()
-        self.line: str | None = None  # the user's line, kept under detect_anomaly
+        self.line: str | None = None  # the user's line, kept under keep_lines and detect_anomaly
 
     def recorded_inputs(self, passed: "Mapping[Node, Tensor] | None" = None) -> tuple[Any, ...]:
         """The inputs as they were when this was recorded. `t[i] = value` may have given a tensor a younger node, whose
@@ -176,6 +178,12 @@ class Tensor(Protocols, Methods):
         made_by = f", made_by={self.node.primitive.name!r}" if self.node is not None else ""
         leaf = ", requires_grad=True" if self.requires_grad and self.node is None else ""
         return f"tensor({values}, dtype={self.dtype}{place}{leaf}{made_by})"
+
+    def _repr_html_(self) -> str:
+        from tapegrad.autograd.pages.inline import heat_map
+
+        self._read("_repr_html_()", "Return the tensor and show it outside.")
+        return f"<div>{heat_map(self.data)}</div>"
 
     # ---- its values, on the host ----
     def numpy(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The command line: `tapegrad train`, `tapegrad predict`, `tapegrad source`, `tapegrad doctor`.
+"""The command line: `tapegrad train`, `tapegrad predict`, `tapegrad source`, `tapegrad tape`, `tapegrad doctor`.
 
 Each command is a module of this room, imported when it is asked for. Whatever is wrong with the input is one line on
 stderr and exit status 2.
@@ -33,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
             from tapegrad.cli.source import source
 
             return source(options)
+        if options.command == "tape":
+            from tapegrad.cli.tape import tape
+
+            return tape(options)
         if own_process:
             from tapegrad.cli.blas import restart_if_slow
 

@@ -71,6 +71,7 @@ def parser() -> Parser:
     add_train(commands)
     add_predict(commands)
     add_source(commands)
+    add_tape(commands)
     commands.add_parser("doctor", help="versions, backends, speed, and remedies for what is slow or missing")
     return top
 
@@ -145,6 +146,23 @@ def add_source(commands: Any) -> None:
         metavar="STEP.py",
         help="write it with the weights (STEP.npz) to a file that runs without tapegrad",
     )
+
+
+def add_tape(commands: Any) -> None:
+    tape = commands.add_parser(
+        "tape",
+        help="run a program up to a backward pass, and write its tape as a page",
+        description="Run a Python program as it is until its first backward pass, by loss.backward(), tg.grad or fit, "
+        "and write what was recorded as one page of HTML: each call with its line, value, cotangent and gradient rule. "
+        "The program stops there.",
+    )
+    tape.add_argument("program", metavar="PROGRAM.py", help="what `python PROGRAM.py` would run")
+    tape.add_argument("--args", default="", metavar="TEXT", help="its arguments, as in --args '--epochs 3'")
+    tape.add_argument("--out", metavar="TAPE.html", help="where to write (PROGRAM.html, here)")
+    tape.add_argument(
+        "--backward", type=whole(0), default=1, metavar="N", help="stop at the N-th backward pass (1)"
+    )
+    tape.add_argument("--open", action="store_true", help="show it in the browser")
 
 
 def add_backend(command: Any) -> None:

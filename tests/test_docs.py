@@ -38,6 +38,18 @@ def test_the_promise_of_jit_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == re.findall(r"```text\n(.*?)```", text, re.S)[0]
 
 
+def test_the_pages_of_the_docs_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "pages.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    Path("pages.py").write_text(re.findall(r"```python\n(.*?)```", text, re.S)[0])
+    exec(compile(Path("pages.py").read_text(), "pages.py", "exec"), {"__name__": "pages"})
+    assert {path.name for path in tmp_path.glob("*.html")} == {
+        "tape.html",
+        "with_program.html",
+        "program.html",
+    }
+
+
 def test_the_loop_has_at_most_15_lines() -> None:
     loop = re.findall(r"```python\n(.*?)```", README, re.S)[0]
     assert len([line for line in loop.splitlines() if line.strip()]) <= 15

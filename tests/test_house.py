@@ -273,6 +273,9 @@ def test_wheel_holds_what_the_tree_holds(clean_python, tmp_path):
     assert (installed / "py.typed").exists()
     tables = {path.name for path in (installed / "autograd" / "foreign").glob("*.txt")}
     assert tables == {path.name for path in (ROOT / "autograd" / "foreign").glob("*.txt")} != set()
+    files = ("autograd", "pages", "files")
+    pages = {path.name for path in installed.joinpath(*files).iterdir()}
+    assert pages == {path.name for path in ROOT.joinpath(*files).iterdir()} != set()
 
 
 @pytest.mark.xdist_group("wheel")

@@ -17,6 +17,7 @@ from tapegrad.compiler.collection import no_collection
 from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.program import Program
 from tapegrad.compiler.record.attach import attach
+from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.data_watch import DataWatch
 from tapegrad.compiler.record.print_watch import PrintWatch
 from tapegrad.compiler.record.trace import Trace
@@ -42,6 +43,7 @@ class Recording:
     asked       the leaves whose .grad was asked for, by an optimizer, say
     local_of    id of a tensor -> what the guards call it
     written_places   names of inputs that are no arguments, and that it writes to
+    calls       which operations carry out which call of a tape
     undo        puts everything back to what it was before the run; None once that is too late
     """
 
@@ -60,6 +62,7 @@ class Recording:
     local_of: dict[int, str] = field(default_factory=dict)
     written_places: list[str] = field(default_factory=list)
     device: str = "cpu"
+    calls: RecordedCalls = field(default_factory=RecordedCalls)
     undo: Callable[[], None] | None = None
 
     def stay(self) -> None:
@@ -164,6 +167,7 @@ def own_results(result: Any, args: Any, kwargs: Any, held: Container[int] = froz
 def described(trace: Trace, listener: Listener, reach: Reach, result: Any) -> Recording:
     """What a run came to, when it is over."""
     recording = Recording(trace.program, reach.guards, trace.reason, trace.reason is not None)
+    recording.calls = trace.calls
     recording.parts = {code: listener.part(code) for code in listener.codes("user")}
     recording.code = frozenset(recording.parts)
     if listener.lost:

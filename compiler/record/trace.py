@@ -23,6 +23,7 @@ from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.memory import GrowingSpans, memory_of, order_of, share, span
 from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
+from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.labels import Labels, frame_of_the_user, user_line
 from tapegrad.compiler.record.symbols import Namespace, Symbol
 from tapegrad.compiler.watch.listen import unheard
@@ -78,6 +79,7 @@ class Trace(Recorder):
         self.modules: list[str] = []  # ids of those that are running, the innermost last
         self.node: Any = None  # the recorded call whose gradient rules are running
         self.parts: list[str] = []
+        self.calls = RecordedCalls()
         self.module_of: dict[int, str] = {}  # id of a node -> the id of the module that it was made in
         self.changes: list[Callable[[], None]] = [partial(random.go_back, random.snapshot())]  # to undo
         self.moves = ""  # the line where an optimizer took up parameters that had their contents elsewhere
@@ -149,8 +151,10 @@ class Trace(Recorder):
                 node = (result[0] if isinstance(result, tuple) else result).node
                 if node is not None:
                     self.module_of[id(node)] = self.origin.module
+                start = len(self.program.ops)
                 try:
                     self.expand(primitive, args, params, result)
+                    self.calls.add(primitive, result, self.node, self.program.ops[start:])
                 except TraceError:
                     raise
                 except Exception as error:  # eager has just done it: what fails is to record it

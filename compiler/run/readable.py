@@ -1,5 +1,6 @@
 """What a compiled function tells of itself."""
 
+from os import PathLike
 from typing import Any
 
 from tapegrad.compiler.run.case import Case, NoCase
@@ -73,6 +74,28 @@ class Readable:
             "programs": [case.status_line() for case in cases],
             "refused": self.refused or (last.reason if last is not None else None),
         }
+
+    def html(self, path: str | PathLike[str] | None = None) -> str:
+        """The program of the last call as one page of HTML, written to `path` if given, and returned: the list after
+        each pass with what the pass changed, and the emitted source, where a chosen operation is marked. The file needs
+        no network. Raises ValueError for what runs as Python.
+        """
+        from tapegrad.autograd.pages.page import written
+        from tapegrad.compiler.run.pages import program_page
+
+        return written(program_page(self.__name__, self.shown().runner), path)
+
+    def lines_of_tape(self, tape: Any) -> dict[str, Any]:
+        """What `tape.html(path, step=…)` shows of the program: its source, and the lines of each call of the tape.
+        Raises ValueError if the program does not compute what the tape recorded."""
+        from tapegrad.compiler.run.pages import lines_of_tape
+
+        return lines_of_tape(self.__name__, self.shown().runner, tape)
+
+    def _repr_html_(self) -> str:
+        from tapegrad.compiler.run.pages import counts_as_html
+
+        return counts_as_html(repr(self), self.stats())
 
     def save(self, path: str) -> None:
         """Write the program of the last call to `path` (step.py), and the arrays it captured beside it (step.npz).

@@ -46,7 +46,7 @@ class Runner:
             emitted.text,
             emitted.plan,
         )
-        self.program, self.history = emitted.program, emitted.history
+        self.program, self.history, self.lines = emitted.program, emitted.history, emitted.lines
         self.find_used()
         self.build = emitted.build or load(self.source, name)
         self.bind([t.data for t in self.captured])

@@ -1,0 +1,71 @@
+"""What a page shows of an array: its range, its mean, what is not finite, and the numbers of one corner."""
+
+from dataclasses import dataclass
+from functools import cache
+from math import inf, isfinite
+from typing import Any
+
+import numpy as np
+
+from tapegrad.backends import backend_of
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """An array, as a page shows it.
+
+    low, high, mean    of the finite elements; None where there are none
+    nonfinite          how many elements are NaN or infinite
+    corner             the first rows and columns of the last two axes, at the beginning of all axes before
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    low: float | None
+    high: float | None
+    mean: float | None
+    nonfinite: int
+    corner: list[list[float]]
+
+    @property
+    def size(self) -> float:
+        """The largest absolute value; infinite where an element is not finite, 0 where there are none."""
+        if self.nonfinite:
+            return inf
+        return 0.0 if self.low is None or self.high is None else max(abs(self.low), abs(self.high))
+
+    @property
+    def cut(self) -> bool:
+        """Whether the corner is less than the array."""
+        return sum(map(len, self.corner)) < int(np.prod(self.shape))
+
+
+def numbers_of(data: Any, rows: int, columns: int) -> Numbers:
+    """The Numbers of a raw array, with a corner of at most so many rows and columns."""
+    array = backend_of(data).to_numpy(data)
+    low = high = mean = None
+    finite = np.isfinite(array)
+    bad = array.size - int(np.count_nonzero(finite))
+    seen = array[finite] if bad else array
+    if seen.size:
+        low, high = float(np.minimum.reduce(seen, None)), float(np.maximum.reduce(seen, None))
+        mean = float(np.add.reduce(seen, None, np.float64)) / seen.size
+    first = array[(0,) * (array.ndim - 2)] if array.ndim > 2 and array.size else array
+    table = first[:rows, :columns] if first.ndim > 1 else first.reshape(1, -1)[:, :columns]
+    corner = table.astype(np.float64).tolist() if array.size else []
+    return Numbers(name_of(array.dtype), tuple(array.shape), low, high, mean, bad, corner)
+
+
+@cache
+def name_of(dtype: np.dtype) -> str:
+    return str(dtype)
+
+
+def short(x: float | None) -> Any:
+    """A number to four digits, as JSON has it: as text where it is not finite."""
+    if x is None:
+        return None
+    if not isfinite(x):
+        return str(x)
+    x = float(f"{x:.4g}")
+    return int(x) if x.is_integer() and abs(x) < 1e15 else x

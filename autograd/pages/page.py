@@ -1,0 +1,85 @@
+"""One file of HTML from plain data and the files of this room: no library, and no request to anywhere."""
+
+import json
+import re
+from functools import cache
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.autograd.pages.record import record_of
+from tapegrad.autograd.replacing import replacing
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.tape import Tape
+
+SPACES = re.compile(r" *([=*<>?:,;{}()&|]|[-+](?! *[-+])) *")
+FILES = Path(__file__).parent / "files"
+# What the page may load: nothing but what stands in it.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+
+def tape_page(tape: "Tape", title: str, step: Any) -> str:
+    """The page of a tape, with the lines of a compiled step if one is given."""
+    name = title or f"{tape.name(tape.output)} = {tape.output.node.primitive.name}"  # type: ignore[union-attr]
+    record = record_of(tape, name)
+    data = record.data()
+    if step is not None:
+        data["program"] = lines_of(step, tape, {row.name: i for i, row in enumerate(record.rows)})
+    return assembled("tape", name, data)
+
+
+def lines_of(step: Any, tape: "Tape", rows: dict[str, int]) -> dict[str, Any]:
+    """What a compiled step says of its lines, with numbers of rows in place of the names of calls."""
+    if not hasattr(step, "lines_of_tape"):
+        raise TypeError(f"html: step: expected a function under tg.jit, got {type(step).__name__}")
+    program = step.lines_of_tape(tape)
+    program["lines"] = [
+        [line, *([rows[name], back] for name, back in calls)] for line, *calls in program["lines"]
+    ]
+    return program
+
+
+def assembled(kind: str, title: str, data: dict[str, Any]) -> str:
+    """A page of a kind, "tape" or "program": its files, and the data as JSON."""
+    code = "program" in data or kind == "program"
+    style = part("page.css") + (part("code.css") if code else "")
+    scripts = ["common.js", *(["emitted.js"] if code and kind == "tape" else []), f"{kind}.js"]
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = text.replace("<", "\\u003c")  # no </script> in it
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><link rel="icon" href="data:,">'
+        f"<style>{style}</style></head><body>{part(f'{kind}.html')}"
+        f'<script type="application/json" id="data">{text}</script>'
+        f"<script>{chr(10).join(map(part, scripts))}</script></body></html>\n"
+    )
+
+
+@cache
+def part(name: str) -> str:
+    """A file without what only its readers need: indentation, comments of whole lines, and the spaces of lines of
+    JavaScript that hold no text."""
+    lines = (FILES / name).read_text(encoding="utf-8").split("\n")
+    kept = [line for raw in lines if (line := raw.strip()) and not line.startswith("//")]
+    if name.endswith(".js"):
+        kept = [line if set(line) & set("'\"`/") else SPACES.sub(r"\1", line) for line in kept]
+    return "\n".join(kept)
+
+
+def written(page: str, path: str | PathLike[str] | None) -> str:
+    """Write a page to a file, whole or not at all; returns the page."""
+    if path is not None:
+        with replacing(Path(path), "html") as temporary:
+            Path(temporary).write_text(page, encoding="utf-8")
+    return page
+
+
+def in_a_frame(page: str) -> str:
+    """A page inside of another one, as a notebook shows it."""
+    return (
+        f'<iframe title="tape" sandbox="allow-scripts" srcdoc="{escape(page)}" '
+        'style="width:100%;height:600px;border:1px solid #8884;border-radius:6px"></iframe>'
+    )

@@ -1,0 +1,234 @@
+"""`TapeRecord`: a tape as plain data, with the values and cotangents that its page shows."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.autograd import writes
+from tapegrad.autograd.backward import refuse_written
+from tapegrad.autograd.pages.folds import Item, folded
+from tapegrad.autograd.pages.numbers import Numbers, numbers_of, short
+from tapegrad.autograd.pages.rules import Rule, rule_of
+from tapegrad.autograd.sites import outputs_of, site_of
+from tapegrad.autograd.tape_adjoint import Adjoint
+from tapegrad.autograd.tensor import Node, Tensor
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.tape import Tape
+
+# (up to so many rows, the side of the corners): a page of 1,000 calls is to stay below 1 MB.
+SIDES = ((16, 8), (60, 6), (400, 5), (2_000, 4), (10**9, 3))
+SLICE = re.compile(r"\bslice\(([^,()]+), ([^,()]+), ([^,()]+)\)")
+LONGEST = 240  # characters of a call, or of a line of the backward pass
+
+
+@dataclass
+class Row:
+    """A leaf, or a call.
+
+    name        as the printed tape has it: "v7", "layers.0.kernel"
+    primitive   its name; "" for a leaf
+    call        the call with its arguments
+    line        "train.py:12: loss = …", where lines were kept
+    modules     labels of the modules that it ran in, the outermost first
+    inputs      the rows of its arguments
+    values      those of each output; cotangents: None where nothing comes back
+    backward    what its rules call on the way back, in order
+    """
+
+    name: str
+    primitive: str
+    call: str
+    line: str
+    modules: tuple[str, ...]
+    inputs: list[int]
+    values: list[Numbers]
+    cotangents: list[Numbers | None]
+    backward: list[str]
+
+
+@dataclass
+class TapeRecord:
+    """What the page of a tape shows: the rows in their order, how they fold, and a rule for each primitive."""
+
+    title: str
+    rows: list[Row]
+    tree: list[Item]
+    rules: list[Rule]
+    has_lines: bool
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it: each text that comes again once, in a table."""
+        tables = Tables()
+        rules = {rule.name: i for i, rule in enumerate(self.rules)}
+        rows = [
+            [
+                row.name,
+                rules.get(row.primitive, -1),
+                row.call,
+                tables.number("lines", row.line),
+                row.inputs,
+                [tables.packed(v) for v in row.values],
+                [tables.packed(g) for g in row.cotangents],
+                "\n".join(row.backward),
+            ]
+            for row in self.rows
+        ]
+        shown = [
+            [r.name, r.words, r.formula, r.formulas, r.where, "\n\n".join(r.source), r.forward]
+            for r in self.rules
+        ]
+        tree = [item if isinstance(item, int) else item.data() for item in self.tree]
+        return {
+            "title": self.title, "rows": rows, "tree": tree, "rules": shown, "kept": self.has_lines,
+            **{name: list(table) for name, table in tables.known.items()},
+        }  # fmt: skip
+
+
+class Tables:
+    """Numbers in place of texts."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, int]] = {"lines": {}, "types": {}}
+
+    def number(self, table: str, text: str) -> int:
+        return self.known[table].setdefault(text, len(self.known[table]))
+
+    def packed(self, n: Numbers | None) -> Any:
+        """[type, low, high, mean, elements that are not finite, columns of the corner, its numbers as one text]
+
+        The columns are negative where the corner is all there is.
+        """
+        if n is None:
+            return 0
+        kind = self.number("types", f"{n.dtype}[{', '.join(map(str, n.shape))}]")
+        columns = len(n.corner[0]) if n.corner else 0
+        cells = " ".join(["%.4g" % x for row in n.corner for x in row])  # noqa: UP031 (twice as fast)
+        return [
+            kind,
+            short(n.low),
+            short(n.high),
+            short(n.mean),
+            n.nonfinite,
+            columns * (1 if n.cut else -1),
+            cells,
+        ]
+
+
+def record_of(tape: "Tape", title: str) -> TapeRecord:
+    """The record of a tape. Runs the gradient rules once.
+
+    Raises RuntimeError if a tensor was written to since: its value would not be the one that was computed with.
+    """
+    refuse_changed(tape.nodes)
+    adjoint = Adjoint(tape)
+    once = taken_once(tape)
+    order = rows_in_order(tape, once)
+    side = next(side for most, side in SIDES if len(order) <= most)
+    place = {key: i for i, key in enumerate(order)}
+    labels = ModuleLabels()
+    rows = []
+    for key in order:
+        if isinstance(key, Tensor):
+            rows.append(leaf_row(key, tape.leaves[key], adjoint, side))
+            continue
+        inputs = [t if t.node is None else t.node for t in key.recorded_inputs() if isinstance(t, Tensor)]
+        row = Row(
+            tape.calls[key], key.primitive.name, cut(tape.call(key)), shown_line(key.line), labels.path(key),
+            [place[i] for i in inputs],
+            [numbers_of(out, side, side) for out in outputs_of(key)],
+            [
+                None if (g := adjoint.cotangents.get((key, i))) is None else numbers_of(g.data, side, side)
+                for i in range(key.primitive.outputs)
+            ],
+            [cut(line) for line in adjoint.lines[key]],
+        )  # fmt: skip
+        rows.append(row)
+    for i in range(len(rows) - 1, -1, -1):  # a leaf stands with the call that takes it first
+        if not rows[i].primitive and i + 1 < len(rows) and order[i] in once:
+            rows[i].modules, rows[i].line = rows[i + 1].modules, rows[i + 1].line
+    kinds = [kind_of(row, isinstance(key, Tensor) and key in once) for key, row in zip(order, rows)]
+    primitives = dict.fromkeys(node.primitive for node in tape.nodes)
+    return TapeRecord(
+        title, rows, folded([r.modules for r in rows], kinds), [rule_of(p) for p in primitives],
+        any(node.line for node in tape.nodes),
+    )  # fmt: skip
+
+
+def kind_of(row: Row, of_one_call: bool) -> Any:
+    """What a row has in common with that of another turn of a loop; None for a leaf of one call."""
+    if of_one_call:
+        return None
+    return (row.primitive, row.values[0].shape, row.values[0].dtype, row.line) if row.primitive else row.name
+
+
+def leaf_row(leaf: Tensor, name: str, adjoint: Adjoint, side: int) -> Row:
+    g = adjoint.cotangents.get(leaf)
+    cotangent = None if g is None else numbers_of(g.data, side, side)
+    return Row(name, "", "", "", (), [], [numbers_of(leaf.data, side, side)], [cotangent], [])
+
+
+def rows_in_order(tape: "Tape", once: set[Tensor]) -> list[Any]:
+    """Leaves that several calls take, then the calls as they ran, each behind the leaves that it takes first."""
+    order: dict[Any, None] = dict.fromkeys(leaf for leaf in tape.leaves if leaf not in once)
+    for node in tape.nodes:
+        order.update(
+            dict.fromkeys(t for t in node.recorded_inputs() if isinstance(t, Tensor) and t.node is None)
+        )
+        order[node] = None
+    return list(order)
+
+
+def taken_once(tape: "Tape") -> set[Tensor]:
+    counts: dict[Tensor, int] = {}
+    for node in tape.nodes:
+        for t in dict.fromkeys(t for t in node.recorded_inputs() if isinstance(t, Tensor) and t.node is None):
+            counts[t] = counts.get(t, 0) + 1
+    return {t for t, count in counts.items() if count == 1}
+
+
+def refuse_changed(nodes: list[Node]) -> None:
+    """Raise RuntimeError for a call whose arguments or result were written to after it was recorded."""
+    newest: dict[Node, float] = {}
+    for node in nodes:
+        for t in node.recorded_inputs():
+            if isinstance(t, Tensor) and t.node is not None:
+                newest[t.node] = node.serial
+    for node in nodes:
+        if writes.last > node.serial:
+            refuse_written(node, node.recorded_inputs(), True, newest.get(node, float("inf")))
+
+
+class ModuleLabels:
+    """Paths of modules, as "layers.0 (Dense)", from the outermost one that ran."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, dict[int, str]] = {}
+
+    def path(self, node: Node) -> tuple[str, ...]:
+        modules = site_of(node).modules
+        if not modules:
+            return ()
+        root = modules[0]
+        if id(root) not in self.known:
+            self.known[id(root)] = {id(m): name for name, m in root.named_modules()}
+        names = self.known[id(root)]
+        return tuple(f"{names.get(id(m), '')} ({type(m).__name__})".strip() for m in modules)
+
+
+def shown_line(line: str | None) -> str:
+    """`file.py:12: code`, without the folder."""
+    if not line or not line.startswith("  at "):
+        return ""
+    place, _, code = line[5:].partition(": ")
+    return f"{place.rpartition('/')[2]}: {code}"
+
+
+def slice_text(start: str, stop: str, step: str) -> str:
+    first, last, by = ("" if part == "None" else part for part in (start, stop, step))
+    return f"{first}:{last}:{by}" if by else f"{first}:{last}"
+
+
+def cut(text: str) -> str:
+    text = SLICE.sub(lambda found: slice_text(*found.groups()), text).replace("Ellipsis", "…")
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -1,0 +1,121 @@
+"""A primitive as a page shows it: its formula, and its forward and gradient rules as they stand in the source."""
+
+import ast
+import inspect
+import linecache
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tapegrad.autograd.diagnostics import is_own
+from tapegrad.autograd.pages.formulas import formula_of, math, rule_formula
+
+LONGEST = 40  # lines of a function that are shown
+HOUSE = Path(__file__).resolve().parents[2]  # where the rooms stand
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One primitive.
+
+    formula    what it computes, as MathML; words  what its doc says after that, or instead
+    formulas   (argument, the cotangent of it as MathML), for the rules that are formulas
+    where      file:line of the rules;  source  the rules as they are written, one for each argument or a joint one
+    """
+
+    name: str
+    words: str
+    formula: str
+    formulas: list[tuple[str, str]]
+    where: str
+    source: list[str]
+    forward: str
+
+
+def rule_of(primitive: Any) -> Rule:
+    vjp = primitive.vjp if isinstance(primitive.vjp, tuple) else (primitive.vjp,)
+    places = [place_of(rule) for rule in dict.fromkeys(r for r in vjp if r is not None)]
+    forward = place_of(primitive.forward) if primitive.forward is not None else None
+    formula, words = formula_of(primitive.__doc__ or "")
+    return Rule(
+        primitive.name,
+        words,
+        formula,
+        [pair for i, rule in enumerate(vjp) if (pair := cotangent(rule, i))],
+        next((where for where, _, _ in places if where), ""),
+        list(dict.fromkeys(source for _, source, _ in places if source)),
+        forward[1] if forward else "",
+    )
+
+
+def cotangent(rule: Any, number: int) -> tuple[str, str] | None:
+    """(the argument that a rule gives the cotangent of, that as MathML); None for a rule that is no formula."""
+    tree = place_of(rule)[2] if rule is not None else None
+    if not isinstance(tree, ast.Lambda) or not (text := rule_formula(tree)):
+        return None
+    names = [a.arg for a in tree.args.args[2:]]
+    if number >= len(names):
+        return None
+    return names[number], math(f"<mover><mi>{names[number]}</mi><mo>¯</mo></mover><mo>=</mo>{text[6:-7]}")
+
+
+@lru_cache(1000)
+def place_of(function: Callable[..., Any]) -> tuple[str, str, ast.AST | None]:
+    """(file:line, source, its tree) of a function or lambda; empty where there is no source."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return "", "", None
+    found = [tree for tree in functions_in(code.co_filename) if begins(tree) == code.co_firstlineno]
+    if len(found) > 1:
+        column = next((c for line, _, c, _ in code.co_positions() if line and c), 0)
+        line = next((n for n, _, c, _ in code.co_positions() if n and c), 0)
+        spans = {t: body_span(t) for t in found}
+        found = [t for t in found if spans[t][0] <= (line, column) <= spans[t][1]][-1:] or found[:1]
+    if not found:
+        return "", "", None
+    tree = found[0]
+    lines = linecache.getlines(code.co_filename)
+    text = segment(lines, tree)
+    if isinstance(tree, ast.FunctionDef):
+        text = textwrap.dedent(" " * tree.col_offset + text)
+    else:
+        text = "\n".join(part.strip() for part in text.split("\n"))
+    shown = text.split("\n")
+    if len(shown) > LONGEST:
+        shown = [*shown[:LONGEST], f"… {len(shown) - LONGEST} more lines"]
+    path = Path(code.co_filename)
+    ours = is_own(str(path)) or is_own(str(path.resolve()))
+    short = path.resolve().relative_to(HOUSE).as_posix() if ours else path.name
+    return f"{short}:{code.co_firstlineno}", "\n".join(shown), tree
+
+
+def segment(lines: list[str], tree: Any) -> str:
+    """The source of a tree, whose columns count bytes."""
+    part = [line.encode() for line in lines[tree.lineno - 1 : tree.end_lineno]]
+    part[-1] = part[-1][: tree.end_col_offset]
+    part[0] = part[0][tree.col_offset :]
+    return b"".join(part).decode()
+
+
+def begins(tree: Any) -> int:
+    return min([tree.lineno, *(d.lineno for d in getattr(tree, "decorator_list", ()))])
+
+
+def body_span(tree: Any) -> tuple[Any, Any]:
+    """(line, column) of the beginning and the end of what a function does."""
+    body = tree.body if isinstance(tree, ast.Lambda) else tree.body[-1]
+    first = tree.body if isinstance(tree, ast.Lambda) else tree.body[0]
+    return (first.lineno, first.col_offset), (body.end_lineno, body.end_col_offset)
+
+
+@lru_cache(64)
+def functions_in(path: str) -> list[Any]:
+    """The functions and lambdas of a file."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(path)))
+    except SyntaxError:
+        return []
+    return [node for node in ast.walk(tree) if isinstance(node, (ast.Lambda, ast.FunctionDef))]

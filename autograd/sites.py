@@ -1,0 +1,105 @@
+"""`tg.keep_lines()`: each recorded call keeps the user's line, the modules that ran, and the names of its arguments."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple, TypeVar, overload
+
+from tapegrad.autograd.diagnostics import user_frame, user_line
+from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.recorder import Recorder
+from tapegrad.autograd.tensor import Node, Tensor
+
+
+class Site(NamedTuple):
+    """Where a call was recorded.
+
+    modules   those whose forward was running, the outermost first
+    names     what the user's code calls each argument that is a leaf; "" for others
+    """
+
+    modules: tuple[Any, ...]
+    names: tuple[str, ...]
+
+
+NOWHERE = Site((), ())
+
+
+def site_of(node: Node) -> Site:
+    """The site of a call; without modules and names where none was kept."""
+    return getattr(node, "site", NOWHERE)
+
+
+def outputs_of(node: Node) -> tuple[Any, ...]:
+    """The raw outputs of a call."""
+    return node.out if isinstance(node.out, tuple) else (node.out,)
+
+
+running: ContextVar[tuple[Any, ...]] = ContextVar("tapegrad_running_modules", default=())
+
+
+class Sites(Recorder):
+    """Notes the site of each recorded call at its node."""
+
+    def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+        node = (result[0] if isinstance(result, tuple) else result).node
+        if node is not None and node.primitive is primitive:
+            node.line = user_line()
+            frame = user_frame()
+            variables = {} if frame is None else frame.f_locals
+            node.site = Site(running.get(), tuple(called(a, variables) for a in node.inputs))
+
+    @contextmanager
+    def module(self, module: Any) -> Iterator[None]:
+        before = running.set((*running.get(), module))
+        try:
+            yield
+        finally:
+            running.reset(before)
+
+
+def called(value: Any, variables: dict[str, Any]) -> str:
+    """The variable that holds a leaf, or the place in a dict, list or tuple; "" if there is none."""
+    if not isinstance(value, Tensor) or value.node is not None:
+        return ""
+    for name, held in variables.items():
+        if name.startswith("_"):
+            continue
+        if held is value:
+            return name
+        if type(held) in (list, tuple, dict):
+            inside = held.items() if isinstance(held, dict) else enumerate(held)
+            for key, part in inside:
+                if part is value:
+                    return f"{name}[{key!r}]"
+    return ""
+
+
+class LineScope(changed_flags):
+    """The scope of `keep_lines`. Where something else listens, as `tg.jit` does, it changes nothing."""
+
+    def again(self) -> "LineScope":
+        return LineScope()
+
+    def __enter__(self) -> None:
+        self.changes = {} if current.get().recorder is not None else {"recorder": Sites()}
+        super().__enter__()
+
+
+F = TypeVar("F")
+
+
+@overload
+def keep_lines() -> LineScope: ...
+@overload
+def keep_lines(f: F, /) -> F: ...
+def keep_lines(f: Any = None, /) -> Any:
+    """`with tg.keep_lines():`: each recorded call keeps the line of your code and the modules that it ran in, which
+    `tg.tape(loss).html("tape.html")` shows as headings and folds. Calls of compiled functions run as Python inside.
+    For looking, not for training: each call takes some microseconds more. A decorator as well, as `no_grad`."""
+    scope = LineScope()
+    if f is None:
+        return scope
+    if not callable(f):
+        raise TypeError(f"tg.keep_lines: write `with tg.keep_lines():` or `@tg.keep_lines()`, got {f!r}")
+    return scope(f)

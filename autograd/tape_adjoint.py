@@ -1,0 +1,94 @@
+"""The backward pass of a tape, run once: what each rule calls, by the names of the tape, and the cotangents."""
+
+from collections.abc import Mapping
+from itertools import count
+from typing import Any, Protocol
+
+from tapegrad.autograd.backward import apply_rules, match_shape_dtype
+from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.recorder import Recorder
+from tapegrad.autograd.sites import outputs_of
+from tapegrad.autograd.tensor import Node, Tensor
+
+
+class NamedCalls(Protocol):
+    """What a tape has: its calls, in the order they ran, and a name for each tensor."""
+
+    output: Tensor
+    nodes: list[Node]
+    leaves: dict[Tensor, str]
+
+    def name(self, t: Any) -> str: ...
+
+
+class Adjoint(Recorder):
+    """The adjoint program of a tape.
+
+    lines        call -> the primitives that its rules call, in order, and what they add to
+    cotangents   (call, number of the output), or leaf -> its cotangent
+    """
+
+    def __init__(self, tape: NamedCalls) -> None:
+        self.tape = tape
+        self.lines: dict[Node, list[str]] = {}
+        self.cotangents: dict[Any, Tensor] = {}
+        self.names: dict[int, str] = {id(t.data): name for t, name in tape.leaves.items()}
+        for node in tape.nodes:
+            for i, out in enumerate(outputs_of(node)):
+                self.names[id(out)] = tape.name(Tensor(out, True, node, i))
+        self.kept: list[Any] = []  # alive until the end, so that no id is used twice
+        self.current: list[
+            list[str]
+        ] = []  # [result, "=" or "+=", call] of each primitive run for the call at hand
+        self.number = count(1)
+        self.run()
+
+    def run(self) -> None:
+        output = self.tape.output
+        one = Tensor(output.backend.xp.ones_like(output.data))
+        self.cotangents[(output.node, output.index)] = one
+        self.names[id(one.data)] = f"d{self.tape.name(output)}"
+        with changed_flags(grad=False, raw=False, recorder=self):
+            for node in reversed(self.tape.nodes):
+                given = [self.cotangents.get((node, i)) for i in range(node.primitive.outputs)]
+                for i, g in zip(node.wanted, apply_rules(node, given, node.wanted, True), strict=True):
+                    if g is not None:
+                        self.accumulate(node.recorded_inputs()[i], g)
+                self.lines[node] = [" ".join(line) for line in self.current]
+                self.current.clear()
+
+    def primitive(self, primitive: Any, args: Any, params: Mapping[str, Any], result: Any) -> None:
+        results = result if isinstance(result, tuple) else (result,)
+        self.kept.extend(results)
+        for r in results:
+            self.names.setdefault(id(r.data), f"t{next(self.number)}")
+        shown = [self.names.get(id(a.data), "const") if isinstance(a, Tensor) else repr(a) for a in args]
+        call = f"{primitive.name}({', '.join(shown + options_of(params))})"
+        self.current.append([", ".join(self.names[id(r.data)] for r in results), "=", call])
+
+    def accumulate(self, t: Tensor, g: Tensor) -> None:
+        """Add a cotangent to that of a tensor, and write that down."""
+        key = t if t.node is None else (t.node, t.index)
+        g = match_shape_dtype(g, t.data)
+        known, name = self.cotangents.get(key), f"d{self.tape.name(t)}"
+        self.kept.append(g)
+        made = self.names.get(id(g.data), "?")
+        if known is not None:  # the addition stands as +=, and not as the call of add that it is
+            with changed_flags(recorder=None):
+                self.cotangents[key] = known + g
+            self.kept.append(known)
+            self.current.append([name, "+=", made])
+            self.names[id(self.cotangents[key].data)] = name
+            return
+        self.cotangents[key] = g
+        fitting = [line for line in self.current if line[0] == made and made.startswith("t")]
+        if fitting:
+            fitting[-1][0] = name
+        else:
+            self.current.append([name, "=", made])
+        self.names[id(g.data)] = name
+
+
+def options_of(params: Mapping[str, Any]) -> list[str]:
+    """The keywords of a call, without those that are off."""
+    return [f"{k}={v!r}" for k, v in params.items() if v is not None and v is not False]

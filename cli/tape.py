@@ -1,0 +1,99 @@
+"""`tapegrad tape`: run a program up to one of its backward passes, and write the tape of that as a page."""
+
+import argparse
+import runpy
+import shlex
+import sys
+import traceback
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.replacing import check_replaceable
+from tapegrad.autograd.sites import Sites
+from tapegrad.autograd.tape import Tape
+from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.cli.arguments import Mistake
+
+
+class Reached(BaseException):
+    """The backward pass that was asked for begins; `except Exception` of the program lets it pass."""
+
+
+class UpTo(Sites):
+    """Keeps the tape of the N-th backward pass that begins, and ends the program there."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.begun, self.inside = number, 0, False
+        self.tape: Tape | None = None
+
+    def rule(self, node: Node | None) -> None:
+        begins = node is not None and not self.inside
+        self.inside = node is not None
+        if not begins or self.tape is not None:
+            return
+        self.begun += 1
+        if self.begun == self.number:
+            assert node is not None
+            out = node.out[0] if isinstance(node.out, tuple) else node.out
+            self.tape = Tape(Tensor(out, True, node), {})
+            raise Reached
+
+
+def tape(options: argparse.Namespace) -> int:
+    program = Path(options.program)
+    if not program.is_file():
+        raise Mistake(f"{program}: there is no such file")
+    target = Path(options.out or f"{program.stem}.html")
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise Mistake(f"--out {target}: expected the name of a page, as in tape.html")
+    check_replaceable(target, "--out")
+    listener = UpTo(options.backward)
+    failed = run(program, shlex.split(options.args), listener)
+    if listener.tape is None:
+        if failed:
+            return 1
+        times = (
+            f"{listener.begun} of the {options.backward} backward passes"
+            if listener.begun
+            else "no backward pass"
+        )
+        raise Mistake(f"{program}: it came to its end with {times}: there is no tape to show")
+    listener.tape.html(target, title=program.name)
+    print(
+        f"wrote {target}: {len(listener.tape.nodes):,} calls, up to backward pass {options.backward} of {program}"
+    )
+    if options.open:
+        webbrowser.open(target.resolve().as_uri())
+    return 0
+
+
+def run(program: Path, arguments: list[str], listener: UpTo) -> bool:
+    """Run a program as `python program` does; returns whether it failed, and prints its traceback then."""
+    argv, path = sys.argv, list(sys.path)
+    sys.argv = [str(program), *arguments]
+    sys.path.insert(0, str(program.resolve().parent))
+    try:
+        with changed_flags(recorder=listener):
+            runpy.run_path(str(program.resolve()), run_name="__main__")
+    except Reached:
+        return False
+    except SystemExit as end:
+        return bool(end.code)
+    except Exception as error:
+        print_traceback(error)
+        return True
+    finally:
+        sys.argv, sys.path[:] = argv, path
+    return False
+
+
+def print_traceback(error: Any) -> None:
+    """The traceback of the program's own error, without the frames of this command."""
+    frames = error.__traceback__
+    while frames is not None and "runpy" not in frames.tb_frame.f_code.co_filename:
+        frames = frames.tb_next
+    while frames is not None and "runpy" in frames.tb_frame.f_code.co_filename:
+        frames = frames.tb_next
+    traceback.print_exception(type(error), error, frames or error.__traceback__)

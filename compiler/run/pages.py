@@ -1,0 +1,78 @@
+"""What the pages show of a program: its list after each pass, its source, and the lines of each call of a tape."""
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.autograd.pages.inline import table
+from tapegrad.autograd.pages.page import assembled
+from tapegrad.compiler.ir.program import Op
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.tape import Tape
+    from tapegrad.compiler.run.runner import Runner
+
+
+def lines_of_tape(name: str, runner: "Runner", tape: "Tape") -> dict[str, Any]:
+    """{"name", "text", "lines"}: for each line of the source that does something, its number and [name of the call,
+    1 for its gradient rule]."""
+    calls = runner.recording.calls
+    try:
+        numbers = calls.numbers_of(tape.nodes)
+    except ValueError as error:
+        raise ValueError(
+            f"html: step: {name} does not compute this tape: it has no call of {error} where the tape has it\n"
+            "Make the tape with the arguments that the step was called with last"
+        ) from None
+    names = {number: tape.calls[node] for number, node in zip(numbers, tape.nodes)}
+    call_of = {var.name: call for var, call in calls.of.items()}
+    lines = []
+    for line, ops in runner.lines:
+        found = [call_of[op.out.name] for op in ops if op.out.name in call_of]
+        own = [[names[number], int(back)] for number, back in dict.fromkeys(found) if number in names]
+        if own:
+            lines.append([line, *own])
+    return {"name": f"{name}, emitter {runner.emitter}", "text": runner.source, "lines": lines}
+
+
+def program_page(name: str, runner: "Runner") -> str:
+    """The page of `step.html()`."""
+    table = OperationTable()
+    stages = []
+    for stage, program in runner.history:
+        count, nbytes = program.cost()
+        stages.append([stage, count, nbytes, [table.number(op) for op in program.ops]])
+    lines = [[line, *dict.fromkeys(op.out.name for op in ops)] for line, ops in runner.lines]
+    data = {
+        "title": f"{name}, a program", "name": name, "emitter": runner.status_line(), "stages": stages,
+        "ops": table.rows, "origins": list(table.origins), "text": runner.source, "lines": lines,
+        "buffers": [len(runner.plan.buffers), runner.plan.nbytes],
+    }  # fmt: skip
+    return assembled("program", data["title"], data)  # type: ignore[arg-type]
+
+
+class OperationTable:
+    """Each operation of all stages once: [name of its result, text, dtype and shape, bytes, number of its origin]."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[Any]] = []
+        self.known: dict[tuple[Any, ...], int] = {}
+        self.origins: dict[tuple[str, str, str], int] = {}
+
+    def number(self, op: Op) -> int:
+        origin = (op.origin.line, op.origin.part, op.origin.module)
+        kind = f"{op.out.dtype}[{', '.join(map(str, op.out.shape))}]"
+        where = self.origins.setdefault(origin, len(self.origins))
+        row = (op.out.name, str(op), kind, op.out.nbytes, where)
+        if row not in self.known:
+            self.known[row] = len(self.rows)
+            self.rows.append(list(row))
+        return self.known[row]
+
+
+def counts_as_html(what: str, stats: dict[str, Any]) -> str:
+    """How often a compiled function was called and recorded, and why, as a notebook shows it."""
+    rows = [[key, f"{stats[key]:,}"] for key in ("calls", "compiled", "eager", "recordings")]
+    rows += [[f"recording {i}", reason] for i, reason in enumerate(stats["reasons"], 1)]
+    rows += [[f"program {i}", line] for i, line in enumerate(stats["programs"], 1)]
+    rows += [["runs as Python", stats["refused"]]] if stats["refused"] else []
+    return f"<div>{table(rows)}<details><summary>text</summary><pre>{escape(what)}</pre></details></div>"

@@ -1,0 +1,74 @@
+"""`tapegrad tape`: programs of three styles, as they are, and what goes wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tapegrad.cli import main
+
+HEAD = "import tapegrad as tg\ntg.manual_seed(0)\nx, y = tg.ones((8, 3)), tg.ones((8, 1))\n"
+MODEL = HEAD + "model = tg.nn.Sequential(tg.nn.Dense(4, 'tanh', in_features=3), tg.nn.Dense(1))\n"
+STYLES = {
+    "a loop": MODEL + "opt = tg.optim.SGD(model.parameters())\nfor _ in range(3):\n"
+    "    loss = ((model(x) - y) ** 2).mean()\n    loss.backward()\n    opt.step()\nraise SystemExit('too far')\n",
+    "a compiled loop": MODEL + "opt = tg.optim.SGD(model.parameters())\n@tg.jit\ndef step(x, y):\n"
+    "    loss = ((model(x) - y) ** 2).mean()\n    opt.zero_grad(); loss.backward(); opt.step()\n    return loss\n"
+    "for _ in range(3):\n    step(x, y)\n",
+    "functions": HEAD + "params = {'w': tg.ones((3, 1))}\ndef loss_of(params):\n"
+    "    return ((x @ params['w'] - y) ** 2).mean()\nloss, g = tg.value_and_grad(loss_of)(params)\n",
+    "fit": HEAD + "from tapegrad.models import Sequential\n"
+    "model = Sequential([tg.nn.Dense(4, 'tanh'), tg.nn.Dense(1)])\n"
+    "model.compile(optimizer='sgd', loss='mse')\nmodel.fit(x.numpy(), y.numpy(), epochs=2, verbose=0)\n",
+}  # fmt: skip
+SHOWN = {
+    "a loop": "layers.0.kernel",
+    "a compiled loop": "layers.1.bias",
+    "functions": "params['w']",
+    "fit": "model.fit(",
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_program_as_it_is(style: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("program.py").write_text(STYLES[style])
+    assert main(["tape", "program.py"]) == 0
+    page = Path("program.html").read_text(encoding="utf-8")
+    assert SHOWN[style] in page and "program.py:" in page and '"kept":true' in page
+    assert "wrote program.html" in capsys.readouterr().out
+
+
+def test_a_later_backward_pass_and_arguments(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.py").write_text(
+        "import sys, tapegrad as tg\nfor k in range(3):\n    w = tg.tensor(float(k), requires_grad=True)\n"
+        "    (w * float(sys.argv[1])).backward()\n"
+    )
+    assert main(["tape", "p.py", "--backward", "2", "--out", "t.html", "--args", "7"]) == 0
+    assert "multiply(w, 7.0)" in Path("t.html").read_text() and '"multiply' in Path("t.html").read_text()
+
+
+WRONG = {
+    "no backward": ("print(1)\n", [], 2, "no backward pass"),
+    "too few": ("import tapegrad as tg\nw = tg.ones((), requires_grad=True)\n(w * w).backward()\n",
+                ["--backward", "5"], 2, "1 of the 5"),
+    "it fails": ("1 / 0\n", [], 1, "ZeroDivisionError"),
+    "no page": ("print(1)\n", ["--out", "t.txt"], 2, "expected the name of a page"),
+    "no folder": ("print(1)\n", ["--out", "no/t.html"], 2, "no folder"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_goes_wrong(case: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    text, options, status, message = WRONG[case]
+    monkeypatch.chdir(tmp_path)
+    Path("p.py").write_text(text)
+    assert main(["tape", "p.py", *options]) == status
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_a_missing_program(capsys: Any) -> None:
+    assert main(["tape", "nowhere.py"]) == 2
+    assert "no such file" in capsys.readouterr().err
