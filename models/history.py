@@ -53,6 +53,11 @@ class History(Mapping[str, list[float]]):
         last = ", ".join(f"{name} {shown(values[-1])}" for name, values in self.history.items())
         return f"<History of {len(self.epoch)} epochs{': ' * bool(last)}{last}>"
 
+    def _repr_html_(self) -> str:
+        from tapegrad.models.notebook import history_as_html
+
+        return history_as_html(self)
+
     def to_csv(self, path: str | Path | None = None) -> str:
         """One line per epoch (numbered from 1) under a header; written to `path` if given, and returned."""
         text = io.StringIO()

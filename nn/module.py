@@ -321,6 +321,11 @@ class Module(KnownAttributes):
         inside = ", ".join(args) + ("\n" + "\n".join(parts) + "\n" if parts else "")
         return f"{type(self).__name__}({inside})"
 
+    def _repr_html_(self) -> str:
+        from tapegrad.nn.summary import as_html
+
+        return as_html(self)
+
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:

@@ -1,37 +1,79 @@
-"""The table that `Module.summary` returns."""
+"""The table that `Module.summary` returns, and that a notebook shows."""
 
+from contextlib import suppress
+from dataclasses import dataclass
+from html import escape
 from typing import Any
 
+from tapegrad.autograd.pages.inline import histogram, table
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.nn.module import Module, Shape, walk
 
 
-def summary(model: Module, shape: Shape | None) -> str:
-    """One line per layer (a module without modules inside) with its path, kind, output shape and parameters."""
-    shapes = {} if shape is None else output_shapes(model, shape)
-    rows = [("layer", "kind", "output shape", "parameters")]
+@dataclass(frozen=True)
+class Row:
+    """One layer: a module without modules inside, or with parameters of its own."""
+
+    path: str
+    kind: str
+    shape: str
+    built: bool
+    parameters: list[Parameter]
+
+    @property
+    def count(self) -> int:
+        return sum(t.size for t in self.parameters)
+
+
+def rows_of(model: Module, shapes: dict[int, Any]) -> list[Row]:
+    rows = []
     counted: set[int] = set()
-    trained = total = 0
     for path, layer in model.named_modules():
         own = [t for _, t in walk(list(vars(layer).values()), "", {id(m) for m in inner(layer)})]
         own = [t for t in own if isinstance(t, Parameter) and id(t) not in counted]
         if inner(layer) and not own:
             continue
         counted.update(map(id, own))
-        count = sum(t.size for t in own)
-        total += count
-        trained += sum(t.size for t in own if t.requires_grad)
         out = "" if id(layer) not in shapes else f"(batch, {', '.join(map(str, shapes[id(layer)]))})"
-        rows.append(
-            (path or "-", type(layer).__name__, out or "?", f"{count:,}" if layer.built else "not built")
-        )
+        rows.append(Row(path or "-", type(layer).__name__, out or "?", layer.built, own))
+    return rows
+
+
+def totals(rows: list[Row]) -> str:
+    trained = sum(t.size for row in rows for t in row.parameters if t.requires_grad)
+    return f"total {sum(row.count for row in rows):,} parameters, {trained:,} of them trained"
+
+
+def summary(model: Module, shape: Shape | None) -> str:
+    """One line per layer (a module without modules inside) with its path, kind, output shape and parameters."""
+    layers = rows_of(model, {} if shape is None else output_shapes(model, shape))
+    rows = [("layer", "kind", "output shape", "parameters")]
+    rows += [(r.path, r.kind, r.shape, f"{r.count:,}" if r.built else "not built") for r in layers]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = [
         "  ".join([*(c.ljust(w) for c, w in zip(row[:3], widths)), row[3].rjust(widths[3])]) for row in rows
     ]
     lines.insert(1, "  ".join("-" * w for w in widths))
-    lines += [lines[1], f"total {total:,} parameters, {trained:,} of them trained"]
-    return "\n".join(lines)
+    return "\n".join([*lines, lines[1], totals(layers)])
+
+
+def as_html(model: Module) -> str:
+    """The summary as a notebook shows it, with histograms of each layer's weights and gradients. Output shapes are
+    there where the first layer knows its input and all layers have their weights."""
+    built = all(module.built for _, module in model.named_modules())
+    shapes: dict[int, Any] = {}
+    if built and model.input_shape is not None:
+        with suppress(Exception):  # a forward that wants more than one tensor
+            shapes = output_shapes(model, model.input_shape)
+    layers = rows_of(model, shapes)
+    rows = []
+    for r in layers:
+        weights = " ".join(histogram(p.data, f"values of a parameter of {r.path}") for p in r.parameters)
+        gradients = [p._grad for p in r.parameters if p._grad is not None]
+        slopes = " ".join(histogram(g.data, f"a gradient of {r.path}") for g in gradients)
+        rows.append([r.path, r.kind, r.shape, f"{r.count:,}" if r.built else "not built", weights, slopes])
+    head = ("layer", "kind", "output shape", "parameters", "weights", "gradients")
+    return f"<div><b>{escape(type(model).__name__)}</b>{table(rows, head, html=4)}{totals(layers)}</div>"
 
 
 def inner(layer: Module) -> list[Module]:

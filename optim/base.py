@@ -349,3 +349,14 @@ class Optimizer(Options):
     def __repr__(self) -> str:
         shown = {k: v for k, v in self.defaults.items() if k not in self.shared or v != self.shared[k][0]}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+    def _repr_html_(self) -> str:
+        from tapegrad.autograd.pages.inline import table
+
+        groups = [(f"group {i}", group.options(), group.params) for i, group in enumerate(self.groups)]
+        names = [*self.defaults] if not groups else [*groups[0][1]]
+        columns = [options for _, options, _ in groups] or [self.defaults]
+        rows = [[name, *(repr(options[name]) for options in columns)] for name in names]
+        counts = [["parameters", *(f"{len(p)}, of {sum(t.size for t in p):,} numbers" for _, _, p in groups)]]
+        head = [f"{type(self).__name__}, {self.steps:,} steps" if groups else type(self).__name__]
+        return f"<div>{table((counts if groups else []) + rows, [*head, *(name for name, _, _ in groups)])}</div>"

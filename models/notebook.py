@@ -1,0 +1,25 @@
+"""What a notebook shows of a History: a curve for each metric, with its best epoch."""
+
+from typing import Any
+
+from tapegrad.autograd.pages.inline import sparkline, table
+from tapegrad.models.callbacks import RISING
+from tapegrad.models.history import History, shown
+
+
+def history_as_html(history: History) -> str:
+    rows = [row(name, values, history.epoch) for name, values in history.history.items()]
+    return f"<div>{table(rows, (f'{len(history.epoch)} epochs', 'first', 'last', 'best', ''), html=4)}</div>"
+
+
+def row(name: str, values: list[Any], epochs: list[int]) -> list[str]:
+    """Epochs are numbered from 1. What is no number, or NaN, is in no curve and is never the best."""
+    ends = [name, shown(values[0]), shown(values[-1])]
+    numbers = [v if isinstance(v, (int, float)) else float("nan") for v in values]
+    measured = [i for i, v in enumerate(numbers) if v == v]
+    if not measured:
+        return [*ends, "", ""]
+    choose = max if name.removeprefix("val_").lower().endswith(RISING) else min
+    best = choose(measured, key=numbers.__getitem__)
+    where = f"{shown(values[best])} in epoch {epochs[best] + 1}"
+    return [*ends, where, sparkline(numbers, f"{name} by epoch, best: {where}", best)]

@@ -1,0 +1,99 @@
+"""What a notebook shows of each object: the same numbers as the object has."""
+
+import re
+from typing import Any
+
+import pytest
+
+import page_programs as programs
+import tapegrad as tg
+from tapegrad import nn
+from tapegrad.models.history import History
+
+
+def text_of(thing: Any) -> str:
+    return re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", thing._repr_html_()))
+
+
+def history() -> History:
+    made = History()
+    for epoch, (loss, accuracy) in enumerate([(3.0, 0.5), (1.0, 0.9), (2.0, 0.8)]):
+        made.append(epoch, {"loss": loss, "val_accuracy": accuracy})
+    return made
+
+
+def gaps() -> History:
+    made = History()
+    made.append(0, {"note": "a"})
+    made.append(1, {"note": "b", "loss": 2.0})
+    return made
+
+
+def trained() -> nn.Module:
+    loss, model = programs.mlp()
+    loss.backward()
+    return model  # type: ignore[no-any-return]
+
+
+def compiled() -> Any:
+    return programs.train_step("numpy")[0]
+
+
+SHOWN = {
+    "a tensor": (lambda: tg.tensor([[1.0, -2.5]]), ["1 -2.5", "float32[1, 2]: min -2.5, max 1, mean -0.75"]),
+    "a large tensor": (lambda: tg.zeros((20, 20)), ["float32[20, 20], a corner of it"]),
+    "not finite": (lambda: tg.tensor([1.0, float("nan")]), ["nan", "1 not finite"]),
+    "an empty tensor": (lambda: tg.zeros((0, 3)), ["float32[0, 3]"]),
+    "a module": (trained, ["layers.0 Dense (batch, 16) 80", "total 243 parameters, 243 of them trained"]),
+    "a module without weights": (lambda: nn.Sequential(nn.Dense(2)), ["not built", "total 0 parameters"]),
+    "a history": (history, ["loss 3 2 1 in epoch 2", "val_accuracy 0.5 0.8 0.9 in epoch 2"]),
+    "a history with gaps": (gaps, ["loss nan 2 2 in epoch 2", "note a b"]),
+    "an empty history": (History, ["0 epochs"]),
+    "an optimizer": (lambda: tg.optim.SGD(trained().parameters(), lr=0.25), ["SGD, 0 steps", "lr 0.25"]),
+    "an optimizer alone": (lambda: tg.optim.Adam(lr=0.5), ["Adam lr 0.5"]),
+    "a compiled function": (compiled, ["calls 3 compiled 1 eager 2 recordings 1", "the first call"]),
+    "one that was not called": (lambda: tg.jit(abs), ["calls 0"]),
+    "one that runs as Python": (lambda: python(), ["runs as Python", "print"]),
+}
+
+
+def python() -> Any:
+    def f(x: tg.Tensor) -> tg.Tensor:
+        print("seen")
+        return x * 2.0
+
+    step = tg.jit(f)
+    with pytest.warns(tg.JitWarning):
+        for _ in range(3):
+            step(tg.ones((2,)))
+    return step
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_a_notebook_shows(case: str) -> None:
+    make, expected = SHOWN[case]
+    text = text_of(make())
+    for part in expected:
+        assert part in text, text
+
+
+def test_a_module_has_a_histogram_for_each_weight_and_gradient() -> None:
+    model = trained()
+    assert model._repr_html_().count("<svg") == 2 * len(model.parameters())
+    model.zero_grad()
+    assert model._repr_html_().count("<svg") == len(model.parameters())
+
+
+def test_looking_at_a_model_makes_no_weights() -> None:
+    model = nn.Sequential(nn.Dense(2))
+    model._repr_html_()
+    assert not model.layers[0].built
+
+
+def test_a_tensor_on_another_device(elsewhere: str) -> None:
+    assert "3" in text_of(tg.tensor([3.0], device=elsewhere))
+
+
+def test_a_long_tape_says_where_to_look() -> None:
+    tape = tg.tape(*programs.unlike(1200))
+    assert "write tape.html('tape.html')" in text_of(tape)
