@@ -5,17 +5,23 @@
 
 from typing import Any
 
+from tapegrad.optim.adadelta import Adadelta
 from tapegrad.optim.adagrad import Adagrad
 from tapegrad.optim.adam import Adam
+from tapegrad.optim.adamax import Adamax
 from tapegrad.optim.adamw import AdamW
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.clip import clip_by_global_norm, clip_by_norm, clip_by_value
 from tapegrad.optim.gradient_descent import GradientDescent
+from tapegrad.optim.lion import Lion
+from tapegrad.optim.nadam import Nadam
+from tapegrad.optim.radam import RAdam
 from tapegrad.optim.rmsprop import RMSprop
 from tapegrad.optim.sgd import SGD
 
 __all__ = [
-    "Optimizer", "GradientDescent", "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
+    "Optimizer", "GradientDescent", "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax",
+    "Nadam", "RAdam", "Lion",
     "clip_by_value", "clip_by_norm", "clip_by_global_norm", "get",
 ]  # fmt: skip
 
@@ -24,9 +30,10 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-BY_NAME: dict[str, type[Optimizer]] = {
-    kind.__name__.lower(): kind for kind in (GradientDescent, SGD, Adam, AdamW, RMSprop, Adagrad)
-}
+KINDS: tuple[type[Optimizer], ...] = (
+    GradientDescent, SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adamax, Nadam, RAdam, Lion,
+)  # fmt: skip
+BY_NAME: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in KINDS}
 
 
 def get(optimizer: Any, **options: Any) -> Optimizer:
@@ -51,6 +58,9 @@ FOREIGN_NAMES = {
     "AdaGrad": "Adagrad",
     "RMSProp": "RMSprop",
     "RMSpropOptimizer": "RMSprop",
+    "NAdam": "Nadam",
+    "AdaDelta": "Adadelta",
+    "AdaMax": "Adamax",
     "AMSGrad": "Adam(…, amsgrad=True)",
     "Nesterov": "SGD(…, momentum=0.9, nesterov=True)",
     "Momentum": "SGD(…, momentum=0.9)",

@@ -58,6 +58,9 @@ class Arrays:
         # [()] gives NumPy's scalar, which computes much faster than a 0-d array.
         return flat.step.data[()] + 1.0
 
+    def totals(self, flat: FlatGroup) -> dict[str, Any]:
+        return {name: t.data[()] for name, t in flat.totals.items()}
+
     def in_dtype(self, flat: FlatGroup, number: Any) -> Any:
         """A number worked out in float64, in the parameters' dtype."""
         if type(number) is np.float64:
@@ -90,8 +93,10 @@ class Arrays:
                 for slot, new in news.items():
                     yield state[slot], new
 
-    def counted(self, flat: FlatGroup, step: Any) -> Change:
-        return flat.step.data, step
+    def counted(self, flat: FlatGroup, step: Any, totals: dict[str, Any]) -> Iterator[Change]:
+        yield flat.step.data, step
+        for name, total in totals.items():
+            yield flat.totals[name].data, total
 
     def write(self, changes: Iterable[Change]) -> None:
         for target, value in changes:
@@ -116,6 +121,9 @@ class Recorded:
 
     def next_step(self, flat: FlatGroup) -> Tensor:
         return flat.step + 1.0
+
+    def totals(self, flat: FlatGroup) -> dict[str, Any]:
+        return flat.totals
 
     def in_dtype(self, flat: FlatGroup, number: Any) -> Any:
         return ops.astype(number, flat.dtype) if isinstance(number, Tensor) else number
@@ -148,8 +156,10 @@ class Recorded:
         for slot, value in values.items():
             yield buffers[slot], value
 
-    def counted(self, flat: FlatGroup, step: Any) -> Change:
-        return flat.step, step
+    def counted(self, flat: FlatGroup, step: Any, totals: dict[str, Any]) -> Iterator[Change]:
+        yield flat.step, step
+        for name, total in totals.items():
+            yield flat.totals[name], total
 
     def write(self, changes: Iterable[Change]) -> None:
         for target, value in changes:

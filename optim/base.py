@@ -65,9 +65,10 @@ class Optimizer(Options):
 
     keras_defaults: ClassVar[dict[str, Any]] = {"lr": 0.01}  # of the options that each form has its own for
     torch_defaults: ClassVar[dict[str, Any]] = {"lr": 0.001}
-    always_decoupled: ClassVar[bool] = (
-        False  # whether weight_decay is no part of the gradient in PyTorch, either
-    )
+    # Whether weight_decay is no part of the gradient in PyTorch, either.
+    always_decoupled: ClassVar[bool] = False
+    # The parts of the state that are one number for all parameters, and their first values.
+    totals: ClassVar[dict[str, float]] = {}
     if TYPE_CHECKING:
         lr: float
         weight_decay: float | None
@@ -122,6 +123,10 @@ class Optimizer(Options):
         """What `update` needs, from the options h and the number of this step, from 1. Worked out in float64."""
         return {}
 
+    def next_totals(self, h: Any, step: Any) -> dict[str, Any]:
+        """What the `totals`, which h has by name, become in this step. Worked out in float64."""
+        return {}
+
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """(new p, {slot: new contents}) from a parameter p, its gradient g, and its state. Changes nothing.
 
@@ -148,7 +153,7 @@ class Optimizer(Options):
         for i, (named, differing) in enumerate(read_groups(params)):
             values = self._checked(self.defaults | differing, f" of group {i}" if differing else "")
             groups.append(Group(named, self))
-            flats.append(groups[-1].flatten(values, self.slots(SimpleNamespace(**values)), 0))
+            flats.append(groups[-1].flatten(values, self.slots(SimpleNamespace(**values)), self.totals))
         self._take(groups, flats)
         return self
 
@@ -161,8 +166,8 @@ class Optimizer(Options):
         self.few_blocks = sum(len(flat.all_blocks) for flat in self.flats) <= FEW_BLOCKS
 
     def add_slots(self, group: Group, added: dict[str, float], values: dict[str, Any]) -> None:
-        kept, steps = state.arrays_by_name(group.flats), self.steps
-        flats = group.flatten(values, {slot: 0.0 for slot in group.flats[0].state} | added, steps)
+        kept, first = state.arrays_by_name(group.flats), group.flats[0]
+        flats = group.flatten(values, {slot: 0.0 for slot in first.state} | added, self.totals, first)
         state.fill(flats, kept)
         self._take(self.groups, [flats if other is group else other.flats for other in self.groups])
 
@@ -179,10 +184,10 @@ class Optimizer(Options):
             for flat in self.flats:
                 flat.attach()
             return
-        kept, steps = state.arrays_by_name(self.flats), self.steps
+        kept = state.arrays_by_name(self.flats)
         flats = [
-            group.flatten(group.options(), {slot: 0.0 for slot in group.flats[0].state}, steps)
-            for group in self.groups
+            group.flatten(group.options(), {slot: 0.0 for slot in first.state}, self.totals, first)
+            for group, first in ((group, group.flats[0]) for group in self.groups)
         ]
         state.fill([flat for own in flats for flat in own], kept)
         self._take(self.groups, flats)
@@ -268,10 +273,12 @@ class Optimizer(Options):
         for flat, ranges, (h, n, update) in zip(self.flats, spans, prepared):
             with flat.scope():
                 step = work.next_step(flat)
+                if flat.totals:
+                    vars(h).update(work.totals(flat))
                 for name, number in self.numbers(h, step).items():
                     setattr(n, name, work.in_dtype(flat, number))
                 yield from work.updated(flat, ranges, partial(update, self))
-                yield work.counted(flat, step)
+                yield from work.counted(flat, step, self.next_totals(h, step) if flat.totals else {})
 
     def _prepare(self, work: Arrays | Recorded, flat: FlatGroup, h: Any) -> tuple[Any, Callable[..., Any]]:
         """What `update` gets but for `numbers`, and `update` with it and what every optimizer does before. The latter

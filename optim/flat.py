@@ -28,11 +28,12 @@ class FlatGroup:
     numbers     every option that is a number, and is not off, as a 0-d float64 tensor: a compiled step reads it there
     structure   the other options, (name, value): where one changes, a compiled step is another program
     step        how many steps were done, a 0-d float64 tensor
+    totals      the parts of the state that are one number for all parameters, 0-d float64 tensors by name
     """
 
     def __init__(
-        self, names: list[str], params: list[Tensor], slots: dict[str, float], kinds: Mapping[str, Option],
-        options: Mapping[str, Any],
+        self, names: list[str], params: list[Tensor], slots: dict[str, float], totals: dict[str, float],
+        kinds: Mapping[str, Option], options: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.names, self.params, self.kinds = names, params, kinds
         self.dtype, self.device, self.backend = params[0].dtype, params[0].device, params[0].backend
@@ -41,6 +42,7 @@ class FlatGroup:
         self.state = {slot: self.buffer(value) for slot, value in slots.items()}
         self.numbers = tuple((n, self.number(0.0)) for n, kind in kinds.items() if isinstance(kind, Number))
         self.step = self.number(0.0)
+        self.totals = {name: self.number(value) for name, value in totals.items()}
         self.can_be_off = {n for n, kind in kinds.items() if isinstance(kind, Number) and kind.optional}
         self.largest = float(np.finfo(name_of(self.dtype)).max)
         self.kept = Kept()
@@ -66,6 +68,15 @@ class FlatGroup:
     def scope(self) -> AbstractContextManager[Any]:
         """Makes the buffers' device the current one."""
         return self.backend.scope(self.p.data) if self.backend.several_devices else ONE_DEVICE
+
+    def counts(self) -> dict[str, float]:
+        """The number of steps, as "steps", and the totals."""
+        return {name: float(t.data) for name, t in {"steps": self.step, **self.totals}.items()}
+
+    def count_on(self, counts: Mapping[str, float]) -> None:
+        """Take up what `counts` gave."""
+        for name, t in {"steps": self.step, **self.totals}.items():
+            t.assign(counts[name])
 
     # ---- options ----
     def structure_with(self, options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -34,16 +34,24 @@ class Group:
             optimizer=ref(optimizer),
         )
 
-    def flatten(self, options: Mapping[str, Any], slots: dict[str, float], steps: float) -> list[FlatGroup]:
-        """The parameters laid out in buffers, one for each dtype and device, with a state as at the beginning."""
+    def flatten(
+        self,
+        options: Mapping[str, Any],
+        slots: dict[str, float],
+        totals: dict[str, float],
+        before: Any = None,
+    ) -> list[FlatGroup]:
+        """The parameters laid out in buffers, one for each dtype and device. The state is that of the beginning; the
+        number of steps and the totals are those of the FlatGroup `before`, if there is one."""
         by_kind: dict[tuple[str, str], list[int]] = {}
         for i, p in enumerate(self.params):
             by_kind.setdefault((name_of(p.dtype), p.device), []).append(i)
         flats = []
         for numbers in by_kind.values():
             names, params = [self.names[i] for i in numbers], [self.params[i] for i in numbers]
-            flats.append(FlatGroup(names, params, slots, self.kinds, options))
-            flats[-1].step.assign(steps)
+            flats.append(FlatGroup(names, params, slots, totals, self.kinds, options))
+            if before is not None:
+                flats[-1].count_on(before.counts())
         return flats
 
     def options(self) -> dict[str, Any]:

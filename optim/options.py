@@ -69,6 +69,7 @@ FOREIGN_OPTIONS = {
     "b2": "beta_2",
     "alpha": "rho",
     "decay": "rho in RMSprop; a learning rate that decays is set between steps, opt.lr = …",
+    "decoupled_weight_decay": "left out: without form='torch' weight_decay is decoupled",
     "lr_decay": "opt.lr = …, set between steps",
     "wd": "weight_decay",
     "l2": "weight_decay, with form='torch'",

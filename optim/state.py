@@ -33,12 +33,12 @@ def numbers(opt: Any) -> dict[str, tuple[Any, str, float]]:
     """Each number of the state by its name, as (group, option, number). The first one is how many steps were done."""
     found = {"steps": (None, "steps", float(opt.steps))}
     for i, group in enumerate(opt.groups):
+        end = f".{i}" if len(opt.groups) > 1 else ""
         for option, value in group.options().items():
-            found[f"{option}.{i}" if len(opt.groups) > 1 else option] = (
-                group,
-                option,
-                as_number(group, option, value),
-            )
+            found[f"{option}{end}"] = group, option, as_number(group, option, value)
+        for name, value in group.flats[0].counts().items():
+            if name != "steps":
+                found[f"{name}{end}"] = group, name, value
     return found
 
 
@@ -69,7 +69,8 @@ def collect(opt: Any) -> dict[str, Tensor]:
 
 def restore(opt: Any, saved: Mapping[str, Any]) -> None:
     own, arrays = numbers(opt), arrays_by_name(opt.flats)
-    required = {name: ((), "float64") for name, (_, option, _) in own.items() if option in ("steps", "lr")}
+    needed = {"steps", "lr", *opt.totals}
+    required = {name: ((), "float64") for name, (_, option, _) in own.items() if option in needed}
     required |= {name: (tuple(view.shape), name_of(view.dtype)) for name, view in arrays.items()}
     optional = {name: ((), "float64") for name in own if name not in required}
     given = {name: asarray(value) for name, value in saved.items()}
@@ -90,9 +91,12 @@ def restore(opt: Any, saved: Mapping[str, Any]) -> None:
     values = {name: at_least_0(f"{name} of the state", given[name]) for name in own if name in required}
     with uninterrupted():
         for name, value in values.items():
-            group = own[name][0]
-            if group is not None:
+            group, option, _ = own[name]
+            if option == "lr":
                 group.lr = value
+            elif group is not None:
+                for flat in group.flats:
+                    flat.totals[option].assign(value)
         for flat in opt.flats:
             flat.step.assign(values["steps"])
         fill(opt.flats, {name: t.data for name, t in given.items()})

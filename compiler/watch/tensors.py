@@ -84,7 +84,7 @@ class Tensors(Classes):
             )
             renamed = {"lr": "learning_rate", **{slot: f"{slot}_option" for slot in flat.state}}
             options = {renamed.get(n, n): t for n, t in flat.numbers_in_use().items()}
-            parts = {"parameters": flat.p, "steps": flat.step, **flat.state, **options}
+            parts = {"parameters": flat.p, "steps": flat.step, **flat.totals, **flat.state, **options}
             for part, t in parts.items():
                 self.known_tensor(t, part + number)
             for parameter, t in zip(flat.names, flat.params):

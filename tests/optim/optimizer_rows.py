@@ -59,11 +59,49 @@ def adagrad(p, g, s, t, lr=0.001, initial_accumulator_value=0.1, eps=1e-7):
     return p - lr * g / np.sqrt(s["s"] + eps)
 
 
+def adadelta(p, g, s, t, lr=0.001, rho=0.95, eps=1e-7):
+    s["s"] = rho * s.get("s", 0) + (1 - rho) * g**2
+    d = np.sqrt(s.get("u", 0) + eps) / np.sqrt(s["s"] + eps) * g
+    s["u"] = rho * s.get("u", 0) + (1 - rho) * d**2
+    return p - lr * d
+
+
+def adamax(p, g, s, t, lr=0.001, beta_1=0.9, beta_2=0.999, eps=1e-7):
+    s["m"] = beta_1 * s.get("m", 0) + (1 - beta_1) * g
+    s["u"] = np.maximum(beta_2 * s.get("u", 0), np.abs(g))
+    return p - lr / (1 - beta_1**t) * s["m"] / (s["u"] + eps)
+
+
+def nadam(p, g, s, t, lr=0.001, beta_1=0.9, beta_2=0.999, eps=1e-7, momentum_decay=1.0):
+    mu = [beta_1 * (1 - 0.5 * 0.96 ** (i * momentum_decay)) for i in range(1, t + 2)]
+    s["m"] = beta_1 * s.get("m", 0) + (1 - beta_1) * g
+    s["v"] = beta_2 * s.get("v", 0) + (1 - beta_2) * g**2
+    m_hat = mu[t] * s["m"] / (1 - np.prod(mu)) + (1 - mu[t - 1]) * g / (1 - np.prod(mu[:t]))
+    return p - lr * m_hat / (np.sqrt(s["v"] / (1 - beta_2**t)) + eps)
+
+
+def radam(p, g, s, t, lr=0.001, beta_1=0.9, beta_2=0.999, eps=1e-8):
+    s["m"] = beta_1 * s.get("m", 0) + (1 - beta_1) * g
+    s["v"] = beta_2 * s.get("v", 0) + (1 - beta_2) * g**2
+    m_hat, largest = s["m"] / (1 - beta_1**t), 2 / (1 - beta_2) - 1
+    n = largest - 2 * t * beta_2**t / (1 - beta_2**t)
+    if n <= 5:
+        return p - lr * m_hat
+    r = np.sqrt((n - 4) * (n - 2) * largest / ((largest - 4) * (largest - 2) * n))
+    return p - lr * r * m_hat * np.sqrt(1 - beta_2**t) / (np.sqrt(s["v"]) + eps)
+
+
+def lion(p, g, s, t, lr=0.001, beta_1=0.9, beta_2=0.99):
+    m = s.get("m", 0)
+    s["m"] = beta_2 * m + (1 - beta_2) * g
+    return p - lr * np.sign(beta_1 * m + (1 - beta_1) * g)
+
+
 @dataclass(frozen=True)
 class Row:
     name: str
     make: Callable[..., optim.Optimizer]
-    keras: str
+    keras: str | None
     formula: Callable[..., Any]
     options: dict[str, Any] = field(default_factory=dict)
     rosenbrock: float = 0.03  # a learning rate that gets into its valley and along it
@@ -102,6 +140,18 @@ ROWS = [
     Row("adagrad", optim.Adagrad, "Adagrad", adagrad, {}, 0.1, 1.0),
     Row("adagrad-start", optim.Adagrad, "Adagrad", adagrad,
         {"initial_accumulator_value": 1.0, "eps": 1e-2}, 0.1, 1.0),
+    Row("adadelta", optim.Adadelta, "Adadelta", adadelta, {}, 1.5, 10.0),
+    Row("adadelta-rho", optim.Adadelta, "Adadelta", adadelta, {"lr": 1.0, "rho": 0.5, "eps": 1e-4}, 0.03, 0.3),
+    Row("adamax", optim.Adamax, "Adamax", adamax),
+    Row("adamax-betas", optim.Adamax, "Adamax", adamax, {"beta_1": 0.5, "beta_2": 0.9, "eps": 1e-2}),
+    Row("adamax-weight-decay", optim.Adamax, "Adamax", adamax, {"weight_decay": 0.02, "clipnorm": 0.5}),
+    Row("nadam", optim.Nadam, "Nadam", nadam),
+    Row("nadam-betas", optim.Nadam, "Nadam", nadam, {"beta_1": 0.5, "beta_2": 0.9, "eps": 1e-3}),
+    Row("nadam-decay", optim.Nadam, None, nadam, {"momentum_decay": 0.004, "weight_decay": 0.02}),
+    Row("radam", optim.RAdam, None, radam, {"clipnorm": 1.0}, 0.02),
+    Row("radam-betas", optim.RAdam, None, radam, {"beta_1": 0.5, "beta_2": 0.9, "eps": 1e-3}, 0.003),
+    Row("lion", optim.Lion, "Lion", lion, {}, 0.003, 0.02),
+    Row("lion-betas", optim.Lion, "Lion", lion, {"beta_1": 0.5, "beta_2": 0.75, "weight_decay": 0.01}, 0.003, 0.02),
 ]  # fmt: skip
 ON_ROWS = {"argvalues": ROWS, "ids": [row.name for row in ROWS]}
 

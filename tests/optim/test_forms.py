@@ -1,5 +1,6 @@
 """form="torch": PyTorch's formulas, worked out in float64 here, and once against PyTorch itself where it is there."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,40 @@ def adagrad(p: Any, g: Any, s: Any, t: int, lr: float, initial_accumulator_value
     return p - lr * g / (np.sqrt(s["s"]) + eps)
 
 
+def adadelta(p: Any, g: Any, s: Any, t: int, lr: float, rho: float, eps: float) -> Any:
+    s["s"] = rho * s.get("s", 0) + (1 - rho) * g**2
+    d = np.sqrt(s.get("u", 0) + eps) / np.sqrt(s["s"] + eps) * g
+    s["u"] = rho * s.get("u", 0) + (1 - rho) * d**2
+    return p - lr * d
+
+
+def adamax(p: Any, g: Any, s: Any, t: int, lr: float, beta_1: float, beta_2: float, eps: float) -> Any:
+    s["m"] = beta_1 * s.get("m", 0) + (1 - beta_1) * g
+    s["u"] = np.maximum(beta_2 * s.get("u", 0), np.abs(g) + eps)
+    return p - lr / (1 - beta_1**t) * s["m"] / s["u"]
+
+
+def nadam(
+    p: Any, g: Any, s: Any, t: int, lr: float, beta_1: float, beta_2: float, eps: float, momentum_decay: float
+) -> Any:
+    mu = [beta_1 * (1 - 0.5 * 0.96 ** (i * momentum_decay)) for i in range(1, t + 2)]
+    s["m"] = beta_1 * s.get("m", 0) + (1 - beta_1) * g
+    s["v"] = beta_2 * s.get("v", 0) + (1 - beta_2) * g**2
+    m_hat = mu[t] * s["m"] / (1 - np.prod(mu)) + (1 - mu[t - 1]) * g / (1 - np.prod(mu[:t]))
+    return p - lr * m_hat / (np.sqrt(s["v"] / (1 - beta_2**t)) + eps)
+
+
+def radam(p: Any, g: Any, s: Any, t: int, lr: float, beta_1: float, beta_2: float, eps: float) -> Any:
+    s["m"] = beta_1 * s.get("m", 0) + (1 - beta_1) * g
+    s["v"] = beta_2 * s.get("v", 0) + (1 - beta_2) * g**2
+    m_hat, largest = s["m"] / (1 - beta_1**t), 2 / (1 - beta_2) - 1
+    n = largest - 2 * t * beta_2**t / (1 - beta_2**t)
+    if n <= 5:
+        return p - lr * m_hat
+    r = np.sqrt((n - 4) * (n - 2) * largest / ((largest - 4) * (largest - 2) * n))
+    return p - lr * r * m_hat * np.sqrt(1 - beta_2**t) / (np.sqrt(s["v"]) + eps)
+
+
 ROWS: list[tuple[str, Any, dict[str, Any]]] = [
     ("SGD", sgd, {}),
     ("SGD", sgd, {"lr": 0.01, "momentum": 0.9}),
@@ -72,9 +107,18 @@ ROWS: list[tuple[str, Any, dict[str, Any]]] = [
     ("RMSprop", rmsprop, {"lr": 0.01, "centered": True, "eps": 1e-3}),
     ("Adagrad", adagrad, {}),
     ("Adagrad", adagrad, {"lr": 0.1, "initial_accumulator_value": 0.5, "eps": 1e-2, "weight_decay": 0.1}),
+    ("Adadelta", adadelta, {}),
+    ("Adadelta", adadelta, {"lr": 0.1, "rho": 0.5, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
+    ("Adamax", adamax, {}),
+    ("Adamax", adamax, {"lr": 0.01, "beta_1": 0.5, "beta_2": 0.9, "eps": 1e-2, "weight_decay": 0.1}),
+    ("Nadam", nadam, {}),
+    ("Nadam", nadam, {"lr": 0.01, "beta_1": 0.5, "beta_2": 0.9, "eps": 1e-2, "weight_decay": 0.1}),
+    ("Nadam", nadam, {"momentum_decay": 0.5, "maximize": True}),
+    ("RAdam", radam, {}),
+    ("RAdam", radam, {"lr": 0.01, "beta_1": 0.5, "beta_2": 0.6, "eps": 1e-2, "weight_decay": 0.1}),
 ]  # fmt: skip
 IDS = [f"{name}-{'-'.join(options) or 'defaults'}" for name, _, options in ROWS]
-STEPS = 30
+STEPS = 100
 
 
 def ours(name: str, options: dict[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -110,16 +154,20 @@ def test_follows_the_formula(name: str, formula: Any, options: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(("name", "formula", "options"), ROWS, ids=IDS)
-def test_follows_pytorch(name: str, formula: Any, options: dict[str, Any]) -> None:
+def test_follows_pytorch(
+    name: str, formula: Any, options: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    request.addfinalizer(partial(torch.set_default_dtype, torch.get_default_dtype()))
+    torch.set_default_dtype(torch.float64)  # of NAdam's product
     found, _ = ours(name, options)
     theirs = {k: v for k, v in options.items() if not k.startswith("beta_") and k != "rho"}
     if "beta_1" in options:
         theirs["betas"] = (options["beta_1"], options["beta_2"])
     if "rho" in options:
-        theirs["alpha"] = options["rho"]
+        theirs["rho" if name == "Adadelta" else "alpha"] = options["rho"]
     params = {n: torch.nn.Parameter(torch.tensor(v)) for n, v in starts().items()}
-    opt = getattr(torch.optim, name)(params.values(), **theirs)
+    opt = getattr(torch.optim, {"Nadam": "NAdam"}.get(name, name))(params.values(), **theirs)
     for step, grads in enumerate(gradients(STEPS)):
         if step == 20:
             opt.param_groups[0]["lr"] /= 2

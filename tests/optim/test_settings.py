@@ -14,6 +14,7 @@ from tapegrad.models import Callback, Sequential, compiled_step
 CHANGES = {
     "lr": (0.1, 0.03), "momentum": (0.9, 0.5), "nesterov": (False, True), "dampening": (0.5, 0.25),
     "beta_1": (0.9, 0.6), "beta_2": (0.99, 0.9), "eps": (1e-3, 1e-1), "amsgrad": (False, True), "rho": (0.9, 0.6),
+    "momentum_decay": (1.0, 0.5),
     "centered": (False, True), "weight_decay": (0.1, 0.3), "clipvalue": (0.5, 0.1), "clipnorm": (0.5, 0.1),
     "global_clipnorm": (0.5, 0.1), "maximize": (False, True),
 }  # fmt: skip
@@ -101,7 +102,7 @@ def expected(kind: Any, options: dict[str, Any], name: str, then: Any) -> list[n
     second.layer.load_state_dict(first.layer.state_dict())
     own, state = second.opt.state_dict(), first.opt.state_dict()
     second.opt.load_state_dict(
-        {k: state[k] if k in state and ("." in k or k == "steps") else own[k] for k in own}
+        {k: state[k] if k in state and ("." in k or k in ("steps", *kind.totals)) else own[k] for k in own}
     )
     second.steps(4)
     return second.values()

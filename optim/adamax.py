@@ -1,0 +1,49 @@
+"""Adamax."""
+
+from typing import Any
+
+from tapegrad.autograd.ops import abs, maximum
+from tapegrad.optim.base import Optimizer
+from tapegrad.optim.options import above_0, below_1
+
+
+class Adamax(Optimizer):
+    """Adam with the largest gradient of late in place of the root mean square.
+
+        m = beta_1 * m + (1 - beta_1) * g                     running mean of g
+        u = max(beta_2 * u, |g|)                              with form="torch"   max(beta_2 * u, |g| + eps)
+        p = p - lr / (1 - beta_1**t) * m / (u + eps)          with form="torch"   m / u;  at step t = 1, 2, …
+
+    lr, eps   0.001, 1e-7; with form="torch" 0.002, 1e-8
+
+    D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015, section 7.1. The default form is Keras's, the
+    other one PyTorch's.
+    """
+
+    options = {"beta_1": below_1, "beta_2": below_1, "eps": above_0}
+    keras_defaults = {"lr": 0.001, "eps": 1e-7}
+    torch_defaults = {"lr": 0.002, "eps": 1e-8}
+    beta_1: float
+    beta_2: float
+    eps: float
+
+    def __init__(
+        self, params: Any = None, lr: float | None = None, beta_1: float = 0.9, beta_2: float = 0.999,
+        eps: float | None = None, **others: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, {"beta_1": beta_1, "beta_2": beta_2, "eps": eps}, others)
+
+    def slots(self, h: Any) -> dict[str, float]:
+        return {"m": 0.0, "u": 0.0}
+
+    def constants(self, h: Any) -> dict[str, Any]:
+        return {"beta_1": h.beta_1, "beta_2": h.beta_2, "new": 1.0 - h.beta_1, "eps": h.eps}
+
+    def numbers(self, h: Any, step: Any) -> dict[str, Any]:
+        return {"rate": h.lr / (1.0 - h.beta_1**step)}
+
+    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        torch = n.form == "torch"
+        m = n.beta_1 * state["m"] + n.new * g
+        u = maximum(n.beta_2 * state["u"], abs(g) + n.eps if torch else abs(g))
+        return p - n.rate * (m / (u if torch else u + n.eps)), {"m": m, "u": u}

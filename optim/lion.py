@@ -1,0 +1,45 @@
+"""Lion."""
+
+from typing import Any
+
+from tapegrad.autograd.ops import sign
+from tapegrad.optim.base import Optimizer
+from tapegrad.optim.options import below_1
+
+
+class Lion(Optimizer):
+    """A step of exactly lr in each coordinate, against the sign of a running mean: half of Adam's memory.
+
+        p = p - lr * sign(beta_1 * m + (1 - beta_1) * g)
+        m = beta_2 * m + (1 - beta_2) * g                     running mean of g
+
+    weight_decay is decoupled in both forms. An infinite gradient gives NaN here; elsewhere its sign for good.
+
+    lr, beta_2   0.001, 0.99. The paper takes lr three to ten times smaller, and weight_decay as much larger, than for
+              AdamW
+
+    X. Chen et al., "Symbolic discovery of optimization algorithms", 2023. The defaults are Keras's; PyTorch has none.
+    """
+
+    options = {"beta_1": below_1, "beta_2": below_1}
+    keras_defaults = torch_defaults = {"lr": 0.001}
+    always_decoupled = True
+    beta_1: float
+    beta_2: float
+
+    def __init__(
+        self, params: Any = None, lr: float | None = None, beta_1: float = 0.9, beta_2: float = 0.99, **others: Any
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, {"beta_1": beta_1, "beta_2": beta_2}, others)
+
+    def slots(self, h: Any) -> dict[str, float]:
+        return {"m": 0.0}
+
+    def constants(self, h: Any) -> dict[str, Any]:
+        weights = {"new_1": 1.0 - h.beta_1, "new_2": 1.0 - h.beta_2}
+        return weights | {"lr": h.lr, "beta_1": h.beta_1, "beta_2": h.beta_2}
+
+    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        c = n.beta_1 * state["m"] + n.new_1 * g
+        # 0 * c is NaN where c is infinite, of which the sign would not tell.
+        return p - n.lr * (sign(c) + 0.0 * c), {"m": n.beta_2 * state["m"] + n.new_2 * g}

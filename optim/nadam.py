@@ -1,0 +1,74 @@
+"""Nadam."""
+
+from typing import Any
+
+from tapegrad.autograd.ops import sqrt
+from tapegrad.optim.base import Optimizer
+from tapegrad.optim.options import above_0, at_least_0, below_1
+
+# How much of the distance to beta_1 remains from step to step.
+REMAINS = 0.96
+
+
+class Nadam(Optimizer):
+    """Adam with Nesterov's look ahead, and a momentum that grows to beta_1.
+
+        mu(t) = beta_1 * (1 - 0.96**(t * momentum_decay) / 2)         at step t = 1, 2, …
+        m = beta_1 * m + (1 - beta_1) * g                             running mean of g
+        v = beta_2 * v + (sqrt(1 - beta_2) * g)**2                    running mean of g**2
+        a = mu(t + 1) * m / (1 - mu(1) * … * mu(t + 1)) + (1 - mu(t)) * g / (1 - mu(1) * … * mu(t))
+        p = p - lr * a / (sqrt(v / (1 - beta_2**t)) + eps)
+
+    The product is part of the state, so that beta_1 may change between steps.
+
+    lr, eps, momentum_decay   0.001, 1e-7, 1; with form="torch" 0.002, 1e-8, 0.004, which is the paper's 1 / 250.
+              PyTorch's decoupled_weight_decay is the default form with these numbers
+
+    T. Dozat, "Incorporating Nesterov momentum into Adam", 2016. Keras and PyTorch have the same formula; PyTorch calls
+    it NAdam.
+    """
+
+    options = {"beta_1": below_1, "beta_2": below_1, "eps": above_0, "momentum_decay": at_least_0}
+    keras_defaults = {"lr": 0.001, "eps": 1e-7, "momentum_decay": 1.0}
+    torch_defaults = {"lr": 0.002, "eps": 1e-8, "momentum_decay": 0.004}
+    totals = {"momentum_product": 1.0}
+    beta_1: float
+    beta_2: float
+    eps: float
+    momentum_decay: float
+
+    def __init__(
+        self, params: Any = None, lr: float | None = None, beta_1: float = 0.9, beta_2: float = 0.999,
+        eps: float | None = None, momentum_decay: float | None = None, **others: Any,
+    ) -> None:  # fmt: skip
+        own = {"beta_1": beta_1, "beta_2": beta_2, "eps": eps, "momentum_decay": momentum_decay}
+        super().__init__(params, lr, own, others)
+
+    def slots(self, h: Any) -> dict[str, float]:
+        return {"m": 0.0, "v": 0.0}
+
+    def square_weight(self, h: Any) -> Any:
+        return sqrt(1.0 - h.beta_2)
+
+    def constants(self, h: Any) -> dict[str, Any]:
+        new, weight = 1.0 - h.beta_1, self.square_weight(h)
+        return {"beta_1": h.beta_1, "beta_2": h.beta_2, "new": new, "weight": weight}
+
+    def numbers(self, h: Any, step: Any) -> dict[str, Any]:
+        root, product = sqrt(1.0 - h.beta_2**step), h.momentum_product * momentum(h, step)
+        now, later = momentum(h, step), momentum(h, step + 1.0)
+        weights = {"of_m": later / (1.0 - product * later), "of_g": (1.0 - now) / (1.0 - product)}
+        return weights | {"rate": h.lr * root, "eps": h.eps * root}
+
+    def next_totals(self, h: Any, step: Any) -> dict[str, Any]:
+        return {"momentum_product": h.momentum_product * momentum(h, step)}
+
+    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        m = n.beta_1 * state["m"] + n.new * g
+        weighted = n.weight * g
+        v = n.beta_2 * state["v"] + weighted * weighted
+        return p - n.rate * ((n.of_m * m + n.of_g * g) / (sqrt(v) + n.eps)), {"m": m, "v": v}
+
+
+def momentum(h: Any, step: Any) -> Any:
+    return h.beta_1 * (1.0 - 0.5 * REMAINS ** (step * h.momentum_decay))

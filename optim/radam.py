@@ -1,0 +1,68 @@
+"""Rectified Adam."""
+
+from typing import Any
+
+from tapegrad.autograd.dtypes import float64
+from tapegrad.autograd.ops import maximum, sqrt
+from tapegrad.optim.base import Optimizer
+from tapegrad.optim.norms import cast
+from tapegrad.optim.options import above_0, below_1
+
+
+class RAdam(Optimizer):
+    """Adam that warms up: without the root mean square until enough gradients were seen, then with a growing weight.
+
+        m = beta_1 * m + (1 - beta_1) * g                     running mean of g
+        v = beta_2 * v + (sqrt(1 - beta_2) * g)**2            running mean of g**2
+        all = 2 / (1 - beta_2) - 1;   n = all - 2 * t * beta_2**t / (1 - beta_2**t)       at step t = 1, 2, …
+        a = lr / (1 - beta_1**t) * m
+        n > 5     p = p - a * r * sqrt(1 - beta_2**t) / (sqrt(v) + eps)
+                  r = sqrt((n - 4) * (n - 2) * all / ((all - 4) * (all - 2) * n))
+        else      p = p - a                                   the first five steps with the default beta_2
+
+    lr, eps   0.001, 1e-8. With a beta_2 of at most 2 / 3, n never exceeds 5
+
+    L. Liu et al., "On the variance of the adaptive learning rate and beyond", 2020. The formula and the defaults are
+    PyTorch's; Keras has none. PyTorch's decoupled_weight_decay is the default form here.
+    """
+
+    options = {"beta_1": below_1, "beta_2": below_1, "eps": above_0}
+    keras_defaults = torch_defaults = {"lr": 0.001, "eps": 1e-8}
+    beta_1: float
+    beta_2: float
+    eps: float
+
+    def __init__(
+        self, params: Any = None, lr: float | None = None, beta_1: float = 0.9, beta_2: float = 0.999,
+        eps: float | None = None, **others: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, {"beta_1": beta_1, "beta_2": beta_2, "eps": eps}, others)
+
+    def slots(self, h: Any) -> dict[str, float]:
+        return {"m": 0.0, "v": 0.0}
+
+    def square_weight(self, h: Any) -> Any:
+        return sqrt(1.0 - h.beta_2)
+
+    def constants(self, h: Any) -> dict[str, Any]:
+        new, weight = 1.0 - h.beta_1, self.square_weight(h)
+        return {"beta_1": h.beta_1, "beta_2": h.beta_2, "new": new, "weight": weight, "eps": h.eps}
+
+    def numbers(self, h: Any, step: Any) -> dict[str, Any]:
+        power, total = h.beta_2**step, 2.0 / (1.0 - h.beta_2) - 1.0
+        seen = total - 2.0 * step * power / (1.0 - power)
+        # Of at most 5 no root is taken, and the result is not used.
+        n, most = maximum(seen, 5.0), maximum(total, 5.0)
+        r = sqrt((n - 4.0) * (n - 2.0) * most / ((most - 4.0) * (most - 2.0) * n) * (1.0 - power))
+        rate, adaptive = h.lr / (1.0 - h.beta_1**step), cast(seen > 5.0, float64)
+        return {
+            "rate": rate * (adaptive * r + (1.0 - adaptive)),
+            "adaptive": adaptive,
+            "plain": 1.0 - adaptive,
+        }
+
+    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        m = n.beta_1 * state["m"] + n.new * g
+        weighted = n.weight * g
+        v = n.beta_2 * state["v"] + weighted * weighted
+        return p - n.rate * (m / (n.adaptive * (sqrt(v) + n.eps) + n.plain)), {"m": m, "v": v}
