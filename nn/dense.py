@@ -9,7 +9,8 @@ from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import activations, init
-from tapegrad.nn.module import Layer, Shape, sample_shape
+from tapegrad.nn.module import Layer
+from tapegrad.nn.shapes import Shape, sample_shape
 
 
 class Dense(Layer):

@@ -26,7 +26,8 @@ from tapegrad.autograd.ops import (
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import activations as act
 from tapegrad.nn.functional import dropout
-from tapegrad.nn.module import Layer, Shape, sample_shape
+from tapegrad.nn.module import Layer
+from tapegrad.nn.shapes import Shape, sample_shape
 
 
 class Flatten(Layer):

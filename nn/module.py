@@ -19,8 +19,8 @@ from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import tick
 from tapegrad.nn.lookup import NAMES, hint, snake_case
+from tapegrad.nn.shapes import Shape, sample_shape
 
-Shape = tuple[int, ...]
 State = dict[str, Tensor]
 
 
@@ -383,15 +383,6 @@ def constructor_options(kind: type) -> dict[str, inspect.Parameter]:
     """The constructor's named arguments."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {p.name: p for p in inspect.signature(kind).parameters.values() if p.kind in named}
-
-
-def sample_shape(shape: Any) -> Shape:
-    """A shape as a tuple of integers, without a leading None."""
-    given = (shape,) if isinstance(shape, int) else tuple(shape)
-    given = given[1:] if given and given[0] is None else given
-    if not all(isinstance(n, int) and n > 0 for n in given):
-        raise ValueError(f"shape: expected the shape of one sample, of positive integers, got {shape!r}")
-    return given
 
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tapegrad.nn.lookup import snake_case
-from tapegrad.nn.module import Layer, Module, Shape
+from tapegrad.nn.module import Layer, Module
+from tapegrad.nn.shapes import Shape
 
 
 class Sequential(Layer):

@@ -7,7 +7,8 @@ from typing import Any
 
 from tapegrad.autograd.pages.inline import histogram, table
 from tapegrad.autograd.tensor import Parameter, Tensor
-from tapegrad.nn.module import Module, Shape, walk
+from tapegrad.nn.module import Module, walk
+from tapegrad.nn.shapes import Shape
 
 
 @dataclass(frozen=True)

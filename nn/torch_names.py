@@ -21,7 +21,8 @@ from tapegrad.autograd.ops import (
 from tapegrad.autograd.random import host_generator
 from tapegrad.nn.dense import Dense
 from tapegrad.nn.loss_base import beside, class_numbers, floating, pair
-from tapegrad.nn.module import Buffer, Module, Shape
+from tapegrad.nn.module import Buffer, Module
+from tapegrad.nn.shapes import Shape
 
 REDUCTIONS = ("mean", "sum", "none")
 
