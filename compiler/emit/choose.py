@@ -1,13 +1,12 @@
 """The emitters by name, and which one takes a program."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
 from tapegrad.backends import get_backend
-from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
-from tapegrad.compiler.emit.cupy.graph import GraphEmitter, NotAGraph
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.ir.program import Op, Program
 from tapegrad.compiler.passes import History, improve
@@ -17,23 +16,38 @@ from tapegrad.compiler.plan.buffers import Plan
 OPERATIONS, NBYTES = 4, 1 << 20
 
 
+Lines = list[tuple[int, list[Op]]]
+
+
 @dataclass
 class Emitted:
     """The source of a program, the program as it was emitted, and the list after each pass.
 
+    write   writes the source, which machine code does not need: its text, and (number of a line, the operations that
+            it carries out) of those that do
     note    what is left to the library, or why it is not in the form that is asked for first
     build   what binds it to captured arrays, where it is not the `build` of the source
-    lines   (number of a line of the source, the operations that it carries out); of a graph, none
     """
 
     name: str
-    text: str
+    write: Callable[[], tuple[str, Lines]]
     plan: Plan
     program: Program
     history: History
     note: str = ""
-    lines: list[tuple[int, list[Op]]] = field(default_factory=list)
     build: Callable[..., Any] | None = None
+
+    @cached_property
+    def written(self) -> tuple[str, Lines]:
+        return self.write()
+
+    @property
+    def text(self) -> str:
+        return self.written[0]
+
+    @property
+    def lines(self) -> Lines:
+        return self.written[1]
 
 
 # Machine code takes about 0.4 s to make, as long as NumPy takes for so many operations, or so many times as many bytes.
@@ -46,14 +60,18 @@ def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
     CuPy; else as machine code where that is at hand and pays, which is a matter of the program alone; else of NumPy."""
     if device.startswith("cuda"):
         there = on_device(recorded, title)
-        there.text += ON_DEVICE % device.partition(":")[2] if get_backend("cupy").several_devices else ""
+        if get_backend("cupy").several_devices:
+            there.written = (there.text + ON_DEVICE % device.partition(":")[2], there.lines)
         return there
     if wanted == "native" or (wanted == "auto" and native_at_hand() and pays(recorded)):
         return for_this_machine(recorded, title)
     program, history = improve(recorded, "numpy")
     plain = NumpyEmitter(program, title)
-    text = plain.source()
-    return Emitted("numpy", text, plain.plan, program, history, lines=plain.operations_by_line)
+    return Emitted("numpy", written_by(plain), plain.plan, program, history)
+
+
+def written_by(emitter: Any) -> Callable[[], tuple[str, Lines]]:
+    return lambda: (emitter.source(), emitter.operations_by_line)
 
 
 def native_at_hand() -> bool:
@@ -82,25 +100,29 @@ def for_this_machine(recorded: Program, title: str) -> Emitted:
 
     program, history = improve(recorded, "native")
     machine = NativeEmitter(program, title)
-    text, note = machine.source(), machine.note()
-    lines, build = machine.operations_by_line, Builder(machine)
-    return Emitted("native", text, machine.plan, program, history, note, lines, build)
+    return Emitted(
+        "native", written_by(machine), machine.plan, program, history, machine.note(), Builder(machine)
+    )
 
 
 def on_device(recorded: Program, title: str) -> Emitted:
     """As one CUDA graph, if nvmath is installed and the program can be one."""
+    from tapegrad.compiler.emit.cupy.emitter import CupyEmitter  # slow to import, and only for a GPU
+    from tapegrad.compiler.emit.cupy.graph import GraphEmitter, NotAGraph
+
     program, history = improve(recorded, "cupy")
     note = ""
     if find_spec("nvmath") is not None:
         try:
             graph = GraphEmitter(program, title)
-            return Emitted("cupy", graph.source(), graph.plan, program, history, graph.note())
+            drawn = graph.source()
+            return Emitted("cupy", lambda: (drawn, []), graph.plan, program, history, graph.note())
         except NotAGraph as reason:
             note = f"no graph: {reason}"
     plain = CupyEmitter(program, title)
     text = plain.source()
     note = "; ".join(n for n in (note, plain.note()) if n)
-    return Emitted("cupy", text, plain.plan, program, history, note, plain.operations_by_line)
+    return Emitted("cupy", lambda: (text, plain.operations_by_line), plain.plan, program, history, note)
 
 
 ON_DEVICE = """

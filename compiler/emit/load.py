@@ -6,7 +6,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import finalize
-from zipfile import ZipFile
 
 import numpy as np
 
@@ -85,6 +84,8 @@ def save(path: str, runner: "Runner") -> None:
 
     Captured arrays that share memory, as a parameter does with its optimizer's buffer, are saved as views of it.
     """
+    from zipfile import ZipFile  # slow to import, and few programs are saved
+
     target = Path(path)
     captured: dict[str, Any] = {}
     for v, array in zip(runner.program.captured, runner.bound):

@@ -11,7 +11,7 @@ from tapegrad.compiler.emit.choose import Emitted, emit
 from tapegrad.compiler.emit.load import load
 from tapegrad.compiler.emit.summary import by_line
 from tapegrad.compiler.ir.memory import Spans, memory_of, share, written
-from tapegrad.compiler.ir.program import before_last_check
+from tapegrad.compiler.ir.program import Op, before_last_check
 from tapegrad.compiler.record.recording import Recording
 from tapegrad.compiler.run.case import OtherCase
 from tapegrad.compiler.run.messages import told_after
@@ -40,15 +40,10 @@ class Runner:
             self.note = f"not native: {type(error).__name__}: {error}"
 
     def make(self, emitted: Emitted, name: str) -> None:
-        self.emitter, self.note, self.source, self.plan = (
-            emitted.name,
-            emitted.note,
-            emitted.text,
-            emitted.plan,
-        )
-        self.program, self.history, self.lines = emitted.program, emitted.history, emitted.lines
+        self.emitted, self.emitter, self.note = emitted, emitted.name, emitted.note
+        self.program, self.history, self.plan = emitted.program, emitted.history, emitted.plan
         self.find_used()
-        self.build = emitted.build or load(self.source, name)
+        self.build = emitted.build or load(emitted.text, name)
         self.bind([t.data for t in self.captured])
 
     def find_used(self) -> None:
@@ -167,6 +162,15 @@ class Runner:
         )
 
     # ---- to be read ----
+    @property
+    def source(self) -> str:
+        return self.emitted.text
+
+    @property
+    def lines(self) -> list[tuple[int, list[Op]]]:
+        """(number of a line of the source, the operations that it carries out); of a graph, none."""
+        return self.emitted.lines
+
     def status_line(self) -> str:
         """The emitter's name, and what is to be known of how it runs."""
         notes = "; ".join(filter(None, (self.note, getattr(self.step, "why_not", str)())))

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.module import parts_of as places
+from tapegrad.compiler.emit.native.alike import Loops
 from tapegrad.compiler.emit.native.calls import Calls
-from tapegrad.compiler.emit.native.emitter import Call, Library, Loops
+from tapegrad.compiler.emit.native.emitter import Call, Library
 from tapegrad.compiler.emit.native.machine import Code, scratch_of
 from tapegrad.compiler.emit.native.parts import Parts
 from tapegrad.compiler.emit.native.walks import operations
@@ -64,7 +65,8 @@ def row_of(call: Call, products: Any, arrays: dict[str, Any]) -> Row:
         count, how = operations(call.nest.body), "loops"
         names = [slot.name for slot in call.nest.arrays]
     else:
-        (count, how), names = next(products), [call.a, call.b, call.out]
+        (count, title), names = next(products), [call.a, call.b, call.out]
+        how = title()
     origins = list(dict.fromkeys(op.origin for op in call.ops))
     line = next((o.line for o in origins if o.line), "")
     where = ": ".join(filter(None, (shortened(line), f"[{places(origins)}]")))

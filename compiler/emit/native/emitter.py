@@ -17,11 +17,11 @@ import numpy as np
 from tapegrad.compiler.emit.folding import Line
 from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.native import python_text
+from tapegrad.compiler.emit.native.alike import Loops, Nests, loops_of
 from tapegrad.compiler.emit.native.chunks import in_chunks
 from tapegrad.compiler.emit.native.elements import DTYPES, OURS, known, sizes
 from tapegrad.compiler.emit.native.forms import Nest, Slot, named, nest_of
 from tapegrad.compiler.emit.native.index_nests import (
-    Bounds,
     along,
     at_index,
     bounds_check,
@@ -33,7 +33,7 @@ from tapegrad.compiler.emit.native.index_nests import (
     started,
     taken,
 )
-from tapegrad.compiler.emit.native.nests import Nester, checked, copied
+from tapegrad.compiler.emit.native.nests import checked, copied
 from tapegrad.compiler.emit.numpy.emitter import functions_in, used
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled
@@ -44,15 +44,6 @@ from tapegrad.compiler.plan.buffers import Plan, Planner
 FRESH = frozenset({"guard"})
 # Operations of the machine in one loop: about ten functions. From five times as many on, LLVM takes longer for each.
 LARGEST_LOOP = 800
-
-
-@dataclass
-class Loops:
-    """A call of a nest's function. bounds: what it looks at, if it stops the call at an index out of bounds."""
-
-    nest: Nest
-    ops: list[Op]
-    bounds: Bounds | None = None
 
 
 @dataclass
@@ -94,6 +85,7 @@ class NativeEmitter:
     def __init__(self, program: Program, title: str) -> None:
         self.program, self.title = program, title
         self.calls: list[Call] = []
+        self.nests = Nests(self)
         self.idle: list[Op] = []
         self.inside: set[tuple[Var, int]] = set()
         self.names: dict[Var, str] = {}
@@ -205,19 +197,19 @@ class NativeEmitter:
     def elements(self, block: Block) -> None:
         """Operations on elements, and the reductions that end them."""
         if parts := in_chunks(block, self):
-            self.add(Loops(parts[0], block.ops))
-            self.add(Loops(parts[1], [op for op in block.ops if op.kind is Kind.REDUCTION]))
+            self.add(loops_of(parts[0], block.ops))
+            self.add(loops_of(parts[1], [op for op in block.ops if op.kind is Kind.REDUCTION]))
         else:
-            self.add(Loops(Nester(block, self).made(), block.ops))
+            self.add(self.nests.of(block))
 
     def loops(self, nest: Nest, op: Op) -> None:
-        self.add(Loops(nest, [op]))
+        self.add(loops_of(nest, [op]))
 
     def at_index(self, op: Op) -> None:
         """Index arrays are looked at once, unless the program may write to them in between."""
         for v, bounds in bounds_of(op, self):
             if (v, bounds.length) not in self.inside:
-                self.add(Loops(bounds_check(bounds, self), [op], bounds))
+                self.add(loops_of(bounds_check(bounds, self), [op], bounds))
             if self.base.get(v, v).kind != "captured":
                 self.inside.add((v, bounds.length))
         if "index" not in op.params:

@@ -201,7 +201,8 @@ class Text(Lines):
     def turn(self, s: Loop) -> None:
         """The statements inside. What they work out is not known outside."""
         before = self.known, self.locals, self.spread, self.equal
-        self.known, self.locals, self.spread, self.equal = map(dict, before)
+        self.known, self.locals = dict(self.known), dict(self.locals)
+        self.spread, self.equal = dict(self.spread), dict(self.equal)
         for statement in s.body:
             self.statement(statement)
         self.known, self.locals, self.spread, self.equal = before

@@ -47,6 +47,13 @@ class Arrays(Protocol):
         """The name of the array as one row."""
 
 
+def slot_of(v: Var, flat: bool, arrays: Arrays) -> Slot:
+    """A Var's array, or the row of its elements."""
+    if flat:
+        return Slot(arrays.row(v), named(v.dtype), (v.size,))
+    return Slot(arrays.name(v), named(v.dtype), v.shape)
+
+
 def subscripts(shape: Shape, indices: Sequence[str]) -> tuple[str, ...]:
     """The place of the element of a broadcast array for the indices of the result: it has its last axes alone, and
     one of length 1 stays at 0."""
@@ -76,7 +83,8 @@ class Nester:
         self.last: list[Any] = []
         self.local: dict[Var, Value] = {}
         self.loaded: dict[Place, Value] = {}
-        self.names = set(arrays.taken)  # of arrays, and of what the nest lets
+        self.slots: dict[tuple[Var, bool], Slot] = {}
+        self.names: set[str] = set()  # of what the nest lets
         self.nest = Nest()
         self.op = block.ops[0]
 
@@ -117,17 +125,14 @@ class Nester:
     # ---- names and places ----
     def unique(self, name: str) -> str:
         found, count = name, 1
-        while found in self.names:
+        while found in self.names or found in self.arrays.taken:
             count += 1
             found = f"{name}_{count}"
         self.names.add(found)
         return found
 
     def slot(self, v: Var, flat: bool) -> Slot:
-        if flat:
-            array = Slot(self.arrays.row(v), named(v.dtype), (v.size,))
-        else:
-            array = Slot(self.arrays.name(v), named(v.dtype), v.shape)
+        array = self.slots[v, flat] = slot_of(v, flat, self.arrays)
         self.nest.arrays.setdefault(array)
         return array
 

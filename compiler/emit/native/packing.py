@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from tapegrad.compiler.emit.native.alike import Loops
 from tapegrad.compiler.emit.native.calls import address
-from tapegrad.compiler.emit.native.emitter import Call, Loops, Product
-from tapegrad.compiler.emit.native.forms import Store
-from tapegrad.compiler.emit.native.walks import statements
+from tapegrad.compiler.emit.native.emitter import Call, Product
 
 Operands = dict[str, Any]  # "a", "b" -> array
 
@@ -54,5 +53,4 @@ def written_by(call: Call, arrays: dict[str, Any]) -> Iterable[Any] | None:
         return [arrays[call.out]]
     if not isinstance(call, Loops):
         return None
-    stores = [s.place.array for s, _ in statements(call.nest.body) if isinstance(s, Store)]
-    return [arrays[slot.name] for slot in dict.fromkeys(stores)]
+    return [arrays[slot.name] for slot in call.stored()]

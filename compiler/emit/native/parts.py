@@ -1,5 +1,6 @@
 """The calls of a program with their arrays: functions of nests and products, cut into parts, and what NumPy does."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.native import pool, products
+from tapegrad.compiler.emit.native.alike import Loops, Shared
 from tapegrad.compiler.emit.native.calls import Part
 from tapegrad.compiler.emit.native.cuts import parts_of_nest, parts_of_product
-from tapegrad.compiler.emit.native.emitter import Call, Loops, NativeEmitter, Product
-from tapegrad.compiler.emit.native.forms import Nest, named
+from tapegrad.compiler.emit.native.emitter import Call, NativeEmitter, Product
+from tapegrad.compiler.emit.native.forms import named
 from tapegrad.compiler.emit.native.index_nests import Bounds
 from tapegrad.compiler.emit.native.interpreted import put
 from tapegrad.compiler.emit.native.llvm_text import Text
@@ -26,7 +28,6 @@ from tapegrad.compiler.emit.native.product_text import (
     scratch_bytes,
 )
 from tapegrad.compiler.emit.native.products import Matrix, steps
-from tapegrad.compiler.emit.native.signatures import signature
 from tapegrad.compiler.ir.operations import Kind
 
 Cut = tuple[int, slice] | None  # the axis along which an array is cut, and the range
@@ -38,11 +39,12 @@ class Parts:
     calls NumPy between these.
 
     nests     signature of a nest -> the texts of its parts, and how each of its arrays is cut for them
+    cut       a product -> its parts
     scratch   bytes that the function which takes most writes copies to
     threads   among which large ones are shared
     packed    copies of operands that are made ahead
     bounds    (which list of calls, which call) that looks at an index array -> what it looks at
-    kernels   of each product, how many operations it is and which kernel it got
+    kernels   of each product, how many operations it is and what tells which kernel it got
     ends      after each call of the program: (how many lists and calls of NumPy there are, how many stages in the last)
     of_blas   arrays that NumPy's matmul reads and writes
     writes    how many lists and calls of NumPy there are before the one in which the program begins to write to what
@@ -52,12 +54,13 @@ class Parts:
     names: dict[str, str] = field(default_factory=dict)  # text of a function, as NAME -> its name
     declarations: set[str] = field(default_factory=set)
     nests: dict[Any, list[tuple[str, list[Cut]]]] = field(default_factory=dict)
+    cut: dict[products.Product, Any] = field(default_factory=dict)
     calls: list[Any] = field(default_factory=list)
     scratch: int = 0
     threads: int = field(default_factory=pool.threads)
     packed: dict[Any, Part] = field(default_factory=dict)
     bounds: dict[tuple[int, int], Bounds] = field(default_factory=dict)
-    kernels: list[tuple[int, str]] = field(default_factory=list)
+    kernels: list[tuple[int, Callable[[], str]]] = field(default_factory=list)
     ends: list[tuple[int, int]] = field(default_factory=list)
     of_blas: list[Any] = field(default_factory=list)
     writes: int | None = None
@@ -76,9 +79,10 @@ class Parts:
                 self.calls[-1].append([])
             self.writes = len(self.calls)
 
-    def nest(self, nest: Nest, arrays: list[Any]) -> None:
+    def nest(self, shared: Shared, arrays: list[Any]) -> None:
         """A stage of a nest's parts, which equal nests have in common."""
-        key = signature(nest), tuple((a.shape, a.strides) for a in arrays)
+        nest = shared.nest
+        key = shared.signature, tuple((a.shape, a.strides) for a in arrays)
         if key not in self.nests:
             self.nests[key] = []
             for part, cut in parts_of_nest(nest, self.threads):
@@ -92,9 +96,9 @@ class Parts:
     def product(self, a: Any, b: Any, out: Any, shared: dict[str, Any]) -> None:
         """`out = a @ b`. shared: keys of the operands whose copies other products have a use for."""
         operands = {"a": a, "b": b}
-        listed = steps(matrix(a), matrix(b), matrix(out))
+        listed = steps_of(matrix(a), matrix(b), matrix(out))
         if not listed:
-            self.kernels.append((0, "no elements"))
+            self.kernels.append((0, lambda: "no elements"))
         if any(isinstance(s, products.Product) and by_blas(s) for s in listed):
             self.by_blas(a, b, out)
             return
@@ -105,7 +109,9 @@ class Parts:
                 operands[step.operand] = copy.array
                 continue
             stage = []
-            for part, offsets in parts_of_product(step, self.threads):
+            if step not in self.cut:
+                self.cut[step] = parts_of_product(step, self.threads)
+            for part, offsets in self.cut[step]:
                 given = {
                     n: Part(x, offsets.get(n, 0) * x.itemsize) for n, x in (*operands.items(), ("c", out))
                 }
@@ -127,12 +133,12 @@ class Parts:
         self.of_blas += [a, b, out]
         m, k = a.shape[-2:] if a.ndim > 1 else (1, *a.shape)
         n = b.shape[-1] if b.ndim > 1 else 1
-        self.kernels.append((2 * out.size * k, f"{m} x {k} x {n}, {a.dtype}: BLAS"))
+        self.kernels.append((2 * out.size * k, lambda: f"{m} x {k} x {n}, {a.dtype}: BLAS"))
 
     def note(self, product: products.Product, parts: int, packed: bool) -> None:
-        """Count a product for `explain`."""
+        """Count a product for `explain`, which is told its kernel."""
         shared = f", in {parts} parts" if parts > 1 else ""
-        title = kernel_of(product, vector_bits(), fused()).title(packed) + shared
+        title = lambda: kernel_of(product, vector_bits(), fused()).title(packed) + shared
         self.kernels.append((product.operations, title))
 
     def copy(self, text: str, operand: Part, shape: tuple[int, ...], key: Any) -> Part:
@@ -152,6 +158,9 @@ class Parts:
 def cut_up(arrays: list[Any], cuts: list[Cut]) -> list[Any]:
     """The parts of arrays along an axis, of those that are cut."""
     return [a if cut is None else a[(slice(None),) * cut[0] + (cut[1],)] for a, cut in zip(arrays, cuts)]
+
+
+steps_of = lru_cache(1024)(steps)  # of layers and steps that are alike
 
 
 @lru_cache(1024)
@@ -182,7 +191,7 @@ def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
         if outlives and writes_to(call, arrays, outlives):
             parts.begin_to_write()
         if isinstance(call, Loops):
-            parts.nest(call.nest, [arrays[slot.name] for slot in call.nest.arrays])
+            parts.nest(call.shared, [arrays[slot.name] for slot in call.arrays])
             if call.bounds is not None:
                 row = sum(max(len(stage), 1) for stage in parts.calls[-1]) - 1
                 parts.bounds[len(parts.calls) - 1, row] = call.bounds
