@@ -41,7 +41,10 @@ def save(model: Any, path: str | Path, metadata: dict[str, str], training: bool 
         raise ValueError("save: metadata: the name 'model' is taken by the model itself: choose another one")
     check_name(path, "save")
     description, tensors = described(model, training)
-    tensors |= {f"weights.{name}": value for name, value in model.state_dict().items()}
+    state = model.state_dict()
+    if description["training"] is None:  # a loss may have tensors, too
+        state = {name: value for name, value in state.items() if not name.startswith("loss.")}
+    tensors |= {f"weights.{name}": value for name, value in state.items()}
     if description["training"] is not None and model.optimizer.groups:
         state = training_state.optimizer_state(model)
         tensors |= {f"optimizer.{name}": value for name, value in state.items()}
@@ -135,7 +138,10 @@ def verify(model: Any, structure: dict[str, Any], training: Any, describer: Desc
         raise TypeError(
             f"save: a layer of this model changes its config() when it is made again from it: {twin!r}"
         )
-    shapes = [{path: (t.shape, name_of(t.dtype)) for path, t in m._tensors()} for m in (model, twin)]
+    shapes = [
+        {path: (t.shape, name_of(t.dtype)) for path, t in m._tensors() if not path.startswith("loss.")}
+        for m in (model, twin)
+    ]
     if shapes[0] != shapes[1]:
         odd = sorted({*shapes[0].items()} ^ {*shapes[1].items()})[0][0]
         raise TypeError(
@@ -180,9 +186,11 @@ def load(kind: type, path: str | Path, resume: bool) -> Any:
     values = {name: t for name, t in tensors.items() if name.startswith("values.")}
     error = lambda message: files.FileError(f"{path}: {message}")
     model = remade(path, kind, description, values, error)
-    model.load_state_dict(part(tensors, "weights."))
     if (training := description["training"]) is not None:
-        take_up(model, training, part(tensors, "optimizer."), Maker(values, error), path)
+        compile_as_saved(model, training, Maker(values, error), path)
+    model.load_state_dict(part(tensors, "weights."))
+    if training is not None:
+        bind_as_saved(model, training, part(tensors, "optimizer."))
         if resume and "steps" in training:
             model.steps().restore(training["steps"])
     parameters = dict(model.named_parameters())
@@ -200,8 +208,7 @@ def load(kind: type, path: str | Path, resume: bool) -> Any:
     return model
 
 
-def take_up(model: Any, training: dict[str, Any], state: dict[str, Tensor], maker: Maker, path: Any) -> None:
-    """Compile a model as it was, with the optimizer's state."""
+def compile_as_saved(model: Any, training: dict[str, Any], maker: Maker, path: Any) -> None:
     model.compile(
         training_state.made_optimizer(training["optimizer"], maker),
         training_state.made_loss(training["loss"], maker),
@@ -209,6 +216,10 @@ def take_up(model: Any, training: dict[str, Any], state: dict[str, Tensor], make
         run_eagerly=training.get("run_eagerly", False),
         emitter=emitter_here(path, training.get("emitter")),
     )
+
+
+def bind_as_saved(model: Any, training: dict[str, Any], state: dict[str, Tensor]) -> None:
+    """Give the optimizer its parameters and its state. Files of before have no groups."""
     if "groups" in training["optimizer"]:
         training_state.bind(model, training["optimizer"]["groups"], state)
     elif state:

@@ -160,7 +160,7 @@ Source = FromArrays | FromBatches
 def refuse_for_batches(who: str, **given: Any) -> None:
     """Raise ValueError for arguments that only arrays have."""
     for name, value in given.items():
-        if value is not None and value is not False and value != 0.0:
+        if value is not None and not (np.isscalar(value) and value == 0):
             raise ValueError(f"{who}: {name}: the batches of x bring it along, leave it out, got {value!r}")
 
 

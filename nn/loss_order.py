@@ -27,10 +27,6 @@ class PredictionFirst:
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
 
-    @property
-    def function(self) -> Callable[..., Any]:
-        return type(self.loss).function
-
     def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
         return self.loss.of_prediction(prediction, target, sample_weight=sample_weight)
 
@@ -133,7 +129,8 @@ def function_behind(loss: Any, known: Any) -> Any:
         if isinstance(loss, PredictionFirst):
             loss = loss.loss
         if isinstance(loss, Loss):
-            return type(loss).function if type(loss).function in known else None
+            function = getattr(type(loss), "function", None)
+            return function if function in known else None
         if isinstance(loss, partial):
             if loss.args:
                 return None
