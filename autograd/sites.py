@@ -1,8 +1,7 @@
 """`tg.keep_lines()`: each recorded call keeps the user's line, the modules that ran, and the names of its arguments."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import count
 from typing import Any, NamedTuple, TypeVar, overload
 
 from tapegrad.autograd.diagnostics import user_frame, user_line
@@ -11,18 +10,27 @@ from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Node, Tensor
 
 
+class Run(NamedTuple):
+    """One call of a module. number: another one for each call."""
+
+    module: Any
+    number: int
+
+
 class Site(NamedTuple):
     """Where a call was recorded.
 
-    modules   those whose forward was running, the outermost first
-    names     what the user's code calls each argument that is a leaf; "" for others
+    runs    the modules whose forward was running, the outermost first
+    names   what the user's code calls each argument that is a leaf; "" for others
+    root    what it calls the outermost module; "" where that is in no variable
     """
 
-    modules: tuple[Any, ...]
+    runs: tuple[Run, ...]
     names: tuple[str, ...]
+    root: str
 
 
-NOWHERE = Site((), ())
+NOWHERE = Site((), (), "")
 
 
 def site_of(node: Node) -> Site:
@@ -35,7 +43,9 @@ def outputs_of(node: Node) -> tuple[Any, ...]:
     return node.out if isinstance(node.out, tuple) else (node.out,)
 
 
-running: ContextVar[tuple[Any, ...]] = ContextVar("tapegrad_running_modules", default=())
+# The modules whose forward is running, and what the outermost one is called.
+running: ContextVar[tuple[tuple[Run, ...], str]] = ContextVar("tapegrad_running_modules", default=((), ""))
+number = count(1)
 
 
 class Sites(Recorder):
@@ -47,22 +57,37 @@ class Sites(Recorder):
             node.line = user_line()
             frame = user_frame()
             variables = {} if frame is None else frame.f_locals
-            node.site = Site(running.get(), tuple(called(a, variables) for a in node.inputs))
+            runs, root = running.get()
+            node.site = Site(runs, tuple(leaf_name(a, variables) for a in node.inputs), root)
 
-    @contextmanager
-    def module(self, module: Any) -> Iterator[None]:
-        before = running.set((*running.get(), module))
-        try:
-            yield
-        finally:
-            running.reset(before)
+    def module(self, module: Any) -> "Running":
+        runs, root = running.get()
+        if not runs and (frame := user_frame()) is not None:
+            root = called(module, frame.f_locals) or called(module, frame.f_globals)
+        return Running(((*runs, Run(module, next(number))), root))
+
+
+class Running:
+    """`with Running(modules):` these run."""
+
+    def __init__(self, modules: tuple[tuple[Run, ...], str]) -> None:
+        self.modules = modules
+
+    def __enter__(self) -> None:
+        self.before = running.set(self.modules)
+
+    def __exit__(self, *error: object) -> None:
+        running.reset(self.before)
+
+
+def leaf_name(value: Any, variables: dict[str, Any]) -> str:
+    """What a leaf is called; "" for what is none."""
+    return called(value, variables) if isinstance(value, Tensor) and value.node is None else ""
 
 
 def called(value: Any, variables: dict[str, Any]) -> str:
-    """The variable that holds a leaf, or the place in a dict, list or tuple; "" if there is none."""
-    if not isinstance(value, Tensor) or value.node is not None:
-        return ""
-    for name, held in variables.items():
+    """The variable that holds a value, or the place in a dict, list or tuple; "" if there is none."""
+    for name, held in [*variables.items()]:
         if name.startswith("_"):
             continue
         if held is value:

@@ -1,6 +1,7 @@
 """`tg.tape(t)`: the recorded calls behind a tensor as text, Mermaid or DOT, with the adjoint program beside them."""
 
 from collections.abc import Mapping
+from itertools import count
 from os import PathLike
 from typing import Any
 
@@ -157,13 +158,20 @@ def _safe(name: str) -> str:
     return name.replace(".", "_")
 
 
+def unused(name: str, names: Mapping[Tensor, str]) -> str:
+    """A name, with a number behind it if there is one like it."""
+    others = set(names.values())
+    return name if name not in others else next(n for k in count(2) if (n := f"{name}_{k}") not in others)
+
+
 def names_kept(nodes: list[Node]) -> dict[Tensor, str]:
     """What keep_lines knows of the leaves: the paths of parameters, and the user's variables."""
     names: dict[Tensor, str] = {}
-    roots = dict.fromkeys(site_of(node).modules[0] for node in nodes if site_of(node).modules)
-    for root in roots:
+    roots = {site.runs[0].module: site.root for node in nodes if (site := site_of(node)).runs}
+    for root, variable in roots.items():
+        prefix = "" if len(roots) == 1 else f"{variable or type(root).__name__}."
         for path, parameter in root.named_parameters():
-            names.setdefault(parameter, path if len(roots) == 1 else f"{type(root).__name__}.{path}")
+            names.setdefault(parameter, unused(prefix + path, names))
     for node in nodes:
         for t, name in zip(node.inputs, site_of(node).names):
             if name and isinstance(t, Tensor) and name not in names.values():

@@ -7,6 +7,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Item: TypeAlias = "int | Fold"
+Path: TypeAlias = tuple[
+    tuple[str, int], ...
+]  # the modules that run, outermost first: (label, number of the call)
 LONGEST = 200  # items of one turn: the search takes time in proportion to this and to the items
 FEWEST, LEAST_SAVED = 3, 6  # turns of a loop, and items that folding it saves
 
@@ -28,10 +31,10 @@ class Fold:
         return [self.kind[0], self.label, [i if isinstance(i, int) else i.data() for i in self.items]]
 
 
-def folded(paths: Sequence[tuple[str, ...]], kinds: Sequence[Hashable]) -> list[Item]:
+def folded(paths: Sequence[Path], kinds: Sequence[Hashable]) -> list[Item]:
     """The rows in their order, with folds.
 
-    paths   for each row the labels of the modules that it ran in, the outermost first
+    paths   for each row the calls of modules that it ran in
     kinds   what a call has in common with that of another turn of a loop; None for a leaf, which is part of the call
             behind it
     """
@@ -46,17 +49,17 @@ def folded(paths: Sequence[tuple[str, ...]], kinds: Sequence[Hashable]) -> list[
     return with_loops(by_module(paths, range(len(paths)), depth), kind_of)
 
 
-def by_module(paths: Sequence[tuple[str, ...]], rows: Sequence[int], depth: int) -> list[Item]:
-    """Rows that follow each other and ran in one module, as one item."""
+def by_module(paths: Sequence[Path], rows: Sequence[int], depth: int) -> list[Item]:
+    """Rows that follow each other and ran in one call of a module, as one item."""
     items: list[Item] = []
     start = 0
     while start < len(rows):
-        label = paths[rows[start]][depth] if len(paths[rows[start]]) > depth else None
+        called = paths[rows[start]][depth] if len(paths[rows[start]]) > depth else None
         stop = start + 1
-        while label is not None and stop < len(rows) and paths[rows[stop]][depth : depth + 1] == (label,):
+        while called is not None and stop < len(rows) and paths[rows[stop]][depth : depth + 1] == (called,):
             stop += 1
-        if label is not None and stop - start > 1:
-            items.append(Fold("module", label, by_module(paths, rows[start:stop], depth + 1)))
+        if called is not None and stop - start > 1:
+            items.append(Fold("module", called[0], by_module(paths, rows[start:stop], depth + 1)))
         else:
             items += rows[start:stop]
         start = stop

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import writes
 from tapegrad.autograd.backward import refuse_written
-from tapegrad.autograd.pages.folds import Item, folded
+from tapegrad.autograd.pages.folds import Item, Path, folded
 from tapegrad.autograd.pages.numbers import Numbers, numbers_of, short
 from tapegrad.autograd.pages.rules import Rule, rule_of
 from tapegrad.autograd.sites import outputs_of, site_of
@@ -30,7 +30,7 @@ class Row:
     primitive   its name; "" for a leaf
     call        the call with its arguments
     line        "train.py:12: loss = …", where lines were kept
-    modules     labels of the modules that it ran in, the outermost first
+    modules     (label, number of the call) of the modules that it ran in, the outermost first
     inputs      the rows of its arguments
     values      those of each output; cotangents: None where nothing comes back
     backward    what its rules call on the way back, in order
@@ -40,7 +40,7 @@ class Row:
     primitive: str
     call: str
     line: str
-    modules: tuple[str, ...]
+    modules: Path
     inputs: list[int]
     values: list[Numbers]
     cotangents: list[Numbers | None]
@@ -205,15 +205,15 @@ class ModuleLabels:
     def __init__(self) -> None:
         self.known: dict[int, dict[int, str]] = {}
 
-    def path(self, node: Node) -> tuple[str, ...]:
-        modules = site_of(node).modules
-        if not modules:
+    def path(self, node: Node) -> Path:
+        site = site_of(node)
+        if not site.runs:
             return ()
-        root = modules[0]
+        root = site.runs[0].module
         if id(root) not in self.known:
             self.known[id(root)] = {id(m): name for name, m in root.named_modules()}
-        names = self.known[id(root)]
-        return tuple(f"{names.get(id(m), '')} ({type(m).__name__})".strip() for m in modules)
+        names = {**self.known[id(root)], id(root): site.root}
+        return tuple((f"{names.get(id(m), '')} ({type(m).__name__})".strip(), n) for m, n in site.runs)
 
 
 def shown_line(line: str | None) -> str:

@@ -127,7 +127,7 @@ def test_time_steps_fold_to_a_loop(lines: bool) -> None:
     assert [(loop.kind, len(loop.items)) for loop in loops] == [("loop", 50)]
 
 
-M = ("Net", "m")
+M, N = (("Net", 1), ("m", 2)), (("Net", 1), ("n", 3))
 FOLDED = {
     "nothing": ([(), ()], "ab", [0, 1]),
     "a module": ([(), M, M, ()], "abcd", [0, ("module", "m", [1, 2]), 3]),
@@ -141,8 +141,13 @@ FOLDED = {
         [()] * 10, ["a", "b", None, "c", "a", "b", "c", "a", "b", "c"],
         [("loop", "", [("turn", "", [0, 1, 2, 3]), ("turn", "", [4, 5, 6]), ("turn", "", [7, 8, 9])])],
     ),
-    "a module called in turns": (
-        [("Net",)] + [M, M] * 7, "x" + "ab" * 7,
+    "two modules": ([M, M, N, N], "abab", [("module", "m", [0, 1]), ("module", "n", [2, 3])]),
+    "a module called again and again": (
+        [(("Net", 1), ("m", k)) for k in range(2, 9) for _ in "ab"], "ab" * 7,
+        [("loop", "", [("turn", "m", [2 * k, 2 * k + 1]) for k in range(7)])],
+    ),
+    "a loop in a module": (
+        [M[:1]] + [M, M] * 7, "x" + "ab" * 7,
         [0, ("module", "m", [("loop", "", [("turn", "", [1 + 2 * k, 2 + 2 * k]) for k in range(7)])])],
     ),
 }  # fmt: skip
@@ -158,7 +163,9 @@ def test_every_row_is_somewhere_once() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         n = int(rng.integers(1, 60))
-        paths = [("Net", *(f"m{k}" for k in rng.integers(0, 2, rng.integers(0, 3)))) for _ in range(n)]
+        paths = [
+            (("Net", 0), *(("m", int(k)) for k in rng.integers(0, 2, rng.integers(0, 3)))) for _ in range(n)
+        ]
         kinds = [None if k == 0 else int(k) for k in rng.integers(0, 3, n)]
         flat: list[int] = []
 
@@ -220,7 +227,7 @@ def test_keep_lines_keeps_line_module_and_names() -> None:
     tape = tg.tape(loss)
     assert set(tape.leaves.values()) >= {path for path, _ in model.named_parameters()}
     assert all(node.line and "page_programs.py" in node.line for node in tape.nodes)
-    assert [type(m).__name__ for m in site_of(tape.nodes[0]).modules] == ["Sequential", "Dense"]
+    assert [type(run.module).__name__ for run in site_of(tape.nodes[0]).runs] == ["Sequential", "Dense"]
     assert not hasattr(programs.mlp()[0].node, "site")
 
 
@@ -229,6 +236,27 @@ def test_keep_lines_names_variables_and_what_is_in_them() -> None:
     with tg.keep_lines():
         loss = (w * params["b"]).sum()
     assert set(tg.tape(loss).leaves.values()) == {"w", "params['b']"}
+
+
+def test_two_models_keep_their_names_apart() -> None:
+    first, second = tg.nn.Dense(3, in_features=3), tg.nn.Dense(1, in_features=3)
+    with tg.keep_lines():
+        loss = second(first(tg.ones((2, 3)))).sum()
+    tape = tg.tape(loss)
+    assert set(tape.leaves.values()) == {
+        "x1",
+        *(f"{m}.{p}" for m in ("first", "second") for p in ("kernel", "bias")),
+    }
+    labels = [item.label for item in record_of(tape, "").tree if isinstance(item, Fold)]
+    assert labels == ["first (Dense)", "second (Dense)"]
+
+
+def test_each_call_of_a_shared_module_is_a_turn() -> None:
+    model = tg.nn.Sequential(*[tg.nn.Dense(3, "tanh", in_features=3)] * 8)
+    with tg.keep_lines():
+        loss = model(tg.ones((2, 3))).sum()
+    (loop,) = [item for item in record_of(tg.tape(loss), "").tree if isinstance(item, Fold)]
+    assert loop.kind == "loop" and [turn.label for turn in loop.items] == ["layers.0 (Dense)"] * 8  # type: ignore[union-attr]
 
 
 def test_keep_lines_inside_of_a_compiled_function_changes_nothing() -> None:
