@@ -121,6 +121,9 @@ class Progress:
 
 
 def is_terminal(stream: Any) -> bool:
+    """Whether a line can be drawn over: on a terminal, and in a notebook, whose stdout says that it is none."""
+    if type(stream).__module__ == "ipykernel.iostream":
+        return True
     try:
         return bool(stream.isatty())
     except (AttributeError, OSError, ValueError):  # an object of a user's, or a closed stream

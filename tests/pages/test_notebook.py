@@ -7,6 +7,7 @@ import pytest
 
 import page_programs as programs
 import tapegrad as tg
+import tapegrad.models
 from tapegrad import nn
 from tapegrad.models.history import History
 
@@ -92,6 +93,21 @@ def test_looking_at_a_model_makes_no_weights() -> None:
 
 def test_a_tensor_on_another_device(elsewhere: str) -> None:
     assert "3" in text_of(tg.tensor([3.0], device=elsewhere))
+
+
+def test_the_progress_of_a_fit_is_one_line_that_is_drawn_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stdout of Jupyter's kernel is no terminal, and draws over a line after a carriage return."""
+    written: list[str] = []
+    stream = type(
+        "OutStream", (), {"write": written.append, "__module__": "ipykernel.iostream", "encoding": "utf-8"}
+    )
+    monkeypatch.setattr("sys.stdout", stream())
+    monkeypatch.setattr("tapegrad.models.progress.REDRAW_SECONDS", 0.0)
+    model = tg.models.Sequential([nn.Dense(1)])
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(tg.ones((8, 2)), tg.ones((8, 1)), epochs=2, batch_size=2)
+    assert "".join(written).count("\n") == 2 and len(written) == 10
+    assert all(text.startswith("\r") for text in written)
 
 
 def test_a_long_tape_says_where_to_look() -> None:
