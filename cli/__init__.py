@@ -1,16 +1,28 @@
-"""The command line: `tapegrad train`, `tapegrad predict`, `tapegrad source`, `tapegrad tape`, `tapegrad doctor`.
+"""The command line: `tapegrad train`, `predict`, `evaluate`, `compare`, `source`, `tape`, `doctor`.
 
 Each command is a module of this room, imported when it is asked for. Whatever is wrong with the input is one line on
 stderr and exit status 2.
 """
 
+import importlib
 import os
+import signal
 import sys
+from typing import NoReturn
 
 from tapegrad.autograd.files import FileError
 from tapegrad.backends import BackendError
 from tapegrad.cli.arguments import Mistake, parser
 from tapegrad.data.table import TableError
+
+
+class Ended(KeyboardInterrupt):
+    """The process was asked to end, by SIGTERM: files are put in order as after Ctrl-C."""
+
+
+def ended(number: int, frame: object) -> NoReturn:
+    raise Ended
+
 
 EXPECTED = (Mistake, TableError, FileError, BackendError)
 
@@ -41,13 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
             from tapegrad.cli.blas import restart_if_slow
 
             restart_if_slow(given, options.data)
-        if options.command == "train":
-            from tapegrad.cli.train import train
-
-            return train(options)
-        from tapegrad.cli.predict import predict
-
-        return predict(options)
+            signal.signal(signal.SIGTERM, ended)
+        module = importlib.import_module(f"tapegrad.cli.{options.command}")
+        return int(getattr(module, options.command)(options))
     except EXPECTED as error:
         message = str(error)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
@@ -55,8 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except OSError as error:
         message = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(*(stop.args or ("stopped",)), file=sys.stderr)
+        return 143 if isinstance(stop.__cause__ or stop, Ended) else 130
     print(f"tapegrad {options.command}: {message.splitlines()[0]}", file=sys.stderr)
     return 2

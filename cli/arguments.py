@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from tapegrad.optim import BY_NAME
 
 MODELS = ("logistic", "linear", "mlp")
+COMPARED = ("logistic", "linear", "svm", "neighbours", "forest", "mlp")
 FILES = (*(f"{model}.safetensors" for model in MODELS), "history.csv", "history.png")  # what train writes
 # The others are solved to the end.
 ONLY_MLP = (
@@ -30,10 +31,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def whole(above: int) -> Any:
+def whole(above: int, below: float = math.inf) -> Any:
     def read(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) <= above:
+        if not (text.removeprefix("-").isascii() and text.removeprefix("-").isdigit()) or int(text) <= above:
             raise argparse.ArgumentTypeError(f"expected a whole number of at least {above + 1}, got {text!r}")
+        if int(text) >= below:
+            raise argparse.ArgumentTypeError(f"expected a whole number below {below}, got {text!r}")
         return int(text)
 
     return read
@@ -56,8 +59,8 @@ def widths(text: str) -> tuple[int, ...]:
     return tuple(int(p) for p in parts)
 
 
-def names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
+def words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(","))
 
 
 def parser() -> Parser:
@@ -70,6 +73,8 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     add_train(commands)
     add_predict(commands)
+    add_evaluate(commands)
+    add_compare(commands)
     add_source(commands)
     add_tape(commands)
     commands.add_parser("doctor", help="versions, backends, speed, and remedies for what is slow or missing")
@@ -81,33 +86,82 @@ def add_train(commands: Any) -> None:
         "train",
         help="train on a CSV file, or on the built-in data",
         description="Train on a CSV file, or without one on the Wisconsin breast cancer data. One fifth of the rows is "
-        "kept for the test. Missing values are filled, text becomes one 0/1 column per category, numbers are "
-        "standardized; all of it is learned from the training rows and stored with the model.",
+        "kept for the test, of each class its share. What is done with each column, --dry-run shows; all of it is "
+        "learned from the training rows and stored with the model.",
     )
-    train.add_argument("data", nargs="?", metavar="DATA.csv", help="UTF-8, with a header line")
-    train.add_argument("--target", metavar="NAME", help="the column to predict")
-    train.add_argument("--drop", type=names, default=(), metavar="NAME,…", help="columns to leave out")
-    train.add_argument(
-        "--task", choices=("classification", "regression"), help="default: by the target's type"
-    )
+    add_table(train)
     train.add_argument(
         "--model", choices=MODELS, help="default: logistic (for classes) or linear (for numbers), and mlp"
     )
     train.add_argument(
         "--hidden", type=widths, metavar="N,…", help="mlp: widths of the hidden layers (64,32)"
     )
-    train.add_argument("--epochs", type=whole(0), metavar="N", help="mlp: passes over the data (10)")
-    train.add_argument("--batch-size", type=whole(0), metavar="N", help="mlp: rows per step (32)")
+    train.add_argument(
+        "--epochs",
+        type=whole(0),
+        metavar="N",
+        help="mlp: most passes over the data (by the number of rows; the best weights are kept)",
+    )
+    train.add_argument(
+        "--batch-size", type=whole(0), metavar="N", help="mlp: rows per step (32; more of many rows)"
+    )
     train.add_argument("--lr", type=positive, metavar="X", help="mlp: learning rate (the optimizer's own)")
     train.add_argument("--optimizer", metavar="NAME", help="mlp: adam, sgd, rmsprop, … (adam)")
     train.add_argument(
         "--run-eagerly", action="store_const", const=True, help="mlp: layer by layer, without compiled steps"
     )
-    train.add_argument(
-        "--seed", type=whole(-1), default=42, metavar="N", help="of split, weights and shuffling (42)"
-    )
     train.add_argument("--out", metavar="DIR", help="where to write (runs/<name of the data>)")
+    train.add_argument(
+        "--dry-run", action="store_true", help="show what would be done with each column, and train nothing"
+    )
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a training that was stopped, from its last checkpoint",
+    )
     add_backend(train)
+
+
+def add_table(command: Any) -> None:
+    """What says how a table is read and learned from."""
+    command.add_argument("data", nargs="?", metavar="DATA.csv", help="with a header line")
+    command.add_argument("--target", metavar="NAME", help="the column to predict")
+    command.add_argument(
+        "--drop", action="append", default=[], metavar="NAME,…", help="columns to leave out (may be repeated)"
+    )
+    command.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="NAME,…",
+        help="columns to learn from though they count the rows, or tell the target",
+    )
+    command.add_argument(
+        "--task", choices=("classification", "regression"), help="default: by the target's type"
+    )
+    command.add_argument(
+        "--missing",
+        type=words,
+        default=(),
+        metavar="WORD,…",
+        help="words that mean a missing value (None,-999)",
+    )
+    command.add_argument(
+        "--no-header", action="store_true", help="the first line is data; columns are called 1, 2, …"
+    )
+    command.add_argument("--day-first", action="store_true", help="3/4/2025 is the 3rd of April")
+    add_encoding(command)
+    command.add_argument(
+        "--seed",
+        type=whole(-1, 2**32),
+        default=42,
+        metavar="N",
+        help="of split, weights and shuffling (42)",
+    )
+
+
+def add_encoding(command: Any) -> None:
+    command.add_argument("--encoding", metavar="NAME", help="of the file: utf-8 (the default), cp1252, …")
 
 
 def add_predict(commands: Any) -> None:
@@ -120,7 +174,43 @@ def add_predict(commands: Any) -> None:
     predict.add_argument("model", metavar="MODEL", help="a .safetensors file that train wrote")
     predict.add_argument("data", metavar="DATA.csv", help="with the columns the model was trained on")
     predict.add_argument("--out", metavar="PRED.csv", help="default: standard output")
+    add_encoding(predict)
     add_backend(predict)
+
+
+def add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score a trained model on a CSV file that has the target",
+        description="Apply a model that `tapegrad train` wrote to a CSV file, and score it against the target there: "
+        "accuracy, precision, recall, F1, AUC and the confusion matrix, or R2, MAE and RMSE.",
+    )
+    evaluate.add_argument("model", metavar="MODEL", help="a .safetensors file that train wrote")
+    evaluate.add_argument(
+        "data", metavar="DATA.csv", help="with the columns the model was trained on, and the target"
+    )
+    add_encoding(evaluate)
+    add_backend(evaluate)
+
+
+def add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="compare five kinds of model on a CSV file by cross-validation",
+        description="Score scikit-learn's linear models, support vector machine, nearest neighbours and random forest, "
+        "and the MLP of tapegrad, on the same folds: a table of scores with mean and standard deviation, and pictures.",
+    )
+    add_table(compare)
+    compare.add_argument(
+        "--models", type=words, default=(), metavar="NAME,…", help=f"some of {', '.join(COMPARED)}"
+    )
+    compare.add_argument("--folds", type=whole(1), default=5, metavar="N", help="of the cross-validation (5)")
+    compare.add_argument(
+        "--search",
+        choices=("grid", "random", "halving"),
+        help="choose each model's settings on the training rows of each fold first",
+    )
+    compare.add_argument("--out", metavar="DIR", help="where to write (runs/<name of the data>-compare)")
 
 
 def add_source(commands: Any) -> None:
@@ -170,18 +260,23 @@ def add_backend(command: Any) -> None:
 
 
 def check_together(options: argparse.Namespace) -> None:
-    """Raise Mistake for options that do not go together."""
-    if options.data is None:
-        for name in ("target", "drop", "task"):
-            if getattr(options, name):
-                raise Mistake(f"--{name} needs a CSV file to look into: tapegrad train data.csv --{name} …")
+    """Raise Mistake for options of `train` that do not go together."""
+    check_table(options)
     if options.model in ("logistic", "linear"):
-        for name in ONLY_MLP:
-            if getattr(options, name) is not None:
+        for name in (*ONLY_MLP, "resume"):
+            if getattr(options, name) not in (None, False):
                 raise Mistake(
                     f"--{name.replace('_', '-')} is for --model mlp: a {options.model} model is solved to the end"
                 )
-    if options.target in options.drop:
-        raise Mistake(f"--drop {options.target!r}: this is the target")
     if options.optimizer is not None and options.optimizer.lower() not in BY_NAME:
         raise Mistake(f"--optimizer {options.optimizer}: unknown; known are {', '.join(BY_NAME)}")
+
+
+def check_table(options: argparse.Namespace) -> None:
+    if options.data is None:
+        for name in ("target", "drop", "keep", "task", "missing", "no_header", "day_first", "encoding"):
+            if getattr(options, name):
+                option = name.replace("_", "-")
+                raise Mistake(
+                    f"--{option} needs a CSV file to look into: tapegrad {options.command} data.csv --{option} …"
+                )

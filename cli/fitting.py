@@ -1,15 +1,20 @@
 """Training one model on prepared numbers: each returns the model, its history and the seconds it took."""
 
 import argparse
+import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tapegrad import nn, optim
+from tapegrad.autograd.random import manual_seed
 from tapegrad.backends import default_place
 from tapegrad.cli.arguments import Mistake
+from tapegrad.cli.checkpoints import FOLDER, Checkpoints, fingerprint
+from tapegrad.data.splitting import train_test_indices
 from tapegrad.models.callbacks import TerminateOnNaN
 from tapegrad.models.convex import Fit, fit_least_squares, fit_logistic
 from tapegrad.models.history import History
@@ -45,13 +50,17 @@ class Trained:
     seconds: float
 
 
-def fit(kind: str, problem: Problem, options: argparse.Namespace) -> Trained:
+def fit(kind: str, problem: Problem, options: argparse.Namespace, out: Path) -> Trained:
     start = time.perf_counter()
-    label, model, history = (fit_mlp if kind == "mlp" else fit_exactly)(problem, options)
+    manual_seed(options.seed)  # of each model, whichever others are trained
+    if kind == "mlp":
+        label, model, history = fit_mlp(problem, options, out)
+    else:
+        label, model, history = fit_exactly(problem)
     return Trained(kind, label, model, history, time.perf_counter() - start)
 
 
-def fit_exactly(problem: Problem, options: argparse.Namespace) -> tuple[str, Sequential, History]:
+def fit_exactly(problem: Problem) -> tuple[str, Sequential, History]:
     """Logistic regression (L2 penalty with C = 1, as scikit-learn's default) or least squares, as a one-layer model."""
     x, y = problem.x_train, problem.y_train
     if problem.classes:
@@ -68,7 +77,7 @@ def fit_exactly(problem: Problem, options: argparse.Namespace) -> tuple[str, Seq
 
 def one_layer(problem: Problem, found: Fit) -> Sequential:
     outputs, activation, loss, metrics = problem.head
-    model = Sequential(nn.Dense(outputs, activation, in_features=problem.x_train.shape[1]))
+    model = Sequential(nn.Dense(outputs, activation, in_features=problem.x_train.shape[1], dtype="float64"))
     layer: Any = model.layers[0]
     layer.kernel.assign(found.coef)
     layer.bias.assign(found.intercept)
@@ -83,9 +92,58 @@ def steps_as_history(found: Fit) -> History:
     return history
 
 
-def fit_mlp(problem: Problem, options: argparse.Namespace) -> tuple[str, Sequential, History]:
+def fit_mlp(problem: Problem, options: argparse.Namespace, out: Path) -> tuple[str, Sequential, History]:
+    """The network with the weights of its best epoch on a part of the training rows."""
+    train, held_out = validation_rows(problem, options.seed)
+    hidden = options.hidden or HIDDEN
+    batch = options.batch_size or min(256, 32 * max(1, len(train) // 10_000))
+    epochs = options.epochs or epochs_for(len(train), batch)
+    settings = {
+        **{"hidden": list(hidden), "optimizer": options.optimizer, "lr": options.lr, "batch_size": batch},
+        **{"epochs": epochs, "seed": options.seed},
+        "data": fingerprint(problem.x_train, problem.y_train),
+    }
+    checkpoints = Checkpoints(out / FOLDER, settings, patience=max(10, epochs // 15))
+    if options.resume:
+        model, done = checkpoints.resume()
+        print(f"going on after epoch {done}")
+    else:
+        model, done = make_mlp(problem, options, hidden), 0
+    model.run_eagerly = bool(options.run_eagerly)
+    fit_until_best(model, problem, (train, held_out), checkpoints, batch, epochs, done)
+    history = History()
+    for epoch, logs in enumerate(checkpoints.logs):
+        history.append(epoch, logs)
+    report_end(checkpoints, epochs)
+    return f"MLP {'-'.join(map(str, (*hidden, problem.head[0])))}", model, history
+
+
+HIDDEN = (64, 32)
+STEPS = 10_000  # of all epochs together, where there are few rows
+FEWEST, MOST = 20, 300  # epochs
+
+
+def epochs_for(rows: int, batch: int) -> int:
+    """The most epochs: many of a small table, as one has few steps."""
+    return min(MOST, max(FEWEST, math.ceil(STEPS / math.ceil(rows / batch))))
+
+
+def validation_rows(problem: Problem, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rows to learn from, rows that tell the best epoch) of the training rows."""
+    rows, y = len(problem.y_train), problem.y_train
+    if problem.classes:
+        try:
+            return train_test_indices(rows, VALIDATION, seed, stratify=y)
+        except ValueError:  # a class has one row
+            pass
+    return train_test_indices(rows, VALIDATION, seed)
+
+
+VALIDATION = 0.15
+
+
+def make_mlp(problem: Problem, options: argparse.Namespace, hidden: tuple[int, ...]) -> Sequential:
     outputs, activation, loss, metrics = problem.head
-    hidden = options.hidden or (64, 32)
     model = Sequential()
     width = problem.x_train.shape[1]
     for units in hidden:
@@ -93,24 +151,59 @@ def fit_mlp(problem: Problem, options: argparse.Namespace) -> tuple[str, Sequent
         width = units
     model.add(nn.Dense(outputs, activation, in_features=width))
     lr = {} if options.lr is None else {"lr": options.lr}
-    optimizer = optim.get(options.optimizer or "adam", **lr)
-    model.compile(optimizer, loss, metrics, run_eagerly=bool(options.run_eagerly))
-    with np.errstate(all="ignore"):  # a training that diverges is reported below
-        history = model.fit(
-            problem.x_train,
-            problem.y_train,
-            epochs=options.epochs or 10,
-            batch_size=options.batch_size or 32,
-            validation_split=0.2,
-            callbacks=[TerminateOnNaN()],
-        )
-    losses = history.history["val_loss"]
-    if not np.isfinite(losses[-1]):
-        raise Mistake(
-            f"the training diverged, its loss is {losses[-1]}: choose a smaller learning rate with --lr"
-        )
-    if len(losses) > 1 and losses[-1] == min(losses):
+    model.compile(optim.get(options.optimizer or "adam", **lr), loss, metrics)
+    return model
+
+
+def fit_until_best(
+    model: Sequential,
+    problem: Problem,
+    parts: tuple[np.ndarray, np.ndarray],
+    checkpoints: Checkpoints,
+    batch: int,
+    epochs: int,
+    done: int,
+) -> None:
+    """Train from epoch `done` on. Ctrl-C leaves the checkpoint there; a training that diverges leaves none."""
+    (x, y), (train, held_out) = (problem.x_train, problem.y_train), parts
+    checkpoints.model = model
+    try:
+        if done < epochs and checkpoints.wait < checkpoints.patience:
+            with np.errstate(all="ignore"):  # a training that diverges is reported below
+                model.fit(
+                    x[train],
+                    y[train],
+                    epochs=epochs,
+                    batch_size=batch,
+                    validation_data=(x[held_out], y[held_out]),
+                    callbacks=[TerminateOnNaN(), checkpoints],
+                    initial_epoch=done,
+                    verbose=0,
+                )
+        losses = [logs["val_loss"] for logs in checkpoints.logs]
+        if not np.isfinite(losses[-1]):
+            raise Mistake(
+                f"the training diverged, its loss is {losses[-1]}: choose a smaller learning rate with --lr"
+            )
+    except KeyboardInterrupt as stop:
+        if checkpoints.written is None:
+            raise KeyboardInterrupt("stopped in the first epoch: there is nothing to go on from") from stop
+        raise KeyboardInterrupt(
+            f"stopped after epoch {len(checkpoints.logs)} of {epochs}; the checkpoint of epoch {checkpoints.written} "
+            f"is in {checkpoints.folder}: to go on, repeat the command with --resume"
+        ) from stop
+    except BaseException:
+        checkpoints.remove()
+        raise
+    checkpoints.restore_best()
+
+
+def report_end(checkpoints: Checkpoints, epochs: int) -> None:
+    """Which epoch's weights were kept, and whether more epochs could help."""
+    done, best = len(checkpoints.logs), checkpoints.best_epoch + 1
+    how = "stopped early, " if done < epochs else ""
+    print(f"{how}kept the weights of epoch {best} of {done}, which had the lowest validation loss")
+    if best == done == epochs:
         print(
-            f"note: the validation loss was still falling, more epochs may do better: --epochs {3 * len(losses)}"
+            f"note: the validation loss was still falling, more epochs may do better: --epochs {3 * epochs}"
         )
-    return f"MLP {'-'.join(map(str, (*hidden, outputs)))}", model, history

@@ -15,7 +15,8 @@ from tapegrad.autograd.replacing import replacing
 from tapegrad.backends import set_backend
 from tapegrad.cli.arguments import Mistake
 from tapegrad.data.features import FeatureEncoder
-from tapegrad.data.table import read_csv
+from tapegrad.data.reading import read_csv
+from tapegrad.data.table import Table, TableError
 from tapegrad.data.target import TargetEncoder
 from tapegrad.models.sequential import Sequential
 
@@ -24,8 +25,8 @@ def predict(options: argparse.Namespace) -> int:
     if options.backend:
         set_backend(options.backend)
     known = read_known(Path(options.model))
-    table = read_csv(options.data)
     features, target = FeatureEncoder(known["features"]), TargetEncoder(known["target"])
+    table = read_known_columns(options, known, features, target)
     x = features.transform(table)
     text = as_csv(Sequential.load(options.model).predict(x), target)
     if options.out is None:
@@ -34,7 +35,7 @@ def predict(options: argparse.Namespace) -> int:
         with replacing(options.out) as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
         print(f"wrote {table.rows} predictions of {target.name!r} to {options.out}")
-    for note in features.notes:
+    for note in [*table.notes, *features.notes]:
         print(f"note: {note}", file=sys.stderr)
     return 0
 
@@ -54,17 +55,54 @@ def read_known(path: Path) -> dict[str, Any]:
     return json.loads(metadata["table"])
 
 
+def read_known_columns(
+    options: argparse.Namespace, known: dict[str, Any], features: FeatureEncoder, target: TargetEncoder
+) -> Table:
+    """The columns of a table that the model knows, read as they were read in training."""
+    header = known.get("header", True)
+    table = read_csv(
+        options.data,
+        header=header,
+        encoding=options.encoding,
+        as_text=[*features.as_text, target.name],
+    )
+    names = known.get("columns", list(table.columns))
+    if not header and len(table.columns) != len(names):
+        rest = [name for name in names if name != target.name]
+        if len(table.columns) != len(rest):
+            raise TableError(
+                f"{table.title} has {len(table.columns)} columns; the model learned {len(names)} without header, "
+                f"of which {target.name!r}, the target, may be left out"
+            )
+        if rest != list(
+            table.columns
+        ):  # the target stood in the middle: read again, by the names of the others
+            moved = dict(zip(rest, table.columns))
+            text = [moved[name] for name in features.as_text]
+            table = read_csv(options.data, header=False, encoding=options.encoding, as_text=text)
+            columns = dict(zip(rest, table.columns.values()))
+            table = Table(table.title, columns, table.rows, table.notes, header=False)
+    return table.without(known.get("missing", ()))
+
+
 def as_csv(outputs: np.ndarray, target: TargetEncoder) -> str:
     """One line per row: the class, its probability and that of each class; or the number."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if target.classes is None:
         writer.writerow(["prediction"])
-        writer.writerows([f"{value:.7g}"] for value in target.decode(outputs[:, 0].astype(np.float64)))
+        values = target.decode(outputs[:, 0].astype(np.float64))
+        writer.writerows([repr(value)] for value in values.tolist())
         return text.getvalue()
-    p = np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
+    p = probabilities(outputs)
     writer.writerow(["prediction", "probability", *(f"p_{name}" for name in target.classes)])
-    for row in p:
-        best = int(row.argmax())
-        writer.writerow([target.classes[best], *(f"{value:.6g}" for value in (row[best], *row))])
+    for row in p.tolist():
+        best = row.index(max(row))
+        writer.writerow([target.classes[best], *(repr(value) for value in (row[best], *row))])
     return text.getvalue()
+
+
+def probabilities(outputs: np.ndarray) -> np.ndarray:
+    """float64, (rows, classes); a model of two classes has one output, that of the second."""
+    p = outputs.astype(np.float64)
+    return np.concatenate([1 - p, p], axis=1) if p.shape[1] == 1 else p

@@ -2,85 +2,74 @@
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from tapegrad import __version__
-from tapegrad.autograd.random import manual_seed
 from tapegrad.backends import default_place, resolve, set_backend
 from tapegrad.cli.arguments import FILES, Mistake, check_together
+from tapegrad.cli.checkpoints import FOLDER
 from tapegrad.cli.fitting import Problem, Trained, fit
+from tapegrad.cli.preparing import Prepared, described_target, plan_table, printable, read_table
 from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.data.features import FeatureEncoder
-from tapegrad.data.splitting import train_test_indices
-from tapegrad.data.table import Table, breast_cancer, listed, read_csv
 from tapegrad.data.target import TargetEncoder
 
-MIN_ROWS = 10
-TEST_SIZE = 0.2
+TITLES = {"logistic": "logistic regression", "linear": "linear regression", "mlp": "neural network"}
 
 
 def train(options: argparse.Namespace) -> int:
     check_together(options)
     out = Path(options.out or Path("runs", Path(options.data or "breast_cancer").stem))
-    check_folder(out, FILES)
+    if not options.dry_run:
+        check_folder(out, FILES)
     if options.backend:
         set_backend(options.backend)
-    manual_seed(options.seed)
-
-    table = read_csv(options.data) if options.data else breast_cancer()
-    features, target, problem = prepare(table, options)
+    prepared = read_table(options)
+    models = kinds(options.model, prepared.target)
+    train_rows, test_rows = prepared.split(options.seed)
+    features, problem = encode(prepared, train_rows, test_rows)
+    describe(prepared, features, problem, options)
+    if options.dry_run:
+        print(*("", *plan_table(features)), sep="\n")
+        return 0
     trained = []
-    for kind in kinds(options.model, target):
-        heading(
-            {"logistic": "logistic regression", "linear": "linear regression", "mlp": "neural network"}[kind]
-        )
-        trained.append(fit(kind, problem, options))
-    scores = [report_scores(t, problem, target) for t in trained]
-    report_table(scores)
-    write(out, trained, scores, features, target, table)
+    for kind in models:
+        heading(TITLES[kind])
+        trained.append(fit(kind, problem, options, out))
+    scores = [report_scores(t, problem, prepared.target) for t in trained]
+    base = baseline(problem, prepared.target)
+    report_table([*scores, base])
+    write(out, trained, scores, prepared, features)
+    last_word(scores, base, problem)
     return 0
 
 
-def prepare(table: Table, options: argparse.Namespace) -> tuple[FeatureEncoder, TargetEncoder, Problem]:
-    """Split the rows, learn the encoding from the training rows, and say what was found."""
-    name = options.target or "diagnosis"
-    if options.data and not options.target:
-        raise Mistake(f"name the column to predict with --target; {table.title} has {listed(table.columns)}")
-    target_column = table.column(name)
-    for dropped in options.drop:
-        table.column(dropped)
-    if table.rows < MIN_ROWS:
-        raise Mistake(
-            f"{table.title} has {table.rows} rows, and at least {MIN_ROWS} are needed to train and to test"
-        )
-    train, test = train_test_indices(table.rows, TEST_SIZE, options.seed % 2**32)
-    target = TargetEncoder()
-    y = target.fit(target_column, options.task, train.tolist())
-    features = FeatureEncoder()
-    features.fit(table, [n for n in table.columns if n != name and n not in options.drop], train.tolist())
-    x = features.transform(table)
-    kinds(options.model, target)  # a mistake is better told before the summary
+def encode(prepared: Prepared, train: np.ndarray, test: np.ndarray) -> tuple[FeatureEncoder, Problem]:
+    """Learn the encoding from the training rows, and apply it to all."""
+    column = prepared.table.columns[prepared.target.name]
+    y = prepared.target.fit(column, train)
+    features = prepared.features(train)
+    x = features.transform(prepared.table)
+    classes = len(prepared.target.classes or ())
+    return features, Problem(x[train], y[train], x[test], y[test], classes)
 
+
+def describe(
+    prepared: Prepared, features: FeatureEncoder, problem: Problem, options: argparse.Namespace
+) -> None:
+    table = prepared.table
     print(f"tapegrad {__version__} on {resolve(default_place())[0].name}")
     print(f"{table.title}: {table.rows} rows, {len(features.columns)} columns as {features.width} numbers")
-    print(f"target {name!r}: {described(target, y)}")
-    print(f"{len(train)} rows to train on, {len(test)} to test on (seed {options.seed})")
-    for note in features.notes:
+    target = described_target(prepared.target, prepared.labels())
+    print(f"target {prepared.target.name!r}: {target}")
+    n_train, n_test = len(problem.y_train), len(problem.y_test)
+    print(f"{n_train} rows to train on, {n_test} to test on (seed {options.seed})")
+    for note in [*prepared.notes, *features.plan_notes()]:
         print(f"note: {note}")
-    problem = Problem(x[train], y[train], x[test], y[test], len(target.classes or ()))
-    return features, target, problem
-
-
-def described(target: TargetEncoder, y: np.ndarray) -> str:
-    if target.classes is None:
-        numbers = target.decode(y)
-        return f"numbers from {numbers.min():g} to {numbers.max():g} (for classes: --task classification)"
-    counts = [f"{name} ({int((y == i).sum())})" for i, name in enumerate(target.classes)]
-    shown = ", ".join(counts[:6]) + (f" and {len(counts) - 6} more" if len(counts) > 6 else "")
-    return f"{len(counts)} classes, {shown}"
 
 
 def kinds(asked: str | None, target: TargetEncoder) -> tuple[str, ...]:
@@ -107,13 +96,40 @@ def report_scores(trained: Trained, problem: Problem, target: TargetEncoder) -> 
     return {"model": trained.label, **scores, "seconds": f"{trained.seconds:.2f}"}
 
 
+def baseline(problem: Problem, target: TargetEncoder) -> dict[str, object]:
+    """The scores of the simplest guess: the most frequent class of the training rows, or their mean."""
+    y, test = problem.y_train, problem.y_test
+    if target.classes is not None:
+        shares = np.bincount(y, minlength=problem.classes) / len(y)
+        most = int(shares.argmax())
+        loss = -np.log(np.maximum(shares[test], 1e-7)).mean()
+        scores = {"test accuracy": f"{(test == most).mean():.4f}", "test loss": f"{loss:.4f}"}
+        return {"model": f"always {printable(target.classes[most])!r}", **scores, "seconds": ""}
+    errors = ((test - y.mean()) ** 2).mean()
+    spread = ((test - test.mean()) ** 2).mean()
+    r2 = 1 - errors / spread if spread > 0 else 0.0
+    scores = {"test R2": f"{r2:.4f}", "test RMSE": f"{errors**0.5 * target.scale:.5g}"}
+    return {"model": "always the mean", **scores, "seconds": ""}
+
+
+def last_word(scores: list[dict[str, object]], base: dict[str, object], problem: Problem) -> None:
+    """Say of each model that is not better than the simplest guess that it is not."""
+    name = "test accuracy" if problem.classes else "test R2"
+    for score in scores:
+        if float(str(score[name])) <= float(str(base[name])):
+            print(
+                f"note: the {score['model']} is no better than {str(base['model']).replace('always', 'to guess')} "
+                f"({name} {score[name]}, {base[name]}): the columns tell little, or the rows are too few"
+            )
+
+
 def report_table(scores: list[dict[str, object]]) -> None:
     rows = [list(scores[0]), *(list(map(str, s.values())) for s in scores)]
     columns = [max(map(len, column)) for column in zip(*rows)]
     print()
     for number, row in enumerate(rows):
         text = "   ".join([row[0].ljust(columns[0]), *(c.rjust(w) for c, w in zip(row[1:], columns[1:]))])
-        print(emphasized(text) if number == 0 else text)
+        print(emphasized(text) if number == 0 else text.rstrip())
     print()
 
 
@@ -121,29 +137,27 @@ def write(
     out: Path,
     trained: list[Trained],
     scores: list[dict[str, object]],
+    prepared: Prepared,
     features: FeatureEncoder,
-    target: TargetEncoder,
-    table: Table,
 ) -> None:
     """The models, and the history and picture of the last one, the network where there is one."""
     last = trained[-1]
-    with all_or_nothing(out, FILES) as folder:
+    known = prepared.state(features)
+    title = prepared.table.title
+    with all_or_nothing(out, FILES, (FOLDER,)) as folder:
         for model, score in zip(trained, scores):
-            known = {
-                "features": features.columns,
-                "target": target.state(),
-                "data": table.title,
-                "scores": score,
-            }
-            model.model.save(folder / f"{model.kind}.safetensors", {"table": json.dumps(known)})
+            reported = {name: value for name, value in score.items() if name != "seconds"}
+            text = json.dumps({**known, "scores": reported})
+            model.model.save(folder / f"{model.kind}.safetensors", {"table": text})
         last.history.to_csv(folder / "history.csv")
         try:
-            last.history.plot(folder / "history.png", f"{last.label}, {table.title}")
+            last.history.plot(folder / "history.png", f"{last.label}, {title}")
         except ImportError as error:
             print(f"no picture: {error}")
         written = sorted(path.name for path in folder.iterdir())
     print(f"wrote {', '.join(written)} in {out}")
-    print(f"to use it: tapegrad predict {out / f'{last.kind}.safetensors'} new.csv")
+    model_path = shlex.quote(str(out / f"{last.kind}.safetensors"))
+    print(f"to use it: tapegrad predict {model_path} new.csv")
 
 
 def heading(text: str) -> None:

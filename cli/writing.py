@@ -31,13 +31,14 @@ def check_folder(out: Path, replaced: Iterable[str], option: str = "--out") -> N
 
 
 @contextmanager
-def all_or_nothing(out: Path, replaced: Iterable[str]) -> Iterator[Path]:
+def all_or_nothing(out: Path, replaced: Iterable[str], folders: Iterable[str] = ()) -> Iterator[Path]:
     """`with all_or_nothing(out, names) as folder:` write into `folder`; at the end its files are moved into `out`,
     where those called `replaced` give way, so that what lies there together belongs together. After an error nothing is
-    left of the new files, and the old ones stay."""
+    left of the new files, and the old ones stay. `folders` are removed at the end, and what a killed process left."""
     made = [p for p in (out, *out.parents) if not p.exists()]  # the folders that are ours to remove again
     out.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=out))
+    remove_left_overs(out)
+    folder = Path(tempfile.mkdtemp(prefix=f".writing-{os.getpid()}-", dir=out))
     try:
         yield folder
         written = sorted(folder.iterdir())
@@ -48,9 +49,31 @@ def all_or_nothing(out: Path, replaced: Iterable[str]) -> Iterator[Path]:
         for path in written:
             put(path, out / path.name)
         folder.rmdir()
+        for name in folders:
+            shutil.rmtree(out / name, ignore_errors=True)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         for path in made:
             with suppress(OSError):  # not empty: something else put files there
                 path.rmdir()
         raise
+
+
+def remove_left_overs(out: Path) -> None:
+    """The folders of processes that were killed while they wrote here."""
+    for path in out.glob(".writing-*"):
+        process = path.name.split("-")[1]
+        if not process.isdigit() or not is_running(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def is_running(process: int) -> bool:
+    if os.name != "posix":
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()

@@ -1,31 +1,170 @@
-"""Reading the cells of a column: numbers, text, or nothing."""
+"""What the text of a cell says: a number, however it is written; a mark for a missing value; a category."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from tapegrad.data.table import Column, TableError
+from tapegrad.data.table import is_float
 
-MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
+# Written by machines for a value that is not there: missing in every column.
+MARKS = frozenset(("nan", "null", "<na>", "#n/a", "#na", "#null!", "#value!", "#ref!", "?", "nat"))
+# Words for a missing value among numbers. In a column of text they are a category: None may be a diagnosis.
+WORDS = frozenset(("na", "n/a", "n.a.", "none", "-", "--", ".", "..", "...", "missing"))
+TRUTH = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"on", "off"})
+
+SPACES = "\u00a0\u202f\u2009"  # non-breaking and thin ones, which separate thousands
+CURRENCY = (
+    r"(?:US\$|R\$|A\$|C\$|[$€£¥₹₩₽฿₺]|\b(?:USD|EUR|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|CAD|AUD|Rs\.?|kr\.?)\b)"
+)
+NUMBER = re.compile(
+    rf"(?P<open>\()?(?P<minus>[-+−])?\s*(?P<prefix>{CURRENCY})?\s*(?P<inner>[-+−])?"
+    rf"(?P<digits>\d[\d.,'{SPACES} ]*\d|\d[.,]?|[.,]\d[\d.,'{SPACES} ]*\d|[.,]\d)"
+    r"(?P<power>[eE][-+]?\d{1,3}(?![\w]))?"
+    rf"\s*(?P<suffix>{CURRENCY}|[%°‰\"″′a-zA-Zµ²³][^\d\s]{{0,6}})?(?P<after>[-−])?(?P<close>\))?"
+)
+PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+SAMPLE = 1000  # different texts that decide how numbers are written
 
 
-def is_missing(cell: str) -> bool:
-    return cell.lower() in MISSING
+@dataclass(frozen=True)
+class NumberFormat:
+    """How the numbers of a column are written: the decimal mark, what separates thousands ("" for nothing), what stands
+    before and after ("$", "kg")."""
+
+    decimal: str = "."
+    thousands: str = ""
+    prefix: str = ""
+    suffix: str = ""
+
+    def parse(self, text: str) -> float:
+        """The number, or NaN for a text that is none in this format."""
+        match = NUMBER.fullmatch(text)
+        if match is None or (match["prefix"] or "") not in ("", self.prefix):
+            return np.nan
+        if (match["suffix"] or "") not in ("", self.suffix) or bool(match["open"]) != bool(match["close"]):
+            return np.nan
+        digits = match["digits"]
+        if self.thousands:
+            separator = re.escape(self.thousands)
+            whole = digits.partition(self.decimal)[0]
+            if not re.fullmatch(rf"\d*|\d{{1,3}}({separator}\d{{2,3}})*{separator}\d{{3}}", whole):
+                return np.nan
+            digits = digits.replace(self.thousands, "")
+        try:
+            value = float(digits.replace(self.decimal, ".", 1) + (match["power"] or ""))
+        except ValueError:
+            return np.nan
+        if self.decimal == "," and "." in digits:
+            return np.nan
+        signs = [match[name] for name in ("minus", "inner", "after") if match[name]]
+        negative = bool(match["open"]) or any(sign in "-−" for sign in signs)
+        return -value if negative else value
+
+    def state(self) -> dict[str, str]:
+        return asdict(self)
+
+    def described(self) -> str:
+        parts = []
+        if self.decimal == ",":
+            parts.append("the comma is the decimal mark")
+        if self.thousands:
+            name = {",": "comma", ".": "dot", "'": "apostrophe"}.get(self.thousands, "space")
+            parts.append(f"the {name} separates thousands")
+        if self.prefix or self.suffix:
+            parts.append(f"{(self.prefix or self.suffix)!r} is left away")
+        return ", ".join(parts)
 
 
-def parse_number(cell: str) -> float | None:
-    """A cell as a float, NaN where it is missing, None where it is text."""
-    try:
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return np.nan if is_missing(cell) else None
+DEFAULT = NumberFormat()
 
 
-def parse_numbers(column: Column) -> tuple[np.ndarray, list[int]]:
-    """(the column as float64 with NaN for missing cells and for text, the rows that hold text)."""
-    values = [parse_number(cell) for cell in column.cells]
-    array = np.array([np.nan if v is None else v for v in values])
-    if np.isinf(array).any():
-        row = int(np.flatnonzero(np.isinf(array))[0])
-        raise TableError(
-            f"column {column.name!r}, line {column.lines[row]}: infinite: leave the cell empty or fix it"
-        )
-    return array, [i for i, v in enumerate(values) if v is None]
+def is_mark(text: str) -> bool:
+    return text.lower() in MARKS
+
+
+def parse_plain(texts: Sequence[str]) -> np.ndarray:
+    """Each text as a float, NaN where it is no number as programs write them."""
+    return np.array([float(text) if is_float(text) else np.nan for text in texts], np.float64)
+
+
+def parse_numbers(texts: Sequence[str], form: NumberFormat) -> np.ndarray:
+    """Each text as a float, NaN where it is none: plain ones first, the others in the format."""
+    if form.decimal == "," or form.thousands == ".":
+        return np.array([form.parse(text) for text in texts], np.float64)  # 1.234 is not plain here
+    values = parse_plain(texts)
+    for i in np.flatnonzero(np.isnan(values)).tolist():
+        values[i] = form.parse(texts[i])
+    return values
+
+
+def find_format(texts: Sequence[str], counts: np.ndarray, delimiter: str) -> NumberFormat:
+    """The format in which the most cells are numbers; the default one where it does as well."""
+    order = np.argsort(-counts, kind="stable")[:SAMPLE]
+    sample, weights = [texts[i] for i in order], counts[order]
+    plain = parse_plain(sample)
+    others = [i for i in np.flatnonzero(np.isnan(plain)) if re.search(r"\d", sample[i])]
+    matches = [m for m in (NUMBER.fullmatch(sample[i]) for i in others) if m]
+    if not matches:
+        return DEFAULT
+    written = [m["digits"] for m in (NUMBER.fullmatch(text) for text in sample) if m]
+    decimal, thousands = find_marks(written, delimiter)
+    prefix = most_common([m["prefix"] or "" for m in matches])
+    suffix = most_common([m["suffix"] or "" for m in matches])
+    form = NumberFormat(decimal, thousands, prefix, suffix)
+    by_form, by_default = (~np.isnan(parse_numbers(sample, f)) for f in (form, DEFAULT))
+    return form if weights[by_form].sum() > weights[by_default].sum() else DEFAULT
+
+
+def most_common(texts: list[str]) -> str:
+    return max(sorted(set(texts)), key=texts.count)
+
+
+def find_marks(written: list[str], delimiter: str) -> tuple[str, str]:
+    """(decimal mark, separator of thousands) of numbers as they are written. A lone comma before three digits, as in
+    1,234, separates thousands, but in a file whose cells are separated by semicolons it is the decimal mark."""
+    text = "\n".join(written)
+    for space in (*SPACES, " ", "'"):
+        if re.search(rf"\d{space}\d{{3}}", text):
+            return ("," if "," in text else "."), space
+    comma, dot = "," in text, "." in text
+    if comma and dot:
+        both = [t for t in written if "," in t and "." in t]
+        if any(t.rfind(",") > t.rfind(".") for t in both):
+            return ",", "."
+        return ".", ","
+    if comma:
+        grouped = [t for t in written if "," in t]
+        in_threes = all(re.fullmatch(r"[1-9]\d{0,2}(,\d{2,3})*,\d{3}", t) for t in grouped)
+        if in_threes and (delimiter != ";" or any(t.count(",") > 1 for t in grouped)):
+            return ".", ","
+        return ",", ""
+    if any(t.count(".") > 1 for t in written):
+        return ",", "."
+    return ".", ""
+
+
+def canonical(text: str) -> str:
+    """What two spellings of one category share: 1 and 1.0, -0 and 0, the two forms of é. 007 stays apart from 7."""
+    text = unicodedata.normalize("NFC", text)
+    if PLAIN.fullmatch(text) and not re.match(r"[-+]?0\d", text):
+        return f"{float(text) + 0.0:.15g}"  # -0.0 + 0.0 is 0.0
+    return text
+
+
+def truth_words(texts: Sequence[str]) -> bool:
+    """Whether all texts are spellings of true and false, or of another such pair."""
+    lowered = {text.lower() for text in texts}
+    return any(lowered <= pair for pair in TRUTH)
+
+
+def canonicals(texts: Sequence[str], fold: bool) -> list[str]:
+    """`canonical` of each; `fold`: True, true and TRUE are one (see `truth_words`)."""
+    return [text.lower() if fold else canonical(text) for text in texts]
+
+
+def as_format(state: dict[str, Any] | None) -> NumberFormat:
+    return NumberFormat(**(state or {}))

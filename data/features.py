@@ -1,109 +1,103 @@
-"""The columns a model learns from, turned from text into numbers.
+"""The columns a model learns from, turned into numbers.
 
 What `fit` learns from the training rows, `columns`, is plain data: it goes into the model's file as JSON, and is all
 that a prediction needs.
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 
-from tapegrad.data.cells import is_missing, parse_numbers
+from tapegrad.data import kinds
+from tapegrad.data.plan import ColumnPlan, plan_column
 from tapegrad.data.table import Column, Table, TableError, listed
-
-MAX_CATEGORIES = 50  # of a text column, each of which becomes a 0/1 column
 
 
 class FeatureEncoder:
-    """Numbers: missing ones become the median, then (x - mean) / standard deviation. Text: one 0/1 column per category,
-    missing ones become the most frequent; a category not seen in training gets zeros.
+    """Turns the cells of each column into numbers, as data/kinds.py says.
 
-    `notes` tells the user what was filled, left out or not recognized.
+    columns   the learned state of each column that is used
+    plans     after `fit`: what is done with every column, those left out, too
+    notes     after `transform`: what was filled, cut or not recognized
     """
 
     def __init__(self, columns: list[dict[str, Any]] | None = None) -> None:
         self.columns = columns or []
+        self.plans: list[ColumnPlan] = []
         self.notes: list[str] = []
 
     @property
     def width(self) -> int:
         """How many numbers a row becomes."""
-        return sum(len(c.get("categories", ".")) for c in self.columns)
+        return sum(kinds.width_of(state) for state in self.columns)
 
-    def fit(self, table: Table, names: Iterable[str], rows: list[int]) -> "FeatureEncoder":
-        """Learn from the given rows of the table; TableError for a column that cannot be used."""
-        for name in names:
-            column = table.column(name)
-            numbers, text = parse_numbers(column)
-            if text:
-                self.columns.append(self._learn_text(column, text, column.take(rows)))
-                continue
-            known = numbers[rows]
-            known = known[~np.isnan(known)]
-            if not known.size:
-                self.notes.append(f"column {name!r} is empty and left out")
-                continue
-            filled = np.where(np.isnan(numbers[rows]), median := float(np.median(known)), numbers[rows])
-            scale = float(filled.std())
-            if scale <= 1e-12 * abs(float(filled.mean())):
-                self.notes.append(
-                    f"column {name!r} has the one value {median:g} in training and tells nothing"
-                )
-                scale = 1.0
-            self.columns.append(
-                {"name": name, "median": median, "mean": float(filled.mean()), "scale": scale or 1.0}
-            )
+    @property
+    def as_text(self) -> list[str]:
+        """The columns whose cells are looked at as they are written."""
+        return [c["name"] for c in self.columns if c["kind"] != "number" or "format" in c]
+
+    def fit(
+        self,
+        table: Table,
+        names: Iterable[str],
+        rows: Any,
+        target: Column | None = None,
+        keep: Collection[str] = (),
+        day_first: bool = False,
+    ) -> "FeatureEncoder":
+        """Learn from the given rows of the table. See `plan_column` for the arguments.
+
+        Raises TableError for a cell that no model can take, and where no column is left.
+        """
+        rows = np.asarray(rows, np.int64)
+        names = list(names)
+        self.plans = [plan_column(table, name, rows, target, keep, day_first) for name in names]
+        if all(plan.state is None for plan in self.plans):
+            # An index alone is poor, and better than nothing.
+            for i, plan in enumerate(self.plans):
+                if plan.harmless:
+                    self.plans[i] = plan_column(table, plan.name, rows, None, [plan.name], day_first)
+                    self.plans[i].notes.insert(0, f"{plan.why}; kept, as no other column is left")
+        self.columns = [plan.state for plan in self.plans if plan.state is not None]
         if not self.columns:
-            raise TableError(f"{table.title}: no column is left to learn from")
+            reasons = "; ".join(f"{plan.name!r} {plan.why}" for plan in self.plans[:8])
+            raise TableError(f"{table.title}: no column is left to learn from{': ' * bool(reasons)}{reasons}")
         return self
 
-    def _learn_text(self, column: Column, text: list[int], train: Column) -> dict[str, Any]:
-        if len(set(column.cells)) > MAX_CATEGORIES:
-            if len(text) * 2 < len(column.cells):
-                raise TableError(
-                    f"column {column.name!r} is numbers but for {column.cells[text[0]]!r} and the like on "
-                    f"{column.on(text)}: fix or empty these cells, or leave the column out with --drop {column.name!r}"
-                )
-            raise TableError(
-                f"column {column.name!r} has {len(set(column.cells))} different texts, and a category needs at most "
-                f"{MAX_CATEGORIES}: group them, or leave the column out with --drop {column.name!r}"
+    def plan_notes(self) -> list[str]:
+        """What the user should know of each column, a line each."""
+        notes: list[str] = []
+        by_reason: dict[str, list[str]] = {}
+        for plan in self.plans:
+            if plan.state is None:
+                by_reason.setdefault(plan.why if plan.harmless else "", []).append(plan.name)
+            notes += [f"column {plan.name!r}: {note}" for note in plan.notes]
+        left_out = [plan for plan in self.plans if plan.state is None]
+        for plan in left_out[:8]:
+            hint = f" (to use it: --keep {plan.name!r})" if plan.harmless else ""
+            notes.append(f"column {plan.name!r} is left out: {plan.why}{hint}")
+        if len(left_out) > 8:
+            notes.append(
+                f"{len(left_out) - 8} more columns are left out: {listed(p.name for p in left_out[8:])}"
             )
-        counts = Counter(cell for cell in train.cells if not is_missing(cell))
-        if not counts:
-            raise TableError(f"column {column.name!r} is empty in all training rows: --drop {column.name!r}")
-        frequent = max(sorted(counts), key=counts.__getitem__)
-        return {"name": column.name, "categories": sorted(counts), "most_frequent": frequent}
+        return notes
 
     def transform(self, table: Table) -> np.ndarray:
         """float64, (rows, width). TableError for a column that is absent, or has text where numbers were learned."""
         if absent := [c["name"] for c in self.columns if c["name"] not in table.columns]:
+            unnamed = [name for name in absent if name.startswith("column ") and table.header]
+            hint = f" ({unnamed[0]!r} had no name in the header of the training file)" if unnamed else ""
             raise TableError(
                 f"{table.title} lacks {len(absent)} of the {len(self.columns)} columns the model was trained on: "
-                f"{listed(absent)}"
+                f"{listed(absent)}{hint}"
             )
-        return np.concatenate([self._encode(c, table.columns[c["name"]]) for c in self.columns], axis=1)
-
-    def _encode(self, learned: dict[str, Any], column: Column) -> np.ndarray:
-        missing = sum(map(is_missing, column.cells))
-        filler: Any = learned.get("most_frequent", learned.get("median"))
-        if missing:
-            kind = "most frequent" if "categories" in learned else "median"
-            self.notes.append(f"column {column.name!r}: filled {missing} missing with the {kind}, {filler}")
-        if "categories" in learned:
-            categories = learned["categories"]
-            cells = [filler if is_missing(cell) else cell for cell in column.cells]
-            if strange := sorted(set(cells) - set(categories)):
-                self.notes.append(
-                    f"column {column.name!r}: not seen in training, taken as none: {listed(strange)}"
-                )
-            return np.array([[cell == c for c in categories] for cell in cells], dtype=np.float64)
-        numbers, text = parse_numbers(column)
-        if text:
-            raise TableError(
-                f"column {column.name!r} has {column.cells[text[0]]!r}, no number, on {column.on(text)}, and the model "
-                "was trained on numbers there: fix or empty the cells"
-            )
-        filled = np.where(np.isnan(numbers), filler, numbers)
-        return ((filled - learned["mean"]) / learned["scale"])[:, None]
+        self.notes = []
+        encoded = np.empty((table.rows, self.width))
+        start = 0
+        for state in self.columns:
+            part, notes = kinds.ENCODERS[state["kind"]](state, table.columns[state["name"]])
+            encoded[:, start : start + part.shape[1]] = part
+            start += part.shape[1]
+            self.notes += [f"column {state['name']!r}: {note}" for note in notes]
+        return encoded

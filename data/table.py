@@ -1,52 +1,127 @@
-"""A CSV file as columns of text, and the built-in data set in the same form."""
+"""A table as columns of numbers or of text, each cell with the line of the file it stands on."""
 
 import csv
 import importlib.util
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
 
-DELIMITERS = ",;\t|"
+import numpy as np
 
 
 class TableError(ValueError):
     """A table cannot be used as asked: the message, one line, says what is wrong and what to do."""
 
 
-class Column(NamedTuple):
-    """The cells of one column, stripped, with the line of the file each stands on."""
+# Row numbers to the lines of the file that these rows end on.
+Lines = Callable[[Sequence[int]], list[int]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. Of numbers: `values` float64, NaN where a cell is empty, and `texts` None. Of text: `values` int64,
+    each cell's place in `texts`, the different texts of the column, or -1 where a cell is empty."""
 
     name: str
-    cells: list[str]
-    lines: list[int]
+    values: np.ndarray
+    texts: list[str] | None
+    lines: Lines
 
-    def on(self, rows: list[int], limit: int = 3) -> str:
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def empty(self) -> np.ndarray:
+        """bool, (rows,): where a cell is empty."""
+        return np.isnan(self.values) if self.texts is None else self.values < 0
+
+    @property
+    def cells(self) -> list[str]:
+        """Every cell as text, "" where it is empty."""
+        if self.texts is None:
+            return ["" if np.isnan(v) else repr(float(v)) for v in self.values]
+        texts = [*self.texts, ""]  # code -1 is the last
+        return [texts[code] for code in self.values]
+
+    def counts(self) -> np.ndarray:
+        """Of a column of text: how often each of `texts` occurs."""
+        assert self.texts is not None
+        return np.bincount(self.values[self.values >= 0], minlength=len(self.texts))
+
+    def on(self, rows: Sequence[int] | np.ndarray, limit: int = 3) -> str:
         """Where in the file these rows are: `line 7`, `lines 7, 9, 12 and 4 more`."""
-        shown = ", ".join(str(self.lines[i]) for i in rows[:limit])
+        shown = ", ".join(map(str, self.lines([int(row) for row in rows[:limit]])))
         return f"line{'s' * (len(rows) > 1)} {shown}" + (
             f" and {len(rows) - limit} more" * (len(rows) > limit)
         )
 
-    def take(self, rows: list[int]) -> "Column":
-        return Column(self.name, [self.cells[i] for i in rows], [self.lines[i] for i in rows])
+    def take(self, rows: np.ndarray) -> "Column":
+        return Column(self.name, self.values[rows], self.texts, self.lines_of(rows))
+
+    def without(self, words: Collection[str]) -> "Column":
+        if self.texts is None:
+            numbers = [float(word) for word in words if is_float(word)]
+            values = np.where(np.isin(self.values, numbers), np.nan, self.values)
+        else:
+            named = np.array([text in words for text in self.texts] + [False])
+            values = np.where(named[self.values], -1, self.values)
+        return Column(self.name, values, self.texts, self.lines)
+
+    def lines_of(self, rows: np.ndarray) -> Lines:
+        return lambda some: self.lines([int(rows[i]) for i in some])
 
 
 @dataclass(frozen=True)
 class Table:
+    """`notes` tells how the file was read; `twice` are names that the header gives more than one column; `header` is
+    False where the columns are numbered; `delimiter` separates the cells."""
+
     title: str
     columns: dict[str, Column]
     rows: int
+    notes: list[str] = field(default_factory=list)
+    twice: frozenset[str] = frozenset()
+    header: bool = True
+    delimiter: str = ","
 
     def column(self, name: str) -> Column:
         """Raises TableError with the names that come near."""
-        if name not in self.columns:
-            near = get_close_matches(name, self.columns, n=3, cutoff=0.5)
+        return self.columns[self.name_of(name)]
+
+    def name_of(self, name: str) -> str:
+        """The column that a user means: by its name, or where there is no header by its number."""
+        wanted = asked_name(name, self.header)
+        if wanted in self.twice:
+            raise TableError(
+                f"{self.title}: the header names {wanted!r} twice: give every column its own name"
+            )
+        if wanted not in self.columns:
+            near = get_close_matches(wanted, self.columns, n=3, cutoff=0.5)
             hint = (
                 f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {listed(self.columns)}"
             )
-            raise TableError(f"{self.title} has no column {name!r}: {hint}")
-        return self.columns[name]
+            raise TableError(f"{self.title} has no column {wanted!r}: {hint}")
+        return wanted
+
+    def without(self, words: Collection[str]) -> "Table":
+        """The table with the cells empty that hold one of these words, or numbers."""
+        if not words:
+            return self
+        columns = {name: column.without(words) for name, column in self.columns.items()}
+        return replace(self, columns=columns)
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """The table of these rows alone."""
+        columns = {name: column.take(rows) for name, column in self.columns.items()}
+        return replace(self, columns=columns, rows=len(rows))
+
+
+def asked_name(name: str, header: bool) -> str:
+    """The name of a column as it stands in a Table."""
+    name = unicodedata.normalize("NFC", name).strip()
+    return f"column {name}" if not header and name.isdigit() else name
 
 
 def listed(names: object, limit: int = 8) -> str:
@@ -55,54 +130,17 @@ def listed(names: object, limit: int = 8) -> str:
     return ", ".join(quoted[:limit]) + (f" and {len(quoted) - limit} more" if len(quoted) > limit else "")
 
 
-def read_csv(path: str | Path) -> Table:
-    """Read a CSV file: UTF-8, a header line, commas (or semicolons, tabs, bars, where the header has no comma).
+def number_text(value: float) -> str:
+    """A number as a person writes it: 5, 1.426, 1e+30."""
+    return str(int(value)) if value % 1 == 0 and abs(value) < 1e15 else f"{value:.12g}"
 
-    Raises TableError for a file that is missing, empty, ragged, not text, or that has a header and no rows.
-    """
-    path = Path(path)
+
+def is_float(text: str) -> bool:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            head = file.readline()
-            delimiter = next((d for d in DELIMITERS if d in head), ",")
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter)
-            header = [name.strip() for name in next(reader, [])]
-            rows, lines = [], []
-            for row in reader:
-                if len(row) == len(header):
-                    rows.append(row)
-                    lines.append(reader.line_num)
-                elif row:
-                    raise TableError(
-                        f"{path}, line {reader.line_num}: {len(row)} fields where the header has {len(header)}: "
-                        "quote fields that hold the delimiter, and give every row the same number of fields"
-                    )
-    except FileNotFoundError:
-        raise TableError(f"{path}: there is no such file") from None
-    except UnicodeDecodeError as error:
-        raise TableError(
-            f"{path} is not UTF-8 text (byte 0x{error.object[error.start]:02x}): save it as CSV in UTF-8"
-        ) from None
-    except csv.Error as error:
-        raise TableError(f"{path} cannot be read as CSV: {error}") from None
-    except OSError as error:
-        raise TableError(f"{path} cannot be read: {error.strerror}") from None
-    if not any(header):
-        raise TableError(f"{path} is empty: it needs a header line with column names, and rows")
-    if not rows:
-        raise TableError(f"{path} has a header ({listed(header)}) and no rows")
-    header = [name or f"column {i}" for i, name in enumerate(header, start=1)]
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise TableError(f"{path}: the header names {listed(twice)} twice: give every column its own name")
-    return make_table(str(path), header, rows, lines)
-
-
-def make_table(title: str, header: list[str], rows: list[list[str]], lines: list[int]) -> Table:
-    columns = {
-        name: Column(name, [cell.strip() for cell in cells], lines) for name, cells in zip(header, zip(*rows))
-    }
-    return Table(title, columns, len(rows))
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
 
 
 MEASURES = (
@@ -125,5 +163,11 @@ def breast_cancer() -> Table:
     path = Path(package.submodule_search_locations[0], "datasets", "data", "breast_cancer.csv")
     with open(path, newline="", encoding="utf-8") as file:
         (_, _, *classes), *rows = csv.reader(file)
-    cells = [[*row[:-1], classes[int(row[-1])]] for row in rows]
-    return make_table("Wisconsin breast cancer", [*FEATURES, "diagnosis"], cells, [*range(2, len(rows) + 2)])
+
+    def lines(some: Sequence[int]) -> list[int]:
+        return [row + 2 for row in some]
+
+    numbers = np.array(rows, np.float64)
+    columns = {name: Column(name, numbers[:, i], None, lines) for i, name in enumerate(FEATURES)}
+    columns["diagnosis"] = Column("diagnosis", numbers[:, -1].astype(np.int64), classes, lines)
+    return Table("Wisconsin breast cancer", columns, len(rows))

@@ -1,0 +1,77 @@
+"""`tapegrad evaluate`: a model that `train` wrote, scored on a table that has the target."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from tapegrad.backends import set_backend
+from tapegrad.cli.arguments import Mistake
+from tapegrad.cli.predict import probabilities, read_known, read_known_columns
+from tapegrad.cli.preparing import printable
+from tapegrad.cli.scores import class_scores, confusion_lines, number_scores, print_table, shown
+from tapegrad.data.features import FeatureEncoder
+from tapegrad.data.table import listed
+from tapegrad.data.target import TargetEncoder, usable_rows
+from tapegrad.models.sequential import Sequential
+
+MOST_SHOWN = 12  # classes of a confusion matrix on a terminal
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    if options.backend:
+        set_backend(options.backend)
+    known = read_known(Path(options.model))
+    features, target = FeatureEncoder(known["features"]), TargetEncoder(known["target"])
+    table = read_known_columns(options, known, features, target)
+    if target.name not in table.columns:
+        raise Mistake(
+            f"{table.title} has no column {target.name!r}, the target, to score against: for predictions alone use "
+            f"tapegrad predict {options.model} {options.data}"
+        )
+    rows, notes = usable_rows(table, table.columns[target.name])
+    table = table.take(rows)
+    outputs = Sequential.load(options.model).predict(features.transform(table))
+    print(f"{table.title}: {table.rows} rows")
+    for note in [*table.notes, *notes, *features.notes]:
+        print(f"note: {note}")
+    print()
+    if target.classes is None:
+        report_numbers(table.columns[target.name], target, outputs)
+    else:
+        report_classes(table.columns[target.name], target, outputs)
+    return 0
+
+
+def report_numbers(column: object, target: TargetEncoder, outputs: np.ndarray) -> None:
+    truth = target.numbers(column)  # type: ignore[arg-type]
+    if (bad := np.isnan(truth)).any():
+        raise Mistake(
+            f"the target {target.name!r} has text in {int(bad.sum())} rows, and the model gives numbers"
+        )
+    scores = number_scores(truth, target.decode(outputs[:, 0].astype(np.float64)))
+    base = number_scores(truth, np.full(len(truth), target.mean))
+    rows = [["", *scores], ["model", *map(shown, scores.values())]]
+    print_table([*rows, ["always the training mean", *map(shown, base.values())]])
+    if scores["RMSE"] >= base["RMSE"]:
+        print("\nnote: the model is no better than to guess the mean")
+
+
+def report_classes(column: object, target: TargetEncoder, outputs: np.ndarray) -> None:
+    assert target.classes is not None
+    truth, p = target.encode(column), probabilities(outputs)  # type: ignore[arg-type]
+    best = p.argmax(axis=1)
+    names = [printable(name) for name in target.classes]
+    if (strange := truth < 0).any():
+        cells = sorted({cell for cell, there in zip(column.cells, strange) if there})  # type: ignore[attr-defined]
+        print(f"note: {int(strange.sum())} rows are of unknown classes ({listed(cells)}): counted as wrong")
+    scores = class_scores(truth, best, p, len(names))
+    most = int(np.bincount(truth[truth >= 0], minlength=len(names)).argmax())
+    base = class_scores(truth, np.full(len(truth), most), None, len(names))
+    rows = [["", *scores], ["model", *map(shown, scores.values())]]
+    print_table([*rows, [f"always {names[most]!r}", *map(shown, base.values())]])
+    if len(names) <= MOST_SHOWN:
+        print()
+        print_table(confusion_lines(truth, best, names))
+    if scores["accuracy"] <= base["accuracy"]:
+        print(f"\nnote: the model is no better than to guess {names[most]!r}")

@@ -1,0 +1,97 @@
+"""Dates and times as numbers: days since 1970, and where in the year, the week and the day they lie."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+# Tried in this order; the first that reads nearly all texts is taken.
+FORMATS = (
+    *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "ISO8601"),
+    *(
+        "%m/%d/%Y",
+        "%d/%m/%Y",
+        "%m/%d/%y",
+        "%d/%m/%y",
+        "%Y/%m/%d",
+        "%d.%m.%Y",
+        "%d.%m.%y",
+        "%d-%m-%Y",
+        "%m-%d-%Y",
+    ),
+    *("%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M"),
+    *("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y"),
+    *("%d %B %Y", "%B %d, %Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y-%m", "%H:%M:%S", "%H:%M"),
+)
+ENOUGH = 0.9  # of the cells
+SAMPLE = 200
+CYCLES = {"month": 12, "weekday": 7, "hour": 24}
+
+
+def parse_dates(texts: Sequence[str], form: str) -> np.ndarray:
+    """Days since 1970 as float64, NaN where a text is no date of this form."""
+    import pandas as pd
+
+    found = pd.to_datetime(pd.Series(list(texts), dtype=object), format=form, errors="coerce", utc=True)
+    stamps = found.to_numpy(dtype="datetime64[us]")
+    return np.where(np.isnat(stamps), np.nan, stamps.astype(np.int64) / 86_400e6)
+
+
+def find_date_format(texts: Sequence[str], counts: np.ndarray, day_first: bool) -> tuple[str, bool] | None:
+    """(the form of the dates, whether day and month could change places), or None where the texts are no dates."""
+    if not any(any(c.isdigit() for c in text) for text in texts[:SAMPLE]):
+        return None
+    order = np.argsort(-counts, kind="stable")[:SAMPLE]
+    sample, weights = [texts[i] for i in order], counts[order]
+    fitting: list[str] = []
+    for form in FORMATS:
+        if fitting and form not in (swapped(fitting[0]),):
+            continue
+        read = ~np.isnan(parse_dates(sample, form))
+        if weights[read].sum() >= ENOUGH * weights.sum():
+            fitting.append(form)
+    if not fitting:
+        return None
+    ambiguous = len(fitting) > 1
+    return fitting[1 if ambiguous and day_first else 0], ambiguous
+
+
+def swapped(form: str) -> str:
+    """The same form with day and month in each other's place."""
+    return form.replace("%m", "*").replace("%d", "%m").replace("*", "%d")
+
+
+def date_parts(days: np.ndarray) -> dict[str, np.ndarray]:
+    """The day, and month, weekday and hour as numbers from 0."""
+    filled = np.where(np.isnan(days), 0.0, days)
+    stamps = np.round(filled * 86_400e6).astype("datetime64[us]")
+    whole = stamps.astype("datetime64[D]").astype(np.int64)
+    parts = {
+        "month": stamps.astype("datetime64[M]").astype(np.int64) % 12,
+        "weekday": (whole + 3) % 7,  # 1970-01-01 was a Thursday; Monday is 0
+        "hour": (filled - whole) * 24,
+    }
+    return {name: np.where(np.isnan(days), np.nan, part) for name, part in parts.items()}
+
+
+def circle(part: np.ndarray, cycle: int) -> np.ndarray:
+    """(rows, 2): sine and cosine, so that December lies next to January."""
+    angle = 2 * np.pi * np.where(np.isnan(part), 0.0, part) / cycle
+    there = ~np.isnan(part)
+    return np.stack([np.sin(angle) * there, np.cos(angle) * there], axis=1)
+
+
+def state_of(days: np.ndarray) -> dict[str, Any]:
+    """What `encode_dates` needs of the training rows' days."""
+    known = days[~np.isnan(days)]
+    parts = [name for name, part in date_parts(known).items() if len(np.unique(np.round(part, 6))) > 1]
+    return {"mean": float(known.mean()), "scale": float(known.std()) or 1.0, "parts": parts}
+
+
+def encode_dates(state: dict[str, Any], days: np.ndarray) -> np.ndarray:
+    """(rows, 1 + 2 for each part); the mean where a date is missing."""
+    scaled = (np.where(np.isnan(days), state["mean"], days) - state["mean"]) / state["scale"]
+    parts = date_parts(days)
+    return np.concatenate(
+        [scaled[:, None], *(circle(parts[name], CYCLES[name]) for name in state["parts"])], axis=1
+    )

@@ -1,0 +1,240 @@
+"""How a CSV file is laid out, seen from its first lines: encoding, delimiter, lines above the header, the header."""
+
+import codecs
+import csv
+import io
+import itertools
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tapegrad.data.table import TableError, is_float, listed
+
+DELIMITERS = ",;\t|"
+HEAD = 1 << 16  # bytes that are looked at
+SAMPLE = 50  # lines that must agree on the delimiter
+
+
+@dataclass
+class Layout:
+    """`skipped` lines stand above the header; `fields` is how many cells a row has."""
+
+    path: Path
+    encoding: str
+    delimiter: str
+    skipped: int
+    names: list[str]
+    header: bool
+    notes: list[str] = field(default_factory=list)
+    twice: frozenset[str] = frozenset()
+
+    @property
+    def fields(self) -> int:
+        return len(self.names)
+
+    def open(self) -> io.TextIOWrapper:
+        """The file, at its first row of data."""
+        file = open(self.path, newline="", encoding=self.encoding)  # noqa: SIM115
+        for _ in range(self.skipped):
+            file.readline()
+        if self.header:
+            next(csv.reader(iter(file.readline, ""), delimiter=self.delimiter), None)
+        return file
+
+    def records(self) -> Iterator[tuple[list[str], int, int]]:
+        """(cells, first line, last line) of each row, by Python's own reader: slow, and sure of its lines."""
+        with self.open() as file:
+            start = self.skipped
+            if self.header:
+                with open(self.path, newline="", encoding=self.encoding) as again:
+                    for _ in range(self.skipped):
+                        again.readline()
+                    reader = csv.reader(again, delimiter=self.delimiter)
+                    next(reader, None)
+                    start += reader.line_num
+            reader = csv.reader(file, delimiter=self.delimiter)
+            previous = start
+            for row in reader:
+                line = start + reader.line_num
+                if row and not (len(row) == 1 and row[0].isspace()):  # pandas skips these, too
+                    yield row, previous + 1, line
+                previous = line
+
+
+def find_layout(path: Path, header: bool = True, encoding: str | None = None) -> Layout:
+    """Look at the beginning of a file; TableError where it is missing, empty or no text."""
+    head = read_head(path)
+    encoding, notes = find_encoding(path, head, encoding)
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError as error:
+        raise not_text(path, encoding, error) from None
+    lines = text.splitlines(keepends=True)
+    if len(head) == HEAD and len(lines) > 1:
+        lines.pop()  # cut off in the middle
+    skipped, delimiter, found = lines_above(lines)
+    notes += found
+    delimiter = delimiter or find_delimiter(lines[skipped:])
+    rows = list(itertools.islice((r for r in csv.reader(lines[skipped:], delimiter=delimiter) if r), SAMPLE))
+    if not any(cell.strip() for row in rows[:1] for cell in row):
+        raise TableError(f"{path} is empty: it needs a header line with column names, and rows")
+    names, twice, found = column_names(rows, header)
+    if not header:
+        if twice:
+            twice = frozenset()
+        names = [f"column {i}" for i in range(1, len(rows[0]) + 1)]
+    layout = Layout(path, encoding, delimiter, skipped, names, header, notes + found, twice)
+    if header:
+        check_header(layout, rows)
+    return layout
+
+
+def read_head(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(HEAD)
+    except FileNotFoundError:
+        raise TableError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise TableError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def find_encoding(path: Path, head: bytes, given: str | None) -> tuple[str, list[str]]:
+    """(the encoding, notes): the one given, the one that a mark at the start names, UTF-16 where every other byte is
+    0, else UTF-8."""
+    if given is not None:
+        try:
+            return codecs.lookup(given).name, []
+        except LookupError:
+            raise TableError(
+                f"--encoding {given}: unknown; usual are utf-8, cp1252, latin-1, utf-16"
+            ) from None
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16", []
+    if b"\0" not in head:
+        return "utf-8-sig", []
+    for name, zeros, letters in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
+        if zeros.count(0) > 0.7 * len(zeros) and letters.count(0) < 0.1 * len(letters):
+            return name, [f"read as {name.upper()}: every other byte is 0"]
+    raise TableError(
+        f"{path} is no text (byte {head.index(0) + 1} is NUL): save the table as CSV in UTF-8, or copy the file again"
+    )
+
+
+def not_text(path: Path, encoding: str, error: UnicodeDecodeError) -> TableError:
+    name = "UTF-8" if encoding == "utf-8-sig" else encoding
+    return TableError(
+        f"{path} is not {name} text (byte 0x{error.object[error.start]:02x}): save it as CSV in UTF-8, or name its "
+        "encoding, as in --encoding cp1252"
+    )
+
+
+def lines_above(lines: list[str]) -> tuple[int, str | None, list[str]]:
+    """(how many lines stand above the header, the delimiter that one of them names, notes)."""
+    skipped, delimiter, notes = 0, None, []
+    for number, line in enumerate(lines):
+        bare = line.strip()
+        if not bare:
+            skipped = number + 1
+        elif bare.lower().startswith("sep=") and len(bare) <= 5:
+            delimiter, skipped = line.rstrip("\r\n")[4:5] or None, number + 1
+        elif is_title(lines[number:]):
+            notes.append(f"line {number + 1} was skipped as a title: {bare[:60]!r}")
+            skipped = number + 1
+        else:
+            break
+    return skipped, delimiter, notes
+
+
+def is_title(lines: list[str]) -> bool:
+    """Whether the first of these lines is a comment or a title: fewer cells than all the lines below it have."""
+    rest = [line for line in lines[1:SAMPLE] if line.strip()]
+    if lines[0].startswith("#"):
+        rest = [line for line in rest if not line.startswith("#")] or rest
+    if not rest or common_delimiter([lines[0], *rest]):
+        return False
+    delimiter = find_delimiter(rest)
+    width = {len(row) for row in csv.reader(rest, delimiter=delimiter) if row}
+    own = len(next(csv.reader([lines[0]], delimiter=delimiter)))
+    if lines[0].startswith("#"):
+        return own not in width
+    return len(rest) > 1 and len(width) == 1 and min(width) > 1 and own == 1
+
+
+def find_delimiter(lines: list[str]) -> str:
+    """The delimiter that splits all the first lines alike, else the first one that the header has."""
+    lines = [line for line in lines if line.strip()][:SAMPLE]
+    return common_delimiter(lines) or next((d for d in DELIMITERS if lines and d in lines[0]), ",")
+
+
+def common_delimiter(lines: list[str]) -> str | None:
+    for delimiter in DELIMITERS:
+        try:
+            widths = {len(row) for row in csv.reader(lines, delimiter=delimiter) if row}
+        except csv.Error:
+            continue
+        if len(widths) == 1 and min(widths) > 1:
+            return delimiter
+    return None
+
+
+def column_names(rows: list[list[str]], header: bool) -> tuple[list[str], frozenset[str], list[str]]:
+    """(a name for each column, the names that two have, notes). A column without a name, and a second one of a name,
+    gets one."""
+    written = [unicodedata.normalize("NFC", name).strip() for name in rows[0]]
+    notes = []
+    wider = {len(row) for row in rows[1:]}
+    if header and len(rows) > 1 and wider == {len(written) + 1}:
+        if any(row[-1].strip() for row in rows[1:]):  # as R's write.table and DataFrame.to_csv of an index do
+            written = ["", *written]
+            notes.append(
+                "the rows have one cell more than the header: their first one is taken as the rows' name"
+            )
+        else:
+            written = [*written, ""]
+    names: list[str] = []
+    taken: set[str] = set()
+    twice: set[str] = set()
+    for i, name in enumerate(written, start=1):
+        unique = name or f"column {i}"
+        if unique in taken:
+            twice.add(unique)
+            number = 2
+            while f"{unique} ({number})" in taken:
+                number += 1
+            unique = f"{unique} ({number})"
+        taken.add(unique)
+        names.append(unique)
+    if header and twice:
+        notes.append(f"the header names {listed(sorted(twice))} twice: the later ones are called 'name (2)'")
+    return names, frozenset(twice), notes
+
+
+def check_header(layout: Layout, rows: list[list[str]]) -> None:
+    """Note that a header looks like a row of data; TableError where it could not serve as a header anyway."""
+    first, rest = [cell.strip() for cell in rows[0]], rows[1:]
+    if not rest or counts_up(first):
+        return
+    evidence = 0
+    for i, cell in enumerate(first):
+        column = [row[i].strip() for row in rest if i < len(row)]
+        numbers = sum(map(is_float, column))
+        evidence += bool(cell) and (
+            (is_float(cell) and numbers > len(column) / 2) or (numbers == 0 and cell in column)
+        )
+    if not any(map(is_float, first)) or evidence < max(1, 0.5 * len(first)):
+        return
+    text = (
+        f"the first line looks like data, not like a header ({', '.join(first[:6])}{', …' * (len(first) > 6)}): "
+        f"if it is, use --no-header, where the columns are called 1 to {layout.fields}"
+    )
+    if layout.twice:
+        raise TableError(f"{layout.path}: {text}")
+    layout.notes.append(text)
+
+
+def counts_up(names: list[str]) -> bool:
+    """Whether names are numbers that count, as those of an array's columns (0, 1, 2, …) or of years do."""
+    numbers = [name for name in names if name.isdigit()]
+    return len(numbers) > 2 and all(int(b) - int(a) == 1 for a, b in itertools.pairwise(numbers))

@@ -1,0 +1,173 @@
+"""What is done with each column: `plan_column` decides, and `FeatureEncoder` follows it."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tapegrad.data import kinds
+from tapegrad.data.cells import canonicals, truth_words
+from tapegrad.data.dates import find_date_format
+from tapegrad.data.table import Column, Table, listed, number_text
+
+# Columns that are called so and differ in every row name the rows, and say nothing about them.
+ID_NAME = re.compile(
+    r"(?i:column \d+|unnamed: ?\d+|index|row|row_?names?|uuid|guid|key|id)|.*(?:[_ -](?i:id)|[a-z]I[dD]|I[dD])"
+)
+NEARLY_ALL = 0.5  # different texts per cell from which on a column is no category
+FEWEST = 20  # different texts that may always be one
+LEAST_ROWS = 10  # from which on chance makes no copy of the target
+
+
+@dataclass
+class ColumnPlan:
+    """`kind` is one of data/kinds.py, or "left out"; `why` says how it was told, `notes` what the user should know.
+    `state` is None for a column left out; `harmless`: it could be learned from all the same."""
+
+    name: str
+    kind: str
+    why: str
+    notes: list[str] = field(default_factory=list)
+    state: dict[str, Any] | None = None
+    harmless: bool = False
+
+    @property
+    def done(self) -> str:
+        """What is done with it, in a few words."""
+        if self.state is None:
+            return self.why
+        width = kinds.width_of(self.state)
+        return f"{self.why}, as {width} number{'s' * (width > 1)}"
+
+
+def plan_column(
+    table: Table,
+    name: str,
+    rows: np.ndarray,
+    target: Column | None = None,
+    keep: Collection[str] = (),
+    day_first: bool = False,
+) -> ColumnPlan:
+    """How to learn from a column of the table, by its training rows. TableError for a cell that no model can take.
+
+    target   the column to predict, of which a copy is left out; keep: columns that are not left out for what they say
+    """
+    column = table.columns[name]
+    if column.texts is not None:
+        column = kinds.without_marks(column)
+    if column.empty[rows].all():
+        return ColumnPlan(name, "left out", "empty in the training rows")
+    if name not in keep:
+        reason, harmless = rows_named(table, column), column.texts is None
+        if reason is None:
+            reason, harmless = copy_of(column, target), True
+        if reason is not None:
+            return ColumnPlan(name, "left out", reason, harmless=harmless)
+    numbers = kinds.find_numbers(column, table.delimiter)
+    if numbers is not None and not np.isnan(numbers.values[rows]).all():
+        return plan_numbers(column, numbers, rows)
+    return plan_text(column, rows, name in keep, day_first)
+
+
+def plan_numbers(column: Column, numbers: kinds.Numbers, rows: np.ndarray) -> ColumnPlan:
+    train = numbers.values[rows]
+    kinds.check_size(column, numbers.values)
+    if not np.isnan(train).any() and is_constant(train):
+        value = number_text(float(train[0]))
+        return ColumnPlan(column.name, "left out", f"has the one value {value} in the training rows")
+    state, notes = kinds.learn_numbers(column, numbers, rows)
+    if is_constant(train) and kinds.width_of(state) == 1:
+        value = number_text(state["median"])
+        return ColumnPlan(column.name, "left out", f"has the one value {value} in the training rows")
+    return ColumnPlan(column.name, "number", "standardized", notes, state)
+
+
+def is_constant(values: np.ndarray) -> bool:
+    known = values[~np.isnan(values)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(known.max() - known.min() <= 1e-12 * np.abs(known).max())
+
+
+def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> ColumnPlan:
+    assert column.texts is not None
+    name, counts = column.name, column.counts()
+    if (found := find_date_format(column.texts, counts, day_first)) is not None:
+        form, ambiguous = found
+        state = kinds.learn_dates(column, form, rows)
+        example = column.texts[int(column.values[column.values >= 0][0])]
+        notes = []
+        if ambiguous:
+            order = "day first" if day_first else "month first (if not: --day-first)"
+            notes.append(f"{example!r} is read with the {order}")
+        return ColumnPlan(name, "date", f"date {form}, days since 1970", notes, state)
+    train = column.values[rows]
+    different, cells = len(np.unique(train[train >= 0])), int((train >= 0).sum())
+    if different == 1 and cells == len(train):
+        return ColumnPlan(
+            name, "left out", f"has the one value {column.texts[train[0]]!r} in the training rows"
+        )
+    if different > FEWEST and different > NEARLY_ALL * cells and not kept:
+        state_or_none = kinds.learn_words(column, rows)
+        if state_or_none is None:
+            return ColumnPlan(name, "left out", f"has {different} different texts in {cells} training rows")
+        shown = listed(state_or_none["words"], 3)
+        return ColumnPlan(
+            name, "words", f"{different} different texts, their words {shown}", [], state_or_none
+        )
+    state, notes = kinds.learn_categories(column, rows)
+    return ColumnPlan(name, "category", f"{different} categories", notes, state)
+
+
+def rows_named(table: Table, column: Column) -> str | None:
+    """Why a column only tells the rows apart, or None: it counts them, or is called so and differs in each."""
+    values = column.values
+    if len(values) < LEAST_ROWS or column.empty.any():
+        return None
+    id_name = table.header and ID_NAME.fullmatch(column.name) is not None
+    if column.texts is not None:
+        if id_name and len(column.texts) == len(values):
+            return "differs in every row: an ID"
+        return None
+    if values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1 and (np.diff(values) == 1).all():
+        return "counts the rows: an index"
+    if id_name and (values % 1 == 0).all() and len(np.unique(values)) == len(values):
+        return "differs in every row: an ID"
+    return None
+
+
+def copy_of(column: Column, target: Column | None) -> str | None:
+    """Why a column tells the target of every row, or None."""
+    if target is None or len(column) < LEAST_ROWS or column.empty.any() or target.empty.any():
+        return None
+    if column.texts is None and target.texts is None and len(np.unique(target.values[:1000])) > 20:
+        return line_through(column.values, target.values)
+    own, other = labels(column), labels(target)
+    for part in (slice(0, 1000), slice(None)):  # most columns are no copy, which a few rows tell
+        pairs = np.unique(np.stack([own[part], other[part]]), axis=1).shape[1]
+        if pairs != len(np.unique(own[part])) or pairs != len(np.unique(other[part])):
+            return None
+    if pairs == len(own):
+        return None
+    return f"tells {target.name!r} of every row: a copy of the target"
+
+
+def labels(column: Column) -> np.ndarray:
+    """A number for each different value."""
+    if column.texts is None:
+        return column.values
+    keys = canonicals(column.texts, truth_words(column.texts))
+    return np.unique(np.array(keys), return_inverse=True)[1][column.values]
+
+
+def line_through(values: np.ndarray, target: np.ndarray) -> str | None:
+    """Whether the target is a·x + b of the column, to the last digits."""
+    low, high = int(np.argmin(values)), int(np.argmax(values))
+    with np.errstate(all="ignore"):
+        slope = (target[high] - target[low]) / (values[high] - values[low])
+        errors = np.abs(target[low] + slope * (values - values[low]) - target)
+        span = target.max() - target.min()
+        if slope == 0 or not np.isfinite(slope) or not errors.max() <= 1e-9 * span:
+            return None
+    return "is the target itself, in another unit" if slope != 1 else "is the target itself"

@@ -1,0 +1,162 @@
+"""A CSV file as a Table. pandas reads the cells; what it would guess or lose silently is looked at here.
+
+    file -> Layout (encoding, delimiter, names) -> pandas.read_csv -> Column of numbers, or of text
+
+An empty cell is missing and no other is: what a word such as NA means depends on the column (data/kinds.py).
+"""
+
+import csv
+import mmap
+import warnings
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tapegrad.data.layout import Layout, find_layout, not_text
+from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, listed
+
+INSTALL = 'reading CSV files needs pandas: pip install "tapegrad[data]"'
+
+
+def read_csv(
+    path: str | Path,
+    *,
+    header: bool = True,
+    encoding: str | None = None,
+    as_text: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> Table:
+    """Read a CSV file: a header line, then a row per line; commas, semicolons, tabs or bars between the cells.
+
+    header     False: there is no header, and the columns are called 'column 1', 'column 2', …
+    encoding   None: UTF-8, or UTF-16 where the file says so
+    as_text    columns whose cells are kept as they are written, numbers too
+    only       columns to read; None: all
+
+    Raises TableError for a file that is missing, empty, ragged, not text, or that has a header and no rows.
+    """
+    layout = find_layout(Path(path), header, encoding)
+    check_bytes(layout)
+    frame = read_frame(layout, as_text, only)
+    if not len(frame):
+        raise TableError(f"{path} has a header ({listed(layout.names)}) and no rows")
+    last = layout.fields - 1
+    if layout.fields > 1 and (last not in frame or frame[last].isna().any()):
+        check_widths(layout)  # pandas fills up rows that are too short
+    rows = len(frame) - trailing_blanks(frame)
+    if rows < len(frame):
+        layout.notes.append(f"skipped {len(frame) - rows} empty rows at the end")
+        frame = frame.iloc[:rows]
+    lines = line_finder(layout)
+    columns = {}
+    for i, name in enumerate(layout.names):
+        if i in frame:
+            columns[name] = as_column(name, frame[i], lines)
+    return Table(str(path), columns, rows, layout.notes, layout.twice, header, layout.delimiter)
+
+
+def check_bytes(layout: Layout) -> None:
+    """TableError for a NUL byte beyond the head, which pandas would take for the end of a cell."""
+    if layout.encoding.startswith("utf-16"):
+        return
+    with (
+        open(layout.path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as contents,
+    ):
+        if (at := contents.find(b"\0")) >= 0:
+            raise TableError(
+                f"{layout.path} is no text (byte {at + 1} is NUL): save the table as CSV in UTF-8, or copy the file "
+                "again"
+            )
+
+
+def read_frame(layout: Layout, as_text: Collection[str], only: Collection[str] | None) -> Any:
+    """The cells as pandas reads them, its columns numbered from 0."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise TableError(INSTALL) from None
+    numbers = {name: i for i, name in enumerate(layout.names)}
+    written = [asked_name(name, layout.header) for name in as_text]
+    try:
+        with layout.open() as file, warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                file,
+                sep=layout.delimiter,
+                header=None,
+                names=list(range(layout.fields)),
+                usecols=None if only is None else [i for n, i in numbers.items() if n in only],
+                dtype={numbers[name]: str for name in written if name in numbers},
+                keep_default_na=False,
+                na_values=[""],
+                skipinitialspace=True,
+                index_col=False,
+                low_memory=False,
+            )
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame({i: [] for i in range(layout.fields)})
+    except UnicodeDecodeError as error:
+        raise not_text(layout.path, layout.encoding, error) from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
+        check_widths(layout, unclosed="EOF inside string" in str(error))
+        raise TableError(f"{layout.path} cannot be read as CSV: {str(error).splitlines()[0]}") from None
+
+
+def check_widths(layout: Layout, unclosed: bool = False) -> None:
+    """TableError for the first row that has too few or too many cells; `unclosed`: for a quote that never ends."""
+    cells, line = [""], 0
+    try:
+        for cells, _, line in layout.records():
+            if len(cells) != layout.fields and not unclosed:
+                raise TableError(
+                    f"{layout.path}, line {line}: {len(cells)} fields where the header has {layout.fields}: quote "
+                    "fields that hold the delimiter, and give every row the same number of fields"
+                )
+    except csv.Error as error:
+        raise TableError(f"{layout.path} cannot be read as CSV: {error}") from None
+    except UnicodeDecodeError as error:
+        raise not_text(layout.path, layout.encoding, error) from None
+    if unclosed:
+        opened = line - cells[-1].count("\n") + cells[-1].endswith("\n")
+        raise TableError(
+            f"{layout.path}, line {opened}: a quote opens here and is never closed: close it, or write a quote inside "
+            'a cell twice, as in "6"" pipe"'
+        )
+
+
+def trailing_blanks(frame: Any) -> int:
+    """How many rows at the end have no cell that holds anything, as spreadsheets leave them."""
+    count = 0
+    while count < len(frame) and frame.iloc[-1 - count].isna().all():
+        count += 1
+    return count
+
+
+def line_finder(layout: Layout) -> Lines:
+    """Row numbers to lines, by reading the file once more: only messages need them."""
+    found: list[int] = []
+
+    def lines(rows: Sequence[int]) -> list[int]:
+        if not found:
+            found.extend(line for _, _, line in layout.records())
+        return [found[row] for row in rows]
+
+    return lines
+
+
+def as_column(name: str, series: Any, lines: Lines) -> Column:
+    kind = series.dtype.kind
+    if kind in "iuf":
+        return Column(name, series.to_numpy(np.float64), None, lines)
+    if kind == "b":
+        return Column(name, series.to_numpy(np.int64), ["False", "True"], lines)
+    codes, texts = series.factorize()
+    stripped = [str(text).strip() for text in texts]
+    if len(set(stripped)) < len(stripped) or "" in stripped:
+        places = {text: i for i, text in enumerate(dict.fromkeys(t for t in stripped if t))}
+        where = np.array([places.get(text, -1) for text in stripped] + [-1])
+        codes, stripped = where[codes], list(places)
+    return Column(name, np.asarray(codes, np.int64), stripped, lines)
