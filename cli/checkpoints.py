@@ -43,7 +43,8 @@ class Checkpoints(Callback):
         self.due = 0.0
         self.best_file = ""
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        assert logs is not None
         self.logs.append(dict(logs))
         self.show(epoch)
         self.wait += 1
@@ -71,7 +72,7 @@ class Checkpoints(Callback):
         elif epoch + 1 in SHOWN or (epoch + 1) % 50 == 0:
             print(line)
 
-    def on_train_end(self) -> None:
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if sys.stdout.isatty():
             print()
 
