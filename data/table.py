@@ -41,7 +41,7 @@ class Column:
     def cells(self) -> list[str]:
         """Every cell as text, "" where it is empty."""
         if self.texts is None:
-            return ["" if np.isnan(v) else repr(float(v)) for v in self.values]
+            return ["" if np.isnan(v) else repr(float(v)).removesuffix(".0") for v in self.values]
         texts = [*self.texts, ""]  # code -1 is the last
         return [texts[code] for code in self.values]
 

@@ -63,14 +63,27 @@ def test_another_training_does_not_go_on_from_it(folder, run, stopping):
 
 
 def test_a_training_that_diverges_leaves_no_checkpoint(folder, run):
-    command = ("train", "people.csv", "--target", "income", "--model", "mlp", "--lr", "1e30", "--optimizer", "sgd")
+    command = (
+        "train",
+        "people.csv",
+        "--target",
+        "income",
+        "--model",
+        "mlp",
+        "--lr",
+        "1e30",
+        "--optimizer",
+        "sgd",
+    )
     assert run(*command, "--out", "x")[0] == 2
     assert not (folder / "x").exists()
 
 
 def test_the_last_epoch_is_not_the_one_that_is_kept(folder, run, monkeypatch):
     """The saved weights are those of the lowest validation loss."""
-    status, out, _ = run("train", "people.csv", "--target", "buys", "--model", "mlp", "--epochs", 60, "--lr", "0.1")
+    status, out, _ = run(
+        "train", "people.csv", "--target", "buys", "--model", "mlp", "--epochs", 60, "--lr", "0.1"
+    )
     assert status == 0
     lines = (folder / "runs/people/history.csv").read_text().splitlines()
     column = lines[0].split(",").index("val_loss")
