@@ -1,5 +1,10 @@
-"""Nested tuples, lists and dicts of tensors, and Modules: taken apart into a flat list and put together again."""
+"""Nested structures of tensors, taken apart into a flat list and put together again.
 
+A structure is a tuple, list, dict, dataclass object or Module, to any depth. A dataclass field that is declared with
+`field(metadata={"static": True})` is kept as it is: for names, numbers and functions that no derivative is taken for.
+"""
+
+import dataclasses
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -17,11 +22,28 @@ def is_module_class(kind: type) -> bool:
     return hasattr(kind, "named_parameters") and hasattr(kind, "forward")
 
 
+def parts_of_dataclass(value: Any) -> list[str] | None:
+    """The names of the fields that are parts of a dataclass object; None for anything else."""
+    fields = getattr(type(value), "__dataclass_fields__", None)
+    if fields is None or is_module(value):
+        return None
+    declared = [f for f in dataclasses.fields(value) if not f.metadata.get("static")]
+    return [f.name for f in declared if hasattr(value, f.name)]
+
+
+def with_parts(value: Any, parts: dict[str, Any]) -> Any:
+    """A copy of a dataclass object with other parts, frozen or not. `__init__` and `__post_init__` do not run."""
+    twin = copy(value)
+    for name, part in parts.items():
+        object.__setattr__(twin, name, part)
+    return twin
+
+
 def flatten(tree: Any, modules: bool = True) -> tuple[list[Any], Rebuild]:
     """The leaves of a nested structure in order, and the function that builds the same structure of other leaves.
 
     None is a structure without leaves. A Module counts as the dict of its parameters by path, or with modules=False as
-    a leaf. So does everything else that is no tuple, list or dict.
+    a leaf. So does everything else that is no tuple, list, dict or dataclass object.
     """
     leaves: list[Any] = []
     return leaves, _builder(tree, leaves, modules)
@@ -53,6 +75,10 @@ def _builder(part: Any, leaves: list[Any], modules: bool) -> Rebuild:
         if hasattr(part, "_fields"):  # a named tuple
             return lambda new: kind(*(build(new) for build in parts))
         return lambda new: kind(build(new) for build in parts)
+    if (names := parts_of_dataclass(part)) is not None:
+        fields = {name: _builder(getattr(part, name), leaves, modules) for name in names}
+        frame = with_parts(part, dict.fromkeys(names))  # the parts are not kept alive
+        return lambda new: with_parts(frame, {name: build(new) for name, build in fields.items()})
     at = len(leaves)
     leaves.append(part)
     return lambda new: new[at]
@@ -78,15 +104,16 @@ def as_leaf(name: str, leaf: Any) -> Tensor:
         return tensor(leaf)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"{name}: expected tensors, numbers, or nested tuples, lists and dicts of them, got {leaf!r}"
+            f"{name}: expected tensors, numbers, or nested tuples, lists, dicts and dataclasses of them, got {leaf!r}"
         ) from error
 
 
 def leaves_like(name: str, tree: Any, like: Any) -> list[Any]:
     """The leaves of a structure in the order of those of `like`, which it must be built as.
 
-    Dicts are matched by key. A Module in `like` counts as the dict of its parameters, with None for frozen ones. None
-    in the place of a leaf is returned as None. Raises ValueError, which names the part, where the two differ.
+    Dicts are matched by key, dataclasses by field. A Module in `like` counts as the dict of its parameters, with None
+    for frozen ones. None in the place of a leaf is returned as None. Raises ValueError, which names the part, where the
+    two differ.
     """
     found: list[Any] = []
     _match(name, tree, like, found)
@@ -108,10 +135,15 @@ def _match(name: str, tree: Any, like: Any, found: list[Any]) -> None:
             raise ValueError(f"{name}: expected {_kind(like)}, got {_kind(tree)}")
         for i, (part, value) in enumerate(zip(tree, like, strict=True)):
             _match(f"{name}[{i}]", part, value, found)
+    elif (names := parts_of_dataclass(like)) is not None:
+        if type(tree) is not type(like):
+            raise ValueError(f"{name}: expected a {type(like).__name__}, got {_kind(tree)}")
+        for field in names:
+            _match(f"{name}.{field}", getattr(tree, field), getattr(like, field), found)
     elif like is None:
         if tree is not None:
             raise ValueError(f"{name}: expected None, got {_kind(tree)}")
-    elif isinstance(tree, (dict, tuple, list)):
+    elif isinstance(tree, (dict, tuple, list)) or parts_of_dataclass(tree) is not None:
         raise ValueError(f"{name}: expected one tensor, got {_kind(tree)}")
     else:
         found.append(tree)

@@ -140,10 +140,10 @@ def value_and_grad(
     argnums    which arguments to differentiate for: a number, from the end if negative, or several (then the gradient
                is a tuple)
 
-    Arguments are tensors, nested tuples, lists and dicts of tensors, None, or Modules; each gradient has the structure
-    of its argument (for a Module, a dict by parameter path, with None for frozen parameters). Can be nested for higher
-    derivatives. The value, the gradient and the tensors in tuples, lists and dicts of the second part of f's pair come
-    back detached, except where an outer derivative may need them.
+    Arguments are tensors, nested tuples, lists, dicts and dataclasses of tensors, None, or Modules. Each gradient has
+    the structure of its argument; for a Module it is a dict by parameter path, with None for frozen parameters. Can be
+    nested for higher derivatives. The value, the gradient and the tensors in the second part of f's pair come back
+    detached, except where an outer derivative may need them.
 
     Raises TypeError for an argument that is no floating-point tensor, ValueError if f returns more than one element.
     """

@@ -8,6 +8,7 @@ from typing import Any
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import int64, is_floating, name_of
+from tapegrad.autograd.flags import current
 from tapegrad.autograd.foreign import answering, unknown_keyword
 from tapegrad.autograd.ops import mean_p, reshape_p, sum_p
 from tapegrad.autograd.tensor import Tensor
@@ -16,7 +17,10 @@ from tapegrad.autograd.tensor import Tensor
 def floating(name: str, prediction: Any) -> Tensor:
     p = prediction if isinstance(prediction, Tensor) else tensor(prediction)
     if not is_floating(p.dtype):
-        raise TypeError(f"{name}: the prediction must be floating-point, got {p.dtype}")
+        raise TypeError(
+            f"{name}: the prediction, the first argument, must be floating-point, got {p.dtype}: Keras's "
+            "y_true is the second argument"
+        )
     return p
 
 
@@ -35,6 +39,38 @@ def pair(name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
             f"{name}: prediction and target must have one shape, got prediction {p.shape} and target {t.shape}{remedy}"
         )
     return p, t if t.dtype == p.dtype else t.astype(p.dtype)
+
+
+def refuse_swapped(name: str, p: Tensor, t: Tensor, probabilities: bool = False) -> None:
+    """Raise where target and prediction were exchanged, as far as that can be told.
+
+    The values are read only where the prediction requires no grad, which a training step never has.
+
+    Args:
+        name: The loss, for the message.
+        p: The prediction.
+        t: The target, of its shape.
+        probabilities: Whether p are probabilities: p of only 0 and 1 beside a t between them was exchanged.
+
+    Raises:
+        TypeError: The target requires grad and the prediction does not.
+        ValueError: The prediction is one-hot and the target is not.
+    """
+    if p.requires_grad:
+        return
+    order = (
+        f"the prediction comes first, {name}(prediction, target), and Keras's y_true is the second argument"
+    )
+    if t.requires_grad and current.get().grad:
+        raise TypeError(f"{name}: the target requires grad and the prediction does not: {order}")
+    if probabilities and p.size > p.shape[-1] and _only_0_and_1(p) and not _only_0_and_1(t):
+        raise ValueError(f"{name}: the prediction is one-hot and the target is not: {order}")
+
+
+def _only_0_and_1(t: Tensor) -> bool:
+    """Whether there are both zeros and ones, and nothing else. Reads raw arrays, which no trace sees."""
+    zeros, ones, xp = t.data == 0, t.data == 1, t.backend.xp
+    return all(bool(t.backend.to_numpy(x)) for x in (xp.all(zeros | ones), xp.any(zeros), xp.any(ones)))
 
 
 def class_numbers(name: str, p: Tensor, labels: Any) -> Tensor:

@@ -2,7 +2,9 @@
 
 prediction      floating-point; the first axes are the samples, and the last of several axes is averaged over, or is the
                 classes: a prediction (N, D) makes one loss per sample, (N,), and so does a prediction (N,)
-target          of the prediction's shape, exactly: (N,) against (N, 1) is an error, nothing is broadcast. A Tensor, or
+target          second, where Keras has it first. Exchanged arguments raise an error where that can be told: the target
+                requires grad, the prediction is one-hot and the target is not, or the prediction holds integers.
+                Of the prediction's shape, exactly: (N,) against (N, 1) is an error, nothing is broadcast. A Tensor, or
                 anything that `tg.tensor` takes; it is cast to the prediction's dtype. Class numbers: see there.
 sample_weight   one weight per sample, of the shape of the unreduced loss or of its first axes
 reduction       "none": weight * loss for each sample; "sum": their sum; "mean": their sum divided by the number of
@@ -53,6 +55,7 @@ from tapegrad.nn.loss_base import (
     floating,
     pair,
     reduce,
+    refuse_swapped,
     samplewise,
 )
 from tapegrad.nn.loss_order import PredictionFirst, TargetFirst, function_behind
@@ -98,6 +101,7 @@ def mae_loss(p: Any, t: Any) -> Any:
 @elementwise
 def mape_loss(p: Any, t: Any) -> Any:
     """Mean absolute percentage error: mean(100 * |(p - t) / max(|t|, 1e-7)|)"""
+    refuse_swapped("mape_loss", p, t)
     return 100.0 * abs((p - t) / clip_p(abs(t), min=_epsilon(p), max=None))
 
 
@@ -130,6 +134,7 @@ def log_cosh(p: Any, t: Any) -> Any:
 @elementwise
 def poisson(p: Any, t: Any) -> Any:
     """mean(p - t * ln(p + 1e-7)): -ln of the Poisson probability of count t at rate p, without the part of t alone"""
+    refuse_swapped("poisson", p, t)
     return p - t * log(p + _epsilon(p))
 
 
@@ -155,6 +160,7 @@ def binary_cross_entropy_with_logits(p: Any, t: Any, label_smoothing: float = 0.
 
     t are probabilities: 0, 1, or between. label_smoothing s makes them t * (1 - s) + s / 2.
     """
+    refuse_swapped("binary_cross_entropy_with_logits", p, t)
     s = _smoothing("binary_cross_entropy_with_logits", label_smoothing)
     if s:
         t = t * (1.0 - s) + 0.5 * s
@@ -168,10 +174,11 @@ def binary_cross_entropy(p: Any, t: Any, from_logits: bool = False, label_smooth
     If p comes straight from `sigmoid` in a graph, the loss is computed from its logits. from_logits: p are logits.
     label_smoothing s makes the targets t * (1 - s) + s / 2.
     """
+    from_logits = truth("binary_cross_entropy: from_logits", from_logits)
+    refuse_swapped("binary_cross_entropy", p, t, probabilities=not from_logits)
     s = _smoothing("binary_cross_entropy", label_smoothing)
     if s:
         t = t * (1.0 - s) + 0.5 * s
-    from_logits = truth("binary_cross_entropy: from_logits", from_logits)
     logits = p if from_logits else _logits_behind(p, "sigmoid")
     if logits is not None:
         return binary_cross_entropy_p(logits, t)
@@ -206,10 +213,11 @@ def categorical_crossentropy(p: Any, t: Any, from_logits: bool = False, label_sm
     If p comes straight from `softmax` in a graph, the loss is computed from its logits. from_logits: p are logits.
     label_smoothing s makes the targets t * (1 - s) + s / classes.
     """
+    from_logits = truth("categorical_crossentropy: from_logits", from_logits)
+    refuse_swapped("categorical_crossentropy", p, t, probabilities=not from_logits)
     s = _smoothing("categorical_crossentropy", label_smoothing)
     if s:
         t = t * (1.0 - s) + s / p.shape[-1]
-    from_logits = truth("categorical_crossentropy: from_logits", from_logits)
     return cross_entropy_p(_logits_of(p, from_logits), t)
 
 
@@ -222,6 +230,7 @@ def _logits_of(p: Any, from_logits: bool) -> Any:
 @samplewise
 def categorical_hinge(p: Any, t: Any) -> Any:
     """max(max((1 - t) * p) - sum(t * p) + 1, 0), t being 1 for the class and 0 for the others"""
+    refuse_swapped("categorical_hinge", p, t, probabilities=True)
     return relu(max((1.0 - t) * p, axis=-1) - sum_p(t * p, axis=(p.ndim - 1,), keepdims=False) + 1.0)
 
 
@@ -253,6 +262,7 @@ def cross_entropy(
     t = beside(p, labels)
     if t.shape == p.shape and is_floating(t.dtype):
         p, t = pair(name, p, t)
+        refuse_swapped(name, p, t)
     else:
         t = class_numbers(name, p, t)
         if not s:

@@ -310,6 +310,7 @@ def test_wheel_passes_tests_from_another_folder(clean_python, tmp_path):
     """The tests of the core, which need no TensorFlow, on what a user would have installed."""
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    rooms = ("tests/autograd", "tests/nn/test_module.py", "tests/models/test_sequential.py")
+    modules = [f"tests/nn/test_module{topic}.py" for topic in ("", "_build", "_state", "_text")]
+    rooms = ("tests/autograd", *modules, "tests/models/test_sequential.py")
     output = python("-m", "pytest", "-q", "-m", "not gpu", *rooms, executable=clean_python, cwd=tmp_path)
     assert "passed" in output

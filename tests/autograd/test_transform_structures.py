@@ -1,6 +1,7 @@
 """Every transform takes and returns nested structures; arguments by number; and what a transform refuses."""
 
 from collections import OrderedDict, defaultdict, namedtuple
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,23 @@ import tapegrad as tg
 
 Pair = namedtuple("Pair", ["a", "b"])
 A, B = np.array([0.5, 1.5]), np.array([2.0, -1.0])
+
+
+@dataclass
+class Weights:
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Frozen, without a dict, and with a field that is no part."""
+
+    inside: Any
+    activation: str = field(default="relu", metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        assert self.inside is not None
 
 
 def t(values: Any) -> tg.Tensor:
@@ -35,6 +53,8 @@ STRUCTURES: tuple[tuple[str, Any, Any], ...] = (
     ("tuple", lambda a, b: (a, b), lambda s: s),
     ("list", lambda a, b: [a, b], lambda s: tuple(s)),
     ("named tuple", Pair, lambda s: (s.a, s.b)),
+    ("dataclass", Weights, lambda s: (s.a, s.b)),
+    ("frozen dataclass", lambda a, b: Named([a, (b,)]), lambda s: (s.inside[0], s.inside[1][0])),
     ("None", lambda a, b: {"none": None, "ab": (a, None, [b])}, lambda s: (s["ab"][0], s["ab"][2][0])),
     ("deep", lambda a, b: [{"x": (a,)}, {1: {"y": b}}], lambda s: (s[0]["x"][0], s[1][1]["y"])),
 )
@@ -78,6 +98,22 @@ def test_every_transform_on_every_structure(make: Any, parts: Any) -> None:
     np.testing.assert_allclose(pb.numpy(), 2 * A * [1, 2])
     a, b = parts(tg.checkpoint(product)(s))
     np.testing.assert_allclose([a.numpy(), b.numpy()], [A * A, A * B])
+
+
+def test_a_static_field_of_a_dataclass_is_kept_and_any_other_is_a_part() -> None:
+    def f(s: Any) -> tg.Tensor:
+        assert s.activation == "tanh"
+        return (s.inside * s.inside).sum()
+
+    gradient = tg.grad(f)(Named(t(A), "tanh"))
+    assert isinstance(gradient, Named) and gradient.activation == "tanh"
+    np.testing.assert_allclose(gradient.inside.numpy(), 2 * A)
+    with pytest.raises(TypeError, match="tuples, lists, dicts and dataclasses of them, got 'text'"):
+        tg.grad(lambda s: s.a.sum())(Weights(t(A), "text"))
+    with pytest.raises(ValueError, match=r"tangents\[0\]: expected a Weights, got a tuple of 2"):
+        tg.jvp(lambda s: s.a * s.b, (Weights(t(A), t(B)),), ((t(A), t(B)),))
+    with pytest.raises(ValueError, match=r"tangents\[0\].b: expected one tensor, got a Weights"):
+        tg.jvp(lambda s: s.a * s.b, (Weights(t(A), t(B)),), (Weights(t(A), Weights(t(A), t(B))),))
 
 
 def test_dicts_are_matched_by_key() -> None:

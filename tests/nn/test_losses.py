@@ -260,7 +260,7 @@ REFUSED = [
     ("mae_loss", (L, M), {}, ValueError, r"mae_loss: .* must have one shape.* \(3, 4\) .* \(3, 1\)$"),
     ("huber_loss", (V, V), {"delta": 0}, ValueError, "huber_loss: delta must be a finite number above 0, got 0"),
     ("mse_loss", (V, V), {"reduction": "avg"}, ValueError, 'must be "mean", "sum" or "none", got \'avg\''),
-    ("mse_loss", (np.zeros(3, int), V), {}, TypeError, "mse_loss: the prediction must be floating-point, got int64"),
+    ("mse_loss", (np.zeros(3, int), V), {}, TypeError, r"mse_loss: the prediction, .* got int64"),
     ("mse_loss", (L, L), {"sample_weight": np.ones(4)}, ValueError, r"sample_weight .* \(3,\), or .* got \(4,\)"),
     ("mse_loss", (L, L), {"sample_weight": M}, ValueError, r"sample_weight .* got \(3, 1\)"),
     ("mse_loss", (L, L), {"sample_weight": 2.0}, ValueError, r"sample_weight .* got \(\)"),
@@ -286,3 +286,44 @@ REFUSED = [
 def test_refused(name: str, args: Any, options: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         getattr(F, name)(*args, **options)
+
+
+ONE_HOT, SOFT = [[1.0, 0.0], [0.0, 1.0]], [[0.9, 0.1], [0.2, 0.8]]
+# loss -> whether a one-hot prediction beside a target that is not says that the two were exchanged
+TOLD_APART = {
+    "mape_loss": False, "poisson": False, "binary_cross_entropy": True, "binary_cross_entropy_with_logits": False,
+    "categorical_crossentropy": True, "categorical_hinge": True, "cross_entropy": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOLD_APART)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_an_exchanged_call_is_refused_where_it_can_be_told(name: str, compiled: bool) -> None:
+    loss = getattr(nn.losses, name)
+    call = tg.jit(loss, strict=True) if compiled else loss
+    trained, fixed = tg.tensor(SOFT, requires_grad=True), tg.tensor(ONE_HOT)
+    for _ in range(3):
+        with pytest.raises(
+            TypeError, match=rf"{name}: the target requires grad.*{name}\(prediction, target\)"
+        ):
+            call(fixed, trained)
+        with tg.no_grad():
+            if TOLD_APART[name]:
+                with pytest.raises(
+                    ValueError, match=f"{name}: the prediction is one-hot and the target is not"
+                ):
+                    call(fixed, tg.tensor(SOFT))
+            else:
+                call(fixed, tg.tensor(SOFT))
+        for prediction, target in (
+            (trained, fixed),
+            (trained, trained),
+            (fixed, fixed),
+            (tg.tensor(SOFT), fixed),
+        ):
+            call(prediction.detach() if compiled else prediction, target.detach() if compiled else target)
+    with pytest.raises(TypeError, match=r"floating-point, got int64: Keras.s y_true is the second"):
+        call(tg.tensor([1, 0]), tg.tensor(SOFT))
+    for foreign, ours in (("y_true", "target|labels"), ("y_pred", "prediction")):
+        with pytest.raises(TypeError, match=f"tapegrad's word for {foreign} is ({ours})"):
+            loss(**{foreign: fixed})

@@ -1,0 +1,105 @@
+"""Reads docstrings in Google style, and the public names whose docstrings are held to it."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import tapegrad as tg
+from tapegrad import backends, data, models, nn, optim
+from tapegrad.autograd.operators import METHODS
+from tapegrad.autograd.primitive import Primitive
+
+SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Example", "References")
+
+
+def sections(text: str) -> dict[str, list[str]]:
+    """The lines of each section of a docstring by its title, without their indentation; "" has the text before."""
+    found: dict[str, list[str]] = {"": []}
+    title = ""
+    for line in inspect.cleandoc(text).splitlines():
+        if match := re.fullmatch(rf"({'|'.join(SECTIONS)}):", line):
+            title = match[1]
+            assert title not in found, f"two sections {title}"
+            found[title] = []
+        elif title and line and not line.startswith(" "):
+            title = ""
+            found[""].append(line)
+        else:
+            found[title].append(line[4:] if title else line)
+    return found
+
+
+def entries(lines: list[str]) -> list[str]:
+    """The names that a section describes: `name: text` or `one, two: text`, with further lines indented."""
+    found = []
+    for line in lines:
+        if line and not line.startswith(" "):
+            names, colon, text = line.partition(":")
+            assert colon and text.strip(), f"expected `name: text`, got {line!r}"
+            found += [name.strip().lstrip("*") for name in names.split(",")]
+    return found
+
+
+def signature(value: Any) -> inspect.Signature:
+    """The signature as users see it: of a primitive, the arrays that it takes; of a class, what makes an object."""
+    return inspect.Signature(value.parameters()) if isinstance(value, Primitive) else inspect.signature(value)
+
+
+def parameters(value: Any) -> list[str]:
+    """The names that a call takes, but for self."""
+    return [name for name in signature(value).parameters if name not in ("self", "cls")]
+
+
+def faults(value: Any) -> list[str]:
+    """What a docstring leaves out, and what it describes that is not there."""
+    text = value.__doc__ or ""
+    if not text.strip():
+        return ["it has no docstring"]
+    try:
+        found = sections(text)
+        described = entries(found.get("Args", []))
+        entries(found.get("Raises", []))
+    except AssertionError as error:
+        return [str(error)]
+    taken = parameters(value)
+    return [
+        *(f"{name} is not described" for name in taken if name not in described),
+        *(f"{name} is described and not taken" for name in described if name not in taken),
+    ]
+
+
+def is_described(value: Any) -> bool:
+    """Whether a value has a docstring of its own: a function, a primitive, a class that is no exception."""
+    if isinstance(value, type):
+        return not issubclass(value, BaseException)
+    return isinstance(value, Primitive) or inspect.isroutine(value)
+
+
+def members(kind: type, name: str) -> Iterator[tuple[str, Any]]:
+    """The public methods that a class defines itself."""
+    for key, member in vars(kind).items():
+        member = getattr(member, "__func__", member)
+        if not key.startswith("_") and inspect.isfunction(member):
+            yield f"{name}.{key}", member
+
+
+ROOMS: dict[str, Any] = {
+    "tg": tg, "tg.random": tg.random, "nn": nn, "nn.activations": nn.activations, "nn.functional": nn.functional,
+    "nn.losses": nn.losses, "nn.init": nn.init, "optim": optim, "data": data, "models": models, "backends": backends,
+}  # fmt: skip
+
+
+def public() -> dict[str, Any]:
+    """Every public function and class, and the public methods of the classes, by name."""
+    found = {}
+    for room, module in ROOMS.items():
+        for name in dir(module) if module is tg else module.__all__:
+            value = getattr(module, name)
+            if is_described(value):
+                found[f"{room}.{name}"] = value
+                if isinstance(value, type):
+                    found.update(members(value, f"{room}.{name}"))
+    for name in METHODS:
+        found.pop(f"tg.Tensor.{name}", None)  # the function of that name is held to it
+    return found
