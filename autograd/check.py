@@ -26,7 +26,17 @@ def check_grads(
     difference <w, (8 (f(x+hv) - f(x-hv)) - (f(x+2hv) - f(x-2hv))) / 12h>, the reverse mode <vjp(w), v> and the forward
     mode <w, jvp(v)>. The next order does the same to x -> vjp(w). Everything is computed in float64.
 
-    args are tensors, or nested tuples, lists and dicts of them; f must be smooth within 2h of them.
+    Args:
+        f: A function of tensors, smooth within 2 * step of args.
+        args: Its arguments in a tuple: tensors, or nested structures of tensors.
+        order: The highest order of derivative to check.
+        rtol: The relative tolerance.
+        atol: The absolute tolerance.
+        step: The step h of the difference.
+        seed: The seed of the random directions.
+
+    Raises:
+        AssertionError: Two of the three numbers differ.
     """
     need_function("check_grads", f)
     check_sequence("check_grads: args", args)

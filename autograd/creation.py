@@ -1,4 +1,4 @@
-"""Making tensors: from data, and from nothing."""
+"""Making tensors from data."""
 
 from typing import Any
 
@@ -18,18 +18,21 @@ from tapegrad.backends import BY_TYPE, Backend, default_place, resolve
 def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of the data.
 
-    data      numbers, nested lists of numbers, a NumPy or CuPy array, a Tensor, or anything that NumPy turns into an
-              array (a pandas column, say)
-    dtype     default: that of a NumPy array or scalar; for Python floats and all lists of floats the default float
-              dtype (float32, see `set_default_dtype`); for integers int64. Any spelling of a dtype is taken: "float64",
-              np.float64, tg.float64, and Python's float, int and bool (float64, int64 and bool, as in NumPy)
-    device    "cpu", "cuda:0", or a backend's name; default: where an array is, else the default backend
-    requires_grad   record what is done to it; TypeError unless the dtype is a float
-
     A copy of a Tensor that requires grad is recorded, so that gradients go on to that; tg.tensor(t.detach()) is a copy
     that is not. With requires_grad=True such a copy has its gradient in `grad`, too.
 
-    Raises TypeError for data that are not numbers, ValueError for ragged lists.
+    Args:
+        data: Numbers, nested lists of numbers, a NumPy or CuPy array, a Tensor, or anything that NumPy turns into an
+            array (a pandas column, say).
+        dtype: Default: that of a NumPy array or scalar; for Python floats and all lists of floats the default float
+            dtype (float32, see `set_default_dtype`); for integers int64. Any spelling of a dtype is taken: "float64",
+            np.float64, tg.float64, and Python's float, int and bool (float64, int64 and bool, as in NumPy).
+        device: "cpu", "cuda:0", or a backend's name; default: where an array is, else the default backend.
+        requires_grad: Record what is done to it; TypeError unless the dtype is a float.
+
+    Raises:
+        TypeError: Data that are not numbers.
+        ValueError: Ragged lists.
     """
     made = _make("tensor", data, dtype, device, copy=True)
     if truth("tensor: requires_grad", requires_grad):
@@ -49,8 +52,19 @@ def leaf_data(what: str, data: Any) -> Any:
 
 @answering
 def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Tensor:
-    """The array API standard's way to make a tensor: an array keeps its dtype and, unless copy=True, its memory; a
-    Tensor that fits already is returned as it is, or with copy=True as a recorded copy."""
+    """A tensor that shares an array's memory where it can: the array API standard's way to make one.
+
+    An array keeps its dtype. A Tensor that fits already is returned itself, or with copy=True a recorded copy of it.
+
+    Args:
+        obj: A Tensor, an array, a number or nested lists of numbers.
+        dtype: The dtype of the result; None is that of the data.
+        device: Where to put it; None is where the data is.
+        copy: True copies, False raises where a copy is needed, None copies where it is needed.
+
+    Raises:
+        ValueError: copy=False, and a change of dtype or device or a list needs a copy.
+    """
     if isinstance(obj, Tensor):
         moved = obj if device is None else obj.to(device)
         moved = moved if dtype is None else moved.astype(dtype, copy=False)
@@ -77,10 +91,10 @@ def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | Non
         dtype = backend.dtype(dtypes.as_dtype(dtype, f"{name}: dtype"))
     if owner is not backend:
         data = owner.to_numpy(data)
-    return _new(backend.asarray(data, dtype=dtype, device=device, copy=copy))
+    return new(backend.asarray(data, dtype=dtype, device=device, copy=copy))
 
 
-def _new(array: Any) -> Tensor:
+def new(array: Any) -> Tensor:
     made = Tensor(array)
     made.changed = tick()
     if (recorder := current.get().recorder) is not None:
@@ -138,179 +152,17 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def _plain(name: str, argument: str, value: Any) -> Any:
-    """The value of a tensor, array or NumPy scalar of one element; anything else as it is."""
-    if isinstance(value, Tensor) and value.requires_grad and current.get().grad:
-        raise TypeError(
-            f"{name}: {argument} must be a number: a tensor that requires grad would get no gradient here: write "
-            "tg.broadcast_to(t, shape) or arithmetic, or use .detach()"
-        )
-    return value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) and value.size == 1 else value
-
-
-def _number(name: str, argument: str, value: Any) -> Any:
-    """A number that a user gives, as a Python number."""
-    value = _plain(name, argument, value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
-    return value
-
-
-def _placed(
-    array: np.ndarray, name: str, dtype: Any, device: str | None, requires_grad: bool, rounded: bool = True
-) -> Tensor:
-    """A tensor of a NumPy array: of the dtype asked for; floats that have none (`rounded`) in the default dtype."""
-    if dtype is not None:
-        array = array.astype(dtypes.as_dtype(dtype, f"{name}: dtype"), copy=False)
-    elif rounded and array.dtype.kind == "f":
-        array = array.astype(dtypes.get_default_dtype(), copy=False)
-    backend, device = place(device)
-    made = _new(backend.asarray(array, device=device))
-    return made.requires_grad_() if truth(f"{name}: requires_grad", requires_grad) else made
-
-
-@answering
-def full(
-    shape: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-) -> Tensor:
-    """A tensor filled with one value; dtype by default the value's: default float, int64 or bool."""
-    return _filled("full", shape, fill_value, dtype, device, requires_grad)
-
-
-def _filled(name: str, shape: Any, value: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
-    value = _plain(name, "fill_value", value)
-    if not isinstance(value, (bool, int, float)):
-        raise TypeError(f"{name}: fill_value must be a number, got {value!r}")
-    if dtype is None:
-        kind = type(value)
-        dtype = dtypes.bool if kind is bool else dtypes.int64 if kind is int else dtypes.get_default_dtype()
-    array = np.full(read_shape(name, shape), value, dtypes.as_dtype(dtype, f"{name}: dtype"))
-    return _placed(array, name, None, device, requires_grad, rounded=False)
-
-
-@answering
-def zeros(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of zeros, of the default float dtype unless told."""
-    return _filled("zeros", shape, 0.0, dtype, device, requires_grad)
-
-
-@answering
-def ones(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of ones, of the default float dtype unless told."""
-    return _filled("ones", shape, 1.0, dtype, device, requires_grad)
-
-
-@answering
-def empty(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """As `zeros`: memory with arbitrary contents is not handed out."""
-    return _filled("empty", shape, 0.0, dtype, device, requires_grad)
-
-
-@answering
-def full_like(
-    x: Any, /, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-) -> Tensor:
-    """A tensor of x's shape, and of its dtype and device unless told, filled with one value."""
-    return _filled_like("full_like", x, fill_value, dtype, device, requires_grad)
-
-
-def _filled_like(
-    name: str, x: Any, value: Any, dtype: Any, device: str | None, requires_grad: bool
-) -> Tensor:
-    x = x if isinstance(x, Tensor) else asarray(x)
-    dtype, device = x.dtype if dtype is None else dtype, x.device if device is None else device
-    return _filled(name, x.shape, value, dtype, device, requires_grad)
-
-
-@answering
-def zeros_like(
-    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-) -> Tensor:
-    """Zeros of x's shape, and of its dtype and device unless told."""
-    return _filled_like("zeros_like", x, 0, dtype, device, requires_grad)
-
-
-@answering
-def ones_like(
-    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-) -> Tensor:
-    """Ones of x's shape, and of its dtype and device unless told."""
-    return _filled_like("ones_like", x, 1, dtype, device, requires_grad)
-
-
-@answering
-def empty_like(
-    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-) -> Tensor:
-    """As `zeros_like`."""
-    return _filled_like("empty_like", x, 0, dtype, device, requires_grad)
-
-
-@answering
-def arange(
-    start: float,
-    /,
-    stop: float | None = None,
-    step: float = 1,
-    *,
-    dtype: Any = None,
-    device: str | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """start, start + step, … up to but without stop; arange(n) is 0 … n-1, and arange(n, step=2) its even numbers.
-    int64 if all are integers, else floats."""
-    start = _number("arange", "start", start)
-    first, last = (0, start) if stop is None else (start, _number("arange", "stop", stop))
-    step = _number("arange", "step", step)
-    if step == 0:
-        raise ValueError("arange: step must not be 0")
-    return _placed(np.arange(first, last, step), "arange", dtype, device, requires_grad)
-
-
-@answering
-def linspace(
-    start: float,
-    stop: float,
-    /,
-    num: int = 50,
-    *,
-    dtype: Any = None,
-    device: str | None = None,
-    endpoint: bool = True,
-    requires_grad: bool = False,
-) -> Tensor:
-    """`num` evenly spaced values from start to stop, stop included if `endpoint`."""
-    if not is_integer(num) or num < 0:
-        raise ValueError(f"linspace: num must be an integer of at least 0, got {num!r}")
-    ends = _number("linspace", "start", start), _number("linspace", "stop", stop)
-    array = np.linspace(*ends, int(num), endpoint=truth("linspace: endpoint", endpoint))
-    return _placed(array, "linspace", dtype, device, requires_grad)
-
-
-@answering
-def eye(
-    n_rows: int,
-    n_cols: int | None = None,
-    /,
-    *,
-    k: int = 0,
-    dtype: Any = None,
-    device: str | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Ones on the k-th diagonal, zeros elsewhere."""
-    rows, columns = read_shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
-    if not is_integer(k):
-        raise TypeError(f"eye: k must be an integer, got {k!r}")
-    return _placed(np.eye(rows, columns, int(k)), "eye", dtype, device, requires_grad)
-
-
 @answering
 def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
     """A tensor of another library's array, by the DLPack protocol: `tg.from_dlpack(torch_tensor)`.
 
     It is made on the device of x, or moved to `device`. With copy=True it has memory of its own; else it shares that of
     x where it can. Raises TypeError for what has no `__dlpack__`, and for dtypes that tapegrad has not.
+
+    Args:
+        x: An array with `__dlpack__`.
+        device: Where to move it; None leaves it where it is.
+        copy: True copies; None and False share memory where possible.
     """
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         raise TypeError(

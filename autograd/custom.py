@@ -76,8 +76,13 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     Where second derivatives are asked for, f runs again with recording on, so that what the pullback uses of its
     results is differentiated too.
 
-    Raises RuntimeError if the result depends on a tensor that requires grad and is no positional argument, whose
-    gradient would be lost; ValueError and TypeError for cotangents of another number, shape or kind.
+    Args:
+        f: A function (*args, **kwargs) -> (result, pullback).
+
+    Raises:
+        RuntimeError: If the result depends on a tensor that requires grad and is no positional argument, whose gradient
+            would be lost.
+        TypeError: Cotangents of another number, shape or kind.
     """
     need_function("custom_gradient", f)
     name = _name(f)
@@ -226,11 +231,20 @@ def _name_in(call: _Call, t: Tensor) -> str:
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """f, with nothing kept of its inside for the backward pass, which runs it again: memory for time.
+    """f, with nothing kept of its inside for the backward pass, which runs f again: less memory for more time.
 
-    Takes and returns nested structures of tensors, and anything else besides; what f uses without getting it as an
-    argument (a Module's parameters, say) has a gradient, too, and random draws are the same in both runs. f must
-    compute the same both times. What would not require grad without checkpoint does not with it.
+    Takes and returns nested structures of tensors, and any other values. What f uses without getting it as an argument,
+    such as a Module's parameters, gets its gradient as well. Random draws are the same in both runs. A result that does
+    not require grad without checkpoint does not require it with checkpoint.
+
+    Args:
+        f: A function that computes the same whenever it is called with the same arguments.
+
+    Returns:
+        A function with the signature of f.
+
+    Raises:
+        RuntimeError: The second run gives results of other shapes, or a tensor that f uses was written to in between.
     """
     need_function("checkpoint", f)
 

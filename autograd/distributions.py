@@ -57,7 +57,13 @@ def _place(device: str | None, *parameters: Any) -> str | None:
 
 @answering
 def random(size: Any = (), *, dtype: Any = None, device: str | None = None) -> Tensor:
-    """Uniform numbers in [0, 1)."""
+    """Uniform numbers in [0, 1).
+
+    Args:
+        size: The shape, an integer or a tuple of integers.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+    """
     return draw(read_shape("random", size, "size"), dtype=_float("random", dtype), device=device)
 
 
@@ -65,7 +71,15 @@ def random(size: Any = (), *, dtype: Any = None, device: str | None = None) -> T
 def uniform(
     low: Any = 0.0, high: Any = 1.0, size: Any = None, *, dtype: Any = None, device: str | None = None
 ) -> Tensor:
-    """Uniform numbers in [low, high)."""
+    """Uniform numbers in [low, high).
+
+    Args:
+        low: The lower bound, included: a number, or a Tensor, which gets a gradient.
+        high: The upper bound, excluded: a number or a Tensor.
+        size: The shape, an integer or a tuple; None is the shape to which the other arguments broadcast.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+    """
     dtype, device = _float("uniform", dtype), _place(device, low, high)
     shape = _shape("uniform", size, low, high)
     low, high = (_parameter(f"uniform: {n}", v, dtype, device) for n, v in (("low", low), ("high", high)))
@@ -80,6 +94,13 @@ def normal(
     """Normal numbers of mean loc and standard deviation scale (Box & Muller 1958).
 
     The tails end where the uniform numbers do: at 5.8 standard deviations in float32 and float16, at 8.6 in float64.
+
+    Args:
+        loc: The mean: a number, or a Tensor, which gets a gradient.
+        scale: The standard deviation, at least 0: a number or a Tensor.
+        size: The shape, an integer or a tuple; None is the shape to which the other arguments broadcast.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
     """
     dtype, device = _float("normal", dtype), _place(device, loc, scale)
     shape = _shape("normal", size, loc, scale)
@@ -95,7 +116,13 @@ def normal(
 
 @answering
 def standard_normal(size: Any = (), *, dtype: Any = None, device: str | None = None) -> Tensor:
-    """Normal numbers of mean 0 and standard deviation 1."""
+    """Normal numbers of mean 0 and standard deviation 1.
+
+    Args:
+        size: The shape, an integer or a tuple of integers.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+    """
     return normal(size=size, dtype=dtype, device=device)
 
 
@@ -109,7 +136,19 @@ def integers(
     *,
     device: str | None = None,
 ) -> Tensor:
-    """Integers from low up to but without high, with high if `endpoint`; integers(n) are 0 … n-1."""
+    """Integers from low up to but without high, with high if `endpoint`; integers(n) are 0 … n-1.
+
+    Args:
+        low: The lowest integer; with low alone, the end.
+        high: The end, excluded.
+        size: The shape; None is ().
+        dtype: An integer dtype.
+        endpoint: Whether high is included.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+
+    Raises:
+        ValueError: The range is empty, longer than 2**53, or does not fit the dtype.
+    """
     for name, value in (("low", low), ("high", 0 if high is None else high)):
         if not is_integer(value):
             raise TypeError(f"integers: {name} must be an integer, got {value!r}")
@@ -127,7 +166,13 @@ def integers(
 
 @answering
 def bernoulli(p: Any = 0.5, size: Any = None, *, device: str | None = None) -> Tensor:
-    """Booleans that are true with probability p."""
+    """Booleans that are true with probability p.
+
+    Args:
+        p: The probability of True, from 0 to 1: a number, an array or a Tensor.
+        size: The shape, an integer or a tuple; None is the shape to which the other arguments broadcast.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+    """
     device = _place(device, p)
     shape = _shape("bernoulli", size, p)
     p = _parameter("bernoulli: p", p, dtypes.float64, device)
@@ -146,7 +191,10 @@ def _gumbel(shape: tuple[int, ...], device: str | None) -> Any:
 def categorical(logits: Any, axis: int = -1, size: Any = None) -> Tensor:
     """Class numbers drawn with the probabilities softmax(logits) along `axis` (by the Gumbel-max trick), int64.
 
-    size   the shape of the result, which ends in logits' shape without the axis (the default)
+    Args:
+        logits: Unnormalized log-probabilities, of shape (…, classes).
+        axis: The axis of the classes.
+        size: The shape of the result, which ends in logits' shape without the axis (the default).
     """
     x = ops.moveaxis(ops.as_tensor(logits).detach(), axis, -1).astype(dtypes.float64, copy=False)
     batch = x.shape[:-1]
@@ -160,7 +208,13 @@ def categorical(logits: Any, axis: int = -1, size: Any = None) -> Tensor:
 
 @answering
 def permutation(x: Any, axis: int = 0, *, device: str | None = None) -> Tensor:
-    """0 … n-1 in a random order for an integer n; for an array its slices along `axis` in a random order."""
+    """0 … n-1 in a random order for an integer n; for an array its slices along `axis` in a random order.
+
+    Args:
+        x: An integer n, or an array of shape (…).
+        axis: The axis whose slices are reordered.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+    """
     if is_integer(x):
         (n,) = read_shape("permutation", x, "x")
         return ops.argsort(draw((n,), dtype=dtypes.float64, device=device))
@@ -175,7 +229,13 @@ def choice(
 ) -> Tensor:
     """Elements (slices along `axis`) of an array, or of 0 … a-1 for an integer, drawn with or without replacement.
 
-    p   the probabilities of the elements, which add up to 1; by default all are equal
+    Args:
+        a: An integer n, or an array to draw from.
+        size: The shape of the draws; None is ().
+        replace: Whether an element may be drawn twice.
+        p: The probabilities of the elements, of shape (n,), which add up to 1; None makes all equal.
+        axis: The axis whose slices are drawn.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
     """
     if is_integer(a):
         return _places(int(a), size, replace, p, device)
@@ -224,14 +284,28 @@ def _sizes(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 @answering
 def randn(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """Normal numbers of mean 0 and standard deviation 1: randn(2, 3) or randn((2, 3))."""
+    """Normal numbers of mean 0 and standard deviation 1: randn(2, 3) or randn((2, 3)).
+
+    Args:
+        size: The lengths, as arguments or as one tuple.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+        requires_grad: Whether to record what is done to it.
+    """
     made = normal(size=_sizes("randn", size), dtype=dtype, device=device)
     return made.requires_grad_() if truth("randn: requires_grad", requires_grad) else made
 
 
 @answering
 def rand(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """Uniform numbers in [0, 1): rand(2, 3) or rand((2, 3))."""
+    """Uniform numbers in [0, 1): rand(2, 3) or rand((2, 3)).
+
+    Args:
+        size: The lengths, as arguments or as one tuple.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+        requires_grad: Whether to record what is done to it.
+    """
     made = uniform(size=_sizes("rand", size), dtype=dtype, device=device)
     return made.requires_grad_() if truth("rand: requires_grad", requires_grad) else made
 
@@ -240,7 +314,15 @@ def rand(*size: Any, dtype: Any = None, device: str | None = None, requires_grad
 def randint(
     low: Any, high: Any = None, size: Any = None, *, dtype: Any = "int64", device: str | None = None
 ) -> Tensor:
-    """Integers from low up to but without high: randint(high, size) or randint(low, high, size), as in PyTorch."""
+    """Integers from low up to but without high: randint(high, size) or randint(low, high, size), as in PyTorch.
+
+    Args:
+        low: The lowest integer; left out, 0.
+        high: The end, excluded.
+        size: The shape; None is ().
+        dtype: An integer dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+    """
     if isinstance(high, (tuple, list)) and size is None:
         low, high, size = 0, low, high
     return integers(low, high, size, dtype, device=device)
@@ -248,7 +330,12 @@ def randint(
 
 @answering
 def randperm(n: int, *, device: str | None = None) -> Tensor:
-    """0 … n-1 in a random order."""
+    """0 … n-1 in a random order.
+
+    Args:
+        n: How many integers.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+    """
     if not is_integer(n):
         raise TypeError(f"randperm: n must be an integer, got {n!r}")
     return permutation(n, device=device)

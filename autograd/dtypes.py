@@ -67,7 +67,14 @@ def get_default_dtype() -> Any:
 
 
 def set_default_dtype(dtype: Any) -> None:
-    """Set the dtype of tensors made from Python floats, lists of them, and shapes (float32 at the start)."""
+    """Set the dtype of tensors made from Python floats, lists of them, and shapes (float32 at the start).
+
+    Args:
+        dtype: Float16, float32 or float64.
+
+    Raises:
+        ValueError: The dtype is no float.
+    """
     global _default_float
     asked = as_dtype(dtype, "set_default_dtype")
     if asked not in FLOATS:
@@ -103,7 +110,12 @@ def common_dtype(name: str, given: list[Any], promote: str) -> Any:
 
 
 def isdtype(dtype: Any, kind: Any) -> Any:
-    """Whether `dtype` is of a kind ("bool", "integral", "real floating", "numeric", …), a dtype, or one of a tuple."""
+    """Whether `dtype` is of a kind ("bool", "integral", "real floating", "numeric", …), a dtype, or one of a tuple.
+
+    Args:
+        dtype: A dtype, or its name.
+        kind: A kind such as "integral" or "real floating", a dtype, or a tuple of these.
+    """
     kinds = kind if isinstance(kind, tuple) else (kind,)
     own = tuple(k if isinstance(k, str) and k in _KINDS else as_dtype(k, "isdtype: kind") for k in kinds)
     return np.isdtype(as_dtype(dtype, "isdtype: dtype"), own)
@@ -129,10 +141,30 @@ def _limits_of(name: str, of: Any, expected: str, among: frozenset[Any]) -> Any:
 
 
 def finfo(of: Any) -> Any:
-    """Limits of a floating dtype, or of a tensor's."""
+    """Limits of a floating dtype, or of a tensor's.
+
+    Args:
+        of: A floating dtype, its name, or a tensor.
+
+    Returns:
+        NumPy's finfo: bits, eps, max, min, smallest_normal.
+
+    Raises:
+        TypeError: The dtype is no float.
+    """
     return np.finfo(_limits_of("finfo", of, "a floating dtype", FLOATS))
 
 
 def iinfo(of: Any) -> Any:
-    """Limits of an integer dtype, or of a tensor's."""
+    """Limits of an integer dtype, or of a tensor's.
+
+    Args:
+        of: An integer dtype, its name, or a tensor.
+
+    Returns:
+        NumPy's iinfo: bits, max, min.
+
+    Raises:
+        TypeError: The dtype is no integer.
+    """
     return np.iinfo(_limits_of("iinfo", of, "an integer dtype", ALL - FLOATS - {bool}))

@@ -37,13 +37,18 @@ class FileError(ValueError):
 def save(path: Any, tensors: Mapping[str, Any], *, metadata: Mapping[str, str] | None = None) -> None:
     """Write named tensors to one file.
 
-    path       the file; replaced as a whole if it exists: whenever the process or the machine is stopped, the path
-               holds the complete old file or the complete new one. It keeps its permissions; a new one has the umask's
-    tensors    by name, Tensors and NumPy or CuPy arrays of floats, integers or booleans, of any memory layout
-    metadata   texts by name to store beside them, for `read_metadata`
+    Args:
+        path: The file; replaced as a whole if it exists: whenever the process or the machine is stopped, the path holds
+            the complete old file or the complete new one. It keeps its permissions; a new one has the umask's.
+        tensors: By name, Tensors and NumPy or CuPy arrays of floats, integers or booleans, of any memory layout.
+        metadata: Texts by name to store beside them, for `read_metadata`.
 
-    Raises before anything is written TypeError for what is none of these, ValueError for names that a file cannot hold,
-    FileNotFoundError for a missing folder, PermissionError for a read-only file; and OSError for a full disk.
+    Raises:
+        TypeError: What is none of these.
+        ValueError: Names that a file cannot hold.
+        FileNotFoundError: A missing folder.
+        PermissionError: A read-only file.
+        OSError: A full disk.
     """
     from hashlib import sha256
 
@@ -132,6 +137,9 @@ def load(path: Any) -> dict[str, Tensor]:
 
     Raises FileNotFoundError, and FileError for a file of another kind, one cut short, or one with a changed byte.
     Nothing is allocated before the sizes in the file were compared with the size of the file.
+
+    Args:
+        path: A file that `save` wrote.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -144,7 +152,11 @@ def load(path: Any) -> dict[str, Tensor]:
 
 
 def read_metadata(path: Any) -> dict[str, str]:
-    """The metadata given to `save`. The whole file is verified, as by `load`."""
+    """The metadata given to `save`. The whole file is verified, as by `load`.
+
+    Args:
+        path: A file that `save` wrote.
+    """
     import json
 
     header = verify(path)

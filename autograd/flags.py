@@ -75,6 +75,9 @@ def no_grad(f: Any = None, /) -> Any:
 
     A decorated generator function has it in each of its steps, and what runs between them does not. A `with` inside a
     generator holds until its end, also for what runs while the generator waits at a `yield`.
+
+    Args:
+        f: The function to decorate; left out, the scope for `with`.
     """
     return _flags("no_grad", f, grad=False)
 
@@ -84,7 +87,11 @@ def enable_grad() -> changed_flags: ...
 @overload
 def enable_grad(f: F, /) -> F: ...
 def enable_grad(f: Any = None, /) -> Any:
-    """`with tg.enable_grad():`: recording is on again inside a `no_grad` block. A decorator as well, as `no_grad`."""
+    """`with tg.enable_grad():`: recording is on again inside a `no_grad` block. A decorator as well, as `no_grad`.
+
+    Args:
+        f: The function to decorate; left out, the scope for `with`.
+    """
     return _flags("enable_grad", f, grad=True)
 
 
@@ -95,5 +102,9 @@ def detect_anomaly(f: F, /) -> F: ...
 def detect_anomaly(f: Any = None, /) -> Any:
     """`with tg.detect_anomaly():`: the first primitive, forward or backward, whose result has a NaN or Inf raises
     FloatingPointError and names the line of the forward call. Slow; for finding faults. A decorator as well, as
-    `no_grad`."""
+    `no_grad`.
+
+    Args:
+        f: The function to decorate; left out, the scope for `with`.
+    """
     return _flags("detect_anomaly", f, anomaly=True)

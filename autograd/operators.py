@@ -76,13 +76,21 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _reshape(self: Tensor, *shape: Any) -> Any:
-    """The same elements in another shape: t.reshape(2, -1) or t.reshape((2, -1))."""
+    """The same elements in another shape: t.reshape(2, -1) or t.reshape((2, -1)).
+
+    Args:
+        shape: The lengths, as arguments or as one tuple; one may be -1.
+    """
     return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
 
 def _transpose(self: Tensor, *axes: Any) -> Any:
     """The axes in the given order, as in NumPy; without arguments, reversed; of two for more axes, those two exchanged,
-    as in PyTorch."""
+    as in PyTorch.
+
+    Args:
+        axes: The axes, as arguments or as one tuple.
+    """
     given = axes[0] if len(axes) == 1 and (isinstance(axes[0], (tuple, list)) or axes[0] is None) else axes
     order = tuple(reversed(range(self.ndim))) if not given else tuple(given)
     if len(order) == 2 and self.ndim > 2:

@@ -198,6 +198,25 @@ class Primitive:
         return kind(message)
 
     @property
+    def array_names(self) -> tuple[str, ...]:
+        """What the arrays are called that it takes: x, or x1 and x2 as in the array API standard."""
+        code = getattr(self.forward, "__code__", None)
+        if code is None:
+            return ("x",)
+        names = code.co_varnames[1 : code.co_argcount]
+        return ("x1", "x2") if names == ("a", "b") else names
+
+    def describe_arguments(self) -> None:
+        """Add the arguments and the result to the docstring, for a primitive that users call."""
+        floats = " Integers become the default float dtype." if self.promote == "float" else ""
+        kind = "A Tensor, an array, a number or nested lists of numbers, of any shape."
+        described = "\n".join(f"    {name}: {kind}{floats}" for name in self.array_names)
+        shape = "x's shape" if len(self.array_names) == 1 else "the shape to which the arguments broadcast"
+        products = {"matmul": "shape (…, m, n) of (…, m, k) and (…, k, n)", "linear": "shape (…, out)"}
+        shape = products.get(self.name, shape)
+        self.__doc__ = f"{self.__doc__}\n\nArgs:\n{described}\n\nReturns:\n    A Tensor of {shape}."
+
+    @property
     def arrays(self) -> int | None:
         """How many arrays it takes; None for any number."""
         if isinstance(self.vjp, tuple):

@@ -108,6 +108,9 @@ def manual_seed(seed: int) -> None:
 
     The streams are those of the process, which every thread draws from, under a lock. A fit with a seed of its own
     (`Sequential.fit(…, seed=0)`, `MLPClassifier(random_state=0)`) has streams of its own and leaves these alone.
+
+    Args:
+        seed: A non-negative integer.
     """
     streams().start(checked_seed("manual_seed", seed))
     _tell()
@@ -235,7 +238,13 @@ uniform_p = Primitive(
 
 
 def uniform(shape: tuple[int, ...], *, dtype: Any = None, device: str | None = None) -> Tensor:
-    """Draws from the uniform distribution on [0, 1), made on the device."""
+    """Draws from the uniform distribution on [0, 1), made on the device.
+
+    Args:
+        shape: An integer or a tuple of integers.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+    """
     asked = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype, "uniform: dtype")
     if asked not in dtypes.FLOATS:
         raise TypeError(f"uniform: dtype must be float16, float32 or float64, got {asked}")

@@ -122,9 +122,12 @@ class Tape:
 def tape(t: Tensor, names: Any = None) -> Tape:
     """The recorded calls behind a tensor: `print(tg.tape(loss))`, or a page, `tg.tape(loss).html("tape.html")`.
 
-    names    a Module, whose parameters are then called by their paths, or a dict {name: leaf}
+    Args:
+        t: The tensor.
+        names: A Module, whose parameters are then called by their paths, or a dict {name: leaf}.
 
-    Raises ValueError for a tensor that nothing was recorded for, or whose graph a backward pass has freed.
+    Raises:
+        ValueError: A tensor that nothing was recorded for, or whose graph a backward pass has freed.
     """
     if not isinstance(t, Tensor):
         raise TypeError(f"tape: expected a Tensor, got {type(t).__name__}")

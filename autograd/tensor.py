@@ -94,15 +94,21 @@ class Tensor(Protocols, Methods):
     Made by `tg.tensor`, `tg.asarray`, `tg.zeros`, …; the arithmetic operators, indexing and the methods are the
     functions of the same names in `tapegrad`.
 
-    In place: `t += v` and its relatives, `t.data += v` and `t[i] = v` write into the array, which views of it see, as
-    long as no gradient is recorded: neither side requires grad, or it stands under `with tg.no_grad():`. The dtype and
-    the shape stay. Else a leaf that requires grad refuses; any other tensor gets the result, which keeps the gradient:
-    `total += loss` is `total = total + loss`, and after `t[i] = v` the tensor is `index_update(t, i, v)`. A graph that
-    was recorded with contents that are no more refuses to go backward.
+    `t += v`, `t.data += v` and `t[i] = v` write into the array if no gradient is recorded: neither side requires grad,
+    or the line stands under `with tg.no_grad():`. Views see the write; dtype and shape stay. If a gradient is recorded,
+    a leaf that requires grad raises an error. Any other tensor becomes the result and keeps the gradient: `total +=
+    loss` is `total = total + loss`, and `t[i] = v` is `t = index_update(t, i, v)`. A graph that was recorded with the
+    overwritten contents refuses a later backward pass.
 
-    data            the raw array, without a copy
-    requires_grad   whether operations on this tensor are recorded
-    grad            for a leaf, the gradient accumulated by `backward()` (a Tensor), else None
+    Args:
+        data: The raw array of a backend, which is not copied.
+        requires_grad: Whether operations on this tensor are recorded.
+        node: The recorded call that made it; None for a leaf.
+        index: Which output of that call it is.
+
+    Attributes:
+        data: The raw array.
+        grad: Of a leaf, the gradient that `backward()` added up, a Tensor of the same shape and dtype, or None.
     """
 
     __slots__ = ("__weakref__", "_grad", "changed", "data", "index", "node", "requires_grad", "retains_grad")
@@ -219,7 +225,12 @@ class Tensor(Protocols, Methods):
     def requires_grad_(self, value: bool = True) -> "Tensor":
         """Set whether this leaf requires grad; returns the tensor itself.
 
-        Raises TypeError for integer and boolean tensors, RuntimeError for a tensor made by a recorded operation.
+        Args:
+            value: True to record what is done to it.
+
+        Raises:
+            TypeError: Integer and boolean tensors.
+            RuntimeError: A tensor made by a recorded operation.
         """
         from tapegrad.autograd.arguments import truth
 
@@ -248,10 +259,11 @@ class Tensor(Protocols, Methods):
     ) -> None:
         """Add d(self)/d(leaf) to `.grad` of every leaf that requires grad.
 
-        cotangent      the gradient of the final value with respect to this tensor, of its shape; may be left out
-                       for a tensor of one element (then it is 1)
-        retain_graph   keep the graph for another backward (default: only with create_graph)
-        create_graph   record the backward pass itself, so that the gradients can be differentiated
+        Args:
+            cotangent: The gradient of the final value with respect to this tensor, of its shape; may be left out for a
+                tensor of one element (then it is 1).
+            retain_graph: Keep the graph for another backward (default: only with create_graph).
+            create_graph: Record the backward pass itself, so that the gradients can be differentiated.
         """
         from tapegrad.autograd.backward import accumulate_into_leaves
 
@@ -262,8 +274,14 @@ class Tensor(Protocols, Methods):
     def assign(self, value: Any) -> None:
         """Write new contents in place: same shape, dtype and device. For optimizers, buffers and loading.
 
-        Only the numbers of the value are taken: no gradient goes through an assignment. A graph that was recorded with
-        the old contents notices and refuses a later backward pass.
+        Only the numbers of the value are taken: no gradient flows through an assignment. A graph that was recorded with
+        the old contents refuses a later backward pass.
+
+        Args:
+            value: What `tg.tensor` takes, of the tensor's shape; it is cast to the tensor's dtype.
+
+        Raises:
+            ValueError: The shapes differ.
         """
         given = value if isinstance(value, Tensor) else Tensor(self.backend.asarray(value, dtype=self.dtype))
         if given is not value and (recorder := current.get().recorder) is not None:
@@ -273,8 +291,13 @@ class Tensor(Protocols, Methods):
         overwrite(self, given)
 
     def to(self, place: Any) -> "Tensor":
-        """A copy on another backend or device ("numpy", "cupy", "cuda:1"), or this tensor if it is there already;
-        with a dtype, the same as `astype`. Gradients flow back across the move."""
+        """A copy on another backend or device, or this tensor if it is there already; with a dtype, `astype`.
+
+        Gradients flow back across the move.
+
+        Args:
+            place: A backend or device, "numpy", "cupy", "cuda:1", or a dtype.
+        """
         from tapegrad.autograd.ops.shape import move
 
         if not isinstance(place, str) or place in DTYPE_NAMES:
@@ -286,7 +309,12 @@ class Tensor(Protocols, Methods):
         return move(self, place=device or backend.name)
 
     def to_device(self, device: str, /, *, stream: Any = None) -> "Tensor":
-        """The array API standard's name for `to`."""
+        """The array API standard's name for `to`.
+
+        Args:
+            device: A backend or device.
+            stream: Must be None.
+        """
         if stream is not None:
             raise ValueError("stream: only None is supported")
         return self.to(device)
@@ -336,7 +364,11 @@ class Tensor(Protocols, Methods):
 
 
 class Parameter(Tensor):
-    """A leaf that requires grad: what a Module trains."""
+    """A leaf that requires grad: what a Module trains.
+
+    Args:
+        data: A Tensor of floats, whose memory is shared, or what `tg.tensor` takes.
+    """
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Transforms of functions: grad, value_and_grad, vjp, jvp, jacobian, hessian, hvp. All are one loop, `backward_pass`.
+"""Transforms of functions: grad, value_and_grad, vjp, jvp. All are one loop, `backward_pass`.
 
 Each runs the function on fresh leaves that stand for its arguments, then carries cotangents back to those. The fresh
 leaf of an argument that is itself being differentiated is recorded as a copy of it, so transforms nest.
@@ -136,22 +136,26 @@ def value_and_grad(
 ) -> Callable[..., Any]:
     """A function that returns (f(*args), its gradient).
 
-    f          returns a scalar tensor, or with has_aux a pair (scalar, anything)
-    argnums    which arguments to differentiate for: a number, from the end if negative, or several (then the gradient
-               is a tuple)
-
     Arguments are tensors, nested tuples, lists, dicts and dataclasses of tensors, None, or Modules. Each gradient has
     the structure of its argument; for a Module it is a dict by parameter path, with None for frozen parameters. Can be
     nested for higher derivatives. The value, the gradient and the tensors in the second part of f's pair come back
     detached, except where an outer derivative may need them.
 
-    Raises TypeError for an argument that is no floating-point tensor, ValueError if f returns more than one element.
+    Args:
+        f: Returns a scalar tensor, or with has_aux a pair (scalar, anything).
+        argnums: Which arguments to differentiate for: a number, from the end if negative, or several (then the gradient
+            is a tuple).
+        has_aux: Whether f returns a pair of the scalar and anything else.
+
+    Raises:
+        TypeError: An argument that is no floating-point tensor.
+        ValueError: If f returns more than one element.
     """
     need_function("value_and_grad", f)
-    _check_argnums(argnums)
+    check_argnums(argnums)
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        call, leaves, rebuild = stand_ins("grad", args, _numbers("grad", argnums, len(args)))
+        call, leaves, rebuild = stand_ins("grad", args, argument_numbers("grad", argnums, len(args)))
         returned = run(f, call, kwargs, leaves)
         value, aux = _with_aux(returned) if has_aux else (returned, None)
         _check_scalar(value)
@@ -168,10 +172,10 @@ def value_and_grad(
             return value, gradient
         return (value, aux if keep_aux else _without_graph(aux, leaves)), gradient
 
-    return _named(function, "value_and_grad", f)
+    return named(function, "value_and_grad", f)
 
 
-def _check_argnums(argnums: Any) -> None:
+def check_argnums(argnums: Any) -> None:
     numbers = (argnums,) if isinstance(argnums, int) else argnums
     if (
         isinstance(numbers, (tuple, list))
@@ -187,7 +191,7 @@ def _check_argnums(argnums: Any) -> None:
     )
 
 
-def _numbers(name: str, argnums: int | Sequence[int], count: int) -> list[int]:
+def argument_numbers(name: str, argnums: int | Sequence[int], count: int) -> list[int]:
     """The numbers of the arguments to differentiate for, counted from the front."""
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     if max(numbers) >= count or min(numbers) < -count:
@@ -225,7 +229,7 @@ def _without_graph(aux: Any, leaves: Sequence[Tensor]) -> Any:
     return map_tensors(lambda t: t.detach() if t.node is not None or t in made else t, aux)
 
 
-def _named(function: Any, transform: str, f: Callable[..., Any]) -> Any:
+def named(function: Any, transform: str, f: Callable[..., Any]) -> Any:
     function.__name__ = f"{transform}({getattr(f, '__name__', 'f')})"
     function.__doc__ = f.__doc__
     return function
@@ -235,7 +239,17 @@ def grad(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
     """A function that returns the gradient of the scalar function f; see `value_and_grad`. With has_aux it returns
-    (gradient, aux)."""
+    (gradient, aux).
+
+    Args:
+        f: The function.
+        argnums: Which positional arguments to differentiate for: a number, from the end if negative, or a tuple of
+            them.
+        has_aux: Whether f returns a pair of the scalar and anything else.
+
+    Returns:
+        A function that returns the gradient, or (gradient, aux) with has_aux.
+    """
     need_function("grad", f)
     both = value_and_grad(f, argnums, has_aux)
 
@@ -243,7 +257,7 @@ def grad(
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
-    return _named(function, "grad", f)
+    return named(function, "grad", f)
 
 
 def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -252,6 +266,10 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
 
     The cotangents have the structure of f's result, and for each tensor in it its shape. Raises ValueError where they
     have not. None stands for the cotangent of an integer result, which has none.
+
+    Args:
+        f: The function.
+        primals: The arguments of f: tensors, nested structures of tensors, or Modules.
     """
     need_function("vjp", f)
     call, leaves, rebuild = stand_ins("vjp", primals, range(len(primals)))
@@ -297,6 +315,11 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 
     Made of two reverse passes: the pullback of f is linear in its cotangent u, and the pullback of that map is the
     forward derivative. One table of rules serves both directions.
+
+    Args:
+        f: A function of tensors.
+        primals: The arguments of f: tensors, nested structures of tensors, or Modules.
+        tangents: The direction, of the structure and shapes of the primals.
     """
     need_function("jvp", f)
     check_sequence("jvp: primals", primals)
@@ -324,66 +347,3 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     moved = [next(found) if y.requires_grad else ops.zeros_like_p(y.detach()) for y in flat]
     keep = must_record(flat, leaves)
     return rebuild([y if keep else y.detach() for y in flat]), rebuild(moved)
-
-
-def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """A function that returns the Jacobian of f: for each tensor y of f's result, and each tensor x of the argument,
-    the derivatives dy/dx, of shape (*y.shape, *x.shape).
-
-    The structure of f's result, and in the place of each tensor the structure of the argument (a tuple of them for
-    several argnums; for a Module a dict by parameter path): {"loss": {"w": …, "b": …}}.
-
-    One reverse pass for each element of the result. Raises TypeError for a result of integers.
-    """
-    need_function("jacobian", f)
-    _check_argnums(argnums)
-
-    def function(*args: Any, **kwargs: Any) -> Any:
-        call, leaves, rebuild = stand_ins("jacobian", args, _numbers("jacobian", argnums, len(args)))
-        flat, rebuild_outputs = tensors_of("jacobian: the function's result", run(f, call, kwargs, leaves))
-        record = must_record(flat, leaves)
-        parts = [rebuild(_rows(y, leaves, record)) for y in flat]
-        return rebuild_outputs([part[0] if isinstance(argnums, int) else part for part in parts])
-
-    return _named(function, "jacobian", f)
-
-
-def _rows(y: Tensor, leaves: Sequence[Tensor], record: bool) -> list[Tensor]:
-    """The Jacobian of one result for each leaf."""
-    if not is_floating(y.dtype):
-        raise TypeError(f"jacobian: the result of the function must be floating-point tensors, not {y.dtype}")
-    outputs = [y] if y.requires_grad else []
-    rows = []
-    for i in range(y.size):
-        unit = ops.index_update(ops.zeros_like_p(y.detach()).reshape((-1,)), i, 1.0)
-        seeds = [unit.reshape(y.shape)] if outputs else []
-        rows.append(cotangents_at(outputs, seeds, leaves, record=record, retain=True))
-    found = []
-    for n, leaf in enumerate(leaves):
-        of_leaf = ops.stack([row[n] for row in rows]) if rows else ops.zeros_like_p(leaf.detach())[None][:0]
-        found.append(ops.reshape_p(of_leaf, shape=(*y.shape, *leaf.shape)))
-    return found
-
-
-def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """A function that returns the second derivatives of a scalar f, the Jacobian of its gradient.
-
-    For one tensor x, shape (*x.shape, *x.shape). For nested arguments the structure of the argument, and in the place
-    of each tensor that structure again: h["w"]["b"] is the derivative of df/dw for b. For several argnums, tuples of
-    tuples.
-    """
-    need_function("hessian", f)
-    return _named(jacobian(grad(f, argnums), argnums), "hessian", f)
-
-
-def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The Hessian of a scalar f times a vector, without the Hessian: the derivative of the gradient along the tangents.
-
-    Returns one product for each primal, of its structure, or the product itself if there is one primal.
-    """
-    need_function("hvp", f)
-    check_sequence("hvp: primals", primals)
-    check_sequence("hvp: tangents", tangents)
-    every = grad(f, tuple(range(len(primals))))
-    product = jvp(every, primals, tangents)[1]
-    return product[0] if len(primals) == 1 else product

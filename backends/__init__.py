@@ -39,7 +39,11 @@ _DEVICES = {"cpu": "numpy", "cuda": "cupy"}  # device names and whose they are
 
 
 def register(backend: Backend) -> Backend:
-    """Make a backend known by its name and by the types of its arrays."""
+    """Make a backend known by its name and by the types of its arrays.
+
+    Args:
+        backend: The backend.
+    """
     _LOADED[backend.name] = backend
     BY_TYPE.update(dict.fromkeys(backend.types, backend))
     return backend
@@ -51,7 +55,11 @@ register(numpy_backend)
 def get_backend(name: str) -> Backend:
     """The backend called `name`, loaded when first asked for.
 
-    Raises BackendError when the name is unknown, or when CuPy or its GPU is absent.
+    Args:
+        name: "numpy", "cupy", or a registered name.
+
+    Raises:
+        BackendError: When the name is unknown, or when CuPy or its GPU is absent.
     """
     if name in _LOADED:
         return _LOADED[name]
@@ -62,7 +70,14 @@ def get_backend(name: str) -> Backend:
 
 
 def backend_of(*arrays: Any) -> Backend:
-    """The backend of the first argument that is an array."""
+    """The backend of the first argument that is an array.
+
+    Args:
+        arrays: Raw arrays or other values.
+
+    Raises:
+        BackendError: None of them is an array of a known backend.
+    """
     for array in arrays:
         found = BY_TYPE.get(type(array))
         if found is not None:
@@ -71,7 +86,11 @@ def backend_of(*arrays: Any) -> Backend:
 
 
 def resolve(place: str) -> tuple[Backend, str]:
-    """Split a place, a backend's name or a device ("numpy", "cpu", "cupy", "cuda:1"), into backend and device."""
+    """Split a place, a backend's name or a device ("numpy", "cpu", "cupy", "cuda:1"), into backend and device.
+
+    Args:
+        place: A backend's name or a device, "cpu", "cuda:1".
+    """
     if not isinstance(place, str):
         raise TypeError(f"device: expected a string such as 'cpu', 'cuda:0' or 'cupy', got {place!r}")
     kind = place.partition(":")[0]
@@ -89,7 +108,11 @@ def default_place() -> str:
 
 
 def set_backend(name: str) -> None:
-    """Make `name` ("numpy", "cupy", or a device such as "cuda:1") the default place of new tensors, in every thread."""
+    """Make `name` ("numpy", "cupy", or a device such as "cuda:1") the default place of new tensors, in every thread.
+
+    Args:
+        name: "numpy", "cupy", or a device such as "cuda:1".
+    """
     global _process_default
     resolve(name)
     _process_default = name
@@ -97,7 +120,11 @@ def set_backend(name: str) -> None:
 
 class use_backend(Scope):
     """`with use_backend("cupy"):` sets the default place of new tensors for a block, in this thread alone. A decorator
-    as well. The `with` gives the backend."""
+    as well. The `with` gives the backend.
+
+    Args:
+        name: "numpy", "cupy", or a device such as "cuda:1".
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -105,6 +132,7 @@ class use_backend(Scope):
         self.tokens: list[Token[str | None]] = []
 
     def again(self) -> "use_backend":
+        """Another scope with the same place, for one call of a decorated function."""
         return use_backend(self.name)
 
     def __enter__(self) -> Backend:

@@ -22,21 +22,37 @@ class Backend:
     one there is (`erf`, `einsum`), or a faster one than the general one. Three more serve indices with arrays in them:
     `index_add(xp, x, values, index=)` must be there, and where the library's own indexing does not raise IndexError for
     what is out of bounds, or leaves the order of repeated writes open, `index_get(xp, x, index=)` and `index_set`.
+
+    Args:
+        name: The backend's name, for messages and `use_backend`.
+        xp: The namespace of the array API standard.
+        types: The array type, then the types of its scalars.
+        asarray: (obj, dtype=None, device="", copy=None) -> array.
+        to_numpy: An array -> a NumPy array on the host.
+        dtype: A NumPy dtype or its name -> the namespace's dtype.
+        device_of: An array -> the name of its device.
+        default_device: () -> the name of the device for new arrays.
+        uniform: (shape, dtype, seed, draw, device) -> draws from [0, 1), a function of these.
+        owns: Whether an array has contiguous memory of its own that nobody else sees.
+        synchronize: Waits until the device has done its work.
+        memory_info: () -> bytes of memory by what they are used for.
+        kernels: Forwards by primitive name, in place of the general ones.
+        several_devices: Whether arrays may lie on different devices.
+        scope: An array -> a `with` that makes its device the current one.
     """
 
     name: str
     xp: Any
-    types: tuple[type, ...]  # the array type first, then the types of its scalars
-    asarray: Callable[..., Any]  # (obj, dtype=None, device="", copy=None) -> array
+    types: tuple[type, ...]
+    asarray: Callable[..., Any]
     to_numpy: Callable[[Any], Any]
-    dtype: Callable[[Any], Any]  # a NumPy dtype or its name -> this namespace's dtype
+    dtype: Callable[[Any], Any]
     device_of: Callable[[Any], str]
     default_device: Callable[[], str]
-    # (shape, dtype, seed, draw, device) -> draws from [0, 1), a function of these.
     uniform: Callable[..., Any]
-    owns: Callable[[Any], bool]  # has the array memory of its own, contiguous, that nobody else sees?
+    owns: Callable[[Any], bool]
     synchronize: Callable[[], None] = lambda: None
     memory_info: Callable[[], dict[str, int]] = dict
     kernels: dict[str, Callable[..., Any]] = field(default_factory=dict)
     several_devices: bool = False
-    scope: Callable[[Any], AbstractContextManager[Any]] = _no_scope  # makes an array's device the current one
+    scope: Callable[[Any], AbstractContextManager[Any]] = _no_scope

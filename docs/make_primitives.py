@@ -52,7 +52,7 @@ def page() -> str:
     rows: dict[str, list[str]] = {}
     for name, primitive in REGISTRY.items():
         path, rule = where[name]
-        text = (primitive.__doc__ or "").replace("|", "\\|")
+        text = (primitive.__doc__ or "").partition("\n\n")[0].replace("|", "\\|")
         rows.setdefault(path, []).append(f"| `{name}` | {text} | {rule or '(none: piecewise constant)'} |")
     parts = [HEAD]
     for path, lines in rows.items():

@@ -64,10 +64,7 @@ def signature(function: Any) -> list[inspect.Parameter]:
     """The parameters of a public function; of a primitive, the arrays that its forward takes."""
     if not isinstance(function, Primitive):
         return list(inspect.signature(function).parameters.values())
-    if function.forward is None:
-        return [inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY)]
-    arrays = list(inspect.signature(function.forward).parameters.values())[1:]
-    return [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY, annotation=Any) for p in arrays]
+    return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in function.array_names]
 
 
 def function_stub(name: str, function: Any) -> str:

@@ -10,9 +10,10 @@ from tapegrad.autograd import foreign, writes
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.copies import copied
-from tapegrad.autograd.creation import leaf_data, tensor, zeros
+from tapegrad.autograd.creation import leaf_data, tensor
 from tapegrad.autograd.diagnostics import is_own
 from tapegrad.autograd.dtypes import DTYPE_NAMES, as_dtype, get_default_dtype, is_floating, name_of
+from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.flags import current, no_grad
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import writes
-from tapegrad.autograd.creation import full
 from tapegrad.autograd.dtypes import float64, name_of
+from tapegrad.autograd.filled import full
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.writes import store, tick

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tapegrad.autograd.creation import asarray, full
+from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import float64, name_of
+from tapegrad.autograd.filled import full
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.backends import backend_of

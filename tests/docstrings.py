@@ -41,14 +41,11 @@ def entries(lines: list[str]) -> list[str]:
     return found
 
 
-def signature(value: Any) -> inspect.Signature:
-    """The signature as users see it: of a primitive, the arrays that it takes; of a class, what makes an object."""
-    return inspect.Signature(value.parameters()) if isinstance(value, Primitive) else inspect.signature(value)
-
-
 def parameters(value: Any) -> list[str]:
-    """The names that a call takes, but for self."""
-    return [name for name in signature(value).parameters if name not in ("self", "cls")]
+    """The names that a call takes, but for self; of a class, those of its constructor."""
+    if isinstance(value, Primitive):
+        return list(value.array_names)
+    return [name for name in inspect.signature(value).parameters if name not in ("self", "cls")]
 
 
 def faults(value: Any) -> list[str]:
@@ -78,9 +75,10 @@ def is_described(value: Any) -> bool:
 
 def members(kind: type, name: str) -> Iterator[tuple[str, Any]]:
     """The public methods that a class defines itself."""
+    fields = getattr(kind, "__dataclass_fields__", {})
     for key, member in vars(kind).items():
         member = getattr(member, "__func__", member)
-        if not key.startswith("_") and inspect.isfunction(member):
+        if not key.startswith("_") and key not in fields and inspect.isfunction(member):
             yield f"{name}.{key}", member
 
 

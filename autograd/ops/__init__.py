@@ -11,6 +11,7 @@ from tapegrad.autograd.ops.losses import *
 from tapegrad.autograd.ops.reductions import *
 from tapegrad.autograd.ops.shape import *
 from tapegrad.autograd.ops.statistics import *
+from tapegrad.autograd.primitive import Primitive
 
 # The public functions, in the order of the array API standard's chapters. tg exports them; all but FUNCTIONS_ONLY are
 # also methods of Tensor.
@@ -35,6 +36,11 @@ PUBLIC = (
 # x is not their first argument
 FUNCTIONS_ONLY = frozenset({"concat", "einsum", "getitem", "linear", "stack", "where"})
 
-for _name in PUBLIC:
-    if type(globals()[_name]) is type(_foreign.answering):
-        globals()[_name] = _foreign.answering(globals()[_name])
+ACTIVATIONS = ("hard_sigmoid", "hard_silu", "log_sigmoid", "relu6", "softsign")  # of tg.nn.functional
+
+for _name in (*PUBLIC, *ACTIVATIONS):
+    _value = globals()[_name]
+    if isinstance(_value, Primitive):
+        _value.describe_arguments()
+    else:
+        globals()[_name] = _foreign.answering(_value)

@@ -324,7 +324,16 @@ greater_equal = Primitive("greater_equal", lambda xp, a, b: a >= b, promote="sam
 
 
 def where(condition: Any, x1: Any, x2: Any, /) -> Any:
-    """x1 where the condition holds, else x2. The one not chosen gets a gradient of 0, whatever it is."""
+    """x1 where the condition holds, else x2. The one not chosen gets a gradient of 0, whatever it is.
+
+    Args:
+        condition: Booleans.
+        x1: The values where it holds.
+        x2: The values where it does not.
+
+    Returns:
+        A Tensor of the shape to which the three broadcast.
+    """
     # Nothing to bring to one dtype, as is most frequent.
     if (
         type(x1) is Tensor is type(condition)
@@ -350,6 +359,11 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 
     min and max are numbers, None (no bound) or tensors; between tensor bounds, x equal to a bound shares the gradient
     with it, as for `maximum` and `minimum`. A min above max gives max everywhere.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        min: The lower bound: a number, a Tensor, or None.
+        max: The upper bound: a number, a Tensor, or None.
     """
     if not isinstance(min, (*SCALAR, type(None))) or not isinstance(max, (*SCALAR, type(None))):
         x = x if min is None else maximum(x, min)

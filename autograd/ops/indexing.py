@@ -136,7 +136,15 @@ def template(x: Any, index: Any) -> tuple[tuple[Any, ...], list[Any]]:
 
 
 def getitem(x: Any, index: Any, /) -> Any:
-    """x[index]. An index out of bounds raises IndexError, on every backend."""
+    """x[index]. An index out of bounds raises IndexError, on every backend.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        index: Integers, slices, None, `...`, integer or boolean arrays, or a tuple of these.
+
+    Raises:
+        IndexError: The index is out of bounds, or of floats.
+    """
     x = as_tensor(x)
     parts, arrays = template(x, index)
     return getitem_p(x, *arrays, index=parts)
@@ -147,6 +155,11 @@ def index_update(x: Any, index: Any, values: Any, /) -> Any:
 
     Where an integer array names one element twice, one of the values stays (on NumPy the last), and only it gets the
     gradient.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        index: An index as for `getitem`.
+        values: What to write; broadcast to x[index] and cast to x's dtype.
     """
     x = as_tensor(x)
     parts, arrays = template(x, index)
@@ -154,7 +167,13 @@ def index_update(x: Any, index: Any, values: Any, /) -> Any:
 
 
 def index_add(x: Any, index: Any, values: Any, /) -> Any:
-    """A copy of x with values added to x[index]; an element that an integer array names twice gets both."""
+    """A copy of x with values added to x[index]; an element that an integer array names twice gets both.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        index: An index as for `getitem`.
+        values: What to add; broadcast to x[index] and cast to x's dtype.
+    """
     x = as_tensor(x)
     parts, arrays = template(x, index)
     return index_add_p(x, values_like(x, values), *arrays, index=parts)
@@ -173,8 +192,14 @@ def values_like(x: Any, values: Any) -> Any:
 
 
 def take_along_axis(x: Any, indices: Any, /, axis: int = -1) -> Any:
-    """y[..., i, ...] = x[..., indices[..., i, ...], ...] along `axis`; the other axes run together."""
-    from tapegrad.autograd.creation import arange
+    """y[..., i, ...] = x[..., indices[..., i, ...], ...] along `axis`; the other axes run together.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        indices: Integers, of as many axes as x.
+        axis: The axis to take elements along.
+    """
+    from tapegrad.autograd.filled import arange
     from tapegrad.autograd.ops.shape import one_axis
 
     x = as_tensor(x)
@@ -191,7 +216,13 @@ def take_along_axis(x: Any, indices: Any, /, axis: int = -1) -> Any:
 
 
 def take(x: Any, indices: Any, /, axis: int = 0) -> Any:
-    """The slices of x at integer `indices` along `axis`, repeats allowed."""
+    """The slices of x at integer `indices` along `axis`, repeats allowed.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        indices: Integers, of any shape.
+        axis: The axis to take slices of.
+    """
     from tapegrad.autograd.ops.shape import one_axis
 
     x = as_tensor(x)
@@ -207,6 +238,11 @@ def argsort(x: Any, /, axis: int = -1, *, descending: bool = False) -> Any:
     """The indices that sort x along `axis`: int64, equal elements in their old order, NaN last.
 
     `take_along_axis(x, argsort(x))` is sort(x).
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: The axis to sort along.
+        descending: Whether the largest comes first.
     """
     from tapegrad.autograd.ops.shape import flip, one_axis
 
@@ -219,6 +255,12 @@ def argsort(x: Any, /, axis: int = -1, *, descending: bool = False) -> Any:
 
 
 def sort(x: Any, /, axis: int = -1, *, descending: bool = False) -> Any:
-    """x in ascending order along `axis`, NaN last. The gradient goes to where each element came from."""
+    """x in ascending order along `axis`, NaN last. The gradient goes to where each element came from.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: The axis to sort along.
+        descending: Whether the largest comes first.
+    """
     x = as_tensor(x)
     return take_along_axis(x, argsort(x, axis, descending=descending), axis=axis)

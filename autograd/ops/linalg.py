@@ -80,18 +80,41 @@ linear = Primitive(
 
 
 def vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
-    """sum(x1 * x2) along `axis`, in the dtype of x1 * x2."""
+    """sum(x1 * x2) along `axis`, in the dtype of x1 * x2.
+
+    Args:
+        x1: An array of shape (…, n).
+        x2: An array of shape (…, n).
+        axis: The axis of length n.
+    """
     products = as_tensor(x1) * x2
     return products.sum(axis=axis, dtype=products.dtype)
 
 
 def outer(x1: Any, x2: Any, /) -> Any:
-    """The table of products x1[i] * x2[j] of two vectors."""
+    """The table of products x1[i] * x2[j] of two vectors.
+
+    Args:
+        x1: A vector of shape (m,).
+        x2: A vector of shape (n,).
+
+    Returns:
+        A Tensor of shape (m, n).
+    """
     return reshape(x1, (-1, 1)) * reshape(x2, (1, -1))
 
 
 def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Any:
-    """Sum of products over the last `axes` axes of x1 and the first of x2, or over two given lists of axes."""
+    """Sum of products over the last `axes` axes of x1 and the first of x2, or over two given lists of axes.
+
+    Args:
+        x1: An array.
+        x2: An array.
+        axes: The number of axes, or a pair of lists of axes.
+
+    Raises:
+        ValueError: The lengths along the axes differ.
+    """
     x1, x2 = as_tensor(x1), as_tensor(x2)
     if isinstance(axes, int):
         if not 0 <= axes <= min(x1.ndim, x2.ndim):
@@ -153,7 +176,15 @@ einsum_p = Primitive(
 
 
 def einsum(subscripts: str, /, *operands: Any) -> Any:
-    """Sum of products over named axes, as in NumPy: `einsum("bij,bjk->bik", a, b)`; `...` and repeated labels work."""
+    """Sum of products over named axes, as in NumPy: `einsum("bij,bjk->bik", a, b)`; `...` and repeated labels work.
+
+    Args:
+        subscripts: The axes of each operand and of the result, "bij,bjk->bik".
+        operands: One array for each part.
+
+    Raises:
+        ValueError: The subscripts do not fit the operands.
+    """
     xs = [as_tensor(x) for x in operands]
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     names = left.split(",")
@@ -198,7 +229,7 @@ def _stretched(xs: list[Any], names: list[str], lengths: dict[str, int]) -> tupl
 
 def _without_repeats(xs: list[Any], names: list[str], free: list[str]) -> tuple[list[Any], list[str]]:
     """A label twice in one operand (a diagonal) as a new label and an identity matrix that ties the two."""
-    from tapegrad.autograd.creation import eye
+    from tapegrad.autograd.filled import eye
 
     xs, names = list(xs), list(names)
     for i in range(len(xs)):

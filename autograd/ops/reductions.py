@@ -191,20 +191,40 @@ all_p = Primitive(
 
 # ---- the public functions ----
 def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The sum over `axis` (an int, a tuple, or None for all). Small integers are added in the default integer dtype."""
+    """The sum over `axis` (an int, a tuple, or None for all). Small integers are added in the default integer dtype.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: One axis, a tuple of them, or None for all; negative ones count from the end.
+        dtype: The dtype to compute and return in; None keeps that of x, small integers excepted.
+        keepdims: Whether the reduced axes stay, with length 1.
+    """
     x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype, copy=False)
     y = sum_p(x, axis=some_axes("sum", axis, x.ndim), keepdims=truth("sum: keepdims", keepdims))
     return y if dtype is None else y.astype(dtype, copy=False)
 
 
 def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """The arithmetic mean over `axis` (an int, a tuple, or None for all)."""
+    """The arithmetic mean over `axis` (an int, a tuple, or None for all).
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: One axis, a tuple of them, or None for all; negative ones count from the end.
+        keepdims: Whether the reduced axes stay, with length 1.
+    """
     x = as_tensor(x)
     return mean_p(x, axis=some_axes("mean", axis, x.ndim), keepdims=truth("mean: keepdims", keepdims))
 
 
 def prod(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The product over `axis` (an int, a tuple, or None for all)."""
+    """The product over `axis` (an int, a tuple, or None for all).
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: One axis, a tuple of them, or None for all; negative ones count from the end.
+        dtype: The dtype to compute and return in; None keeps that of x, small integers excepted.
+        keepdims: Whether the reduced axes stay, with length 1.
+    """
     x = as_tensor(x) if dtype is None else as_tensor(x).astype(dtype, copy=False)
     y = prod_p(x, axis=some_axes("prod", axis, x.ndim), keepdims=truth("prod: keepdims", keepdims))
     return y if dtype is None else y.astype(dtype, copy=False)
@@ -219,28 +239,62 @@ def _extreme(primitive: Primitive, x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """The largest element over `axis`; equal largest ones share the gradient."""
+    """The largest element over `axis`; equal largest ones share the gradient.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: One axis, a tuple of them, or None for all; negative ones count from the end.
+        keepdims: Whether the reduced axes stay, with length 1.
+
+    Raises:
+        ValueError: There are no elements.
+    """
     return _extreme(max_p, x, axis, keepdims)
 
 
 def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """The smallest element over `axis`; equal smallest ones share the gradient."""
+    """The smallest element over `axis`; equal smallest ones share the gradient.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: One axis, a tuple of them, or None for all; negative ones count from the end.
+        keepdims: Whether the reduced axes stay, with length 1.
+
+    Raises:
+        ValueError: There are no elements.
+    """
     return _extreme(min_p, x, axis, keepdims)
 
 
 def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """ln(sum(e**x)) over `axis`, without overflow."""
+    """ln(sum(e**x)) over `axis`, without overflow.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: One axis, a tuple of them, or None for all; negative ones count from the end.
+        keepdims: Whether the reduced axes stay, with length 1.
+    """
     return _extreme(logsumexp_p, x, axis, keepdims)
 
 
 def softmax(x: Any, /, axis: int = -1) -> Any:
-    """e**x / sum(e**x) along `axis`, without overflow."""
+    """e**x / sum(e**x) along `axis`, without overflow.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: The axis; negative ones count from the end.
+    """
     x = as_tensor(x)
     return softmax_p(x, axis=one_axis("softmax", axis, x.ndim))
 
 
 def log_softmax(x: Any, /, axis: int = -1) -> Any:
-    """x - logsumexp(x) along `axis`: the logarithm of softmax, precise where that is tiny."""
+    """x - logsumexp(x) along `axis`: the logarithm of softmax, precise where that is tiny.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: The axis; negative ones count from the end.
+    """
     x = as_tensor(x)
     return log_softmax_p(x, axis=one_axis("log_softmax", axis, x.ndim))
 
@@ -254,22 +308,52 @@ def _where_extreme(primitive: Primitive, x: Any, axis: int | None, keepdims: boo
 
 
 def argmax(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """The index of the (first) largest element along `axis`, or of all elements in row-major order."""
+    """The index of the (first) largest element along `axis`, or of all elements in row-major order.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: The axis; None counts all elements in row-major order.
+        keepdims: Whether the reduced axes stay, with length 1.
+
+    Returns:
+        int64, of x's shape without the axis.
+    """
     return _where_extreme(argmax_p, x, axis, keepdims)
 
 
 def argmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """The index of the (first) smallest element along `axis`, or of all elements in row-major order."""
+    """The index of the (first) smallest element along `axis`, or of all elements in row-major order.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: The axis; None counts all elements in row-major order.
+        keepdims: Whether the reduced axes stay, with length 1.
+
+    Returns:
+        int64, of x's shape without the axis.
+    """
     return _where_extreme(argmin_p, x, axis, keepdims)
 
 
 def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """Whether at least one element over `axis` is true."""
+    """Whether at least one element over `axis` is true.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: One axis, a tuple of them, or None for all; negative ones count from the end.
+        keepdims: Whether the reduced axes stay, with length 1.
+    """
     x = as_tensor(x)
     return any_p(x, axis=some_axes("any", axis, x.ndim), keepdims=truth("any: keepdims", keepdims))
 
 
 def all(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """Whether all elements over `axis` are true."""
+    """Whether all elements over `axis` are true.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: One axis, a tuple of them, or None for all; negative ones count from the end.
+        keepdims: Whether the reduced axes stay, with length 1.
+    """
     x = as_tensor(x)
     return all_p(x, axis=some_axes("all", axis, x.ndim), keepdims=truth("all: keepdims", keepdims))

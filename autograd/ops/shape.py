@@ -103,7 +103,15 @@ def some_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...] | None:
 
 
 def reshape(x: Any, /, shape: Any) -> Any:
-    """The same elements, in row-major order, in another shape; one length may be -1, to be worked out."""
+    """The same elements, in row-major order, in another shape; one length may be -1, to be worked out.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        shape: The new lengths; one may be -1, which takes what is left.
+
+    Raises:
+        ValueError: The elements do not fit into the shape.
+    """
     x = as_tensor(x)
     try:
         shape = tuple(n.__index__() for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
@@ -120,7 +128,12 @@ def reshape(x: Any, /, shape: Any) -> Any:
 
 
 def permute_dims(x: Any, /, axes: Any) -> Any:
-    """Axis i of the result is axis axes[i] of x."""
+    """Axis i of the result is axis axes[i] of x.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axes: Each axis of x once, in the new order.
+    """
     x = as_tensor(x)
     order = some_axes("permute_dims", tuple(axes), x.ndim)
     if order is None or len(order) != x.ndim:
@@ -129,7 +142,14 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
 
 
 def matrix_transpose(x: Any, /) -> Any:
-    """The last two axes exchanged."""
+    """The last two axes exchanged.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of shape (…, m, n).
+
+    Returns:
+        A Tensor of shape (…, n, m).
+    """
     x = as_tensor(x)
     if x.ndim < 2:
         raise ValueError(f"matrix_transpose: needs at least 2 dimensions, got shape {x.shape}")
@@ -137,7 +157,13 @@ def matrix_transpose(x: Any, /) -> Any:
 
 
 def moveaxis(x: Any, source: int, destination: int, /) -> Any:
-    """One axis moved to another place, the others kept in order."""
+    """One axis moved to another place, the others kept in order.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        source: The axis to move.
+        destination: Its new position.
+    """
     x = as_tensor(x)
     source, destination = (one_axis("moveaxis", a, x.ndim) for a in (source, destination))
     order = [a for a in range(x.ndim) if a != source]
@@ -146,21 +172,36 @@ def moveaxis(x: Any, source: int, destination: int, /) -> Any:
 
 
 def broadcast_to(x: Any, /, shape: Any) -> Any:
-    """x repeated along new leading axes and along its axes of length 1, to the given shape."""
+    """x repeated along new leading axes and along its axes of length 1, to the given shape.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        shape: The new shape.
+    """
     from tapegrad.autograd.creation import read_shape
 
     return broadcast_p(as_tensor(x), shape=read_shape("broadcast_to", shape))
 
 
 def expand_dims(x: Any, /, axis: int = 0) -> Any:
-    """A new axis of length 1 at position `axis`."""
+    """A new axis of length 1 at position `axis`.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: The position of the new axis.
+    """
     x = as_tensor(x)
     at = one_axis("expand_dims", axis, x.ndim + 1)
     return reshape_p(x, shape=(*x.shape[:at], 1, *x.shape[at:]))
 
 
 def squeeze(x: Any, /, axis: Any) -> Any:
-    """Without the named axes, which must be of length 1."""
+    """Without the named axes, which must be of length 1.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: The axes to drop: an integer or a tuple.
+    """
     x = as_tensor(x)
     axes = some_axes("squeeze", axis, x.ndim) or ()
     if any(x.shape[a] != 1 for a in axes):
@@ -169,7 +210,11 @@ def squeeze(x: Any, /, axis: Any) -> Any:
 
 
 def flatten(x: Any, /) -> Any:
-    """All elements in one axis, in row-major order."""
+    """All elements in one axis, in row-major order.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+    """
     return reshape(x, (-1,)) if as_tensor(x).size else reshape(x, (0,))
 
 
@@ -180,7 +225,12 @@ def _arrays(name: str, arrays: Any) -> list[Any]:
 
 
 def concat(arrays: Any, /, axis: int | None = 0) -> Any:
-    """Arrays joined along an existing axis; with axis=None they are flattened first."""
+    """Arrays joined along an existing axis; with axis=None they are flattened first.
+
+    Args:
+        arrays: A list or tuple of arrays, of equal shapes except along the axis.
+        axis: The axis to join along; None flattens the arrays first.
+    """
     xs = _arrays("concat", arrays)
     if axis is None:
         xs, axis = [flatten(x) for x in xs], 0
@@ -190,7 +240,12 @@ def concat(arrays: Any, /, axis: int | None = 0) -> Any:
 
 
 def stack(arrays: Any, /, axis: int = 0) -> Any:
-    """Arrays of one shape joined along a new axis."""
+    """Arrays of one shape joined along a new axis.
+
+    Args:
+        arrays: A list or tuple of arrays of one shape.
+        axis: The position of the new axis.
+    """
     xs = _arrays("stack", arrays)
     if any(x.shape != xs[0].shape for x in xs):
         raise ValueError(f"stack: all arrays need one shape, got {[x.shape for x in xs]}")
@@ -199,7 +254,13 @@ def stack(arrays: Any, /, axis: int = 0) -> Any:
 
 
 def split(x: Any, /, sections: Any, axis: int = 0) -> tuple[Any, ...]:
-    """Cut along an axis: into `sections` equal parts, or at the given positions."""
+    """Cut along an axis: into `sections` equal parts, or at the given positions.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        sections: The number of equal parts, or the positions to cut at.
+        axis: The axis to cut.
+    """
     x = as_tensor(x)
     at = one_axis("split", axis, x.ndim)
     length = x.shape[at]
@@ -215,21 +276,36 @@ def split(x: Any, /, sections: Any, axis: int = 0) -> tuple[Any, ...]:
 
 
 def unstack(x: Any, /, axis: int = 0) -> tuple[Any, ...]:
-    """The arrays that `stack` would join to x."""
+    """The arrays that `stack` would join to x.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: The axis to take apart.
+    """
     x = as_tensor(x)
     at = one_axis("unstack", axis, x.ndim)
     return tuple(x[(slice(None),) * at + (i,)] for i in range(x.shape[at]))
 
 
 def flip(x: Any, /, axis: Any = None) -> Any:
-    """The order of elements reversed along the given axes (all of them by default)."""
+    """The order of elements reversed along the given axes (all of them by default).
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: The axes to reverse: an integer, a tuple, or None for all.
+    """
     x = as_tensor(x)
     axes = some_axes("flip", axis, x.ndim)
     return x[tuple(slice(None, None, -1 if axes is None or a in axes else None) for a in range(x.ndim))]
 
 
 def tile(x: Any, repetitions: Any, /) -> Any:
-    """x laid side by side: repetitions[i] times along axis i."""
+    """x laid side by side: repetitions[i] times along axis i.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        repetitions: How often to repeat along each axis.
+    """
     x = as_tensor(x)
     from tapegrad.autograd.creation import read_shape
 
@@ -242,7 +318,13 @@ def tile(x: Any, repetitions: Any, /) -> Any:
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
-    """x in another dtype. Gradients come back in the dtype of x; through an integer or boolean dtype none come."""
+    """x in another dtype. Gradients come back in the dtype of x; through an integer or boolean dtype none come.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        dtype: The new dtype, or its name.
+        copy: Whether to copy where x has that dtype already.
+    """
     from tapegrad.autograd.ops.elementwise import positive
 
     x, copy = as_tensor(x), truth("astype: copy", copy)

@@ -120,10 +120,23 @@ def var(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool 
     """The variance over `axis`: sum((x - mean(x))**2) / (n - correction).
 
     Of no more elements than `correction` it is NaN, and a RuntimeWarning says so, as in NumPy.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: One axis, a tuple of them, or None for all; negative ones count from the end.
+        correction: What is subtracted from the number n of elements: 0 for the population, 1 for a sample.
+        keepdims: Whether the reduced axes stay, with length 1.
     """
     return _of_spread(var_p, x, axis, correction, keepdims)
 
 
 def std(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The square root of `var`; its gradient is 0 where all elements are equal."""
+    """The square root of `var`; its gradient is 0 where all elements are equal.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        axis: One axis, a tuple of them, or None for all; negative ones count from the end.
+        correction: What is subtracted from the number n of elements, as for `var`.
+        keepdims: Whether the reduced axes stay, with length 1.
+    """
     return _of_spread(std_p, x, axis, correction, keepdims)

@@ -48,38 +48,46 @@ def jit(
     f: None = None, *, emitter: str = "auto", strict: bool = False, check: int | None = None
 ) -> Callable[[Callable[P, R]], "Compiled[P, R]"]: ...
 def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: int | None = None) -> Any:
-    """f as a program: recorded at its first two calls, and run from the third on.
+    """A compiled f: recorded at its first two calls, and run as a program from the third on.
 
-    f may train: change a model and an optimizer (`loss.backward(); opt.step()`), or take and return dicts of
-    parameters (`tg.value_and_grad`); or only predict. Arguments may be anything. Tensors in them, in tuples, lists,
-    dicts and objects, are inputs of the program; so are NumPy arrays, but for those in objects, and arrive as Tensors.
+    f may train (`loss.backward(); opt.step()`), take and return dicts of parameters (`tg.value_and_grad`), or only
+    predict. It may take any arguments. Tensors in them, in tuples, lists, dicts and objects, are inputs of the program.
+    NumPy arrays are inputs as well, except in objects, and arrive in f as Tensors.
 
-    **The contract.** Every value that a program depends on is an input, or a guard that is checked before each call,
-    or a reason to run as Python that is told with its line. The first call runs f as it is and writes down what it
-    does; the second does so again, and only if both came to the same is there a program. What f can reach by name
-    (closures, globals, defaults, attributes, containers, modules, tapegrad's settings, whether `.grad` is there) is
-    compared before each call; another value is another case, recorded like the first. A place that held one tensor and
-    then another becomes an input. What changes by itself (random numbers of the host, iterators, counters, time, files)
-    and what Python does besides (print, append, `self.n += 1`) is never dropped: such a function runs as Python, with
-    one JitWarning that names the line and what to write instead. `stats()` counts both, and says why.
-
-    emitter    "numpy": calls of NumPy, always there; "native": fused loops and products as machine code, made in a
-               tenth of a second (`pip install "tapegrad[jit]"`); "cupy": for tensors on a GPU, fused kernels, and with
-               `pip install "tapegrad[cuda-fast]"` the whole step as one CUDA graph; "auto": "cupy" on a GPU, else
-               "native" where it is installed and the program has more than a few operations, else "numpy"
-    strict     raise TraceError where f would run as Python; what the call did to tensors is taken back. It raises at
-               the first call that can know: the first to the third, docs/jit.md says which
-    check      n: every n-th call of a program also runs f as it is, on copies of what the program writes, and raises
-               RuntimeError that names the first difference: any bit for NumPy's program, else more than 1e-5 of the
-               array's largest element (of gradients: of the largest of all). Python's effects happen twice then.
-               Default: TAPEGRAD_JIT_CHECK, else 0: never
+    **The contract.** Every value that a program depends on is an input, or a guard that is checked before each call, or
+    a reason to run as Python that is told with its line. The first two calls run f as it is and record what it does.
+    There is a program only if both recordings agree. Guards compare what f can reach by name: closures, globals,
+    defaults, attributes, containers, modules, tapegrad's settings, whether `.grad` is there. A new value is a new case,
+    recorded like the first. A place that held one tensor and then another becomes an input. Values that change by
+    themselves (random numbers of the host, iterators, counters, time, files) and Python's own effects (print, append,
+    `self.n += 1`) are never dropped: such a function runs as Python, and one JitWarning names the line and what to
+    write instead. `stats()` counts both and gives the reasons.
 
     Two things differ from running f as it is. The `.grad` that a compiled step sets is one array, which the next call
-    writes to again: copy what is to be kept. And a captured tensor, or a view, that f returns comes back as a copy.
+    overwrites: copy it to keep it. A captured tensor, or a view, that f returns comes back as a copy.
 
-    If a recorded or compiled call raises, parameters, gradients, optimizer state and random streams are those of
-    before. There are 64 programs of one function at most, the least recently used goes. Not seen are: changes made by
-    another thread during a call, extension modules in C that keep state, and a patched NumPy: `check` is for these.
+    If a call raises, parameters, gradients, optimizer state and random streams are as before the call. One function has
+    at most 64 programs; the least recently used is discarded. Not seen are changes by another thread during a call,
+    state inside C extension modules, and a patched NumPy: use `check` for these.
+
+    Args:
+        f: The function to compile; left out, jit is a decorator with options.
+        emitter: "numpy": NumPy calls, always available. "native": fused loops and products as machine code, compiled in
+            a tenth of a second (`pip install "tapegrad[jit]"`). "cupy": fused kernels for tensors on a GPU, and with
+            `pip install "tapegrad[cuda-fast]"` the whole step as one CUDA graph. "auto": "cupy" on a GPU, else "native"
+            where it is installed and the program has more than a few operations, else "numpy".
+        strict: Raise TraceError where f would run as Python, and undo what the call did to tensors. It raises at the
+            first call that can know, the first to the third (docs/jit.md says which).
+        check: With a number n, every n-th call of a program also runs f as it is, on copies of what the program
+            writes. Python's effects happen twice then. None takes TAPEGRAD_JIT_CHECK, else 0: never.
+
+    Returns:
+        A `Compiled` with the signature of f.
+
+    Raises:
+        TraceError: strict, and f cannot be compiled.
+        RuntimeError: With check, the results differ: by any bit for NumPy's program, else by more than 1e-5 of the
+            array's largest element (of gradients: of the largest of all). It names the first difference.
     """
     checked(emitter)
     if f is None:

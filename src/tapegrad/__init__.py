@@ -13,22 +13,7 @@ from tapegrad import optim as optim
 from tapegrad import random as random
 from tapegrad.autograd import ops
 from tapegrad.autograd.check import check_grads
-from tapegrad.autograd.creation import (
-    arange,
-    asarray,
-    empty,
-    empty_like,
-    eye,
-    from_dlpack,
-    full,
-    full_like,
-    linspace,
-    ones,
-    ones_like,
-    tensor,
-    zeros,
-    zeros_like,
-)  # fmt: skip
+from tapegrad.autograd.creation import asarray, from_dlpack, tensor
 from tapegrad.autograd.custom import checkpoint, custom_gradient
 from tapegrad.autograd.distributions import rand, randint, randn, randperm
 from tapegrad.autograd.dtypes import (
@@ -51,8 +36,22 @@ from tapegrad.autograd.dtypes import (
     uint64,
 )  # fmt: skip
 from tapegrad.autograd.files import FileError, load, read_metadata, save
+from tapegrad.autograd.filled import (
+    arange,
+    empty,
+    empty_like,
+    eye,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)  # fmt: skip
 from tapegrad.autograd.flags import detect_anomaly, enable_grad, no_grad
 from tapegrad.autograd.foreign import getattr_of
+from tapegrad.autograd.jacobians import hessian, hvp, jacobian
 from tapegrad.autograd.ops import (
     abs,
     acos,
@@ -163,7 +162,7 @@ from tapegrad.autograd.random import manual_seed, uniform
 from tapegrad.autograd.sites import keep_lines
 from tapegrad.autograd.tape import tape
 from tapegrad.autograd.tensor import Parameter, Tensor
-from tapegrad.autograd.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from tapegrad.autograd.transforms import grad, jvp, value_and_grad, vjp
 from tapegrad.backends import BackendError, get_backend, set_backend, use_backend
 
 if TYPE_CHECKING:

@@ -1,0 +1,268 @@
+"""Making tensors of a shape: filled with one value, or with evenly spaced numbers."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import creation, dtypes
+from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.creation import asarray, is_integer, new, read_shape
+from tapegrad.autograd.flags import current
+from tapegrad.autograd.foreign import answering
+from tapegrad.autograd.tensor import Tensor
+
+
+def _plain(name: str, argument: str, value: Any) -> Any:
+    """The value of a tensor, array or NumPy scalar of one element; anything else as it is."""
+    if isinstance(value, Tensor) and value.requires_grad and current.get().grad:
+        raise TypeError(
+            f"{name}: {argument} must be a number: a tensor that requires grad would get no gradient here: write "
+            "tg.broadcast_to(t, shape) or arithmetic, or use .detach()"
+        )
+    return value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) and value.size == 1 else value
+
+
+def _number(name: str, argument: str, value: Any) -> Any:
+    """A number that a user gives, as a Python number."""
+    value = _plain(name, argument, value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
+    return value
+
+
+def _placed(
+    array: np.ndarray, name: str, dtype: Any, device: str | None, requires_grad: bool, rounded: bool = True
+) -> Tensor:
+    """A tensor of a NumPy array: of the dtype asked for; floats that have none (`rounded`) in the default dtype."""
+    if dtype is not None:
+        array = array.astype(dtypes.as_dtype(dtype, f"{name}: dtype"), copy=False)
+    elif rounded and array.dtype.kind == "f":
+        array = array.astype(dtypes.get_default_dtype(), copy=False)
+    backend, device = creation.place(device)
+    made = new(backend.asarray(array, device=device))
+    return made.requires_grad_() if truth(f"{name}: requires_grad", requires_grad) else made
+
+
+@answering
+def full(
+    shape: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor filled with one value; dtype by default the value's: default float, int64 or bool.
+
+    Args:
+        shape: An integer or a tuple of integers.
+        fill_value: A number.
+        dtype: The dtype; None takes the value's: default float, int64 or bool.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+        requires_grad: Whether to record what is done to it.
+    """
+    return _filled("full", shape, fill_value, dtype, device, requires_grad)
+
+
+def _filled(name: str, shape: Any, value: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    value = _plain(name, "fill_value", value)
+    if not isinstance(value, (bool, int, float)):
+        raise TypeError(f"{name}: fill_value must be a number, got {value!r}")
+    if dtype is None:
+        kind = type(value)
+        dtype = dtypes.bool if kind is bool else dtypes.int64 if kind is int else dtypes.get_default_dtype()
+    array = np.full(read_shape(name, shape), value, dtypes.as_dtype(dtype, f"{name}: dtype"))
+    return _placed(array, name, None, device, requires_grad, rounded=False)
+
+
+@answering
+def zeros(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros, of the default float dtype unless told.
+
+    Args:
+        shape: An integer or a tuple of integers.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+        requires_grad: Whether to record what is done to it.
+    """
+    return _filled("zeros", shape, 0.0, dtype, device, requires_grad)
+
+
+@answering
+def ones(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones, of the default float dtype unless told.
+
+    Args:
+        shape: An integer or a tuple of integers.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+        requires_grad: Whether to record what is done to it.
+    """
+    return _filled("ones", shape, 1.0, dtype, device, requires_grad)
+
+
+@answering
+def empty(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """As `zeros`: memory with arbitrary contents is not handed out.
+
+    Args:
+        shape: An integer or a tuple of integers.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+        requires_grad: Whether to record what is done to it.
+    """
+    return _filled("empty", shape, 0.0, dtype, device, requires_grad)
+
+
+@answering
+def full_like(
+    x: Any, /, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of x's shape, and of its dtype and device unless told, filled with one value.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        fill_value: A number.
+        dtype: The dtype of the result; None is that of x.
+        device: Where to make it; None is the device of x.
+        requires_grad: Whether to record what is done to it.
+    """
+    return _filled_like("full_like", x, fill_value, dtype, device, requires_grad)
+
+
+def _filled_like(
+    name: str, x: Any, value: Any, dtype: Any, device: str | None, requires_grad: bool
+) -> Tensor:
+    x = x if isinstance(x, Tensor) else asarray(x)
+    dtype, device = x.dtype if dtype is None else dtype, x.device if device is None else device
+    return _filled(name, x.shape, value, dtype, device, requires_grad)
+
+
+@answering
+def zeros_like(
+    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Zeros of x's shape, and of its dtype and device unless told.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        dtype: The dtype of the result; None is that of x.
+        device: Where to make it; None is the device of x.
+        requires_grad: Whether to record what is done to it.
+    """
+    return _filled_like("zeros_like", x, 0, dtype, device, requires_grad)
+
+
+@answering
+def ones_like(
+    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Ones of x's shape, and of its dtype and device unless told.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        dtype: The dtype of the result; None is that of x.
+        device: Where to make it; None is the device of x.
+        requires_grad: Whether to record what is done to it.
+    """
+    return _filled_like("ones_like", x, 1, dtype, device, requires_grad)
+
+
+@answering
+def empty_like(
+    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """As `zeros_like`.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        dtype: The dtype of the result; None is that of x.
+        device: Where to make it; None is the device of x.
+        requires_grad: Whether to record what is done to it.
+    """
+    return _filled_like("empty_like", x, 0, dtype, device, requires_grad)
+
+
+@answering
+def arange(
+    start: float,
+    /,
+    stop: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, … up to but without stop; arange(n) is 0 … n-1, and arange(n, step=2) its even numbers.
+    int64 if all are integers, else floats.
+
+    Args:
+        start: The first number; with start alone, the end.
+        stop: The end, which is not reached.
+        step: The distance between two numbers, not 0.
+        dtype: The dtype; None is int64 for integers, else the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+        requires_grad: Whether to record what is done to it.
+
+    Raises:
+        ValueError: step is 0.
+    """
+    start = _number("arange", "start", start)
+    first, last = (0, start) if stop is None else (start, _number("arange", "stop", stop))
+    step = _number("arange", "step", step)
+    if step == 0:
+        raise ValueError("arange: step must not be 0")
+    return _placed(np.arange(first, last, step), "arange", dtype, device, requires_grad)
+
+
+@answering
+def linspace(
+    start: float,
+    stop: float,
+    /,
+    num: int = 50,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    endpoint: bool = True,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`num` evenly spaced values from start to stop, stop included if `endpoint`.
+
+    Args:
+        start: The first number.
+        stop: The last number.
+        num: How many numbers.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+        endpoint: Whether stop is included.
+        requires_grad: Whether to record what is done to it.
+    """
+    if not is_integer(num) or num < 0:
+        raise ValueError(f"linspace: num must be an integer of at least 0, got {num!r}")
+    ends = _number("linspace", "start", start), _number("linspace", "stop", stop)
+    array = np.linspace(*ends, int(num), endpoint=truth("linspace: endpoint", endpoint))
+    return _placed(array, "linspace", dtype, device, requires_grad)
+
+
+@answering
+def eye(
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Ones on the k-th diagonal, zeros elsewhere.
+
+    Args:
+        n_rows: The number of rows.
+        n_cols: The number of columns; None makes it square.
+        k: Which diagonal: 0 is the main one, above it positive.
+        dtype: The dtype of the result; None is the default float dtype.
+        device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
+        requires_grad: Whether to record what is done to it.
+    """
+    rows, columns = read_shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
+    if not is_integer(k):
+        raise TypeError(f"eye: k must be an integer, got {k!r}")
+    return _placed(np.eye(rows, columns, int(k)), "eye", dtype, device, requires_grad)
