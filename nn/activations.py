@@ -65,76 +65,132 @@ OPTIONS: dict[tuple[str, str], Any] = {
 
 @answering
 def linear(x: Any) -> Any:
-    """x"""
+    """x
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+    """
     return x
 
 
 @answering
 def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Any:
-    """x for x > 0, else negative_slope * x; negative_slope is a number, or a Tensor that broadcasts to x"""
+    """x for x > 0, else negative_slope * x
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+        negative_slope: The slope for x < 0: a number, or a Tensor that broadcasts to x.
+    """
     slope = _slope("leaky_relu: negative_slope", negative_slope)
     return where_p(x > 0, x, slope * x) if isinstance(slope, Tensor) else leaky_relu_p(x, slope=slope)
 
 
 @answering
 def elu(x: Any, alpha: float = 1.0) -> Any:
-    """x for x > 0, else alpha * (e**x - 1)"""
+    """x for x > 0, else alpha * (e**x - 1)
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+        alpha: Minus the limit for x -> -inf.
+    """
     return elu_p(x, right=1.0, left=number("elu: alpha", alpha), width=1.0)
 
 
 @answering
 def selu(x: Any) -> Any:
-    """scale * elu(x, alpha), with alpha = 1.67326… and scale = 1.05070…, which keep mean 0 and variance 1"""
+    """scale * elu(x, alpha), with alpha = 1.67326… and scale = 1.05070…, which keep mean 0 and variance 1
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+    """
     return elu_p(x, right=_SELU_SCALE, left=_SELU_SCALE * _SELU_ALPHA, width=1.0)
 
 
 @answering
 def celu(x: Any, alpha: float = 1.0) -> Any:
-    """x for x > 0, else alpha * (e**(x/alpha) - 1)"""
+    """x for x > 0, else alpha * (e**(x/alpha) - 1)
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+        alpha: Minus the limit for x -> -inf, not 0.
+    """
     alpha = _nonzero("celu: alpha", alpha)
     return elu_p(x, right=1.0, left=alpha, width=alpha)
 
 
 @answering
 def gelu(x: Any, approximate: bool | str = False) -> Any:
-    """x * P(Z <= x) for a standard normal Z: x/2 * (1 + erf(x/sqrt 2)); approximate (True, or "tanh" as in PyTorch,
-    whose "none" is False): x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x**3)))"""
+    """x * P(Z <= x) for a standard normal Z
+
+    Exactly x/2 * (1 + erf(x/sqrt 2)); approximately x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x**3))). D. Hendrycks,
+    K. Gimpel, "Gaussian error linear units", 2016.
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+        approximate: True, or "tanh" as in PyTorch, for the form with tanh; False or "none" for the exact one.
+    """
     return x * normal_cdf_p(x, approximate=_form("gelu: approximate", approximate))
 
 
 @answering
 def silu(x: Any) -> Any:
-    """x * sigmoid(x), also called swish"""
+    """x * sigmoid(x), also called swish
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+    """
     return x * sigmoid(x)
 
 
 @answering
 def mish(x: Any) -> Any:
-    """x * tanh(softplus(x))"""
+    """x * tanh(softplus(x))
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+    """
     return x * tanh_softplus(x)
 
 
 @answering
 def hard_tanh(x: Any) -> Any:
-    """x brought into [-1, 1]"""
+    """x brought into [-1, 1]
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+    """
     return clip_p(x, min=-1.0, max=1.0)
 
 
 @answering
 def tanh_shrink(x: Any) -> Any:
-    """x - tanh(x)"""
+    """x - tanh(x)
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+    """
     return x - tanh(x)
 
 
 @answering
 def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
-    """x moved towards 0 by the threshold, and 0 between"""
+    """x moved towards 0 by the threshold, and 0 between
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+        threshold: At least 0.
+    """
     return soft_shrink_p(x, threshold=at_least_0("soft_shrink: threshold", threshold))
 
 
 @answering
 def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
-    """x where |x| > threshold, else 0"""
+    """x where |x| > threshold, else 0
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+        threshold: At least 0.
+    """
     return hard_shrink_p(x, threshold=at_least_0("hard_shrink: threshold", threshold))
 
 
@@ -152,7 +208,17 @@ _TABLE = Named(
 
 
 def get(activation: Any) -> Any:
-    """The activation of a name, or the callable given; None is `linear`. An unknown name lists the known ones."""
+    """The activation of a name, or the callable given; None is `linear`.
+
+    Args:
+        activation: A name, a function, or None.
+
+    Returns:
+        A function x -> y.
+
+    Raises:
+        ValueError: The name is unknown; the message lists the known ones.
+    """
     return linear if activation is None else _TABLE.get(activation)
 
 

@@ -16,20 +16,22 @@ from tapegrad.nn.shapes import Shape, sample_shape
 class Dense(Layer):
     """y = activation(x @ kernel + bias)
 
-    x        (..., in_features), any floating dtype; usually (batch, in_features)
-    y        (..., units)
-    kernel   (in_features, units), a Parameter
-    bias     (units,), a Parameter; None without use_bias
+    x has the shape (..., in_features), usually (batch, in_features), and any floating dtype; y has (..., units).
+    `kernel` is a Parameter of shape (in_features, units), `bias` one of shape (units,), or None. Definition and
+    defaults: Keras's Dense.
 
-    units                the number of outputs
-    activation           a name from `nn.activations`, a callable, or None for none
-    in_features          the number of inputs; unknown (None), the weights are made at the first call, on the device of
-                         its input, or by `build(shape)`
-    input_shape          the same in Keras's words: the shape of one sample, whose last length is in_features
-    kernel_initializer, bias_initializer   names from `nn.init`, or callables shape -> array
-    dtype                of the weights; default: `tg.get_default_dtype()`
+    Args:
+        units: The number of outputs.
+        activation: A name from `nn.activations`, a function x -> y, or None for none.
+        in_features: The number of inputs. With None the weights are made at the first call, on the device of its input,
+            or by `build(shape)`.
+        input_shape: Keras's form of in_features: the shape of one sample, whose last length is in_features.
+        use_bias: Whether there is a bias.
+        kernel_initializer, bias_initializer: Names from `nn.init`, or functions shape -> array.
+        dtype: The floating dtype of the weights; None is `tg.get_default_dtype()`.
 
-    Raises ValueError for an input whose last axis is not in_features long. Definition and defaults: Keras's Dense.
+    Raises:
+        ValueError: The last axis of an input is not in_features long.
     """
 
     def __init__(

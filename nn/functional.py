@@ -80,7 +80,13 @@ if not TYPE_CHECKING:
 
 @answering
 def dropout(x: Any, rate: float, *, training: bool = True) -> Any:
-    """Each element 0 with probability `rate` (at least 0, below 1), else x / (1 - rate); x itself unless training."""
+    """Each element 0 with probability `rate` (at least 0, below 1), else x / (1 - rate); x itself unless training.
+
+    Args:
+        x: A Tensor of any shape; integers become the default float dtype.
+        rate: From 0 to below 1.
+        training: False gives x.
+    """
     rate, training = check_rate("dropout: rate", rate), truth("dropout: training", training)
     x = x if isinstance(x, Tensor) else tensor(x)
     if not training or rate == 0:

@@ -18,41 +18,80 @@ _TRUNCATED_STD = 0.87962566103423978  # the standard deviation of a standard nor
 
 
 def constant(shape: Shape, value: float = 0.0) -> np.ndarray:
-    """value everywhere"""
+    """value everywhere
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+        value: The value.
+    """
     return np.full(shape, value, np.float64)
 
 
 def zeros(shape: Shape) -> np.ndarray:
-    """0"""
+    """0
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+    """
     return constant(shape)
 
 
 def ones(shape: Shape) -> np.ndarray:
-    """1"""
+    """1
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+    """
     return constant(shape, 1.0)
 
 
 def identity(shape: Shape, gain: float = 1.0) -> np.ndarray:
-    """gain on the diagonal, else 0; for matrices"""
+    """gain on the diagonal, else 0; for matrices
+
+    Args:
+        shape: (n, m).
+        gain: The value on the diagonal.
+
+    Raises:
+        ValueError: The shape is not that of a matrix.
+    """
     if len(shape) != 2:
         raise ValueError(f"identity: expected the shape of a matrix, got {shape}")
     return gain * np.eye(*shape)
 
 
 def random_uniform(shape: Shape, minval: float = -0.05, maxval: float = 0.05) -> np.ndarray:
-    """Uniform between minval and maxval"""
+    """Uniform between minval and maxval
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+        minval: The lower bound.
+        maxval: The upper bound, excluded.
+    """
     if not minval <= maxval:
         raise ValueError(f"random_uniform: minval must not be above maxval, got {minval!r} and {maxval!r}")
     return host_generator().uniform(minval, maxval, shape)
 
 
 def random_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> np.ndarray:
-    """Normal"""
+    """Normal
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+        mean: The mean.
+        stddev: The standard deviation, at least 0.
+    """
     return host_generator().normal(mean, at_least_0("random_normal: stddev", stddev), shape)
 
 
 def truncated_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> np.ndarray:
-    """Normal, drawn again where it is more than 2 stddev from the mean"""
+    """Normal, drawn again where it is more than 2 stddev from the mean
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+        mean: The mean.
+        stddev: The standard deviation, at least 0.
+    """
     stddev = at_least_0("truncated_normal: stddev", stddev)
     drawn = host_generator().standard_normal(shape)
     while (far := np.abs(drawn) > 2).any():
@@ -61,7 +100,14 @@ def truncated_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> n
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """How many numbers feed one output, and how many outputs one number feeds, of a weight (…, in, out)."""
+    """How many numbers feed one output, and how many outputs one number feeds, of a weight (…, in, out).
+
+    Args:
+        shape: The shape of a weight, (…, in, out).
+
+    Returns:
+        (fan_in, fan_out).
+    """
     if len(shape) < 2:
         return (shape[0], shape[0]) if shape else (1, 1)
     receptive = math.prod(shape[:-2])
@@ -73,8 +119,15 @@ def variance_scaling(
 ) -> np.ndarray:
     """Mean 0 and variance scale / n, where n is fan_in, fan_out or their mean (mode "fan_avg").
 
-    distribution   "truncated_normal" (at 2 standard deviations, its variance corrected for that),
-                   "untruncated_normal", or "uniform" (between ±sqrt(3 * scale / n))
+    Args:
+        shape: The shape of the weights, (…, in, out).
+        scale: A positive number.
+        mode: The n to divide by: "fan_in", "fan_out" or "fan_avg".
+        distribution: "truncated_normal" (at 2 standard deviations, its variance corrected for that),
+            "untruncated_normal", or "uniform" (between ±sqrt(3 * scale / n)).
+
+    Raises:
+        ValueError: scale, mode or distribution is none of these.
     """
     fan_in, fan_out = fans(shape)
     counts = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
@@ -97,38 +150,70 @@ def variance_scaling(
 
 
 def glorot_uniform(shape: Shape) -> np.ndarray:
-    """Uniform between ±sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)"""
+    """Uniform between ±sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+    """
     return variance_scaling(shape, 1.0, "fan_avg", "uniform")
 
 
 def glorot_normal(shape: Shape) -> np.ndarray:
-    """Truncated normal of variance 2 / (fan_in + fan_out)"""
+    """Truncated normal of variance 2 / (fan_in + fan_out)
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+    """
     return variance_scaling(shape, 1.0, "fan_avg")
 
 
 def he_uniform(shape: Shape) -> np.ndarray:
-    """Uniform between ±sqrt(6 / fan_in) (He et al. 2015)"""
+    """Uniform between ±sqrt(6 / fan_in) (He et al. 2015)
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+    """
     return variance_scaling(shape, 2.0, "fan_in", "uniform")
 
 
 def he_normal(shape: Shape) -> np.ndarray:
-    """Truncated normal of variance 2 / fan_in"""
+    """Truncated normal of variance 2 / fan_in
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+    """
     return variance_scaling(shape, 2.0)
 
 
 def lecun_uniform(shape: Shape) -> np.ndarray:
-    """Uniform between ±sqrt(3 / fan_in)"""
+    """Uniform between ±sqrt(3 / fan_in)
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+    """
     return variance_scaling(shape, 1.0, "fan_in", "uniform")
 
 
 def lecun_normal(shape: Shape) -> np.ndarray:
-    """Truncated normal of variance 1 / fan_in (LeCun et al. 1998)"""
+    """Truncated normal of variance 1 / fan_in (LeCun et al. 1998)
+
+    Args:
+        shape: The shape of the weights, (…, in, out).
+    """
     return variance_scaling(shape, 1.0)
 
 
 def orthogonal(shape: Shape, gain: float = 1.0) -> np.ndarray:
     """gain times a random matrix of orthonormal rows or columns (whichever are fewer), all axes but the last taken
-    together as its rows (Saxe et al. 2014)"""
+    together as its rows (Saxe et al. 2014)
+
+    Args:
+        shape: At least 2 axes.
+        gain: A factor.
+
+    Raises:
+        ValueError: The shape has less than 2 axes.
+    """
     if len(shape) < 2:
         raise ValueError(f"orthogonal: expected a shape of at least 2 axes, got {shape}")
     rows, columns = math.prod(shape[:-1]), shape[-1]
@@ -150,7 +235,17 @@ _TABLE = Named(
 
 
 def get(initializer: Any) -> Any:
-    """The initializer of a name, or the callable given. An unknown name lists the known ones."""
+    """The initializer of a name, or the callable given.
+
+    Args:
+        initializer: A name, or a function shape -> array.
+
+    Returns:
+        A function shape -> NumPy array of float64.
+
+    Raises:
+        ValueError: The name is unknown; the message lists the known ones.
+    """
     return _TABLE.get(initializer)
 
 

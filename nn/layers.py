@@ -25,13 +25,18 @@ from tapegrad.autograd.ops import (
 )
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import activations as act
+from tapegrad.nn.docstrings import joined, split
 from tapegrad.nn.functional import dropout
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape, sample_shape
 
 
 class Flatten(Layer):
-    """(batch, a, b, …) -> (batch, a*b*…), in row-major order; (batch,) -> (batch, 1)."""
+    """(batch, a, b, …) -> (batch, a*b*…), in row-major order; (batch,) -> (batch, 1).
+
+    Args:
+        input_shape: The shape of one sample; None if it is not known yet.
+    """
 
     def __init__(self, *, input_shape: Any = None) -> None:
         self.input_shape = None if input_shape is None else sample_shape(input_shape)
@@ -49,7 +54,10 @@ class Flatten(Layer):
 class Dropout(Layer):
     """In training, each element is 0 with probability `rate`, else x / (1 - rate); in evaluation, x.
 
-    rate   from 0 to below 1. Draws come from the stream that `tg.manual_seed` starts. (Srivastava et al. 2014)
+    Draws come from the stream that `tg.manual_seed` starts. N. Srivastava et al., "Dropout", 2014.
+
+    Args:
+        rate: From 0 to below 1.
     """
 
     def __init__(self, rate: float) -> None:
@@ -63,7 +71,11 @@ class Dropout(Layer):
 
 
 class Activation(Layer):
-    """An activation as a layer, by name or as a function: Activation("relu"), Activation(my_function)."""
+    """An activation as a layer, by name or as a function: Activation("relu"), Activation(my_function).
+
+    Args:
+        activation: A name from `nn.activations`, or a function x -> y.
+    """
 
     def __init__(self, activation: Any) -> None:
         self.activation = act.get(activation)
@@ -106,13 +118,17 @@ class _Fixed(Layer):
 
 def _layer(name: str, function: Callable[..., Any], options: str = "", **defaults: Any) -> Any:
     """The layer class of an activation function; `options` names its options, `defaults` are those that differ."""
+    text, said = split(function.__doc__ or "")
     parameters = []
     for option in options.split():
         default = defaults.get(option, inspect.signature(function).parameters[option].default)
         parameters.append(inspect.Parameter(option, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
     signature = inspect.Signature(parameters)
     body = {
-        "__doc__": f"The layer of `activations.{function.__name__}`: {function.__doc__}",
+        "__doc__": joined(
+            f"The layer of `activations.{function.__name__}`: {text}",
+            {name: said[name] for name in options.split()},
+        ),
         "__module__": __name__,
         "__signature__": signature,
         "signature": signature,

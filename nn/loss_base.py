@@ -12,9 +12,10 @@ from tapegrad.autograd.flags import current
 from tapegrad.autograd.foreign import answering, unknown_keyword
 from tapegrad.autograd.ops import mean_p, reshape_p, sum_p
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.docstrings import joined, split
 
 
-def floating(name: str, prediction: Any) -> Tensor:
+def require_float(name: str, prediction: Any) -> Tensor:
     p = prediction if isinstance(prediction, Tensor) else tensor(prediction)
     if not is_floating(p.dtype):
         raise TypeError(
@@ -24,15 +25,15 @@ def floating(name: str, prediction: Any) -> Tensor:
     return p
 
 
-def beside(prediction: Tensor, value: Any) -> Tensor:
+def as_target(prediction: Tensor, value: Any) -> Tensor:
     """A target, class numbers or weights as a Tensor on the prediction's device."""
     return value if isinstance(value, Tensor) else tensor(value, device=prediction.device)
 
 
-def pair(name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
+def same_shape(name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
     """Both as Tensors of one shape, dtype and device, or an error that says what to change."""
-    p = floating(name, prediction)
-    t = beside(p, target)
+    p = require_float(name, prediction)
+    t = as_target(p, target)
     if p.shape != t.shape:
         remedy = f": reshape one of them, as in target.reshape{p.shape}" if p.size == t.size else ""
         raise ValueError(
@@ -76,7 +77,7 @@ def _only_0_and_1(t: Tensor) -> bool:
 def class_numbers(name: str, p: Tensor, labels: Any) -> Tensor:
     """Integer labels, one for each sample, each the number of a class. What they are is checked on raw arrays: a trace
     does not see it."""
-    t = beside(p, labels)
+    t = as_target(p, labels)
     kind = name_of(t.dtype)
     if not kind.startswith(("int", "uint")):
         raise TypeError(
@@ -103,7 +104,7 @@ def class_numbers(name: str, p: Tensor, labels: Any) -> Tensor:
 def reduce(name: str, loss: Any, weight: Any, reduction: str) -> Any:
     """Weigh and reduce the loss of each sample."""
     if weight is not None:
-        w = beside(loss, weight)
+        w = as_target(loss, weight)
         if w.ndim == 0 or w.shape != loss.shape[: w.ndim]:
             raise ValueError(
                 f"{name}: sample_weight must have the shape of the unreduced loss, {loss.shape}, or of its first axes, "
@@ -124,6 +125,15 @@ def reduce(name: str, loss: Any, weight: Any, reduction: str) -> Any:
     raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
 
 
+# What every loss takes.
+ARGUMENTS = {
+    "prediction": "Floats of shape (…,) or (…, D).",
+    "target": "Of the prediction's shape; it is cast to the prediction's dtype.",
+    "reduction": '"mean" over the samples, "sum" of them, or "none" for the loss of each.',
+    "sample_weight": "One factor for each sample, of the shape of the unreduced loss or of its first axes; None is 1.",
+}
+
+
 def _loss(of_pair: Callable[..., Any], over_elements: bool) -> Callable[..., Any]:
     """The public loss made of a function (p, t, options) -> the loss of each element or of each sample."""
     name = of_pair.__name__
@@ -136,24 +146,25 @@ def _loss(of_pair: Callable[..., Any], over_elements: bool) -> Callable[..., Any
         if options and not known.issuperset(options):
             words = ["prediction", "target", "reduction", "sample_weight", *sorted(known)]
             raise TypeError(unknown_keyword(name, next(o for o in options if o not in known), words))
-        p, t = pair(name, prediction, target)
+        p, t = same_shape(name, prediction, target)
         if not over_elements and p.ndim == 0:
             raise ValueError(f"{name}: expected an axis of classes or features, got a prediction of shape ()")
         out = of_pair(p, t, **options)
-        # the mean of equally large means is the mean of all: the plain case needs one reduction alone
+        # The mean of means of equal length is the mean of all, so the plain case reduces once.
         if over_elements and out.ndim > 1 and not (sample_weight is None and reduction == "mean"):
             out = mean_p(out, axis=(out.ndim - 1,), keepdims=False)
         return reduce(name, out, sample_weight, reduction)
 
-    return answering(_dressed(loss, of_pair, own))
+    return answering(_with_signature(loss, of_pair, own))
 
 
-def _dressed(loss: Any, source: Any, options: list[inspect.Parameter]) -> Any:
+def _with_signature(loss: Any, source: Any, options: list[inspect.Parameter]) -> Any:
     """The loss under its own name, documentation and signature."""
     given = list(inspect.signature(loss).parameters.values())[:4]
     loss.__name__ = loss.__qualname__ = source.__name__
     loss.__module__ = source.__module__  # where a pickle finds it
-    loss.__doc__ = source.__doc__
+    text, described = split(source.__doc__ or "")
+    loss.__doc__ = joined(text, {**ARGUMENTS, **described})
     loss.__signature__ = inspect.Signature(
         given + [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
     )
@@ -173,11 +184,15 @@ def samplewise(of_pair: Callable[..., Any]) -> Callable[..., Any]:
 class Loss(KnownAttributes):
     """A loss with its options, called in Keras's order: `Huber(delta=2.0)(y_true, y_pred, sample_weight=None)`.
 
-    y_true is the target and y_pred the prediction; the functions and torch's classes (`nn.MSELoss`) take the prediction
-    first, and so does what `get` returns.
+    y_true is the target and y_pred the prediction. The functions, torch's classes (`nn.MSELoss`) and the result of
+    `get` take the prediction first.
 
     A loss of your own is a subclass with `call(self, y_true, y_pred)`, which returns a loss for each row. `reduction`
     and `sample_weight` are applied to it, as in Keras.
+
+    Args:
+        reduction: "mean", "sum" or "none"; Keras's "sum_over_batch_size" is "mean", and None is "none".
+        **options: The options of the loss function.
     """
 
     function: Callable[..., Any]
@@ -218,7 +233,13 @@ class Loss(KnownAttributes):
         return self.of_prediction(y_pred, y_true, sample_weight=sample_weight)
 
     def of_prediction(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
-        """The loss with the prediction first, as the functions have it."""
+        """The loss with the prediction first, as the functions have it.
+
+        Args:
+            prediction: Floats of shape (…,) or (…, D).
+            target: Of the prediction's shape, or class numbers.
+            sample_weight: One factor for each sample; None is 1.
+        """
         if (call := getattr(self, "call", None)) is not None:
             loss, reduction = call(target, prediction), self.options["reduction"]
             return reduce(type(self).__name__, loss, sample_weight, reduction)

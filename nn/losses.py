@@ -18,13 +18,13 @@ The same by Keras's names: `get("mse")`, and as objects that remember their opti
 first: `Huber(delta=2.0)(y_true, y_pred)`. A model calls a function of your own in that order, too: (y_true, y_pred).
 """
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.autograd import writes
-from tapegrad.autograd.arguments import above_0, probability, truth
-from tapegrad.autograd.dtypes import finfo, is_floating, name_of
-from tapegrad.autograd.foreign import answering, getattr_of
+from tapegrad.autograd.arguments import above_0, truth
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.foreign import getattr_of
 from tapegrad.autograd.ops import (
     abs,
     all,
@@ -34,27 +34,24 @@ from tapegrad.autograd.ops import (
     log,
     log1p,
     max,
-    one_hot_p,
     relu,
     sinh,
     softplus,
-    sparse_cross_entropy_p,
     sqrt,
     square,
     square_factor,
     sum_p,
     where_p,
 )
-from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.class_losses import cross_entropy as cross_entropy
+from tapegrad.nn.class_losses import epsilon, logits_behind, logits_of, smoothing
+from tapegrad.nn.class_losses import nll_loss as nll_loss
+from tapegrad.nn.class_losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
+from tapegrad.nn.docstrings import joined, split
 from tapegrad.nn.lookup import Named
 from tapegrad.nn.loss_base import (
     Loss,
-    beside,
-    class_numbers,
     elementwise,
-    floating,
-    pair,
-    reduce,
     refuse_swapped,
     samplewise,
 )
@@ -62,27 +59,6 @@ from tapegrad.nn.loss_order import PredictionFirst, TargetFirst, function_behind
 from tapegrad.nn.torch_names import TorchLoss
 
 LN2 = 0.6931471805599453
-
-
-def _epsilon(p: Tensor) -> float:
-    """What keeps probabilities off 0 and 1: Keras's 1e-7, or for float16 the gap below 1, if that is more."""
-    gap = float(finfo(p.dtype).eps) / 2
-    return gap if gap > 1e-7 else 1e-7
-
-
-def _smoothing(name: str, amount: float) -> float:
-    return probability(f"{name}: label_smoothing", amount)
-
-
-def _logits_behind(p: Tensor, activation: str) -> Any:
-    """The logits of which p is the sigmoid or softmax, if the graph still knows them: exact where p is rounded to 0 or
-    1 and has lost both the loss and its gradient. (Keras does the same.)"""
-    node = p.node
-    if node is None or node.out is None or node.primitive.name != activation:
-        return None
-    if writes.last > node.serial and any(writes.since(a, node.serial) for a in (*node.arrays, node.out)):
-        return None  # one of the two was written to, and is no more what the other was made of
-    return node.recorded_inputs()[0] if node.params.get("axis", p.ndim - 1) == p.ndim - 1 else None
 
 
 # ---- regression ----
@@ -102,19 +78,23 @@ def mae_loss(p: Any, t: Any) -> Any:
 def mape_loss(p: Any, t: Any) -> Any:
     """Mean absolute percentage error: mean(100 * |(p - t) / max(|t|, 1e-7)|)"""
     refuse_swapped("mape_loss", p, t)
-    return 100.0 * abs((p - t) / clip_p(abs(t), min=_epsilon(p), max=None))
+    return 100.0 * abs((p - t) / clip_p(abs(t), min=epsilon(p), max=None))
 
 
 @elementwise
 def msle_loss(p: Any, t: Any) -> Any:
     """Mean squared logarithmic error: mean((ln(1 + max(p, 1e-7)) - ln(1 + max(t, 1e-7)))**2)"""
-    low = _epsilon(p)
+    low = epsilon(p)
     return square(log1p(clip_p(p, min=low, max=None)) - log1p(clip_p(t, min=low, max=None)))
 
 
 @elementwise
 def huber_loss(p: Any, t: Any, delta: float = 1.0) -> Any:
-    """mean(e**2 / 2 where |e| <= delta, else delta * |e| - delta**2 / 2), for e = p - t (Huber 1964)"""
+    """mean(e**2 / 2 where |e| <= delta, else delta * |e| - delta**2 / 2), for e = p - t (Huber 1964)
+
+    Args:
+        delta: Where the parabola becomes a line, above 0.
+    """
     delta = above_0("huber_loss: delta", delta)
     e = p - t
     inner = clip_p(e, min=-delta, max=delta)
@@ -135,7 +115,7 @@ def log_cosh(p: Any, t: Any) -> Any:
 def poisson(p: Any, t: Any) -> Any:
     """mean(p - t * ln(p + 1e-7)): -ln of the Poisson probability of count t at rate p, without the part of t alone"""
     refuse_swapped("poisson", p, t)
-    return p - t * log(p + _epsilon(p))
+    return p - t * log(p + epsilon(p))
 
 
 @samplewise
@@ -158,10 +138,12 @@ def _direction(x: Any) -> Any:
 def binary_cross_entropy_with_logits(p: Any, t: Any, label_smoothing: float = 0.0) -> Any:
     """mean(-t * ln(sigmoid(p)) - (1 - t) * ln(1 - sigmoid(p))), without overflow or cancellation for any logit p
 
-    t are probabilities: 0, 1, or between. label_smoothing s makes them t * (1 - s) + s / 2.
+    Args:
+        target: Probabilities, 0, 1 or between, of the prediction's shape.
+        label_smoothing: From 0 to 1: s makes the targets t * (1 - s) + s / 2.
     """
     refuse_swapped("binary_cross_entropy_with_logits", p, t)
-    s = _smoothing("binary_cross_entropy_with_logits", label_smoothing)
+    s = smoothing("binary_cross_entropy_with_logits", label_smoothing)
     if s:
         t = t * (1.0 - s) + 0.5 * s
     return binary_cross_entropy_p(p, t)
@@ -171,18 +153,22 @@ def binary_cross_entropy_with_logits(p: Any, t: Any, label_smoothing: float = 0.
 def binary_cross_entropy(p: Any, t: Any, from_logits: bool = False, label_smoothing: float = 0.0) -> Any:
     """mean(-t * ln(p) - (1 - t) * ln(1 - p)), p being probabilities, kept 1e-7 away from 0 and 1 (float16: 5e-4)
 
-    If p comes straight from `sigmoid` in a graph, the loss is computed from its logits. from_logits: p are logits.
-    label_smoothing s makes the targets t * (1 - s) + s / 2.
+    If p comes straight from `sigmoid` in a graph, the loss is computed from its logits.
+
+    Args:
+        target: Probabilities, 0, 1 or between, of the prediction's shape.
+        from_logits: Whether the prediction holds logits.
+        label_smoothing: From 0 to 1: s makes the targets t * (1 - s) + s / 2.
     """
     from_logits = truth("binary_cross_entropy: from_logits", from_logits)
     refuse_swapped("binary_cross_entropy", p, t, probabilities=not from_logits)
-    s = _smoothing("binary_cross_entropy", label_smoothing)
+    s = smoothing("binary_cross_entropy", label_smoothing)
     if s:
         t = t * (1.0 - s) + 0.5 * s
-    logits = p if from_logits else _logits_behind(p, "sigmoid")
+    logits = p if from_logits else logits_behind(p, "sigmoid")
     if logits is not None:
         return binary_cross_entropy_p(logits, t)
-    e = _epsilon(p)
+    e = epsilon(p)
     p = clip_p(p, min=e, max=1.0 - e)
     return -(t * log(p) + (1.0 - t) * log1p(-p))
 
@@ -210,21 +196,20 @@ def squared_hinge(p: Any, t: Any) -> Any:
 def categorical_crossentropy(p: Any, t: Any, from_logits: bool = False, label_smoothing: float = 0.0) -> Any:
     """-sum(t * ln(p / sum(p))), p and t being probabilities of the classes; p is kept 1e-7 away from 0 and 1
 
-    If p comes straight from `softmax` in a graph, the loss is computed from its logits. from_logits: p are logits.
-    label_smoothing s makes the targets t * (1 - s) + s / classes.
+    If p comes straight from `softmax` in a graph, the loss is computed from its logits.
+
+    Args:
+        prediction: Probabilities of shape (…, classes), or logits.
+        target: Probabilities of the prediction's shape.
+        from_logits: Whether the prediction holds logits.
+        label_smoothing: From 0 to 1: s makes the targets t * (1 - s) + s / classes.
     """
     from_logits = truth("categorical_crossentropy: from_logits", from_logits)
     refuse_swapped("categorical_crossentropy", p, t, probabilities=not from_logits)
-    s = _smoothing("categorical_crossentropy", label_smoothing)
+    s = smoothing("categorical_crossentropy", label_smoothing)
     if s:
         t = t * (1.0 - s) + s / p.shape[-1]
-    return cross_entropy_p(_logits_of(p, from_logits), t)
-
-
-def _logits_of(p: Any, from_logits: bool) -> Any:
-    """Logits whose softmax is p / sum(p)."""
-    logits = p if from_logits else _logits_behind(p, "softmax")
-    return log(clip_p(p, min=_epsilon(p), max=1.0)) if logits is None else logits
+    return cross_entropy_p(logits_of(p, from_logits), t)
 
 
 @samplewise
@@ -237,75 +222,20 @@ def categorical_hinge(p: Any, t: Any) -> Any:
 @samplewise
 def kl_divergence(p: Any, t: Any) -> Any:
     """sum(t * ln(t / p)), p and t being probabilities, brought into [1e-7, 1]"""
-    e = _epsilon(p)
+    e = epsilon(p)
     t = clip_p(t, min=e, max=1.0)
     return sum_p(t * (log(t) - log(clip_p(p, min=e, max=1.0))), axis=(p.ndim - 1,), keepdims=False)
 
 
-@answering
-def cross_entropy(
-    prediction: Any,
-    labels: Any,
-    *,
-    reduction: str = "mean",
-    sample_weight: Any = None,
-    label_smoothing: float = 0.0,
-) -> Any:
-    """-ln(softmax(p)[label]), or -sum(t * ln(softmax(p))); p being logits (…, classes), precise for any logits
-
-    labels            integers (…): class numbers; or floating-point (…, classes): a probability t for each class
-    label_smoothing   s makes the probabilities t * (1 - s) + s / classes
-    """
-    name = "cross_entropy"
-    s = _smoothing(name, label_smoothing)
-    p = floating(name, prediction)
-    t = beside(p, labels)
-    if t.shape == p.shape and is_floating(t.dtype):
-        p, t = pair(name, p, t)
-        refuse_swapped(name, p, t)
-    else:
-        t = class_numbers(name, p, t)
-        if not s:
-            return reduce(name, sparse_cross_entropy_p(p, t), sample_weight, reduction)
-        t = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype)
-    if s:
-        t = t * (1.0 - s) + s / p.shape[-1]
-    return reduce(name, cross_entropy_p(p, t), sample_weight, reduction)
-
-
-@answering
-def sparse_categorical_crossentropy(
-    prediction: Any,
-    labels: Any,
-    *,
-    reduction: str = "mean",
-    sample_weight: Any = None,
-    from_logits: bool = False,
-) -> Any:
-    """-ln(p[label] / sum(p)), p being probabilities of the classes (…, classes), kept 1e-7 away from 0; labels (…) are
-    class numbers
-
-    If p comes straight from `softmax` in a graph, the loss is computed from its logits. from_logits: p are logits.
-    """
-    name = "sparse_categorical_crossentropy"
-    p = floating(name, prediction)
-    t = class_numbers(name, p, labels)
-    from_logits = truth(f"{name}: from_logits", from_logits)
-    return reduce(name, sparse_cross_entropy_p(_logits_of(p, from_logits), t), sample_weight, reduction)
-
-
-@answering
-def nll_loss(prediction: Any, labels: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Any:
-    """-p[label], p being log-probabilities (…, classes), as `log_softmax` gives them; labels (…) are class numbers"""
-    p = floating("nll_loss", prediction)
-    t = one_hot_p(class_numbers("nll_loss", p, labels), classes=p.shape[-1], dtype=p.dtype)
-    chosen = sum_p(where_p(t == 1, p, 0.0), axis=(p.ndim - 1,), keepdims=False)
-    return reduce("nll_loss", -chosen, sample_weight, reduction)
-
-
 # ---- by name, and as objects ----
 def _class(name: str, function: Callable[..., Any]) -> Any:
-    body = {"__doc__": function.__doc__, "__module__": __name__, "function": staticmethod(function)}
+    text, described = split(function.__doc__ or "")
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    options = [p for p in parameters if p.name != "sample_weight"]
+    body = {
+        "__doc__": joined(text, {p.name: described[p.name] for p in options}), "__module__": __name__,
+        "__signature__": inspect.Signature(options), "function": staticmethod(function),
+    }  # fmt: skip
     return type(name, (Loss,), body)
 
 
@@ -356,7 +286,13 @@ def get(loss: Any) -> Any:
     callable given, as something to be called with the prediction first: loss(prediction, target, sample_weight=…).
 
     A function of your own is called as Keras does, `(y_true, y_pred)`. tapegrad's functions are known, also inside a
-    `functools.partial` or a wrapper that keeps `__wrapped__`. An unknown name lists the known ones.
+    `functools.partial` or a wrapper that keeps `__wrapped__`.
+
+    Args:
+        loss: A name, a function, a `Loss` or its class.
+
+    Raises:
+        ValueError: The name is unknown; the message lists the known ones.
     """
     if isinstance(loss, type) and issubclass(loss, Loss):
         loss = loss()

@@ -26,7 +26,11 @@ State = dict[str, Tensor]
 
 
 class Buffer(Tensor):
-    """A tensor that a Module saves and moves but does not train, such as a running mean. Change it with `assign`."""
+    """A tensor that a Module saves and moves but does not train, such as a running mean. Change it with `assign`.
+
+    Args:
+        data: A Tensor, whose memory is shared, or what `tg.tensor` takes.
+    """
 
     __slots__ = ()
 
@@ -68,6 +72,12 @@ class Module(KnownAttributes):
             cls.built = vars(cls).get("built", False)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call of the module gives, the output for its input: write it in a subclass.
+
+        Args:
+            *args: What the module is called with.
+            **kwargs: What the module is called with by name.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -129,10 +139,14 @@ class Module(KnownAttributes):
         return {path: copied(t) for path, t in self._tensors()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Write the values of a state (Tensors or arrays by path) into this module's parameters and buffers, in place.
+        """Write the values of a state into this module's parameters and buffers, in place.
 
-        Strict: a missing or unexpected path, another shape or another dtype raises ValueError, which lists all such
-        faults, and nothing is loaded then.
+        Args:
+            state: Tensors or arrays by path, as `state_dict` gives them.
+
+        Raises:
+            ValueError: A path is missing or unexpected, or a shape or dtype differs. The message lists all faults, and
+                nothing is loaded.
         """
         own = dict(self._tensors())
         faults = [f"missing: {path}" for path in own if path not in state]
@@ -154,7 +168,11 @@ class Module(KnownAttributes):
 
     # ---- its modes and its place ----
     def train(self, mode: bool = True) -> "Module":
-        """Switch this module and all inside to training (dropout drops, …); returns the module."""
+        """Switch this module and all inside to training (dropout drops, …); returns the module.
+
+        Args:
+            mode: True for training, False for evaluation.
+        """
         mode = truth(f"{type(self).__name__}.train: mode", mode)
         for _, module in self.named_modules():
             module.training = mode
@@ -165,7 +183,11 @@ class Module(KnownAttributes):
         return self.train(False)
 
     def requires_grad_(self, value: bool = True) -> "Module":
-        """Freeze (False) or unfreeze all parameters; returns the module."""
+        """Freeze (False) or unfreeze all parameters; returns the module.
+
+        Args:
+            value: Whether the parameters require grad.
+        """
         for parameter in self.parameters():
             parameter.requires_grad_(value)
         return self
@@ -224,7 +246,11 @@ class Module(KnownAttributes):
 
     def to(self, place: Any) -> "Module":
         """Move all parameters and buffers to a backend or device ("cupy", "cpu", "cuda:1"), or convert the floating
-        ones to a floating dtype. In place: the parameters stay the objects they are. Returns the module."""
+        ones to a floating dtype. In place: the parameters stay the objects they are. Returns the module.
+
+        Args:
+            place: A backend or device, "cupy", "cpu", "cuda:1", or a floating dtype.
+        """
         to_dtype = not isinstance(place, str) or place in DTYPE_NAMES
         if to_dtype and not is_floating(as_dtype(place, "to")):
             raise TypeError(f"to: parameters are floating-point numbers and cannot become {place!r}")
@@ -244,13 +270,18 @@ class Module(KnownAttributes):
     def build(self, shape: Any) -> Shape:
         """Have every layer inside make its weights for samples of this shape; returns the shape of the output.
 
-        shape   of one sample, without the batch: (30,) for 30 features. A leading None (Keras's batch axis) is dropped.
+        Args:
+            shape: The shape of one sample; a leading None is dropped.
         """
         return self.infer_shape(sample_shape(shape))
 
     def infer_shape(self, shape: Shape) -> Shape:
         """The output's shape for one sample of `shape`, making the weights that wait for it. Here by a forward pass of
-        one sample of zeros, in evaluation mode; layers that know better override this."""
+        one sample of zeros, in evaluation mode; layers that know better override this.
+
+        Args:
+            shape: The shape of one sample.
+        """
         modes = [(module, module.training) for _, module in self.named_modules()]
         first = next((t for _, t in walk(self, "", set()) if isinstance(t, Tensor)), None)
         try:
@@ -291,7 +322,8 @@ class Module(KnownAttributes):
     def summary(self, shape: Any = None) -> str:
         """A table of the layers with their output shapes and numbers of parameters; print it.
 
-        shape   of one sample; output shapes are shown where it is given or the first layer knows its input.
+        Args:
+            shape: The shape of one sample; None is the input_shape, where known.
         """
         from tapegrad.nn.summary import summary
 

@@ -11,9 +11,14 @@ from tapegrad.nn.shapes import Shape
 class Sequential(Layer):
     """Calls its layers in turn, each on the output of the one before.
 
-    Sequential(a, b, c) or Sequential([a, b, c]); `append` adds one at the end. From the first layer on that knows its
-    input (Dense(64, in_features=30), or input_shape=(…)), every layer makes its weights as it is added. What is not a
-    layer raises TypeError.
+    `append` adds a layer at the end. If the first layer knows its input (Dense(64, in_features=30), or
+    input_shape=(…)), every layer makes its weights as it is added.
+
+    Args:
+        layers: The layers, as arguments or as one list.
+
+    Raises:
+        TypeError: Something is not a layer.
     """
 
     def __init__(self, *layers: Any) -> None:
@@ -23,7 +28,11 @@ class Sequential(Layer):
             self.append(layer)
 
     def append(self, layer: Module) -> None:
-        """Add a layer at the end."""
+        """Add a layer at the end.
+
+        Args:
+            layer: A Module.
+        """
         if not isinstance(layer, Module):
             raise TypeError(
                 f"Sequential: expected a layer, got {layer!r}: wrap a function as nn.Activation(function)"

@@ -20,7 +20,7 @@ from tapegrad.autograd.ops import (
 )
 from tapegrad.autograd.random import host_generator
 from tapegrad.nn.dense import Dense
-from tapegrad.nn.loss_base import beside, class_numbers, floating, pair
+from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape
 from tapegrad.nn.module import Buffer, Module
 from tapegrad.nn.shapes import Shape
 
@@ -34,12 +34,18 @@ def _torch_uniform(fan_in: int) -> Any:
 
 
 class Linear(Dense):
-    """y = x @ kernel + bias: PyTorch's Linear(in_features, out_features, bias=True), with its initial values' law.
+    """y = x @ kernel + bias, with PyTorch's arguments and initial values.
 
-    kernel   (in_features, out_features), PyTorch's weight transposed; uniform between ±1/sqrt(in_features), as is bias
-    bias     (out_features,), or None with bias=False
+    The kernel has the shape (in_features, out_features), which is PyTorch's weight transposed; the bias
+    (out_features,). Both are drawn uniformly between ±1/sqrt(in_features). `nn.Dense(out_features, in_features=…)` is
+    the same layer with Keras's arguments and initial values.
 
-    `nn.Dense(out_features, in_features=…)` is the same layer by Keras's names, with Keras's initial values.
+    Args:
+        in_features: The number of inputs.
+        out_features: The number of outputs.
+        bias: Whether there is a bias.
+        device: Where to make the weights; None is the default backend.
+        dtype: The floating dtype of the weights; None is the default.
     """
 
     def __init__(
@@ -79,26 +85,36 @@ class TorchLoss(Module):
 
 
 class MSELoss(TorchLoss):
-    """mean((input - target)**2) over all elements; with reduction="sum" their sum, with "none" each of them."""
+    """mean((input - target)**2) over all elements; with reduction="sum" their sum, with "none" each of them.
+
+    Args:
+        reduction: "mean", "sum" or "none", over all elements.
+    """
 
     def forward(self, input: Any, target: Any) -> Any:
-        p, t = pair("MSELoss", input, target)
+        p, t = same_shape("MSELoss", input, target)
         return self._reduced(square(p - t))
 
 
 class L1Loss(TorchLoss):
-    """mean(|input - target|) over all elements; with reduction="sum" their sum, with "none" each of them."""
+    """mean(|input - target|) over all elements; with reduction="sum" their sum, with "none" each of them.
+
+    Args:
+        reduction: "mean", "sum" or "none", over all elements.
+    """
 
     def forward(self, input: Any, target: Any) -> Any:
-        p, t = pair("L1Loss", input, target)
+        p, t = same_shape("L1Loss", input, target)
         return self._reduced(abs(p - t))
 
 
 class BCEWithLogitsLoss(TorchLoss):
     """mean(-w * (v * t * ln(sigmoid(x)) + (1 - t) * ln(1 - sigmoid(x)))) for logits x and targets t from 0 to 1
 
-    weight       w, which broadcasts to x
-    pos_weight   v, which broadcasts to x
+    Args:
+        weight: W, which broadcasts to x; None is 1.
+        reduction: "mean", "sum" or "none", over all elements.
+        pos_weight: V, which broadcasts to x; None is 1.
     """
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
@@ -107,7 +123,7 @@ class BCEWithLogitsLoss(TorchLoss):
         self.pos_weight = None if pos_weight is None else Buffer(pos_weight)
 
     def forward(self, input: Any, target: Any) -> Any:
-        x, t = pair("BCEWithLogitsLoss", input, target)
+        x, t = same_shape("BCEWithLogitsLoss", input, target)
         if self.pos_weight is None:
             loss = binary_cross_entropy_p(x, t)
         else:
@@ -118,11 +134,14 @@ class BCEWithLogitsLoss(TorchLoss):
 class CrossEntropyLoss(TorchLoss):
     """-ln(softmax(x)[class]) of logits x of shape (N, C), (C,) or (N, C, d1, …): the classes are axis 1.
 
-    weight            (C,), a factor for each class; the mean divides by the sum of the factors of the samples' classes
-    ignore_index      the class number of samples that do not count
-    label_smoothing   from 0 to 1: the share of the target that is spread evenly over the classes
+    The target holds class numbers, of x's shape without the axis of the classes, or probabilities of x's shape.
 
-    target   class numbers, of x's shape without the axis of the classes; or probabilities of x's shape
+    Args:
+        weight: A factor for each class, of shape (C,). The mean divides by the sum of the factors of the samples'
+            classes.
+        ignore_index: The class number of samples that do not count.
+        reduction: "mean", "sum" or "none", over all elements.
+        label_smoothing: From 0 to 1: the share of the target that is spread evenly over the classes.
     """
 
     def __init__(
@@ -139,8 +158,8 @@ class CrossEntropyLoss(TorchLoss):
         self.label_smoothing = probability("CrossEntropyLoss: label_smoothing", label_smoothing)
 
     def forward(self, input: Any, target: Any) -> Any:
-        x = floating("CrossEntropyLoss", input)
-        t = beside(x, target)
+        x = require_float("CrossEntropyLoss", input)
+        t = as_target(x, target)
         by_class = is_floating(t.dtype) and t.shape == x.shape
         if x.ndim > 2:
             x, t = moveaxis(x, 1, -1), moveaxis(t, 1, -1) if by_class else t

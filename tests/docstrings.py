@@ -74,11 +74,13 @@ def is_described(value: Any) -> bool:
 
 
 def members(kind: type, name: str) -> Iterator[tuple[str, Any]]:
-    """The public methods that a class defines itself."""
+    """The public methods that a class defines itself, but for those whose docstring is that of a base."""
     fields = getattr(kind, "__dataclass_fields__", {})
     for key, member in vars(kind).items():
         member = getattr(member, "__func__", member)
-        if not key.startswith("_") and key not in fields and inspect.isfunction(member):
+        inherits = not getattr(member, "__doc__", "") and any(hasattr(base, key) for base in kind.__mro__[1:])
+        written_here = inspect.isfunction(member) and member.__name__ == key and key not in fields
+        if written_here and not key.startswith("_") and not inherits:
             yield f"{name}.{key}", member
 
 
