@@ -15,11 +15,12 @@ from tapegrad.backends import backend_of
 class Batches:
     """Iterates over arrays of equal length in batches of Tensors: `for x, y in Batches(x, y, batch_size=32): …`.
 
-    arrays       arrays or Tensors, (rows, …), all on one device; None stands for an absent one and stays None
-    batch_size   rows in a batch; the last batch holds what is left
-    shuffle      draw a new order at every pass, from the host's random stream (`tg.manual_seed` sets it)
-
     A pass draws one permutation and copies each row once. Without shuffling the batches are views.
+
+    Args:
+        arrays: Arrays or Tensors, (rows, …), all on one device; None stands for an absent one and stays None.
+        batch_size: Rows in a batch; the last batch holds what is left.
+        shuffle: Draw a new order at every pass, from the host's random stream (`tg.manual_seed` sets it).
     """
 
     def __init__(self, *arrays: Any, batch_size: int = 32, shuffle: bool = True) -> None:

@@ -9,12 +9,22 @@ import numpy as np
 def train_test_indices(
     rows: int, test_size: float = 0.2, seed: int = 0, stratify: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (train, test), the same that scikit-learn's `train_test_split(…, test_size, random_state=seed,
-    stratify=stratify)` draws, without the two seconds that scikit-learn takes to import.
+    """Row numbers (train, test), as scikit-learn's `train_test_split` with random_state=seed draws them.
 
-    stratify   the class of each row: each class has its share of both parts
+    scikit-learn itself, which takes two seconds to import, is not needed.
 
-    Raises ValueError unless both parts get at least one row, and with `stratify` one row of each class.
+    Args:
+        rows: The number of rows.
+        test_size: The fraction of rows for the test, between 0 and 1.
+        seed: The seed of the shuffle.
+        stratify: The class of each row, of shape (rows,): each class has its share of both parts. None shuffles all
+            rows alike.
+
+    Returns:
+        (train, test), two integer arrays.
+
+    Raises:
+        ValueError: One of the parts gets no row, or with stratify no row of some class.
     """
     if not 0 < test_size < 1:
         raise ValueError(f"test_size: expected a fraction between 0 and 1, got {test_size!r}")

@@ -192,6 +192,7 @@ class Loss(KnownAttributes):
 
     Args:
         reduction: "mean", "sum" or "none"; Keras's "sum_over_batch_size" is "mean", and None is "none".
+        name: What the loss is called in histories and messages; None takes the name of the function.
         **options: The options of the loss function.
     """
 

@@ -232,6 +232,10 @@ def _class(name: str, function: Callable[..., Any]) -> Any:
     text, described = split(function.__doc__ or "")
     parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     options = [p for p in parameters if p.name != "sample_weight"]
+    options.append(inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None))
+    described["name"] = (
+        "What the loss is called in histories and messages; None takes the name of the function."
+    )
     body = {
         "__doc__": joined(text, {p.name: described[p.name] for p in options}), "__module__": __name__,
         "__signature__": inspect.Signature(options), "function": staticmethod(function),

@@ -3,14 +3,13 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import foreign, writes
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.copies import copied
-from tapegrad.autograd.creation import leaf_data, tensor
+from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.diagnostics import is_own
 from tapegrad.autograd.dtypes import DTYPE_NAMES, as_dtype, get_default_dtype, is_floating, name_of
 from tapegrad.autograd.filled import zeros
@@ -19,23 +18,12 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import tick
+from tapegrad.nn.buffer import Buffer as Buffer
+from tapegrad.nn.constructors import built_after, constructor_options
 from tapegrad.nn.lookup import NAMES, hint, snake_case
 from tapegrad.nn.shapes import Shape, sample_shape
 
 State = dict[str, Tensor]
-
-
-class Buffer(Tensor):
-    """A tensor that a Module saves and moves but does not train, such as a running mean. Change it with `assign`.
-
-    Args:
-        data: A Tensor, whose memory is shared, or what `tg.tensor` takes.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any) -> None:
-        super().__init__(leaf_data("Buffer(t)", data))
 
 
 class Module(KnownAttributes):
@@ -229,8 +217,14 @@ class Module(KnownAttributes):
         return [t.numpy().copy() for _, t in self._tensors()]
 
     def set_weights(self, weights: Any) -> None:
-        """Write what `get_weights` gave into the parameters and buffers, in place. ValueError, before anything is
-        written, for another number of arrays or another shape."""
+        """Write what `get_weights` gave into the parameters and buffers, in place.
+
+        Args:
+            weights: An array for each parameter and buffer.
+
+        Raises:
+            ValueError: Another number of arrays or another shape; nothing is written then.
+        """
         tensors = self._tensors()
         given = [w if isinstance(w, Tensor) else tensor(w) for w in weights]
         if len(given) != len(tensors):
@@ -368,23 +362,6 @@ class Module(KnownAttributes):
             raise foreign.no_attribute(type(self).__name__, "module", name, known)
 
 
-def built_after(build: Any) -> Any:
-    """A user's build, after which the module counts as built."""
-
-    @wraps(build)
-    def call(self: Module, shape: Any) -> Any:
-        self.built = True  # before, for a build that ends in super().build(shape)
-        try:
-            built = build(self, shape)
-            self.keep_frozen()
-            return built
-        except BaseException:
-            self.built = False
-            raise
-
-    return call
-
-
 def walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Every Module, Parameter and Buffer in a value, itself included, with its path; each object once."""
     if not isinstance(value, (Module, Parameter, Buffer, list, tuple, dict)) or id(value) in seen:
@@ -410,12 +387,6 @@ def children(module: Module) -> Iterator[tuple[str, Module]]:
         if id(part) not in inner:
             yield path, part
             inner.update(id(m) for _, m in part.named_modules())
-
-
-def constructor_options(kind: type) -> dict[str, inspect.Parameter]:
-    """The constructor's named arguments."""
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {p.name: p for p in inspect.signature(kind).parameters.values() if p.kind in named}
 
 
 if TYPE_CHECKING:

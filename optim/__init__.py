@@ -38,11 +38,21 @@ BY_NAME: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in K
 
 def get(optimizer: Any, **options: Any) -> Optimizer:
     """The optimizer of a name ("adam", "sgd", "rmsprop", …: Keras's, in any case), with the given options and not yet
-    bound to parameters; an Optimizer is returned as it is."""
+    bound to parameters; an Optimizer is returned as it is.
+
+    Args:
+        optimizer: A name, or an Optimizer.
+        **options: The options of the constructor, for a name.
+
+    Raises:
+        TypeError: Options were given for an Optimizer, or the optimizer is neither a name nor an Optimizer.
+        ValueError: The name is unknown; the message lists the known ones.
+    """
     if isinstance(optimizer, Optimizer):
         if options:
             raise TypeError(
-                f"get: the options {sorted(options)} come too late for an optimizer that is made already"
+                f"get: options {sorted(options)} cannot be applied to an existing optimizer: pass them to its "
+                "constructor"
             )
         return optimizer
     known = ", ".join(repr(name) for name in BY_NAME)

@@ -15,9 +15,16 @@ class Adadelta(Optimizer):
         u = rho * u + (sqrt(1 - rho) * d)**2                  running mean of d**2
         p = p - lr * d
 
-    lr, rho, eps   0.001, 0.95, 1e-7; with form="torch" 1.0, 0.9, 1e-6. The paper has no lr, so that 1.0 is its formula
-
     M. Zeiler, "ADADELTA: an adaptive learning rate method", 2012. Keras and PyTorch have the same formula.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: The learning rate; None is 0.001, or 1.0 with form="torch", which is the paper's formula.
+        rho: The share of s and u that stays; None is 0.95, or 0.9 with form="torch".
+        eps: None is 1e-7, or 1e-6 with form="torch".
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     options = {"rho": below_1, "eps": above_0}
@@ -32,14 +39,19 @@ class Adadelta(Optimizer):
     ) -> None:  # fmt: skip
         super().__init__(params, lr, {"rho": rho, "eps": eps}, others)
 
-    def slots(self, h: Any) -> dict[str, float]:
+    def slots(self, options: Any) -> dict[str, float]:
         return {"mean_square": 0.0, "mean_square_step": 0.0}
 
-    def square_weight(self, h: Any) -> Any:
-        return sqrt(1.0 - h.rho)
+    def square_weight(self, options: Any) -> Any:
+        return sqrt(1.0 - options.rho)
 
-    def constants(self, h: Any) -> dict[str, Any]:
-        return {"lr": h.lr, "rho": h.rho, "weight": self.square_weight(h), "eps": h.eps}
+    def constants(self, options: Any) -> dict[str, Any]:
+        return {
+            "lr": options.lr,
+            "rho": options.rho,
+            "weight": self.square_weight(options),
+            "eps": options.eps,
+        }
 
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         weighted = n.weight * g

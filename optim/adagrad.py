@@ -15,11 +15,18 @@ class Adagrad(Optimizer):
 
     s stops at the dtype's largest number.
 
-    lr, initial_accumulator_value, eps   0.001, 0.1, 1e-7; with form="torch" 0.01, 0, 1e-10. The second one cannot be
-              changed once there are parameters
-
     J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and stochastic optimization", 2011.
     The default form is Keras's, the other one PyTorch's.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: The learning rate; None is 0.001, or 0.01 with form="torch".
+        initial_accumulator_value: Where s starts; None is 0.1, or 0 with form="torch". It cannot be changed once there
+            are parameters.
+        eps: None is 1e-7, or 1e-10 with form="torch".
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     options = {"initial_accumulator_value": at_least_0, "eps": above_0}
@@ -36,14 +43,14 @@ class Adagrad(Optimizer):
             params, lr, {"initial_accumulator_value": initial_accumulator_value, "eps": eps}, others
         )
 
-    def slots(self, h: Any) -> dict[str, float]:
-        return {"sum_of_squares": h.initial_accumulator_value}
+    def slots(self, options: Any) -> dict[str, float]:
+        return {"sum_of_squares": options.initial_accumulator_value}
 
-    def square_weight(self, h: Any) -> Any:
+    def square_weight(self, options: Any) -> Any:
         return 1.0
 
-    def constants(self, h: Any) -> dict[str, Any]:
-        return {"lr": h.lr, "eps": h.eps}
+    def constants(self, options: Any) -> dict[str, Any]:
+        return {"lr": options.lr, "eps": options.eps}
 
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         s = state["sum_of_squares"] + minimum(g * g, n.largest - state["sum_of_squares"])

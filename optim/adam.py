@@ -17,11 +17,19 @@ class Adam(Optimizer):
     With amsgrad v's largest value so far stands in place of v. With form="torch" eps becomes eps * sqrt(1 - beta_2**t),
     so that it weighs less in the first steps; PyTorch writes this as sqrt(v / (1 - beta_2**t)) + eps.
 
-    lr    0.001
-    eps   1e-7; 1e-8 with form="torch". In float16 squares below 6e-8 vanish: give an eps of 1e-4 or so
-
     D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015, with the eps of section 2; S. Reddi et al.,
     "On the convergence of Adam and beyond", 2018. The default form is Keras's.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: The learning rate; None is 0.001.
+        beta_1: The share of m that stays, from 0 to below 1.
+        beta_2: The share of v that stays, from 0 to below 1.
+        eps: None is 1e-7, or 1e-8 with form="torch". In float16 squares below 6e-8 vanish: give about 1e-4.
+        amsgrad: Whether the largest v so far stands in place of v.
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     options = {"beta_1": below_1, "beta_2": below_1, "eps": above_0, "amsgrad": yes_or_no}
@@ -40,19 +48,24 @@ class Adam(Optimizer):
             params, lr, {"beta_1": beta_1, "beta_2": beta_2, "eps": eps, "amsgrad": amsgrad}, others
         )
 
-    def slots(self, h: Any) -> dict[str, float]:
-        return {"m": 0.0, "v": 0.0, "v_max": 0.0} if h.amsgrad else {"m": 0.0, "v": 0.0}
+    def slots(self, options: Any) -> dict[str, float]:
+        return {"m": 0.0, "v": 0.0, "v_max": 0.0} if options.amsgrad else {"m": 0.0, "v": 0.0}
 
-    def square_weight(self, h: Any) -> Any:
-        return sqrt(1.0 - h.beta_2)
+    def square_weight(self, options: Any) -> Any:
+        return sqrt(1.0 - options.beta_2)
 
-    def constants(self, h: Any) -> dict[str, Any]:
-        return {"beta_2": h.beta_2, "new": 1.0 - h.beta_1, "weight": self.square_weight(h), "eps": h.eps}
+    def constants(self, options: Any) -> dict[str, Any]:
+        return {
+            "beta_2": options.beta_2,
+            "new": 1.0 - options.beta_1,
+            "weight": self.square_weight(options),
+            "eps": options.eps,
+        }
 
-    def numbers(self, h: Any, step: Any) -> dict[str, Any]:
-        root = sqrt(1.0 - h.beta_2**step)
-        rate = {"rate": h.lr * root / (1.0 - h.beta_1**step)}
-        return rate | {"eps": h.eps * root} if h.form == "torch" else rate
+    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+        root = sqrt(1.0 - options.beta_2**step)
+        rate = {"rate": options.lr * root / (1.0 - options.beta_1**step)}
+        return rate | {"eps": options.eps * root} if options.form == "torch" else rate
 
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         m = state["m"] + n.new * (g - state["m"])

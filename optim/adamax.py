@@ -14,10 +14,18 @@ class Adamax(Optimizer):
         u = max(beta_2 * u, |g|)                              with form="torch"   max(beta_2 * u, |g| + eps)
         p = p - lr / (1 - beta_1**t) * m / (u + eps)          with form="torch"   m / u;  at step t = 1, 2, …
 
-    lr, eps   0.001, 1e-7; with form="torch" 0.002, 1e-8
-
     D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015, section 7.1. The default form is Keras's, the
     other one PyTorch's.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: The learning rate; None is 0.001, or 0.002 with form="torch".
+        beta_1: The share of m that stays, from 0 to below 1.
+        beta_2: The share of u that stays, from 0 to below 1.
+        eps: None is 1e-7, or 1e-8 with form="torch".
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     options = {"beta_1": below_1, "beta_2": below_1, "eps": above_0}
@@ -33,14 +41,19 @@ class Adamax(Optimizer):
     ) -> None:  # fmt: skip
         super().__init__(params, lr, {"beta_1": beta_1, "beta_2": beta_2, "eps": eps}, others)
 
-    def slots(self, h: Any) -> dict[str, float]:
+    def slots(self, options: Any) -> dict[str, float]:
         return {"m": 0.0, "u": 0.0}
 
-    def constants(self, h: Any) -> dict[str, Any]:
-        return {"beta_1": h.beta_1, "beta_2": h.beta_2, "new": 1.0 - h.beta_1, "eps": h.eps}
+    def constants(self, options: Any) -> dict[str, Any]:
+        return {
+            "beta_1": options.beta_1,
+            "beta_2": options.beta_2,
+            "new": 1.0 - options.beta_1,
+            "eps": options.eps,
+        }
 
-    def numbers(self, h: Any, step: Any) -> dict[str, Any]:
-        return {"rate": h.lr / (1.0 - h.beta_1**step)}
+    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+        return {"rate": options.lr / (1.0 - options.beta_1**step)}
 
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         torch = n.form == "torch"

@@ -10,10 +10,20 @@ class AdamW(Adam):
 
         p = p - lr * weight_decay * p                         then Adam's update
 
-    weight_decay   0.004; 0.01 with form="torch", where this formula is the same
-
     All else as in Adam. I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019. The defaults are
     Keras's, with form="torch" PyTorch's.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: The learning rate, at least 0; None is the form's default.
+        weight_decay: The share of each weight, times lr, that it first loses.
+        beta_1: As in Adam.
+        beta_2: As in Adam.
+        eps: As in Adam.
+        amsgrad: As in Adam.
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     keras_defaults = {**Adam.keras_defaults, "weight_decay": 0.004}

@@ -48,8 +48,8 @@ class Arrays:
         stamps = [t.changed for _, t in flat.numbers]
         kept = flat.kept
         if kept.stamps != stamps or kept.structure is not flat.structure:
-            h = by_name(flat, {name: t.data[()] for name, t in flat.numbers})
-            kept.prepared = h, *prepare(self, flat, h)
+            options = by_name(flat, {name: t.data[()] for name, t in flat.numbers})
+            kept.prepared = options, *prepare(self, flat, options)
             kept.stamps, kept.structure = stamps, flat.structure
         return kept.prepared
 
@@ -116,8 +116,8 @@ class Recorded:
         self.limits: dict[FlatGroup, Any] = {}
 
     def prepared(self, flat: FlatGroup, prepare: Prepare) -> tuple[Any, Any, Callable[..., Any]]:
-        h = by_name(flat, dict(flat.numbers))
-        return h, *prepare(self, flat, h)
+        options = by_name(flat, dict(flat.numbers))
+        return options, *prepare(self, flat, options)
 
     def next_step(self, flat: FlatGroup) -> Tensor:
         return flat.step + 1.0

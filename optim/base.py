@@ -17,50 +17,48 @@ from tapegrad.optim.flat import FlatGroup, Range
 from tapegrad.optim.group import Group
 from tapegrad.optim.norms import clip_factor, device_of, move_to, norm_of, scaled
 from tapegrad.optim.params import read_groups
-from tapegrad.optim.settings import Options
+from tapegrad.optim.update import Update
 
 # Of so few blocks, whose new values stay in the cache, all are worked out before one is written.
 FEW_BLOCKS = 4
 CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
 
 
-class Optimizer(Options):
+class Optimizer(Update):
     """Changes parameters along their gradients: `opt.step()`.
 
-    params    a Module, a list of tensors (`model.parameters()`), (name, tensor) pairs, a dict of tensors, or a list of
-              groups, dicts with "params" and any option, "lr" included, that differs in this group. Left out, they are
-              given later by `bind`, as `Sequential.compile` does; then `Adam(1e-3)` and `Adam(learning_rate=1e-3)` are
-              `Adam(lr=1e-3)`
-    lr        the learning rate
+    The options are applied in this order: a clip, maximize, weight_decay. Each is an attribute, of the optimizer for
+    all groups and of each group: `opt.lr = 0.1`, `opt.groups[0].beta_1 = 0.5`. It may be set between any two steps, so
+    a schedule of any option is one line. A compiled step follows a number without a new recording, unless the number
+    comes from or goes to None or, where 0 means off, 0. Reading an option in which the groups differ raises ValueError.
 
-    Options of every optimizer, applied in this order:
-    clipvalue, clipnorm, global_clipnorm   one of them: gradients are brought into [-clipvalue, clipvalue]; each
-              parameter's gradient is scaled down to a Euclidean norm of clipnorm; all gradients together are scaled
-              down to a norm of global_clipnorm
-    maximize  climb instead of descend
-    weight_decay   every weight first loses lr * weight_decay of itself, as in Keras and in PyTorch's AdamW
-    form      "keras", or "torch" for PyTorch's formulas and defaults, so that a program moved from there goes on to
-              the same numbers. weight_decay * p is then added to the gradient (L2 decay) in all but AdamW. Each
-              optimizer says what else differs. It cannot be changed once there are parameters
+    A parameter without a gradient keeps its value and its state in that step. Steps are counted for all parameters
+    together, as in Keras; PyTorch counts for each parameter the steps in which it had a gradient.
 
-    Every option is an attribute, of the optimizer for all groups and of each group: `opt.lr = 0.1`,
-    `opt.groups[0].beta_1 = 0.5`. It may be set between any two steps, which makes a schedule of any option one line. A
-    compiled step follows a number without being recorded again, unless it comes from or goes to None or, where 0 means
-    off, 0. Reading an option in which the groups differ raises ValueError.
+    A gradient whose square overflows counts as the largest one whose square does not, so the state stays finite. An
+    infinite gradient gives NaN.
 
-    A parameter without a gradient keeps its value and its state in that step. The number of steps is counted for all
-    parameters together, as in Keras; PyTorch counts for each parameter the steps in which it had a gradient.
-
-    One gradient that is too large for its square leaves the state finite: it counts as the largest that is not. An
-    infinite one gives NaN.
-
-    A parameter's `data` becomes a view of a buffer that holds the whole group, and is written to in place. If something
-    else takes its place (loading, `.to("cupy")`, another optimizer of the same parameter), the next step follows: the
-    new values are taken up, and the state moves along.
+    A parameter's `data` becomes a view of a buffer that holds the whole group, and is written in place. If it is
+    replaced (loading, `.to("cupy")`, another optimizer of the same parameter), the next step copies the new values in
+    and moves the state to their device.
 
     A subclass says how to update, in operators and functions of tapegrad that know neither shapes nor devices:
-    `options` and their kinds, `slots`, the parts of its state, `constants` and `numbers`, worked out in float64, and
+    `options` and their kinds, `slots`, the parts of its state, `constants` and `numbers`, computed in float64, and
     `update`, which returns new values.
+
+    Args:
+        params: A Module, a list of tensors (`model.parameters()`), (name, tensor) pairs, a dict of tensors, or a list
+            of groups, dicts with "params" and any option that differs in this group. None: `bind` gives them later, as
+            `Sequential.compile` does; then `Adam(1e-3)` and `Adam(learning_rate=1e-3)` are `Adam(lr=1e-3)`.
+        lr: The learning rate, at least 0; None is the form's default.
+        own: The options that only this optimizer has, by name.
+        others: Options of every optimizer, by name. One of the clips: clipvalue brings gradients into [-clipvalue,
+            clipvalue]; clipnorm scales each parameter's gradient down to a Euclidean norm of clipnorm;
+            global_clipnorm scales all gradients together down to that norm. maximize climbs instead of descending.
+            With weight_decay every weight first loses lr * weight_decay of itself, as in Keras and PyTorch's AdamW.
+            form is "keras", or "torch" for PyTorch's formulas and defaults, so that a moved program continues to the
+            same numbers: weight_decay * p is then added to the gradient (L2 decay) in all but AdamW. The form cannot be
+            changed once there are parameters.
     """
 
     keras_defaults: ClassVar[dict[str, Any]] = {"lr": 0.01}  # of the options that each form has its own for
@@ -106,44 +104,29 @@ class Optimizer(Options):
             others = {name: value for name, value in others.items() if name != "learning_rate"}
         return params, lr, others
 
-    # ---- what a subclass says ----
-    def slots(self, h: Any) -> dict[str, float]:
-        """The parts of the state, each with one number for every element of a parameter, and their first values."""
-        return {}
+    def check(self, options: Any) -> None:
+        """Refuse options that contradict each other.
 
-    def square_weight(self, h: Any) -> Any:
-        """The c of the largest (c * g)**2 that `update` works out, in float64; None if it squares no gradients."""
-        return None
+        Args:
+            options: The options of a group, as attributes.
 
-    def constants(self, h: Any) -> dict[str, Any]:
-        """What `update` needs, from the options h. Worked out in float64, and again only when an option changes."""
-        return {}
-
-    def numbers(self, h: Any, step: Any) -> dict[str, Any]:
-        """What `update` needs, from the options h and the number of this step, from 1. Worked out in float64."""
-        return {}
-
-    def next_totals(self, h: Any, step: Any) -> dict[str, Any]:
-        """What the `totals`, which h has by name, become in this step. Worked out in float64."""
-        return {}
-
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """(new p, {slot: new contents}) from a parameter p, its gradient g, and its state. Changes nothing.
-
-        n has `constants` and `numbers` in p's dtype, every option that is not a number, and `largest`, the dtype's
-        largest number.
+        Raises:
+            ValueError: Two options contradict each other.
         """
-        raise NotImplementedError
-
-    def check(self, h: Any) -> None:
-        """Raise ValueError for options that contradict each other."""
-        clips = [name for name in CLIPS if getattr(h, name) is not None]
+        clips = [name for name in CLIPS if getattr(options, name) is not None]
         if len(clips) > 1:
             raise ValueError(f"expected only one of clipvalue, clipnorm and global_clipnorm, got {clips}")
 
     # ---- parameters ----
     def bind(self, params: Any) -> "Optimizer":
-        """Give an optimizer that was made without parameters the ones to train. Returns the optimizer."""
+        """Give an optimizer that was made without parameters the ones to train. Returns the optimizer.
+
+        Args:
+            params: A Module, tensors, a dict of tensors by name, or a list of groups.
+
+        Raises:
+            RuntimeError: It has parameters already.
+        """
         if self.groups:
             raise RuntimeError(
                 f"bind: this {type(self).__name__} has its parameters already: make a new one for others"
@@ -194,7 +177,11 @@ class Optimizer(Options):
 
     # ---- training ----
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients, so that the next backward starts from nothing. set_to_none is PyTorch's; True only."""
+        """Drop the gradients, so that the next backward starts from nothing. set_to_none is PyTorch's; True only.
+
+        Args:
+            set_to_none: Must be True: gradients are dropped and never filled with 0.
+        """
         if set_to_none is not True:
             raise ValueError(
                 f"zero_grad: set_to_none: expected True, got {set_to_none!r}: gradients are dropped, not kept as zeros"
@@ -257,51 +244,53 @@ class Optimizer(Options):
         """What a step writes, as (target, its new contents)."""
         prepared = [work.prepared(flat, self._prepare) for flat in self.flats]
         norm_needed = False
-        for flat, ranges, (h, _, _) in zip(self.flats, spans, prepared):
-            norm_needed |= h.global_clipnorm is not None
-            if h.clipnorm is not None:
+        for flat, ranges, (options, _, _) in zip(self.flats, spans, prepared):
+            norm_needed |= options.global_clipnorm is not None
+            if options.clipnorm is not None:
                 for span in ranges:
-                    work.shrink_each(flat, span, h.clipnorm)
+                    work.shrink_each(flat, span, options.clipnorm)
         if norm_needed:
             norm = norm_of(
                 work.gradient(flat, span) for flat, ranges in zip(self.flats, spans) for span in ranges
             )
-            for flat, (h, n, _) in zip(self.flats, prepared):
-                if h.global_clipnorm is not None:
-                    limit = move_to(h.global_clipnorm, device_of(norm))
+            for flat, (options, n, _) in zip(self.flats, prepared):
+                if options.global_clipnorm is not None:
+                    limit = move_to(options.global_clipnorm, device_of(norm))
                     n.factor = move_to(clip_factor(norm, limit), flat.device)
-        for flat, ranges, (h, n, update) in zip(self.flats, spans, prepared):
+        for flat, ranges, (options, n, update) in zip(self.flats, spans, prepared):
             with flat.scope():
                 step = work.next_step(flat)
                 if flat.totals:
-                    vars(h).update(work.totals(flat))
-                for name, number in self.numbers(h, step).items():
+                    vars(options).update(work.totals(flat))
+                for name, number in self.numbers(options, step).items():
                     setattr(n, name, work.in_dtype(flat, number))
                 yield from work.updated(flat, ranges, partial(update, self))
-                yield from work.counted(flat, step, self.next_totals(h, step) if flat.totals else {})
+                yield from work.counted(flat, step, self.next_totals(options, step) if flat.totals else {})
 
-    def _prepare(self, work: Arrays | Recorded, flat: FlatGroup, h: Any) -> tuple[Any, Callable[..., Any]]:
+    def _prepare(
+        self, work: Arrays | Recorded, flat: FlatGroup, options: Any
+    ) -> tuple[Any, Callable[..., Any]]:
         """What `update` gets but for `numbers`, and `update` with it and what every optimizer does before. The latter
         takes the optimizer as an argument, since it is kept there, and would make a cycle."""
-        coupled = h.form == "torch" and not self.always_decoupled
-        constants = self.constants(h)
-        if h.weight_decay is not None:
-            constants["decay"] = h.weight_decay if coupled else h.lr * h.weight_decay
-        if h.clipvalue is not None:
-            constants["clipvalue"] = h.clipvalue
-        if (weight := self.square_weight(h)) is not None:
+        coupled = options.form == "torch" and not self.always_decoupled
+        constants = self.constants(options)
+        if options.weight_decay is not None:
+            constants["decay"] = options.weight_decay if coupled else options.lr * options.weight_decay
+        if options.clipvalue is not None:
+            constants["clipvalue"] = options.clipvalue
+        if (weight := self.square_weight(options)) is not None:
             constants["inverse"] = weight / (0.99 * flat.largest**0.5)  # of the largest gradient
         n = by_name(flat, {name: work.in_dtype(flat, number) for name, number in constants.items()})
         bound = weight is not None
 
         def prepared(opt: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            if h.clipvalue is not None:
+            if options.clipvalue is not None:
                 g = minimum(maximum(g, -n.clipvalue), n.clipvalue)
-            if h.global_clipnorm is not None:
+            if options.global_clipnorm is not None:
                 g = scaled(g, n.factor)
-            if h.maximize:
+            if options.maximize:
                 g = -g
-            if h.weight_decay is not None:
+            if options.weight_decay is not None:
                 p, g = (p, g + n.decay * p) if coupled else (p - p * n.decay, g)
             return opt.update(n, p, work.bounded(g, n.inverse) if bound else g, state)
 
@@ -338,8 +327,12 @@ class Optimizer(Options):
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take up what `state_dict` gave, in the same optimizer of the same parameters with the same options.
 
-        Raises ValueError that lists everything that is missing, unknown, or of another shape or dtype; nothing is
-        changed then.
+        Args:
+            saved: What `state_dict` gave.
+
+        Raises:
+            ValueError: That lists everything that is missing, unknown, or of another shape or dtype; nothing is changed
+                then.
         """
         self._need_parameters("load_state_dict")
         state.restore(self, saved)

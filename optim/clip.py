@@ -18,23 +18,48 @@ from tapegrad.optim.options import above_0
 def clip_by_value(params: Any, limit: float) -> None:
     """Bring every element of the gradients into [-limit, limit], in place.
 
-    params    a Module, tensors or a dict of tensors: of a leaf that requires grad its `.grad` is meant; a
-              frozen parameter is left alone, and counts in no norm; any other tensor is taken for a gradient
+    Args:
+        params: A Module, tensors or a dict of tensors. Of a leaf that requires grad its `.grad` is meant; any other
+            tensor is taken for a gradient. Frozen parameters are left alone and count in no norm.
+        limit: The bound, above 0.
+
+    Raises:
+        RuntimeError: There is no gradient.
     """
     limit = above_0("limit", limit)
     _rewrite(_gradients("clip_by_value", params), lambda g: clip_p(g, min=-limit, max=limit))
 
 
 def clip_by_norm(params: Any, limit: float) -> None:
-    """Scale each gradient whose Euclidean norm is above `limit` down to it, in place: g * limit / max(|g|, limit)."""
+    """Scale each gradient whose Euclidean norm is above `limit` down to it, in place: g * limit / max(|g|, limit).
+
+    Args:
+        params: A Module, tensors or a dict of tensors. Of a leaf that requires grad its `.grad` is meant; any other
+            tensor is taken for a gradient. Frozen parameters are left alone and count in no norm.
+        limit: The largest norm, above 0.
+
+    Raises:
+        RuntimeError: There is no gradient.
+    """
     limit = above_0("limit", limit)
     _rewrite(_gradients("clip_by_norm", params), lambda g: scaled(g, clip_factor(norm_of([_flat(g)]), limit)))
 
 
 def clip_by_global_norm(params: Any, limit: float) -> Tensor:
-    """Scale all gradients by one factor, so that their norm as one vector is at most `limit`, in place.
+    """Scale all gradients by one factor, in place, so that their norm as one vector is at most `limit`.
 
-    Returns the norm before, a 0-d float64 tensor. As in Keras; PyTorch adds 1e-6 to the norm it divides by.
+    As in Keras; PyTorch adds 1e-6 to the norm it divides by.
+
+    Args:
+        params: A Module, tensors or a dict of tensors. Of a leaf that requires grad its `.grad` is meant; any other
+            tensor is taken for a gradient. Frozen parameters are left alone and count in no norm.
+        limit: The largest norm, above 0.
+
+    Returns:
+        The norm before, a 0-d float64 tensor.
+
+    Raises:
+        RuntimeError: There is no gradient.
     """
     limit = above_0("limit", limit)
     gradients = _gradients("clip_by_global_norm", params)

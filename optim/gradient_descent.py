@@ -10,10 +10,15 @@ class GradientDescent(Optimizer):
 
         p = p - lr * g
 
-    lr   0.01; 0.001 with form="torch"
-
     A. Cauchy, "Méthode générale pour la résolution des systèmes d'équations simultanées", 1847. Keras and PyTorch have
     it as SGD without momentum.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: 0.01; 0.001 with form="torch".
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     torch_defaults = {"lr": 0.001}
@@ -21,8 +26,8 @@ class GradientDescent(Optimizer):
     def __init__(self, params: Any = None, lr: float | None = None, **others: Any) -> None:
         super().__init__(params, lr, {}, others)
 
-    def constants(self, h: Any) -> dict[str, Any]:
-        return {"lr": h.lr}
+    def constants(self, options: Any) -> dict[str, Any]:
+        return {"lr": options.lr}
 
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return p - n.lr * g, {}

@@ -15,10 +15,17 @@ class Lion(Optimizer):
 
     weight_decay is decoupled in both forms. An infinite gradient gives NaN here; elsewhere its sign for good.
 
-    lr, beta_2   0.001, 0.99. The paper takes lr three to ten times smaller, and weight_decay as much larger, than for
-              AdamW
-
     X. Chen et al., "Symbolic discovery of optimization algorithms", 2023. The defaults are Keras's; PyTorch has none.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: The learning rate; None is 0.001. The paper takes it three to ten times smaller than for AdamW, and
+            weight_decay as much larger.
+        beta_1: The share of m in the sign, from 0 to below 1.
+        beta_2: The share of m that stays, from 0 to below 1.
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     options = {"beta_1": below_1, "beta_2": below_1}
@@ -32,12 +39,12 @@ class Lion(Optimizer):
     ) -> None:  # fmt: skip
         super().__init__(params, lr, {"beta_1": beta_1, "beta_2": beta_2}, others)
 
-    def slots(self, h: Any) -> dict[str, float]:
+    def slots(self, options: Any) -> dict[str, float]:
         return {"m": 0.0}
 
-    def constants(self, h: Any) -> dict[str, Any]:
-        weights = {"new_1": 1.0 - h.beta_1, "new_2": 1.0 - h.beta_2}
-        return weights | {"lr": h.lr, "beta_1": h.beta_1, "beta_2": h.beta_2}
+    def constants(self, options: Any) -> dict[str, Any]:
+        weights = {"new_1": 1.0 - options.beta_1, "new_2": 1.0 - options.beta_2}
+        return weights | {"lr": options.lr, "beta_1": options.beta_1, "beta_2": options.beta_2}
 
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         c = n.beta_1 * state["m"] + n.new_1 * g

@@ -21,11 +21,20 @@ class Nadam(Optimizer):
 
     The product is part of the state, so that beta_1 may change between steps.
 
-    lr, eps, momentum_decay   0.001, 1e-7, 1; with form="torch" 0.002, 1e-8, 0.004, which is the paper's 1 / 250.
-              PyTorch's decoupled_weight_decay is the default form with these numbers
-
     T. Dozat, "Incorporating Nesterov momentum into Adam", 2016. Keras and PyTorch have the same formula; PyTorch calls
     it NAdam.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: The learning rate; None is 0.001, or 0.002 with form="torch".
+        beta_1: The share of m that stays, from 0 to below 1.
+        beta_2: The share of v that stays, from 0 to below 1.
+        eps: None is 1e-7, or 1e-8 with form="torch".
+        momentum_decay: How fast mu grows; None is 1, or 0.004 with form="torch", the paper's 1 / 250. PyTorch's
+            decoupled_weight_decay is the default form with these numbers.
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     options = {"beta_1": below_1, "beta_2": below_1, "eps": above_0, "momentum_decay": at_least_0}
@@ -44,24 +53,24 @@ class Nadam(Optimizer):
         own = {"beta_1": beta_1, "beta_2": beta_2, "eps": eps, "momentum_decay": momentum_decay}
         super().__init__(params, lr, own, others)
 
-    def slots(self, h: Any) -> dict[str, float]:
+    def slots(self, options: Any) -> dict[str, float]:
         return {"m": 0.0, "v": 0.0}
 
-    def square_weight(self, h: Any) -> Any:
-        return sqrt(1.0 - h.beta_2)
+    def square_weight(self, options: Any) -> Any:
+        return sqrt(1.0 - options.beta_2)
 
-    def constants(self, h: Any) -> dict[str, Any]:
-        new, weight = 1.0 - h.beta_1, self.square_weight(h)
-        return {"beta_1": h.beta_1, "beta_2": h.beta_2, "new": new, "weight": weight}
+    def constants(self, options: Any) -> dict[str, Any]:
+        new, weight = 1.0 - options.beta_1, self.square_weight(options)
+        return {"beta_1": options.beta_1, "beta_2": options.beta_2, "new": new, "weight": weight}
 
-    def numbers(self, h: Any, step: Any) -> dict[str, Any]:
-        root, product = sqrt(1.0 - h.beta_2**step), h.momentum_product * momentum(h, step)
-        now, later = momentum(h, step), momentum(h, step + 1.0)
+    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+        root, product = sqrt(1.0 - options.beta_2**step), options.momentum_product * momentum(options, step)
+        now, later = momentum(options, step), momentum(options, step + 1.0)
         weights = {"of_m": later / (1.0 - product * later), "of_g": (1.0 - now) / (1.0 - product)}
-        return weights | {"rate": h.lr * root, "eps": h.eps * root}
+        return weights | {"rate": options.lr * root, "eps": options.eps * root}
 
-    def next_totals(self, h: Any, step: Any) -> dict[str, Any]:
-        return {"momentum_product": h.momentum_product * momentum(h, step)}
+    def next_totals(self, options: Any, step: Any) -> dict[str, Any]:
+        return {"momentum_product": options.momentum_product * momentum(options, step)}
 
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         m = n.beta_1 * state["m"] + n.new * g
@@ -70,5 +79,5 @@ class Nadam(Optimizer):
         return p - n.rate * ((n.of_m * m + n.of_g * g) / (sqrt(v) + n.eps)), {"m": m, "v": v}
 
 
-def momentum(h: Any, step: Any) -> Any:
-    return h.beta_1 * (1.0 - 0.5 * REMAINS ** (step * h.momentum_decay))
+def momentum(options: Any, step: Any) -> Any:
+    return options.beta_1 * (1.0 - 0.5 * REMAINS ** (step * options.momentum_decay))

@@ -20,10 +20,18 @@ class RAdam(Optimizer):
                   r = sqrt((n - 4) * (n - 2) * all / ((all - 4) * (all - 2) * n))
         else      p = p - a                                   the first five steps with the default beta_2
 
-    lr, eps   0.001, 1e-8. With a beta_2 of at most 2 / 3, n never exceeds 5
-
     L. Liu et al., "On the variance of the adaptive learning rate and beyond", 2020. The formula and the defaults are
     PyTorch's; Keras has none. PyTorch's decoupled_weight_decay is the default form here.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: The learning rate; None is 0.001.
+        beta_1: The share of m that stays, from 0 to below 1.
+        beta_2: The share of v that stays, from 0 to below 1. At most 2 / 3, n never exceeds 5.
+        eps: None is 1e-8.
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     options = {"beta_1": below_1, "beta_2": below_1, "eps": above_0}
@@ -38,23 +46,29 @@ class RAdam(Optimizer):
     ) -> None:  # fmt: skip
         super().__init__(params, lr, {"beta_1": beta_1, "beta_2": beta_2, "eps": eps}, others)
 
-    def slots(self, h: Any) -> dict[str, float]:
+    def slots(self, options: Any) -> dict[str, float]:
         return {"m": 0.0, "v": 0.0}
 
-    def square_weight(self, h: Any) -> Any:
-        return sqrt(1.0 - h.beta_2)
+    def square_weight(self, options: Any) -> Any:
+        return sqrt(1.0 - options.beta_2)
 
-    def constants(self, h: Any) -> dict[str, Any]:
-        new, weight = 1.0 - h.beta_1, self.square_weight(h)
-        return {"beta_1": h.beta_1, "beta_2": h.beta_2, "new": new, "weight": weight, "eps": h.eps}
+    def constants(self, options: Any) -> dict[str, Any]:
+        new, weight = 1.0 - options.beta_1, self.square_weight(options)
+        return {
+            "beta_1": options.beta_1,
+            "beta_2": options.beta_2,
+            "new": new,
+            "weight": weight,
+            "eps": options.eps,
+        }
 
-    def numbers(self, h: Any, step: Any) -> dict[str, Any]:
-        power, total = h.beta_2**step, 2.0 / (1.0 - h.beta_2) - 1.0
+    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+        power, total = options.beta_2**step, 2.0 / (1.0 - options.beta_2) - 1.0
         seen = total - 2.0 * step * power / (1.0 - power)
         # Of at most 5 no root is taken, and the result is not used.
         n, most = maximum(seen, 5.0), maximum(total, 5.0)
         r = sqrt((n - 4.0) * (n - 2.0) * most / ((most - 4.0) * (most - 2.0) * n) * (1.0 - power))
-        rate, adaptive = h.lr / (1.0 - h.beta_1**step), cast(seen > 5.0, float64)
+        rate, adaptive = options.lr / (1.0 - options.beta_1**step), cast(seen > 5.0, float64)
         return {
             "rate": rate * (adaptive * r + (1.0 - adaptive)),
             "adaptive": adaptive,

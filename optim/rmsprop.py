@@ -18,10 +18,20 @@ class RMSprop(Optimizer):
     s - a**2 is a variance, and kept from falling below 0 by rounding. With form="torch" eps stands outside the root,
     and lr is no part of b: d = g / (sqrt(s) + eps);  p = p - lr * d, or lr * b.
 
-    lr, rho, eps   0.001, 0.9, 1e-7; with form="torch" 0.01, 0.99, 1e-8. PyTorch calls rho alpha
-
     T. Tieleman, G. Hinton, "Neural networks for machine learning", lecture 6.5, 2012; centered: A. Graves, "Generating
     sequences with recurrent neural networks", 2013. The default form is Keras's, the other one PyTorch's.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: The learning rate; None is 0.001, or 0.01 with form="torch".
+        rho: The share of s that stays, from 0 to below 1, which PyTorch calls alpha; None is 0.9, or 0.99 with
+            form="torch".
+        momentum: The share of the last move that is added.
+        eps: None is 1e-7, or 1e-8 with form="torch".
+        centered: Whether to divide by the standard deviation instead of the root mean square.
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     options = {"rho": below_1, "momentum": up_to_1, "eps": above_0, "centered": yes_or_no}
@@ -39,17 +49,18 @@ class RMSprop(Optimizer):
         own = {"rho": rho, "momentum": momentum, "eps": eps, "centered": centered}
         super().__init__(params, lr, own, others)
 
-    def slots(self, h: Any) -> dict[str, float]:
-        centered, momentum = {"mean": 0.0} if h.centered else {}, {"momentum": 0.0} if h.momentum else {}
+    def slots(self, options: Any) -> dict[str, float]:
+        centered = {"mean": 0.0} if options.centered else {}
+        momentum = {"momentum": 0.0} if options.momentum else {}
         return {"mean_square": 0.0, **centered, **momentum}
 
-    def square_weight(self, h: Any) -> Any:
-        return sqrt(1.0 - h.rho)
+    def square_weight(self, options: Any) -> Any:
+        return sqrt(1.0 - options.rho)
 
-    def constants(self, h: Any) -> dict[str, Any]:
+    def constants(self, options: Any) -> dict[str, Any]:
         return {
-            "lr": h.lr, "rho": h.rho, "new": 1.0 - h.rho, "weight": self.square_weight(h), "eps": h.eps,
-            "momentum": h.momentum,
+            "lr": options.lr, "rho": options.rho, "new": 1.0 - options.rho,
+            "weight": self.square_weight(options), "eps": options.eps, "momentum": options.momentum,
         }  # fmt: skip
 
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

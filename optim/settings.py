@@ -39,10 +39,10 @@ class Options:
     groups: list[Group]
     defaults: dict[str, Any]
 
-    def check(self, h: Any) -> None:
+    def check(self, options: Any) -> None:
         """Raise ValueError for options that contradict each other."""
 
-    def slots(self, h: Any) -> dict[str, float]:
+    def slots(self, options: Any) -> dict[str, float]:
         """The parts of the state, each with one number for every element of a parameter, and their first values."""
         return {}
 

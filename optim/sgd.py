@@ -18,11 +18,18 @@ class SGD(Optimizer):
         v = momentum * v + (1 - dampening) * g             at the first step v = g
         p = p - lr * v                      or, with nesterov,   p = p - lr * (g + momentum * v)
 
-    lr          0.01; 0.001 with form="torch"
-    dampening   with form="torch" only
-
     B. Polyak 1964; Y. Nesterov 1983; both as in I. Sutskever et al., "On the importance of initialization and momentum
     in deep learning", 2013. The default form is Keras's, the other one PyTorch's.
+
+    Args:
+        params: A Module, tensors, a dict of tensors by name, or a list of groups, dicts with "params" and options of
+            their own; None binds them later.
+        lr: The learning rate; None is 0.01, or 0.001 with form="torch".
+        momentum: The share of v that stays, from 0 to 1.
+        nesterov: Whether to look ahead along v.
+        dampening: With form="torch" only: the share of g that is left out of v.
+        others: Options of every optimizer: weight_decay, clipvalue, clipnorm, global_clipnorm, maximize, form (see
+            `Optimizer`).
     """
 
     options = {"momentum": up_to_1, "nesterov": yes_or_no, "dampening": up_to_1}
@@ -39,25 +46,25 @@ class SGD(Optimizer):
             params, lr, {"momentum": momentum, "nesterov": nesterov, "dampening": dampening}, others
         )
 
-    def check(self, h: Any) -> None:
-        super().check(h)
-        if h.nesterov and not h.momentum:
+    def check(self, options: Any) -> None:
+        super().check(options)
+        if options.nesterov and not options.momentum:
             raise ValueError("nesterov=True looks ahead along the momentum: expected momentum above 0, got 0")
-        if h.dampening and h.form != "torch":
+        if options.dampening and options.form != "torch":
             raise ValueError(
-                f"dampening={h.dampening} is an option of form='torch': set form, or leave it out"
+                f"dampening={options.dampening} is an option of form='torch': set form, or leave it out"
             )
-        if h.dampening and h.nesterov:
+        if options.dampening and options.nesterov:
             raise ValueError("expected either nesterov=True or dampening, as in PyTorch, got both")
 
-    def slots(self, h: Any) -> dict[str, float]:
-        return {"velocity": 0.0} if h.momentum else {}
+    def slots(self, options: Any) -> dict[str, float]:
+        return {"velocity": 0.0} if options.momentum else {}
 
-    def constants(self, h: Any) -> dict[str, Any]:
-        return {"lr": h.lr, "momentum": h.momentum}
+    def constants(self, options: Any) -> dict[str, Any]:
+        return {"lr": options.lr, "momentum": options.momentum}
 
-    def numbers(self, h: Any, step: Any) -> dict[str, Any]:
-        return {"new": 1.0 - h.dampening * minimum(step - 1.0, 1.0)} if h.form == "torch" else {}
+    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+        return {"new": 1.0 - options.dampening * minimum(step - 1.0, 1.0)} if options.form == "torch" else {}
 
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if "velocity" not in state:

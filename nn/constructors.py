@@ -1,0 +1,28 @@
+"""What a Module asks of a class that a user writes: its constructor's arguments, and its `build`."""
+
+import inspect
+from functools import wraps
+from typing import Any
+
+
+def built_after(build: Any) -> Any:
+    """A user's build, after which the module counts as built."""
+
+    @wraps(build)
+    def call(self: Any, shape: Any) -> Any:
+        self.built = True  # before, for a build that ends in super().build(shape)
+        try:
+            built = build(self, shape)
+            self.keep_frozen()
+            return built
+        except BaseException:
+            self.built = False
+            raise
+
+    return call
+
+
+def constructor_options(kind: type) -> dict[str, inspect.Parameter]:
+    """The constructor's named arguments."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {p.name: p for p in inspect.signature(kind).parameters.values() if p.kind in named}
