@@ -91,14 +91,15 @@ def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | Non
         dtype = backend.dtype(dtypes.as_dtype(dtype, f"{name}: dtype"))
     if owner is not backend:
         data = owner.to_numpy(data)
-    return new(backend.asarray(data, dtype=dtype, device=device, copy=copy))
+    return new(backend.asarray(data, dtype=dtype, device=device, copy=copy), shared=copy is not True)
 
 
-def new(array: Any) -> Tensor:
+def new(array: Any, shared: bool = False) -> Tensor:
+    """A tensor of this array, which may be the user's if `shared`."""
     made = Tensor(array)
     made.changed = tick()
     if (recorder := current.get().recorder) is not None:
-        recorder.made(made)
+        recorder.made(made, shared)
     return made
 
 

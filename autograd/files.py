@@ -16,6 +16,7 @@ import numpy as np
 
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.flags import current
 from tapegrad.autograd.replacing import replacing
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, default_place
@@ -52,6 +53,8 @@ def save(path: Any, tensors: Mapping[str, Any], *, metadata: Mapping[str, str] |
     """
     from hashlib import sha256
 
+    if (recorder := current.get().recorder) is not None:
+        recorder.outside("tg.save")
     if not isinstance(tensors, Mapping):
         raise TypeError(f"save: tensors: expected a dict of them by name, got a {type(tensors).__name__}")
     for key, text in (metadata or {}).items():
@@ -166,6 +169,9 @@ def read_metadata(path: Any) -> dict[str, str]:
 def verify(path: Any) -> dict[str, Any]:
     """The header of a file, once its checksum is found to be right."""
     import json
+
+    if (recorder := current.get().recorder) is not None:
+        recorder.outside("tg.load or tg.read_metadata")
 
     name = os.fspath(path)
     with open(name, "rb") as file:

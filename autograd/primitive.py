@@ -122,9 +122,11 @@ class Primitive:
         run = self._run.get(kind) or self.find_run(first)
         try:
             out = run[0](run[1], *raw, **params)
-        except (BackendError, FloatingPointError, MemoryError, NotImplementedError):
-            raise
         except Exception as error:
+            if flags.recorder is not None:
+                flags.recorder.failed(self)
+            if isinstance(error, (BackendError, FloatingPointError, MemoryError, NotImplementedError)):
+                raise
             raise self.explain(error, args, params) from error
         node = None
         if self.outputs == 1:

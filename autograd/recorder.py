@@ -14,8 +14,11 @@ class Recorder:
     def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
         """A primitive was called; args and result hold Tensors."""
 
-    def made(self, tensor: Any) -> None:
-        """A tensor was made from numbers of the host: `tg.tensor`, `tg.zeros`, …"""
+    def made(self, tensor: Any, shared: bool) -> None:
+        """A tensor was made from numbers of the host: `tg.tensor`, `tg.zeros`, …
+
+        shared   whether its array may be one that the user has: `tg.asarray(array)`
+        """
 
     def write(self, tensor: Any, value: Any) -> None:
         """The contents of `tensor` are about to become those of the Tensor `value`, in place."""
@@ -29,11 +32,18 @@ class Recorder:
     def gradient_read(self, leaf: Any) -> None:
         """Somebody asked whether `leaf` has a gradient, and which."""
 
-    def moved(self, tensor: Any) -> None:
-        """An optimizer took up the contents of `tensor`, which were elsewhere, into a buffer of its own."""
+    def moved(self, tensor: Any, view: Any) -> None:
+        """An optimizer is about to copy the contents of `tensor` to a part of its buffer, which is its data from now
+        on."""
+
+    def failed(self, primitive: Any) -> None:
+        """A primitive raised an error."""
 
     def restructured(self, names: str) -> None:
         """Options of an optimizer were set so that its step is another one from now on."""
+
+    def outside(self, what: str) -> None:
+        """A function of ours reads or changes what is no tensor, such as a file."""
 
     def reseeded(self) -> None:
         """The random streams were set."""

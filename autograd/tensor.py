@@ -285,7 +285,7 @@ class Tensor(Protocols, Methods):
         """
         given = value if isinstance(value, Tensor) else Tensor(self.backend.asarray(value, dtype=self.dtype))
         if given is not value and (recorder := current.get().recorder) is not None:
-            recorder.made(given)
+            recorder.made(given, True)
         if given.shape != self.shape:
             raise ValueError(f"assign: this tensor has shape {self.shape}, the value {given.shape}")
         overwrite(self, given)

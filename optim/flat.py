@@ -1,6 +1,6 @@
 """`FlatGroup`: many parameters in one buffer, so that an update is one pass and not one for each of them."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from typing import Any
@@ -53,7 +53,7 @@ class FlatGroup:
         self.all_params: Range = (0, len(params))
         self.all_blocks = list(self.blocks_of(self.all_params))
         self.memory = writes.place(self.p.data)
-        self.attach()
+        self.attach(write)  # nobody has seen the buffer: nothing in it was changed
 
     def buffer(self, value: float) -> Tensor:
         return full((self.ends[-1],), value, dtype=self.dtype, device=self.device)
@@ -120,14 +120,14 @@ class FlatGroup:
         """Whether the parameters' dtype and device are the buffer's."""
         return all(p.device == self.device and p.dtype == self.dtype for p in self.params)
 
-    def attach(self) -> None:
+    def attach(self, copy_in: Callable[[Any, Any], Any] = store) -> None:
         """Copy each parameter into the buffer and make its `data` a view of it."""
         recorder = current.get().recorder
         for p, view in zip(self.params, self.views):
             if p.data is not view:
                 if recorder is not None:
-                    recorder.moved(p)
-                store(view, p.data)
+                    recorder.moved(p, view)
+                copy_in(view, p.data)
                 p.data = view
 
     # ---- gradients ----

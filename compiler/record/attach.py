@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.ir.memory import memory_of
 from tapegrad.compiler.ir.program import Var
 from tapegrad.compiler.record.labels import give_names, identifier, module_path, without_root
 from tapegrad.compiler.record.trace import Trace
@@ -72,6 +73,13 @@ def attach_gradients(recording: "Recording", reach: Reach, trace: Trace) -> None
     gradients = {leaf: g for leaf, g in set_by_it.items() if g is not None}
     recording.leaves = list(gradients)
     trace.program.gradients = [trace.var_of(g) for g in gradients.values()]
+    memory = {memory_of(g.data) for g in gradients.values()}
+    held = [g for g in gradients.values() if trace.var_of(g).kind == "captured" and id(g) not in given]
+    if held or len(memory) < len(gradients):
+        recording.fail(
+            "a gradient that it sets is also another tensor's memory. Set a copy, as in q.grad = p.grad * 1.0",
+            True,
+        )
     asked = {**trace.gradients, **trace.gradients_before}
     recording.asked = [leaf for leaf in asked if id(leaf) in reach.tensors and id(leaf) not in given]
 

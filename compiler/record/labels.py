@@ -4,6 +4,7 @@ import builtins
 import keyword
 import linecache
 import re
+import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd.diagnostics import user_frame
+from tapegrad.autograd.diagnostics import is_own, user_frame
 from tapegrad.compiler.ir.operations import OPERATIONS
 from tapegrad.compiler.ir.program import Origin, Program
 from tapegrad.compiler.watch.listen import room_of
@@ -127,3 +128,15 @@ def user_line() -> str:
         return ""
     path, number = frame.f_code.co_filename, frame.f_lineno
     return f"{path.rpartition('/')[2]}:{number}: {linecache.getline(path, number).strip()}"
+
+
+def rate_asked() -> str:
+    """The user's code for what it asks an optimizer for, as in `opt.lr`, where that needs the number; else ""."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and is_own(frame.f_code.co_filename):
+        if frame.f_code.co_qualname == "Optimizer.steps":
+            return "opt.steps"
+        if frame.f_code.co_qualname == "FlatGroup.read_option":
+            return f"opt.{frame.f_locals['name']}"
+        frame = frame.f_back
+    return ""

@@ -166,7 +166,14 @@ def own_results(result: Any, args: Any, kwargs: Any, held: Container[int] = froz
 
 def described(trace: Trace, listener: Listener, reach: Reach, result: Any) -> Recording:
     """What a run came to, when it is over."""
-    recording = Recording(trace.program, reach.guards, trace.reason, trace.reason is not None)
+    recording = Recording(trace.program, reach.guards)
+    if trace.moves:  # before any other reason: the next run may find every parameter where it belongs
+        recording.fail(
+            "an optimizer was made, or took up parameters that another one had, or that were replaced, at "
+            f"{trace.moves}. Make it outside, and give each parameter to one optimizer"
+        )
+    if trace.reason is not None:
+        recording.fail(trace.reason, final=True)
     recording.calls = trace.calls
     recording.parts = {code: listener.part(code) for code in listener.codes("user")}
     recording.code = frozenset(recording.parts)
@@ -176,11 +183,6 @@ def described(trace: Trace, listener: Listener, reach: Reach, result: Any) -> Re
         )
     for what, line in listener.impure:
         recording.fail(f"it calls {what} at {line}. Call it outside, and pass in what it gives")
-    if trace.moves:
-        recording.fail(
-            f"an optimizer took up parameters that another one had, or that were replaced, at {trace.moves}. Give each "
-            "parameter to one optimizer"
-        )
     if recording.reason is None:
         attach(recording, reach, trace, result)
     if reach.guards.refusals:

@@ -2,7 +2,6 @@
 the array library by running its forward on arrays that write down what is done to them."""
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,7 +12,7 @@ from weakref import ref
 import numpy as np
 
 from tapegrad.autograd import random
-from tapegrad.autograd.diagnostics import is_own
+from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Recorder
@@ -24,7 +23,7 @@ from tapegrad.compiler.ir.memory import GrowingSpans, memory_of, order_of, share
 from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
 from tapegrad.compiler.record.calls import RecordedCalls
-from tapegrad.compiler.record.labels import Labels, frame_of_the_user, user_line
+from tapegrad.compiler.record.labels import Labels, frame_of_the_user, rate_asked, user_line
 from tapegrad.compiler.record.symbols import Namespace, Symbol
 from tapegrad.compiler.watch.listen import unheard
 
@@ -72,6 +71,9 @@ class Trace(Recorder):
         self.key_of: dict[Var, int] = {}  # one of these -> id of its array
         self.viewers: dict[int, set[int]] = {}  # id of memory -> ids of the bound arrays that look into it
         self.written: dict[str, str] = {}
+        self.own: dict[
+            int, Callable[[], Any]
+        ] = {}  # id of an array that the function made -> a weak reference to it
         self.saved: set[int] = set()  # ids of the arrays whose contents can be put back
         self.gradients: dict[Tensor, Tensor | None] = {}
         self.gradients_before: dict[Tensor, Tensor | None] = {}
@@ -89,11 +91,11 @@ class Trace(Recorder):
 
     # ---- what cannot be recorded ----
     def refuse(self, what: str, remedy: str) -> None:
-        """Note why this run will not do as a program."""
+        """Note why this run will not do as a program; after a move the next run may."""
         line = user_line()
         if self.reason is None:
             self.reason = f"{what}{f' at {line}' if line else ''}. {remedy}"
-        if self.strict:
+        if self.strict and not self.moves:
             raise TraceError(f"tg.jit: {self.reason}")
 
     # ---- Vars ----
@@ -145,6 +147,12 @@ class Trace(Recorder):
 
     # ---- events ----
     def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+        given = {id(a.data) for a in args if isinstance(a, Tensor)}
+        for r in result if isinstance(result, tuple) else (result,):
+            if id(r.data) not in given:
+                self.own[id(r.data)] = ref(r.data)
+        if current.get().anomaly:
+            self.refuse("it looks for NaN and Inf under tg.detect_anomaly()", "Put that around the call")
         if self.reason is None:
             with unheard():
                 self.origin = self.here(primitive.name)
@@ -186,8 +194,10 @@ class Trace(Recorder):
     def part(self, name: str) -> "On":
         return On(self.parts, name)
 
-    def made(self, tensor: Tensor) -> None:
+    def made(self, tensor: Tensor, shared: bool) -> None:
         """A copy of the numbers is part of the program; that they are the same each time is seen by recording twice."""
+        if not shared:
+            self.own[id(tensor.data)] = ref(tensor.data)
         if self.reason is None:
             with unheard():
                 self.origin = self.here("numbers")
@@ -204,13 +214,22 @@ class Trace(Recorder):
         if leaf not in self.gradients:
             self.gradients_before.setdefault(leaf, leaf._grad)
 
-    def moved(self, tensor: Tensor) -> None:
+    def moved(self, tensor: Tensor, view: Any) -> None:
         self.moves = self.moves or user_line()
+        self.save(view, tensor.backend)
+        self.changes.append(partial(setattr, tensor, "data", tensor.data))
+
+    def failed(self, primitive: Any) -> None:
+        what = f"{primitive.name} raised an error that was caught, and that may depend on the values,"
+        self.refuse(what, "Look at them outside")  # where nobody catches it, the run is over
 
     def restructured(self, names: str) -> None:
         self.refuse(
             f"it sets {names} to or from None, 0, True or False, which makes another step,", "Do so outside"
         )
+
+    def outside(self, what: str) -> None:
+        self.refuse(f"it calls {what}", "Call it outside")
 
     def reseeded(self) -> None:
         self.refuse("it sets the seed of the random numbers", "Call tg.manual_seed outside")
@@ -233,14 +252,22 @@ class Trace(Recorder):
 
     def write(self, target: Tensor, value: Tensor) -> None:
         array = target.data
-        if id(array) not in self.saved:  # what it held first is what is put back; `changes` keeps it alive
-            self.saved.add(id(array))
-            self.changes.append(partial(array.__setitem__, ..., target.backend.asarray(array, copy=True)))
+        # An object that the function made may outlive the run, with what was written to its arrays. The state of an
+        # optimizer is put back with the parameters.
+        made_here = array.base is None and self.own.get(id(array), UNBOUND[0])() is array
+        if self.parts or not made_here:
+            self.save(array, target.backend)
         if self.reason is not None:
             return
         with unheard():
             self.origin = self.here("write")
             self.record_write(target, value)
+
+    def save(self, array: Any, backend: Any) -> None:
+        """Keep what an array holds, to be put back. What it held first counts; `changes` keeps the array alive."""
+        if id(array) not in self.saved:
+            self.saved.add(id(array))
+            self.changes.append(partial(array.__setitem__, ..., backend.asarray(array, copy=True)))
 
     def record_write(self, target: Tensor, value: Tensor) -> None:
         into, source = self.var_of(target), self.var_of(value)
@@ -275,10 +302,10 @@ class Trace(Recorder):
 
     def undo(self) -> None:
         """Put tensors, their gradients and the random streams back to what they were when the run began."""
+        for t, array in zip(reversed(self.captured), reversed(self.arrays)):
+            t.data = array  # in the end the one that it had first
         for put_back in reversed(self.changes):
             put_back()
-        for t, array in zip(self.captured, self.arrays):
-            t.data = array
 
     # ---- operations ----
     def expand(
@@ -346,18 +373,6 @@ class Trace(Recorder):
             Op(name, [i.var if isinstance(i, Symbol) else i for i in inputs], params, out, self.origin)
         )
         return Symbol(value, out, self)
-
-
-def rate_asked() -> str:
-    """The user's code for what it asks an optimizer for, as in `opt.lr`, where that needs the number; else ""."""
-    frame: Any = sys._getframe(2)
-    while frame is not None and is_own(frame.f_code.co_filename):
-        if frame.f_code.co_qualname == "Optimizer.steps":
-            return "opt.steps"
-        if frame.f_code.co_qualname == "FlatGroup.read_option":
-            return f"opt.{frame.f_locals['name']}"
-        frame = frame.f_back
-    return ""
 
 
 UNBOUND: tuple[Any, Any] = (lambda: None, None)
