@@ -29,20 +29,11 @@ def test_text_lists_calls_and_adjoints(parts: tuple) -> None:
     assert text.count("\n") < 30
 
 
-def steps(w: tg.Tensor, b: tg.Tensor, count: int) -> tg.Tensor:
-    """Each step adds to the cotangents of w and b: their sums before are gone by then, and their ids free again."""
-    h = b
-    for _ in range(count):
-        h = tg.tanh(h @ w * 0.5 + b)
-    return h.sum()
-
-
 REUSING = (
     loss_of,
     lambda w, b, x: ((w @ w[:2]) * w).sum() + (w + b).sum(),
     lambda w, b, x: (b * b + b * (b + b)).sum() + (w * w).sum(),
     lambda w, b, x: tg.concat([b, b * b, b]).sum() + w.sum(),
-    lambda w, b, x: steps(w[:2], b, 30) + w.sum(),
 )
 
 
@@ -103,3 +94,19 @@ def test_what_is_added_stands_as_an_addition() -> None:
     w = tg.tensor([[1.0]], requires_grad=True)
     text = str(tg.tape((w @ w).sum(), {"w": w}))
     assert "| dw += t" in text and "| dw = matmul" in text and "add(" not in text
+
+
+def test_every_array_with_a_name_is_alive() -> None:
+    """Names go by the ids of arrays: that of a sum which the next sum replaced would soon be another array's."""
+    from tapegrad.autograd.sites import outputs_of
+    from tapegrad.autograd.tape_adjoint import Adjoint
+
+    w, b = (tg.tensor(np.full(shape, 0.1), requires_grad=True) for shape in ((8, 8), (8,)))
+    h = tg.zeros((3, 8), dtype="float64")
+    for _ in range(6):
+        h = tg.tanh(h @ w + b)
+    tape = tg.tape((h * h).sum())
+    adjoint = Adjoint(tape)
+    alive = [t.data for t in (*adjoint.kept, *adjoint.cotangents.values(), *tape.leaves)]
+    alive += [out for node in tape.nodes for out in outputs_of(node)]
+    assert set(adjoint.names) <= set(map(id, alive))

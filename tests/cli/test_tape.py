@@ -1,5 +1,7 @@
 """`tapegrad tape`: programs of three styles, as they are, and what goes wrong."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,10 @@ def test_a_later_backward_pass_and_arguments(tmp_path: Path, monkeypatch: Any) -
         "    (w * float(sys.argv[1])).backward()\n"
     )
     assert main(["tape", "p.py", "--backward", "2", "--out", "t.html", "--args", "7"]) == 0
-    assert "multiply(w, 7.0)" in Path("t.html").read_text() and '"multiply' in Path("t.html").read_text()
+    page = Path("t.html").read_text(encoding="utf-8")
+    w, product = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])["rows"]
+    assert w[0] == "w" and w[5][0][1] == 1, "the second of 0, 1, 2"
+    assert product[2] == "multiply(w, 7.0)" and product[5][0][1] == 7
 
 
 WRONG = {

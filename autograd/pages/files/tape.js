@@ -269,7 +269,7 @@ addEventListener("resize", () => { if (narrow() !== was) { was = narrow(); bundl
 
 $("title").textContent = D.title;
 const count = R.filter((_, i) => isCall(i)).length;
-$("about").textContent = `${count.toLocaleString("en")} calls, ${R.length - count} leaves${/\[\]$/.test(shape(R.at(-1)[VALUES][0])) ? "" : ". Cotangents are those of the sum of the result"}${D.kept ? "" : ". Lines and modules: make it under tg.keep_lines()"}`;
+$("about").textContent = `${count.toLocaleString("en")} calls, ${R.length - count} ${R.length - count === 1 ? "leaf" : "leaves"}${/\[\]$/.test(shape(R.at(-1)[VALUES][0])) ? "" : ". Cotangents are those of the sum of the result"}${D.kept ? "" : ". Lines and modules: make it under tg.keep_lines()"}`;
 layOut(); label();
 choose(V.length - 1, "");
 document.body.dataset.ms = (performance.now() - T0).toFixed(1);
