@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SPACES = re.compile(r" *([=*<>?:,;{}()&|]|[-+](?! *[-+])) *")
 FILES = Path(__file__).parent / "files"
+TEXTS = re.compile(r'("(?:[^"\\]|\\.)*")')
 # What the page may load: nothing but what stands in it.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
@@ -61,12 +62,18 @@ def assembled(kind: str, title: str, data: dict[str, Any]) -> str:
 @cache
 def part(name: str) -> str:
     """A file without what only its readers need: indentation, comments of whole lines, and the spaces of lines of
-    JavaScript that hold no text."""
+    JavaScript that hold no template or regular expression."""
     lines = (FILES / name).read_text(encoding="utf-8").split("\n")
     kept = [line for raw in lines if (line := raw.strip()) and not line.startswith("//")]
     if name.endswith(".js"):
-        kept = [line if set(line) & set("'\"`/") else SPACES.sub(r"\1", line) for line in kept]
+        kept = [line if set(line) & set("'`/") else tight(line) for line in kept]
     return "\n".join(kept)
+
+
+def tight(line: str) -> str:
+    """A line of JavaScript without spaces, but for those in its texts."""
+    parts = TEXTS.split(line)
+    return "".join(part if part.startswith('"') else SPACES.sub(r"\1", part) for part in parts)
 
 
 def written(page: str, path: str | PathLike[str] | None) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tapegrad.autograd.tape import Tape
 
 # (up to so many rows, the side of the corners): a page of 1,000 calls is to stay below 1 MB.
-SIDES = ((16, 8), (60, 6), (400, 5), (2_000, 4), (10**9, 3))
+SIDES = ((12, 8), (400, 5), (2_000, 4), (10**9, 3))
 SLICE = re.compile(r"\bslice\(([^,()]+), ([^,()]+), ([^,()]+)\)")
 LONGEST = 240  # characters of a call, or of a line of the backward pass
 

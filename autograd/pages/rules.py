@@ -39,7 +39,8 @@ def rule_of(primitive: Any) -> Rule:
     vjp = primitive.vjp if isinstance(primitive.vjp, tuple) else (primitive.vjp,)
     places = [place_of(rule) for rule in dict.fromkeys(r for r in vjp if r is not None)]
     forward = place_of(primitive.forward) if primitive.forward is not None else None
-    formula, words = formula_of(primitive.__doc__ or "")
+    first, _, _ = (primitive.__doc__ or "").partition("\n\n")  # what follows describes the arguments
+    formula, words = formula_of(first)
     return Rule(
         primitive.name,
         words,

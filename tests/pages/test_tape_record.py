@@ -209,6 +209,12 @@ def test_every_rule_of_the_registry_is_shown_as_it_is_written() -> None:
             )
 
 
+def test_a_doc_is_shown_without_its_arguments() -> None:
+    rule = rule_of(REGISTRY["tanh"])
+    assert "Args:" in (REGISTRY["tanh"].__doc__ or "")
+    assert rule.words == "" and re.sub("<[^>]+>", "", rule.formula) == "tanh(x)"
+
+
 def test_the_rule_of_a_users_primitive_is_shown() -> None:
     from tapegrad.autograd.primitive import Primitive
 
