@@ -77,6 +77,7 @@ def page() -> str:
         "Losses": losses,
         "Initializers": public(nn.init, "nn.init."),
         "Optimizers and clipping": public(optim, "optim."),
+        "Schedules": public(optim.schedules, "optim.schedules."),
         "Models": estimators,
         "Callbacks": callbacks,
         "Metrics, by name": metrics.MEANS | metrics.WHOLES | {k: rooted(f) for k, f in metrics.ROOTS.items()},

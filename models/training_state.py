@@ -40,7 +40,7 @@ def described_optimizer(model: Any) -> dict[str, Any]:
             f"save: the optimizer is a {kind.__name__}, which is not one of tapegrad's: decorate it with "
             f"@tapegrad.models.register, {LEAVE_OUT}"
         )
-    options = optimizer.config()
+    options = {option: plain(kind, option, value) for option, value in optimizer.config().items()}
     described: dict[str, Any] = {"class": name, "options": options}
     if optimizer.groups:
         names = list(canonical_names(model).values())
@@ -48,9 +48,22 @@ def described_optimizer(model: Any) -> dict[str, Any]:
         for number, group in enumerate(optimizer.groups):
             own, names = names[: len(group.names)], names[len(group.names) :]
             paths = [n.removeprefix(f"{number}.") if len(optimizer.groups) > 1 else n for n in own]
-            differing = {k: v for k, v in group.options().items() if v != options[k]}
+            given = {option: plain(kind, option, value) for option, value in group.options().items()}
+            differing = {option: value for option, value in given.items() if value != options[option]}
             described["groups"].append({"params": paths, "options": differing})
     return described
+
+
+def plain(kind: type, option: str, value: Any) -> Any:
+    """An option's value, or its schedule, as plain data."""
+    if isinstance(value, optim.schedules.Schedule):
+        return value.config()
+    if callable(value):
+        raise TypeError(
+            f"save: {option} of {kind.__name__} is a function of the step of your own, and a file stores names, never "
+            f"code: use one of tapegrad.optim.schedules, {LEAVE_OUT}"
+        )
+    return value
 
 
 def optimizer_state(model: Any) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from tapegrad.optim import schedules as schedules
 from tapegrad.optim.adadelta import Adadelta
 from tapegrad.optim.adagrad import Adagrad
 from tapegrad.optim.adam import Adam
@@ -12,16 +13,18 @@ from tapegrad.optim.adamax import Adamax
 from tapegrad.optim.adamw import AdamW
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.clip import clip_by_global_norm, clip_by_norm, clip_by_value
+from tapegrad.optim.ema import EMA
 from tapegrad.optim.gradient_descent import GradientDescent
 from tapegrad.optim.lion import Lion
 from tapegrad.optim.nadam import Nadam
+from tapegrad.optim.plateau import Plateau
 from tapegrad.optim.radam import RAdam
 from tapegrad.optim.rmsprop import RMSprop
 from tapegrad.optim.sgd import SGD
 
 __all__ = [
     "Optimizer", "GradientDescent", "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax",
-    "Nadam", "RAdam", "Lion",
+    "Nadam", "RAdam", "Lion", "EMA", "Plateau",
     "clip_by_value", "clip_by_norm", "clip_by_global_norm", "get",
 ]  # fmt: skip
 
@@ -74,8 +77,9 @@ FOREIGN_NAMES = {
     "AMSGrad": "Adam(…, amsgrad=True)",
     "Nesterov": "SGD(…, momentum=0.9, nesterov=True)",
     "Momentum": "SGD(…, momentum=0.9)",
-    "lr_scheduler": "opt.lr = … between steps, or models.LearningRateScheduler",
-    "schedules": "opt.lr = … between steps, or models.LearningRateScheduler",
+    "lr_scheduler": "optim.schedules, as in lr=schedules.Cosine(0.001, 1000)",
+    "swa_utils": "EMA(model)",
+    **{name: f"schedules: {here}" for name, here in schedules.FOREIGN_NAMES.items()},
     "clip_grad_norm_": "clip_by_global_norm(params, limit)",
     "clip_grad_value_": "clip_by_value(params, limit)",
     "apply_updates": "opt.step()",

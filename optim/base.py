@@ -17,6 +17,7 @@ from tapegrad.optim.flat import FlatGroup, Range
 from tapegrad.optim.group import Group
 from tapegrad.optim.norms import clip_factor, device_of, move_to, norm_of, scaled
 from tapegrad.optim.params import read_groups
+from tapegrad.optim.schedules import Schedule
 from tapegrad.optim.update import Update
 
 # Of so few blocks, whose new values stay in the cache, all are worked out before one is written.
@@ -28,9 +29,11 @@ class Optimizer(Update):
     """Changes parameters along their gradients: `opt.step()`.
 
     The options are applied in this order: a clip, maximize, weight_decay. Each is an attribute, of the optimizer for
-    all groups and of each group: `opt.lr = 0.1`, `opt.groups[0].beta_1 = 0.5`. It may be set between any two steps, so
-    a schedule of any option is one line. A compiled step follows a number without a new recording, unless the number
-    comes from or goes to None or, where 0 means off, 0. Reading an option in which the groups differ raises ValueError.
+    all groups and of each group: `opt.lr = 0.1`, `opt.groups[0].beta_1 = 0.5`. It may be set between any two steps. A
+    number may also be a function of the number of steps done, such as those in `optim.schedules`: the optimizer asks
+    `lr=Cosine(0.001, 1000)` before each step, and the attribute reads as the number. A compiled step follows a number
+    without a new recording, unless the number comes from or goes to None or, where 0 means off, 0. Reading an option in
+    which the groups differ raises ValueError.
 
     A parameter without a gradient keeps its value and its state in that step. Steps are counted for all parameters
     together, as in Keras; PyTorch counts for each parameter the steps in which it had a gradient.
@@ -92,7 +95,7 @@ class Optimizer(Update):
         self, params: Any, lr: Any, others: dict[str, Any]
     ) -> tuple[Any, Any, dict[str, Any]]:
         """The arguments as they are meant: `Adam(1e-3)` and `Adam(learning_rate=1e-3)` are Keras's way."""
-        if isinstance(params, (int, float)) and not isinstance(params, bool):
+        if isinstance(params, (int, float, Schedule)) and not isinstance(params, bool):
             if lr is not None:
                 raise TypeError(
                     f"{type(self).__name__}({params}, {lr}): the first argument is the parameters, and a learning rate "
@@ -201,6 +204,9 @@ class Optimizer(Update):
                 with uninterrupted():
                     self._reattach()
                 break
+        for flat in self.flats:
+            if flat.schedules:
+                flat.follow_schedules()
         flags = current.get()
         work = ARRAYS if flags.recorder is None else Recorded(flags)
         try:  # the flags are set inside, so that an interrupt just after that puts them back

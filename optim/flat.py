@@ -27,6 +27,7 @@ class FlatGroup:
 
     numbers     every option that is a number, and is not off, as a 0-d float64 tensor: a compiled step reads it there
     structure   the other options, (name, value): where one changes, a compiled step is another program
+    schedules   the options that are functions of the step, (name, function)
     step        how many steps were done, a 0-d float64 tensor
     totals      the parts of the state that are one number for all parameters, 0-d float64 tensors by name
     """
@@ -47,6 +48,7 @@ class FlatGroup:
         self.largest = float(np.finfo(name_of(self.dtype)).max)
         self.kept = Kept()
         self.structure: tuple[tuple[str, Any], ...] = ()
+        self.schedules: tuple[tuple[str, Any], ...] = ()
         self.set_options(options, options)
         self.views = [self.view(self.p, i) for i in range(len(params))]
         self.gradient_slots = [(p, self.view(self.g, i), tuple(p.shape)) for i, p in enumerate(params)]
@@ -89,9 +91,26 @@ class FlatGroup:
         structure = self.structure_with(options)
         if structure != self.structure:
             self.structure = structure
+        if (schedules := self.schedules_with(options)) != self.schedules:
+            self.schedules = schedules
         for name, t in self.numbers_in_use().items():
             if name in changed:
-                t.assign(options[name])
+                t.assign(self.scheduled(name, options[name]) if callable(options[name]) else options[name])
+
+    def schedules_with(self, options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+        """What the schedules become with these options."""
+        return tuple((name, options[name]) for name, _ in self.numbers if callable(options[name]))
+
+    def scheduled(self, name: str, schedule: Any) -> float:
+        """An option's number for the next step. Raises as for a number that is given."""
+        step = int(self.step.data)
+        return float(self.kinds[name](f"{name} by its schedule at step {step}", schedule(step)))
+
+    def follow_schedules(self) -> None:
+        """Set the options that have a schedule for the next step. A recorder hears a function of the step."""
+        tensors, recorded = dict(self.numbers), current.get().recorder is not None
+        for name, schedule in self.schedules:
+            tensors[name].assign(schedule(self.step) if recorded else self.scheduled(name, schedule))
 
     def numbers_in_use(self) -> dict[str, Tensor]:
         """The tensor of each number that is not off."""
@@ -99,6 +118,10 @@ class FlatGroup:
         return {name: t for name, t in self.numbers if name not in off}
 
     def option(self, name: str) -> Any:
+        """An option's value, or its schedule, which no recorder hears of."""
+        return dict(self.schedules).get(name) or self.value(name)
+
+    def value(self, name: str) -> Any:
         """An option's value, which no recorder hears of."""
         off = dict(self.structure)
         return off[name] if name in off else float(dict(self.numbers)[name].data)

@@ -79,12 +79,13 @@ FOREIGN_OPTIONS = {
     "global_clip_norm": "global_clipnorm",
     "use_nesterov": "nesterov",
     "initial_accumulator": "initial_accumulator_value",
+    "gradient_accumulation_steps": "left out: call (loss / n).backward() n times before each step()",
     "foreach": "left out: parameters are always updated together",
     "fused": "left out: parameters are always updated together",
     "capturable": "left out: tg.jit compiles every optimizer",
     "jit_compile": "left out: tg.jit compiles the step",
     "differentiable": "left out: write the update by hand to differentiate it",
-    "use_ema": "left out: keep the average by hand, in a nn.Buffer",
+    "use_ema": "left out: optim.EMA(model) keeps the average",
     "name": "left out: optimizers have no names",
 }
 # The same for attributes and methods of an optimizer and of its groups.

@@ -12,6 +12,7 @@ from tapegrad.optim.options import (
     FOREIGN_ATTRIBUTES,
     FOREIGN_OPTIONS,
     Choice,
+    Number,
     Option,
     above_0,
     at_least_0,
@@ -19,6 +20,7 @@ from tapegrad.optim.options import (
     optional,
     yes_or_no,
 )
+from tapegrad.optim.schedules import from_config
 
 FOREIGN = FOREIGN_OPTIONS.keys() | FOREIGN_ATTRIBUTES.keys()  # also on a class of the user's
 
@@ -63,9 +65,20 @@ class Options:
                     f"{type(self).__name__}: unknown option {name!r}{where}{name_hint(name, kinds)}; known are "
                     f"{', '.join(kinds)}"
                 )
-        checked = {name: kinds[name](name + where, value) for name, value in values.items()}
+        checked = {name: self._checked_one(name, where, value) for name, value in values.items()}
         self.check(SimpleNamespace(**checked))
         return checked
+
+    def _checked_one(self, name: str, where: str, value: Any) -> Any:
+        kind = self.option_kinds()[name]
+        if isinstance(value, dict) and "schedule" in value:
+            value = from_config(value)
+        if not callable(value):
+            return kind(name + where, value)
+        if name in self.fixed or not isinstance(kind, Number):
+            raise TypeError(f"{name}{where}: it is not a number that a schedule could change, got {value!r}")
+        kind(f"{name}{where} by its schedule at step 0", value(0))
+        return value
 
     def set_options(self, groups: list[Group], changes: Mapping[str, Any]) -> None:
         """Set options of some groups. Raises what a constructor would raise for such values."""
@@ -76,7 +89,7 @@ class Options:
                 )
         checked = [self._checked({**group.options(), **changes}) for group in groups]
         restructured = any(
-            flat.structure_with(values) != flat.structure
+            (flat.structure_with(values), flat.schedules_with(values)) != (flat.structure, flat.schedules)
             for g, values in zip(groups, checked)
             for flat in g.flats
         )
@@ -104,7 +117,10 @@ class Options:
                 raise AttributeError(
                     f"{type(self).__name__} has no attribute {name!r}{name_hint(name, [*kinds, *dir(self)])}"
                 )
-            values = [getattr(group, name) for group in self.groups] or [self.defaults[name]]
+            default = self.defaults[name]
+            values = [getattr(group, name) for group in self.groups] or [
+                float(default(0)) if callable(default) else default
+            ]
             if any(value != values[0] for value in values):
                 what = "learning rates" if name == "lr" else f"values of {name}"
                 shown = sorted(set(values), key=str)

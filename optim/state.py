@@ -35,8 +35,9 @@ def numbers(opt: Any) -> dict[str, tuple[Any, str, float]]:
     found = {"steps": (None, "steps", float(opt.steps))}
     for i, group in enumerate(opt.groups):
         end = f".{i}" if len(opt.groups) > 1 else ""
-        for option, value in group.options().items():
-            found[f"{option}{end}"] = group, option, as_number(group, option, value)
+        for option in group.kinds:
+            number = as_number(group, option, group.flats[0].value(option))
+            found[f"{option}{end}"] = group, option, number
         for name, value in group.flats[0].counts().items():
             if name != "steps":
                 found[f"{name}{end}"] = group, name, value
@@ -56,6 +57,12 @@ def from_number(group: Any, option: str, number: float) -> Any:
     if isinstance(kind, Choice):
         return kind.values[int(number)] if number in range(len(kind.values)) else number
     return None if number == -1.0 else number
+
+
+def scheduled(number: tuple[Any, str, float]) -> bool:
+    """Whether a number of the state follows from the number of steps."""
+    group, option, _ = number
+    return group is not None and option in dict(group.flats[0].schedules)
 
 
 def collect(opt: Any) -> dict[str, Tensor]:
@@ -83,7 +90,11 @@ def restore(opt: Any, saved: Mapping[str, Any]) -> None:
             continue
         if (t.shape, name_of(t.dtype)) != (shape, dtype):
             faults.append(f"{name}: expected {dtype}{list(shape)}, got {name_of(t.dtype)}{list(t.shape)}")
-        elif name in optional and (fault := difference(*own[name], float(t.item()))):
+        elif (
+            name in optional
+            and not scheduled(own[name])
+            and (fault := difference(*own[name], float(t.item())))
+        ):
             faults.append(f"{name}: {fault}, or leave {name!r} out of the state")
     if faults:
         raise ValueError(
@@ -91,13 +102,15 @@ def restore(opt: Any, saved: Mapping[str, Any]) -> None:
         )
     values = {name: at_least_0(f"{name} of the state", given[name]) for name in own if name in required}
     with uninterrupted():
-        for name, value in values.items():
-            group, option, _ = own[name]
-            if option == "lr":
-                group.lr = value
-            elif group is not None:
+        for name, number in own.items():
+            group, option, _ = number
+            if group is None or name not in given:
+                continue
+            if option == "lr" and not scheduled(number):
+                group.lr = values[name]
+            elif scheduled(number) or option in opt.totals:
                 for flat in group.flats:
-                    flat.totals[option].assign(value)
+                    (flat.totals | dict(flat.numbers))[option].assign(given[name].item())
         for flat in opt.flats:
             flat.step.assign(values["steps"])
         fill(opt.flats, {name: t.data for name, t in given.items()})

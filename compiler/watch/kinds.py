@@ -100,6 +100,19 @@ def is_optimizer(kind: Any) -> bool:
     return issubclass(kind, Optimizer)
 
 
+def is_average(kind: Any) -> bool:
+    from tapegrad.optim.ema import EMA
+
+    return issubclass(kind, EMA)
+
+
+def is_schedule(value: Any) -> bool:
+    """Whether this is a schedule of ours, which never changes."""
+    from tapegrad.optim.schedules import KINDS
+
+    return type(value) in KINDS.values()
+
+
 def random_generators() -> tuple[type, ...]:
     made = sys.modules.get("numpy.random")
     return () if made is None else (made.Generator, made.RandomState, made.BitGenerator)

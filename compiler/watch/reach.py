@@ -32,6 +32,7 @@ from tapegrad.compiler.watch.kinds import (
     cannot_follow,
     decimal_context,
     is_a,
+    is_average,
     is_optimizer,
     opaque,
     room_of_class,
@@ -329,6 +330,9 @@ class Reach(Tensors):
             self.attributes(local, value, name, argument)
         elif is_optimizer(kind):
             self.optimizer(local, value, name)
+        elif is_average(kind):
+            for attribute, part in vars(value).items():
+                self.visit(f"{local}.__dict__[{attribute!r}]", part, f"{name}.{attribute}")
         elif kind.__module__ == "tapegrad.compiler.run.jit":
             self.visit(f"{local}.f", value.f, name)
             self.own_attributes(local, value, name)

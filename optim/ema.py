@@ -1,0 +1,106 @@
+"""`EMA`: a running mean of the weights."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from tapegrad.autograd.creation import asarray
+from tapegrad.autograd.dtypes import float64
+from tapegrad.autograd.filled import full
+from tapegrad.autograd.flags import no_grad
+from tapegrad.autograd.ops import astype, minimum
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.whole import uninterrupted
+from tapegrad.optim.params import read_groups
+
+
+class EMA:
+    """An exponential moving average of parameters, which often does better on new data than they do.
+
+        ema = EMA(model, decay=0.999)
+        …                                        after each opt.step():
+        ema.update()                             average = average + (1 - decay) * (parameter - average)
+        …
+        with ema.applied():                      the parameters have the averages in here, and their own values after it
+            evaluate(model)
+
+    `update` may stand inside a compiled step. The averages start as the parameters' values.
+
+    Args:
+        params: As for an optimizer: a Module, tensors, (name, tensor) pairs, a dict. Only parameters are averaged, no
+            buffers, such as the running statistics of a layer.
+        decay: The share of the average that stays, at least 0 and below 1.
+        warmup: True: the decay is at most (1 + n) / (10 + n) at update n = 1, 2, …, so that the first values lose
+            their weight soon, as TensorFlow does with num_updates.
+    """
+
+    def __init__(self, params: Any, decay: float = 0.999, warmup: bool = False) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"EMA: decay: expected a number of at least 0 and below 1, got {decay!r}")
+        groups = read_groups(params)
+        self.params: dict[str, Tensor] = {name: p for named, _ in groups for name, p in named.items()}
+        self.decay, self.warmup = float(decay), bool(warmup)
+        self.averages = {name: copy_of(p) for name, p in self.params.items()}
+        self.updates = full((), 0.0, dtype=float64)
+
+    def update(self) -> None:
+        """Take up the parameters as they are now."""
+        with no_grad():
+            self.updates.assign(self.updates + 1.0)
+            new: Any = 1.0 - self.decay
+            if self.warmup:
+                new = 1.0 - minimum((1.0 + self.updates) / (10.0 + self.updates), self.decay)
+            for name, p in self.params.items():
+                average = self.averages[name]
+                weight = astype(new, average.dtype) if isinstance(new, Tensor) else new
+                average.assign(average + weight * (p - average))
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The parameters have the averages inside the `with`, and their own values after it."""
+        own = {name: copy_of(p) for name, p in self.params.items()}
+        try:
+            self.copy_to_parameters()
+            yield
+        finally:
+            with uninterrupted(), no_grad():
+                for name, p in self.params.items():
+                    p.assign(own[name])
+
+    def copy_to_parameters(self) -> None:
+        """Give the parameters the averages for good, as at the end of a training."""
+        with uninterrupted(), no_grad():
+            for name, p in self.params.items():
+                p.assign(self.averages[name])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of the averages by the parameters' names, and "updates", how many there were. For `tg.save`."""
+        return {"updates": copy_of(self.updates), **{name: copy_of(t) for name, t in self.averages.items()}}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave.
+
+        Args:
+            saved: The averages by name, and "updates".
+
+        Raises:
+            ValueError: Other names or shapes; nothing is changed then.
+        """
+        own = {"updates": self.updates, **self.averages}
+        given = {name: asarray(value) for name, value in saved.items()}
+        faults = [f"missing: {name}" for name in own if name not in given]
+        faults += [f"unknown: {name}" for name in given if name not in own]
+        faults += [
+            f"{name}: expected {list(t.shape)}, got {list(given[name].shape)}"
+            for name, t in own.items()
+            if name in given and given[name].shape != t.shape
+        ]
+        if faults:
+            raise ValueError("EMA.load_state_dict: nothing was loaded:\n  " + "\n  ".join(faults))
+        with uninterrupted():
+            for name, t in own.items():
+                t.assign(given[name])
+
+
+def copy_of(t: Tensor) -> Tensor:
+    return asarray(t.detach(), copy=True)
