@@ -26,6 +26,7 @@ from tapegrad.data.metric_base import (
     same_shape,
 )
 from tapegrad.nn import losses
+from tapegrad.nn.lookup import snake_case
 
 __all__ = ["Metric", "get"]
 
@@ -193,8 +194,10 @@ def get(metric: Any, *, threshold: float | None = None, name: str | None = None)
 
 
 def _made(metric: Any, threshold: float | None) -> Metric:
-    if isinstance(metric, str) and metric.lower() in {**MEANS, **ROOTS, **WHOLES}:
-        return _named(metric, threshold)
+    if isinstance(metric, str):
+        for name in (metric, snake_case(metric)):  # "BinaryAccuracy" is Keras's class
+            if name.lower() in {**MEANS, **ROOTS, **WHOLES}:
+                return _named(name, threshold)
     if not isinstance(metric, str) and callable(metric) and _is_ours(metric):
         return _named(NAMES[metric], threshold)
     if threshold is not None:

@@ -1,11 +1,9 @@
 """What may look on, and step in, while `Sequential.fit` runs."""
 
 import csv
-import inspect
 import math
 import sys
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from tapegrad.autograd import files
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.replacing import check_replaceable, replacing
+from tapegrad.models.arity import called, positional
 from tapegrad.models.file_names import check_name
 
 Logs = Any  # a dict of numbers by name
@@ -92,29 +91,6 @@ class Callback(KnownAttributes):
     def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None: ...
 
 
-def positional(function: Callable[..., Any], arguments: int) -> int:
-    """How many of so many positional arguments a function takes. Keras's `logs` may be left out of a signature."""
-    plain = getattr(function, "__func__", function)
-    most = most_positional(plain)
-    return arguments if most is None else min(arguments, most - (plain is not function))
-
-
-@lru_cache(maxsize=256)
-def most_positional(function: Callable[..., Any]) -> int | None:
-    """How many positional arguments a function takes at most; None where there is no limit, or nobody knows."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return None
-    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-
-
-def called(function: Callable[..., Any], *arguments: Any) -> None:
-    function(*arguments[: positional(function, len(arguments))])
-
-
 class LambdaCallback(Callback):
     """`LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))`."""
 
@@ -127,10 +103,15 @@ class LambdaCallback(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Ends the training as soon as the loss is NaN or infinite."""
+    """Ends the training as soon as the loss is NaN or infinite; with `raise_error`, by a FloatingPointError."""
+
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = raise_error
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if not math.isfinite(logs["loss"]):
+            if self.raise_error:
+                raise FloatingPointError(f"TerminateOnNaN: the loss is {logs['loss']} after batch {batch}")
             self.model.stop_training = True
 
 

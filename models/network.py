@@ -16,7 +16,8 @@ from tapegrad.autograd import random
 from tapegrad.autograd.creation import tensor
 from tapegrad.backends import default_place, use_backend
 from tapegrad.compiler.emit.available import checked
-from tapegrad.models.callbacks import MOMENTS, Callback, called
+from tapegrad.models.arity import called
+from tapegrad.models.callbacks import MOMENTS, Callback
 from tapegrad.models.checks import same, warn
 from tapegrad.models.history import History
 from tapegrad.models.sequential import Sequential

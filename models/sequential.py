@@ -196,10 +196,12 @@ class Sequential(KerasWords):
         progress.end({})
         return np.concatenate(parts) if parts else fitting.no_rows(self, x)
 
+    @answering
     def summary(self, shape: Any = None) -> None:  # type: ignore[override]
         """Print the table of layers, their output shapes and numbers of parameters."""
         print(super().summary(shape))
 
+    @answering
     def save(self, path: str | Path, metadata: dict[str, str] | None = None, training: bool = True) -> None:
         """Write the layers, the weights, and how the model is trained (optimizer with its state, loss, metrics, the
         emitter and which kinds of batch have a program, where the random streams stand) into one checksummed

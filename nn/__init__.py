@@ -53,6 +53,7 @@ __all__ = [
 ]  # fmt: skip
 
 for _kind in (
+    Sequential,
     Dense,
     Linear,
     Dropout,

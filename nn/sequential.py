@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tapegrad.autograd.foreign import answering
 from tapegrad.nn.lookup import snake_case
 from tapegrad.nn.module import Layer, Module
 from tapegrad.nn.shapes import Shape
@@ -27,6 +28,7 @@ class Sequential(Layer):
         for layer in layers[0] if len(layers) == 1 and isinstance(layers[0], (list, tuple)) else layers:
             self.append(layer)
 
+    @answering
     def append(self, layer: Module) -> None:
         """Add a layer at the end.
 

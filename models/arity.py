@@ -1,0 +1,29 @@
+"""Calls functions of a user with as many arguments as they take."""
+
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+
+def positional(function: Callable[..., Any], arguments: int) -> int:
+    """How many of so many positional arguments a function takes. Keras's `logs` may be left out of a signature."""
+    plain = getattr(function, "__func__", function)
+    most = most_positional(plain)
+    return arguments if most is None else min(arguments, most - (plain is not function))
+
+
+@lru_cache(maxsize=256)
+def most_positional(function: Callable[..., Any]) -> int | None:
+    """How many positional arguments a function takes at most; None where there is no limit, or nobody knows."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def called(function: Callable[..., Any], *arguments: Any) -> None:
+    function(*arguments[: positional(function, len(arguments))])
