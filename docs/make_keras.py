@@ -62,7 +62,8 @@ NO_CALLBACK = [
 ATTRIBUTES = [
     "layers", "trainable", "name", "input_shape", "output_shape", "weights", "trainable_weights",
     "non_trainable_weights", "count_params", "metrics", "metrics_names", "loss", "losses", "optimizer", "run_eagerly",
-    "stop_training", "history", "build", "summary", "save", "save_weights", "load_weights", "export", "pop", "call", "compute_loss",
+    "stop_training", "history", "build", "summary", "save", "save_weights", "load_weights", "export", "pop", "call",
+    "compute_loss",
     "reset_metrics", "to_json", "get_config", "from_config", "quantize", "add_loss", "predict_step",
 ]  # fmt: skip
 
