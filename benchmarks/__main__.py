@@ -22,6 +22,7 @@ from benchmarks import (
     kernels,
     memory,
     products,
+    read_csv,
     recording,
     report,
     second_call,
@@ -40,7 +41,7 @@ JOBS = {
         module.__name__.rpartition(".")[2]: (module.__doc__, module.CASES)
         for module in (
             *(second_call, first_step, fit_article, article_job, import_time, memory, sweep, deep_chain),
-            *(recording, guards, products, eager, elementwise),
+            *(recording, guards, products, eager, elementwise, read_csv),
         )
     },
     "gpu": (step_gpu.__doc__, step_gpu.CASES),

@@ -9,7 +9,7 @@ from benchmarks.harness import Case, Contestant, Promise
 
 OURS = Contestant(
     "tapegrad",
-    ("-m", "tapegrad", "train", "--out", "{out}"),
+    ("-m", "tapegrad", "train", "--epochs", "10", "--out", "{out}"),
     figures=False,
     writes=("*.csv", "*.png", "*.safetensors"),
     env={"TAPEGRAD_CACHE": "{out}/cache"},

@@ -84,7 +84,7 @@ def circle(part: np.ndarray, cycle: int) -> np.ndarray:
 def state_of(days: np.ndarray) -> dict[str, Any]:
     """What `encode_dates` needs of the training rows' days."""
     known = days[~np.isnan(days)]
-    parts = [name for name, part in date_parts(known).items() if len(np.unique(np.round(part, 6))) > 1]
+    parts = [name for name, part in date_parts(np.unique(known)).items() if np.ptp(np.round(part, 6)) > 0]
     return {"mean": float(known.mean()), "scale": float(known.std()) or 1.0, "parts": parts}
 
 

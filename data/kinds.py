@@ -113,14 +113,14 @@ def learn_numbers(column: Column, numbers: Numbers, rows: np.ndarray) -> tuple[d
         notes.append(
             f"read {example!r} as {number_text(numbers.form.parse(example))}: {numbers.form.described()}"
         )
-    median = float(np.median(known))
-    if cut := bounds(known):
+    first, median, third = map(float, np.percentile(known, (25, 50, 75)))
+    if cut := bounds(known, first, third):
         state["cut"] = cut
         out = np.flatnonzero((numbers.values < cut[0]) | (numbers.values > cut[3]))
-        first = numbers.values[out[0]]
+        one = float(numbers.values[out[0]])
         notes.append(
-            f"{number_text(float(first))} on {column.on(out)} is so far from all others that it is taken as "
-            f"{number_text(cut[1] if first < cut[0] else cut[2])}"
+            f"{number_text(one)} on {column.on(out)} is so far from all others that it is taken as "
+            f"{number_text(cut[1] if one < cut[0] else cut[2])}"
         )
         train = cut_off(train, cut)
     filled = np.where(np.isnan(train), median, train)
@@ -149,15 +149,14 @@ def check_size(column: Column, values: np.ndarray) -> None:
             )
 
 
-def bounds(known: np.ndarray) -> list[float] | None:
+def bounds(known: np.ndarray, first: float, third: float) -> list[float] | None:
     """[below which number, it is taken as this one, or as this one, above that number], where numbers are so far out
     that they would hide the differences of all others."""
-    first, third = np.percentile(known, (25, 75))
-    width = float(third - first)
+    width = third - first
     far, near = (FAR * width, NEAR * width) if width else (LARGEST, 0.0)
     if known.min() >= first - far and known.max() <= third + far:
         return None
-    return [float(first - far), float(first - near), float(third + near), float(third + far)]
+    return [first - far, first - near, third + near, third + far]
 
 
 def cut_off(values: np.ndarray, cut: list[float]) -> np.ndarray:
@@ -190,8 +189,11 @@ def encode_numbers(state: dict[str, Any], column: Column) -> tuple[np.ndarray, l
         )
     notes = described_gaps(column, numbers, state)
     values = cut_off(numbers.values, state["cut"]) if "cut" in state else numbers.values
-    scaled = (np.where(np.isnan(values), state["median"], values) - state["mean"]) / state["scale"]
-    far = np.flatnonzero(np.abs(scaled) > LIMIT)
+    missing = np.isnan(values)
+    filled = np.where(missing, state["median"], values) if missing.any() else values
+    scaled = (filled - state["mean"]) / state["scale"]
+    beyond = max(scaled.max(initial=0.0), -scaled.min(initial=0.0)) > LIMIT
+    far = np.flatnonzero(np.abs(scaled) > LIMIT) if beyond else np.array([], np.int64)
     if far.size:
         notes.append(
             f"{number_text(float(numbers.values[far[0]]))} on {column.on(far)} is far from all that was trained on: "
@@ -199,7 +201,6 @@ def encode_numbers(state: dict[str, Any], column: Column) -> tuple[np.ndarray, l
         )
         scaled = np.clip(scaled, -LIMIT, LIMIT)
     parts = [scaled]
-    missing = np.isnan(numbers.values)
     for word in state["words"]:
         places = numbers.strays[np.array([w == word for w in numbers.words], bool)]
         has = np.zeros(len(column))
@@ -208,7 +209,7 @@ def encode_numbers(state: dict[str, Any], column: Column) -> tuple[np.ndarray, l
         parts.append(has)
     if state["missing"]:
         parts.append(missing.astype(np.float64))
-    return np.stack(parts, axis=1), notes
+    return np.stack(parts, axis=1) if len(parts) > 1 else scaled[:, None], notes
 
 
 # --- dates ---
@@ -216,20 +217,21 @@ def encode_numbers(state: dict[str, Any], column: Column) -> tuple[np.ndarray, l
 
 def learn_dates(column: Column, form: str, rows: np.ndarray) -> dict[str, Any]:
     assert column.texts is not None
-    days = np.append(parse_dates(column.texts, form), np.nan)[column.values]
-    missing = int(np.isnan(days[rows]).sum()) >= MARKED
-    return {"name": column.name, "kind": "date", "form": form, "missing": missing, **state_of(days[rows])}
+    by_text = np.append(parse_dates(column.texts, form), np.nan)
+    days = by_text[column.values[rows]]
+    missing = int(np.isnan(days).sum()) >= MARKED
+    return {"name": column.name, "kind": "date", "form": form, "missing": missing, **state_of(days)}
 
 
 def encode_date_column(state: dict[str, Any], column: Column) -> tuple[np.ndarray, list[str]]:
-    texts = column.texts or []
-    days = np.append(parse_dates(texts, state["form"]), np.nan)[
-        column.values if texts else np.full(len(column), -1)
-    ]
-    missing = np.isnan(days)
-    notes = [f"{int(missing.sum())} cells without a date are taken as the mean date"] if missing.any() else []
-    encoded = encode_dates(state, days)
-    return (np.column_stack([encoded, missing]) if state["missing"] else encoded), notes
+    column = as_text(column)
+    by_text = np.append(parse_dates(column.texts or [], state["form"]), np.nan)
+    encoded = encode_dates(state, by_text)
+    if state["missing"]:
+        encoded = np.column_stack([encoded, np.isnan(by_text)])
+    missing = int(np.isnan(by_text)[column.values].sum())
+    notes = [f"{missing} cells without a date are taken as the mean date"] if missing else []
+    return encoded[column.values], notes
 
 
 # --- categories ---

@@ -1,0 +1,165 @@
+"""Real tables through train, predict, evaluate and compare; scores beside those of scikit-learn on the same split."""
+
+import numpy as np
+import pytest
+from real_tables import TABLES
+
+import tapegrad.cli.train as command
+from tapegrad.data.reading import read_csv
+
+
+@pytest.fixture
+def problems(monkeypatch):
+    """The numbers that train learned from."""
+    seen, encode = [], command.encode
+    monkeypatch.setattr(command, "encode", lambda *given: seen.append(encode(*given)) or seen[-1])
+    return seen
+
+
+def score_of(out, label):
+    line = next(
+        line for line in out.splitlines() if line.startswith(label) and "  " in line and line[-1].isdigit()
+    )
+    return float(line.removeprefix(label).split()[0])
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_train_predict_and_evaluate(name, folder, run, problems):
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    make, target = TABLES[name]
+    make().to_csv("a.csv", index=False)
+    status, out, err = run("train", "a.csv", "--target", target, "--epochs", 5, "--out", "o")
+    assert (status, err) == (0, "")
+    _, problem = problems[0]
+    assert np.isfinite(problem.x_train).all()
+    assert np.isfinite(problem.x_test).all()
+    label = "logistic regression" if problem.classes else "linear regression"
+    theirs = LogisticRegression(max_iter=2000, tol=1e-8) if problem.classes else Ridge(1e-6)
+    theirs.fit(problem.x_train, problem.y_train)
+    right = theirs.score(problem.x_test, problem.y_test)
+    assert score_of(out, label) == pytest.approx(right, abs=0.011 if problem.classes else 1e-3)
+    rows = read_csv("a.csv").rows
+    for model in ("mlp", "logistic" if problem.classes else "linear"):
+        status, out, err = run("predict", f"o/{model}.safetensors", "a.csv")
+        assert status == 0
+        assert len(out.splitlines()) == rows + 1
+        assert ",nan" not in out and "\nnan" not in out
+        status, out, err = run("evaluate", f"o/{model}.safetensors", "a.csv")
+        assert (status, err) == (0, "")
+        assert out.split()[1] == str(rows) or "left out" in out
+
+
+@pytest.mark.parametrize("name", ["iris", "penguins_sex", "statecrime", "anes96", "engel"])
+def test_compare(name, folder, run):
+    make, target = TABLES[name]
+    make().to_csv("a.csv", index=False)
+    status, out, err = run("compare", "a.csv", "--target", target, "--folds", 2, "--out", "o")
+    assert (status, err) == (0, "")
+    lines = [line for line in out.splitlines() if "±" in line]
+    assert len(lines) == 6
+    numbers = "R2" in out
+    kinds = {"residuals.png"} if numbers else {"confusion.png", "roc.png"}
+    found = {path.name for path in (folder / "o").iterdir()}
+    assert found >= {
+        "scores.csv",
+        "learning_curves.png",
+        *(kinds if name != "anes96" else {"learning_curves.png"}),
+    }
+    assert len((folder / "o/scores.csv").read_text().splitlines()) == 1 + 6 * 2
+
+
+@pytest.mark.parametrize("how", ["grid", "random", "halving"])
+def test_a_search_chooses_settings(how, folder, run):
+    make, target = TABLES["iris"]
+    make().to_csv("a.csv", index=False)
+    command = (
+        "compare",
+        "a.csv",
+        "--target",
+        target,
+        "--folds",
+        2,
+        "--models",
+        "svm,neighbours",
+        "--search",
+        how,
+    )
+    status, out, _ = run(*command)
+    assert status == 0
+    assert f"settings by {how} search inside each" in out
+    assert "linear SVM: {'C': " in out
+
+
+def test_compare_scores_are_scikit_learns(folder, run):
+    from sklearn.datasets import load_wine
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    make, target = TABLES["wine"]
+    make().to_csv("a.csv", index=False)
+    out = run("compare", "a.csv", "--target", target, "--models", "neighbours", "--seed", 3)[1]
+    x, y = load_wine(return_X_y=True)
+    folds = StratifiedKFold(5, shuffle=True, random_state=3)
+    scores = cross_val_score(make_pipeline(StandardScaler(), KNeighborsClassifier()), x, y, cv=folds)
+    assert f"{scores.mean():.4f} ± {scores.std():.4f}" in out
+
+
+def test_compare_names_what_it_has_not(folder, run):
+    for words, said in [
+        ("--models forst", "--models forst: unknown; known are logistic, linear, svm"),
+        ("--models linear", "--models linear: linear is for numbers"),
+        ("--folds 1", "--folds: expected a whole number of at least 2, got '1'"),
+        ("--target y", "--target needs a CSV file to look into: tapegrad compare data.csv --target"),
+    ]:
+        status, _, err = run("compare", *words.split())
+        assert status == 2
+        assert said in err
+
+
+EVALUATED = {
+    "no target": ("age,city\n40,Oslo\n", "has no column 'buys', the target, to score against"),
+    "unknown classes": (
+        "age,city,income,buys\n40,Oslo,5,maybe\n40,Rome,5,no\n",
+        "1 rows are of unknown classes ('maybe')",
+    ),
+    "gaps": (
+        "age,city,income,buys\n40,Oslo,5,\n40,Rome,5,no\n",
+        "1 row has no 'buys' (line 2) and is left out",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_evaluate(name, folder, run):
+    run("train", "people.csv", "--target", "buys", "--model", "logistic")
+    text, words = EVALUATED[name]
+    (folder / "n.csv").write_text(text)
+    status, out, err = run("evaluate", "runs/people/logistic.safetensors", "n.csv")
+    assert status == (2 if name == "no target" else 0)
+    assert words in out + err
+
+
+def test_evaluate_scores_are_scikit_learns(folder, run):
+    from sklearn import metrics
+    from tables import people
+
+    run("train", "people.csv", "--target", "buys", "--model", "logistic")
+    predictions = [
+        line.split(",")
+        for line in run("predict", "runs/people/logistic.safetensors", "people.csv")[1].splitlines()
+    ]
+    out = run("evaluate", "runs/people/logistic.safetensors", "people.csv")[1]
+    truth = [row[3] for row in people()[1:]]
+    best = [row[0] for row in predictions[1:]]
+    scores = [
+        metrics.accuracy_score(truth, best),
+        *metrics.precision_recall_fscore_support(truth, best, average="macro")[:3],
+        metrics.roc_auc_score(np.array(truth) == "yes", [float(row[3]) for row in predictions[1:]]),
+    ]
+    line = next(line for line in out.splitlines() if line.startswith("model"))
+    assert line.split()[1:] == [f"{score:.4f}" for score in scores]
+    (a, b), (c, d) = metrics.confusion_matrix(truth, best)
+    assert [line.split()[1:] for line in out.splitlines()[-2:]] == [[str(a), str(b)], [str(c), str(d)]]
