@@ -10,7 +10,7 @@ from tapegrad.autograd.tensor import Tensor
 
 
 def truth(name: str, value: Any) -> bool:
-    """True or False. A text such as "no" would count as true, so it is refused."""
+    """The value as a bool. A text such as "no", which Python counts as true, raises TypeError."""
     if value is True or value is False:
         return bool(value)
     if isinstance(value, np.bool_) or (isinstance(value, int) and value in (0, 1)):
@@ -21,7 +21,7 @@ def truth(name: str, value: Any) -> bool:
 def number(
     name: str, value: Any, holds: Callable[[float], bool] = math.isfinite, expected: str = "a finite number"
 ) -> float:
-    """A number as a Python float, of which a condition holds."""
+    """The value as a Python float. Raises unless it is a finite number for which `holds` is true."""
     if isinstance(value, (Tensor, np.ndarray)) and value.size == 1:
         if isinstance(value, Tensor) and value.requires_grad:
             raise TypeError(
@@ -48,7 +48,7 @@ def probability(name: str, value: Any) -> float:
 
 
 def rate(name: str, value: Any) -> float:
-    """A probability below 1, by which the rest can be divided."""
+    """A probability below 1, so that a division by 1 - rate is safe."""
     return number(name, value, lambda x: 0 <= x < 1, "at least 0 and below 1")
 
 

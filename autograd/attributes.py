@@ -1,4 +1,4 @@
-"""Which attributes may be set on an object: an accepted line does something."""
+"""Which attributes users may set on an object. An attribute that nothing reads is refused."""
 
 import sys
 from typing import Any
@@ -28,8 +28,8 @@ def is_ours(module: str) -> bool:
 class KnownAttributes:
     """A base of classes whose objects refuse an attribute that is misspelt or has another library's name.
 
-    Nothing would read `layer.trainable = False` or `layer.activaton = "relu"`. Other new names are notes of the user's,
-    and a class of the user's takes any name.
+    `layer.trainable = False` and `layer.activaton = "relu"` raise, since nothing reads them. Any other new name is
+    accepted as a note of the user, and a class of the user takes any name.
     """
 
     __slots__ = ()

@@ -104,7 +104,7 @@ def backward_pass(
 
 
 def refuse_written(node: Node, inputs: tuple[Any, ...], tensors: bool, newest: float) -> None:
-    """Raise RuntimeError if what a call was recorded with, or what it gave, was written to since.
+    """Raise RuntimeError if an input or the result of a recorded call was overwritten since.
 
     newest    when the last call was recorded that was given the result: if the rule itself does not read the result,
               it may be written to after that
@@ -205,7 +205,7 @@ def warn_of_overflow(node: Node) -> None:
 
 
 def match_shape_dtype(g: Any, x: Any) -> Any:
-    """Bring a cotangent to the shape and dtype of what it belongs to: undo broadcasting, undo promotion."""
+    """The cotangent in the shape and dtype of its tensor: undoes broadcasting and promotion."""
     if g.shape != x.shape:
         lead = g.ndim - x.ndim
         stretched = tuple(range(lead))

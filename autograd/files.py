@@ -1,5 +1,5 @@
-"""`save` and `load`: named tensors in one file that is read as data alone (no pickle), cannot be half-written, and
-notices any changed byte.
+"""`save` and `load`: named tensors in one file, without pickle. Writes are atomic, and a checksum detects any changed
+byte.
 
 It is a safetensors file, which other programs can read: the length of the header (8 bytes), the header (JSON: dtype,
 shape and place of each tensor), the data. The header begins with one metadata entry, "tapegrad", a JSON text of the

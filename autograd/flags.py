@@ -1,5 +1,5 @@
-"""The modes a computation runs in: one immutable record in one context variable, so each thread has its own and an
-exception restores the old one."""
+"""The modes of a computation: one immutable record in one context variable. Each thread has its own, and an exception
+restores the previous one."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -21,7 +21,7 @@ class Flags:
     leaves: tuple[Any, ...] = ()  # the tensors that these transforms differentiate for
 
     def plain(self) -> bool:
-        """Whether nothing listens to what is computed, or looks into it, but for gradients."""
+        """Whether no recorder, transform, anomaly check or raw mode is active; gradients may be."""
         return self.recorder is None and not (self.raw or self.anomaly or self.depth)
 
 

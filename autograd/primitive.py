@@ -156,7 +156,7 @@ class Primitive:
         return result
 
     def find_run(self, *arrays: Any) -> tuple[Any, Any]:
-        """The forward for the backend these arrays belong to, and its namespace; remembered by the array's type."""
+        """The forward for the arrays' backend, and its namespace. Cached by array type."""
         backend = backend_of(*arrays)
         kind = next(type(a) for a in arrays if type(a) in BY_TYPE)
         forward = backend.kernels.get(self.name, self.forward)
@@ -176,7 +176,7 @@ class Primitive:
         return self._run[kind]
 
     def unlike(self, args: tuple[Any, ...]) -> list[Any] | None:
-        """The arguments brought to one device and dtype, or None where they are so already."""
+        """The arguments cast to one dtype, or None if they have it already. Raises if their devices differ."""
         tensors = [a for a in args if isinstance(a, Tensor)]
         places = {i: a.device for i, a in enumerate(args) if isinstance(a, Tensor)}
         if len(set(places.values())) > 1:
@@ -253,7 +253,7 @@ def primitive_named(name: str) -> Primitive:
 
 
 def adopt(args: Any, scalars: bool = False) -> list[Any]:
-    """Make Tensors of arrays and lists that stand beside Tensors: of their dtype if they are lists, on their device.
+    """Convert array and list arguments to Tensors on the device of the other arguments. Lists also take their dtype.
 
     NumPy scalars count as Python scalars: they do not turn float32 into float64.
     """

@@ -1,4 +1,4 @@
-"""What a recorder is told: the contract between the tensors and whoever writes down what happens to them."""
+"""`Recorder`: the events that tensors report to a listener such as the compiler."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -7,8 +7,8 @@ from typing import Any
 class Recorder:
     """Listens to the code under `changed_flags(recorder=…)`. Each method does nothing here; override what you need.
 
-    While one listens, `backward` and the optimizers work on Tensors instead of raw arrays, so that every primitive
-    they use is told.
+    While a recorder is active, `backward` and the optimizers compute on Tensors instead of raw arrays, so the recorder
+    sees every primitive they call.
     """
 
     def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
@@ -30,17 +30,16 @@ class Recorder:
         """The `.grad` of `leaf` became `gradient` (None: dropped); it was `before`."""
 
     def gradient_read(self, leaf: Any) -> None:
-        """Somebody asked whether `leaf` has a gradient, and which."""
+        """`leaf.grad` was read."""
 
     def moved(self, tensor: Any, view: Any) -> None:
-        """An optimizer is about to copy the contents of `tensor` to a part of its buffer, which is its data from now
-        on."""
+        """An optimizer is about to copy the contents of `tensor` to `view`, a part of its buffer and the new data."""
 
     def failed(self, primitive: Any) -> None:
         """A primitive raised an error."""
 
     def restructured(self, names: str) -> None:
-        """Options of an optimizer were set so that its step is another one from now on."""
+        """Options of an optimizer changed in a way that needs another program."""
 
     def outside(self, what: str) -> None:
         """A function of ours reads or changes what is no tensor, such as a file."""

@@ -1,4 +1,4 @@
-"""A file is replaced as a whole: every file of the package is written through `replacing` or `put`."""
+"""Atomic writes: every file of the package is written through `replacing` or `put`."""
 
 import os
 import stat
@@ -9,9 +9,10 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Any, who: str = "save") -> Iterator[str]:
-    """`with replacing(path) as temporary:` a name beside the path to write to. At the end the file of that name takes
-    the path's place in one step, with the permissions that the file there had, or those of the umask where there was
-    none. After an error it is removed, and the old file stays.
+    """`with replacing(path) as temporary:` gives a temporary name to write to, in the path's folder.
+
+    At the end of the block the temporary file takes the path's place in one step. It gets the permissions of the old
+    file, or those of the umask if there was none. After an error it is removed, and the old file stays.
 
     who   what the messages begin with
 

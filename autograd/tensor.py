@@ -23,7 +23,7 @@ def drop_gradients(leaves: "Iterable[Tensor]") -> None:
 
 
 def overwrite(t: "Tensor", value: "Tensor") -> None:
-    """Write a value of the same shape into a tensor's memory, whether or not it is in a graph."""
+    """Write a value of the same shape into a tensor's memory, even if the tensor is in a graph."""
     if (recorder := current.get().recorder) is not None:
         recorder.write(t, value)
     data = value.data
@@ -56,8 +56,10 @@ class Node:
         self.line: str | None = None  # the user's line, kept under keep_lines and detect_anomaly
 
     def recorded_inputs(self, passed: "Mapping[Node, Tensor] | None" = None) -> tuple[Any, ...]:
-        """The inputs as they were when this was recorded. `t[i] = value` may have given a tensor a younger node, whose
-        first input the old contents are; of nodes that were freed meanwhile, `passed` keeps it."""
+        """The inputs as they were at the recording.
+
+        A later `t[i] = value` gives a tensor a newer node, whose first input is the old tensor. `passed` has that input
+        for nodes that were freed since."""
         for t in self.inputs:
             if isinstance(t, Tensor) and t.node is not None and t.node.serial > self.serial:
                 return tuple(

@@ -58,7 +58,7 @@ def span(array: Any) -> Span:
 
 
 def happened(now: int) -> None:
-    """Something was written or replaced at this time: nodes recorded before it are looked at more closely."""
+    """Note the time of the newest write. `backward` checks the inputs of every node that is older."""
     global last
     with _lock:  # of two threads the later one wins
         if now > last:

@@ -1,7 +1,7 @@
-"""What an array is: a namespace and a handful of kernels, one file per backend.
+"""The array libraries that tensors run on: a namespace and a few kernels each, one file per backend.
 
-Dispatch follows the data: `backend_of(array)` looks the array's type up. New tensors are made by the default backend:
-`set_backend(name)`, `with use_backend(name):`, or the environment variable `TAPEGRAD_BACKEND`.
+Each operation runs on the backend of its arrays: `backend_of(array)` looks up the array's type. New tensors use the
+default backend: `set_backend(name)`, `with use_backend(name):`, or the environment variable `TAPEGRAD_BACKEND`.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""What indexing by arrays needs on a GPU, where an index out of bounds wraps around and repeated writes have no order.
+"""Index checks for GPUs, where an index out of bounds wraps around and repeated writes have no order.
 
-Written for any module that looks like NumPy, so that it is tested where there is no GPU.
+The functions take any module with NumPy's names, so tests run them without a GPU.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Names for what users may give by name: activations, initializers, losses."""
+"""Tables of the activations, initializers and losses that users can give by name."""
 
 import re
 from collections.abc import Callable

@@ -1,5 +1,7 @@
-"""Clipping gradients by value, by each one's norm, by the norm of all together: for training loops written by hand,
-between `backward()` and `step()`. An optimizer's options `clipvalue`, `clipnorm` and `global_clipnorm` do the same."""
+"""Clip gradients by value, by their own norms, or by their common norm.
+
+For training loops written by hand: call one between `backward()` and `step()`. An optimizer's options `clipvalue`,
+`clipnorm` and `global_clipnorm` do the same."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`FlatGroup`: many parameters in one buffer, so that an update is one pass and not one for each of them."""
+"""`FlatGroup`: many parameters in one buffer, which one pass updates."""
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext

@@ -15,8 +15,8 @@ class Group:
 
     params, names   the parameters, and what they are called in the optimizer's `state_dict`
 
-    Every option is an attribute, as in `group.lr` or `group.beta_1`. It may be set at any time, and counts from the
-    next step on.
+    Every option is an attribute, such as `group.lr` or `group.beta_1`. You can set it at any time; the next step uses
+    the new value.
     """
 
     names: list[str]

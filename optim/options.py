@@ -53,7 +53,7 @@ yes_or_no = Choice(True, False)
 
 
 def optional(kind: Number) -> Number:
-    """The same kind, with None as a further value."""
+    """The same kind, which also accepts None."""
     return Number(kind.expected, kind.holds, optional=True)
 
 

@@ -1,4 +1,4 @@
-"""An optimizer's state by name: out of its buffers, and back into them."""
+"""Save and restore an optimizer's state by name."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def arrays_by_name(flats: Iterable[FlatGroup]) -> dict[str, Any]:
 
 
 def fill(flats: Iterable[FlatGroup], arrays: Mapping[str, Any]) -> None:
-    """Copy arrays into the places of their names; of those that have no array, nothing."""
+    """Copy each array into the state of that name. State without an array keeps its contents."""
     for name, view in arrays_by_name(flats).items():
         if name in arrays:
             write(view, arrays[name])
@@ -117,7 +117,7 @@ def restore(opt: Any, saved: Mapping[str, Any]) -> None:
 
 
 def difference(group: Any, option: str, number: float, saved: float) -> str:
-    """In what an option of the state differs from the optimizer's, and what to do; "" if it does not."""
+    """How a saved option differs from the optimizer's and what to do, or "" if they agree."""
     if number == saved:
         return ""
     was, here = from_number(group, option, saved), from_number(group, option, number)

@@ -8,7 +8,7 @@ from tapegrad.autograd.tensor import Tensor
 
 
 def _truth(x: Any) -> Any:
-    """Whether each element is not 0; NaN counts as true."""
+    """Each element as a truth value: False for 0, True for anything else, NaN included."""
     return x if isinstance(x, bool) or str(getattr(x, "dtype", "")).endswith("bool") else x != 0
 
 
