@@ -37,9 +37,8 @@ class Adjoint(Recorder):
             for i, out in enumerate(outputs_of(node)):
                 self.names[id(out)] = tape.name(Tensor(out, True, node, i))
         self.kept: list[Any] = []  # alive until the end, so that no id is used twice
-        self.current: list[
-            list[str]
-        ] = []  # [result, "=" or "+=", call] of each primitive run for the call at hand
+        # [result, "=" or "+=", call] of each primitive run for the call at hand.
+        self.current: list[list[str]] = []
         self.number = count(1)
         self.run()
 

@@ -1,5 +1,6 @@
 """Arrays on an NVIDIA GPU: CuPy, which has the array API's names since 14. Imported when first asked for."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,34 +29,97 @@ u = (T)((double)((z ^ (z >> 31)) >> bits) * unit);
 """  # splitmix.uniform in C
 
 
-def load() -> Backend:
-    try:
-        import cupy
-    except ImportError as error:
-        raise BackendError(f"the backend 'cupy' needs CuPy, which is not installed: {INSTALL}") from error
-    if not cupy.cuda.is_available():
-        raise BackendError(
-            "the backend 'cupy' found no usable CUDA GPU: check the driver with nvidia-smi, or stay on 'numpy'"
-        )
+# ---- kernels: a primitive's forward, which gets CuPy as its namespace ----
+def index_get(xp: Any, x: Any, *, index: Any) -> Any:
+    check_bounds(x.shape, index)
+    return x[index]
+
+
+def index_set(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
     import cupyx
 
-    def number(device: str) -> int:
+    check_bounds(x.shape, index)
+    new = x.copy()
+    new[index] = last_values(xp, cupyx.scatter_max, x, values, index)
+    return new
+
+
+def index_add(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
+    import cupyx
+
+    check_bounds(x.shape, index)
+    total = x.astype(ATOMIC.get(x.dtype.name, x.dtype))  # a copy
+    cupyx.scatter_add(total, index, xp.asarray(values).astype(total.dtype, copy=False))
+    return total.astype(x.dtype, copy=False)
+
+
+def numbered(xp: Any, x: Any) -> Any:
+    """CuPy's arange takes no device."""
+    return xp.arange(x.size).reshape(x.shape)
+
+
+def one_hot(xp: Any, labels: Any, *, classes: int, dtype: Any) -> Any:
+    return (labels.astype(np.int64)[..., None] == xp.arange(classes)).astype(dtype)
+
+
+def clip(xp: Any, x: Any, *, min: Any, max: Any) -> Any:
+    return x if min is None is max else xp.clip(x, min, max)
+
+
+def sign(xp: Any, x: Any) -> Any:
+    """CuPy's own sign of NaN is 0."""
+    return xp.where(xp.isnan(x), x, xp.sign(x)) if x.dtype.kind == "f" else xp.sign(x)
+
+
+def erf(xp: Any, x: Any) -> Any:
+    from cupyx.scipy.special import erf
+
+    return erf(x)
+
+
+def argsort(xp: Any, x: Any, *, axis: int) -> Any:
+    """CuPy's sort is stable."""
+    return xp.argsort(x, axis=axis)
+
+
+def einsum(xp: Any, *arrays: Any, subscripts: str) -> Any:
+    return xp.einsum(subscripts, *arrays, optimize=len(arrays) > 2)
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "erf": erf, "numbered": numbered, "one_hot": one_hot, "clip": clip, "sign": sign, "argsort": argsort,
+    "index_get": index_get, "index_set": index_set, "index_add": index_add, "einsum": einsum,
+}  # fmt: skip
+
+
+class Devices:
+    """Makes arrays on CUDA devices, which are named "cuda:0", "cuda:1", …"""
+
+    def __init__(self, cupy: Any) -> None:
+        self.cupy = cupy
+        self.draw = cupy.ElementwiseKernel(
+            "uint64 key, float64 unit, int32 bits", "T u", RANDOM_NUMBER, "tapegrad_uniform"
+        )
+
+    def number(self, device: str) -> int:
+        """The number in a device's name; "cuda" is the current device."""
         kind, _, index = device.partition(":")
         if kind != "cuda" or (index and not index.isdigit()):
             raise BackendError(f"CuPy's devices are 'cuda:0', 'cuda:1', …, not {device!r}")
         if not index:
-            return int(cupy.cuda.runtime.getDevice())
-        count = cupy.cuda.runtime.getDeviceCount()
+            return int(self.cupy.cuda.runtime.getDevice())
+        count = self.cupy.cuda.runtime.getDeviceCount()
         if int(index) >= count:
             raise BackendError(f"device {device!r}: this machine has {count} GPU(s), numbered from 0")
         return int(index)
 
-    def current() -> str:
-        return f"cuda:{cupy.cuda.runtime.getDevice()}"
+    def current(self) -> str:
+        return f"cuda:{self.cupy.cuda.runtime.getDevice()}"
 
-    def asarray(obj: Any, dtype: Any = None, device: str = "", copy: bool | None = None) -> Any:
+    def asarray(self, obj: Any, dtype: Any = None, device: str = "", copy: bool | None = None) -> Any:
+        cupy = self.cupy
         here = obj.device.id if isinstance(obj, cupy.ndarray) else None
-        there = number(device) if device else number("cuda") if here is None else here
+        there = self.number(device) if device else self.number("cuda") if here is None else here
         with cupy.cuda.Device(there):
             if here != there:
                 if copy is False:
@@ -65,82 +129,44 @@ def load() -> Backend:
                 obj = obj if here is None else obj.copy()  # to the current device
             return cupy.array(obj, dtype=dtype) if copy else cupy.asarray(obj, dtype=dtype)
 
-    numbered_draw = cupy.ElementwiseKernel(
-        "uint64 key, float64 unit, int32 bits", "T u", RANDOM_NUMBER, "tapegrad_uniform"
-    )
-
-    def uniform(shape: tuple[int, ...], dtype: Any, seed: int, draw: int, device: str) -> Any:
+    def uniform(self, shape: tuple[int, ...], dtype: Any, seed: int, draw: int, device: str) -> Any:
         bits = splitmix.bits_of(dtype)
-        with cupy.cuda.Device(number(device or "cuda")):
-            out = cupy.empty(shape, dtype)
-            return numbered_draw(np.uint64(splitmix.key_of(seed, draw)), 2.0**-bits, 64 - bits, out)
+        with self.cupy.cuda.Device(self.number(device or "cuda")):
+            out = self.cupy.empty(shape, dtype)
+            return self.draw(np.uint64(splitmix.key_of(seed, draw)), 2.0**-bits, 64 - bits, out)
 
-    def index_get(xp: Any, x: Any, *, index: Any) -> Any:
-        check_bounds(x.shape, index)
-        return x[index]
-
-    def index_set(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
-        check_bounds(x.shape, index)
-        new = x.copy()
-        new[index] = last_values(cupy, cupyx.scatter_max, x, values, index)
-        return new
-
-    def index_add(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
-        check_bounds(x.shape, index)
-        total = x.astype(ATOMIC.get(x.dtype.name, x.dtype))  # a copy
-        cupyx.scatter_add(total, index, cupy.asarray(values).astype(total.dtype, copy=False))
-        return total.astype(x.dtype, copy=False)
-
-    def numbered(xp: Any, x: Any) -> Any:  # CuPy's arange takes no device
-        return cupy.arange(x.size).reshape(x.shape)
-
-    def one_hot(xp: Any, labels: Any, *, classes: int, dtype: Any) -> Any:
-        return (labels.astype(np.int64)[..., None] == cupy.arange(classes)).astype(dtype)
-
-    def clip(xp: Any, x: Any, *, min: Any, max: Any) -> Any:
-        return x if min is None is max else cupy.clip(x, min, max)
-
-    def sign(xp: Any, x: Any) -> Any:  # CuPy's own makes 0 of NaN
-        return cupy.where(cupy.isnan(x), x, cupy.sign(x)) if x.dtype.kind == "f" else cupy.sign(x)
-
-    def erf(xp: Any, x: Any) -> Any:
-        from cupyx.scipy.special import erf
-
-        return erf(x)
-
-    def memory_info() -> dict[str, int]:
-        free, total = cupy.cuda.runtime.memGetInfo()
-        pool = cupy.get_default_memory_pool()
+    def memory_info(self) -> dict[str, int]:
+        free, total = self.cupy.cuda.runtime.memGetInfo()
+        pool = self.cupy.get_default_memory_pool()
         return {"free_bytes": free, "total_bytes": total, "pool_used_bytes": pool.used_bytes(),
                 "pool_held_bytes": pool.total_bytes()}  # fmt: skip
 
+
+def load() -> Backend:
+    """The backend, or BackendError if CuPy or a GPU is absent."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise BackendError(f"the backend 'cupy' needs CuPy, which is not installed: {INSTALL}") from error
+    if not cupy.cuda.is_available():
+        raise BackendError(
+            "the backend 'cupy' found no usable CUDA GPU: check the driver with nvidia-smi, or stay on 'numpy'"
+        )
+    devices = Devices(cupy)
     return Backend(
         name="cupy",
         xp=cupy,
         types=(cupy.ndarray,),
-        asarray=asarray,
+        asarray=devices.asarray,
         to_numpy=cupy.asnumpy,
         dtype=np.dtype,
         device_of=lambda array: f"cuda:{array.device.id}",
-        default_device=current,
-        uniform=uniform,
+        default_device=devices.current,
+        uniform=devices.uniform,
         owns=lambda array: array.base is None and array.flags.c_contiguous,
         synchronize=lambda: cupy.cuda.get_current_stream().synchronize(),
-        memory_info=memory_info,
-        kernels={
-            "erf": erf,
-            "numbered": numbered,
-            "one_hot": one_hot,
-            "clip": clip,
-            "sign": sign,
-            "argsort": lambda xp, x, *, axis: cupy.argsort(x, axis=axis),  # a stable sort
-            "index_get": index_get,
-            "index_set": index_set,
-            "index_add": index_add,
-            "einsum": lambda xp, *arrays, subscripts: cupy.einsum(
-                subscripts, *arrays, optimize=len(arrays) > 2
-            ),
-        },
+        memory_info=devices.memory_info,
+        kernels=KERNELS,
         several_devices=cupy.cuda.runtime.getDeviceCount() > 1,
         scope=lambda array: array.device,
     )

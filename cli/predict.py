@@ -74,9 +74,8 @@ def read_known_columns(
                 f"{table.title} has {len(table.columns)} columns; the model learned {len(names)} without header, "
                 f"of which {target.name!r}, the target, may be left out"
             )
-        if rest != list(
-            table.columns
-        ):  # the target stood in the middle: read again, by the names of the others
+        # The target stood in the middle: read again, by the names of the others.
+        if rest != list(table.columns):
             moved = dict(zip(rest, table.columns))
             text = [moved[name] for name in features.as_text]
             table = read_csv(options.data, header=False, encoding=options.encoding, as_text=text)

@@ -142,6 +142,16 @@ def test_file_is_readable_in_one_sitting(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
+TORN = re.compile(r"^\s*[\])}]+[:,]?\s+# (?!fmt:|type:|noqa|pragma)")
+
+
+@pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "tests").rglob("*.py"))], ids=short)
+def test_comments_stand_above_a_statement_of_several_lines(path):
+    """The formatter breaks a line that is too long for its comment, and hangs the comment on the closing bracket."""
+    torn = [line for line in path.read_text(encoding="utf-8").splitlines() if TORN.match(line)]
+    assert not torn, f"put this above the statement: {torn}"
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "autograd" / "ops").rglob("*.py")), ids=short)
 def test_rules_import_no_array_library(path):
     """Rules reach arrays through `xp` only; this is what keeps each of them working on the GPU."""

@@ -7,9 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Item: TypeAlias = "int | Fold"
-Path: TypeAlias = tuple[
-    tuple[str, int], ...
-]  # the modules that run, outermost first: (label, number of the call)
+# The modules that run, outermost first: (label, number of the call).
+Path: TypeAlias = tuple[tuple[str, int], ...]
 LONGEST = 200  # items of one turn: the search takes time in proportion to this and to the items
 FEWEST, LEAST_SAVED = 3, 6  # turns of a loop, and items that folding it saves
 

@@ -31,9 +31,8 @@ class RecordedCalls:
     def __init__(self) -> None:
         self.kinds: list[CallKind] = []
         self.of: dict[Var, tuple[int, bool]] = {}
-        self.numbers: dict[
-            int, int
-        ] = {}  # id of a node -> its number; a later node may have the id of one that is gone
+        # Id of a node -> its number; a later node may have the id of one that is gone.
+        self.numbers: dict[int, int] = {}
 
     def add(self, primitive: Any, result: Any, rule_of: Node | None, ops: list[Op]) -> None:
         """Note a primitive that was run, by the user's code or by the gradient rule of a call."""

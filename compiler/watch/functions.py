@@ -176,9 +176,8 @@ class Functions(Walk):
             self.refuse(
                 f"{name} is under functools.lru_cache, and {what}, at some calls and not at others: call it outside"
             )
-        elif is_a(f, types.FunctionType) and reads_outside(
-            f
-        ):  # what it keeps may be older than what it reads
+        # Its kept results may be older than what it reads.
+        elif is_a(f, types.FunctionType) and reads_outside(f):
             hits, misses, *_ = cached.cache_info()
             info = self.guards.let(f"{self.guards.value(cached)}.cache_info()")
             self.guards.need(f"{info}[1] == {misses} and {info}[0] >= {hits}", f"what {name} keeps")

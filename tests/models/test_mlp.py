@@ -111,9 +111,8 @@ def test_partial_fit_has_scikit_learns_numbers(kinds):
         part = slice(30 * n, 30 * n + 30)
         for model in (a, b):
             model.partial_fit(x[part], y[part], **(first if n == 0 else {}))
-    assert a.loss_curve_[0] == pytest.approx(
-        b.loss_curve_[0]
-    )  # later ones draw on: theirs shuffles alike each time
+    # Later ones draw on: theirs shuffles alike each time.
+    assert a.loss_curve_[0] == pytest.approx(b.loss_curve_[0])
     assert a.t_ == b.t_ == 150
     with pytest.raises(ValueError, match="features"):
         a.partial_fit(x[:, :2], y)

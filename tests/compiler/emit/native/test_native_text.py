@@ -227,9 +227,8 @@ def unrolled(how: str) -> tuple[Callable[..., Any], list[np.ndarray]]:
         return lambda x, w: [(x[k].mT if k % 2 else w) + product(x, k) for k in range(4)], [x, w]
     if how == "shapes":
         return lambda x: [product(x, k) + x[5, :n] for k, n in enumerate((1, 16, 1, 16))], [x]
-    if (
-        how == "in place"
-    ):  # the first result takes the memory of what it is made of, which the second one leaves
+    # The first result takes the memory of what it is made of, which the second one leaves.
+    if how == "in place":
         return lambda x: [tg.tanh(x @ x) @ x, *(y for c in [x @ x.mT] for y in (tg.tanh(c) @ x, c @ x))], [x]
     # Strides.
     return lambda x: [(x[t].T @ x[0]).sum() + (x[t, ::2] @ x[0, :, ::2]).sum() for t in range(6)], [x]
