@@ -98,7 +98,7 @@ def arithmetic_may_raise() -> bool:
     """Whether overflow, division by zero and the like may raise an exception here: under `np.errstate(all="raise")`, or
     "call" and "log", where a function of the user's hears of them, or where warnings are errors."""
     global _asked
-    settings, filters = _settings(), warnings.filters
+    settings, filters = numpy_settings(), warnings.filters
     # A new filter comes first, or last.
     count, first = len(filters), filters[0] if filters else None
     known, may_raise = _asked
@@ -112,7 +112,7 @@ def arithmetic_may_raise() -> bool:
 # NumPy's settings for this thread: one object, which `np.errstate` replaces. To ask for what is in it takes two
 # microseconds. A NumPy that keeps them elsewhere is asked each time: every object is a new one.
 _umath: Any = getattr(getattr(np, "_core", None), "umath", None)
-_settings: Callable[[], object] = getattr(getattr(_umath, "_extobj_contextvar", None), "get", object)
+numpy_settings: Callable[[], object] = getattr(getattr(_umath, "_extobj_contextvar", None), "get", object)
 
 # (what the answer depends on, the answer). It keeps these alive, so that no other object gets the place of one.
 _asked: tuple[tuple[Any, ...], bool] = ((None,) * 4, False)

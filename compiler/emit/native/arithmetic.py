@@ -12,10 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd.whole import arithmetic_may_raise
+from tapegrad.autograd.whole import arithmetic_may_raise, numpy_settings
 from tapegrad.compiler.emit.native.machine import FLAGS
 
 WORDS = {"invalid": "invalid value", "divide": "divide by zero", "over": "overflow", "under": "underflow"}
+
+
+# NumPy's settings, and the flags of what they do not ignore.
+_asked_for: tuple[object, int] = (None, 0)
+
+
+def flags_asked_for() -> int:
+    """The flags of what NumPy's settings of this thread do not ignore."""
+    global _asked_for
+    settings, (known, flags) = numpy_settings(), _asked_for
+    if settings is not known:
+        flags = sum(FLAGS[name] for name in asked(sum(FLAGS.values())))
+        _asked_for = settings, flags
+    return flags
 
 
 def asked(flags: int) -> list[str]:

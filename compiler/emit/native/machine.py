@@ -20,15 +20,26 @@ PASSES = ("sroa", "instruction_combine", "simplify_cfg")
 STOPPED = 64  # + the number of the call that stopped
 BEFORE = 32  # the bits below those of the flags, where they stopped it
 
-# A list of (function, table of pointers, parts): each is called, until one says that this is another case. Where
+# What a call of `run` is told: a list of (function, table of pointers, parts) and its length, memory for copies, the
+# pool or null, and the flags that matter. Each function is called, until one says that this is another case. Where
 # `parts` is more than 1, so many calls may run at once: the pool's `share` runs them, if there is one and it is free.
-# Where it is 0, nothing is called: the program begins to write, and stops here if a flag was set.
-# Returns the flags that were set meanwhile, or STOPPED + the number of a call, and the flags above it.
+# Where it is 0, nothing is called: the program begins to write, and stops here if a flag that matters was set.
+# Returns those of these that were set, or STOPPED + the number of a call, and the flags above it.
+RECORD = ("calls", "count", "scratch", "pool", "wanted")
 DRIVER = f"""
 declare i32 @feclearexcept(i32)
 declare i32 @fetestexcept(i32)
-define i64 @run(ptr %calls, i64 %count, ptr %scratch, ptr %pool) {{
+define i64 @run(ptr %record) {{
 entry:
+  %calls = load ptr, ptr %record
+  %at.count = getelementptr i64, ptr %record, i64 1
+  %count = load i64, ptr %at.count
+  %at.scratch = getelementptr i64, ptr %record, i64 2
+  %scratch = load ptr, ptr %at.scratch
+  %at.pool = getelementptr i64, ptr %record, i64 3
+  %pool = load ptr, ptr %at.pool
+  %at.wanted = getelementptr i64, ptr %record, i64 4
+  %wanted = load i64, ptr %at.wanted
   call i32 @feclearexcept(i32 {sum(FLAGS.values())})
   %alone = icmp eq ptr %pool, null
   br label %turn
@@ -43,7 +54,8 @@ turn:
 look:
   %flags.here = call i32 @fetestexcept(i32 {sum(FLAGS.values())})
   %wide.here = zext i32 %flags.here to i64
-  %before = or i64 %wide.here, %raised
+  %all.here = or i64 %wide.here, %raised
+  %before = and i64 %all.here, %wanted
   %clean = icmp eq i64 %before, 0
   br i1 %clean, label %go_on, label %stop
 work:
@@ -75,7 +87,8 @@ end:
   %flags = call i32 @fetestexcept(i32 {sum(FLAGS.values())})
   %wide = zext i32 %flags to i64
   %all = or i64 %wide, %raised.now
-  ret i64 %all
+  %told = and i64 %all, %wanted
+  ret i64 %told
 stop:
   %why = phi i64 [0, %one], [%before, %look]
   %above = shl i64 %why, {BEFORE}
