@@ -15,6 +15,7 @@ from tapegrad.optim.base import Optimizer
 from tapegrad.optim.clip import clip_by_global_norm, clip_by_norm, clip_by_value
 from tapegrad.optim.ema import EMA
 from tapegrad.optim.gradient_descent import GradientDescent
+from tapegrad.optim.lbfgs import LBFGS
 from tapegrad.optim.lion import Lion
 from tapegrad.optim.nadam import Nadam
 from tapegrad.optim.plateau import Plateau
@@ -24,7 +25,7 @@ from tapegrad.optim.sgd import SGD
 
 __all__ = [
     "Optimizer", "GradientDescent", "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax",
-    "Nadam", "RAdam", "Lion", "EMA", "Plateau",
+    "Nadam", "RAdam", "Lion", "LBFGS", "EMA", "Plateau",
     "clip_by_value", "clip_by_norm", "clip_by_global_norm", "get",
 ]  # fmt: skip
 
@@ -59,6 +60,10 @@ def get(optimizer: Any, **options: Any) -> Optimizer:
             )
         return optimizer
     known = ", ".join(repr(name) for name in BY_NAME)
+    if isinstance(optimizer, LBFGS) or optimizer is LBFGS:
+        raise TypeError(
+            "optimizer: LBFGS calls a closure several times in a step: call opt.step(closure) in a loop"
+        )
     if not isinstance(optimizer, str):
         raise TypeError(f"optimizer: expected an Optimizer or one of the names {known}, got {optimizer!r}")
     if optimizer.lower() not in BY_NAME:
@@ -79,6 +84,7 @@ FOREIGN_NAMES = {
     "Momentum": "SGD(…, momentum=0.9)",
     "lr_scheduler": "optim.schedules, as in lr=schedules.Cosine(0.001, 1000)",
     "swa_utils": "EMA(model)",
+    "lbfgs": "LBFGS(model), and opt.step(closure)",
     **{name: f"schedules: {here}" for name, here in schedules.FOREIGN_NAMES.items()},
     "clip_grad_norm_": "clip_by_global_norm(params, limit)",
     "clip_grad_value_": "clip_by_value(params, limit)",

@@ -92,8 +92,12 @@ def test_names_and_instances():
     opt = optim.SGD()
     assert optim.get(opt) is opt
     assert optim.get("sgd", lr=0.5, momentum=0.5).lr == 0.5
-    kinds = [getattr(optim, name) for name in optim.__all__ if name[0].isupper() and name != "Optimizer"]
-    assert {kind.__name__.lower(): kind for kind in kinds} == optim.BY_NAME
+    values = [getattr(optim, name) for name in optim.__all__]
+    kinds = [v for v in values if isinstance(v, type) and issubclass(v, optim.Optimizer)]
+    assert {kind.__name__.lower(): kind for kind in kinds if kind is not optim.Optimizer} == optim.BY_NAME
+    for given in (optim.LBFGS([leaf(1.0)]), optim.LBFGS):
+        with pytest.raises(TypeError, match="LBFGS calls a closure several times"):
+            optim.get(given)
 
 
 def test_says_what_it_is():

@@ -61,7 +61,7 @@ def test_tables_name_only_what_is_there():
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("AdaGrad", "Adagrad"), ("RMSProp", "RMSprop"), ("lr_scheduler", "optim.schedules"),
-     ("Adm", "did you mean 'Adam'"), ("LBFGS", "Adam"), ("clip_grad_norm_", "clip_by_global_norm")],
+     ("Adm", "did you mean 'Adam'"), ("Rprop", "RMSprop"), ("clip_grad_norm_", "clip_by_global_norm")],
 )  # fmt: skip
 def test_a_foreign_name_of_the_room(name, hint):
     with pytest.raises(AttributeError, match=hint):
