@@ -21,13 +21,23 @@ from tapegrad.models.registry import register
 from tapegrad.models.sequential import Sequential
 
 if TYPE_CHECKING:
-    from tapegrad.models.linear import LinearRegression, LinearSVC, LogisticRegression
+    from tapegrad.models.linear import ElasticNet, Lasso, LinearRegression, Ridge
+    from tapegrad.models.linear_classifiers import LogisticRegression
     from tapegrad.models.mlp import MLPClassifier, MLPRegressor
+    from tapegrad.models.neural import NeuralClassifier, NeuralRegressor
+    from tapegrad.models.svm import SVC, LinearSVC, LinearSVR
 
 ESTIMATORS = {
     "LinearRegression": "linear",
-    "LogisticRegression": "linear",
-    "LinearSVC": "linear",
+    "Ridge": "linear",
+    "Lasso": "linear",
+    "ElasticNet": "linear",
+    "LogisticRegression": "linear_classifiers",
+    "LinearSVC": "svm",
+    "LinearSVR": "svm",
+    "SVC": "svm",
+    "NeuralClassifier": "neural",
+    "NeuralRegressor": "neural",
     "MLPClassifier": "mlp",
     "MLPRegressor": "mlp",
 }
@@ -36,7 +46,8 @@ __all__ = [
     "Sequential", "History", "register",
     "Callback", "CSVLogger", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint",
     "ReduceLROnPlateau", "TerminateOnNaN",
-    "LinearRegression", "LinearSVC", "LogisticRegression", "MLPClassifier", "MLPRegressor",
+    "LinearRegression", "Ridge", "Lasso", "ElasticNet", "LogisticRegression", "LinearSVC", "LinearSVR", "SVC",
+    "MLPClassifier", "MLPRegressor", "NeuralClassifier", "NeuralRegressor",
 ]  # fmt: skip
 
 

@@ -1,177 +1,302 @@
-"""Linear models as scikit-learn estimators: least squares, logistic regression, a linear support vector machine."""
+"""Linear regressions as scikit-learn estimators: least squares, without penalty or with an L2 and an L1 penalty."""
 
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tapegrad.backends import default_place
-from tapegrad.models.checks import class_weights, number, warn
-from tapegrad.models.convex import Fit, fit_convex, fit_least_squares, fit_logistic, squared_hinge_loss
+from tapegrad.models.checks import (
+    check_parameters,
+    number,
+    one_of,
+    row_weights,
+    set_all,
+    warn,
+    whole,
+    yes_or_no,
+)
+from tapegrad.models.convex_losses import SquaredError
+from tapegrad.models.glm import EXPLICIT, fit_glm, weighted_square
+from tapegrad.models.quadratic import l1_quadratic, solve_symmetric
+
+SPARSE = ("csr", "csc")
+CHECKS = {
+    "fit_intercept": yes_or_no,
+    "copy_X": yes_or_no,
+    "positive": yes_or_no,
+    "warm_start": yes_or_no,
+    "l1_ratio": number(at_least=0, at_most=1),
+    "tol": number(at_least=0),
+    "selection": one_of("cyclic", "random"),
+}
 
 
-class LinearRegression(RegressorMixin, BaseEstimator):
+class LinearRegressor(RegressorMixin, BaseEstimator):
+    """What the linear regressions share: one target or several, sparse rows, weights of rows."""
+
+    fit_intercept: bool
+    positive: bool
+    coef_: np.ndarray
+    intercept_: Any
+
+    def _solve(self, x: Any, y: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """(columns, targets) of the centred x and y with the weights s."""
+        raise NotImplementedError
+
+    def _check(self) -> None:
+        check_parameters(self, CHECKS)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        self._check()
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, accept_sparse=SPARSE, multi_output=True, y_numeric=True
+        )
+        s = row_weights(sample_weight, X)
+        targets = np.asarray(y, np.float64).reshape(X.shape[0], -1)
+        x_mean, y_mean = np.zeros(X.shape[1]), np.zeros(targets.shape[1])
+        if self.fit_intercept:
+            x_mean = np.asarray(X.T @ s).ravel() / s.sum()
+            y_mean = s @ targets / s.sum()
+        if hasattr(X, "toarray"):
+            coef, bias = self._solve_sparse(X.tocsr(), targets, s)
+        else:
+            coef = self._solve(X - x_mean, targets - y_mean, s)
+            bias = y_mean - x_mean @ coef
+        self.coef_ = coef.T if y.ndim > 1 else coef[:, 0]
+        self.intercept_ = (bias if y.ndim > 1 else float(bias[0])) if self.fit_intercept else 0.0
+        return self
+
+    def _penalties(self, rows: float) -> tuple[Any, float]:
+        """(l2 of each target, l1) of the mean of the squares over 2."""
+        return 0.0, 0.0
+
+    def _solve_sparse(self, x: Any, y: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.positive:
+            raise ValueError("positive=True: takes dense rows: X.toarray()")
+        l2, l1 = self._penalties(s.sum())
+        l2 = np.broadcast_to(l2, y.shape[1:])
+        fits = [
+            fit_glm(
+                x, y[:, k : k + 1], SquaredError(), l2=float(l2[k]), l1=l1, weights=s, intercept=self.fit_intercept,
+                tol=1e-10 * (1.0 + float(np.abs(y[:, k]).max())), max_iter=1000,
+            )
+            for k in range(y.shape[1])
+        ]  # fmt: skip
+        return np.hstack([fit.coef for fit in fits]), np.concatenate([fit.intercept for fit in fits])
+
+    def predict(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
+        return np.asarray(X @ self.coef_.T + self.intercept_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        return tags
+
+
+def not_negative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The coef >= 0 with the smallest |x coef - y|², for each target."""
+    from scipy.optimize import nnls
+
+    return np.stack([nnls(x, y[:, k])[0] for k in range(y.shape[1])], axis=1)
+
+
+class LinearRegression(LinearRegressor):
     """Ordinary least squares: the coef and intercept with the smallest Σ weight · |x @ coef + intercept - y|².
 
     Solved in closed form in float64; where several solutions fit equally, the shortest coef is taken.
 
     fit_intercept   whether there is an intercept
+    positive        only coefs of 0 or more
+    copy_X, tol, n_jobs   taken as scikit-learn's, and of no effect: X is never written to, and the solution is exact
 
-    coef_ (features,) or (targets, features), intercept_ a number or (targets,)
+    coef_ (features,) or (targets, features), intercept_ a number or (targets,); rank_, singular_ of dense rows
     """
 
-    def __init__(self, *, fit_intercept: bool = True) -> None:
-        self.fit_intercept = fit_intercept
+    def __init__(
+        self,
+        *,
+        fit_intercept: bool = True,
+        copy_X: bool = True,
+        tol: float = 1e-6,
+        n_jobs: int | None = None,
+        positive: bool = False,
+    ) -> None:
+        set_all(self, locals())
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearRegression":
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
-        targets = np.asarray(y, np.float64).reshape(len(X), -1)
-        fit = fit_least_squares(X, targets, weights=weights, intercept=self.fit_intercept)
-        self.coef_ = fit.coef.T if y.ndim > 1 else fit.coef[:, 0]
-        self.intercept_ = fit.intercept if y.ndim > 1 else float(fit.intercept[0])
+    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
+        root = np.sqrt(s)[:, None]
+        if self.positive:
+            return not_negative(root * x, root * y)
+        coef, _, self.rank_, self.singular_ = np.linalg.lstsq(root * x, root * y, rcond=None)
+        return np.asarray(coef)
+
+
+class Ridge(LinearRegressor):
+    """Least squares with an L2 penalty: the smallest Σ weight · |x @ coef + intercept - y|² + alpha Σ coef².
+
+    alpha    the strength, a number or one for each target
+    solver   any name of scikit-learn's: the solution is unique, and is found by Cholesky's decomposition
+    fit_intercept, positive   as in LinearRegression
+    copy_X, max_iter, tol, random_state   taken as scikit-learn's, and of no effect
+
+    coef_, intercept_, n_iter_ (1), solver_
+    """
+
+    def __init__(
+        self,
+        alpha: Any = 1.0,
+        *,
+        fit_intercept: bool = True,
+        copy_X: bool = True,
+        max_iter: int | None = None,
+        tol: float = 1e-4,
+        solver: str = "auto",
+        positive: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        set_all(self, locals())
+
+    alpha: Any
+
+    def _check(self) -> None:
+        super()._check()
+        solvers = ("auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs")
+        one_of(*solvers)("solver", self.solver)
+        for alpha in np.ravel(self.alpha):
+            number(at_least=0)("alpha", alpha)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Ridge":
+        super().fit(X, y, sample_weight)
+        self.n_iter_, self.solver_ = 1, "cholesky"
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return X @ self.coef_.T + self.intercept_
+    def _penalties(self, rows: float) -> tuple[Any, float]:
+        return np.asarray(self.alpha, np.float64) / rows, 0.0
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-
-class LinearClassifier(ClassifierMixin, BaseEstimator):
-    """What the linear classifiers share: C Σ weight · loss + |coef|² / 2 is minimized by Newton's method, whose
-    products of Hessian and vector come from a second pass through the recorded gradient. On the default backend, in
-    float64."""
-
-    C: float
-    fit_intercept: bool
-    tol: float
-    max_iter: int
-    class_weight: Any
-
-    def _minimize(self, X: np.ndarray, classes: np.ndarray, **options: Any) -> Fit:
-        raise NotImplementedError
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearClassifier":
-        number(above=0, infinite=True)("C", self.C)
-        number(above=0)("tol", self.tol)
-        number(above=0)("max_iter", self.max_iter)
-        X, y = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
+    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
+        targets = y.shape[1]
+        alpha = np.ravel(self.alpha).astype(np.float64)
+        if len(alpha) not in (1, targets):
             raise ValueError(
-                f"y: a classifier needs at least 2 classes, there is one class, {self.classes_[0]!r}"
+                f"alpha: expected a number or one for each of {targets} targets, got {len(alpha)}"
             )
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        weights = weights * class_weights(self.class_weight, self.classes_, y)[numbers]
-        fit = self._minimize(
-            X,
-            numbers,
-            l2=1.0 / (self.C * weights.sum()),
-            weights=weights,
-            intercept=self.fit_intercept,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            device=default_place(),
+        root = np.sqrt(s)[:, None]
+        x, y = root * x, root * y
+        if self.positive:
+            penalty = np.eye(x.shape[1]) * np.sqrt(alpha[0])
+            return not_negative(np.vstack([x, penalty]), np.vstack([y, np.zeros((x.shape[1], targets))]))
+        wide = x.shape[1] > len(x)
+        h = x @ x.T if wide else x.T @ x
+        b = y if wide else x.T @ y
+        each = np.broadcast_to(alpha, (targets,))
+        found = [solve_symmetric(h + a * np.eye(len(h)), b[:, k]) for k, a in enumerate(each)]
+        return x.T @ np.stack(found, axis=1) if wide else np.stack(found, axis=1)
+
+
+class ElasticNet(LinearRegressor):
+    """Least squares with an L1 and an L2 penalty: the smallest
+
+        Σ weight · |x @ coef + intercept - y|² / (2 Σ weight)
+            + alpha · l1_ratio Σ |coef| + alpha (1 - l1_ratio) / 2 Σ coef²
+
+    Found by coordinates, and then exactly for those that are not 0; with more than 1200 columns by accelerated proximal
+    gradients.
+
+    alpha, l1_ratio           the strength of the penalty, and the part of it that is L1
+    fit_intercept, positive   as in LinearRegression
+    tol, max_iter             of the proximal gradients
+    precompute, copy_X, warm_start, random_state, selection   taken as scikit-learn's, and of no effect on the solution
+
+    coef_, intercept_, n_iter_
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        l1_ratio: float = 0.5,
+        fit_intercept: bool = True,
+        precompute: Any = False,
+        max_iter: int = 1000,
+        copy_X: bool = True,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        positive: bool = False,
+        random_state: Any = None,
+        selection: str = "cyclic",
+    ) -> None:
+        set_all(self, locals())
+
+    alpha: float
+    l1_ratio: float
+    max_iter: int
+    tol: float
+
+    def _check(self) -> None:
+        super()._check()
+        number(at_least=0)("alpha", self.alpha)
+        whole(1)("max_iter", self.max_iter)
+
+    def _penalties(self, rows: float) -> tuple[Any, float]:
+        return self.alpha * (1 - self.l1_ratio), self.alpha * self.l1_ratio
+
+    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
+        l2, l1 = self._penalties(1.0)
+        s = s / s.sum()
+        self.n_iter_ = 1
+        if x.shape[1] > EXPLICIT:
+            return self._solve_wide(x, y, s, l2, l1)
+        h = weighted_square(x, s) + l2 * np.eye(x.shape[1])
+        strength = np.full(x.shape[1], l1)
+        b = x.T @ (s[:, None] * y)
+        start = np.zeros(x.shape[1])
+        return np.stack(
+            [l1_quadratic(h, b[:, k], strength, start, self.positive) for k in range(y.shape[1])], axis=1
         )
-        if not fit.converged:
-            warn(
-                self,
-                f"not converged after {self.max_iter} steps (the classes may be separable: lower C)",
-                ConvergenceWarning,
-            )
-        self.coef_, self.intercept_ = fit.coef.T, fit.intercept
-        self.n_iter_ = len(fit.losses) - 1
-        return self
 
-    def decision_function(self, X: Any) -> np.ndarray:
-        """x @ coef + intercept: (n,) for two classes, positive for the second; else (n, classes)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        scores = X @ self.coef_.T + self.intercept_
-        return scores[:, 0] if len(self.classes_) == 2 else scores
+    def _solve_wide(self, x: np.ndarray, y: np.ndarray, s: np.ndarray, l2: float, l1: float) -> np.ndarray:
+        if self.positive:
+            raise ValueError(f"positive=True: takes at most {EXPLICIT} columns, got {x.shape[1]}")
+        coefs = []
+        for k in range(y.shape[1]):
+            size = float(np.sqrt(s @ y[:, k] ** 2)) or 1.0
+            fit = fit_glm(
+                x, y[:, k : k + 1] / size, SquaredError(), l2=l2, l1=l1 / size, weights=s, intercept=False,
+                tol=self.tol, max_iter=self.max_iter,
+            )  # fmt: skip
+            if not fit.converged:
+                warn(
+                    self,
+                    f"not converged after {100 * self.max_iter} steps: raise max_iter",
+                    ConvergenceWarning,
+                )
+            coefs.append(fit.coef * size)
+            self.n_iter_ = max(self.n_iter_, len(fit.losses))
+        return np.hstack(coefs)
 
-    def predict(self, X: Any) -> np.ndarray:
-        scores = self.decision_function(X)
-        return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
 
+class Lasso(ElasticNet):
+    """Least squares with an L1 penalty: ElasticNet with l1_ratio=1. The parameters are those of ElasticNet."""
 
-class LogisticRegression(LinearClassifier):
-    """Logistic regression, for more than two classes multinomial, with an L2 penalty.
-
-    C               the inverse of the penalty's strength; np.inf for none
-    fit_intercept   whether there is an intercept; it is not penalized
-    tol             the largest gradient (of the mean loss) at which to stop
-    max_iter        the most Newton steps; about ten are usual
-    class_weight    factors by class, or "balanced": inversely to the classes' frequencies
-
-    coef_ (1, features) for two classes, else (classes, features); intercept_; classes_; n_iter_
-    """
+    l1_ratio = 1.0
 
     def __init__(
         self,
+        alpha: float = 1.0,
         *,
-        C: float = 1.0,
         fit_intercept: bool = True,
-        tol: float = 1e-8,
-        max_iter: int = 100,
-        class_weight: Any = None,
+        precompute: Any = False,
+        copy_X: bool = True,
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        positive: bool = False,
+        random_state: Any = None,
+        selection: str = "cyclic",
     ) -> None:
-        self.C = C
-        self.fit_intercept = fit_intercept
-        self.tol = tol
-        self.max_iter = max_iter
-        self.class_weight = class_weight
-
-    def _minimize(self, X: np.ndarray, classes: np.ndarray, **options: Any) -> Fit:
-        return fit_logistic(X, classes, len(self.classes_), **options)
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            scores = np.stack([np.zeros_like(scores), scores], axis=1)
-        return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class, (n, classes)."""
-        return np.exp(self.predict_log_proba(X))
-
-
-class LinearSVC(LinearClassifier):
-    """A linear support vector machine with the squared hinge loss, max(0, 1 - y z)², and an L2 penalty.
-
-    For more than two classes one against the rest, all at once. The intercept is not penalized (in scikit-learn's
-    LinearSVC it is).
-
-    C, fit_intercept, tol, max_iter, class_weight   as in LogisticRegression
-    coef_ (1, features) for two classes, else (classes, features); intercept_; classes_; n_iter_
-    """
-
-    def __init__(
-        self,
-        *,
-        C: float = 1.0,
-        fit_intercept: bool = True,
-        tol: float = 1e-8,
-        max_iter: int = 100,
-        class_weight: Any = None,
-    ) -> None:
-        self.C = C
-        self.fit_intercept = fit_intercept
-        self.tol = tol
-        self.max_iter = max_iter
-        self.class_weight = class_weight
-
-    def _minimize(self, X: np.ndarray, classes: np.ndarray, **options: Any) -> Fit:
-        k = len(self.classes_)
-        own = classes[:, None] == ([1] if k == 2 else np.arange(k))
-        return fit_convex(squared_hinge_loss, X, np.where(own, 1.0, -1.0), own.shape[1], **options)
+        set_all(self, locals())

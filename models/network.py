@@ -103,6 +103,10 @@ class Network(BaseEstimator):
         """Whether a training that would end here goes on with a smaller learning rate."""
         return False
 
+    def _model_parameters(self) -> dict[str, Any]:
+        """What the layers and the loss depend on."""
+        return {name: getattr(self, name) for name in self.MADE_WITH}
+
     # ---- making the model ----
     def _place(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.backend is None else use_backend(self.backend)
@@ -112,7 +116,7 @@ class Network(BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         # Of a copy: initial weights and the order of rows come from the numbers that scikit-learn's would come from.
         self._streams = random.Streams(int(copy.deepcopy(self._random_state).randint(2**31 - 1)))
-        self._made_with = {name: getattr(self, name) for name in self.MADE_WITH}
+        self._made_with = self._model_parameters()
         with random.own_streams(self._streams), self._place():
             model = self._make_layers(self._made_with, dtype)
             self._set_initial_weights(model, self._random_state)
@@ -124,10 +128,11 @@ class Network(BaseEstimator):
 
     def _check_still_made_so(self) -> None:
         """Raise ValueError if a parameter of the model was changed since a warm start's first fit."""
+        now = self._model_parameters()
         for name, value in self._made_with.items():
-            if not same(getattr(self, name), value):
+            if name not in now or not same(now[name], value):
                 raise ValueError(
-                    f"{name}: warm_start goes on with the model made for {value!r}, got {getattr(self, name)!r}: "
+                    f"{name}: warm_start goes on with the model made for {value!r}, got {now.get(name)!r}: "
                     "use another estimator, or warm_start=False"
                 )
 
@@ -314,7 +319,7 @@ class Network(BaseEstimator):
         """The rows on the model's device; a sparse x stays on the host."""
         with self._place():
             place = default_place()
-        if place == "cpu":
+        if place in ("numpy", "cpu"):
             return x, y, weights
         moved = [None if a is None else tensor(a, device=place).data for a in (y, weights)]
         return (x if hasattr(x, "toarray") else tensor(x, device=place).data), moved[0], moved[1]

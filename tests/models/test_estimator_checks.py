@@ -3,12 +3,28 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tapegrad.models import LinearRegression, LinearSVC, LogisticRegression, MLPClassifier, MLPRegressor
+from tapegrad.models import (
+    SVC,
+    ElasticNet,
+    Lasso,
+    LinearRegression,
+    LinearSVC,
+    LinearSVR,
+    LogisticRegression,
+    MLPClassifier,
+    MLPRegressor,
+    Ridge,
+)
 
 ESTIMATORS = [
     LinearRegression(),
     LogisticRegression(),
+    Ridge(),
+    Lasso(),
+    ElasticNet(),
     LinearSVC(),
+    LinearSVR(),
+    SVC(n_components=50, random_state=0),
     MLPClassifier((32,), learning_rate_init=0.03, max_iter=100, random_state=0),
     MLPRegressor((32,), learning_rate_init=0.03, max_iter=100, random_state=0),
 ]

@@ -2,14 +2,20 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn import linear_model as reference
-from sklearn.datasets import load_breast_cancer, load_iris, make_classification
+from sklearn import svm
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud, make_classification
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.preprocessing import scale
 
 import strict_backend
 import tapegrad as tg
-from tapegrad.models import LinearRegression, LinearSVC, LogisticRegression
+from tapegrad import models
+from tapegrad.models import LinearRegression, LogisticRegression, convex_losses, glm
 from tapegrad.models.convex import fit_convex, newton
+from tapegrad.models.quadratic import box_quadratic
 
 strict_backend.register()
 generator = np.random.default_rng(0)
@@ -88,20 +94,6 @@ def test_linear_regression(intercept, targets, weighted, rows):
     assert np.allclose(ours.predict(x), theirs.predict(x), atol=1e-8)
 
 
-@pytest.mark.parametrize("data", [standardized(*CANCER), standardized(*IRIS)])
-def test_svc_meets_its_own_optimality_condition(data):
-    """At the minimum of C Σ max(0, 1 - y z)² + |w|²/2:  w = 2 C Σ max(0, 1 - y z) y x  and  Σ max(0, 1 - y z) y = 0."""
-    x, labels = data
-    model = LinearSVC(C=0.3).fit(x, labels)
-    scores = np.atleast_2d(model.decision_function(x).T).T
-    for k in range(scores.shape[1]):
-        y = np.where(labels == (1 if scores.shape[1] == 1 else k), 1.0, -1.0)
-        slack = np.maximum(0, 1 - y * scores[:, k]) * y
-        assert np.allclose(model.coef_[k], 2 * 0.3 * slack @ x, atol=1e-5)
-        assert abs(slack.sum()) < 1e-5
-    assert model.score(x, labels) > 0.9
-
-
 def test_newton_needs_one_step_for_a_parabola():
     a = generator.normal(size=(5, 5))
     matrix = tg.tensor(a @ a.T + np.eye(5))
@@ -142,3 +134,214 @@ def test_fit_convex_takes_any_convex_loss():
     theirs = reference.LinearRegression().fit(x, y)
     assert np.allclose(fit.coef[:, 0], theirs.coef_, atol=1e-6)
     assert fit.intercept[0] == pytest.approx(theirs.intercept_)
+
+
+# ---- everything else against scikit-learn ----
+DIABETES = standardized(*load_diabetes(return_X_y=True))
+LINNERUD = standardized(*load_linnerud(return_X_y=True))
+TEXT = sparse.random(200, 40, density=0.1, random_state=0, format="csr"), generator.integers(0, 2, 200)
+TEXT3 = TEXT[0], generator.integers(0, 3, 200)
+VALUES = TEXT[0], np.asarray(TEXT[0] @ np.arange(40.0)) + generator.normal(size=200)
+EXACT = {"tol": 1e-10, "max_iter": 100_000}
+
+# ours, theirs, data, options of both, options of theirs alone, whether weighted
+CANCER_SCALED, IRIS_SCALED = standardized(*CANCER), standardized(*IRIS)
+WIDE = generator.normal(size=(30, 80)), generator.normal(size=30)
+SAME = {
+    "l1": ("LogisticRegression", IRIS_SCALED, {"l1_ratio": 1.0}, {"solver": "saga", **EXACT}, False),
+    "net of classes": (
+        "LogisticRegression", CANCER_SCALED, {"l1_ratio": 0.7, "C": 0.5}, {"solver": "saga", **EXACT}, True,
+    ),
+    "liblinear": (
+        "LogisticRegression", CANCER_SCALED, {"solver": "liblinear", "intercept_scaling": 2.0}, EXACT, False,
+    ),
+    "sparse": ("LogisticRegression", TEXT, {}, {"solver": "newton-cg", **EXACT}, True),
+    "sparse, three classes": ("LogisticRegression", TEXT3, {}, {"solver": "newton-cg", **EXACT}, False),
+    "sparse, l1": ("LogisticRegression", TEXT, {"l1_ratio": 1.0, "C": 3.0}, {"solver": "saga", **EXACT}, False),
+    "squared hinge": ("LinearSVC", CANCER_SCALED, {"C": 0.3}, EXACT, True),
+    "squared hinge, three classes": ("LinearSVC", IRIS_SCALED, {"intercept_scaling": 3.0}, EXACT, False),
+    "squared hinge, l1": ("LinearSVC", CANCER_SCALED, {"penalty": "l1", "C": 0.1}, {"dual": False, **EXACT}, False),
+    "hinge": ("LinearSVC", CANCER_SCALED, {"loss": "hinge"}, EXACT, True),
+    "hinge, three classes": ("LinearSVC", IRIS_SCALED, {"loss": "hinge", "C": 0.5}, EXACT, False),
+    "hinge, no intercept": ("LinearSVC", CANCER_SCALED, {"loss": "hinge", "fit_intercept": False}, EXACT, False),
+    "hinge, sparse": ("LinearSVC", TEXT, {"loss": "hinge"}, EXACT, False),
+    "squared hinge, sparse": ("LinearSVC", TEXT, {}, EXACT, False),
+    "epsilon": ("LinearSVR", DIABETES, {"epsilon": 5.0}, EXACT, True),
+    "epsilon, sparse": ("LinearSVR", VALUES, {"epsilon": 0.5}, EXACT, False),
+    "squared epsilon": (
+        "LinearSVR", DIABETES, {"loss": "squared_epsilon_insensitive", "epsilon": 1.0, "C": 0.1}, EXACT, True,
+    ),
+    "ridge": ("Ridge", DIABETES, {"alpha": 3.0}, {}, True),
+    "ridge, targets": ("Ridge", LINNERUD, {"alpha": [0.1, 1.0, 10.0]}, {}, False),
+    "ridge, wide": ("Ridge", (MANY[0][:8], MANY[1][:8]), {"alpha": 0.5}, {}, False),
+    "ridge, not negative": ("Ridge", DIABETES, {"positive": True, "alpha": 2.0}, {"tol": 1e-10}, False),
+    "ridge, sparse": ("Ridge", VALUES, {"alpha": 0.5}, {"solver": "sparse_cg", "tol": 1e-12}, True),
+    "squares, sparse": ("LinearRegression", VALUES, {}, {"tol": 1e-12}, True),
+    "squares, not negative": ("LinearRegression", DIABETES, {"positive": True}, {}, True),
+    "lasso": ("Lasso", DIABETES, {"alpha": 2.0}, EXACT, True),
+    "lasso, targets": ("Lasso", LINNERUD, {"alpha": 0.5}, EXACT, False),
+    "lasso, not negative": ("Lasso", DIABETES, {"alpha": 2.0, "positive": True}, EXACT, False),
+    "lasso, no intercept": ("Lasso", DIABETES, {"alpha": 2.0, "fit_intercept": False}, EXACT, False),
+    "lasso, sparse": ("Lasso", VALUES, {"alpha": 0.05}, EXACT, False),
+    "lasso, wide": ("Lasso", WIDE, {"alpha": 0.1}, EXACT, False),
+    "lasso of nothing": ("Lasso", DIABETES, {"alpha": 1e4}, EXACT, False),
+    "net": ("ElasticNet", DIABETES, {"alpha": 0.5, "l1_ratio": 0.3}, EXACT, True),
+    "net, sparse": ("ElasticNet", VALUES, {"alpha": 0.05}, EXACT, True),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("row", SAME)
+def test_scikit_learns_solution(row):
+    name, (x, y), options, theirs_alone, weighted = SAME[row]
+    kind = getattr(models, name)
+    weights = (WEIGHTS[: x.shape[0]],) if weighted else ()
+    tight = {} if name in ("Ridge", "LinearRegression", "Lasso", "ElasticNet") else {"tol": 1e-8}
+    ours = kind(**options, **tight).fit(x, y, *weights)
+    theirs = getattr(reference if hasattr(reference, name) else svm, name)(**options, **theirs_alone)
+    theirs.fit(x, y, *weights)
+    size = max(1e-3, np.abs(theirs.coef_).max())
+    assert ours.coef_.shape == theirs.coef_.shape and np.shape(ours.intercept_) == np.shape(theirs.intercept_)
+    assert np.abs(ours.coef_ - theirs.coef_).max() <= 1e-4 * size
+    assert np.abs(ours.intercept_ - theirs.intercept_).max() <= 1e-4 * max(
+        1.0, np.abs(theirs.intercept_).max()
+    )
+    assert np.allclose(ours.predict(x), theirs.predict(x), rtol=1e-3, atol=1e-3 * size)
+    if hasattr(theirs, "decision_function"):
+        assert np.allclose(ours.decision_function(x), theirs.decision_function(x), atol=2e-3)
+
+
+def objective(x, y, coef, intercept, l2, l1):
+    z = x @ coef + intercept
+    return np.sum(np.logaddexp(0, z) - y * z) + 0.5 * l2 * coef @ coef + l1 * np.abs(coef).sum()
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
+@pytest.mark.parametrize(
+    "kind", ["independent", "correlated", "of many sizes", "sorted", "one class at every eighth row"]
+)
+def test_many_rows_reach_scikit_learns_objective(kind):
+    """They are fitted with the Hessian of a part of the rows."""
+    drawn = np.random.default_rng(1)
+    x = drawn.normal(size=(45_000, 100))
+    x = {
+        "correlated": x @ drawn.normal(size=(100, 100)) / 10,
+        "of many sizes": x * np.logspace(-1, 1, 100),
+    }.get(kind, x)
+    z = x @ drawn.normal(size=100)
+    y = (drawn.random(len(x)) < 1 / (1 + np.exp(-2 * z / z.std()))).astype(int)
+    if kind == "sorted":
+        x, y = x[order := np.argsort(z)], y[order]
+    if kind.startswith("one class"):
+        y[::8] = 1
+    ours, theirs = LogisticRegression().fit(x, y), reference.LogisticRegression().fit(x, y)
+    values = [objective(x, y, m.coef_[0], m.intercept_[0], 1.0, 0.0) for m in (ours, theirs)]
+    assert values[0] <= values[1] * (1 + 1e-9)
+    full = LogisticRegression(tol=1e-10).fit(x[::4], y[::4])  # few enough for the exact Hessian
+    best = reference.LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(x[::4], y[::4])
+    assert np.abs(full.coef_ - best.coef_).max() <= 1e-6 * np.abs(best.coef_).max()
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.02])
+@pytest.mark.parametrize("loss", ["two classes", "three classes", "squares"])
+def test_many_columns_have_the_same_solution(loss, l1, monkeypatch):
+    """By conjugate and proximal gradients, which make no Hessian."""
+    x, y = standardized(*IRIS)
+    loss, target, outputs = {
+        "two classes": (convex_losses.Logistic(), (y == 1).astype(float)[:, None], 1),
+        "three classes": (convex_losses.Multinomial(), y, 3),
+        "squares": (convex_losses.SquaredError(), scale(x[:, :1] * x[:, 1:2]), 1),
+    }[loss]
+    fits = []
+    for explicit in (1200, 2):
+        monkeypatch.setattr(glm, "EXPLICIT", explicit)
+        fits.append(glm.fit_glm(x, target, loss, outputs=outputs, l2=0.01, l1=l1, tol=1e-8, max_iter=1000))
+    assert all(fit.converged for fit in fits)
+    assert np.allclose(fits[0].coef, fits[1].coef, atol=1e-6)
+    assert np.allclose(fits[0].intercept, fits[1].intercept, atol=1e-6)
+
+
+def test_older_spellings_of_the_penalty():
+    x, y = standardized(*CANCER)
+    coefs = {
+        name: LogisticRegression(tol=1e-9, max_iter=1000, **options).fit(x[:, :3], y).coef_
+        for name, options in {
+            "l1": {"penalty": "l1", "solver": "saga"}, "ratio": {"l1_ratio": 1}, "l2": {"penalty": "l2"}, "usual": {},
+            "none": {"penalty": None}, "infinite": {"C": np.inf},
+            "net": {"penalty": "elasticnet", "l1_ratio": 0.5}, "half": {"l1_ratio": 0.5},
+        }.items()
+    }  # fmt: skip
+    for a, b in (("l1", "ratio"), ("l2", "usual"), ("none", "infinite"), ("net", "half")):
+        assert np.array_equal(coefs[a], coefs[b]), (a, b)
+    assert not np.allclose(coefs["l1"], coefs["l2"])
+
+
+def test_usual_arguments_are_taken():
+    LogisticRegression(random_state=42, solver="lbfgs", penalty="l2", n_jobs=2, verbose=0).fit(*IRIS)
+    warm = LogisticRegression(warm_start=True).fit(*IRIS)
+    assert warm.fit(*IRIS).n_iter_[0] <= 1
+
+
+@pytest.mark.parametrize(
+    ("estimator", "words"),
+    [
+        (LogisticRegression(solver="newton"), "solver: expected one of"),
+        (LogisticRegression(penalty="l3"), "penalty: expected one of"),
+        (LogisticRegression(penalty="l1", l1_ratio=0.5), "penalty='l1' and l1_ratio=0.5"),
+        (LogisticRegression(penalty="elasticnet", l1_ratio=None), "l1_ratio: penalty='elasticnet'"),
+        (LogisticRegression(solver="liblinear"), "solver='liblinear' is of two classes"),
+        (LogisticRegression(max_iter=2.5), "max_iter: expected a whole number"),
+        (models.LinearSVC(penalty="l1", loss="hinge"), "penalty='l1' and loss='hinge'"),
+        (models.LinearSVC(multi_class="crammer_singer"), "multi_class: expected one of"),
+        (models.LinearSVR(epsilon=-1), "epsilon: expected a number"),
+        (models.SVC(kernel="poly"), "kernel: expected one of 'rbf', 'linear'"),
+        (models.SVC(gamma="big"), "gamma: expected 'scale', 'auto' or a number"),
+        (models.Ridge(alpha=-1.0), "alpha: expected a number"),
+        (models.Ridge(alpha=[1.0, 2.0]), "alpha: expected a number or one for each of 1 targets"),
+        (models.Lasso(alpha=-1.0), "alpha: expected a number"),
+        (models.ElasticNet(l1_ratio=2.0), "l1_ratio: expected a number"),
+    ],
+)
+def test_what_is_refused_is_named(estimator, words):
+    with pytest.raises(ValueError) as error:
+        estimator.fit(*IRIS)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["LinearRegression", "Ridge", "Lasso", "LogisticRegression", "LinearSVC", "LinearSVR"]
+)
+def test_weights_of_rows_are_checked(name):
+    for weights, words in ((-np.ones(150), "[Nn]egative"), (np.zeros(150), "zero")):
+        with pytest.raises(ValueError, match=words):
+            getattr(models, name)().fit(*IRIS, sample_weight=weights)
+
+
+def test_random_features_come_near_the_kernel():
+    x, y = standardized(*CANCER)
+    ours = models.SVC(C=10.0, n_components=600, random_state=0).fit(x, y)
+    theirs = svm.SVC(C=10.0).fit(x, y)
+    assert abs(ours.score(x, y) - theirs.score(x, y)) < 0.02
+    assert np.corrcoef(ours.decision_function(x), theirs.decision_function(x))[0, 1] > 0.97
+    products = ours._features(x[:50]) @ ours._features(x[:50]).T
+    kernel = rbf_kernel(x[:50], gamma=1 / (30 * x.var()))
+    assert np.abs(products - kernel).max() < 0.2
+    linear = models.SVC(kernel="linear", tol=1e-8).fit(x, y)
+    assert np.allclose(
+        linear.decision_function(x), models.LinearSVC(loss="hinge", tol=1e-8).fit(x, y).decision_function(x)
+    )
+    assert models.SVC(random_state=0).fit(*standardized(*IRIS)).score(*standardized(*IRIS)) > 0.95
+
+
+def test_box_quadratic_meets_its_conditions():
+    z, c, upper = generator.normal(size=(60, 5)), generator.normal(size=60), generator.uniform(0.1, 2, 60)
+    v, _, converged = box_quadratic(z, c, upper, 1e-12)
+    gradient = z @ v + c
+    assert converged
+    # The dual of the box: the objective is that of a with a = 0 where the gradient is positive, upper where negative.
+    clear = np.abs(gradient) > 1e-5
+    a = np.where(gradient < 0, upper, 0.0)
+    free = ~clear
+    rest = np.linalg.lstsq(z[free].T, v - z[clear].T @ a[clear], rcond=None)[0]
+    assert np.allclose(z[free].T @ rest, v - z[clear].T @ a[clear], atol=1e-6)
+    assert (rest >= -1e-4).all() and (rest <= upper[free] + 1e-4).all()

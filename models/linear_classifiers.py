@@ -1,0 +1,228 @@
+"""Linear classifiers as scikit-learn estimators: logistic regression, and what it shares with the support vectors."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from tapegrad.backends import default_place
+from tapegrad.models.checks import (
+    check_parameters,
+    class_weights,
+    either,
+    number,
+    one_of,
+    row_weights,
+    set_all,
+    warn,
+    whole,
+    yes_or_no,
+)
+from tapegrad.models.convex import Fit, fit_logistic
+from tapegrad.models.convex_losses import Logistic, Multinomial
+from tapegrad.models.glm import fit_glm
+from tapegrad.models.linear import SPARSE
+
+CHECKS = {
+    "C": number(above=0, infinite=True),
+    "tol": number(above=0),
+    "max_iter": whole(1),
+    "fit_intercept": yes_or_no,
+    "intercept_scaling": number(above=0),
+    "warm_start": yes_or_no,
+    "l1_ratio": either((None,), number(at_least=0, at_most=1)),
+}
+
+
+class LinearClassifier(ClassifierMixin, BaseEstimator):
+    """What the linear classifiers share: classes, weights, sparse rows, decisions."""
+
+    C: float
+    fit_intercept: bool
+    intercept_scaling: float
+    tol: float
+    max_iter: int
+    class_weight: Any
+    classes_: np.ndarray
+    coef_: np.ndarray
+    intercept_: np.ndarray
+
+    def _minimize(self, X: Any, classes: np.ndarray, weights: np.ndarray) -> Fit:
+        raise NotImplementedError
+
+    def _check(self) -> None:
+        check_parameters(self, CHECKS)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        self._check()
+        X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse=SPARSE)
+        check_classification_targets(y)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y: a classifier needs at least 2 classes, there is one class, {self.classes_[0]!r}"
+            )
+        weights = row_weights(sample_weight, X)
+        weights = weights * class_weights(self.class_weight, self.classes_, y)[numbers]
+        fit = self._minimize(X, numbers, weights)
+        if not fit.converged:
+            warn(
+                self,
+                f"not converged after {self.max_iter} steps (the classes may be separable: lower C)",
+                ConvergenceWarning,
+            )
+        self.coef_, self.intercept_ = fit.coef.T, fit.intercept
+        self._keep_count(max(len(fit.losses) - 1, 1))
+        return self
+
+    def _keep_count(self, steps: int) -> None:
+        self.n_iter_: Any = steps
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """x @ coef + intercept: (n,) for two classes, positive for the second; else (n, classes)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
+        scores = np.asarray(X @ self.coef_.T + self.intercept_)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X: Any) -> np.ndarray:
+        scores = self.decision_function(X)
+        return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def with_ones(x: Any, scaling: float) -> Any:
+    """x with a column more, for an intercept that is penalized as the other coefs are."""
+    ones = np.full((x.shape[0], 1), float(scaling))
+    if hasattr(x, "toarray"):
+        from scipy.sparse import hstack
+
+        return hstack([x, ones]).tocsr()
+    return np.hstack([x, ones])
+
+
+def without_ones(fit: Fit, scaling: float) -> Fit:
+    return fit._replace(coef=fit.coef[:-1], intercept=fit.coef[-1] * scaling)
+
+
+HOST = ("numpy", "cpu")
+SOLVERS = ("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
+PENALTIES = ("deprecated", "l1", "l2", "elasticnet", None)
+
+
+class LogisticRegression(LinearClassifier):
+    """Logistic regression, for more than two classes multinomial: the smallest
+
+        C Σ weight · -ln p(class) + l1_ratio Σ |coef| + (1 - l1_ratio) / 2 Σ coef²
+
+    C               the inverse of the penalty's strength; np.inf for none
+    l1_ratio        the part of the penalty that is L1: 0 (or None) is L2, 1 is L1, and between is the elastic net
+    penalty         "l1", "l2", "elasticnet" (with l1_ratio), or None, in scikit-learn's older spelling. "deprecated",
+                    the default of its newer versions: as C and l1_ratio say
+    fit_intercept   whether there is an intercept; it is not penalized
+    solver          any name of scikit-learn's. All find the one minimum, here by Newton's method. Only "liblinear"
+                    means another problem, of two classes: its intercept is the coef of a constant column of
+                    intercept_scaling, and penalized
+    tol             the largest gradient (of the mean loss) at which to stop
+    max_iter        the most Newton steps; about ten are usual
+    class_weight    factors by class, or "balanced": inversely to the classes' frequencies
+    warm_start      begin at the coef_ of the last fit
+    dual, n_jobs, random_state, verbose   taken as scikit-learn's, and of no effect on the solution
+
+    Many rows (from 40,000 of 100 columns on) are fitted with the Hessian of a part of them, and the gradient of all.
+
+    coef_ (1, features) for two classes, else (classes, features); intercept_; classes_; n_iter_ (1,)
+    """
+
+    def __init__(
+        self,
+        penalty: Any = "deprecated",
+        *,
+        C: float = 1.0,
+        l1_ratio: float | None = 0.0,
+        dual: bool = False,
+        tol: float = 1e-4,
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1,
+        class_weight: Any = None,
+        random_state: Any = None,
+        solver: str = "lbfgs",
+        max_iter: int = 100,
+        verbose: int = 0,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+    ) -> None:
+        set_all(self, locals())
+
+    penalty: Any
+    l1_ratio: float | None
+    solver: str
+    warm_start: bool
+
+    def _check(self) -> None:
+        super()._check()
+        one_of(*SOLVERS)("solver", self.solver)
+        one_of(*PENALTIES)("penalty", self.penalty)
+        if self.penalty == "elasticnet" and self.l1_ratio is None:
+            raise ValueError(
+                "l1_ratio: penalty='elasticnet' needs the part that is L1, between 0 and 1, got None"
+            )
+        if self.penalty in ("l1", "l2") and (self.l1_ratio or 0.0) not in (0.0, float(self.penalty == "l1")):
+            raise ValueError(
+                f"penalty={self.penalty!r} and l1_ratio={self.l1_ratio!r}: two names of one parameter: give l1_ratio"
+            )
+
+    def _strengths(self, total: float) -> tuple[float, float]:
+        """(l2, l1) of the mean loss."""
+        if self.penalty is None or np.inf == self.C:
+            return 0.0, 0.0
+        ratio = float(self.penalty == "l1") if self.penalty in ("l1", "l2") else float(self.l1_ratio or 0.0)
+        return (1 - ratio) / (self.C * total), ratio / (self.C * total)
+
+    def _minimize(self, X: Any, classes: np.ndarray, weights: np.ndarray) -> Fit:
+        l2, l1 = self._strengths(float(weights.sum()))
+        count = len(self.classes_)
+        options: dict[str, Any] = {"l2": l2, "weights": weights, "tol": self.tol, "max_iter": self.max_iter}
+        on_device = default_place() not in HOST and not l1 and not hasattr(X, "toarray")
+        if self.solver == "liblinear":
+            if count > 2:
+                raise ValueError(
+                    "solver='liblinear' is of two classes: use another solver, as scikit-learn says"
+                )
+            x = with_ones(X, self.intercept_scaling) if self.fit_intercept else X
+            y = classes[:, None].astype(np.float64)
+            fit = fit_glm(x, y, Logistic(), l1=l1, intercept=False, **options)
+            return without_ones(fit, self.intercept_scaling) if self.fit_intercept else fit
+        if on_device:
+            options |= {"intercept": self.fit_intercept, "device": default_place()}
+            return fit_logistic(X, classes, count, **options)
+        options |= {"l1": l1, "intercept": self.fit_intercept, "start": self._start(X.shape[1], count)}
+        if count == 2:
+            return fit_glm(X, classes[:, None].astype(np.float64), Logistic(), **options)
+        return fit_glm(X, classes, Multinomial(), outputs=count, **options)
+
+    def _start(self, columns: int, classes: int) -> np.ndarray | None:
+        outputs = 1 if classes == 2 else classes
+        if not self.warm_start or not hasattr(self, "coef_") or self.coef_.shape != (outputs, columns):
+            return None
+        return np.vstack([self.coef_.T, self.intercept_])
+
+    def _keep_count(self, steps: int) -> None:
+        self.n_iter_ = np.array([steps], np.int32)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            scores = np.stack([np.zeros_like(scores), scores], axis=1)
+        return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each class, (n, classes)."""
+        return np.exp(self.predict_log_proba(X))

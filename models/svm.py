@@ -1,0 +1,286 @@
+"""Support vector machines as scikit-learn estimators: linear ones, and a kernel one by random features."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from tapegrad.models.checks import check_parameters, either, number, one_of, row_weights, set_all, warn, whole
+from tapegrad.models.convex import Fit
+from tapegrad.models.convex_losses import SquaredEpsilon, SquaredHinge
+from tapegrad.models.glm import fit_glm
+from tapegrad.models.linear import SPARSE
+from tapegrad.models.linear_classifiers import CHECKS, LinearClassifier, with_ones, without_ones
+from tapegrad.models.quadratic import box_quadratic
+
+
+def joined(fits: list[Fit]) -> Fit:
+    """The fits of several outputs as one."""
+    return Fit(
+        np.hstack([fit.coef for fit in fits]),
+        np.concatenate([fit.intercept for fit in fits]),
+        max((fit.losses for fit in fits), key=len),
+        all(fit.converged for fit in fits),
+    )
+
+
+def hinge_fit(x: Any, signs: np.ndarray, upper: np.ndarray, tol: float, max_iter: int) -> Fit:
+    """The w that minimizes  Σ upper · max(0, 1 - sign · x w) + |w|² / 2,  from the dual problem."""
+    kept = upper > 0
+    x, signs, upper = x[kept], signs[kept], upper[kept]
+    z = x.multiply(signs[:, None]).tocsr() if hasattr(x, "toarray") else x * signs[:, None]
+    v, steps, converged = box_quadratic(z, -np.ones(len(signs)), upper, 1e-4 * tol, max(max_iter, 200))
+    return Fit(v[:, None], np.zeros(1), [0.0] * (steps + 1), converged)
+
+
+class LinearSVC(LinearClassifier):
+    """A linear support vector machine: the smallest  C Σ weight · loss + |coef|² / 2.
+
+    Of several classes one against the rest.
+
+    penalty             "l2", or "l1" (with the squared hinge): Σ |coef|
+    loss                "squared_hinge", max(0, 1 - y z)², or "hinge", max(0, 1 - y z)
+    C, tol, max_iter, class_weight   as in LogisticRegression
+    fit_intercept, intercept_scaling   the intercept is the coef of a constant column of intercept_scaling, and
+                        penalized as the others are, as in scikit-learn
+    multi_class         "ovr" alone
+    dual, random_state, verbose   taken as scikit-learn's, and of no effect on the solution
+
+    The squared hinge by Newton's method, the hinge by an interior-point method.
+
+    coef_ (1, features) for two classes, else (classes, features); intercept_; classes_; n_iter_
+    """
+
+    def __init__(
+        self,
+        penalty: str = "l2",
+        loss: str = "squared_hinge",
+        *,
+        dual: Any = "auto",
+        tol: float = 1e-4,
+        C: float = 1.0,
+        multi_class: str = "ovr",
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1,
+        class_weight: Any = None,
+        verbose: int = 0,
+        random_state: Any = None,
+        max_iter: int = 1000,
+    ) -> None:
+        set_all(self, locals())
+
+    penalty: str
+    loss: str
+
+    def _check(self) -> None:
+        super()._check()
+        one_of("l1", "l2")("penalty", self.penalty)
+        one_of("hinge", "squared_hinge")("loss", self.loss)
+        one_of("ovr")("multi_class", self.multi_class)
+        if self.penalty == "l1" and self.loss == "hinge":
+            raise ValueError(
+                "penalty='l1' and loss='hinge' are not supported together: use loss='squared_hinge'"
+            )
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearSVC":
+        super().fit(X, y, sample_weight)
+        if not self.fit_intercept:
+            self.intercept_: Any = 0.0
+        return self
+
+    def _minimize(self, X: Any, classes: np.ndarray, weights: np.ndarray) -> Fit:
+        x = with_ones(X, self.intercept_scaling) if self.fit_intercept else X
+        total = float(weights.sum())
+        strength = 1.0 / (self.C * total)
+        l1, l2 = (strength, 0.0) if self.penalty == "l1" else (0.0, strength)
+        fits = []
+        for own in [1] if len(self.classes_) == 2 else range(len(self.classes_)):
+            signs = np.where(classes == own, 1.0, -1.0)
+            if self.loss == "hinge":
+                fits.append(hinge_fit(x, signs, self.C * weights, self.tol, self.max_iter))
+            else:
+                fits.append(
+                    fit_glm(
+                        x, signs[:, None], SquaredHinge(), l2=l2, l1=l1, weights=weights, intercept=False,
+                        tol=1e-2 * self.tol, max_iter=self.max_iter,
+                    )
+                )  # fmt: skip
+        fit = joined(fits)
+        return without_ones(fit, self.intercept_scaling) if self.fit_intercept else fit
+
+
+class LinearSVR(RegressorMixin, BaseEstimator):
+    """Linear support vector regression: the smallest  C Σ weight · loss + |coef|² / 2.
+
+    epsilon   errors up to it cost nothing
+    loss      "epsilon_insensitive", max(0, |z - y| - epsilon), or its square, "squared_epsilon_insensitive"
+    C, tol, fit_intercept, intercept_scaling, max_iter   as in LinearSVC
+    dual, random_state, verbose   taken as scikit-learn's, and of no effect on the solution
+
+    coef_ (features,), intercept_ (1,), n_iter_
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 0.0,
+        tol: float = 1e-4,
+        C: float = 1.0,
+        loss: str = "epsilon_insensitive",
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
+        dual: Any = "auto",
+        verbose: int = 0,
+        random_state: Any = None,
+        max_iter: int = 1000,
+    ) -> None:
+        set_all(self, locals())
+
+    epsilon: float
+    tol: float
+    C: float
+    loss: str
+    fit_intercept: bool
+    intercept_scaling: float
+    max_iter: int
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearSVR":
+        check_parameters(self, CHECKS | {"epsilon": number(at_least=0)})
+        one_of("epsilon_insensitive", "squared_epsilon_insensitive")("loss", self.loss)
+        X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse=SPARSE, y_numeric=True)
+        weights = row_weights(sample_weight, X)
+        x = with_ones(X, self.intercept_scaling) if self.fit_intercept else X
+        fit = (self._squared if self.loss.startswith("squared") else self._absolute)(x, y, weights)
+        if not fit.converged:
+            warn(
+                self,
+                f"not converged after {self.max_iter} steps: raise max_iter, or scale X",
+                ConvergenceWarning,
+            )
+        if self.fit_intercept:
+            fit = without_ones(fit, self.intercept_scaling)
+        self.coef_, self.intercept_ = fit.coef[:, 0], fit.intercept if self.fit_intercept else 0.0
+        self.n_iter_ = max(len(fit.losses) - 1, 1)
+        return self
+
+    def _squared(self, x: Any, y: np.ndarray, weights: np.ndarray) -> Fit:
+        size = float(np.abs(y).max()) or 1.0  # of about 1, so that tol means the same for any unit of y
+        fit = fit_glm(
+            x, y[:, None] / size, SquaredEpsilon(self.epsilon / size), l2=1.0 / (self.C * float(weights.sum())),
+            weights=weights, intercept=False, tol=1e-2 * self.tol, max_iter=self.max_iter,
+        )  # fmt: skip
+        return fit._replace(coef=fit.coef * size)
+
+    def _absolute(self, x: Any, y: np.ndarray, weights: np.ndarray) -> Fit:
+        kept = weights > 0
+        x, y, upper = x[kept], y[kept], self.C * weights[kept]
+        if hasattr(x, "toarray"):
+            from scipy.sparse import vstack
+
+            z = vstack([x, -x]).tocsr()
+        else:
+            z = np.vstack([x, -x])
+        cost = np.concatenate([self.epsilon - y, self.epsilon + y])
+        v, steps, converged = box_quadratic(
+            z, cost, np.tile(upper, 2), 1e-4 * self.tol, max(self.max_iter, 200)
+        )
+        return Fit(v[:, None], np.zeros(1), [0.0] * (steps + 1), converged)
+
+    def predict(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
+        return np.asarray(X @ self.coef_ + self.intercept_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class SVC(ClassifierMixin, BaseEstimator):
+    """A support vector machine with a Gaussian kernel, approximated: a LinearSVC with the hinge loss on `n_components`
+    random Fourier features of the rows, one class against the rest.
+
+        features(x) = sqrt(2 / n_components) cos(w · x + b),  w normal of variance 2 gamma, b uniform in [0, 2π)
+
+    Their products are exp(-gamma |x - x'|²) but for an error of about 1 / sqrt(n_components). So the scores are near
+    scikit-learn's SVC, and not the same; the time grows with the rows, not with their square. There are no support
+    vectors, and no other kernels but "linear", which is exact.
+
+    C, tol, max_iter, class_weight   as in LinearSVC
+    kernel         "rbf" or "linear"
+    gamma          a number; "scale": 1 / (features · variance of X); "auto": 1 / features
+    n_components   how many random features; more are nearer to the kernel
+    random_state   of the features
+
+    A. Rahimi, B. Recht, "Random features for large-scale kernel machines", 2007.
+
+    classes_, n_features_in_; feature_weights_ (features, n_components), feature_offsets_ (n_components,); linear_ the
+    LinearSVC
+    """
+
+    def __init__(
+        self,
+        *,
+        C: float = 1.0,
+        kernel: str = "rbf",
+        gamma: Any = "scale",
+        tol: float = 1e-3,
+        class_weight: Any = None,
+        max_iter: int = -1,
+        n_components: int = 300,
+        random_state: Any = None,
+    ) -> None:
+        set_all(self, locals())
+
+    C: float
+    kernel: str
+    gamma: Any
+    tol: float
+    class_weight: Any
+    max_iter: int
+    n_components: int
+    random_state: Any
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SVC":
+        check_parameters(self, {"C": CHECKS["C"], "tol": CHECKS["tol"], "n_components": whole(1)})
+        either(("scale", "auto"), number(above=0))("gamma", self.gamma)
+        one_of("rbf", "linear")("kernel", self.kernel)
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        if self.kernel == "rbf":
+            gamma = self.gamma
+            if isinstance(gamma, str):
+                s = row_weights(sample_weight, X)
+                variance = float(s @ ((X - (s @ X).mean() / s.sum()) ** 2).mean(axis=1) / s.sum())
+                gamma = 1.0 / (X.shape[1] * ((variance or 1.0) if gamma == "scale" else 1.0))
+            drawn = check_random_state(self.random_state)
+            self.feature_weights_ = drawn.normal(0.0, np.sqrt(2 * gamma), (X.shape[1], self.n_components))
+            self.feature_offsets_ = drawn.uniform(0.0, 2 * np.pi, self.n_components)
+        steps = 1000 if self.max_iter == -1 else self.max_iter
+        linear = LinearSVC(
+            loss="hinge", C=self.C, tol=1e-3 * self.tol, class_weight=self.class_weight, max_iter=steps
+        )
+        self.linear_ = linear.fit(self._features(X), y, sample_weight)
+        self.classes_, self.n_iter_ = linear.classes_, linear.n_iter_
+        return self
+
+    def _features(self, X: np.ndarray) -> np.ndarray:
+        if self.kernel == "linear":
+            return X
+        waves = np.cos(X @ self.feature_weights_ + self.feature_offsets_)
+        return np.asarray(np.sqrt(2.0 / len(self.feature_offsets_)) * waves)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """(n,) for two classes, positive for the second; else (n, classes)."""
+        check_is_fitted(self)
+        return np.asarray(self.linear_.decision_function(self._features(self._checked(X))))
+
+    def predict(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return np.asarray(self.linear_.predict(self._features(self._checked(X))))
+
+    def _checked(self, X: Any) -> np.ndarray:
+        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
