@@ -13,6 +13,7 @@ from benchmarks import (
     deep_chain,
     eager,
     elementwise,
+    estimators,
     first_step,
     fit_article,
     functions,
@@ -41,7 +42,7 @@ JOBS = {
         module.__name__.rpartition(".")[2]: (module.__doc__, module.CASES)
         for module in (
             *(second_call, first_step, fit_article, article_job, import_time, memory, sweep, deep_chain),
-            *(recording, guards, products, eager, elementwise, read_csv),
+            *(recording, guards, products, eager, elementwise, read_csv, estimators),
         )
     },
     "gpu": (step_gpu.__doc__, step_gpu.CASES),

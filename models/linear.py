@@ -199,7 +199,7 @@ class Ridge(LinearRegressor):
 
 
 class ElasticNet(LinearRegressor):
-    """Least squares with an L1 and an L2 penalty: the smallest
+    """Least squares with an L1 and an L2 penalty on coef.
 
         Σ weight · |x @ coef + intercept - y|² / (2 Σ weight)
             + alpha · l1_ratio Σ |coef| + alpha (1 - l1_ratio) / 2 Σ coef²

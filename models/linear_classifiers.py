@@ -118,8 +118,9 @@ PENALTIES = ("deprecated", "l1", "l2", "elasticnet", None)
 
 
 class LogisticRegression(LinearClassifier):
-    """Logistic regression, for more than two classes multinomial: the smallest
+    """Logistic regression, for more than two classes multinomial, with an L2 or L1 penalty, both, or none.
 
+    The smallest
         C Σ weight · -ln p(class) + l1_ratio Σ |coef| + (1 - l1_ratio) / 2 Σ coef²
 
     C               the inverse of the penalty's strength; np.inf for none

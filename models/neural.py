@@ -15,6 +15,7 @@ from tapegrad.autograd.dtypes import get_default_dtype
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.ops import exp, sigmoid, softmax
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.models import loss_kinds
 from tapegrad.models.checks import (
     check_parameters,
     class_weights,
@@ -26,7 +27,6 @@ from tapegrad.models.checks import (
     yes_or_no,
 )
 from tapegrad.models.network import DTYPES, Network
-from tapegrad.models.rows import function_of, takes_class_numbers
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.stopping import Stopping
 from tapegrad.models.training import Objective, Rows, predicted
@@ -179,37 +179,29 @@ class NeuralNet(Network):
         raise NotImplementedError
 
 
-DOC = """
+class NeuralClassifier(ClassifierMixin, NeuralNet):
+    """Any module that gives a score for each class, or one for two classes, as a classifier.
+
     module          a class of modules, or a function that makes one; module__units=32 gives it units=32. One that takes
-                    `meta` gets a dict with n_features_in_, X_shape_, and {meta}. Or a module, which is copied; such an
-                    estimator cannot be pickled
-    criterion       {criterion}
-    optimizer       a name, an Optimizer class, or an Optimizer made without parameters; optimizer__momentum=0.9 gives it
-                    momentum=0.9
+                    `meta` gets a dict with n_features_in_, X_shape_, and n_classes_ (n_outputs_ in a regression). Or a
+                    module, which is copied; such an estimator cannot be pickled
+    criterion       "cross_entropy" (the module gives logits), "sparse_categorical_crossentropy" (probabilities),
+                    "nll_loss"; for a module of one output "binary_cross_entropy_with_logits" or "binary_crossentropy";
+                    or a function of (y_true, y_pred)
+    predict_nonlinearity   what makes probabilities of the outputs: "auto", as the criterion says; None; "softmax",
+                    "sigmoid", "exp"
+    optimizer       a name, an Optimizer class, or an Optimizer made without parameters; optimizer__momentum=0.9 gives
+                    it momentum=0.9
     lr              its learning rate; None: its own
     max_epochs, batch_size, shuffle
-    early_stopping  hold out validation_fraction of the rows, end when their loss has not improved by tol for more than
-                    n_iter_no_change epochs, and go back to the best weights. The rows come from those given to fit, so a
-                    cross-validation around it stays honest
+    early_stopping  hold out validation_fraction of the rows given to fit, end when their loss has not improved by tol
+                    for more than n_iter_no_change epochs, and go back to the best weights
     warm_start      a further fit goes on with the weights and the optimizer's state
-    callbacks, random_state, verbose, run_eagerly, emitter, backend   as in MLPClassifier
+    class_weight, callbacks, random_state, verbose, run_eagerly, emitter, backend   as in MLPClassifier
 
-    module_ the trained module; model_ the Sequential around it; history_, loss_curve_, n_iter_{more}
-"""
+    classes_; module_ the trained module; model_ the Sequential around it; history_, loss_curve_, n_iter_
+    """
 
-
-class NeuralClassifier(ClassifierMixin, NeuralNet):
-    """Any module that gives a score for each class, or one for two classes, as a classifier."""
-
-    __doc__ += DOC.format(
-        meta="n_classes_",
-        criterion='"cross_entropy" (the module gives logits), "sparse_categorical_crossentropy" (probabilities),\n'
-        '                    "nll_loss"; for a module of one output "binary_cross_entropy_with_logits" or\n'
-        '                    "binary_crossentropy"; or a function of (y_true, y_pred), and predict_nonlinearity\n'
-        '    predict_nonlinearity   what makes probabilities of the outputs: "auto", as the criterion says; None;\n'
-        '                    "softmax", "sigmoid", "exp"',
-        more=", classes_",
-    )
     classes_: np.ndarray
 
     def __init__(
@@ -275,7 +267,7 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
         one = name in ("binary_cross_entropy_with_logits", "binary_cross_entropy")
         if one and (shape != (1,) or classes != 2):
             raise ValueError(
-                f"criterion={name!r} is of two classes and one output: there are {classes}, and the module gives {shape}"
+                f"criterion={name!r} is of two classes and one output: got {classes} and the shape {shape}"
             )
         if not one and shape != (classes,):
             hint = (
@@ -297,10 +289,10 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
             )
 
     def _criterion(self) -> str:
-        return str(getattr(function_of(nn.losses.get(self._made_with["criterion"])), "__name__", ""))
+        return loss_kinds.name(nn.losses.get(self._made_with["criterion"]))
 
     def _placed(self, x: Any, y: Any, weights: Any) -> Rows:
-        if not takes_class_numbers(nn.losses.get(self._made_with["criterion"])):
+        if not loss_kinds.takes_class_numbers(nn.losses.get(self._made_with["criterion"])):
             y = y.astype(np.float64).reshape(-1, *self._outputs_shape) if self._outputs_shape == (1,) else y
         return super()._placed(x, y, weights)
 
@@ -311,7 +303,8 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
                 "cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid", "nll_loss": "exp",
             }.get(self._criterion())  # fmt: skip
         if kind is not None:
-            outputs = {"softmax": softmax, "sigmoid": sigmoid, "exp": exp}[kind](Tensor(outputs)).numpy()
+            make: Any = {"softmax": softmax, "sigmoid": sigmoid, "exp": exp}[kind]
+            outputs = make(Tensor(outputs)).numpy()
         return np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
 
     def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
@@ -328,11 +321,13 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
 
 
 class NeuralRegressor(RegressorMixin, NeuralNet):
-    """Any module that gives a number for each target as a regressor."""
+    """Any module that gives a number for each target as a regressor.
 
-    __doc__ += DOC.format(
-        meta="n_outputs_", criterion="a name from `nn.losses`, or a function of (y_true, y_pred)", more=""
-    )
+    criterion   a name from `nn.losses`, or a function of (y_true, y_pred)
+
+    The other parameters and attributes are those of NeuralClassifier, without predict_nonlinearity, class_weight and
+    classes_.
+    """
 
     def __init__(
         self,

@@ -11,8 +11,9 @@ def solver_of(h: np.ndarray) -> Any:
     from scipy.linalg import cho_factor, cho_solve
 
     d = np.sqrt(np.maximum(np.diag(h), 0.0))
-    d[d == 0] = 1.0
+    d[d == 0] = np.inf  # an unknown of no effect stays 0
     even = h / d / d[:, None]
+    even[np.diag_indices_from(even)] = 1.0
     try:
         factor = cho_factor(even)
         if np.diag(factor[0]).min() > 1e-7:
@@ -92,7 +93,7 @@ def box_quadratic(
     from scipy.linalg import cho_factor, cho_solve
 
     n, columns = z.shape
-    a = 0.5 * upper
+    a, tol = 0.5 * upper, max(tol, 1e-12)
     low = high = np.ones(n)
     for step in range(1, max_iter + 1):
         v = np.asarray(z.T @ a).ravel()
@@ -109,7 +110,10 @@ def box_quadratic(
         scaled = z.multiply(1.0 / d[:, None]).tocsr() if hasattr(z, "toarray") else z / d[:, None]
         inner = z.T @ scaled
         inner = inner.toarray() if hasattr(inner, "toarray") else inner
-        factor = cho_factor(inner + np.eye(columns))
+        try:
+            factor = cho_factor(inner + np.eye(columns))
+        except (np.linalg.LinAlgError, ValueError):  # as near as float64 comes
+            return v, step, gap <= 1e-6 * (abs(objective) + 1e-6)
         move = rhs / d
         move = move - np.asarray(scaled @ cho_solve(factor, np.asarray(z.T @ move).ravel())).ravel()
         low_move = barrier / a - low - low / a * move
