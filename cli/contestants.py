@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tapegrad.cli.arguments import COMPARED, Mistake
-from tapegrad.cli.fitting import HIDDEN, epochs_for
+from tapegrad.cli.fitting import HIDDEN, VALIDATION, epochs_for
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def network(kind: Any, rows: int, seed: int) -> Any:
         batch_size=32,
         epochs=epochs_for(rows, 32),
         early_stopping=True,
-        validation_fraction=0.15,
+        validation_fraction=VALIDATION,
         n_iter_no_change=15,
         random_state=seed,
     )

@@ -139,7 +139,7 @@ def validation_rows(problem: Problem, seed: int) -> tuple[np.ndarray, np.ndarray
     return train_test_indices(rows, VALIDATION, seed)
 
 
-VALIDATION = 0.15
+VALIDATION = 0.1
 
 
 def make_mlp(problem: Problem, options: argparse.Namespace, hidden: tuple[int, ...]) -> Sequential:
