@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from tapegrad.autograd.dtypes import float64
-from tapegrad.autograd.ops import maximum, sqrt
+from tapegrad.autograd.ops import maximum, minimum, sqrt
 from tapegrad.optim.base import Optimizer
-from tapegrad.optim.norms import cast
 from tapegrad.optim.options import above_0, below_1
 
 
@@ -68,7 +66,11 @@ class RAdam(Optimizer):
         # Of at most 5 no root is taken, and the result is not used.
         n, most = maximum(seen, 5.0), maximum(total, 5.0)
         r = sqrt((n - 4.0) * (n - 2.0) * most / ((most - 4.0) * (most - 2.0) * n) * (1.0 - power))
-        rate, adaptive = options.lr / (1.0 - options.beta_1**step), cast(seen > 5.0, float64)
+        # 1 above 5, else 0, by operations that make no array of a number.
+        rate, adaptive = (
+            options.lr / (1.0 - options.beta_1**step),
+            minimum(maximum(seen - 5.0, 0.0) * 1e300, 1.0),
+        )
         return {
             "rate": rate * (adaptive * r + (1.0 - adaptive)),
             "adaptive": adaptive,
