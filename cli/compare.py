@@ -166,11 +166,13 @@ def run(
     for share in SHARES:
         steps.step(contestant.label)
         part = some_rows(folds[0], share, classes is not None, options.seed)
-        with quiet(result):
-            smaller = clone(plain).fit(folds[0].x_train[part], folds[0].y_train[part])
-        result.curve.append(
-            (len(part), scored(predicted(smaller, folds[0], prepared), folds[0], prepared)[first])
-        )
+        try:
+            with quiet(result):
+                smaller = clone(plain).fit(folds[0].x_train[part], folds[0].y_train[part])
+            score = scored(predicted(smaller, folds[0], prepared), folds[0], prepared)[first]
+        except ValueError:  # too few rows for this model: its curve begins later
+            continue
+        result.curve.append((len(part), score))
     result.curve.append((len(folds[0].y_train), result.scores[0][first]))
     return result
 

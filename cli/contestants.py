@@ -77,7 +77,7 @@ def network(kind: Any, rows: int, seed: int) -> Any:
         batch_size=32,
         epochs=epochs_for(rows, 32),
         early_stopping=True,
-        validation_fraction=VALIDATION,
+        validation_fraction=max(VALIDATION, min(0.3, 4 / rows)),
         n_iter_no_change=15,
         random_state=seed,
     )
