@@ -114,6 +114,7 @@ def test_speeds_come_with_their_command_and_their_tables() -> None:
     ("make_compiled_step.py", "page", "compiled_step.md"),
     ("make_lists.py", "page", "lists.md"),
     ("make_keras.py", "page", "keras.md"),
+    ("make_estimators.py", "page", "estimators.md"),
 ])  # fmt: skip
 def test_made_pages_are_up_to_date(script: str, function: str, page: str) -> None:
     made = getattr(module(ROOT / "docs" / script), function)()
