@@ -255,7 +255,7 @@ def quasi_newton(
 
 def done(g: np.ndarray, slope: float, value: float, tol: float) -> bool:
     """Whether the gradient is within tol, and a step would gain next to nothing."""
-    return bool(abs(g).max() <= tol) and -slope <= 4e-8 * abs(value)
+    return bool(abs(g).max() <= tol) and -slope <= 2e-9 * abs(value)
 
 
 def scaled(x: Any, s: np.ndarray, l2: float, intercept: bool) -> tuple[Any, np.ndarray, np.ndarray]:
