@@ -3,7 +3,8 @@
 A value is itself where JSON has it. Others are {"$": kind, …}: a tensor ("tensor", kept in the file under its name), a
 function or class that a user registered ("registered"), a partial ("partial"), an object of a registered class
 ("object"), a loss ("loss"), a layer ("layer"). A layer is {"class": …, "config": {…}}, a Sequential {"class":
-"Sequential", "layers": […]}, and one that was there before {"shared": its number}.
+"Sequential", "layers": […]}, and one that was there before {"shared": its number}. Residual and Parallel have "config"
+and "layers".
 """
 
 from collections.abc import Callable
@@ -43,6 +44,8 @@ class Describer:
             described = {"class": "Sequential", "layers": self.layers(inside.layers, f" of {where}")}
         else:
             described = {"class": self.class_name(layer, where), "config": self.config(layer, where)}
+            if isinstance(layer, nn.Sequential) and LAYERS.get(kind.__name__) is kind:  # Residual, Parallel
+                described["layers"] = self.layers(layer.layers, f" of {where}")
         if layer._name is not None:
             described["name"] = layer._name
         for name, value in vars(layer).items():
@@ -137,7 +140,7 @@ class Maker:
         self.made.append(nn.Sequential())  # its number is that of its description, before those inside
         kind = find("layer", name, LAYERS, self.error)
         if "layers" in described:
-            nested = nn.Sequential()
+            nested: Any = nn.Sequential() if name == "Sequential" else kind(**self.value(described["config"]))
             self.made[at] = nested
             for part in self.layers(described["layers"]):
                 nested.append(part)

@@ -18,13 +18,27 @@ takes_class_numbers = loss_kinds.takes_class_numbers
 
 
 def inputs(model: nn.Sequential, x: Any, name: str = "x") -> Any:
-    """x in the dtype of the model's weights, on their device; ValueError for NaN and Inf."""
+    """x in the dtype of the model's weights, or as int64 for a model that takes integers, on the device of the weights;
+    ValueError for NaN and Inf, and for what is not whole where it must be."""
     check_columns(model, x, name)
     weight = next(iter(model.parameters()), None)
-    dtype = get_default_dtype() if weight is None else weight.dtype
-    array = as_array(name, x, dtype=dtype, device=default_place() if weight is None else weight.device)
+    device = default_place() if weight is None else weight.device
+    if not model.takes_integers:
+        array = as_array(name, x, dtype=float_dtype(model), device=device)
+        check_finite(name, array, x)
+        return array
+    array = as_array(name, x, device=device)
     check_finite(name, array, x)
-    return array
+    whole = Tensor(array).astype("int64")
+    if is_floating(array.dtype) and array.size and (whole != Tensor(array)).any().item():
+        raise ValueError(f"{name}: the model's first layer takes integers; some here are not whole")
+    return whole.data
+
+
+def float_dtype(model: Any) -> Any:
+    """The dtype of the model's weights."""
+    weight = next(iter(model.parameters()), None)
+    return get_default_dtype() if weight is None else weight.dtype
 
 
 def column_names(x: Any) -> list[str] | None:
@@ -67,7 +81,7 @@ def examples(
             raise TypeError(
                 f"{where}sample_weight: expected one number per row: a dict by class is class_weight"
             )
-        weights = as_array(f"{where}sample_weight", sample_weight, dtype=xs.dtype, device=device)
+        weights = as_array(f"{where}sample_weight", sample_weight, dtype=float_dtype(model), device=device)
         check_finite(f"{where}sample_weight", weights)
         if weights.ndim == 2 and weights.shape[1] == 1:
             weights = weights[:, 0]
@@ -92,7 +106,7 @@ def targets(model: Any, name: str, y: Any, x: Any) -> Any:
         return class_numbers(model, name, t, outputs).data
     if outputs == (1,) and y.ndim == 1:
         t = t[:, None]
-    t = t.astype(x.dtype)
+    t = t.astype(float_dtype(model))
     check_range(model.loss, name, t)
     return t.data
 

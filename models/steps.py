@@ -124,7 +124,7 @@ def program_of(model: Any, what: str, batch_size: int, emitter: str) -> Compiled
             "the shape of the input is not known: build the model first, as in model.build((30,))"
         )
     outputs = model.build(shape)
-    x = np.random.default_rng(0).normal(size=(batch_size, *shape))
+    x = np.random.default_rng(0).normal(size=(batch_size, *shape)) * (not model.takes_integers)  # 0 is a row
     batch: Any = [rows.inputs(model, x)]
     if what != "predict":
         numbers = rows.takes_class_numbers(model.loss)

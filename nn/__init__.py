@@ -1,5 +1,6 @@
 """Layers and what they are made of: Module, Dense, Sequential, activations, losses, initializers."""
 
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 from tapegrad.autograd.foreign import answering, getattr_of
@@ -8,7 +9,9 @@ from tapegrad.nn import activations as activations
 from tapegrad.nn import functional as functional
 from tapegrad.nn import init as init
 from tapegrad.nn import losses as losses
+from tapegrad.nn.containers import ModuleDict, ModuleList, Parallel, Residual
 from tapegrad.nn.dense import Dense as Dense
+from tapegrad.nn.embedding import Embedding
 from tapegrad.nn.layers import (
     CELU,
     ELU,
@@ -39,12 +42,49 @@ from tapegrad.nn.layers import (
 )  # fmt: skip
 from tapegrad.nn.module import Buffer as Buffer
 from tapegrad.nn.module import Module as Module
+from tapegrad.nn.noise import (
+    AlphaDropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
+from tapegrad.nn.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
+from tapegrad.nn.reshaping import Identity, Permute, RepeatVector, Reshape
 from tapegrad.nn.sequential import Sequential as Sequential
 from tapegrad.nn.torch_names import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, Linear, MSELoss
+from tapegrad.nn.torch_norms import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    RMSNorm,
+)
 
 __all__ = [
     "Module", "Sequential", "Parameter", "Buffer",
-    "Dense", "Linear", "Dropout", "Flatten", "Activation",
+    "ModuleList", "ModuleDict", "Residual", "Parallel",
+    "Dense", "Linear", "Embedding", "Dropout", "Flatten", "Reshape", "Permute", "RepeatVector", "Identity",
+    "Activation",
+    "AlphaDropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+    "Dropout1d", "Dropout2d", "Dropout3d",
+    "BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization", "UnitNormalization",
+    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm", "RMSNorm", "InstanceNorm1d",
+    "InstanceNorm2d", "InstanceNorm3d",
     "CELU", "ELU", "GELU", "SELU", "Exponential", "HardShrink", "HardSiLU", "HardSigmoid", "HardTanh", "LeakyReLU",
     "LogSigmoid", "LogSoftmax", "Mish", "ReLU", "ReLU6", "SiLU", "Sigmoid", "SoftShrink", "Softmax", "Softplus",
     "Softsign", "Tanh", "TanhShrink",
@@ -52,19 +92,25 @@ __all__ = [
     "activations", "functional", "init", "losses",
 ]  # fmt: skip
 
-for _kind in (
-    Sequential,
-    Dense,
-    Linear,
-    Dropout,
-    Flatten,
-    Activation,
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    L1Loss,
-    MSELoss,
-):
-    _kind.__init__ = answering(_kind.__init__)  # type: ignore[method-assign]
+
+def _answers(kind: type) -> None:
+    """Have a class answer a foreign keyword under its own name, where the constructor is a private base's too."""
+    given = kind.__init__  # type: ignore[misc]
+    if "__init__" not in vars(kind):
+        if not given.__qualname__.startswith("_"):
+            return  # of a public class, which answers
+        own = FunctionType(
+            given.__code__, given.__globals__, "__init__", given.__defaults__, given.__closure__
+        )
+        own.__kwdefaults__, own.__annotations__ = given.__kwdefaults__, given.__annotations__
+        own.__qualname__ = f"{kind.__name__}.__init__"
+        given = own
+    kind.__init__ = answering(given)  # type: ignore[misc]
+
+
+for _kind in [k for k in vars().copy().values() if isinstance(k, type) and issubclass(k, Module)]:
+    if not hasattr(_kind, "__signature__"):  # activation layers answer by themselves
+        _answers(_kind)
 
 
 def __dir__() -> list[str]:

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.arguments import positive_integer, truth
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.dtypes import FLOATS, as_dtype, get_default_dtype, name_of
+from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import activations, init
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.weights import initial, weights_dtype
 
 
 class Dense(Layer):
@@ -51,7 +52,7 @@ class Dense(Layer):
                 f"Dense: the second argument is the activation, got {activation!r}: PyTorch's Linear({units}, "
                 f"{activation}) is nn.Linear({units}, {activation}), or nn.Dense({activation}, in_features={units})"
             )
-        self.units = _positive("units", units)
+        self.units = positive_integer("Dense: units", units)
         self.activation = None if activation is None else activations.get(activation)
         self.input_shape = None if input_shape is None else sample_shape(input_shape)
         if self.input_shape is not None:
@@ -61,14 +62,12 @@ class Dense(Layer):
                 )
             in_features = self.input_shape[-1]
         elif in_features is not None:
-            self.input_shape = (_positive("in_features", in_features),)
+            self.input_shape = (positive_integer("Dense: in_features", in_features),)
         self.in_features = in_features
         self.use_bias = truth("Dense: use_bias", use_bias)
         self.kernel_initializer = init.get(kernel_initializer)
         self.bias_initializer = init.get(bias_initializer)
-        self._dtype = name_of(get_default_dtype() if dtype is None else as_dtype(dtype, "Dense: dtype"))
-        if self._dtype not in {name_of(f) for f in FLOATS}:
-            raise ValueError(f"Dense: dtype must be float16, float32 or float64, got {dtype!r}")
+        self._dtype = weights_dtype("Dense", dtype)
         self.kernel: Any = None
         self.bias: Any = None
         self.built = False
@@ -88,12 +87,7 @@ class Dense(Layer):
         self.keep_frozen()
 
     def _parameter(self, initializer: Any, shape: Shape, device: str) -> Parameter:
-        made = tensor(initializer(shape), dtype=self._dtype, device=device)
-        if made.shape != shape:
-            raise ValueError(
-                f"Dense: the initializer {initializer!r} was asked for {shape} and made {made.shape}"
-            )
-        return Parameter(made)
+        return Parameter(initial("Dense", initializer, shape, self._dtype, device))
 
     def infer_shape(self, shape: Shape) -> Shape:
         if not shape:
@@ -130,9 +124,3 @@ class Dense(Layer):
             else f"{self.in_features} features in the last axis"
         )
         return ValueError(f"{self!r}: expected an input with {expected}, got shape {tuple(shape)}")
-
-
-def _positive(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
-        raise ValueError(f"Dense: {name} must be a positive integer, got {value!r}")
-    return int(value.__index__())

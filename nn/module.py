@@ -48,7 +48,7 @@ class Module(KnownAttributes):
     training = True  # set by train() and eval(); dropout reads it
     built = True  # False while a layer waits for its input's shape to make its weights
     input_shape: Shape | None = None  # of one sample, where a layer knows it
-
+    takes_integers = False  # whether the input is integers, as an Embedding's is
     builds = False  # whether the class brings a `build` of its own
     _trainable = True
     _name: str | None = None
@@ -277,11 +277,11 @@ class Module(KnownAttributes):
             shape: The shape of one sample.
         """
         modes = [(module, module.training) for _, module in self.named_modules()]
-        first = next((t for _, t in walk(self, "", set()) if isinstance(t, Tensor)), None)
+        place = next((t.device for _, t in walk(self, "", set()) if isinstance(t, Tensor)), None)
         try:
             self.eval()
             with no_grad():
-                out = self(zeros((1, *shape), device=None if first is None else first.device))
+                out = self(zeros((1, *shape), dtype="int64" if self.takes_integers else None, device=place))
         finally:
             for module, mode in modes:
                 module.training = mode
@@ -372,7 +372,7 @@ def walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
         return
     if isinstance(value, Module):
         yield path, value
-        inside: Any = vars(value).items()
+        inside: Any = getattr(type(value), "_named_parts", lambda m: vars(m).items())(value)
     else:
         inside = value.items() if isinstance(value, dict) else enumerate(value)
     for name, part in inside:

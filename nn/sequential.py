@@ -58,6 +58,11 @@ class Sequential(Layer):
 
     add = append  # Keras's word for it
 
+    @property
+    def takes_integers(self) -> bool:  # type: ignore[override]
+        """Whether the first layer takes integers."""
+        return bool(self.layers) and self.layers[0].takes_integers
+
     def infer_shape(self, shape: Shape) -> Shape:
         self.input_shape = shape
         for layer in self.layers:

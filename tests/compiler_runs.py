@@ -22,8 +22,9 @@ Run = tuple[Callable[..., Any], Iterable[list[Any]], Callable[[], list[Any]]]
 class Fed(nn.Module):
     """A module with its input as a parameter, so that the input has a gradient."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: str, call: Any) -> None:
-        self.x = nn.Parameter(np.zeros(shape, dtype))
+    def __init__(self, example: np.ndarray, dtype: str, call: Any) -> None:
+        zeros = np.zeros_like(example)
+        self.x = nn.Buffer(zeros) if zeros.dtype.kind == "i" else nn.Parameter(zeros.astype(dtype))
         self.call = call
 
 
@@ -46,7 +47,7 @@ LAYERS = [*layer_rows.ROWS, layer_rows.Row("a buffer that training changes", Tra
 
 def fed(call: Any, values: list[np.ndarray], dtype: str, model: Any) -> Run:
     """Value and all gradients of a call on inputs that change."""
-    feed = Fed(values[0].shape, dtype, model)
+    feed = Fed(values[0], dtype, model)
 
     def step() -> Any:
         feed.zero_grad()
@@ -56,7 +57,7 @@ def fed(call: Any, values: list[np.ndarray], dtype: str, model: Any) -> Run:
 
     def arguments() -> Iterable[list[Any]]:
         for value in values:
-            feed.x.assign(tg.tensor(value.astype(dtype)))
+            feed.x.assign(tg.tensor(value if value.dtype.kind == "i" else value.astype(dtype)))
             yield []
 
     return (
@@ -73,7 +74,11 @@ def weights(y: Any) -> Any:
 
 def layer_run(row: Any, dtype: str, training: bool) -> Run:
     model = row.make(dtype).train(training)
-    return fed(model, [np.random.default_rng(i).normal(0, 2, row.shape) for i in range(3)], dtype, model)
+    draws = [np.random.default_rng(i) for i in range(3)]
+    given = [
+        r.integers(0, row.integers, row.shape) if row.integers else r.normal(0, 2, row.shape) for r in draws
+    ]
+    return fed(model, given, dtype, model)
 
 
 def loss_run(row: Any, dtype: str, reduction: str) -> Run:

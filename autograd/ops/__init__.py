@@ -8,6 +8,7 @@ from tapegrad.autograd.ops.indexing import *
 from tapegrad.autograd.ops.linalg import *
 from tapegrad.autograd.ops.logic import *
 from tapegrad.autograd.ops.losses import *
+from tapegrad.autograd.ops.normalize import *
 from tapegrad.autograd.ops.reductions import *
 from tapegrad.autograd.ops.shape import *
 from tapegrad.autograd.ops.statistics import *

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from activation_rows import ROWS as ACTIVATIONS
+from keras_layers import KERAS, TORCH
 
 from tapegrad import nn
 
@@ -20,6 +21,20 @@ class Row(NamedTuple):
     name: str
     make: Any  # (dtype) -> the layer
     shape: tuple[int, ...]
+    integers: int = 0  # the input is integers below this, if it is not 0
+
+
+class Blocks(nn.Module):
+    """Modules in a list and in a dict."""
+
+    def __init__(self, dtype: str) -> None:
+        self.blocks = nn.ModuleList(nn.Dense(5, "tanh", in_features=5, dtype=dtype) for _ in range(2))
+        self.heads = nn.ModuleDict({"left": nn.Dense(2, in_features=5, dtype=dtype), "right": nn.Identity()})
+
+    def forward(self, x: Any) -> Any:
+        for block in self.blocks:
+            x = block(x)
+        return self.heads["left"](x).sum() + self.heads["right"](x)
 
 
 def options(given: dict[str, Any]) -> str:
@@ -47,6 +62,19 @@ ROWS = [
         for r in ACTIVATIONS
         if r.layer
     ),
+    # Of Keras's and PyTorch's layers the first row of each class: test_same_layers.py compiles all of them.
+    *{type(r.make("float32")): Row(r.name, r.make, r.shape, r.integers) for r in [*KERAS, *TORCH][::-1]}.values(),
+    Row("Embedding with padding", lambda dtype: nn.Embedding(7, 3, padding_idx=2, dtype=dtype), (4, 5), 7),
+    *(Row(kind, lambda dtype, kind=kind: getattr(nn, kind)(0.4), (3, *(4,) * (int(kind[-2]) + 1)))
+      for kind in ("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "Dropout1d", "Dropout2d", "Dropout3d")),
+    *(Row(kind, lambda dtype, kind=kind: getattr(nn, kind)(0.4), (6, 5))
+      for kind in ("AlphaDropout", "GaussianDropout", "GaussianNoise")),
+    Row("Residual", lambda dtype: nn.Residual(nn.Dense(5, "tanh", in_features=5, dtype=dtype), nn.Dropout(0.3)),
+        (6, 5)),
+    *(Row(f"Parallel {join}", lambda dtype, join=join: nn.Parallel(
+        nn.Dense(5, "tanh", in_features=5, dtype=dtype), nn.Identity(), join=join), (6, 5))
+      for join in ("concat", "sum", "product", "mean", "max", "min")),
+    Row("ModuleList and ModuleDict", Blocks, (6, 5)),
     Row(
         "Sequential",
         lambda dtype: nn.Sequential(
@@ -57,4 +85,4 @@ ROWS = [
         ),
         (6, 2, 3),
     ),
-]
+]  # fmt: skip

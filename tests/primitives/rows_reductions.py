@@ -29,6 +29,24 @@ def np_log_softmax(x: Any, axis: int = -1) -> Any:
     return x - np_logsumexp(x, axis, True)
 
 
+NORMALIZED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("", {"axis": (1,), "epsilon": 1e-3, "center": True}),
+    (" over 0", {"axis": (0,), "epsilon": 0.5, "center": True}),
+    (" not centered", {"axis": (0, 1), "epsilon": 1e-6, "center": False}),
+)
+
+
+def np_normalize(x: Any, axis: Any, epsilon: float, center: bool) -> Any:
+    apart = x - np.mean(x, axis=axis, keepdims=True) if center else x
+    return apart / np.sqrt(np.mean(apart**2, axis=axis, keepdims=True) + epsilon)
+
+
+def tf_normalize(tf: Any, x: Any, axis: Any, epsilon: float, center: bool) -> Any:
+    mean = tf.reduce_mean(x, axis, keepdims=True) if center else 0.0
+    variance = tf.reduce_mean((x - mean) ** 2, axis, keepdims=True)
+    return tf.nn.batch_normalization(x, mean, variance, None, None, epsilon)
+
+
 # How a reduction is called: the arguments, and what TensorFlow calls them.
 CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("", {}),
@@ -110,4 +128,7 @@ ROWS = [
           lambda x, name=name: getattr(np, name)(x, axis=0, keepdims=True), samples(MATRICES, WIDE),
           lambda tf, x, name=name: tf.expand_dims(getattr(tf, name)(x, 0), 0), None, False, ints="int64")
       for name in ("argmax", "argmin")),
+    *(Row(f"normalize{kind}", lambda x, kw=kw: ops.normalize_p(x, **kw), lambda x, kw=kw: np_normalize(x, **kw),
+          samples(MATRICES, WIDE), lambda tf, x, kw=kw: tf_normalize(tf, x, **kw), None if kind else "normalize",
+          ints="float") for kind, kw in NORMALIZED),
 ]  # fmt: skip

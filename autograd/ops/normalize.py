@@ -1,0 +1,41 @@
+"""What all normalization layers share: one primitive, whose rule is shorter than that of its parts."""
+
+from typing import Any
+
+from tapegrad.autograd.dtypes import float32
+from tapegrad.autograd.ops.elementwise import sqrt
+from tapegrad.autograd.ops.forwards import astype_of, is_half
+from tapegrad.autograd.ops.reductions import mean_p
+from tapegrad.autograd.ops.shape import astype_p
+from tapegrad.autograd.primitive import Primitive
+from tapegrad.backends import BY_TYPE, backend_of
+
+
+def _normalize(xp: Any, x: Any, *, axis: tuple[int, ...], epsilon: float, center: bool) -> Any:
+    wide = astype_of(xp, x, xp.float32) if is_half(x) else x
+    apart = wide - xp.mean(wide, axis=axis, keepdims=True) if center else wide
+    y = apart * (1.0 / xp.sqrt(xp.mean(apart * apart, axis=axis, keepdims=True) + epsilon))
+    return y if wide is x else astype_of(xp, y, x.dtype)
+
+
+def _in_float32(x: Any) -> Any:
+    """A float16 array in float32, in which the forward computes too."""
+    if not is_half(x):
+        return x
+    return astype_p(x, dtype=backend_of(x if type(x) in BY_TYPE else x.data).dtype(float32))
+
+
+def _slope(g: Any, y: Any, x: Any, axis: tuple[int, ...], epsilon: float, center: bool) -> Any:
+    # The parts of the forward again, in its order: a compiled step computes them once.
+    g, x = _in_float32(g), _in_float32(x)
+    apart = x - mean_p(x, axis=axis, keepdims=True) if center else x
+    factor = 1.0 / sqrt(mean_p(apart * apart, axis=axis, keepdims=True) + epsilon)
+    y = apart * factor
+    inner = g - y * mean_p(g * y, axis=axis, keepdims=True)
+    return (inner - mean_p(g, axis=axis, keepdims=True) if center else inner) * factor
+
+
+normalize_p: Primitive = Primitive(
+    "normalize", _normalize, promote="float", vjp=(_slope,), unread=(-1,),
+    doc="(x - m) / sqrt(mean((x - m)**2) + epsilon) over axes, m being the mean over them, or 0 without center",
+)  # fmt: skip

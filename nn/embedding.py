@@ -1,0 +1,93 @@
+"""The table of vectors that integers look up."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.arguments import positive_integer
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.ops import expand_dims, getitem, index_update, where_p
+from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.backends import default_place
+from tapegrad.nn import init
+from tapegrad.nn.module import Layer
+from tapegrad.nn.shapes import Shape
+from tapegrad.nn.weights import initial, weights_dtype
+
+
+class Embedding(Layer):
+    """embeddings[x]: for each integer of x the row of that number
+
+    x has the shape (…), usually (batch, length), and y the shape (…, output_dim). `embeddings` is a Parameter of shape
+    (input_dim, output_dim); the gradients of equal integers are added up. Definition: Keras's Embedding.
+
+    Args:
+        input_dim: The number of rows; PyTorch's num_embeddings.
+        output_dim: The length of a row; PyTorch's embedding_dim.
+        embeddings_initializer: A name from `nn.init`, or a function shape -> array. The default, Keras's, draws between
+            ±0.05.
+        padding_idx: The number of a row that starts at 0 and gets no gradient, as in PyTorch; -1 is the last.
+        dtype: The floating dtype of the weights; None is `tg.get_default_dtype()`.
+
+    Raises:
+        IndexError: An integer is below 0 or not below input_dim.
+        TypeError: The input is not integers.
+    """
+
+    takes_integers = True
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "random_uniform",
+        *,
+        padding_idx: int | None = None,
+        dtype: Any = None,
+    ) -> None:
+        self.input_dim = positive_integer("Embedding: input_dim", input_dim)
+        self.output_dim = positive_integer("Embedding: output_dim", output_dim)
+        self.embeddings_initializer = init.get(embeddings_initializer)
+        self.padding_idx = None if padding_idx is None else self._row(padding_idx)
+        self._dtype = weights_dtype("Embedding", dtype)
+        shape = (self.input_dim, self.output_dim)
+        made = initial("Embedding", self.embeddings_initializer, shape, self._dtype, default_place())
+        if self.padding_idx is not None:
+            made = index_update(made, self.padding_idx, 0.0)
+        self.embeddings = Parameter(made)
+
+    @property
+    def dtype(self) -> str:
+        """The name of the weights' dtype."""
+        return name_of(self.embeddings.dtype)
+
+    def _row(self, number: Any) -> int:
+        if isinstance(number, (bool, np.bool_)) or not hasattr(number, "__index__"):
+            raise TypeError(f"Embedding: padding_idx must be an integer or None, got {number!r}")
+        if not -self.input_dim <= number < self.input_dim:
+            raise ValueError(f"Embedding: padding_idx must be one of {self.input_dim} rows, got {number!r}")
+        return int(number) % self.input_dim
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return (*shape, self.output_dim)
+
+    def forward(self, x: Any) -> Any:
+        x = x if isinstance(x, Tensor) else tensor(x, device=self.embeddings.device)
+        if not name_of(x.dtype).startswith(("int", "uint")):
+            raise TypeError(f"{self!r}: expected integers, got {name_of(x.dtype)}: x.astype(tg.int64)")
+        self._look(x)
+        if name_of(x.dtype).startswith("int"):
+            # A negative one would count from the end. In a compiled step, which does not look, it is out of bounds.
+            x = where_p(x < 0, self.input_dim, x.astype("int64", copy=False))
+        y = getitem(self.embeddings, x)
+        if self.padding_idx is None:
+            return y
+        return where_p(expand_dims(x == self.padding_idx, axis=-1), y.detach(), y)
+
+    def _look(self, x: Tensor) -> None:
+        """What the integers are is looked at on raw arrays: a trace does not see it."""
+        outside = (x.data < 0) | (x.data >= self.input_dim)
+        if bool(x.backend.to_numpy(x.backend.xp.any(outside))):
+            wrong = x.numpy().ravel()[x.backend.to_numpy(outside).ravel()][0]
+            raise IndexError(f"{self!r}: expected integers from 0 to {self.input_dim - 1}, got {wrong}")

@@ -1,0 +1,27 @@
+"""How layers make their weights: the dtype, and the first values."""
+
+from typing import Any
+
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.dtypes import FLOATS, as_dtype, get_default_dtype, name_of
+from tapegrad.autograd.tensor import Tensor
+
+Shape = tuple[int, ...]
+
+
+def weights_dtype(layer: str, dtype: Any) -> str:
+    """The name of a floating dtype, of the default one for None."""
+    name = name_of(get_default_dtype() if dtype is None else as_dtype(dtype, f"{layer}: dtype"))
+    if name not in {name_of(f) for f in FLOATS}:
+        raise ValueError(f"{layer}: dtype must be float16, float32 or float64, got {dtype!r}")
+    return name
+
+
+def initial(layer: str, initializer: Any, shape: Shape, dtype: str, device: str | None) -> Tensor:
+    """What an initializer makes of a shape, as a tensor of that shape."""
+    made = tensor(initializer(shape), dtype=dtype, device=device)
+    if made.shape != shape:
+        raise ValueError(
+            f"{layer}: the initializer {initializer!r} was asked for {shape} and made {made.shape}"
+        )
+    return made
