@@ -51,14 +51,9 @@ class RAdam(Optimizer):
         return sqrt(1.0 - options.beta_2)
 
     def constants(self, options: Any) -> dict[str, Any]:
-        new, weight = 1.0 - options.beta_1, self.square_weight(options)
-        return {
-            "beta_1": options.beta_1,
-            "beta_2": options.beta_2,
-            "new": new,
-            "weight": weight,
-            "eps": options.eps,
-        }
+        weight = self.square_weight(options)
+        betas = {"beta_1": options.beta_1, "beta_2": options.beta_2, "new": 1.0 - options.beta_1}
+        return betas | {"weight": weight, "eps": options.eps}
 
     def numbers(self, options: Any, step: Any) -> dict[str, Any]:
         power, total = options.beta_2**step, 2.0 / (1.0 - options.beta_2) - 1.0
@@ -67,15 +62,10 @@ class RAdam(Optimizer):
         n, most = maximum(seen, 5.0), maximum(total, 5.0)
         r = sqrt((n - 4.0) * (n - 2.0) * most / ((most - 4.0) * (most - 2.0) * n) * (1.0 - power))
         # 1 above 5, else 0, by operations that make no array of a number.
-        rate, adaptive = (
-            options.lr / (1.0 - options.beta_1**step),
-            minimum(maximum(seen - 5.0, 0.0) * 1e300, 1.0),
-        )
-        return {
-            "rate": rate * (adaptive * r + (1.0 - adaptive)),
-            "adaptive": adaptive,
-            "plain": 1.0 - adaptive,
-        }
+        adaptive = minimum(maximum(seen - 5.0, 0.0) * 1e300, 1.0)
+        plain = 1.0 - adaptive
+        rate = options.lr / (1.0 - options.beta_1**step) * (adaptive * r + plain)
+        return {"rate": rate, "adaptive": adaptive, "plain": plain}
 
     def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         m = n.beta_1 * state["m"] + n.new * g

@@ -278,4 +278,5 @@ def test_a_recorder_hears_the_update(row):
 def test_says_what_it_does_in_a_small_file(kind):
     assert " = " in kind.__doc__, "the formula"
     assert "torch" in kind.__doc__ or "PyTorch" in kind.__doc__, "and how PyTorch's form differs"
-    assert len(inspect.getsource(inspect.getmodule(kind)).splitlines()) <= 75
+    written = inspect.getsource(inspect.getmodule(kind)).splitlines()
+    assert len(written) - len(kind.__doc__.splitlines()) <= 60
