@@ -15,6 +15,7 @@ SCOPES: dict[str, tuple[Any, Any, Any]] = {
     "no_grad": (tg.no_grad, tg.no_grad, lambda: not current.get().grad),
     "enable_grad": (tg.enable_grad, tg.enable_grad, lambda: current.get().grad),
     "detect_anomaly": (tg.detect_anomaly, tg.detect_anomaly, lambda: current.get().anomaly),
+    "keep_lines": (tg.keep_lines, tg.keep_lines, lambda: current.get().recorder is not None),
     "use_backend": (None, lambda: tg.use_backend("cpu"), lambda: default_place() == "cpu"),
 }
 DECORATORS = [(name, bare if bare else scope(), holds) for name, (bare, scope, holds) in SCOPES.items()] + [

@@ -94,7 +94,9 @@ def test_follows_keras_step_by_step(row, dtype, tolerance, monkeypatch):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
-    ("kind", "name"), {(row.make, row.keras) for row in IN_KERAS}, ids=lambda x: getattr(x, "__name__", x)
+    ("kind", "name"),
+    dict.fromkeys((row.make, row.keras) for row in IN_KERAS),
+    ids=lambda x: getattr(x, "__name__", x),
 )
 def test_defaults_are_keras(kind, name):
     keras = pytest.importorskip("keras")
