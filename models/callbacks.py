@@ -126,6 +126,9 @@ class LearningRateScheduler(Callback):
         self.verbose = verbose
         self.takes_rate = positional(schedule, 2) == 2
 
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.model.optimizer.refuse_schedule("LearningRateScheduler", "lr")
+
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         optimizer = self.model.optimizer
         arguments = (epoch, float(optimizer.lr)) if self.takes_rate else (epoch,)
@@ -361,6 +364,7 @@ class ReduceLROnPlateau(Monitor):
         self.cooldown, self.min_lr = cooldown, min_lr
 
     def on_train_begin(self, logs: Logs = None) -> None:
+        self.model.optimizer.refuse_schedule("ReduceLROnPlateau", "lr")
         self.start()
         self.wait = self.resting = 0
 

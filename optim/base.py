@@ -178,6 +178,13 @@ class Optimizer(Update):
         state.fill([flat for own in flats for flat in own], kept)
         self._take(self.groups, flats)
 
+    def refuse_schedule(self, who: str, option: str) -> None:
+        """Raise ValueError where an option that `who` sets has a schedule, which would end."""
+        if any(name == option for flat in self.flats for name, _ in flat.schedules):
+            raise ValueError(
+                f"{who} sets {option}, which a schedule of this {type(self).__name__} sets, too: give it a number"
+            )
+
     # ---- training ----
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients, so that the next backward starts from nothing. set_to_none is PyTorch's; True only.

@@ -42,6 +42,7 @@ class Plateau:
             raise ValueError(f"Plateau: mode: expected 'min' or 'max', got {mode!r}")
         if option not in optimizer.option_kinds():
             raise ValueError(f"Plateau: {type(optimizer).__name__} has no option {option!r}")
+        optimizer.refuse_schedule("Plateau", option)
         self.optimizer, self.option, self.factor, self.patience = optimizer, option, factor, patience
         self.mode, self.threshold, self.cooldown, self.minimum = mode, threshold, cooldown, minimum
         self.groups = groups

@@ -14,6 +14,7 @@ from optimizer_rows import leaf
 import tapegrad as tg
 from tapegrad import optim
 from tapegrad.models import Sequential, compiled_step
+from tapegrad.models.callbacks import LearningRateScheduler, ReduceLROnPlateau
 from tapegrad.optim.schedules import (
     KINDS,
     Chained,
@@ -352,3 +353,25 @@ def test_the_page_says_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
     shown = re.findall(r"```text\n(.*?)```", text, re.S)[0]
     assert capsys.readouterr().out == shown + "(32, 1)\n"
     assert all(f"`{name}(" in text for name in KINDS)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [LearningRateScheduler(lambda epoch: 0.1), ReduceLROnPlateau(monitor="loss")],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_a_callback_does_not_end_a_schedule(callback: Any) -> None:
+    model = Sequential(tg.nn.Dense(1, in_features=2))
+    model.compile(optim.Adam(lr=Cosine(0.1, 100)), "mse")
+    x, y = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
+    with pytest.raises(ValueError, match=f"{type(callback).__name__} sets lr, which a schedule"):
+        model.fit(x, y, callbacks=[callback], verbose=0)
+    model.compile(optim.Adam(lr=0.1, beta_1=Constant(0.9)), "mse")
+    assert len(model.fit(x, y, callbacks=[callback], verbose=0)["loss"]) == 1
+
+
+def test_a_plateau_does_not_end_a_schedule() -> None:
+    opt = optim.Adam([leaf(1.0)], lr=Cosine(0.1, 100))
+    with pytest.raises(ValueError, match="Plateau sets lr, which a schedule of this Adam sets"):
+        optim.Plateau(opt)
+    assert optim.Plateau(opt, option="beta_1").factor == 0.1
