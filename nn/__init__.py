@@ -97,8 +97,8 @@ def _answers(kind: type) -> None:
     """Have a class answer a foreign keyword under its own name, where the constructor is a private base's too."""
     given = kind.__init__  # type: ignore[misc]
     if "__init__" not in vars(kind):
-        if not given.__qualname__.startswith("_"):
-            return  # of a public class, which answers
+        if not isinstance(given, FunctionType) or given.__qualname__.partition(".")[0] in globals():
+            return  # Python's, or that of a public class, which answers
         own = FunctionType(
             given.__code__, given.__globals__, "__init__", given.__defaults__, given.__closure__
         )

@@ -112,9 +112,9 @@ class BCEWithLogitsLoss(TorchLoss):
     """mean(-w * (v * t * ln(sigmoid(x)) + (1 - t) * ln(1 - sigmoid(x)))) for logits x and targets t from 0 to 1
 
     Args:
-        weight: W, which broadcasts to x; None is 1.
+        weight: The w of the formula, which broadcasts to x; None is 1.
         reduction: "mean", "sum" or "none", over all elements.
-        pos_weight: V, which broadcasts to x; None is 1.
+        pos_weight: The v of the formula, which broadcasts to x; None is 1.
     """
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:

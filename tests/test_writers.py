@@ -177,6 +177,8 @@ WRITING = {"write_text", "write_bytes", "savefig", "replace", "rename", "savez",
 ELSEWHERE = {
     "autograd/replacing.py": "replaces files for all others",
     "compiler/emit/native/cache.py": "a folder of its own, whose files are 0600 from the first byte on",
+    "cli/compare.py": "writes into a folder that cli/writing.py moves as a whole",
+    "cli/pictures.py": "the same folder",
     "cli/writing.py": "moves whole folders of files by `put`",
 }
 

@@ -191,8 +191,8 @@ def test_two_optimizers_of_one_parameter_in_one_step() -> None:
     expected, _ = trained(lambda f: f)
     found, step = trained(jit)
     assert found == expected
-    assert "Give each parameter to one optimizer" in step.stats()["refused"]
-    assert "Give each parameter to one optimizer" in step.program()
+    assert "give each parameter to one optimizer" in step.stats()["refused"]
+    assert "give each parameter to one optimizer" in step.program()
 
 
 ARRAYS: dict[str, tuple[Callable[[], Any], bool]] = {

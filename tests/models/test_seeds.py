@@ -108,12 +108,45 @@ def test_side_by_side_they_give_the_bytes_of_single_ones(name: str) -> None:
     assert run(SEEDS[-1]) == alone[-1]
 
 
+class Net(tg.nn.Module):
+    def __init__(self, outputs: int = 1) -> None:
+        self.layer = tg.nn.Dense(outputs, in_features=4)
+
+    def forward(self, x: Any) -> Any:
+        return self.layer(x)
+
+
+WITH_CHANCE: dict[str, dict[str, Any]] = {
+    "SVC": {},
+    "NeuralClassifier": {"module": Net, "module__outputs": 2, "max_epochs": 2},
+    "NeuralRegressor": {"module": Net, "max_epochs": 2},
+}
+
+
 def test_every_estimator_with_a_random_state_is_in_the_table() -> None:
     kinds = {
         n for n in models.ESTIMATORS if "random_state" in inspect.signature(getattr(models, n)).parameters
     }
-    without_chance = {"LogisticRegression"}  # takes the parameter, as scikit-learn does
-    assert kinds - without_chance == {"MLPClassifier", "MLPRegressor"}
+    # These take the parameter, as scikit-learn's do, and draw nothing.
+    without_chance = {"ElasticNet", "Lasso", "LinearSVC", "LinearSVR", "LogisticRegression", "Ridge"}
+    assert kinds - without_chance == {"MLPClassifier", "MLPRegressor", *WITH_CHANCE}
+
+
+@pytest.mark.parametrize("name", WITH_CHANCE)
+def test_a_random_state_gives_the_same_predictions_and_leaves_the_stream(name: str) -> None:
+    x, y = np.random.default_rng(0).normal(size=(40, 4)).astype("float32"), np.arange(40) % 2
+
+    def fitted(seed: int) -> Any:
+        model = getattr(models, name)(random_state=seed, **WITH_CHANCE[name]).fit(x, y)
+        return (model.decision_function if name == "SVC" else model.predict)(x).tobytes()
+
+    tg.manual_seed(5)
+    first, drawn = fitted(1), tg.rand(3).tolist()
+    tg.manual_seed(5)
+    assert tg.rand(3).tolist() == drawn
+    assert fitted(1) == first
+    if name != "NeuralClassifier":  # whose classes may agree by chance
+        assert fitted(2) != first
 
 
 def test_the_same_seed_gives_the_same_numbers_eager_and_compiled() -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,22 @@ INTEGERS: tuple[tuple[Any, str], ...] = (
     (np.intp, "int64"), ("bool", "bool"), (tg.bool, "bool"), (">i4", "int32"), ("i8", "int64"),
 )  # fmt: skip
 X = [[1.0, 0.0], [2.0, 1.0]]
+
+# layers whose first parameter has the dtype, and what they take
+LAYERS: dict[str, tuple[Any, ...]] = {
+    "BatchNormalization": (), "LayerNormalization": (), "RMSNormalization": (), "GroupNormalization": (2,),
+    "LayerNorm": (2,), "RMSNorm": (2,), "GroupNorm": (2, 2),
+    **{f"BatchNorm{n}d": (2,) for n in (1, 2, 3)},
+    **{f"InstanceNorm{n}d": (2, 1e-5, 0.1, True) for n in (1, 2, 3)},
+}  # fmt: skip
+
+
+def of_layer(name: str, arguments: tuple[Any, ...], dtype: Any) -> Any:
+    layer = getattr(tg.nn, name)(*arguments, dtype=dtype)
+    if name.endswith("Normalization"):  # its weights are made for the first input
+        layer(tg.ones((2, 2)))
+    return layer.parameters()[0]
+
 
 # every public function that takes a dtype, and whether that must be a float (None: an integer)
 TAKERS: dict[str, tuple[Callable[[Any], Any], bool | None]] = {
@@ -55,6 +72,8 @@ TAKERS: dict[str, tuple[Callable[[Any], Any], bool | None]] = {
     "random.integers": (lambda d: tg.random.integers(2, size=3, dtype=d), None),
     "nn.Linear": (lambda d: tg.nn.Linear(2, 2, dtype=d).kernel, True),
     "nn.Dense": (lambda d: tg.nn.Dense(2, in_features=2, dtype=d).kernel, True),
+    "nn.Embedding": (lambda d: tg.nn.Embedding(2, 2, dtype=d).parameters()[0], True),
+    **{f"nn.{name}": (partial(of_layer, name, arguments), True) for name, arguments in LAYERS.items()},
 }
 CASES = [(name, d, want) for name in TAKERS for d, want in (*SPELLINGS, *INTEGERS) if not (
     TAKERS[name][1] and not want.startswith("float")) and not (
