@@ -18,13 +18,14 @@ MANY = 1 << 22  # numbers of x from which on it is not copied
 
 class Objective:
     """F(w) = Σ s · loss(x w + b, y) + Σ l2 w² / 2, without what a proximal step adds. w is (columns + 1, outputs), its
-    last row the intercept b, which stays 0 where there is none."""
+    last row the intercept b, which stays 0 where there is none. `free` rows of w have no penalty, of any kind."""
 
     def __init__(
-        self, x: Any, y: np.ndarray, s: np.ndarray, loss: Any, outputs: int, l2: np.ndarray, intercept: bool
-    ) -> None:
+        self, x: Any, y: np.ndarray, s: np.ndarray, loss: Any, outputs: int, l2: np.ndarray, intercept: bool,
+        free: np.ndarray,
+    ) -> None:  # fmt: skip
         self.x, self.y, self.s, self.loss, self.outputs = x, y, s, loss, outputs
-        self.l2, self.intercept = l2, intercept
+        self.l2, self.intercept, self.free = l2, intercept, free
         rows, columns = x.shape
         size = rows if hasattr(x, "toarray") else max(1, BLOCK // max(columns, 1))
         self.blocks = [slice(start, start + size) for start in range(0, rows, size)]
@@ -33,7 +34,7 @@ class Objective:
         """That of a part of the rows, scaled to the same size."""
         s = self.s[::stride]
         x, y = np.ascontiguousarray(self.x[::stride]), self.y[::stride]
-        return Objective(x, y, s / s.sum(), self.loss, self.outputs, self.l2, self.intercept)
+        return Objective(x, y, s / s.sum(), self.loss, self.outputs, self.l2, self.intercept, self.free)
 
     def scores(self, w: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
         return np.asarray(self.x[rows] @ w[:-1]) + w[-1]
@@ -65,7 +66,7 @@ class Objective:
             found[:, k, :, l] = part
             found[:, l, :, k] = part
         if self.outputs > 1:  # all classes alike is of no effect on the loss: let it cost something
-            for j in np.flatnonzero(self.l2 == 0):
+            for j in np.flatnonzero(self.free):
                 found[j, :, j, :] += max(found[j, :, j, :].max(), 1e-300)
         flat = found.reshape(n * self.outputs, -1)
         flat[np.diag_indices_from(flat)] += np.repeat(self.l2, self.outputs)
@@ -186,14 +187,14 @@ def fit_glm(
     s = np.ones(x.shape[0]) if weights is None else np.asarray(weights, np.float64)
     s = s / s.sum()
     inputs, mean, scale = scaled(x, s, l2, intercept)
-    penalty = np.append(l2 / scale**2, 0.0)
-    f = Objective(inputs, y, s, loss, outputs, penalty, intercept)
+    penalty, strength = np.append(l2 / scale**2, 0.0), np.append(l1 / scale, 0.0)
+    f = Objective(inputs, y, s, loss, outputs, penalty, intercept, (penalty == 0) & (strength == 0))
     w = np.zeros((x.shape[1] + 1, outputs))
     if start is not None:
         w[:-1] = start[:-1] * scale[:, None]
         w[-1] = (start[-1] + mean @ start[:-1]) if intercept else 0.0
     if l1:
-        w, values, converged = proximal(f, w, np.append(l1 / scale, 0.0), tol, max_iter)
+        w, values, converged = proximal(f, w, strength, tol, max_iter)
     elif inputs is x and w.size <= EXPLICIT and not hasattr(x, "toarray"):
         w, values, converged = sampled(f, w, tol, max_iter)
     else:
