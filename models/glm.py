@@ -123,11 +123,11 @@ def newton(
         if done(g, slope, value, tol):
             return w, values, True, h
         found = line_search(f, w, step, value, slope)
-        if found is None:
+        if found is None or (found[1] == value and abs(found[2]).max() > 0.5 * size):
             if keep:  # the Hessian of another place, or of a part of the rows, was not good enough
                 keep = False
                 continue
-            return w, values, size <= max(1e3 * tol, 1e-8), h
+            return w, values, size <= max(1e3 * tol, 1e-8), h  # as near as float64 comes, or not near enough
         w, value, g = found
         values.append(value)
         keep = keep and abs(g).max() < 0.5 * size
