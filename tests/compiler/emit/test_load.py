@@ -38,22 +38,22 @@ def kept(name: str) -> list[str]:
 
 
 def test_a_program_that_goes_leaves_nothing() -> None:
-    build = load(SOURCE, "goes")
+    build = load(SOURCE, "vanishes")
     w = np.ones(3)
     step, (gradient,) = build(w)
     assert step(np.ones(3))[0].tolist() == [2.0, 2.0, 2.0]
-    assert len(kept("goes")) == 1
+    assert len(kept("vanishes")) == 1
     gone = ref(gradient)
     del build, gradient, step
     assert gone() is None  # without a garbage collection
     gc.collect()
-    assert kept("goes") == []
+    assert kept("vanishes") == []
 
 
 def test_a_source_that_fails_leaves_nothing() -> None:
     with pytest.raises(ZeroDivisionError):
-        load("1 / 0", "fails")
-    assert kept("fails") == []
+        load("1 / 0", "stops_at_once")
+    assert kept("stops_at_once") == []
 
 
 def test_a_compiled_function_that_goes_leaves_nothing() -> None:
