@@ -179,7 +179,15 @@ class Optimizer(Update):
         self._take(self.groups, flats)
 
     def refuse_schedule(self, who: str, option: str) -> None:
-        """Raise ValueError where an option that `who` sets has a schedule, which would end."""
+        """Refuse to have an option set that a schedule sets.
+
+        Args:
+            who: What would set it, for the message.
+            option: The option's name, such as "lr".
+
+        Raises:
+            ValueError: The option has a schedule.
+        """
         if any(name == option for flat in self.flats for name, _ in flat.schedules):
             raise ValueError(
                 f"{who} sets {option}, which a schedule of this {type(self).__name__} sets, too: give it a number"

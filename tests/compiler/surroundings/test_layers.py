@@ -35,14 +35,11 @@ SHAPES: dict[str, tuple[int, ...]] = {
     **{f"SpatialDropout{n}D": (3, *(2,) * n, 4) for n in (1, 2, 3)},
 }
 TWO = [k for k in KINDS if k.__name__.endswith("Loss")]  # PyTorch's, called with a prediction and a target
+# A list of modules has no forward.
 LAYERS = [
-    k
-    for k in KINDS
-    if issubclass(k, nn.Module)
-    and k not in (nn.Module, nn.Sequential, *TWO)
-    and "forward" in dir(k)
-    and k.forward is not nn.Module.forward
-]  # a list of modules has none
+    k for k in KINDS
+    if issubclass(k, nn.Module) and k not in (nn.Module, nn.Sequential, *TWO) and k.forward is not nn.Module.forward
+]  # fmt: skip
 LOSSES = [
     k for k in vars(nn.losses).values()
     if isinstance(k, type) and issubclass(k, nn.losses.Loss) and k is not nn.losses.Loss
