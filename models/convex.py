@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.ops import binary_cross_entropy_p, relu, sparse_cross_entropy_p
+from tapegrad.autograd.ops import binary_cross_entropy_p, sparse_cross_entropy_p
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import value_and_grad, vjp
 
@@ -116,11 +116,6 @@ def fit_convex(
 def logistic_loss(z: Tensor, y: Tensor) -> Tensor:
     """One output: ln(1 + exp(z)) - y z; several: the cross-entropy of softmax(z) for class numbers y."""
     return binary_cross_entropy_p(z[:, 0], y) if z.shape[1] == 1 else sparse_cross_entropy_p(z, y)
-
-
-def squared_hinge_loss(z: Tensor, y: Tensor) -> Tensor:
-    """Σ over outputs of max(0, 1 - y z)², y of ±1."""
-    return (relu(1.0 - y * z) ** 2).sum(axis=1)
 
 
 def fit_logistic(x: np.ndarray, y: np.ndarray, classes: int, **options: Any) -> Fit:

@@ -74,7 +74,10 @@ def attach_gradients(recording: "Recording", reach: Reach, trace: Trace) -> None
     recording.leaves = list(gradients)
     trace.program.gradients = [trace.var_of(g) for g in gradients.values()]
     memory = {memory_of(g.data) for g in gradients.values()}
-    held = [g for g in gradients.values() if trace.var_of(g).kind == "captured" and id(g) not in given]
+    held = any(
+        v.kind == "captured" and id(g) not in given
+        for v, g in zip(trace.program.gradients, gradients.values())
+    )
     if held or len(memory) < len(gradients):
         recording.fail(
             "a gradient that it sets is also another tensor's memory. Set a copy, as in q.grad = p.grad * 1.0",
