@@ -36,20 +36,16 @@ def index_get(xp: Any, x: Any, *, index: Any) -> Any:
 
 
 def index_set(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
-    import cupyx
-
     check_bounds(x.shape, index)
     new = x.copy()
-    new[index] = last_values(xp, cupyx.scatter_max, x, values, index)
+    new[index] = last_values(xp, x, values, index)
     return new
 
 
 def index_add(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
-    import cupyx
-
     check_bounds(x.shape, index)
     total = x.astype(ATOMIC.get(x.dtype.name, x.dtype))  # a copy
-    cupyx.scatter_add(total, index, xp.asarray(values).astype(total.dtype, copy=False))
+    xp.add.at(total, index, xp.asarray(values).astype(total.dtype, copy=False))
     return total.astype(x.dtype, copy=False)
 
 
@@ -74,7 +70,7 @@ def sign(xp: Any, x: Any) -> Any:
 def erf(xp: Any, x: Any) -> Any:
     from cupyx.scipy.special import erf
 
-    return erf(x)
+    return erf(x).astype(x.dtype, copy=False)  # CuPy makes float64 of float16
 
 
 def argsort(xp: Any, x: Any, *, axis: int) -> Any:

@@ -32,11 +32,9 @@ def is_mask(part: Any) -> Any:
     return hasattr(part, "dtype") and part.dtype.kind == "b"
 
 
-def last_values(np: Any, maximum_at: Any, x: Any, values: Any, index: tuple[Any, ...]) -> Any:
+def last_values(np: Any, x: Any, values: Any, index: tuple[Any, ...]) -> Any:
     """The values to write at an index, with every one that is overwritten replaced by the last for that element, so
     that x[index] = values is the same in any order.
-
-    maximum_at(target, index, numbers) is NumPy's maximum.at on unsigned 64-bit numbers.
     """
     if (
         not hasattr(values, "shape")
@@ -47,5 +45,5 @@ def last_values(np: Any, maximum_at: Any, x: Any, values: Any, index: tuple[Any,
     last = np.zeros(x.shape, dtype=np.uint64)
     shape = last[index].shape
     values = np.broadcast_to(values[(0,) * max(values.ndim - len(shape), 0)], shape)
-    maximum_at(last, index, np.arange(values.size, dtype=np.uint64).reshape(shape))
+    np.maximum.at(last, index, np.arange(values.size, dtype=np.uint64).reshape(shape))
     return values.ravel()[last[index].astype(np.int64)]

@@ -9,6 +9,7 @@ the rules of a stream that is being captured: nothing runs, nothing waits, and c
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -227,6 +228,9 @@ class Cupy(ModuleType):
         if not callable(real) or isinstance(real, type):
             return real
 
+        if name in WITH_AT:
+            return function_with_at(real, WITH_AT[name])
+
         def function(*args: Any, **options: Any) -> Any:
             if name in CUBLAS and State.recording is not None:
                 raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
@@ -254,6 +258,10 @@ class Cupy(ModuleType):
     @staticmethod
     def copy(a: ndarray) -> ndarray:
         return call(np.array, a)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def reshape(a: ndarray, newshape: Any, order: str = "C", *, copy: bool | None = None) -> ndarray:
+        return call(np.reshape, a, newshape)  # type: ignore[no-any-return]
 
     @staticmethod
     def sign(x: ndarray) -> ndarray:  # 0 of NaN
@@ -290,22 +298,30 @@ class ReductionKernel(gpu_kernels.Reduction):
         return args[-1]
 
 
-def scatter_add(target: ndarray, index: Any, values: ndarray) -> None:
-    if target.dtype.name not in ("int32", "uint32", "uint64", "float16", "float32", "float64"):
-        raise TypeError(f"scatter_add only supports a few dtypes, got {target.dtype}")
-    t, i, v = target.hidden, unwrap(index), values.hidden
-    launch(lambda: np.add.at(t, i, v))
+# What `ufunc.at` takes on a device: the dtypes that CUDA updates atomically.
+WITH_AT = {
+    "add": ("int32", "uint32", "uint64", "float16", "float32", "float64"),
+    "maximum": ("int32", "uint32", "uint64", "float32", "float64"),
+}
 
 
-def scatter_max(target: ndarray, index: Any, values: ndarray) -> None:
-    t, i, v = target.hidden, unwrap(index), values.hidden
-    launch(lambda: np.maximum.at(t, i, v))
+def function_with_at(ufunc: np.ufunc, dtypes: tuple[str, ...]) -> Any:
+    def at(target: ndarray, index: Any, values: ndarray) -> None:
+        if target.dtype.name not in dtypes:
+            raise TypeError(f"{ufunc.__name__}.at only supports a few dtypes, got {target.dtype}")
+        t, i, v = target.hidden, unwrap(index), values.hidden
+        launch(lambda: ufunc.at(t, i, v))
+
+    function = partial(call, ufunc)
+    function.at = at  # type: ignore[attr-defined]
+    return function
 
 
 def erf(x: ndarray) -> ndarray:
     from scipy.special import erf as of_scipy
 
-    return call(lambda a: np.asarray(of_scipy(a)).astype(a.dtype), x)  # type: ignore[no-any-return]
+    wide = np.float64 if x.dtype == np.float16 else x.dtype  # CuPy's answer to float16
+    return call(lambda a: np.asarray(of_scipy(a), dtype=wide), x)  # type: ignore[no-any-return]
 
 
 cupy = Cupy("cupy")
@@ -336,7 +352,7 @@ def standin() -> Iterator[type[State]]:
     """While this lasts, `cupy` is this module, and "cuda:0" a device of tapegrad's."""
     special = module("cupyx.scipy.special", erf=erf)
     scipy = module("cupyx.scipy", special=special)
-    cupyx = module("cupyx", scatter_add=scatter_add, scatter_max=scatter_max, scipy=scipy)
+    cupyx = module("cupyx", scipy=scipy)
     modules = {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": scipy, "cupyx.scipy.special": special}
     with pytest.MonkeyPatch.context() as patch:
         for name, made in modules.items():

@@ -14,11 +14,13 @@ from tapegrad.backends.numpy_backend import BITS
 Evaluate = Callable[[list[Any], dict[str, Any], Any], Any]
 
 
-def call(name: str) -> Evaluate:
-    """The library's function of that name."""
+def call(name: str, options: tuple[str, ...] = ()) -> Evaluate:
+    """The library's function of that name. The options are given by position: libraries name them differently."""
 
     def evaluate(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
         with np.errstate(all="ignore"):
+            if options:
+                return getattr(xp, name)(*values, *(params[option] for option in options))
             return getattr(xp, name)(*values, **params)
 
     return evaluate

@@ -112,7 +112,9 @@ BOTH = frozenset({"numpy", "cupy"})
 
 
 def view(name: str, numpy: str | Spelling, **more: Any) -> Operation:
-    return Operation(name, Kind.VIEW, more.pop("evaluate", e.call(name)), numpy, numpy, **more)
+    return Operation(
+        name, Kind.VIEW, more.pop("evaluate", e.call(name, more.get("options", ()))), numpy, numpy, **more
+    )
 
 
 def elementwise(name: str, cuda: Cuda | str, **more: Any) -> Operation:

@@ -66,7 +66,6 @@ OURS = (
         "added",
         "Captured",
         "Products",
-        "scatter_add",
     ),
 )
 # Names that the emitters give to buffers, constants and loop variables.

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from tables import people, read, write
 
-import strict_backend
 import tapegrad as tg
 from tapegrad.data.table import breast_cancer
 from tapegrad.models import Sequential
@@ -210,6 +209,8 @@ def test_models_in_a_folder_belong_together(folder, run):
 
 
 def test_training_on_another_device(folder, run, monkeypatch):
+    import strict_backend
+
     strict_backend.register()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("warnings.warn", lambda *a, **k: None)  # array-api-strict's, on comparing dtypes

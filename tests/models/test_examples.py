@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import strict_backend
-
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 LINES = {
     "article": ('"numpy"', '"strict"'),
@@ -38,6 +36,8 @@ def test_example(path, capsys):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_one_line_moves_it_to_another_device(path, capsys):
     pytest.importorskip("pandas")
+    import strict_backend
+
     strict_backend.register()
     source = path.read_text(encoding="utf-8")
     here, there = LINES[path.stem]

@@ -239,8 +239,6 @@ class CupyEmitter(NumpyEmitter):
         lines.append(
             f"from cupy import {', '.join(['ElementwiseKernel', 'ReductionKernel', *sorted(names)])}"
         )
-        if "added(" in text:
-            lines.append("from cupyx import scatter_add")
         if "draw(" in text:
             lines.append("from tapegrad.autograd.random import draw")
         kernels = [n for n in ("index_get", "index_set", "index_add") if f"{n}(" in text]

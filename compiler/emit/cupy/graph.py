@@ -17,7 +17,7 @@ from tapegrad.compiler.ir.program import Op, Program, Var, index_inputs
 from tapegrad.compiler.ir.spelling import index_text
 from tapegrad.compiler.passes.dead_code import remove_dead_code
 
-ATOMIC = ("int32", "uint32", "uint64", "float16", "float32", "float64")  # what scatter_add takes
+ATOMIC = ("int32", "uint32", "uint64", "float16", "float32", "float64")  # what cupy.add.at takes
 
 
 class NotAGraph(Exception):
@@ -230,6 +230,6 @@ ADDED = """
 
 def added(x, values, index):
     total = x.copy()
-    scatter_add(total, index, cupy.asarray(values).astype(total.dtype, copy=False))
+    cupy.add.at(total, index, cupy.asarray(values).astype(total.dtype, copy=False))
     return total
 """
