@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 from tapegrad.models.callbacks import (
     Callback,
     CSVLogger,
-    EarlyStopping,
     LambdaCallback,
     LearningRateScheduler,
-    ModelCheckpoint,
-    ReduceLROnPlateau,
     TerminateOnNaN,
 )
 from tapegrad.models.history import History
+from tapegrad.models.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from tapegrad.models.registry import register
 from tapegrad.models.sequential import Sequential
 

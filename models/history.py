@@ -16,8 +16,9 @@ class History(Mapping[str, list[float]]):
 
     A dict to be read: `in`, `keys()`, `items()` and `len()` work. A name that an epoch did not have is NaN there.
 
-    epoch     the epochs' numbers, from 0
-    history   the same as a dict, as in Keras
+    Attributes:
+        epoch: The epochs' numbers, from 0.
+        history: The same as a dict, as in Keras.
     """
 
     def __init__(self) -> None:
@@ -25,14 +26,23 @@ class History(Mapping[str, list[float]]):
         self.epoch: list[int] = []
 
     def append(self, epoch: int, logs: Mapping[str, Any]) -> None:
-        """Add the numbers of an epoch."""
+        """Add the numbers of an epoch.
+
+        Args:
+            epoch: Its number, from 0.
+            logs: The numbers by name.
+        """
         self.epoch.append(epoch)
         for values in self.history.values():
             values.append(MISSING)
         self.replace_last(logs)
 
     def replace_last(self, logs: Mapping[str, Any]) -> None:
-        """Take these numbers for the last epoch."""
+        """Write numbers of the last epoch again.
+
+        Args:
+            logs: The numbers by name; other names keep what they have.
+        """
         for name, value in logs.items():
             values = self.history.setdefault(name, [])
             values.extend([MISSING] * (len(self.epoch) - len(values)))
@@ -59,7 +69,11 @@ class History(Mapping[str, list[float]]):
         return history_as_html(self)
 
     def to_csv(self, path: str | Path | None = None) -> str:
-        """One line per epoch (numbered from 1) under a header; written to `path` if given, and returned."""
+        """A text with one line per epoch, numbered from 1, under a header.
+
+        Args:
+            path: A file to write the text to, too.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["epoch", *self.history])
@@ -72,7 +86,11 @@ class History(Mapping[str, list[float]]):
         return text.getvalue()
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame, one row per epoch, whose index "epoch" counts from 1. ImportError without pandas."""
+        """A pandas DataFrame, one row per epoch, whose index "epoch" counts from 1.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
         try:
             import pandas
         except ImportError as error:
@@ -81,9 +99,18 @@ class History(Mapping[str, list[float]]):
         return pandas.DataFrame(self.history, index=index)
 
     def plot(self, path: str | Path | None = None, title: str = "") -> Any:
-        """Curves of the loss and of each metric, training beside validation, as a matplotlib Figure; saved to `path`
-        if given. What has no finite number is left out. ImportError without matplotlib, ValueError where there is
-        nothing to show."""
+        """Curves of the loss and of each metric, training and validation together, as a matplotlib Figure.
+
+        What has no finite number is left out.
+
+        Args:
+            path: A file to save the figure to, too; its ending names the format, and without one it is PNG.
+            title: A title above the curves.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: There is nothing to show.
+        """
         from tapegrad.models.plotting import plot_history
 
         figure = plot_history(self.history, [epoch + 1 for epoch in self.epoch], title)

@@ -56,7 +56,13 @@ class KerasWords(nn.Sequential):
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """One step on one batch. The loss, or [loss, metric, …], or with return_dict a dict: of this batch alone."""
+        """The loss of one step on one batch; or [loss, metric, …], or with return_dict a dict. Of this batch alone.
+
+        Args:
+            x, y, sample_weight: Arrays of the batch, as for `fit`.
+            class_weight: Factors on the loss by class number, as for `fit`.
+            return_dict: Whether to return a dict of numbers by name.
+        """
         x, y, sample_weight = unpacked("train_on_batch", x, y, sample_weight)
         ready_to_train(self, x)
         arrays = rows.examples(self, x, y, sample_weight)
@@ -70,7 +76,12 @@ class KerasWords(nn.Sequential):
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """The loss and the metrics of one batch, as `train_on_batch` returns them, in evaluation mode."""
+        """The loss and the metrics of one batch, as `train_on_batch` returns them, in evaluation mode.
+
+        Args:
+            x, y, sample_weight: Arrays of the batch, as for `fit`.
+            return_dict: Whether to return a dict of numbers by name.
+        """
         x, y, sample_weight = unpacked("test_on_batch", x, y, sample_weight)
         build_for(self, x)
         with fitting.mode(self, False):
@@ -78,14 +89,17 @@ class KerasWords(nn.Sequential):
         return fitting.reported(fitting.numbers("test_step", logs), return_dict)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
-        """The outputs of one batch as a NumPy array, in evaluation mode."""
+        """The outputs of one batch as a NumPy array, in evaluation mode.
+
+        Args:
+            x: The inputs of the batch.
+        """
         build_for(self, x)
         return np.concatenate(fitting.predictions(self, iter([rows.inputs(self, x)])))
 
     # ---- steps that a subclass may override ----
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Train on a batch; a subclass may override it. `data` is (x, y) or (x, y, sample_weight), as Tensors. Returns
-        the logs, a dict of numbers: the last ones of an epoch are those of the epoch, as in Keras.
+        """The logs of a training step on a batch; a subclass may override it.
 
             def train_step(self, data):
                 x, y = data
@@ -97,11 +111,21 @@ class KerasWords(nn.Sequential):
 
         Such a step runs as Python, not compiled. `super().train_step(data)` does the usual one, and returns the loss
         and the metrics over the rows of the epoch so far.
+
+        Args:
+            data: (x, y) or (x, y, sample_weight), as Tensors.
+
+        Returns:
+            The logs, a dict of numbers: the last ones of an epoch are those of the epoch, as in Keras.
         """
         return self.counted(self.steps().train, data)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Measure a batch, for `evaluate` and validation; a subclass may override it as `train_step`."""
+        """The logs of a batch, for `evaluate` and validation; a subclass may override it as `train_step`.
+
+        Args:
+            data: (x, y) or (x, y, sample_weight), as Tensors.
+        """
         return self.counted(self.steps().evaluate, data)
 
     def counted(self, step: Any, data: Any) -> dict[str, Any]:
@@ -116,7 +140,15 @@ class KerasWords(nn.Sequential):
 
     # ---- layers ----
     def get_layer(self, name: str | None = None, index: int | None = None) -> nn.Module:
-        """The layer of a name (`layer.name`) or of a position."""
+        """The layer of a name (`layer.name`) or of a position.
+
+        Args:
+            name: The name.
+            index: The position; one of the two is given.
+
+        Raises:
+            ValueError: Both or neither are given, or there is no such layer.
+        """
         if (name is None) == (index is None):
             raise ValueError(f"get_layer: expected a name or an index, got name={name!r}, index={index!r}")
         if index is not None:

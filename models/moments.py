@@ -6,7 +6,8 @@ from typing import Any
 
 from tapegrad.autograd.attributes import is_ours
 from tapegrad.models.arity import positional
-from tapegrad.models.callbacks import MOMENTS, Callback, ModelCheckpoint
+from tapegrad.models.callbacks import MOMENTS, Callback
+from tapegrad.models.monitors import ModelCheckpoint
 
 # Keras calls these for callbacks that define them instead.
 OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}

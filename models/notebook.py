@@ -3,8 +3,8 @@
 from typing import Any
 
 from tapegrad.autograd.pages.inline import sparkline, table
-from tapegrad.models.callbacks import RISING
 from tapegrad.models.history import History, shown
+from tapegrad.models.monitors import RISING
 
 
 def history_as_html(history: History) -> str:

@@ -18,17 +18,21 @@ REGISTERED: dict[str, Any] = {}  # what users registered, by name
 
 
 def register(item: T | None = None, *, name: str | None = None) -> Any:
-    """Allow a model's file to name a class or a function of yours, so that `Sequential.save` and `load` take it.
+    """Register a class or a function, so that `Sequential.save` and `load` accept it; returns the item.
 
         @tapegrad.models.register
         def pinball(y_true, y_pred): …
 
     A layer, loss, metric or optimizer class is made again from what its `config()` returns (a Module has one). The
-    program that loads the file registers the same name. Returns the item.
+    program that loads the file registers the same name.
 
-    name   in the file; the item's own by default
+    Args:
+        item: A class or a function; left out, as in `@register(name="mine")`, a decorator is returned.
+        name: Its name in the file; None is its own.
 
-    Raises ValueError for a name that is taken, TypeError for what is no class and no function.
+    Raises:
+        ValueError: The name is taken, or there is none.
+        TypeError: The item is no class and no function.
     """
     if item is None:
         return lambda one: register(one, name=name)

@@ -35,9 +35,16 @@ class Sequential(KerasWords):
     weights and moved to their device once, at the start. A cross-entropy after a sigmoid or softmax is computed from
     the logits before it, which keeps it finite and exact for any logit. docs/keras.md lists what differs from Keras.
 
-    loss            the loss as it was given to `compile`, a name replaced by its function
-    feature_names   the columns of the table that `fit` was given; other columns, or another order, raise later. None
-                    for arrays; set it to None to take any table
+    Args:
+        layers: The layers, as arguments or as one list.
+
+    Attributes:
+        loss: The loss as it was given to `compile`, a name replaced by its function.
+        feature_names: The columns of the table that `fit` was given; other columns, or another order, raise later. None
+            for arrays; set it to None to take any table.
+
+    Raises:
+        TypeError: Something is not a layer.
     """
 
     optimizer: Optimizer | None = None
@@ -64,25 +71,31 @@ class Sequential(KerasWords):
         run_eagerly: bool = False,
         emitter: str | None = None,
     ) -> None:
-        """Say how to train.
+        """Set the optimizer, the loss and the metrics of the training.
 
-        optimizer    an Optimizer, or a name: "adam", "sgd", …
-        loss         a name ("binary_crossentropy", "mse", …), an object such as `losses.Huber(delta=2.0)`, one of
-                     tapegrad's functions, or a function of your own, (y_true, y_pred) -> a number, or a loss per row
-        metrics      a name ("accuracy", "auc", …; see `tapegrad.data.metrics`), a function (y_true, y_pred) -> a
-                     number, or a list of them. They know from the loss whether the outputs are logits
-        run_eagerly  call the layers one by one at each batch, as to step through them in a debugger
-        emitter      what writes the programs, as in `tg.jit`. "numpy" gives the numbers of `run_eagerly` (to the bit,
-                     where sums are added up in one order). "native" is the fastest. None, or "auto", on a CPU: NumPy's
-                     first, and native ones after as many batches as repay them, which the program alone decides: some
-                     thousands of a small network, some dozens of a large one
+        Without `run_eagerly`, `tg.jit` records a program for each kind of batch that comes often enough, and this
+        program trains, evaluates or predicts from then on; `stats()` counts the programs and `source()` shows them.
+        Code that cannot be recorded, such as a layer that calls float(t), runs eagerly, and a warning names the line.
 
-        Without `run_eagerly`, a batch is trained on, evaluated or predicted by a program that `tg.jit` records, once
-        batches of its kind have come often enough; `stats()` counts and `source()` shows it. What a program cannot
-        follow, such as a layer that calls float(t), runs as it is, with a warning. A number that a layer or a loss of
-        your own computes with in Python is part of the program: an attribute of a layer, or a variable that the loss
-        names, is looked at again before each epoch and after callbacks, and taken up by a new recording; elsewhere, or
-        to change it often, make it a tensor.
+        A Python number that a layer or a loss of your own computes with is part of the program. An attribute of a
+        layer, or a variable that the loss names, is compared again before each epoch and after callbacks; a change
+        makes a new recording. Make a number that changes elsewhere, or often, a tensor.
+
+        Args:
+            optimizer: An Optimizer, or a name: "adam", "sgd", ….
+            loss: A name ("binary_crossentropy", "mse", …), an object such as `losses.Huber(delta=2.0)`, one of
+                tapegrad's functions, or a function of your own, (y_true, y_pred) -> a number, or a loss per row.
+            metrics: A name ("accuracy", "auc", …; see `tapegrad.data.metrics`), a function (y_true, y_pred) -> a
+                number, or a list of them. They know from the loss whether the outputs are logits.
+            run_eagerly: Whether to call the layers one by one at each batch, as to step through them in a debugger.
+            emitter: What writes the programs, as in `tg.jit`. "numpy" gives the numbers of `run_eagerly` (to the bit,
+                where sums are added up in one order). "native" is the fastest. None, or "auto", on a CPU: NumPy's
+                first, and native ones after as many batches as repay them, which the program alone decides: some
+                thousands of a small network, some dozens of a large one.
+
+        Raises:
+            ValueError: The loss is missing, a name is unknown, or two metrics have one name.
+            TypeError: An argument is of another kind.
         """
         if loss is None:
             raise ValueError(
@@ -120,28 +133,35 @@ class Sequential(KerasWords):
     ) -> History:
         """Train for epochs `initial_epoch` to `epochs`; returns the History.
 
-        x                  arrays; or a tuple (x, y) or (x, y, sample_weight); or batches, an iterable of such tuples:
-                           `data.Batches`, a loader, a list, a generator. Batches keep their order
-        y                  of the outputs' shape; (n,) stands for (n, 1) where the model has one output, and (n, 1) for
-                           the (n,) class numbers of a sparse loss. Any other difference raises
-        batch_size         rows per step, 32 by default
-        callbacks          a list of Callbacks, or one
-        validation_split   this fraction of the rows, taken from the end before any shuffling, is only evaluated on
-        validation_data    (x, y), (x, y, sample_weight) or batches to evaluate on instead
-        class_weight       {class number: factor on the loss of its rows}, in training; 1 for those not named. Or a list
-                           of all factors
-        sample_weight      a factor on the loss of each row
-        steps_per_epoch    batches in an epoch: the next epoch goes on where this one ended
-        validation_steps, validation_batch_size   the same for validation
-        validation_freq    validate after every n-th epoch, or after those of a list, counted from 1
-        verbose            0 silent, 1 a bar, 2 a line per epoch; "auto" is 1
-        seed               of random streams for this call alone (weights not made yet, the order of rows, dropout): it
-                           draws the same beside other threads, and all other streams stay where they are. None: those
-                           of the process, which `tg.manual_seed` sets
-
         Afterwards every layer is in the mode, training or evaluation, that it was in before.
 
-        Raises ValueError for NaN or Inf in x or y, and for arrays of different lengths.
+        Args:
+            x: Arrays; or a tuple (x, y) or (x, y, sample_weight); or batches, an iterable of such tuples:
+                `data.Batches`, a loader, a list, a generator. Batches keep their order.
+            y: Targets of the outputs' shape. (n,) stands for (n, 1) where the model has one output, and (n, 1) for the
+                (n,) class numbers of a sparse loss. Any other difference raises.
+            batch_size: Rows per step; None is 32.
+            epochs: How many epochs, with those before initial_epoch.
+            verbose: 0 silent, 1 a bar, 2 a line per epoch; "auto" is 1.
+            callbacks: A list of Callbacks, or one.
+            validation_split: This fraction of the rows, taken from the end before any shuffling, is only evaluated on.
+            validation_data: (x, y), (x, y, sample_weight) or batches to evaluate on instead.
+            shuffle: Whether each epoch takes the rows of arrays in a new random order.
+            class_weight: {class number: factor on the loss of its rows}, in training; 1 for those not named. Or a list
+                of all factors.
+            sample_weight: A factor on the loss of each row, (n,).
+            initial_epoch: The number of the first epoch, from 0.
+            steps_per_epoch: Batches in an epoch: the next epoch goes on where this one ended. None: all.
+            validation_steps: Batches in a validation. None: all.
+            validation_batch_size: Rows per batch of the validation; None is 1024.
+            validation_freq: Validate after every n-th epoch, or after those of a list, counted from 1.
+            seed: Seed of random streams for this call alone (weights not made yet, the order of rows, dropout): it
+                draws the same numbers next to other threads, and all other streams stay where they are. None: the
+                streams of the process, which `tg.manual_seed` sets.
+
+        Raises:
+            ValueError: NaN or Inf in x or y, arrays of different lengths, or an argument out of its range.
+            RuntimeError: The model is not compiled.
         """
         options = {name: value for name, value in locals().items() if name not in ("self", "seed")}
         if seed is None:
@@ -161,11 +181,19 @@ class Sequential(KerasWords):
         callbacks: Sequence[Callback] | Callback | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """The loss, or [loss, metric, …], or with return_dict {"loss": …, …}, over all rows, in evaluation mode.
+        """The loss over all rows, or [loss, metric, …], or with return_dict {"loss": …, …}, in evaluation mode.
 
-        x, y, sample_weight   as for `fit`
-        batch_size            1024 by default, which the result does not depend on
-        steps                 look at so many batches only
+        Args:
+            x, y, sample_weight: As for `fit`.
+            batch_size: Rows per batch; None is 1024. The result does not depend on it.
+            verbose: 0 silent, 1 or "auto" a bar, 2 a line at the end.
+            steps: Evaluate so many batches only. None: all.
+            callbacks: A list of Callbacks, or one; their on_test moments are called.
+            return_dict: Whether to return a dict of numbers by name.
+
+        Raises:
+            ValueError: NaN or Inf in x or y, or arrays that do not fit each other or the model.
+            RuntimeError: The model is not compiled.
         """
         check_compiled(self)
         source = fitting.evaluation(self, x, y, sample_weight, batch_size, steps)
@@ -187,8 +215,18 @@ class Sequential(KerasWords):
         steps: int | None = None,
         callbacks: Sequence[Callback] | Callback | None = None,
     ) -> np.ndarray:
-        """The outputs for all rows, (n, …), as a NumPy array, in evaluation mode. x may be batches, as for `fit`, of
-        which the targets are left out."""
+        """The outputs for all rows, (n, …), as a NumPy array, in evaluation mode.
+
+        Args:
+            x: Arrays, or batches, as for `fit`; the targets of batches are left out.
+            batch_size: Rows per batch; None is 1024. The result does not depend on it.
+            verbose: 0 silent, 1 or "auto" a bar, 2 a line at the end.
+            steps: Predict so many batches only. None: all.
+            callbacks: A list of Callbacks, or one; their on_predict moments are called.
+
+        Raises:
+            ValueError: NaN or Inf in x, or an x that does not fit the model.
+        """
         moments = Moments(as_callbacks(callbacks), self, {"verbose": verbose, "epochs": 1, "steps": steps})
         progress = Progress(verbose, 1)
         progress.begin(f"predict {len(x)} rows" if hasattr(x, "__len__") else "predict")
@@ -198,20 +236,30 @@ class Sequential(KerasWords):
 
     @answering
     def summary(self, shape: Any = None) -> None:  # type: ignore[override]
-        """Print the table of layers, their output shapes and numbers of parameters."""
+        """Print the table of layers, their output shapes and numbers of parameters.
+
+        Args:
+            shape: The shape of one sample; None is the input_shape, where known.
+        """
         print(super().summary(shape))
 
     @answering
     def save(self, path: str | Path, metadata: dict[str, str] | None = None, training: bool = True) -> None:
-        """Write the layers, the weights, and how the model is trained (optimizer with its state, loss, metrics, the
-        emitter and which kinds of batch have a program, where the random streams stand) into one checksummed
-        safetensors file, atomically. See `models.model_file`.
+        """Write the model into one checksummed safetensors file, atomically.
 
-        training   False leaves out how it is trained: after loading, call `compile`
+        The file holds the layers, the weights, and how the model is trained: the optimizer with its state, loss,
+        metrics, the emitter and which kinds of batch have a program, and where the random streams stand.
+        `models.model_file` says how. Code of your own (layers, losses, metrics, optimizers, activations) is named in
+        the file and has to be registered, by `@tapegrad.models.register`.
 
-        Code of your own (layers, losses, metrics, optimizers, activations) is named in the file and has to be
-        registered, by `@tapegrad.models.register`. Raises TypeError, before anything is written, for what `load` could
-        not make again.
+        Args:
+            path: The file to write; one that exists is replaced as a whole. Its ending may not promise another format.
+            metadata: Further texts by name, which `tg.read_metadata` reads.
+            training: False leaves out how the model is trained: after loading, call `compile`.
+
+        Raises:
+            TypeError: The model holds what `load` could not make again. Nothing is written.
+            ValueError: The path ends as another format's files do, or metadata has the name "model".
         """
         from tapegrad.models.model_file import save
 
@@ -221,10 +269,15 @@ class Sequential(KerasWords):
     def load(cls, path: str | Path, resume: bool = False) -> "Sequential":
         """The model that `save` wrote. No code in the file is run: it names layers, and only known ones.
 
-        resume   also put the random streams (shuffling, dropout) where they stood, and run a program from the first
-                 batch on where one ran when it was saved, so that `fit(…, initial_epoch=…)` goes on as if it had not
-                 been interrupted, bit for bit on the same kind of CPU. Callbacks go on, too: those of the same classes,
-                 in the same order, get back what they had seen
+        Args:
+            path: The file.
+            resume: Whether to put the random streams (shuffling, dropout) where they stood, too, and to run a program
+                from the first batch on where one ran when the model was saved. Then `fit(…, initial_epoch=…)` goes on
+                as if it had not been interrupted, bit for bit on the same kind of CPU. Callbacks go on, too: those of
+                the same classes, in the same order, get back what they had seen.
+
+        Raises:
+            FileError: The file holds no model, is damaged, or names code that is not registered.
         """
         from tapegrad.models.model_file import load
 
@@ -238,13 +291,25 @@ class Sequential(KerasWords):
         return self._steps
 
     def stats(self) -> dict[str, dict[str, Any]]:
-        """For the steps "train", "evaluate" and "predict": how many calls there were, how many of them ran compiled,
-        the recordings and their reasons, and in "refused" why it runs as Python, if it does."""
+        """Counts for the steps "train", "evaluate" and "predict", by name.
+
+        Each has how many calls there were, how many of them ran compiled, the recordings and their reasons, and in
+        "refused" why the step runs as Python, if it does.
+        """
         return self.steps().stats()
 
     def source(self, what: str = "train", batch_size: int | None = None) -> str:
-        """The program of a step, "train", "evaluate" or "predict", as source: the one that ran last, or with a
-        batch_size, or where none was recorded yet, one recorded now (for 32 rows). The model stays as it is."""
+        """The program of a step as source. The model stays as it is.
+
+        Args:
+            what: "train", "evaluate" or "predict".
+            batch_size: None: the program that ran last, or one recorded now for 32 rows where none was recorded yet. A
+                number: a program recorded now for so many rows.
+
+        Raises:
+            ValueError: what is another word.
+            RuntimeError: The model is not compiled.
+        """
         if what not in ("train", "evaluate", "predict"):
             raise ValueError(f"source: expected 'train', 'evaluate' or 'predict', got {what!r}")
         if what != "predict":

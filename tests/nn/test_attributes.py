@@ -6,8 +6,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.models import Sequential
-from tapegrad.models.callbacks import EarlyStopping
+from tapegrad.models import EarlyStopping, Sequential
 
 REFUSED = [
     (lambda: nn.Dense(2, in_features=2), "activaton", "activation"),

@@ -13,8 +13,7 @@ from optimizer_rows import leaf
 
 import tapegrad as tg
 from tapegrad import optim
-from tapegrad.models import Sequential, compiled_step
-from tapegrad.models.callbacks import LearningRateScheduler, ReduceLROnPlateau
+from tapegrad.models import LearningRateScheduler, ReduceLROnPlateau, Sequential, compiled_step
 from tapegrad.optim.schedules import (
     KINDS,
     Chained,

@@ -1,0 +1,231 @@
+"""Callbacks that watch one number of the training: stop early, save the best, lower the learning rate."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from tapegrad.autograd import files
+from tapegrad.models.callbacks import Callback, Logs, say
+from tapegrad.models.file_names import check_name
+
+RISING = ("accuracy", "acc", "auc", "precision", "recall", "f1", "r2", "r2_score")  # more of these is better
+
+
+class Monitor(Callback):
+    """Base of those that watch one number: knows which way is better, and the best so far."""
+
+    kept: tuple[str, ...] = ("best",)  # what a file keeps
+
+    def __init__(
+        self, monitor: str, mode: str, min_delta: float = 0.0, baseline: float | None = None
+    ) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
+        rising = mode == "max" or (mode == "auto" and monitor.removeprefix("val_").lower().endswith(RISING))
+        self.monitor, self.min_delta = monitor, abs(min_delta)
+        self.sign = -1.0 if rising else 1.0
+        self.baseline = baseline
+        self.start()
+
+    def start(self) -> None:
+        """Forget the best of an earlier training."""
+        self.best = math.inf if self.baseline is None else self.sign * self.baseline  # of sign * value
+
+    def state(self) -> dict[str, Any]:
+        found = {name: getattr(self, name) for name in self.kept}
+        return {
+            name: str(v) if isinstance(v, float) and not math.isfinite(v) else v for name, v in found.items()
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name in self.kept:
+            setattr(self, name, float(state[name]) if isinstance(state[name], str) else state[name])
+
+    def improved(self, logs: dict[str, float]) -> bool:
+        if self.monitor not in logs:
+            raise ValueError(
+                f"{type(self).__name__}: nothing called {self.monitor!r} is measured, only {', '.join(logs)}: "
+                "for val_… give fit validation_split or validation_data; metrics are named in compile"
+            )
+        value = self.sign * logs[self.monitor]
+        if value < self.best - self.min_delta:
+            self.best = value
+            return True
+        return False
+
+
+class EarlyStopping(Monitor):
+    """Ends the training when a number has not improved for `patience` epochs.
+
+    Args:
+        monitor: The number's name in the logs.
+        min_delta: An improvement is larger than this.
+        patience: How many epochs without an improvement end the training.
+        verbose: 1 prints when it stops.
+        mode: "min" or "max", which of two numbers is better; "auto" knows it from the name.
+        baseline: What the number must be better than, to count as an improvement.
+        restore_best_weights: Whether to go back to the weights of the best epoch at the end, stopped early or not.
+        start_from_epoch: Epochs before this one are not looked at.
+
+    Attributes:
+        best_epoch: The number of the best epoch, from 0; None before the first.
+    """
+
+    kept = ("best", "wait", "best_epoch", "best_weights")
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta, baseline)
+        self.patience = patience
+        self.verbose = verbose
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.start()
+        self.wait = 0
+        self.best_epoch: int | None = None
+        self.best_weights: dict[str, Any] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if epoch < self.start_from_epoch:
+            return
+        if self.improved(logs):
+            self.wait, self.best_epoch = 0, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.state_dict()
+            return
+        self.wait += 1
+        if self.wait >= self.patience and epoch > 0:
+            self.model.stop_training = True
+            say(
+                self.verbose,
+                f"epoch {epoch + 1}: stopped, {self.monitor} has not improved for {self.wait} epochs",
+            )
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        if self.best_weights is not None:
+            self.model.load_state_dict(self.best_weights)
+            self.best_weights = None
+
+
+class ModelCheckpoint(Monitor):
+    """Saves the model after each epoch, or only after those that improved the monitored number in this training.
+
+    Args:
+        filepath: The file; it may hold {epoch} (counted from 1) and names of the logs, as in
+            "model-{epoch:02d}-{val_loss:.3f}.safetensors".
+        monitor: The number's name in the logs.
+        verbose: 1 prints the name of each file.
+        save_best_only: Whether to save only after an epoch that improved the number.
+        save_weights_only: Whether to write the weights alone, as tg.save(path, model.state_dict()) does.
+        mode: "min" or "max", which of two numbers is better; "auto" knows it from the name.
+        save_freq: "epoch", the only one.
+        initial_value_threshold: What the number must be better than, such as the best of an earlier training.
+
+    Raises:
+        ValueError: The path names what is not in the logs, or an argument is unknown.
+    """
+
+    def __init__(
+        self,
+        filepath: str | Path,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode, baseline=initial_value_threshold)
+        if save_freq != "epoch":
+            raise ValueError(f"ModelCheckpoint: save_freq: expected 'epoch', got {save_freq!r}")
+        check_name(filepath, "ModelCheckpoint")
+        self.filepath = str(filepath)
+        self.verbose = verbose
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.start()
+        if not self.save_weights_only:
+            from tapegrad.models.model_file import check_savable
+
+            check_savable(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.save_best_only and not self.improved(logs):
+            return
+        try:
+            path = self.filepath.format(epoch=epoch + 1, **logs)
+        except KeyError as error:
+            raise ValueError(
+                f"ModelCheckpoint: {self.filepath!r} names {error}, known are epoch, {', '.join(logs)}"
+            ) from None
+        if self.save_weights_only:
+            files.save(path, self.model.state_dict())
+        else:
+            self.model.save(path)
+        say(self.verbose, f"epoch {epoch + 1}: saved {path}")
+
+
+class ReduceLROnPlateau(Monitor):
+    """Multiplies the learning rate by `factor` when a number has not improved for `patience` epochs.
+
+    Args:
+        monitor: The number's name in the logs.
+        factor: Between 0 and 1.
+        patience: How many epochs without an improvement reduce the rate.
+        verbose: 1 prints each reduction.
+        mode: "min" or "max", which of two numbers is better; "auto" knows it from the name.
+        min_delta: An improvement is larger than this.
+        cooldown: Epochs after a reduction that are not counted.
+        min_lr: The rate is not made smaller than this.
+    """
+
+    kept = ("best", "wait", "resting")
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        if not 0 < factor < 1:
+            raise ValueError(f"ReduceLROnPlateau: factor: expected a number between 0 and 1, got {factor!r}")
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.cooldown, self.min_lr = cooldown, min_lr
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.model.optimizer.refuse_schedule("ReduceLROnPlateau", "lr")
+        self.start()
+        self.wait = self.resting = 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.resting:
+            self.resting, self.wait = self.resting - 1, 0
+        if self.improved(logs):
+            self.wait = 0
+        elif not self.resting:
+            self.wait += 1
+            rate = float(self.model.optimizer.lr)
+            if self.wait >= self.patience and rate > self.min_lr:
+                self.model.optimizer.lr = max(rate * self.factor, self.min_lr)
+                self.wait, self.resting = 0, self.cooldown
+                say(self.verbose, f"epoch {epoch + 1}: learning rate {self.model.optimizer.lr:g}")
