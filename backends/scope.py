@@ -20,9 +20,9 @@ class Scope:
         raise NotImplementedError
 
     def __call__(self, f: F) -> F:
-        return self.decorated(f)
+        return self._decorated(f)
 
-    def decorated(self, f: Any) -> Any:
+    def _decorated(self, f: Any) -> Any:
         if isinstance(f, type) or not callable(f) or isinstance(f, (staticmethod, classmethod)):
             raise TypeError(
                 f"{type(self).__name__}: expected a function to decorate, got {f!r}: decorate the methods of a class, "

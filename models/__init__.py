@@ -21,7 +21,8 @@ from tapegrad.models.sequential import Sequential
 if TYPE_CHECKING:
     from tapegrad.models.linear import ElasticNet, Lasso, LinearRegression, Ridge
     from tapegrad.models.linear_classifiers import LogisticRegression
-    from tapegrad.models.mlp import MLPClassifier, MLPRegressor
+    from tapegrad.models.mlp import MLPClassifier
+    from tapegrad.models.mlp_regressor import MLPRegressor
     from tapegrad.models.neural import NeuralClassifier, NeuralRegressor
     from tapegrad.models.svm import SVC, LinearSVC, LinearSVR
 
@@ -37,7 +38,7 @@ ESTIMATORS = {
     "NeuralClassifier": "neural",
     "NeuralRegressor": "neural",
     "MLPClassifier": "mlp",
-    "MLPRegressor": "mlp",
+    "MLPRegressor": "mlp_regressor",
 }
 
 __all__ = [

@@ -118,7 +118,7 @@ class KerasWords(nn.Sequential):
         Returns:
             The logs, a dict of numbers: the last ones of an epoch are those of the epoch, as in Keras.
         """
-        return self.counted(self.steps().train, data)
+        return self._counted(self.steps().train, data)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """The logs of a batch, for `evaluate` and validation; a subclass may override it as `train_step`.
@@ -126,9 +126,9 @@ class KerasWords(nn.Sequential):
         Args:
             data: (x, y) or (x, y, sample_weight), as Tensors.
         """
-        return self.counted(self.steps().evaluate, data)
+        return self._counted(self.steps().evaluate, data)
 
-    def counted(self, step: Any, data: Any) -> dict[str, Any]:
+    def _counted(self, step: Any, data: Any) -> dict[str, Any]:
         x, y, weights = data if len(data) == 3 else (*data, None)
         loss, outputs = step(x, y, weights)
         if self.running is not None:

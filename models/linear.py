@@ -49,6 +49,16 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         check_parameters(self, CHECKS)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """The estimator itself, fitted.
+
+        Args:
+            X: Features, (n, features), dense or sparse. No NaN or Inf.
+            y: Targets, (n,) or (n, targets).
+            sample_weight: A weight for each row, (n,), or one number; None is 1.
+
+        Raises:
+            ValueError: X, y or a parameter is not as described.
+        """
         self._check()
         X, y = validate_data(
             self, X, y, dtype=np.float64, accept_sparse=SPARSE, multi_output=True, y_numeric=True
@@ -87,6 +97,11 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         return np.hstack([fit.coef for fit in fits]), np.concatenate([fit.intercept for fit in fits])
 
     def predict(self, X: Any) -> np.ndarray:
+        """X @ coef + intercept, (n,) or (n, targets).
+
+        Args:
+            X: Features, (n, features), dense or sparse.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
         return np.asarray(X @ self.coef_.T + self.intercept_)
@@ -110,11 +125,16 @@ class LinearRegression(LinearRegressor):
 
     Solved in closed form in float64; where several solutions fit equally, the shortest coef is taken.
 
-    fit_intercept   whether there is an intercept
-    positive        only coefs of 0 or more
-    copy_X, tol, n_jobs   taken as scikit-learn's, and of no effect: X is never written to, and the solution is exact
+    Args:
+        fit_intercept: Whether there is an intercept.
+        positive: Whether every coef must be 0 or more.
+        copy_X, tol, n_jobs: Taken as scikit-learn's, and of no effect: X is never written to, and the solution is
+            exact.
 
-    coef_ (features,) or (targets, features), intercept_ a number or (targets,); rank_, singular_ of dense rows
+    Attributes:
+        coef_: (features,) or (targets, features).
+        intercept_: A number or (targets,).
+        rank_, singular_: The rank and the singular values of dense rows.
     """
 
     def __init__(
@@ -139,12 +159,18 @@ class LinearRegression(LinearRegressor):
 class Ridge(LinearRegressor):
     """Least squares with an L2 penalty: the smallest Σ weight · |x @ coef + intercept - y|² + alpha Σ coef².
 
-    alpha    the strength, a number or one for each target
-    solver   any name of scikit-learn's: the solution is unique, and is found by Cholesky's decomposition
-    fit_intercept, positive   as in LinearRegression
-    copy_X, max_iter, tol, random_state   taken as scikit-learn's, and of no effect
+    Args:
+        alpha: The strength of the penalty, a number or one for each target.
+        fit_intercept: Whether there is an intercept; it is not penalized.
+        positive: Whether every coef must be 0 or more.
+        solver: Any name of scikit-learn's: the solution is unique, and Cholesky's decomposition finds it.
+        copy_X, max_iter, tol, random_state: Taken as scikit-learn's, and of no effect.
 
-    coef_, intercept_, n_iter_ (1), solver_
+    Attributes:
+        coef_: (features,) or (targets, features).
+        intercept_: A number or (targets,).
+        n_iter_: 1.
+        solver_: "cholesky".
     """
 
     def __init__(
@@ -171,6 +197,16 @@ class Ridge(LinearRegressor):
             number(at_least=0)("alpha", alpha)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Ridge":
+        """The estimator itself, fitted.
+
+        Args:
+            X: Features, (n, features), dense or sparse. No NaN or Inf.
+            y: Targets, (n,) or (n, targets).
+            sample_weight: A weight for each row, (n,), or one number; None is 1.
+
+        Raises:
+            ValueError: X, y or a parameter is not as described.
+        """
         super().fit(X, y, sample_weight)
         self.n_iter_, self.solver_ = 1, "cholesky"
         return self
@@ -207,12 +243,19 @@ class ElasticNet(LinearRegressor):
     Found by coordinates, and then exactly for those that are not 0; with more than 1200 columns by accelerated proximal
     gradients.
 
-    alpha, l1_ratio           the strength of the penalty, and the part of it that is L1
-    fit_intercept, positive   as in LinearRegression
-    tol, max_iter             of the proximal gradients
-    precompute, copy_X, warm_start, random_state, selection   taken as scikit-learn's, and of no effect on the solution
+    Args:
+        alpha: The strength of the penalty.
+        l1_ratio: The part of the penalty that is L1, from 0 to 1.
+        fit_intercept: Whether there is an intercept; it is not penalized.
+        positive: Whether every coef must be 0 or more. Takes dense rows, of at most 1200 columns.
+        tol, max_iter: Where the proximal gradients stop.
+        precompute, copy_X, warm_start, random_state, selection: Taken as scikit-learn's, and of no effect on the
+            solution.
 
-    coef_, intercept_, n_iter_
+    Attributes:
+        coef_: (features,) or (targets, features).
+        intercept_: A number or (targets,).
+        n_iter_: Steps made.
     """
 
     def __init__(
@@ -281,7 +324,16 @@ class ElasticNet(LinearRegressor):
 
 
 class Lasso(ElasticNet):
-    """Least squares with an L1 penalty: ElasticNet with l1_ratio=1. The parameters are those of ElasticNet."""
+    """Least squares with an L1 penalty: `ElasticNet` with l1_ratio=1, and its attributes.
+
+    Args:
+        alpha: The strength of the penalty.
+        fit_intercept: Whether there is an intercept; it is not penalized.
+        positive: Whether every coef must be 0 or more. Takes dense rows, of at most 1200 columns.
+        tol, max_iter: Where the proximal gradients stop, which more than 1200 columns need.
+        precompute, copy_X, warm_start, random_state, selection: Taken as scikit-learn's, and of no effect on the
+            solution.
+    """
 
     l1_ratio = 1.0
 

@@ -57,6 +57,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         check_parameters(self, CHECKS)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """The estimator itself, fitted.
+
+        Args:
+            X: Features, (n, features), dense or sparse. No NaN or Inf.
+            y: The class of each row, (n,): numbers or texts.
+            sample_weight: A weight for each row, (n,), or one number; None is 1.
+
+        Raises:
+            ValueError: X, y or a parameter is not as described, or y has one class only.
+        """
         self._check()
         X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse=SPARSE)
         check_classification_targets(y)
@@ -82,13 +92,22 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         self.n_iter_: Any = steps
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """x @ coef + intercept: (n,) for two classes, positive for the second; else (n, classes)."""
+        """x @ coef + intercept: (n,) for two classes, positive for the second; else (n, classes).
+
+        Args:
+            X: Features, (n, features), dense or sparse.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
         scores = np.asarray(X @ self.coef_.T + self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: Any) -> np.ndarray:
+        """The class of each row, (n,): the one of the largest score.
+
+        Args:
+            X: Features, (n, features), dense or sparse.
+        """
         scores = self.decision_function(X)
         return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
 
@@ -123,23 +142,29 @@ class LogisticRegression(LinearClassifier):
     The smallest
         C Σ weight · -ln p(class) + l1_ratio Σ |coef| + (1 - l1_ratio) / 2 Σ coef²
 
-    C               the inverse of the penalty's strength; np.inf for none
-    l1_ratio        the part of the penalty that is L1: 0 (or None) is L2, 1 is L1, and between is the elastic net
-    penalty         "l1", "l2", "elasticnet" (with l1_ratio), or None, in scikit-learn's older spelling. "deprecated",
-                    the default of its newer versions: as C and l1_ratio say
-    fit_intercept   whether there is an intercept; it is not penalized
-    solver          any name of scikit-learn's. All find the one minimum, here by Newton's method. Only "liblinear"
-                    means another problem, of two classes: its intercept is the coef of a constant column of
-                    intercept_scaling, and penalized
-    tol             the largest gradient (of the mean loss) at which to stop
-    max_iter        the most Newton steps; about ten are usual
-    class_weight    factors by class, or "balanced": inversely to the classes' frequencies
-    warm_start      begin at the coef_ of the last fit
-    dual, n_jobs, random_state, verbose   taken as scikit-learn's, and of no effect on the solution
-
     Many rows (from 40,000 of 100 columns on) are fitted with the Hessian of a part of them, and the gradient of all.
 
-    coef_ (1, features) for two classes, else (classes, features); intercept_; classes_; n_iter_ (1,)
+    Args:
+        penalty: "l1", "l2", "elasticnet" (with l1_ratio), or None, in scikit-learn's older spelling. "deprecated", the
+            default of its newer versions: as C and l1_ratio say.
+        C: The inverse of the penalty's strength; np.inf for none.
+        l1_ratio: The part of the penalty that is L1: 0 (or None) is L2, 1 is L1, and between is the elastic net.
+        fit_intercept: Whether there is an intercept; it is not penalized.
+        solver: Any name of scikit-learn's. All find the one minimum, here by Newton's method. Only "liblinear" means
+            another problem, of two classes: its intercept is the coef of a constant column of intercept_scaling, and
+            penalized.
+        intercept_scaling: That column's value.
+        tol: The largest gradient (of the mean loss) at which to stop.
+        max_iter: The most Newton steps; about ten are usual.
+        class_weight: Factors by class, or "balanced": inversely to the classes' frequencies.
+        warm_start: Whether to begin at the coef_ of the last fit.
+        dual, n_jobs, random_state, verbose: Taken as scikit-learn's, and of no effect on the solution.
+
+    Attributes:
+        coef_: (1, features) for two classes, else (classes, features).
+        intercept_: (1,) or (classes,).
+        classes_: The classes, in order.
+        n_iter_: Newton steps made, (1,).
     """
 
     def __init__(
@@ -219,11 +244,20 @@ class LogisticRegression(LinearClassifier):
         self.n_iter_ = np.array([steps], np.int32)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
+        """The logarithm of the probability of each class, (n, classes).
+
+        Args:
+            X: Features, (n, features), dense or sparse.
+        """
         scores = self.decision_function(X)
         if scores.ndim == 1:
             scores = np.stack([np.zeros_like(scores), scores], axis=1)
         return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class, (n, classes)."""
+        """The probability of each class, (n, classes).
+
+        Args:
+            X: Features, (n, features), dense or sparse.
+        """
         return np.exp(self.predict_log_proba(X))

@@ -42,6 +42,14 @@ class Monitor(Callback):
             setattr(self, name, float(state[name]) if isinstance(state[name], str) else state[name])
 
     def improved(self, logs: dict[str, float]) -> bool:
+        """Whether the number is better than the best so far, which it then becomes.
+
+        Args:
+            logs: The numbers of an epoch by name.
+
+        Raises:
+            ValueError: The number is not among them.
+        """
         if self.monitor not in logs:
             raise ValueError(
                 f"{type(self).__name__}: nothing called {self.monitor!r} is measured, only {', '.join(logs)}: "

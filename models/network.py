@@ -344,8 +344,10 @@ class Network(BaseEstimator):
         )
 
     def stats(self) -> dict[str, Any]:
-        """For "train" and "predict": how many calls there were, and how many of them ran compiled, as
-        `Sequential.stats` has it."""
+        """For "train" and "predict": how many calls there were, and how many of them ran compiled.
+
+        As `Sequential.stats` has it.
+        """
         check_is_fitted(self)
         train = {} if self._training is None else {"train": self._training.step.stats()}
         return {**train, "predict": self.model_.stats()["predict"]}

@@ -39,19 +39,27 @@ def hinge_fit(x: Any, signs: np.ndarray, upper: np.ndarray, tol: float, max_iter
 class LinearSVC(LinearClassifier):
     """A linear support vector machine: the smallest  C Σ weight · loss + |coef|² / 2.
 
-    Of several classes one against the rest.
+    Of several classes one against the rest. The squared hinge by Newton's method, the hinge by an interior-point
+    method.
 
-    penalty             "l2", or "l1" (with the squared hinge): Σ |coef|
-    loss                "squared_hinge", max(0, 1 - y z)², or "hinge", max(0, 1 - y z)
-    C, tol, max_iter, class_weight   as in LogisticRegression
-    fit_intercept, intercept_scaling   the intercept is the coef of a constant column of intercept_scaling, and
-                        penalized as the others are, as in scikit-learn
-    multi_class         "ovr" alone
-    dual, random_state, verbose   taken as scikit-learn's, and of no effect on the solution
+    Args:
+        penalty: "l2", or "l1" (with the squared hinge): Σ |coef|.
+        loss: "squared_hinge", max(0, 1 - y z)², or "hinge", max(0, 1 - y z).
+        tol: How near to the minimum to stop.
+        C: The inverse of the penalty's strength.
+        multi_class: "ovr", the only one.
+        fit_intercept: Whether there is an intercept. It is the coef of a constant column of intercept_scaling, and
+            penalized as the others are, as in scikit-learn.
+        intercept_scaling: That column's value.
+        class_weight: Factors by class, or "balanced": inversely to the classes' frequencies.
+        max_iter: The most steps.
+        dual, random_state, verbose: Taken as scikit-learn's, and of no effect on the solution.
 
-    The squared hinge by Newton's method, the hinge by an interior-point method.
-
-    coef_ (1, features) for two classes, else (classes, features); intercept_; classes_; n_iter_
+    Attributes:
+        coef_: (1, features) for two classes, else (classes, features).
+        intercept_: (1,) or (classes,); 0.0 without an intercept.
+        classes_: The classes, in order.
+        n_iter_: Steps made.
     """
 
     def __init__(
@@ -86,6 +94,16 @@ class LinearSVC(LinearClassifier):
             )
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearSVC":
+        """The estimator itself, fitted.
+
+        Args:
+            X: Features, (n, features), dense or sparse. No NaN or Inf.
+            y: The class of each row, (n,): numbers or texts.
+            sample_weight: A weight for each row, (n,), or one number; None is 1.
+
+        Raises:
+            ValueError: X, y or a parameter is not as described, or y has one class only.
+        """
         super().fit(X, y, sample_weight)
         if not self.fit_intercept:
             self.intercept_: Any = 0.0
@@ -115,12 +133,21 @@ class LinearSVC(LinearClassifier):
 class LinearSVR(RegressorMixin, BaseEstimator):
     """Linear support vector regression: the smallest  C Σ weight · loss + |coef|² / 2.
 
-    epsilon   errors up to it cost nothing
-    loss      "epsilon_insensitive", max(0, |z - y| - epsilon), or its square, "squared_epsilon_insensitive"
-    C, tol, fit_intercept, intercept_scaling, max_iter   as in LinearSVC
-    dual, random_state, verbose   taken as scikit-learn's, and of no effect on the solution
+    Args:
+        epsilon: Errors up to it cost nothing.
+        tol: How near to the minimum to stop.
+        C: The inverse of the penalty's strength.
+        loss: "epsilon_insensitive", max(0, |z - y| - epsilon), or its square, "squared_epsilon_insensitive".
+        fit_intercept: Whether there is an intercept. It is the coef of a constant column of intercept_scaling, and
+            penalized as the others are, as in scikit-learn.
+        intercept_scaling: That column's value.
+        max_iter: The most steps.
+        dual, random_state, verbose: Taken as scikit-learn's, and of no effect on the solution.
 
-    coef_ (features,), intercept_ (1,), n_iter_
+    Attributes:
+        coef_: (features,).
+        intercept_: (1,); 0.0 without an intercept.
+        n_iter_: Steps made.
     """
 
     def __init__(
@@ -148,6 +175,16 @@ class LinearSVR(RegressorMixin, BaseEstimator):
     max_iter: int
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearSVR":
+        """The estimator itself, fitted.
+
+        Args:
+            X: Features, (n, features), dense or sparse. No NaN or Inf.
+            y: Targets, (n,).
+            sample_weight: A weight for each row, (n,), or one number; None is 1.
+
+        Raises:
+            ValueError: X, y or a parameter is not as described.
+        """
         check_parameters(self, CHECKS | {"epsilon": number(at_least=0)})
         one_of("epsilon_insensitive", "squared_epsilon_insensitive")("loss", self.loss)
         X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse=SPARSE, y_numeric=True)
@@ -190,6 +227,11 @@ class LinearSVR(RegressorMixin, BaseEstimator):
         return Fit(v[:, None], np.zeros(1), [0.0] * (steps + 1), converged)
 
     def predict(self, X: Any) -> np.ndarray:
+        """X @ coef + intercept, (n,).
+
+        Args:
+            X: Features, (n, features), dense or sparse.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
         return np.asarray(X @ self.coef_ + self.intercept_)
@@ -201,8 +243,9 @@ class LinearSVR(RegressorMixin, BaseEstimator):
 
 
 class SVC(ClassifierMixin, BaseEstimator):
-    """A support vector machine with a Gaussian kernel, approximated: a LinearSVC with the hinge loss on `n_components`
-    random Fourier features of the rows, one class against the rest.
+    """A support vector machine with a Gaussian kernel, approximated by random Fourier features.
+
+    A LinearSVC with the hinge loss, one class against the rest, on `n_components` features of the rows:
 
         features(x) = sqrt(2 / n_components) cos(w · x + b),  w normal of variance 2 gamma, b uniform in [0, 2π)
 
@@ -210,16 +253,24 @@ class SVC(ClassifierMixin, BaseEstimator):
     scikit-learn's SVC, and not the same; the time grows with the rows, not with their square. There are no support
     vectors, and no other kernels but "linear", which is exact.
 
-    C, tol, max_iter, class_weight   as in LinearSVC
-    kernel         "rbf" or "linear"
-    gamma          a number; "scale": 1 / (features · variance of X); "auto": 1 / features
-    n_components   how many random features; more are nearer to the kernel
-    random_state   of the features
+    Args:
+        C: The inverse of the penalty's strength.
+        kernel: "rbf" or "linear".
+        gamma: A number; "scale": 1 / (features · variance of X); "auto": 1 / features.
+        tol: How near to the minimum to stop.
+        class_weight: Factors by class, or "balanced": inversely to the classes' frequencies.
+        max_iter: The most steps; -1 is 1000.
+        n_components: How many random features; more are nearer to the kernel.
+        random_state: Of the features.
 
-    A. Rahimi, B. Recht, "Random features for large-scale kernel machines", 2007.
+    Attributes:
+        classes_, n_features_in_: The classes, in order, and the number of columns.
+        feature_weights_: w, (features, n_components).
+        feature_offsets_: b, (n_components,).
+        linear_: The LinearSVC.
 
-    classes_, n_features_in_; feature_weights_ (features, n_components), feature_offsets_ (n_components,); linear_ the
-    LinearSVC
+    References:
+        A. Rahimi, B. Recht, "Random features for large-scale kernel machines", 2007.
     """
 
     def __init__(
@@ -246,6 +297,16 @@ class SVC(ClassifierMixin, BaseEstimator):
     random_state: Any
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SVC":
+        """The estimator itself, fitted.
+
+        Args:
+            X: Features, (n, features), dense. No NaN or Inf.
+            y: The class of each row, (n,): numbers or texts.
+            sample_weight: A weight for each row, (n,), or one number; None is 1.
+
+        Raises:
+            ValueError: X, y or a parameter is not as described, or y has one class only.
+        """
         check_parameters(self, {"C": CHECKS["C"], "tol": CHECKS["tol"], "n_components": whole(1)})
         either(("scale", "auto"), number(above=0))("gamma", self.gamma)
         one_of("rbf", "linear")("kernel", self.kernel)
@@ -274,11 +335,20 @@ class SVC(ClassifierMixin, BaseEstimator):
         return np.asarray(np.sqrt(2.0 / len(self.feature_offsets_)) * waves)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """(n,) for two classes, positive for the second; else (n, classes)."""
+        """The scores: (n,) for two classes, positive for the second; else (n, classes).
+
+        Args:
+            X: Features, (n, features).
+        """
         check_is_fitted(self)
         return np.asarray(self.linear_.decision_function(self._features(self._checked(X))))
 
     def predict(self, X: Any) -> np.ndarray:
+        """The class of each row, (n,): the one of the largest score.
+
+        Args:
+            X: Features, (n, features).
+        """
         check_is_fitted(self)
         return np.asarray(self.linear_.predict(self._features(self._checked(X))))
 

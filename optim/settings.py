@@ -42,14 +42,28 @@ class Options:
     defaults: dict[str, Any]
 
     def check(self, options: Any) -> None:
-        """Raise ValueError for options that contradict each other."""
+        """Raise ValueError for options that contradict each other.
+
+        Args:
+            options: The options of a group, as attributes.
+        """
 
     def slots(self, options: Any) -> dict[str, float]:
-        """The parts of the state, each with one number for every element of a parameter, and their first values."""
+        """The parts of the state, each with one number for every element of a parameter, and their first values.
+
+        Args:
+            options: The options of a group, as attributes.
+        """
         return {}
 
     def add_slots(self, group: Group, added: dict[str, float], values: dict[str, Any]) -> None:
-        """Give a group's state further parts."""
+        """Give a group's state further parts.
+
+        Args:
+            group: The group.
+            added: The first values of the parts, by name.
+            values: The group's options by name, as they will be.
+        """
 
     @classmethod
     @cache
@@ -81,7 +95,15 @@ class Options:
         return value
 
     def set_options(self, groups: list[Group], changes: Mapping[str, Any]) -> None:
-        """Set options of some groups. Raises what a constructor would raise for such values."""
+        """Set options of some groups. Raises what a constructor would raise for such values.
+
+        Args:
+            groups: The groups.
+            changes: The new values by name.
+
+        Raises:
+            AttributeError: The option decides what the state is.
+        """
         for name in changes:
             if name in self.fixed and groups:
                 raise AttributeError(

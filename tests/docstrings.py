@@ -73,15 +73,21 @@ def is_described(value: Any) -> bool:
     return isinstance(value, Primitive) or inspect.isroutine(value)
 
 
-def members(kind: type, name: str) -> Iterator[tuple[str, Any]]:
-    """The public methods that a class defines itself, but for those whose docstring is that of a base."""
-    fields = getattr(kind, "__dataclass_fields__", {})
-    for key, member in vars(kind).items():
-        member = getattr(member, "__func__", member)
-        inherits = not getattr(member, "__doc__", "") and any(hasattr(base, key) for base in kind.__mro__[1:])
-        written_here = inspect.isfunction(member) and member.__name__ == key and key not in fields
-        if written_here and not key.startswith("_") and not inherits:
-            yield f"{name}.{key}", member
+def members(kind: type, name: str, named: set[type]) -> Iterator[tuple[str, Any]]:
+    """The public methods that a class defines itself, or has from a base of ours that no room names.
+
+    Those whose docstring is that of a base are left out.
+    """
+    for base in kind.__mro__:
+        if base is not kind and (base in named or not base.__module__.startswith("tapegrad.")):
+            continue
+        fields = getattr(base, "__dataclass_fields__", {})
+        for key, member in vars(base).items():
+            member = getattr(member, "__func__", member)
+            inherits = not getattr(member, "__doc__", "") and any(hasattr(b, key) for b in base.__mro__[1:])
+            written_here = inspect.isfunction(member) and member.__name__ == key and key not in fields
+            if written_here and not key.startswith("_") and not inherits:
+                yield f"{name}.{key}", member
 
 
 ROOMS: dict[str, Any] = {
@@ -98,8 +104,13 @@ def public() -> dict[str, Any]:
             value = getattr(module, name)
             if is_described(value):
                 found[f"{room}.{name}"] = value
-                if isinstance(value, type):
-                    found.update(members(value, f"{room}.{name}"))
+    classes = {name: value for name, value in found.items() if isinstance(value, type)}
+    seen = set()
+    for name, kind in classes.items():
+        for key, member in members(kind, name, set(classes.values())):
+            if key not in found and id(member) not in seen:
+                seen.add(id(member))
+                found[key] = member
     for name in METHODS:
         found.pop(f"tg.Tensor.{name}", None)  # the function of that name is held to it
     return found

@@ -121,9 +121,7 @@ def test_made_pages_are_up_to_date(script: str, function: str, page: str) -> Non
     assert made == (ROOT / "docs" / page).read_text(), f"run: python docs/{script}"
 
 
-# Rooms whose docstrings are not yet in one form.
-NOT_YET = ("models",)
-DESCRIBED = {name: value for name, value in public().items() if name.split(".")[0] not in NOT_YET}
+DESCRIBED = public()
 
 
 @pytest.mark.parametrize("name", DESCRIBED)

@@ -1,0 +1,179 @@
+"""The multi-layer perceptron for numbers, with scikit-learn's parameters, meanings and numbers."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from tapegrad import nn
+from tapegrad.models.checks import row_weights, set_all
+from tapegrad.models.mlp_base import MLP, half_squared_error, is_stochastic, poisson_deviance
+from tapegrad.models.network import DTYPES
+
+
+class MLPRegressor(RegressorMixin, MLP):
+    """A network of Dense layers with an output for each target.
+
+    The parameters of scikit-learn's MLPRegressor have its names, defaults and meanings, and with the same
+    `random_state` its numbers (docs/estimators.md lists all, and what differs). The parameters from `epochs` on are
+    tapegrad's own. Scale X and y to about unit size beforehand, as for any network.
+
+    Args:
+        hidden_layer_sizes: The units of each hidden layer. The first argument, as in scikit-learn up to 1.6.
+        activation: Of the hidden layers: identity, logistic, tanh, relu, another name from `nn.activations`, or any
+            function of a tensor.
+        loss: "squared_error", which is half the mean squared error, or "poisson", as in scikit-learn; a name from
+            `nn.losses`; or a function of (y_true, y_pred).
+        solver: adam, sgd, lbfgs, or the name of another optimizer of `tapegrad.optim`.
+        alpha: The L2 penalty on the kernels.
+        batch_size: Rows of a step; "auto": min(200, rows).
+        learning_rate: Of sgd: constant, invscaling or adaptive; or a number, which means learning_rate_init.
+        learning_rate_init: The learning rate at the start.
+        power_t: Of invscaling: the rate is learning_rate_init / (rows seen + 1)**power_t.
+        max_iter: The most passes over the rows; of lbfgs, the most iterations.
+        shuffle: Whether each pass takes the rows in a new random order.
+        random_state: A seed, a RandomState, or None; of the weights, the order of rows and the rows held out.
+        tol: A pass that lowers the loss by less counts as one without improvement. Of lbfgs, the gradient at which to
+            stop.
+        verbose: Whether to print the loss of each pass.
+        warm_start: Whether a further fit goes on with the weights, the optimizer's state and the random streams. It
+            takes up changed parameters of the training, and raises for another network.
+        momentum, nesterovs_momentum: Of sgd, as in `optim.SGD`.
+        early_stopping: Whether to hold out validation_fraction of the rows, end when their score does not improve, and
+            go back to the best weights.
+        validation_fraction: The fraction held out.
+        beta_1, beta_2, epsilon: Of adam, as in `optim.Adam`.
+        n_iter_no_change: The training ends after more than so many passes without improvement.
+        max_fun: Of lbfgs: the most calls of the loss.
+        epochs: Exactly this number of passes, in place of max_iter; only early_stopping and callbacks end it earlier.
+        optimizer: The same as solver, or an Optimizer made without parameters, in place of solver.
+        dropout: The part of each hidden layer's outputs that training drops.
+        callbacks: A `tapegrad.models.Callback`, or a list of them.
+        run_eagerly, emitter: How a batch is run, as in `Sequential.compile`.
+        backend: Where the weights live: "numpy", "cupy"; None: the default.
+
+    Attributes:
+        model_: The trained Sequential. All attributes of `MLPClassifier` but classes_ are there, too.
+
+    Raises:
+        ValueError: At fit, a parameter is out of its range, or the training diverged.
+    """
+
+    MADE_WITH = ("hidden_layer_sizes", "activation", "dropout", "loss")
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        loss: Any = "squared_error",
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        epochs: int | None = None,
+        optimizer: Any = None,
+        dropout: float = 0.0,
+        callbacks: Any = None,
+        run_eagerly: bool = False,
+        emitter: str | None = None,
+        backend: str | None = None,
+    ) -> None:
+        set_all(self, locals())
+
+    loss: Any
+
+    def _loss(self, made_with: dict[str, Any]) -> Any:
+        loss = made_with["loss"]
+        return "mse" if isinstance(loss, str) and loss == "squared_error" else loss
+
+    def _training_loss(self) -> Any:
+        loss = self._made_with["loss"]
+        ours = {"squared_error": half_squared_error, "poisson": poisson_deviance}
+        return ours[loss] if isinstance(loss, str) and loss in ours else nn.losses.get(loss)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
+        """The estimator itself, fitted.
+
+        Args:
+            X: Features, (n, features), dense or sparse (csr). float32 stays float32, all else is float64. No NaN or
+                Inf.
+            y: Targets, (n,) or (n, targets).
+            sample_weight: A weight for each row, (n,), or one number; None is 1.
+
+        Raises:
+            ValueError: X, y or a parameter is not as described, or the training diverged.
+        """
+        self._check()
+        return self._fit(X, y, sample_weight, once=False)
+
+    @available_if(is_stochastic)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
+        """The estimator itself, after one pass over these rows.
+
+        Args:
+            X, y, sample_weight: As for `fit`.
+
+        Raises:
+            AttributeError: The solver is lbfgs.
+        """
+        self._check(once=True)
+        return self._fit(X, y, sample_weight, once=True)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, once: bool) -> "MLPRegressor":
+        going_on = hasattr(self, "model_") and (once or self.warm_start)
+        X, y = validate_data(
+            self, X, y, dtype=DTYPES, accept_sparse=self.accept_sparse, multi_output=True, y_numeric=True,
+            reset=not going_on,
+        )  # fmt: skip
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        targets = np.asarray(y, X.dtype).reshape(X.shape[0], -1)
+        if isinstance(self.loss, str) and self.loss == "poisson" and (targets < 0).any():
+            raise ValueError("y: loss='poisson' is of counts: some are negative")
+        if going_on and targets.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y: the training goes on with {self.n_outputs_} targets, got {targets.shape[1]}"
+            )
+        self.n_outputs_ = targets.shape[1]
+        self.out_activation_ = "exp" if isinstance(self.loss, str) and self.loss == "poisson" else "identity"
+        weights = None if sample_weight is None else row_weights(sample_weight, X, X.dtype)
+        self._train(X, targets, weights, once=once)
+        return self
+
+    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
+        return float(r2_score(y, outputs, sample_weight=weights))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The outputs, (n,) or (n, targets).
+
+        Args:
+            X: Features, (n, features).
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if self.n_outputs_ == 1 else outputs
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
