@@ -14,6 +14,7 @@ OURS = {
 OURS_IN = {"MLPClassifier": {"class_weight"}}
 NO_EFFECT = {"copy_X", "n_jobs", "dual", "precompute", "selection"}
 NO_EFFECT_IN = {
+    "SVC": {"degree", "coef0", "shrinking", "cache_size", "verbose", "break_ties"},
     "LinearRegression": {"tol"}, "Ridge": {"max_iter", "tol", "solver", "random_state"},
     "Lasso": {"warm_start", "random_state"}, "ElasticNet": {"warm_start", "random_state"},
     "LogisticRegression": {"random_state", "verbose"}, "LinearSVC": {"random_state", "verbose"},
@@ -36,12 +37,15 @@ with `clone`, `pickle` and `joblib`. A program changes one import:
   another network. A training that diverges raises `ValueError`; a warm start goes back to the weights it had.
   `coefs_` and `intercepts_` are read-only. `MLPRegressor` takes `loss` by name: its first argument is
   `hidden_layer_sizes`.
-- `epochs=30` makes exactly 30 passes, without the rule of `tol`. With a `max_iter` of your own, `epochs` is an error,
-  and so is `optimizer` with `solver`. A number given as `learning_rate` is `learning_rate_init`.
+- `epochs=30` makes exactly 30 passes, without the rule of `tol`. `epochs` with `max_iter` is an error, and so is
+  `optimizer` with `solver`. A number given as `learning_rate` is `learning_rate_init`. `momentum`, `beta_1` and the
+  like with an optimizer of tapegrad's raise: give them to the optimizer object.
+- Each step of `solver="lbfgs"` is an epoch to `callbacks`.
 - **Linear models** find the one minimum, whatever `solver` says, on dense and on sparse rows. `LogisticRegression`
   takes `penalty` in the older spelling too. `n_iter_` counts Newton's steps.
 - **`SVC`** is an approximation by random Fourier features: near scikit-learn's scores, not the same, and without
-  support vectors. Other kernels than "rbf" and "linear" are refused, and so is `probability`.
+  support vectors. Other kernels than "rbf" and "linear" are refused, and so are `probability=True` and
+  `decision_function_shape="ovo"`.
 - **Refused**: `LinearSVC(multi_class="crammer_singer")`, `positive=True` with sparse rows.
 
 ## Any module

@@ -19,12 +19,13 @@ from tapegrad.models.registry import register
 from tapegrad.models.sequential import Sequential
 
 if TYPE_CHECKING:
+    from tapegrad.models.kernel_svm import SVC
     from tapegrad.models.linear import ElasticNet, Lasso, LinearRegression, Ridge
     from tapegrad.models.linear_classifiers import LogisticRegression
     from tapegrad.models.mlp import MLPClassifier
     from tapegrad.models.mlp_regressor import MLPRegressor
     from tapegrad.models.neural import NeuralClassifier, NeuralRegressor
-    from tapegrad.models.svm import SVC, LinearSVC, LinearSVR
+    from tapegrad.models.svm import LinearSVC, LinearSVR
 
 ESTIMATORS = {
     "LinearRegression": "linear",
@@ -34,7 +35,7 @@ ESTIMATORS = {
     "LogisticRegression": "linear_classifiers",
     "LinearSVC": "svm",
     "LinearSVR": "svm",
-    "SVC": "svm",
+    "SVC": "kernel_svm",
     "NeuralClassifier": "neural",
     "NeuralRegressor": "neural",
     "MLPClassifier": "mlp",

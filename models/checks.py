@@ -75,11 +75,62 @@ def either(words: tuple[Any, ...], check: Check) -> Check:
     return check_either
 
 
+def seed(name: str, value: Any) -> None:
+    """The check of a random_state, as scikit-learn's `check_random_state` takes it."""
+    fits = value is None or isinstance(value, np.random.RandomState) or value is np.random
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        fits = 0 <= int(value) < 2**32
+    if not fits:
+        raise ValueError(
+            f"{name}: expected None, a whole number from 0 to 4294967295, or a numpy.random.RandomState, got {value!r}"
+        )
+
+
+def loudness(name: str, value: Any) -> None:
+    if not isinstance(value, (bool, np.bool_)):
+        whole(0)(name, value)
+
+
+def workers(name: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, (int, np.integer)) or isinstance(value, bool)):
+        raise ValueError(f"{name}: expected None or a whole number, got {value!r}")
+
+
+def products(name: str, value: Any) -> None:
+    """The check of `precompute`: True, False, or the Gram matrix."""
+    if not isinstance(value, (bool, np.bool_, np.ndarray, list)):
+        raise ValueError(f"{name}: expected True, False or an array, got {value!r}")
+
+
+# Parameters that mean the same in every estimator. Those without effect are checked, too: a wrong value is a mistake.
+EVERYWHERE: Mapping[str, Check] = {
+    "random_state": seed,
+    "verbose": loudness,
+    "n_jobs": workers,
+    "copy_X": yes_or_no,
+    "dual": either(("auto",), yes_or_no),
+    "precompute": products,
+}
+
+
 def check_parameters(estimator: Any, checks: Mapping[str, Check]) -> None:
-    """Raise ValueError for the first parameter of the estimator that its check refuses."""
-    for name, check in checks.items():
+    """Raise ValueError for the first parameter of the estimator that its check, or the one in EVERYWHERE, refuses."""
+    for name, check in {**EVERYWHERE, **checks}.items():
         if hasattr(estimator, name):
             check(name, getattr(estimator, name))
+
+
+class Lacks:
+    """An attribute of scikit-learn's estimator that this one has not: reading it raises AttributeError and says why."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, estimator: Any, kind: type) -> Any:
+        raise AttributeError(f"{kind.__name__} has no {self.name}: {self.reason}")
 
 
 def same(a: Any, b: Any) -> bool:

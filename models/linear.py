@@ -8,7 +8,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tapegrad.models.checks import (
+    Lacks,
     check_parameters,
+    either,
     number,
     one_of,
     row_weights,
@@ -24,7 +26,6 @@ from tapegrad.models.quadratic import l1_quadratic, solve_symmetric
 SPARSE = ("csr", "csc")
 CHECKS = {
     "fit_intercept": yes_or_no,
-    "copy_X": yes_or_no,
     "positive": yes_or_no,
     "warm_start": yes_or_no,
     "l1_ratio": number(at_least=0, at_most=1),
@@ -74,9 +75,13 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         else:
             coef = self._solve(X - x_mean, targets - y_mean, s)
             bias = y_mean - x_mean @ coef
+        self._keep_gap(X, targets, s, coef, bias)
         self.coef_ = coef.T if y.ndim > 1 else coef[:, 0]
         self.intercept_ = (bias if y.ndim > 1 else float(bias[0])) if self.fit_intercept else 0.0
         return self
+
+    def _keep_gap(self, x: Any, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: Any) -> None:
+        """Store what tells how near the solution is to the minimum, where there is such a number."""
 
     def _penalties(self, rows: float) -> tuple[Any, float]:
         """(l2 of each target, l1) of the mean of the squares over 2."""
@@ -188,11 +193,14 @@ class Ridge(LinearRegressor):
         set_all(self, locals())
 
     alpha: Any
+    max_iter: int | None
+    solver: str
 
     def _check(self) -> None:
         super()._check()
         solvers = ("auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs")
         one_of(*solvers)("solver", self.solver)
+        either((None,), whole(1))("max_iter", self.max_iter)
         for alpha in np.ravel(self.alpha):
             number(at_least=0)("alpha", alpha)
 
@@ -254,9 +262,13 @@ class ElasticNet(LinearRegressor):
 
     Attributes:
         coef_: (features,) or (targets, features).
+        sparse_coef_: coef_ as a SciPy sparse matrix.
         intercept_: A number or (targets,).
         n_iter_: Steps made.
+        dual_gap_: By how much the objective is at most above its minimum; one for each target.
     """
+
+    path = Lacks("use sklearn.linear_model.enet_path or lasso_path")
 
     def __init__(
         self,
@@ -301,6 +313,27 @@ class ElasticNet(LinearRegressor):
         return np.stack(
             [l1_quadratic(h, b[:, k], strength, start, self.positive) for k in range(y.shape[1])], axis=1
         )
+
+    def _keep_gap(self, x: Any, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: Any) -> None:
+        """The objective less the dual one at the residuals, scaled so that they are allowed there."""
+        l2, l1 = self._penalties(1.0)
+        s = s / s.sum()
+        residual = y - (x @ coef + bias)
+        gradient = x.T @ (s[:, None] * residual) - l2 * coef
+        largest = (gradient if self.positive else np.abs(gradient)).max(axis=0)
+        allowed = np.minimum(1.0, l1 / np.maximum(largest, 1e-300))
+        squares = s @ residual**2 + l2 * (coef**2).sum(axis=0)
+        across = s @ (residual * (y - bias))
+        gap = 0.5 * (1 + allowed**2) * squares + l1 * np.abs(coef).sum(axis=0) - allowed * across
+        self.dual_gap_ = np.maximum(gap, 0.0) if len(gap) > 1 else max(float(gap[0]), 0.0)
+
+    @property
+    def sparse_coef_(self) -> Any:
+        """coef_ as a SciPy sparse matrix."""
+        from scipy.sparse import csr_matrix
+
+        check_is_fitted(self)
+        return csr_matrix(self.coef_)
 
     def _solve_wide(self, x: np.ndarray, y: np.ndarray, s: np.ndarray, l2: float, l1: float) -> np.ndarray:
         if self.positive:

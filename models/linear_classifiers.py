@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -47,7 +48,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     max_iter: int
     class_weight: Any
     classes_: np.ndarray
-    coef_: np.ndarray
+    coef_: Any
     intercept_: np.ndarray
 
     def _minimize(self, X: Any, classes: np.ndarray, weights: np.ndarray) -> Fit:
@@ -73,7 +74,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y: a classifier needs at least 2 classes, there is one class, {self.classes_[0]!r}"
+                f"y: a classifier needs at least 2 classes, there is one class, {self.classes_.tolist()[0]!r}"
             )
         weights = row_weights(sample_weight, X)
         weights = weights * class_weights(self.class_weight, self.classes_, y)[numbers]
@@ -99,7 +100,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
-        scores = np.asarray(X @ self.coef_.T + self.intercept_)
+        scores = np.asarray(safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: Any) -> np.ndarray:
@@ -110,6 +111,20 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """
         scores = self.decision_function(X)
         return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
+
+    def sparsify(self) -> Any:
+        """Store coef_ as a SciPy sparse matrix, which takes less memory where an L1 penalty made most of it 0."""
+        check_is_fitted(self)
+        from scipy.sparse import csr_matrix
+
+        self.coef_ = csr_matrix(self.coef_)
+        return self
+
+    def densify(self) -> Any:
+        """Store coef_ as an array again."""
+        check_is_fitted(self)
+        self.coef_ = self.coef_.toarray() if hasattr(self.coef_, "toarray") else self.coef_
+        return self
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -238,6 +253,7 @@ class LogisticRegression(LinearClassifier):
         outputs = 1 if classes == 2 else classes
         if not self.warm_start or not hasattr(self, "coef_") or self.coef_.shape != (outputs, columns):
             return None
+        self.densify()
         return np.vstack([self.coef_.T, self.intercept_])
 
     def _keep_count(self, steps: int) -> None:

@@ -188,7 +188,9 @@ class MLPClassifier(ClassifierMixin, MLP):
         if going_on:
             return
         if len(known) < 2 and not multilabel:
-            raise ValueError(f"y: a classifier needs at least 2 classes, there is one class, {known[0]!r}")
+            raise ValueError(
+                f"y: a classifier needs at least 2 classes, there is one class, {known.tolist()[0]!r}"
+            )
         self.classes_, self._multilabel = known, multilabel
         self.n_outputs_ = len(known) if multilabel or len(known) > 2 else 1
         self.out_activation_ = "logistic" if multilabel or len(known) == 2 else "softmax"

@@ -91,6 +91,12 @@ class MLP(Network):
     n_outputs_: int
     out_activation_: str
 
+    def __new__(cls, *_: Any, **given: Any) -> "MLP":
+        """Refuses two names of one parameter also where one of them has its default value. `clone` gives all."""
+        if not set(cls._get_param_names()) <= set(given):
+            solvers.check_pairs(*(given.get(name) for name in ("solver", "optimizer", "max_iter", "epochs")))
+        return super().__new__(cls)
+
     def _check(self, once: bool = False) -> None:
         check_parameters(self, CHECKS)
         solvers.check(self)
@@ -169,7 +175,7 @@ class MLP(Network):
 
     def _iterate(self, training: Training, rows: Rows, held_out: Any, callbacks: Any, once: bool) -> None:
         if solvers.solver_of(self) == "lbfgs":
-            self._run_lbfgs(training, rows)
+            self._run_lbfgs(training, rows, callbacks)
         else:
             super()._iterate(training, rows, held_out, callbacks, once)
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from tapegrad import nn
-from tapegrad.models.checks import row_weights, set_all
+from tapegrad.models.checks import row_weights, set_all, warn
 from tapegrad.models.mlp_base import MLP, half_squared_error, is_stochastic, poisson_deviance
 from tapegrad.models.network import DTYPES
 
@@ -159,7 +160,20 @@ class MLPRegressor(RegressorMixin, MLP):
         self.out_activation_ = "exp" if isinstance(self.loss, str) and self.loss == "poisson" else "identity"
         weights = None if sample_weight is None else row_weights(sample_weight, X, X.dtype)
         self._train(X, targets, weights, once=once)
+        if isinstance(self.loss, str) and self.loss == "squared_error" and not once:
+            self._warn_of_a_loss_far_up(targets)
         return self
+
+    def _warn_of_a_loss_far_up(self, y: np.ndarray) -> None:
+        """A training can diverge and end with finite weights: by the rule of tol, or as max_iter is reached."""
+        of_zeros = 0.5 * float((np.asarray(y, np.float64) ** 2).sum(axis=1).mean())
+        if self.loss_ > 10 * of_zeros > 0:
+            warn(
+                self,
+                f"the loss at the end, {self.loss_:.3g}, is far above that of predicting 0, {of_zeros:.3g}: scale X "
+                "and y to about unit size, or lower the learning rate (learning_rate_init)",
+                ConvergenceWarning,
+            )
 
     def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
         return float(r2_score(y, outputs, sample_weight=weights))

@@ -272,14 +272,20 @@ class Network(BaseEstimator):
                 ConvergenceWarning,
             )
 
-    def _run_lbfgs(self, training: Training, rows: Rows) -> None:
-        """All rows at once, by L-BFGS."""
+    def _run_lbfgs(self, training: Training, rows: Rows, callbacks: list[Callback]) -> None:
+        """All rows at once, by L-BFGS. Each of its steps is an epoch to the callbacks."""
 
         def after(loss: float) -> None:
-            self.history_.append(len(self.history_.epoch), {"loss": loss})
+            epoch, logs = len(self.history_.epoch), {"loss": loss}
+            self.history_.append(epoch, logs)
             self.loss_curve_.append(loss)
-            self._say({"loss": loss})
+            self._say(logs)
+            tell(callbacks, "on_epoch_end", epoch, logs)
+            if self.model_.stop_training:
+                raise StopIteration
+            tell(callbacks, "on_epoch_begin", epoch + 1)
 
+        tell(callbacks, "on_epoch_begin", 0)
         passes, should_converge = self._passes()
         found = fit_lbfgs(
             self.model_,
@@ -294,7 +300,7 @@ class Network(BaseEstimator):
         if not np.isfinite(self.loss_):
             raise FloatingPointError(diverged(self.n_iter_, f"the loss is {self.loss_}"))
         self._rule.best = min(self._rule.best, self.loss_)
-        if not found.success and should_converge:
+        if not found.success and should_converge and not self.model_.stop_training:
             warn(self, f"lbfgs stopped after {self.n_iter_} steps: {found.message}", ConvergenceWarning)
 
     def _split(self, rows: int, stratify: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -115,7 +115,9 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
         check_classification_targets(y)
         classes, numbers = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise ValueError(f"y: a classifier needs at least 2 classes, there is one class, {classes[0]!r}")
+            raise ValueError(
+                f"y: a classifier needs at least 2 classes, there is one class, {classes.tolist()[0]!r}"
+            )
         if warm and not np.array_equal(classes, self.classes_):
             raise ValueError(f"y: the training goes on with the classes {self.classes_}, got {classes}")
         self.classes_ = classes

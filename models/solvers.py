@@ -11,11 +11,9 @@ from tapegrad.optim.base import Optimizer
 DEFAULT_RATE = 0.001
 SCHEDULES = ("constant", "invscaling", "adaptive")
 SOLVERS = ("lbfgs", *optim.BY_NAME)
+OPTIONS = {"momentum": 0.9, "nesterovs_momentum": True, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
 # What an optimizer of the estimator depends on.
-MADE_WITH = (
-    "solver", "optimizer", "learning_rate", "learning_rate_init", "momentum", "nesterovs_momentum", "beta_1", "beta_2",
-    "epsilon",
-)  # fmt: skip
+MADE_WITH = ("solver", "optimizer", "learning_rate", "learning_rate_init", *OPTIONS)
 
 
 def solver_of(mlp: Any) -> Any:
@@ -28,18 +26,26 @@ def first_rate(mlp: Any) -> float:
     return float(mlp.learning_rate_init if isinstance(mlp.learning_rate, str) else mlp.learning_rate)
 
 
+def check_pairs(solver: Any, optimizer: Any, max_iter: Any, epochs: Any) -> None:
+    """Raise ValueError where both of two names are given; None stands for a parameter that is not."""
+    if optimizer is not None and solver is not None:
+        raise ValueError(
+            f"solver={solver!r} and optimizer={optimizer!r}: two names of one parameter: give one of them"
+        )
+    if epochs is not None and max_iter is not None:
+        raise ValueError(
+            f"epochs={epochs!r} and max_iter={max_iter!r}: give epochs for exactly so many passes, or max_iter "
+            "for a limit"
+        )
+
+
 def check(mlp: Any) -> None:
     """Raise ValueError for parameters that contradict each other."""
     solver = solver_of(mlp)
-    if mlp.optimizer is not None and mlp.solver != "adam":
-        raise ValueError(
-            f"solver={mlp.solver!r} and optimizer={mlp.optimizer!r}: two names of one parameter: give one of them"
-        )
-    if mlp.epochs is not None and mlp.max_iter != 200:
-        raise ValueError(
-            f"epochs={mlp.epochs!r} and max_iter={mlp.max_iter!r}: give epochs for exactly so many passes, or max_iter "
-            "for a limit"
-        )
+    check_pairs(
+        None if mlp.solver == "adam" else mlp.solver, mlp.optimizer,
+        None if mlp.max_iter == 200 else mlp.max_iter, mlp.epochs,
+    )  # fmt: skip
     if not isinstance(solver, Optimizer) and (not isinstance(solver, str) or solver.lower() not in SOLVERS):
         name = "solver" if mlp.optimizer is None else "optimizer"
         known = ", ".join(map(repr, SOLVERS))
@@ -47,6 +53,7 @@ def check(mlp: Any) -> None:
             f"{name}: expected an Optimizer made without parameters, or one of {known}, got {solver!r}"
         )
     check_rate(mlp, solver)
+    check_options(mlp, solver)
     if solver == "lbfgs" and mlp.dropout:
         raise ValueError(f"dropout={mlp.dropout!r}: lbfgs needs a loss without chance: use another solver")
 
@@ -67,6 +74,22 @@ def check_rate(mlp: Any, solver: Any) -> None:
             f"learning_rate={mlp.learning_rate!r} is a schedule of solver='sgd': use callbacks="
             "[LearningRateScheduler(…)] with another optimizer"
         )
+
+
+def check_options(mlp: Any, solver: Any) -> None:
+    """scikit-learn takes beta_1 with solver="sgd", and does not use it. An optimizer of tapegrad's is made with its own
+    options, and gets none of these."""
+    if isinstance(solver, str) and solver.lower() in ("adam", "sgd", "lbfgs"):
+        return
+    for name, usual in OPTIONS.items():
+        if getattr(mlp, name) != usual:
+            made = (
+                type(solver).__name__ if isinstance(solver, Optimizer) else type(optim.get(solver)).__name__
+            )
+            raise ValueError(
+                f"{name}={getattr(mlp, name)!r} is an option of solver='adam' or 'sgd', and not of {solver!r}: give it "
+                f"to the optimizer, as in optimizer=tapegrad.optim.{made}(…)"
+            )
 
 
 def optimizer_of(mlp: Any) -> Optimizer:

@@ -1,14 +1,20 @@
-"""Support vector machines as scikit-learn estimators: linear ones, and a kernel one by random features."""
+"""Linear support vector machines as scikit-learn estimators."""
 
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tapegrad.models.checks import check_parameters, either, number, one_of, row_weights, set_all, warn, whole
+from tapegrad.models.checks import (
+    check_parameters,
+    number,
+    one_of,
+    row_weights,
+    set_all,
+    warn,
+)
 from tapegrad.models.convex import Fit
 from tapegrad.models.convex_losses import SquaredEpsilon, SquaredHinge
 from tapegrad.models.glm import fit_glm
@@ -188,6 +194,7 @@ class LinearSVR(RegressorMixin, BaseEstimator):
         check_parameters(self, CHECKS | {"epsilon": number(at_least=0)})
         one_of("epsilon_insensitive", "squared_epsilon_insensitive")("loss", self.loss)
         X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse=SPARSE, y_numeric=True)
+        y = np.asarray(y, np.float64)
         weights = row_weights(sample_weight, X)
         x = with_ones(X, self.intercept_scaling) if self.fit_intercept else X
         fit = (self._squared if self.loss.startswith("squared") else self._absolute)(x, y, weights)
@@ -240,117 +247,3 @@ class LinearSVR(RegressorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-class SVC(ClassifierMixin, BaseEstimator):
-    """A support vector machine with a Gaussian kernel, approximated by random Fourier features.
-
-    A LinearSVC with the hinge loss, one class against the rest, on `n_components` features of the rows:
-
-        features(x) = sqrt(2 / n_components) cos(w · x + b),  w normal of variance 2 gamma, b uniform in [0, 2π)
-
-    Their products are exp(-gamma |x - x'|²) but for an error of about 1 / sqrt(n_components). So the scores are near
-    scikit-learn's SVC, and not the same; the time grows with the rows, not with their square. There are no support
-    vectors, and no other kernels but "linear", which is exact.
-
-    Args:
-        C: The inverse of the penalty's strength.
-        kernel: "rbf" or "linear".
-        gamma: A number; "scale": 1 / (features · variance of X); "auto": 1 / features.
-        tol: How near to the minimum to stop.
-        class_weight: Factors by class, or "balanced": inversely to the classes' frequencies.
-        max_iter: The most steps; -1 is 1000.
-        n_components: How many random features; more are nearer to the kernel.
-        random_state: Of the features.
-
-    Attributes:
-        classes_, n_features_in_: The classes, in order, and the number of columns.
-        feature_weights_: w, (features, n_components).
-        feature_offsets_: b, (n_components,).
-        linear_: The LinearSVC.
-
-    References:
-        A. Rahimi, B. Recht, "Random features for large-scale kernel machines", 2007.
-    """
-
-    def __init__(
-        self,
-        *,
-        C: float = 1.0,
-        kernel: str = "rbf",
-        gamma: Any = "scale",
-        tol: float = 1e-3,
-        class_weight: Any = None,
-        max_iter: int = -1,
-        n_components: int = 300,
-        random_state: Any = None,
-    ) -> None:
-        set_all(self, locals())
-
-    C: float
-    kernel: str
-    gamma: Any
-    tol: float
-    class_weight: Any
-    max_iter: int
-    n_components: int
-    random_state: Any
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SVC":
-        """The estimator itself, fitted.
-
-        Args:
-            X: Features, (n, features), dense. No NaN or Inf.
-            y: The class of each row, (n,): numbers or texts.
-            sample_weight: A weight for each row, (n,), or one number; None is 1.
-
-        Raises:
-            ValueError: X, y or a parameter is not as described, or y has one class only.
-        """
-        check_parameters(self, {"C": CHECKS["C"], "tol": CHECKS["tol"], "n_components": whole(1)})
-        either(("scale", "auto"), number(above=0))("gamma", self.gamma)
-        one_of("rbf", "linear")("kernel", self.kernel)
-        X, y = validate_data(self, X, y, dtype=np.float64)
-        if self.kernel == "rbf":
-            gamma = self.gamma
-            if isinstance(gamma, str):
-                s = row_weights(sample_weight, X)
-                variance = float(s @ ((X - (s @ X).mean() / s.sum()) ** 2).mean(axis=1) / s.sum())
-                gamma = 1.0 / (X.shape[1] * ((variance or 1.0) if gamma == "scale" else 1.0))
-            drawn = check_random_state(self.random_state)
-            self.feature_weights_ = drawn.normal(0.0, np.sqrt(2 * gamma), (X.shape[1], self.n_components))
-            self.feature_offsets_ = drawn.uniform(0.0, 2 * np.pi, self.n_components)
-        steps = 1000 if self.max_iter == -1 else self.max_iter
-        linear = LinearSVC(
-            loss="hinge", C=self.C, tol=1e-3 * self.tol, class_weight=self.class_weight, max_iter=steps
-        )
-        self.linear_ = linear.fit(self._features(X), y, sample_weight)
-        self.classes_, self.n_iter_ = linear.classes_, linear.n_iter_
-        return self
-
-    def _features(self, X: np.ndarray) -> np.ndarray:
-        if self.kernel == "linear":
-            return X
-        waves = np.cos(X @ self.feature_weights_ + self.feature_offsets_)
-        return np.asarray(np.sqrt(2.0 / len(self.feature_offsets_)) * waves)
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """The scores: (n,) for two classes, positive for the second; else (n, classes).
-
-        Args:
-            X: Features, (n, features).
-        """
-        check_is_fitted(self)
-        return np.asarray(self.linear_.decision_function(self._features(self._checked(X))))
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The class of each row, (n,): the one of the largest score.
-
-        Args:
-            X: Features, (n, features).
-        """
-        check_is_fitted(self)
-        return np.asarray(self.linear_.predict(self._features(self._checked(X))))
-
-    def _checked(self, X: Any) -> np.ndarray:
-        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))

@@ -1,0 +1,204 @@
+"""A support vector machine with a Gaussian kernel as a scikit-learn estimator, by random features."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from tapegrad.models.checks import (
+    Lacks,
+    check_parameters,
+    either,
+    number,
+    one_of,
+    row_weights,
+    set_all,
+    whole,
+    yes_or_no,
+)
+from tapegrad.models.linear_classifiers import CHECKS
+from tapegrad.models.svm import LinearSVC
+
+KERNELS = ("rbf", "linear")
+NO_VECTORS = "it is fitted on random features, without support vectors: use sklearn.svm.SVC"
+NO_PROBABILITIES = (
+    "it has no probabilities: use sklearn.calibration.CalibratedClassifierCV(SVC(…), ensemble=False)"
+)
+SVC_CHECKS = {
+    "C": CHECKS["C"],
+    "tol": CHECKS["tol"],
+    "n_components": whole(1),
+    "gamma": either(("scale", "auto"), number(above=0)),
+    "degree": whole(0),
+    "coef0": number(),
+    "shrinking": yes_or_no,
+    "probability": either(("deprecated",), yes_or_no),
+    "cache_size": number(above=0),
+    "max_iter": whole(-1),
+    "decision_function_shape": one_of("ovr", "ovo"),
+    "break_ties": yes_or_no,
+}
+
+
+class SVC(ClassifierMixin, BaseEstimator):
+    """A support vector machine with a Gaussian kernel, approximated by random Fourier features.
+
+    A LinearSVC with the hinge loss, one class against the rest, on `n_components` features of the rows:
+
+        features(x) = sqrt(2 / n_components) cos(w · x + b),  w normal of variance 2 gamma, b uniform in [0, 2π)
+
+    Their products are exp(-gamma |x - x'|²) but for an error of about 1 / sqrt(n_components). So the scores are near
+    scikit-learn's SVC, and not the same; the time grows with the rows, not with their square. There are no support
+    vectors, and no other kernels but "linear", which is a LinearSVC on the rows as they are.
+
+    Args:
+        C: The inverse of the penalty's strength.
+        kernel: "rbf" or "linear".
+        gamma: A number; "scale": 1 / (features · variance of X); "auto": 1 / features.
+        tol: How near to the minimum to stop.
+        class_weight: Factors by class, or "balanced": inversely to the classes' frequencies.
+        max_iter: The most steps; -1 is 1000.
+        n_components: How many random features; more are nearer to the kernel.
+        random_state: Of the features.
+        decision_function_shape: "ovr" alone.
+        probability: False alone.
+        degree, coef0, shrinking, cache_size, verbose, break_ties: Taken as scikit-learn's, and of no effect with these
+            kernels.
+
+    Attributes:
+        classes_, n_features_in_: The classes, in order, and the number of columns.
+        feature_weights_: w, (features, n_components).
+        feature_offsets_: b, (n_components,).
+        linear_: The LinearSVC.
+        coef_, intercept_: The linear kernel's.
+
+    References:
+        A. Rahimi, B. Recht, "Random features for large-scale kernel machines", 2007.
+    """
+
+    def __init__(
+        self,
+        *,
+        C: float = 1.0,
+        kernel: str = "rbf",
+        degree: int = 3,
+        gamma: Any = "scale",
+        coef0: float = 0.0,
+        shrinking: bool = True,
+        probability: Any = "deprecated",
+        tol: float = 1e-3,
+        cache_size: float = 200,
+        class_weight: Any = None,
+        verbose: Any = False,
+        max_iter: int = -1,
+        decision_function_shape: str = "ovr",
+        break_ties: bool = False,
+        n_components: int = 300,
+        random_state: Any = None,
+    ) -> None:
+        set_all(self, locals())
+
+    C: float
+    kernel: str
+    gamma: Any
+    probability: Any
+    tol: float
+    class_weight: Any
+    max_iter: int
+    decision_function_shape: str
+    n_components: int
+    random_state: Any
+    support_, support_vectors_, n_support_, dual_coef_ = (Lacks(NO_VECTORS) for _ in range(4))
+    predict_proba, predict_log_proba, probA_, probB_ = (Lacks(NO_PROBABILITIES) for _ in range(4))
+
+    def _check(self) -> None:
+        check_parameters(self, SVC_CHECKS)
+        if self.kernel not in KERNELS:
+            raise ValueError(
+                f"kernel: expected one of {', '.join(map(repr, KERNELS))}, got {self.kernel!r}: use sklearn.svm.SVC "
+                "for another, or sklearn.kernel_approximation.Nystroem and LinearSVC"
+            )
+        if self.probability is True:
+            raise ValueError(f"probability=True: {NO_PROBABILITIES}")
+        if self.decision_function_shape == "ovo":
+            raise ValueError(
+                "decision_function_shape='ovo': the classes are told apart one against the rest: use 'ovr', or "
+                "sklearn.multiclass.OneVsOneClassifier(SVC(…))"
+            )
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SVC":
+        """The estimator itself, fitted.
+
+        Args:
+            X: Features, (n, features), dense. No NaN or Inf.
+            y: The class of each row, (n,): numbers or texts.
+            sample_weight: A weight for each row, (n,), or one number; None is 1.
+
+        Raises:
+            ValueError: X, y or a parameter is not as described, or y has one class only.
+        """
+        self._check()
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        if self.kernel == "rbf":
+            gamma = self.gamma
+            if isinstance(gamma, str):
+                s = row_weights(sample_weight, X)
+                variance = float(s @ ((X - (s @ X).mean() / s.sum()) ** 2).mean(axis=1) / s.sum())
+                gamma = 1.0 / (X.shape[1] * ((variance or 1.0) if gamma == "scale" else 1.0))
+            drawn = check_random_state(self.random_state)
+            self.feature_weights_ = drawn.normal(0.0, np.sqrt(2 * gamma), (X.shape[1], self.n_components))
+            self.feature_offsets_ = drawn.uniform(0.0, 2 * np.pi, self.n_components)
+        steps = 1000 if self.max_iter == -1 else self.max_iter
+        linear = LinearSVC(
+            loss="hinge", C=self.C, tol=1e-3 * self.tol, class_weight=self.class_weight, max_iter=steps
+        )
+        self.linear_ = linear.fit(self._features(X), y, sample_weight)
+        self.classes_, self.n_iter_ = linear.classes_, linear.n_iter_
+        return self
+
+    def _features(self, X: np.ndarray) -> np.ndarray:
+        if self.kernel == "linear":
+            return X
+        waves = np.cos(X @ self.feature_weights_ + self.feature_offsets_)
+        return np.asarray(np.sqrt(2.0 / len(self.feature_offsets_)) * waves)
+
+    @property
+    def coef_(self) -> np.ndarray:
+        """The linear kernel's coefs, (1, features) for two classes, else (classes, features)."""
+        return self._of_linear("coef_")
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """The linear kernel's intercepts, (1,) for two classes, else (classes,)."""
+        return self._of_linear("intercept_")
+
+    def _of_linear(self, name: str) -> np.ndarray:
+        if self.kernel != "linear":
+            raise AttributeError(
+                f"SVC has {name} with kernel='linear' alone; linear_ has that of the random features"
+            )
+        check_is_fitted(self)
+        return np.asarray(getattr(self.linear_, name))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """The scores: (n,) for two classes, positive for the second; else (n, classes).
+
+        Args:
+            X: Features, (n, features).
+        """
+        check_is_fitted(self)
+        return np.asarray(self.linear_.decision_function(self._features(self._checked(X))))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The class of each row, (n,): the one of the largest score.
+
+        Args:
+            X: Features, (n, features).
+        """
+        check_is_fitted(self)
+        return np.asarray(self.linear_.predict(self._features(self._checked(X))))
+
+    def _checked(self, X: Any) -> np.ndarray:
+        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
