@@ -110,7 +110,10 @@ class FlatGroup:
         """Set the options that have a schedule for the next step. A recorder hears a function of the step."""
         tensors, recorded = dict(self.numbers), current.get().recorder is not None
         for name, schedule in self.schedules:
-            tensors[name].assign(schedule(self.step) if recorded else self.scheduled(name, schedule))
+            value = schedule(self.step) if recorded else self.scheduled(name, schedule)
+            if isinstance(value, Tensor) and value.size == 1:
+                value = value.reshape(())  # eager takes one number in any shape
+            tensors[name].assign(value)
 
     def numbers_in_use(self) -> dict[str, Tensor]:
         """The tensor of each number that is not off."""

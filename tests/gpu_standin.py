@@ -264,6 +264,14 @@ class Cupy(ModuleType):
         return call(np.reshape, a, newshape)  # type: ignore[no-any-return]
 
     @staticmethod
+    def floor_divide(a: Any, b: Any, **options: Any) -> ndarray:  # inf of inf // 2, -0 of -1 // inf
+        def whole(a: Any, b: Any, **options: Any) -> Any:
+            exact = np.floor_divide(a, b, **options)
+            return np.floor(np.divide(a, b, **options), **options) if exact.dtype.kind == "f" else exact
+
+        return call(whole, a, b, **options)  # type: ignore[no-any-return]
+
+    @staticmethod
     def sign(x: ndarray) -> ndarray:  # 0 of NaN
         return call(lambda a: np.where(np.isnan(a), 0, np.sign(a)).astype(a.dtype), x)  # type: ignore[no-any-return]
 

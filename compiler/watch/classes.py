@@ -1,5 +1,6 @@
 """The walk through objects and their classes: attributes, slots, methods, descriptors."""
 
+import sys
 import types
 from functools import cache
 from typing import Any
@@ -33,7 +34,8 @@ class Classes(Functions):
             return self.names.of_modules
         room = room_of_class(kind)
         if room == "own":
-            return self.names.of_modules
+            files = {getattr(sys.modules.get(c.__module__), "__file__", "") for c in kind.__mro__}
+            return self.names.of_modules.union(*(self.names.of_files.get(f or "", ()) for f in files))
         of_library = any(room_of_class(c) == "library" for c in kind.__mro__[:-1])
         return self.names.user | self.names.of_libraries if of_library else self.names.user
 

@@ -49,7 +49,8 @@ IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select
 PASSABLE = frozenset({"fspath"})
 # Whose hooks run when a module is imported, a line is reached or memory is cleaned up: not for the user's code.
 TOOLS = frozenset({"_pytest", "pluggy", "hypothesis", "coverage", "debugpy", "_pydevd_bundle"})
-ARRAY_LIBRARIES = {"numpy", "cupy", "cupyx", "cupy_backends"}  # packages whose code our kernels call
+# Packages whose code our kernels call. NVIDIA's "cuda" and "nvmath" look for CUDA's libraries at a first use.
+ARRAY_LIBRARIES = {"numpy", "cupy", "cupyx", "cupy_backends", "cuda", "nvmath"}
 READERS = ("tokenize", "linecache", "importlib", "traceback", "warnings")  # of source, for messages
 
 

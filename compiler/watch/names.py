@@ -19,6 +19,7 @@ class Names:
     user           the names in the user's code, and its texts that may be names; `texts`, these texts alone
     used           of them, those that stand in the code as names
     of_modules     the names that count in Modules: with those in the code of our layers and models that ran
+    of_files       file -> the names in code of ours in it that ran: they count in the objects whose classes it defines
     of_libraries   the names in code of libraries that ran
     all            whether the user's code may read attributes by names it computes: all count then
     computing      names of our classes whose code does that
@@ -34,6 +35,9 @@ class Names:
         self.used: set[str] = set().union(*(p.names for p in parts))
         self.texts: set[str] = set().union(*(p.texts for p in parts))
         self.of_modules: set[str] = self.user.union(*(c.co_names for c in own if of_layers(c)))
+        self.of_files: dict[str, set[str]] = {}
+        for code in own:
+            self.of_files.setdefault(code.co_filename, set()).update(code.co_names)
         self.of_libraries: set[str] = set().union(*(c.co_names for c in heard.codes("library")))
         self.by_identity = any(p.by_identity for p in parts)
         self.mutates = any(p.mutates for p in parts)

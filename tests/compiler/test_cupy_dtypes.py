@@ -82,12 +82,20 @@ def test_every_operation(dtype: str, gpu: Any) -> None:
 
     compiled = tg.jit(f, emitter="cupy")
     with tg.no_grad(), on_gpu(), np.errstate(all="ignore"):
-        compiled(tg.tensor(a), tg.tensor(b))
+        eager = flat(f(tg.tensor(a), tg.tensor(b)))
+        compiled.prepare(tg.tensor(a), tg.tensor(b))
         got = flat(compiled(tg.tensor(a), tg.tensor(b)))
+        assert all(program.startswith("cupy") for program in compiled.stats()["programs"])
     with tg.no_grad(), np.errstate(all="ignore"):
         want = flat(f(tg.tensor(a), tg.tensor(b)))
+    for found in (eager, got):
+        check_values(dict(zip(wanted, zip(found, want, strict=True), strict=True)), dtype, a, b)
+
+
+def check_values(pairs: dict[str, tuple[Any, Any]], dtype: str, a: Any, b: Any) -> None:
+    """What a GPU gives for a and b, against NumPy's."""
     tolerance = {"float16": 2e-3, "float32": 1e-6}.get(dtype, 1e-14)
-    for name, g, w in zip(wanted, got, want, strict=True):
+    for name, (g, w) in pairs.items():
         assert (g.dtype, g.shape) == (w.dtype, w.shape), name
         if w.dtype.kind != "f":
             assert np.array_equal(g, w), (name, a[g != w], b[g != w], g[g != w], w[g != w])

@@ -13,6 +13,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.compiler.run.runner import is_failed_check
+from tapegrad.compiler.watch.listen import SITE
 
 F = tg.nn.functional
 jit = partial(tg.jit, emitter="numpy")
@@ -321,3 +322,23 @@ def test_an_error_is_the_functions_own_and_names_the_line_of_the_program() -> No
         step(X, tg.tensor([7]))
     first = lambda error: str(error.value).partition("\n")[0]
     assert first(got) == first(want) and "in the program: " in got.value.__notes__[0]
+
+
+def test_what_a_kernel_looks_for_at_its_first_use_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy finds CUDA's libraries when a product first needs them: not a value that the program depends on."""
+    kernel: dict[str, Any] = {"__name__": "cupy.kernels"}
+    exec("def erf(xp, x):\n    find()\n    return real(xp, x)", kernel)
+    finder: dict[str, Any] = {"__name__": "cuda.pathfinder.folders"}
+    exec(
+        compile(
+            "import site\ndef find():\n    return site.getsitepackages()", f"{SITE}/cuda/folders.py", "exec"
+        ),
+        finder,
+    )
+    kernels = tg.get_backend("numpy").kernels
+    kernel |= {"find": finder["find"], "real": kernels["erf"]}
+    monkeypatch.setitem(kernels, "erf", kernel["erf"])
+    step = jit(lambda x: tg.erf(x) + 1.0, strict=True)
+    for x in (tg.tensor([n]) for n in (0.5, 1.0, 1.5, 2.0)):
+        assert step(x).numpy() == tg.erf(x).numpy() + 1.0
+    assert step.stats()["refused"] is None and step.stats()["compiled"] == 1
