@@ -92,11 +92,11 @@ class LBFGS:
         Raises:
             TypeError: The closure is no function, or returns no number.
             FloatingPointError: The first loss or its gradient is not finite; nothing is changed then.
-            RuntimeError: `step` is called inside a function under `tg.jit`, or no parameter has a gradient.
+            RuntimeError: No parameter has a gradient.
         """
-        if current.get().recorder is not None:
-            raise RuntimeError(
-                "LBFGS.step decides in Python how far to go: put tg.jit around the closure instead"
+        if (recorder := current.get().recorder) is not None:
+            recorder.outside(
+                "LBFGS.step, which decides in Python how far to go (tg.jit goes around the closure)"
             )
         if not callable(closure):
             raise TypeError(

@@ -59,7 +59,7 @@ class Names:
             c.co_qualname.partition(".")[0] for c in own if not {"getattr", "hasattr"}.isdisjoint(c.co_names)
         }
         # Whether a Module was searched for what is in it.
-        self.walked_modules = any(c.co_qualname.startswith("Module._tensors") for c in own)
+        self.walked_modules = any(c.co_name == "walk" and of_layers(c) for c in own)
 
 
 def of_layers(code: CodeType) -> bool:

@@ -155,7 +155,7 @@ def test_what_is_refused() -> None:
         training.opt.step(lambda: None)
     with pytest.raises(RuntimeError, match="no parameter has a gradient"):
         training.opt.step(lambda: 1.0)
-    with pytest.raises(RuntimeError, match=r"put tg\.jit around the closure"):
+    with pytest.raises(tg.TraceError, match=r"tg\.jit goes around the closure"):
         tg.jit(lambda: training.opt.step(training.loss), strict=True)()
     with pytest.raises(ValueError, match="expected vectors of 4"):
         training.opt.load_state_dict({n: t.numpy()[..., :1] if t.ndim else t for n, t in

@@ -1,0 +1,159 @@
+"""Objects of ours that a step reads by hand: schedules, and the modules in a module."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import tapegrad as tg
+from surroundings import Table
+from tapegrad.optim import schedules
+
+CASES = Table()
+compiled, eager = CASES.compiled, CASES.eager
+X = np.array([1.0, -2.0], "f4")
+
+
+@compiled
+def a_schedule_bound_anew(J: Any) -> Iterator[Any]:
+    schedule: schedules.Schedule = schedules.Exponential(2.0, 0.5)
+    f = J(lambda x: x * schedule(3))
+    for rate in (2.0, 2.0, 5.0, 5.0, 5.0, 5.0):
+        schedule = schedules.Exponential(rate, 0.5)
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_schedule_in_a_list_of_settings(J: Any) -> Iterator[Any]:
+    settings = {"scales": [schedules.Cosine(1.0, 10), schedules.Constant(2.0)]}
+    f = J(lambda x: x * settings["scales"][0](2) + settings["scales"][1](2))
+    for last in (10, 10, 20, 20, 20, 20):
+        settings["scales"][0] = schedules.Cosine(1.0, last)
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_schedule_inside_the_function_that_is_the_schedule(J: Any) -> Iterator[Any]:
+    base: schedules.Schedule = schedules.Constant(0.1)
+    w = tg.nn.Parameter(np.ones(2, "f4"))
+    opt = tg.optim.SGD([w], lr=lambda n: base(n) * 0.5)
+
+    def step(x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        opt.step()
+
+    f = J(step)
+    for rate in (0.1, 0.1, 0.4, 0.4, 0.4, 0.4):
+        base = schedules.Constant(rate)
+        f(tg.tensor(X))
+        yield w
+
+
+@compiled
+def a_schedule_that_a_layer_calls(J: Any) -> Iterator[Any]:
+    class Warm(tg.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.temperature = schedules.Warmup(schedules.Constant(2.0), 4)
+
+        def forward(self, x):
+            return x * self.temperature(2)
+
+    layer = Warm()
+    f = J(layer)
+    for steps in (4, 4, 8, 8, 8, 8):
+        layer.temperature = schedules.Warmup(schedules.Constant(2.0), steps)
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_schedule_of_the_user_that_gives_one_number_in_an_array(J: Any) -> Iterator[Any]:
+    base = tg.tensor([0.1])
+    w = tg.nn.Parameter(np.ones(2, "f4"))
+    opt = tg.optim.SGD([w], lr=lambda n: base * 0.5)
+
+    def step(x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        opt.step()
+
+    f = J(step)
+    for _ in range(5):
+        f(tg.tensor(X))
+        yield w
+
+
+def reading(J: Any, read: Any, change: Any) -> Iterator[Any]:
+    """A step that reads a model it does not call, which changes after the third call."""
+    model = tg.nn.Sequential(tg.nn.Dense(2, in_features=2), tg.nn.Dropout(0.5), tg.nn.Dropout(0.25))
+    for _, layer in model.named_modules():
+        layer.decay = 0.5
+    f = J(lambda x: x * read(model))
+    for call in range(8):
+        if call == 3:
+            change(model)
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_layer_appended_to_a_model_whose_modules_are_counted(J: Any) -> Any:
+    yield from reading(J, lambda m: len(m.named_modules()), lambda m: m.append(tg.nn.Identity()))
+
+
+@compiled
+def a_module_given_to_a_model_that_is_summed_up(J: Any) -> Any:
+    yield from reading(J, lambda m: len(m.summary()), lambda m: setattr(m, "extra", tg.nn.Identity()))
+
+
+@compiled
+def a_layer_of_another_class_among_the_modules(J: Any) -> Any:
+    yield from reading(
+        J,
+        lambda m: sum(isinstance(part, tg.nn.Dropout) for _, part in m.named_modules()),
+        lambda m: m.layers.__setitem__(1, tg.nn.Identity()),
+    )
+
+
+@compiled
+def rates_of_the_dropouts_among_the_modules(J: Any) -> Any:
+    def rates(model):
+        return sum(part.rate for _, part in model.named_modules() if isinstance(part, tg.nn.Dropout))
+
+    yield from reading(J, rates, lambda m: setattr(m.layers[1], "rate", 0.125))
+
+
+@compiled
+def training_flags_of_the_modules(J: Any) -> Any:
+    yield from reading(
+        J, lambda m: sum(part.training for _, part in m.named_modules()), lambda m: m.layers[1].eval()
+    )
+
+
+@compiled
+def a_number_that_the_user_gave_to_every_module(J: Any) -> Any:
+    yield from reading(
+        J,
+        lambda m: m.named_modules()[1][1].decay + dict(m.named_modules())["layers.2"].decay,
+        lambda m: setattr(m.layers[0], "decay", 5.0),
+    )
+
+
+@eager("LBFGS.step")
+def a_step_of_l_bfgs_inside(J: Any) -> Iterator[Any]:
+    layer = tg.nn.Dense(1, in_features=2, kernel_initializer="ones")
+    opt = tg.optim.LBFGS(layer, max_iter=3)
+
+    def step(x):
+        def closure():
+            opt.zero_grad()
+            loss = (layer(x) ** 2).mean()
+            loss.backward()
+            return loss
+
+        return opt.step(closure)
+
+    f = J(step)
+    for _ in range(5):
+        yield f(tg.tensor([X]))
+        yield layer.kernel
