@@ -7,7 +7,7 @@ import numpy as np
 
 from tapegrad.backends import splitmix
 from tapegrad.backends.base import Backend, BackendError
-from tapegrad.backends.indexing import check_bounds, last_values
+from tapegrad.backends.indexing import check_bounds, check_labels, last_values
 
 INSTALL = 'pip install "tapegrad[cuda13]" (CUDA 13) or "tapegrad[cuda12]" (CUDA 12)'
 
@@ -54,7 +54,9 @@ def numbered(xp: Any, x: Any) -> Any:
     return xp.arange(x.size).reshape(x.shape)
 
 
-def one_hot(xp: Any, labels: Any, *, classes: int, dtype: Any) -> Any:
+def one_hot(xp: Any, labels: Any, *, classes: int, dtype: Any, checked: bool = False) -> Any:
+    if checked:
+        check_labels(xp, labels, classes)
     return (labels.astype(np.int64)[..., None] == xp.arange(classes)).astype(dtype)
 
 

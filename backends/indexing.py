@@ -23,6 +23,14 @@ def check_bounds(shape: tuple[int, ...], index: tuple[Any, ...]) -> None:
         axis += len(shape) - named if part is Ellipsis else axes_of(part)
 
 
+def check_labels(xp: Any, labels: Any, classes: int) -> None:
+    """IndexError for a class number that is none. Recorded, the branch is a guard."""
+    if xp.any((labels < 0) | (labels >= classes)):
+        raise IndexError(
+            f"labels must be class numbers from 0 to {classes - 1}, got {int(xp.min(labels))} to {int(xp.max(labels))}"
+        )
+
+
 def axes_of(part: Any) -> int:
     """How many axes of the array a part of an index stands for, `...` aside."""
     return part.ndim if is_mask(part) else int(part is not None and part is not Ellipsis)

@@ -36,6 +36,7 @@ TITLES = {
     "init": "`tg.nn.init`",
     "module": "Attributes of a module",
     "random": "`tg.random`",
+    "tree": "`tg.tree`",
     "keywords": "Keywords",
 }
 

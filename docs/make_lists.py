@@ -72,6 +72,7 @@ def page() -> str:
     sections = {
         "Functions": functions(),
         "Random tensors": public(tg.random, "tg.random."),
+        "Nested structures": public(tg.tree, "tg.tree."),
         "Layers": layers,
         "Activations": public(nn.activations, "nn.activations."),
         "Losses": losses,

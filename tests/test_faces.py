@@ -15,7 +15,7 @@ from tapegrad.autograd.primitive import Primitive
 
 PUBLIC = (
     "tapegrad", "tapegrad.nn", "tapegrad.nn.functional", "tapegrad.nn.losses", "tapegrad.nn.init",
-    "tapegrad.nn.activations", "tapegrad.optim", "tapegrad.random", "tapegrad.models", "tapegrad.data",
+    "tapegrad.nn.activations", "tapegrad.optim", "tapegrad.random", "tapegrad.tree", "tapegrad.models", "tapegrad.data",
 )  # fmt: skip
 MODULES = {name: importlib.import_module(name) for name in PUBLIC}
 
@@ -47,7 +47,7 @@ def test_every_public_module_says_what_is_public(name: str):
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_import_star_takes_nothing_of_pythons_away(name: str):
-    if name in ("tapegrad.nn.init", "tapegrad.nn.activations"):
+    if name in ("tapegrad.nn.init", "tapegrad.nn.activations", "tapegrad.tree"):
         pytest.skip("rooms of plain words, which one writes with their name before them")
     space: dict[str, Any] = {}
     exec(f"from {name} import *", space)
@@ -81,7 +81,8 @@ def test_every_function_of_ops_that_tg_shows_is_in_the_registry():
 
 
 def test_functions_that_are_no_methods_have_a_reason():
-    for name in ops.FUNCTIONS_ONLY - {"getitem", "linear"}:  # an operator; and a function of layers
+    # An operator, a function of layers, and a method that is `tile` in PyTorch.
+    for name in ops.FUNCTIONS_ONLY - {"getitem", "linear", "repeat"}:
         function = getattr(ops, name)
         first = (
             next(iter(inspect.signature(function).parameters)) if not isinstance(function, Primitive) else "x"
@@ -98,7 +99,7 @@ def test_completion_on_a_tensor_shows_public_names_only():
 # ---- positional axes ----
 AXES = (
     "all", "any", "argmax", "argmin", "argsort", "log_softmax", "logsumexp", "max", "mean", "min", "prod", "softmax",
-    "sort", "std", "sum", "var", "expand_dims", "flip", "squeeze", "unstack",
+    "sort", "std", "sum", "var", "cumulative_sum", "cumulative_prod", "expand_dims", "flip", "squeeze", "unstack",
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Answers to names and keywords of other libraries: "tapegrad's name for torch.cat is tg.concat(arrays, axis=0)".
 
 The names stand in one plain file for each room, which is read when a name is not found: tg.txt, tensor.txt, nn.txt,
-functional.txt, losses.txt, init.txt, module.txt and random.txt; keywords.txt has the keywords of all functions. The
-page docs/coming_from.md is made from them.
+functional.txt, losses.txt, init.txt, module.txt, random.txt and tree.txt; keywords.txt has the keywords of all
+functions. The page docs/coming_from.md is made from them.
 """
 
 import inspect
@@ -26,6 +26,7 @@ PUBLIC = (
     ("tg.nn.init", "tapegrad.nn.init"),
     ("tg.optim", "tapegrad.optim"),
     ("tg.random", "tapegrad.random"),
+    ("tg.tree", "tapegrad.tree"),
     ("tapegrad.models", "tapegrad.models"),
     ("tapegrad.data", "tapegrad.data"),
 )

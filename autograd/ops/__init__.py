@@ -3,6 +3,8 @@ name with `_p`."""
 
 from tapegrad.autograd import foreign as _foreign
 from tapegrad.autograd.ops.activations import *
+from tapegrad.autograd.ops.arranging import *
+from tapegrad.autograd.ops.cumulative import *
 from tapegrad.autograd.ops.elementwise import *
 from tapegrad.autograd.ops.indexing import *
 from tapegrad.autograd.ops.linalg import *
@@ -25,17 +27,20 @@ PUBLIC = (
     "multiply", "negative", "not_equal", "positive", "power", "relu", "remainder", "round", "sigmoid", "sign",
     "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where",
     # over axes
-    "all", "any", "argmax", "argmin", "argsort", "log_softmax", "logsumexp", "max", "mean", "min", "prod", "softmax",
-    "sort", "std", "sum", "var",
+    "all", "any", "argmax", "argmin", "argsort", "cumulative_prod", "cumulative_sum", "diff", "log_softmax",
+    "logsumexp", "max", "mean", "min", "prod", "softmax", "sort", "std", "sum", "top_k", "var",
     # shape and dtype
-    "astype", "broadcast_to", "concat", "expand_dims", "flatten", "flip", "matrix_transpose", "moveaxis",
-    "permute_dims", "reshape", "split", "squeeze", "stack", "tile", "unstack",
+    "astype", "broadcast_to", "concat", "expand_dims", "flatten", "flip", "matrix_transpose", "meshgrid", "moveaxis",
+    "one_hot", "pad", "permute_dims", "repeat", "reshape", "roll", "split", "squeeze", "stack", "tile", "tril", "triu",
+    "unstack",
     # products, and reading and writing at an index
     "einsum", "getitem", "index_add", "index_update", "linear", "matmul", "outer", "take", "take_along_axis",
     "tensordot", "vecdot",
 )  # fmt: skip
-# x is not their first argument
-FUNCTIONS_ONLY = frozenset({"concat", "einsum", "getitem", "linear", "stack", "where"})
+# x is not their first argument; and `repeat`, which as a method is `tile` in PyTorch
+FUNCTIONS_ONLY = frozenset(
+    {"concat", "einsum", "getitem", "linear", "meshgrid", "one_hot", "repeat", "stack", "where"}
+)
 
 ACTIVATIONS = ("hard_sigmoid", "hard_silu", "log_sigmoid", "relu6", "softsign")  # of tg.nn.functional
 

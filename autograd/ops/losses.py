@@ -8,6 +8,7 @@ from tapegrad.autograd.ops.forwards import relu_of
 from tapegrad.autograd.ops.reductions import log_softmax_of, log_softmax_p, softmax_p, sum_p
 from tapegrad.autograd.ops.shape import reshape_p
 from tapegrad.autograd.primitive import Primitive
+from tapegrad.backends.indexing import check_labels
 
 
 def _binary(xp: Any, x: Any, t: Any) -> Any:
@@ -32,21 +33,23 @@ cross_entropy_p = Primitive(
          lambda g, y, x, t: -(_spread(g) * log_softmax_p(x, axis=x.ndim - 1))),
     doc="-sum(t * log_softmax(x)) over the last axis: t holds a probability for each class",
 )  # fmt: skip
+
+
+def _one_hot(xp: Any, labels: Any, *, classes: int, dtype: Any, checked: bool = False) -> Any:
+    if checked:
+        check_labels(xp, labels, classes)
+    numbers = xp.arange(classes, dtype=xp.int64, device=labels.device)
+    return xp.astype(xp.astype(xp.reshape(labels, (*labels.shape, 1)), xp.int64) == numbers, dtype)
+
+
 one_hot_p = Primitive(
-    "one_hot",
-    lambda xp, labels, classes, dtype: xp.astype(
-        xp.astype(xp.reshape(labels, (*labels.shape, 1)), xp.int64)
-        == xp.arange(classes, dtype=xp.int64, device=labels.device), dtype),
+    "one_hot", _one_hot,
     doc="1 at the label's place, else 0, along a new last axis",
 )  # fmt: skip
 
 
 def _sparse(xp: Any, x: Any, labels: Any) -> Any:
-    classes = x.shape[-1]
-    if xp.any((labels < 0) | (labels >= classes)):
-        raise IndexError(
-            f"labels must be class numbers from 0 to {classes - 1}, got {int(xp.min(labels))} to {int(xp.max(labels))}"
-        )
+    check_labels(xp, labels, x.shape[-1])
     at = xp.reshape(labels, (*labels.shape, 1))
     return -xp.reshape(xp.take_along_axis(log_softmax_of(xp, x, axis=-1), at, axis=-1), labels.shape)
 

@@ -169,6 +169,13 @@ def from_zero(name: str, sign: str, helper: str) -> Operation:
     )
 
 
+def running(name: str, ufunc: str, short: str) -> Operation:
+    """A running sum or product along an axis, in the dtype of the result."""
+    numpy = f"{ufunc}.accumulate({{0}}, axis={{axis}}, dtype={{dtype!r}}, out={{out}})"
+    there = f"copyto({{out}}, cupy.{short}({{0}}, axis={{axis}}, dtype={{dtype!r}}))"
+    return Operation(name, Kind.CALL, e.call(short), numpy, there, options=("axis",))
+
+
 # NaN propagates. Of equal values b is taken, as on x86, since one may be -0.
 LARGER_VALUE, SMALLER_VALUE = (f"choose((a {sign} b) | (a != a), a, b)" for sign in (">", "<"))
 ROWS = (
@@ -278,6 +285,8 @@ ROWS = (
         "argsort", Kind.CALL, e.kernel("argsort"), "argsort({0}, axis={axis}, stable=True)",
         "argsort({0}, axis={axis})", allocates=BOTH,
     ),
+    running("cumulative_sum", "add", "cumsum"),
+    running("cumulative_prod", "multiply", "cumprod"),
     # ---- effects ----
     alike(
         "random_uniform", Kind.RANDOM, e.draw, "draw({shape}, {dtype!r}, {place!r})",

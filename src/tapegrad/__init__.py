@@ -11,6 +11,7 @@ from tapegrad import autograd as autograd
 from tapegrad import nn as nn
 from tapegrad import optim as optim
 from tapegrad import random as random
+from tapegrad import tree as tree
 from tapegrad.autograd import ops
 from tapegrad.autograd.check import check_grads
 from tapegrad.autograd.creation import asarray, from_dlpack, tensor
@@ -78,6 +79,9 @@ from tapegrad.autograd.ops import (
     concat,
     cos,
     cosh,
+    cumulative_prod,
+    cumulative_sum,
+    diff,
     divide,
     einsum,
     equal,
@@ -116,20 +120,25 @@ from tapegrad.autograd.ops import (
     max,
     maximum,
     mean,
+    meshgrid,
     min,
     minimum,
     moveaxis,
     multiply,
     negative,
     not_equal,
+    one_hot,
     outer,
+    pad,
     permute_dims,
     positive,
     power,
     prod,
     relu,
     remainder,
+    repeat,
     reshape,
+    roll,
     round,
     sigmoid,
     sign,
@@ -152,6 +161,9 @@ from tapegrad.autograd.ops import (
     tanh,
     tensordot,
     tile,
+    top_k,
+    tril,
+    triu,
     trunc,
     unstack,
     var,
@@ -171,7 +183,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = [
-    "autograd", "nn", "optim", "random",
+    "autograd", "nn", "optim", "random", "tree",
     *ops.PUBLIC,
     "arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones",
     "ones_like", "tensor", "zeros", "zeros_like", "rand", "randint", "randn", "randperm", "uniform", "manual_seed",

@@ -26,6 +26,7 @@ ROOMS: dict[str, tuple[Any, str]] = {
     "init": (tg.nn.init, "tapegrad.nn.init"),
     "module": (tg.nn.Dense(2, in_features=2), "Dense"),
     "random": (tg.random, "tapegrad.random"),
+    "tree": (tg.tree, "tapegrad.tree"),
 }
 LINES = [(room, *row) for room in ROOMS for row in foreign.rows(room)]
 NAMES = [

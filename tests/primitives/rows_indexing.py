@@ -93,6 +93,11 @@ def rows(name: str, index: Any, shape: tuple[int, ...]) -> list[Row]:
     ]  # fmt: skip
 
 
+def np_top_k(x: np.ndarray, k: int, axis: int = -1, largest: bool = True) -> np.ndarray:
+    ordered = np.sort(x, axis)
+    return np.take(np.flip(ordered, axis) if largest else ordered, range(k), axis)
+
+
 ALONG = np.array([[3, 0, 0], [1, 1, 2], [-1, 2, 0]])
 
 ROWS = [
@@ -109,6 +114,12 @@ ROWS = [
         lambda x: np.argsort(-x, 0, stable=True), X,
         lambda tf, x: tf.argsort(x, 0, "DESCENDING", stable=True), None, False, ints="int64"),
     Row("sort", tg.sort, lambda x: np.sort(x, -1), X, lambda tf, x: tf.sort(x, -1), ints="same"),
+    *(Row(f"top_k {name}", lambda x, o=options: tg.top_k(x, 2, **o)[0], lambda x, o=options: np_top_k(x, 2, **o), X,
+          tf, ints="same")
+      for name, options, tf in (("last", {}, lambda tf, x: tf.math.top_k(x, 2)[0]), ("over 0", {"axis": 0}, None),
+                                ("smallest", {"largest": False}, lambda tf, x: -tf.math.top_k(-x, 2)[0]))),
+    Row("top_k indices", lambda x: tg.top_k(x, 3)[1], lambda x: np.argsort(-x, -1, stable=True)[:, :3], X,
+        lambda tf, x: tf.cast(tf.math.top_k(x, 3)[1], tf.int64), None, False, ints="int64"),
     Row("index_update a number", lambda x: tg.index_update(x, 1, 0.5), lambda x: assigned(x, 1, 0.5), X),
     Row("index_add a number", lambda x: tg.index_add(x, [1, 1], 0.5), lambda x: added(x, [1, 1], 0.5), X),
     Row("where by mask", lambda x: tg.where(tg.tensor(MASK, device=x.device), x, 0.0), lambda x: np.where(MASK, x, 0.0),

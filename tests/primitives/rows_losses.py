@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+import tapegrad as tg
 from primitives.rows_reductions import np_log_softmax
 from primitives.table import Row, samples
 from tapegrad.autograd import ops
@@ -35,4 +36,7 @@ ROWS = [
     Row("one_hot", lambda t: ops.one_hot_p(t, classes=4, dtype=t.backend.dtype("float32")),
         lambda t: np.eye(4, dtype="float32")[t], ((np.array([3, 0, 3]),), (np.array(2),), (np.zeros((0, 2), int),)),
         lambda tf, t: tf.one_hot(t, 4), "one_hot", False),
+    Row("one_hot along 0", lambda t: tg.one_hot(t, 4, 0, dtype="float64"),
+        lambda t: np.moveaxis(np.eye(4)[t], -1, 0), ((np.array([3, 0, 3]),), (np.array([[2, 1]]),)),
+        lambda tf, t: tf.one_hot(t, 4, axis=0, dtype="float64"), None, False),
 ]  # fmt: skip

@@ -101,6 +101,22 @@ def spread_of(name: str, ref: Any, tf: str) -> list[Row]:
     ]  # fmt: skip
 
 
+def running(name: str, tf: str) -> list[Row]:
+    """Running sums and products, of lengths around powers of two."""
+    f, ref = getattr(tg, name), getattr(np, name)
+    return [
+        *(Row(f"{name}{kind}", lambda x, at=axis: f(x, at), lambda x, at=axis: ref(x, axis=at),
+              samples((*SHAPES[::2], ((2, 5),), ((9, 2),), ((4, 1),), ((0, 3),)), WIDE),
+              lambda t, x, at=axis: getattr(t.math, tf)(x, at), name if axis else None, ints="sum")
+          for kind, axis in (("", -1), (" over 0", 0))),
+        Row(f"{name} of a vector", f, ref, samples((((7,),), ((8,),)), WIDE), lambda t, x: getattr(t.math, tf)(x)),
+        Row(f"{name} with initial", lambda x: f(x, axis=1, include_initial=True),
+            lambda x: ref(x, axis=1, include_initial=True), samples((*MATRICES, ((3, 0),)), WIDE)),
+        Row(f"{name} as float64", lambda x: f(x, axis=1, dtype="float64"), lambda x: ref(x, axis=1, dtype="float64"),
+            samples(MATRICES, WIDE)),
+    ]  # fmt: skip
+
+
 ROWS = [
     *family("sum", np.sum, "reduce_sum", SHAPES, "sum"),
     *family("mean", np.mean, "reduce_mean", FILLED, "float"),
@@ -121,6 +137,8 @@ ROWS = [
     Row("sum as float64", lambda x: tg.sum(x, dtype="float64"), np.sum, samples(MATRICES, WIDE), "reduce_sum"),
     *along("softmax", np_softmax, "softmax"),
     *along("log_softmax", np_log_softmax, "log_softmax"),
+    *running("cumulative_sum", "cumsum"),
+    *running("cumulative_prod", "cumprod"),
     *(Row(name, getattr(tg, name), getattr(np, name), samples(FILLED, WIDE),
           lambda tf, x, name=name: getattr(tf, name)(tf.reshape(x, [-1])), name, False, ints="int64")
       for name in ("argmax", "argmin")),

@@ -26,6 +26,10 @@ def part(i: int, cut: Any) -> Any:
     return lambda *a: cut(*a)[i]
 
 
+TF_PADS = ("constant", "reflect", "symmetric")
+# TensorFlow's words for a triangle: (below, above), -1 for all.
+BANDS = {("tril", 0): (-1, 0), ("triu", 0): (0, -1)}
+
 ROWS = [
     one("reshape", lambda x: tg.reshape(x, (2, -1)), lambda x: np.reshape(x, (2, -1)), X34 + X234,
         lambda tf, x: tf.reshape(x, (2, -1)), "reshape"),
@@ -72,6 +76,40 @@ ROWS = [
     one("tile", lambda x: tg.tile(x, (2, 1, 3)), lambda x: np.tile(x, (2, 1, 3)), X34 + X234),
     one("tile fewer axes", lambda x: tg.tile(x, 2), lambda x: np.tile(x, 2), X34 + X0 + SCALAR),
     one("tile none", lambda x: tg.tile(x, (0, 2)), lambda x: np.tile(x, (0, 2)), X34, lambda tf, x: tf.tile(x, (0, 2))),
+    *(one(f"pad {mode}", lambda x, mode=mode: tg.pad(x, ((1, 2), (0, 3)), mode),
+          lambda x, mode=mode: np.pad(x, ((1, 2), (0, 3)), mode), X34,
+          (mode in TF_PADS and (lambda tf, x, mode=mode: tf.pad(x, ((1, 2), (0, 3)), mode))) or None)
+      for mode in ("constant", "edge", "reflect", "symmetric", "wrap")),
+    *(one(f"pad {mode} beyond the length", lambda x, mode=mode: tg.pad(x, (5, 9), mode),
+          lambda x, mode=mode: np.pad(x, (5, 9), mode), samples((((3,),), ((1, 2),)), WIDE))
+      for mode in ("edge", "reflect", "symmetric", "wrap")),
+    one("pad with 1", lambda x: tg.pad(x, 1, constant_values=1), lambda x: np.pad(x, 1, constant_values=1),
+        X34 + X0, lambda tf, x: tf.pad(x, [(1, 1)] * 2, constant_values=1)),
+    one("pad of 0-d", lambda x: tg.pad(x, 1), lambda x: np.pad(x, 1), SCALAR),
+    one("roll", lambda x: tg.roll(x, 2, 1), lambda x: np.roll(x, 2, 1), X34 + X234, lambda tf, x: tf.roll(x, 2, 1)),
+    one("roll flat", lambda x: tg.roll(x, -5), lambda x: np.roll(x, -5), X34 + X0 + SCALAR),
+    one("roll two axes", lambda x: tg.roll(x, (1, -2), (0, -1)), lambda x: np.roll(x, (1, -2), (0, -1)), X34 + X234,
+        lambda tf, x: tf.roll(x, (1, -2), (0, -1))),
+    one("roll by a whole turn", lambda x: tg.roll(x, 3, 0), lambda x: np.roll(x, 3, 0), X34 + X0),
+    one("repeat", lambda x: tg.repeat(x, 3, 1), lambda x: np.repeat(x, 3, 1), X34 + X234 + X313,
+        lambda tf, x: tf.repeat(x, 3, 1)),
+    one("repeat each", lambda x: tg.repeat(x, [2, 0, 3], 0), lambda x: np.repeat(x, [2, 0, 3], 0), X34 + X313,
+        lambda tf, x: tf.repeat(x, [2, 0, 3], 0)),
+    one("repeat flat", lambda x: tg.repeat(x, 2), lambda x: np.repeat(x, 2), X34 + X0 + SCALAR,
+        lambda tf, x: tf.repeat(x, 2)),
+    *(one(f"{name} {k}", lambda x, name=name, k=k: getattr(tg, name)(x, k),
+          lambda x, name=name, k=k: getattr(np, name)(x, k), X34 + X234 + X0, lambda tf, x, name=name, k=k:
+          tf.linalg.band_part(x, *BANDS[name, k]) if (name, k) in BANDS else getattr(tf.experimental.numpy, name)(x, k))
+      for name in ("tril", "triu") for k in (0, 1, -2)),
+    one("diff", tg.diff, np.diff, X34 + X234, lambda tf, x: tf.experimental.numpy.diff(x)),
+    one("diff twice over 0", lambda x: tg.diff(x, 2, 0), lambda x: np.diff(x, 2, 0), X34 + X234,
+        lambda tf, x: tf.experimental.numpy.diff(x, 2, 0)),
+    one("diff with ends", lambda x: tg.diff(x, 1, 0, prepend=x[:2], append=x[:1]),
+        lambda x: np.diff(x, 1, 0, x[:2], x[:1]), X34),
+    *(one(f"meshgrid {how}", lambda *xs, how=how: tg.stack(tg.meshgrid(*xs, indexing=how)),
+          lambda *xs, how=how: np.stack(np.meshgrid(*xs, indexing=how)),
+          samples((((3,), (2,)), ((4,),)), WIDE),
+          lambda tf, *xs, how=how: tf.stack(tf.meshgrid(*xs, indexing=how))) for how in ("xy", "ij")),
     one("astype", lambda x: tg.astype(x, "float64"), lambda x: x.astype("float64"), X34 + SCALAR,
         lambda tf, x: tf.cast(x, tf.float64), "astype", ints=None),
     one("astype int", lambda x: tg.astype(x * 3, "int32"), lambda x: (x * 3).astype("int32"), X34,

@@ -96,3 +96,12 @@ def test_pandas_columns_are_arrays():
     assert tg.tensor(frame[["a", "b"]]).shape == (2, 2)
     with pytest.raises(TypeError, match="text"):
         tg.tensor(frame)
+
+
+@pytest.mark.parametrize("indexing", ["xy", "ij"])
+def test_a_grid_of_three_axes(indexing: str) -> None:
+    """One of them a number, as NumPy takes it."""
+    arrays = [np.arange(2.0), np.array(5.0), np.arange(3.0)]
+    grids = tg.meshgrid(*map(tg.tensor, arrays), indexing=indexing)
+    for got, want in zip(grids, np.meshgrid(*arrays, indexing=indexing), strict=True):
+        np.testing.assert_array_equal(got.numpy(), want)

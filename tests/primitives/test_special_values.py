@@ -250,6 +250,17 @@ WHOLE: tuple[tuple[str, Callable[..., Any], Any, Any], ...] = (
     ("prod, infinite", tg.prod, [INF, 2, 3], [6, INF, INF]),
     ("prod of one", tg.prod, [INF], [1]),
     ("prod, tiny", tg.prod, [1e-200, 1e-200, 1e200], [1, 1, 0]),
+    ("cumulative_prod, a zero", tg.cumulative_prod, [0, 2, 3], [9, 0, 0]),
+    ("cumulative_prod, two zeros", tg.cumulative_prod, [2, 0, 3, 0, 5], [1, 8, 0, 0, 0]),
+    ("cumulative_prod, infinite", tg.cumulative_prod, [INF, 2], [3, INF]),
+    ("cumulative_prod, its last", lambda x: tg.cumulative_prod(x)[0], [2, INF, NAN], [1, 0, 0]),
+    ("cumulative_prod, tiny", lambda x: tg.cumulative_prod(x)[-1], [1e-200, 1e-200, 1e200], [1, 1, 0]),
+    ("cumulative_sum, its first", lambda x: tg.cumulative_sum(x)[0], [INF, NAN], [1, 0]),
+    ("tril of NaN", tg.tril, [[1, NAN], [2, INF]], [[1, 0], [1, 1]]),
+    ("diff of infinities", tg.diff, [INF, INF, 1], [-1, 0, 1]),
+    ("pad, the edge", lambda x: tg.pad(x, 2, "edge"), [INF, 1], [3, 3]),
+    ("top_k, ties", lambda x: tg.top_k(x, 2)[0], [1, 3, 3, 3], [0, 1, 1, 0]),
+    ("top_k, NaN first", lambda x: tg.top_k(x, 1)[0], [1, NAN, INF], [0, 1, 0]),
     ("logsumexp", tg.logsumexp, [1000, 1000], [0.5, 0.5]),
     ("logsumexp, apart", tg.logsumexp, [1e308, -1e308], [1, 0]),
     ("logsumexp, masked", tg.logsumexp, [0, -INF], [1, 0]),
@@ -357,3 +368,4 @@ def test_float16_counts_beyond_its_precision():
     assert y == 1 and np.allclose(g, 1 / n, rtol=1e-2)
     assert np.allclose(slopes(tg.var, np.tile([0.0, 2.0], n // 2), dtype="float16")[0], 1)
     assert np.allclose(slopes(tg.sum, np.full(n, 0.5), dtype="float16")[0], 50_000)
+    assert np.allclose(slopes(tg.cumulative_sum, np.full(n, 0.5), dtype="float16")[0][-1], 50_000)

@@ -76,7 +76,9 @@ def widened(a: np.ndarray) -> np.ndarray:
     return a.astype("float64") if a.dtype.kind == "f" else a
 
 
-FIXED = ("astype", "sum as float64", "one_hot")  # rows that say which dtype they return
+# Rows that say which dtype they return.
+RUNNING = ("cumulative_sum as float64", "cumulative_prod as float64")
+FIXED = ("astype", "sum as float64", *RUNNING, "one_hot", "one_hot along 0")
 
 
 def integers(a: np.ndarray, dtype: str) -> np.ndarray:

@@ -1,0 +1,374 @@
+"""Functions that lay elements out in another way, made of slices, joins and selections: pad, roll, repeat, tril, diff,
+one_hot, top_k, meshgrid."""
+
+from typing import Any
+
+from tapegrad.autograd.arguments import number, one_of, truth
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.ops.elementwise import greater_equal, less_equal, not_equal, where_p
+from tapegrad.autograd.ops.indexing import argsort, index_update_p, take, take_along_axis
+from tapegrad.autograd.ops.losses import one_hot_p
+from tapegrad.autograd.ops.shape import (
+    as_tensor,
+    broadcast_p,
+    concat_p,
+    flatten,
+    moveaxis,
+    one_axis,
+    reshape_p,
+    some_axes,
+)
+from tapegrad.autograd.tensor import Tensor
+
+PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
+
+
+def along(x: Any, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
+    """The elements start … stop - 1 along one axis."""
+    return x[(slice(None),) * axis + (slice(start, stop, step),)]
+
+
+# ---- padding ----
+def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: float = 0) -> Any:
+    """x with elements added before and after it along its axes. Source: NumPy's `pad`, whose modes these are.
+
+    For x = [1, 2, 3] and pad_width = 2: "constant" gives 0 0 1 2 3 0 0, "edge" 1 1 1 2 3 3 3, "reflect" 3 2 1 2 3 2 1,
+    "symmetric" 2 1 1 2 3 3 2, and "wrap" 2 3 1 2 3 1 2. PyTorch calls the last four replicate, reflect, (none) and
+    circular. The gradient of an added element goes to the element that it repeats.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        pad_width: A number for both ends of every axis, a pair (before, after) for every axis, or one pair per axis,
+            the first axis first. PyTorch's `F.pad` begins with the last axis.
+        mode: "constant", "edge", "reflect", "symmetric" or "wrap".
+        constant_values: The number to add, for "constant" alone.
+
+    Returns:
+        A Tensor of x's dtype.
+
+    Raises:
+        ValueError: A negative width, as many pairs as x has not axes, an unknown mode, or an empty axis to repeat.
+    """
+    x = as_tensor(x)
+    widths = _widths(x.ndim, pad_width)
+    one_of("pad: mode", mode, PAD_MODES)
+    fill = number("pad: constant_values", constant_values, lambda v: True)
+    if mode != "constant":
+        if fill != 0:
+            raise ValueError(f"pad: constant_values={constant_values!r} has no meaning with mode={mode!r}")
+        for axis, width in enumerate(widths):
+            x = _repeated_ends(x, axis, width, mode)
+        return x
+    from tapegrad.autograd.filled import full
+
+    shape = tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True))
+    kind = name_of(x.dtype)
+    value = fill if kind.startswith("float") else bool(fill) if kind == "bool" else int(fill)
+    if value != fill:
+        raise ValueError(f"pad: constant_values={constant_values!r} is no number of dtype {kind}")
+    place = tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, widths, strict=True))
+    return index_update_p(full(shape, value, dtype=x.dtype, device=x.device), x, index=(*place, Ellipsis))
+
+
+def _is_integer(value: Any) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def _listed(given: Any) -> Any:
+    """An array as nested lists; anything else as it is."""
+    return given.tolist() if hasattr(given, "tolist") else given
+
+
+def _widths(ndim: int, pad_width: Any) -> list[tuple[int, int]]:
+    """One pair (before, after) per axis."""
+    given = _listed(pad_width)
+    pairs = given if isinstance(given, (tuple, list)) else ((given, given),)
+    if len(pairs) == 2 and all(map(_is_integer, pairs)):
+        pairs = (pairs,)
+    pairs = [tuple(_listed(p)) if isinstance(_listed(p), (tuple, list)) else () for p in pairs]
+    pairs = pairs * ndim if len(pairs) == 1 else pairs
+    if len(pairs) != ndim or not all(len(p) == 2 and all(map(_is_integer, p)) for p in pairs):
+        raise ValueError(
+            f"pad: pad_width must be an integer, a pair (before, after), or {ndim} pairs, one per axis; got "
+            f"{pad_width!r}"
+        )
+    if any(n < 0 for p in pairs for n in p):
+        raise ValueError(f"pad: pad_width must not be negative, got {pad_width!r}: cut with a slice, x[1:-1]")
+    return [(a.__index__(), b.__index__()) for a, b in pairs]
+
+
+def _source(i: int, n: int, mode: str) -> int:
+    """Which of n elements stands at place i, which may lie before or behind them."""
+    if mode == "edge":
+        return min(max(i, 0), n - 1)
+    if mode == "wrap":
+        return i % n
+    turn = max(2 * n - 2, 1) if mode == "reflect" else 2 * n
+    i %= turn
+    return i if i < n else turn - i - (mode == "symmetric")
+
+
+def _repeated_ends(x: Any, axis: int, width: tuple[int, int], mode: str) -> Any:
+    """x with its own elements added along an axis: runs of neighbours, each a slice, joined."""
+    if width == (0, 0):
+        return x
+    if x.shape[axis] == 0:
+        raise ValueError(f"pad: axis {axis} of shape {x.shape} is empty: mode={mode!r} has nothing to repeat")
+    n = x.shape[axis]
+    order = [_source(i, n, mode) for i in range(-width[0], n + width[1])]
+    return concat_p(*(_run(x, axis, *run) for run in _runs(order)), axis=axis)
+
+
+def _runs(order: list[int]) -> list[tuple[int, int, int]]:
+    """(first, step, length) of the runs of which an index is made; the step is 1, -1 or 0."""
+    runs: list[tuple[int, int, int]] = []
+    for at in order:
+        if runs:
+            first, step, length = runs[-1]
+            moved = at - first
+            if length == 1 and moved in (-1, 0, 1):
+                runs[-1] = first, moved, 2
+                continue
+            if length > 1 and moved == step * length:
+                runs[-1] = first, step, length + 1
+                continue
+        runs.append((at, 1, 1))
+    return runs
+
+
+def _run(x: Any, axis: int, first: int, step: int, length: int) -> Any:
+    if step == 0:
+        one = along(x, axis, first, first + 1)
+        return broadcast_p(one, shape=(*x.shape[:axis], length, *x.shape[axis + 1 :]))
+    last = first + step * length
+    return along(x, axis, first, last if last >= 0 else None, step)
+
+
+# ---- moving and repeating ----
+def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
+    """The elements moved on by `shift` places along `axis`; those that leave at the end come in at the front.
+
+    Source: the array API standard. y[(i + shift) mod n] = x[i].
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        shift: The number of places, negative to move back; a tuple with one for each axis.
+        axis: An axis, or a tuple of them; None moves the elements in row-major order.
+
+    Raises:
+        ValueError: A tuple of shifts and a tuple of axes of other lengths.
+    """
+    x = as_tensor(x)
+    if axis is None:
+        return reshape_p(roll(flatten(x), shift, 0), shape=x.shape)
+    axes = some_axes("roll", axis, x.ndim) or ()
+    shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
+    if len(shifts) != len(axes):
+        raise ValueError(
+            f"roll: {len(shifts)} shifts for {len(axes)} axes: give one shift per axis, got {shift!r}"
+        )
+    for places, at in zip(shifts, axes, strict=True):
+        if isinstance(places, bool) or not hasattr(places, "__index__"):
+            raise TypeError(f"roll: shift must be integers, got {shift!r}")
+        n = x.shape[at]
+        start = (-places.__index__()) % n if n else 0
+        parts = (along(x, at, start, None), along(x, at, 0, start)) if start else (along(x, at, 0, None),)
+        x = concat_p(*parts, axis=at)
+    return x
+
+
+def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Any:
+    """Each element repeated: repeats=2 makes [a, b] into [a, a, b, b]. `tile` repeats the whole array.
+
+    Source: the array API standard. Repeated elements add up their gradients.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        repeats: How often, a number for all, or one integer for each element along the axis.
+        axis: The axis; None repeats the elements in row-major order, in one axis.
+
+    Raises:
+        ValueError: A negative number, or as many numbers as there are not elements.
+    """
+    x = as_tensor(x)
+    x, at = (flatten(x), 0) if axis is None else (x, one_axis("repeat", axis, x.ndim))
+    given = _listed(repeats)
+    times = list(given) if isinstance(given, (tuple, list)) else [given]
+    if not all(map(_is_integer, times)):
+        raise TypeError(f"repeat: repeats must be an integer, or one for each element, got {repeats!r}")
+    if any(k < 0 for k in times):
+        raise ValueError(f"repeat: repeats must not be negative, got {repeats!r}")
+    n = x.shape[at]
+    if len(times) not in (1, n):
+        raise ValueError(
+            f"repeat: {len(times)} repeats for the {n} elements along axis {at} of shape {x.shape}"
+        )
+    if len(times) == 1:
+        k = times[0].__index__()
+        spread = (*x.shape[: at + 1], k, *x.shape[at + 1 :])
+        wide = reshape_p(x, shape=(*x.shape[: at + 1], 1, *x.shape[at + 1 :]))
+        return reshape_p(broadcast_p(wide, shape=spread), shape=(*x.shape[:at], n * k, *x.shape[at + 1 :]))
+    return take(x, [i for i, k in enumerate(times) for _ in range(k)], at)
+
+
+# ---- parts of matrices ----
+def tril(x: Any, /, k: int = 0) -> Any:
+    """The lower triangle of matrices: x where column - row <= k, else 0.
+
+    Source: the array API standard.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of shape (…, m, n) and any dtype.
+        k: The highest diagonal to keep; 0 is the main one, 1 that above it.
+
+    Raises:
+        ValueError: x has fewer than two axes.
+    """
+    return _triangle("tril", less_equal, x, k)
+
+
+def triu(x: Any, /, k: int = 0) -> Any:
+    """The upper triangle of matrices: x where column - row >= k, else 0.
+
+    Source: the array API standard.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of shape (…, m, n) and any dtype.
+        k: The lowest diagonal to keep; 0 is the main one, 1 that above it.
+
+    Raises:
+        ValueError: x has fewer than two axes.
+    """
+    return _triangle("triu", greater_equal, x, k)
+
+
+def _triangle(name: str, keeps: Any, x: Any, k: Any) -> Any:
+    from tapegrad.autograd.filled import arange
+
+    x = as_tensor(x)
+    if x.ndim < 2:
+        raise ValueError(f"{name}: needs at least 2 dimensions, got shape {x.shape}")
+    if isinstance(k, bool) or not hasattr(k, "__index__"):
+        raise TypeError(f"{name}: k must be an integer, got {k!r}")
+    rows, columns = (arange(n, device=x.device) for n in x.shape[-2:])
+    keep = keeps(columns - rows.reshape((-1, 1)), k.__index__())
+    return where_p(keep, x, False if name_of(x.dtype) == "bool" else 0)
+
+
+def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: Any = None) -> Any:
+    """The differences of neighbours along `axis`: y[i] = x[i + 1] - x[i], n times over.
+
+    Source: the array API standard 2024.12, in NumPy's order of arguments. Of booleans it is whether neighbours differ,
+    as in NumPy.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        n: How often to take differences, 0 or more.
+        axis: The axis; negative ones count from the end.
+        prepend: An array to join in front along the axis before the differences are taken.
+        append: The same, behind.
+
+    Returns:
+        A Tensor of x's dtype, shorter by n along the axis.
+    """
+    x = as_tensor(x)
+    at = one_axis("diff", axis, x.ndim)
+    if isinstance(n, bool) or not hasattr(n, "__index__") or n.__index__() < 0:
+        raise ValueError(f"diff: n must be an integer of at least 0, got {n!r}")
+    ends = [
+        None if e is None else e if isinstance(e, Tensor) else as_tensor(e).to(x.device)
+        for e in (prepend, append)
+    ]
+    if any(e is not None for e in ends):
+        x = concat_p(*(a for a in (ends[0], x, ends[1]) if a is not None), axis=at)
+    for _ in range(n.__index__()):
+        after, before = along(x, at, 1, None), along(x, at, 0, max(x.shape[at] - 1, 0))
+        x = not_equal(after, before) if name_of(x.dtype) == "bool" else after - before
+    return x
+
+
+# ---- class numbers, choices, grids ----
+def one_hot(labels: Any, /, classes: int, axis: int = -1, *, dtype: Any = None) -> Any:
+    """1 at the place of each label along a new axis of length `classes`, else 0.
+
+    Args:
+        labels: Integers from 0 to classes - 1, of any shape: a Tensor or what `tg.tensor` takes.
+        classes: The length of the new axis.
+        axis: The place of the new axis in the result.
+        dtype: The dtype; None is the default float dtype.
+
+    Raises:
+        TypeError: The labels are not integers.
+        IndexError: A label is outside 0 … classes - 1, in compiled calls too.
+    """
+    from tapegrad.autograd.arguments import positive_integer
+    from tapegrad.autograd.dtypes import as_dtype, get_default_dtype
+
+    labels = as_tensor(labels)
+    if not name_of(labels.dtype).startswith(("int", "uint")):
+        raise TypeError(
+            f"one_hot: labels must be integers, got {name_of(labels.dtype)}: labels.astype(tg.int64)"
+        )
+    classes = positive_integer("one_hot: classes", classes)
+    kind = labels.backend.dtype(get_default_dtype() if dtype is None else as_dtype(dtype, "one_hot: dtype"))
+    hot = one_hot_p(labels, classes=classes, dtype=kind, checked=True)
+    at = one_axis("one_hot", axis, hot.ndim)
+    return hot if at == hot.ndim - 1 else moveaxis(hot, -1, at)
+
+
+def top_k(x: Any, k: int, /, axis: int = -1, *, largest: bool = True) -> tuple[Any, Any]:
+    """The k largest elements along `axis`, the largest first, and their indices.
+
+    Of equal elements the earlier comes first. NaN counts as the largest. Gradients go to where the elements came from.
+
+    Args:
+        x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
+        k: How many, from 0 to the length of the axis.
+        axis: The axis; negative ones count from the end.
+        largest: False for the k smallest, the smallest first.
+
+    Returns:
+        (values, indices): of x's dtype, and int64; both of length k along the axis.
+
+    Raises:
+        ValueError: k is larger than the axis is long.
+    """
+    x = as_tensor(x)
+    at = one_axis("top_k", axis, x.ndim)
+    if isinstance(k, bool) or not hasattr(k, "__index__"):
+        raise TypeError(f"top_k: k must be an integer, got {k!r}")
+    if not 0 <= k.__index__() <= x.shape[at]:
+        raise ValueError(f"top_k: k={k} of the {x.shape[at]} elements along axis {at} of shape {x.shape}")
+    order = argsort(x, at, descending=truth("top_k: largest", largest))
+    chosen = along(order, at, 0, k.__index__())
+    return take_along_axis(x, chosen, at), chosen
+
+
+def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
+    """The coordinates of a grid: each array of one axis, spread over the axes of all.
+
+    Source: the array API standard.
+
+    Args:
+        *arrays: Arrays of one axis, the coordinates along each axis of the grid.
+        indexing: "ij": axis i of the results belongs to array i. "xy": the first two axes are exchanged, so that the
+            first array runs along columns.
+
+    Returns:
+        As many Tensors as arrays, all of one shape.
+    """
+    one_of("meshgrid: indexing", indexing, ("xy", "ij"))
+    xs = [as_tensor(a) for a in arrays]
+    if any(x.ndim > 1 for x in xs):
+        raise ValueError(f"meshgrid: arrays of one axis only, got shapes {[x.shape for x in xs]}")
+    places = list(range(len(xs)))
+    if indexing == "xy" and len(xs) > 1:
+        places[:2] = [1, 0]
+    shape = [0] * len(xs)
+    for x, at in zip(xs, places, strict=True):
+        shape[at] = x.size
+    spread = []
+    for x, at in zip(xs, places, strict=True):
+        column = reshape_p(x, shape=tuple(x.size if a == at else 1 for a in range(len(xs))))
+        spread.append(broadcast_p(column, shape=tuple(shape)))
+    return tuple(spread)
