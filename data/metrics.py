@@ -219,12 +219,24 @@ def _made(metric: Any, threshold: float | None) -> Metric:
     if not callable(metric):
         raise TypeError(f"metrics: expected names or functions of (y_true, y_pred), got {metric!r}")
     if str(getattr(metric, "__module__", "")).startswith("sklearn.metrics"):
-        whole = Whole(
-            metric.__name__, lambda outputs, targets: metric(targets, outputs), binary=False, cuts=False
-        )
+        whole = Whole(metric.__name__, _of_scikit_learn(metric), binary=False, cuts=False)
         whole.given = metric
         return whole
     return Custom(metric)
+
+
+def _of_scikit_learn(metric: Any) -> Any:
+    def measure(outputs: Any, targets: Any) -> Any:
+        try:
+            return metric(targets, outputs)
+        except ValueError as error:
+            raise ValueError(
+                f"metrics: {metric.__name__}: {error}: it is given the model's outputs, here of shape {outputs.shape}: "
+                "write a function (y_true, y_pred) that makes classes of them, as "
+                f"{metric.__name__}(y_true, y_pred > 0.5)"
+            ) from error
+
+    return measure
 
 
 def _is_ours(metric: Any) -> bool:

@@ -61,7 +61,8 @@ NO_CALLBACK = [
 ]  # fmt: skip
 ATTRIBUTES = [
     "layers", "trainable", "name", "input_shape", "output_shape", "weights", "trainable_weights",
-    "non_trainable_weights", "count_params", "metrics", "metrics_names", "loss", "losses", "optimizer", "run_eagerly",
+    "non_trainable_weights", "variables", "trainable_variables", "non_trainable_variables", "count_params", "metrics",
+    "metrics_names", "loss", "losses", "optimizer", "run_eagerly",
     "stop_training", "history", "build", "summary", "save", "save_weights", "load_weights", "export", "pop", "call",
     "compute_loss",
     "reset_metrics", "to_json", "get_config", "from_config", "quantize", "add_loss", "predict_step",
@@ -124,6 +125,11 @@ the error says what to write. Nothing is taken and ignored.
   broadcast, NaN, class weights of no class, and the columns of a table in another order than in the fit before. It
   warns of a softmax over one unit, of a sigmoid before a loss on logits, and of a linear output before one on
   probabilities.
+- `LearningRateScheduler` and `ReduceLROnPlateau` add `learning_rate` to the logs and the History, as Keras 3 does.
+- `validation_data` is taken where `validation_split` is given as well. Freezing, unfreezing, adding or popping a layer
+  needs another `compile`, and `fit` says so: Keras goes on without a word.
+- To go on with a `CSVLogger`'s file: `CSVLogger(path, append=True)` in the program that goes on. Lines of epochs after
+  the one that was saved stay in the file; the first column tells them.
 - `save` writes one safetensors file with the training's state. Code of your own is named in it: mark it with
   `@tapegrad.models.register`, where it is saved and where it is loaded, or leave the training out by
   `training=False`. `Sequential.load(path, resume=True)` and `fit(…, initial_epoch=…)` go on bit for bit. The position
@@ -195,11 +201,18 @@ def callback_rows() -> list[tuple[str, ...]]:
     return rows
 
 
+# Attributes that differ.
+REMARKS = {
+    "input_shape": "of one sample, without the batch",
+    "output_shape": "of one sample, without the batch",
+}
+
+
 def attribute_rows() -> list[tuple[str, ...]]:
     model, rows = Sequential(nn.Dense(1, in_features=1)), []
     for name in ATTRIBUTES:
         if hasattr(model, name):
-            rows.append((f"`{name}`", "here, too"))
+            rows.append((f"`{name}`", "here, too" + (f"; {REMARKS[name]}" if name in REMARKS else "")))
         else:
             rows.append((f"`{name}`", refusal(lambda name=name: getattr(model, name), name)))
     return rows

@@ -245,7 +245,7 @@ class TerminateOnNaN(Callback):
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate at the start of each epoch.
+    """Sets the learning rate at the start of each epoch, and adds it to the logs and the History as "learning_rate".
 
     Args:
         schedule: A function (epoch, lr) -> the new rate, or (epoch) -> it; epochs are numbered from 0.
@@ -265,6 +265,9 @@ class LearningRateScheduler(Callback):
         arguments = (epoch, float(optimizer.lr)) if self.takes_rate else (epoch,)
         optimizer.lr = self.schedule(*arguments)
         say(self.verbose, f"epoch {epoch + 1}: learning rate {optimizer.lr:g}")
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        logs["learning_rate"] = float(self.model.optimizer.lr)
 
 
 def say(verbose: int, text: str) -> None:

@@ -39,6 +39,16 @@ class KerasWords(nn.Sequential):
 
         def steps(self) -> "Steps": ...
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "KerasWords":
+        """A copy with weights of its own. A model whose training has begun is copied by `save` and `load`."""
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is not None and optimizer.groups:
+            raise TypeError(
+                f"{type(self).__name__}: the optimizer of a model that was trained is not copied: save the model and "
+                "load it, or set model.optimizer = None, copy, and compile both"
+            )
+        return super().__deepcopy__(memo)  # type: ignore[return-value]
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__module__.startswith("tapegrad."):
@@ -138,7 +148,52 @@ class KerasWords(nn.Sequential):
             running.update(loss, outputs, y)
             return running.logs()
 
+    # ---- weights, as Keras counts them: those of a frozen layer and moving averages are not trainable ----
+    @property
+    def weights(self) -> list[Tensor]:
+        """All parameters and buffers, in the order of `get_weights`."""
+        return [t for _, t in self._tensors()]
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        """The parameters that a training changes, which leaves out those of frozen layers."""
+        return [t for t in self.weights if isinstance(t, nn.Parameter) and t.requires_grad]
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        """The parameters of frozen layers, and buffers such as moving averages."""
+        trained = set(map(id, self.trainable_weights))
+        return [t for t in self.weights if id(t) not in trained]
+
+    variables = weights
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    def count_params(self) -> int:
+        """How many numbers `weights` are, buffers included. `summary` counts the parameters alone."""
+        return sum(t.size for t in self.weights)
+
     # ---- layers ----
+    @property
+    def output_shape(self) -> Any:
+        """The shape of one output, without the batch; None where the input's is not known yet."""
+        return None if self.input_shape is None else self._output_shape
+
+    def pop(self) -> nn.Module:
+        """Remove the last layer, and return it. Compile the model again before the next `fit`.
+
+        Raises:
+            ValueError: There is no layer.
+        """
+        if not self.layers:
+            raise ValueError("pop: the model has no layers")
+        layer = self.layers.pop()
+        shape = self.input_shape
+        self.input_shape = self._output_shape = None
+        if self.layers and shape is not None:
+            self.infer_shape(shape)
+        return layer
+
     def get_layer(self, name: str | None = None, index: int | None = None) -> nn.Module:
         """The layer of a name (`layer.name`) or of a position.
 

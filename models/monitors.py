@@ -190,6 +190,8 @@ class ModelCheckpoint(Monitor):
 class ReduceLROnPlateau(Monitor):
     """Multiplies the learning rate by `factor` when a number has not improved for `patience` epochs.
 
+    The rate of each epoch is added to the logs and the History as "learning_rate".
+
     Args:
         monitor: The number's name in the logs.
         factor: Between 0 and 1.
@@ -226,6 +228,7 @@ class ReduceLROnPlateau(Monitor):
         self.wait = self.resting = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        logs["learning_rate"] = float(self.model.optimizer.lr)
         if self.resting:
             self.resting, self.wait = self.resting - 1, 0
         if self.improved(logs):

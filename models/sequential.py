@@ -323,6 +323,10 @@ class Sequential(KerasWords):
         """The optimizer, given this model's parameters if it has none yet."""
         optimizer = check_compiled(self)
         trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        if not trained and list(self.parameters()):
+            raise RuntimeError(
+                "every layer is frozen, and there is nothing to train: set layer.trainable = True and compile again"
+            )
         if not optimizer.groups:
             optimizer.bind(trained)
         if {id(p) for group in optimizer.groups for p in group.params} != set(map(id, trained.values())):

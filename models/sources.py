@@ -161,7 +161,8 @@ def refuse_for_batches(who: str, **given: Any) -> None:
     """Raise ValueError for arguments that only arrays have."""
     for name, value in given.items():
         if value is not None and not (np.isscalar(value) and value == 0):
-            raise ValueError(f"{who}: {name}: the batches of x bring it along, leave it out, got {value!r}")
+            got = f"an array of shape {value.shape}" if hasattr(value, "shape") else repr(value)
+            raise ValueError(f"{who}: {name}: the batches of x bring it along, leave it out, got {got}")
 
 
 def held_out(model: Any, data: Any, batch_size: int, steps: int | None, epochs: int) -> Source:
