@@ -62,6 +62,18 @@ from tapegrad.nn.normalization import (
 )
 from tapegrad.nn.reshaping import Identity, Permute, RepeatVector, Reshape
 from tapegrad.nn.sequential import Sequential as Sequential
+from tapegrad.nn.torch_losses import (
+    BCELoss,
+    GaussianNLLLoss,
+    HingeEmbeddingLoss,
+    HuberLoss,
+    KLDivLoss,
+    MultiLabelSoftMarginLoss,
+    NLLLoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+    SoftMarginLoss,
+)  # fmt: skip
 from tapegrad.nn.torch_names import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, Linear, MSELoss
 from tapegrad.nn.torch_norms import (
     BatchNorm1d,
@@ -74,6 +86,7 @@ from tapegrad.nn.torch_norms import (
     LayerNorm,
     RMSNorm,
 )
+from tapegrad.nn.torch_pair_losses import CosineEmbeddingLoss, MarginRankingLoss, TripletMarginLoss
 
 __all__ = [
     "Module", "Sequential", "Parameter", "Buffer",
@@ -88,7 +101,9 @@ __all__ = [
     "CELU", "ELU", "GELU", "SELU", "Exponential", "HardShrink", "HardSiLU", "HardSigmoid", "HardTanh", "LeakyReLU",
     "LogSigmoid", "LogSoftmax", "Mish", "ReLU", "ReLU6", "SiLU", "Sigmoid", "SoftShrink", "Softmax", "Softplus",
     "Softsign", "Tanh", "TanhShrink",
-    "BCEWithLogitsLoss", "CrossEntropyLoss", "L1Loss", "MSELoss",
+    "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss",
+    "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "MarginRankingLoss", "MultiLabelSoftMarginLoss", "NLLLoss",
+    "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss", "TripletMarginLoss",
     "activations", "functional", "init", "losses",
 ]  # fmt: skip
 

@@ -8,10 +8,13 @@ from tapegrad.autograd.arguments import probability, truth
 from tapegrad.autograd.dtypes import finfo, is_floating
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.ops import (
+    astype_p,
     clip_p,
     cross_entropy_p,
     log,
+    not_equal,
     one_hot_p,
+    reshape_p,
     sparse_cross_entropy_p,
     sum_p,
     where_p,
@@ -47,6 +50,43 @@ def logits_of(p: Any, from_logits: bool) -> Any:
     return log(clip_p(p, min=epsilon(p), max=1.0)) if logits is None else logits
 
 
+def class_factors(name: str, option: str, given: Any, p: Tensor) -> Any:
+    """One factor for each class, or a number, in the prediction's dtype."""
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        return float(given)
+    w = as_target(p, given)
+    if w.shape not in ((), (1,), p.shape[-1:]):
+        raise ValueError(
+            f"{name}: {option} must be a number, or of shape {p.shape[-1:]}, one for each class; got {w.shape}"
+        )
+    return w if w.dtype == p.dtype else w.astype(p.dtype)
+
+
+def _kept(name: str, p: Tensor, labels: Any, ignored: int | None) -> tuple[Any, Any, Any]:
+    """The prediction and the class numbers, 0 for samples of the ignored class, and which are not: None if none is
+    ignored."""
+    if ignored is None:
+        return p, class_numbers(name, p, labels), None
+    if isinstance(ignored, bool) or not hasattr(ignored, "__index__"):
+        raise TypeError(f"{name}: the class to ignore must be an integer, got {ignored!r}")
+    t = as_target(p, labels)
+    keep = not_equal(t, ignored.__index__())
+    numbers = class_numbers(name, p, where_p(keep, t, 0))
+    return where_p(reshape_p(keep, shape=(*keep.shape, 1)), p, 0.0), numbers, keep
+
+
+def _reduced(name: str, loss: Any, keep: Any, sample_weight: Any, reduction: str) -> Any:
+    """The losses of the samples that are kept, reduced; their mean is over these alone."""
+    if keep is None:
+        return reduce(name, loss, sample_weight, reduction)
+    loss = where_p(keep, loss, 0.0)
+    if reduction != "mean":
+        return reduce(name, loss, sample_weight, reduction)
+    return reduce(name, loss, sample_weight, "sum") / sum_p(
+        astype_p(keep, dtype=loss.dtype), axis=None, keepdims=False
+    )
+
+
 @answering
 def cross_entropy(
     prediction: Any,
@@ -55,6 +95,8 @@ def cross_entropy(
     reduction: str = "mean",
     sample_weight: Any = None,
     label_smoothing: float = 0.0,
+    class_weight: Any = None,
+    ignore_index: int | None = None,
 ) -> Any:
     """-ln(softmax(p)[label]), or -sum(t * ln(softmax(p))); p being logits (…, classes), precise for any logits
 
@@ -64,6 +106,10 @@ def cross_entropy(
         reduction: "mean" over the samples, "sum" of them, or "none" for the loss of each.
         sample_weight: One factor for each sample, of the shape of the unreduced loss or of its first axes; None is 1.
         label_smoothing: From 0 to 1: s makes the probabilities t * (1 - s) + s / classes.
+        class_weight: One factor for each class, of shape (classes,); None is 1. The mean divides by the number of
+            samples. `nn.CrossEntropyLoss(weight)` divides by the sum of their factors, as PyTorch does.
+        ignore_index: A class number whose samples do not count; the mean is over the others, NaN of none. None counts
+            all.
 
     Raises:
         ValueError: A label is no class number, or the shapes do not fit.
@@ -75,14 +121,21 @@ def cross_entropy(
     if t.shape == p.shape and is_floating(t.dtype):
         p, t = same_shape(name, p, t)
         refuse_swapped(name, p, t)
+        keep = None
+        if ignore_index is not None:
+            raise ValueError(
+                "cross_entropy: ignore_index is for class numbers, and the labels are probabilities"
+            )
     else:
-        t = class_numbers(name, p, t)
-        if not s:
-            return reduce(name, sparse_cross_entropy_p(p, t), sample_weight, reduction)
+        p, t, keep = _kept(name, p, t, ignore_index)
+        if not s and class_weight is None:
+            return _reduced(name, sparse_cross_entropy_p(p, t), keep, sample_weight, reduction)
         t = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype)
     if s:
         t = t * (1.0 - s) + s / p.shape[-1]
-    return reduce(name, cross_entropy_p(p, t), sample_weight, reduction)
+    if class_weight is not None:
+        t = t * class_factors(name, "class_weight", class_weight, p)
+    return _reduced(name, cross_entropy_p(p, t), keep, sample_weight, reduction)
 
 
 @answering
@@ -93,6 +146,7 @@ def sparse_categorical_crossentropy(
     reduction: str = "mean",
     sample_weight: Any = None,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Any:
     """-ln(p[label] / sum(p)), p being probabilities of the classes, kept 1e-7 away from 0
 
@@ -104,19 +158,30 @@ def sparse_categorical_crossentropy(
         reduction: "mean" over the samples, "sum" of them, or "none" for the loss of each.
         sample_weight: One factor for each sample, of the shape of the unreduced loss or of its first axes; None is 1.
         from_logits: Whether the prediction holds logits.
+        ignore_class: A class number whose samples do not count; the mean is over the others, NaN of none. None counts
+            all.
 
     Raises:
         ValueError: A label is no class number, or the shapes do not fit.
     """
     name = "sparse_categorical_crossentropy"
     p = require_float(name, prediction)
-    t = class_numbers(name, p, labels)
     from_logits = truth(f"{name}: from_logits", from_logits)
-    return reduce(name, sparse_cross_entropy_p(logits_of(p, from_logits), t), sample_weight, reduction)
+    logits, t, keep = _kept(name, logits_of(p, from_logits), labels, ignore_class)
+    loss = sparse_cross_entropy_p(logits, t)
+    return _reduced(name, loss, keep, sample_weight, reduction)
 
 
 @answering
-def nll_loss(prediction: Any, labels: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Any:
+def nll_loss(
+    prediction: Any,
+    labels: Any,
+    *,
+    reduction: str = "mean",
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    ignore_index: int | None = None,
+) -> Any:
     """-p[label], p being log-probabilities, as `log_softmax` gives them
 
     Args:
@@ -124,11 +189,17 @@ def nll_loss(prediction: Any, labels: Any, *, reduction: str = "mean", sample_we
         labels: Class numbers, integers of shape (…).
         reduction: "mean" over the samples, "sum" of them, or "none" for the loss of each.
         sample_weight: One factor for each sample, of the shape of the unreduced loss or of its first axes; None is 1.
+        class_weight: One factor for each class, of shape (classes,); None is 1. The mean divides by the number of
+            samples. `nn.NLLLoss(weight)` divides by the sum of their factors, as PyTorch does.
+        ignore_index: A class number whose samples do not count; the mean is over the others, NaN of none. None counts
+            all.
 
     Raises:
         ValueError: A label is no class number, or the shapes do not fit.
     """
     p = require_float("nll_loss", prediction)
-    t = one_hot_p(class_numbers("nll_loss", p, labels), classes=p.shape[-1], dtype=p.dtype)
-    chosen = sum_p(where_p(t == 1, p, 0.0), axis=(p.ndim - 1,), keepdims=False)
-    return reduce("nll_loss", -chosen, sample_weight, reduction)
+    p, t, keep = _kept("nll_loss", p, labels, ignore_index)
+    chosen = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype) == 1
+    logs = p if class_weight is None else p * class_factors("nll_loss", "class_weight", class_weight, p)
+    loss = -sum_p(where_p(chosen, logs, 0.0), axis=(p.ndim - 1,), keepdims=False)
+    return _reduced("nll_loss", loss, keep, sample_weight, reduction)

@@ -41,8 +41,11 @@ from tapegrad.nn.activations import (
 from tapegrad.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    binary_focal_crossentropy,
     categorical_crossentropy,
+    categorical_focal_crossentropy,
     categorical_hinge,
+    contrastive_loss,
     cosine_similarity,
     cross_entropy,
     hinge,
@@ -55,18 +58,21 @@ from tapegrad.nn.losses import (
     msle_loss,
     nll_loss,
     poisson,
+    quantile_loss,
+    smooth_l1_loss,
     sparse_categorical_crossentropy,
     squared_hinge,
 )
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "categorical_crossentropy",
-    "categorical_hinge", "celu", "cosine_similarity", "cross_entropy", "dropout", "elu", "exponential",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "binary_focal_crossentropy",
+    "categorical_crossentropy", "categorical_focal_crossentropy", "categorical_hinge", "celu", "contrastive_loss",
+    "cosine_similarity", "cross_entropy", "dropout", "elu", "exponential",
     "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "hinge", "huber_loss", "kl_divergence",
     "leaky_relu", "linear", "log_cosh", "log_sigmoid", "log_softmax", "mae_loss", "mape_loss", "mish",
-    "mse_loss", "msle_loss", "nll_loss", "poisson", "relu", "relu6", "selu", "sigmoid", "silu",
-    "soft_shrink", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy", "squared_hinge",
-    "tanh", "tanh_shrink",
+    "mse_loss", "msle_loss", "nll_loss", "poisson", "quantile_loss", "relu", "relu6", "selu", "sigmoid", "silu",
+    "smooth_l1_loss", "soft_shrink", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy",
+    "squared_hinge", "tanh", "tanh_shrink",
 ]  # fmt: skip
 
 

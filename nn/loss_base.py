@@ -74,6 +74,11 @@ def _only_0_and_1(t: Tensor) -> bool:
     return all(bool(t.backend.to_numpy(x)) for x in (xp.all(zeros | ones), xp.any(zeros), xp.any(ones)))
 
 
+def somewhere(t: Tensor, condition: Callable[[Any], Any]) -> bool:
+    """Whether a condition of the elements holds for one. Reads raw arrays, which no trace sees."""
+    return bool(t.backend.to_numpy(t.backend.xp.any(condition(t.data))))
+
+
 def class_numbers(name: str, p: Tensor, labels: Any) -> Tensor:
     """Integer labels, one for each sample, each the number of a class. What they are is checked on raw arrays: a trace
     does not see it."""

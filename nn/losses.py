@@ -22,7 +22,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.autograd.arguments import above_0, truth
+from tapegrad.autograd.arguments import above_0, at_least_0, number, truth
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.foreign import getattr_of
 from tapegrad.autograd.ops import (
@@ -34,6 +34,7 @@ from tapegrad.autograd.ops import (
     log,
     log1p,
     max,
+    maximum,
     relu,
     sinh,
     softplus,
@@ -43,11 +44,13 @@ from tapegrad.autograd.ops import (
     sum_p,
     where_p,
 )
+from tapegrad.nn.class_losses import class_factors, epsilon, logits_behind, logits_of, smoothing
 from tapegrad.nn.class_losses import cross_entropy as cross_entropy
-from tapegrad.nn.class_losses import epsilon, logits_behind, logits_of, smoothing
 from tapegrad.nn.class_losses import nll_loss as nll_loss
 from tapegrad.nn.class_losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
 from tapegrad.nn.docstrings import joined, split
+from tapegrad.nn.focal_losses import binary_focal_crossentropy as binary_focal_crossentropy
+from tapegrad.nn.focal_losses import categorical_focal_crossentropy as categorical_focal_crossentropy
 from tapegrad.nn.lookup import Named
 from tapegrad.nn.loss_base import (
     Loss,
@@ -95,10 +98,55 @@ def huber_loss(p: Any, t: Any, delta: float = 1.0) -> Any:
     Args:
         delta: Where the parabola becomes a line, above 0.
     """
-    delta = above_0("huber_loss: delta", delta)
-    e = p - t
+    return huber_of(p - t, above_0("huber_loss: delta", delta))
+
+
+def huber_of(e: Any, delta: float) -> Any:
+    """e**2 / 2 where |e| <= delta, else the tangent."""
     inner = clip_p(e, min=-delta, max=delta)
     return 0.5 * square(inner) + delta * (abs(e) - abs(inner))
+
+
+@elementwise
+def smooth_l1_loss(p: Any, t: Any, beta: float = 1.0) -> Any:
+    """mean(e**2 / (2 * beta) where |e| < beta, else |e| - beta / 2), for e = p - t (Girshick 2015): Huber / beta
+
+    Args:
+        beta: Where the parabola becomes a line, at least 0; 0 is `mae_loss`.
+    """
+    return smooth_l1_of(p - t, at_least_0("smooth_l1_loss: beta", beta))
+
+
+def smooth_l1_of(e: Any, beta: float) -> Any:
+    if beta == 0:
+        return abs(e)
+    inner = clip_p(e, min=-beta, max=beta)
+    return (0.5 / beta) * square(inner) + (abs(e) - abs(inner))
+
+
+@elementwise
+def quantile_loss(p: Any, t: Any, quantile: float = 0.5) -> Any:
+    """mean(max(q * (t - p), (q - 1) * (t - p))), the pinball loss, least where p is the q-quantile of t (Koenker 1978)
+
+    Args:
+        quantile: The q of the formula, between 0 and 1; 0.5 is half of `mae_loss`.
+    """
+    q = number("quantile_loss: quantile", quantile, lambda q: 0 < q < 1, "a number between 0 and 1")
+    e = t - p
+    return maximum(q * e, (q - 1.0) * e)
+
+
+@elementwise
+def contrastive_loss(p: Any, t: Any, margin: float = 1.0) -> Any:
+    """mean(t * p**2 + (1 - t) * max(margin - p, 0)**2), p being distances of pairs (Hadsell, Chopra & LeCun 2006)
+
+    Args:
+        prediction: The distance of each pair, at least 0.
+        target: 1 for pairs that belong together, 0 for others.
+        margin: From which distance on pairs of others cost nothing, above 0.
+    """
+    margin = above_0("contrastive_loss: margin", margin)
+    return t * square(p) + (1.0 - t) * square(relu(margin - p))
 
 
 @elementwise
@@ -121,11 +169,11 @@ def poisson(p: Any, t: Any) -> Any:
 @samplewise
 def cosine_similarity(p: Any, t: Any) -> Any:
     """-sum(p * t) / (|p| * |t|): -1 where p points as t does; 0, with gradient 0, where either is zero"""
-    cosine = -sum_p(_direction(p) * _direction(t), axis=(p.ndim - 1,), keepdims=False)
+    cosine = -sum_p(direction(p) * direction(t), axis=(p.ndim - 1,), keepdims=False)
     return cosine.astype(p.dtype, copy=False)
 
 
-def _direction(x: Any) -> Any:
+def direction(x: Any) -> Any:
     """x / |x| over the last axis, and 0 where x is; float16 is computed in float32."""
     x = x.astype("float32", copy=False) if name_of(x.dtype) == "float16" else x
     x = x * square_factor(x, axis=(x.ndim - 1,))
@@ -135,18 +183,26 @@ def _direction(x: Any) -> Any:
 
 # ---- two classes ----
 @elementwise
-def binary_cross_entropy_with_logits(p: Any, t: Any, label_smoothing: float = 0.0) -> Any:
-    """mean(-t * ln(sigmoid(p)) - (1 - t) * ln(1 - sigmoid(p))), without overflow or cancellation for any logit p
+def binary_cross_entropy_with_logits(
+    p: Any, t: Any, label_smoothing: float = 0.0, pos_weight: Any = None
+) -> Any:
+    """mean(-v * t * ln(sigmoid(p)) - (1 - t) * ln(1 - sigmoid(p))), without overflow or cancellation for any logit p
 
     Args:
         target: Probabilities, 0, 1 or between, of the prediction's shape.
         label_smoothing: From 0 to 1: s makes the targets t * (1 - s) + s / 2.
+        pos_weight: The v of the formula, which weighs the positive targets: a number, or one for each column. None
+            is 1.
     """
-    refuse_swapped("binary_cross_entropy_with_logits", p, t)
-    s = smoothing("binary_cross_entropy_with_logits", label_smoothing)
+    name = "binary_cross_entropy_with_logits"
+    refuse_swapped(name, p, t)
+    s = smoothing(name, label_smoothing)
     if s:
         t = t * (1.0 - s) + 0.5 * s
-    return binary_cross_entropy_p(p, t)
+    if pos_weight is None:
+        return binary_cross_entropy_p(p, t)
+    v = class_factors(name, "pos_weight", pos_weight, p)
+    return (1.0 - t) * p + (1.0 + (v - 1.0) * t) * softplus(-p)
 
 
 @elementwise
@@ -252,9 +308,11 @@ LogCosh = _class("LogCosh", log_cosh)
 Poisson = _class("Poisson", poisson)
 CosineSimilarity = _class("CosineSimilarity", cosine_similarity)
 BinaryCrossentropy = _class("BinaryCrossentropy", binary_cross_entropy)
+BinaryFocalCrossentropy = _class("BinaryFocalCrossentropy", binary_focal_crossentropy)
 Hinge = _class("Hinge", hinge)
 SquaredHinge = _class("SquaredHinge", squared_hinge)
 CategoricalCrossentropy = _class("CategoricalCrossentropy", categorical_crossentropy)
+CategoricalFocalCrossentropy = _class("CategoricalFocalCrossentropy", categorical_focal_crossentropy)
 SparseCategoricalCrossentropy = _class("SparseCategoricalCrossentropy", sparse_categorical_crossentropy)
 CategoricalHinge = _class("CategoricalHinge", categorical_hinge)
 KLDivergence = _class("KLDivergence", kl_divergence)
@@ -267,13 +325,17 @@ _KERAS = {
     "huber": huber_loss, "log_cosh": log_cosh, "logcosh": log_cosh, "poisson": poisson,
     "cosine_similarity": cosine_similarity,
     "binary_crossentropy": binary_cross_entropy, "bce": binary_cross_entropy, "BCE": binary_cross_entropy,
+    "binary_focal_crossentropy": binary_focal_crossentropy,
     "hinge": hinge, "squared_hinge": squared_hinge,
     "categorical_crossentropy": categorical_crossentropy,
+    "categorical_focal_crossentropy": categorical_focal_crossentropy,
     "sparse_categorical_crossentropy": sparse_categorical_crossentropy,
     "categorical_hinge": categorical_hinge,
     "kl_divergence": kl_divergence, "kld": kl_divergence, "KLD": kl_divergence,
 }  # fmt: skip
-_OWN = (binary_cross_entropy_with_logits, cross_entropy, nll_loss)
+_OWN = (
+    binary_cross_entropy_with_logits, contrastive_loss, cross_entropy, nll_loss, quantile_loss, smooth_l1_loss,
+)  # fmt: skip
 FUNCTIONS = frozenset((*_KERAS.values(), *_OWN))
 _TABLE = Named(
     "loss",

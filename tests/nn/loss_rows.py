@@ -32,11 +32,14 @@ MADE = {  # predictions and targets by kind
     "mixture": softmax(RNG.normal(size=(N, D))),
     "classes": RNG.integers(0, D, N),
 }
+MADE["logs"] = REAL - np.log(np.exp(REAL).sum(-1, keepdims=True))
+MADE["distance"] = np.abs(REAL)
+FACTORS = np.array([0.5, 1.0, 2.0, 0.25])
 
 
 class Row(NamedTuple):
     name: str  # of the function in F
-    keras: str  # Keras's function
+    keras: str  # Keras's function; "" where it has none
     keras_class: str
     prediction: str  # kinds of MADE
     target: str
@@ -44,6 +47,9 @@ class Row(NamedTuple):
     keras_options: dict[str, Any] | None = None  # where they differ
     smooth: bool = True  # twice differentiable at these points
     extreme: tuple[float, float] | None = (-1e4, 1e4)  # predictions at which float32 must stay finite
+    torch: Any = (
+        None  # where Keras has none: (torch, its functional, prediction, target) -> a loss for each sample
+    )
 
 
 ROWS = [
@@ -81,11 +87,51 @@ ROWS = [
     Row("squared_hinge", "squared_hinge", "SquaredHinge", "real", "signs"),
     Row("categorical_hinge", "categorical_hinge", "CategoricalHinge", "real", "one_hot"),
     Row("kl_divergence", "kl_divergence", "KLDivergence", "distribution", "mixture", extreme=(0, 1)),
+    *(Row("binary_focal_crossentropy", "binary_focal_crossentropy", "BinaryFocalCrossentropy", "probability", target,
+          options, extreme=(0, 1)) for target, options in (
+        ("binary", {}), ("between", {"gamma": 1.5, "label_smoothing": 0.1}),
+        ("binary", {"apply_class_balancing": True, "alpha": 0.3}))),
+    Row("binary_focal_crossentropy", "binary_focal_crossentropy", "BinaryFocalCrossentropy", "real", "binary",
+        {"from_logits": True}),
+    *(Row("categorical_focal_crossentropy", "categorical_focal_crossentropy", "CategoricalFocalCrossentropy",
+          "distribution", target, options, extreme=(0, 1)) for target, options in (
+        ("one_hot", {}), ("mixture", {"gamma": 3.0, "alpha": 0.7, "label_smoothing": 0.1}))),
+    Row("categorical_focal_crossentropy", "categorical_focal_crossentropy", "CategoricalFocalCrossentropy", "real",
+        "one_hot", {"from_logits": True, "alpha": [0.1, 0.2, 0.3, 0.4]}),
+    Row("sparse_categorical_crossentropy", "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "real",
+        "classes", {"from_logits": True, "ignore_class": int(MADE["classes"][0])}),
+    *(Row("smooth_l1_loss", "", "", "real", "near", {"beta": beta},
+          torch=lambda torch, f, p, t, beta=beta: f.smooth_l1_loss(p, t, beta=beta, reduction="none").mean(-1))
+      for beta in (1.0, 0.2, 0.0)),
+    *(Row("quantile_loss", "", "", "real", "near", {"quantile": q},
+          torch=lambda torch, f, p, t, q=q: torch.where(t > p, q * (t - p), (1 - q) * (p - t)).mean(-1))
+      for q in (0.5, 0.1, 0.9)),
+    *(Row("contrastive_loss", "", "", "distance", target, {"margin": 1.5}, extreme=(0, 1e4),
+          torch=lambda torch, f, p, t: (t * p**2 + (1 - t) * (1.5 - p).clamp(min=0) ** 2).mean(-1))
+      for target in ("binary", "between")),
+    *(Row("binary_cross_entropy_with_logits", "", "", "real", target, {"pos_weight": weight},
+          torch=lambda torch, f, p, t, w=weight: f.binary_cross_entropy_with_logits(
+              p, t, pos_weight=torch.tensor(w), reduction="none").mean(-1))
+      for target, weight in (("binary", 3.0), ("between", FACTORS))),
+    *(Row(name, "", "", prediction, "classes", options, extreme=extreme,
+          torch=lambda torch, f, p, t, name=name, o=options: getattr(f, name)(
+              p, t, weight=torch.tensor(o.get("class_weight", np.ones(D))), reduction="none",
+              ignore_index=o.get("ignore_index", -100)))
+      for name, prediction, extreme in (("cross_entropy", "real", (-1e4, 1e4)), ("nll_loss", "logs", (-1e4, 0)))
+      for options in ({"class_weight": FACTORS}, {"ignore_index": int(MADE["classes"][0])},
+                      {"class_weight": FACTORS, "ignore_index": int(MADE["classes"][1])})),
+    Row("cross_entropy", "", "", "real", "mixture", {"class_weight": FACTORS, "label_smoothing": 0.2},
+        torch=lambda torch, f, p, t: f.cross_entropy(p, t, weight=torch.tensor(FACTORS), label_smoothing=0.2,
+                                                     reduction="none")),
+    Row("nll_loss", "", "", "logs", "classes", extreme=(-1e4, 0),
+        torch=lambda torch, f, p, t: f.nll_loss(p, t, reduction="none")),
 ]  # fmt: skip
+KERAS_ROWS = [row for row in ROWS if row.keras]
 
 
 def named(row: Row) -> str:
-    return "-".join([row.name, row.prediction, row.target, *row.options])
+    shown = (f"{k}={v}" if isinstance(v, float) else k for k, v in row.options.items())
+    return "-".join([row.name, row.prediction, row.target, *shown])
 
 
 def target_of(row: Row, dtype: str = "float64") -> np.ndarray:

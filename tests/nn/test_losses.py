@@ -6,25 +6,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loss_rows import MADE, REAL, RNG, ROWS, D, N, Row, call, named, target_of
+from loss_rows import FACTORS, KERAS_ROWS, MADE, REAL, RNG, ROWS, D, N, Row, call, named, target_of
 
 import tapegrad as tg
 from tapegrad import nn
 
 F = nn.functional
 rows = pytest.mark.parametrize("row", ROWS, ids=named)
+keras_rows = pytest.mark.parametrize("row", KERAS_ROWS, ids=named)
 COTANGENT = RNG.normal(size=N)
 
 
 def test_every_loss_has_a_row() -> None:
     functions = {f.__name__ for f in nn.losses._TABLE.entries.values() if inspect.isfunction(f)}
-    assert functions == {row.name for row in ROWS} | {"nll_loss"}
+    assert functions == {row.name for row in ROWS}
     classes = {k.__name__ for k in nn.losses.Loss.__subclasses__() if k.__module__.startswith("tapegrad")}
-    assert classes == {row.keras_class for row in ROWS}
+    assert classes == {row.keras_class for row in KERAS_ROWS}
+    assert all(row.keras or row.torch for row in ROWS)
 
 
 @pytest.mark.tensorflow
-@rows
+@keras_rows
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-7), ("float32", 3e-5)])
 def test_value_and_gradient_are_kerass(
     row: Row, dtype: str, tolerance: float, reference: Any, run: Any
@@ -43,7 +45,7 @@ def test_value_and_gradient_are_kerass(
 
 
 @pytest.mark.tensorflow
-@rows
+@keras_rows
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     ("reduction", "keras_reduction"), [("mean", "sum_over_batch_size"), ("sum", "sum"), ("none", None)]
@@ -63,6 +65,21 @@ def test_reductions_are_kerass(
     if (kind := getattr(nn.losses, row.keras_class)).function is getattr(F, row.name):
         again = kind(reduction=reduction, **row.options)(t, p, sample_weight=w)  # in Keras's order
         np.testing.assert_array_equal(again.numpy(), got.numpy())
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.torch], ids=named)
+def test_value_and_gradient_are_pytorchs(row: Row, run: Any) -> None:
+    """One loss per sample; the mean is over the samples that are not ignored."""
+    torch = pytest.importorskip("torch")
+    p, t = torch.tensor(MADE[row.prediction], requires_grad=True), torch.tensor(target_of(row))
+    want = row.torch(torch, torch.nn.functional, p, t)
+    want.backward(torch.tensor(COTANGENT))
+    got, (gradient,) = run(call(row, reduction="none"), COTANGENT, MADE[row.prediction])
+    np.testing.assert_allclose(got, want.detach().numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(gradient, p.grad.numpy(), rtol=1e-12, atol=1e-12)
+    counted = N - int((target_of(row) == row.options.get("ignore_index", -1)).sum())
+    mean = call(row)(tg.tensor(MADE[row.prediction])).item()
+    np.testing.assert_allclose(mean, want.detach().numpy().sum() / counted, rtol=1e-12)
 
 
 @rows
@@ -212,6 +229,22 @@ def test_class_numbers_of_any_integer_dtype(dtype: str) -> None:
         F.cross_entropy(logits[:, :50], np.array([0, 5, 100], dtype))
 
 
+def test_ignored_samples_may_hold_anything(run: Any) -> None:
+    """Their loss and gradient are 0 though their logits are not numbers; and the mean of none is NaN."""
+    x = np.array([[1.0, 2.0], [np.nan, np.inf]])
+    with np.errstate(all="ignore"):
+        got, (gradient,) = run(lambda z: F.cross_entropy(z, [1, -1], ignore_index=-1), None, x)
+        assert np.isnan(F.cross_entropy(tg.tensor(x), [-1, -1], ignore_index=-1).item())
+    assert got == pytest.approx(np.log1p(np.exp(-1))) and not gradient[1].any()
+
+
+def test_class_weights_are_sample_weights_of_the_classes() -> None:
+    labels = MADE["classes"]
+    for f, p in ((F.cross_entropy, REAL), (F.nll_loss, MADE["logs"])):
+        want = f(p, labels, sample_weight=FACTORS[labels]).item()
+        assert f(p, labels, class_weight=FACTORS).item() == pytest.approx(want, rel=1e-14)
+
+
 # ---- names and objects ----
 KERAS_NAMES = [
     "mse", "MSE", "mean_squared_error", "MeanSquaredError", "mae", "MAE", "mean_absolute_error", "MeanAbsoluteError",
@@ -219,7 +252,9 @@ KERAS_NAMES = [
     "Huber", "log_cosh", "LogCosh", "poisson", "Poisson", "cosine_similarity", "CosineSimilarity", "bce", "BCE",
     "binary_crossentropy", "BinaryCrossentropy", "categorical_crossentropy", "CategoricalCrossentropy",
     "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "hinge", "Hinge", "squared_hinge",
-    "SquaredHinge", "categorical_hinge", "CategoricalHinge", "kl_divergence", "kld", "KLD", "KLDivergence",
+    "SquaredHinge", "binary_focal_crossentropy", "BinaryFocalCrossentropy", "categorical_focal_crossentropy",
+    "CategoricalFocalCrossentropy", "categorical_hinge", "CategoricalHinge", "kl_divergence", "kld", "KLD",
+    "KLDivergence",
 ]  # fmt: skip
 
 
@@ -278,6 +313,16 @@ REFUSED = [
     ("sparse_categorical_crossentropy", (L, [0, 1, 9]), {}, ValueError, "got 9"),
     ("nll_loss", (L, [0, 1, 9]), {}, ValueError, "nll_loss: .* got 9"),
     ("categorical_crossentropy", (L, [0, 1, 2]), {}, ValueError, r"\(3, 4\) and target \(3,\)"),
+    ("cross_entropy", (L, [0, 1, 2]), {"class_weight": [1.0, 2.0]}, ValueError, r"class_weight .* \(4,\).* got \(2,\)"),
+    ("cross_entropy", (L, L), {"ignore_index": 0}, ValueError, "ignore_index is for class numbers"),
+    ("cross_entropy", (L, [0, 1, 2]), {"ignore_index": 0.5}, TypeError, "must be an integer, got 0.5"),
+    ("nll_loss", (L, [0, 1, -1]), {"ignore_index": -100}, ValueError, "nll_loss: .* got -1"),
+    ("binary_cross_entropy_with_logits", (L, L), {"pos_weight": np.ones(3)}, ValueError, r"pos_weight .* got \(3,\)"),
+    ("quantile_loss", (V, V), {"quantile": 1.0}, ValueError, "quantile must be a number between 0 and 1, got 1.0"),
+    ("smooth_l1_loss", (V, V), {"beta": -1.0}, ValueError, "beta must be a finite number of at least 0"),
+    ("contrastive_loss", (V, V), {"margin": 0}, ValueError, "margin must be a finite number above 0"),
+    ("binary_focal_crossentropy", (V, V), {"gamma": -1}, ValueError, "gamma must be a finite number of at least 0"),
+    ("categorical_focal_crossentropy", (L, L), {"alpha": [1.0]*3}, ValueError, r"alpha .* got \(3,\)"),
     ("kl_divergence", (1.0, 1.0), {}, ValueError, r"expected an axis of classes or features, got .* \(\)"),
 ]  # fmt: skip
 
@@ -293,6 +338,7 @@ ONE_HOT, SOFT = [[1.0, 0.0], [0.0, 1.0]], [[0.9, 0.1], [0.2, 0.8]]
 TOLD_APART = {
     "mape_loss": False, "poisson": False, "binary_cross_entropy": True, "binary_cross_entropy_with_logits": False,
     "categorical_crossentropy": True, "categorical_hinge": True, "cross_entropy": False,
+    "binary_focal_crossentropy": True, "categorical_focal_crossentropy": True,
 }  # fmt: skip
 
 

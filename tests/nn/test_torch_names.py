@@ -1,5 +1,7 @@
 """Layers and losses under PyTorch's names, with its order, defaults and values; Keras's classes in Keras's order."""
 
+import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,10 @@ CLASSES = np.array([0, 3, 1, 1, 2, 0])
 IGNORED = np.array([0, -100, 1, 1, 2, -100])
 SHARES = np.abs(Y) / np.abs(Y).sum(axis=1, keepdims=True)
 WEIGHT = np.array([0.5, 1.0, 2.0, 3.0], "float32")
+Z = RANDOM.normal(size=(6, 4)).astype("float32")
+LOGS = np.log(SHARES)[::-1].copy()
+COUNTS = RANDOM.integers(0, 5, size=(6, 4)).astype("float32")
+SIGNS = np.sign(Y)
 IMAGES = RANDOM.normal(size=(2, 4, 3, 5)).astype("float32")
 PIXELS = RANDOM.integers(0, 4, size=(2, 3, 5))
 
@@ -36,7 +42,42 @@ ROWS: tuple[tuple[str, tuple[Any, ...], dict[str, Any], Any, Any], ...] = (
     ("CrossEntropyLoss", (), {}, IMAGES, PIXELS),
     ("CrossEntropyLoss", (WEIGHT,), {"reduction": "none"}, IMAGES, PIXELS),
     ("CrossEntropyLoss", (), {}, X[0], np.int64(2)),
+    *((name, (), {"reduction": r, **options}, X, Y) for r in ("mean", "sum", "none") for name, options in (
+        ("SmoothL1Loss", {}), ("SmoothL1Loss", {"beta": 0.3}), ("SmoothL1Loss", {"beta": 0.0}), ("HuberLoss", {}),
+        ("HuberLoss", {"delta": 0.3}), ("PoissonNLLLoss", {}))),
+    *(("KLDivLoss", (), {"reduction": r, "log_target": logs}, LOGS, LOGS[::-1].copy() if logs else SHARES)
+      for r in ("mean", "sum", "none", "batchmean") for logs in (False, True)),
+    ("KLDivLoss", (), {"reduction": "sum"}, LOGS, np.eye(4, dtype="float32")[CLASSES]),
+    ("PoissonNLLLoss", (), {"log_input": False}, SHARES, COUNTS),
+    ("PoissonNLLLoss", (), {"full": True}, X, COUNTS),
+    *(("BCELoss", (), {"reduction": r}, SHARES, BITS) for r in ("mean", "sum", "none")),
+    ("BCELoss", (WEIGHT,), {}, SHARES, BITS),
+    *(("NLLLoss", given, {"reduction": r}, LOGS, t) for r in ("mean", "sum", "none") for given in ((), (WEIGHT,))
+      for t in (CLASSES, IGNORED)),
+    ("NLLLoss", (), {"ignore_index": 1}, LOGS, CLASSES),
+    ("NLLLoss", (WEIGHT,), {}, IMAGES, PIXELS),
+    ("NLLLoss", (), {}, LOGS[0], np.int64(2)),
+    *(("SoftMarginLoss", (), {"reduction": r}, X, SIGNS) for r in ("mean", "sum", "none")),
+    *(("MultiLabelSoftMarginLoss", given, {"reduction": r}, X, BITS) for r in ("mean", "sum", "none")
+      for given in ((), (WEIGHT,))),
+    *(("HingeEmbeddingLoss", (), {"reduction": r, "margin": 0.7}, np.abs(X), SIGNS) for r in ("mean", "sum", "none")),
+    *(("TripletMarginLoss", (), {"reduction": r}, X, (Y, Z)) for r in ("mean", "sum", "none")),
+    *(("TripletMarginLoss", (), options, X, (Y, Z)) for options in (
+        {"margin": 3.0}, {"swap": True}, {"p": 1.0}, {"p": 3.0}, {"p": math.inf, "margin": 2.0})),
+    ("TripletMarginLoss", (), {}, X, (X, Z)),
+    ("TripletMarginLoss", (), {"margin": 5.0}, X[0], (Y[0], Z[0])),
+    *(("CosineEmbeddingLoss", (), {"reduction": r}, X, (Y, SIGNS[:, 0])) for r in ("mean", "sum", "none")),
+    ("CosineEmbeddingLoss", (), {"margin": -0.4}, X, (Y, -SIGNS[:, 0])),
+    *(("MarginRankingLoss", (), {"reduction": r, "margin": 0.3}, X, (Y, SIGNS)) for r in ("mean", "sum", "none")),
+    *(("GaussianNLLLoss", (), {"reduction": r}, X, (Y, Z**2)) for r in ("mean", "sum", "none")),
+    ("GaussianNLLLoss", (), {"full": True, "eps": 0.5}, X, (Y, Z**2)),
+    ("GaussianNLLLoss", (), {}, X, (Y, Z[:, :1] ** 2)),
+    ("GaussianNLLLoss", (), {}, X, (Y, Z[:, 0] ** 2)),
 )  # fmt: skip
+
+
+def test_every_loss_of_pytorchs_has_a_row():
+    assert {row[0] for row in ROWS} == {name for name in nn.__all__ if name.endswith("Loss")}
 
 
 @pytest.mark.parametrize(
@@ -45,19 +86,22 @@ ROWS: tuple[tuple[str, tuple[Any, ...], dict[str, Any], Any, Any], ...] = (
 def test_values_and_gradients_are_pytorchs(name: str, given: Any, options: Any, x: Any, t: Any):
     torch = pytest.importorskip("torch")
     theirs = torch.tensor(x, requires_grad=True)
+    targets = t if isinstance(t, tuple) else (t,)
     as_torch = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
-    target = torch.tensor(t) if isinstance(t, np.ndarray) else torch.tensor(int(t))
-    want = getattr(torch.nn, name)(*map(torch.tensor, given), **as_torch)(theirs, target)
+    others = [torch.tensor(a) if isinstance(a, np.ndarray) else torch.tensor(int(a)) for a in targets]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "reduction: 'mean' divides", UserWarning)  # of KLDivLoss
+        want = getattr(torch.nn, name)(*map(torch.tensor, given), **as_torch)(theirs, *others)
     want.sum().backward()
     loss = getattr(nn, name)(*given, **options)
     ours = tg.tensor(x, requires_grad=True)
-    got = loss(ours, tg.tensor(t))
+    got = loss(ours, *map(tg.tensor, targets))
     got.sum().backward()
     np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=2e-5, atol=1e-6)
     np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=2e-5, atol=1e-6)
-    step = tg.jit(lambda a, b: tg.grad(lambda a: loss(a, b).sum())(a), strict=True)
+    step = tg.jit(lambda a, *b: tg.grad(lambda a: loss(a, *b).sum())(a), strict=True)
     for _ in range(3):
-        compiled = step(tg.tensor(x), tg.tensor(t))
+        compiled = step(tg.tensor(x), *map(tg.tensor, targets))
     np.testing.assert_allclose(compiled.numpy(), theirs.grad.numpy(), rtol=2e-5, atol=1e-6)
 
 
@@ -104,6 +148,22 @@ def test_losses_of_pytorch_do_not_broadcast():
             loss(tg.ones((3, 1)), tg.ones(3))
     with pytest.raises(TypeError, match="arguments by position are too many"):
         nn.MSELoss("sum")
+    for loss in (nn.HingeEmbeddingLoss(), nn.SoftMarginLoss(), nn.KLDivLoss(), nn.TripletMarginLoss()):
+        others = (tg.ones(3),) * (2 if isinstance(loss, nn.TripletMarginLoss) else 1)
+        with pytest.raises(
+            ValueError, match=f"{type(loss).__name__}: prediction and target must have one shape"
+        ):
+            loss(tg.ones((3, 1)), *others)
+    for loss, given in ((nn.HingeEmbeddingLoss(), (X, BITS)), (nn.MarginRankingLoss(), (X, Y, BITS)),
+                        (nn.CosineEmbeddingLoss(), (X, Y, BITS[:, 0]))):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{type(loss).__name__}: the target must be -1 and 1"):
+            loss(*map(tg.tensor, given))
+    with pytest.raises(ValueError, match="BCELoss: the input must be probabilities"):
+        nn.BCELoss()(tg.tensor(X), tg.tensor(BITS))
+    with pytest.raises(ValueError, match="GaussianNLLLoss: var must not be negative"):
+        nn.GaussianNLLLoss()(tg.tensor(X), tg.tensor(Y), tg.tensor(-np.abs(Y)))
+    with pytest.raises(ValueError, match="CosineEmbeddingLoss: vectors of shape"):
+        nn.CosineEmbeddingLoss()(tg.tensor(X), tg.tensor(Y), tg.tensor(SIGNS))
     with pytest.raises(ValueError, match="labels must be class numbers from 0 to 3"):
         nn.CrossEntropyLoss()(tg.tensor(X), tg.tensor(CLASSES + 1))
 
@@ -114,13 +174,17 @@ KERAS = (
     ("MeanSquaredLogarithmicError", {}), ("Huber", {"delta": 0.5}), ("LogCosh", {}), ("Poisson", {}),
     ("CosineSimilarity", {}), ("BinaryCrossentropy", {"from_logits": True}), ("Hinge", {}), ("SquaredHinge", {}),
     ("CategoricalCrossentropy", {"label_smoothing": 0.1}), ("CategoricalHinge", {}), ("KLDivergence", {}),
-    ("SparseCategoricalCrossentropy", {"from_logits": True}),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}), ("BinaryFocalCrossentropy", {"from_logits": True}),
+    ("CategoricalFocalCrossentropy", {"gamma": 3.0}),
 )  # fmt: skip
+
+
+OF_SHARES = ("CategoricalCrossentropy", "CategoricalFocalCrossentropy", "KLDivergence", "Poisson")
 
 
 @pytest.mark.parametrize(("name", "options"), KERAS, ids=[name for name, _ in KERAS])
 def test_kerass_classes_take_the_target_first(name: str, options: dict[str, Any]):
-    y_pred = SHARES if name in ("CategoricalCrossentropy", "KLDivergence", "Poisson") else X
+    y_pred = SHARES if name in OF_SHARES else X
     y_true = CLASSES if name.startswith("Sparse") else SHARES[::-1].copy() if y_pred is SHARES else BITS
     loss = getattr(nn.losses, name)(**options)
     got = loss(tg.tensor(y_true), tg.tensor(y_pred))
@@ -137,12 +201,34 @@ def test_kerass_classes_take_the_target_first(name: str, options: dict[str, Any]
 @pytest.mark.parametrize(("name", "options"), KERAS, ids=[name for name, _ in KERAS])
 def test_their_values_are_kerass(name: str, options: dict[str, Any]):
     keras = pytest.importorskip("keras")
-    y_pred = SHARES if name in ("CategoricalCrossentropy", "KLDivergence", "Poisson") else X
+    y_pred = SHARES if name in OF_SHARES else X
     y_true = CLASSES if name.startswith("Sparse") else SHARES[::-1].copy() if y_pred is SHARES else BITS
     want = float(getattr(keras.losses, name)(**options)(y_true, y_pred))
     assert abs(getattr(nn.losses, name)(**options)(y_true, tg.tensor(y_pred)).item() - want) < 1e-4 * max(
         1, abs(want)
     )
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_distances_neither_overflow_nor_vanish(scale: float):
+    """In float32: the squares of 1e25 are beyond it."""
+    a, b = (tg.tensor(v * np.float32(scale)) for v in (X, Y))
+    loss = nn.TripletMarginLoss(margin=scale * 1e-3, eps=0.0, reduction="none")
+    x = tg.tensor(a, requires_grad=True)
+    got = loss(x, b, x.detach())
+    np.testing.assert_allclose(got.detach().numpy() / scale, np.linalg.norm(X - Y, axis=1) + 1e-3, rtol=1e-5)
+    got.sum().backward()
+    np.testing.assert_allclose(
+        x.grad.numpy(), (X - Y) / np.linalg.norm(X - Y, axis=1, keepdims=True), rtol=1e-4
+    )
+
+
+def test_sure_and_wrong_probabilities_cost_100():
+    for p, t in ((0.0, 1.0), (1.0, 0.0)):
+        x = tg.tensor([p], requires_grad=True)
+        loss = nn.BCELoss()(x, tg.tensor([t]))
+        loss.backward()
+        assert loss.item() == 100 and x.grad.item() == 0
 
 
 def test_a_model_is_compiled_with_a_loss_object_and_its_options_count():

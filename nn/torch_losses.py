@@ -1,0 +1,256 @@
+"""Losses of one prediction and one target under PyTorch's names, in its order and with its defaults."""
+
+import math
+from typing import Any
+
+from tapegrad.autograd.arguments import above_0, at_least_0, one_of, truth
+from tapegrad.autograd.ops import (
+    binary_cross_entropy_p,
+    clip_p,
+    exp,
+    log,
+    log1p,
+    mean_p,
+    moveaxis,
+    softplus,
+    square,
+    take,
+    take_along_axis,
+    where,
+    where_p,
+)
+from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape, somewhere
+from tapegrad.nn.losses import huber_of, smooth_l1_of
+from tapegrad.nn.module import Buffer
+from tapegrad.nn.torch_names import REDUCTIONS, TorchLoss
+
+
+class SmoothL1Loss(TorchLoss):
+    """mean(e**2 / (2 * beta) where |e| < beta, else |e| - beta / 2), for e = input - target (Girshick 2015)
+
+    Args:
+        reduction: "mean", "sum" or "none", over all elements.
+        beta: Where the parabola becomes a line, at least 0; 0 is `L1Loss`.
+    """
+
+    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction=reduction)
+        self.beta = at_least_0("SmoothL1Loss: beta", beta)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        p, t = same_shape("SmoothL1Loss", input, target)
+        return self._reduced(smooth_l1_of(p - t, self.beta))
+
+
+class HuberLoss(TorchLoss):
+    """mean(e**2 / 2 where |e| <= delta, else delta * |e| - delta**2 / 2), for e = input - target (Huber 1964)
+
+    Args:
+        reduction: "mean", "sum" or "none", over all elements.
+        delta: Where the parabola becomes a line, above 0.
+    """
+
+    def __init__(self, *, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction=reduction)
+        self.delta = above_0("HuberLoss: delta", delta)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        p, t = same_shape("HuberLoss", input, target)
+        return self._reduced(huber_of(p - t, self.delta))
+
+
+class KLDivLoss(TorchLoss):
+    """mean(t * (ln(t) - input)): the divergence of distributions, the input being log-probabilities
+
+    `reduction="batchmean"` divides the sum by the number of rows, which is the divergence of its definition; "mean"
+    divides by the number of elements. Where t is 0, the loss is 0.
+
+    Args:
+        reduction: "mean", "batchmean", "sum" or "none".
+        log_target: Whether the target holds log-probabilities, too.
+    """
+
+    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__(reduction="sum" if reduction == "batchmean" else reduction)
+        self.reduction = one_of("KLDivLoss: reduction", reduction, (*REDUCTIONS, "batchmean"))
+        self.log_target = truth("KLDivLoss: log_target", log_target)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        p, t = same_shape("KLDivLoss", input, target)
+        if self.log_target:
+            loss = exp(t) * (t - p)
+        else:
+            none = t == 0
+            loss = where_p(none, 0.0, t * (log(where_p(none, 1.0, t)) - p))
+        return loss.sum() / p.shape[0] if self.reduction == "batchmean" else self._reduced(loss)
+
+
+class PoissonNLLLoss(TorchLoss):
+    """mean(e**input - t * input): -ln of the Poisson probability of count t at the rate e**input
+
+    Args:
+        reduction: "mean", "sum" or "none", over all elements.
+        log_input: Whether the input is the logarithm of the rate; False: input - t * ln(input + eps).
+        full: Whether to add Stirling's approximation of ln(t!), where t > 1.
+        eps: Keeps the logarithm of the rate off 0.
+    """
+
+    def __init__(
+        self, *, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.log_input = truth("PoissonNLLLoss: log_input", log_input)
+        self.full, self.eps = truth("PoissonNLLLoss: full", full), at_least_0("PoissonNLLLoss: eps", eps)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        p, t = same_shape("PoissonNLLLoss", input, target)
+        loss = exp(p) - t * p if self.log_input else p - t * log(p + self.eps)
+        if self.full:
+            many = t > 1
+            n = where_p(many, t, 1.0)
+            loss = loss + where_p(many, n * log(n) - n + 0.5 * log(2 * math.pi * n), 0.0)
+        return self._reduced(loss)
+
+
+class GaussianNLLLoss(TorchLoss):
+    """mean((ln(v) + (input - t)**2 / v) / 2): -ln of the normal density of t, v = max(var, eps) being the variance
+
+    Called with three arrays: loss(input, target, var).
+
+    Args:
+        full: Whether to add ln(2 * pi) / 2.
+        eps: The least variance, above 0. It keeps its gradient, as in PyTorch.
+        reduction: "mean", "sum" or "none", over all elements.
+    """
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.full, self.eps = truth("GaussianNLLLoss: full", full), above_0("GaussianNLLLoss: eps", eps)
+
+    def forward(self, input: Any, target: Any, var: Any) -> Any:
+        p, t = same_shape("GaussianNLLLoss", input, target)
+        v = as_target(p, var)
+        if v.shape not in (p.shape, p.shape[:-1], (*p.shape[:-1], 1)):
+            raise ValueError(
+                f"GaussianNLLLoss: var must have the input's shape {p.shape}, or one number per row, got {v.shape}"
+            )
+        v = v if v.ndim == p.ndim else v.expand_dims(-1)
+        if somewhere(v, lambda a: a < 0):
+            raise ValueError("GaussianNLLLoss: var must not be negative")
+        v = v + (clip_p(v, min=self.eps, max=None) - v).detach()
+        loss = 0.5 * (log(v) + square(p - t) / v)
+        return self._reduced(loss + 0.5 * math.log(2 * math.pi) if self.full else loss)
+
+
+def _log_from_minus_100(p: Any, log_of: Any, zero: Any) -> Any:
+    """A logarithm that ends at -100, flat from there, as PyTorch has it."""
+    safe = log_of(where_p(zero, 0.5, p))
+    return clip_p(where_p(zero, -100.0, safe), min=-100.0, max=None)
+
+
+class BCELoss(TorchLoss):
+    """mean(-w * (t * ln(input) + (1 - t) * ln(1 - input))), the input being probabilities; a logarithm ends at -100
+
+    `BCEWithLogitsLoss` takes logits, and is precise for any of them.
+
+    Args:
+        weight: The w of the formula, which broadcasts to the input; None is 1.
+        reduction: "mean", "sum" or "none", over all elements.
+    """
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.weight = None if weight is None else Buffer(weight)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        p, t = same_shape("BCELoss", input, target)
+        if somewhere(p, lambda a: (a < 0) | (a > 1)):
+            raise ValueError(
+                "BCELoss: the input must be probabilities, from 0 to 1: nn.BCEWithLogitsLoss takes logits"
+            )
+        sure = _log_from_minus_100(p, log, p == 0)
+        not_sure = _log_from_minus_100(p, lambda q: log1p(-q), p == 1)
+        loss = -(t * sure + (1.0 - t) * not_sure)
+        return self._reduced(loss if self.weight is None else loss * self.weight)
+
+
+class NLLLoss(TorchLoss):
+    """-input[class] of log-probabilities of shape (N, C), (C,) or (N, C, d1, …): the classes are axis 1.
+
+    Args:
+        weight: A factor for each class, of shape (C,). The mean divides by the sum of the factors of the samples'
+            classes.
+        ignore_index: The class number of samples that do not count.
+        reduction: "mean", "sum" or "none", over all elements.
+    """
+
+    def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.weight = None if weight is None else Buffer(weight)
+        self.ignore_index = ignore_index
+
+    def forward(self, input: Any, target: Any) -> Any:
+        x = require_float("NLLLoss", input)
+        t = as_target(x, target)
+        x = moveaxis(x, 1, -1) if x.ndim > 2 else x
+        keep = t != self.ignore_index
+        labels = class_numbers("NLLLoss", x, where(keep, t, 0))
+        share = where(keep, 1.0 if self.weight is None else take(self.weight, labels), 0.0)
+        chosen = take_along_axis(x, labels.expand_dims(-1), -1).squeeze(-1)
+        loss = where(keep, -chosen * share, 0.0)
+        return loss.sum() / share.sum() if self.reduction == "mean" else self._reduced(loss)
+
+
+class SoftMarginLoss(TorchLoss):
+    """mean(ln(1 + e**(-t * input))), t being -1 and 1
+
+    Args:
+        reduction: "mean", "sum" or "none", over all elements.
+    """
+
+    def forward(self, input: Any, target: Any) -> Any:
+        p, t = same_shape("SoftMarginLoss", input, target)
+        return self._reduced(softplus(-t * p))
+
+
+class MultiLabelSoftMarginLoss(TorchLoss):
+    """For each row, mean(-w * (t * ln(sigmoid(input)) + (1 - t) * ln(1 - sigmoid(input)))) over its classes
+
+    Args:
+        weight: The w of the formula, one factor for each class; None is 1.
+        reduction: "mean", "sum" or "none", over the rows.
+    """
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.weight = None if weight is None else Buffer(weight)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        p, t = same_shape("MultiLabelSoftMarginLoss", input, target)
+        loss = binary_cross_entropy_p(p, t)
+        loss = loss if self.weight is None else loss * self.weight
+        return self._reduced(mean_p(loss, axis=(p.ndim - 1,), keepdims=False))
+
+
+class HingeEmbeddingLoss(TorchLoss):
+    """mean(input where t is 1, max(margin - input, 0) where t is -1), the input being distances
+
+    Args:
+        margin: From which distance on pairs with t = -1 cost nothing.
+        reduction: "mean", "sum" or "none", over all elements.
+    """
+
+    def __init__(self, *, margin: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.margin = float(margin)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        p, t = same_shape("HingeEmbeddingLoss", input, target)
+        check_signs("HingeEmbeddingLoss", t)
+        return self._reduced(where_p(t == 1, p, clip_p(self.margin - p, min=0.0, max=None)))
+
+
+def check_signs(name: str, t: Any) -> None:
+    """Raise ValueError unless all are -1 or 1."""
+    if somewhere(t, lambda a: (a != 1) & (a != -1)):
+        raise ValueError(f"{name}: the target must be -1 and 1")

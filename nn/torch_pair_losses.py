@@ -1,0 +1,107 @@
+"""Losses of pairs and triples of vectors under PyTorch's names: distances, angles and ranks."""
+
+import math
+from typing import Any
+
+from tapegrad.autograd.arguments import above_0, at_least_0, truth
+from tapegrad.autograd.ops import abs, max_p, minimum, relu, sqrt, square, square_factor, sum_p, where_p
+from tapegrad.nn.loss_base import as_target, same_shape
+from tapegrad.nn.losses import direction
+from tapegrad.nn.torch_losses import check_signs
+from tapegrad.nn.torch_names import TorchLoss
+
+
+def norm(x: Any, p: float) -> Any:
+    """(sum(|x|**p))**(1/p) over the last axis; of p = 2 without overflow, and with slope 0 at 0."""
+    axis = (x.ndim - 1,)
+    if p == math.inf:
+        return max_p(abs(x), axis=axis, keepdims=False)
+    if p == 1:
+        return sum_p(abs(x), axis=axis, keepdims=False)
+    if p == 2:
+        factor = square_factor(x, axis=axis)
+        return sqrt(sum_p(square(x * factor), axis=axis, keepdims=False)) / factor.squeeze(-1)
+    return sum_p(abs(x) ** p, axis=axis, keepdims=False) ** (1.0 / p)
+
+
+class TripletMarginLoss(TorchLoss):
+    """mean(max(d(anchor, positive) - d(anchor, negative) + margin, 0)), d(a, b) = |a - b + eps| (Balntas 2016)
+
+    Called with three arrays of shape (N, D) or (D,): loss(anchor, positive, negative).
+
+    Args:
+        margin: By how much the negative one must be farther, above 0.
+        p: The norm, above 0; math.inf is the largest difference.
+        eps: Added to each difference, so that equal vectors have a slope.
+        swap: Whether d(positive, negative) counts where it is less than d(anchor, negative).
+        reduction: "mean", "sum" or "none", over the rows.
+    """
+
+    def __init__(
+        self, *, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(reduction=reduction)
+        self.margin, self.eps = above_0("TripletMarginLoss: margin", margin), float(eps)
+        self.p = math.inf if p == math.inf else above_0("TripletMarginLoss: p", p)
+        self.swap = truth("TripletMarginLoss: swap", swap)
+
+    def forward(self, anchor: Any, positive: Any, negative: Any) -> Any:
+        a, b = same_shape("TripletMarginLoss", anchor, positive)
+        _, c = same_shape("TripletMarginLoss", anchor, negative)
+        if a.ndim == 0:
+            raise ValueError("TripletMarginLoss: expected vectors of shape (N, D) or (D,), got shape ()")
+        near, far = (norm(a - other + self.eps, self.p) for other in (b, c))
+        if self.swap:
+            far = minimum(far, norm(b - c + self.eps, self.p))
+        return self._reduced(relu(near - far + self.margin))
+
+
+class CosineEmbeddingLoss(TorchLoss):
+    """mean(1 - cos(x1, x2) where t is 1, max(cos(x1, x2) - margin, 0) where t is -1)
+
+    Called with three arrays: loss(x1, x2, t), of shapes (N, D), (N, D) and (N,), or (D,), (D,) and (). The cosine with
+    a vector of zeros is 0.
+
+    Args:
+        margin: Up to which cosine pairs with t = -1 cost nothing, from -1 to 1.
+        reduction: "mean", "sum" or "none", over the pairs.
+    """
+
+    def __init__(self, *, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.margin = float(margin)
+
+    def forward(self, x1: Any, x2: Any, target: Any) -> Any:
+        a, b = same_shape("CosineEmbeddingLoss", x1, x2)
+        t = as_target(a, target)
+        if a.ndim == 0 or t.shape != a.shape[:-1]:
+            raise ValueError(
+                f"CosineEmbeddingLoss: vectors of shape {a.shape} need targets of shape {a.shape[:-1]}, got {t.shape}"
+            )
+        check_signs("CosineEmbeddingLoss", t)
+        cosine = sum_p(direction(a) * direction(b), axis=(a.ndim - 1,), keepdims=False).astype(
+            a.dtype, copy=False
+        )
+        return self._reduced(where_p(t == 1, 1.0 - cosine, relu(cosine - self.margin)))
+
+
+class MarginRankingLoss(TorchLoss):
+    """mean(max(-t * (x1 - x2) + margin, 0)): t = 1 says that x1 ranks above x2, -1 the reverse
+
+    Called with three arrays of one shape: loss(x1, x2, t).
+
+    Args:
+        margin: By how much the one must be above the other, at least 0.
+        reduction: "mean", "sum" or "none", over all elements.
+    """
+
+    def __init__(self, *, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.margin = at_least_0("MarginRankingLoss: margin", margin)
+
+    def forward(self, x1: Any, x2: Any, target: Any) -> Any:
+        a, b = same_shape("MarginRankingLoss", x1, x2)
+        _, t = same_shape("MarginRankingLoss", a, target)
+        check_signs("MarginRankingLoss", t)
+        return self._reduced(relu(-t * (a - b) + self.margin))
