@@ -1,7 +1,8 @@
 """Where arrays lie in memory: what shares memory with what."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -119,17 +120,47 @@ class Spans:
         return bool(before) and self.ends[before - 1] > v.span[0]
 
 
-class GrowingSpans:
-    """The same for arrays that are met one by one: trees, each of which is larger than the next."""
+@dataclass
+class Stretch:
+    """Memory that arrays cover without a gap, up to `end`: trees of them, each of which is larger than the next."""
 
-    def __init__(self) -> None:
-        self.trees: list[Spans] = []
+    end: int
+    trees: list[Spans]
 
     def add(self, v: Var) -> None:
         arrays = [v]
         while self.trees and len(self.trees[-1].arrays) <= len(arrays):
             arrays += self.trees.pop().arrays
         self.trees.append(Spans(arrays))
+        self.end = max(self.end, v.span[1])
+
+
+class GrowingSpans:
+    """The same for arrays that are met one by one. Most share memory with no other, and are a stretch of their own."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.stretches: list[Stretch] = []  # one behind the other
+
+    def touched(self, v: Var) -> slice:
+        """Those of the stretches in which v has memory."""
+        start, end = v.span
+        first = bisect_right(self.starts, start)
+        if first and self.stretches[first - 1].end > start:
+            first -= 1
+        return slice(first, max(first, bisect_left(self.starts, end)))
+
+    def add(self, v: Var) -> None:
+        at = self.touched(v)
+        found = self.stretches[at]
+        start = min([v.span[0], *self.starts[at]])
+        if len(found) != 1:
+            arrays = [array for stretch in found for tree in stretch.trees for array in tree.arrays]
+            ends = [stretch.end for stretch in found]
+            found = [Stretch(max(ends, default=0), [Spans(arrays)] if arrays else [])]
+        found[0].add(v)
+        self.starts[at], self.stretches[at] = [start], found
 
     def overlapping(self, v: Var) -> list[Var]:
-        return [found for tree in self.trees for found in tree.overlapping(v)]
+        trees = [tree for stretch in self.stretches[self.touched(v)] for tree in stretch.trees]
+        return [found for tree in trees for found in tree.overlapping(v)]

@@ -26,7 +26,10 @@ def test_spans_against_comparing_each_with_each(seed: int) -> None:
     spans, growing = Spans(arrays), GrowingSpans()
     for array in arrays:
         growing.add(array)
-    assert len(growing.trees) <= size.bit_length()
+    assert all(len(stretch.trees) <= size.bit_length() for stretch in growing.stretches)
+    assert sum(len(tree.arrays) for stretch in growing.stretches for tree in stretch.trees) == len(
+        set(arrays)
+    )
     assert spans.sharing() == {v for v in arrays if any(w is not v and w.overlaps(v) for w in arrays)}
     for _ in range(200):
         start = rng.randrange(-5, 110)
