@@ -8,7 +8,7 @@ import numpy as np
 
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.backends import backend_of
+from tapegrad.backends import BY_TYPE, backend_of
 from tapegrad.nn import loss_order, losses
 
 # What a model's outputs are besides probabilities and numbers: its loss says so.
@@ -21,6 +21,7 @@ class Metric:
     given: Any = None  # the function that a user gave
     spec: dict[str, Any] | None = None  # the arguments of `metrics.get` that make it again
     outputs: str | None = None
+    scalar: Any = True  # whether the result is one number, which logs can show
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -30,9 +31,20 @@ class Metric:
         raise NotImplementedError
 
     def update(self, outputs: Any, targets: Any) -> None:
+        """Take in a batch.
+
+        Args:
+            outputs: What the model gave for the rows, a Tensor or an array.
+            targets: What it should have given.
+        """
+        self.add(*(a.data if isinstance(a, Tensor) else _array(a) for a in (outputs, targets)))
+
+    def add(self, outputs: Any, targets: Any) -> None:
+        """Take in a batch of raw arrays."""
         raise NotImplementedError
 
-    def result(self) -> float:
+    def result(self) -> Any:
+        """The number over all rows since the last `reset`; NaN of no rows."""
         raise NotImplementedError
 
     def of_outputs(self, kind: str | None) -> "Metric":
@@ -44,11 +56,20 @@ class Metric:
         other.reset()
         return other
 
-    def __call__(self, outputs: Any, targets: Any) -> float:
-        """The metric of these rows alone."""
+    def __call__(self, outputs: Any, targets: Any) -> Any:
+        """The metric of these rows alone.
+
+        Args:
+            outputs: What the model gave for the rows, a Tensor or an array.
+            targets: What it should have given.
+        """
         self.reset()
-        self.update(*(a.data if isinstance(a, Tensor) else np.asarray(a) for a in (outputs, targets)))
+        self.update(outputs, targets)
         return self.result()
+
+
+def _array(a: Any) -> Any:
+    return a if type(a) in BY_TYPE and not isinstance(a, np.generic) else np.asarray(a)
 
 
 def same_shape(name: str, outputs: Any, targets: Any) -> None:
@@ -107,7 +128,7 @@ class Mean(Metric):
         self.count = 0
         self.faults: dict[str, Any] = {}  # what is wrong with the targets -> whether it came, on the device
 
-    def update(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Any, targets: Any) -> None:
         xp = backend_of(outputs).xp
         scores = self.score(self, xp, precise(outputs), targets)
         hits = scores.dtype == xp.bool
@@ -146,7 +167,7 @@ class Whole(Metric):
     def reset(self) -> None:
         self.rows: list[tuple[Any, Any]] = []
 
-    def update(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Any, targets: Any) -> None:
         same_shape(self.name, outputs, targets)
         self.rows.append((outputs, targets))
 
@@ -181,7 +202,7 @@ class Custom(Metric):
         self.total: Any = 0
         self.count = 0
 
-    def update(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Any, targets: Any) -> None:
         value = self.function(Tensor(targets), Tensor(outputs))
         value = value.data if isinstance(value, Tensor) else value
         if np.shape(value):
@@ -206,7 +227,7 @@ class OfLoss(Metric):
         self.total: Any = 0
         self.count = 0
 
-    def update(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Any, targets: Any) -> None:
         loss = self.function(Tensor(outputs), Tensor(targets), **self.options).data
         xp = backend_of(loss).xp
         self.total = self.total + xp.sum(loss, dtype=xp.float64)
@@ -226,7 +247,7 @@ class OfKeras(Metric):
     def reset(self) -> None:
         self.metric.reset_state()
 
-    def update(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Any, targets: Any) -> None:
         self.metric.update_state(Tensor(targets), Tensor(outputs))
 
     def result(self) -> float:

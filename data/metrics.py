@@ -8,182 +8,61 @@ and targets must have one shape, or be columns and class numbers where that is s
 probability. Weights of rows and classes change the loss and no metric.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from tapegrad.data.metric_base import (
-    Custom,
-    Mean,
-    Metric,
-    OfKeras,
-    OfLoss,
-    Whole,
-    cut,
-    precise,
-    probabilities,
-    same_shape,
-)
+from tapegrad.data.metric_base import Custom, Mean, Metric, OfKeras, OfLoss, Whole
+from tapegrad.data.metric_functions import CUT, MEANS, NAMES, ROOTS, WHOLES, r2
+from tapegrad.data.metric_objects import (
+    AUC,
+    F1,
+    OBJECTS,
+    R2,
+    Accuracy,
+    BalancedAccuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    CohenKappa,
+    ConfusionMatrix,
+    FBeta,
+    LogLoss,
+    MatthewsCorrelation,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Precision,
+    Recall,
+    RootMeanSquaredError,
+    SparseCategoricalAccuracy,
+    TopKAccuracy,
+)  # fmt: skip
 from tapegrad.nn import losses
 from tapegrad.nn.lookup import snake_case
 
-__all__ = ["Metric", "get"]
+__all__ = [
+    "CUT", "MEANS", "NAMES", "ROOTS", "WHOLES", "Metric", "get", "OBJECTS", "AUC", "Accuracy", "BalancedAccuracy",
+    "BinaryAccuracy", "CategoricalAccuracy", "CohenKappa", "ConfusionMatrix", "F1", "FBeta", "LogLoss",
+    "MatthewsCorrelation", "MeanAbsoluteError", "MeanSquaredError", "Precision", "R2", "Recall",
+    "RootMeanSquaredError", "SparseCategoricalAccuracy", "TopKAccuracy",
+]  # fmt: skip
 
 
-# ---- means: (metric, xp, outputs, targets) -> for each element whether it is hit, or its score ----
-
-
-def binary_accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
-    """Whether an output is on its target's side of 0.5 (of the threshold), for each element."""
-    same_shape(metric.name, outputs, targets)
-    metric.note(
-        "targets must be 0 and 1 (or -1 and 1), some here are not: it is for two classes",
-        xp.any((targets > 1) | ((targets < 0) & (targets != -1))),
-    )
-    outputs = probabilities(xp, outputs, metric.outputs)
-    return (outputs > cut(metric.threshold, metric.outputs)) == (targets > 0.5)
-
-
-def categorical_accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
-    """Whether the largest output is that of the class whose target is largest: (rows, classes), both."""
-    same_shape(metric.name, outputs, targets)
-    if not outputs.ndim or outputs.shape[-1] == 1:
-        raise ValueError(
-            f"{metric.name}: outputs {tuple(outputs.shape)} have one column, whose largest is always itself: "
-            "name binary_accuracy"
-        )
-    metric.note(
-        "the targets of a row must add up to 1, one class for each row; some here do not: name binary_accuracy for "
-        "rows of several classes",
-        xp.any(abs(xp.sum(precise(targets), axis=-1) - 1) > 1e-3),
-    )
-    return xp.argmax(outputs, axis=-1) == xp.argmax(targets, axis=-1)
-
-
-def sparse_categorical_accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
-    """Whether the largest output is that of the class numbered by the target: (rows, classes) and (rows,)."""
-    rows = outputs.shape[:-1]
-    if targets.shape == (*rows, 1):
-        targets = targets[..., 0]
-    if outputs.ndim < 1 or targets.shape != rows:
-        raise ValueError(
-            f"{metric.name}: outputs {tuple(outputs.shape)} need one class number per row, of shape {tuple(rows)}, "
-            f"got targets {tuple(targets.shape)}: name categorical_accuracy for one column per class"
-        )
-    metric.note(
-        f"class numbers must be from 0 to {outputs.shape[-1] - 1}, some here are not",
-        xp.any((targets < 0) | (targets >= outputs.shape[-1])),
-    )
-    return xp.argmax(outputs, axis=-1) == targets
-
-
-def accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
-    """The accuracy that fits the shapes: binary for one output, else sparse for class numbers, else categorical."""
-    if outputs.ndim < 2 or outputs.shape[-1] == 1:
-        return binary_accuracy(metric, xp, outputs, targets)
-    if targets.ndim < outputs.ndim or targets.shape[-1] == 1:
-        return sparse_categorical_accuracy(metric, xp, outputs, targets)
-    return categorical_accuracy(metric, xp, outputs, targets)
-
-
-def squared_error(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
-    """(output - target)**2, averaged over all elements."""
-    same_shape(metric.name, outputs, targets)
-    return (outputs - targets) ** 2
-
-
-def absolute_error(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
-    """|output - target|, averaged over all elements."""
-    same_shape(metric.name, outputs, targets)
-    return abs(outputs - targets)
-
-
-# ---- wholes: (outputs, targets), all rows, as float64 on the host -> a float ----
-
-
-def _counts(outputs: np.ndarray, targets: np.ndarray, threshold: float) -> tuple[int, int, int]:
-    """(true positives, predicted positives, positives); several columns count together."""
-    predicted, actual = outputs > threshold, targets > 0.5
-    return int((predicted & actual).sum()), int(predicted.sum()), int(actual.sum())
-
-
-def precision(outputs: np.ndarray, targets: np.ndarray, threshold: float = 0.5) -> float:
-    """Of the outputs above 0.5 (the threshold), the part that is right; 0 if there are none. Several columns count
-    together."""
-    hits, predicted, _ = _counts(outputs, targets, threshold)
-    return hits / predicted if predicted else 0.0
-
-
-def recall(outputs: np.ndarray, targets: np.ndarray, threshold: float = 0.5) -> float:
-    """Of the positive targets, the part whose output is above 0.5 (the threshold); 0 if there are none. Several columns
-    count together."""
-    hits, _, actual = _counts(outputs, targets, threshold)
-    return hits / actual if actual else 0.0
-
-
-def f1(outputs: np.ndarray, targets: np.ndarray, threshold: float = 0.5) -> float:
-    """2 · precision · recall / (precision + recall). Several columns count together."""
-    hits, predicted, actual = _counts(outputs, targets, threshold)
-    return 2 * hits / (predicted + actual) if predicted + actual else 0.0
-
-
-def auc(outputs: np.ndarray, targets: np.ndarray) -> float:
-    """The area under the ROC curve, exact: how often a positive row scores above a negative one, ties counting half.
-    The mean over columns. NaN when one of the two is missing."""
-    if outputs.ndim > 1:
-        columns = [a.reshape(-1, a.shape[-1]).T for a in (outputs, targets)]
-        return float(np.mean([auc(o, t) for o, t in zip(*columns)]))
-    _, place, counts = np.unique(outputs, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[place.reshape(-1)]
-    positive = targets.reshape(-1) > 0.5
-    p, n = int(positive.sum()), int((~positive).sum())
-    return float((rank[positive].sum() - p * (p + 1) / 2) / (p * n)) if p and n else float("nan")
-
-
-def r2(outputs: np.ndarray, targets: np.ndarray) -> float:
-    """1 - Σ(target - output)² / Σ(target - mean target)², averaged over columns. NaN for a constant target."""
-    total = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        score = 1 - ((targets - outputs) ** 2).sum(axis=0) / total
-    return float(np.mean(np.where(total > 0, score, np.nan)))
-
-
-MEANS: dict[str, Callable[..., Any]] = {
-    "accuracy": accuracy,
-    "acc": accuracy,
-    "binary_accuracy": binary_accuracy,
-    "categorical_accuracy": categorical_accuracy,
-    "sparse_categorical_accuracy": sparse_categorical_accuracy,
-    "mse": squared_error,
-    "mean_squared_error": squared_error,
-    "mae": absolute_error,
-    "mean_absolute_error": absolute_error,
-}
-ROOTS: dict[str, Callable[..., Any]] = {"rmse": squared_error, "root_mean_squared_error": squared_error}
-WHOLES: dict[str, Callable[..., float]] = {
-    "precision": precision,
-    "recall": recall,
-    "f1": f1,
-    "auc": auc,
-    "r2": r2,
-    "r2_score": r2,
-}
-CUT = (accuracy, binary_accuracy, precision, recall, f1)  # these have a threshold
-NAMES = {function: name for name, function in reversed({**MEANS, **WHOLES}.items())}
-
-
-def get(metric: Any, *, threshold: float | None = None, name: str | None = None) -> Metric:
+def get(metric: Any, *, threshold: float | None = None, name: str | None = None, **options: Any) -> Metric:
     """The metric of a name (any case), of a function, of a loss, or a Metric as it is.
 
     threshold   the probability above which an output counts as positive, for accuracy, precision, recall and f1; None
                 for 0.5
     name        what it is called in logs
+    options     those of the class, for the names of objects: get("f_beta", beta=2.0)
 
     A function of your own is called as Keras does, (y_true, y_pred), with the Tensors of a batch, and averaged over
     the batches. scikit-learn's functions get all rows at once, as NumPy arrays. An object with Keras's `update_state`,
     `result` and `reset_state` is taken, too.
     """
+    kind = OBJECTS.get(snake_case(metric)) if isinstance(metric, str) else None
+    if kind is not None:
+        given = {"threshold": threshold, "name": name}
+        return kind(**{k: v for k, v in given.items() if v is not None}, **options)
+    if options:
+        raise TypeError(f"metrics: {metric!r} takes no {next(iter(options))}")
     made = _made(metric, threshold)
     if name is not None:
         if made is metric:
@@ -273,7 +152,7 @@ def _of_loss(metric: Any) -> Metric:
     try:
         loss = losses.get(metric)
     except ValueError as error:
-        known = ", ".join({**MEANS, **ROOTS, **WHOLES})
+        known = ", ".join({**MEANS, **ROOTS, **WHOLES, **OBJECTS})
         raise ValueError(
             f"metrics: unknown name {metric!r}; known: {known}, and the names of losses (tapegrad.nn.losses)"
         ) from error

@@ -81,6 +81,11 @@ def page() -> str:
         "Schedules": public(optim.schedules, "optim.schedules."),
         "Models": estimators,
         "Callbacks": callbacks,
+        "Metrics as objects": {
+            f"tapegrad.data.metrics.{k}": getattr(metrics, k)
+            for k in sorted(metrics.__all__)
+            if inspect.isclass(getattr(metrics, k))
+        },
         "Metrics, by name": metrics.MEANS | metrics.WHOLES | {k: rooted(f) for k, f in metrics.ROOTS.items()},
     }
     return HEAD + "".join(table(title, entries) for title, entries in sections.items())

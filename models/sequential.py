@@ -346,6 +346,11 @@ def metrics_of(metrics: Any, loss: Any) -> tuple[metric_table.Metric, ...]:
     found: list[metric_table.Metric] = []
     for one in given:
         metric = metric_table.get(one).of_outputs(loss_kinds.outputs_kind(loss))
+        if not metric.scalar:
+            raise ValueError(
+                f"compile: metrics: the result of {metric.name!r} is no number: call its update and result "
+                "yourself, on model.predict(x)"
+            )
         if metric.name in ("loss", *(m.name for m in found)):
             raise ValueError(
                 f"compile: metrics: {metric.name!r} is there already: give another name, as in "

@@ -27,6 +27,7 @@ ROWS = [
     ("recall", P, T, reference.recall_score(T, P > 0.5)),
     ("f1", P, T, reference.f1_score(T, P > 0.5)),
     ("auc", P, T, reference.roc_auc_score(T, P)),
+    ("average_precision", P, T, reference.average_precision_score(T, P)),
     ("mse", R, S, reference.mean_squared_error(S, R)),
     ("mae", R, S, reference.mean_absolute_error(S, R)),
     ("rmse", R, S, reference.mean_squared_error(S, R) ** 0.5),
