@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import writes
+from tapegrad.autograd.aliases import Array, Value
 from tapegrad.autograd.diagnostics import all_finite, describe, user_line, warn_user
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import DEFAULT, Flags, current
@@ -48,7 +49,7 @@ def backward_pass(
     outputs = list(outputs)
     useful = None if targets is None else tensors_between(outputs, targets)
 
-    def accumulate(tensor: Tensor, g: Any) -> None:
+    def accumulate(tensor: Tensor, g: Value) -> None:
         """Add a cotangent to that of a tensor."""
         node = tensor.node
         end = node is None or (targets is not None and tensor in targets)
@@ -204,7 +205,7 @@ def warn_of_overflow(node: Node) -> None:
         )
 
 
-def match_shape_dtype(g: Any, x: Any) -> Any:
+def match_shape_dtype(g: Value, x: Value) -> Value:
     """The cotangent in the shape and dtype of its tensor: undoes broadcasting and promotion."""
     if g.shape != x.shape:
         lead = g.ndim - x.ndim
@@ -273,7 +274,7 @@ def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: b
             recorder.gradient(leaf, g, before)
 
 
-def owned_copy(g: Any, given: set[int]) -> Any:
+def owned_copy(g: Array, given: set[int]) -> Array:
     """A cotangent in memory of its own: rules may return one array for two inputs, or a view of another's."""
     backend = BY_TYPE[type(g)]
     if id(g) in given or not backend.owns(g):
@@ -282,7 +283,7 @@ def owned_copy(g: Any, given: set[int]) -> Any:
     return g
 
 
-def first_cotangent(y: Tensor, cotangent: Any, as_tensor: bool = True) -> Any:
+def first_cotangent(y: Tensor, cotangent: Any, as_tensor: bool = True) -> Value:
     """The cotangent to start with, a Tensor or its raw array: ones for a tensor of one element, else what the caller
     gave, checked."""
     from tapegrad.autograd.creation import tensor

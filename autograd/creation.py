@@ -1,10 +1,11 @@
 """Making tensors from data."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from tapegrad.autograd import dtypes
+from tapegrad.autograd.aliases import Array, DTypeLike, Shape, TensorLike
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.copies import recorded_copy, refuse_lost
 from tapegrad.autograd.flags import current
@@ -15,7 +16,9 @@ from tapegrad.backends import BY_TYPE, Backend, default_place, resolve
 
 
 @answering
-def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: TensorLike, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A new tensor with a copy of the data.
 
     A copy of a Tensor that requires grad is recorded, so that gradients go on to that; tg.tensor(t.detach()) is a copy
@@ -42,7 +45,7 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
     return made
 
 
-def leaf_data(what: str, data: Any) -> Any:
+def leaf_data(what: str, data: Any) -> Array:
     """The array for a new Parameter or Buffer: that of a Tensor, without a copy, or one made of the data."""
     if not isinstance(data, Tensor):
         return tensor(data).data
@@ -51,7 +54,9 @@ def leaf_data(what: str, data: Any) -> Any:
 
 
 @answering
-def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Tensor:
+def asarray(
+    obj: TensorLike, /, *, dtype: DTypeLike | None = None, device: str | None = None, copy: bool | None = None
+) -> Tensor:
     """A tensor that shares an array's memory where it can: the array API standard's way to make one.
 
     An array keeps its dtype. A Tensor that fits already is returned itself, or with copy=True a recorded copy of it.
@@ -74,7 +79,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: 
     return _make("asarray", obj, dtype, device, copy=copy)
 
 
-def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | None) -> Tensor:
+def _make(name: str, data: Any, dtype: DTypeLike | None, device: str | None, copy: bool | None) -> Tensor:
     if isinstance(data, Tensor):
         moved = data if device is None else data.to(resolve(device)[1] or device)
         moved = moved if dtype is None else moved.astype(dtype, copy=False)
@@ -94,7 +99,7 @@ def _make(name: str, data: Any, dtype: Any, device: str | None, copy: bool | Non
     return new(backend.asarray(data, dtype=dtype, device=device, copy=copy), shared=copy is not True)
 
 
-def new(array: Any, shared: bool = False) -> Tensor:
+def new(array: Array, shared: bool = False) -> Tensor:
     """A tensor of this array, which may be the user's if `shared`."""
     made = Tensor(array)
     made.changed = tick()
@@ -103,14 +108,16 @@ def new(array: Any, shared: bool = False) -> Tensor:
     return made
 
 
-def place(device: str | None, owner: Backend | None = None, array: Any = None) -> tuple[Backend, str]:
+def place(
+    device: str | None, owner: Backend | None = None, array: Array | None = None
+) -> tuple[Backend, str]:
     """Where to make a tensor: as asked; else where its data are; else the default."""
     if device is not None:
         return resolve(device)
     return (owner, owner.device_of(array)) if owner is not None else resolve(default_place())
 
 
-def to_numpy(name: str, data: Any, dtype: Any) -> np.ndarray:
+def to_numpy(name: str, data: Any, dtype: DTypeLike | None) -> np.ndarray:
     """Numbers and nested lists as a NumPy array; Python floats and lists in the default float dtype."""
     if _holds_tensors(data):
         raise TypeError(
@@ -136,7 +143,7 @@ def _holds_tensors(data: Any) -> bool:
     return isinstance(data, (list, tuple)) and any(isinstance(d, Tensor) or _holds_tensors(d) for d in data)
 
 
-def read_shape(name: str, shape: Any, argument: str = "shape") -> tuple[int, ...]:
+def read_shape(name: str, shape: Shape | int, argument: str = "shape") -> tuple[int, ...]:
     """The lengths of a shape that a user gives: one integer, or a list or tuple of them."""
     lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
     if not all(is_integer(n) for n in lengths):
@@ -146,7 +153,7 @@ def read_shape(name: str, shape: Any, argument: str = "shape") -> tuple[int, ...
     return tuple(int(n.__index__()) for n in lengths)
 
 
-def is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> TypeGuard[int]:
     """Whether a value counts as a whole number: Python's and NumPy's integers and integer tensors, but no bool."""
     if isinstance(value, Tensor):
         return value.size == 1 and dtypes.name_of(value.dtype).startswith(("int", "uint"))

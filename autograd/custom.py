@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any
 
 from tapegrad.autograd import random, writes
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
@@ -22,7 +23,7 @@ def _to_tensors(values: Iterable[Any]) -> list[Tensor]:
     return [v if isinstance(v, Tensor) else Tensor(v) for v in values]
 
 
-def _as_given(given: Any, found: Sequence[Any]) -> tuple[Any, ...]:
+def _as_given(given: Value, found: Sequence[Any]) -> tuple[Any, ...]:
     """Cotangents in the form in which the rule got its own: Tensors, or raw arrays."""
     raw = not isinstance(given[0] if isinstance(given, tuple) else given, Tensor)
     return tuple(f.data if raw and isinstance(f, Tensor) else f for f in found)
@@ -102,7 +103,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         like = [a for a in call.arguments([_Place(i) for i in range(len(inputs))]) if _holds_place(a)]
         call.inputs = []  # their graph is the recorded call's to keep
 
-        def rule(needed: list[bool], g: Any, y: Any, *given: Any) -> tuple[Any, ...]:
+        def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Any, ...]:
             cotangents = _to_tensors(g if isinstance(g, tuple) else (g,))
             recorded = current.get().grad
             with changed_flags(raw=False, grad=recorded):
@@ -178,7 +179,7 @@ def _is_one_of_one(like: Any) -> bool:
     return isinstance(like, (tuple, list)) and len(like) == 1
 
 
-def _checked(where: str, g: Any, x: Tensor) -> Tensor | None:
+def _checked(where: str, g: Value, x: Tensor) -> Tensor | None:
     """A cotangent of x in its shape, device and dtype; of what has no gradient, none."""
     if not is_floating(x.dtype):
         return None
@@ -264,7 +265,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         arrays, count = [results[i].data for i in tracked], len(inputs)
         outside, constants, ended = *_used_from_outside([results[i] for i in tracked], inputs, begun), tick()
 
-        def rule(needed: list[bool], g: Any, y: Any, *given: Any) -> tuple[Any, ...]:
+        def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Any, ...]:
             cotangents = _to_tensors(g if isinstance(g, tuple) else (g,))
             recorded = current.get().grad
             _refuse_rewritten(f, constants, ended)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import dtypes, ops
+from tapegrad.autograd.aliases import DType, DTypeLike, Shape, TensorLike
 from tapegrad.autograd.arguments import at_least_0, number, truth
 from tapegrad.autograd.creation import is_integer, read_shape, tensor
 from tapegrad.autograd.foreign import answering
@@ -24,20 +25,20 @@ from tapegrad.autograd.tensor import Tensor
 LARGEST = 2**53  # from so many integers on, float64 cannot number them
 
 
-def _shape(name: str, size: Any, *parameters: Any) -> tuple[int, ...]:
+def _shape(name: str, size: Shape | int | None, *parameters: Any) -> tuple[int, ...]:
     if size is not None:
         return read_shape(name, size, "size")
     return np.broadcast_shapes(*(np.shape(p) if not isinstance(p, Tensor) else p.shape for p in parameters))
 
 
-def _float(name: str, dtype: Any) -> Any:
+def _float(name: str, dtype: DTypeLike | None) -> DType:
     asked = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype, f"{name}: dtype")
     if asked not in dtypes.FLOATS:
         raise TypeError(f"{name}: dtype must be float16, float32 or float64, got {asked}")
     return asked
 
 
-def _parameter(name: str, value: Any, dtype: Any, device: str | None) -> Any:
+def _parameter(name: str, value: Any, dtype: DType, device: str | None) -> Any:
     """A parameter of a distribution: a number, or a tensor of the result's dtype."""
     if isinstance(value, (Tensor, list, tuple, np.ndarray)):
         return (value if isinstance(value, Tensor) else tensor(value, device=device)).astype(
@@ -56,7 +57,7 @@ def _place(device: str | None, *parameters: Any) -> str | None:
 
 
 @answering
-def random(size: Any = (), *, dtype: Any = None, device: str | None = None) -> Tensor:
+def random(size: Shape | int = (), *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """Uniform numbers in [0, 1).
 
     Args:
@@ -69,7 +70,12 @@ def random(size: Any = (), *, dtype: Any = None, device: str | None = None) -> T
 
 @answering
 def uniform(
-    low: Any = 0.0, high: Any = 1.0, size: Any = None, *, dtype: Any = None, device: str | None = None
+    low: TensorLike = 0.0,
+    high: TensorLike = 1.0,
+    size: Shape | int | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
 ) -> Tensor:
     """Uniform numbers in [low, high).
 
@@ -82,14 +88,20 @@ def uniform(
     """
     dtype, device = _float("uniform", dtype), _place(device, low, high)
     shape = _shape("uniform", size, low, high)
-    low, high = (_parameter(f"uniform: {n}", v, dtype, device) for n, v in (("low", low), ("high", high)))
+    start = _parameter("uniform: low", low, dtype, device)
+    end = _parameter("uniform: high", high, dtype, device)
     u = draw(shape, dtype=dtype, device=device)
-    return u if _are_numbers(low, high, 0.0, 1.0) else low + (high - low) * u
+    return u if _are_numbers(start, end, 0.0, 1.0) else start + (end - start) * u
 
 
 @answering
 def normal(
-    loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, dtype: Any = None, device: str | None = None
+    loc: TensorLike = 0.0,
+    scale: TensorLike = 1.0,
+    size: Shape | int | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
 ) -> Tensor:
     """Normal numbers of mean loc and standard deviation scale (Box & Muller 1958).
 
@@ -104,18 +116,20 @@ def normal(
     """
     dtype, device = _float("normal", dtype), _place(device, loc, scale)
     shape = _shape("normal", size, loc, scale)
-    loc = _parameter("normal: loc", loc, dtype, device)
-    scale = _parameter("normal: scale", scale, dtype, device)
-    if not isinstance(scale, Tensor):
-        at_least_0("normal: scale", scale)
+    mean = _parameter("normal: loc", loc, dtype, device)
+    deviation = _parameter("normal: scale", scale, dtype, device)
+    if not isinstance(deviation, Tensor):
+        at_least_0("normal: scale", deviation)
     u = draw((2, *shape), dtype=dtypes.float64 if dtype == dtypes.float64 else dtypes.float32, device=device)
     z = ops.sqrt(-2.0 * ops.log1p(-u[0])) * ops.cos(2 * math.pi * u[1])
     z = z.astype(dtype, copy=False)
-    return z if _are_numbers(loc, scale, 0.0, 1.0) else loc + scale * z
+    return z if _are_numbers(mean, deviation, 0.0, 1.0) else mean + deviation * z
 
 
 @answering
-def standard_normal(size: Any = (), *, dtype: Any = None, device: str | None = None) -> Tensor:
+def standard_normal(
+    size: Shape | int = (), *, dtype: DTypeLike | None = None, device: str | None = None
+) -> Tensor:
     """Normal numbers of mean 0 and standard deviation 1.
 
     Args:
@@ -130,8 +144,8 @@ def standard_normal(size: Any = (), *, dtype: Any = None, device: str | None = N
 def integers(
     low: int,
     high: int | None = None,
-    size: Any = None,
-    dtype: Any = "int64",
+    size: Shape | int | None = None,
+    dtype: DTypeLike = "int64",
     endpoint: bool = False,
     *,
     device: str | None = None,
@@ -165,7 +179,7 @@ def integers(
 
 
 @answering
-def bernoulli(p: Any = 0.5, size: Any = None, *, device: str | None = None) -> Tensor:
+def bernoulli(p: TensorLike = 0.5, size: Shape | int | None = None, *, device: str | None = None) -> Tensor:
     """Booleans that are true with probability p.
 
     Args:
@@ -175,20 +189,20 @@ def bernoulli(p: Any = 0.5, size: Any = None, *, device: str | None = None) -> T
     """
     device = _place(device, p)
     shape = _shape("bernoulli", size, p)
-    p = _parameter("bernoulli: p", p, dtypes.float64, device)
-    if not isinstance(p, Tensor) and not 0 <= p <= 1:
+    chance = _parameter("bernoulli: p", p, dtypes.float64, device)
+    if not isinstance(chance, Tensor) and not 0 <= chance <= 1:
         raise ValueError(f"bernoulli: p must be a number from 0 to 1, got {p!r}")
-    return draw(shape, dtype=dtypes.float64, device=device) < p
+    return draw(shape, dtype=dtypes.float64, device=device) < chance
 
 
-def _gumbel(shape: tuple[int, ...], device: str | None) -> Any:
+def _gumbel(shape: tuple[int, ...], device: str | None) -> Tensor:
     """-ln(-ln u): the largest of logits plus these is a draw from their softmax."""
     u = ops.clip(draw(shape, dtype=dtypes.float64, device=device), 2.0**-54)  # 0 would be no logarithm
     return -ops.log(-ops.log(u))
 
 
 @answering
-def categorical(logits: Any, axis: int = -1, size: Any = None) -> Tensor:
+def categorical(logits: TensorLike, axis: int = -1, size: Shape | int | None = None) -> Tensor:
     """Class numbers drawn with the probabilities softmax(logits) along `axis` (by the Gumbel-max trick), int64.
 
     Args:
@@ -207,7 +221,7 @@ def categorical(logits: Any, axis: int = -1, size: Any = None) -> Tensor:
 
 
 @answering
-def permutation(x: Any, axis: int = 0, *, device: str | None = None) -> Tensor:
+def permutation(x: TensorLike, axis: int = 0, *, device: str | None = None) -> Tensor:
     """0 … n-1 in a random order for an integer n; for an array its slices along `axis` in a random order.
 
     Args:
@@ -225,7 +239,13 @@ def permutation(x: Any, axis: int = 0, *, device: str | None = None) -> Tensor:
 
 @answering
 def choice(
-    a: Any, size: Any = None, replace: bool = True, p: Any = None, axis: int = 0, *, device: str | None = None
+    a: TensorLike,
+    size: Shape | int | None = None,
+    replace: bool = True,
+    p: TensorLike | None = None,
+    axis: int = 0,
+    *,
+    device: str | None = None,
 ) -> Tensor:
     """Elements (slices along `axis`) of an array, or of 0 … a-1 for an integer, drawn with or without replacement.
 
@@ -244,7 +264,9 @@ def choice(
     return ops.take(a, _places(a.shape[at], size, replace, p, a.device), axis=at)
 
 
-def _places(n: int, size: Any, replace: bool, p: Any, device: str | None) -> Any:
+def _places(
+    n: int, size: Shape | int | None, replace: bool, p: TensorLike | None, device: str | None
+) -> Tensor:
     shape = _shape("choice", size)
     count = math.prod(shape)
     replace = truth("choice: replace", replace)
@@ -254,25 +276,30 @@ def _places(n: int, size: Any, replace: bool, p: Any, device: str | None) -> Any
         return integers(n, size=shape, device=device)
     if p is None:
         return permutation(n, device=device)[:count].reshape(shape)
-    p = _probabilities(n, p, 1 if replace else count, device)
-    logs = ops.where(p > 0, ops.log(ops.where(p > 0, p, 1.0)), -math.inf)
+    chances = _probabilities(n, p, 1 if replace else count, device)
+    logs = ops.where(chances > 0, ops.log(ops.where(chances > 0, chances, 1.0)), -math.inf)
     if replace:
         return categorical(logs, size=shape)
     keys = logs + _gumbel((n,), logs.device)
     return ops.argsort(keys, descending=True)[:count].reshape(shape)
 
 
-def _probabilities(n: int, p: Any, count: int, device: str | None) -> Any:
+def _probabilities(n: int, p: TensorLike, count: int, device: str | None) -> Tensor:
     if isinstance(p, Tensor):  # whose values a recording does not see
         if p.shape != (n,):
             raise ValueError(f"choice: p must have the shape ({n},), got {p.shape}")
         return p.detach().astype(dtypes.float64, copy=False)
-    p = np.asarray(p, np.float64)
-    if p.shape != (n,) or not (p >= 0).all() or abs(p.sum() - 1) > 1e-6 or (p > 0).sum() < count:
+    given = np.asarray(p, np.float64)
+    if (
+        given.shape != (n,)
+        or not (given >= 0).all()
+        or abs(given.sum() - 1) > 1e-6
+        or (given > 0).sum() < count
+    ):
         raise ValueError(
-            f"choice: p must be {n} probabilities that add up to 1, at least {count} of them above 0, got {p}"
+            f"choice: p must be {n} probabilities that add up to 1, at least {count} of them above 0, got {given}"
         )
-    return tensor(p, device=device)
+    return tensor(given, device=device)
 
 
 # ---- PyTorch's and NumPy's short names ----
@@ -283,7 +310,9 @@ def _sizes(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 @answering
-def randn(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: Shape | int, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Normal numbers of mean 0 and standard deviation 1: randn(2, 3) or randn((2, 3)).
 
     Args:
@@ -297,7 +326,9 @@ def randn(*size: Any, dtype: Any = None, device: str | None = None, requires_gra
 
 
 @answering
-def rand(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *size: Shape | int, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Uniform numbers in [0, 1): rand(2, 3) or rand((2, 3)).
 
     Args:
@@ -312,7 +343,12 @@ def rand(*size: Any, dtype: Any = None, device: str | None = None, requires_grad
 
 @answering
 def randint(
-    low: Any, high: Any = None, size: Any = None, *, dtype: Any = "int64", device: str | None = None
+    low: int,
+    high: Shape | int | None = None,
+    size: Shape | int | None = None,
+    *,
+    dtype: DTypeLike = "int64",
+    device: str | None = None,
 ) -> Tensor:
     """Integers from low up to but without high: randint(high, size) or randint(low, high, size), as in PyTorch.
 
@@ -324,8 +360,8 @@ def randint(
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
     """
     if isinstance(high, (tuple, list)) and size is None:
-        low, high, size = 0, low, high
-    return integers(low, high, size, dtype, device=device)
+        return integers(0, low, high, dtype, device=device)
+    return integers(low, high, size, dtype, device=device)  # type: ignore[arg-type]  # integers looks at them
 
 
 @answering

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.aliases import DType, DTypeLike
+
 bool = np.dtype("bool")
 int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
@@ -16,19 +18,19 @@ DTYPE_NAMES = {d.name for d in ALL}
 _default_float = float32
 
 
-def name_of(dtype: Any) -> str:
+def name_of(dtype: DType) -> str:
     """ "float32" for any namespace's dtype of that name."""
     return getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
 
 
-def is_floating(dtype: Any) -> Any:
+def is_floating(dtype: DType) -> Any:
     return dtype in FLOATS if isinstance(dtype, np.dtype) else name_of(dtype).startswith("float")
 
 
 _OTHER_NAMES = {"float": float64, "double": float64, "half": float16, "int": int64, "long": int64}
 
 
-def as_dtype(given: Any, argument: str = "dtype") -> Any:
+def as_dtype(given: Any, argument: str = "dtype") -> DType:
     """The dtype that a user asks for, as a NumPy dtype: the one reader of every `dtype=`.
 
     It takes tapegrad's and NumPy's dtypes, NumPy's scalar types, Python's float, int and bool (float64, int64 and
@@ -48,7 +50,7 @@ def as_dtype(given: Any, argument: str = "dtype") -> Any:
     return dtype
 
 
-def _from_name(given: Any) -> Any:
+def _from_name(given: Any) -> DType:
     """NumPy's reading of a type or a name, and the name of another library's dtype; None for what is neither."""
     if given is None or (hasattr(given, "shape") and not isinstance(given, type)):
         return None
@@ -61,12 +63,12 @@ def _from_name(given: Any) -> Any:
     return dtype if dtype in ALL else dtype.newbyteorder("=")
 
 
-def get_default_dtype() -> Any:
+def get_default_dtype() -> DType:
     """The dtype of new tensors made of Python floats: float32, unless `set_default_dtype` said otherwise."""
     return _default_float
 
 
-def set_default_dtype(dtype: Any) -> None:
+def set_default_dtype(dtype: DTypeLike) -> None:
     """Set the dtype of tensors made from Python floats, lists of them, and shapes (float32 at the start).
 
     Args:
@@ -82,7 +84,7 @@ def set_default_dtype(dtype: Any) -> None:
     _default_float = asked
 
 
-def common_dtype(name: str, given: list[Any], promote: str) -> Any:
+def common_dtype(name: str, given: list[Any], promote: str) -> DType:
     """The dtype in which a primitive computes on arguments of the given dtypes and Python scalars.
 
     The array API standard's promotion; where it is silent, floats win over integers and keep their own precision
@@ -109,7 +111,7 @@ def common_dtype(name: str, given: list[Any], promote: str) -> Any:
     return common
 
 
-def isdtype(dtype: Any, kind: Any) -> Any:
+def isdtype(dtype: DTypeLike, kind: Any) -> Any:
     """Whether `dtype` is of a kind ("bool", "integral", "real floating", "numeric", …), a dtype, or one of a tuple.
 
     Args:
@@ -132,7 +134,7 @@ _KINDS = {
 }
 
 
-def _limits_of(name: str, of: Any, expected: str, among: frozenset[Any]) -> Any:
+def _limits_of(name: str, of: Any, expected: str, among: frozenset[Any]) -> DType:
     # NumPy's scalar types have an attribute `dtype` of their own, which is a descriptor.
     dtype = as_dtype(of if isinstance(of, type) or not hasattr(of, "dtype") else name_of(of.dtype), name)
     if dtype not in among:

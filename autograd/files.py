@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array, PathName
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import current
@@ -35,7 +36,7 @@ class FileError(ValueError):
     """A file is not one that `save` wrote: of another kind, cut short, or changed."""
 
 
-def save(path: Any, tensors: Mapping[str, Any], *, metadata: Mapping[str, str] | None = None) -> None:
+def save(path: PathName, tensors: Mapping[str, Any], *, metadata: Mapping[str, str] | None = None) -> None:
     """Write named tensors to one file.
 
     Args:
@@ -104,7 +105,7 @@ def _header(arrays: dict[str, Any], metadata: dict[str, str]) -> tuple[bytes, li
     return len(blob).to_bytes(8, "little") + blob, [arrays[name] for name in order]
 
 
-def _itemsize(array: Any) -> int:
+def _itemsize(array: Array) -> int:
     return np.dtype(name_of(array.dtype)).itemsize
 
 
@@ -120,7 +121,7 @@ def _name(name: Any) -> str:
     return name
 
 
-def _array(name: str, value: Any) -> Any:
+def _array(name: str, value: Any) -> Array:
     array = value.data if isinstance(value, Tensor) else value
     if type(array) not in BY_TYPE:
         raise TypeError(f"save: {name!r} must be a Tensor or an array, got {type(value).__name__}")
@@ -129,13 +130,13 @@ def _array(name: str, value: Any) -> Any:
     return array
 
 
-def _bytes(array: Any) -> np.ndarray:
+def _bytes(array: Array) -> np.ndarray:
     """The elements of an array of any backend, memory layout and byte order, as the file has them."""
     host = np.asarray(BY_TYPE[type(array)].to_numpy(array))
     return np.ascontiguousarray(host, dtype=host.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
 
 
-def load(path: Any) -> dict[str, Tensor]:
+def load(path: PathName) -> dict[str, Tensor]:
     """The tensors of a file written by `save`, by name, on the default device.
 
     Raises FileNotFoundError, and FileError for a file of another kind, one cut short, or one with a changed byte.
@@ -154,7 +155,7 @@ def load(path: Any) -> dict[str, Tensor]:
         raise FileError(f"{os.fspath(path)}: its header does not fit its contents: {error}") from error
 
 
-def read_metadata(path: Any) -> dict[str, str]:
+def read_metadata(path: PathName) -> dict[str, str]:
     """The metadata given to `save`. The whole file is verified, as by `load`.
 
     Args:
@@ -166,7 +167,7 @@ def read_metadata(path: Any) -> dict[str, str]:
     return dict(json.loads(header["__metadata__"]["tapegrad"])["metadata"])
 
 
-def verify(path: Any) -> dict[str, Any]:
+def verify(path: PathName) -> dict[str, Any]:
     """The header of a file, once its checksum is found to be right."""
     import json
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import creation, dtypes
+from tapegrad.autograd.aliases import DTypeLike, Shape, TensorLike
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.creation import asarray, is_integer, new, read_shape
 from tapegrad.autograd.flags import current
@@ -31,7 +32,12 @@ def _number(name: str, argument: str, value: Any) -> Any:
 
 
 def _placed(
-    array: np.ndarray, name: str, dtype: Any, device: str | None, requires_grad: bool, rounded: bool = True
+    array: np.ndarray,
+    name: str,
+    dtype: DTypeLike | None,
+    device: str | None,
+    requires_grad: bool,
+    rounded: bool = True,
 ) -> Tensor:
     """A tensor of a NumPy array: of the dtype asked for; floats that have none (`rounded`) in the default dtype."""
     if dtype is not None:
@@ -45,7 +51,12 @@ def _placed(
 
 @answering
 def full(
-    shape: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    shape: Shape | int,
+    fill_value: float,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor filled with one value; dtype by default the value's: default float, int64 or bool.
 
@@ -59,7 +70,14 @@ def full(
     return _filled("full", shape, fill_value, dtype, device, requires_grad)
 
 
-def _filled(name: str, shape: Any, value: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+def _filled(
+    name: str,
+    shape: Shape | int,
+    value: Any,
+    dtype: DTypeLike | None,
+    device: str | None,
+    requires_grad: bool,
+) -> Tensor:
     value = _plain(name, "fill_value", value)
     if not isinstance(value, (bool, int, float)):
         raise TypeError(f"{name}: fill_value must be a number, got {value!r}")
@@ -71,7 +89,13 @@ def _filled(name: str, shape: Any, value: Any, dtype: Any, device: str | None, r
 
 
 @answering
-def zeros(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    shape: Shape | int,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of zeros, of the default float dtype unless told.
 
     Args:
@@ -84,7 +108,13 @@ def zeros(shape: Any, *, dtype: Any = None, device: str | None = None, requires_
 
 
 @answering
-def ones(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    shape: Shape | int,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of ones, of the default float dtype unless told.
 
     Args:
@@ -97,7 +127,13 @@ def ones(shape: Any, *, dtype: Any = None, device: str | None = None, requires_g
 
 
 @answering
-def empty(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    shape: Shape | int,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """As `zeros`: memory with arbitrary contents is not handed out.
 
     Args:
@@ -111,7 +147,13 @@ def empty(shape: Any, *, dtype: Any = None, device: str | None = None, requires_
 
 @answering
 def full_like(
-    x: Any, /, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    x: TensorLike,
+    /,
+    fill_value: float,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of x's shape, and of its dtype and device unless told, filled with one value.
 
@@ -126,7 +168,7 @@ def full_like(
 
 
 def _filled_like(
-    name: str, x: Any, value: Any, dtype: Any, device: str | None, requires_grad: bool
+    name: str, x: TensorLike, value: Any, dtype: DTypeLike | None, device: str | None, requires_grad: bool
 ) -> Tensor:
     x = x if isinstance(x, Tensor) else asarray(x)
     dtype, device = x.dtype if dtype is None else dtype, x.device if device is None else device
@@ -135,7 +177,12 @@ def _filled_like(
 
 @answering
 def zeros_like(
-    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    x: TensorLike,
+    /,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Zeros of x's shape, and of its dtype and device unless told.
 
@@ -150,7 +197,12 @@ def zeros_like(
 
 @answering
 def ones_like(
-    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    x: TensorLike,
+    /,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Ones of x's shape, and of its dtype and device unless told.
 
@@ -165,7 +217,12 @@ def ones_like(
 
 @answering
 def empty_like(
-    x: Any, /, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    x: TensorLike,
+    /,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """As `zeros_like`.
 
@@ -185,7 +242,7 @@ def arange(
     stop: float | None = None,
     step: float = 1,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
@@ -218,7 +275,7 @@ def linspace(
     /,
     num: int = 50,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     device: str | None = None,
     endpoint: bool = True,
     requires_grad: bool = False,
@@ -248,7 +305,7 @@ def eye(
     /,
     *,
     k: int = 0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:

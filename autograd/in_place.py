@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import writes
+from tapegrad.autograd.aliases import Array, Index
 from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import current
@@ -40,7 +41,7 @@ def in_place(function: Callable[..., Any], name: str, symbol: str, acceptable: C
     return method
 
 
-def setitem(self: Tensor, index: Any, value: Any) -> None:
+def setitem(self: Tensor, index: Index, value: Any) -> None:
     """t[index] = value: in place where no gradient is recorded, see `Tensor`."""
     flags = current.get()
     if flags.grad:
@@ -61,7 +62,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         raise indexing.index_update_p.explain(error, (self, value), {"index": parts}) from error
 
 
-def _become_updated(t: Tensor, index: Any, value: Any) -> None:
+def _become_updated(t: Tensor, index: Index, value: Any) -> None:
     """Have a tensor stand for `index_update(t, index, value)`, of which the value's gradient is part.
 
     The first time it gets memory of its own, and later values are written into that. Calls recorded before find the
@@ -79,6 +80,7 @@ def _become_updated(t: Tensor, index: Any, value: Any) -> None:
         parts, arrays = indexing.template(t, index)
         where = ... if arrays else parts
         store(t.data[where], new.data[where])
+        assert new.node is not None
         new.node.out = t.data  # the rule of index_update reads neither its result nor what it updates
     else:
         t.data = new.data
@@ -143,7 +145,7 @@ def _references() -> int:
 _REFERENCES = _references()
 
 
-def into_array(function: Callable[..., Any], inputs: tuple[Any, ...], out: Any) -> Any:
+def into_array(function: Callable[..., Any], inputs: tuple[Any, ...], out: Array) -> Any:
     """`t.data += value` with a Tensor for the value: NumPy asks for function(*inputs), written into the array `out`."""
     if current.get().grad and any(isinstance(a, Tensor) and a.requires_grad for a in inputs):
         raise RuntimeError(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tapegrad.autograd import ops
+from tapegrad.autograd.aliases import Tree
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.structure import check_sequence, need_function, tensors_of
 from tapegrad.autograd.tensor import Tensor
@@ -80,7 +81,7 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     return named(jacobian(grad(f, argnums), argnums), "hessian", f)
 
 
-def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Tree:
     """The Hessian of a scalar f times a vector, without the Hessian: the derivative of the gradient along the tangents.
 
     Returns one product for each primal, of its structure, or the product itself if there is one primal.

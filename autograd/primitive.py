@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Container
 from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule
 from tapegrad.autograd.diagnostics import all_finite, describe, user_line
 from tapegrad.autograd.dtypes import FLOATS, common_dtype, is_floating
 from tapegrad.autograd.flags import current
@@ -165,7 +166,7 @@ class Primitive:
         if backend.several_devices:
             plain = forward
 
-            def forward(xp: Any, *arrays: Any, **params: Any) -> Any:
+            def forward(xp: ArrayModule, *arrays: Array, **params: Any) -> Any:
                 places = {i: backend.device_of(a) for i, a in enumerate(arrays) if type(a) is kind}
                 if len(set(places.values())) > 1:
                     raise mixed_devices(self.name, places)
@@ -239,7 +240,7 @@ class Primitive:
             return f"it takes {self.arrays} array{'s' * (self.arrays > 1)}, got {len(args)}"
         return ""
 
-    def look_for_anomaly(self, out: Any, node: Node | None) -> None:
+    def look_for_anomaly(self, out: Array, node: Node | None) -> None:
         line = user_line()
         if node is not None:
             node.line = line

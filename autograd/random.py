@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.autograd import dtypes
+from tapegrad.autograd.aliases import Array, DType, DTypeLike
 from tapegrad.autograd.creation import place, read_shape
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.primitive import Primitive
@@ -220,7 +221,7 @@ def position() -> tuple[int, int]:
     return last
 
 
-def draw(shape: tuple[int, ...], dtype: Any, place: str) -> Any:
+def draw(shape: tuple[int, ...], dtype: DType, place: str) -> Array:
     """The next draw on a device, as a raw array."""
     backend, device = resolve(place)
     repeated = REPEATED.get()
@@ -237,7 +238,7 @@ uniform_p = Primitive(
 )
 
 
-def uniform(shape: tuple[int, ...], *, dtype: Any = None, device: str | None = None) -> Tensor:
+def uniform(shape: tuple[int, ...], *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """Draws from the uniform distribution on [0, 1), made on the device.
 
     Args:

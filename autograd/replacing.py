@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tapegrad.autograd.aliases import PathName
+
 
 @contextmanager
-def replacing(path: Any, who: str = "save") -> Iterator[str]:
+def replacing(path: PathName, who: str = "save") -> Iterator[str]:
     """`with replacing(path) as temporary:` gives a temporary name to write to, in the path's folder.
 
     At the end of the block the temporary file takes the path's place in one step. It gets the permissions of the old
@@ -34,13 +36,13 @@ def replacing(path: Any, who: str = "save") -> Iterator[str]:
         raise
 
 
-def put(written: Any, path: Any, who: str = "save") -> None:
+def put(written: Any, path: PathName, who: str = "save") -> None:
     """Have a finished file take the place of a path of the same disk, as `replacing` does."""
     target, kept = check_replaceable(path, who)
     _move(os.fspath(written), target, kept)
 
 
-def check_replaceable(path: Any, who: str = "save") -> tuple[str, os.stat_result | None]:
+def check_replaceable(path: PathName, who: str = "save") -> tuple[str, os.stat_result | None]:
     """(where a path leads, what the file there is like, if there is one), for one that may be replaced; else raises as
     `replacing` says."""
     target = os.path.realpath(path)

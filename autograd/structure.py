@@ -9,6 +9,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
+from tapegrad.autograd.aliases import Tree
 from tapegrad.autograd.tensor import Tensor
 
 Rebuild = Callable[[list[Any]], Any]
@@ -39,7 +40,7 @@ def with_parts(value: Any, parts: dict[str, Any]) -> Any:
     return twin
 
 
-def flatten(tree: Any, modules: bool = True) -> tuple[list[Any], Rebuild]:
+def flatten(tree: Tree, modules: bool = True) -> tuple[list[Any], Rebuild]:
     """The leaves of a nested structure in order, and the function that builds the same structure of other leaves.
 
     None is a structure without leaves. A Module counts as the dict of its parameters by path, or with modules=False as
@@ -88,7 +89,7 @@ def _nothing(new: list[Any]) -> None:
     return None
 
 
-def tensors_of(name: str, tree: Any) -> tuple[list[Tensor], Rebuild]:
+def tensors_of(name: str, tree: Tree) -> tuple[list[Tensor], Rebuild]:
     """As `flatten`, with numbers and arrays made into Tensors; TypeError for anything else."""
     leaves, rebuild = flatten(tree)
     return [as_leaf(name, leaf) for leaf in leaves], rebuild
@@ -108,7 +109,7 @@ def as_leaf(name: str, leaf: Any) -> Tensor:
         ) from error
 
 
-def leaves_like(name: str, tree: Any, like: Any) -> list[Any]:
+def leaves_like(name: str, tree: Tree, like: Tree) -> list[Any]:
     """The leaves of a structure in the order of those of `like`, which it must be built as.
 
     Dicts are matched by key, dataclasses by field. A Module in `like` counts as the dict of its parameters, with None
@@ -120,7 +121,7 @@ def leaves_like(name: str, tree: Any, like: Any) -> list[Any]:
     return found
 
 
-def _match(name: str, tree: Any, like: Any, found: list[Any]) -> None:
+def _match(name: str, tree: Tree, like: Tree, found: list[Any]) -> None:
     if is_module(like):
         like = {path: p if p.requires_grad else None for path, p in like.named_parameters()}
     if is_module(tree):
@@ -149,7 +150,7 @@ def _match(name: str, tree: Any, like: Any, found: list[Any]) -> None:
         found.append(tree)
 
 
-def _kind(tree: Any) -> str:
+def _kind(tree: Tree) -> str:
     if isinstance(tree, dict):
         return f"a dict with the keys {sorted(tree, key=str)}"
     if isinstance(tree, (tuple, list)):
@@ -157,7 +158,7 @@ def _kind(tree: Any) -> str:
     return f"a {type(tree).__name__}" if tree is not None else "None"
 
 
-def map_tensors(f: Callable[[Tensor], Any], tree: Any) -> Any:
+def map_tensors(f: Callable[[Tensor], Any], tree: Tree) -> Any:
     """The structure with f(t) in place of each tensor t; Modules and all other leaves stay as they are."""
     leaves, rebuild = flatten(tree, modules=False)
     return rebuild([f(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves])

@@ -11,6 +11,7 @@ from tapegrad.autograd.protocols import Protocols
 from tapegrad.autograd.writes import store
 from tapegrad.autograd.writes import tick as tick
 from tapegrad.backends import BY_TYPE, Backend, backend_of, resolve
+from tapegrad.backends.aliases import Array, DType
 
 
 def drop_gradients(leaves: "Iterable[Tensor]") -> None:
@@ -85,6 +86,7 @@ def before(t: "Tensor", serial: int, passed: "Mapping[Node, Tensor]") -> "Tensor
 
 
 if TYPE_CHECKING:
+    from tapegrad.autograd.aliases import Index, TensorLike
     from tapegrad.autograd.methods import Methods  # a stub
 else:
     Methods = object
@@ -115,10 +117,10 @@ class Tensor(Protocols, Methods):
 
     __slots__ = ("__weakref__", "_grad", "changed", "data", "index", "node", "requires_grad", "retains_grad")
     __hash__ = object.__hash__  # by identity, though == compares elements
-    data: Any
+    data: Array
 
     def __init__(
-        self, data: Any, requires_grad: bool = False, node: Node | None = None, index: int = 0
+        self, data: Array, requires_grad: bool = False, node: Node | None = None, index: int = 0
     ) -> None:
         if node is None and type(data) not in BY_TYPE:
             raise TypeError(
@@ -155,7 +157,7 @@ class Tensor(Protocols, Methods):
         return self.data.shape
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> DType:
         return self.data.dtype
 
     @property
@@ -257,7 +259,10 @@ class Tensor(Protocols, Methods):
         return Tensor(self.data)
 
     def backward(
-        self, cotangent: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+        self,
+        cotangent: "TensorLike | None" = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
     ) -> None:
         """Add d(self)/d(leaf) to `.grad` of every leaf that requires grad.
 
@@ -344,7 +349,7 @@ class Tensor(Protocols, Methods):
 
         def __add__(self, other: Any) -> "Tensor": ...
         def __neg__(self) -> "Tensor": ...
-        def __getitem__(self, index: Any) -> "Tensor": ...
+        def __getitem__(self, index: "Index") -> "Tensor": ...
         def reshape(self, *shape: Any) -> "Tensor": ...
         def __eq__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
         def __ne__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
@@ -374,7 +379,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: "TensorLike") -> None:
         from tapegrad.autograd.creation import leaf_data
 
         super().__init__(leaf_data("tg.Parameter(t)", data))

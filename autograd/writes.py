@@ -12,6 +12,8 @@ from threading import Lock
 from typing import Any
 from weakref import ref
 
+from tapegrad.backends.aliases import Array
+
 # One clock for everything that happens to tensors: nodes are numbered in the order they were made, which is a
 # topological order, and a write is stamped with the same clock, so that backward sees which came first.
 tick: Callable[[], int] = count(1).__next__
@@ -30,14 +32,14 @@ _alive: dict[int, "_Home"] = {}  # the same id -> a weak reference to the array
 _dead: list["_Home"] = []  # references to arrays that are gone: what was written into them can be forgotten
 
 
-def owner(array: Any) -> Any:
+def owner(array: Array) -> Array:
     """The array whose memory this one looks into, or itself."""
     while (base := getattr(array, "base", None)) is not None and hasattr(base, "dtype"):
         array = base
     return array
 
 
-def span(array: Any) -> Span:
+def span(array: Array) -> Span:
     """The memory from an array's first byte to its last; EVERYWHERE where the library does not tell."""
     interface = getattr(array, "__array_interface__", None) or getattr(
         array, "__cuda_array_interface__", None
@@ -72,7 +74,7 @@ class _Home(ref[Any]):
     key: int
 
 
-def place(array: Any) -> Place:
+def place(array: Array) -> Place:
     """Where the writes into this array are noted; to be kept by who writes into one array often."""
     home = owner(array)
     key = id(home)
@@ -108,7 +110,7 @@ def mark_all(places: Iterable[Place], now: int) -> None:
     happened(now)
 
 
-def wrote(array: Any, now: int) -> None:
+def wrote(array: Array, now: int) -> None:
     """The memory that this array shows was, or is about to be, written to at the time `now`."""
     mark(place(array), now)
 
@@ -120,7 +122,7 @@ def _join_older_half(spans: dict[Span, int]) -> None:
         spans.pop(place, None)
 
 
-def since(array: Any, serial: int, until: float = inf) -> bool:
+def since(array: Array, serial: int, until: float = inf) -> bool:
     """Whether any of the memory that this array shows was written to after the time `serial`, and before `until`."""
     spans = _spans.get(id(owner(array)))
     return spans is not None and written_at((spans, span(array)), serial, until)
@@ -134,7 +136,7 @@ def written_at(at: Place, serial: int, until: float = inf) -> bool:
     )
 
 
-def store(array: Any, value: Any) -> int:
+def store(array: Array, value: Array) -> int:
     """Write into an array, and note where and when for `backward`. Returns when."""
     strides = getattr(array, "strides", ())
     if 0 in strides and any(n > 1 and s == 0 for n, s in zip(array.shape, strides, strict=True)):

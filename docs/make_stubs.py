@@ -8,8 +8,10 @@ A primitive takes any number of positional arguments at run time; here it has th
 gives a Tensor.
 """
 
+import ast
 import inspect
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +21,36 @@ from tapegrad.autograd.operators import METHODS
 from tapegrad.autograd.primitive import Primitive
 
 ROOT = Path(__file__).resolve().parent.parent
-ALIASES = ", ".join(aliases.__all__)
 # The type of an argument by its name, where its function says no more than Any.
-BY_NAME = {
-    "axis": "Axis", "shape": "Shape | int", "size": "Shape | int | None", "dtype": "DTypeLike | None",
-    "keepdims": "bool", "sample_weight": "TensorLike | None", "index": "Any", "indices": "TensorLike",
-    "sections": "int | Sequence[int]", "axes": "Any", "repetitions": "Any", "arrays": "Sequence[TensorLike]",
-    "fill_value": "float", "obj": "Any", "kind": "Any", "approximate": "bool | str",
-}  # fmt: skip
+BY_NAME = {"sample_weight": "TensorLike | None", "axes": "Any", "approximate": "bool | str"}
 SEVERAL = {"split": "tuple[Tensor, ...]", "unstack": "tuple[Tensor, ...]"}
 HEAD = '"""Written by docs/make_stubs.py from the functions themselves."""\n'
 
 
-def parameter(p: inspect.Parameter, default: str) -> str:
+def written(function: Any) -> dict[str, str]:
+    """The types of a function's arguments as its source has them, with the names of the aliases."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    except (TypeError, OSError):
+        return {}
+    if not isinstance(node := tree.body[0], ast.FunctionDef):
+        return {}
+    names = [
+        *node.args.posonlyargs,
+        *node.args.args,
+        node.args.vararg,
+        *node.args.kwonlyargs,
+        node.args.kwarg,
+    ]
+    return {n.arg: ast.unparse(n.annotation).strip("'") for n in names if n and n.annotation}
+
+
+def parameter(p: inspect.Parameter, default: str, types: dict[str, str]) -> str:
     """One parameter with its type. default: the type where nothing else is known of it."""
-    if p.annotation in (Any, inspect.Parameter.empty):
-        kind = BY_NAME.get(p.name, default)
-    else:
-        kind = inspect.formatannotation(p.annotation)
+    kind = types.get(p.name, "Any")
+    if kind == "Any":
+        known = p.annotation not in (Any, inspect.Parameter.empty)
+        kind = inspect.formatannotation(p.annotation) if known else BY_NAME.get(p.name, default)
     star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
     if p.default is p.empty:
         return f"{star}{p.name}: {kind}"
@@ -45,7 +59,7 @@ def parameter(p: inspect.Parameter, default: str) -> str:
     return f"{p.name}: {kind} = {p.default!r}"
 
 
-def parameters(given: list[inspect.Parameter]) -> list[str]:
+def parameters(given: list[inspect.Parameter], types: dict[str, str]) -> list[str]:
     """As they are written, with the marks of positional and of keyword arguments."""
     found: list[str] = []
     for n, p in enumerate(given):
@@ -54,7 +68,7 @@ def parameters(given: list[inspect.Parameter]) -> list[str]:
             found.append("/")
         if p.kind is p.KEYWORD_ONLY and before not in (p.KEYWORD_ONLY, p.VAR_POSITIONAL):
             found.append("*")
-        found.append(parameter(p, "TensorLike"))
+        found.append(parameter(p, "TensorLike", types))
     if given and given[-1].kind is inspect.Parameter.POSITIONAL_ONLY:
         found.append("/")
     return found
@@ -68,16 +82,24 @@ def signature(function: Any) -> list[inspect.Parameter]:
 
 
 def function_stub(name: str, function: Any) -> str:
-    return f"def {name}({', '.join(parameters(signature(function)))}) -> {SEVERAL.get(name, 'Tensor')}: ...\n"
+    given = ", ".join(parameters(signature(function), written(function)))
+    return f"def {name}({given}) -> {SEVERAL.get(name, 'Tensor')}: ...\n"
 
 
 def method_stub(name: str) -> str:
-    given = parameters(signature(getattr(ops, name))[1:])
+    function = getattr(ops, name)
+    given = parameters(signature(function)[1:], written(function))
     return f"    def {name}({', '.join(['self', *given])}) -> {SEVERAL.get(name, 'Tensor')}: ...\n"
 
 
 def imports(lines: list[str]) -> str:
     return "\n".join(sorted(lines)) + "\n"
+
+
+def aliases_in(text: str) -> str:
+    """The import of the aliases that a stub names."""
+    names = [name for name in aliases.__all__ if re.search(rf"\b{name}\b", text)]
+    return f"from tapegrad.autograd.aliases import {', '.join(names)}"
 
 
 def face() -> str:
@@ -96,7 +118,7 @@ def face() -> str:
             taken.append(f"from {home(name, value)} import {name} as {name}")
     lines = [
         "from builtins import bool as _bool", "from collections.abc import Sequence", "from typing import Any", *taken,
-        f"from tapegrad.autograd.aliases import {ALIASES}",
+        aliases_in("".join(functions)),
     ]  # fmt: skip
     public = ", ".join(repr(name) for name in tg.__all__)
     return f"{HEAD}\n{imports(lines)}\n__all__ = [{public}]\n\n{''.join(functions)}"
@@ -111,26 +133,22 @@ def home(name: str, value: Any) -> str:
     return "tapegrad.autograd.dtypes"
 
 
+HEADER = "from collections.abc import Sequence\nfrom typing import Any\n\n"
+TENSOR = "from tapegrad.autograd.tensor import Tensor"
+
+
 def methods() -> str:
     """The stub of the methods that Tensor has of functions."""
-    head = f"{HEAD}\nfrom collections.abc import Sequence\nfrom typing import Any\n\n"
-    head += (
-        f"from tapegrad.autograd.aliases import {ALIASES}\nfrom tapegrad.autograd.tensor import Tensor\n\n"
-    )
-    return f"{head}class Methods:\n{''.join(method_stub(name) for name in METHODS)}"
+    body = "".join(method_stub(name) for name in METHODS)
+    return f"{HEAD}\n{HEADER}{aliases_in(body)}\n{TENSOR}\n\nclass Methods:\n{body}"
 
 
 def functional() -> str:
     """The stub of tg.nn.functional."""
-    head = f"{HEAD}\nfrom collections.abc import Sequence\nfrom typing import Any\n\n"
-    head += (
-        f"from tapegrad.autograd.aliases import {ALIASES}\nfrom tapegrad.autograd.tensor import Tensor\n\n"
-    )
-    functions = "".join(
-        function_stub(name, getattr(tg.nn.functional, name)) for name in tg.nn.functional.__all__
-    )
-    public = ", ".join(repr(name) for name in tg.nn.functional.__all__)
-    return f"{head}__all__ = [{public}]\n\n{functions}"
+    names = tg.nn.functional.__all__
+    body = "".join(function_stub(name, getattr(tg.nn.functional, name)) for name in names)
+    public = ", ".join(repr(name) for name in names)
+    return f"{HEAD}\n{HEADER}{aliases_in(body)}\n{TENSOR}\n\n__all__ = [{public}]\n\n{body}"
 
 
 STUBS = {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tapegrad.autograd.aliases import Axis, DTypeLike, Shape, TensorLike
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.tensor import Tensor
 
 __all__ = ['binary_cross_entropy', 'binary_cross_entropy_with_logits', 'binary_focal_crossentropy', 'categorical_crossentropy', 'categorical_focal_crossentropy', 'categorical_hinge', 'celu', 'contrastive_loss', 'cosine_similarity', 'cross_entropy', 'dropout', 'elu', 'exponential', 'gelu', 'hard_shrink', 'hard_sigmoid', 'hard_silu', 'hard_tanh', 'hinge', 'huber_loss', 'kl_divergence', 'leaky_relu', 'linear', 'log_cosh', 'log_sigmoid', 'log_softmax', 'mae_loss', 'mape_loss', 'mish', 'mse_loss', 'msle_loss', 'nll_loss', 'poisson', 'quantile_loss', 'relu', 'relu6', 'selu', 'sigmoid', 'silu', 'smooth_l1_loss', 'soft_shrink', 'softmax', 'softplus', 'softsign', 'sparse_categorical_crossentropy', 'squared_hinge', 'tanh', 'tanh_shrink']

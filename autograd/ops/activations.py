@@ -7,6 +7,7 @@ whose functions call these.
 import math
 from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule, Value
 from tapegrad.autograd.ops.elementwise import abs, clip_p, exp, scale, sigmoid, where_p
 from tapegrad.autograd.ops.forwards import astype_of, clip_of, erf_of, exp_of_minus_abs
 from tapegrad.autograd.primitive import Primitive
@@ -15,7 +16,7 @@ FAR = 10.0  # here both forms of the normal distribution are 0 or 1 to the last 
 _ROOT = math.sqrt(2 / math.pi)
 
 
-def _leaky_relu(xp: Any, x: Any, *, slope: float) -> Any:
+def _leaky_relu(xp: ArrayModule, x: Array, *, slope: float) -> Array:
     if 0 < slope <= 1:
         return xp.maximum(x, slope * x)
     return xp.where(x > 0, x, slope * x)
@@ -33,7 +34,7 @@ relu6: Primitive = Primitive(
 )  # fmt: skip
 
 
-def _elu(xp: Any, x: Any, *, right: float, left: float, width: float) -> Any:
+def _elu(xp: ArrayModule, x: Array, *, right: float, left: float, width: float) -> Array:
     y = xp.expm1(xp.minimum(x, 0.0) if width == 1.0 else xp.minimum(x, 0.0) / width)
     y *= left
     y += xp.maximum(x, 0.0) if right == 1.0 else right * xp.maximum(x, 0.0)
@@ -52,7 +53,7 @@ elu_p: Primitive = Primitive(
 
 
 # ---- gates: x times one of them is an activation ----
-def _normal(xp: Any, x: Any, *, approximate: bool) -> Any:
+def _normal(xp: ArrayModule, x: Array, *, approximate: bool) -> Array:
     if approximate:
         x = clip_of(xp, x, -FAR, FAR)
         y = x * x
@@ -68,7 +69,7 @@ def _normal(xp: Any, x: Any, *, approximate: bool) -> Any:
     return y
 
 
-def _normal_slope(g: Any, y: Any, x: Any, approximate: bool) -> Any:
+def _normal_slope(g: Value, y: Value, x: Value, approximate: bool) -> Value:
     x = clip_p(x, min=-FAR, max=FAR)
     if approximate:
         return g * y * (1.0 - y) * (x * x * (6 * 0.044715 * _ROOT) + 2 * _ROOT)
@@ -82,7 +83,7 @@ normal_cdf_p: Primitive = Primitive(
 )  # fmt: skip
 
 
-def _tanh_softplus(xp: Any, x: Any) -> Any:
+def _tanh_softplus(xp: ArrayModule, x: Array) -> Array:
     """With e = e**-|x|: (1 + 2e) / (1 + 2e + 2e²) for x >= 0, else (e² + 2e) / (e² + 2e + 2)."""
     e = exp_of_minus_abs(xp, x)
     right = astype_of(xp, x >= 0, x.dtype)
@@ -102,7 +103,7 @@ tanh_softplus: Primitive = Primitive(
 
 
 # ---- without exponentials, but for one ----
-def _hard_sigmoid(xp: Any, x: Any) -> Any:
+def _hard_sigmoid(xp: ArrayModule, x: Array) -> Array:
     y = x / 6.0
     y += 0.5
     return clip_of(xp, y, 0.0, 1.0)
@@ -130,13 +131,13 @@ hard_shrink_p: Primitive = Primitive(
 )  # fmt: skip
 
 
-def _softsign(xp: Any, x: Any) -> Any:
+def _softsign(xp: ArrayModule, x: Array) -> Array:
     below = xp.abs(x)
     below += 1.0
     return x / below
 
 
-def _softsign_slope(g: Any, y: Any, x: Any) -> Any:
+def _softsign_slope(g: Value, y: Value, x: Value) -> Value:
     factor = 1.0 / (1.0 + abs(x))
     return scale(scale(g, factor), factor)
 

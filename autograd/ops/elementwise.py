@@ -8,6 +8,7 @@ were it log(0) or 1/0, adds nothing.
 import math
 from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Value
 from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating
 from tapegrad.autograd.ops.forwards import clip_of, exp_of_minus_abs, relu_of
 from tapegrad.autograd.ops.shape import astype
@@ -16,6 +17,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.powers import power as power_of
 
 SCALAR = (int, float)
+BOUND: tuple[type, ...] = (*SCALAR, type(None))  # what limits `clip`, if it is no tensor
 
 
 # ---- what the rules are made of ----
@@ -84,7 +86,7 @@ def _root_at_zero(a: Any, b: Any) -> Any:
     return a == 0 if isinstance(b, SCALAR) else (a == 0) & (b >= 0) & (b < 1)
 
 
-def _to_base(g: Any, y: Any, a: Any, b: Any) -> Any:
+def _to_base(g: Value, y: Value, a: Value, b: Value) -> Value:
     slope = scale(g, _power_slope(a, b))
     if isinstance(b, SCALAR) and not 0 < b < 1:
         return slope
@@ -139,7 +141,7 @@ log10 = Primitive(
 )  # fmt: skip
 
 
-def _root_slope(g: Any, y: Any, x: Any) -> Any:
+def _root_slope(g: Value, y: Value, x: Value) -> Value:
     """g / (2 sqrt(x)); at 0, 0 for a finite g, and an infinite one as it is, so that 1/sqrt(x) falls without end."""
     slope = scale(g, 0.5 / where_p(y == 0, math.inf, y))
     return where_p((y == 0) & (slope != slope), g, slope)
@@ -182,7 +184,7 @@ atan = Primitive(
 )
 
 
-def _over_twice(g: Any, x: Any) -> Any:
+def _over_twice(g: Value, x: Value) -> Value:
     return g / x / x
 
 
@@ -232,7 +234,7 @@ atanh = Primitive(
 
 
 # ---- the deep-learning ones ----
-def _sigmoid(xp: Any, x: Any) -> Any:
+def _sigmoid(xp: ArrayModule, x: Array) -> Array:
     e = exp_of_minus_abs(xp, x)  # never overflows, and keeps the relative precision of tiny results
     # 1 or e, by maximum: `where` would mispredict a branch per element.
     above = xp.maximum(e, xp.astype(x >= 0, x.dtype))
@@ -260,7 +262,7 @@ relu = Primitive(
 
 
 # ---- choice, with kinks ----
-def _larger(g: Any, winner: Any, loser: Any) -> Any:
+def _larger(g: Value, winner: Value, loser: Value) -> Value:
     """g where `winner` is larger, 0 where it is smaller, g/2 where neither is: the two are equal, or one is NaN."""
     return where_p(winner > loser, g, where_p(winner < loser, 0.0, 0.5 * g))
 
@@ -280,13 +282,13 @@ abs = Primitive(
 )
 
 
-def _clip(xp: Any, x: Any, *, min: float | None, max: float | None) -> Any:
+def _clip(xp: ArrayModule, x: Array, *, min: float | None, max: float | None) -> Array:
     if min is not None and max is not None and max < min:
         min = max  # not all libraries give the upper bound then
     return x if min is None is max else clip_of(xp, x, min, max)
 
 
-def _within(g: Any, x: Any, low: float | None, high: float | None) -> Any:
+def _within(g: Value, x: Value, low: float | None, high: float | None) -> Value:
     if low is not None:
         g = where_p(~(x < low), g, 0.0)  # and not x >= low, which NaN is not
     return g if high is None else where_p(~(x > high), g, 0.0)
@@ -323,7 +325,7 @@ greater = Primitive("greater", lambda xp, a, b: a > b, promote="same", doc="x1 >
 greater_equal = Primitive("greater_equal", lambda xp, a, b: a >= b, promote="same", doc="x1 >= x2")
 
 
-def where(condition: Any, x1: Any, x2: Any, /) -> Any:
+def where(condition: TensorLike, x1: TensorLike, x2: TensorLike, /) -> Tensor:
     """x1 where the condition holds, else x2. The one not chosen gets a gradient of 0, whatever it is.
 
     Args:
@@ -354,7 +356,7 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
     return where_p(condition, x1, x2)
 
 
-def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+def clip(x: TensorLike, /, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
     """x brought into [min, max]: min(max(x, min), max). The gradient passes where min <= x <= max.
 
     min and max are numbers, None (no bound) or tensors; between tensor bounds, x equal to a bound shares the gradient
@@ -365,12 +367,12 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
         min: The lower bound: a number, a Tensor, or None.
         max: The upper bound: a number, a Tensor, or None.
     """
-    if not isinstance(min, (*SCALAR, type(None))) or not isinstance(max, (*SCALAR, type(None))):
-        x = x if min is None else maximum(x, min)
-        return x if max is None else minimum(x, max)
-    if type(x) is not Tensor:
-        (x,) = adopt((x,), scalars=True)
-    if not is_floating(x.dtype) and (isinstance(min, float) or isinstance(max, float)):
-        x = x.astype(get_default_dtype())
-    low, high = (float(b) if isinstance(b, float) else b for b in (min, max))  # NumPy's float64 is a float
-    return clip_p(x, min=low, max=high)
+    if not isinstance(min, BOUND) or not isinstance(max, BOUND):
+        bounded: Any = x if min is None else maximum(x, min)
+        return bounded if max is None else minimum(bounded, max)
+    t = x if type(x) is Tensor else adopt((x,), scalars=True)[0]
+    bounds: tuple[Any, Any] = (min, max)
+    if not is_floating(t.dtype) and any(isinstance(b, float) for b in bounds):
+        t = t.astype(get_default_dtype())
+    low, high = (float(b) if isinstance(b, float) else b for b in bounds)  # NumPy's float64 is a float
+    return clip_p(t, min=low, max=high)

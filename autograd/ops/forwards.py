@@ -2,16 +2,17 @@
 
 from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.backends import backend_of
 
 
 # NumPy's functions of these names take twice as long for small arrays as the methods, which the standard has not.
-def clip_of(xp: Any, x: Any, low: float | None, high: float | None) -> Any:
+def clip_of(xp: ArrayModule, x: Array, low: float | None, high: float | None) -> Array:
     return x.clip(low, high) if hasattr(x, "clip") else xp.clip(x, low, high)
 
 
-def astype_of(xp: Any, x: Any, dtype: Any) -> Any:
+def astype_of(xp: ArrayModule, x: Array, dtype: Any) -> Array:
     return x.astype(dtype) if hasattr(x, "astype") else xp.astype(x, dtype)
 
 
@@ -22,7 +23,7 @@ def is_half(x: Any) -> bool:
 def in_float32(forward: Any) -> Any:
     """A forward that computes float16 in float32: added up in float16, numbers stop growing at 2048."""
 
-    def wider(xp: Any, x: Any, **params: Any) -> Any:
+    def wider(xp: ArrayModule, x: Array, **params: Any) -> Array:
         if not is_half(x):
             return forward(xp, x, **params)
         return astype_of(xp, forward(xp, astype_of(xp, x, xp.float32), **params), x.dtype)
@@ -30,17 +31,17 @@ def in_float32(forward: Any) -> Any:
     return wider
 
 
-def exp_of_minus_abs(xp: Any, x: Any) -> Any:
+def exp_of_minus_abs(xp: ArrayModule, x: Array) -> Array:
     """e**-|x|, with one array less than the formula: those that do not fit the cache cost as much as the function."""
     y = xp.abs(x)
     y *= -1.0
     return xp.exp(y)
 
 
-def erf_of(xp: Any, x: Any) -> Any:
+def erf_of(xp: ArrayModule, x: Array) -> Array:
     """erf, which is no function of the array API: that of the backend, or that of a recording."""
     return xp.erf(x) if hasattr(xp, "erf") else backend_of(x).kernels["erf"](xp, x)
 
 
-def relu_of(xp: Any, x: Any) -> Any:
+def relu_of(xp: ArrayModule, x: Array) -> Array:
     return xp.maximum(x, xp.zeros_like(x))

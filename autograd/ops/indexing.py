@@ -5,8 +5,10 @@ A primitive's index is a template: the plain parts stand in it as they are, and 
 array is passed among the inputs.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule, Index, TensorLike, Value
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.ops.shape import as_tensor, zeros_like_p
 from tapegrad.autograd.primitive import Primitive
@@ -28,7 +30,7 @@ def _indexed(kernel: str, operands: int, plain: Any) -> Any:
     where the library's own indexing does not, and adds twice to an element named twice.
     """
 
-    def forward(xp: Any, *given: Any, index: tuple[Any, ...]) -> Any:
+    def forward(xp: ArrayModule, *given: Array, index: tuple[Any, ...]) -> Array:
         run, arrays = plain, given[operands:]
         if arrays or None in index:
             index = tuple(arrays[i] if isinstance(i, Slot) else i for i in index)
@@ -38,17 +40,17 @@ def _indexed(kernel: str, operands: int, plain: Any) -> Any:
     return forward
 
 
-def _get(xp: Any, x: Any, *, index: tuple[Any, ...]) -> Any:
+def _get(xp: ArrayModule, x: Array, *, index: tuple[Any, ...]) -> Array:
     return x[index]
 
 
-def _set(xp: Any, x: Any, values: Any, *, index: tuple[Any, ...]) -> Any:
+def _set(xp: ArrayModule, x: Array, values: Array, *, index: tuple[Any, ...]) -> Array:
     new = xp.asarray(x, copy=True)
     new[index] = values
     return new
 
 
-def _add(xp: Any, x: Any, values: Any, *, index: tuple[Any, ...]) -> Any:
+def _add(xp: ArrayModule, x: Array, values: Array, *, index: tuple[Any, ...]) -> Array:
     new = xp.asarray(x, copy=True)
     new[index] += values
     return new
@@ -63,7 +65,9 @@ getitem_p = Primitive(
 )  # fmt: skip
 
 
-def _add_vjp(needed: Any, g: Any, y: Any, x: Any, values: Any, *arrays: Any, index: Any) -> tuple[Any, ...]:
+def _add_vjp(
+    needed: Sequence[bool], g: Value, y: Value, x: Value, values: Value, *arrays: Value, index: Index
+) -> tuple[Value, ...]:
     to_values = getitem_p(g, *arrays, index=index) if needed[1] else None
     return g, to_values, *(None for _ in arrays)
 
@@ -83,8 +87,8 @@ numbered_p = Primitive(
 
 
 def _update_vjp(
-    needed: Any, g: Any, y: Any, x: Any, values: Any, *arrays: Any, index: Any
-) -> tuple[Any, ...]:
+    needed: Sequence[bool], g: Value, y: Value, x: Value, values: Value, *arrays: Value, index: Index
+) -> tuple[Value, ...]:
     from tapegrad.autograd.ops.elementwise import equal, where_p
 
     to_x = index_update_p(g, 0.0, *arrays, index=index) if needed[0] else None
@@ -108,7 +112,7 @@ index_update_p: Primitive = Primitive(
 
 
 # ---- the public functions ----
-def template(x: Any, index: Any) -> tuple[tuple[Any, ...], list[Any]]:
+def template(x: Any, index: Index) -> tuple[tuple[Any, ...], list[Any]]:
     """Split an index into its template and its arrays (Tensors on x's device)."""
     from tapegrad.autograd.creation import tensor
 
@@ -135,7 +139,7 @@ def template(x: Any, index: Any) -> tuple[tuple[Any, ...], list[Any]]:
     return tuple(parts), arrays
 
 
-def getitem(x: Any, index: Any, /) -> Any:
+def getitem(x: TensorLike, index: Index, /) -> Tensor:
     """x[index]. An index out of bounds raises IndexError, on every backend.
 
     Args:
@@ -150,7 +154,7 @@ def getitem(x: Any, index: Any, /) -> Any:
     return getitem_p(x, *arrays, index=parts)
 
 
-def index_update(x: Any, index: Any, values: Any, /) -> Any:
+def index_update(x: TensorLike, index: Index, values: TensorLike, /) -> Tensor:
     """A copy of x with x[index] replaced by values, which broadcast to x[index].
 
     Where an integer array names one element twice, one of the values stays (on NumPy the last), and only it gets the
@@ -166,7 +170,7 @@ def index_update(x: Any, index: Any, values: Any, /) -> Any:
     return index_update_p(x, values_like(x, values), *arrays, index=parts)
 
 
-def index_add(x: Any, index: Any, values: Any, /) -> Any:
+def index_add(x: TensorLike, index: Index, values: TensorLike, /) -> Tensor:
     """A copy of x with values added to x[index]; an element that an integer array names twice gets both.
 
     Args:
@@ -191,7 +195,7 @@ def values_like(x: Any, values: Any) -> Any:
     return values if same else values.astype(x.dtype)
 
 
-def take_along_axis(x: Any, indices: Any, /, axis: int = -1) -> Any:
+def take_along_axis(x: TensorLike, indices: TensorLike, /, axis: int = -1) -> Tensor:
     """y[..., i, ...] = x[..., indices[..., i, ...], ...] along `axis`; the other axes run together.
 
     Args:
@@ -215,7 +219,7 @@ def take_along_axis(x: Any, indices: Any, /, axis: int = -1) -> Any:
     return getitem(x, tuple(where))
 
 
-def take(x: Any, indices: Any, /, axis: int = 0) -> Any:
+def take(x: TensorLike, indices: TensorLike, /, axis: int = 0) -> Tensor:
     """The slices of x at integer `indices` along `axis`, repeats allowed.
 
     Args:
@@ -234,7 +238,7 @@ argsort_p = Primitive(
 )
 
 
-def argsort(x: Any, /, axis: int = -1, *, descending: bool = False) -> Any:
+def argsort(x: TensorLike, /, axis: int = -1, *, descending: bool = False) -> Tensor:
     """The indices that sort x along `axis`: int64, equal elements in their old order, NaN last.
 
     `take_along_axis(x, argsort(x))` is sort(x).
@@ -254,7 +258,7 @@ def argsort(x: Any, /, axis: int = -1, *, descending: bool = False) -> Any:
     return x.shape[at] - 1 - flip(argsort_p(flip(x, axis=at), axis=at), axis=at)
 
 
-def sort(x: Any, /, axis: int = -1, *, descending: bool = False) -> Any:
+def sort(x: TensorLike, /, axis: int = -1, *, descending: bool = False) -> Tensor:
     """x in ascending order along `axis`, NaN last. The gradient goes to where each element came from.
 
     Args:

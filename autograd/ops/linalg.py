@@ -1,10 +1,13 @@
 """Products of matrices and tensors."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Value
 from tapegrad.autograd.ops.shape import as_tensor, one_axis, permute_dims, permute_p, reshape, reshape_p
 from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.tensor import Tensor
 
 
 def _turned(x: Any) -> Any:
@@ -20,7 +23,7 @@ def _row(x: Any) -> Any:
     return reshape_p(x, shape=(*x.shape[:-1], 1, *x.shape[-1:]))
 
 
-def _to_left(g: Any, y: Any, a: Any, b: Any) -> Any:
+def _to_left(g: Value, y: Value, a: Value, b: Value) -> Value:
     """g @ b^T; a vector counts as a matrix of one row (left) or one column (right)."""
     if a.ndim == 2 and b.ndim == 2:
         return g @ b.T
@@ -31,7 +34,7 @@ def _to_left(g: Any, y: Any, a: Any, b: Any) -> Any:
     return g @ _turned(b)  # for a vector on the left, summed over the axis of length 1 by the backward loop
 
 
-def _to_right(g: Any, y: Any, a: Any, b: Any) -> Any:
+def _to_right(g: Value, y: Value, a: Value, b: Value) -> Value:
     """a^T @ g."""
     if a.ndim == 2 and b.ndim == 2:
         return a.T @ g
@@ -64,7 +67,7 @@ matmul = Primitive(
 )  # fmt: skip
 
 
-def _linear(xp: Any, x: Any, kernel: Any, bias: Any) -> Any:
+def _linear(xp: ArrayModule, x: Array, kernel: Array, bias: Array) -> Array:
     y = x @ kernel
     y += bias
     return y
@@ -79,7 +82,7 @@ linear = Primitive(
 )  # fmt: skip
 
 
-def vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
+def vecdot(x1: TensorLike, x2: TensorLike, /, axis: int = -1) -> Tensor:
     """sum(x1 * x2) along `axis`, in the dtype of x1 * x2.
 
     Args:
@@ -91,7 +94,7 @@ def vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
     return products.sum(axis=axis, dtype=products.dtype)
 
 
-def outer(x1: Any, x2: Any, /) -> Any:
+def outer(x1: TensorLike, x2: TensorLike, /) -> Tensor:
     """The table of products x1[i] * x2[j] of two vectors.
 
     Args:
@@ -104,7 +107,7 @@ def outer(x1: Any, x2: Any, /) -> Any:
     return reshape(x1, (-1, 1)) * reshape(x2, (1, -1))
 
 
-def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Any:
+def tensordot(x1: TensorLike, x2: TensorLike, /, axes: Any = 2) -> Tensor:
     """Sum of products over the last `axes` axes of x1 and the first of x2, or over two given lists of axes.
 
     Args:
@@ -141,7 +144,7 @@ def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Any:
 
 
 # ---- einsum ----
-def _einsum_vjp(needed: Any, g: Any, y: Any, *xs: Any, subscripts: str) -> tuple[Any, ...]:
+def _einsum_vjp(needed: Sequence[bool], g: Value, y: Value, *xs: Value, subscripts: str) -> tuple[Value, ...]:
     """The cotangent of one operand is the einsum of g and the other operands, its labels on the right-hand side."""
     labels, out = subscripts.split("->")
     names = labels.split(",")
@@ -175,7 +178,7 @@ einsum_p = Primitive(
 )
 
 
-def einsum(subscripts: str, /, *operands: Any) -> Any:
+def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
     """Sum of products over named axes, as in NumPy: `einsum("bij,bjk->bik", a, b)`; `...` and repeated labels work.
 
     Args:

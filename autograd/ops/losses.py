@@ -1,8 +1,7 @@
 """Cross-entropies on logits: primitives of their own, because log(softmax) and log(sigmoid) lose what these keep.
 One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Array, ArrayModule, Value
 from tapegrad.autograd.ops.elementwise import sigmoid
 from tapegrad.autograd.ops.forwards import relu_of
 from tapegrad.autograd.ops.reductions import log_softmax_of, log_softmax_p, softmax_p, sum_p
@@ -11,7 +10,7 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.backends.indexing import check_labels
 
 
-def _binary(xp: Any, x: Any, t: Any) -> Any:
+def _binary(xp: ArrayModule, x: Array, t: Array) -> Array:
     return relu_of(xp, x) - x * t + xp.log1p(xp.exp(-xp.abs(x)))
 
 
@@ -22,7 +21,7 @@ binary_cross_entropy_p = Primitive(
 )  # fmt: skip
 
 
-def _spread(g: Any) -> Any:
+def _spread(g: Value) -> Value:
     return reshape_p(g, shape=(*g.shape, 1))
 
 
@@ -48,7 +47,7 @@ one_hot_p = Primitive(
 )  # fmt: skip
 
 
-def _sparse(xp: Any, x: Any, labels: Any) -> Any:
+def _sparse(xp: ArrayModule, x: Array, labels: Array) -> Array:
     check_labels(xp, labels, x.shape[-1])
     at = xp.reshape(labels, (*labels.shape, 1))
     return -xp.reshape(xp.take_along_axis(log_softmax_of(xp, x, axis=-1), at, axis=-1), labels.shape)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule, Value
 from tapegrad.autograd.dtypes import float32
 from tapegrad.autograd.ops.elementwise import sqrt
 from tapegrad.autograd.ops.forwards import astype_of, is_half
@@ -11,7 +12,7 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.backends import BY_TYPE, backend_of
 
 
-def _normalize(xp: Any, x: Any, *, axis: tuple[int, ...], epsilon: float, center: bool) -> Any:
+def _normalize(xp: ArrayModule, x: Array, *, axis: tuple[int, ...], epsilon: float, center: bool) -> Array:
     wide = astype_of(xp, x, xp.float32) if is_half(x) else x
     apart = wide - xp.mean(wide, axis=axis, keepdims=True) if center else wide
     y = apart * (1.0 / xp.sqrt(xp.mean(apart * apart, axis=axis, keepdims=True) + epsilon))
@@ -25,7 +26,7 @@ def _in_float32(x: Any) -> Any:
     return astype_p(x, dtype=backend_of(x if type(x) in BY_TYPE else x.data).dtype(float32))
 
 
-def _slope(g: Any, y: Any, x: Any, axis: tuple[int, ...], epsilon: float, center: bool) -> Any:
+def _slope(g: Value, y: Value, x: Value, axis: tuple[int, ...], epsilon: float, center: bool) -> Value:
     # The parts of the forward again, in its order: a compiled step computes them once.
     g, x = _in_float32(g), _in_float32(x)
     apart = x - mean_p(x, axis=axis, keepdims=True) if center else x

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, TensorLike, Value
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.ops.elementwise import exp, over, where_p
@@ -19,6 +20,7 @@ from tapegrad.autograd.ops.shape import (
     zeros_like_p,
 )
 from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of
 
 Axes = tuple[int, ...] | None
@@ -33,13 +35,13 @@ def count(shape: tuple[int, ...], axis: Axes) -> int:
     return math.prod(shape if axis is None else [n for i, n in enumerate(shape) if i in axis])
 
 
-def back(g: Any, x: Any, axis: Axes) -> Any:
+def back(g: Value, x: Value, axis: Axes) -> Value:
     """A reduction's cotangent (or result) with its axes put back, of length 1."""
     kept = _kept(x.shape, axis)
     return g if g.shape == kept else reshape_p(g, shape=kept)
 
 
-def _spread(g: Any, x: Any, axis: Axes) -> Any:
+def _spread(g: Value, x: Value, axis: Axes) -> Value:
     return broadcast_p(g if axis is None else back(g, x, axis), shape=x.shape)
 
 
@@ -56,17 +58,17 @@ mean_p = Primitive(
 )  # fmt: skip
 
 
-def _shares_of_largest(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+def _shares_of_largest(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> Value:
     """The cotangent of max: shared equally by all elements than which the result is not larger. If that is NaN, these
     are all."""
     return _shares(g, ~(x < back(y, x, axis)), x, axis)
 
 
-def _shares_of_smallest(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+def _shares_of_smallest(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> Value:
     return _shares(g, ~(x > back(y, x, axis)), x, axis)
 
 
-def _shares(g: Any, chosen: Any, x: Any, axis: Axes) -> Any:
+def _shares(g: Value, chosen: Value, x: Value, axis: Axes) -> Value:
     wide = backend_of(x if type(x) in BY_TYPE else x.data).dtype(float64)  # float16 cannot count beyond 2048
     ties = sum_p(astype_p(chosen, dtype=wide), axis=axis, keepdims=True)
     return where_p(chosen, back(g, x, axis) * astype_p(1.0 / ties, dtype=g.dtype), 0.0)
@@ -99,7 +101,7 @@ def _product_of_others(x: Any) -> Any:
     return concat_p(*parts, axis=x.ndim - 1)
 
 
-def _prod_vjp(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+def _prod_vjp(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> Value:
     reduced = tuple(range(x.ndim)) if axis is None else axis
     order = (*(a for a in range(x.ndim) if a not in reduced), *reduced)
     moved = permute_p(x, axes=order)
@@ -118,7 +120,7 @@ prod_p = Primitive(
 
 
 @in_float32
-def _logsumexp(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
+def _logsumexp(xp: ArrayModule, x: Array, *, axis: Axes, keepdims: bool) -> Array:
     top = xp.max(x, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
     total = xp.sum(xp.exp(x - top), axis=axis, keepdims=True)
@@ -134,7 +136,7 @@ def _logsumexp(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
     )
 
 
-def _logsumexp_vjp(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+def _logsumexp_vjp(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> Value:
     y = back(y, x, axis)
     e = exp(x - where_p(y == -math.inf, 0.0, y))  # of elements that are all -inf, the slopes are 0
     # For large x the rounding of y scales all of e alike: dividing by the sum, which is 1 in truth, takes it out.
@@ -151,7 +153,7 @@ logsumexp_p = Primitive(
 
 
 @in_float32
-def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
+def _softmax(xp: ArrayModule, x: Array, *, axis: int) -> Array:
     e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
@@ -164,7 +166,7 @@ softmax_p = Primitive(
 
 
 @in_float32
-def log_softmax_of(xp: Any, x: Any, *, axis: int) -> Any:
+def log_softmax_of(xp: ArrayModule, x: Array, *, axis: int) -> Array:
     shifted = x - xp.max(x, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 
@@ -190,7 +192,9 @@ all_p = Primitive(
 
 
 # ---- the public functions ----
-def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
+def sum(
+    x: TensorLike, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False
+) -> Tensor:
     """The sum over `axis` (an int, a tuple, or None for all). Small integers are added in the default integer dtype.
 
     Args:
@@ -204,7 +208,7 @@ def sum(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = Fals
     return y if dtype is None else y.astype(dtype, copy=False)
 
 
-def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The arithmetic mean over `axis` (an int, a tuple, or None for all).
 
     Args:
@@ -216,7 +220,9 @@ def mean(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return mean_p(x, axis=some_axes("mean", axis, x.ndim), keepdims=truth("mean: keepdims", keepdims))
 
 
-def prod(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
+def prod(
+    x: TensorLike, /, axis: Axis = None, *, dtype: DTypeLike | None = None, keepdims: bool = False
+) -> Tensor:
     """The product over `axis` (an int, a tuple, or None for all).
 
     Args:
@@ -238,7 +244,7 @@ def _extreme(primitive: Primitive, x: Any, axis: Any, keepdims: bool) -> Any:
     return primitive(x, axis=axes, keepdims=truth(f"{primitive.name}: keepdims", keepdims))
 
 
-def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def max(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The largest element over `axis`; equal largest ones share the gradient.
 
     Args:
@@ -252,7 +258,7 @@ def max(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return _extreme(max_p, x, axis, keepdims)
 
 
-def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def min(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The smallest element over `axis`; equal smallest ones share the gradient.
 
     Args:
@@ -266,7 +272,7 @@ def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return _extreme(min_p, x, axis, keepdims)
 
 
-def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """ln(sum(e**x)) over `axis`, without overflow.
 
     Args:
@@ -277,7 +283,7 @@ def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return _extreme(logsumexp_p, x, axis, keepdims)
 
 
-def softmax(x: Any, /, axis: int = -1) -> Any:
+def softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
     """e**x / sum(e**x) along `axis`, without overflow.
 
     Args:
@@ -288,7 +294,7 @@ def softmax(x: Any, /, axis: int = -1) -> Any:
     return softmax_p(x, axis=one_axis("softmax", axis, x.ndim))
 
 
-def log_softmax(x: Any, /, axis: int = -1) -> Any:
+def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
     """x - logsumexp(x) along `axis`: the logarithm of softmax, precise where that is tiny.
 
     Args:
@@ -307,7 +313,7 @@ def _where_extreme(primitive: Primitive, x: Any, axis: int | None, keepdims: boo
     return primitive(x, axis=at, keepdims=truth(f"{primitive.name}: keepdims", keepdims))
 
 
-def argmax(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
+def argmax(x: TensorLike, /, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
     """The index of the (first) largest element along `axis`, or of all elements in row-major order.
 
     Args:
@@ -321,7 +327,7 @@ def argmax(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any
     return _where_extreme(argmax_p, x, axis, keepdims)
 
 
-def argmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
+def argmin(x: TensorLike, /, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
     """The index of the (first) smallest element along `axis`, or of all elements in row-major order.
 
     Args:
@@ -335,7 +341,7 @@ def argmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any
     return _where_extreme(argmin_p, x, axis, keepdims)
 
 
-def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def any(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """Whether at least one element over `axis` is true.
 
     Args:
@@ -347,7 +353,7 @@ def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return any_p(x, axis=some_axes("any", axis, x.ndim), keepdims=truth("any: keepdims", keepdims))
 
 
-def all(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
+def all(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """Whether all elements over `axis` are true.
 
     Args:

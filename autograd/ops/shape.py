@@ -1,9 +1,11 @@
 """Primitives that move elements and change none: reshape, permute, broadcast, join; and dtype and device."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, Shape, TensorLike, Value
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import as_dtype, is_floating
 from tapegrad.autograd.primitive import EVERY, Primitive
@@ -33,7 +35,7 @@ broadcast_p = Primitive(
 )  # fmt: skip
 
 
-def _concat_vjp(needed: Any, g: Any, y: Any, *xs: Any, axis: int) -> tuple[Any, ...]:
+def _concat_vjp(needed: Sequence[bool], g: Value, y: Value, *xs: Value, axis: int) -> tuple[Value, ...]:
     cotangents, start = [], 0
     for need, x in zip(needed, xs, strict=True):
         stop = start + x.shape[axis]
@@ -54,7 +56,7 @@ astype_p = Primitive(
 )  # fmt: skip
 
 
-def _move(xp: Any, x: Any, *, place: str) -> Any:
+def _move(xp: ArrayModule, x: Array, *, place: str) -> Array:
     source = backend_of(x)
     target, device = resolve(place)
     return target.asarray(x if source is target else source.to_numpy(x), device=device)
@@ -76,7 +78,7 @@ zeros_like_p = Primitive(
 
 
 # ---- the public functions ----
-def as_tensor(x: Any) -> Any:
+def as_tensor(x: TensorLike) -> Tensor:
     from tapegrad.autograd.creation import tensor
 
     return x if isinstance(x, Tensor) else tensor(x)
@@ -102,7 +104,7 @@ def some_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...] | None:
     return axes
 
 
-def reshape(x: Any, /, shape: Any) -> Any:
+def reshape(x: TensorLike, /, shape: Shape | int) -> Tensor:
     """The same elements, in row-major order, in another shape; one length may be -1, to be worked out.
 
     Args:
@@ -127,7 +129,7 @@ def reshape(x: Any, /, shape: Any) -> Any:
     return reshape_p(x, shape=shape)
 
 
-def permute_dims(x: Any, /, axes: Any) -> Any:
+def permute_dims(x: TensorLike, /, axes: Sequence[int]) -> Tensor:
     """Axis i of the result is axis axes[i] of x.
 
     Args:
@@ -141,7 +143,7 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
     return permute_p(x, axes=order)
 
 
-def matrix_transpose(x: Any, /) -> Any:
+def matrix_transpose(x: TensorLike, /) -> Tensor:
     """The last two axes exchanged.
 
     Args:
@@ -156,7 +158,7 @@ def matrix_transpose(x: Any, /) -> Any:
     return permute_p(x, axes=(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
-def moveaxis(x: Any, source: int, destination: int, /) -> Any:
+def moveaxis(x: TensorLike, source: int, destination: int, /) -> Tensor:
     """One axis moved to another place, the others kept in order.
 
     Args:
@@ -171,7 +173,7 @@ def moveaxis(x: Any, source: int, destination: int, /) -> Any:
     return permute_p(x, axes=tuple(order))
 
 
-def broadcast_to(x: Any, /, shape: Any) -> Any:
+def broadcast_to(x: TensorLike, /, shape: Shape | int) -> Tensor:
     """x repeated along new leading axes and along its axes of length 1, to the given shape.
 
     Args:
@@ -183,7 +185,7 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
     return broadcast_p(as_tensor(x), shape=read_shape("broadcast_to", shape))
 
 
-def expand_dims(x: Any, /, axis: int = 0) -> Any:
+def expand_dims(x: TensorLike, /, axis: int = 0) -> Tensor:
     """A new axis of length 1 at position `axis`.
 
     Args:
@@ -195,7 +197,7 @@ def expand_dims(x: Any, /, axis: int = 0) -> Any:
     return reshape_p(x, shape=(*x.shape[:at], 1, *x.shape[at:]))
 
 
-def squeeze(x: Any, /, axis: Any) -> Any:
+def squeeze(x: TensorLike, /, axis: Axis) -> Tensor:
     """Without the named axes, which must be of length 1.
 
     Args:
@@ -209,7 +211,7 @@ def squeeze(x: Any, /, axis: Any) -> Any:
     return reshape_p(x, shape=tuple(n for a, n in enumerate(x.shape) if a not in axes))
 
 
-def flatten(x: Any, /) -> Any:
+def flatten(x: TensorLike, /) -> Tensor:
     """All elements in one axis, in row-major order.
 
     Args:
@@ -224,7 +226,7 @@ def _arrays(name: str, arrays: Any) -> list[Any]:
     return [as_tensor(a) for a in arrays]
 
 
-def concat(arrays: Any, /, axis: int | None = 0) -> Any:
+def concat(arrays: Sequence[TensorLike], /, axis: int | None = 0) -> Tensor:
     """Arrays joined along an existing axis; with axis=None they are flattened first.
 
     Args:
@@ -239,7 +241,7 @@ def concat(arrays: Any, /, axis: int | None = 0) -> Any:
     return concat_p(*xs, axis=one_axis("concat", axis, xs[0].ndim))
 
 
-def stack(arrays: Any, /, axis: int = 0) -> Any:
+def stack(arrays: Sequence[TensorLike], /, axis: int = 0) -> Tensor:
     """Arrays of one shape joined along a new axis.
 
     Args:
@@ -253,7 +255,7 @@ def stack(arrays: Any, /, axis: int = 0) -> Any:
     return concat_p(*(expand_dims(x, axis=at) for x in xs), axis=at)
 
 
-def split(x: Any, /, sections: Any, axis: int = 0) -> tuple[Any, ...]:
+def split(x: TensorLike, /, sections: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
     """Cut along an axis: into `sections` equal parts, or at the given positions.
 
     Args:
@@ -275,7 +277,7 @@ def split(x: Any, /, sections: Any, axis: int = 0) -> tuple[Any, ...]:
     return tuple(x[(*before, slice(a, b))] for a, b in pairwise(ends))
 
 
-def unstack(x: Any, /, axis: int = 0) -> tuple[Any, ...]:
+def unstack(x: TensorLike, /, axis: int = 0) -> tuple[Tensor, ...]:
     """The arrays that `stack` would join to x.
 
     Args:
@@ -287,7 +289,7 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Any, ...]:
     return tuple(x[(slice(None),) * at + (i,)] for i in range(x.shape[at]))
 
 
-def flip(x: Any, /, axis: Any = None) -> Any:
+def flip(x: TensorLike, /, axis: Axis = None) -> Tensor:
     """The order of elements reversed along the given axes (all of them by default).
 
     Args:
@@ -299,7 +301,7 @@ def flip(x: Any, /, axis: Any = None) -> Any:
     return x[tuple(slice(None, None, -1 if axes is None or a in axes else None) for a in range(x.ndim))]
 
 
-def tile(x: Any, repetitions: Any, /) -> Any:
+def tile(x: TensorLike, repetitions: int | Shape, /) -> Tensor:
     """x laid side by side: repetitions[i] times along axis i.
 
     Args:
@@ -317,7 +319,7 @@ def tile(x: Any, repetitions: Any, /) -> Any:
     return reshape_p(spread, shape=tuple(t * n for t, n in zip(times, shape, strict=True)))
 
 
-def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
+def astype(x: TensorLike, dtype: DTypeLike, /, *, copy: bool = True) -> Tensor:
     """x in another dtype. Gradients come back in the dtype of x; through an integer or boolean dtype none come.
 
     Args:

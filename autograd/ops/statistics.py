@@ -7,6 +7,7 @@ computed in float32.
 import math
 from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule, Axis, TensorLike, Value
 from tapegrad.autograd.arguments import at_least_0, truth
 from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.autograd.dtypes import name_of
@@ -15,6 +16,7 @@ from tapegrad.autograd.ops.forwards import astype_of, is_half
 from tapegrad.autograd.ops.reductions import Axes, back, count, mean_p
 from tapegrad.autograd.ops.shape import as_tensor, astype_p, some_axes
 from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of
 
 # Of the largest element: below which its square may vanish, and the factor then; above which it may overflow, likewise.
@@ -25,7 +27,7 @@ LIMITS = {
 }
 
 
-def _factor(xp: Any, x: Any, *, axis: Axes) -> Any:
+def _factor(xp: ArrayModule, x: Array, *, axis: Axes) -> Array:
     little, up, much, down = LIMITS[name_of(x.dtype)]
     top = xp.max(xp.abs(x), axis=axis, keepdims=True)
     one = xp.ones_like(top)
@@ -38,7 +40,7 @@ square_factor: Primitive = Primitive(
 )  # fmt: skip
 
 
-def _variance(xp: Any, x: Any, axis: Axes, correction: float) -> tuple[Any, Any]:
+def _variance(xp: ArrayModule, x: Array, axis: Axes, correction: float) -> tuple[Any, Any]:
     """The variance of x times a factor, its axes kept, and the factor."""
     factor = _factor(xp, x, axis=axis)
     x = x * factor
@@ -53,7 +55,7 @@ def _ratio(x: Any, axis: Axes, correction: float) -> float:
 
 
 def _spread(root: bool) -> Any:
-    def forward(xp: Any, x: Any, *, axis: Axes, keepdims: bool, correction: float) -> Any:
+    def forward(xp: ArrayModule, x: Array, *, axis: Axes, keepdims: bool, correction: float) -> Array:
         wide = astype_of(xp, x, xp.float32) if is_half(x) else x
         if count(x.shape, axis) == 0:
             y = xp.sum(wide, axis=axis, keepdims=True) + math.nan
@@ -78,12 +80,12 @@ def _apart(x: Any, axis: Axes) -> tuple[Any, Any]:
     return x - mean_p(x, axis=axis, keepdims=True), factor
 
 
-def _var_slope(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, correction: float) -> Any:
+def _var_slope(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool, correction: float) -> Value:
     apart, factor = _apart(x, axis)
     return scale(back(g, x, axis), apart / factor * (2.0 * _share(x, axis, correction)))
 
 
-def _std_slope(g: Any, y: Any, x: Any, axis: Axes, keepdims: bool, correction: float) -> Any:
+def _std_slope(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool, correction: float) -> Value:
     apart, _ = _apart(x, axis)
     root = sqrt(mean_p(apart * apart, axis=axis, keepdims=True) * _ratio(x, axis, correction))
     return scale(back(g, x, axis), apart / where_p(root == 0, math.inf, root) * _share(x, axis, correction))
@@ -116,7 +118,7 @@ def _of_spread(primitive: Primitive, x: Any, axis: Any, correction: float, keepd
     return primitive(x, axis=axes, keepdims=keepdims, correction=correction)
 
 
-def var(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
+def var(x: TensorLike, /, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The variance over `axis`: sum((x - mean(x))**2) / (n - correction).
 
     Of no more elements than `correction` it is NaN, and a RuntimeWarning says so, as in NumPy.
@@ -130,7 +132,7 @@ def var(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool 
     return _of_spread(var_p, x, axis, correction, keepdims)
 
 
-def std(x: Any, /, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
+def std(x: TensorLike, /, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The square root of `var`; its gradient is 0 where all elements are equal.
 
     Args:
