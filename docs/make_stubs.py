@@ -22,13 +22,15 @@ from tapegrad.autograd.primitive import Primitive
 
 ROOT = Path(__file__).resolve().parent.parent
 # The type of an argument by its name, where its function says no more than Any.
-BY_NAME = {"sample_weight": "TensorLike | None", "axes": "Any", "approximate": "bool | str"}
-SEVERAL = {"split": "tuple[Tensor, ...]", "unstack": "tuple[Tensor, ...]"}
+BY_NAME = {
+    "axis": "Axis", "shape": "Shape | int", "dtype": "DTypeLike | None", "sample_weight": "TensorLike | None",
+    "index": "Index", "axes": "Any", "approximate": "bool | str",
+}  # fmt: skip
 HEAD = '"""Written by docs/make_stubs.py from the functions themselves."""\n'
 
 
 def written(function: Any) -> dict[str, str]:
-    """The types of a function's arguments as its source has them, with the names of the aliases."""
+    """The types of a function's arguments and of its "return" as its source has them, with the names of the aliases."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
     except (TypeError, OSError):
@@ -42,7 +44,14 @@ def written(function: Any) -> dict[str, str]:
         *node.args.kwonlyargs,
         node.args.kwarg,
     ]
-    return {n.arg: ast.unparse(n.annotation).strip("'") for n in names if n and n.annotation}
+    types = {n.arg: ast.unparse(n.annotation).strip("'") for n in names if n and n.annotation}
+    return types | ({"return": ast.unparse(node.returns)} if node.returns else {})
+
+
+def result(types: dict[str, str]) -> str:
+    """What a function returns: one Tensor, or as many as its source says."""
+    kind = types.get("return", "Any")
+    return re.sub(r"\bAny\b", "Tensor", kind) if kind.startswith("tuple[") else "Tensor"
 
 
 def parameter(p: inspect.Parameter, default: str, types: dict[str, str]) -> str:
@@ -82,14 +91,15 @@ def signature(function: Any) -> list[inspect.Parameter]:
 
 
 def function_stub(name: str, function: Any) -> str:
-    given = ", ".join(parameters(signature(function), written(function)))
-    return f"def {name}({given}) -> {SEVERAL.get(name, 'Tensor')}: ...\n"
+    types = written(function)
+    return f"def {name}({', '.join(parameters(signature(function), types))}) -> {result(types)}: ...\n"
 
 
 def method_stub(name: str) -> str:
     function = getattr(ops, name)
-    given = parameters(signature(function)[1:], written(function))
-    return f"    def {name}({', '.join(['self', *given])}) -> {SEVERAL.get(name, 'Tensor')}: ...\n"
+    types = written(function)
+    given = ["self", *parameters(signature(function)[1:], types)]
+    return f"    def {name}({', '.join(given)}) -> {result(types)}: ...\n"
 
 
 def imports(lines: list[str]) -> str:

@@ -5,8 +5,10 @@ large |x| wherever the true value does. Slopes at kinks: relu, relu6, hard_shrin
 that clip (hard_sigmoid, hard_tanh) have the inner slope at their bounds.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import at_least_0, number, one_of, truth
 from tapegrad.autograd.foreign import answering, getattr_of
 from tapegrad.autograd.ops import (
@@ -32,6 +34,7 @@ from tapegrad.autograd.ops import (
     where_p,
 )
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.aliases import ActivationLike
 from tapegrad.nn.lookup import Named
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -74,7 +77,7 @@ def linear(x: Any) -> Any:
 
 
 @answering
-def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Any:
+def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Tensor:
     """x for x > 0, else negative_slope * x
 
     Args:
@@ -86,7 +89,7 @@ def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Any:
 
 
 @answering
-def elu(x: Any, alpha: float = 1.0) -> Any:
+def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """x for x > 0, else alpha * (e**x - 1)
 
     Args:
@@ -97,7 +100,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 
 @answering
-def selu(x: Any) -> Any:
+def selu(x: TensorLike) -> Tensor:
     """scale * elu(x, alpha), with alpha = 1.67326… and scale = 1.05070…, which keep mean 0 and variance 1
 
     Args:
@@ -107,7 +110,7 @@ def selu(x: Any) -> Any:
 
 
 @answering
-def celu(x: Any, alpha: float = 1.0) -> Any:
+def celu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """x for x > 0, else alpha * (e**(x/alpha) - 1)
 
     Args:
@@ -119,7 +122,7 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
 
 
 @answering
-def gelu(x: Any, approximate: bool | str = False) -> Any:
+def gelu(x: TensorLike, approximate: bool | str = False) -> Tensor:
     """x * P(Z <= x) for a standard normal Z
 
     Exactly x/2 * (1 + erf(x/sqrt 2)); approximately x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x**3))). D. Hendrycks,
@@ -133,7 +136,7 @@ def gelu(x: Any, approximate: bool | str = False) -> Any:
 
 
 @answering
-def silu(x: Any) -> Any:
+def silu(x: TensorLike) -> Tensor:
     """x * sigmoid(x), also called swish
 
     Args:
@@ -143,7 +146,7 @@ def silu(x: Any) -> Any:
 
 
 @answering
-def mish(x: Any) -> Any:
+def mish(x: TensorLike) -> Tensor:
     """x * tanh(softplus(x))
 
     Args:
@@ -153,7 +156,7 @@ def mish(x: Any) -> Any:
 
 
 @answering
-def hard_tanh(x: Any) -> Any:
+def hard_tanh(x: TensorLike) -> Tensor:
     """x brought into [-1, 1]
 
     Args:
@@ -163,7 +166,7 @@ def hard_tanh(x: Any) -> Any:
 
 
 @answering
-def tanh_shrink(x: Any) -> Any:
+def tanh_shrink(x: TensorLike) -> Tensor:
     """x - tanh(x)
 
     Args:
@@ -173,7 +176,7 @@ def tanh_shrink(x: Any) -> Any:
 
 
 @answering
-def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
+def soft_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
     """x moved towards 0 by the threshold, and 0 between
 
     Args:
@@ -184,7 +187,7 @@ def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
 
 
 @answering
-def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
+def hard_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
     """x where |x| > threshold, else 0
 
     Args:
@@ -207,7 +210,7 @@ _TABLE = Named(
 )  # fmt: skip
 
 
-def get(activation: Any) -> Any:
+def get(activation: ActivationLike | None) -> Callable[..., Any]:
     """The activation of a name, or the callable given; None is `linear`.
 
     Args:

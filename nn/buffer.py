@@ -1,7 +1,6 @@
 """`Buffer`: a tensor that a Module keeps and does not train."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.creation import leaf_data
 from tapegrad.autograd.tensor import Tensor
 
@@ -15,5 +14,5 @@ class Buffer(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: TensorLike) -> None:
         super().__init__(leaf_data("Buffer(t)", data))

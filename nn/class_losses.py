@@ -4,6 +4,7 @@ probabilities."""
 from typing import Any
 
 from tapegrad.autograd import writes
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import probability, truth
 from tapegrad.autograd.dtypes import finfo, is_floating
 from tapegrad.autograd.foreign import answering
@@ -33,7 +34,7 @@ def smoothing(name: str, amount: float) -> float:
     return probability(f"{name}: label_smoothing", amount)
 
 
-def logits_behind(p: Tensor, activation: str) -> Any:
+def logits_behind(p: Tensor, activation: str) -> Tensor | None:
     """The logits of which p is the sigmoid or softmax, if the graph still knows them: exact where p is rounded to 0 or
     1 and has lost both the loss and its gradient. (Keras does the same.)"""
     node = p.node
@@ -44,13 +45,13 @@ def logits_behind(p: Tensor, activation: str) -> Any:
     return node.recorded_inputs()[0] if node.params.get("axis", p.ndim - 1) == p.ndim - 1 else None
 
 
-def logits_of(p: Any, from_logits: bool) -> Any:
+def logits_of(p: Tensor, from_logits: bool) -> Tensor:
     """Logits whose softmax is p / sum(p)."""
     logits = p if from_logits else logits_behind(p, "softmax")
     return log(clip_p(p, min=epsilon(p), max=1.0)) if logits is None else logits
 
 
-def class_factors(name: str, option: str, given: Any, p: Tensor) -> Any:
+def class_factors(name: str, option: str, given: Any, p: Tensor) -> Tensor | float:
     """One factor for each class, or a number, in the prediction's dtype."""
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return float(given)
@@ -62,7 +63,7 @@ def class_factors(name: str, option: str, given: Any, p: Tensor) -> Any:
     return w if w.dtype == p.dtype else w.astype(p.dtype)
 
 
-def _kept(name: str, p: Tensor, labels: Any, ignored: int | None) -> tuple[Any, Any, Any]:
+def _kept(name: str, p: Tensor, labels: TensorLike, ignored: int | None) -> tuple[Any, Any, Any]:
     """The prediction and the class numbers, 0 for samples of the ignored class, and which are not: None if none is
     ignored."""
     if ignored is None:
@@ -75,7 +76,7 @@ def _kept(name: str, p: Tensor, labels: Any, ignored: int | None) -> tuple[Any, 
     return where_p(reshape_p(keep, shape=(*keep.shape, 1)), p, 0.0), numbers, keep
 
 
-def _reduced(name: str, loss: Any, keep: Any, sample_weight: Any, reduction: str) -> Any:
+def _reduced(name: str, loss: Any, keep: Any, sample_weight: TensorLike | None, reduction: str) -> Tensor:
     """The losses of the samples that are kept, reduced; their mean is over these alone."""
     if keep is None:
         return reduce(name, loss, sample_weight, reduction)
@@ -89,15 +90,15 @@ def _reduced(name: str, loss: Any, keep: Any, sample_weight: Any, reduction: str
 
 @answering
 def cross_entropy(
-    prediction: Any,
-    labels: Any,
+    prediction: TensorLike,
+    labels: TensorLike,
     *,
     reduction: str = "mean",
-    sample_weight: Any = None,
+    sample_weight: TensorLike | None = None,
     label_smoothing: float = 0.0,
     class_weight: Any = None,
     ignore_index: int | None = None,
-) -> Any:
+) -> Tensor:
     """-ln(softmax(p)[label]), or -sum(t * ln(softmax(p))); p being logits (…, classes), precise for any logits
 
     Args:
@@ -140,14 +141,14 @@ def cross_entropy(
 
 @answering
 def sparse_categorical_crossentropy(
-    prediction: Any,
-    labels: Any,
+    prediction: TensorLike,
+    labels: TensorLike,
     *,
     reduction: str = "mean",
-    sample_weight: Any = None,
+    sample_weight: TensorLike | None = None,
     from_logits: bool = False,
     ignore_class: int | None = None,
-) -> Any:
+) -> Tensor:
     """-ln(p[label] / sum(p)), p being probabilities of the classes, kept 1e-7 away from 0
 
     If p comes straight from `softmax` in a graph, the loss is computed from its logits.
@@ -174,14 +175,14 @@ def sparse_categorical_crossentropy(
 
 @answering
 def nll_loss(
-    prediction: Any,
-    labels: Any,
+    prediction: TensorLike,
+    labels: TensorLike,
     *,
     reduction: str = "mean",
-    sample_weight: Any = None,
+    sample_weight: TensorLike | None = None,
     class_weight: Any = None,
     ignore_index: int | None = None,
-) -> Any:
+) -> Tensor:
     """-p[label], p being log-probabilities, as `log_softmax` gives them
 
     Args:

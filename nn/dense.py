@@ -1,7 +1,9 @@
 """The fully connected layer."""
 
+from collections.abc import Callable
 from typing import Any
 
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import positive_integer, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
@@ -9,6 +11,7 @@ from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import activations, init
+from tapegrad.nn.aliases import ActivationLike, Initializer, ShapeLike
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape, sample_shape
 from tapegrad.nn.weights import initial, weights_dtype
@@ -38,16 +41,17 @@ class Dense(Layer):
     def __init__(
         self,
         units: int,
-        activation: Any = None,
+        activation: ActivationLike | None = None,
         *,
         in_features: int | None = None,
-        input_shape: Any = None,
+        input_shape: ShapeLike | None = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        dtype: Any = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        dtype: DTypeLike | None = None,
     ) -> None:
-        if isinstance(activation, int) and not isinstance(activation, bool):
+        second: object = activation
+        if isinstance(second, int) and not isinstance(second, bool):
             raise TypeError(
                 f"Dense: the second argument is the activation, got {activation!r}: PyTorch's Linear({units}, "
                 f"{activation}) is nn.Linear({units}, {activation}), or nn.Dense({activation}, in_features={units})"
@@ -86,7 +90,7 @@ class Dense(Layer):
         self.built = True
         self.keep_frozen()
 
-    def _parameter(self, initializer: Any, shape: Shape, device: str) -> Parameter:
+    def _parameter(self, initializer: Callable[..., Any], shape: Shape, device: str) -> Parameter:
         return Parameter(initial("Dense", initializer, shape, self._dtype, device))
 
     def infer_shape(self, shape: Shape) -> Shape:
@@ -98,7 +102,7 @@ class Dense(Layer):
             raise self._wrong_width(shape)
         return (*shape[:-1], self.units)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         if not isinstance(x, Tensor):
             x = tensor(x)
         shape = x.data.shape

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import positive_integer
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
@@ -11,6 +12,7 @@ from tapegrad.autograd.ops import expand_dims, getitem, index_update, where_p
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import init
+from tapegrad.nn.aliases import Initializer
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.weights import initial, weights_dtype
@@ -41,10 +43,10 @@ class Embedding(Layer):
         self,
         input_dim: int,
         output_dim: int,
-        embeddings_initializer: Any = "random_uniform",
+        embeddings_initializer: Initializer = "random_uniform",
         *,
         padding_idx: int | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         self.input_dim = positive_integer("Embedding: input_dim", input_dim)
         self.output_dim = positive_integer("Embedding: output_dim", output_dim)
@@ -72,7 +74,7 @@ class Embedding(Layer):
     def infer_shape(self, shape: Shape) -> Shape:
         return (*shape, self.output_dim)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x, device=self.embeddings.device)
         if not name_of(x.dtype).startswith(("int", "uint")):
             raise TypeError(f"{self!r}: expected integers, got {name_of(x.dtype)}: x.astype(tg.int64)")

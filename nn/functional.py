@@ -1,7 +1,8 @@
 """`F`: activations, losses and dropout as functions."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import rate as check_rate
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.creation import tensor
@@ -85,7 +86,7 @@ if not TYPE_CHECKING:
 
 
 @answering
-def dropout(x: Any, rate: float, *, training: bool = True) -> Any:
+def dropout(x: TensorLike, rate: float, *, training: bool = True) -> Tensor:
     """Each element 0 with probability `rate` (at least 0, below 1), else x / (1 - rate); x itself unless training.
 
     Args:

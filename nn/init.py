@@ -11,6 +11,7 @@ import numpy as np
 from tapegrad.autograd.arguments import at_least_0
 from tapegrad.autograd.foreign import getattr_of
 from tapegrad.autograd.random import host_generator
+from tapegrad.nn.aliases import Initializer
 from tapegrad.nn.lookup import Named
 
 Shape = tuple[int, ...]
@@ -234,7 +235,7 @@ _TABLE = Named(
 )  # fmt: skip
 
 
-def get(initializer: Any) -> Any:
+def get(initializer: Initializer) -> Any:
     """The initializer of a name, or the callable given.
 
     Args:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import rate as check_rate
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.foreign import unknown_keyword
@@ -25,6 +26,7 @@ from tapegrad.autograd.ops import (
 )
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import activations as act
+from tapegrad.nn.aliases import ActivationLike, ShapeLike
 from tapegrad.nn.docstrings import joined, split
 from tapegrad.nn.functional import dropout
 from tapegrad.nn.module import Layer
@@ -38,13 +40,13 @@ class Flatten(Layer):
         input_shape: The shape of one sample; None if it is not known yet.
     """
 
-    def __init__(self, *, input_shape: Any = None) -> None:
+    def __init__(self, *, input_shape: ShapeLike | None = None) -> None:
         self.input_shape = None if input_shape is None else sample_shape(input_shape)
 
     def infer_shape(self, shape: Shape) -> Shape:
         return (prod(shape),)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         if not x.shape:
             raise ValueError("Flatten: expected a batch, got a tensor of shape ()")
@@ -66,7 +68,7 @@ class Dropout(Layer):
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         return dropout(x, self.rate, training=self.training)
 
 
@@ -77,13 +79,13 @@ class Activation(Layer):
         activation: A name from `nn.activations`, or a function x -> y.
     """
 
-    def __init__(self, activation: Any) -> None:
+    def __init__(self, activation: ActivationLike) -> None:
         self.activation = act.get(activation)
 
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         return self.activation(x if isinstance(x, Tensor) else tensor(x))
 
 
@@ -111,7 +113,7 @@ class _Fixed(Layer):
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         return type(self).function(x, **{name: getattr(self, name) for name in self.signature.parameters})
 

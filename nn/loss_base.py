@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import int64, is_floating, name_of
@@ -15,7 +16,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.docstrings import joined, split
 
 
-def require_float(name: str, prediction: Any) -> Tensor:
+def require_float(name: str, prediction: TensorLike) -> Tensor:
     p = prediction if isinstance(prediction, Tensor) else tensor(prediction)
     if not is_floating(p.dtype):
         raise TypeError(
@@ -25,12 +26,12 @@ def require_float(name: str, prediction: Any) -> Tensor:
     return p
 
 
-def as_target(prediction: Tensor, value: Any) -> Tensor:
+def as_target(prediction: Tensor, value: TensorLike) -> Tensor:
     """A target, class numbers or weights as a Tensor on the prediction's device."""
     return value if isinstance(value, Tensor) else tensor(value, device=prediction.device)
 
 
-def same_shape(name: str, prediction: Any, target: Any) -> tuple[Any, Any]:
+def same_shape(name: str, prediction: TensorLike, target: TensorLike) -> tuple[Any, Any]:
     """Both as Tensors of one shape, dtype and device, or an error that says what to change."""
     p = require_float(name, prediction)
     t = as_target(p, target)
@@ -79,7 +80,7 @@ def somewhere(t: Tensor, condition: Callable[[Any], Any]) -> bool:
     return bool(t.backend.to_numpy(t.backend.xp.any(condition(t.data))))
 
 
-def class_numbers(name: str, p: Tensor, labels: Any) -> Tensor:
+def class_numbers(name: str, p: Tensor, labels: TensorLike) -> Tensor:
     """Integer labels, one for each sample, each the number of a class. What they are is checked on raw arrays: a trace
     does not see it."""
     t = as_target(p, labels)
@@ -146,7 +147,12 @@ def _loss(of_pair: Callable[..., Any], over_elements: bool) -> Callable[..., Any
     known = {option.name for option in own}
 
     def loss(
-        prediction: Any, target: Any, *, reduction: str = "mean", sample_weight: Any = None, **options: Any
+        prediction: TensorLike,
+        target: TensorLike,
+        *,
+        reduction: str = "mean",
+        sample_weight: TensorLike | None = None,
+        **options: Any,
     ) -> Any:
         if options and not known.issuperset(options):
             words = ["prediction", "target", "reduction", "sample_weight", *sorted(known)]
@@ -235,10 +241,14 @@ class Loss(KnownAttributes):
         else:
             super().__setattr__(name, value)
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+    def __call__(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> Tensor:
         return self.of_prediction(y_pred, y_true, sample_weight=sample_weight)
 
-    def of_prediction(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Any:
+    def of_prediction(
+        self, prediction: TensorLike, target: TensorLike, *, sample_weight: TensorLike | None = None
+    ) -> Tensor:
         """The loss with the prediction first, as the functions have it.
 
         Args:

@@ -44,6 +44,7 @@ from tapegrad.autograd.ops import (
     sum_p,
     where_p,
 )
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.class_losses import class_factors, epsilon, logits_behind, logits_of, smoothing
 from tapegrad.nn.class_losses import cross_entropy as cross_entropy
 from tapegrad.nn.class_losses import nll_loss as nll_loss
@@ -66,33 +67,33 @@ LN2 = 0.6931471805599453
 
 # ---- regression ----
 @elementwise
-def mse_loss(p: Any, t: Any) -> Any:
+def mse_loss(p: Tensor, t: Tensor) -> Tensor:
     """Mean squared error: mean((p - t)**2)"""
     return square(p - t)
 
 
 @elementwise
-def mae_loss(p: Any, t: Any) -> Any:
+def mae_loss(p: Tensor, t: Tensor) -> Tensor:
     """Mean absolute error: mean(|p - t|)"""
     return abs(p - t)
 
 
 @elementwise
-def mape_loss(p: Any, t: Any) -> Any:
+def mape_loss(p: Tensor, t: Tensor) -> Tensor:
     """Mean absolute percentage error: mean(100 * |(p - t) / max(|t|, 1e-7)|)"""
     refuse_swapped("mape_loss", p, t)
     return 100.0 * abs((p - t) / clip_p(abs(t), min=epsilon(p), max=None))
 
 
 @elementwise
-def msle_loss(p: Any, t: Any) -> Any:
+def msle_loss(p: Tensor, t: Tensor) -> Tensor:
     """Mean squared logarithmic error: mean((ln(1 + max(p, 1e-7)) - ln(1 + max(t, 1e-7)))**2)"""
     low = epsilon(p)
     return square(log1p(clip_p(p, min=low, max=None)) - log1p(clip_p(t, min=low, max=None)))
 
 
 @elementwise
-def huber_loss(p: Any, t: Any, delta: float = 1.0) -> Any:
+def huber_loss(p: Tensor, t: Tensor, delta: float = 1.0) -> Tensor:
     """mean(e**2 / 2 where |e| <= delta, else delta * |e| - delta**2 / 2), for e = p - t (Huber 1964)
 
     Args:
@@ -108,7 +109,7 @@ def huber_of(e: Any, delta: float) -> Any:
 
 
 @elementwise
-def smooth_l1_loss(p: Any, t: Any, beta: float = 1.0) -> Any:
+def smooth_l1_loss(p: Tensor, t: Tensor, beta: float = 1.0) -> Tensor:
     """mean(e**2 / (2 * beta) where |e| < beta, else |e| - beta / 2), for e = p - t (Girshick 2015): Huber / beta
 
     Args:
@@ -125,7 +126,7 @@ def smooth_l1_of(e: Any, beta: float) -> Any:
 
 
 @elementwise
-def quantile_loss(p: Any, t: Any, quantile: float = 0.5) -> Any:
+def quantile_loss(p: Tensor, t: Tensor, quantile: float = 0.5) -> Tensor:
     """mean(max(q * (t - p), (q - 1) * (t - p))), the pinball loss, least where p is the q-quantile of t (Koenker 1978)
 
     Args:
@@ -137,7 +138,7 @@ def quantile_loss(p: Any, t: Any, quantile: float = 0.5) -> Any:
 
 
 @elementwise
-def contrastive_loss(p: Any, t: Any, margin: float = 1.0) -> Any:
+def contrastive_loss(p: Tensor, t: Tensor, margin: float = 1.0) -> Tensor:
     """mean(t * p**2 + (1 - t) * max(margin - p, 0)**2), p being distances of pairs (Hadsell, Chopra & LeCun 2006)
 
     Args:
@@ -150,7 +151,7 @@ def contrastive_loss(p: Any, t: Any, margin: float = 1.0) -> Any:
 
 
 @elementwise
-def log_cosh(p: Any, t: Any) -> Any:
+def log_cosh(p: Tensor, t: Tensor) -> Tensor:
     """mean(ln(cosh(p - t)))"""
     e = p - t
     far = abs(e)
@@ -160,20 +161,20 @@ def log_cosh(p: Any, t: Any) -> Any:
 
 
 @elementwise
-def poisson(p: Any, t: Any) -> Any:
+def poisson(p: Tensor, t: Tensor) -> Tensor:
     """mean(p - t * ln(p + 1e-7)): -ln of the Poisson probability of count t at rate p, without the part of t alone"""
     refuse_swapped("poisson", p, t)
     return p - t * log(p + epsilon(p))
 
 
 @samplewise
-def cosine_similarity(p: Any, t: Any) -> Any:
+def cosine_similarity(p: Tensor, t: Tensor) -> Tensor:
     """-sum(p * t) / (|p| * |t|): -1 where p points as t does; 0, with gradient 0, where either is zero"""
     cosine = -sum_p(direction(p) * direction(t), axis=(p.ndim - 1,), keepdims=False)
     return cosine.astype(p.dtype, copy=False)
 
 
-def direction(x: Any) -> Any:
+def direction(x: Tensor) -> Any:
     """x / |x| over the last axis, and 0 where x is; float16 is computed in float32."""
     x = x.astype("float32", copy=False) if name_of(x.dtype) == "float16" else x
     x = x * square_factor(x, axis=(x.ndim - 1,))
@@ -184,7 +185,7 @@ def direction(x: Any) -> Any:
 # ---- two classes ----
 @elementwise
 def binary_cross_entropy_with_logits(
-    p: Any, t: Any, label_smoothing: float = 0.0, pos_weight: Any = None
+    p: Tensor, t: Tensor, label_smoothing: float = 0.0, pos_weight: Any = None
 ) -> Any:
     """mean(-v * t * ln(sigmoid(p)) - (1 - t) * ln(1 - sigmoid(p))), without overflow or cancellation for any logit p
 
@@ -206,7 +207,9 @@ def binary_cross_entropy_with_logits(
 
 
 @elementwise
-def binary_cross_entropy(p: Any, t: Any, from_logits: bool = False, label_smoothing: float = 0.0) -> Any:
+def binary_cross_entropy(
+    p: Tensor, t: Tensor, from_logits: bool = False, label_smoothing: float = 0.0
+) -> Tensor:
     """mean(-t * ln(p) - (1 - t) * ln(1 - p)), p being probabilities, kept 1e-7 away from 0 and 1 (float16: 5e-4)
 
     If p comes straight from `sigmoid` in a graph, the loss is computed from its logits.
@@ -229,27 +232,29 @@ def binary_cross_entropy(p: Any, t: Any, from_logits: bool = False, label_smooth
     return -(t * log(p) + (1.0 - t) * log1p(-p))
 
 
-def _signs(t: Any) -> Any:
+def _signs(t: Tensor) -> Tensor:
     """Targets of -1 and 1; those that are all 0 or 1 become these."""
     zero_or_one = all((t == 0) | (t == 1))
     return where_p(zero_or_one, 2.0 * t - 1.0, t)
 
 
 @elementwise
-def hinge(p: Any, t: Any) -> Any:
+def hinge(p: Tensor, t: Tensor) -> Tensor:
     """mean(max(1 - t * p, 0)), t being -1 and 1; a batch of only 0 and 1 is read as -1 and 1"""
     return relu(1.0 - _signs(t) * p)
 
 
 @elementwise
-def squared_hinge(p: Any, t: Any) -> Any:
+def squared_hinge(p: Tensor, t: Tensor) -> Tensor:
     """mean(max(1 - t * p, 0)**2), t being -1 and 1; a batch of only 0 and 1 is read as -1 and 1"""
     return square(relu(1.0 - _signs(t) * p))
 
 
 # ---- many classes ----
 @samplewise
-def categorical_crossentropy(p: Any, t: Any, from_logits: bool = False, label_smoothing: float = 0.0) -> Any:
+def categorical_crossentropy(
+    p: Tensor, t: Tensor, from_logits: bool = False, label_smoothing: float = 0.0
+) -> Tensor:
     """-sum(t * ln(p / sum(p))), p and t being probabilities of the classes; p is kept 1e-7 away from 0 and 1
 
     If p comes straight from `softmax` in a graph, the loss is computed from its logits.
@@ -269,14 +274,14 @@ def categorical_crossentropy(p: Any, t: Any, from_logits: bool = False, label_sm
 
 
 @samplewise
-def categorical_hinge(p: Any, t: Any) -> Any:
+def categorical_hinge(p: Tensor, t: Tensor) -> Tensor:
     """max(max((1 - t) * p) - sum(t * p) + 1, 0), t being 1 for the class and 0 for the others"""
     refuse_swapped("categorical_hinge", p, t, probabilities=True)
     return relu(max((1.0 - t) * p, axis=-1) - sum_p(t * p, axis=(p.ndim - 1,), keepdims=False) + 1.0)
 
 
 @samplewise
-def kl_divergence(p: Any, t: Any) -> Any:
+def kl_divergence(p: Tensor, t: Tensor) -> Tensor:
     """sum(t * ln(t / p)), p and t being probabilities, brought into [1e-7, 1]"""
     e = epsilon(p)
     t = clip_p(t, min=e, max=1.0)

@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import foreign, writes
+from tapegrad.autograd.aliases import DTypeLike
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.copies import copied
@@ -18,6 +19,7 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import tick
+from tapegrad.nn.aliases import ShapeLike
 from tapegrad.nn.buffer import Buffer as Buffer
 from tapegrad.nn.constructors import built_after, constructor_options
 from tapegrad.nn.lookup import NAMES, hint, snake_case
@@ -238,7 +240,7 @@ class Module(KnownAttributes):
         """Drop the gradients of all parameters."""
         drop_gradients(self.parameters())
 
-    def to(self, place: Any) -> "Module":
+    def to(self, place: str | DTypeLike) -> "Module":
         """Move all parameters and buffers to a backend or device ("cupy", "cpu", "cuda:1"), or convert the floating
         ones to a floating dtype. In place: the parameters stay the objects they are. Returns the module.
 
@@ -261,7 +263,7 @@ class Module(KnownAttributes):
         return self
 
     # ---- shapes ----
-    def build(self, shape: Any) -> Shape:
+    def build(self, shape: ShapeLike) -> Shape:
         """Have every layer inside make its weights for samples of this shape; returns the shape of the output.
 
         Args:
@@ -313,7 +315,7 @@ class Module(KnownAttributes):
             values[name] = getattr(self, name)
         return {name: NAMES.get(v, v) if callable(v) else v for name, v in values.items()}
 
-    def summary(self, shape: Any = None) -> str:
+    def summary(self, shape: ShapeLike | None = None) -> str:
         """A table of the layers with their output shapes and numbers of parameters; print it.
 
         Args:

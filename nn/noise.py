@@ -4,8 +4,8 @@ Draws come from the stream that `tg.manual_seed` starts; a compiled step draws n
 """
 
 import math
-from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import at_least_0
 from tapegrad.autograd.arguments import rate as check_rate
 from tapegrad.autograd.creation import tensor
@@ -27,13 +27,13 @@ class _Noise(Layer):
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         if not is_floating(x.dtype):
             raise TypeError(f"{self!r}: expected a floating-point input, got {x.dtype}")
         return self._noisy(x) if self.training else x
 
-    def _noisy(self, x: Tensor) -> Any:
+    def _noisy(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
 
@@ -58,7 +58,7 @@ class GaussianNoise(_Noise):
     def __init__(self, stddev: float) -> None:
         self.stddev = at_least_0("GaussianNoise: stddev", stddev)
 
-    def _noisy(self, x: Tensor) -> Any:
+    def _noisy(self, x: Tensor) -> Tensor:
         return x + _normal(x, 0.0, self.stddev)
 
 
@@ -71,7 +71,7 @@ class GaussianDropout(_Rated):
         rate: From 0 to below 1.
     """
 
-    def _noisy(self, x: Tensor) -> Any:
+    def _noisy(self, x: Tensor) -> Tensor:
         return x * _normal(x, 1.0, math.sqrt(self.rate / (1.0 - self.rate))) if self.rate else x
 
 
@@ -85,7 +85,7 @@ class AlphaDropout(_Rated):
         rate: From 0 to below 1.
     """
 
-    def _noisy(self, x: Tensor) -> Any:
+    def _noisy(self, x: Tensor) -> Tensor:
         if not self.rate:
             return x
         factor = ((1.0 - self.rate) * (1.0 + self.rate * _SELU_FLOOR**2)) ** -0.5
@@ -103,7 +103,7 @@ class _Spatial(_Rated):
         self._mask_shape((1, *shape))
         return shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         self._mask_shape(x.shape)
         return super().forward(x)
@@ -116,7 +116,7 @@ class _Spatial(_Rated):
         channels = 1 if self.first else len(shape) - 1
         return tuple(n if a in (0, channels) else 1 for a, n in enumerate(shape))
 
-    def _noisy(self, x: Tensor) -> Any:
+    def _noisy(self, x: Tensor) -> Tensor:
         if not self.rate:
             return x
         kept = uniform(self._mask_shape(x.shape), dtype=float32, device=x.device) >= self.rate

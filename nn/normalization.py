@@ -1,7 +1,9 @@
 """Normalization layers under Keras's names, with its definitions and defaults. PyTorch's stand in `torch_norms`."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import above_0, positive_integer, probability, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
@@ -10,6 +12,7 @@ from tapegrad.autograd.ops.shape import some_axes
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import init
+from tapegrad.nn.aliases import Initializer, ShapeLike
 from tapegrad.nn.module import Buffer, Layer
 from tapegrad.nn.shapes import Shape, sample_shape
 from tapegrad.nn.weights import initial, weights_dtype
@@ -51,13 +54,20 @@ def by_group(x: Tensor, axis: int, groups: int, epsilon: float) -> Any:
 class Normalization(Layer):
     """What normalization layers share: weights of the lengths of `axis`, made when these are known."""
 
-    def _prepare(self, axis: Any, epsilon: Any, in_features: Any, input_shape: Any, dtype: Any) -> None:
+    def _prepare(
+        self,
+        axis: int | Sequence[int],
+        epsilon: float,
+        in_features: int | Sequence[int] | None,
+        input_shape: ShapeLike | None,
+        dtype: DTypeLike | None,
+    ) -> None:
         """Keep the options that all have. Called last by the constructors: it may make the weights."""
         name = type(self).__name__
         self.axis = axis if isinstance(axis, int) else tuple(axis)
         self.epsilon = above_0(f"{name}: epsilon", epsilon)
         self._dtype = weights_dtype(name, dtype)
-        self.in_features = in_features
+        self.in_features: Any = in_features
         self.input_shape = None if input_shape is None else sample_shape(input_shape)
         self.built = False
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
@@ -90,11 +100,11 @@ class Normalization(Layer):
     def _weights(self, shape: Shape, device: str) -> None:
         raise NotImplementedError
 
-    def _parameter(self, wanted: bool, initializer: Any, shape: Shape, device: str) -> Any:
+    def _parameter(self, wanted: bool, initializer: Callable[..., Any], shape: Shape, device: str) -> Any:
         made = initial(type(self).__name__, initializer, shape, self._dtype, device) if wanted else None
         return None if made is None else Parameter(made)
 
-    def _input(self, x: Any) -> tuple[Tensor, Axes]:
+    def _input(self, x: TensorLike) -> tuple[Tensor, Axes]:
         """The input as a tensor, and the axes of the weights counted from the front."""
         x = x if isinstance(x, Tensor) else tensor(x)
         return x, self._fitting(x.shape, x.device)
@@ -128,7 +138,9 @@ class Normalization(Layer):
 class _Scaled(Normalization):
     """With gamma and beta of the lengths of the axes."""
 
-    def _options(self, center: Any, scale: Any, beta_initializer: Any, gamma_initializer: Any) -> None:
+    def _options(
+        self, center: Any, scale: Any, beta_initializer: Initializer, gamma_initializer: Initializer
+    ) -> None:
         name = type(self).__name__
         self.center, self.scale = truth(f"{name}: center", center), truth(f"{name}: scale", scale)
         self.beta_initializer, self.gamma_initializer = (
@@ -171,10 +183,10 @@ class BatchNormalization(_Scaled):
     """
 
     def __init__(
-        self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
-        beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", moving_mean_initializer: Any = "zeros",
-        moving_variance_initializer: Any = "ones", *, in_features: int | None = None, input_shape: Any = None,
-        dtype: Any = None,
+        self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True,
+        scale: bool = True, beta_initializer: Initializer = "zeros", gamma_initializer: Initializer = "ones",
+        moving_mean_initializer: Initializer = "zeros", moving_variance_initializer: Initializer = "ones", *,
+        in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         if not isinstance(axis, int) or isinstance(axis, bool):
             raise TypeError(f"BatchNormalization: axis must be an integer, got {axis!r}")
@@ -194,7 +206,7 @@ class BatchNormalization(_Scaled):
             initial(name, self.moving_variance_initializer, shape, self._dtype, device)
         )
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x, axes = self._input(x)
         over = tuple(a for a in range(x.ndim) if a not in axes)
         if self.training and self._trainable:
@@ -242,14 +254,15 @@ class LayerNormalization(_Scaled):
     """
 
     def __init__(
-        self, axis: Any = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
-        beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", *, in_features: Any = None,
-        input_shape: Any = None, dtype: Any = None,
+        self, axis: int | Sequence[int] = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
+        beta_initializer: Initializer = "zeros", gamma_initializer: Initializer = "ones", *,
+        in_features: int | Sequence[int] | None = None, input_shape: ShapeLike | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self._options(center, scale, beta_initializer, gamma_initializer)
         self._prepare(axis, epsilon, in_features, input_shape, dtype)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x, axes = self._input(x)
         y = normalize_p(x, axis=axes, epsilon=self.epsilon, center=True)
         return affine(y, x, axes, self.gamma, self.beta)
@@ -275,8 +288,9 @@ class RMSNormalization(Normalization):
     """
 
     def __init__(
-        self, axis: Any = -1, epsilon: float = 1e-6, *, in_features: Any = None, input_shape: Any = None,
-        dtype: Any = None,
+        self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, *,
+        in_features: int | Sequence[int] | None = None, input_shape: ShapeLike | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.scale: Any = None
         self._prepare(axis, epsilon, in_features, input_shape, dtype)
@@ -284,7 +298,7 @@ class RMSNormalization(Normalization):
     def _weights(self, shape: Shape, device: str) -> None:
         self.scale = self._parameter(True, init.ones, shape, device)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x, axes = self._input(x)
         return affine(
             normalize_p(x, axis=axes, epsilon=self.epsilon, center=False), x, axes, self.scale, None
@@ -314,8 +328,8 @@ class GroupNormalization(_Scaled):
 
     def __init__(
         self, groups: int = 32, axis: int = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
-        beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", *, in_features: int | None = None,
-        input_shape: Any = None, dtype: Any = None,
+        beta_initializer: Initializer = "zeros", gamma_initializer: Initializer = "ones", *,
+        in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         if not isinstance(axis, int) or isinstance(axis, bool):
             raise TypeError(f"GroupNormalization: axis must be an integer, got {axis!r}")
@@ -331,7 +345,7 @@ class GroupNormalization(_Scaled):
             )
         super()._weights(shape, device)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x, axes = self._input(x)
         (axis,) = axes
         y = by_group(x, axis, x.shape[axis] if self.groups == -1 else self.groups, self.epsilon)
@@ -347,13 +361,13 @@ class UnitNormalization(Layer):
         axis: One axis or several, counted with the batch.
     """
 
-    def __init__(self, axis: Any = -1) -> None:
+    def __init__(self, axis: int | Sequence[int] = -1) -> None:
         self.axis = axis if isinstance(axis, int) else tuple(axis)
 
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         axes = some_axes("UnitNormalization", self.axis, x.ndim)
         total = sum_p(square(x), axis=axes, keepdims=True)

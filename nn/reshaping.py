@@ -1,12 +1,14 @@
 """Layers that only move elements."""
 
+from collections.abc import Sequence
 from math import prod
-from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import positive_integer
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import broadcast_p, permute_p, reshape_p
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.aliases import ShapeLike
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape, sample_shape
 
@@ -17,7 +19,7 @@ class Identity(Layer):
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         return x if isinstance(x, Tensor) else tensor(x)
 
 
@@ -34,7 +36,7 @@ class Reshape(Layer):
         ValueError: The elements do not fit.
     """
 
-    def __init__(self, target_shape: Any, *, input_shape: Any = None) -> None:
+    def __init__(self, target_shape: ShapeLike, *, input_shape: ShapeLike | None = None) -> None:
         given = target_shape if isinstance(target_shape, (tuple, list)) else (target_shape,)
         name = "Reshape: target_shape"
         if list(given).count(-1) > 1:
@@ -50,7 +52,7 @@ class Reshape(Layer):
             )
         return tuple(size // known if n == -1 else n for n in self.target_shape)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         if not x.shape:
             raise ValueError(f"{self!r}: expected a batch, got a tensor of shape ()")
@@ -67,7 +69,7 @@ class Permute(Layer):
         input_shape: The shape of one sample; None if it is not known yet.
     """
 
-    def __init__(self, dims: Any, *, input_shape: Any = None) -> None:
+    def __init__(self, dims: Sequence[int], *, input_shape: ShapeLike | None = None) -> None:
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
@@ -80,7 +82,7 @@ class Permute(Layer):
             raise ValueError(f"{self!r}: expected samples of {len(self.dims)} axes, got shape {tuple(shape)}")
         return tuple(shape[a - 1] for a in self.dims)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         self.infer_shape(x.shape[1:])
         return permute_p(x, axes=(0, *self.dims))
@@ -101,7 +103,7 @@ class RepeatVector(Layer):
             raise ValueError(f"{self!r}: expected samples of one axis, got shape {tuple(shape)}")
         return (self.n, *shape)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         shape = self.infer_shape(x.shape[1:])
         return broadcast_p(reshape_p(x, shape=(x.shape[0], 1, *x.shape[1:])), shape=(x.shape[0], *shape))

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, probability, truth
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.ops import (
@@ -19,6 +20,7 @@ from tapegrad.autograd.ops import (
     where,
 )
 from tapegrad.autograd.random import host_generator
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.dense import Dense
 from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape
 from tapegrad.nn.module import Buffer, Module
@@ -49,7 +51,12 @@ class Linear(Dense):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         law = _torch_uniform(in_features) if isinstance(in_features, int) and in_features > 0 else "zeros"
         super().__init__(
@@ -91,7 +98,7 @@ class MSELoss(TorchLoss):
         reduction: "mean", "sum" or "none", over all elements.
     """
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("MSELoss", input, target)
         return self._reduced(square(p - t))
 
@@ -103,7 +110,7 @@ class L1Loss(TorchLoss):
         reduction: "mean", "sum" or "none", over all elements.
     """
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("L1Loss", input, target)
         return self._reduced(abs(p - t))
 
@@ -117,12 +124,18 @@ class BCEWithLogitsLoss(TorchLoss):
         pos_weight: The v of the formula, which broadcasts to x; None is 1.
     """
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
+    def __init__(
+        self,
+        weight: TensorLike | None = None,
+        *,
+        reduction: str = "mean",
+        pos_weight: TensorLike | None = None,
+    ) -> None:
         super().__init__(reduction=reduction)
         self.weight = None if weight is None else Buffer(weight)
         self.pos_weight = None if pos_weight is None else Buffer(pos_weight)
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         x, t = same_shape("BCEWithLogitsLoss", input, target)
         if self.pos_weight is None:
             loss = binary_cross_entropy_p(x, t)
@@ -146,7 +159,7 @@ class CrossEntropyLoss(TorchLoss):
 
     def __init__(
         self,
-        weight: Any = None,
+        weight: TensorLike | None = None,
         *,
         ignore_index: int = -100,
         reduction: str = "mean",
@@ -157,7 +170,7 @@ class CrossEntropyLoss(TorchLoss):
         self.ignore_index = ignore_index
         self.label_smoothing = probability("CrossEntropyLoss: label_smoothing", label_smoothing)
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         x = require_float("CrossEntropyLoss", input)
         t = as_target(x, target)
         by_class = is_floating(t.dtype) and t.shape == x.shape

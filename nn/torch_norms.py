@@ -1,8 +1,10 @@
 """Normalization layers under PyTorch's names, with its order of arguments, defaults and names of the weights."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import above_0, positive_integer, probability, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import finfo, name_of
@@ -21,7 +23,9 @@ class _Norm(Layer):
     weight: Any
     bias: Any
 
-    def _make(self, shape: Shape, weight: bool, bias: bool, device: Any, dtype: Any) -> None:
+    def _make(
+        self, shape: Shape, weight: bool, bias: bool, device: str | None, dtype: DTypeLike | None
+    ) -> None:
         self._dtype = weights_dtype(type(self).__name__, dtype)
         self.weight = Parameter(ones(shape, dtype=self._dtype, device=device)) if weight else None
         self.bias = Parameter(zeros(shape, dtype=self._dtype, device=device)) if bias else None
@@ -44,7 +48,7 @@ class _Statistics(_Norm):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, device: Any = None, dtype: Any = None,
+        track_running_stats: bool = True, device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.num_features = positive_integer(f"{name}: num_features", num_features)
@@ -96,7 +100,7 @@ class _Statistics(_Norm):
 
 
 class _BatchNorm(_Statistics):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         self._checked(x.shape)
         if not self.training and self.track_running_stats:
@@ -176,7 +180,7 @@ class BatchNorm3d(_BatchNorm):
 class _InstanceNorm(_Statistics):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-        track_running_stats: bool = False, device: Any = None, dtype: Any = None,
+        track_running_stats: bool = False, device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         if momentum is None:  # with which PyTorch's leaves the statistics where they are
             raise ValueError(
@@ -184,7 +188,7 @@ class _InstanceNorm(_Statistics):
             )
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         self._checked(x.shape)
         if not self.training and self.track_running_stats:
@@ -220,7 +224,7 @@ class _Trailing(_Norm):
 
     normalized_shape: Shape
 
-    def _lengths(self, normalized_shape: Any) -> Shape:
+    def _lengths(self, normalized_shape: int | Sequence[int]) -> Shape:
         name = f"{type(self).__name__}: normalized_shape"
         lengths = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
         if not lengths:
@@ -259,8 +263,8 @@ class LayerNorm(_Trailing):
     """
 
     def __init__(
-        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
-        device: Any = None, dtype: Any = None,
+        self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
+        bias: bool = True, device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.normalized_shape = self._lengths(normalized_shape)
         self.eps = above_0("LayerNorm: eps", eps)
@@ -274,7 +278,7 @@ class LayerNorm(_Trailing):
     def config(self) -> dict[str, Any]:
         return super().config() | {"bias": self._with_bias}
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         axes = self._over(x.shape)
         return affine(
@@ -300,15 +304,15 @@ class RMSNorm(_Trailing):
     """
 
     def __init__(
-        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True,
-        device: Any = None, dtype: Any = None,
+        self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True,
+        device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.normalized_shape = self._lengths(normalized_shape)
         self.eps = None if eps is None else above_0("RMSNorm: eps", eps)
         self.elementwise_affine = truth("RMSNorm: elementwise_affine", elementwise_affine)
         self._make(self.normalized_shape, self.elementwise_affine, False, device, dtype)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         axes = self._over(x.shape)
         eps = float(finfo(x.dtype).eps) if self.eps is None else self.eps
@@ -335,8 +339,8 @@ class GroupNorm(_Norm):
     """
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
-        dtype: Any = None,
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: str | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.num_groups = positive_integer("GroupNorm: num_groups", num_groups)
         self.num_channels = positive_integer("GroupNorm: num_channels", num_channels)
@@ -358,7 +362,7 @@ class GroupNorm(_Norm):
                 f"{self!r}: expected an input with {self.num_channels} channels on axis 1, got shape {tuple(shape)}"
             )
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         self._checked(x.shape)
         return affine(by_group(x, 1, self.num_groups, self.eps), x, (1,), self.weight, self.bias)

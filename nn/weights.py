@@ -1,7 +1,9 @@
 """How layers make their weights: the dtype, and the first values."""
 
+from collections.abc import Callable
 from typing import Any
 
+from tapegrad.autograd.aliases import DTypeLike
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import FLOATS, as_dtype, get_default_dtype, name_of
 from tapegrad.autograd.tensor import Tensor
@@ -9,7 +11,7 @@ from tapegrad.autograd.tensor import Tensor
 Shape = tuple[int, ...]
 
 
-def weights_dtype(layer: str, dtype: Any) -> str:
+def weights_dtype(layer: str, dtype: DTypeLike | None) -> str:
     """The name of a floating dtype, of the default one for None."""
     name = name_of(get_default_dtype() if dtype is None else as_dtype(dtype, f"{layer}: dtype"))
     if name not in {name_of(f) for f in FLOATS}:
@@ -17,7 +19,9 @@ def weights_dtype(layer: str, dtype: Any) -> str:
     return name
 
 
-def initial(layer: str, initializer: Any, shape: Shape, dtype: str, device: str | None) -> Tensor:
+def initial(
+    layer: str, initializer: Callable[..., Any], shape: Shape, dtype: str, device: str | None
+) -> Tensor:
     """What an initializer makes of a shape, as a tensor of that shape."""
     made = tensor(initializer(shape), dtype=dtype, device=device)
     if made.shape != shape:

@@ -1,6 +1,8 @@
 """Cross-entropies on logits: primitives of their own, because log(softmax) and log(sigmoid) lose what these keep.
 One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 
+from typing import Any
+
 from tapegrad.autograd.aliases import Array, ArrayModule, Value
 from tapegrad.autograd.ops.elementwise import sigmoid
 from tapegrad.autograd.ops.forwards import relu_of
@@ -34,7 +36,7 @@ cross_entropy_p = Primitive(
 )  # fmt: skip
 
 
-def _one_hot(xp: Any, labels: Any, *, classes: int, dtype: Any, checked: bool = False) -> Any:
+def _one_hot(xp: ArrayModule, labels: Array, *, classes: int, dtype: Any, checked: bool = False) -> Array:
     if checked:
         check_labels(xp, labels, classes)
     numbers = xp.arange(classes, dtype=xp.int64, device=labels.device)
