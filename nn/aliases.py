@@ -1,8 +1,7 @@
 """Types of layers' arguments by name, for annotations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 ActivationLike: TypeAlias = str | Callable[..., Any]  # a name of `nn.activations`, or a function of a tensor
 Initializer: TypeAlias = str | Callable[..., Any]  # a name of `nn.init`, or a function of a shape
-ShapeLike: TypeAlias = int | Sequence[int | None]  # the shape of one sample; a leading None is the batch

@@ -11,9 +11,9 @@ from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import activations, init
-from tapegrad.nn.aliases import ActivationLike, Initializer, ShapeLike
+from tapegrad.nn.aliases import ActivationLike, Initializer
 from tapegrad.nn.module import Layer
-from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weights import initial, weights_dtype
 
 

@@ -26,11 +26,11 @@ from tapegrad.autograd.ops import (
 )
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import activations as act
-from tapegrad.nn.aliases import ActivationLike, ShapeLike
+from tapegrad.nn.aliases import ActivationLike
 from tapegrad.nn.docstrings import joined, split
 from tapegrad.nn.functional import dropout
 from tapegrad.nn.module import Layer
-from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 
 
 class Flatten(Layer):

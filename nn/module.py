@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import foreign, writes
-from tapegrad.autograd.aliases import DTypeLike
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.copies import copied
@@ -19,11 +19,10 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import tick
-from tapegrad.nn.aliases import ShapeLike
 from tapegrad.nn.buffer import Buffer as Buffer
 from tapegrad.nn.constructors import built_after, constructor_options
 from tapegrad.nn.lookup import NAMES, hint, snake_case
-from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 
 State = dict[str, Tensor]
 
@@ -392,7 +391,6 @@ def children(module: Module) -> Iterator[tuple[str, Module]]:
 
 
 if TYPE_CHECKING:
-    from tapegrad.autograd.aliases import TensorLike
 
     class Layer(Module):
         """What a type checker knows of our own layers: a tensor in, a tensor out."""

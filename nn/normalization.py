@@ -12,9 +12,9 @@ from tapegrad.autograd.ops.shape import some_axes
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import init
-from tapegrad.nn.aliases import Initializer, ShapeLike
+from tapegrad.nn.aliases import Initializer
 from tapegrad.nn.module import Buffer, Layer
-from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weights import initial, weights_dtype
 
 Axes = tuple[int, ...]

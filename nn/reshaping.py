@@ -8,9 +8,8 @@ from tapegrad.autograd.arguments import positive_integer
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import broadcast_p, permute_p, reshape_p
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.nn.aliases import ShapeLike
 from tapegrad.nn.module import Layer
-from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 
 
 class Identity(Layer):

@@ -1,14 +1,17 @@
 """Shapes of samples, without the batch."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeAlias
 
 Shape = tuple[int, ...]
+ShapeLike: TypeAlias = int | Sequence[int | None]  # as users give it; a leading None is the batch
 
 
-def sample_shape(shape: Any) -> Shape:
+def sample_shape(shape: ShapeLike) -> Shape:
     """A shape as a tuple of integers, without a leading None."""
     given = (shape,) if isinstance(shape, int) else tuple(shape)
     given = given[1:] if given and given[0] is None else given
-    if not all(isinstance(n, int) and n > 0 for n in given):
+    lengths = tuple(n for n in given if isinstance(n, int) and n > 0)
+    if lengths != given:
         raise ValueError(f"shape: expected the shape of one sample, of positive integers, got {shape!r}")
-    return given
+    return lengths
