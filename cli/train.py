@@ -63,7 +63,10 @@ def describe(
 ) -> None:
     table = prepared.table
     print(f"tapegrad {__version__} on {resolve(default_place())[0].name}")
-    print(f"{table.title}: {table.rows} rows, {len(features.columns)} columns as {features.width} numbers")
+    columns, width = len(features.columns), features.width
+    print(
+        f"{table.title}: {table.rows} rows, {columns} column{'s' * (columns > 1)} as {width} number{'s' * (width > 1)}"
+    )
     target = described_target(prepared.target, prepared.labels())
     print(f"target {prepared.target.name!r}: {target}")
     n_train, n_test = len(problem.y_train), len(problem.y_test)

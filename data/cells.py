@@ -26,6 +26,7 @@ NUMBER = re.compile(
     r"(?P<power>[eE][-+]?\d{1,3}(?![\w]))?"
     rf"\s*(?P<suffix>{CURRENCY}|[%°‰\"″′a-zA-Zµ²³][^\d\s]{{0,6}})?(?P<after>[-−])?(?P<close>\))?"
 )
+MULTIPLES = {"K": 1e3, "M": 1e6, "MN": 1e6, "B": 1e9, "BN": 1e9, "T": 1e12}
 PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 SAMPLE = 1000  # different texts that decide how numbers are written
 
@@ -33,19 +34,23 @@ SAMPLE = 1000  # different texts that decide how numbers are written
 @dataclass(frozen=True)
 class NumberFormat:
     """How the numbers of a column are written: the decimal mark, what separates thousands ("" for nothing), what stands
-    before and after ("$", "kg")."""
+    before and after ("$", "kg"), and whether 1.2K is 1200 and 3M 3000000."""
 
     decimal: str = "."
     thousands: str = ""
     prefix: str = ""
     suffix: str = ""
+    multiples: bool = False
 
     def parse(self, text: str) -> float:
         """The number, or NaN for a text that is none in this format."""
         match = NUMBER.fullmatch(text)
         if match is None or (match["prefix"] or "") not in ("", self.prefix):
             return np.nan
-        if (match["suffix"] or "") not in ("", self.suffix) or bool(match["open"]) != bool(match["close"]):
+        suffix, factor = match["suffix"] or "", 1.0
+        if self.multiples and suffix.upper() in MULTIPLES:
+            suffix, factor = "", MULTIPLES[suffix.upper()]
+        if suffix not in ("", self.suffix) or bool(match["open"]) != bool(match["close"]):
             return np.nan
         digits = match["digits"]
         if self.thousands:
@@ -62,9 +67,9 @@ class NumberFormat:
             return np.nan
         signs = [match[name] for name in ("minus", "inner", "after") if match[name]]
         negative = bool(match["open"]) or any(sign in "-−" for sign in signs)
-        return -value if negative else value
+        return -value * factor if negative else value * factor
 
-    def state(self) -> dict[str, str]:
+    def state(self) -> dict[str, Any]:
         return asdict(self)
 
     def described(self) -> str:
@@ -76,6 +81,8 @@ class NumberFormat:
             parts.append(f"the {name} separates thousands")
         if self.prefix or self.suffix:
             parts.append(f"{(self.prefix or self.suffix)!r} is left away")
+        if self.multiples:
+            parts.append("K is 1000, M a million, B a billion")
         return ", ".join(parts)
 
 
@@ -113,10 +120,30 @@ def find_format(texts: Sequence[str], counts: np.ndarray, delimiter: str) -> Num
     written = [m["digits"] for m in (NUMBER.fullmatch(text) for text in sample) if m]
     decimal, thousands = find_marks(written, delimiter)
     prefix = most_common([m["prefix"] or "" for m in matches])
-    suffix = most_common([m["suffix"] or "" for m in matches])
-    form = NumberFormat(decimal, thousands, prefix, suffix)
+    suffixes = [m["suffix"] or "" for m in matches]
+    multiples = are_multiples(set(suffixes), bool((~np.isnan(plain)).any()))
+    suffix = "" if multiples else most_common(suffixes)
+    form = NumberFormat(decimal, thousands, prefix, suffix, multiples)
     by_form, by_default = (~np.isnan(parse_numbers(sample, f)) for f in (form, DEFAULT))
     return form if weights[by_form].sum() > weights[by_default].sum() else DEFAULT
+
+
+def are_multiples(suffixes: set[str], plain: bool) -> bool:
+    """Whether what stands behind numbers multiplies them: two of K, M and B, or one beside numbers without."""
+    found = suffixes - {""}
+    if not found or not all(suffix.upper() in MULTIPLES for suffix in found):
+        return False
+    return len({suffix.upper() for suffix in found}) > 1 or (plain and found <= {"K", "k", "M", "B"})
+
+
+def units(texts: Sequence[str], counts: np.ndarray) -> dict[str, int]:
+    """How many cells are numbers with each unit, that is, with what stands before or behind them."""
+    found: dict[str, int] = {}
+    for text, count in zip(texts, counts):
+        if count and (match := NUMBER.fullmatch(text)):
+            unit = (match["prefix"] or match["suffix"] or "").strip()
+            found[unit] = found.get(unit, 0) + int(count)
+    return found
 
 
 def most_common(texts: list[str]) -> str:

@@ -24,7 +24,9 @@ from tapegrad.data.cells import (
     find_format,
     is_mark,
     parse_numbers,
+    parse_plain,
     truth_words,
+    units,
 )
 from tapegrad.data.dates import encode_dates, parse_dates, state_of
 from tapegrad.data.table import Column, TableError, listed, number_text
@@ -83,10 +85,24 @@ def find_numbers(column: Column, delimiter: str) -> Numbers | None:
         return None
     text = np.array([not is_missing_number(t) for t in column.texts]) & ~number
     share = counts[text].sum() / max(1, counts[number | text].sum())
+    if share > MAX_STRAY and several_units(column):
+        return None
     # Stray words among numbers; or codes, a few of which happen to be digits.
     if share > 0.5 or (share > MAX_STRAY and len(column.texts) <= MAX_CATEGORIES):
         return None
     return read_numbers(column, form)
+
+
+def several_units(column: Column) -> str | None:
+    """The units of a column of numbers that has several, as "'g' (100) and 'kg' (80)", or None."""
+    assert column.texts is not None
+    counts = column.counts()
+    found = units(column.texts, counts)
+    cells = int(counts.sum())
+    most = sorted(found, key=lambda unit: (-found[unit], unit))
+    if len(most) < 2 or sum(found.values()) < 0.9 * cells or found[most[0]] > (1 - MAX_STRAY) * cells:
+        return None
+    return " and ".join(f"{unit!r} ({found[unit]})" for unit in most[:3])
 
 
 def without_marks(column: Column) -> Column:
@@ -113,7 +129,9 @@ def learn_numbers(column: Column, numbers: Numbers, rows: np.ndarray) -> tuple[d
         notes.append(
             f"read {example!r} as {number_text(numbers.form.parse(example))}: {numbers.form.described()}"
         )
-    first, median, third = map(float, np.percentile(known, (25, 50, 75)))
+    elif column.texts is not None:
+        notes += described_signs(column.texts)
+    first, median, third = quartiles(known)
     if cut := bounds(known, first, third):
         state["cut"] = cut
         out = np.flatnonzero((numbers.values < cut[0]) | (numbers.values > cut[3]))
@@ -133,6 +151,34 @@ def learn_numbers(column: Column, numbers: Numbers, rows: np.ndarray) -> tuple[d
     return state, notes + described_gaps(column, numbers, state)
 
 
+def quartiles(values: np.ndarray) -> tuple[float, float, float]:
+    """np.percentile(values, (25, 50, 75)), without its set-up for few values, which tables of many columns have."""
+    if len(values) > 1000:
+        first, median, third = np.percentile(values, (25, 50, 75)).tolist()
+        return first, median, third
+    ordered = np.sort(values).tolist()
+    found = []
+    for share in (0.25, 0.5, 0.75):
+        place = share * (len(ordered) - 1)
+        low = int(place)
+        part, step = place - low, ordered[min(low + 1, len(ordered) - 1)] - ordered[low]
+        found.append(
+            ordered[low] + step * part
+            if part < 0.5
+            else ordered[min(low + 1, len(ordered) - 1)] - step * (1 - part)
+        )
+    return found[0], found[1], found[2]
+
+
+def described_signs(texts: list[str]) -> list[str]:
+    """A note on numbers that no program writes so, such as (3) and −3."""
+    plain = parse_plain(texts[:SAMPLE])
+    for text, value in zip(texts, plain):
+        if np.isnan(value) and not np.isnan(read := DEFAULT.parse(text)):
+            return [f"read {text!r} as {number_text(read)}"]
+    return []
+
+
 def check_size(column: Column, values: np.ndarray) -> None:
     """TableError for an infinite cell, and for a column of numbers that overflow."""
     with np.errstate(invalid="ignore"):
@@ -140,6 +186,12 @@ def check_size(column: Column, values: np.ndarray) -> None:
         if infinite.size:
             raise TableError(
                 f"column {column.name!r}, {column.on(infinite)}: infinite: leave the cell empty or fix it"
+            )
+        spread = np.nanmax(values) - np.nanmin(values) if not np.isnan(values).all() else 0.0
+        if 0 < spread < 1 / LARGEST:
+            raise TableError(
+                f"column {column.name!r} has numbers that differ by less than {1 / LARGEST:g}: scale it first, or "
+                f"leave it out with --drop {column.name!r}"
             )
         large = np.flatnonzero(np.abs(values) > LARGEST)
         if large.size * 2 > len(values):

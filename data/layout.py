@@ -13,6 +13,7 @@ from tapegrad.data.table import TableError, is_float, listed
 
 DELIMITERS = ",;\t|"
 HEAD = 1 << 16  # bytes that are looked at
+LONGEST = 1 << 26  # of them where the lines are long
 SAMPLE = 50  # lines that must agree on the delimiter
 
 
@@ -65,13 +66,14 @@ class Layout:
 def find_layout(path: Path, header: bool = True, encoding: str | None = None) -> Layout:
     """Look at the beginning of a file; TableError where it is missing, empty or no text."""
     head = read_head(path)
+    check_kind(path, head)
     encoding, notes = find_encoding(path, head, encoding)
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)
     except UnicodeDecodeError as error:
         raise not_text(path, encoding, error) from None
     lines = text.splitlines(keepends=True)
-    if len(head) == HEAD and len(lines) > 1:
+    if len(head) >= HEAD and len(lines) > 1 and path.stat().st_size > len(head):
         lines.pop()  # cut off in the middle
     skipped, delimiter, found = lines_above(lines)
     notes += found
@@ -91,13 +93,39 @@ def find_layout(path: Path, header: bool = True, encoding: str | None = None) ->
 
 
 def read_head(path: Path) -> bytes:
+    """The first bytes, more of a file with long lines: three of them at least."""
     try:
         with open(path, "rb") as file:
-            return file.read(HEAD)
+            head = part = file.read(HEAD)
+            while part and head.count(b"\n") < 3 and len(head) < LONGEST:
+                part = file.read(len(head))
+                head += part
+            return head
     except FileNotFoundError:
         raise TableError(f"{path}: there is no such file") from None
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror}") from None
+
+
+# What files of other kinds begin with, and how to make a table of them.
+KINDS = (
+    ((b"PK\x03\x04",), "an Excel workbook or a zip file", "save the sheet as CSV"),
+    ((b"\xd0\xcf\x11\xe0",), "an old Excel workbook", "save the sheet as CSV"),
+    ((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd"), "a compressed file", "unpack it first"),
+    ((b"PAR1",), "a Parquet file", "write pandas.read_parquet(path).to_csv(new, index=False)"),
+    ((b"%PDF",), "a PDF file", "save the table as CSV"),
+    ((b"<!doctype", b"<html", b"<table"), "a page of HTML", "write pandas.read_html(path)[0].to_csv(new, index=False)"),
+    ((b"<?xml",), "XML", "write pandas.read_xml(path).to_csv(new, index=False)"),
+    ((b'{"', b'[{', b'[["'), "JSON", "write pandas.read_json(path).to_csv(new, index=False)"),
+)  # fmt: skip
+
+
+def check_kind(path: Path, head: bytes) -> None:
+    """TableError for a file that is no CSV, which its first bytes tell."""
+    start = head[:1000].removeprefix(codecs.BOM_UTF8).lstrip()
+    for marks, kind, remedy in KINDS:
+        if any(start.lower().startswith(mark.lower()) for mark in marks):
+            raise TableError(f"{path} is {kind}, no CSV: {remedy}")
 
 
 def find_encoding(path: Path, head: bytes, given: str | None) -> tuple[str, list[str]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tapegrad.data import kinds
 from tapegrad.data.cells import canonicals, truth_words
-from tapegrad.data.dates import find_date_format
+from tapegrad.data.dates import find_date_format, parse_dates
 from tapegrad.data.table import Column, Table, listed, number_text
 
 # Columns that are called so and differ in every row name the rows, and say nothing about them.
@@ -18,6 +18,7 @@ ID_NAME = re.compile(
 )
 NEARLY_ALL = 0.5  # different texts per cell from which on a column is no category
 FEWEST = 20  # different texts that may always be one
+ROUNDING = 2e-3  # of the target's range
 LEAST_ROWS = 10  # from which on chance makes no copy of the target
 
 
@@ -65,10 +66,32 @@ def plan_column(
             reason, harmless = copy_of(column, target), True
         if reason is not None:
             return ColumnPlan(name, "left out", reason, harmless=harmless)
+    if (dates := as_dates(column, rows)) is not None:
+        return dates
     numbers = kinds.find_numbers(column, table.delimiter)
     if numbers is not None and not np.isnan(numbers.values[rows]).all():
-        return plan_numbers(column, numbers, rows)
+        plan = plan_numbers(column, numbers, rows)
+        if target is not None and name not in keep and plan.state is not None and near_copy(column, target):
+            plan.notes.append(
+                f"is nearly {target.name!r} itself, in another unit: if it is not known beforehand, --drop {name!r}"
+            )
+        return plan
     return plan_text(column, rows, name in keep, day_first)
+
+
+def as_dates(column: Column, rows: np.ndarray) -> ColumnPlan | None:
+    """The plan of numbers such as 20240131, all of which are dates; None for other columns."""
+    values = column.values[~column.empty]
+    if column.texts is not None or len(values) < LEAST_ROWS or (values % 1 != 0).any():
+        return None
+    if values.min() < 19000101 or values.max() > 21001231 or len(np.unique(values)) < LEAST_ROWS:
+        return None
+    text = kinds.as_text(column)
+    if np.isnan(parse_dates(text.texts or [], "%Y%m%d")[text.values[text.values >= 0]]).any():
+        return None
+    state = kinds.learn_dates(text, "%Y%m%d", rows)
+    note = f"{number_text(float(values[0]))} is read as a date"
+    return ColumnPlan(column.name, "date", "date %Y%m%d, days since 1970", [note], state)
 
 
 def plan_numbers(column: Column, numbers: kinds.Numbers, rows: np.ndarray) -> ColumnPlan:
@@ -109,6 +132,9 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
             name, "left out", f"has the one value {column.texts[train[0]]!r} in the training rows"
         )
     if different > FEWEST and different > NEARLY_ALL * cells and not kept:
+        if (found_units := kinds.several_units(column)) is not None:
+            why = f"has numbers in several units, {found_units}: convert them to one"
+            return ColumnPlan(name, "left out", why)
         state_or_none = kinds.learn_words(column, rows)
         if state_or_none is None:
             return ColumnPlan(name, "left out", f"has {different} different texts in {cells} training rows")
@@ -117,6 +143,8 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
             name, "words", f"{different} different texts, their words {shown}", [], state_or_none
         )
     state, notes = kinds.learn_categories(column, rows)
+    if different > FEWEST and (found_units := kinds.several_units(column)) is not None:
+        notes.append(f"numbers in several units, {found_units}, are taken as texts: convert them to one")
     return ColumnPlan(name, "category", f"{different} categories", notes, state)
 
 
@@ -141,16 +169,30 @@ def copy_of(column: Column, target: Column | None) -> str | None:
     """Why a column tells the target of every row, or None."""
     if target is None or len(column) < LEAST_ROWS or column.empty.any() or target.empty.any():
         return None
-    if column.texts is None and target.texts is None and len(np.unique(target.values[:1000])) > 20:
+    first = slice(0, 1000)  # most columns are no copy, which a few rows tell
+    other, different = target_labels(target)
+    if column.texts is None and target.texts is None and different > 20:
         return line_through(column.values, target.values)
-    own, other = labels(column), labels(target)
-    for part in (slice(0, 1000), slice(None)):  # most columns are no copy, which a few rows tell
+    if column.texts is None and len(np.unique(column.values[first])) != different:
+        return None
+    own = labels(column)
+    for part in (first, slice(None)):
         pairs = np.unique(np.stack([own[part], other[part]]), axis=1).shape[1]
         if pairs != len(np.unique(own[part])) or pairs != len(np.unique(other[part])):
             return None
     if pairs == len(own):
         return None
     return f"tells {target.name!r} of every row: a copy of the target"
+
+
+def target_labels(target: Column) -> tuple[np.ndarray, int]:
+    """(labels of the target, how many the first rows have), worked out once for all the columns."""
+    kept: dict[str, Any] = vars(target)
+    if "_labels" not in kept:
+        own = labels(target)
+        kept["_labels"] = own, len(np.unique(own[:1000]))
+    found: tuple[np.ndarray, int] = kept["_labels"]
+    return found
 
 
 def labels(column: Column) -> np.ndarray:
@@ -163,11 +205,27 @@ def labels(column: Column) -> np.ndarray:
 
 def line_through(values: np.ndarray, target: np.ndarray) -> str | None:
     """Whether the target is a·x + b of the column, to the last digits."""
+    slope, error = line_of(values, target)
+    if not error <= 1e-9:
+        return None
+    return "is the target itself, in another unit" if slope != 1 else "is the target itself"
+
+
+def near_copy(column: Column, target: Column) -> bool:
+    """Whether the target is a·x + b of the column but for the rounding of a conversion."""
+    if column.texts is not None or target.texts is not None or len(column) < LEAST_ROWS:
+        return False
+    if column.empty.any() or target.empty.any() or target_labels(target)[1] <= FEWEST:
+        return False
+    return line_of(column.values, target.values)[1] <= ROUNDING
+
+
+def line_of(values: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """(a, the largest error as a part of the target's range) of the line a·x + b through the column's extremes."""
     low, high = int(np.argmin(values)), int(np.argmax(values))
     with np.errstate(all="ignore"):
         slope = (target[high] - target[low]) / (values[high] - values[low])
         errors = np.abs(target[low] + slope * (values - values[low]) - target)
-        span = target.max() - target.min()
-        if slope == 0 or not np.isfinite(slope) or not errors.max() <= 1e-9 * span:
-            return None
-    return "is the target itself, in another unit" if slope != 1 else "is the target itself"
+        if slope == 0 or not np.isfinite(slope):
+            return 0.0, np.inf
+        return float(slope), float(errors.max() / (target.max() - target.min()))

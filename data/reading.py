@@ -7,6 +7,7 @@ An empty cell is missing and no other is: what a word such as NA means depends o
 
 import csv
 import mmap
+import re
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from tapegrad.data.layout import Layout, find_layout, not_text
 from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, listed
 
+RULE = re.compile(r":?-{2,}:?")
 INSTALL = 'reading CSV files needs pandas: pip install "tapegrad[data]"'
 
 
@@ -50,11 +52,35 @@ def read_csv(
         layout.notes.append(f"skipped {len(frame) - rows} empty rows at the end")
         frame = frame.iloc[:rows]
     lines = line_finder(layout)
+    frame, lines, rows = without_repeated_header(layout, frame, lines, rows)
     columns = {}
     for i, name in enumerate(layout.names):
         if i in frame:
             columns[name] = as_column(name, frame[i], lines)
     return Table(str(path), columns, rows, layout.notes, layout.twice, header, layout.delimiter)
+
+
+def without_repeated_header(layout: Layout, frame: Any, lines: Lines, rows: int) -> tuple[Any, Lines, int]:
+    """The frame without rows that are the header once more, as joined files have, or a line under it: |---|---|."""
+    numbers = [kind.kind in "iufb" for kind in frame.dtypes]
+    text = [i for i, number in zip(frame, numbers) if not number]
+    of_numbers = (frame[i] for i, number in zip(frame, numbers) if number)
+    if not layout.header or len(text) < 2 or any(column.notna().any() for column in of_numbers):
+        return frame, lines, rows
+    extra = np.ones(rows, bool)
+    for i in text:
+        extra &= (frame[i].str.strip() == layout.names[i]).to_numpy(bool, na_value=False)
+        if not extra.any():
+            break
+    if rows and all(RULE.fullmatch(str(cell).strip()) for cell in frame.iloc[0].dropna()):
+        extra[0] = True
+    if not extra.any() or extra.all():
+        return frame, lines, rows
+    there = np.flatnonzero(~extra)
+    one = np.flatnonzero(extra)
+    column = Column("", np.zeros(rows), None, lines)
+    layout.notes.append(f"skipped the header that stands again on {column.on(one)}")
+    return frame.iloc[there], column.lines_of(there), len(there)
 
 
 def check_bytes(layout: Layout) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -102,6 +103,12 @@ class Table:
             hint = (
                 f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {listed(self.columns)}"
             )
+            if len(self.columns) == 1 and len(parts := re.split(r"[\s:~^]+", next(iter(self.columns)))) > 1:
+                hint = (
+                    f"it has the one column {next(iter(self.columns))!r}: commas, semicolons, tabs or bars separate "
+                    f"cells here. If these are the {len(parts)} columns {listed(parts)}, write "
+                    "pandas.read_csv(path, sep=…).to_csv(new, index=False), with sep=r'\\s+' for spaces"
+                )
             raise TableError(f"{self.title} has no column {wanted!r}: {hint}")
         return wanted
 

@@ -17,6 +17,7 @@ from tapegrad.data.cells import (
     parse_numbers,
     truth_words,
 )
+from tapegrad.data.dates import find_date_format
 from tapegrad.data.kinds import LARGEST, without_marks
 from tapegrad.data.table import Column, Table, TableError, listed, number_text
 
@@ -91,6 +92,10 @@ class TargetEncoder:
                 f"the target {self.name!r} is infinite or beyond {LARGEST:g} on {column.on(rows)}: fix these cells, or "
                 "scale the column"
             )
+        if 0 < np.ptp(numbers) < 1 / LARGEST:
+            raise TableError(
+                f"the target {self.name!r} has numbers that differ by less than {1 / LARGEST:g}: scale the column"
+            )
         if self.form != DEFAULT and column.texts is not None:
             self.notes.append(
                 f"{column.texts[0]!r} is read as {number_text(float(self.form.parse(column.texts[0])))}: "
@@ -106,6 +111,8 @@ class TargetEncoder:
             hint = "" if text else ", or use --task regression"
             if text and len(text) * 2 < len(texts):
                 hint = f", or fix {text[0]!r} on {column.on(rows_with(column, text))}, the rest are numbers"
+            elif text and find_date_format(texts, counts, False) is not None:
+                hint = ", or turn its dates into numbers first, such as days"
             raise TableError(
                 f"the target {self.name!r} has {different} different values in {rows} rows, too many for classes: "
                 f"choose another --target{hint}"

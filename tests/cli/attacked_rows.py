@@ -1,0 +1,149 @@
+"""Tables that `train` read wrongly: units, multiples, rounded copies, repeated headers, dates without dashes."""
+
+from datetime import date, timedelta
+
+from table_rows import E, both, csv
+
+WIDE = [f"column {i} " + "of a long name" * 10 for i in range(600)]
+DAYS = [date(2020, 1, 1) + timedelta(days=3 * i) for i in range(400)]
+
+# name: (file, target and options, what the output has, what it has not)
+ATTACKED = {
+    # --- numbers ---
+    "thousands and millions": (
+        csv("x,y", both(lambda i, z: f"{abs(z):.1f}{'K' if i % 2 else 'M'},{z:.3f}")),
+        "y",
+        ["1 column as 1 number", "K is 1000, M a million"],
+        ["taken as missing"],
+    ),
+    "thousands beside numbers without": (
+        csv(
+            "x,y", both(lambda i, z: f"{900 * abs(z):.0f},{z:.3f}" if i % 2 else f"{1 + abs(z):.1f}k,{z:.3f}")
+        ),
+        "y",
+        ["1 column as 1 number", "K is 1000"],
+        ["taken as missing"],
+    ),
+    "one unit is no multiple": (
+        csv("x,y", both(lambda i, z: f"{abs(z):.1f}m,{z:.3f}")),
+        "y",
+        ["'m' is left away"],
+        ["million"],
+    ),
+    "grams and kilograms": (
+        csv("x,b,y", both(lambda i, z: f"{abs(z):.2f}{'kg' if i % 2 else 'g'},{E[i]:.2f},{z:.3f}")),
+        "y",
+        ["'x' is left out: has numbers in several units, 'g' (200) and 'kg' (200): convert them to one"],
+        ["taken as missing"],
+    ),
+    "two currencies": (
+        csv("x,b,y", both(lambda i, z: f"{'$' if i % 3 else '€'}{abs(z):.2f},{E[i]:.2f},{z:.3f}")),
+        "y",
+        ["has numbers in several units, '$' (266) and '€' (134)"],
+        [],
+    ),
+    "sizes of packets stay categories": (
+        csv("x,b,y", both(lambda i, z: f"{('100g', '1kg', '5kg', '500g')[i % 4]},{E[i]:.2f},{z:.3f}")),
+        "y",
+        ["2 columns as 5 numbers"],
+        ["several units"],
+    ),
+    "losses in parentheses": (
+        csv("x,y", both(lambda i, z: (f"({-z:.2f})" if z < 0 else f"{z:.2f}") + f",{E[i]:.3f}")),
+        "y",
+        ["column 'x': read '(", ") as -0."[2:]],
+        ["missing"],
+    ),
+    "a minus of typography": (
+        csv("x,y", both(lambda i, z: f"{z:.2f}".replace("-", "−") + f",{E[i]:.3f}")),
+        "y",
+        ["column 'x': read '−"],
+        ["missing"],
+    ),
+    "a target too small to square": (
+        csv("x,y", both(lambda i, z: f"{z:.3f},{E[i] * 1e-200}")),
+        "y",
+        ["the target 'y' has numbers that differ by less than 1e-100: scale the column"],
+        [],
+    ),
+    "a column too small to square": (
+        csv("x,y", both(lambda i, z: f"{z * 1e-200},{E[i]:.3f}")),
+        "y",
+        ["column 'x' has numbers that differ by less than 1e-100", "--drop 'x'"],
+        [],
+    ),
+    # --- copies of the target ---
+    "a rounded copy in another unit": (
+        csv("f,b,y", both(lambda i, z: f"{20 + 18 * z:.1f},{E[i]:.2f},{-6.6667 + 10 * z:.2f}")),
+        "y",
+        ["column 'f': is nearly 'y' itself, in another unit: if it is not known beforehand, --drop 'f'"],
+        ["left out"],
+    ),
+    "a column that nearly tells the target is kept": (
+        csv("f,b,y", both(lambda i, z: f"{z + 0.02 * E[i]:.3f},{E[i]:.2f},{z:.3f}")),
+        "y",
+        ["2 columns as 2 numbers"],
+        ["left out", "nearly"],
+    ),
+    # --- dates ---
+    "dates without dashes": (
+        csv("day,y", both(lambda i, z: f"{DAYS[i]:%Y%m%d},{z:.3f}")),
+        "y",
+        ["20200101 is read as a date"],
+        [],
+    ),
+    "numbers that might be dates": (
+        csv("day,y", both(lambda i, z: f"{20200101 + i},{z:.3f}")),
+        "y",
+        ["1 column as 1 number"],
+        ["read as a date"],
+    ),
+    "a target of dates": (
+        csv("x,y", both(lambda i, z: f"{z:.3f},{DAYS[i]}")),
+        "y",
+        ["or turn its dates into numbers first, such as days"],
+        [],
+    ),
+    # --- lines that are no rows ---
+    "joined files": (
+        csv("x,y", [*both(lambda i, z: f"{z:.2f},{int(z > 0)}"), "x,y", "0.5,1"]),
+        "y",
+        ["401 rows", "skipped the header that stands again on line 402", "2 classes", "1 column as 1 number"],
+        [],
+    ),
+    "a header that is also a value": (
+        csv("x,y", both(lambda i, z: f"{'xab'[i % 3]},{'y' if z > 0 else 'n'}")),
+        "y",
+        ["skipped the header that stands again on lines"],
+        [],
+    ),
+    "a table of Markdown": (
+        csv("| x | y |\n|---|:--|", both(lambda i, z: f"| {z:.2f} | {int(z > 0)} |")),
+        "y",
+        ["400 rows", "skipped the header that stands again on line 2", "2 classes", "1 column as 1 number"],
+        [],
+    ),
+    # --- other files ---
+    "spaces between the cells": (
+        csv("x y", both(lambda i, z: f"{z:.2f} {int(z > 0)}")),
+        "y",
+        ["it has the one column 'x y'", "the 2 columns 'x', 'y'", "sep=r'\\s+' for spaces"],
+        [],
+    ),
+    "JSON": ('[{"x": 1, "y": 2}]', "y", ["a.csv is JSON, no CSV: write pandas.read_json(path)"], []),
+    "a page": (
+        "<!DOCTYPE html>\n<table></table>",
+        "y",
+        ["a page of HTML, no CSV: write pandas.read_html"],
+        [],
+    ),
+    "a header longer than is looked at first": (
+        csv(
+            ",".join([*WIDE, "y"]),
+            [",".join(["1"] * len(WIDE) + [str(i % 2)]) for i in range(12)],
+        ),
+        "y",
+        ["no column is left to learn from", "has the one value 1"],
+        ["fields where the header has"],
+    ),
+}
