@@ -24,16 +24,14 @@ from tapegrad.data.cells import (
     find_format,
     is_mark,
     parse_numbers,
-    parse_plain,
     truth_words,
-    units,
 )
 from tapegrad.data.dates import encode_dates, parse_dates, state_of
+from tapegrad.data.numbers import MAX_STRAY, described_signs, quartiles, several_units
 from tapegrad.data.table import Column, TableError, listed, number_text
 
 MAX_CATEGORIES = 50  # and as many words
 MARKED = 5  # training rows from which on what is missing gets a column
-MAX_STRAY = 0.2  # of the cells of a column of numbers may be text
 FAR = 1000.0  # times the distance of the quartiles: a number so far out would hide all others
 NEAR = 10.0  # times it: where such a number is put
 LARGEST = 1e100  # a number that no product overflows with
@@ -93,18 +91,6 @@ def find_numbers(column: Column, delimiter: str) -> Numbers | None:
     return read_numbers(column, form)
 
 
-def several_units(column: Column) -> str | None:
-    """The units of a column of numbers that has several, as "'g' (100) and 'kg' (80)", or None."""
-    assert column.texts is not None
-    counts = column.counts()
-    found = units(column.texts, counts)
-    cells = int(counts.sum())
-    most = sorted(found, key=lambda unit: (-found[unit], unit))
-    if len(most) < 2 or sum(found.values()) < 0.9 * cells or found[most[0]] > (1 - MAX_STRAY) * cells:
-        return None
-    return " and ".join(f"{unit!r} ({found[unit]})" for unit in most[:3])
-
-
 def without_marks(column: Column) -> Column:
     """A column of text, with the cells empty that hold a mark for a missing value."""
     assert column.texts is not None
@@ -149,34 +135,6 @@ def learn_numbers(column: Column, numbers: Numbers, rows: np.ndarray) -> tuple[d
     unmarked = int(np.isnan(train).sum()) - sum(counts[word] for word in state["words"])
     state["missing"] = unmarked >= MARKED
     return state, notes + described_gaps(column, numbers, state)
-
-
-def quartiles(values: np.ndarray) -> tuple[float, float, float]:
-    """np.percentile(values, (25, 50, 75)), without its set-up for few values, which tables of many columns have."""
-    if len(values) > 1000:
-        first, median, third = np.percentile(values, (25, 50, 75)).tolist()
-        return first, median, third
-    ordered = np.sort(values).tolist()
-    found = []
-    for share in (0.25, 0.5, 0.75):
-        place = share * (len(ordered) - 1)
-        low = int(place)
-        part, step = place - low, ordered[min(low + 1, len(ordered) - 1)] - ordered[low]
-        found.append(
-            ordered[low] + step * part
-            if part < 0.5
-            else ordered[min(low + 1, len(ordered) - 1)] - step * (1 - part)
-        )
-    return found[0], found[1], found[2]
-
-
-def described_signs(texts: list[str]) -> list[str]:
-    """A note on numbers that no program writes so, such as (3) and −3."""
-    plain = parse_plain(texts[:SAMPLE])
-    for text, value in zip(texts, plain):
-        if np.isnan(value) and not np.isnan(read := DEFAULT.parse(text)):
-            return [f"read {text!r} as {number_text(read)}"]
-    return []
 
 
 def check_size(column: Column, values: np.ndarray) -> None:

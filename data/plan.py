@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.data import kinds
 from tapegrad.data.cells import canonicals, truth_words
 from tapegrad.data.dates import find_date_format, parse_dates
+from tapegrad.data.numbers import several_units
 from tapegrad.data.table import Column, Table, listed, number_text
 
 # Columns that are called so and differ in every row name the rows, and say nothing about them.
@@ -132,7 +133,7 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
             name, "left out", f"has the one value {column.texts[train[0]]!r} in the training rows"
         )
     if different > FEWEST and different > NEARLY_ALL * cells and not kept:
-        if (found_units := kinds.several_units(column)) is not None:
+        if (found_units := several_units(column)) is not None:
             why = f"has numbers in several units, {found_units}: convert them to one"
             return ColumnPlan(name, "left out", why)
         state_or_none = kinds.learn_words(column, rows)
@@ -143,7 +144,7 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
             name, "words", f"{different} different texts, their words {shown}", [], state_or_none
         )
     state, notes = kinds.learn_categories(column, rows)
-    if different > FEWEST and (found_units := kinds.several_units(column)) is not None:
+    if different > FEWEST and (found_units := several_units(column)) is not None:
         notes.append(f"numbers in several units, {found_units}, are taken as texts: convert them to one")
     return ColumnPlan(name, "category", f"{different} categories", notes, state)
 
