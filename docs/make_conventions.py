@@ -10,47 +10,50 @@ import tapegrad as tg
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = """# Conventions
 
-What functions and their gradients are where mathematics leaves a choice. The table is computed by
-`python docs/make_conventions.py`; a test keeps it up to date.
+This page says what functions and their gradients are where mathematics leaves a choice.
+`python docs/make_conventions.py` computes the table; a test keeps it up to date.
 
 ## Slopes
 
-- **A cotangent of 0 stays 0.** Where `tg.where`, an index or a mask did not take a value, its gradient is 0, even if
-  the slope there is infinite or NaN: `tg.where(x > 0, tg.log(x), 0.0)` needs no second `where`. PyTorch and JAX give
+- **A cotangent of 0 stays 0.** A value that `tg.where`, an index or a mask did not take has the gradient 0, even if the
+  slope there is infinite or NaN. So `tg.where(x > 0, tg.log(x), 0.0)` needs no second `where`. PyTorch and JAX give
   NaN.
-- **The price of that rule.** A 0 that arithmetic made counts as well: in float32, `tg.log(1 + tg.exp(x))` at 89 has the
-  gradient 0, because `exp` overflows, and 0 times infinity counts as 0. A RuntimeWarning then names the function that
-  overflowed, unless `np.errstate(over="ignore")` silences it. It comes from the backward pass on NumPy, while a
-  function runs eagerly or is recorded; a compiled program computes the same numbers and does not look. Write
-  `tg.softplus(x)`, or use `tg.detect_anomaly()`, which raises at the call.
+- **The price of that rule.** A 0 from arithmetic counts as well. In float32, `tg.log(1 + tg.exp(x))` at 89 has the
+  gradient 0: `exp` overflows, and 0 times infinity counts as 0. A RuntimeWarning then names the function that
+  overflowed; `np.errstate(over="ignore")` silences it. The backward pass on NumPy warns while a function runs eagerly
+  or is recorded. A compiled program computes the same numbers and does not warn. Write `tg.softplus(x)`, or use
+  `tg.detect_anomaly()`, which raises at the call.
 - **At a kink, the middle or 0.** `abs` and `relu` have slope 0 at 0. Equal arguments of `maximum` and `minimum`, and
-  equal extremes of `max` and `min`, share the gradient equally. `clip` passes it at its bounds.
+  equal extremes of `max` and `min`, share the gradient equally. `clip` passes the gradient at its bounds.
 - **At a pole, infinity.** `1 / x`, `x ** -1`, `x ** -0.5` and `1 / sqrt(x)` all have slope -inf at 0, as in PyTorch.
-- **Roots are flat at 0.** `sqrt`, and `x ** p` for 0 < p < 1, have slope 0 at 0, so that a norm and a standard
-  deviation of zeros have the gradient 0. PyTorch has infinity. `hypot` and `atan2` have slope 0 at the origin.
-- **At NaN, a choice hands its gradient on.** `max`, `min`, `maximum`, `minimum`, `relu`, `clip` and their like keep the
-  gradient back from an element only where another one is larger (smaller). Comparisons with NaN are false, so elements
-  that cannot be compared share it: the total stays what it was. A formula (`abs`, `exp`, `std`, ...) has slope NaN.
+- **Roots are flat at 0.** `sqrt`, and `x ** p` for 0 < p < 1, have slope 0 at 0. So a norm and a standard deviation of
+  zeros have the gradient 0. PyTorch has infinity. `hypot` and `atan2` have slope 0 at the origin.
+- **At NaN, functions that choose share the gradient.** `max`, `min`, `maximum`, `minimum`, `relu`, `clip` and their
+  like withhold the gradient from an element only if another one is larger (smaller). Comparisons with NaN are false, so
+  elements that cannot be compared share the gradient, and its total stays the same. A formula (`abs`, `exp`, `std`,
+  ...) has slope NaN.
 
 ## Values
 
 - `clip(x, min, max)` is `min(max(x, min), max)`: with min above max, max.
 - `var` and `std` of no more elements than `correction` are NaN, with a RuntimeWarning, as in NumPy. They divide by n
   unless `correction=1` is given, as in NumPy and the array API standard; PyTorch divides by n - 1.
-- `var`, `std` and cosine similarity are exact to rounding wherever their result is an ordinary number; squares that
-  would overflow are scaled. The mean is the sum divided by n, as in NumPy, PyTorch and JAX: for float32 and float64 the
-  sum may overflow where the mean would not. float16 is added up in float32.
-- `floor_divide` gives NumPy's answers for infinities (`inf // 2` is NaN, `1 // -inf` is -1), as do PyTorch and JAX; the
-  array API standard would rather have inf and -0.
+- `var`, `std` and cosine similarity are exact to rounding wherever their result is an ordinary number: they scale
+  squares that would overflow.
+- The mean is the sum divided by n, as in NumPy, PyTorch and JAX. In float32 and float64 the sum may overflow where the
+  mean would not. Sums of float16 are computed in float32.
+- `floor_divide` gives NumPy's results for infinities (`inf // 2` is NaN, `1 // -inf` is -1), as do PyTorch and JAX. The
+  array API standard says inf and -0.
 - `max`, `min`, `argmax` and `logsumexp` of no elements raise ValueError.
 
 ## Copies, graphs and numbers
 
 - Differentiable: `tg.tensor(t)`, `tg.asarray(t, copy=True)`, `copy.copy(t)`, `astype`, `to`, indexing, `t[i] = v`.
 - Outside any graph: `t.detach()`, `t.numpy()`, `t.tolist()`, `t.item()`, `float(t)`, `t.data`, `t.assign(v)`.
-- Refused where a gradient would be lost: `np.asarray(t)`, `tg.Parameter(t)`, `copy.deepcopy(t)`, pickling.
-- What a transform returns, the second result of `has_aux` included, is detached, unless an outer transform is running
-  or something else that requires grad went into it.
+- Refused where a gradient would be lost: `np.asarray(t)`, `tg.Parameter(t)`, `copy.deepcopy(t)`. Pickling a Tensor is
+  always refused: use `tg.save`.
+- A transform returns detached results, the second one of `has_aux` included, unless an outer transform is running or
+  something else that requires grad went into them.
 
 ## The table
 

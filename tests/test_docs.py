@@ -1,11 +1,13 @@
 """What the README and docs say is what happens."""
 
+import builtins
 import importlib.util
 import inspect
 import re
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from docstrings import faults, public
@@ -50,6 +52,27 @@ def test_the_pages_of_the_docs_are_written(tmp_path: Path, monkeypatch: pytest.M
         "with_program.html",
         "program.html",
     }
+
+
+ERRORS = re.findall(r"^\| `(?:tg\.)?(\w+)` \|.* `(.+)` \|$", (ROOT / "docs" / "errors.md").read_text(), re.M)
+
+
+@pytest.mark.parametrize(("kind", "example"), ERRORS)
+def test_each_exception_of_the_docs_is_raised(
+    kind: str, example: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tapegrad as tg
+    from tapegrad import models, nn
+
+    monkeypatch.chdir(ROOT)
+    expected = getattr(tg, kind, None) or getattr(builtins, kind)
+    with pytest.raises(expected) as raised:
+        eval(example, {"tg": tg, "nn": nn, "np": np, "models": models, "t": tg.tensor([1.0, 2.0])})
+    assert raised.type is expected
+    assert expected.__module__ == "builtins" or f"`{expected.__base__.__name__}`" in dict(OWN)[f"tg.{kind}"]
+
+
+OWN = re.findall(r"^\| `(tg\.\w+)` \| (`\w+`) \|", (ROOT / "docs" / "errors.md").read_text(), re.M)
 
 
 def test_the_loop_has_at_most_15_lines() -> None:
