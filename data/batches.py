@@ -12,6 +12,25 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 
 
+def checked_arrays(name: str, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Raw arrays of equally many rows; None stays None."""
+    if len(arrays) == 1 and isinstance(arrays[0], tuple):
+        raise TypeError(
+            f"{name}: give the {len(arrays[0])} arrays one by one: {name}(x, y), not {name}((x, y))"
+        )
+    raw = tuple(None if a is None else asarray(a).data for a in arrays)
+    lengths = [a.shape[0] if a.ndim else 1 for a in raw if a is not None]
+    if not lengths or len(set(lengths)) > 1:
+        raise ValueError(f"{name}: the arrays must have equally many rows, got {lengths}")
+    return raw
+
+
+def checked_size(batch_size: Any) -> int:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
+    return int(batch_size)
+
+
 class Batches:
     """Iterates over arrays of equal length in batches of Tensors: `for x, y in Batches(x, y, batch_size=32): …`.
 
@@ -24,18 +43,9 @@ class Batches:
     """
 
     def __init__(self, *arrays: Any, batch_size: int = 32, shuffle: bool = True) -> None:
-        if len(arrays) == 1 and isinstance(arrays[0], tuple):
-            raise TypeError(
-                f"Batches: give the {len(arrays[0])} arrays one by one: Batches(x, y), not Batches((x, y))"
-            )
-        self.arrays = tuple(None if a is None else asarray(a).data for a in arrays)
-        lengths = [a.shape[0] for a in self.arrays if a is not None]
-        if not lengths or len(set(lengths)) > 1:
-            raise ValueError(f"batches: the arrays must have equally many rows, got {lengths}")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
-        self.rows = lengths[0]
-        self.batch_size = int(batch_size)
+        self.arrays = checked_arrays("Batches", arrays)
+        self.rows = next(a.shape[0] for a in self.arrays if a is not None)
+        self.batch_size = checked_size(batch_size)
         self.shuffle = truth("Batches: shuffle", shuffle)
 
     def __len__(self) -> int:

@@ -81,6 +81,7 @@ def page() -> str:
         "Schedules": public(optim.schedules, "optim.schedules."),
         "Models": estimators,
         "Callbacks": callbacks,
+        "Data": public(tg.data, "tg.data."),
         "Metrics as objects": {
             f"tapegrad.data.metrics.{k}": getattr(metrics, k)
             for k in sorted(metrics.__all__)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from operator import length_hint
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,9 @@ class FromBatches:
     def __init__(self, model: Any, data: Any, steps: int | None, where: str = "", weigh: Any = None) -> None:
         self.model, self.data, self.where, self.weigh = model, data, where, weigh
         self.once = hasattr(data, "__next__")
-        length = len(data) if hasattr(data, "__len__") else None
+        length = length_hint(data, -1) if hasattr(data, "__len__") else -1  # a loader of a stream has none
         self.limit = steps
-        self.steps = steps if steps is not None else length
+        self.steps = steps if steps is not None else None if length < 0 else length
         self.running: Iterator[Any] | None = None
         self.first: Any = None
 

@@ -127,7 +127,7 @@ def test_a_keyword_leads_to_keywords_that_exist(word: str, row: tuple[list[str],
 
 def public_functions() -> list[Any]:
     functions = []
-    for module in (tg, tg.Tensor, tg.nn, tg.nn.functional, tg.random, tg.optim, tg.nn.init):
+    for module in (tg, tg.Tensor, tg.nn, tg.nn.functional, tg.random, tg.optim, tg.nn.init, tg.data):
         for name in dir(module):
             value = getattr(module, name)
             if callable(value) and not isinstance(value, Primitive):
