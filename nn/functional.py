@@ -1,4 +1,4 @@
-"""`F`: activations, losses and dropout as functions."""
+"""`F`: activations, losses, dropout, convolution and pooling as functions."""
 
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,14 @@ from tapegrad.nn.losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
+from tapegrad.nn.windows import (
+    average_pool,
+    conv,
+    conv_transpose,
+    depthwise_conv,
+    max_pool,
+    separable_conv,
+)
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "binary_focal_crossentropy",
@@ -74,6 +82,7 @@ __all__ = [
     "mse_loss", "msle_loss", "nll_loss", "poisson", "quantile_loss", "relu", "relu6", "selu", "sigmoid", "silu",
     "smooth_l1_loss", "soft_shrink", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy",
     "squared_hinge", "tanh", "tanh_shrink",
+    "average_pool", "conv", "conv_transpose", "depthwise_conv", "max_pool", "separable_conv",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ name with `_p`."""
 from tapegrad.autograd import foreign as _foreign
 from tapegrad.autograd.ops.activations import *
 from tapegrad.autograd.ops.arranging import *
+from tapegrad.autograd.ops.convolution import *
 from tapegrad.autograd.ops.cumulative import *
 from tapegrad.autograd.ops.elementwise import *
 from tapegrad.autograd.ops.indexing import *
@@ -11,6 +12,7 @@ from tapegrad.autograd.ops.linalg import *
 from tapegrad.autograd.ops.logic import *
 from tapegrad.autograd.ops.losses import *
 from tapegrad.autograd.ops.normalize import *
+from tapegrad.autograd.ops.pooling import *
 from tapegrad.autograd.ops.reductions import *
 from tapegrad.autograd.ops.shape import *
 from tapegrad.autograd.ops.statistics import *

@@ -75,7 +75,7 @@ class Namespace:
         if not callable(real) or isinstance(real, type):
             return real
         trace = self._trace
-        if name == "arange":  # CuPy's takes no device
+        if name in ("arange", "full"):  # CuPy's take no device
             return lambda *args, dtype=None, device=None: trace.constant(real(*args, dtype=dtype))
         if name in ("zeros_like", "ones_like", "full_like"):
 

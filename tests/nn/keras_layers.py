@@ -12,6 +12,7 @@ class Same(NamedTuple):
     shape     of the input, the batch first
     weights   our names for their weights, in the order in which they have them
     integers  the input is integers below this, if it is not 0
+    dtypes    in which they have it
     """
 
     name: str
@@ -20,6 +21,7 @@ class Same(NamedTuple):
     shape: tuple[int, ...]
     weights: tuple[str, ...] = ()
     integers: int = 0
+    dtypes: tuple[str, ...] = ("float64", "float32")
 
 
 def norm(name: str, shape: Any, weights: tuple[str, ...], **options: Any) -> Same:
@@ -34,6 +36,57 @@ def norm(name: str, shape: Any, weights: tuple[str, ...], **options: Any) -> Sam
     )  # fmt: skip
 
 
+def plain(name: str, shape: Any, **options: Any) -> Same:
+    """A layer without weights, of the same options on both sides."""
+    shown = ",".join(f"{k}={v}" for k, v in options.items())
+    return Same(
+        f"{name}({shown})-{'x'.join(map(str, shape))}",
+        lambda dtype: getattr(nn, name)(**options),
+        lambda keras, dtype: getattr(keras.layers, name)(dtype=dtype, **options),
+        shape,
+        # TensorFlow pools over three axes, and interpolates, in float32.
+        dtypes=("float32",) if "3D" in name or "interpolation" in options else ("float64", "float32"),
+    )  # fmt: skip
+
+
+KERNEL = ("kernel", "bias")
+SEPARABLE = ("depthwise_kernel", "pointwise_kernel", "bias")
+WINDOWS = [
+    norm("Conv1D", (2, 5, 3), KERNEL, filters=2, kernel_size=3, padding="causal", dilation_rate=2, in_features=3),
+    norm("Conv2D", (2, 5, 4, 2), KERNEL, filters=3, kernel_size=3, strides=2, padding="same", activation="tanh",
+         in_features=2),
+    norm("Conv2D", (1, 5, 4, 4), ("kernel",), filters=2, kernel_size=(2, 3), groups=2, use_bias=False, in_features=4),
+    norm("Conv3D", (1, 3, 4, 3, 1), KERNEL, filters=2, kernel_size=(2, 1, 2), in_features=1),
+    norm("Conv1DTranspose", (2, 3, 2), KERNEL, filters=3, kernel_size=2, strides=3, in_features=2),
+    norm("Conv2DTranspose", (1, 3, 2, 2), KERNEL, filters=2, kernel_size=3, strides=2, padding="same", in_features=2),
+    norm("Conv2DTranspose", (1, 2, 3, 2), KERNEL, filters=2, kernel_size=3, strides=2, padding="same",
+         output_padding=1, in_features=2),
+    norm("Conv3DTranspose", (1, 2, 1, 2, 2), KERNEL, filters=1, kernel_size=2, strides=2, in_features=2),
+    norm("DepthwiseConv1D", (2, 5, 3), KERNEL, kernel_size=3, padding="same", in_features=3),
+    norm("DepthwiseConv2D", (1, 4, 5, 2), KERNEL, kernel_size=2, depth_multiplier=2, in_features=2),
+    norm("SeparableConv1D", (2, 4, 2), SEPARABLE, filters=3, kernel_size=3, depth_multiplier=2, in_features=2),
+    norm("SeparableConv2D", (1, 4, 3, 2), SEPARABLE, filters=2, kernel_size=2, padding="same", in_features=2),
+    plain("MaxPooling1D", (2, 5, 3), pool_size=3, strides=2),
+    plain("MaxPooling2D", (2, 5, 4, 2), pool_size=(3, 2), strides=2, padding="same"),
+    plain("MaxPooling3D", (1, 4, 2, 3, 2)),
+    plain("AveragePooling1D", (2, 5, 3), pool_size=2),
+    plain("AveragePooling2D", (2, 5, 4, 2), pool_size=3, strides=2, padding="same"),
+    plain("AveragePooling3D", (1, 4, 2, 3, 2), pool_size=(2, 1, 3), strides=1),
+    *(plain(f"Global{kind}Pooling{n}D", (2, 3, 2, 4)[:n + 1] + (2,), **({"keepdims": True} if n == 2 else {}))
+      for kind in ("Max", "Average") for n in (1, 2, 3)),
+    *(plain(f"Adaptive{kind}Pooling{n}D", (2, 5, 4, 3)[:n + 1] + (2,), output_size=2)
+      for kind in ("Max", "Average") for n in (1, 2, 3)),
+    plain("UpSampling1D", (2, 3, 2), size=3),
+    plain("UpSampling2D", (2, 3, 2, 2), size=(2, 3)),
+    plain("UpSampling2D", (1, 3, 2, 2), size=2, interpolation="bilinear"),
+    plain("UpSampling3D", (1, 2, 1, 3, 2)),
+    plain("ZeroPadding1D", (2, 3, 2), padding=(2, 1)),
+    plain("ZeroPadding2D", (2, 3, 2, 1), padding=((1, 0), (2, 3))),
+    plain("ZeroPadding3D", (1, 2, 1, 2, 2), padding=2),
+    plain("Cropping1D", (2, 5, 2), cropping=2),
+    plain("Cropping2D", (1, 4, 5, 2), cropping=((1, 0), (2, 1))),
+    plain("Cropping3D", (1, 4, 3, 4, 1), cropping=(1, 1, 0)),
+]  # fmt: skip
 BATCH = ("gamma", "beta", "moving_mean", "moving_variance")
 KERAS = [
     norm("BatchNormalization", (6, 5), BATCH, in_features=5),
@@ -48,6 +101,7 @@ KERAS = [
     norm("GroupNormalization", (3, 4, 6), ("gamma", "beta"), groups=2, in_features=6),
     norm("GroupNormalization", (3, 6, 2, 2), ("gamma", "beta"), groups=3, axis=1, in_features=6),
     norm("GroupNormalization", (3, 4, 6), ("beta",), groups=-1, scale=False, in_features=6),
+    *WINDOWS,
     Same("UnitNormalization", lambda dtype: nn.UnitNormalization(),
          lambda keras, dtype: keras.layers.UnitNormalization(dtype=dtype), (3, 4, 5)),
     Same("Embedding", lambda dtype: nn.Embedding(7, 3, dtype=dtype),
@@ -69,6 +123,17 @@ def torchs(name: str, shape: Any, weights: tuple[str, ...], *args: Any, **option
         lambda dtype: getattr(nn, name)(*args, dtype=dtype, **options),
         lambda torch, dtype: getattr(torch.nn, name)(*args, dtype=getattr(torch, dtype), **options),
         shape, weights,
+    )  # fmt: skip
+
+
+def bare(name: str, shape: Any, *args: Any, **options: Any) -> Same:
+    """A layer without weights, which takes no dtype."""
+    shown = ",".join([*map(str, args), *(f"{k}={v}" for k, v in options.items())])
+    return Same(
+        f"{name}({shown})-{'x'.join(map(str, shape))}",
+        lambda dtype: getattr(nn, name)(*args, **options),
+        lambda torch, dtype: getattr(torch.nn, name)(*args, **options),
+        shape,
     )  # fmt: skip
 
 
@@ -94,4 +159,27 @@ TORCH = [
     torchs("InstanceNorm1d", (4, 5, 3), PAIR + TRACKED, 5, affine=True, track_running_stats=True),
     torchs("InstanceNorm2d", (4, 3, 2, 5), TRACKED, 3, momentum=0.4, track_running_stats=True),
     torchs("InstanceNorm3d", (2, 3, 2, 2, 3), PAIR, 3, affine=True),
+    torchs("Conv1d", (2, 3, 5), PAIR, 3, 2, 3, padding="same", dilation=2),
+    torchs("Conv2d", (2, 2, 5, 4), PAIR, 2, 4, 3, stride=2, padding=1, groups=2),
+    torchs("Conv2d", (1, 2, 4, 3), ("weight",), 2, 1, 2, padding=1, padding_mode="circular", bias=False),
+    torchs("Conv2d", (1, 1, 4, 4), PAIR, 1, 2, 3, padding=(2, 1), padding_mode="reflect"),
+    torchs("Conv3d", (1, 1, 3, 2, 4), PAIR, 1, 2, (2, 1, 3)),
+    torchs("ConvTranspose1d", (2, 2, 3), PAIR, 2, 3, 3, stride=3, padding=1, output_padding=2),
+    torchs("ConvTranspose2d", (1, 4, 2, 3), PAIR, 4, 2, 2, stride=2, groups=2, dilation=2),
+    torchs("ConvTranspose3d", (1, 2, 1, 2, 2), PAIR, 2, 1, 2, padding=(0, 1, 1), stride=2),
+    bare("MaxPool1d", (2, 2, 6), 3, stride=2, padding=1),
+    bare("MaxPool2d", (2, 2, 5, 6), 2, dilation=2, stride=1),
+    bare("MaxPool3d", (1, 1, 3, 4, 5), 2, ceil_mode=True),
+    bare("AvgPool1d", (2, 2, 6), 3, stride=2, padding=1, ceil_mode=True),
+    bare("AvgPool2d", (2, 2, 5, 4), 3, 2, 1, count_include_pad=False),
+    bare("AvgPool3d", (1, 1, 3, 4, 5), 2, padding=1, ceil_mode=True),
+    *(
+        bare(f"Adaptive{kind}Pool{n}d", (2, 2, 5, 4, 3)[: n + 2], 2)
+        for kind in ("Avg", "Max")
+        for n in (1, 2, 3)
+    ),
+    bare("AdaptiveAvgPool2d", (1, 2, 3, 4), (None, 3)),
+    bare("Upsample", (2, 2, 3), scale_factor=1.7),
+    bare("Upsample", (1, 2, 3, 2), size=(5, 3), mode="bilinear"),
+    bare("Upsample", (1, 2, 3, 2), scale_factor=2, mode="bilinear", align_corners=True),
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-SUBJECTS = ("elementwise", "reductions", "shape", "indexing", "linalg", "losses")
+SUBJECTS = ("elementwise", "reductions", "shape", "indexing", "linalg", "losses", "windows")
 
 # The largest difference, relative to the largest element, from the same thing computed in float64.
 TOLERANCE = {"float16": 8e-3, "float32": 4e-6, "float64": 1e-11}

@@ -38,6 +38,27 @@ CASES = {
         a = exp(x)
         gradients a, a
         """),
+    "of equal constants of one number": ("""
+        c: constant float32[20] 2.0
+        d: constant float32[20] 2.0
+        x: float32[20]
+        a = add(x, c)
+        b = add(x, d)
+        return a, b
+        """, """
+        a = add(x, c)
+        return a, a
+        """),
+    "not of other constants": ("""
+        c: constant float32[20] 0.0
+        d: constant float32[20] -0.0
+        e: constant float64[20] 0.0
+        x: float64[20]
+        a = add(x, c)
+        b = add(x, d)
+        g = add(x, e)
+        return a, b, g
+        """, None),
     "not from another input": ("""
         x: float32[3]
         y: float32[3]

@@ -1,0 +1,362 @@
+"""Convolution layers under Keras's names, channels last. PyTorch's, channels first, stand in `torch_windows`."""
+
+from typing import Any
+
+from tapegrad.autograd.arguments import one_of, positive_integer, truth
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.ops.windows import window_counts
+from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.backends import default_place
+from tapegrad.nn import activations, init
+from tapegrad.nn import windows as w
+from tapegrad.nn.module import Layer
+from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.weights import initial, weights_dtype
+
+
+class _Windows(Layer):
+    """What convolution layers share: weights that are made when the number of channels is known."""
+
+    axes = 2
+    strides: Any
+    kernel_size: Any
+    dilation_rate: Any
+    padding: Any
+    bias: Any = None
+
+    def _prepare(
+        self, kernel_size: Any, strides: Any, padding: Any, dilation_rate: Any, activation: Any, use_bias: Any,
+        bias_initializer: Any, in_features: Any, input_shape: Any, dtype: Any,
+    ) -> None:  # fmt: skip
+        """Keep the options that all have. Called last by the constructors: it may make the weights."""
+        name = type(self).__name__
+        self.kernel_size, self.strides, self.padding = map(w.kept, (kernel_size, strides, padding))
+        self.dilation_rate = w.kept(dilation_rate)
+        window, steps, apart = self._numbers()
+        w.border_of(name, padding, window, window, steps, apart)  # says what it does not know
+        self.activation = None if activation is None else activations.get(activation)
+        self.use_bias = truth(f"{name}: use_bias", use_bias)
+        self.bias_initializer = init.get(bias_initializer)
+        self._dtype = weights_dtype(name, dtype)
+        self.in_features, self.built = in_features, False
+        self.input_shape = None if input_shape is None else sample_shape(input_shape)
+        if self.input_shape is not None:
+            if in_features is not None:
+                raise ValueError(f"{name}: give in_features or input_shape, not both")
+            self._fitting((1, *self.input_shape), default_place())
+        elif in_features is not None:
+            self._make_weights(positive_integer(f"{name}: in_features", in_features), default_place())
+
+    def _numbers(self) -> tuple[Shape, Shape, Shape]:
+        """The window, the strides and the dilation, a number for each axis."""
+        name = type(self).__name__
+        window = w.per_axis(f"{name}: kernel_size", self.kernel_size, self.axes)
+        steps = w.per_axis(f"{name}: strides", self.strides, self.axes)
+        return window, steps, w.per_axis(f"{name}: dilation_rate", self.dilation_rate, self.axes)
+
+    @property
+    def dtype(self) -> str:
+        """The name of the weights' dtype."""
+        weight = next((t for t in vars(self).values() if isinstance(t, Parameter)), None)
+        return self._dtype if weight is None else name_of(weight.dtype)
+
+    def _make_weights(self, channels: int, device: str) -> None:
+        self.in_features = channels
+        self._weights(channels, self._numbers()[0], device)
+        self.built = True
+        self.keep_frozen()
+
+    def _weights(self, channels: int, window: Shape, device: str) -> None:
+        raise NotImplementedError
+
+    def _parameter(self, initializer: Any, shape: Shape, device: str) -> Parameter:
+        return Parameter(initial(type(self).__name__, initializer, shape, self._dtype, device))
+
+    def _bias(self, filters: int, device: str) -> Any:
+        return self._parameter(self.bias_initializer, (filters,), device) if self.use_bias else None
+
+    def _fitting(self, shape: Shape, device: str) -> None:
+        if len(shape) != self.axes + 2:
+            raise ValueError(
+                f"{self!r}: expected an input of {self.axes + 2} axes, (batch, *lengths, channels), got shape "
+                f"{tuple(shape)}"
+            )
+        if not self.built:
+            self._make_weights(shape[-1], device)
+        elif shape[-1] != self.in_features:
+            raise ValueError(
+                f"{self!r}: expected an input with {self.in_features} channels in the last axis, got shape "
+                f"{tuple(shape)}"
+            )
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        self._fitting((1, *shape), default_place())
+        return (*self._counts(shape[:-1]), self._filters())
+
+    def _counts(self, lengths: Shape) -> Shape:
+        window, steps, apart = self._numbers()
+        border = w.border_of(type(self).__name__, self.padding, lengths, window, steps, apart)
+        counts = window_counts(lengths, window, steps, border, apart)
+        w.need_windows(type(self).__name__, lengths, counts, window)
+        return counts
+
+    def _filters(self) -> int:
+        raise NotImplementedError
+
+    def _convolved(self, x: Tensor) -> Any:
+        raise NotImplementedError
+
+    def forward(self, x: Any) -> Any:
+        x = x if isinstance(x, Tensor) else tensor(x)
+        self._fitting(x.shape, x.device)
+        y = self._convolved(x)
+        if self.bias is not None:
+            y = y + self.bias
+        return y if self.activation is None else self.activation(y)
+
+    def config(self) -> dict[str, Any]:
+        config = super().config()
+        if self.input_shape is not None:
+            config["in_features"] = None  # input_shape says it
+        return config
+
+
+class _Conv(_Windows):
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid", *, dilation_rate: Any = 1,
+        groups: int = 1, activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros", in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        self.filters, self.groups = (
+            positive_integer(f"{name}: filters", filters),
+            positive_integer(f"{name}: groups", groups),
+        )
+        if self.filters % self.groups:
+            raise ValueError(f"{name}: filters={filters} do not divide into groups={groups}")
+        self.kernel_initializer = init.get(kernel_initializer)
+        self.kernel: Any = None
+        self._prepare(
+            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, in_features,
+            input_shape, dtype,
+        )  # fmt: skip
+
+    def _weights(self, channels: int, window: Shape, device: str) -> None:
+        if channels % self.groups:
+            raise ValueError(
+                f"{type(self).__name__}: {channels} channels do not divide into groups={self.groups}"
+            )
+        shape = (*window, channels // self.groups, self.filters)
+        self.kernel = self._parameter(self.kernel_initializer, shape, device)
+        self.bias = self._bias(self.filters, device)
+
+    def _filters(self) -> int:
+        return self.filters
+
+    def _convolved(self, x: Tensor) -> Any:
+        return w.conv(x, self.kernel, self.strides, self.padding, dilation_rate=self.dilation_rate)
+
+
+class _ConvTranspose(_Windows):
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", *, output_padding: Any = None,
+        dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", in_features: int | None = None,
+        input_shape: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        self.filters = positive_integer(f"{name}: filters", filters)
+        one_of(f"{name}: padding", padding, ("valid", "same"))
+        self.output_padding = w.kept(output_padding)
+        self.kernel_initializer = init.get(kernel_initializer)
+        self.kernel: Any = None
+        self._prepare(
+            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, in_features,
+            input_shape, dtype,
+        )  # fmt: skip
+
+    def _weights(self, channels: int, window: Shape, device: str) -> None:
+        self.kernel = self._parameter(self.kernel_initializer, (*window, self.filters, channels), device)
+        self.bias = self._bias(self.filters, device)
+
+    def _filters(self) -> int:
+        return self.filters
+
+    def _counts(self, lengths: Shape) -> Shape:
+        more = self.output_padding
+        more = (more,) * self.axes if isinstance(more, int) else more
+        return w.transposed_lengths(lengths, *self._numbers(), self.padding, more)
+
+    def _convolved(self, x: Tensor) -> Any:
+        options = {"output_padding": self.output_padding, "dilation_rate": self.dilation_rate}
+        return w.conv_transpose(x, self.kernel, self.strides, self.padding, **options)
+
+
+class _DepthwiseConv(_Windows):
+    def __init__(
+        self, kernel_size: Any, strides: Any = 1, padding: Any = "valid", *, depth_multiplier: int = 1,
+        dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
+        in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        self.depth_multiplier = positive_integer(f"{name}: depth_multiplier", depth_multiplier)
+        self.depthwise_initializer = init.get(depthwise_initializer)
+        self.kernel: Any = None
+        self._prepare(
+            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, in_features,
+            input_shape, dtype,
+        )  # fmt: skip
+
+    def _weights(self, channels: int, window: Shape, device: str) -> None:
+        shape = (*window, channels, self.depth_multiplier)
+        self.kernel = self._parameter(self.depthwise_initializer, shape, device)
+        self.bias = self._bias(channels * self.depth_multiplier, device)
+
+    def _filters(self) -> int:
+        assert self.in_features is not None
+        return self.in_features * self.depth_multiplier
+
+    def _convolved(self, x: Tensor) -> Any:
+        return w.depthwise_conv(x, self.kernel, self.strides, self.padding, dilation_rate=self.dilation_rate)
+
+
+class _SeparableConv(_Windows):
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid", *, dilation_rate: Any = 1,
+        depth_multiplier: int = 1, activation: Any = None, use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform", pointwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros", in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        self.filters = positive_integer(f"{name}: filters", filters)
+        self.depth_multiplier = positive_integer(f"{name}: depth_multiplier", depth_multiplier)
+        self.depthwise_initializer = init.get(depthwise_initializer)
+        self.pointwise_initializer = init.get(pointwise_initializer)
+        self.depthwise_kernel: Any = None
+        self.pointwise_kernel: Any = None
+        self._prepare(
+            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, in_features,
+            input_shape, dtype,
+        )  # fmt: skip
+
+    def _weights(self, channels: int, window: Shape, device: str) -> None:
+        multiplier, ones = self.depth_multiplier, (1,) * self.axes
+        self.depthwise_kernel = self._parameter(
+            self.depthwise_initializer, (*window, channels, multiplier), device
+        )
+        self.pointwise_kernel = self._parameter(
+            self.pointwise_initializer, (*ones, channels * multiplier, self.filters), device
+        )
+        self.bias = self._bias(self.filters, device)
+
+    def _filters(self) -> int:
+        return self.filters
+
+    def _convolved(self, x: Tensor) -> Any:
+        kernels = self.depthwise_kernel, self.pointwise_kernel
+        return w.separable_conv(x, *kernels, self.strides, self.padding, dilation_rate=self.dilation_rate)
+
+
+# ---- the public classes, one for each number of axes ----
+_SHARED = """strides: How far apart the windows are; one number, or one for each axis.
+        padding: "valid": no zeros around x; "same": ceil(length / stride) windows{causal}. Or numbers: one for all,
+            or a number or a pair (before, after) for each axis."""
+_TAIL = """activation: A name from `nn.activations`, a function x -> y, or None for none.
+        use_bias: Whether there is a bias.
+        {initializers}: Names from `nn.init`, or functions shape -> array.
+        in_features: The number of channels of the input. With None the weights are made at the first call, or by
+            `build(shape)`.
+        input_shape: Keras's form of in_features: the shape of one sample.
+        dtype: The floating dtype of the weights; None is `tg.get_default_dtype()`.
+
+    Raises:
+        ValueError: The input has another number of axes or channels, or no window fits into it."""
+_DILATION = "dilation_rate: How far apart the elements of a window are; one number, or one for each axis."
+_CONV = """activation(convolution of x with kernel + bias) over {axes}, as `nn.functional.conv`
+
+    x has the shape {shape} and any floating dtype; y has `filters` channels. `kernel` is a Parameter of shape
+    (*window, channels / groups, filters), `bias` one of shape (filters,), or None. Definition and defaults: Keras's
+    {name}, channels last. `nn.{torch}` is PyTorch's, channels first.
+
+    Args:
+        filters: The number of channels of the result.
+        kernel_size: The lengths of a window; one number, or one for each axis.
+        {shared}
+        {dilation}
+        groups: In how many groups channels and filters are; a filter sees the channels of its group.
+        {tail}
+    """
+_TRANSPOSE = """activation(transposed convolution of x with kernel + bias) over {axes}, as `F.conv_transpose`
+
+    x has the shape {shape} and any floating dtype; y has `filters` channels. `kernel` is a Parameter of shape
+    (*window, filters, channels), `bias` one of shape (filters,), or None. Definition and defaults: Keras's {name},
+    channels last. `nn.{torch}` is PyTorch's, channels first.
+
+    Args:
+        filters: The number of channels of the result.
+        kernel_size: The lengths of a window; one number, or one for each axis.
+        strides: How far apart the windows are in the result; one number, or one for each axis.
+        padding: "valid": y has length * stride + max(window - stride, 0) elements; "same": length * stride.
+        output_padding: Another length of the result, as of `nn.functional.conv_transpose`; None: the lengths above.
+        {dilation}
+        {tail}
+    """
+_DEPTHWISE = """activation(each channel convolved with kernels of its own + bias) over {axes}
+
+    x has the shape {shape} and any floating dtype; y has channels * depth_multiplier channels. `kernel` is a
+    Parameter of shape (*window, channels, depth_multiplier), `bias` one for each channel of y, or None. Definition and
+    defaults: Keras's {name}, channels last.
+
+    Args:
+        kernel_size: The lengths of a window; one number, or one for each axis.
+        {shared}
+        depth_multiplier: How many kernels each channel has.
+        {dilation}
+        {tail}
+    """
+_SEPARABLE = """activation(depthwise convolution of x, its channels mixed + bias) over {axes} (Chollet 2017, "Xception")
+
+    x has the shape {shape} and any floating dtype; y has `filters` channels. `depthwise_kernel` is a Parameter of shape
+    (*window, channels, depth_multiplier), `pointwise_kernel` one of shape (1, …, 1, channels * depth_multiplier,
+    filters), `bias` one of shape (filters,), or None. Definition and defaults: Keras's {name}, channels last.
+
+    Args:
+        filters: The number of channels of the result.
+        kernel_size: The lengths of a window; one number, or one for each axis.
+        {shared}
+        {dilation}
+        depth_multiplier: How many kernels each channel has.
+        {tail}
+    """
+_AXES = {1: "one axis", 2: "two axes", 3: "three axes"}
+_SHAPES = {
+    1: "(batch, length, channels)",
+    2: "(batch, height, width, channels)",
+    3: "(batch, *3 lengths, channels)",
+}
+
+
+def _layer(name: str, base: type, axes: int, doc: str, initializers: str, torch: str = "") -> Any:
+    causal = ', "causal": all of them before' if axes == 1 else ""
+    text = doc.format(
+        axes=_AXES[axes], shape=_SHAPES[axes], name=name, torch=torch, shared=_SHARED.format(causal=causal),
+        dilation=_DILATION, tail=_TAIL.format(initializers=initializers),
+    )  # fmt: skip
+    return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})
+
+
+_BOTH = "kernel_initializer, bias_initializer"
+_DEPTH = "depthwise_initializer, bias_initializer"
+_THREE = "depthwise_initializer, pointwise_initializer, bias_initializer"
+Conv1D = _layer("Conv1D", _Conv, 1, _CONV, _BOTH, "Conv1d")
+Conv2D = _layer("Conv2D", _Conv, 2, _CONV, _BOTH, "Conv2d")
+Conv3D = _layer("Conv3D", _Conv, 3, _CONV, _BOTH, "Conv3d")
+Conv1DTranspose = _layer("Conv1DTranspose", _ConvTranspose, 1, _TRANSPOSE, _BOTH, "ConvTranspose1d")
+Conv2DTranspose = _layer("Conv2DTranspose", _ConvTranspose, 2, _TRANSPOSE, _BOTH, "ConvTranspose2d")
+Conv3DTranspose = _layer("Conv3DTranspose", _ConvTranspose, 3, _TRANSPOSE, _BOTH, "ConvTranspose3d")
+DepthwiseConv1D = _layer("DepthwiseConv1D", _DepthwiseConv, 1, _DEPTHWISE, _DEPTH)
+DepthwiseConv2D = _layer("DepthwiseConv2D", _DepthwiseConv, 2, _DEPTHWISE, _DEPTH)
+SeparableConv1D = _layer("SeparableConv1D", _SeparableConv, 1, _SEPARABLE, _THREE)
+SeparableConv2D = _layer("SeparableConv2D", _SeparableConv, 2, _SEPARABLE, _THREE)

@@ -1,0 +1,292 @@
+"""Pooling, up-sampling, padding and cropping under Keras's names, channels last."""
+
+from typing import Any
+
+from tapegrad.autograd.arguments import one_of, truth
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.filled import zeros
+from tapegrad.autograd.ops import broadcast_p, index_update, reshape_p
+from tapegrad.autograd.ops.windows import window_counts
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn import windows as w
+from tapegrad.nn.module import Layer
+from tapegrad.nn.resizing import adaptive_average, adaptive_max, resized
+from tapegrad.nn.shapes import Shape
+
+
+class _ByAxis(Layer):
+    """Of inputs with a number of axes between the batch and the channels."""
+
+    axes = 2
+
+    def _input(self, x: Any) -> Tensor:
+        return w.as_floats(repr(self), x, self.axes)
+
+    def _lengths(self, shape: Shape) -> Shape:
+        if len(shape) != self.axes + 1:
+            raise ValueError(
+                f"{self!r}: expected samples of {self.axes + 1} axes, (*lengths, channels), got shape {tuple(shape)}"
+            )
+        return shape[:-1]
+
+
+class _Pool(_ByAxis):
+    def __init__(self, pool_size: Any = 2, strides: Any = None, padding: str = "valid") -> None:
+        name = type(self).__name__
+        self.pool_size, self.strides, self.padding = w.kept(pool_size), w.kept(strides), padding
+        w.per_axis(f"{name}: pool_size", pool_size, self.axes)
+        if strides is not None:
+            w.per_axis(f"{name}: strides", strides, self.axes)
+        one_of(f"{name}: padding", padding, ("valid", "same"))
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        lengths, name = self._lengths(shape), type(self).__name__
+        window = w.per_axis(name, self.pool_size, self.axes)
+        strides = window if self.strides is None else w.per_axis(name, self.strides, self.axes)
+        ones = (1,) * self.axes
+        border = w.border_of(name, self.padding, lengths, window, strides, ones)
+        counts = window_counts(lengths, window, strides, border, ones)
+        w.need_windows(name, lengths, counts, window)
+        return (*counts, shape[-1])
+
+
+class _MaxPooling(_Pool):
+    def forward(self, x: Any) -> Any:
+        return w.max_pool(self._input(x), self.pool_size, self.strides, self.padding)
+
+
+class _AveragePooling(_Pool):
+    def forward(self, x: Any) -> Any:
+        return w.average_pool(self._input(x), self.pool_size, self.strides, self.padding)
+
+
+class _Global(_ByAxis):
+    def __init__(self, keepdims: bool = False) -> None:
+        self.keepdims = truth(f"{type(self).__name__}: keepdims", keepdims)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        self._lengths(shape)
+        return (*((1,) * self.axes if self.keepdims else ()), shape[-1])
+
+
+class _GlobalAverage(_Global):
+    def forward(self, x: Any) -> Any:
+        return self._input(x).mean(axis=tuple(range(1, self.axes + 1)), keepdims=self.keepdims)
+
+
+class _GlobalMax(_Global):
+    def forward(self, x: Any) -> Any:
+        return self._input(x).max(axis=tuple(range(1, self.axes + 1)), keepdims=self.keepdims)
+
+
+class _Adaptive(_ByAxis):
+    def __init__(self, output_size: Any) -> None:
+        self.output_size = w.kept(output_size)
+        w.per_axis(f"{type(self).__name__}: output_size", output_size, self.axes)
+
+    def _sizes(self) -> Shape:
+        return w.per_axis(f"{type(self).__name__}: output_size", self.output_size, self.axes)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        self._lengths(shape)
+        return (*self._sizes(), shape[-1])
+
+
+class _AdaptiveAverage(_Adaptive):
+    def forward(self, x: Any) -> Any:
+        return adaptive_average(self._input(x), self._sizes())
+
+
+class _AdaptiveMax(_Adaptive):
+    def forward(self, x: Any) -> Any:
+        return adaptive_max(self._input(x), self._sizes())
+
+
+class _UpSampling(_ByAxis):
+    size: Any
+    interpolation = "nearest"
+
+    def _sizes(self) -> Shape:
+        return w.per_axis(f"{type(self).__name__}: size", self.size, self.axes)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return (*(n * s for n, s in zip(self._lengths(shape), self._sizes(), strict=True)), shape[-1])
+
+    def forward(self, x: Any) -> Any:
+        x = self._input(x)
+        if self.interpolation == "bilinear":
+            return resized(x, self.infer_shape(x.shape[1:])[:-1], "linear")
+        between = [n for pair in zip(x.shape[1:-1], self._sizes(), strict=True) for n in pair]
+        ones = [n for length in x.shape[1:-1] for n in (length, 1)]
+        deep = reshape_p(x, shape=(x.shape[0], *ones, x.shape[-1]))
+        spread = broadcast_p(deep, shape=(x.shape[0], *between, x.shape[-1]))
+        return reshape_p(spread, shape=(x.shape[0], *self.infer_shape(x.shape[1:])))
+
+
+class UpSampling1D(_UpSampling):
+    """(batch, length, channels) -> (batch, length * size, channels): each element `size` times
+
+    Definition: Keras's UpSampling1D.
+
+    Args:
+        size: How often.
+    """
+
+    axes = 1
+
+    def __init__(self, size: Any = 2) -> None:
+        self.size = w.kept(size)
+        self._sizes()
+
+
+class UpSampling2D(_UpSampling):
+    """(batch, height, width, channels) -> (batch, height * size, width * size, channels)
+
+    Definition: Keras's UpSampling2D, channels last.
+
+    Args:
+        size: The factor; one number, or one for each axis.
+        interpolation: "nearest": each element repeated; "bilinear": between the four nearest elements.
+    """
+
+    def __init__(self, size: Any = 2, interpolation: str = "nearest") -> None:
+        self.size = w.kept(size)
+        self.interpolation = one_of("UpSampling2D: interpolation", interpolation, ("nearest", "bilinear"))
+        self._sizes()
+
+
+class UpSampling3D(_UpSampling):
+    """(batch, *3 lengths, channels) -> (batch, *lengths * size, channels): each element repeated
+
+    Definition: Keras's UpSampling3D, channels last.
+
+    Args:
+        size: How often; one number, or one for each axis.
+    """
+
+    axes = 3
+
+    def __init__(self, size: Any = 2) -> None:
+        self.size = w.kept(size)
+        self._sizes()
+
+
+class _Padding(_ByAxis):
+    def __init__(self, padding: Any = 1) -> None:
+        self.padding = w.kept(padding)
+        self._pairs()
+
+    def _pairs(self) -> Any:
+        name = f"{type(self).__name__}: padding"
+        return (w.pair(name, self.padding),) if self.axes == 1 else w.pairs(name, self.padding, self.axes)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        each = zip(self._lengths(shape), self._pairs(), strict=True)
+        return (*(n + a + b for n, (a, b) in each), shape[-1])
+
+    def forward(self, x: Any) -> Any:
+        x = x if isinstance(x, Tensor) else tensor(x)
+        whole = zeros((x.shape[0], *self.infer_shape(x.shape[1:])), dtype=x.dtype, device=x.device)
+        each = zip(x.shape[1:-1], self._pairs(), strict=True)
+        return index_update(whole, (slice(None), *(slice(a, a + n) for n, (a, _) in each)), x)
+
+
+class _Cropping(_ByAxis):
+    def __init__(self, cropping: Any = 1) -> None:
+        self.cropping = w.kept(cropping)
+        self._pairs()
+
+    def _pairs(self) -> Any:
+        name = f"{type(self).__name__}: cropping"
+        return (w.pair(name, self.cropping),) if self.axes == 1 else w.pairs(name, self.cropping, self.axes)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        lengths, pairs = self._lengths(shape), self._pairs()
+        if any(a + b >= n for n, (a, b) in zip(lengths, pairs, strict=True)):
+            raise ValueError(f"{self!r}: nothing is left of an input of lengths {tuple(lengths)}")
+        return (*(n - a - b for n, (a, b) in zip(lengths, pairs, strict=True)), shape[-1])
+
+    def forward(self, x: Any) -> Any:
+        x = x if isinstance(x, Tensor) else tensor(x)
+        self.infer_shape(x.shape[1:])
+        each = zip(x.shape[1:-1], self._pairs(), strict=True)
+        return x[(slice(None), *(slice(a, n - b) for n, (a, b) in each))]
+
+
+# ---- the public classes, one for each number of axes ----
+_POOL = """{what} of each window, channel by channel, over {axes}, as `nn.functional.{function}`
+
+    x has the shape {shape}, y (batch, *counts, channels). Definition and defaults: Keras's {name}, channels last.
+
+    Args:
+        pool_size: The lengths of a window; one number, or one for each axis.
+        strides: How far apart the windows are; None: as far as they are long.
+        padding: "valid": windows inside x; "same": ceil(length / stride) windows, of the elements that are in x.
+
+    Raises:
+        ValueError: The input has another number of axes, or no window fits into it.
+    """
+_GLOBAL = """{what} of each channel, over {axes}
+
+    x has the shape {shape}, y (batch, channels). Definition: Keras's {name}, channels last.
+
+    Args:
+        keepdims: Whether the axes stay, with length 1.
+    """
+_ADAPTIVE = """{what} of as many windows as y is to have, over {axes}
+
+    x has the shape {shape}, y (batch, *output_size, channels). Window i of n goes from floor(i * length / n) to
+    ceil((i + 1) * length / n). Definition: Keras's {name}, channels last, and PyTorch's.
+
+    Args:
+        output_size: The number of windows; one number, or one for each axis.
+    """
+_PAD = """{what} {axes}
+
+    x has the shape {shape}. Definition: Keras's {name}, channels last.
+
+    Args:
+        {option}: How many elements; one number for all{forms}.
+    """
+_AXES = {1: "one axis", 2: "two axes", 3: "three axes"}
+_SHAPES = {
+    1: "(batch, length, channels)",
+    2: "(batch, height, width, channels)",
+    3: "(batch, *3 lengths, channels)",
+}
+
+
+def _layer(name: str, base: type, axes: int, doc: str, **words: str) -> Any:
+    forms = ", or a pair (before, after)" + (" or a number for each axis" if axes > 1 else "")
+    text = doc.format(axes=_AXES[axes], shape=_SHAPES[axes], name=name, forms=forms, **words)
+    return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})
+
+
+_MAX = {"what": "The largest element", "function": "max_pool"}
+_MEAN = {"what": "The mean", "function": "average_pool"}
+MaxPooling1D, MaxPooling2D, MaxPooling3D = (
+    _layer(f"MaxPooling{n}D", _MaxPooling, n, _POOL, **_MAX) for n in (1, 2, 3)
+)
+AveragePooling1D, AveragePooling2D, AveragePooling3D = (
+    _layer(f"AveragePooling{n}D", _AveragePooling, n, _POOL, **_MEAN) for n in (1, 2, 3)
+)
+GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D = (
+    _layer(f"GlobalMaxPooling{n}D", _GlobalMax, n, _GLOBAL, **_MAX) for n in (1, 2, 3)
+)
+GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D = (
+    _layer(f"GlobalAveragePooling{n}D", _GlobalAverage, n, _GLOBAL, **_MEAN) for n in (1, 2, 3)
+)
+AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D = (
+    _layer(f"AdaptiveMaxPooling{n}D", _AdaptiveMax, n, _ADAPTIVE, **_MAX) for n in (1, 2, 3)
+)
+AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D = (
+    _layer(f"AdaptiveAveragePooling{n}D", _AdaptiveAverage, n, _ADAPTIVE, **_MEAN) for n in (1, 2, 3)
+)
+ZeroPadding1D, ZeroPadding2D, ZeroPadding3D = (
+    _layer(f"ZeroPadding{n}D", _Padding, n, _PAD, what="Zeros around x, along", option="padding")
+    for n in (1, 2, 3)
+)
+Cropping1D, Cropping2D, Cropping3D = (
+    _layer(f"Cropping{n}D", _Cropping, n, _PAD, what="x without its ends, along", option="cropping")
+    for n in (1, 2, 3)
+)

@@ -1,0 +1,79 @@
+"""Other lengths along the axes of (batch, *lengths, channels): each result is a weighted mean along one axis after the
+other, that is, a product with a matrix."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.ops import concat, max_p, tensordot
+from tapegrad.autograd.ops.shape import permute_p
+from tapegrad.autograd.tensor import Tensor
+
+Lengths = tuple[int, ...]
+
+
+def along_axis(x: Tensor, matrix: np.ndarray, axis: int) -> Any:
+    """The product of a matrix with each line of x along an axis."""
+    if matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix))):
+        return x
+    weights = tensor(matrix, dtype=name_of(x.dtype), device=x.device)
+    y = tensordot(x, weights, axes=([axis], [1]))
+    last = y.ndim - 1
+    return permute_p(y, axes=(*range(axis), last, *range(axis, last)))
+
+
+def bins(length: int, count: int) -> list[tuple[int, int]]:
+    """Where each of `count` windows begins and ends."""
+    return [(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
+
+
+def adaptive_average(x: Tensor, sizes: Lengths) -> Any:
+    for axis, count in enumerate(sizes, 1):
+        matrix = np.zeros((count, x.shape[axis]))
+        for i, (start, stop) in enumerate(bins(x.shape[axis], count)):
+            matrix[i, start:stop] = 1.0 / (stop - start)
+        x = along_axis(x, matrix, axis)
+    return x
+
+
+def adaptive_max(x: Tensor, sizes: Lengths) -> Any:
+    for axis, count in enumerate(sizes, 1):
+        whole = (slice(None),) * axis
+        parts = [
+            max_p(x[(*whole, slice(start, stop))], axis=(axis,), keepdims=True)
+            for start, stop in bins(x.shape[axis], count)
+        ]
+        x = concat(parts, axis=axis)
+    return x
+
+
+def resize_matrix(length: int, count: int, mode: str, align_corners: bool, scale: float) -> np.ndarray:
+    """Row i: the weights of the elements at the place of i. `scale`: elements of x for each of the result."""
+    at = np.arange(count)
+    matrix = np.zeros((count, length))
+    if mode == "nearest":
+        matrix[at, np.minimum((at * scale).astype(int), length - 1)] = 1.0
+        return matrix
+    if align_corners:
+        place = at * ((length - 1) / (count - 1) if count > 1 else 0.0)
+    else:
+        place = np.maximum((at + 0.5) * scale - 0.5, 0.0)
+    low = np.minimum(place.astype(int), length - 1)
+    high = np.minimum(low + 1, length - 1)
+    share = np.minimum(place - low, 1.0)
+    np.add.at(matrix, (at, low), 1.0 - share)
+    np.add.at(matrix, (at, high), share)
+    return matrix
+
+
+def resized(
+    x: Tensor, sizes: Lengths, mode: str, *, align_corners: bool = False, scales: Any = None, first: int = 1
+) -> Any:
+    """x with other lengths from axis `first` on, "nearest" or "linear" along each axis."""
+    for number, count in enumerate(sizes):
+        length = x.shape[first + number]
+        scale = length / count if scales is None else 1.0 / scales[number]
+        x = along_axis(x, resize_matrix(length, count, mode, align_corners, scale), first + number)
+    return x

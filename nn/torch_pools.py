@@ -1,0 +1,275 @@
+"""Pooling and resizing under PyTorch's names: channels first, its order of arguments and defaults."""
+
+from typing import Any
+
+from tapegrad.autograd.arguments import one_of, positive_integer, truth
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.ops import max_pool_p, permute_p
+from tapegrad.autograd.ops.windows import Border, window_counts
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn import windows as w
+from tapegrad.nn.module import Layer
+from tapegrad.nn.resizing import adaptive_average, adaptive_max, resized
+from tapegrad.nn.shapes import Shape
+
+
+def channels_last(x: Any) -> Any:
+    return permute_p(x, axes=(0, *range(2, x.ndim), 1))
+
+
+def channels_first(x: Any) -> Any:
+    return permute_p(x, axes=(0, x.ndim - 1, *range(1, x.ndim - 1)))
+
+
+class FirstByAxis(Layer):
+    """Of inputs (batch, channels, *lengths) with a number of axes."""
+
+    axes = 2
+
+    def _input(self, x: Any) -> Tensor:
+        x = x if isinstance(x, Tensor) else tensor(x)
+        self._lengths(x.shape[1:])
+        return x if is_floating(x.dtype) else x.astype("float32")
+
+    def _lengths(self, shape: Shape) -> Shape:
+        if len(shape) != self.axes + 1:
+            raise ValueError(
+                f"{self!r}: expected an input of {self.axes + 2} axes, (batch, channels, *lengths), got shape "
+                f"(batch, {', '.join(map(str, shape))})"
+            )
+        return tuple(shape[1:])
+
+
+class _Pool(FirstByAxis):
+    """Windows that PyTorch lays out: `padding` at both ends, and with ceil_mode one more that reaches over the end."""
+
+    kernel_size: Any
+    stride: Any
+    padding: Any
+    ceil_mode: bool
+    dilation: Any = 1
+
+    def _check(self) -> None:
+        name = type(self).__name__
+        self.ceil_mode = truth(f"{name}: ceil_mode", self.ceil_mode)
+        window, _, _ = self._numbers()
+        if any(2 * p > k for (p, _), k in zip(self._padding(), window, strict=True)):
+            raise ValueError(f"{name}: padding must be at most half of the window, got {self.padding!r}")
+
+    def _numbers(self) -> tuple[Shape, Shape, Shape]:
+        name = type(self).__name__
+        window = w.per_axis(f"{name}: kernel_size", self.kernel_size, self.axes)
+        steps = window if self.stride is None else w.per_axis(f"{name}: stride", self.stride, self.axes)
+        return window, steps, w.per_axis(f"{name}: dilation", self.dilation, self.axes)
+
+    def _padding(self) -> Border:
+        return w.pairs(f"{type(self).__name__}: padding", self.padding, self.axes)
+
+    def _border(self, lengths: Shape) -> Border:
+        """The padding, and after it what the last window needs with ceil_mode."""
+        border = []
+        for n, k, s, d, (p, _) in zip(lengths, *self._numbers(), self._padding(), strict=True):
+            span, more = (k - 1) * d + 1, 0
+            if self.ceil_mode:
+                count = -(-(n + 2 * p - span) // s) + 1
+                count -= (count - 1) * s >= n + p  # it would begin behind the end
+                more = max((count - 1) * s + span - (n + 2 * p), 0)
+            border.append((p, p + more))
+        return tuple(border)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        lengths = self._lengths(shape)
+        window, steps, apart = self._numbers()
+        counts = window_counts(lengths, window, steps, self._border(lengths), apart)
+        w.need_windows(type(self).__name__, lengths, counts, window)
+        return (shape[0], *counts)
+
+
+class _MaxPool(_Pool):
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        *,
+        ceil_mode: bool = False,
+    ) -> None:
+        self.kernel_size, self.stride, self.padding = map(w.kept, (kernel_size, stride, padding))
+        self.dilation, self.ceil_mode = w.kept(dilation), ceil_mode
+        self._check()
+
+    def forward(self, x: Any) -> Any:
+        x = self._input(x)
+        self.infer_shape(x.shape[1:])
+        window, strides, dilation = self._numbers()
+        options = {"window": window, "strides": strides, "border": self._border(x.shape[2:])}
+        return channels_first(max_pool_p(channels_last(x), dilation=dilation, **options))
+
+
+class _AvgPool(_Pool):
+    def __init__(
+        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:  # fmt: skip
+        self.kernel_size, self.stride, self.padding = map(w.kept, (kernel_size, stride, padding))
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = truth(f"{type(self).__name__}: count_include_pad", count_include_pad)
+        self._check()
+
+    def forward(self, x: Any) -> Any:
+        x = self._input(x)
+        self.infer_shape(x.shape[1:])
+        window, strides, _ = self._numbers()
+        room = self._padding() if self.count_include_pad else None
+        return channels_first(w.average(channels_last(x), window, strides, self._border(x.shape[2:]), room))
+
+
+class _Adaptive(FirstByAxis):
+    def __init__(self, output_size: Any) -> None:
+        self.output_size = w.kept(output_size)
+        self._sizes((1,) * self.axes)
+
+    def _sizes(self, lengths: Shape) -> Shape:
+        given = (
+            self.output_size
+            if isinstance(self.output_size, (tuple, list))
+            else (self.output_size,) * self.axes
+        )
+        name = f"{type(self).__name__}: output_size"
+        if len(given) != self.axes:
+            raise ValueError(f"{name} must be one number or {self.axes}, got {self.output_size!r}")
+        return tuple(
+            n if m is None else positive_integer(name, m) for m, n in zip(given, lengths, strict=True)
+        )
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return (shape[0], *self._sizes(self._lengths(shape)))
+
+
+class _AdaptiveAvgPool(_Adaptive):
+    def forward(self, x: Any) -> Any:
+        x = self._input(x)
+        return channels_first(adaptive_average(channels_last(x), self._sizes(x.shape[2:])))
+
+
+class _AdaptiveMaxPool(_Adaptive):
+    def forward(self, x: Any) -> Any:
+        x = self._input(x)
+        return channels_first(adaptive_max(channels_last(x), self._sizes(x.shape[2:])))
+
+
+class Upsample(Layer):
+    """x of shape (batch, channels, *lengths) with other lengths; order, defaults and definition are PyTorch's
+
+    Args:
+        size: The new lengths; one number, or one for each axis.
+        scale_factor: In place of size: the factor; one number, or one for each axis.
+        mode: "nearest": the nearest element before; "linear", "bilinear", "trilinear" (of 1, 2, 3 axes): between the
+            nearest elements.
+        align_corners: Of the linear ones: whether the first and the last elements stay where they are; None is False.
+
+    Raises:
+        ValueError: The mode does not fit the number of axes, or both or neither of size and scale_factor are given.
+    """
+
+    def __init__(
+        self, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: Any = None
+    ) -> None:
+        if (size is None) == (scale_factor is None):
+            raise ValueError("Upsample: give size or scale_factor, and not both")
+        self.mode = one_of("Upsample: mode", mode, ("nearest", "linear", "bilinear", "trilinear"))
+        if align_corners is not None and mode == "nearest":
+            raise ValueError("Upsample: align_corners is an option of the linear modes")
+        self.size, self.scale_factor, self.align_corners = w.kept(size), w.kept(scale_factor), align_corners
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return (shape[0], *self._sizes(tuple(shape[1:])))
+
+    def _sizes(self, lengths: Shape) -> Shape:
+        axes = len(lengths)
+        if self.mode != "nearest" and axes != {"linear": 1, "bilinear": 2, "trilinear": 3}[self.mode]:
+            raise ValueError(f"{self!r}: the mode does not fit an input of {axes + 2} axes")
+        if self.size is not None:
+            return w.per_axis("Upsample: size", self.size, axes)
+        sizes = tuple(int(n * s) for n, s in zip(lengths, self._scales(axes), strict=True))
+        if not axes or min(sizes) < 1:
+            raise ValueError(f"{self!r}: nothing is left of an input of lengths {lengths}")
+        return sizes
+
+    def _scales(self, axes: int) -> tuple[float, ...]:
+        given = self.scale_factor
+        scales = tuple(given) if isinstance(given, (tuple, list)) else (given,) * axes
+        if len(scales) != axes:
+            raise ValueError(f"Upsample: scale_factor must be one number or {axes}, got {given!r}")
+        return scales
+
+    def forward(self, x: Any) -> Any:
+        x = x if isinstance(x, Tensor) else tensor(x)
+        x = x if is_floating(x.dtype) else x.astype("float32")
+        sizes, axes = self._sizes(x.shape[2:]), x.ndim - 2
+        mode = "nearest" if self.mode == "nearest" else "linear"
+        scales = None if self.size is not None else self._scales(axes)
+        return resized(x, sizes, mode, align_corners=bool(self.align_corners), scales=scales, first=2)
+
+
+# ---- the public classes, one for each number of axes ----
+_MAX = """The largest element of each window, channel by channel, over {axes}, channels first
+
+    x has the shape {shape}, y (batch, channels, *counts). Order, defaults and names are PyTorch's.
+
+    Args:
+        kernel_size: The lengths of a window; one number, or one for each axis.
+        stride: How far apart the windows are; None: as far as they are long.
+        padding: How far windows may reach over the ends; at most half of their length.
+        dilation: How far apart the elements of a window are.
+        ceil_mode: Whether there is one more window that reaches over the end.
+
+    Raises:
+        ValueError: The input has another number of axes, or no window fits into it.
+    """
+_AVG = """The mean of each window, channel by channel, over {axes}, channels first
+
+    x has the shape {shape}, y (batch, channels, *counts). Order, defaults and names are PyTorch's.
+
+    Args:
+        kernel_size: The lengths of a window; one number, or one for each axis.
+        stride: How far apart the windows are; None: as far as they are long.
+        padding: The zeros around x; at most half of the window.
+        ceil_mode: Whether there is one more window that reaches over the end.
+        count_include_pad: Whether the zeros of the padding count.
+
+    Raises:
+        ValueError: The input has another number of axes, or no window fits into it.
+    """
+_ADAPTIVE = """{what} of as many windows as y is to have, over {axes}, channels first
+
+    x has the shape {shape}, y (batch, channels, *output_size). Window i of n goes from floor(i * length / n) to
+    ceil((i + 1) * length / n). Order and definition are PyTorch's.
+
+    Args:
+        output_size: The number of windows; one number, or for each axis one or None, for as many as x has elements.
+    """
+AXES = {1: "one axis", 2: "two axes", 3: "three axes"}
+SHAPES = {
+    1: "(batch, channels, length)",
+    2: "(batch, channels, height, width)",
+    3: "(batch, channels, *3 lengths)",
+}
+
+
+def _layer(name: str, base: type, axes: int, doc: str, **words: str) -> Any:
+    text = doc.format(axes=AXES[axes], shape=SHAPES[axes], **words)
+    return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})
+
+
+MaxPool1d, MaxPool2d, MaxPool3d = (_layer(f"MaxPool{n}d", _MaxPool, n, _MAX) for n in (1, 2, 3))
+AvgPool1d, AvgPool2d, AvgPool3d = (_layer(f"AvgPool{n}d", _AvgPool, n, _AVG) for n in (1, 2, 3))
+AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d = (
+    _layer(f"AdaptiveAvgPool{n}d", _AdaptiveAvgPool, n, _ADAPTIVE, what="The mean") for n in (1, 2, 3)
+)
+AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d = (
+    _layer(f"AdaptiveMaxPool{n}d", _AdaptiveMaxPool, n, _ADAPTIVE, what="The largest element")
+    for n in (1, 2, 3)
+)

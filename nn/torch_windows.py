@@ -1,0 +1,229 @@
+"""Convolution under PyTorch's names: channels first, its order of arguments, defaults and weights."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.arguments import one_of, positive_integer, truth
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.ops import convolution_input_p, convolution_p, permute_p, take
+from tapegrad.autograd.ops.windows import Border, window_counts
+from tapegrad.autograd.tensor import Parameter
+from tapegrad.nn import windows as w
+from tapegrad.nn.shapes import Shape
+from tapegrad.nn.torch_names import _torch_uniform
+from tapegrad.nn.torch_pools import AXES, SHAPES, FirstByAxis, channels_first, channels_last
+from tapegrad.nn.weights import initial, weights_dtype
+
+MODES = {"zeros": "", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+class _Windows(FirstByAxis):
+    """What convolutions share."""
+
+    kernel_size: Any
+    stride: Any
+    dilation: Any
+    in_channels: int
+    groups: int
+    weight: Any
+    bias: Any
+    device = None  # of the constructor: where the weights are says `weight.device`
+
+    def _make(self, shape: Shape, filters: int, bias: bool, device: Any, dtype: Any) -> None:
+        name = type(self).__name__
+        self._dtype = weights_dtype(name, dtype)
+        law = _torch_uniform(shape[1] * math.prod(shape[2:]))
+        self.weight = Parameter(initial(name, law, shape, self._dtype, device))
+        self.bias = (
+            Parameter(initial(name, law, (filters,), self._dtype, device))
+            if truth(f"{name}: bias", bias)
+            else None
+        )
+
+    @property
+    def dtype(self) -> str:
+        """The name of the weights' dtype."""
+        return name_of(self.weight.dtype)
+
+    def _divide(self, name: str, channels: int) -> None:
+        if channels % self.groups:
+            raise ValueError(f"{name}: {channels} channels do not divide into groups={self.groups}")
+
+    def _numbers(self) -> tuple[Shape, Shape, Shape]:
+        name = type(self).__name__
+        window = w.per_axis(f"{name}: kernel_size", self.kernel_size, self.axes)
+        steps = w.per_axis(f"{name}: stride", self.stride, self.axes)
+        return window, steps, w.per_axis(f"{name}: dilation", self.dilation, self.axes)
+
+    def _checked(self, shape: Shape) -> Shape:
+        lengths = self._lengths(shape)
+        if shape[0] != self.in_channels:
+            raise ValueError(f"{self!r}: expected {self.in_channels} channels on axis 1, got {shape[0]}")
+        return lengths
+
+    def _kernel(self) -> Any:
+        """The weight as (*window, channels, filters)."""
+        return permute_p(self.weight, axes=(*range(2, self.axes + 2), 1, 0))
+
+    def _result(self, y: Any) -> Any:
+        return channels_first(y if self.bias is None else y + self.bias)
+
+    def config(self) -> dict[str, Any]:
+        return super().config() | {"device": None, "bias": self.bias is not None}
+
+
+class _Conv(_Windows):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+        dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        self.in_channels = positive_integer(f"{name}: in_channels", in_channels)
+        self.out_channels = positive_integer(f"{name}: out_channels", out_channels)
+        self.kernel_size, self.stride = w.kept(kernel_size), w.kept(stride)
+        self.padding, self.dilation = w.kept(padding), w.kept(dilation)
+        self.groups = positive_integer(f"{name}: groups", groups)
+        self.padding_mode = one_of(f"{name}: padding_mode", padding_mode, tuple(MODES))
+        window, steps, _ = self._numbers()
+        if isinstance(padding, str):
+            one_of(f"{name}: padding", padding, ("valid", "same"))
+        if padding == "same" and any(s != 1 for s in steps):
+            raise ValueError(f"{name}: padding='same' needs stride 1, as in PyTorch, got {stride!r}")
+        self._divide(name, in_channels)
+        self._divide(name, out_channels)
+        shape = (self.out_channels, self.in_channels // self.groups, *window)
+        self._make(shape, self.out_channels, bias, device, dtype)
+
+    def _border(self, lengths: Shape) -> Border:
+        return w.border_of(type(self).__name__, self.padding, lengths, *self._numbers())
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        lengths = self._checked(shape)
+        window, steps, apart = self._numbers()
+        counts = window_counts(lengths, window, steps, self._border(lengths), apart)
+        w.need_windows(type(self).__name__, lengths, counts, window)
+        return (self.out_channels, *counts)
+
+    def forward(self, x: Any) -> Any:
+        x = self._input(x)
+        self.infer_shape(x.shape[1:])
+        _, strides, dilation = self._numbers()
+        border = self._border(x.shape[2:])
+        x = channels_last(x)
+        if self.padding_mode != "zeros":
+            for axis, sides in enumerate(border, 1):
+                places = np.pad(np.arange(x.shape[axis]), sides, mode=MODES[self.padding_mode])  # type: ignore[call-overload]
+                x = take(x, tensor(places, device=x.device), axis=axis)
+            border = ((0, 0),) * self.axes
+        options = {"strides": strides, "border": border, "dilation": dilation, "groups": self.groups}
+        return self._result(convolution_p(x, self._kernel(), **options))
+
+
+class _ConvTranspose(_Windows):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros",
+        device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        self.in_channels = positive_integer(f"{name}: in_channels", in_channels)
+        self.out_channels = positive_integer(f"{name}: out_channels", out_channels)
+        self.kernel_size, self.stride = w.kept(kernel_size), w.kept(stride)
+        self.padding, self.dilation = w.kept(padding), w.kept(dilation)
+        self.output_padding = w.kept(output_padding)
+        self.groups = positive_integer(f"{name}: groups", groups)
+        self.padding_mode = one_of(f"{name}: padding_mode", padding_mode, ("zeros", ""))
+        window, steps, apart = self._numbers()
+        more = w.pairs(f"{name}: output_padding", output_padding, self.axes)
+        if any(m >= max(s, d) for (m, _), s, d in zip(more, steps, apart, strict=True)):
+            raise ValueError(
+                f"{name}: output_padding must be below stride or dilation, got {output_padding!r}"
+            )
+        w.pairs(f"{name}: padding", padding, self.axes)
+        self._divide(name, in_channels)
+        self._divide(name, out_channels)
+        shape = (self.in_channels, self.out_channels // self.groups, *window)
+        self._make(shape, self.out_channels, bias, device, dtype)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        name = type(self).__name__
+        border = w.pairs(f"{name}: padding", self.padding, self.axes)
+        more = w.pairs(f"{name}: output_padding", self.output_padding, self.axes)
+        each = zip(self._checked(shape), *self._numbers(), border, more, strict=True)
+        lengths = tuple((n - 1) * s - a - b + (k - 1) * d + 1 + m for n, k, s, d, (a, b), (m, _) in each)
+        if min(lengths) < 1:
+            raise ValueError(f"{self!r}: nothing is left of an input of lengths {tuple(shape[1:])}")
+        return (self.out_channels, *lengths)
+
+    def forward(self, x: Any) -> Any:
+        x = self._input(x)
+        lengths = self.infer_shape(x.shape[1:])[1:]
+        _, strides, dilation = self._numbers()
+        border = w.pairs(type(self).__name__, self.padding, self.axes)
+        options = {"strides": strides, "border": border, "dilation": dilation, "groups": self.groups}
+        return self._result(convolution_input_p(channels_last(x), self._kernel(), lengths=lengths, **options))
+
+
+# ---- the public classes, one for each number of axes ----
+_TAIL = """bias: Whether there is a bias.
+        {dilation}padding_mode: {modes}
+        device: Where to make the weights; None is the default backend.
+        dtype: The floating dtype of the weights; None is the default.
+
+    Raises:
+        ValueError: The input has another number of axes or channels, or no window fits into it."""
+_CONV = """convolution of x with weight + bias over {axes}, channels first
+
+    x has the shape {shape}, y (batch, out_channels, *counts). `weight` is a Parameter of shape (out_channels,
+    in_channels / groups, *window), `bias` one of shape (out_channels,), or None; both are drawn uniformly between
+    ±1/sqrt(in_channels / groups * elements of the window). Order, defaults and names are PyTorch's. `nn.{keras}` is
+    Keras's, channels last.
+
+    Args:
+        in_channels: The number of channels of x.
+        out_channels: The number of channels of y.
+        kernel_size: The lengths of a window; one number, or one for each axis.
+        stride: How far apart the windows are; one number, or one for each axis.
+        padding: The elements around x: one number, one for each axis, "valid" for none, or "same", with stride 1.
+        dilation: How far apart the elements of a window are; one number, or one for each axis.
+        groups: In how many groups the channels are; a channel of y sees those of its group.
+        {tail}
+    """
+_TRANSPOSE = """transposed convolution of x with weight + bias over {axes}, channels first
+
+    x has the shape {shape}, y (batch, out_channels, *lengths), of (length - 1) * stride - 2 * padding + dilation *
+    (window - 1) + output_padding + 1. `weight` is a Parameter of shape (in_channels, out_channels / groups, *window),
+    `bias` one of shape (out_channels,), or None; both are drawn uniformly between ±1/sqrt(out_channels / groups *
+    elements of the window). Order, defaults and names are PyTorch's. `nn.{keras}` is Keras's, channels last.
+
+    Args:
+        in_channels: The number of channels of x.
+        out_channels: The number of channels of y.
+        kernel_size: The lengths of a window; one number, or one for each axis.
+        stride: How far apart the windows are in y; one number, or one for each axis.
+        padding: How many elements y has less at each end; one number, or one for each axis.
+        output_padding: How many elements y has more at the end; one number, or one for each axis.
+        groups: In how many groups the channels are.
+        {tail}
+    """
+_ZEROS = 'What is around x: "zeros", "reflect", "replicate" or "circular".'
+
+
+def _layer(name: str, base: type, axes: int, doc: str, **words: str) -> Any:
+    transposed = base is _ConvTranspose
+    dilation = (
+        "dilation: How far apart the elements of a window are; one number, or one for each axis.\n        "
+    )
+    tail = _TAIL.format(dilation=dilation if transposed else "", modes='"zeros".' if transposed else _ZEROS)
+    text = doc.format(axes=AXES[axes], shape=SHAPES[axes], tail=tail, **words)
+    return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})
+
+
+Conv1d, Conv2d, Conv3d = (_layer(f"Conv{n}d", _Conv, n, _CONV, keras=f"Conv{n}D") for n in (1, 2, 3))
+ConvTranspose1d, ConvTranspose2d, ConvTranspose3d = (
+    _layer(f"ConvTranspose{n}d", _ConvTranspose, n, _TRANSPOSE, keras=f"Conv{n}DTranspose") for n in (1, 2, 3)
+)
