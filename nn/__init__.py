@@ -101,6 +101,8 @@ from tapegrad.nn.pooling import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from tapegrad.nn.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
+from tapegrad.nn.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
 from tapegrad.nn.reshaping import Identity, Permute, RepeatVector, Reshape
 from tapegrad.nn.sequential import Sequential as Sequential
 from tapegrad.nn.torch_losses import (
@@ -172,6 +174,7 @@ __all__ = [
     "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d",
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d",
     "ConvTranspose3d", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Upsample",
+    "SimpleRNN", "LSTM", "GRU", "Bidirectional", "SimpleRNNCell", "LSTMCell", "GRUCell",
     "CELU", "ELU", "GELU", "SELU", "Exponential", "HardShrink", "HardSiLU", "HardSigmoid", "HardTanh", "LeakyReLU",
     "LogSigmoid", "LogSoftmax", "Mish", "ReLU", "ReLU6", "SiLU", "Sigmoid", "SoftShrink", "Softmax", "Softplus",
     "Softsign", "Tanh", "TanhShrink",

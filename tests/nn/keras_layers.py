@@ -87,6 +87,33 @@ WINDOWS = [
     plain("Cropping2D", (1, 4, 5, 2), cropping=((1, 0), (2, 1))),
     plain("Cropping3D", (1, 4, 3, 4, 1), cropping=(1, 1, 0)),
 ]  # fmt: skip
+RECURRENT = ("kernel", "recurrent_kernel", "bias")
+
+
+def both_ways(mode: str) -> Same:
+    """A layer in both directions."""
+    return Same(
+        f"Bidirectional({mode})",
+        lambda dtype: nn.Bidirectional(nn.GRU(2, return_sequences=mode == "sum", in_features=2, dtype=dtype), mode),
+        lambda keras, dtype: keras.layers.Bidirectional(
+            keras.layers.GRU(2, return_sequences=mode == "sum", dtype=dtype), mode, dtype=dtype),
+        (2, 3, 2),
+        tuple(f"{way}_layer.{name}" for way in ("forward", "backward") for name in RECURRENT),
+    )  # fmt: skip
+
+
+STEPS = [
+    norm("SimpleRNN", (2, 3, 2), RECURRENT, units=2, activation="relu", in_features=2),
+    norm("SimpleRNN", (2, 3, 2), RECURRENT[:2], units=2, use_bias=False, return_sequences=True, in_features=2),
+    norm("LSTM", (2, 3, 2), RECURRENT, units=3, in_features=2),
+    norm("LSTM", (2, 3, 2), RECURRENT, units=2, return_sequences=True, go_backwards=True,
+         recurrent_activation="hard_sigmoid", in_features=2),
+    norm("GRU", (2, 3, 2), RECURRENT, units=2, return_sequences=True, in_features=2),
+    norm("GRU", (2, 3, 2), RECURRENT, units=2, reset_after=False, in_features=2),
+    norm("GRU", (2, 2, 2), RECURRENT[:2], units=2, use_bias=False, in_features=2),
+    both_ways("concat"),
+    both_ways("sum"),
+]  # fmt: skip
 BATCH = ("gamma", "beta", "moving_mean", "moving_variance")
 KERAS = [
     norm("BatchNormalization", (6, 5), BATCH, in_features=5),
@@ -102,6 +129,7 @@ KERAS = [
     norm("GroupNormalization", (3, 6, 2, 2), ("gamma", "beta"), groups=3, axis=1, in_features=6),
     norm("GroupNormalization", (3, 4, 6), ("beta",), groups=-1, scale=False, in_features=6),
     *WINDOWS,
+    *STEPS,
     Same("UnitNormalization", lambda dtype: nn.UnitNormalization(),
          lambda keras, dtype: keras.layers.UnitNormalization(dtype=dtype), (3, 4, 5)),
     Same("Embedding", lambda dtype: nn.Embedding(7, 3, dtype=dtype),

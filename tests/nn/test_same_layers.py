@@ -2,6 +2,7 @@
 
 import copy
 import math
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,8 @@ def test_derivatives_are_differences(row: Same, training: bool) -> None:
     def f(x: Any, weights: Any) -> Any:
         twin = copy.deepcopy(layer)
         for name, value in weights.items():
-            setattr(twin, name, value)
+            *inside, last = name.split(".")
+            setattr(attrgetter(".".join(inside))(twin) if inside else twin, last, value)
         return twin(x)
 
     if row.integers:
