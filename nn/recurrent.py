@@ -37,13 +37,13 @@ class _Layer(Recurrence):
         if not x.shape[1]:
             raise ValueError(f"{self!r}: there is no step in an input of shape {x.shape}")
         kept = _mask_of(self, x, mask)
-        states, dropped = self.start(x, initial_state), self.recurrent_mask(x)
-        into = self.projected(self._dropped(x, self.dropout, (x.shape[0], 1, x.shape[2])))
+        states, dropped = self._start(x, initial_state), self._recurrent_mask(x)
+        into = self._projected(self._dropped(x, self.dropout, (x.shape[0], 1, x.shape[2])))
         output: Any = None
         outputs = []
         steps = range(x.shape[1])
         for t in reversed(steps) if self.go_backwards else steps:
-            after = self.advance(into[:, t], states, dropped)
+            after = self._advance(into[:, t], states, dropped)
             if kept is not None:  # a step that is left out hands on what it got
                 now = reshape_p(kept[:, t], shape=(x.shape[0], 1))
                 output = where_p(now, after[0], 0.0 if output is None else output)

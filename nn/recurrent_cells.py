@@ -99,13 +99,13 @@ class Recurrence(Module):
         keep = uniform(shape, dtype=float32, device=x.device) >= share
         return where_p(keep, x, 0.0) * (1.0 / (1.0 - share))
 
-    def projected(self, x: Any) -> Any:
+    def _projected(self, x: Any) -> Any:
         """What the inputs, of one step or of all, bring to the gates: (…, gates * units)."""
         if self.bias is None:
             return matmul(x, self.kernel)
         return linear(x, self.kernel, self.bias[0] if self.reset_after else self.bias)
 
-    def start(self, x: Tensor, given: Any) -> States:
+    def _start(self, x: Tensor, given: Any) -> States:
         """The states before the first step: those given, or zeros."""
         if given is None:
             shape = (x.shape[0], self.units)
@@ -119,11 +119,11 @@ class Recurrence(Module):
             )
         return states
 
-    def advance(self, into: Any, states: States, dropped: Any) -> States:
+    def _advance(self, into: Any, states: States, dropped: Any) -> States:
         """The states after a step; the first one is the output. `dropped`: what the first is multiplied by."""
         raise NotImplementedError
 
-    def recurrent_mask(self, x: Tensor) -> Any:
+    def _recurrent_mask(self, x: Tensor) -> Any:
         if not self.training or not self.recurrent_dropout:
             return None
         ones = zeros((x.shape[0], self.units), dtype=x.dtype, device=x.device) + 1.0
@@ -141,7 +141,7 @@ def through(h: Any, dropped: Any) -> Any:
 
 
 class Simple(Recurrence):
-    def advance(self, into: Any, states: States, dropped: Any) -> States:
+    def _advance(self, into: Any, states: States, dropped: Any) -> States:
         return [self.activation(into + through(states[0], dropped) @ self.recurrent_kernel)]
 
 
@@ -157,7 +157,7 @@ class Lstm(Recurrence):
         law[self.units : 2 * self.units] = 1.0
         return law
 
-    def advance(self, into: Any, states: States, dropped: Any) -> States:
+    def _advance(self, into: Any, states: States, dropped: Any) -> States:
         h, c = states
         z, n = into + through(h, dropped) @ self.recurrent_kernel, self.units
         first, last = self.recurrent_activation(z[:, : 2 * n]), self.recurrent_activation(z[:, 3 * n :])
@@ -168,7 +168,7 @@ class Lstm(Recurrence):
 class Gru(Recurrence):
     gates = 3
 
-    def advance(self, into: Any, states: States, dropped: Any) -> States:
+    def _advance(self, into: Any, states: States, dropped: Any) -> States:
         h, n, kernel = states[0], self.units, self.recurrent_kernel
         seen = through(h, dropped)
         if self.reset_after:
@@ -187,9 +187,9 @@ class Cell(Recurrence):
 
     def forward(self, x: Any, states: Any = None) -> Any:
         x = self._checked(x, 2)
-        before = self.start(x, states)
-        dropped = self.recurrent_mask(x)
-        after = self.advance(self.projected(self._dropped(x, self.dropout, x.shape)), before, dropped)
+        before = self._start(x, states)
+        dropped = self._recurrent_mask(x)
+        after = self._advance(self._projected(self._dropped(x, self.dropout, x.shape)), before, dropped)
         return after[0], after
 
     def infer_shape(self, shape: Shape) -> Shape:
