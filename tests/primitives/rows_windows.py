@@ -80,10 +80,11 @@ def options(case: str) -> dict[str, Any]:
 
 def tf_convolution(case: str) -> Any:
     _, _, strides, _, dilation, _, padding = CASES[case]
+    # Its gradient asks for the format.
     known = {
         "padding": padding,
         "data_format": ("NWC", "NHWC", "NDHWC")[len(strides) - 1],
-    }  # for its gradient
+    }
     return lambda tf, x, w: tf.nn.convolution(x, w, list(strides), dilations=list(dilation), **known)
 
 
