@@ -1,5 +1,6 @@
 """The training of a network that can be stopped at any moment and gone on with: `train --resume`."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -26,7 +27,7 @@ SHARE = 20  # a checkpoint is written when that many times its own time has pass
 
 class Checkpoints(Callback):
     """Keeps the best weights, stops when `patience` epochs brought no better ones, and writes to a folder what a
-    training needs to go on with the same bytes.
+    training needs to go on with the same bytes. Without a validation loss the last weights stay.
 
     folder    out/checkpoint
     settings  what the training was started with; one with others does not go on from it
@@ -42,24 +43,30 @@ class Checkpoints(Callback):
         self.written: int | None = None  # epochs in the last checkpoint
         self.due = 0.0
         self.best_file = ""
+        self.made_parent = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         assert logs is not None
         self.logs.append(dict(logs))
         self.show(epoch)
-        self.wait += 1
-        if logs["val_loss"] < self.mark * (1 - WORTH):
-            self.mark, self.wait = logs["val_loss"], 0
-        if self.wait >= self.patience:
-            self.model.stop_training = True
-        if logs["val_loss"] < self.best:
-            self.best, self.best_epoch = logs["val_loss"], epoch
-            self.best_weights = {name: t.numpy().copy() for name, t in self.model.state_dict().items()}
-            self.best_file = ""
+        if "val_loss" in logs:
+            self.watch(epoch, logs["val_loss"])
         if time.perf_counter() >= self.due and math.isfinite(logs["loss"]):
             start = time.perf_counter()
             self.write(epoch + 1)
             self.due = time.perf_counter() + SHARE * (time.perf_counter() - start)
+
+    def watch(self, epoch: int, loss: float) -> None:
+        """Keep the weights of the lowest validation loss, and end the training when it falls no more."""
+        self.wait += 1
+        if loss < self.mark * (1 - WORTH):
+            self.mark, self.wait = loss, 0
+        if self.wait >= self.patience:
+            self.model.stop_training = True
+        if loss < self.best:
+            self.best, self.best_epoch = loss, epoch
+            self.best_weights = {name: t.numpy().copy() for name, t in self.model.state_dict().items()}
+            self.best_file = ""
 
     def show(self, epoch: int) -> None:
         """A line that is redrawn on a terminal; elsewhere some lines, ever further apart."""
@@ -78,6 +85,7 @@ class Checkpoints(Callback):
 
     def write(self, epochs: int) -> None:
         """The best weights first: each file names the one it belongs to."""
+        self.made_parent = self.made_parent or not self.folder.parent.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.best_weights and not self.best_file:
             self.best_file = f"best-{self.best_epoch + 1}.safetensors"
@@ -124,6 +132,9 @@ class Checkpoints(Callback):
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self.made_parent:
+            with contextlib.suppress(OSError):  # it holds something else
+                self.folder.parent.rmdir()
 
 
 def fingerprint(*arrays: np.ndarray) -> str:

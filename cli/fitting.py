@@ -93,11 +93,18 @@ def steps_as_history(found: Fit) -> History:
 
 
 def fit_mlp(problem: Problem, options: argparse.Namespace, out: Path) -> tuple[str, Sequential, History]:
-    """The network with the weights of its best epoch on a part of the training rows."""
-    train, held_out = validation_rows(problem, options.seed)
-    hidden = options.hidden or HIDDEN
-    batch = options.batch_size or min(256, 32 * max(1, len(train) // 10_000))
-    epochs = options.epochs or epochs_for(len(train), batch)
+    """The network with the weights of its best epoch on a part of the training rows; see FEW for small tables."""
+    rows = len(problem.y_train)
+    hidden: tuple[int, ...]
+    held_out: np.ndarray | None
+    if few := is_few(rows, options):
+        train, held_out = np.arange(rows), None
+        hidden, batch, epochs = FEW_HIDDEN, min(FEW_BATCH, rows), FEW_EPOCHS
+    else:
+        train, held_out = validation_rows(problem, options.seed)
+        hidden = options.hidden or HIDDEN
+        batch = options.batch_size or min(256, 32 * max(1, len(train) // 10_000))
+        epochs = options.epochs or epochs_for(len(train), batch)
     settings = {
         **{"hidden": list(hidden), "optimizer": options.optimizer, "lr": options.lr, "batch_size": batch},
         **{"epochs": epochs, "seed": options.seed},
@@ -114,13 +121,28 @@ def fit_mlp(problem: Problem, options: argparse.Namespace, out: Path) -> tuple[s
     history = History()
     for epoch, logs in enumerate(checkpoints.logs):
         history.append(epoch, logs)
-    report_end(checkpoints, epochs)
+    if few:
+        print(f"{epochs} epochs on all {rows} training rows, which are too few to hold some out")
+    else:
+        report_end(checkpoints, epochs)
     return f"MLP {'-'.join(map(str, (*hidden, problem.head[0])))}", model, history
 
 
 HIDDEN = (64, 32)
 STEPS = 10_000  # of all epochs together, where there are few rows
 FEWEST, MOST = 20, 300  # epochs
+
+
+# Fewer training rows: a tenth of them tells little of the best epoch. A small network, few steps and no held-out rows,
+# as scikit-learn's default, are better on the whole: a mean R2 or accuracy of 0.72 in place of 0.66 on 12 tables of
+# 12 to 300 rows, over four splits (0.72 by scikit-learn's own).
+FEW = 300
+FEW_HIDDEN, FEW_BATCH, FEW_EPOCHS = (100,), 200, 200
+
+
+def is_few(rows: int, options: argparse.Namespace) -> bool:
+    """Whether the rows are few, and nothing is asked for that decides how the network is trained."""
+    return rows < FEW and not (options.hidden or options.epochs or options.batch_size)
 
 
 def epochs_for(rows: int, batch: int) -> int:
@@ -158,7 +180,7 @@ def make_mlp(problem: Problem, options: argparse.Namespace, hidden: tuple[int, .
 def fit_until_best(
     model: Sequential,
     problem: Problem,
-    parts: tuple[np.ndarray, np.ndarray],
+    parts: tuple[np.ndarray, np.ndarray | None],
     checkpoints: Checkpoints,
     batch: int,
     epochs: int,
@@ -175,12 +197,12 @@ def fit_until_best(
                     y[train],
                     epochs=epochs,
                     batch_size=batch,
-                    validation_data=(x[held_out], y[held_out]),
+                    validation_data=None if held_out is None else (x[held_out], y[held_out]),
                     callbacks=[TerminateOnNaN(), checkpoints],
                     initial_epoch=done,
                     verbose=0,
                 )
-        losses = [logs["val_loss"] for logs in checkpoints.logs]
+        losses = [logs.get("val_loss", logs["loss"]) for logs in checkpoints.logs]
         if not np.isfinite(losses[-1]):
             raise Mistake(
                 f"the training diverged, its loss is {losses[-1]}: choose a smaller learning rate with --lr"

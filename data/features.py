@@ -13,6 +13,9 @@ from tapegrad.data import kinds
 from tapegrad.data.plan import ColumnPlan, plan_column
 from tapegrad.data.table import Column, Table, TableError, listed
 
+TOGETHER = 32  # columns that are written into the rows together
+BLOCK = 4096  # rows
+
 
 class FeatureEncoder:
     """Turns the cells of each column into numbers, as data/kinds.py says.
@@ -95,9 +98,19 @@ class FeatureEncoder:
         self.notes = []
         encoded = np.empty((table.rows, self.width))
         start = 0
-        for state in self.columns:
-            part, notes = kinds.ENCODERS[state["kind"]](state, table.columns[state["name"]])
-            encoded[:, start : start + part.shape[1]] = part
-            start += part.shape[1]
-            self.notes += [f"column {state['name']!r}: {note}" for note in notes]
+        for first in range(0, len(self.columns), TOGETHER):
+            parts = [self._encoded(state, table) for state in self.columns[first : first + TOGETHER]]
+            width = sum(part.shape[1] for part in parts)
+            # A block of rows stays in the cache while its columns come.
+            for row in range(0, table.rows, BLOCK):
+                rows, at = slice(row, row + BLOCK), start
+                for part in parts:
+                    encoded[rows, at : at + part.shape[1]] = part[rows]
+                    at += part.shape[1]
+            start += width
         return encoded
+
+    def _encoded(self, state: dict[str, Any], table: Table) -> np.ndarray:
+        part, notes = kinds.ENCODERS[state["kind"]](state, table.columns[state["name"]])
+        self.notes += [f"column {state['name']!r}: {note}" for note in notes]
+        return part

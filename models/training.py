@@ -114,8 +114,12 @@ def batch_of(array: Any, chosen: Any) -> Tensor | None:
     """Some rows of an array, or of a sparse matrix, as a dense Tensor."""
     if array is None:
         return None
-    part = array[chosen]
-    return Tensor(part.toarray() if hasattr(part, "toarray") else part)
+    if hasattr(array, "toarray"):
+        return Tensor(array[chosen].toarray())
+    # In the words of the array API standard, which every backend knows.
+    if isinstance(chosen, slice):
+        return Tensor(array[(chosen, ...)])
+    return Tensor(backend_of(array).xp.take(array, chosen, axis=0))
 
 
 def predicted(model: Sequential, x: Any) -> np.ndarray:

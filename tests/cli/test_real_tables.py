@@ -69,6 +69,66 @@ def test_compare(name, folder, run):
     assert len((folder / "o/scores.csv").read_text().splitlines()) == 1 + 6 * 2
 
 
+SMALL = [
+    "copper",
+    "engel",
+    "grunfeld",
+    "heart",
+    "iris",
+    "longley",
+    "nile",
+    "scotland",
+    "spector",
+    "statecrime",
+    "strikes",
+]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_compare_with_small_settings(name, folder, run):
+    """Three kinds of model on two folds of a table: a row of finite scores each."""
+    make, target = TABLES[name]
+    make().to_csv("a.csv", index=False)
+    command = (
+        "compare",
+        "a.csv",
+        "--target",
+        target,
+        "--folds",
+        2,
+        "--models",
+        "svm,neighbours,mlp",
+        "--out",
+        "o",
+    )
+    status, out, err = run(*command)
+    assert (status, err) == (0, "")
+    rows = [line for line in out.splitlines() if "±" in line]
+    assert len(rows) == 4
+    assert not any("nan" in row for row in rows)
+
+
+@pytest.mark.parametrize("name", ["star98", "copper"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_small_table_is_trained_as_scikit_learn_does(name, folder, run, problems):
+    from sklearn.neural_network import MLPRegressor
+
+    make, target = TABLES[name]
+    make().to_csv("a.csv", index=False)
+    scores, theirs = [], []
+    for seed in (1, 2):
+        status, out, _ = run(
+            "train", "a.csv", "--target", target, "--model", "mlp", "--seed", seed, "--out", "o"
+        )
+        assert status == 0
+        assert "200 epochs on all" in out
+        scores.append(score_of(out, "MLP 100-1"))
+        _, problem = problems[-1]
+        other = MLPRegressor(random_state=seed).fit(problem.x_train, problem.y_train)
+        theirs.append(other.score(problem.x_test, problem.y_test))
+    assert np.mean(scores) > np.mean(theirs) - 0.05
+
+
 @pytest.mark.parametrize("how", ["grid", "random", "halving"])
 def test_a_search_chooses_settings(how, folder, run):
     make, target = TABLES["iris"]
