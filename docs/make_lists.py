@@ -10,6 +10,7 @@ import tapegrad as tg
 from tapegrad import models, nn, optim
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.data import metrics
+from tapegrad.nn import weight_rules
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """# What there is
@@ -76,6 +77,7 @@ def page() -> str:
         "Layers": layers,
         "Activations": public(nn.activations, "nn.activations."),
         "Losses": losses,
+        "Regularizers and constraints": {f"nn.{k}": getattr(nn, k) for k in weight_rules.RULES},
         "Initializers": public(nn.init, "nn.init."),
         "Optimizers and clipping": public(optim, "optim."),
         "Schedules": public(optim.schedules, "optim.schedules."),

@@ -2,9 +2,9 @@
 
 A value is itself where JSON has it. Others are {"$": kind, …}: a tensor ("tensor", kept in the file under its name), a
 function or class that a user registered ("registered"), a partial ("partial"), an object of a registered class
-("object"), a loss ("loss"), a layer ("layer"). A layer is {"class": …, "config": {…}}, a Sequential {"class":
-"Sequential", "layers": […]}, and one that was there before {"shared": its number}. Residual and Parallel have "config"
-and "layers".
+("object"), a loss ("loss"), a regularizer or constraint ("rule"), a layer ("layer"). A layer is {"class": …, "config":
+{…}}, a Sequential {"class": "Sequential", "layers": […]}, and one that was there before {"shared": its number}.
+Residual and Parallel have "config" and "layers". Regularizers and constraints that were set later are in "rules".
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from tapegrad.models.registry import LAYERS, LOSSES, REGISTERED, find, registere
 from tapegrad.models.sequential import Sequential
 from tapegrad.nn import losses
 from tapegrad.nn.lookup import NAMES
+from tapegrad.nn.weight_rules import RULES, WeightRule
 
 REMEDY = "decorate it with @tapegrad.models.register, here and where it is loaded"
 
@@ -48,6 +49,14 @@ class Describer:
                 described["layers"] = self.layers(layer.layers, f" of {where}")
         if layer._name is not None:
             described["name"] = layer._name
+        later = {
+            name: self.value(given, f"{name} of {where}, {kind.__name__},")
+            for name, given in vars(layer).items()
+            if name.endswith(("_regularizer", "_constraint")) and given is not None
+            and name not in described.get("config", ())
+        }  # fmt: skip
+        if later:
+            described["rules"] = later
         for name, value in vars(layer).items():
             if callable(value) and name in ("forward", "build", "infer_shape"):
                 raise TypeError(
@@ -97,6 +106,8 @@ class Describer:
             return {"$": "layer", **self.layer(value, where)}
         if isinstance(value, losses.Loss) and LOSSES.get(type(value).__name__) is type(value):
             return {"$": "loss", "class": type(value).__name__, "options": self.value(value.options, where)}
+        if isinstance(value, WeightRule) and RULES.get(type(value).__name__) is type(value):
+            return {"$": "rule", "class": type(value).__name__, "config": self.value(value.config(), where)}
         if isinstance(value, partial) and not value.args:
             keywords = self.value(value.keywords, where)
             return {"$": "partial", "function": self.value(value.func, where), "keywords": keywords}
@@ -150,6 +161,8 @@ class Maker:
         self.made[at] = layer
         if "name" in described:
             layer._name = described["name"]
+        for name, given in described.get("rules", {}).items():
+            setattr(layer, name, self.value(given))
         return layer
 
     def value(self, value: Any) -> Any:
@@ -166,6 +179,10 @@ class Maker:
             return self.layer({name: part for name, part in value.items() if name != "$"})
         if kind == "loss":
             return find("loss", value["class"], LOSSES, self.error)(**self.value(value["options"]))
+        if kind == "rule":
+            return find("regularizer or constraint", value["class"], RULES, self.error)(
+                **self.value(value["config"])
+            )
         if kind == "partial":
             function = self.value(value["function"])
             if isinstance(function, str):

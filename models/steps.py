@@ -13,6 +13,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler import Compiled
 from tapegrad.models import rows
 from tapegrad.models.compiled_step import Step
+from tapegrad.nn.weight_rules import apply, rules, with_penalties
 
 Function = Callable[..., Any]
 
@@ -46,7 +47,9 @@ class Steps:
 
     def still_match(self, model: Any) -> bool:
         """Whether they are still those of the model: what is inside of its parts, their guards see."""
-        return all(map(is_, parts_of(model), self.made_of)) and type(self.first.data) is self.kind
+        parts = parts_of(model)
+        same = len(parts) == len(self.made_of) and all(map(is_, parts, self.made_of))
+        return same and type(self.first.data) is self.kind
 
     def stats(self) -> dict[str, dict[str, Any]]:
         return {step.__name__: step.stats() for step in (self.train, self.evaluate, self.predict)}
@@ -64,7 +67,8 @@ class Steps:
 
 
 def parts_of(model: Any) -> tuple[Any, ...]:
-    return model.layers, model.loss, model.optimizer, model.emitter, model.run_eagerly
+    made_with = (rule for kind in ("regularizer", "constraint") for rule, _ in rules(model, kind))
+    return (model.layers, model.loss, model.optimizer, model.emitter, model.run_eagerly, *made_with)
 
 
 def network_of(model: Any) -> Any:
@@ -79,15 +83,19 @@ def network_of(model: Any) -> Any:
 
 # ---- the steps, as written by hand. Results are detached: nobody differentiates them further. ----
 def train_step(model: Any, loss_of: Any, optimizer: Any) -> Function:
+    terms, limits = rules(model, "regularizer"), rules(model, "constraint")
+
     def train(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         before = [(p, p._grad) for flat in optimizer.flats for p in flat.params]
         draws = random.draws()
         try:
             outputs = model(x)
             loss = loss_of(outputs, y) if weights is None else loss_of(outputs, y, sample_weight=weights)
+            loss = with_penalties(loss, terms)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            apply(limits)
         except BaseException:  # the parameters are those of before, and so is the rest
             for p, gradient in before:
                 p._grad = gradient
@@ -99,11 +107,13 @@ def train_step(model: Any, loss_of: Any, optimizer: Any) -> Function:
 
 
 def evaluation_step(model: Any, loss_of: Any) -> Function:
+    terms = rules(model, "regularizer")
+
     def evaluate(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         # Not under no_grad: the losses look behind a sigmoid or softmax for its logits, and need the graph for it.
         outputs = model(x)
         loss = loss_of(outputs, y) if weights is None else loss_of(outputs, y, sample_weight=weights)
-        return loss.detach(), outputs.detach()
+        return with_penalties(loss, terms).detach(), outputs.detach()
 
     return evaluate
 

@@ -153,6 +153,16 @@ from tapegrad.nn.torch_windows import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
+from tapegrad.nn.weight_rules import (
+    L1,
+    L1L2,
+    L2,
+    MaxNorm,
+    MinMaxNorm,
+    NonNeg,
+    OrthogonalRegularizer,
+    UnitNorm,
+)
 
 __all__ = [
     "Module", "Sequential", "Parameter", "Buffer",
@@ -181,6 +191,7 @@ __all__ = [
     "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss",
     "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "MarginRankingLoss", "MultiLabelSoftMarginLoss", "NLLLoss",
     "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss", "TripletMarginLoss",
+    "L1", "L1L2", "L2", "MaxNorm", "MinMaxNorm", "NonNeg", "OrthogonalRegularizer", "UnitNorm",
     "activations", "functional", "init", "losses",
 ]  # fmt: skip
 

@@ -11,9 +11,10 @@ from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import activations, init
-from tapegrad.nn.aliases import ActivationLike, Initializer
+from tapegrad.nn.aliases import ActivationLike, Initializer, WeightRuleLike
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
+from tapegrad.nn.weight_rules import rule
 from tapegrad.nn.weights import initial, weights_dtype
 
 
@@ -32,6 +33,10 @@ class Dense(Layer):
         input_shape: Keras's form of in_features: the shape of one sample, whose last length is in_features.
         use_bias: Whether there is a bias.
         kernel_initializer, bias_initializer: Names from `nn.init`, or functions shape -> array.
+        kernel_regularizer, bias_regularizer: Penalties of the weights, added to the loss: `nn.L2(0.01)`, "l2", or a
+            function w -> number. `nn.weight_rules` says how.
+        kernel_constraint, bias_constraint: What the weights become after each step: `nn.MaxNorm(2.0)`, "non_neg", or a
+            function w -> w.
         dtype: The floating dtype of the weights; None is `tg.get_default_dtype()`.
 
     Raises:
@@ -48,6 +53,10 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Initializer = "glorot_uniform",
         bias_initializer: Initializer = "zeros",
+        kernel_regularizer: WeightRuleLike | None = None,
+        bias_regularizer: WeightRuleLike | None = None,
+        kernel_constraint: WeightRuleLike | None = None,
+        bias_constraint: WeightRuleLike | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         second: object = activation
@@ -71,6 +80,10 @@ class Dense(Layer):
         self.use_bias = truth("Dense: use_bias", use_bias)
         self.kernel_initializer = init.get(kernel_initializer)
         self.bias_initializer = init.get(bias_initializer)
+        self.kernel_regularizer = rule("regularizer", kernel_regularizer)
+        self.bias_regularizer = rule("regularizer", bias_regularizer)
+        self.kernel_constraint = rule("constraint", kernel_constraint)
+        self.bias_constraint = rule("constraint", bias_constraint)
         self._dtype = weights_dtype("Dense", dtype)
         self.kernel: Any = None
         self.bias: Any = None

@@ -12,9 +12,10 @@ from tapegrad.autograd.ops import expand_dims, getitem, index_update, where_p
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import init
-from tapegrad.nn.aliases import Initializer
+from tapegrad.nn.aliases import Initializer, WeightRuleLike
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape
+from tapegrad.nn.weight_rules import rule
 from tapegrad.nn.weights import initial, weights_dtype
 
 
@@ -30,6 +31,8 @@ class Embedding(Layer):
         embeddings_initializer: A name from `nn.init`, or a function shape -> array. The default, Keras's, draws between
             ±0.05.
         padding_idx: The number of a row that starts at 0 and gets no gradient, as in PyTorch; -1 is the last.
+        embeddings_regularizer: A penalty of the table, added to the loss: `nn.L2(0.01)`, "l2", or a function.
+        embeddings_constraint: What the table becomes after each step: `nn.MaxNorm(2.0, axis=1)`, or a function.
         dtype: The floating dtype of the weights; None is `tg.get_default_dtype()`.
 
     Raises:
@@ -46,12 +49,16 @@ class Embedding(Layer):
         embeddings_initializer: Initializer = "random_uniform",
         *,
         padding_idx: int | None = None,
+        embeddings_regularizer: WeightRuleLike | None = None,
+        embeddings_constraint: WeightRuleLike | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         self.input_dim = positive_integer("Embedding: input_dim", input_dim)
         self.output_dim = positive_integer("Embedding: output_dim", output_dim)
         self.embeddings_initializer = init.get(embeddings_initializer)
         self.padding_idx = None if padding_idx is None else self._row(padding_idx)
+        self.embeddings_regularizer = rule("regularizer", embeddings_regularizer)
+        self.embeddings_constraint = rule("constraint", embeddings_constraint)
         self._dtype = weights_dtype("Embedding", dtype)
         shape = (self.input_dim, self.output_dim)
         made = initial("Embedding", self.embeddings_initializer, shape, self._dtype, default_place())

@@ -23,11 +23,12 @@ from tapegrad.nn.buffer import Buffer as Buffer
 from tapegrad.nn.constructors import built_after, constructor_options
 from tapegrad.nn.lookup import NAMES, hint, snake_case
 from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
+from tapegrad.nn.weight_rules import Ruled
 
 State = dict[str, Tensor]
 
 
-class Module(KnownAttributes):
+class Module(Ruled, KnownAttributes):
     """The base of layers and models. Write a `forward`; call the module.
 
         class Net(nn.Module):
@@ -38,12 +39,11 @@ class Module(KnownAttributes):
             def forward(self, x):
                 return self.scale * self.first(x)
 
-    Attributes are plain Python attributes. Those that are a Parameter are trained, those that are a Buffer are saved
-    and moved but not trained, those that are a Module, or a list, tuple or dict of any of these, are searched in turn;
-    all others are left alone. There is nothing to register and no `super().__init__()` to remember.
+    Attributes are plain ones: nothing is registered, no `super().__init__()` is needed. A Parameter is trained, a
+    Buffer saved and moved, a Module, or a list, tuple or dict of these, searched in turn; others are left alone.
 
-    A constructor that keeps each argument under its own name gets `config()` for nothing. A module that makes its
-    weights in `build(self, shape)`, shape being that of one sample, has it called before its first forward.
+    A constructor that keeps each argument under its own name gets `config()` for nothing. A module that makes weights
+    in `build(self, shape)`, shape being that of one sample, has it called before its first forward.
     """
 
     training = True  # set by train() and eval(); dropout reads it
@@ -325,7 +325,7 @@ class Module(KnownAttributes):
         return summary(self, self.input_shape if shape is None else sample_shape(shape))
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
-        """The constructor's arguments that the module keeps under their names, if they differ from the defaults."""
+        """The constructor's arguments that differ from the defaults and that the module keeps under their names."""
         try:
             values = self.config()
         except AttributeError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,17 +101,25 @@ CASES = {
                                  fit={"callbacks": [EarlyStopping(patience=1, restore_best_weights=True)]}),
     "a loss of one's own": Case(loss=lambda t, p, sample_weight=None: ((p - t) ** 4).sum() / 7.0),
 }  # fmt: skip
-LAST = {"real": None, "probability": "sigmoid", "distribution": "softmax", "positive": "exponential"}
+LAST = {
+    "real": None, "probability": "sigmoid", "distribution": "softmax", "positive": "exponential", "logs": "log_softmax",
+    "distance": "softplus",
+}  # fmt: skip
 TARGETS = {
     "near": X[:, :4], "counts": RNG.integers(0, 6, (70, 4)), "binary": RNG.integers(0, 2, (70, 4)),
     "between": RNG.random((70, 4)), "signs": np.sign(X[:, :4]), "one_hot": np.eye(4)[RNG.integers(0, 4, 70)],
     "mixture": RNG.dirichlet(np.ones(4), 70), "classes": RNG.integers(0, 4, 70),
 }  # fmt: skip
-for row in LOSSES:
+# One row of each way to call a loss: other values of an option take the same way.
+for row in {(row.name, row.prediction, row.target, *row.options): row for row in LOSSES}.values():
     function = getattr(F, row.name)
     of_row: Any = lambda t, p, f=function, o=row.options, **weights: f(p, t, **o, **weights)
     if row.target == "classes":  # which a loss by name takes as they are
-        of_row = nn.losses.SparseCategoricalCrossentropy(**row.options) if "sparse" in row.name else function
+        of_row = (
+            nn.losses.SparseCategoricalCrossentropy(**row.options)
+            if "sparse" in row.name
+            else partial(function, **row.options)
+        )
     for weighted, options in {"": {}, "-weighted": {"sample_weight": np.linspace(0.5, 2.0, 70)}}.items():
         last = LAST[row.prediction]
         CASES[named(row) + weighted] = Case(

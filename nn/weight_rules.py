@@ -1,0 +1,264 @@
+"""Penalties and constraints of weights, under Keras's names: `nn.Dense(64, kernel_regularizer=nn.L2(0.01))`.
+
+A layer keeps a rule as the attribute `<weight>_regularizer` or `<weight>_constraint`, which a constructor may set and a
+user, too: `layer.gamma_regularizer = nn.L2(0.01)`. `Sequential` adds the penalties to the loss of `fit` and `evaluate`,
+and applies the constraints after each step. In a loop of one's own:
+
+    loss = loss_of(model(x), y) + model.penalty()
+    …
+    optimizer.step()
+    model.constrain()
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from tapegrad.autograd.arguments import at_least_0, one_of, probability
+from tapegrad.autograd.filled import eye, zeros
+from tapegrad.autograd.flags import no_grad
+from tapegrad.autograd.ops import abs, clip_p, maximum, some_axes, sqrt, square, sum_p, where_p
+from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.nn.lookup import Named
+
+EPSILON = 1e-7  # Keras's, beside a norm in a denominator
+
+
+class WeightRule:
+    """A function of a weight, with its options as attributes."""
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments that make this rule again, by name."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and isinstance(other, WeightRule) and other.config() == self.config()
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.config().values()))
+
+
+# ---- penalties: weight -> a number that is added to the loss ----
+class L1L2(WeightRule):
+    """l1 * sum(|w|) + l2 * sum(w**2)
+
+    Args:
+        l1: The factor of the absolute values, at least 0.
+        l2: The factor of the squares, at least 0.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1, self.l2 = (at_least_0(f"L1L2: {n}", v) for n, v in (("l1", l1), ("l2", l2)))
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return self.l1 * abs(w).sum() + self.l2 * square(w).sum()
+
+
+class L1(WeightRule):
+    """l1 * sum(|w|): weights become 0 where they do little (Tibshirani 1996)
+
+    Args:
+        l1: The factor, at least 0.
+    """
+
+    def __init__(self, l1: float = 0.01) -> None:
+        self.l1 = at_least_0("L1: l1", l1)
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return self.l1 * abs(w).sum()
+
+
+class L2(WeightRule):
+    """l2 * sum(w**2); Keras's factor, without the 1/2 of others
+
+    Args:
+        l2: The factor, at least 0.
+    """
+
+    def __init__(self, l2: float = 0.01) -> None:
+        self.l2 = at_least_0("L2: l2", l2)
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return self.l2 * square(w).sum()
+
+
+class OrthogonalRegularizer(WeightRule):
+    """factor * the mean of |cos| between each two rows (or columns) of a matrix
+
+    Args:
+        factor: The factor, at least 0.
+        mode: "rows" or "columns".
+    """
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
+        self.factor = at_least_0("OrthogonalRegularizer: factor", factor)
+        self.mode = one_of("OrthogonalRegularizer: mode", mode, ("rows", "columns"))
+
+    def __call__(self, w: Tensor) -> Tensor:
+        if w.ndim != 2:
+            raise ValueError(f"OrthogonalRegularizer: expected a matrix, got a weight of shape {w.shape}")
+        rows = w if self.mode == "rows" else w.T
+        n = rows.shape[0]
+        if n < 2:
+            return 0.0 * w.sum()
+        length = sqrt(sum_p(square(rows), axis=(1,), keepdims=True))
+        unit = rows / maximum(length, 1e-12)
+        cosines = unit @ unit.T * (1.0 - eye(n, dtype=w.dtype, device=w.device))
+        return self.factor * abs(cosines).sum() * (1.0 / (n * (n - 1)))
+
+
+# ---- constraints: weight -> what it becomes after a step ----
+class NonNeg(WeightRule):
+    """w where it is at least 0, else 0"""
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return where_p(w >= 0, w, 0.0)
+
+
+def _axes(axis: Any) -> Any:
+    """Several axes as a tuple: a file holds lists."""
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+def _lengths(name: str, w: Tensor, axis: Any) -> Tensor:
+    """The norms of a weight along its axes."""
+    return sqrt(sum_p(square(w), axis=some_axes(name, axis, w.ndim), keepdims=True))
+
+
+class MaxNorm(WeightRule):
+    """w scaled where its norm along `axis` is above max_value, to that norm (Srivastava et al. 2014)
+
+    Args:
+        max_value: The largest norm, at least 0.
+        axis: The axis, or a tuple of them, along which norms are taken: 0 for the inputs of each unit of a Dense.
+    """
+
+    def __init__(self, max_value: float = 2.0, axis: Any = 0) -> None:
+        self.max_value, self.axis = at_least_0("MaxNorm: max_value", max_value), _axes(axis)
+
+    def __call__(self, w: Tensor) -> Tensor:
+        norms = _lengths("MaxNorm", w, self.axis)
+        return w * (clip_p(norms, min=0.0, max=self.max_value) / (EPSILON + norms))
+
+
+class MinMaxNorm(WeightRule):
+    """w scaled so that its norm along `axis` comes into [min_value, max_value]
+
+    Args:
+        min_value: The least norm, at least 0.
+        max_value: The largest norm, at least min_value.
+        rate: How far a norm outside goes towards its limit at each step, from 0 to 1; 1 is there at once.
+        axis: The axis, or a tuple of them, along which norms are taken.
+    """
+
+    def __init__(
+        self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Any = 0
+    ) -> None:
+        self.min_value = at_least_0("MinMaxNorm: min_value", min_value)
+        self.max_value = at_least_0("MinMaxNorm: max_value", max_value)
+        if self.max_value < self.min_value:
+            raise ValueError(f"MinMaxNorm: max_value={max_value!r} is below min_value={min_value!r}")
+        self.rate, self.axis = probability("MinMaxNorm: rate", rate), _axes(axis)
+
+    def __call__(self, w: Tensor) -> Tensor:
+        norms = _lengths("MinMaxNorm", w, self.axis)
+        within = clip_p(norms, min=self.min_value, max=self.max_value)
+        return w * ((self.rate * within + (1.0 - self.rate) * norms) / (EPSILON + norms))
+
+
+class UnitNorm(WeightRule):
+    """w / its norm along `axis`
+
+    Args:
+        axis: The axis, or a tuple of them, along which norms are taken.
+    """
+
+    def __init__(self, axis: Any = 0) -> None:
+        self.axis = _axes(axis)
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return w / (EPSILON + _lengths("UnitNorm", w, self.axis))
+
+
+REGULARIZERS = (L1, L2, L1L2, OrthogonalRegularizer)
+CONSTRAINTS = (MaxNorm, MinMaxNorm, NonNeg, UnitNorm)
+RULES: dict[str, type[WeightRule]] = {kind.__name__: kind for kind in (*REGULARIZERS, *CONSTRAINTS)}
+_TABLES = {
+    "regularizer": Named("regularizer", {
+        "l1": L1(), "l2": L2(), "l1_l2": L1L2(0.01, 0.01), "orthogonal_regularizer": OrthogonalRegularizer(),
+    }),
+    "constraint": Named("constraint", {
+        "max_norm": MaxNorm(), "min_max_norm": MinMaxNorm(), "non_neg": NonNeg(), "unit_norm": UnitNorm(),
+    }),
+}  # fmt: skip
+
+
+def rule(kind: str, given: Any) -> Any:
+    """The regularizer or constraint of a name, a class (with its defaults), or a function as it is; None stays None."""
+    if given is None:
+        return None
+    if isinstance(given, type) and issubclass(given, WeightRule):
+        return given()
+    return _TABLES[kind].get(given)
+
+
+def rules(module: Any, kind: str) -> list[tuple[Callable[[Any], Any], Parameter]]:
+    """The rules of the weights in a module and of all inside, each with its weight; of a shared weight once."""
+    found: dict[tuple[int, int], tuple[Any, Parameter]] = {}
+    for _, part in module.named_modules():
+        for name, given in list(vars(part).items()):
+            if given is None or not name.endswith(f"_{kind}"):
+                continue
+            weight = vars(part).get(name.removesuffix(f"_{kind}"))
+            if isinstance(given, (str, type)):
+                given = vars(part)[name] = rule(kind, given)  # set by name, later
+            if isinstance(weight, Parameter):
+                found.setdefault((id(given), id(weight)), (given, weight))
+    return list(found.values())
+
+
+def with_penalties(loss: Any, terms: list[tuple[Any, Parameter]]) -> Any:
+    """A loss plus the penalties of weights that are trained."""
+    for penalty, weight in terms:
+        if weight.requires_grad:
+            loss = loss + penalty(weight)
+    return loss
+
+
+def apply(limits: list[tuple[Any, Parameter]]) -> None:
+    """Write what constraints make of the weights that are trained into them."""
+    with no_grad():
+        for constraint, weight in limits:
+            if weight.requires_grad:
+                weight.assign(constraint(weight))
+
+
+class Ruled:
+    """What every Module has of rules."""
+
+    def penalty(self) -> Tensor:
+        """The penalties of all weights inside that have a regularizer, added up: `loss + model.penalty()`.
+
+        Weights that are not trained, and None as a regularizer, add nothing. A shared weight counts once.
+
+        Returns:
+            A Tensor of shape (), 0 where there is no regularizer.
+
+        Raises:
+            RuntimeError: A layer has not made its weights yet.
+        """
+        weights = self.parameters()  # type: ignore[attr-defined]
+        dtype, device = (weights[0].dtype, weights[0].device) if weights else (None, None)
+        return with_penalties(zeros((), dtype=dtype, device=device), rules(self, "regularizer"))
+
+    def constrain(self) -> None:
+        """Apply the constraints of all weights inside, in place: after `optimizer.step()`.
+
+        Raises:
+            RuntimeError: A layer has not made its weights yet.
+        """
+        self.parameters()  # type: ignore[attr-defined]
+        apply(rules(self, "constraint"))
