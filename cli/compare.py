@@ -16,6 +16,7 @@ from tapegrad.cli.contestants import Contestant, contestants, searched
 from tapegrad.cli.preparing import Prepared, described_target, printable, read_table
 from tapegrad.cli.scores import class_scores, number_scores, print_table, shown
 from tapegrad.cli.writing import all_or_nothing, check_folder
+from tapegrad.data.table import counted
 
 FILES = ("scores.csv", "roc.png", "residuals.png", "confusion.png", "learning_curves.png")
 SHARES = (0.1, 0.25, 0.5, 0.75)  # of the training rows, for the learning curves; 1 is the fold itself
@@ -105,7 +106,8 @@ def describe(prepared: Prepared, folds: list[Fold], options: argparse.Namespace)
     table, labels = prepared.table, prepared.labels()
     features = prepared.features(np.arange(table.rows))
     width = folds[0].x_train.shape[1]
-    print(f"{table.title}: {table.rows} rows, {len(features.columns)} columns as {width} numbers")
+    size = f"{counted(len(features.columns), 'column')} as {counted(width, 'number')}"
+    print(f"{table.title}: {counted(table.rows, 'row')}, {size}")
     print(f"target {prepared.target.name!r}: {described_target(prepared.target, labels)}")
     search = f", settings by {options.search} search inside each" if options.search else ""
     print(f"{len(folds)} folds, the same for every model (seed {options.seed}){search}")

@@ -11,7 +11,7 @@ from tapegrad.cli.predict import probabilities, read_known, read_known_columns
 from tapegrad.cli.preparing import printable
 from tapegrad.cli.scores import class_scores, confusion_lines, number_scores, print_table, shown
 from tapegrad.data.features import FeatureEncoder
-from tapegrad.data.table import listed
+from tapegrad.data.table import Column, counted, listed
 from tapegrad.data.target import TargetEncoder, usable_rows
 from tapegrad.models.sequential import Sequential
 
@@ -32,7 +32,7 @@ def evaluate(options: argparse.Namespace) -> int:
     rows, notes = usable_rows(table, table.columns[target.name])
     table = table.take(rows)
     outputs = Sequential.load(options.model).predict(features.transform(table))
-    print(f"{table.title}: {table.rows} rows")
+    print(f"{table.title}: {counted(table.rows, 'row')}")
     for note in [*table.notes, *notes, *features.notes]:
         print(f"note: {note}")
     print()
@@ -43,11 +43,12 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def report_numbers(column: object, target: TargetEncoder, outputs: np.ndarray) -> None:
-    truth = target.numbers(column)  # type: ignore[arg-type]
+def report_numbers(column: Column, target: TargetEncoder, outputs: np.ndarray) -> None:
+    truth = target.numbers(column)
     if (bad := np.isnan(truth)).any():
         raise Mistake(
-            f"the target {target.name!r} has text in {int(bad.sum())} rows, and the model gives numbers"
+            f"the target {target.name!r} has text on {column.on(np.flatnonzero(bad))}, and the model gives numbers: "
+            "fix or empty these cells"
         )
     scores = number_scores(truth, target.decode(outputs[:, 0].astype(np.float64)))
     base = number_scores(truth, np.full(len(truth), target.mean))
@@ -64,7 +65,9 @@ def report_classes(column: object, target: TargetEncoder, outputs: np.ndarray) -
     names = [printable(name) for name in target.classes]
     if (strange := truth < 0).any():
         cells = sorted({cell for cell, there in zip(column.cells, strange) if there})  # type: ignore[attr-defined]
-        print(f"note: {int(strange.sum())} rows are of unknown classes ({listed(cells)}): counted as wrong")
+        unknown = counted(int(strange.sum()), "row")
+        verb = "is" if strange.sum() == 1 else "are"
+        print(f"note: {unknown} {verb} of unknown classes ({listed(cells)}): counted as wrong")
     scores = class_scores(truth, best, p, len(names))
     most = int(np.bincount(truth[truth >= 0], minlength=len(names)).argmax())
     base = class_scores(truth, np.full(len(truth), most), None, len(names))

@@ -16,6 +16,7 @@ from tapegrad.cli.fitting import Problem, Trained, fit
 from tapegrad.cli.preparing import Prepared, described_target, plan_table, printable, read_table
 from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.data.features import FeatureEncoder
+from tapegrad.data.table import counted
 from tapegrad.data.target import TargetEncoder
 
 TITLES = {"logistic": "logistic regression", "linear": "linear regression", "mlp": "neural network"}
@@ -63,10 +64,8 @@ def describe(
 ) -> None:
     table = prepared.table
     print(f"tapegrad {__version__} on {resolve(default_place())[0].name}")
-    columns, width = len(features.columns), features.width
-    print(
-        f"{table.title}: {table.rows} rows, {columns} column{'s' * (columns > 1)} as {width} number{'s' * (width > 1)}"
-    )
+    size = f"{counted(len(features.columns), 'column')} as {counted(features.width, 'number')}"
+    print(f"{table.title}: {counted(table.rows, 'row')}, {size}")
     target = described_target(prepared.target, prepared.labels())
     print(f"target {prepared.target.name!r}: {target}")
     n_train, n_test = len(problem.y_train), len(problem.y_test)

@@ -91,6 +91,9 @@ class FeatureEncoder:
         if absent := [c["name"] for c in self.columns if c["name"] not in table.columns]:
             unnamed = [name for name in absent if name.startswith("column ") and table.header]
             hint = f" ({unnamed[0]!r} had no name in the header of the training file)" if unnamed else ""
+            other_case = [n for n in table.columns if n.casefold() in {name.casefold() for name in absent}]
+            if other_case:
+                hint += f": it has {listed(other_case)}, and upper and lower case count"
             raise TableError(
                 f"{table.title} lacks {len(absent)} of the {len(self.columns)} columns the model was trained on: "
                 f"{listed(absent)}{hint}"

@@ -137,6 +137,11 @@ def listed(names: object, limit: int = 8) -> str:
     return ", ".join(quoted[:limit]) + (f" and {len(quoted) - limit} more" if len(quoted) > limit else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def number_text(value: float) -> str:
     """A number as a person writes it: 5, 1.426, 1e+30."""
     return str(int(value)) if value % 1 == 0 and abs(value) < 1e15 else f"{value:.12g}"

@@ -179,11 +179,22 @@ def test_compare_names_what_it_has_not(folder, run):
         assert said in err
 
 
+def test_evaluate_names_the_lines_and_the_columns(folder, run):
+    model = "o/linear.safetensors"
+    run("train", "people.csv", "--target", "income", "--drop", "buys", "--model", "linear", "--out", "o")
+    (folder / "n.csv").write_text("age,city,income\n40,Oslo,5\n40,Rome,much\n")
+    err = run("evaluate", model, "n.csv")[2]
+    assert "'income' has text on line 3, and the model gives numbers" in err
+    (folder / "n.csv").write_text("Age,city\n40,Oslo\n")
+    err = run("predict", model, "n.csv")[2]
+    assert "'age': it has 'Age', and upper and lower case count" in err
+
+
 EVALUATED = {
     "no target": ("age,city\n40,Oslo\n", "has no column 'buys', the target, to score against"),
     "unknown classes": (
         "age,city,income,buys\n40,Oslo,5,maybe\n40,Rome,5,no\n",
-        "1 rows are of unknown classes ('maybe')",
+        "1 row is of unknown classes ('maybe')",
     ),
     "gaps": (
         "age,city,income,buys\n40,Oslo,5,\n40,Rome,5,no\n",
