@@ -63,7 +63,7 @@ def backward_pass(
         if entry is None:
             heappush(heap, -node.serial)
             entry = waiting[node.serial] = [node, serial, *(None,) * node.primitive.outputs]
-        at = tensor.index + 2
+        at = tensor.output_index + 2
         entry[at] = g if entry[at] is None else entry[at] + g
 
     try:  # the flags are set inside, so that an interrupt just after that puts them back
@@ -84,7 +84,9 @@ def backward_pass(
                 refuse_written(node, inputs, tensors, newest)
                 if node.primitive is ops.index_update_p:
                     passed[node] = inputs[0]
-            wanted = node.wanted if useful is None else [i for i in node.wanted if inputs[i] in useful]
+            wanted = (
+                node.grad_inputs if useful is None else [i for i in node.grad_inputs if inputs[i] in useful]
+            )
             if flags.recorder is not None:
                 flags.recorder.rule(node)
             met = ZERO_MET_INFINITY[0]
@@ -116,7 +118,7 @@ def refuse_written(node: Node, inputs: tuple[Any, ...], tensors: bool, newest: f
             isinstance(t, Tensor)
             and i not in unread
             and (
-                t.changed > node.serial
+                t.version > node.serial
                 or writes.since(array, node.serial)
                 or (tensors and t.data is not array and writes.since(t.data, node.serial))
             )

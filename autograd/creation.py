@@ -11,7 +11,7 @@ from tapegrad.autograd.copies import recorded_copy, refuse_lost
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.writes import tick
+from tapegrad.autograd.writes import next_serial
 from tapegrad.backends import BY_TYPE, Backend, default_place, resolve
 
 
@@ -102,7 +102,7 @@ def _make(name: str, data: Any, dtype: DTypeLike | None, device: str | None, cop
 def new(array: Array, shared: bool = False) -> Tensor:
     """A tensor of this array, which may be the user's if `shared`."""
     made = Tensor(array)
-    made.changed = tick()
+    made.version = next_serial()
     if (recorder := current.get().recorder) is not None:
         recorder.made(made, shared)
     return made

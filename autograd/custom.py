@@ -14,7 +14,7 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, is_module, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import cotangents_at, fresh
-from tapegrad.autograd.writes import tick
+from tapegrad.autograd.writes import next_serial
 from tapegrad.backends import BY_TYPE
 
 
@@ -91,7 +91,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(f)
     def function(*args: Any, **kwargs: Any) -> Any:
         call = _Call(f, args, kwargs, numbers=True)
-        inputs, begun = call.inputs, tick()
+        inputs, begun = call.inputs, next_serial()
         # Recorded, if anything is, to see what it depends on besides these.
         with changed_flags(raw=False):
             returned = call([t.detach() for t in inputs])
@@ -255,7 +255,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not flags.grad or flags.raw:
             return f(*args, **kwargs)
         call = _Call(f, args, kwargs, numbers=False)
-        begun = tick()
+        begun = next_serial()
         inputs = [Tensor(t.data, requires_grad=t.requires_grad) for t in call.inputs]
         with changed_flags(leaves=(*flags.leaves, *inputs)), random.noted_draws() as drawn:
             results, rebuild_results = flatten(call(inputs), modules=False)
@@ -263,7 +263,10 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not tracked:
             return rebuild_results(results)
         arrays, count = [results[i].data for i in tracked], len(inputs)
-        outside, constants, ended = *_used_from_outside([results[i] for i in tracked], inputs, begun), tick()
+        outside, constants, ended = (
+            *_used_from_outside([results[i] for i in tracked], inputs, begun),
+            next_serial(),
+        )
 
         def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Any, ...]:
             cotangents = _to_tensors(g if isinstance(g, tuple) else (g,))

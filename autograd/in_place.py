@@ -19,7 +19,7 @@ from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
 from tapegrad.autograd.tensor import Tensor, overwrite
-from tapegrad.autograd.writes import store, tick
+from tapegrad.autograd.writes import next_serial, store
 
 
 def in_place(function: Callable[..., Any], name: str, symbol: str, acceptable: Callable[[Any], bool]) -> Any:
@@ -57,7 +57,7 @@ def setitem(self: Tensor, index: Index, value: Any) -> None:
         return
     raw = value.data if isinstance(value, Tensor) else np.asarray(value, self.dtype)
     try:
-        self.changed = store(self.data[parts], raw)
+        self.version = store(self.data[parts], raw)
     except (IndexError, ValueError) as error:
         raise indexing.index_update_p.explain(error, (self, value), {"index": parts}) from error
 
@@ -71,8 +71,8 @@ def _become_updated(t: Tensor, index: Index, value: Any) -> None:
     own = t.node is not None and t.node.primitive is indexing.index_update_p and t.node.out is t.data
     if not own:
         _only_one_to_see(t, value)
-    old = Tensor(t.data, t.requires_grad, t.node, t.index)
-    old.changed = t.changed
+    old = Tensor(t.data, t.requires_grad, t.node, t.output_index)
+    old.version = t.version
     new = indexing.index_update(old, index, value)
     if own:
         if (recorder := current.get().recorder) is not None:
@@ -84,9 +84,9 @@ def _become_updated(t: Tensor, index: Index, value: Any) -> None:
         new.node.out = t.data  # the rule of index_update reads neither its result nor what it updates
     else:
         t.data = new.data
-    t.node, t.index, t.requires_grad = new.node, new.index, new.requires_grad
-    t.changed = tick()
-    writes.happened(t.changed)
+    t.node, t.output_index, t.requires_grad = new.node, new.output_index, new.requires_grad
+    t.version = next_serial()
+    writes.happened(t.version)
 
 
 def _only_one_to_see(t: Tensor, value: Any) -> None:

@@ -93,7 +93,7 @@ class Primitive:
             run = self._run.get(type(args[0])) or self.find_run(*args)
             return run[0](run[1], *args, **params)
         raw: list[Any] = []
-        wanted: list[int] = []
+        grad_inputs: list[int] = []
         first = None
         mixed = False
         for a in args:
@@ -104,18 +104,18 @@ class Primitive:
                 elif type(data) is not type(first) or (self.promote and data.dtype is not first.dtype):
                     mixed = True
                 if a.requires_grad:
-                    wanted.append(len(raw))
+                    grad_inputs.append(len(raw))
                 raw.append(data)
             elif type(a) in SCALARS:
                 raw.append(a)
             else:
-                return self(*adopt(args), **params)
+                return self(*to_tensors(args), **params)
         if first is None:
             if not args:
                 raise TypeError(f"{self.name}: give the arrays by position, got none")
-            return self(*adopt(args, scalars=True), **params)
+            return self(*to_tensors(args, scalars=True), **params)
         if (mixed or (self.promote and first.dtype not in FLOATS)) and (
-            alike := self.unlike(args)
+            alike := self.promoted(args)
         ) is not None:
             return self(*alike, **params)
 
@@ -133,13 +133,13 @@ class Primitive:
         if self.outputs == 1:
             if type(out) is not kind:  # NumPy's reductions return scalars
                 out = backend_of(out).asarray(out)
-            if wanted and flags.grad and self.vjp is not None:
-                result: Any = Tensor(out, True, node := Node(self, args, raw, wanted, params, out))
+            if grad_inputs and flags.grad and self.vjp is not None:
+                result: Any = Tensor(out, True, node := Node(self, args, raw, grad_inputs, params, out))
             else:
                 result = Tensor(out)
         else:
-            if wanted and flags.grad and self.vjp is not None:
-                node = Node(self, args, raw, wanted, params, tuple(out))
+            if grad_inputs and flags.grad and self.vjp is not None:
+                node = Node(self, args, raw, grad_inputs, params, tuple(out))
             result = tuple(Tensor(o, node is not None, node, i) for i, o in enumerate(out))
         if flags.anomaly:
             self.look_for_anomaly(out, node)
@@ -176,7 +176,7 @@ class Primitive:
         self._run[kind] = forward, backend.xp
         return self._run[kind]
 
-    def unlike(self, args: tuple[Any, ...]) -> list[Any] | None:
+    def promoted(self, args: tuple[Any, ...]) -> list[Any] | None:
         """The arguments cast to one dtype, or None if they have it already. Raises if their devices differ."""
         tensors = [a for a in args if isinstance(a, Tensor)]
         places = {i: a.device for i, a in enumerate(args) if isinstance(a, Tensor)}
@@ -253,7 +253,7 @@ def primitive_named(name: str) -> Primitive:
     return REGISTRY[name]
 
 
-def adopt(args: Any, scalars: bool = False) -> list[Any]:
+def to_tensors(args: Any, scalars: bool = False) -> list[Any]:
     """Convert array and list arguments to Tensors on the device of the other arguments. Lists also take their dtype.
 
     NumPy scalars count as Python scalars: they do not turn float32 into float64.
@@ -264,21 +264,21 @@ def adopt(args: Any, scalars: bool = False) -> list[Any]:
     like = tensors[0] if tensors else None
     place = None if like is None else like.device
     dtype = next((t.dtype for t in tensors if is_floating(t.dtype)), None)
-    adopted = []
+    converted = []
     for a in args:
         if type(a) in BY_TYPE and not hasattr(a, "__len__"):  # a scalar of NumPy
             a = a.item()
         elif isinstance(a, SCALARS):
             a = next(kind(a) for kind in SCALARS if isinstance(a, kind))
         if isinstance(a, Tensor) or (type(a) in SCALARS and not scalars):
-            adopted.append(a)
+            converted.append(a)
         elif type(a) in BY_TYPE and like is not None and BY_TYPE[type(a)] is not like.backend:
-            adopted.append(tensor(a, device=BY_TYPE[type(a)].name))  # refused by name, not moved silently
+            converted.append(tensor(a, device=BY_TYPE[type(a)].name))  # refused by name, not moved silently
         else:
             made = tensor(a, device=place)
             in_full = dtype is not None and isinstance(a, (list, tuple)) and is_floating(made.dtype)
-            adopted.append(tensor(a, dtype=dtype, device=place) if in_full else made)
-    return adopted
+            converted.append(tensor(a, dtype=dtype, device=place) if in_full else made)
+    return converted
 
 
 def mixed_devices(name: str, places: dict[int, str]) -> BackendError:

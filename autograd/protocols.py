@@ -128,7 +128,7 @@ class Protocols:
             raise foreign.no_attribute("Tensor", "tensor", name, public_names(type(self)))
 
 
-INTERNAL = frozenset({"changed", "index", "node", "retains_grad"})
+INTERNAL = frozenset({"version", "node", "output_index", "retains_grad"})
 
 
 def public_names(kind: type) -> list[str]:

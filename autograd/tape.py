@@ -41,7 +41,7 @@ class Tape:
             return repr(t)
         if t.node is None:
             return self.leaves.get(t, "x")
-        return self.calls[t.node] + (f"[{t.index}]" if t.node.primitive.outputs > 1 else "")
+        return self.calls[t.node] + (f"[{t.output_index}]" if t.node.primitive.outputs > 1 else "")
 
     def call(self, node: Node) -> str:
         inputs = [self.name(t) for t in node.recorded_inputs()]

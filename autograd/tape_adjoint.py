@@ -45,12 +45,14 @@ class Adjoint(Recorder):
     def run(self) -> None:
         output = self.tape.output
         one = Tensor(output.backend.xp.ones_like(output.data))
-        self.cotangents[(output.node, output.index)] = one
+        self.cotangents[(output.node, output.output_index)] = one
         self.names[id(one.data)] = f"d{self.tape.name(output)}"
         with changed_flags(grad=False, raw=False, recorder=self):
             for node in reversed(self.tape.nodes):
                 given = [self.cotangents.get((node, i)) for i in range(node.primitive.outputs)]
-                for i, g in zip(node.wanted, apply_rules(node, given, node.wanted, True), strict=True):
+                for i, g in zip(
+                    node.grad_inputs, apply_rules(node, given, node.grad_inputs, True), strict=True
+                ):
                     if g is not None:
                         self.accumulate(node.recorded_inputs()[i], g)
                 self.lines[node] = [" ".join(line) for line in self.current]
@@ -67,7 +69,7 @@ class Adjoint(Recorder):
 
     def accumulate(self, t: Tensor, g: Tensor) -> None:
         """Add a cotangent to that of a tensor, and write that down."""
-        key = t if t.node is None else (t.node, t.index)
+        key = t if t.node is None else (t.node, t.output_index)
         g = match_shape_dtype(g, t.data)
         known, name = self.cotangents.get(key), f"d{self.tape.name(t)}"
         self.kept.append(g)

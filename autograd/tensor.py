@@ -8,8 +8,8 @@ import numpy as np
 from tapegrad.autograd.dtypes import DTYPE_NAMES, is_floating
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.protocols import Protocols
+from tapegrad.autograd.writes import next_serial as next_serial
 from tapegrad.autograd.writes import store
-from tapegrad.autograd.writes import tick as tick
 from tapegrad.backends import BY_TYPE, Backend, backend_of, resolve
 from tapegrad.backends.aliases import Array, DType
 
@@ -30,7 +30,7 @@ def overwrite(t: "Tensor", value: "Tensor") -> None:
     data = value.data
     if data.dtype != t.data.dtype:  # a conversion may raise, and the write may not
         data = t.backend.asarray(data, dtype=t.data.dtype)
-    t.changed = store(t.data, data)
+    t.version = store(t.data, data)
 
 
 class Node:
@@ -40,20 +40,20 @@ class Node:
     """
 
     # `site` is there for calls under keep_lines alone: see sites.py.
-    __slots__ = ("arrays", "inputs", "line", "out", "params", "primitive", "serial", "site", "wanted")
+    __slots__ = ("arrays", "grad_inputs", "inputs", "line", "out", "params", "primitive", "serial", "site")
     site: Any
 
     def __init__(
-        self, primitive: Any, inputs: tuple[Any, ...], arrays: list[Any], wanted: list[int], params: dict[str, Any],
-        out: Any,
+        self, primitive: Any, inputs: tuple[Any, ...], arrays: list[Array], grad_inputs: list[int],
+        params: dict[str, Any], out: Any,
     ) -> None:  # fmt: skip
         self.primitive = primitive
         self.inputs = inputs  # Tensors, and Python scalars
         self.arrays = tuple(arrays)  # the same with the raw arrays of the Tensors
-        self.wanted = tuple(wanted)  # the numbers of those that require grad
+        self.grad_inputs = tuple(grad_inputs)  # the numbers of those that require grad
         self.params = params
         self.out = out  # the raw output, or the tuple of them; None once the node is freed
-        self.serial = tick()
+        self.serial = next_serial()
         self.line: str | None = None  # the user's line, kept under keep_lines and detect_anomaly
 
     def recorded_inputs(self, passed: "Mapping[Node, Tensor] | None" = None) -> tuple[Any, ...]:
@@ -69,7 +69,7 @@ class Node:
         return self.inputs
 
     def free(self) -> None:
-        self.inputs, self.arrays, self.wanted, self.out = (), (), (), None
+        self.inputs, self.arrays, self.grad_inputs, self.out = (), (), (), None
 
 
 def before(t: "Tensor", serial: int, passed: "Mapping[Node, Tensor]") -> "Tensor":
@@ -108,19 +108,28 @@ class Tensor(Protocols, Methods):
         data: The raw array of a backend, which is not copied.
         requires_grad: Whether operations on this tensor are recorded.
         node: The recorded call that made it; None for a leaf.
-        index: Which output of that call it is.
+        output_index: Which output of that call it is.
 
     Attributes:
         data: The raw array.
         grad: Of a leaf, the gradient that `backward()` added up, a Tensor of the same shape and dtype, or None.
     """
 
-    __slots__ = ("__weakref__", "_grad", "changed", "data", "index", "node", "requires_grad", "retains_grad")
+    __slots__ = (
+        "__weakref__",
+        "_grad",
+        "data",
+        "node",
+        "output_index",
+        "requires_grad",
+        "retains_grad",
+        "version",
+    )
     __hash__ = object.__hash__  # by identity, though == compares elements
     data: Array
 
     def __init__(
-        self, data: Array, requires_grad: bool = False, node: Node | None = None, index: int = 0
+        self, data: Array, requires_grad: bool = False, node: Node | None = None, output_index: int = 0
     ) -> None:
         if node is None and type(data) not in BY_TYPE:
             raise TypeError(
@@ -130,10 +139,10 @@ class Tensor(Protocols, Methods):
         self.data = data
         self.requires_grad = requires_grad
         self.node = node  # the call that made it; None for a leaf
-        self.index = index  # which output of that call
+        self.output_index = output_index  # which output of that call
         self._grad: Tensor | None = None
         self.retains_grad = False
-        self.changed = 0  # when the contents were last written
+        self.version = 0  # when the contents were last written
 
     @property
     def grad(self) -> "Tensor | None":

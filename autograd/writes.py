@@ -16,7 +16,7 @@ from tapegrad.backends.aliases import Array
 
 # One clock for everything that happens to tensors: nodes are numbered in the order they were made, which is a
 # topological order, and a write is stamped with the same clock, so that backward sees which came first.
-tick: Callable[[], int] = count(1).__next__
+next_serial: Callable[[], int] = count(1).__next__
 
 Span = tuple[float, float]  # the address of the first byte, and the one after the last
 Place = tuple[dict[Span, int], Span]  # the writes into the array that owns the memory, and a part of it
@@ -144,7 +144,7 @@ def store(array: Array, value: Array) -> int:
             "some elements of this tensor share one place in memory, as after broadcast_to, so they cannot be written "
             "to: make a copy first, as in t = t + 0"
         )
-    now = tick()
+    now = next_serial()
     wrote(array, now)
     array[...] = value
     return now

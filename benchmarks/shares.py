@@ -17,7 +17,7 @@ WARM_UP, ROUNDS, TIMES = 50, 800, 10
 def parts(emitter: str) -> dict[str, Callable[[], Any]]:
     """What a call does, each part as a function; "whole call" first."""
     from tapegrad.autograd import writes
-    from tapegrad.autograd.tensor import tick
+    from tapegrad.autograd.tensor import next_serial
     from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
 
     train, *args = tapegrad_training(Task((30, 64, 32, 1), 32), emitter)
@@ -36,7 +36,7 @@ def parts(emitter: str) -> dict[str, Callable[[], Any]]:
     def told() -> None:
         for leaf, g in runner.gradients:
             leaf._grad = g
-        writes.mark_all(runner.places, tick())
+        writes.mark_all(runner.places, next_serial())
 
     return {
         "whole call": lambda: train(*args),

@@ -18,7 +18,7 @@ from tapegrad.autograd.flags import current, no_grad
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
 from tapegrad.autograd.whole import uninterrupted
-from tapegrad.autograd.writes import tick
+from tapegrad.autograd.writes import next_serial
 from tapegrad.nn.buffer import Buffer as Buffer
 from tapegrad.nn.constructors import built_after, constructor_options
 from tapegrad.nn.lookup import NAMES, hint, snake_case
@@ -257,8 +257,8 @@ class Module(Ruled, KnownAttributes):
             for t, data, grad in moved:
                 if data is not t.data:
                     t._grad = None  # for a moment the two would not fit
-                    t.data, t.grad, t.changed = data, grad, tick()
-                    writes.happened(t.changed)
+                    t.data, t.grad, t.version = data, grad, next_serial()
+                    writes.happened(t.version)
         return self
 
     # ---- shapes ----

@@ -122,6 +122,6 @@ def _rewrite(gradients: list[Tensor], new: Callable[[Any], Any]) -> None:
                 if recording:
                     g.assign(value)
                 else:
-                    g.changed = store(g.data, value)
+                    g.version = store(g.data, value)
     finally:
         current.set(flags)

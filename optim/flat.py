@@ -12,7 +12,7 @@ from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.filled import full
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.writes import store, tick
+from tapegrad.autograd.writes import next_serial, store
 from tapegrad.backends import backend_of
 from tapegrad.optim.norms import block_size
 from tapegrad.optim.options import Number, Option
@@ -204,9 +204,9 @@ class FlatGroup:
 
     def mark_changed(self, span: Range) -> None:
         """Mark parameters as written to: a graph recorded with the old values refuses to be gone back through."""
-        now = tick()
+        now = next_serial()
         for p in self.params[span[0] : span[1]]:
-            p.changed = now
+            p.version = now
         part = span != self.all_params
         at = writes.place(self.p.data[self.ends[span[0]] : self.ends[span[1]]]) if part else self.memory
         writes.mark(at, now)

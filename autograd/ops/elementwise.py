@@ -12,7 +12,7 @@ from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Value
 from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating
 from tapegrad.autograd.ops.forwards import clip_of, exp_of_minus_abs, relu_of
 from tapegrad.autograd.ops.shape import astype
-from tapegrad.autograd.primitive import Primitive, adopt
+from tapegrad.autograd.primitive import Primitive, to_tensors
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.powers import power as power_of
 
@@ -345,7 +345,7 @@ def where(condition: TensorLike, x1: TensorLike, x2: TensorLike, /) -> Tensor:
         return where_p(condition, x1, x2)
     from tapegrad.autograd.creation import tensor
 
-    condition, x1, x2 = adopt((condition, x1, x2))
+    condition, x1, x2 = to_tensors((condition, x1, x2))
     like = next((t for t in (x1, x2, condition) if isinstance(t, Tensor)), None)
     if not isinstance(condition, Tensor):
         condition = tensor(condition, device=None if like is None else like.device)
@@ -370,7 +370,7 @@ def clip(x: TensorLike, /, min: TensorLike | None = None, max: TensorLike | None
     if not isinstance(min, BOUND) or not isinstance(max, BOUND):
         bounded: Any = x if min is None else maximum(x, min)
         return bounded if max is None else minimum(bounded, max)
-    t = x if type(x) is Tensor else adopt((x,), scalars=True)[0]
+    t = x if type(x) is Tensor else to_tensors((x,), scalars=True)[0]
     bounds: tuple[Any, Any] = (min, max)
     if not is_floating(t.dtype) and any(isinstance(b, float) for b in bounds):
         t = t.astype(get_default_dtype())

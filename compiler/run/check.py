@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import random
-from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.autograd.tensor import Tensor, next_serial
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.case import Case
 
@@ -46,10 +46,10 @@ class State:
         self.draws = random.draws()
 
     def put_back(self) -> None:
-        now = tick()
+        now = next_serial()
         for t, home, array in self.written:
             home[...] = array
-            t.data, t.changed = home, now
+            t.data, t.version = home, now
         for leaf, gradient, array in self.gradients:
             leaf._grad = gradient
             if gradient is not None:

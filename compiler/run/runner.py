@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tapegrad.autograd import random, writes
-from tapegrad.autograd.tensor import Tensor, tick
+from tapegrad.autograd.tensor import Tensor, next_serial
 from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
 from tapegrad.compiler.emit.choose import Emitted, emit
 from tapegrad.compiler.emit.load import load
@@ -119,7 +119,7 @@ class Runner:
                 leaf._grad = g
             for leaf in self.dropped:
                 leaf._grad = None
-            writes.mark_all(self.places, tick())
+            writes.mark_all(self.places, next_serial())
         return self.results(results, args, kwargs)
 
     def step_or_rollback(self, arrays: Iterable[Any], reads_own: bool = False) -> Any:

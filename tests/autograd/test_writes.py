@@ -13,7 +13,7 @@ from tapegrad.autograd import writes
 from tapegrad.autograd.backward import apply_rules
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.tensor import Node, Tensor
-from tapegrad.autograd.writes import tick
+from tapegrad.autograd.writes import next_serial
 
 NOTICED = "was written to after"
 
@@ -223,14 +223,14 @@ def test_a_rule_reads_nothing_that_is_told_as_unread(case: Case) -> None:
             continue
         g = np.random.default_rng(0).normal(size=node.out.shape)
         with changed_flags(grad=False, raw=True), np.errstate(all="ignore"):
-            want = apply_rules(node, [g], node.wanted, False)
+            want = apply_rules(node, [g], node.grad_inputs, False)
             floating = lambda a: isinstance(a, np.ndarray) and a.dtype.kind == "f"
             node.arrays = tuple(
                 np.full_like(a, np.nan) if i in node.primitive.unread and floating(a) else a
                 for i, a in enumerate(node.arrays)
             )
             node.out = np.full_like(node.out, np.nan) if -1 in node.primitive.unread else node.out
-            got = apply_rules(node, [g], node.wanted, False)
+            got = apply_rules(node, [g], node.grad_inputs, False)
         for a, b in zip(got, want, strict=True):
             assert (a is None and b is None) or np.array_equal(a, b), node.primitive
 
@@ -262,7 +262,7 @@ def test_what_was_written_is_forgotten_with_the_memory() -> None:
     before = len(writes._spans), len(writes._alive)
     for _ in range(500):
         a = np.zeros(3)
-        writes.wrote(a[1:], tick())
+        writes.wrote(a[1:], next_serial())
     assert len(writes._spans) <= before[0] + 2
     del a
     writes._forget_the_dead()
@@ -270,12 +270,12 @@ def test_what_was_written_is_forgotten_with_the_memory() -> None:
 
 
 def test_many_spans_of_one_array_are_joined_and_none_is_lost() -> None:
-    a, begun = np.zeros(5000), tick()
+    a, begun = np.zeros(5000), next_serial()
     for i in range(0, 5000, 2):
-        writes.wrote(a[i : i + 1], tick())
+        writes.wrote(a[i : i + 1], next_serial())
     assert len(writes._spans[id(a)]) <= writes.MANY
     assert all(writes.since(a[i : i + 1], begun) for i in range(0, 5000, 2))
-    assert not writes.since(a[4999:], begun) and not writes.since(a, tick())
+    assert not writes.since(a[4999:], begun) and not writes.since(a, next_serial())
 
 
 def test_arrays_of_a_gpu_are_told_apart_by_their_interface() -> None:
@@ -291,8 +291,8 @@ def test_arrays_of_a_gpu_are_told_apart_by_their_interface() -> None:
 
     whole = OnGpu(None, 4096, (4, 4), (16, 4))
     row, other = OnGpu(whole, 4096 + 16, (4,), (4,)), OnGpu(whole, 4096 + 32, (4,), (4,))
-    begun = tick()
-    writes.wrote(row, tick())
+    begun = next_serial()
+    writes.wrote(row, next_serial())
     assert writes.since(whole, begun) and writes.since(row, begun) and not writes.since(other, begun)
 
 
