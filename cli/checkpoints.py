@@ -43,7 +43,7 @@ class Checkpoints(Callback):
         self.written: int | None = None  # epochs in the last checkpoint
         self.due = 0.0
         self.best_file = ""
-        self.made_parent = False
+        self.made: list[Path] = []  # folders that were not there before
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         assert logs is not None
@@ -85,7 +85,7 @@ class Checkpoints(Callback):
 
     def write(self, epochs: int) -> None:
         """The best weights first: each file names the one it belongs to."""
-        self.made_parent = self.made_parent or not self.folder.parent.exists()
+        self.made += [folder for folder in self.folder.parents if not folder.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.best_weights and not self.best_file:
             self.best_file = f"best-{self.best_epoch + 1}.safetensors"
@@ -132,9 +132,9 @@ class Checkpoints(Callback):
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self.made_parent:
+        for folder in self.made:
             with contextlib.suppress(OSError):  # it holds something else
-                self.folder.parent.rmdir()
+                folder.rmdir()
 
 
 def fingerprint(*arrays: np.ndarray) -> str:

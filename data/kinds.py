@@ -138,7 +138,10 @@ def learn_numbers(column: Column, numbers: Numbers, rows: np.ndarray) -> tuple[d
 
 
 def check_size(column: Column, values: np.ndarray) -> None:
-    """TableError for an infinite cell, and for a column of numbers that overflow."""
+    """TableError for an infinite cell, and for a column of numbers that overflow or differ by next to nothing."""
+    low, high = np.fmin.reduce(values), np.fmax.reduce(values)  # NaN where there is no number
+    if max(-low, high) <= LARGEST and not 0 < high - low < 1 / LARGEST:
+        return
     with np.errstate(invalid="ignore"):
         infinite = np.flatnonzero(np.isinf(values))
         if infinite.size:

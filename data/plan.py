@@ -112,9 +112,9 @@ def plan_numbers(column: Column, numbers: kinds.Numbers, rows: np.ndarray) -> Co
 
 
 def is_constant(values: np.ndarray) -> bool:
-    known = values[~np.isnan(values)]
+    low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(known.max() - known.min() <= 1e-12 * np.abs(known).max())
+        return bool(high - low <= 1e-12 * max(-low, high))
 
 
 def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> ColumnPlan:
