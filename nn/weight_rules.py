@@ -206,18 +206,9 @@ def rule(kind: str, given: Any) -> Any:
 
 
 def rules(module: Any, kind: str) -> list[tuple[Callable[[Any], Any], Parameter]]:
-    """The rules of the weights in a module and of all inside, each with its weight; of a shared weight once."""
-    found: dict[tuple[int, int], tuple[Any, Parameter]] = {}
-    for _, part in module.named_modules():
-        for name, given in list(vars(part).items()):
-            if given is None or not name.endswith(f"_{kind}"):
-                continue
-            weight = vars(part).get(name.removesuffix(f"_{kind}"))
-            if isinstance(given, (str, type)):
-                given = vars(part)[name] = rule(kind, given)  # set by name, later
-            if isinstance(weight, Parameter):
-                found.setdefault((id(given), id(weight)), (given, weight))
-    return list(found.values())
+    """The regularizers or constraints of the weights in a module and of all inside, each with its weight."""
+    found: list[tuple[Any, Parameter]] = module._rules(kind)
+    return found
 
 
 def with_penalties(loss: Any, terms: list[tuple[Any, Parameter]]) -> Any:
@@ -238,6 +229,20 @@ def apply(limits: list[tuple[Any, Parameter]]) -> None:
 
 class Ruled:
     """What every Module has of rules."""
+
+    # In a class, and by getattr: a compiled step then compares all attributes of the modules, which may be rules.
+    def _rules(self, kind: str) -> list[tuple[Callable[[Any], Any], Parameter]]:
+        """The rules of the weights in here and of all inside, each with its weight; of a shared weight once."""
+        found: dict[tuple[int, int], tuple[Any, Parameter]] = {}
+        for _, part in self.named_modules():  # type: ignore[attr-defined]
+            for name in [n for n in vars(part) if n.endswith(f"_{kind}")]:
+                given = getattr(part, name)
+                weight = vars(part).get(name.removesuffix(f"_{kind}"))
+                if isinstance(given, (str, type)):
+                    given = vars(part)[name] = rule(kind, given)  # set by name, later
+                if given is not None and isinstance(weight, Parameter):
+                    found.setdefault((id(given), id(weight)), (given, weight))
+        return list(found.values())
 
     def penalty(self) -> Tensor:
         """The penalties of all weights inside that have a regularizer, added up: `loss + model.penalty()`.

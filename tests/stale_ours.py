@@ -157,3 +157,54 @@ def a_step_of_l_bfgs_inside(J: Any) -> Iterator[Any]:
     for _ in range(5):
         yield f(tg.tensor([X]))
         yield layer.kernel
+
+
+def penalized(J: Any, change: Any) -> Iterator[Any]:
+    """A step that adds the penalties of a model to its loss, whose rules change after the third call."""
+    model = tg.nn.Sequential(tg.nn.Dense(2, in_features=2, kernel_regularizer=tg.nn.L2(0.5)), tg.nn.Dense(2))
+    model.build((2,))
+    f = J(lambda x: (x * model.penalty()).detach())
+    for call in range(8):
+        if call == 3:
+            change(model.layers)
+        yield f(tg.tensor(X))
+
+
+@compiled
+def the_factor_of_a_regularizer(J: Any) -> Any:
+    yield from penalized(J, lambda layers: setattr(layers[0].kernel_regularizer, "l2", 0.25))
+
+
+@compiled
+def a_regularizer_replaced(J: Any) -> Any:
+    yield from penalized(J, lambda layers: setattr(layers[0], "kernel_regularizer", tg.nn.L1(0.5)))
+
+
+@compiled
+def a_regularizer_given_to_another_layer(J: Any) -> Any:
+    yield from penalized(J, lambda layers: setattr(layers[1], "kernel_regularizer", tg.nn.L1(0.5)))
+
+
+@compiled
+def a_regularizer_taken_away(J: Any) -> Any:
+    yield from penalized(J, lambda layers: setattr(layers[0], "kernel_regularizer", None))
+
+
+@compiled
+def a_regularizer_of_a_weight_that_is_frozen(J: Any) -> Any:
+    yield from penalized(J, lambda layers: layers[0].kernel.requires_grad_(False))
+
+
+@compiled
+def the_limit_of_a_constraint(J: Any) -> Iterator[Any]:
+    layer = tg.nn.Dense(2, in_features=2, kernel_constraint=tg.nn.MaxNorm(0.9))
+    layer.kernel.assign(np.full((2, 2), 3.0, "f4"))
+
+    def step(x):
+        layer.constrain()
+        return (layer(x[None]) + 0.0).detach()
+
+    f = J(step)
+    for limit in (0.9, 0.9, 0.9, 0.5, 0.5, 0.5, 0.5):
+        layer.kernel_constraint.max_value = limit
+        yield f(tg.tensor(X))

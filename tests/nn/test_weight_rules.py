@@ -171,6 +171,13 @@ def test_a_rule_set_after_compile_counts(tmp_path: Path) -> None:
     model.layers[0].kernel_regularizer = nn.L2(2.0)
     more = model.evaluate(X, Y, verbose=0)
     np.testing.assert_allclose(more - plain, model.penalty().item(), rtol=1e-5)
+    # In compiled steps, too: 50 batches, then another factor.
+    model.fit(X, Y, batch_size=20, epochs=25, verbose=0)
+    assert model.stats()["train"]["compiled"] > 0
+    before = model.fit(X, Y, batch_size=20, verbose=0).history["loss"][0]
+    model.layers[0].kernel_regularizer.l2 = 4.0
+    after = model.fit(X, Y, batch_size=20, verbose=0).history["loss"][0]
+    np.testing.assert_allclose(after - before, model.penalty().item() / 2, rtol=1e-5)
     model.layers[0].kernel_regularizer = None
     assert model.evaluate(X, Y, verbose=0) == plain
 
