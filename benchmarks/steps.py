@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks import timing
 from benchmarks.deep import Gpt, Recurrent
+from benchmarks.deep_layers import Convolutional, Encoder, LongShortTerm
 from benchmarks.harness import THREADS, Case, Contestant, Promise
 from benchmarks.networks import CONTESTANTS, START, Step, Task
 
@@ -108,6 +109,28 @@ JOBS = {
         Gpt(layers=2),
         LIBRARIES,
         ((NATIVE, TORCH, 0.6), (NUMPY, TORCH, None), (NATIVE, JAX, None), (NUMPY, JAX, None)),
+        rounds=4,
+    ),
+    "cnn": StepJob(
+        "One training step of a convolutional network on 64 images of 28 x 28: 32 and 64 filters of 3 x 3, a pooling "
+        "after each, Adam.",
+        Convolutional(),
+        LIBRARIES,
+        ((NATIVE, TORCH, None), (NUMPY, TORCH, 2.0), (NATIVE, JAX, None), (NUMPY, JAX, None)),
+        rounds=4,
+    ),
+    "lstm": StepJob(
+        "One training step of an LSTM of 128 units over 50 steps of 32 features, batch 32, Adam. JAX has `lax.scan`.",
+        LongShortTerm(),
+        LIBRARIES,
+        ((NATIVE, TORCH, None), (NUMPY, TORCH, None), (NATIVE, JAX, None), (NUMPY, JAX, None)),
+        rounds=4,
+    ),
+    "encoder": StepJob(
+        "One training step of a transformer's encoder layer, 128 wide, 4 heads, 16 rows of 64 places, Adam.",
+        Encoder(),
+        LIBRARIES,
+        ((NATIVE, TORCH, None), (NUMPY, TORCH, None), (NATIVE, JAX, None), (NUMPY, JAX, None)),
         rounds=4,
     ),
 }  # fmt: skip

@@ -9,6 +9,7 @@ from tapegrad.nn import activations as activations
 from tapegrad.nn import functional as functional
 from tapegrad.nn import init as init
 from tapegrad.nn import losses as losses
+from tapegrad.nn.attention import MultiHeadAttention, PositionEmbedding, SinePositionEncoding
 from tapegrad.nn.containers import ModuleDict, ModuleList, Parallel, Residual
 from tapegrad.nn.convolution import (
     Conv1D,
@@ -153,6 +154,7 @@ from tapegrad.nn.torch_windows import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
+from tapegrad.nn.transformer import MultiheadAttention, TransformerDecoderLayer, TransformerEncoderLayer
 from tapegrad.nn.weight_rules import (
     L1,
     L1L2,
@@ -185,6 +187,8 @@ __all__ = [
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d",
     "ConvTranspose3d", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Upsample",
     "SimpleRNN", "LSTM", "GRU", "Bidirectional", "SimpleRNNCell", "LSTMCell", "GRUCell",
+    "MultiHeadAttention", "MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoderLayer",
+    "SinePositionEncoding", "PositionEmbedding",
     "CELU", "ELU", "GELU", "SELU", "Exponential", "HardShrink", "HardSiLU", "HardSigmoid", "HardTanh", "LeakyReLU",
     "LogSigmoid", "LogSoftmax", "Mish", "ReLU", "ReLU6", "SiLU", "Sigmoid", "SoftShrink", "Softmax", "Softplus",
     "Softsign", "Tanh", "TanhShrink",

@@ -39,6 +39,7 @@ from tapegrad.nn.activations import (
     soft_shrink,
     tanh_shrink,
 )  # fmt: skip
+from tapegrad.nn.attention import scaled_dot_product_attention
 from tapegrad.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -82,7 +83,8 @@ __all__ = [
     "mse_loss", "msle_loss", "nll_loss", "poisson", "quantile_loss", "relu", "relu6", "selu", "sigmoid", "silu",
     "smooth_l1_loss", "soft_shrink", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy",
     "squared_hinge", "tanh", "tanh_shrink",
-    "average_pool", "conv", "conv_transpose", "depthwise_conv", "max_pool", "separable_conv",
+    "average_pool", "conv", "conv_transpose", "depthwise_conv", "max_pool", "scaled_dot_product_attention",
+    "separable_conv",
 ]  # fmt: skip
 
 

@@ -74,6 +74,11 @@ ROWS = [
     *(Row(f"Parallel {join}", lambda dtype, join=join: nn.Parallel(
         nn.Dense(5, "tanh", in_features=5, dtype=dtype), nn.Identity(), join=join), (6, 5))
       for join in ("concat", "sum", "product", "mean", "max", "min")),
+    Row("MultiHeadAttention", lambda dtype: nn.MultiHeadAttention(2, 3, in_features=4, dtype=dtype), (2, 3, 4)),
+    Row("TransformerEncoderLayer", lambda dtype: nn.TransformerEncoderLayer(
+        4, 2, 5, 0.1, "gelu", batch_first=True, dtype=dtype), (2, 3, 4)),
+    Row("SinePositionEncoding", lambda dtype: nn.Residual(nn.SinePositionEncoding()), (2, 3, 4)),
+    Row("PositionEmbedding", lambda dtype: nn.Residual(nn.PositionEmbedding(5, in_features=4, dtype=dtype)), (2, 3, 4)),
     Row("ModuleList and ModuleDict", Blocks, (6, 5)),
     Row(
         "Sequential",

@@ -1,0 +1,302 @@
+"""Attention: the function, Keras's MultiHeadAttention, and encodings of places."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd.arguments import above_0, positive_integer, rate, truth
+from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.dtypes import float32, is_floating, name_of
+from tapegrad.autograd.ops import (
+    broadcast_to,
+    linear,
+    logical_and,
+    matmul,
+    permute_p,
+    reshape_p,
+    softmax,
+    where_p,
+)
+from tapegrad.autograd.random import uniform
+from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.backends import default_place
+from tapegrad.nn import init
+from tapegrad.nn.module import Module
+from tapegrad.nn.shapes import Shape
+from tapegrad.nn.weights import initial, weights_dtype
+
+# The score of a place that is not seen; of float16, -1e4.
+LOWEST = -1e9
+
+
+def as_input(x: Any, like: Any = None) -> Tensor:
+    x = x if isinstance(x, Tensor) else tensor(x, device=None if like is None else like.device)
+    return x if is_floating(x.dtype) else x.astype("float32" if like is None else like.dtype)
+
+
+def causal_mask(x: Tensor, rows: int, columns: int) -> Tensor:
+    """True where a place sees itself and what is before it."""
+    return tensor(np.tril(np.ones((rows, columns), bool)), device=x.device)
+
+
+def dropped(x: Any, share: float) -> Any:
+    keep = uniform(x.shape, dtype=float32, device=x.device) >= share
+    return where_p(keep, x, 0.0) * (1.0 / (1.0 - share))
+
+
+def attention_weights(q: Any, k: Any, mask: Any, causal: bool, scale: float | None) -> Any:
+    """softmax(q @ k^T * scale) over the places of k that each place of q sees; 0 all along where it sees none."""
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    scores = (q @ k.mT) * scale
+    low = -1e4 if name_of(scores.dtype) == "float16" else LOWEST
+    sees = causal_mask(q, q.shape[-2], k.shape[-2]) if causal else None
+    if mask is not None and is_floating(mask.dtype):
+        scores = scores + mask
+    elif mask is not None:
+        sees = mask if sees is None else logical_and(sees, mask)
+    if sees is None:
+        return softmax(scores, axis=-1)
+    weights = softmax(where_p(sees, scores, low), axis=-1)
+    return weights if mask is None or is_floating(mask.dtype) else where_p(sees, weights, 0.0)
+
+
+def scaled_dot_product_attention(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
+    scale: float | None = None,
+) -> Any:  # fmt: skip
+    """softmax(query @ key^T * scale + mask) @ value, over the last two axes (Vaswani et al. 2017)
+
+    Order and defaults are PyTorch's. As there, dropout_p takes effect whatever the mode of a module: give 0 in
+    evaluation. A place that sees none gets 0.
+
+    Args:
+        query: Shape (…, length, features), floating.
+        key: Shape (…, places, features).
+        value: Shape (…, places, width).
+        attn_mask: Booleans, True where a place of the query sees one of the key, or numbers that are added to the
+            scores; of a shape that broadcasts to (…, length, places).
+        dropout_p: The share of the weights that is 0.
+        is_causal: Whether place i of the query sees the first i + 1 places of the key.
+        scale: None is 1 / sqrt(features).
+
+    Returns:
+        A Tensor of shape (…, length, width).
+    """
+    q = as_input(query)
+    k, v = as_input(key, q), as_input(value, q)
+    mask = None if attn_mask is None else attn_mask if isinstance(attn_mask, Tensor) else tensor(attn_mask)
+    share = rate("scaled_dot_product_attention: dropout_p", dropout_p)
+    causal = truth("scaled_dot_product_attention: is_causal", is_causal)
+    if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        raise ValueError(
+            "scaled_dot_product_attention: expected query (…, length, features), key (…, places, features) and value "
+            f"(…, places, width), got {q.shape}, {k.shape} and {v.shape}"
+        )
+    weights = attention_weights(q, k, mask, causal, scale)
+    return (dropped(weights, share) if share else weights) @ v
+
+
+class MultiHeadAttention(Module):
+    """Attention in several heads: each projects query, key and value, and a projection joins what they found
+
+    layer(query, value, key) of shapes (batch, length, features), (batch, places, …) and (batch, places, …) gives
+    (batch, length, output_shape); key is value by default, and value is query. A call takes attention_mask, booleans
+    that broadcast to (batch, heads, length, places) or (batch, length, places), True where a place sees another;
+    use_causal_mask=True, for which it sees itself and what is before it; and return_attention_scores=True, for (y,
+    weights). A place that sees none gets 0.
+
+    Parameters: query_kernel (features, num_heads, key_dim), query_bias (num_heads, key_dim), the same of key and value,
+    output_kernel (num_heads, value_dim, output_shape), output_bias. Definition and defaults: Keras's
+    MultiHeadAttention; Vaswani et al. 2017.
+
+    Args:
+        num_heads: The number of heads.
+        key_dim: The features of a head's query and key.
+        value_dim: The features of a head's value; None is key_dim.
+        dropout: In training, the share of the weights that is 0.
+        use_bias: Whether the projections have biases.
+        output_shape: The features of y; None is those of the query.
+        kernel_initializer, bias_initializer: Names from `nn.init`, or functions shape -> array.
+        in_features: The features of query, key and value. With None the weights are made at the first call.
+        dtype: The floating dtype of the weights; None is `tg.get_default_dtype()`.
+
+    Raises:
+        ValueError: The features of an input are other ones than before.
+    """
+
+    query_kernel: Any
+    output_kernel: Any
+    output_bias: Any
+
+    def __init__(
+        self, num_heads: int, key_dim: int, value_dim: int | None = None, dropout: float = 0.0, *,
+        use_bias: bool = True, output_shape: int | None = None, kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros", in_features: int | None = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        name = "MultiHeadAttention"
+        self.num_heads = positive_integer(f"{name}: num_heads", num_heads)
+        self.key_dim = positive_integer(f"{name}: key_dim", key_dim)
+        self.value_dim = None if value_dim is None else positive_integer(f"{name}: value_dim", value_dim)
+        self.output_shape = (
+            None if output_shape is None else positive_integer(f"{name}: output_shape", output_shape)
+        )
+        self.dropout, self.use_bias = rate(f"{name}: dropout", dropout), truth(f"{name}: use_bias", use_bias)
+        self.kernel_initializer, self.bias_initializer = (
+            init.get(kernel_initializer),
+            init.get(bias_initializer),
+        )
+        self._dtype = weights_dtype(name, dtype)
+        self.in_features, self.built = in_features, False
+        for part in ("query", "key", "value", "output"):
+            setattr(self, f"{part}_kernel", None)
+            setattr(self, f"{part}_bias", None)
+        if in_features is not None:
+            width = positive_integer(f"{name}: in_features", in_features)
+            self._make_weights((width, width, width), default_place())
+
+    @property
+    def dtype(self) -> str:
+        """The name of the weights' dtype."""
+        return name_of(self.query_kernel.dtype) if self.built else self._dtype
+
+    def _make_weights(self, widths: tuple[int, ...], device: str) -> None:
+        made = lambda law, shape: Parameter(initial("MultiHeadAttention", law, shape, self._dtype, device))
+        heads, value = self.num_heads, self.value_dim or self.key_dim
+        sizes = (self.key_dim, self.key_dim, value)
+        for part, width, size in zip(("query", "key", "value"), widths, sizes, strict=True):
+            setattr(self, f"{part}_kernel", made(self.kernel_initializer, (width, heads, size)))
+            setattr(
+                self, f"{part}_bias", made(self.bias_initializer, (heads, size)) if self.use_bias else None
+            )
+        out = self.output_shape or widths[0]
+        self.output_kernel = made(self.kernel_initializer, (heads, value, out))
+        self.output_bias = made(self.bias_initializer, (out,)) if self.use_bias else None
+        self.in_features = widths[0] if len(set(widths)) == 1 else None
+        self.built = True
+        self.keep_frozen()
+
+    def _heads(self, part: str, x: Tensor) -> Any:
+        """The projection of an input, (batch, heads, length, features of a head)."""
+        kernel, bias = getattr(self, f"{part}_kernel"), getattr(self, f"{part}_bias")
+        width, heads, size = kernel.shape
+        if x.ndim != 3 or x.shape[-1] != width:
+            raise ValueError(f"{self!r}: expected {part} of shape (batch, length, {width}), got {x.shape}")
+        flat = reshape_p(kernel, shape=(width, heads * size))
+        y = matmul(x, flat) if bias is None else linear(x, flat, reshape_p(bias, shape=(heads * size,)))
+        return permute_p(reshape_p(y, shape=(*x.shape[:2], heads, size)), axes=(0, 2, 1, 3))
+
+    def forward(
+        self, query: Any, value: Any = None, key: Any = None, *, attention_mask: Any = None,
+        use_causal_mask: bool = False, return_attention_scores: bool = False,
+    ) -> Any:  # fmt: skip
+        q = as_input(query)
+        v = q if value is None else as_input(value, q)
+        k = v if key is None else as_input(key, q)
+        if not self.built:
+            self._make_weights((q.shape[-1], k.shape[-1], v.shape[-1]), q.device)
+        mask = attention_mask
+        if mask is not None:
+            mask = mask if isinstance(mask, Tensor) else tensor(mask, device=q.device)
+            mask = reshape_p(mask, shape=(mask.shape[0], 1, *mask.shape[1:])) if mask.ndim == 3 else mask
+            mask = mask if str(mask.dtype).endswith("bool") else mask != 0
+        heads = [self._heads(part, x) for part, x in (("query", q), ("key", k), ("value", v))]
+        causal = truth("MultiHeadAttention: use_causal_mask", use_causal_mask)
+        weights = attention_weights(heads[0], heads[1], mask, causal, None)
+        mixed = (dropped(weights, self.dropout) if self.training and self.dropout else weights) @ heads[2]
+        rows = reshape_p(
+            permute_p(mixed, axes=(0, 2, 1, 3)), shape=(*q.shape[:2], mixed.shape[1] * mixed.shape[3])
+        )
+        kernel = reshape_p(self.output_kernel, shape=(rows.shape[-1], self.output_kernel.shape[-1]))
+        y = matmul(rows, kernel) if self.output_bias is None else linear(rows, kernel, self.output_bias)
+        return (y, weights) if return_attention_scores else y
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        if not self.built:
+            self._make_weights((shape[-1],) * 3, default_place())
+        return (*shape[:-1], self.output_kernel.shape[-1])
+
+
+class SinePositionEncoding(Module):
+    """sin(t / w**(2 i / features)) at feature 2 i and cos of it at 2 i + 1, of each place t: of the shape of x
+
+    x has the shape (batch, length, features); add the result to it. Definition: KerasHub's SinePositionEncoding;
+    Vaswani et al. 2017.
+
+    Args:
+        max_wavelength: The w of the formula, above 0.
+    """
+
+    def __init__(self, max_wavelength: float = 10000) -> None:
+        self.max_wavelength = above_0("SinePositionEncoding: max_wavelength", max_wavelength)
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def forward(self, x: Any) -> Any:
+        x = as_input(x)
+        if x.ndim < 2:
+            raise ValueError(f"{self!r}: expected an input of shape (batch, length, features), got {x.shape}")
+        length, features = x.shape[-2:]
+        even = np.arange(features) // 2 * 2
+        angles = np.arange(length)[:, None] / self.max_wavelength ** (even / features)
+        table = np.where(np.arange(features) % 2, np.cos(angles), np.sin(angles))
+        return broadcast_to(tensor(table, dtype=name_of(x.dtype), device=x.device), x.shape)
+
+
+class PositionEmbedding(Module):
+    """A learned vector for each place, of the shape of x
+
+    x has the shape (batch, length, features); add the result to it. `embeddings` is a Parameter of shape
+    (sequence_length, features). Definition: KerasHub's PositionEmbedding.
+
+    Args:
+        sequence_length: The largest length.
+        initializer: A name from `nn.init`, or a function shape -> array.
+        in_features: The number of features. With None the weights are made at the first call.
+        dtype: The floating dtype of the weights; None is `tg.get_default_dtype()`.
+
+    Raises:
+        ValueError: The input is longer, or has other features than before.
+    """
+
+    def __init__(
+        self, sequence_length: int, initializer: Any = "glorot_uniform", *, in_features: int | None = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        self.sequence_length = positive_integer("PositionEmbedding: sequence_length", sequence_length)
+        self.initializer = init.get(initializer)
+        self._dtype = weights_dtype("PositionEmbedding", dtype)
+        self.embeddings: Any = None
+        self.in_features, self.built = in_features, False
+        if in_features is not None:
+            self._make_weights(
+                positive_integer("PositionEmbedding: in_features", in_features), default_place()
+            )
+
+    @property
+    def dtype(self) -> str:
+        """The name of the weights' dtype."""
+        return name_of(self.embeddings.dtype) if self.built else self._dtype
+
+    def _make_weights(self, features: int, device: str) -> None:
+        shape = (self.sequence_length, features)
+        self.in_features = features
+        made = initial("PositionEmbedding", self.initializer, shape, self._dtype, device)
+        self.embeddings, self.built = Parameter(made), True
+        self.keep_frozen()
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        if not self.built:
+            self._make_weights(shape[-1], default_place())
+        return shape
+
+    def forward(self, x: Any) -> Any:
+        x = as_input(x)
+        if not self.built and x.ndim:
+            self._make_weights(x.shape[-1], x.device)
+        if x.ndim < 2 or x.shape[-2] > self.sequence_length or x.shape[-1] != self.in_features:
+            raise ValueError(
+                f"{self!r}: expected an input of shape (batch, at most {self.sequence_length}, {self.in_features}), "
+                f"got {x.shape}"
+            )
+        return broadcast_to(self.embeddings[: x.shape[-2]], x.shape)
