@@ -91,6 +91,8 @@ class _Conv(_Windows):
         window, steps, _ = self._numbers()
         if isinstance(padding, str):
             one_of(f"{name}: padding", padding, ("valid", "same"))
+        else:
+            w.pairs(f"{name}: padding", padding, self.axes)
         if padding == "same" and any(s != 1 for s in steps):
             raise ValueError(f"{name}: padding='same' needs stride 1, as in PyTorch, got {stride!r}")
         self._divide(name, in_channels)

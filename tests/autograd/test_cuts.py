@@ -251,7 +251,7 @@ def test_an_option_keeps_the_gradient_or_refuses(function: str, option: str) -> 
     w = tg.tensor(0.3, requires_grad=True)
     given = w[None] if option == "sample_weight" else w
     taken = 0
-    for args in ((P,), (P, TARGET), (TARGET, TARGET), (P, LABELS), ((2,),), (0.0,), (0.0, 1.0)):
+    for args in ((P,), (P, TARGET), (TARGET, TARGET), (P, P, P), (P, LABELS), ((2,),), (0.0,), (0.0, 1.0)):
         try:
             y = f(*args, **{option: given})
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:

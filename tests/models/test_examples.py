@@ -40,7 +40,7 @@ def test_the_gpt_writes_text(capsys, monkeypatch):
     names = runpy.run_path(str(path), run_name="__main__")
     printed = capsys.readouterr().out
     assert "step    2  loss" in printed and printed.count("-" * 40) == 3
-    assert 0 < names["loss"].item() < 6 and names["train_step"].stats()["hits"] >= 0
+    assert 0 < names["loss"].item() < 6
 
 
 @pytest.mark.slow
