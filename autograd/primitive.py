@@ -14,6 +14,16 @@ from tapegrad.backends import BY_TYPE, BackendError, backend_of
 
 SCALARS = (bool, int, float)  # go to the forward as they are and take the arrays' dtype
 REGISTRY: dict[str, "Primitive"] = {}
+# What a forward may raise; anything else comes from outside, such as the handler of an alarm.
+EXPLAINED = (
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    ZeroDivisionError,
+)
 
 EVERY = range(-1, 1 << 20)  # the result and each argument, however many there are
 
@@ -126,7 +136,7 @@ class Primitive:
         except Exception as error:
             if flags.recorder is not None:
                 flags.recorder.failed(self)
-            if isinstance(error, (BackendError, FloatingPointError, MemoryError, NotImplementedError)):
+            if not isinstance(error, EXPLAINED) or isinstance(error, (BackendError, NotImplementedError)):
                 raise
             raise self.explain(error, args, params) from error
         node = None

@@ -20,6 +20,7 @@ from tapegrad.autograd.creation import place, read_shape
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.whole import uninterrupted
 from tapegrad.backends import resolve
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Streams:
 
     host     made when first asked for: numpy.random is a tenth of the cost of importing NumPy
     draws    how many draws were made on devices
+    lock     taken inside `uninterrupted`: while a function is recorded, a KeyboardInterrupt may come in the place of
+             the call that gives it back
     """
 
     def __init__(self, seed: int, draws: int = 0, host: "Generator | None" = None) -> None:
@@ -41,18 +44,18 @@ class Streams:
         self.seed, self.draws, self.host = seed, draws, host
 
     def copy(self) -> "Streams":
-        with self.lock:
+        with uninterrupted(), self.lock:
             return Streams(self.seed, self.draws, deepcopy(self.host))
 
     def generator(self) -> "Generator":
-        with self.lock:
+        with uninterrupted(), self.lock:
             if self.host is None:
                 self.host = np.random.Generator(np.random.Philox(self.seed))
             return self.host
 
     def next_draw(self) -> tuple[int, int]:
         """The seed and the number of a draw that nobody else gets."""
-        with self.lock:
+        with uninterrupted(), self.lock:
             self.draws += 1
             return self.seed, self.draws
 

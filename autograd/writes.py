@@ -8,7 +8,6 @@ an optimizer lie in one buffer, and writing one of them says nothing about the o
 from collections.abc import Callable, Iterable
 from itertools import count
 from math import inf
-from threading import Lock
 from typing import Any
 from weakref import ref
 
@@ -25,7 +24,6 @@ MANY = 1000  # spans of one array, from which on the older half is kept as one
 EVERYWHERE: Span = (-inf, inf)
 
 last = 0  # the time of the newest write of all, on the clock that numbers the nodes
-_lock = Lock()
 # Id of the array that owns the memory -> span -> when it was last written.
 _spans: dict[int, dict[Span, int]] = {}
 _alive: dict[int, "_Home"] = {}  # the same id -> a weak reference to the array
@@ -62,9 +60,10 @@ def span(array: Array) -> Span:
 def happened(now: int) -> None:
     """Note the time of the newest write. `backward` checks the inputs of every node that is older."""
     global last
-    with _lock:  # of two threads the later one wins
-        if now > last:
-            last = now
+    # Python changes threads at calls and jumps back: of two threads the later one wins without a lock, which a
+    # KeyboardInterrupt in a profiler's hook would leave locked.
+    if now > last:
+        last = now
 
 
 class _Home(ref[Any]):

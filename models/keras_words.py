@@ -6,6 +6,7 @@ import numpy as np
 
 from tapegrad import nn
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.whole import uninterrupted
 from tapegrad.models import fitting, rows
 from tapegrad.models.progress import Running
 from tapegrad.models.readiness import build_for, ready_to_train
@@ -128,7 +129,8 @@ class KerasWords(nn.Sequential):
         Returns:
             The logs, a dict of numbers: the last ones of an epoch are those of the epoch, as in Keras.
         """
-        return self._counted(self.steps().train, data)
+        with uninterrupted():  # Ctrl-C comes after the step
+            return self._counted(self.steps().train, data)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """The logs of a batch, for `evaluate` and validation; a subclass may override it as `train_step`.

@@ -208,3 +208,51 @@ def the_limit_of_a_constraint(J: Any) -> Iterator[Any]:
     for limit in (0.9, 0.9, 0.9, 0.5, 0.5, 0.5, 0.5):
         layer.kernel_constraint.max_value = limit
         yield f(tg.tensor(X))
+
+
+def asking(J: Any, ask: Any, made: Any, change: Any) -> Iterator[Any]:
+    """A step that asks a tensor for its shape or dtype alone, and whose contents become another array."""
+    t = made(np.ones((2, 3), "f4"))
+    f = J(lambda x: x * ask(t))
+    for call in range(8):
+        if call == 3:
+            change(t)
+        yield f(tg.tensor(X))
+
+
+def grown(t: Any) -> None:
+    t.data = np.ones((5, 3), "f4")
+
+
+@compiled
+def the_shape_of_a_tensor(J: Any) -> Any:
+    yield from asking(J, lambda t: t.shape[0], tg.tensor, grown)
+
+
+@compiled
+def the_length_of_a_parameter(J: Any) -> Any:
+    yield from asking(J, len, tg.nn.Parameter, grown)
+
+
+@compiled
+def the_shape_of_a_buffer_by_another_function(J: Any) -> Any:
+    yield from asking(J, lambda t: tg.ones_like(t).sum(), tg.nn.Buffer, grown)
+
+
+@compiled
+def the_dtype_of_a_tensor(J: Any) -> Any:
+    yield from asking(
+        J,
+        lambda t: tg.finfo(t.dtype).bits,
+        tg.tensor,
+        lambda t: setattr(t, "data", t.data.astype("float64")),
+    )
+
+
+@compiled
+def the_shape_of_a_tensor_whose_numbers_lead_to_nothing(J: Any) -> Any:
+    def ask(t):
+        t.sum()
+        return t.shape[0]
+
+    yield from asking(J, ask, tg.tensor, grown)

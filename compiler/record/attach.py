@@ -20,6 +20,7 @@ def attach(recording: "Recording", reach: Reach, trace: Trace, result: Any) -> N
     attach_results(recording, reach, trace, result)
     if recording.reason is None:
         attach_gradients(recording, reach, trace)
+        guard_shapes(reach, trace)
         guard_gradients(reach, trace)
         attach_arrays(recording, reach, trace)
 
@@ -85,6 +86,18 @@ def attach_gradients(recording: "Recording", reach: Reach, trace: Trace) -> None
         )
     asked = {**trace.gradients, **trace.gradients_before}
     recording.asked = [leaf for leaf in asked if id(leaf) in reach.tensors and id(leaf) not in given]
+
+
+def guard_shapes(reach: Reach, trace: Trace) -> None:
+    """Of tensors whose numbers the program does not use it may have asked for the shape, which `t.data = a` sets."""
+    owners = (reach.owners.get(id(array)) for array in trace.arrays)
+    guards, known = reach.guards, {id(t) for t in (*trace.captured, *owners, *reach.inputs)}
+    for local, name, t in reach.tensors.values():
+        if id(t) not in known:
+            kind = guards.fresh_value((t.data.shape, t.data.dtype))
+            guards.need(
+                f"({local}.data.shape, {local}.data.dtype) == {kind}", f"the shape or dtype of {name}"
+            )
 
 
 def guard_gradients(reach: Reach, trace: Trace) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.autograd.whole import uninterrupted
 from tapegrad.compiler.collection import no_collection
 from tapegrad.compiler.watch.guards import MOVED, Line
 
@@ -66,16 +67,24 @@ class Case:
 
     def settle(self) -> None:
         """Two runs came to the same: from now on the program runs."""
-        runner, guards, local_of = self.runner, self.guards, self.recording.local_of
+        runner = self.runner
+        with uninterrupted():
+            self.hold(runner)
+            self.guards.compile()
+            self.check = self.guards.match
+            self.ready = True
+
+    def hold(self, runner: "Runner") -> None:
+        """From now on the check asks whether tensors have the contents that the program is bound to."""
+        guards, local_of = self.guards, self.recording.local_of
         for t, array in zip(runner.captured, runner.bound):
             guards.hold(local_of[id(t)], array)
         captured = set(map(id, runner.captured))
-        for leaf in self.recording.asked:
-            if id(leaf) not in captured:
-                guards.hold(local_of[id(leaf)], leaf.data)
-        guards.compile()
-        self.check = guards.match
-        self.ready = True
+        # Of these the program reads no number, but may follow their shape.
+        others = {id(t): t for t in (*self.recording.asked, *self.recording.captured)}
+        for t in others.values():
+            if id(t) not in captured:
+                guards.hold(local_of[id(t)], t.data)
 
     def follow(self, args: Any, kwargs: Any) -> Any:
         """Captured tensors have their contents elsewhere now: bind the program to these, if it can be."""

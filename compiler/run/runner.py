@@ -15,6 +15,7 @@ from tapegrad.compiler.ir.program import Op, before_last_check
 from tapegrad.compiler.record.recording import Recording
 from tapegrad.compiler.run.case import OtherCase
 from tapegrad.compiler.run.messages import told_after
+from tapegrad.compiler.watch.listen import by_user
 
 SLOW = 2.0  # seconds
 COMPILING = "%s: compiling takes longer than %g s, once for this kind of call"
@@ -140,7 +141,7 @@ class Runner:
             random.rewind(draws)
             if is_failed_check(error):
                 raise OtherCase from None
-            if isinstance(error, Exception) and not isinstance(error, MemoryError):
+            if isinstance(error, Exception) and not isinstance(error, MemoryError) and not by_user(error):
                 raise OtherCase(line_of(error)) from None  # the function itself raises it with its own line
             raise
 

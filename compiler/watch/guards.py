@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.whole import uninterrupted
+from tapegrad.compiler.watch.listen import by_user
 from tapegrad.compiler.watch.loops import Table, rows, with_loops
 from tapegrad.compiler.watch.sameness import in_order, same
 
@@ -151,8 +153,9 @@ class Guards:
         body.append(f"if moved: return {MOVED!r}")
         body.append(f"return ({''.join(f'a{n}, ' for n in range(len(self.inputs)))})")
         self.fill_tables()
-        self.values |= {"same": same, "in_order": in_order}
-        checked = ["try:", *(f" {line}" for line in body), "except Exception: return None"]
+        self.values |= {"same": same, "in_order": in_order, "by_user": by_user}
+        checked = ["try:", *(f" {line}" for line in body), "except Exception as error:"]
+        checked += [" if by_user(error): raise", " return None"]
         self._match = self.function("match(args, kwargs, after=False)", checked)
 
     def function(self, head: str, body: list[str]) -> Any:
@@ -181,7 +184,8 @@ class Guards:
         """match(args, kwargs): the arrays of the inputs, if everything is as it was; None if not, and MOVED if only
         captured tensors have their contents elsewhere. With after=True: whether a call has changed nothing."""
         if self._match is None:
-            self.compile()
+            with uninterrupted():
+                self.compile()
         return self._match
 
     @property

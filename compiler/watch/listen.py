@@ -6,6 +6,7 @@ import sysconfig
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from traceback import walk_tb
 from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
 from typing import Any
 
@@ -63,7 +64,7 @@ def room_of(path: str) -> str:
         return "library"
     if path.startswith(SITE + os.sep):
         return "user"
-    if path.startswith((STDLIB + os.sep, "<frozen")):
+    if path.startswith((STDLIB + os.sep, "<frozen ")):
         return "library"
     return "library" if path.startswith(("<tg.jit", "<guards of")) else "user"
 
@@ -78,6 +79,12 @@ def room_of_code(code: CodeType, scope: dict[str, Any]) -> str:
     ):
         return "own"
     return room_of(code.co_filename)
+
+
+def by_user(error: Exception) -> bool:
+    """Whether code of the user's raised it. A program and its check call none: then it is a signal's handler."""
+    frames = walk_tb(error.__traceback__)
+    return any(room_of_code(frame.f_code, frame.f_globals) == "user" for frame, _ in frames)
 
 
 def where(frame: FrameType) -> str:

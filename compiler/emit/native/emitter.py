@@ -132,8 +132,11 @@ class NativeEmitter:
 
     def dense(self, v: Var) -> bool:
         """Whether its elements lie one after another. (An argument's do, in the array that it is copied to.)"""
-        if v.kind == "captured":
-            return v.dense and v.order is None
+        home = self.plan.home.get(
+            v, v
+        )  # a captured array, where a result goes straight to the one that is written
+        if home.kind == "captured":
+            return home.dense and home.order is None
         return v not in self.strided
 
     def row(self, v: Var) -> str:

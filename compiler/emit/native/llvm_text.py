@@ -11,6 +11,7 @@ from typing import Any
 
 from tapegrad.compiler.emit.native.forms import (
     LANES,
+    Applied,
     Check,
     Let,
     Local,
@@ -24,7 +25,20 @@ from tapegrad.compiler.emit.native.forms import (
     Total,
     Value,
 )
-from tapegrad.compiler.emit.native.llvm_values import SUFFIXES, TYPES, Lines, bytes_of, constant, memory_type
+from tapegrad.compiler.emit.native.llvm_values import (
+    SLOW_NAMES,
+    SUFFIXES,
+    TYPES,
+    Lines,
+    bytes_of,
+    constant,
+    kind,
+    memory_type,
+)
+from tapegrad.compiler.emit.native.walks import values_of
+
+# Of two numbers that no element has, such as inf and 0, these may set a flag.
+SETTING_FLAGS = frozenset({"mul", "div", "root", "fmod"}) | SLOW_NAMES
 
 
 class Text(Lines):
@@ -193,10 +207,23 @@ class Text(Lines):
             self.turns(s, whole, LANES)
         if rest := s.length - whole:
             self.indices[s.index] = str(whole)
-            self.mask = f"<{', '.join(f'i1 {str(k < rest).lower()}' for k in range(LANES))}>"
+            self.mask = self.first_lanes(rest, opaque=any(map(sets_flags, s.body)))
             self.turn(s)
             self.mask = ""
         self.lane_index, self.lanes = "", 1
+
+    def first_lanes(self, count: int, opaque: bool) -> str:
+        """The mask of so many lanes. Of a constant one LLVM leaves out what the idle lanes hold, and works on anything
+        instead: that may set a flag which no element sets. It does not look through the empty assembly."""
+        if not opaque:
+            return f"<{', '.join(f'i1 {str(k < count).lower()}' for k in range(LANES))}>"
+        unknown = self.new(f'call i64 asm "", "=r,0"(i64 {count})')
+        one = self.new(f"insertelement <{LANES} x i64> poison, i64 {unknown}, i64 0")
+        all_of = self.new(
+            f"shufflevector <{LANES} x i64> {one}, <{LANES} x i64> poison, <{LANES} x i32> zeroinitializer"
+        )
+        lanes = f"<{', '.join(f'i64 {k}' for k in range(LANES))}>"
+        return self.new(f"icmp ult <{LANES} x i64> {lanes}, {all_of}")
 
     def turn(self, s: Loop) -> None:
         """The statements inside. What they work out is not known outside."""
@@ -268,3 +295,11 @@ class Text(Lines):
         a, b = Local(total.dtype, "first half"), Local(total.dtype, "second half")
         self.locals |= {a.name: (halves[0], lanes), b.name: (halves[1], lanes)}
         return self.value(total.combine(a, b), lanes)
+
+
+def sets_flags(statement: Any) -> bool:
+    """Whether it has an operation on floats that sets a flag for some numbers."""
+    return any(
+        isinstance(v, Applied) and v.name in SETTING_FLAGS and kind(v.args[-1].dtype) == "f"
+        for v in values_of(statement)
+    )

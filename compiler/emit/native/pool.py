@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.whole import uninterrupted
 from tapegrad.compiler.emit.native.machine import FLAGS, Code, llvm, scratch_of
 
 # What a pool is in memory, with room for the largest mutexes, conditions and floating-point environments there are.
@@ -251,7 +252,7 @@ def pool(workers: int, scratch: int) -> int:
     """The address of this process's pool, with at least so many workers, and bytes for the copies of each."""
     global _pool
     if _pool is None or _pool.workers < workers or _pool.pace() < scratch:
-        with _lock:
+        with uninterrupted(), _lock:
             if _pool is None:
                 _pool = Pool()
             _pool.have(workers, scratch)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,6 +117,62 @@ def test_an_interrupt_of_a_compiled_step(trajectory: dict[int, list[Any]], round
         whole += of_one_step(t.state(), trajectory)
         next(t.run())
     assert whole == 5
+
+
+def pressed_in(name: str, nth: int) -> Callable[..., Any]:
+    """A trace function that presses Ctrl-C at the nth line that a function of that name comes to."""
+    lines = iter(range(nth + 1))
+
+    def trace(frame: Any, event: str, arg: Any) -> Any:
+        if event == "line" and next(lines, None) == nth:
+            signal.raise_signal(signal.SIGINT)
+        return trace if frame.f_code.co_name == name else None
+
+    return lambda frame, event, arg: trace if frame.f_code.co_name == name else None
+
+
+@pytest.mark.parametrize("name", ["compile", "settle", "hold", "follow", "bind"])
+def test_an_interrupt_while_a_program_is_made_spoils_no_later_call(name: str) -> None:
+    layers = [nn.Dense(4, "tanh", in_features=4) for _ in range(12)]
+    model, x, before = nn.Sequential(*layers), tg.tensor(X[:4]), sys.gettrace()
+    for nth in range(0, 24, 2):
+        f = tg.jit(tg.no_grad()(lambda x: model(x).sum()), emitter="numpy")
+        f(x)
+        sys.settrace(pressed_in(name, nth))
+        try:
+            f(x)
+            layers[0].kernel.data = layers[0].kernel.data.copy()
+            f(x)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        for rate in (1.0, 2.0, 3.0):
+            layers[0].kernel.data = layers[0].kernel.data * np.float32(rate)
+            np.testing.assert_allclose(f(x).item(), model(x).sum().item(), rtol=1e-5)
+
+
+def test_an_interrupt_in_the_place_of_a_call_leaves_no_lock() -> None:
+    """While a function is recorded, Ctrl-C may come before a call of C, such as the one that gives a lock back."""
+    random.get_state()  # the generator is there
+    given_back = 0
+
+    def hook(frame: Any, event: str, arg: Any) -> None:
+        nonlocal given_back
+        if event == "c_call" and getattr(arg, "__name__", "") == "__exit__":
+            given_back += 1
+            signal.raise_signal(signal.SIGINT)
+
+    for draw in (lambda: random.streams().next_draw(), random.host_generator, random.streams().copy):
+        sys.setprofile(hook)
+        try:
+            draw()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        assert not random.streams().lock.locked()
+    assert given_back == 3
 
 
 @DROPPED

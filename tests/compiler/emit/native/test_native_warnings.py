@@ -220,3 +220,25 @@ def test_what_is_asked_for_later_is_not_missed() -> None:
                     else:
                         assert np.isinf(f(x).numpy()).all()
                 assert len(caught) == (reactions.get("over") == "warn")
+
+
+@pytest.mark.parametrize("count", [*range(9, 16), *range(17, 21), 33])
+def test_idle_lanes_set_no_flag(count: int) -> None:
+    """The last vector of a loop is not full: what its idle lanes work on must not be told of."""
+    w, one, low = tg.nn.Parameter(np.linspace(1, 2, count, dtype="f4")), tg.tensor(1.0), tg.tensor(-0.5)
+    opt, x = tg.optim.RAdam([w], lr=0.1), tg.ones(count)
+
+    def step() -> Any:
+        loss = (w * x).sum()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        with tg.no_grad():
+            return x / (one + low * x), tg.log(one + low * x), tg.sqrt(w * one) / (one * low)
+
+    f = tg.jit(step, emitter="native", strict=True)
+    with warnings.catch_warnings(), np.errstate(all="warn", under="ignore"):
+        warnings.simplefilter("error")
+        for _ in range(6):
+            f()
+    assert f.stats()["compiled"] >= 3
