@@ -256,3 +256,34 @@ def the_shape_of_a_tensor_whose_numbers_lead_to_nothing(J: Any) -> Any:
         return t.shape[0]
 
     yield from asking(J, ask, tg.tensor, grown)
+
+
+LABELLED = {
+    "nll": lambda p, t: tg.nn.losses.nll_loss(p, t),
+    "nll with weights": lambda p, t: tg.nn.losses.nll_loss(p, t, class_weight=[1.0, 2.0, 1.0]),
+    "cross-entropy": lambda p, t: tg.nn.losses.cross_entropy(p, t),
+    "smoothed": lambda p, t: tg.nn.losses.cross_entropy(p, t, label_smoothing=0.1),
+    "PyTorch's": lambda p, t: tg.nn.CrossEntropyLoss()(p, t),
+    "PyTorch's nll": lambda p, t: tg.nn.NLLLoss()(p, t),
+    "Keras's": lambda p, t: tg.nn.losses.sparse_categorical_crossentropy(tg.softmax(p), t),
+}
+
+
+@compiled
+def class_numbers_that_become_wrong(J: Any) -> Iterator[Any]:
+    p, t = tg.tensor(np.eye(4, 3, dtype="f4")), tg.tensor([0, 1, 2, 0])
+    for loss in LABELLED.values():
+        f = J(lambda p, loss=loss: loss(p, t))
+        for labels in (
+            [0, 1, 2, 0],
+            [2, 1, 2, 0],
+            [2, 1, 0, 0],
+            [0, 1, 3, 0],
+            [0, 1, -1, 0],
+            *([[1, 1, 1, 0]] * 3),
+        ):
+            t.assign(tg.tensor(labels))
+            try:
+                yield f(p)
+            except (ValueError, IndexError) as error:
+                yield type(error).__name__

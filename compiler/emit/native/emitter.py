@@ -132,9 +132,8 @@ class NativeEmitter:
 
     def dense(self, v: Var) -> bool:
         """Whether its elements lie one after another. (An argument's do, in the array that it is copied to.)"""
-        home = self.plan.home.get(
-            v, v
-        )  # a captured array, where a result goes straight to the one that is written
+        # A captured array, where a result goes straight to the one that is written.
+        home = self.plan.home.get(v, v)
         if home.kind == "captured":
             return home.dense and home.order is None
         return v not in self.strided
