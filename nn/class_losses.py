@@ -131,7 +131,7 @@ def cross_entropy(
         p, t, keep = _kept(name, p, t, ignore_index)
         if not s and class_weight is None:
             return _reduced(name, sparse_cross_entropy_p(p, t), keep, sample_weight, reduction)
-        t = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype)
+        t = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype, checked=True)
     if s:
         t = t * (1.0 - s) + s / p.shape[-1]
     if class_weight is not None:
@@ -200,7 +200,7 @@ def nll_loss(
     """
     p = require_float("nll_loss", prediction)
     p, t, keep = _kept("nll_loss", p, labels, ignore_index)
-    chosen = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype) == 1
+    chosen = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype, checked=True) == 1
     logs = p if class_weight is None else p * class_factors("nll_loss", "class_weight", class_weight, p)
     loss = -sum_p(where_p(chosen, logs, 0.0), axis=(p.ndim - 1,), keepdims=False)
     return _reduced("nll_loss", loss, keep, sample_weight, reduction)

@@ -11,7 +11,7 @@ from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import int64, is_floating, name_of
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.foreign import answering, unknown_keyword
-from tapegrad.autograd.ops import mean_p, one_hot_p, reshape_p, sum_p
+from tapegrad.autograd.ops import mean_p, reshape_p, sum_p
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.docstrings import joined, split
 
@@ -81,8 +81,8 @@ def somewhere(t: Tensor, condition: Callable[[Any], Any]) -> bool:
 
 
 def class_numbers(name: str, p: Tensor, labels: TensorLike) -> Tensor:
-    """Integer labels, one for each sample, each the number of a class. The check reads raw arrays, for a message with
-    the label; a program has a check of its own."""
+    """Integer labels, one for each sample, each the number of a class. The check reads raw arrays, which no trace sees:
+    the operation that takes them checks them once more in a program."""
     t = as_target(p, labels)
     kind = name_of(t.dtype)
     if not kind.startswith(("int", "uint")):
@@ -104,8 +104,6 @@ def class_numbers(name: str, p: Tensor, labels: TensorLike) -> Tensor:
             f"{name}: labels must be class numbers from 0 to {classes - 1}, since the prediction has {classes} "
             f"classes; got {wrong[0]}"
         )
-    if current.get().recorder is not None:  # what is made here is dropped, and its check stays
-        one_hot_p(t, classes=classes, dtype=p.dtype, checked=True)
     return t
 
 

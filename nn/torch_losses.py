@@ -15,10 +15,10 @@ from tapegrad.autograd.ops import (
     softplus,
     square,
     take,
-    take_along_axis,
     where,
     where_p,
 )
+from tapegrad.nn.class_losses import nll_loss
 from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape, somewhere
 from tapegrad.nn.losses import huber_of, smooth_l1_of
 from tapegrad.nn.module import Buffer
@@ -196,8 +196,7 @@ class NLLLoss(TorchLoss):
         keep = t != self.ignore_index
         labels = class_numbers("NLLLoss", x, where(keep, t, 0))
         share = where(keep, 1.0 if self.weight is None else take(self.weight, labels), 0.0)
-        chosen = take_along_axis(x, labels.expand_dims(-1), -1).squeeze(-1)
-        loss = where(keep, -chosen * share, 0.0)
+        loss = where(keep, nll_loss(x, labels, reduction="none") * share, 0.0)
         return loss.sum() / share.sum() if self.reduction == "mean" else self._reduced(loss)
 
 
