@@ -32,6 +32,27 @@ LAYERS: dict[str, tuple[Any, ...]] = {
     **{f"InstanceNorm{n}d": (2, 1e-5, 0.1, True) for n in (1, 2, 3)},
 }  # fmt: skip
 
+# those that make their weights with in_features
+WITH_FEATURES: dict[str, tuple[Any, ...]] = {
+    **{f"Conv{n}D": (2, 1) for n in (1, 2, 3)},
+    **{f"Conv{n}DTranspose": (2, 1) for n in (1, 2, 3)},
+    **{f"DepthwiseConv{n}D": (1,) for n in (1, 2)},
+    **{f"SeparableConv{n}D": (2, 1) for n in (1, 2)},
+    **{f"{kind}{cell}": (2,) for kind in ("SimpleRNN", "LSTM", "GRU") for cell in ("", "Cell")},
+    "MultiHeadAttention": (2, 2),
+    "PositionEmbedding": (2,),
+}
+LAYERS |= {f"{kind}{n}d": (2, 2, 1) for kind in ("Conv", "ConvTranspose") for n in (1, 2, 3)}
+LAYERS |= {
+    "MultiheadAttention": (2, 1),
+    "TransformerEncoderLayer": (2, 1, 2),
+    "TransformerDecoderLayer": (2, 1, 2),
+}
+
+
+def with_features(name: str, arguments: tuple[Any, ...], dtype: Any) -> Any:
+    return getattr(tg.nn, name)(*arguments, in_features=2, dtype=dtype).parameters()[0]
+
 
 def of_layer(name: str, arguments: tuple[Any, ...], dtype: Any) -> Any:
     layer = getattr(tg.nn, name)(*arguments, dtype=dtype)
@@ -74,6 +95,7 @@ TAKERS: dict[str, tuple[Callable[[Any], Any], bool | None]] = {
     "nn.Dense": (lambda d: tg.nn.Dense(2, in_features=2, dtype=d).kernel, True),
     "nn.Embedding": (lambda d: tg.nn.Embedding(2, 2, dtype=d).parameters()[0], True),
     **{f"nn.{name}": (partial(of_layer, name, arguments), True) for name, arguments in LAYERS.items()},
+    **{f"nn.{name}": (partial(with_features, name, given), True) for name, given in WITH_FEATURES.items()},
 }
 CASES = [(name, d, want) for name in TAKERS for d, want in (*SPELLINGS, *INTEGERS) if not (
     TAKERS[name][1] and not want.startswith("float")) and not (
