@@ -69,17 +69,26 @@ def sign(xp: Any, x: Any) -> Any:
     return xp.where(xp.isnan(x), x, xp.sign(x)) if x.dtype.kind == "f" else xp.sign(x)
 
 
+def remainder(xp: Any, a: Any, b: Any) -> Any:
+    """CuPy's own is not NumPy's where an operand is infinite: NaN of 1 % inf."""
+    if xp.result_type(a, b).kind != "f":
+        return a % b
+    rest, b = xp.fmod(a, b), xp.asarray(b)
+    signed = xp.where((rest < 0) != (b < 0), rest + b, rest)
+    return xp.where(rest == 0, xp.copysign(xp.zeros_like(rest), b), signed).astype(rest.dtype, copy=False)
+
+
 def floor_divide(xp: Any, a: Any, b: Any) -> Any:
     """CuPy's own is not NumPy's where an operand is infinite: inf of inf // 2, -0 of -1 // inf."""
-    whole = a // b
-    if whole.dtype.kind != "f":
-        return whole
-    rest = xp.fmod(a, b)
+    if xp.result_type(a, b).kind != "f":
+        return a // b
+    rest, exact = xp.fmod(a, b), xp.true_divide(a, b)
+    a, b = xp.asarray(a), xp.asarray(b)
     quotient = (a - rest) / b - ((rest != 0) & ((rest < 0) != (b < 0)))
     below = xp.floor(quotient)
     nearest = xp.where(quotient - below > 0.5, below + 1, below)
-    signed = xp.where(quotient == 0, xp.copysign(xp.zeros_like(whole), a / b), nearest)
-    return xp.where(b == 0, a / b, signed).astype(whole.dtype, copy=False)
+    whole = xp.where(quotient == 0, xp.copysign(xp.zeros_like(exact), exact), nearest)
+    return xp.where(b == 0, exact, whole).astype(exact.dtype, copy=False)
 
 
 def erf(xp: Any, x: Any) -> Any:
@@ -99,7 +108,7 @@ def einsum(xp: Any, *arrays: Any, subscripts: str) -> Any:
 
 KERNELS: dict[str, Callable[..., Any]] = {
     "erf": erf, "numbered": numbered, "one_hot": one_hot, "clip": clip, "sign": sign, "argsort": argsort,
-    "floor_divide": floor_divide,
+    "floor_divide": floor_divide, "remainder": remainder,
     "index_get": index_get, "index_set": index_set, "index_add": index_add, "einsum": einsum,
 }  # fmt: skip
 

@@ -264,6 +264,16 @@ class Cupy(ModuleType):
         return call(np.reshape, a, newshape)  # type: ignore[no-any-return]
 
     @staticmethod
+    def remainder(a: Any, b: Any, **options: Any) -> ndarray:  # NaN of 1 % inf
+        def rest(a: Any, b: Any, **options: Any) -> Any:
+            exact = np.remainder(a, b, **options)
+            if exact.dtype.kind != "f":
+                return exact
+            return np.subtract(a, np.multiply(np.floor(np.divide(a, b)), b), **options).astype(exact.dtype, copy=False)
+
+        return call(rest, a, b, **options)  # type: ignore[no-any-return]
+
+    @staticmethod
     def floor_divide(a: Any, b: Any, **options: Any) -> ndarray:  # inf of inf // 2, -0 of -1 // inf
         def whole(a: Any, b: Any, **options: Any) -> Any:
             exact = np.floor_divide(a, b, **options)
