@@ -269,7 +269,9 @@ class Cupy(ModuleType):
             exact = np.remainder(a, b, **options)
             if exact.dtype.kind != "f":
                 return exact
-            return np.subtract(a, np.multiply(np.floor(np.divide(a, b)), b), **options).astype(exact.dtype, copy=False)
+            return np.subtract(a, np.multiply(np.floor(np.divide(a, b)), b), **options).astype(
+                exact.dtype, copy=False
+            )
 
         return call(rest, a, b, **options)  # type: ignore[no-any-return]
 

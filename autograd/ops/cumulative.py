@@ -119,7 +119,8 @@ def cumulative_sum(
     """
     x, at = _prepared("cumulative_sum", x, axis, dtype)
     include = truth("cumulative_sum: include_initial", include_initial)
-    return _with_initial(cumulative_sum_p(x, axis=at, reverse=False), at, 0, include)
+    y = _with_initial(cumulative_sum_p(x, axis=at, reverse=False), at, 0, include)
+    return y if dtype is None else y.astype(dtype, copy=False)
 
 
 def cumulative_prod(
@@ -144,4 +145,5 @@ def cumulative_prod(
     """
     x, at = _prepared("cumulative_prod", x, axis, dtype)
     include = truth("cumulative_prod: include_initial", include_initial)
-    return _with_initial(cumulative_prod_p(x, axis=at), at, 1, include)
+    y = _with_initial(cumulative_prod_p(x, axis=at), at, 1, include)
+    return y if dtype is None else y.astype(dtype, copy=False)

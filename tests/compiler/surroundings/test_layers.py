@@ -1,5 +1,6 @@
 """Every attribute of every layer and loss: changed after the program was made, the next call is eager's."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,15 +36,15 @@ SHAPES: dict[str, tuple[int, ...]] = {
     **{f"SpatialDropout{n}D": (3, *(2,) * n, 4) for n in (1, 2, 3)},
 }
 TWO = [k for k in KINDS if k.__name__.endswith("Loss")]  # PyTorch's, called with a prediction and a target
-# Windows, recurrence and attention have no rows here yet.
-WITHOUT_ROWS = ("convolution", "pooling", "torch_pools", "torch_windows", "recurrent", "recurrent_cells", "attention",
-                "transformer")  # fmt: skip
+DEEP_ROOMS = ("convolution", "pooling", "torch_pools", "torch_windows", "recurrent", "recurrent_cells", "attention",
+              "transformer")  # fmt: skip
 # A list of modules has no forward.
-LAYERS = [
+ALL = [
     k for k in KINDS
     if issubclass(k, nn.Module) and k not in (nn.Module, nn.Sequential, *TWO) and k.forward is not nn.Module.forward
-    and k.__module__.rpartition(".")[2] not in WITHOUT_ROWS
 ]  # fmt: skip
+DEEP = [k for k in ALL if k.__module__.rpartition(".")[2] in DEEP_ROOMS]
+LAYERS = [k for k in ALL if k not in DEEP]
 LOSSES = [
     k for k in vars(nn.losses).values()
     if isinstance(k, type) and issubclass(k, nn.losses.Loss) and k is not nn.losses.Loss
@@ -118,11 +119,72 @@ def test_losses(kind: Any) -> None:
     check(kind, tg.tensor(y), tg.tensor(RNG.random((3, 4)).astype("float32")))
 
 
+A, B, C = (RNG.random((3, 4)).astype("float32") for _ in range(3))
+NUMBERS, SIGNS = np.array([0, 1, 1]), np.array([1, -1, 1], "float32")
+# What the forward of a loss takes; of those that are not named: a prediction and a target.
+LOSS_INPUTS = {
+    "CrossEntropyLoss": (A, NUMBERS),
+    "NLLLoss": (A, NUMBERS),
+    "CosineEmbeddingLoss": (A, B, SIGNS),
+    "GaussianNLLLoss": (A, B, C),
+    "HingeEmbeddingLoss": (A[:, 0], SIGNS),
+    "MarginRankingLoss": (A[:, 0], B[:, 0], SIGNS),
+    "TripletMarginLoss": (A, B, C),
+}
+
+
 @pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
 @pytest.mark.parametrize("kind", TWO, ids=lambda k: k.__name__)
 def test_losses_of_pytorch(kind: Any) -> None:
-    y = RNG.integers(0, 2, size=3) if kind is nn.CrossEntropyLoss else RNG.random((3, 4)).astype("float32")
-    assert check(kind, tg.tensor(RNG.random((3, 4)).astype("float32")), tg.tensor(y))
+    assert check(kind, *map(tg.tensor, LOSS_INPUTS.get(kind.__name__, (A, B))))
+
+
+# What the constructors take whose names match.
+DEEP_GIVEN: tuple[tuple[str, Callable[[], tuple[Any, ...]]], ...] = (
+    (r"Conv(Transpose)?\dd", lambda: (4, 2, 2)),
+    (r"(Separable)?Conv", lambda: (2, 2)),
+    (r"Depthwise|Adaptive|AvgPool|MaxPool\dd", lambda: (2,)),
+    (r"SimpleRNN|LSTM|GRU", lambda: (3,)),
+    (r"Bidirectional", lambda: (nn.LSTM(3),)),
+    (r"Upsample", lambda: (None, 2)),
+    (r"PositionEmbedding", lambda: (5,)),
+    (r"MultiHead", lambda: (2, 2)),
+    (r"Multihead", lambda: (4, 2)),
+    (r"Transformer", lambda: (4, 2, 6)),
+)
+
+
+def deep_inputs(kind: Any) -> tuple[Any, ...]:
+    """Channels are last, or second in PyTorch's layers; as many other axes as the name says."""
+    name, state = kind.__name__, tg.tensor(RNG.random((2, 3)).astype("float32"))
+    axes = re.search(r"(\d)[dD]", name)
+    window = (4,) * int(axes[1]) if axes else (3, 3)
+    if kind.__module__.rpartition(".")[2] in ("torch_pools", "torch_windows"):
+        shape: tuple[int, ...] = (2, 4, *window)
+    else:
+        shape = (2, *window, 4) if axes else (2, 4) if name.endswith("Cell") else (2, 5, 4)
+    x = tg.tensor(RNG.random(shape).astype("float32"))
+    if name.endswith("Cell"):
+        return (x, [state, state] if "LSTM" in name else state)
+    return (x,) * {"MultiHeadAttention": 2, "TransformerDecoderLayer": 2, "MultiheadAttention": 3}.get(
+        name, 1
+    )
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+@pytest.mark.parametrize("kind", DEEP, ids=lambda k: k.__name__)
+def test_deep_layers(kind: Any) -> None:
+    given = next((made() for pattern, made in DEEP_GIVEN if re.match(pattern, kind.__name__)), ())
+    inputs = deep_inputs(kind)
+
+    def made() -> Any:
+        tg.manual_seed(0)
+        layer = kind(*given)
+        with tg.no_grad():
+            layer(*inputs)  # makes its weights
+        return layer
+
+    assert check(made, *inputs)
 
 
 class Deep(nn.Module):
