@@ -3,6 +3,7 @@
 The tables of rows are found where a folder's conftest.py puts tests/nn and tests/optim on the path.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -122,6 +123,17 @@ RUNS: dict[str, Callable[[str], Run]] = {
     **{f"optimizer {r.name}{' groups' if g else ''}": lambda dtype, r=r, g=g: optimizer_run(r, dtype, g)
        for r in optimizer_rows.ROWS for g in (False, True)},
 }  # fmt: skip
+
+
+WINDOWS = re.compile(r"layer \S*(Conv|Pool|Padding|Cropping|Sampling|Upsample)")
+
+
+def repeats(name: str, dtype: str) -> bool:
+    """Whether another row runs the same code: windows do in evaluation what they do in training, and along one or three
+    axes, which are compiled in float32, what they do along two."""
+    if not WINDOWS.match(name):
+        return False
+    return name.endswith("evaluation") or (dtype != "float32" and re.search(r"[13][dD]", name) is not None)
 
 
 def outcomes(run: Run, wrap: Any) -> tuple[list[list[np.ndarray]], Any]:

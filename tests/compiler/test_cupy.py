@@ -16,7 +16,7 @@ import tapegrad.backends as backends
 from call_cases import CASES
 from compiler_emitters import TOLERANCE, close, flat
 from compiler_gpu import on_gpu, without_numpy
-from compiler_runs import RUNS, as_one_step
+from compiler_runs import RUNS, as_one_step, repeats
 from compiler_steps import HOW, T, X, make, replaced, step_of, switched, train
 from hazard_cases import same_as_without
 from primitives.harness import cotangent
@@ -88,7 +88,8 @@ def chunks(names: Iterable[str], n: int) -> list[list[str]]:
     return [names[i : i + n] for i in range(0, len(names), n)]
 
 
-NAMES = {kind: [name for name in RUNS if name.startswith(kind)] for kind in ("layer", "loss", "optimizer")}
+ONCE = [name for name in RUNS if not repeats(name, "float32")]
+NAMES = {kind: [name for name in ONCE if name.startswith(kind)] for kind in ("layer", "loss", "optimizer")}
 
 
 @pytest.mark.usefixtures("unchecked")

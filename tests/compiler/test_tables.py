@@ -5,7 +5,7 @@ import pytest
 import tapegrad as tg
 from compiler_bits import FLOATS, difference
 from compiler_emitters import TOLERANCE, close, emitting
-from compiler_runs import LAYERS, RUNS, outcomes
+from compiler_runs import LAYERS, RUNS, outcomes, repeats
 from tapegrad import nn
 
 
@@ -21,9 +21,11 @@ def test_every_layer_has_a_row() -> None:
     assert {type(row.make("float32")) for row in LAYERS} >= kinds - losses
 
 
-@pytest.mark.parametrize(("emitter", "dtype"), [*(("numpy", dtype) for dtype in FLOATS),
-                                                *(("native", dtype) for dtype in TOLERANCE)])  # fmt: skip
-@pytest.mark.parametrize("name", RUNS)
+COMPILED = [*(("numpy", dtype) for dtype in FLOATS), *(("native", dtype) for dtype in TOLERANCE)]
+ROWS = [(e, name, dtype) for name in RUNS for e, dtype in COMPILED if not repeats(name, dtype)]
+
+
+@pytest.mark.parametrize(("emitter", "name", "dtype"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_row(emitter: str, name: str, dtype: str, request: pytest.FixtureRequest) -> None:
     if emitter != "numpy":
         request.getfixturevalue("unchecked")

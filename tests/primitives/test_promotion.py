@@ -241,8 +241,10 @@ def test_method_is_the_function(method: str):
     arguments = {"astype": ("float32",), "broadcast_to": ((3, 2, 2),), "clip": (2, 3), "split": (2,), "take": ([1, 0],),
                  "tile": (2,), "moveaxis": (0, 1), "permute_dims": ((1, 0),), "index_add": (0, 1.0),
                  "index_update": (0, 1.0), "take_along_axis": (tg.tensor([[0], [1]]),),
+                 "top_k": (1,), "pad": (1,), "roll": (1,),
                  "tensordot": (Y,), "vecdot": (Y,), "outer": (Y,)}.get(method, ())  # fmt: skip
-    keywords = {"squeeze": {"axis": 0}, "expand_dims": {"axis": 1}}.get(method, {})
+    along = {"cumulative_sum": 0, "cumulative_prod": 0, "squeeze": 0, "expand_dims": 1}
+    keywords = {"axis": along[method]} if method in along else {}
     function = getattr(tg, method)
     if isinstance(function, Primitive) and function.arrays == 2:
         arguments = (tg.tensor(X > 2) if method.startswith("bitwise") else Y,)

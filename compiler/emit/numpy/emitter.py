@@ -234,7 +234,9 @@ def defined_in(helper: str) -> str:
 
 def functions_in(text: str) -> list[str]:
     """NumPy's functions that lines of code call by their plain names."""
-    called = set(re.findall(r"(?<![\w.'])([a-z]\w*)(?=\(|\.reduce\(|\.at\()", re.sub("#.*", "", text)))
+    called = set(
+        re.findall(r"(?<![\w.'])([a-z]\w*)(?=\(|\.(?:reduce|accumulate|at)\()", re.sub("#.*", "", text))
+    )
     return sorted(name for name in called - set(OTHER) if hasattr(np, name))
 
 
