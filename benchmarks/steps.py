@@ -116,7 +116,7 @@ JOBS = {
         "after each, Adam.",
         Convolutional(),
         LIBRARIES,
-        ((NATIVE, TORCH, 0.8), (NUMPY, TORCH, 2.0), (NATIVE, JAX, None), (NUMPY, JAX, None)),
+        ((NATIVE, TORCH, 0.5), (NUMPY, TORCH, 2.0), (NATIVE, JAX, None), (NUMPY, JAX, None)),
         rounds=4,
     ),
     "lstm": StepJob(
@@ -130,7 +130,7 @@ JOBS = {
         "One training step of a transformer's encoder layer, 128 wide, 4 heads, 16 rows of 64 places, Adam.",
         Encoder(),
         LIBRARIES,
-        ((NATIVE, TORCH, 0.75), (NUMPY, TORCH, 1.5), (NATIVE, JAX, None), (NUMPY, JAX, None)),
+        ((NATIVE, TORCH, 0.65), (NUMPY, TORCH, 1.5), (NATIVE, JAX, None), (NUMPY, JAX, None)),
         rounds=4,
     ),
 }  # fmt: skip
