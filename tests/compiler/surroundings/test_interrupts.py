@@ -1,5 +1,6 @@
 """An interrupt or an error at any point of a step leaves parameters, optimizer, gradients and draws of one step."""
 
+import itertools
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.autograd import random
+from tapegrad.autograd.primitive import Primitive
 from tapegrad.models import LambdaCallback, Sequential
 
 nn, optim = tg.nn, tg.optim
@@ -150,6 +152,54 @@ def test_an_interrupt_while_a_program_is_made_spoils_no_later_call(name: str) ->
         for rate in (1.0, 2.0, 3.0):
             layers[0].kernel.data = layers[0].kernel.data * np.float32(rate)
             np.testing.assert_allclose(f(x).item(), model(x).sum().item(), rtol=1e-5)
+
+
+class Alarm(Exception):
+    """What a handler of a signal other than Ctrl-C raises: a time limit, say."""
+
+
+@pytest.mark.parametrize("place", ["step", "match"])
+def test_what_another_handler_raises_in_a_compiled_call_comes_through(place: str) -> None:
+    """It is taken neither for an error of the program nor for a check that fails, after which f runs as it is."""
+    layer, x, before = nn.Dense(3, in_features=4), tg.tensor(X[:4]), sys.gettrace()
+    f = tg.jit(tg.no_grad()(lambda x: tg.tanh(layer(x)).sum()), emitter="numpy")
+    for _ in range(4):
+        f(x)
+
+    def ring(number: int, frame: Any) -> None:
+        raise Alarm
+
+    handler, lines = signal.signal(signal.SIGALRM, ring), itertools.count()
+
+    def trace(frame: Any, event: str, arg: Any) -> Any:
+        here = frame.f_code.co_name == place and frame.f_code.co_filename.startswith(
+            ("<tg.jit", "<guards of")
+        )
+        if here and event == "line" and next(lines) == 2:  # inside the check's `try`
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGALRM)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        with pytest.raises(Alarm):
+            f(x)
+    finally:
+        sys.settrace(before)
+        signal.signal(signal.SIGALRM, handler)
+    compiled = f.stats()["compiled"]
+    f(x)
+    assert f.stats()["compiled"] == compiled + 1 and f.stats()["recordings"] == 1
+
+
+def test_an_operation_passes_on_what_comes_from_outside() -> None:
+    """A forward raises few kinds of errors, which are told with the operation's name; a handler's stays what it is."""
+
+    def late(xp: Any, x: Any) -> Any:
+        raise TimeoutError("time is up")
+
+    with pytest.raises(TimeoutError, match=r"^time is up$"):
+        Primitive("late", late, register=False)(tg.tensor([1.0]))
 
 
 def test_an_interrupt_in_the_place_of_a_call_leaves_no_lock() -> None:
