@@ -58,6 +58,12 @@ def one_of(name: str, value: Any, known: tuple[str, ...]) -> str:
     return str(value)
 
 
+def integer(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value.__index__())
+
+
 def positive_integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")

@@ -58,13 +58,13 @@ def report_numbers(column: Column, target: TargetEncoder, outputs: np.ndarray) -
         print("\nnote: the model is no better than to guess the mean")
 
 
-def report_classes(column: object, target: TargetEncoder, outputs: np.ndarray) -> None:
+def report_classes(column: Column, target: TargetEncoder, outputs: np.ndarray) -> None:
     assert target.classes is not None
-    truth, p = target.encode(column), probabilities(outputs)  # type: ignore[arg-type]
+    truth, p = target.encode(column), probabilities(outputs)
     best = p.argmax(axis=1)
     names = [printable(name) for name in target.classes]
     if (strange := truth < 0).any():
-        cells = sorted({cell for cell, there in zip(column.cells, strange) if there})  # type: ignore[attr-defined]
+        cells = sorted({cell for cell, there in zip(column.cells, strange) if there})
         unknown = counted(int(strange.sum()), "row")
         verb = "is" if strange.sum() == 1 else "are"
         print(f"note: {unknown} {verb} of unknown classes ({listed(cells)}): counted as wrong")

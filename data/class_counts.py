@@ -6,7 +6,7 @@ import numpy as np
 
 from tapegrad.autograd.arguments import above_0, number, one_of, positive_integer
 from tapegrad.backends import backend_of
-from tapegrad.data.metric_base import Metric, cut
+from tapegrad.data.metric_base import Metric, cut, shares
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
 
@@ -57,13 +57,9 @@ class ClassCounts(Metric):
     def _true(self, o: np.ndarray, t: np.ndarray) -> np.ndarray:
         columns = o.shape[-1] if o.ndim > 1 else 1
         if columns > 1 and t.shape == o.shape:
-            if np.any(np.abs(t.sum(axis=-1) - 1) > 1e-3):
-                raise ValueError(
-                    f"{self.name}: the targets of a row must add up to 1, one class for each row; some here do not"
-                )
-            return t.argmax(axis=-1).reshape(-1).astype(np.int64)
+            return shares(self.name, t).argmax(axis=-1).reshape(-1).astype(np.int64)
         rows = o.shape[:-1] if columns > 1 else o.shape
-        if t.shape not in (rows, (*rows, 1)) and t.size != o.size // columns:
+        if t.shape not in (rows, (*rows, 1), o.shape[:-1]):
             raise ValueError(f"{self.name}: outputs {o.shape} and targets {t.shape} do not have as many rows")
         flat = t.reshape(-1)
         flat = np.where(flat == -1, 0, flat) if columns == 1 and np.isin(flat, (-1, 1)).all() else flat

@@ -111,8 +111,9 @@ def read_head(path: Path) -> bytes:
 KINDS = (
     ((b"PK\x03\x04",), "an Excel workbook or a zip file", "save the sheet as CSV"),
     ((b"\xd0\xcf\x11\xe0",), "an old Excel workbook", "save the sheet as CSV"),
-    ((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd"), "a compressed file", "unpack it first"),
-    ((b"PAR1",), "a Parquet file", "write pandas.read_parquet(path).to_csv(new, index=False)"),
+    ((b"\x1f\x8b", b"\xfd7zXZ", b"(\xb5/\xfd"), "a compressed file", "unpack it first"),
+    (tuple(b"BZh%d1AY&SY" % n for n in range(1, 10)), "a compressed file", "unpack it first"),
+    ((b"PAR1\x15",), "a Parquet file", "write pandas.read_parquet(path).to_csv(new, index=False)"),
     ((b"%PDF",), "a PDF file", "save the table as CSV"),
     ((b"<!doctype", b"<html", b"<table"), "a page of HTML", "write pandas.read_html(path)[0].to_csv(new, index=False)"),
     ((b"<?xml",), "XML", "write pandas.read_xml(path).to_csv(new, index=False)"),
@@ -124,7 +125,7 @@ def check_kind(path: Path, head: bytes) -> None:
     """TableError for a file that is no CSV, which its first bytes tell."""
     start = head[:1000].removeprefix(codecs.BOM_UTF8).lstrip()
     for marks, kind, remedy in KINDS:
-        if any(start.lower().startswith(mark.lower()) for mark in marks):
+        if start.startswith(marks) or (marks[0][:1] == b"<" and start.lower().startswith(marks)):
             raise TableError(f"{path} is {kind}, no CSV: {remedy}")
 
 

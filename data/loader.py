@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import random
-from tapegrad.autograd.arguments import above_0, truth
+from tapegrad.autograd.arguments import above_0, integer, truth
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.structure import flatten
@@ -18,7 +18,8 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
 from tapegrad.data.batches import checked_size
 from tapegrad.data.prefetch import ahead
-from tapegrad.data.row_sources import source_of
+from tapegrad.data.row_sources import Iterated, source_of
+from tapegrad.data.samplers import SubsetSampler
 
 STATE = ("seed", "epoch", "batch", "batch_size", "rows")
 
@@ -74,8 +75,8 @@ class DataLoader:
         )  # fmt: skip
         self.sampler = self._checked_sampler(sampler)
         self.transform, self.takes_generator = transform, _takes_two(transform)
-        self.workers = _count("workers", workers, 0)
-        self.prefetch = 2 * self.workers if prefetch is None else _count("prefetch", prefetch, 1)
+        self.workers = integer("DataLoader: workers", workers, 0)
+        self.prefetch = 2 * self.workers if prefetch is None else integer("DataLoader: prefetch", prefetch, 1)
         if prefetch is not None and not self.workers:
             raise ValueError(f"DataLoader: prefetch={prefetch} needs threads: give workers=1 or more")
         self.timeout = None if timeout is None else above_0("DataLoader: timeout", timeout)
@@ -92,7 +93,7 @@ class DataLoader:
 
     def _checked_sampler(self, sampler: Any) -> Any:
         if sampler is None:
-            if self.shuffle and type(self.source).__name__ == "Iterated":
+            if self.shuffle and isinstance(self.source, Iterated):
                 raise ValueError(
                     "DataLoader: shuffle: an iterable keeps its order: give a data set with len(d) and d[i], or "
                     "shuffle inside the iterable"
@@ -106,8 +107,6 @@ class DataLoader:
             raise ValueError("DataLoader: shuffle and sampler both say the order: leave one out")
         if hasattr(sampler, "order"):
             return sampler
-        from tapegrad.data.samplers import SubsetSampler
-
         return SubsetSampler(list(sampler) if not isinstance(sampler, np.ndarray) else sampler, shuffle=False)
 
     def __repr__(self) -> str:
@@ -127,7 +126,8 @@ class DataLoader:
 
     # ---- where the loop is ----
     def state_dict(self) -> dict[str, int | None]:
-        """Where the loop is: the seed, the epoch, and how many of its batches the loop got."""
+        """Where the loop is: the seed, the epoch, and how many of its batches the loop got. After the last one of an
+        epoch nothing is left of it: in the loop's body, the next pass of who goes on there is empty."""
         return {
             "seed": self.seed, "epoch": self.epoch, "batch": self._at, "batch_size": self.batch_size,
             "rows": self.source.rows,
@@ -150,8 +150,8 @@ class DataLoader:
                     f"DataLoader: load_state_dict: the state has {name}={state[name]}, this loader has {here}"
                 )
         self.seed = random.checked_seed("DataLoader: seed", state["seed"])
-        self.epoch = self._passes = _count("epoch", state["epoch"], 0)
-        self._resume = self._at = _count("batch", state["batch"], 0)
+        self.epoch = self._passes = integer("DataLoader: epoch", state["epoch"], 0)
+        self._resume = self._at = integer("DataLoader: batch", state["batch"], 0)
 
     # ---- a pass ----
     def __iter__(self) -> Iterator[Any]:
@@ -184,8 +184,9 @@ class DataLoader:
         rows, order = self.source.rows, self._generator(epoch)
         if self.sampler is not None:
             chosen = np.asarray(self.sampler.order(rows, order))
-            if len(chosen) and not (-rows <= chosen.min() and chosen.max() < rows):
-                raise IndexError(f"DataLoader: sampler: row {chosen.max()} of {rows} rows")
+            wrong = chosen[(chosen < -rows) | (chosen >= rows)]
+            if len(wrong):
+                raise IndexError(f"DataLoader: sampler: row {wrong[0]} of {rows} rows")
         else:
             chosen = order.permutation(rows) if self.shuffle else np.arange(rows)
         for number in range(start, len(self)):
@@ -251,9 +252,3 @@ def _takes_two(transform: Any) -> bool:
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
     ]
     return len(needed) == 2
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < least:
-        raise ValueError(f"DataLoader: {name} must be an integer of at least {least}, got {value!r}")
-    return int(value.__index__())

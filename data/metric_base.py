@@ -72,6 +72,15 @@ def _array(a: Any) -> Any:
     return a if type(a) in BY_TYPE and not isinstance(a, np.generic) else np.asarray(a)
 
 
+def shares(name: str, targets: np.ndarray) -> np.ndarray:
+    """Targets of one column per class; ValueError where those of a row are not of one class."""
+    if np.any(np.abs(targets.sum(axis=-1) - 1) > 1e-3):
+        raise ValueError(
+            f"{name}: the targets of a row must add up to 1, one class for each row; some here do not"
+        )
+    return targets
+
+
 def same_shape(name: str, outputs: Any, targets: Any) -> None:
     """Raise ValueError where outputs and targets would be broadcast."""
     if outputs.shape != targets.shape:

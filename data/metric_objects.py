@@ -26,7 +26,17 @@ from tapegrad.data.class_counts import (
     Precision,
     Recall,
 )
-from tapegrad.data.metric_base import LOG_PROBABILITIES, LOGIT, LOGITS, Mean, Metric, Whole, same_shape
+from tapegrad.data.metric_base import (
+    LOG_PROBABILITIES,
+    LOGIT,
+    LOGITS,
+    SIGNS,
+    Mean,
+    Metric,
+    Whole,
+    same_shape,
+    shares,
+)
 
 __all__ = [
     "AUC", "F1", "OBJECTS", "R2", "Accuracy", "BalancedAccuracy", "BinaryAccuracy", "CategoricalAccuracy", "CohenKappa",
@@ -78,7 +88,7 @@ RootMeanSquaredError = _mean(
 
 def _class_of(metric: Any, xp: Any, outputs: Any, targets: Any) -> Any:
     """The class number of each row, of targets with one column per class, too."""
-    if targets.shape == outputs.shape:
+    if outputs.ndim > 1 and targets.shape == outputs.shape:
         return xp.argmax(targets, axis=-1)
     if targets.shape == (*outputs.shape[:-1], 1):
         targets = targets[..., 0]
@@ -144,7 +154,7 @@ class AUC(Whole):
     def add(self, outputs: Any, targets: Any) -> None:
         if targets.shape == (*outputs.shape[:-1], 1) and outputs.shape[-1] > 1:
             targets = targets[..., 0]
-        if targets.shape == outputs.shape[:-1]:
+        if targets.shape == outputs.shape[:-1] and outputs.shape[-1] > 1:
             classes = np.asarray(backend_of(targets).to_numpy(targets))
             if not np.isin(classes, np.arange(outputs.shape[-1])).all():
                 raise ValueError(
@@ -174,6 +184,8 @@ class LogLoss(Metric):
         self.total, self.count = 0.0, 0
 
     def add(self, outputs: Any, targets: Any) -> None:
+        if self.outputs == SIGNS:
+            raise ValueError(f"{self.name}: the loss's outputs are scores, not probabilities or logits")
         p, t = (backend_of(a).to_numpy(a) for a in (outputs, targets))
         least = np.finfo(p.dtype).eps if p.dtype.kind == "f" else np.finfo(np.float64).eps
         p = p.astype(np.float64)
@@ -195,7 +207,7 @@ class LogLoss(Metric):
 
     def _of_many(self, p: np.ndarray, t: np.ndarray, least: float) -> np.ndarray:
         if t.shape == p.shape:
-            share = t.astype(np.float64)
+            share = shares(self.name, t.astype(np.float64))
         else:
             t = t[..., 0] if t.shape == (*p.shape[:-1], 1) else t
             if t.shape != p.shape[:-1] or not np.isin(t, np.arange(p.shape[-1])).all():
@@ -207,6 +219,8 @@ class LogLoss(Metric):
         if self.outputs == LOGITS:
             top = p.max(axis=-1, keepdims=True)
             p = p - top - np.log(np.exp(p - top).sum(axis=-1, keepdims=True))
+        elif self.outputs == LOGIT:
+            p = -np.logaddexp(0.0, -p)
         elif self.outputs != LOG_PROBABILITIES:
             p = np.log(np.clip(p, least, 1 - least))
         return np.asarray(-(share * p).sum(axis=-1))

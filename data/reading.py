@@ -72,7 +72,8 @@ def without_repeated_header(layout: Layout, frame: Any, lines: Lines, rows: int)
         extra &= (frame[i].str.strip() == layout.names[i]).to_numpy(bool, na_value=False)
         if not extra.any():
             break
-    if rows and all(RULE.fullmatch(str(cell).strip()) for cell in frame.iloc[0].dropna()):
+    first = [str(cell).strip() for cell in frame.iloc[0].dropna()] if rows else []
+    if first and all(map(RULE.fullmatch, first)):
         extra[0] = True
     if not extra.any() or extra.all():
         return frame, lines, rows

@@ -1,6 +1,6 @@
 """Tables in CSV and Parquet files, read in pieces: as sources of a DataLoader, when they do not fit into memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,10 @@ class _TableRows:
         path: str | Path,
         target: str | None,
         features: Sequence[str] | None,
-        rows_per_piece: int,
         dtype: Any,
     ) -> None:
         self.path, self.target = Path(path), target
         self.features = None if features is None else list(features)
-        self.rows_per_piece = positive_integer(f"{type(self).__name__}: rows_per_piece", rows_per_piece)
         self.dtype = np.dtype(name_of(get_default_dtype() if dtype is None else dtype))
         if not self.path.exists():
             raise FileNotFoundError(f"{type(self).__name__}: there is no file {self.path}")
@@ -38,31 +36,40 @@ class _TableRows:
             )
         return wanted
 
-    def _arrays(self, frame: Any, wanted: list[str], start: int) -> tuple[np.ndarray, ...]:
-        """The columns of a frame as arrays; ValueError for what is no number, or missing."""
-        parts = []
-        for names in (wanted, None if self.target is None else self.target):
-            if names is None:
+    def _pieces(self, frames: Iterable[tuple[str, Any]]) -> Iterator[tuple[np.ndarray, ...]]:
+        """The arrays of frames, each with where it stands. A target that is whole numbers in the first is so in all:
+        a batch has the dtype of the one before."""
+        kind: np.dtype[Any] | None = None
+        for where, frame in frames:
+            x = self._numbers(frame[self._columns(list(frame.columns))], self.dtype, where)
+            if self.target is None:
+                yield (x,)
                 continue
-            try:
-                values = frame[names].to_numpy()
-                # Class numbers stay whole.
-                values = (
-                    values
-                    if names is self.target and values.dtype.kind in "iu"
-                    else values.astype(self.dtype)
-                )
-            except (TypeError, ValueError) as error:
+            values = frame[self.target].to_numpy()
+            if kind is None:
+                kind = values.dtype if values.dtype.kind in "iu" else self.dtype
+            y = self._numbers(frame[self.target], kind, where)
+            if kind.kind in "iu" and not np.array_equal(y, values):
                 raise ValueError(
-                    f"{type(self).__name__}: {self.path}, rows from {start}: {error}: leave columns of text out with "
-                    "features=[…], or write numbers in their place"
-                ) from None
-            if values.dtype.kind == "f" and np.isnan(values).any():
-                raise ValueError(
-                    f"{type(self).__name__}: {self.path}, rows from {start}: there are empty cells: fill them first"
+                    f"{type(self).__name__}: {self.path}, {where}: {self.target!r} has fractions here, and whole "
+                    "numbers before: write these as 1.0, the first of them at least"
                 )
-            parts.append(values)
-        return tuple(parts)
+            yield x, y
+
+    def _numbers(self, columns: Any, dtype: np.dtype[Any], where: str) -> np.ndarray:
+        """Columns as an array; ValueError for what is no number, or missing."""
+        at = f"{type(self).__name__}: {self.path}, {where}"
+        try:
+            values = columns.to_numpy()
+            if values.dtype.kind not in "biuf":
+                values = values.astype(self.dtype)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{at}: {error}: leave columns of text out with features=[…], or write numbers in their place"
+            ) from None
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            raise ValueError(f"{at}: there are empty cells: fill them first")
+        return np.asarray(values, dtype)
 
 
 class CsvRows(_TableRows):
@@ -92,7 +99,8 @@ class CsvRows(_TableRows):
             import pandas  # noqa: F401
         except ImportError:
             raise ImportError('CsvRows needs pandas: pip install "tapegrad[data]"') from None
-        super().__init__(path, target, features, rows_per_piece, dtype)
+        super().__init__(path, target, features, dtype)
+        self.rows_per_piece = positive_integer("CsvRows: rows_per_piece", rows_per_piece)
         self.options = options
 
     def pieces(self, order: np.random.Generator | None) -> Iterator[tuple[np.ndarray, ...]]:
@@ -103,11 +111,9 @@ class CsvRows(_TableRows):
         """
         import pandas as pd
 
-        start = 0
         with pd.read_csv(self.path, chunksize=self.rows_per_piece, **self.options) as reader:
-            for frame in reader:
-                yield self._arrays(frame, self._columns(list(frame.columns)), start)
-                start += len(frame)
+            size = self.rows_per_piece
+            yield from self._pieces((f"rows from {n * size}", frame) for n, frame in enumerate(reader))
 
 
 class ParquetRows(_TableRows):
@@ -136,7 +142,7 @@ class ParquetRows(_TableRows):
             raise ImportError(
                 'ParquetRows needs pyarrow and pandas: pip install "tapegrad[parquet]"'
             ) from None
-        super().__init__(path, target, features, 1, dtype)
+        super().__init__(path, target, features, dtype)
 
     def pieces(self, order: np.random.Generator | None) -> Iterator[tuple[np.ndarray, ...]]:
         """The row groups of the file.
@@ -147,8 +153,10 @@ class ParquetRows(_TableRows):
         import pyarrow.parquet as parquet
 
         with parquet.ParquetFile(self.path) as file:
-            wanted = self._columns(file.schema_arrow.names)
-            names = [*wanted, *((self.target,) if self.target else ())]
-            groups = range(file.num_row_groups)
-            for group in groups if order is None else order.permutation(len(groups)).tolist():
-                yield self._arrays(file.read_row_group(group, columns=names).to_pandas(), wanted, 0)
+            names = [*self._columns(file.schema_arrow.names), *((self.target,) if self.target else ())]
+            groups = (
+                np.arange(file.num_row_groups) if order is None else order.permutation(file.num_row_groups)
+            )
+            yield from self._pieces(
+                (f"row group {n}", file.read_row_group(n, columns=names).to_pandas()) for n in groups.tolist()
+            )

@@ -120,7 +120,7 @@ class SVC(ClassifierMixin, BaseEstimator):
                 f"kernel: expected one of {', '.join(map(repr, KERNELS))}, got {self.kernel!r}: use sklearn.svm.SVC "
                 "for another, or sklearn.kernel_approximation.Nystroem and LinearSVC"
             )
-        if self.probability is True:
+        if self.probability != "deprecated" and self.probability:
             raise ValueError(f"probability=True: {NO_PROBABILITIES}")
         if self.decision_function_shape == "ovo":
             raise ValueError(

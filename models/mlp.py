@@ -178,6 +178,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         return self
 
     def _take_classes(self, found: Any, classes: Any, multilabel: bool, going_on: bool, once: bool) -> None:
+        if going_on and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes: the training goes on with {self.classes_}, got {classes}")
         known = self.classes_ if going_on else np.unique(classes) if classes is not None else found
         if len(np.setdiff1d(found, known)) or (not once and len(known) != len(found)):
             raise ValueError(f"y: the training goes on with the classes {known}, got {found}")

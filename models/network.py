@@ -273,19 +273,19 @@ class Network(BaseEstimator):
             )
 
     def _run_lbfgs(self, training: Training, rows: Rows, callbacks: list[Callback]) -> None:
-        """All rows at once, by L-BFGS. Each of its steps is an epoch to the callbacks."""
+        """All rows at once, by L-BFGS. Each of its steps is an epoch to the callbacks. They hear of it when it is done,
+        since nobody knows before whether there is another."""
 
         def after(loss: float) -> None:
             epoch, logs = len(self.history_.epoch), {"loss": loss}
+            tell(callbacks, "on_epoch_begin", epoch)
             self.history_.append(epoch, logs)
             self.loss_curve_.append(loss)
             self._say(logs)
             tell(callbacks, "on_epoch_end", epoch, logs)
             if self.model_.stop_training:
                 raise StopIteration
-            tell(callbacks, "on_epoch_begin", epoch + 1)
 
-        tell(callbacks, "on_epoch_begin", 0)
         passes, should_converge = self._passes()
         found = fit_lbfgs(
             self.model_,

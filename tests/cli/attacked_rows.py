@@ -24,6 +24,12 @@ ATTACKED = {
         ["1 column as 1 number", "K is 1000"],
         ["taken as missing"],
     ),
+    "names like the marks of other files": (
+        csv("par1,bzhours,y", both(lambda i, z: f"{abs(z):.3f},{E[i]:.3f},{z:.3f}")),
+        "y",
+        ["2 columns"],
+        ["Parquet", "compressed"],
+    ),
     "one unit is no multiple": (
         csv("x,y", both(lambda i, z: f"{abs(z):.1f}m,{z:.3f}")),
         "y",

@@ -181,6 +181,7 @@ REFUSED: tuple[tuple[Any, type[Exception], str], ...] = (
         ValueError,
         "2 draws without replacement from 1",
     ),
+    (lambda: list(DataLoader(X, sampler=[3, -24])), IndexError, "row -24 of 23 rows"),
     (lambda: list(DataLoader(X, sampler=WeightedSampler([1.0]))), ValueError, "1 weights for 23 rows"),
 )
 
@@ -268,6 +269,18 @@ def test_tables_refuse_what_is_no_number(tmp_path: Path) -> None:
         list(DataLoader(CsvRows(path, target="t")))
     with pytest.raises(FileNotFoundError, match="there is no file"):
         CsvRows(tmp_path / "none.csv")
+
+
+def test_targets_keep_their_dtype_from_piece_to_piece(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,t\n1,0\n2,1\n3,1.0\n4,0\n")
+    loader = DataLoader(CsvRows(path, target="t", rows_per_piece=2), batch_size=2)
+    assert [y.dtype for _, y in loader] == [tg.int64] * 2
+    path.write_text("a,t\n1,0.0\n2,1.5\n3,1\n4,0\n")
+    assert [y.dtype for _, y in loader] == [tg.float32] * 2
+    path.write_text("a,t\n1,0\n2,1\n3,1.5\n4,0\n")
+    with pytest.raises(ValueError, match="rows from 2: 't' has fractions here"):
+        list(loader)
 
 
 # ---- in training ----

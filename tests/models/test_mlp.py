@@ -18,7 +18,7 @@ from sklearn.preprocessing import scale
 import tapegrad as tg
 from tapegrad import optim
 from tapegrad.autograd import random
-from tapegrad.models import Callback, EarlyStopping, History, MLPClassifier, MLPRegressor
+from tapegrad.models import Callback, EarlyStopping, History, LambdaCallback, MLPClassifier, MLPRegressor
 
 CANCER, IRIS, DIABETES = (
     (scale(x), y) for x, y in (f(return_X_y=True) for f in (load_breast_cancer, load_iris, load_diabetes))
@@ -121,6 +121,8 @@ def test_partial_fit_needs_the_classes_and_a_solver_of_batches():
         MLPClassifier(early_stopping=True).partial_fit(x, y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match="goes on with the classes"):
         MLPClassifier().partial_fit(x, y, classes=[0, 1, 2]).partial_fit(x, y + 1)
+    with pytest.raises(ValueError, match="classes: the training goes on with"):
+        MLPClassifier().partial_fit(x, y, classes=[0, 1, 2]).partial_fit(x, y, classes=[0, 1, 2, 3])
 
 
 def test_partial_fit_keeps_its_program(soon):
@@ -284,6 +286,15 @@ def test_random_state_fixes_everything_and_touches_nobody_else():
     c = clone(model).set_params(random_state=1).fit(*CANCER).predict_proba(CANCER[0])
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
+
+
+def test_each_step_of_lbfgs_is_an_epoch_to_callbacks():
+    heard = []
+    callback = LambdaCallback(
+        on_epoch_begin=lambda n, logs=None: heard.append(n), on_epoch_end=lambda n, logs: heard.append(n)
+    )
+    MLPClassifier((4,), solver="lbfgs", max_iter=500, callbacks=[callback], tol=1e-2).fit(*IRIS)
+    assert heard and heard == [n for n in range(len(heard) // 2) for _ in range(2)]
 
 
 # ---- weights ----
