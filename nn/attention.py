@@ -6,7 +6,7 @@ import numpy as np
 
 from tapegrad.autograd.arguments import above_0, positive_integer, rate, truth
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.dtypes import float32, is_floating, name_of
+from tapegrad.autograd.dtypes import finfo, float32, is_floating, name_of
 from tapegrad.autograd.ops import (
     broadcast_to,
     linear,
@@ -25,13 +25,22 @@ from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.weights import initial, weights_dtype
 
-# The score of a place that is not seen; of float16, -1e4.
-LOWEST = -1e9
-
 
 def as_input(x: Any, like: Any = None) -> Tensor:
     x = x if isinstance(x, Tensor) else tensor(x, device=None if like is None else like.device)
     return x if is_floating(x.dtype) else x.astype("float32" if like is None else like.dtype)
+
+
+def as_mask(name: str, mask: Any, x: Tensor) -> Any:
+    """A mask as a Tensor beside x: booleans, or numbers of its dtype; None stays None."""
+    if mask is None:
+        return None
+    mask = mask if isinstance(mask, Tensor) else tensor(mask, device=x.device)
+    if is_floating(mask.dtype):
+        return mask.astype(x.dtype, copy=False)
+    if name_of(mask.dtype) != "bool":
+        raise TypeError(f"{name} must be booleans or floating-point numbers, got {mask.dtype}")
+    return mask
 
 
 def causal_mask(x: Tensor, rows: int, columns: int) -> Tensor:
@@ -48,7 +57,6 @@ def attention_weights(q: Any, k: Any, mask: Any, causal: bool, scale: float | No
     """softmax(q @ k^T * scale) over the places of k that each place of q sees; 0 all along where it sees none."""
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     scores = (q @ k.mT) * scale
-    low = -1e4 if name_of(scores.dtype) == "float16" else LOWEST
     sees = causal_mask(q, q.shape[-2], k.shape[-2]) if causal else None
     if mask is not None and is_floating(mask.dtype):
         scores = scores + mask
@@ -56,7 +64,8 @@ def attention_weights(q: Any, k: Any, mask: Any, causal: bool, scale: float | No
         sees = mask if sees is None else logical_and(sees, mask)
     if sees is None:
         return softmax(scores, axis=-1)
-    weights = softmax(where_p(sees, scores, low), axis=-1)
+    lowest = float(finfo(scores.dtype).min)  # -inf would put NaN into the gradients of a place that sees none
+    weights = softmax(where_p(sees, scores, lowest), axis=-1)
     return weights if mask is None or is_floating(mask.dtype) else where_p(sees, weights, 0.0)
 
 
@@ -84,7 +93,7 @@ def scaled_dot_product_attention(
     """
     q = as_input(query)
     k, v = as_input(key, q), as_input(value, q)
-    mask = None if attn_mask is None else attn_mask if isinstance(attn_mask, Tensor) else tensor(attn_mask)
+    mask = as_mask("scaled_dot_product_attention: attn_mask", attn_mask, q)
     share = rate("scaled_dot_product_attention: dropout_p", dropout_p)
     causal = truth("scaled_dot_product_attention: is_causal", is_causal)
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:

@@ -6,7 +6,7 @@ from typing import Any
 from tapegrad.autograd import writes
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import probability, truth
-from tapegrad.autograd.dtypes import finfo, is_floating
+from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.ops import (
     astype_p,
@@ -83,8 +83,10 @@ def _reduced(name: str, loss: Any, keep: Any, sample_weight: TensorLike | None, 
     loss = where_p(keep, loss, 0.0)
     if reduction != "mean":
         return reduce(name, loss, sample_weight, reduction)
-    return reduce(name, loss, sample_weight, "sum") / sum_p(
-        astype_p(keep, dtype=loss.dtype), axis=None, keepdims=False
+    wide = loss.astype("float32", copy=False) if name_of(loss.dtype) == "float16" else loss
+    total = reduce(name, wide, sample_weight, "sum")
+    return (total / sum_p(astype_p(keep, dtype=wide.dtype), axis=None, keepdims=False)).astype(
+        loss.dtype, copy=False
     )
 
 

@@ -122,7 +122,7 @@ def smooth_l1_of(e: Any, beta: float) -> Any:
     if beta == 0:
         return abs(e)
     inner = clip_p(e, min=-beta, max=beta)
-    return (0.5 / beta) * square(inner) + (abs(e) - abs(inner))
+    return 0.5 * inner * (inner / beta) + (abs(e) - abs(inner))
 
 
 @elementwise

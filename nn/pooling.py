@@ -4,8 +4,7 @@ from typing import Any
 
 from tapegrad.autograd.arguments import one_of, truth
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.filled import zeros
-from tapegrad.autograd.ops import broadcast_p, index_update, reshape_p
+from tapegrad.autograd.ops import broadcast_p, pad, reshape_p
 from tapegrad.autograd.ops.windows import window_counts
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import windows as w
@@ -186,9 +185,8 @@ class _Padding(_ByAxis):
 
     def forward(self, x: Any) -> Any:
         x = x if isinstance(x, Tensor) else tensor(x)
-        whole = zeros((x.shape[0], *self.infer_shape(x.shape[1:])), dtype=x.dtype, device=x.device)
-        each = zip(x.shape[1:-1], self._pairs(), strict=True)
-        return index_update(whole, (slice(None), *(slice(a, a + n) for n, (a, _) in each)), x)
+        self.infer_shape(x.shape[1:])
+        return pad(x, ((0, 0), *self._pairs(), (0, 0)))
 
 
 class _Cropping(_ByAxis):

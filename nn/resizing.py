@@ -1,13 +1,14 @@
 """Other lengths along the axes of (batch, *lengths, channels): each result is a weighted mean along one axis after the
 other, that is, a product with a matrix."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
-from tapegrad.autograd.ops import concat, max_p, tensordot
+from tapegrad.autograd.ops import concat, max_p, mean_p, take, tensordot
 from tapegrad.autograd.ops.shape import permute_p
 from tapegrad.autograd.tensor import Tensor
 
@@ -29,33 +30,25 @@ def bins(length: int, count: int) -> list[tuple[int, int]]:
     return [(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
 
 
-def adaptive_average(x: Tensor, sizes: Lengths) -> Any:
-    for axis, count in enumerate(sizes, 1):
-        matrix = np.zeros((count, x.shape[axis]))
-        for i, (start, stop) in enumerate(bins(x.shape[axis], count)):
-            matrix[i, start:stop] = 1.0 / (stop - start)
-        x = along_axis(x, matrix, axis)
-    return x
-
-
-def adaptive_max(x: Tensor, sizes: Lengths) -> Any:
+def of_bins(reduce: Any, x: Tensor, sizes: Lengths) -> Any:
+    """What a reduction makes of each of `sizes` windows along each axis."""
     for axis, count in enumerate(sizes, 1):
         whole = (slice(None),) * axis
         parts = [
-            max_p(x[(*whole, slice(start, stop))], axis=(axis,), keepdims=True)
+            reduce(x[(*whole, slice(start, stop))], axis=(axis,), keepdims=True)
             for start, stop in bins(x.shape[axis], count)
         ]
         x = concat(parts, axis=axis)
     return x
 
 
-def resize_matrix(length: int, count: int, mode: str, align_corners: bool, scale: float) -> np.ndarray:
+adaptive_average, adaptive_max = partial(of_bins, mean_p), partial(of_bins, max_p)
+
+
+def resize_matrix(length: int, count: int, align_corners: bool, scale: float) -> np.ndarray:
     """Row i: the weights of the elements at the place of i. `scale`: elements of x for each of the result."""
     at = np.arange(count)
     matrix = np.zeros((count, length))
-    if mode == "nearest":
-        matrix[at, np.minimum((at * scale).astype(int), length - 1)] = 1.0
-        return matrix
     if align_corners:
         place = at * ((length - 1) / (count - 1) if count > 1 else 0.0)
     else:
@@ -75,5 +68,9 @@ def resized(
     for number, count in enumerate(sizes):
         length = x.shape[first + number]
         scale = length / count if scales is None else 1.0 / scales[number]
-        x = along_axis(x, resize_matrix(length, count, mode, align_corners, scale), first + number)
+        if mode == "nearest":
+            at = np.minimum((np.arange(count) * scale).astype(int), length - 1)
+            x = take(x, tensor(at, device=x.device), axis=first + number)
+        else:
+            x = along_axis(x, resize_matrix(length, count, align_corners, scale), first + number)
     return x

@@ -3,12 +3,9 @@
 import math
 from typing import Any
 
-import numpy as np
-
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
-from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
-from tapegrad.autograd.ops import convolution_input_p, convolution_p, permute_p, take
+from tapegrad.autograd.ops import convolution_input_p, convolution_p, pad, permute_p
 from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Parameter
 from tapegrad.nn import windows as w
@@ -117,9 +114,7 @@ class _Conv(_Windows):
         border = self._border(x.shape[2:])
         x = channels_last(x)
         if self.padding_mode != "zeros":
-            for axis, sides in enumerate(border, 1):
-                places = np.pad(np.arange(x.shape[axis]), sides, mode=MODES[self.padding_mode])  # type: ignore[call-overload]
-                x = take(x, tensor(places, device=x.device), axis=axis)
+            x = pad(x, ((0, 0), *border, (0, 0)), MODES[self.padding_mode])
             border = ((0, 0),) * self.axes
         options = {"strides": strides, "border": border, "dilation": dilation, "groups": self.groups}
         return self._result(convolution_p(x, self._kernel(), **options))

@@ -3,15 +3,14 @@
 import math
 from typing import Any
 
-from tapegrad.autograd.arguments import positive_integer, probability, truth
-from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.arguments import positive_integer, rate, truth
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.ops import linear, matmul, permute_p, reshape_p
 from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.nn import activations, init
-from tapegrad.nn.attention import as_input, attention_weights, dropped
+from tapegrad.nn.attention import as_input, as_mask, attention_weights, dropped
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.torch_names import _torch_uniform
@@ -37,14 +36,8 @@ class _Affine(Module):
 
 def _sees(mask: Any, x: Tensor) -> Any:
     """PyTorch's mask, True where a place does not see another, as True where it does; numbers as they are."""
-    if mask is None:
-        return None
-    mask = mask if isinstance(mask, Tensor) else tensor(mask, device=x.device)
-    if is_floating(mask.dtype):
-        return mask.astype(x.dtype)
-    if not str(mask.dtype).endswith("bool"):
-        raise TypeError(f"attention: a mask must be booleans or floating-point numbers, got {mask.dtype}")
-    return ~mask
+    mask = as_mask("attention: a mask", mask, x)
+    return mask if mask is None or is_floating(mask.dtype) else ~mask
 
 
 class MultiheadAttention(Module):
@@ -83,7 +76,7 @@ class MultiheadAttention(Module):
         self.num_heads = positive_integer(f"{name}: num_heads", num_heads)
         if embed_dim % num_heads:
             raise ValueError(f"{name}: num_heads={num_heads} does not divide embed_dim={embed_dim}")
-        self.dropout, self.bias = probability(f"{name}: dropout", dropout), truth(f"{name}: bias", bias)
+        self.dropout, self.bias = rate(f"{name}: dropout", dropout), truth(f"{name}: bias", bias)
         self.batch_first = truth(f"{name}: batch_first", batch_first)
         kind = weights_dtype(name, dtype)
         bound = math.sqrt(6 / (4 * embed_dim))
@@ -157,7 +150,7 @@ class _Block(Module):
         name = type(self).__name__
         self.d_model, self.nhead = options["d_model"], options["nhead"]
         self.dim_feedforward = positive_integer(f"{name}: dim_feedforward", options["dim_feedforward"])
-        self.dropout = probability(f"{name}: dropout", options["dropout"])
+        self.dropout = rate(f"{name}: dropout", options["dropout"])
         self.activation = activations.get(options["activation"])
         self.layer_norm_eps, self.bias = options["layer_norm_eps"], truth(f"{name}: bias", options["bias"])
         self.batch_first = truth(f"{name}: batch_first", options["batch_first"])

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.autograd.arguments import at_least_0, one_of, probability
+from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.filled import eye, zeros
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.ops import abs, clip_p, maximum, some_axes, sqrt, square, sum_p, where_p
@@ -100,14 +101,14 @@ class OrthogonalRegularizer(WeightRule):
     def __call__(self, w: Tensor) -> Tensor:
         if w.ndim != 2:
             raise ValueError(f"OrthogonalRegularizer: expected a matrix, got a weight of shape {w.shape}")
-        rows = w if self.mode == "rows" else w.T
+        rows = _wide(w) if self.mode == "rows" else _wide(w).T
         n = rows.shape[0]
         if n < 2:
             return 0.0 * w.sum()
         length = sqrt(sum_p(square(rows), axis=(1,), keepdims=True))
         unit = rows / maximum(length, 1e-12)
-        cosines = unit @ unit.T * (1.0 - eye(n, dtype=w.dtype, device=w.device))
-        return self.factor * abs(cosines).sum() * (1.0 / (n * (n - 1)))
+        cosines = unit @ unit.T * (1.0 - eye(n, dtype=rows.dtype, device=w.device))
+        return (self.factor * abs(cosines).sum() * (1.0 / (n * (n - 1)))).astype(w.dtype, copy=False)
 
 
 # ---- constraints: weight -> what it becomes after a step ----
@@ -123,9 +124,14 @@ def _axes(axis: Any) -> Any:
     return tuple(axis) if isinstance(axis, list) else axis
 
 
+def _wide(w: Tensor) -> Tensor:
+    """Squares of float16 overflow from 256 on, and EPSILON is 0 there: norms are of float32."""
+    return w.astype("float32", copy=False) if name_of(w.dtype) == "float16" else w
+
+
 def _lengths(name: str, w: Tensor, axis: Any) -> Tensor:
     """The norms of a weight along its axes."""
-    return sqrt(sum_p(square(w), axis=some_axes(name, axis, w.ndim), keepdims=True))
+    return sqrt(sum_p(square(_wide(w)), axis=some_axes(name, axis, w.ndim), keepdims=True))
 
 
 class MaxNorm(WeightRule):
@@ -141,7 +147,8 @@ class MaxNorm(WeightRule):
 
     def __call__(self, w: Tensor) -> Tensor:
         norms = _lengths("MaxNorm", w, self.axis)
-        return w * (clip_p(norms, min=0.0, max=self.max_value) / (EPSILON + norms))
+        factor = clip_p(norms, min=0.0, max=self.max_value) / (EPSILON + norms)
+        return (w * factor).astype(w.dtype, copy=False)
 
 
 class MinMaxNorm(WeightRule):
@@ -166,7 +173,8 @@ class MinMaxNorm(WeightRule):
     def __call__(self, w: Tensor) -> Tensor:
         norms = _lengths("MinMaxNorm", w, self.axis)
         within = clip_p(norms, min=self.min_value, max=self.max_value)
-        return w * ((self.rate * within + (1.0 - self.rate) * norms) / (EPSILON + norms))
+        factor = (self.rate * within + (1.0 - self.rate) * norms) / (EPSILON + norms)
+        return (w * factor).astype(w.dtype, copy=False)
 
 
 class UnitNorm(WeightRule):
@@ -180,7 +188,7 @@ class UnitNorm(WeightRule):
         self.axis = _axes(axis)
 
     def __call__(self, w: Tensor) -> Tensor:
-        return w / (EPSILON + _lengths("UnitNorm", w, self.axis))
+        return (w / (EPSILON + _lengths("UnitNorm", w, self.axis))).astype(w.dtype, copy=False)
 
 
 REGULARIZERS = (L1, L2, L1L2, OrthogonalRegularizer)

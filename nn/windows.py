@@ -260,13 +260,16 @@ def divisors(
 
 def average(x: Tensor, window: Lengths, strides: Lengths, border: Border, room: Border | None = None) -> Any:
     """The mean of each window. `room`: the part of the border that counts; None: nothing of it."""
-    lengths = x.shape[1:-1]
+    kind, lengths = x.dtype, x.shape[1:-1]
+    x = (
+        x.astype("float32", copy=False) if name_of(kind) == "float16" else x
+    )  # added up, it stops growing at 2048
     counts = window_counts(lengths, window, strides, border, (1,) * len(window))
     total = window_sum_p(x, window=window, strides=strides, border=border)
     each = divisors(lengths, window, strides, room or border, counts, room is not None)
     if (each == prod(window)).all():
-        return total * (1.0 / prod(window))
-    return total * tensor(1.0 / each, dtype=name_of(x.dtype), device=x.device)
+        return (total * (1.0 / prod(window))).astype(kind, copy=False)
+    return (total * tensor(1.0 / each, dtype=name_of(x.dtype), device=x.device)).astype(kind, copy=False)
 
 
 def _pool_options(name: str, x: Tensor, pool_size: Any, strides: Any, padding: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ gradients of each of these three primitives are the other two.
 from math import prod
 from typing import Any
 
+from tapegrad.autograd.ops.forwards import sum_of
 from tapegrad.autograd.ops.windows import (
     Border,
     Lengths,
@@ -123,9 +124,8 @@ def _to_kernel(
     if channels == 1:
         deep = xp.reshape(g, (*g.shape[:-1], groups, out // groups))
         over = tuple(range(g.ndim - 1))
-        parts = [
-            xp.reshape(xp.sum(_deeper(xp, x[index]) * deep, axis=over), (1, 1, out)) for index in indices
-        ]
+        products = (_deeper(xp, x[index]) * deep for index in indices)
+        parts = [xp.reshape(sum_of(xp, p, axis=over, keepdims=False), (1, 1, out)) for p in products]
         whole = parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
         return xp.reshape(whole, (*window, 1, out))
     columns = _by_group(xp, _columns(xp, x, indices), prod(window), groups)

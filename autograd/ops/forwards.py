@@ -31,6 +31,13 @@ def in_float32(forward: Any) -> Any:
     return wider
 
 
+def _sum(xp: ArrayModule, x: Array, *, axis: Any, keepdims: bool) -> Array:
+    return xp.sum(x, axis=axis, keepdims=keepdims)
+
+
+sum_of = in_float32(_sum)
+
+
 def exp_of_minus_abs(xp: ArrayModule, x: Array) -> Array:
     """e**-|x|, with one array less than the formula: those that do not fit the cache cost as much as the function."""
     y = xp.abs(x)

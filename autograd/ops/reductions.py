@@ -7,7 +7,7 @@ from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, Tenso
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.ops.elementwise import exp, over, where_p
-from tapegrad.autograd.ops.forwards import in_float32
+from tapegrad.autograd.ops.forwards import in_float32, sum_of
 from tapegrad.autograd.ops.shape import (
     as_tensor,
     astype_p,
@@ -46,7 +46,7 @@ def _spread(g: Value, x: Value, axis: Axes) -> Value:
 
 
 sum_p = Primitive(
-    "sum", in_float32(lambda xp, x, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims)),
+    "sum", sum_of,
     vjp=(lambda g, y, x, axis, keepdims: _spread(g, x, axis),), unread=(-1, 0),
     doc="the sum over axes",
 )  # fmt: skip

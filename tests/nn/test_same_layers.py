@@ -18,6 +18,12 @@ named = lambda part: getattr(part, "name", part)
 rows = pytest.mark.parametrize("row", KERAS + TORCH, ids=lambda row: row.name)
 
 
+@pytest.fixture(autouse=True)
+def same_numbers_in_any_order() -> None:
+    """Whichever tests ran before: a difference must not come to go past a kink in one order of them."""
+    RNG.bit_generator.state = np.random.default_rng(0).bit_generator.state
+
+
 def inputs(row: Same, dtype: str) -> np.ndarray:
     if row.integers:
         return RNG.integers(0, row.integers, row.shape)
