@@ -6,7 +6,7 @@ import numpy as np
 
 from tapegrad.autograd.arguments import above_0, positive_integer, rate, truth
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.dtypes import finfo, float32, is_floating, name_of
+from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.ops import (
     broadcast_to,
     linear,
@@ -17,10 +17,10 @@ from tapegrad.autograd.ops import (
     softmax,
     where_p,
 )
-from tapegrad.autograd.random import uniform
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import init
+from tapegrad.nn.dropping import dropped
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.weights import initial, weights_dtype
@@ -46,11 +46,6 @@ def as_mask(name: str, mask: Any, x: Tensor) -> Any:
 def causal_mask(x: Tensor, rows: int, columns: int) -> Tensor:
     """True where a place sees itself and what is before it."""
     return tensor(np.tril(np.ones((rows, columns), bool)), device=x.device)
-
-
-def dropped(x: Any, share: float) -> Any:
-    keep = uniform(x.shape, dtype=float32, device=x.device) >= share
-    return where_p(keep, x, 0.0) * (1.0 / (1.0 - share))
 
 
 def attention_weights(q: Any, k: Any, mask: Any, causal: bool, scale: float | None) -> Any:
@@ -102,7 +97,7 @@ def scaled_dot_product_attention(
             f"(…, places, width), got {q.shape}, {k.shape} and {v.shape}"
         )
     weights = attention_weights(q, k, mask, causal, scale)
-    return (dropped(weights, share) if share else weights) @ v
+    return dropped(weights, share) @ v
 
 
 class MultiHeadAttention(Module):
@@ -211,7 +206,7 @@ class MultiHeadAttention(Module):
         heads = [self._heads(part, x) for part, x in (("query", q), ("key", k), ("value", v))]
         causal = truth("MultiHeadAttention: use_causal_mask", use_causal_mask)
         weights = attention_weights(heads[0], heads[1], mask, causal, None)
-        mixed = (dropped(weights, self.dropout) if self.training and self.dropout else weights) @ heads[2]
+        mixed = dropped(weights, self.dropout if self.training else 0.0) @ heads[2]
         rows = reshape_p(
             permute_p(mixed, axes=(0, 2, 1, 3)), shape=(*q.shape[:2], mixed.shape[1] * mixed.shape[3])
         )

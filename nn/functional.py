@@ -6,7 +6,6 @@ from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import rate as check_rate
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.dtypes import float32
 from tapegrad.autograd.foreign import answering, getattr_of
 from tapegrad.autograd.ops import exp as exponential
 from tapegrad.autograd.ops import (
@@ -22,9 +21,7 @@ from tapegrad.autograd.ops import (
     softplus,
     softsign,
     tanh,
-    where_p,
 )
-from tapegrad.autograd.random import uniform
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.activations import (
     celu,
@@ -40,6 +37,7 @@ from tapegrad.nn.activations import (
     tanh_shrink,
 )  # fmt: skip
 from tapegrad.nn.attention import scaled_dot_product_attention
+from tapegrad.nn.dropping import dropped
 from tapegrad.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -107,7 +105,4 @@ def dropout(x: TensorLike, rate: float, *, training: bool = True) -> Tensor:
     """
     rate, training = check_rate("dropout: rate", rate), truth("dropout: training", training)
     x = x if isinstance(x, Tensor) else tensor(x)
-    if not training or rate == 0:
-        return x
-    kept = uniform(x.shape, dtype=float32, device=x.device) >= rate
-    return where_p(kept, x, 0.0) * (1.0 / (1.0 - rate))
+    return dropped(x, rate if training else 0.0)

@@ -14,6 +14,7 @@ from tapegrad.autograd.dtypes import float32, is_floating
 from tapegrad.autograd.ops import where_p
 from tapegrad.autograd.random import uniform
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.dropping import dropped
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape
 
@@ -117,10 +118,7 @@ class _Spatial(_Rated):
         return tuple(n if a in (0, channels) else 1 for a, n in enumerate(shape))
 
     def _noisy(self, x: Tensor) -> Tensor:
-        if not self.rate:
-            return x
-        kept = uniform(self._mask_shape(x.shape), dtype=float32, device=x.device) >= self.rate
-        return where_p(kept, x, 0.0) * (1.0 / (1.0 - self.rate))
+        return dropped(x, self.rate, self._mask_shape(x.shape))
 
 
 _SPATIAL = """In training, a whole channel of a sample is 0 with probability `rate`, else x / (1 - rate); in

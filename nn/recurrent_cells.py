@@ -6,13 +6,13 @@ import numpy as np
 
 from tapegrad.autograd.arguments import positive_integer, rate, truth
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.dtypes import float32, is_floating, name_of
+from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.filled import zeros
-from tapegrad.autograd.ops import linear, matmul, where_p
-from tapegrad.autograd.random import uniform
+from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import activations, init
+from tapegrad.nn.dropping import dropped
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape, sample_shape
 from tapegrad.nn.weights import initial, weights_dtype
@@ -94,10 +94,7 @@ class Recurrence(Module):
 
     def _dropped(self, x: Any, share: float, shape: Shape) -> Any:
         """x without some features, the same ones at each step."""
-        if not self.training or not share:
-            return x
-        keep = uniform(shape, dtype=float32, device=x.device) >= share
-        return where_p(keep, x, 0.0) * (1.0 / (1.0 - share))
+        return dropped(x, share if self.training else 0.0, shape)
 
     def _projected(self, x: Any) -> Any:
         """What the inputs, of one step or of all, bring to the gates: (…, gates * units)."""

@@ -10,7 +10,8 @@ from tapegrad.autograd.ops import linear, matmul, permute_p, reshape_p
 from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.nn import activations, init
-from tapegrad.nn.attention import as_input, as_mask, attention_weights, dropped
+from tapegrad.nn.attention import as_input, as_mask, attention_weights
+from tapegrad.nn.dropping import dropped
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.torch_names import _torch_uniform
@@ -118,7 +119,7 @@ class MultiheadAttention(Module):
             padding = reshape_p(padding, shape=(padding.shape[0], 1, 1, padding.shape[1]))
             sees = padding if sees is None else _both(sees, padding)
         weights = attention_weights(q, k, sees, is_causal and attn_mask is None, None)
-        mixed = (dropped(weights, self.dropout) if self.training and self.dropout else weights) @ v
+        mixed = dropped(weights, self.dropout if self.training else 0.0) @ v
         mixed = permute_p(mixed, axes=(0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3))
         y = self.out_proj(reshape_p(mixed, shape=x.shape))
         if not need_weights:
@@ -181,7 +182,7 @@ class _Block(Module):
         return name_of(self.linear1.weight.dtype)
 
     def _drop(self, x: Any) -> Any:
-        return dropped(x, self.dropout) if self.training and self.dropout else x
+        return dropped(x, self.dropout if self.training else 0.0)
 
     def _after(self, x: Any, norm: Any, part: Any) -> Any:
         """x + part, the norm before the part or after the sum."""

@@ -261,9 +261,8 @@ def divisors(
 def average(x: Tensor, window: Lengths, strides: Lengths, border: Border, room: Border | None = None) -> Any:
     """The mean of each window. `room`: the part of the border that counts; None: nothing of it."""
     kind, lengths = x.dtype, x.shape[1:-1]
-    x = (
-        x.astype("float32", copy=False) if name_of(kind) == "float16" else x
-    )  # added up, it stops growing at 2048
+    if name_of(kind) == "float16":  # added up, it stops growing at 2048
+        x = x.astype("float32", copy=False)
     counts = window_counts(lengths, window, strides, border, (1,) * len(window))
     total = window_sum_p(x, window=window, strides=strides, border=border)
     each = divisors(lengths, window, strides, room or border, counts, room is not None)
