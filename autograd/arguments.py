@@ -58,6 +58,13 @@ def one_of(name: str, value: Any, known: tuple[str, ...]) -> str:
     return str(value)
 
 
+def whole_number(name: str, value: Any) -> int:
+    """The value as an int; TypeError if it is none."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    return int(value.__index__())
+
+
 def integer(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")

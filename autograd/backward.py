@@ -5,7 +5,7 @@ when both have been visited, so every node must come after all its consumers. No
 consumer is always made later than what it consumes: taking the highest number first is such an order.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from heapq import heappop, heappush
 from math import inf
 from typing import Any
@@ -25,6 +25,44 @@ from tapegrad.backends.numpy_backend import ZERO_MET_INFINITY
 RULES = Flags(grad=False, raw=True)  # those that rules run under where nothing listens
 
 
+class Cotangents:
+    """The cotangents that are known so far.
+
+    reached   those to return: of leaves, of the targets, and of tensors that retain theirs
+    waiting   serial of a node -> [node, serial of its newest consumer, cotangent of each of its outputs]
+    newest    these serials, negated, as a heap: the newest node comes first
+    """
+
+    __slots__ = ("newest", "reached", "targets", "waiting")
+
+    def __init__(self, targets: Container[Tensor]) -> None:
+        self.targets = targets
+        self.reached: dict[Tensor, Any] = {}
+        self.waiting: dict[int, list[Any]] = {}
+        self.newest: list[int] = []
+
+    def add(self, tensor: Tensor, g: Value, consumer: float) -> None:
+        """Add to the cotangent of a tensor; consumer: the serial of the node that it comes from."""
+        node = tensor.node
+        end = node is None or tensor in self.targets
+        if end or tensor.retains_grad:
+            known = self.reached.get(tensor)
+            self.reached[tensor] = g if known is None else known + g
+        if end:
+            return
+        assert node is not None
+        entry = self.waiting.get(node.serial)
+        if entry is None:
+            heappush(self.newest, -node.serial)
+            entry = self.waiting[node.serial] = [node, consumer, *(None,) * node.primitive.outputs]
+        at = tensor.output_index + 2
+        entry[at] = g if entry[at] is None else entry[at] + g
+
+    def pop(self) -> list[Any]:
+        """The entry of the newest node: that of all its outputs are complete."""
+        return self.waiting.pop(-heappop(self.newest))
+
+
 def backward_pass(
     outputs: Iterable[tuple[Tensor, Any]],
     targets: dict[Tensor, None] | None = None,
@@ -40,70 +78,55 @@ def backward_pass(
     """
     flags = current.get()
     tensors = record or flags.recorder is not None
-    reached: dict[Tensor, Any] = {}  # the cotangents to return, as far as they are known
-    # and of those on the way: serial -> [node, serial of its newest consumer, cotangent of each output]
-    waiting: dict[int, list[Any]] = {}
-    serial: float = inf  # of the node at hand
-    passed: dict[Node, Tensor] = {}  # calls of index_update that were done, and what they updated
-    heap: list[int] = []  # the serials of what waits, negated: the newest comes first
     outputs = list(outputs)
     useful = None if targets is None else tensors_between(outputs, targets)
-
-    def accumulate(tensor: Tensor, g: Value) -> None:
-        """Add a cotangent to that of a tensor."""
-        node = tensor.node
-        end = node is None or (targets is not None and tensor in targets)
-        if end or tensor.retains_grad:
-            known = reached.get(tensor)
-            reached[tensor] = g if known is None else known + g
-        if end:
-            return
-        assert node is not None
-        entry = waiting.get(node.serial)
-        if entry is None:
-            heappush(heap, -node.serial)
-            entry = waiting[node.serial] = [node, serial, *(None,) * node.primitive.outputs]
-        at = tensor.output_index + 2
-        entry[at] = g if entry[at] is None else entry[at] + g
-
+    known = Cotangents(targets or ())
+    updated: dict[Node, Tensor] = {}  # calls of index_update that were done, and what they updated
     try:  # the flags are set inside, so that an interrupt just after that puts them back
-        current.set(
-            RULES
-            if flags is DEFAULT and not record
-            else Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder)
-        )
+        current.set(flags_for_rules(flags, record, tensors))
         for tensor, g in outputs:
             if useful is None or tensor in useful:
-                accumulate(tensor, g)
-        while heap:
-            serial = -heappop(heap)
-            node, newest, *cotangents = waiting.pop(serial)
+                known.add(tensor, g, inf)
+        while known.newest:
+            node, consumer, *cotangents = known.pop()
             inputs = node.inputs
-            if writes.last > serial and node.out is not None:
-                inputs = node.recorded_inputs(passed)
-                refuse_written(node, inputs, tensors, newest)
-                if node.primitive is ops.index_update_p:
-                    passed[node] = inputs[0]
-            wanted = (
-                node.grad_inputs if useful is None else [i for i in node.grad_inputs if inputs[i] in useful]
-            )
-            if flags.recorder is not None:
-                flags.recorder.rule(node)
-            met = ZERO_MET_INFINITY[0]
+            if writes.last > node.serial and node.out is not None:
+                inputs = inputs_before_writes(node, updated, tensors, consumer)
+            wanted = node.grad_inputs
+            if useful is not None:
+                wanted = [i for i in wanted if inputs[i] in useful]
             found = apply_rules(node, cotangents, wanted, tensors, inputs)
-            if met != ZERO_MET_INFINITY[0]:
-                warn_of_overflow(node)
             for i, g in zip(wanted, found, strict=True):
                 if g is not None:
-                    t, x = inputs[i], node.arrays[i]
-                    accumulate(t, g if g.shape == x.shape and g.dtype is x.dtype else match_shape_dtype(g, x))
+                    x = node.arrays[i]
+                    if g.shape != x.shape or g.dtype is not x.dtype:
+                        g = match_shape_dtype(g, x)
+                    known.add(inputs[i], g, node.serial)
             if not retain:
                 node.free()
     finally:
         current.set(flags)
         if flags.recorder is not None:
             flags.recorder.rule(None)
-    return reached
+    return known.reached
+
+
+def flags_for_rules(flags: Flags, record: bool, tensors: bool) -> Flags:
+    if flags is DEFAULT and not record:
+        return RULES
+    return Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder)
+
+
+def inputs_before_writes(
+    node: Node, updated: dict[Node, Tensor], tensors: bool, consumer: float
+) -> tuple[Any, ...]:
+    """The inputs of a call as they were at its recording, though something was written since; `updated` gets what an
+    index_update took. Raises RuntimeError if the write was to these."""
+    inputs = node.recorded_inputs(updated)
+    refuse_written(node, inputs, tensors, consumer)
+    if node.primitive is ops.index_update_p:
+        updated[node] = inputs[0]
+    return inputs
 
 
 def refuse_written(node: Node, inputs: tuple[Any, ...], tensors: bool, newest: float) -> None:
@@ -165,13 +188,18 @@ def apply_rules(
             y = tuple(Tensor(out, True, node, i) for i, out in enumerate(y))
         g = tuple(ops.zeros_like_p(out) if c is None else c for out, c in zip(y, cotangents, strict=True))
 
+    flags, met = current.get(), ZERO_MET_INFINITY[0]
+    if flags.recorder is not None:
+        flags.recorder.rule(node)
     rules, params = primitive.vjp, node.params
     if callable(rules):
         every = rules([i in wanted for i in range(len(inputs))], g, y, *inputs, **params)
         found = [every[i] for i in wanted]
     else:
         found = [None if rules[i] is None else rules[i](g, y, *inputs, **params) for i in wanted]
-    if current.get().anomaly:
+    if met != ZERO_MET_INFINITY[0]:
+        warn_of_overflow(node)
+    if flags.anomaly:
         look_for_anomaly(node, wanted, found)
     return found
 

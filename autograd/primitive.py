@@ -136,21 +136,20 @@ class Primitive:
         except Exception as error:
             if flags.recorder is not None:
                 flags.recorder.failed(self)
-            if not isinstance(error, EXPLAINED) or isinstance(error, (BackendError, NotImplementedError)):
+            if (explained := self.explain(error, args, params)) is error:
                 raise
-            raise self.explain(error, args, params) from error
+            raise explained from error
         node = None
-        if self.outputs == 1:
-            if type(out) is not kind:  # NumPy's reductions return scalars
-                out = backend_of(out).asarray(out)
-            if grad_inputs and flags.grad and self.vjp is not None:
-                result: Any = Tensor(out, True, node := Node(self, args, raw, grad_inputs, params, out))
-            else:
-                result = Tensor(out)
+        if self.outputs > 1:
+            out = tuple(out)
+        elif type(out) is not kind:  # NumPy's reductions return scalars
+            out = backend_of(out).asarray(out)
+        if grad_inputs and flags.grad and self.vjp is not None:
+            node = Node(self, args, raw, grad_inputs, params, out)
+        if self.outputs > 1:
+            result: Any = tuple(Tensor(o, node is not None, node, i) for i, o in enumerate(out))
         else:
-            if grad_inputs and flags.grad and self.vjp is not None:
-                node = Node(self, args, raw, grad_inputs, params, tuple(out))
-            result = tuple(Tensor(o, node is not None, node, i) for i, o in enumerate(out))
+            result = Tensor(out, node is not None, node)
         if flags.anomaly:
             self.look_for_anomaly(out, node)
         if flags.recorder is not None:
@@ -201,7 +200,10 @@ class Primitive:
         return [a.astype(dtype, copy=False) if isinstance(a, Tensor) else a for a in args]
 
     def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
-        """The same kind of exception, saying which primitive failed, on what, and where in the user's code."""
+        """The same kind of exception, saying which primitive failed, on what, and where in the user's code; the very
+        same one where it says what it is about."""
+        if not isinstance(error, EXPLAINED) or isinstance(error, (BackendError, NotImplementedError)):
+            return error
         given = ", ".join(describe(a) for a in args)
         options = "".join(f", {k}={v!r}" for k, v in params.items())
         reason = self.misfit(args, params) or (self.hint and self.hint(*args, **params)) or error

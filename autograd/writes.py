@@ -143,6 +143,8 @@ def store(array: Array, value: Array) -> int:
             "some elements of this tensor share one place in memory, as after broadcast_to, so they cannot be written "
             "to: make a copy first, as in t = t + 0"
         )
+    if array is not value and owner(value) is owner(array):  # NumPy mixes up overlapping arrays of one axis
+        value = value.copy()
     now = next_serial()
     wrote(array, now)
     array[...] = value

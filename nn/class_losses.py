@@ -5,7 +5,7 @@ from typing import Any
 
 from tapegrad.autograd import writes
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import probability, truth
+from tapegrad.autograd.arguments import probability, truth, whole_number
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.ops import (
@@ -68,10 +68,8 @@ def _kept(name: str, p: Tensor, labels: TensorLike, ignored: int | None) -> tupl
     ignored."""
     if ignored is None:
         return p, class_numbers(name, p, labels), None
-    if isinstance(ignored, bool) or not hasattr(ignored, "__index__"):
-        raise TypeError(f"{name}: the class to ignore must be an integer, got {ignored!r}")
     t = as_target(p, labels)
-    keep = not_equal(t, ignored.__index__())
+    keep = not_equal(t, whole_number(f"{name}: the class to ignore", ignored))
     numbers = class_numbers(name, p, where_p(keep, t, 0))
     return where_p(reshape_p(keep, shape=(*keep.shape, 1)), p, 0.0), numbers, keep
 

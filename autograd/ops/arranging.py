@@ -3,7 +3,7 @@ one_hot, top_k, meshgrid."""
 
 from typing import Any
 
-from tapegrad.autograd.arguments import number, one_of, truth
+from tapegrad.autograd.arguments import integer, number, one_of, truth, whole_number
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops.elementwise import greater_equal, less_equal, not_equal, where_p
 from tapegrad.autograd.ops.indexing import argsort, index_update_p, take, take_along_axis
@@ -168,10 +168,8 @@ def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
             f"roll: {len(shifts)} shifts for {len(axes)} axes: give one shift per axis, got {shift!r}"
         )
     for places, at in zip(shifts, axes, strict=True):
-        if isinstance(places, bool) or not hasattr(places, "__index__"):
-            raise TypeError(f"roll: shift must be integers, got {shift!r}")
-        n = x.shape[at]
-        start = (-places.__index__()) % n if n else 0
+        n, places = x.shape[at], whole_number("roll: shift", places)
+        start = -places % n if n else 0
         parts = (along(x, at, start, None), along(x, at, 0, start)) if start else (along(x, at, 0, None),)
         x = concat_p(*parts, axis=at)
     return x
@@ -248,10 +246,9 @@ def _triangle(name: str, keeps: Any, x: Any, k: Any) -> Any:
     x = as_tensor(x)
     if x.ndim < 2:
         raise ValueError(f"{name}: needs at least 2 dimensions, got shape {x.shape}")
-    if isinstance(k, bool) or not hasattr(k, "__index__"):
-        raise TypeError(f"{name}: k must be an integer, got {k!r}")
+    k = whole_number(f"{name}: k", k)
     rows, columns = (arange(n, device=x.device) for n in x.shape[-2:])
-    keep = keeps(columns - rows.reshape((-1, 1)), k.__index__())
+    keep = keeps(columns - rows.reshape((-1, 1)), k)
     return where_p(keep, x, False if name_of(x.dtype) == "bool" else 0)
 
 
@@ -273,15 +270,14 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: 
     """
     x = as_tensor(x)
     at = one_axis("diff", axis, x.ndim)
-    if isinstance(n, bool) or not hasattr(n, "__index__") or n.__index__() < 0:
-        raise ValueError(f"diff: n must be an integer of at least 0, got {n!r}")
+    n = integer("diff: n", n, 0)
     ends = [
         None if e is None else e if isinstance(e, Tensor) else as_tensor(e).to(x.device)
         for e in (prepend, append)
     ]
     if any(e is not None for e in ends):
         x = concat_p(*(a for a in (ends[0], x, ends[1]) if a is not None), axis=at)
-    for _ in range(n.__index__()):
+    for _ in range(n):
         after, before = along(x, at, 1, None), along(x, at, 0, max(x.shape[at] - 1, 0))
         x = not_equal(after, before) if name_of(x.dtype) == "bool" else after - before
     return x
@@ -335,12 +331,11 @@ def top_k(x: Any, k: int, /, axis: int = -1, *, largest: bool = True) -> tuple[A
     """
     x = as_tensor(x)
     at = one_axis("top_k", axis, x.ndim)
-    if isinstance(k, bool) or not hasattr(k, "__index__"):
-        raise TypeError(f"top_k: k must be an integer, got {k!r}")
-    if not 0 <= k.__index__() <= x.shape[at]:
+    k = whole_number("top_k: k", k)
+    if not 0 <= k <= x.shape[at]:
         raise ValueError(f"top_k: k={k} of the {x.shape[at]} elements along axis {at} of shape {x.shape}")
     order = argsort(x, at, descending=truth("top_k: largest", largest))
-    chosen = along(order, at, 0, k.__index__())
+    chosen = along(order, at, 0, k)
     return take_along_axis(x, chosen, at), chosen
 
 

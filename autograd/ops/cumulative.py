@@ -4,15 +4,11 @@ from typing import Any
 
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import is_floating, name_of
+from tapegrad.autograd.ops.arranging import along
 from tapegrad.autograd.ops.elementwise import scale
 from tapegrad.autograd.ops.forwards import in_float32
 from tapegrad.autograd.ops.shape import as_tensor, concat_p, one_axis, zeros_like_p
 from tapegrad.autograd.primitive import Primitive
-
-
-def _part(ndim: int, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
-    """The index of a run along one axis."""
-    return (slice(None),) * axis + (slice(start, stop, step),) + (slice(None),) * (ndim - axis - 1)
 
 
 def _named(xp: Any, name: str, short: str) -> Any:
@@ -25,8 +21,7 @@ def _running_sum(xp: Any, x: Any, *, axis: int, reverse: bool) -> Any:
     add = _named(xp, "cumulative_sum", "cumsum")
     if not reverse:
         return add(x, axis=axis)
-    backwards = _part(x.ndim, axis, None, None, -1)
-    return add(x[backwards], axis=axis)[backwards]
+    return along(add(along(x, axis, None, None, -1), axis=axis), axis, None, None, -1)
 
 
 cumulative_sum_p: Primitive = Primitive(
@@ -49,20 +44,17 @@ def _running_product_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
     length = x.shape[axis]
     if length < 2:
         return g
-    one = zeros_like_p(x[_part(x.ndim, axis, 0, 1)]) + 1.0
-    before = cumulative_prod_p(concat_p(one, x[_part(x.ndim, axis, 0, length - 1)], axis=axis), axis=axis)
-    total, factor = g, x[_part(x.ndim, axis, 1, None)]
+    one = zeros_like_p(along(x, axis, 0, 1)) + 1.0
+    before = cumulative_prod_p(concat_p(one, along(x, axis, 0, length - 1), axis=axis), axis=axis)
+    total, factor = g, along(x, axis, 1, None)
     reach = 1
     while reach < length:
-        near = _part(x.ndim, axis, 0, length - reach)
-        far = _part(x.ndim, axis, length - reach, None)
+        far = along(total, axis, length - reach, None)
         # Element j has the sum over j … j + reach - 1, and factor[j] leads from j to j + reach.
-        added = total[near] + scale(total[_part(x.ndim, axis, reach, None)], factor)
-        total = concat_p(added, total[far], axis=axis)
+        added = along(total, axis, 0, length - reach) + scale(along(total, axis, reach, None), factor)
+        total = concat_p(added, far, axis=axis)
         if 2 * reach < length:
-            factor = (
-                factor[_part(x.ndim, axis, 0, length - 2 * reach)] * factor[_part(x.ndim, axis, reach, None)]
-            )
+            factor = along(factor, axis, 0, length - 2 * reach) * along(factor, axis, reach, None)
         reach *= 2
     return scale(total, before)
 

@@ -358,3 +358,21 @@ def test_a_compiled_step_writes_its_parameters_and_state(emitter: str) -> None:
             loss.backward()
     for loss in [*fresh, (a * a).sum(), (by * seen).sum()]:
         loss.backward()
+
+
+@pytest.mark.parametrize(
+    ("into", "of"),
+    [
+        (np.s_[::2], np.s_[1:7]),  # NumPy 2.4 mixes these two up
+        (np.s_[1:7], np.s_[::2]),
+        (np.s_[::-1], np.s_[:]),
+        (np.s_[1:], np.s_[:-1]),
+        (np.s_[::2], np.s_[11:5:-1]),
+    ],
+)
+def test_a_value_in_the_memory_it_is_written_to(into: slice, of: slice) -> None:
+    memory = np.arange(12.0)
+    want = memory.copy()
+    want[into] = memory[of].copy()
+    Tensor(memory[into]).assign(Tensor(memory[of]))
+    np.testing.assert_array_equal(memory, want)
