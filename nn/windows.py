@@ -80,6 +80,17 @@ def transposed_lengths(
     return tuple(found)
 
 
+def transposed_border(
+    counts: Lengths, lengths: Lengths, window: Lengths, strides: Lengths, dilation: Lengths
+) -> Border:
+    """What `counts` windows reach over the ends of a result of these lengths: half of it, the smaller half, before."""
+    border = []
+    for count, n, k, s, d in zip(counts, lengths, window, strides, dilation, strict=True):
+        total = max((count - 1) * s + (k - 1) * d + 1 - n, 0)
+        border.append((total // 2, total - total // 2))
+    return tuple(border)
+
+
 def as_floats(name: str, x: Any, axes: int | None = None) -> Tensor:
     """The input as a floating-point tensor of a batch, some axes, and channels."""
     x = x if isinstance(x, Tensor) else tensor(x)
@@ -191,7 +202,12 @@ def conv_transpose(
                 f"{output_padding!r}"
             )
     lengths = transposed_lengths(x.shape[1:-1], window, strides, dilation, padding, more)
-    border = border_of("conv_transpose", padding, lengths, window, strides, dilation)
+    if not all(n > 0 for n in lengths):
+        raise ValueError(
+            f"conv_transpose: an input of shape {x.shape} with a window of {window} and output_padding "
+            f"{output_padding!r} would make {lengths}, expected lengths of at least 1\nWrite output_padding=None"
+        )
+    border = transposed_border(x.shape[1:-1], lengths, window, strides, dilation)
     options = {"strides": strides, "border": border, "dilation": dilation, "groups": 1}
     return convolution_input_p(x, kernel, lengths=lengths, **options)
 

@@ -48,6 +48,30 @@ def test_forms_of_padding() -> None:
     np.testing.assert_allclose(causal, F.conv(x[:, :, 0], k[:, 0], padding=((2, 0),)).numpy(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("output_padding", [0, 1])
+@pytest.mark.parametrize("window", [1, 2, 3, 4, 5])
+def test_a_transposed_convolution_is_cut_alike_at_both_ends(
+    window: int, output_padding: int, dilation: int
+) -> None:
+    """Of the sum of all windows, Keras (on JAX; TensorFlow's refuses even windows) keeps the middle."""
+    x, k = (
+        np.random.default_rng(0).normal(size=(1, 4, 2)),
+        np.random.default_rng(1).normal(size=(window, 3, 2)),
+    )
+    stride, span = 2, (window - 1) * dilation + 1
+    whole = np.zeros((3 * stride + span, 3))
+    for n in range(4):
+        for i in range(window):
+            whole[n * stride + i * dilation] += k[i] @ x[0, n]
+    options = {"output_padding": output_padding, "dilation_rate": dilation}
+    got = F.conv_transpose(x, k, stride, "same", **options).numpy()[0]
+    assert len(got) == 3 * stride + span % 2 + output_padding
+    before = max(len(whole) - len(got), 0) // 2
+    want = np.concatenate([whole, np.zeros((1, 3))])[before : before + len(got)]
+    np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+
+
 def test_integers_become_numbers_and_no_axis_is_missed() -> None:
     x = np.arange(12).reshape(1, 6, 2)
     assert F.max_pool(x, 2).dtype == F.average_pool(x, 2).dtype == "float32"
@@ -64,6 +88,7 @@ REFUSED = [
     (lambda: F.conv(np.ones((2, 5, 5, 1)), np.ones((2, 2, 1, 1)), (1, 2, 3)), "strides must be one number or 2"),
     (lambda: F.conv_transpose(np.ones((2, 5, 3)), np.ones((2, 3, 2))), r"expected a kernel of shape \(\*window, filt"),
     (lambda: F.conv_transpose(np.ones((2, 5, 3)), np.ones((2, 1, 3)), 2, output_padding=2), "below the strides"),
+    (lambda: F.conv_transpose(np.ones((2, 1, 3)), np.ones((2, 1, 3)), 2, "same", output_padding=0), "lengths of at le"),
     (lambda: F.max_pool(np.ones((2, 3, 1)), 4), "does not fit"),
     (lambda: nn.Conv2D(3, 2, groups=2), "filters=3 do not divide into groups=2"),
     (lambda: nn.Conv2D(4, 2, groups=2, in_features=3), "3 channels do not divide into groups=2"),
