@@ -10,7 +10,9 @@ from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.backends import backend_of
 from tapegrad.backends.indexing import check_bounds
 from tapegrad.backends.numpy_backend import BITS
+from tapegrad.compiler.ir import windows
 
+WINDOWS = windows.__name__
 Evaluate = Callable[[list[Any], dict[str, Any], Any], Any]
 
 
@@ -34,6 +36,11 @@ def kernel(name: str) -> Evaluate:
         return backend_of(array).kernels[name](xp, *values, **params)
 
     return evaluate
+
+
+def over_windows(name: str) -> Evaluate:
+    """A function of `ir.windows`, for NumPy's arrays."""
+    return lambda values, params, xp: getattr(windows, name)(*values, **params)
 
 
 def power(values: list[Any], params: dict[str, Any], xp: Any) -> Any:

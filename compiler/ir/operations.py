@@ -259,6 +259,12 @@ ROWS = (
     ),
     # ---- products and joins ----
     alike("matmul", Kind.PRODUCT, e.call("matmul"), "matmul({args}, out={out})", operator="matmul"),
+    # Of the pass windows, for kernels that read windows where they lie.
+    view("windows_of", "windows_of({0}{options})", evaluate=e.over_windows("windows_of"), module=e.WINDOWS),
+    *(
+        Operation(name, Kind.PRODUCT, e.over_windows(name), s.CALL_OURS, module=e.WINDOWS)
+        for name in ("convolve_windows", "convolve_kernel", "convolve_input")
+    ),
     alike("einsum", Kind.PRODUCT, e.kernel("einsum"), s.einsum),
     Operation("concat", Kind.JOIN, e.concat, "concatenate(({args},), axis={axis}, out={out})"),
     # ---- at an index ----

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CALL = "{name}({args}{options})"
 CALL_INTO = "copyto({out}, np.{name}({args}{options}))"
+CALL_OURS = "copyto({out}, {name}({args}{options}))"
 REDUCE = "cupy.{name}({0}, {over}, out={out})"
 CONVERT = "copyto({out}, {0}, casting='unsafe')"
 FIRST_PLACE = "asarray({name}({0}, axis={axis}, keepdims={keepdims}))"

@@ -12,6 +12,7 @@ from tapegrad.compiler.passes.gradients import materialize_gradients
 from tapegrad.compiler.passes.lifetimes import shorten_lifetimes
 from tapegrad.compiler.passes.outer_products import spread_outer_products
 from tapegrad.compiler.passes.slices import add_into_slices
+from tapegrad.compiler.passes.windows import read_windows
 from tapegrad.compiler.passes.zero_masks import mask_by_bits
 
 Pass = Callable[[Program], Program]
@@ -22,6 +23,7 @@ PIPELINES: dict[str, list[Pass]] = {
     "numpy": [*SHARED, add_into_slices, materialize_gradients("numpy"), mask_by_bits, shorten_lifetimes],
     "native": [
         *SHARED,
+        read_windows,
         add_into_slices,
         materialize_gradients("native"),
         spread_outer_products,

@@ -18,6 +18,7 @@ from tapegrad.compiler.emit.native.machine import (
 )
 from tapegrad.compiler.emit.native.parts import Parts, parts_of
 from tapegrad.compiler.ir.program import Var
+from tapegrad.compiler.ir.windows import windows_of
 
 Step = Callable[..., tuple[Any, ...]]
 
@@ -65,6 +66,7 @@ def arrays_of(emitter: NativeEmitter, captured: Any) -> dict[str, Any]:
     arrays: dict[str, Any] = {
         "np": np,
         **{name: getattr(np, name) for name in ("broadcast_to", "inf", "nan")},
+        "windows_of": windows_of,
     }
     for v, array in zip(emitter.program.captured, captured):
         arrays.setdefault(v.name, array)

@@ -1,6 +1,7 @@
 """Nests and products cut into parts that may run at once, by a rule of their sizes. The bits are those of the whole.
 
-A nest is cut along a loop that no reduction goes over, a product along its batch, rows or columns. So no result is made
+A nest is cut along a loop that no reduction goes over, a product along its batch, rows or columns; one whose turns add
+to the same rows, along its batch or columns. So no result is made
 of the results of parts, and how many there are makes no difference to any. (`chunks` makes nests that can be cut of
 reductions of all elements.)
 """
@@ -140,7 +141,9 @@ def parts_of_product(product: Product, threads: int) -> list[tuple[Product, dict
             )
             for start, size in pieces(length, count, 1)
         ]
-    if along_columns(product, count):
+    if product.spread and product.columns[0] < 2 * COLUMNS:
+        return [(product, {})]
+    if product.spread or along_columns(product, count):
         length, right, out = product.columns
         return [
             (

@@ -16,11 +16,14 @@ import numpy as np
 
 from tapegrad.compiler.emit.folding import Line
 from tapegrad.compiler.emit.module import SourceModule, listed
+from tapegrad.compiler.emit.native import convolution as convolutions
 from tapegrad.compiler.emit.native import python_text
 from tapegrad.compiler.emit.native.alike import Loops, Nests, loops_of
 from tapegrad.compiler.emit.native.chunks import in_chunks
+from tapegrad.compiler.emit.native.convolution import Convolution, convolution
 from tapegrad.compiler.emit.native.elements import DTYPES, OURS, known, sizes
 from tapegrad.compiler.emit.native.forms import Nest, Slot, named, nest_of
+from tapegrad.compiler.emit.native.forms import number as number_of
 from tapegrad.compiler.emit.native.index_nests import (
     along,
     at_index,
@@ -33,8 +36,9 @@ from tapegrad.compiler.emit.native.index_nests import (
     started,
     taken,
 )
-from tapegrad.compiler.emit.native.nests import checked, copied
+from tapegrad.compiler.emit.native.nests import checked, copied, filled
 from tapegrad.compiler.emit.numpy.emitter import functions_in, used
+from tapegrad.compiler.ir.evaluation import WINDOWS
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled
 from tapegrad.compiler.ir.spelling import index_text, number
@@ -64,7 +68,7 @@ class Library:
     ops: list[Op]
 
 
-Call = Loops | Product | Library
+Call = Loops | Product | Convolution | Library
 
 
 class NativeEmitter:
@@ -190,6 +194,10 @@ class NativeEmitter:
         elif op.kind is Kind.GUARD and op.name == "guard":
             message = f"guard: {op.origin.part}: another case than recorded"
             self.loops(checked(self.slot(op.vars[0]), op.params["expected"], message), op)
+        elif op.operation.module == WINDOWS:
+            if op.name == "convolve_input":
+                self.loops(nest_of(filled(self.slot(op.out), number_of(0, named(op.out.dtype)))), op)
+            self.add(convolution(op, self))
         elif op.name == "matmul" and self.floats(op):
             a, b = (self.name(v) for v in op.vars)
             self.add(Product(a, b, self.name(op.out), [op]))
@@ -316,6 +324,7 @@ class NativeEmitter:
         code = re.sub("#.*", "", text)
         ours = {
             "interpreted": [n for n in ("LANES", "folded", "lanes", "put") if re.search(rf"\b{n}\b", code)],
+            "windows": ["windows_of"] if re.search(r"\bwindows_of\(", code) else [],
             "functions": [n for n in sorted(OURS) if re.search(rf"(?<![\w.]){n}\((?!.*out=)", code)],
         }
         plain = [
@@ -323,9 +332,11 @@ class NativeEmitter:
         ]
         lines = [f"from numpy import {', '.join(plain)}"] if plain else []
         lines += [f"from {module} import {name}" for module, name in self.modules.items()]
-        room = "tapegrad.compiler.emit.native"
+        rooms = {"windows": "tapegrad.compiler.ir"}
         return lines + [
-            f"from {room}.{file} import {', '.join(names)}" for file, names in ours.items() if names
+            f"from {rooms.get(file, 'tapegrad.compiler.emit.native')}.{file} import {', '.join(names)}"
+            for file, names in ours.items()
+            if names
         ]
 
     def written(self) -> list[str]:
@@ -371,6 +382,9 @@ def lines_of(call: Call) -> list[Line]:
         return [Line(call.text, call.ops)]
     if isinstance(call, Product):
         return [Line(f"matmul({call.a}, {call.b}, out={call.out})", call.ops)]
+    if isinstance(call, Convolution):
+        first, *rest = convolutions.lines(call)
+        return [Line(first, call.ops), *(Line(text, call.ops, quiet=True) for text in rest)]
     found: list[Line] = []
     for text, own in python_text.lines(call.nest):
         op = call.ops[0] if own is None else own

@@ -9,6 +9,7 @@ from numpy.lib.array_utils import byte_bounds
 
 from tapegrad.compiler.emit.native.alike import Loops
 from tapegrad.compiler.emit.native.calls import address
+from tapegrad.compiler.emit.native.convolution import Convolution
 from tapegrad.compiler.emit.native.emitter import Call, Product
 
 Operands = dict[str, Any]  # "a", "b" -> array
@@ -49,7 +50,7 @@ def operands_of(call: Call, arrays: dict[str, Any]) -> Operands:
 
 def written_by(call: Call, arrays: dict[str, Any]) -> Iterable[Any] | None:
     """The arrays that a call writes to; None: it may be any."""
-    if isinstance(call, Product):
+    if isinstance(call, (Product, Convolution)):
         return [arrays[call.out]]
     if not isinstance(call, Loops):
         return None

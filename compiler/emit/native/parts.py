@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.compiler.emit.native import pool, products
+from tapegrad.compiler.emit.native import convolution, pool, products
 from tapegrad.compiler.emit.native.alike import Loops, Shared
 from tapegrad.compiler.emit.native.calls import Part
+from tapegrad.compiler.emit.native.convolution import Convolution
 from tapegrad.compiler.emit.native.cuts import parts_of_nest, parts_of_product
 from tapegrad.compiler.emit.native.emitter import Call, NativeEmitter, Product
 from tapegrad.compiler.emit.native.forms import named
@@ -102,6 +103,12 @@ class Parts:
         if any(isinstance(s, products.Product) and by_blas(s) for s in listed):
             self.by_blas(a, b, out)
             return
+        self.run_steps(listed, operands, out, shared)
+
+    def run_steps(
+        self, listed: list[products.Step], operands: dict[str, Any], out: Any, shared: dict[str, Any]
+    ) -> None:
+        """Stages of the copies that a product needs, and of its parts."""
         for step in listed:
             if isinstance(step, products.Pack):
                 text, key = pack_text(step, "NAME", vector_bits()), shared.get(step.operand)
@@ -127,6 +134,10 @@ class Parts:
             self.add("product", stage)
             self.note(step, len(stage), part.packed)
         self.declarations |= set(declarations(vector_bits()))
+
+    def convolution(self, call: Convolution, a: Any, b: Any, out: Any) -> None:
+        listed = convolution.steps(call.form, matrix(a), matrix(b), matrix(out), call.axes)
+        self.run_steps(listed, {"a": a, "b": b}, out, {})
 
     def by_blas(self, a: Any, b: Any, out: Any) -> None:
         self.calls.append(lambda: np.matmul(a, b, out=out) is None)
@@ -195,6 +206,8 @@ def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
             if call.bounds is not None:
                 row = sum(max(len(stage), 1) for stage in parts.calls[-1]) - 1
                 parts.bounds[len(parts.calls) - 1, row] = call.bounds
+        elif isinstance(call, Convolution):
+            parts.convolution(call, *(arrays[name] for name in (call.a, call.b, call.out)))
         elif isinstance(call, Product):
             parts.product(arrays[call.a], arrays[call.b], arrays[call.out], shared)
         else:

@@ -41,6 +41,7 @@ class Kernel:
 
     def __init__(self, product: Product, text: Text, swapped: bool) -> None:
         self.product, self.t, self.swapped = product, text, swapped
+        self.outside = list(product.batch)
         self.biased = "bias" in product.epilogue
         _, left, out = product.rows
         self.row_steps = (left, 0, out, int(self.swapped))  # in a, b, c and the bias
@@ -60,7 +61,9 @@ class Kernel:
         batch = "".join(f"{n} of " for n, *_ in p.batch)
         copies = "copied once" if packed else "copied" if p.panels else "read as they lie"
         form = f"vectors of {self.t.lanes} along the {p.vectors}, {copies}"
-        return f"{batch}{p.rows[0]} x {p.terms} x {p.columns[0]}, {p.dtype}: {form}"
+        depth = "*".join(str(n) for n, *_ in p.depth) or str(p.terms)
+        added = f", at {'*'.join(str(n) for n, *_ in p.spread)} places" if p.spread else ""
+        return f"{batch}{p.rows[0]} x {depth} x {p.columns[0]}{added}, {p.dtype}: {form}"
 
     def pointers(self, operands: Sequence[str]) -> None:
         """What the table holds, by names."""
@@ -82,10 +85,10 @@ class Kernel:
 
     def batches(self, place: Place, level: int) -> None:
         """One loop for each axis of the batch, outermost first."""
-        if level == len(self.product.batch):
+        if level == len(self.outside):
             self.inside(place, "false" if self.product.accumulate else "true", "true")
             return
-        n, left, right, out = self.product.batch[level]
+        n, left, right, out = self.outside[level]
         self.each(n, lambda i: self.batches(self.moved(place, i, (left, right, out, 0)), level + 1))
 
     def each(self, count: Index, body: Callable[[Index], None], step: int = 1) -> None:

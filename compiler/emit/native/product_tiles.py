@@ -12,7 +12,7 @@ from math import ceil, prod
 
 from tapegrad.compiler.emit.native.product_kernel import Block, Kernel, Place
 from tapegrad.compiler.emit.native.product_panels import Copy
-from tapegrad.compiler.emit.native.products import Loop, Product
+from tapegrad.compiler.emit.native.products import BatchLoop, Loop, Product
 from tapegrad.compiler.emit.native.vector_text import TYPES, Index, Text
 
 # Terms that are summed in registers before they are added to c; there is one block with at most WHOLE terms.
@@ -86,17 +86,24 @@ class TileKernel(Kernel):
         self.most_terms = prod(loop[0] for loop in self.inner) * (self.cut[1] if self.cut else 1)
         self.most_rows = min(product.rows[0], LEFT_BYTES // size // max(self.most_terms, 1))
         large = columns >= WIDE and product.rows[0] * product.terms * size >= LEFT_LARGE
+        # Loops around that read the same of the vectors' operand go on inside, where a panel of it is at hand.
+        self.within = [loop for loop in product.batch if not loop[2]] if product.panels and not large else []
+        self.within += product.spread
+        large = large and not self.within
         self.padded = ceil(columns / lanes) * lanes
         self.panel = "%scratch" if product.panels else ""
         self.left_panel = "%left_panel" if product.panels and large else ""
         # Room for the panels, with what a copy may overwrite behind them, in whole cache lines.
-        right = (self.most_terms + lanes) * self.width * size if self.panel and not product.packed else 0
+        spread = prod(loop[0] for loop in product.spread if loop[2])
+        most = spread * self.most_terms + lanes
+        right = most * self.width * size if self.panel and not product.packed else 0
         left = (
             (self.most_rows * self.most_terms + lanes * (self.tile[0] + 1)) * size if self.left_panel else 0
         )
         self.left_at, left = (-(-part // LINE_BYTES) * LINE_BYTES for part in (right, left))
         self.scratch = self.left_at + left
         super().__init__(product, Text(product.dtype, lanes, bits, fused), swapped)
+        self.outside = [loop for loop in product.batch if loop not in self.within]
 
     def prepare(self) -> None:
         if self.left_panel:
@@ -164,7 +171,28 @@ class TileKernel(Kernel):
         elif self.panel:
             right = self.panel
             self.copy_columns(place.b, block, width, right)
-        self.rows(Place(place.a, right, place.c, place.bias), block, heights, width)
+        self.again(Place(place.a, right, place.c, place.bias), block, heights, width, self.within)
+
+    def again(
+        self,
+        place: Place,
+        block: Block,
+        heights: Sequence[tuple[Index, int]],
+        width: int,
+        loops: list[BatchLoop],
+    ) -> None:
+        """The rows for each turn of the loops around that go on inside."""
+        if not loops:
+            self.rows(place, block, heights, width)
+            return
+        n, left, own, out = loops[0]
+        right: Index = own
+        # One behind the other, as `copy_columns` wrote them.
+        if own and self.panel:
+            moving = prod(loop[0] for loop in loops[1:] if loop[2])
+            right = self.t.times(self.terms(block), moving * self.pace(width))
+        steps = (left, right, out, 0)
+        self.each(n, lambda i: self.again(self.moved(place, i, steps), block, heights, width, loops[1:]))
 
     def packed_at(self, copy: str, block: Block, column: Index) -> str:
         """Where the panel of a block and of the columns from `column` on begins, if all panels lie in one array."""
@@ -199,7 +227,8 @@ class TileKernel(Kernel):
     # ---- copies ----
     def copy_columns(self, b: str, block: Block, width: int, panel: str) -> None:
         """Copy the rows of a block of b, `width` columns of them, into a panel, one after another."""
-        loops = [(n, right) for n, _, right in self.block_loops(block)]
+        spread: list[tuple[Index, int]] = [(n, right) for n, _, right, _ in self.product.spread if right]
+        loops = [*spread, *((n, right) for n, _, right in self.block_loops(block))]
         Copy(self.t, loops, self.product.columns[1], width, self.pace(width), self.whole()).write(b, panel)
 
     def copy_rows(self, a: str, block: Block, tiles: Index, height: int) -> None:

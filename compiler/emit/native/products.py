@@ -58,6 +58,9 @@ class Product:
     `panels` says that the kernel first copies the vectors' operand, a panel at a time; `packed`, that somebody did so,
     and the operand is an array of all panels (`product_text.panels_text`). The epilogue is applied to each
     sum: "bias" adds a fourth array, with one element for each column, and "relu" takes max(x, 0).
+
+    `spread`: loops whose turns add to places of c that may be the same, one turn after the other: what `accumulate`
+    adds to, each time. They are the windows that overlap in the gradient of a convolution's input.
     """
 
     batch: tuple[BatchLoop, ...]
@@ -70,6 +73,7 @@ class Product:
     packed: bool = False
     accumulate: bool = False
     epilogue: tuple[str, ...] = ()
+    spread: tuple[BatchLoop, ...] = ()
 
     @property
     def terms(self) -> int:
@@ -78,13 +82,20 @@ class Product:
     @property
     def operations(self) -> int:
         """Multiplications and additions of one call."""
-        return 2 * prod(loop[0] for loop in self.batch) * self.rows[0] * self.columns[0] * self.terms
+        around = prod(loop[0] for loop in (*self.batch, *self.spread))
+        return 2 * around * self.rows[0] * self.columns[0] * self.terms
+
+    def turns(self, operand: str, moving: bool) -> int:
+        """How many turns the loops around have that move in an operand, "a" or "b", or that do not."""
+        at = 1 + "ab".index(operand)
+        return prod(loop[0] for loop in (*self.batch, *self.spread) if bool(loop[at]) == moving)
 
     def transposed(self) -> "Product":
         """The product of which c is the transpose: a and b change places."""
         return replace(
             self,
             batch=tuple((n, right, left, out) for n, left, right, out in self.batch),
+            spread=tuple((n, right, left, out) for n, left, right, out in self.spread),
             rows=self.columns,
             columns=self.rows,
             depth=tuple((n, right, left) for n, left, right in self.depth),
@@ -176,15 +187,17 @@ def _joined(loops: list[Any]) -> list[Any]:
 def arranged(product: Product) -> list[Step]:
     """The cheapest form of a product, after the copies that it needs. Strides decide, and lengths; no machine does."""
     product = simplified(product)
+    # Lanes that are added at the end make no sums that grow turn by turn.
+    forms = [name for name in FORMS if name != "depth" or not product.spread]
+    form = min(forms, key=lambda name: FORMS[name](product))
     if not product.terms:
-        return [replace(product, vectors=min(FORMS, key=lambda form: FORMS[form](product)))]
-    form = min(FORMS, key=lambda name: FORMS[name](product))
+        return [replace(product, vectors=form)]
     product = replace(product, vectors=form)
     if form == "depth":
         return _packed(product, [x for x in "ab" if not _along_depth(product, x)])
     operand = "b" if form == "columns" else "a"
     unit = _along_vectors(product, operand)
-    others = product.rows[0] if form == "columns" else product.columns[0]
+    others = product.turns(operand, False) * (product.rows[0] if form == "columns" else product.columns[0])
     length = product.columns[0] if form == "columns" else product.rows[0]
     large = others >= PANEL_ROWS and product.terms * length >= PANEL_ELEMENTS
     return [replace(product, panels=large or not unit)]
@@ -223,20 +236,21 @@ def _tile_cost(product: Product, operand: str) -> float:
     along, others = (product.columns, product.rows) if operand == "b" else (product.rows, product.columns)
     if along[0] > 1 and along[2] != 1:
         return inf  # vectors cannot be stored
-    count = others[0] * ceil(along[0] / NOMINAL)
-    cost = product.terms * max(count, CHAINS if count < CHAINS else 0)
-    if _along_vectors(product, operand):
-        return cost
-    return cost + product.terms * along[0] * (TRANSPOSE if _along_depth(product, operand) else COPY)
+    count = others[0] * product.turns(operand, False) * ceil(along[0] / NOMINAL)
+    cost: float = product.terms * max(count, CHAINS if count < CHAINS else 0)
+    if not _along_vectors(product, operand):
+        cost += product.terms * along[0] * (TRANSPOSE if _along_depth(product, operand) else COPY)
+    return product.turns(operand, True) * cost
 
 
 def _depth_cost(product: Product) -> float:
     """Of vectors along the depth: each sum ends with additions of lanes."""
-    rows, columns, terms = product.rows[0], product.columns[0], product.terms
+    lengths, terms = {"a": product.rows[0], "b": product.columns[0]}, product.terms
     inner = product.depth[-1][0] if product.depth else 1
     vectors = ceil(inner / NOMINAL) * (terms / inner if inner else 0)
-    copies = [n for x, n in (("a", rows), ("b", columns)) if not _along_depth(product, x)]
-    return rows * columns * (1.3 * vectors + 2) + sum(copies) * terms * COPY
+    copies = [n * product.turns(x, True) for x, n in lengths.items() if not _along_depth(product, x)]
+    around = prod(loop[0] for loop in (*product.batch, *product.spread))
+    return around * prod(lengths.values()) * (1.3 * vectors + 2) + sum(copies) * terms * COPY
 
 
 FORMS = {

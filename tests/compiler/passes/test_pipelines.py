@@ -16,7 +16,7 @@ from tapegrad.compiler.passes import PIPELINES, improve
 SHARED = ["recorded", "dead_code", "constants", "algebra", "common", "algebra 2", "dead_code 2"]
 STEPS = {
     "numpy": [*SHARED, "slices", "gradients", "zero_masks", "lifetimes"],
-    "native": [*SHARED, "slices", "gradients", "outer_products", "lifetimes"],
+    "native": [*SHARED, "windows", "slices", "gradients", "outer_products", "lifetimes"],
     "cupy": [*SHARED, "gradients"],
 }
 PROGRAM = """

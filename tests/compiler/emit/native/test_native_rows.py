@@ -41,7 +41,9 @@ def test_primitive(name: str, dtype: str) -> None:
             got = leaves(f(*tensors))
         for x, y in zip(got, want, strict=True):
             close(x, y, dtype if dtype in TOLERANCE else "float32", f.source())
-        for case in (c for c in f.cases if "matmul(" not in c.runner.source):  # whose sums are NumPy's there
+        for case in f.cases:
+            if "matmul(" in case.runner.source or " @ " in case.runner.source:
+                continue  # the sums are NumPy's there
             assert interpreted(case.runner, arrays) == machine_code(case.runner, arrays), f.source()
 
 
