@@ -6,7 +6,8 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check
 
 # TensorFlow and OpenBLAS would each start a thread per core in every process of the test run.
 TEST_ENV := TF_CPP_MIN_LOG_LEVEL=2 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
-            OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg
+            OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg \
+            PYTHONDONTWRITEBYTECODE=  # many tests start Python: it compiles the package once
 PYTEST_ARGS ?=  # for example -k relu
 # Of all tests: a process per core, four at most, since each loads TensorFlow.
 IN_PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
