@@ -22,6 +22,14 @@ def number(
     name: str, value: Any, holds: Callable[[float], bool] = math.isfinite, expected: str = "a finite number"
 ) -> float:
     """The value as a Python float. Raises unless it is a finite number for which `holds` is true."""
+    value = any_number(name, value, expected)
+    if not (math.isfinite(value) and holds(float(value))):
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
+    return float(value)
+
+
+def any_number(name: str, value: Any, expected: str = "a number") -> Any:
+    """The value as a number of Python or NumPy, infinite ones and NaN included."""
     if isinstance(value, (Tensor, np.ndarray)) and value.size == 1:
         if isinstance(value, Tensor) and value.requires_grad:
             raise TypeError(
@@ -30,9 +38,7 @@ def number(
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be {expected}, got {value!r}")
-    if not (math.isfinite(value) and holds(float(value))):
-        raise ValueError(f"{name} must be {expected}, got {value!r}")
-    return float(value)
+    return value
 
 
 def at_least_0(name: str, value: Any) -> float:

@@ -13,7 +13,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler import Compiled
 from tapegrad.models import rows
 from tapegrad.models.compiled_step import Step
-from tapegrad.nn.weight_rules import apply, rules, with_penalties
+from tapegrad.nn.weight_rules import apply, with_penalties
 
 Function = Callable[..., Any]
 
@@ -67,7 +67,7 @@ class Steps:
 
 
 def parts_of(model: Any) -> tuple[Any, ...]:
-    made_with = (rule for kind in ("regularizer", "constraint") for rule, _ in rules(model, kind))
+    made_with = (rule for kind in ("regularizer", "constraint") for rule, _ in model.rules_of(kind))
     return (model.layers, model.loss, model.optimizer, model.emitter, model.run_eagerly, *made_with)
 
 
@@ -83,7 +83,7 @@ def network_of(model: Any) -> Any:
 
 # ---- the steps, as written by hand. Results are detached: nobody differentiates them further. ----
 def train_step(model: Any, loss_of: Any, optimizer: Any) -> Function:
-    terms, limits = rules(model, "regularizer"), rules(model, "constraint")
+    terms, limits = model.rules_of("regularizer"), model.rules_of("constraint")
 
     def train(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         before = [(p, p._grad) for flat in optimizer.flats for p in flat.params]
@@ -107,7 +107,7 @@ def train_step(model: Any, loss_of: Any, optimizer: Any) -> Function:
 
 
 def evaluation_step(model: Any, loss_of: Any) -> Function:
-    terms = rules(model, "regularizer")
+    terms = model.rules_of("regularizer")
 
     def evaluate(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         # Not under no_grad: the losses look behind a sigmoid or softmax for its logits, and need the graph for it.

@@ -209,6 +209,9 @@ _TABLE = Named(
     },
 )  # fmt: skip
 
+# Those of which an element of the result is a function of one element of x.
+ELEMENTWISE = frozenset(_TABLE.entries.values()) - {softmax, log_softmax}
+
 
 def get(activation: ActivationLike | None) -> Callable[..., Any]:
     """The activation of a name, or the callable given; None is `linear`.

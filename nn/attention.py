@@ -15,20 +15,17 @@ from tapegrad.autograd.ops import (
     permute_p,
     reshape_p,
     softmax,
+    triangle_p,
     where_p,
 )
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import init
 from tapegrad.nn.dropping import dropped
+from tapegrad.nn.inputs import as_input
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.weights import initial, weights_dtype
-
-
-def as_input(x: Any, like: Any = None) -> Tensor:
-    x = x if isinstance(x, Tensor) else tensor(x, device=None if like is None else like.device)
-    return x if is_floating(x.dtype) else x.astype("float32" if like is None else like.dtype)
 
 
 def as_mask(name: str, mask: Any, x: Tensor) -> Any:
@@ -43,16 +40,11 @@ def as_mask(name: str, mask: Any, x: Tensor) -> Any:
     return mask
 
 
-def causal_mask(x: Tensor, rows: int, columns: int) -> Tensor:
-    """True where a place sees itself and what is before it."""
-    return tensor(np.tril(np.ones((rows, columns), bool)), device=x.device)
-
-
 def attention_weights(q: Any, k: Any, mask: Any, causal: bool, scale: float | None) -> Any:
     """softmax(q @ k^T * scale) over the places of k that each place of q sees; 0 all along where it sees none."""
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     scores = (q @ k.mT) * scale
-    sees = causal_mask(q, q.shape[-2], k.shape[-2]) if causal else None
+    sees = triangle_p(q, rows=q.shape[-2], columns=k.shape[-2]) if causal else None
     if mask is not None and is_floating(mask.dtype):
         scores = scores + mask
     elif mask is not None:

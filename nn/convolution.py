@@ -1,5 +1,6 @@
 """Convolution layers under Keras's names, channels last. PyTorch's, channels first, stand in `torch_windows`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
@@ -12,6 +13,7 @@ from tapegrad.nn import activations, init
 from tapegrad.nn import windows as w
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.weight_rules import keep_rules
 from tapegrad.nn.weights import initial, weights_dtype
 
 
@@ -24,21 +26,23 @@ class _Windows(Layer):
     dilation_rate: Any
     padding: Any
     bias: Any = None
+    bias_initializer: Any
 
-    def _prepare(
-        self, kernel_size: Any, strides: Any, padding: Any, dilation_rate: Any, activation: Any, use_bias: Any,
-        bias_initializer: Any, in_features: Any, input_shape: Any, dtype: Any,
-    ) -> None:  # fmt: skip
+    def _prepare(self, options: dict[str, Any]) -> None:
         """Keep the options that all have. Called last by the constructors: it may make the weights."""
         name = type(self).__name__
-        self.kernel_size, self.strides, self.padding = map(w.kept, (kernel_size, strides, padding))
-        self.dilation_rate = w.kept(dilation_rate)
+        for option in ("kernel_size", "strides", "padding", "dilation_rate"):
+            setattr(self, option, w.kept(options[option]))
         window, steps, apart = self._numbers()
-        w.border_of(name, padding, window, window, steps, apart)  # says what it does not know
-        self.activation = None if activation is None else activations.get(activation)
-        self.use_bias = truth(f"{name}: use_bias", use_bias)
-        self.bias_initializer = init.get(bias_initializer)
-        self._dtype = weights_dtype(name, dtype)
+        w.border_of(name, options["padding"], window, window, steps, apart)  # says what it does not know
+        given = options["activation"]
+        self.activation = None if given is None else activations.get(given)
+        self.use_bias = truth(f"{name}: use_bias", options["use_bias"])
+        for law in (option for option in options if option.endswith("_initializer")):
+            setattr(self, law, init.get(options[law]))
+        keep_rules(self, options)
+        in_features, input_shape = options["in_features"], options["input_shape"]
+        self._dtype = weights_dtype(name, options["dtype"])
         self.in_features, self.built = in_features, False
         self.input_shape = None if input_shape is None else sample_shape(input_shape)
         if self.input_shape is not None:
@@ -123,10 +127,14 @@ class _Windows(Layer):
 
 
 class _Conv(_Windows):
+    kernel_initializer: Any
+
     def __init__(
         self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid", *, dilation_rate: Any = 1,
         groups: int = 1, activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros", in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None,
+        kernel_constraint: Any = None, bias_constraint: Any = None, in_features: int | None = None,
+        input_shape: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.filters, self.groups = (
@@ -135,12 +143,8 @@ class _Conv(_Windows):
         )
         if self.filters % self.groups:
             raise ValueError(f"{name}: filters={filters} do not divide into groups={groups}")
-        self.kernel_initializer = init.get(kernel_initializer)
         self.kernel: Any = None
-        self._prepare(
-            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, in_features,
-            input_shape, dtype,
-        )  # fmt: skip
+        self._prepare(locals())
 
     def _weights(self, channels: int, window: Shape, device: str) -> None:
         if channels % self.groups:
@@ -159,22 +163,21 @@ class _Conv(_Windows):
 
 
 class _ConvTranspose(_Windows):
+    kernel_initializer: Any
+
     def __init__(
         self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", *, output_padding: Any = None,
         dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", in_features: int | None = None,
-        input_shape: Any = None, dtype: Any = None,
+        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
+        bias_regularizer: Any = None, kernel_constraint: Any = None, bias_constraint: Any = None,
+        in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.filters = positive_integer(f"{name}: filters", filters)
         one_of(f"{name}: padding", padding, ("valid", "same"))
         self.output_padding = w.kept(output_padding)
-        self.kernel_initializer = init.get(kernel_initializer)
         self.kernel: Any = None
-        self._prepare(
-            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, in_features,
-            input_shape, dtype,
-        )  # fmt: skip
+        self._prepare(locals())
 
     def _weights(self, channels: int, window: Shape, device: str) -> None:
         self.kernel = self._parameter(self.kernel_initializer, (*window, self.filters, channels), device)
@@ -194,20 +197,20 @@ class _ConvTranspose(_Windows):
 
 
 class _DepthwiseConv(_Windows):
+    depthwise_initializer: Any
+    _rule_weights: Mapping[str, str] = {"depthwise": "kernel"}
+
     def __init__(
         self, kernel_size: Any, strides: Any = 1, padding: Any = "valid", *, depth_multiplier: int = 1,
         dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-        in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        depthwise_regularizer: Any = None, bias_regularizer: Any = None, depthwise_constraint: Any = None,
+        bias_constraint: Any = None, in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.depth_multiplier = positive_integer(f"{name}: depth_multiplier", depth_multiplier)
-        self.depthwise_initializer = init.get(depthwise_initializer)
         self.kernel: Any = None
-        self._prepare(
-            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, in_features,
-            input_shape, dtype,
-        )  # fmt: skip
+        self._prepare(locals())
 
     def _weights(self, channels: int, window: Shape, device: str) -> None:
         shape = (*window, channels, self.depth_multiplier)
@@ -223,23 +226,24 @@ class _DepthwiseConv(_Windows):
 
 
 class _SeparableConv(_Windows):
+    depthwise_initializer: Any
+    pointwise_initializer: Any
+    _rule_weights: Mapping[str, str] = {"depthwise": "depthwise_kernel", "pointwise": "pointwise_kernel"}
+
     def __init__(
         self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid", *, dilation_rate: Any = 1,
         depth_multiplier: int = 1, activation: Any = None, use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform", pointwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros", in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        bias_initializer: Any = "zeros", depthwise_regularizer: Any = None, pointwise_regularizer: Any = None,
+        bias_regularizer: Any = None, depthwise_constraint: Any = None, pointwise_constraint: Any = None,
+        bias_constraint: Any = None, in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.filters = positive_integer(f"{name}: filters", filters)
         self.depth_multiplier = positive_integer(f"{name}: depth_multiplier", depth_multiplier)
-        self.depthwise_initializer = init.get(depthwise_initializer)
-        self.pointwise_initializer = init.get(pointwise_initializer)
         self.depthwise_kernel: Any = None
         self.pointwise_kernel: Any = None
-        self._prepare(
-            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, in_features,
-            input_shape, dtype,
-        )  # fmt: skip
+        self._prepare(locals())
 
     def _weights(self, channels: int, window: Shape, device: str) -> None:
         multiplier, ones = self.depth_multiplier, (1,) * self.axes
@@ -266,6 +270,8 @@ _SHARED = """strides: How far apart the windows are; one number, or one for each
 _TAIL = """activation: A name from `nn.activations`, a function x -> y, or None for none.
         use_bias: Whether there is a bias.
         {initializers}: Names from `nn.init`, or functions shape -> array.
+        {regularizers}: Penalties of the weights, as of `nn.Dense`.
+        {constraints}: What the weights become after each step, as of `nn.Dense`.
         in_features: The number of channels of the input. With None the weights are made at the first call, or by
             `build(shape)`.
         input_shape: Keras's form of in_features: the shape of one sample.
@@ -338,18 +344,24 @@ _SHAPES = {
 }
 
 
-def _layer(name: str, base: type, axes: int, doc: str, initializers: str, torch: str = "") -> Any:
+def _named(stems: tuple[str, ...]) -> dict[str, str]:
+    """The options that each weight has."""
+    return {
+        f"{kind}s": ", ".join(f"{s}_{kind}" for s in stems)
+        for kind in ("initializer", "regularizer", "constraint")
+    }
+
+
+def _layer(name: str, base: type, axes: int, doc: str, stems: tuple[str, ...], torch: str = "") -> Any:
     causal = ', "causal": all of them before' if axes == 1 else ""
     text = doc.format(
         axes=_AXES[axes], shape=_SHAPES[axes], name=name, torch=torch, shared=_SHARED.format(causal=causal),
-        dilation=_DILATION, tail=_TAIL.format(initializers=initializers),
+        dilation=_DILATION, tail=_TAIL.format(**_named(stems)),
     )  # fmt: skip
     return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})
 
 
-_BOTH = "kernel_initializer, bias_initializer"
-_DEPTH = "depthwise_initializer, bias_initializer"
-_THREE = "depthwise_initializer, pointwise_initializer, bias_initializer"
+_BOTH, _DEPTH, _THREE = ("kernel", "bias"), ("depthwise", "bias"), ("depthwise", "pointwise", "bias")
 Conv1D = _layer("Conv1D", _Conv, 1, _CONV, _BOTH, "Conv1d")
 Conv2D = _layer("Conv2D", _Conv, 2, _CONV, _BOTH, "Conv2d")
 Conv3D = _layer("Conv3D", _Conv, 3, _CONV, _BOTH, "Conv3d")

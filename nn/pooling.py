@@ -170,33 +170,45 @@ class UpSampling3D(_UpSampling):
         self._sizes()
 
 
-class _Padding(_ByAxis):
-    def __init__(self, padding: Any = 1) -> None:
-        self.padding = w.kept(padding)
+class _AtEnds(_ByAxis):
+    """What padding and cropping share: `option` is the name of how many elements."""
+
+    option = ""
+
+    def _keep(self, given: Any) -> None:
+        setattr(self, self.option, w.kept(given))
         self._pairs()
 
     def _pairs(self) -> Any:
-        name = f"{type(self).__name__}: padding"
-        return (w.pair(name, self.padding),) if self.axes == 1 else w.pairs(name, self.padding, self.axes)
+        name, given = f"{type(self).__name__}: {self.option}", getattr(self, self.option)
+        return (w.pair(name, given),) if self.axes == 1 else w.pairs(name, given, self.axes)
+
+    def _tensor(self, x: Any) -> Tensor:
+        """The input, of a shape that `infer_shape` takes."""
+        x = x if isinstance(x, Tensor) else tensor(x)
+        self.infer_shape(x.shape[1:])
+        return x
+
+
+class _Padding(_AtEnds):
+    option = "padding"
+
+    def __init__(self, padding: Any = 1) -> None:
+        self._keep(padding)
 
     def infer_shape(self, shape: Shape) -> Shape:
         each = zip(self._lengths(shape), self._pairs(), strict=True)
         return (*(n + a + b for n, (a, b) in each), shape[-1])
 
     def forward(self, x: Any) -> Any:
-        x = x if isinstance(x, Tensor) else tensor(x)
-        self.infer_shape(x.shape[1:])
-        return pad(x, ((0, 0), *self._pairs(), (0, 0)))
+        return pad(self._tensor(x), ((0, 0), *self._pairs(), (0, 0)))
 
 
-class _Cropping(_ByAxis):
+class _Cropping(_AtEnds):
+    option = "cropping"
+
     def __init__(self, cropping: Any = 1) -> None:
-        self.cropping = w.kept(cropping)
-        self._pairs()
-
-    def _pairs(self) -> Any:
-        name = f"{type(self).__name__}: cropping"
-        return (w.pair(name, self.cropping),) if self.axes == 1 else w.pairs(name, self.cropping, self.axes)
+        self._keep(cropping)
 
     def infer_shape(self, shape: Shape) -> Shape:
         lengths, pairs = self._lengths(shape), self._pairs()
@@ -205,8 +217,7 @@ class _Cropping(_ByAxis):
         return (*(n - a - b for n, (a, b) in zip(lengths, pairs, strict=True)), shape[-1])
 
     def forward(self, x: Any) -> Any:
-        x = x if isinstance(x, Tensor) else tensor(x)
-        self.infer_shape(x.shape[1:])
+        x = self._tensor(x)
         each = zip(x.shape[1:-1], self._pairs(), strict=True)
         return x[(slice(None), *(slice(a, n - b) for n, (a, b) in each))]
 

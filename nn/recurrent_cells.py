@@ -1,5 +1,6 @@
 """Recurrent cells: one step of a recurrence, under Keras's names and with its order of gates."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tapegrad.nn import activations, init
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.weight_rules import keep_rules
 from tapegrad.nn.weights import initial, weights_dtype
 
 States = list[Any]
@@ -27,6 +29,8 @@ class Recurrence(Module):
     states = 1  # how many tensors (batch, units) a step hands to the next one
     use_bias: bool
     reset_after = False
+    recurrent_activation: Any
+    _rule_weights: Mapping[str, str] = {"recurrent": "recurrent_kernel"}
 
     def _prepare(self, options: dict[str, Any]) -> None:
         """Keep the options that all have. Called last by the constructors: it may make the weights."""
@@ -44,6 +48,7 @@ class Recurrence(Module):
         self.use_bias = truth(f"{name}: use_bias", options["use_bias"])
         for law in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):
             setattr(self, law, init.get(options[law]))
+        keep_rules(self, options)
         self.dropout = rate(f"{name}: dropout", options["dropout"])
         self.recurrent_dropout = rate(f"{name}: recurrent_dropout", options["recurrent_dropout"])
         self._dtype = weights_dtype(name, options["dtype"])
@@ -120,6 +125,15 @@ class Recurrence(Module):
         """The states after a step; the first one is the output. `dropped`: what the first is multiplied by."""
         raise NotImplementedError
 
+    def _opened(self, *gates: Any) -> list[Any]:
+        """recurrent_activation of gates that lie side by side, (batch, gates * units), taken apart. An activation that
+        looks along the last axis, softmax or a user's own, is of each gate for itself."""
+        n, active = self.units, self.recurrent_activation
+        each = lambda z: [z[:, i : i + n] for i in range(0, z.shape[1], n)]
+        if active in activations.ELEMENTWISE:
+            return [gate for z in gates for gate in each(active(z))]
+        return [active(gate) for z in gates for gate in each(z)]
+
     def _recurrent_mask(self, x: Tensor) -> Any:
         if not self.training or not self.recurrent_dropout:
             return None
@@ -157,9 +171,9 @@ class Lstm(Recurrence):
     def _advance(self, into: Any, states: States, dropped: Any) -> States:
         h, c = states
         z, n = into + through(h, dropped) @ self.recurrent_kernel, self.units
-        first, last = self.recurrent_activation(z[:, : 2 * n]), self.recurrent_activation(z[:, 3 * n :])
-        c = first[:, n:] * c + first[:, :n] * self.activation(z[:, 2 * n : 3 * n])
-        return [last * self.activation(c), c]
+        i, f, o = self._opened(z[:, : 2 * n], z[:, 3 * n :])
+        c = f * c + i * self.activation(z[:, 2 * n : 3 * n])
+        return [o * self.activation(c), c]
 
 
 class Gru(Recurrence):
@@ -170,12 +184,11 @@ class Gru(Recurrence):
         seen = through(h, dropped)
         if self.reset_after:
             inner = seen @ kernel if self.bias is None else linear(seen, kernel, self.bias[1])
-            both = self.recurrent_activation(into[:, : 2 * n] + inner[:, : 2 * n])
-            new = self.activation(into[:, 2 * n :] + both[:, n:] * inner[:, 2 * n :])
+            z, r = self._opened(into[:, : 2 * n] + inner[:, : 2 * n])
+            new = self.activation(into[:, 2 * n :] + r * inner[:, 2 * n :])
         else:
-            both = self.recurrent_activation(into[:, : 2 * n] + seen @ kernel[:, : 2 * n])
-            new = self.activation(into[:, 2 * n :] + (both[:, n:] * seen) @ kernel[:, 2 * n :])
-        z = both[:, :n]
+            z, r = self._opened(into[:, : 2 * n] + seen @ kernel[:, : 2 * n])
+            new = self.activation(into[:, 2 * n :] + (r * seen) @ kernel[:, 2 * n :])
         return [z * h + (1.0 - z) * new]
 
 
@@ -199,8 +212,10 @@ class SimpleRNNCell(Cell, Simple):
     def __init__(
         self, units: int, activation: Any = "tanh", *, use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", dropout: float = 0.0,
-        recurrent_dropout: float = 0.0, in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None, kernel_constraint: Any = None, recurrent_constraint: Any = None,
+        bias_constraint: Any = None, dropout: float = 0.0, recurrent_dropout: float = 0.0,
+        in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         self._prepare(locals())
 
@@ -209,7 +224,9 @@ class LSTMCell(Cell, Lstm):
     def __init__(
         self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", *, use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", unit_forget_bias: bool = True, dropout: float = 0.0,
+        bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, kernel_constraint: Any = None,
+        recurrent_constraint: Any = None, bias_constraint: Any = None, dropout: float = 0.0,
         recurrent_dropout: float = 0.0, in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         self.unit_forget_bias = truth("LSTMCell: unit_forget_bias", unit_forget_bias)
@@ -220,8 +237,10 @@ class GRUCell(Cell, Gru):
     def __init__(
         self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", *, use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", dropout: float = 0.0, recurrent_dropout: float = 0.0,
-        reset_after: bool = True, in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None, kernel_constraint: Any = None, recurrent_constraint: Any = None,
+        bias_constraint: Any = None, dropout: float = 0.0, recurrent_dropout: float = 0.0, reset_after: bool = True,
+        in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         self.reset_after = truth("GRUCell: reset_after", reset_after)
         self._prepare(locals())
@@ -247,6 +266,8 @@ OPTIONS = """units: The length of a state.
         activation: A name from `nn.activations`, a function x -> y, or None for none.
         {gate}use_bias: Whether there is a bias.
         kernel_initializer, recurrent_initializer, bias_initializer: Names from `nn.init`, or functions shape -> array.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Penalties of the weights, as of `nn.Dense`.
+        kernel_constraint, recurrent_constraint, bias_constraint: What the weights become after each step, likewise.
         {own}dropout: In training, the share of the features of x that is 0, the same ones at each step.
         recurrent_dropout: The same of h before its product.
         {loop}in_features: The number of features of x. With None the weights are made at the first call, or by

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from tapegrad.autograd.arguments import above_0, at_least_0, one_of, truth
+from tapegrad.autograd.filled import ones
 from tapegrad.autograd.ops import (
     binary_cross_entropy_p,
     clip_p,
@@ -21,8 +22,7 @@ from tapegrad.autograd.ops import (
 from tapegrad.nn.class_losses import nll_loss
 from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape, somewhere
 from tapegrad.nn.losses import huber_of, smooth_l1_of
-from tapegrad.nn.module import Buffer
-from tapegrad.nn.torch_names import REDUCTIONS, TorchLoss
+from tapegrad.nn.torch_names import REDUCTIONS, TorchLoss, WeighedLoss, ratio
 
 
 class SmoothL1Loss(TorchLoss):
@@ -82,7 +82,9 @@ class KLDivLoss(TorchLoss):
         else:
             none = t == 0
             loss = where_p(none, 0.0, t * (log(where_p(none, 1.0, t)) - p))
-        return loss.sum() / p.shape[0] if self.reduction == "batchmean" else self._reduced(loss)
+        if self.reduction == "batchmean":
+            return ratio(loss, ones(p.shape[:1], dtype=p.dtype, device=p.device))
+        return self._reduced(loss)
 
 
 class PoissonNLLLoss(TorchLoss):
@@ -148,7 +150,7 @@ def _log_from_minus_100(p: Any, log_of: Any, zero: Any) -> Any:
     return clip_p(where_p(zero, -100.0, safe), min=-100.0, max=None)
 
 
-class BCELoss(TorchLoss):
+class BCELoss(WeighedLoss):
     """mean(-w * (t * ln(input) + (1 - t) * ln(1 - input))), the input being probabilities; a logarithm ends at -100
 
     `BCEWithLogitsLoss` takes logits, and is precise for any of them.
@@ -157,10 +159,6 @@ class BCELoss(TorchLoss):
         weight: The w of the formula, which broadcasts to the input; None is 1.
         reduction: "mean", "sum" or "none", over all elements.
     """
-
-    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-        self.weight = None if weight is None else Buffer(weight)
 
     def forward(self, input: Any, target: Any) -> Any:
         p, t = same_shape("BCELoss", input, target)
@@ -174,7 +172,7 @@ class BCELoss(TorchLoss):
         return self._reduced(loss if self.weight is None else loss * self.weight)
 
 
-class NLLLoss(TorchLoss):
+class NLLLoss(WeighedLoss):
     """-input[class] of log-probabilities of shape (N, C), (C,) or (N, C, d1, …): the classes are axis 1.
 
     Args:
@@ -185,8 +183,7 @@ class NLLLoss(TorchLoss):
     """
 
     def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-        self.weight = None if weight is None else Buffer(weight)
+        super().__init__(weight, reduction=reduction)
         self.ignore_index = ignore_index
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -195,9 +192,10 @@ class NLLLoss(TorchLoss):
         x = moveaxis(x, 1, -1) if x.ndim > 2 else x
         keep = t != self.ignore_index
         labels = class_numbers("NLLLoss", x, where(keep, t, 0))
-        share = where(keep, 1.0 if self.weight is None else take(self.weight, labels), 0.0)
+        factor = 1.0 if self.weight is None else take(self.weight, labels)
+        share = where(keep, factor, 0.0).astype(x.dtype, copy=False)
         loss = where(keep, nll_loss(x, labels, reduction="none") * share, 0.0)
-        return loss.sum() / share.sum() if self.reduction == "mean" else self._reduced(loss)
+        return ratio(loss, share) if self.reduction == "mean" else self._reduced(loss)
 
 
 class SoftMarginLoss(TorchLoss):
@@ -212,17 +210,13 @@ class SoftMarginLoss(TorchLoss):
         return self._reduced(softplus(-t * p))
 
 
-class MultiLabelSoftMarginLoss(TorchLoss):
+class MultiLabelSoftMarginLoss(WeighedLoss):
     """For each row, mean(-w * (t * ln(sigmoid(input)) + (1 - t) * ln(1 - sigmoid(input)))) over its classes
 
     Args:
         weight: The w of the formula, one factor for each class; None is 1.
         reduction: "mean", "sum" or "none", over the rows.
     """
-
-    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-        self.weight = None if weight is None else Buffer(weight)
 
     def forward(self, input: Any, target: Any) -> Any:
         p, t = same_shape("MultiLabelSoftMarginLoss", input, target)

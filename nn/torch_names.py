@@ -5,7 +5,7 @@ from typing import Any
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, probability, truth
-from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.ops import (
     abs,
     binary_cross_entropy_p,
@@ -91,6 +91,20 @@ class TorchLoss(Module):
         return loss.mean() if self.reduction == "mean" else loss.sum() if self.reduction == "sum" else loss
 
 
+class WeighedLoss(TorchLoss):
+    """A loss with a factor for each element or class: a Buffer, or None."""
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.weight = None if weight is None else Buffer(weight)
+
+
+def ratio(loss: Any, share: Any) -> Any:
+    """sum(loss) / sum(share), in the dtype of the loss: sums of float16, which may overflow, are of float32."""
+    wide = [a.astype("float32", copy=False) if name_of(a.dtype) == "float16" else a for a in (loss, share)]
+    return (wide[0].sum() / wide[1].sum()).astype(loss.dtype, copy=False)
+
+
 class MSELoss(TorchLoss):
     """mean((input - target)**2) over all elements; with reduction="sum" their sum, with "none" each of them.
 
@@ -115,7 +129,7 @@ class L1Loss(TorchLoss):
         return self._reduced(abs(p - t))
 
 
-class BCEWithLogitsLoss(TorchLoss):
+class BCEWithLogitsLoss(WeighedLoss):
     """mean(-w * (v * t * ln(sigmoid(x)) + (1 - t) * ln(1 - sigmoid(x)))) for logits x and targets t from 0 to 1
 
     Args:
@@ -131,8 +145,7 @@ class BCEWithLogitsLoss(TorchLoss):
         reduction: str = "mean",
         pos_weight: TensorLike | None = None,
     ) -> None:
-        super().__init__(reduction=reduction)
-        self.weight = None if weight is None else Buffer(weight)
+        super().__init__(weight, reduction=reduction)
         self.pos_weight = None if pos_weight is None else Buffer(pos_weight)
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
@@ -144,7 +157,7 @@ class BCEWithLogitsLoss(TorchLoss):
         return self._reduced(loss if self.weight is None else loss * self.weight)
 
 
-class CrossEntropyLoss(TorchLoss):
+class CrossEntropyLoss(WeighedLoss):
     """-ln(softmax(x)[class]) of logits x of shape (N, C), (C,) or (N, C, d1, …): the classes are axis 1.
 
     The target holds class numbers, of x's shape without the axis of the classes, or probabilities of x's shape.
@@ -165,8 +178,7 @@ class CrossEntropyLoss(TorchLoss):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(reduction=reduction)
-        self.weight = None if weight is None else Buffer(weight)
+        super().__init__(weight, reduction=reduction)
         self.ignore_index = ignore_index
         self.label_smoothing = probability("CrossEntropyLoss: label_smoothing", label_smoothing)
 
@@ -180,7 +192,7 @@ class CrossEntropyLoss(TorchLoss):
             return self._of_probabilities(x, t if t.dtype == x.dtype else t.astype(x.dtype))
         keep = t != self.ignore_index
         labels = class_numbers("CrossEntropyLoss", x, where(keep, t, 0))
-        loss, share = sparse_cross_entropy_p(x, labels), where(keep, 1.0, 0.0)
+        loss, share = sparse_cross_entropy_p(x, labels), where(keep, 1.0, 0.0).astype(x.dtype, copy=False)
         if self.weight is not None:
             factor = take(self.weight, labels)
             loss, share = loss * factor, share * factor
@@ -188,7 +200,7 @@ class CrossEntropyLoss(TorchLoss):
             even = self._even(x) / x.shape[-1]
             loss = (1.0 - self.label_smoothing) * loss + self.label_smoothing * even
         loss = where(keep, loss, 0.0)
-        return loss.sum() / share.sum() if self.reduction == "mean" else self._reduced(loss)
+        return ratio(loss, share) if self.reduction == "mean" else self._reduced(loss)
 
     def _even(self, x: Any) -> Any:
         """-sum over the classes of weight * ln(softmax(x))."""

@@ -10,8 +10,9 @@ from tapegrad.autograd.ops import linear, matmul, permute_p, reshape_p
 from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.nn import activations, init
-from tapegrad.nn.attention import as_input, as_mask, attention_weights
+from tapegrad.nn.attention import as_mask, attention_weights
 from tapegrad.nn.dropping import dropped
+from tapegrad.nn.inputs import as_input
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.torch_names import _torch_uniform

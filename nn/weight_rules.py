@@ -11,7 +11,7 @@ and applies the constraints after each step. In a loop of one's own:
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tapegrad.autograd.arguments import at_least_0, one_of, probability
@@ -55,7 +55,9 @@ class L1L2(WeightRule):
         self.l1, self.l2 = (at_least_0(f"L1L2: {n}", v) for n, v in (("l1", l1), ("l2", l2)))
 
     def __call__(self, w: Tensor) -> Tensor:
-        return self.l1 * abs(w).sum() + self.l2 * square(w).sum()
+        if not self.l2:  # the sum of squares may overflow, and 0 * inf is NaN
+            return L1(self.l1)(w)
+        return L2(self.l2)(w) if not self.l1 else L1(self.l1)(w) + L2(self.l2)(w)
 
 
 class L1(WeightRule):
@@ -213,10 +215,12 @@ def rule(kind: str, given: Any) -> Any:
     return _TABLES[kind].get(given)
 
 
-def rules(module: Any, kind: str) -> list[tuple[Callable[[Any], Any], Parameter]]:
-    """The regularizers or constraints of the weights in a module and of all inside, each with its weight."""
-    found: list[tuple[Any, Parameter]] = module._rules(kind)
-    return found
+def keep_rules(module: Any, options: Mapping[str, Any]) -> None:
+    """Keep the regularizers and constraints among a constructor's arguments as attributes."""
+    for name, given in options.items():
+        kind = name.rpartition("_")[2]
+        if kind in _TABLES:
+            setattr(module, name, rule(kind, given))
 
 
 def with_penalties(loss: Any, terms: list[tuple[Any, Parameter]]) -> Any:
@@ -238,14 +242,26 @@ def apply(limits: list[tuple[Any, Parameter]]) -> None:
 class Ruled:
     """What every Module has of rules."""
 
+    _rule_weights: Mapping[
+        str, str
+    ] = {}  # of options that do not begin with the weight's attribute: its name
+
     # In a class, and by getattr: a compiled step then compares all attributes of the modules, which may be rules.
-    def _rules(self, kind: str) -> list[tuple[Callable[[Any], Any], Parameter]]:
-        """The rules of the weights in here and of all inside, each with its weight; of a shared weight once."""
+    def rules_of(self, kind: str) -> list[tuple[Callable[[Any], Any], Parameter]]:
+        """The rules of the weights in here and of all inside, each with its weight; of a shared weight once.
+
+        Args:
+            kind: "regularizer" or "constraint".
+
+        Returns:
+            A list of pairs (rule, Parameter).
+        """
         found: dict[tuple[int, int], tuple[Any, Parameter]] = {}
         for _, part in self.named_modules():  # type: ignore[attr-defined]
             for name in [n for n in vars(part) if n.endswith(f"_{kind}")]:
                 given = getattr(part, name)
-                weight = vars(part).get(name.removesuffix(f"_{kind}"))
+                weight = name.removesuffix(f"_{kind}")
+                weight = vars(part).get(part._rule_weights.get(weight, weight))
                 if isinstance(given, (str, type)):
                     given = vars(part)[name] = rule(kind, given)  # set by name, later
                 if given is not None and isinstance(weight, Parameter):
@@ -265,7 +281,7 @@ class Ruled:
         """
         weights = self.parameters()  # type: ignore[attr-defined]
         dtype, device = (weights[0].dtype, weights[0].device) if weights else (None, None)
-        return with_penalties(zeros((), dtype=dtype, device=device), rules(self, "regularizer"))
+        return with_penalties(zeros((), dtype=dtype, device=device), self.rules_of("regularizer"))
 
     def constrain(self) -> None:
         """Apply the constraints of all weights inside, in place: after `optimizer.step()`.
@@ -274,4 +290,4 @@ class Ruled:
             RuntimeError: A layer has not made its weights yet.
         """
         self.parameters()  # type: ignore[attr-defined]
-        apply(rules(self, "constraint"))
+        apply(self.rules_of("constraint"))

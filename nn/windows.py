@@ -7,10 +7,11 @@ import numpy as np
 
 from tapegrad.autograd.arguments import one_of, positive_integer
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.dtypes import is_floating, name_of
+from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import convolution_input_p, convolution_p, max_pool_p, reshape_p, window_sum_p
 from tapegrad.autograd.ops.windows import Border, Lengths, window_counts
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.inputs import as_input
 
 
 def kept(value: Any) -> Any:
@@ -93,13 +94,13 @@ def transposed_border(
 
 def as_floats(name: str, x: Any, axes: int | None = None) -> Tensor:
     """The input as a floating-point tensor of a batch, some axes, and channels."""
-    x = x if isinstance(x, Tensor) else tensor(x)
+    x = as_input(x)
     if x.ndim < 3 or (axes is not None and x.ndim != axes + 2):
         expected = "at least 3 axes" if axes is None else f"{axes + 2} axes"
         raise ValueError(
             f"{name}: expected an input of {expected}, (batch, *lengths, channels), got shape {x.shape}"
         )
-    return x if is_floating(x.dtype) else x.astype("float32")
+    return x
 
 
 def need_windows(name: str, lengths: Lengths, counts: Lengths, window: Lengths) -> None:

@@ -1,11 +1,13 @@
 """Functions that lay elements out in another way, made of slices, joins and selections: pad, roll, repeat, tril, diff,
 one_hot, top_k, meshgrid."""
 
+from math import isfinite
 from typing import Any
 
-from tapegrad.autograd.arguments import integer, number, one_of, truth, whole_number
+from tapegrad.autograd.aliases import Array, ArrayModule
+from tapegrad.autograd.arguments import any_number, integer, one_of, truth, whole_number
 from tapegrad.autograd.dtypes import name_of
-from tapegrad.autograd.ops.elementwise import greater_equal, less_equal, not_equal, where_p
+from tapegrad.autograd.ops.elementwise import not_equal, where_p
 from tapegrad.autograd.ops.indexing import argsort, index_update_p, take, take_along_axis
 from tapegrad.autograd.ops.losses import one_hot_p
 from tapegrad.autograd.ops.shape import (
@@ -18,6 +20,7 @@ from tapegrad.autograd.ops.shape import (
     reshape_p,
     some_axes,
 )
+from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 
 PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
@@ -41,7 +44,7 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: f
         pad_width: A number for both ends of every axis, a pair (before, after) for every axis, or one pair per axis,
             the first axis first. PyTorch's `F.pad` begins with the last axis.
         mode: "constant", "edge", "reflect", "symmetric" or "wrap".
-        constant_values: The number to add, for "constant" alone.
+        constant_values: The number to add, for "constant" alone; of floats it may be infinite or NaN.
 
     Returns:
         A Tensor of x's dtype.
@@ -52,7 +55,7 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: f
     x = as_tensor(x)
     widths = _widths(x.ndim, pad_width)
     one_of("pad: mode", mode, PAD_MODES)
-    fill = number("pad: constant_values", constant_values, lambda v: True)
+    fill = any_number("pad: constant_values", constant_values)
     if mode != "constant":
         if fill != 0:
             raise ValueError(f"pad: constant_values={constant_values!r} has no meaning with mode={mode!r}")
@@ -63,8 +66,11 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: f
 
     shape = tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True))
     kind = name_of(x.dtype)
-    value = fill if kind.startswith("float") else bool(fill) if kind == "bool" else int(fill)
-    if value != fill:
+    value = fill
+    if not kind.startswith("float"):
+        whole = int(fill) if isfinite(fill) else None
+        value = bool(whole) if kind == "bool" else whole
+    if not kind.startswith("float") and value != fill:
         raise ValueError(f"pad: constant_values={constant_values!r} is no number of dtype {kind}")
     place = tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, widths, strict=True))
     return index_update_p(full(shape, value, dtype=x.dtype, device=x.device), x, index=(*place, Ellipsis))
@@ -210,6 +216,16 @@ def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Any:
 
 
 # ---- parts of matrices ----
+def _lower(xp: ArrayModule, x: Array, *, rows: int, columns: int, k: int = 0) -> Array:
+    down, across = (xp.arange(n, device=x.device) for n in (rows, columns))
+    return xp.reshape(across, (1, columns)) - xp.reshape(down, (rows, 1)) <= k
+
+
+triangle_p = Primitive(
+    "triangle", _lower, doc="True where column - row <= k, of shape (rows, columns), on the device of x"
+)
+
+
 def tril(x: Any, /, k: int = 0) -> Any:
     """The lower triangle of matrices: x where column - row <= k, else 0.
 
@@ -222,7 +238,7 @@ def tril(x: Any, /, k: int = 0) -> Any:
     Raises:
         ValueError: x has fewer than two axes.
     """
-    return _triangle("tril", less_equal, x, k)
+    return _triangle("tril", x, k, upper=False)
 
 
 def triu(x: Any, /, k: int = 0) -> Any:
@@ -237,19 +253,19 @@ def triu(x: Any, /, k: int = 0) -> Any:
     Raises:
         ValueError: x has fewer than two axes.
     """
-    return _triangle("triu", greater_equal, x, k)
+    return _triangle("triu", x, k, upper=True)
 
 
-def _triangle(name: str, keeps: Any, x: Any, k: Any) -> Any:
-    from tapegrad.autograd.filled import arange
-
+def _triangle(name: str, x: Any, k: Any, upper: bool) -> Any:
     x = as_tensor(x)
     if x.ndim < 2:
         raise ValueError(f"{name}: needs at least 2 dimensions, got shape {x.shape}")
     k = whole_number(f"{name}: k", k)
-    rows, columns = (arange(n, device=x.device) for n in x.shape[-2:])
-    keep = keeps(columns - rows.reshape((-1, 1)), k)
-    return where_p(keep, x, False if name_of(x.dtype) == "bool" else 0)
+    rows, columns = x.shape[-2:]
+    none = False if name_of(x.dtype) == "bool" else 0
+    if upper:  # above the diagonal before k
+        return where_p(triangle_p(x, rows=rows, columns=columns, k=k - 1), none, x)
+    return where_p(triangle_p(x, rows=rows, columns=columns, k=k), x, none)
 
 
 def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: Any = None) -> Any:

@@ -110,6 +110,8 @@ STEPS = [
          recurrent_activation="hard_sigmoid", in_features=2),
     norm("GRU", (2, 3, 2), RECURRENT, units=2, return_sequences=True, in_features=2),
     norm("GRU", (2, 3, 2), RECURRENT, units=2, reset_after=False, in_features=2),
+    *(norm(kind, (2, 3, 2), RECURRENT, units=3, recurrent_activation="softmax", in_features=2)
+      for kind in ("LSTM", "GRU")),
     norm("GRU", (2, 2, 2), RECURRENT[:2], units=2, use_bias=False, in_features=2),
     both_ways("concat"),
     both_ways("sum"),

@@ -238,3 +238,20 @@ def test_a_model_is_compiled_with_a_loss_object_and_its_options_count():
     history = model.fit(X, CLASSES, epochs=3, verbose=0)
     assert history.history["loss"][0] > history.history["loss"][-1]
     assert "SparseCategoricalCrossentropy" in repr(model.loss)
+
+
+@pytest.mark.parametrize("weight", [None, np.full(2, 40.0, "float16")])
+def test_means_of_float16_neither_overflow_nor_change_the_dtype(weight: Any):
+    """3,000 samples: their sum is above 65,504, the largest number of float16, the mean is not."""
+    x = np.zeros((3000, 2), "float16")
+    t = np.zeros(3000, "int64")
+    logs = x - np.float16(30.0)
+    for name, given in (("NLLLoss", logs), ("CrossEntropyLoss", x)):
+        p = tg.tensor(given, requires_grad=True)
+        loss = getattr(tg.nn, name)(weight)(p, t)
+        assert loss.dtype == "float16"
+        np.testing.assert_allclose(loss.item(), 30.0 if name == "NLLLoss" else math.log(2), rtol=1e-3)
+        loss.backward()
+        assert p.grad.dtype == "float16" and np.isfinite(p.grad.numpy()).all()
+    rows = tg.nn.KLDivLoss(reduction="batchmean")(logs, np.ones_like(logs))
+    assert rows.dtype == "float16" and rows.item() == 60.0

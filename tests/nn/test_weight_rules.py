@@ -134,6 +134,66 @@ def test_a_loop_of_ones_own(emitter: str | None, request: pytest.FixtureRequest)
         np.testing.assert_allclose(layer.bias.numpy(), b, rtol=1e-12, atol=1e-15)
 
 
+# layer, its options, the shape of a batch, option -> weight
+OF_LAYERS: Any = [
+    *((name, {"filters": 2, "kernel_size": 2}, (2, *(3,) * axes, 3), {"kernel": "kernel", "bias": "bias"})
+      for axes in (1, 2, 3) for name in (f"Conv{axes}D", f"Conv{axes}DTranspose")),
+    *((f"DepthwiseConv{n}D", {"kernel_size": 2}, (2, *(3,) * n, 3), {"depthwise": "kernel", "bias": "bias"})
+      for n in (1, 2)),
+    *((f"SeparableConv{n}D", {"filters": 2, "kernel_size": 2}, (2, *(3,) * n, 3),
+       {"depthwise": "depthwise_kernel", "pointwise": "pointwise_kernel", "bias": "bias"}) for n in (1, 2)),
+    *((name, {"units": 2}, (2, 4, 3), {"kernel": "kernel", "recurrent": "recurrent_kernel", "bias": "bias"})
+      for name in ("SimpleRNN", "LSTM", "GRU")),
+]  # fmt: skip
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name, options, shape, weights", OF_LAYERS, ids=[row[0] for row in OF_LAYERS])
+def test_rules_of_layers_are_kerass(
+    name: str, options: Any, shape: Any, weights: Any, reference: Any
+) -> None:
+    """Each option is that of its weight: the penalties one by one, and what the constraints leave."""
+    keras = reference.keras
+    penalties = {f"{w}_regularizer": nn.L2(0.1 * (i + 1)) for i, w in enumerate(weights)}
+    limits = {f"{w}_constraint": nn.NonNeg() for w in weights}
+    laws = {f"{w}_initializer": "random_normal" for w in weights}
+    ours = getattr(nn, name)(**options, **penalties, **limits, **laws, in_features=3)
+    theirs = getattr(keras.layers, name)(
+        **options,
+        **{n: keras.regularizers.L2(p.l2) for n, p in penalties.items()},
+        **dict.fromkeys(limits, "non_neg"),
+    )
+    theirs.build(shape)
+    theirs.set_weights(ours.get_weights())
+    want = sum(np.asarray(loss) for loss in theirs.losses)
+    np.testing.assert_allclose(ours.penalty().item(), want, rtol=1e-5)
+    again = type(ours)(**ours.config())
+    assert again.config() == ours.config()
+    ours.constrain()
+    for kept, their in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(kept, np.maximum(their, 0))
+    assert any((w < 0).any() for w in theirs.get_weights())
+
+
+@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "SimpleRNNCell"])
+def test_cells_take_rules_too(kind: str) -> None:
+    cell = getattr(nn, kind)(2, in_features=3, recurrent_regularizer="l2", kernel_constraint="non_neg")
+    np.testing.assert_allclose(
+        cell.penalty().item(), 0.01 * np.sum(cell.recurrent_kernel.numpy() ** 2), rtol=1e-5
+    )
+    cell.constrain()
+    assert cell.kernel.numpy().min() >= 0 > cell.recurrent_kernel.numpy().min()
+    with pytest.raises(ValueError, match="unknown regularizer 'l3'"):
+        getattr(nn, kind)(2, recurrent_regularizer="l3")
+
+
+def test_a_factor_of_0_looks_at_nothing() -> None:
+    """A sum that is multiplied by 0 is not computed: squares that overflow would make NaN of it."""
+    w = tg.tensor([1e30, -2e30], requires_grad=True)
+    with np.errstate(over="raise"):
+        np.testing.assert_allclose(nn.L1L2(l1=1e-30)(w).item(), 3.0, rtol=1e-6)
+
+
 def net(**options: Any) -> models.Sequential:
     tg.manual_seed(0)
     return models.Sequential([nn.Dense(8, "tanh", in_features=4, **options), nn.Dense(2)])

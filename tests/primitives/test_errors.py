@@ -97,6 +97,8 @@ ERRORS: tuple[tuple[str, Callable[[], Any], type[Exception], tuple[str, ...]], .
     ("pad of floats", lambda: tg.pad(X, 1.5), ValueError, ("pad", "1.5")),
     ("pad mode", lambda: tg.pad(X, 1, "replicate"), ValueError, ("pad", "'edge'", "'replicate'")),
     ("pad with a value by the edge", lambda: tg.pad(X, 1, "edge", constant_values=1), ValueError, ("pad", "'edge'")),
+    ("pad integers with inf", lambda: tg.pad(INTS, 1, constant_values=np.inf), ValueError, ("pad", "inf", "int64")),
+    ("pad booleans with 2", lambda: tg.pad(INTS > 0, 1, constant_values=2), ValueError, ("pad", "2", "bool")),
     ("pad of none", lambda: tg.pad(X[:0], 1, "edge"), ValueError, ("pad", "axis 0", "empty")),
     ("pad integers with a half", lambda: tg.pad(INTS, 1, constant_values=0.5), ValueError, ("pad", "0.5", "int64")),
     ("roll shifts", lambda: tg.roll(X, (1, 2), 0), ValueError, ("roll", "2 shifts", "1 axes")),

@@ -259,6 +259,7 @@ WHOLE: tuple[tuple[str, Callable[..., Any], Any, Any], ...] = (
     ("tril of NaN", tg.tril, [[1, NAN], [2, INF]], [[1, 0], [1, 1]]),
     ("diff of infinities", tg.diff, [INF, INF, 1], [-1, 0, 1]),
     ("pad, the edge", lambda x: tg.pad(x, 2, "edge"), [INF, 1], [3, 3]),
+    ("pad with -inf", lambda x: tg.pad(x, 1, constant_values=-np.inf), [INF, 1], [1, 1]),
     ("top_k, ties", lambda x: tg.top_k(x, 2)[0], [1, 3, 3, 3], [0, 1, 1, 0]),
     ("top_k, NaN first", lambda x: tg.top_k(x, 1)[0], [1, NAN, INF], [0, 1, 0]),
     ("logsumexp", tg.logsumexp, [1000, 1000], [0.5, 0.5]),
@@ -274,6 +275,17 @@ WHOLE: tuple[tuple[str, Callable[..., Any], Any, Any], ...] = (
 @pytest.mark.parametrize(("f", "x", "slope"), [row[1:] for row in WHOLE], ids=[row[0] for row in WHOLE])
 def test_whole_arrays(f: Any, x: Any, slope: Any):
     np.testing.assert_allclose(slopes(f, x)[1][0], slope, rtol=1e-14, atol=1e-200)
+
+
+@pytest.mark.parametrize("fill", [INF, -INF, NAN])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_padding_that_is_not_finite_is_numpys(fill: float, dtype: str):
+    x = np.array([[1, 2]], dtype)
+    y = tg.pad(x, 1, constant_values=fill)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y.numpy(), np.pad(x, 1, constant_values=fill))
+    many = 2**62 + 1  # no float64
+    np.testing.assert_array_equal(tg.pad([0], 1, constant_values=many).numpy(), [many, 0, many])
 
 
 # ---- low precision: nothing overflows that need not ----
