@@ -18,18 +18,18 @@ from tapegrad.autograd.writes import next_serial
 from tapegrad.backends import BY_TYPE
 
 
-def _to_tensors(values: Iterable[Any]) -> list[Tensor]:
+def to_tensors(values: Iterable[Any]) -> list[Tensor]:
     """The cotangents or inputs that a rule was given, as Tensors whichever way it was called."""
     return [v if isinstance(v, Tensor) else Tensor(v) for v in values]
 
 
-def _as_given(given: Value, found: Sequence[Any]) -> tuple[Any, ...]:
+def as_given(given: Value, found: Sequence[Any]) -> tuple[Any, ...]:
     """Cotangents in the form in which the rule got its own: Tensors, or raw arrays."""
     raw = not isinstance(given[0] if isinstance(given, tuple) else given, Tensor)
     return tuple(f.data if raw and isinstance(f, Tensor) else f for f in found)
 
 
-def _name(f: Callable[..., Any]) -> str:
+def label(f: Callable[..., Any]) -> str:
     return getattr(f, "__name__", type(f).__name__)
 
 
@@ -47,7 +47,7 @@ class _Call:
         self.at = [
             i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) or (numbers and _is_numbers(leaf))
         ]
-        self.inputs = [as_leaf(_name(f), leaves[i]) for i in self.at]
+        self.inputs = [as_leaf(label(f), leaves[i]) for i in self.at]
         for i in self.at:  # not kept: their graph would be, with this
             leaves[i] = None
         self.f, self.others, self.kwargs = f, leaves, kwargs
@@ -86,7 +86,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         TypeError: Cotangents of another number, shape or kind.
     """
     need_function("custom_gradient", f)
-    name = _name(f)
+    name = label(f)
 
     @wraps(f)
     def function(*args: Any, **kwargs: Any) -> Any:
@@ -104,12 +104,12 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         call.inputs = []  # their graph is the recorded call's to keep
 
         def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Any, ...]:
-            cotangents = _to_tensors(g if isinstance(g, tuple) else (g,))
+            cotangents = to_tensors(g if isinstance(g, tuple) else (g,))
             recorded = current.get().grad
             with changed_flags(raw=False, grad=recorded):
                 pull = _with_pullback(name, call(given))[2] if recorded else pullback
-                found = _cotangents_of(name, pull(*cotangents), like, _to_tensors(given))
-            return _as_given(g, found)
+                found = _cotangents_of(name, pull(*cotangents), like, to_tensors(given))
+            return as_given(g, found)
 
         return _call_once(name, rule, inputs, arrays, rebuild_results)
 
@@ -198,12 +198,12 @@ def _checked(where: str, g: Value, x: Tensor) -> Tensor | None:
 
 def _refuse_lost(call: _Call, results: list[Tensor], begun: int) -> None:
     """Raise RuntimeError if results depend on tensors that require grad and are no arguments."""
-    lost, _ = _used_from_outside(results, [], begun)
+    lost, _ = used_from_outside(results, [], begun)
     if not lost:
         return
     who = _name_in(call, lost[0])
     raise RuntimeError(
-        f"{_name(call.f)}: its result depends on {who}, {describe(lost[0])}, which requires grad and is no positional "
+        f"{label(call.f)}: its result depends on {who}, {describe(lost[0])}, which requires grad and is no positional "
         f"argument, so its gradient would be lost: make it one, or use {who.partition(',')[0]}.detach()\n{user_line()}"
     )
 
@@ -264,18 +264,18 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             return rebuild_results(results)
         arrays, count = [results[i].data for i in tracked], len(inputs)
         outside, constants, ended = (
-            *_used_from_outside([results[i] for i in tracked], inputs, begun),
+            *used_from_outside([results[i] for i in tracked], inputs, begun),
             next_serial(),
         )
 
         def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Any, ...]:
-            cotangents = _to_tensors(g if isinstance(g, tuple) else (g,))
+            cotangents = to_tensors(g if isinstance(g, tuple) else (g,))
             recorded = current.get().grad
-            _refuse_rewritten(f, constants, ended)
+            refuse_rewritten(f, constants, ended)
             with changed_flags(raw=False, grad=True), random.repeated_draws(drawn):
                 again_inputs = [
                     fresh("checkpoint", t) if need else t
-                    for t, need in zip(_to_tensors(given[:count]), needed, strict=False)
+                    for t, need in zip(to_tensors(given[:count]), needed, strict=False)
                 ]
                 with changed_flags(leaves=tuple(again_inputs)):
                     again = flatten(call(again_inputs), modules=False)[0]
@@ -283,7 +283,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             outputs = _same_results(f, again, tracked, arrays)
             with changed_flags(raw=False, grad=recorded):
                 found = iter(cotangents_at(outputs, cotangents, targets, record=recorded))
-            return _as_given(g, [next(found) if need else None for need in needed])
+            return as_given(g, [next(found) if need else None for need in needed])
 
         def rebuild(outputs: list[Any]) -> Any:
             whole = list(others)
@@ -294,15 +294,15 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         others = [None if i in tracked else r for i, r in enumerate(results)]
         del results
         given, call.inputs = [*call.inputs, *outside], []
-        return _call_once(f"checkpoint({_name(f)})", rule, given, arrays, rebuild)
+        return _call_once(f"checkpoint({label(f)})", rule, given, arrays, rebuild)
 
     return function
 
 
-def _refuse_rewritten(f: Callable[..., Any], constants: Sequence[writes.Place], ended: int) -> None:
+def refuse_rewritten(f: Callable[..., Any], constants: Sequence[writes.Place], ended: int) -> None:
     if any(writes.written_at(place, ended) for place in constants):
         raise RuntimeError(
-            f"a tensor that {_name(f)} under checkpoint uses was written to after its forward pass, so running it "
+            f"a tensor that {label(f)} under checkpoint uses was written to after its forward pass, so running it "
             "again would give another result: pass it as an argument, or write after the backward pass"
         )
 
@@ -315,13 +315,13 @@ def _same_results(
     shapes = [getattr(r, "shape", None) for r in found]
     if shapes != [a.shape for a in arrays]:
         raise RuntimeError(
-            f"{_name(f)} under checkpoint gave results of shapes {[a.shape for a in arrays]}, and {shapes} when the "
+            f"{label(f)} under checkpoint gave results of shapes {[a.shape for a in arrays]}, and {shapes} when the "
             "backward pass ran it again: it must compute the same both times"
         )
     return found
 
 
-def _used_from_outside(
+def used_from_outside(
     results: list[Any], stand_ins: list[Tensor], begun: int
 ) -> tuple[list[Tensor], list[writes.Place]]:
     """What went into the results without being an argument: the tensors that require grad, and the memory of others."""

@@ -19,6 +19,7 @@ as they are:
   Generator;
 - `nn.Linear(in, out)`, `nn.MSELoss()`, `nn.L1Loss()`, `nn.BCEWithLogitsLoss()`, `nn.CrossEntropyLoss()` with PyTorch's
   order, prediction first, and its defaults; `nn.losses.MeanSquaredError()` and its like with Keras's, target first;
+- `tg.scan(f, init, xs, length, reverse)`, with the meaning of `jax.lax.scan`;
 - `t.transpose(-2, -1)`, `t.argsort()`, `t.T`, `t[None]`, `t += v` under `tg.no_grad()`;
 - `np.exp(t)` and NumPy's other ufuncs, `np.sum(t)`, `np.mean(t)`, `np.max(t)` and their like, which are recorded;
   NumPy's other functions read the values of tensors that require no grad;

@@ -171,6 +171,7 @@ from tapegrad.autograd.ops import (
     where,
 )  # fmt: skip
 from tapegrad.autograd.random import manual_seed, uniform
+from tapegrad.autograd.scan import scan
 from tapegrad.autograd.sites import keep_lines
 from tapegrad.autograd.tape import tape
 from tapegrad.autograd.tensor import Parameter, Tensor
@@ -191,7 +192,7 @@ _PUBLIC = [
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
     "finfo", "iinfo", "isdtype", "get_default_dtype", "set_default_dtype",
     "grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "hvp", "custom_gradient", "checkpoint",
-    "check_grads", "tape", "keep_lines", "no_grad", "enable_grad", "detect_anomaly",
+    "scan", "check_grads", "tape", "keep_lines", "no_grad", "enable_grad", "detect_anomaly",
     "jit", "JitWarning", "TraceError",
     "get_backend", "set_backend", "use_backend", "BackendError", "load", "save", "read_metadata", "FileError",
 ]  # fmt: skip
