@@ -17,6 +17,7 @@ from tapegrad.optim.ema import EMA
 from tapegrad.optim.gradient_descent import GradientDescent
 from tapegrad.optim.lbfgs import LBFGS
 from tapegrad.optim.lion import Lion
+from tapegrad.optim.muon import Muon
 from tapegrad.optim.nadam import Nadam
 from tapegrad.optim.plateau import Plateau
 from tapegrad.optim.radam import RAdam
@@ -25,7 +26,7 @@ from tapegrad.optim.sgd import SGD
 
 __all__ = [
     "Optimizer", "GradientDescent", "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax",
-    "Nadam", "RAdam", "Lion", "LBFGS", "EMA", "Plateau",
+    "Nadam", "RAdam", "Lion", "Muon", "LBFGS", "EMA", "Plateau",
     "clip_by_value", "clip_by_norm", "clip_by_global_norm", "get",
 ]  # fmt: skip
 
@@ -35,7 +36,7 @@ def __dir__() -> list[str]:
 
 
 KINDS: tuple[type[Optimizer], ...] = (
-    GradientDescent, SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adamax, Nadam, RAdam, Lion,
+    GradientDescent, SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adamax, Nadam, RAdam, Lion, Muon,
 )  # fmt: skip
 BY_NAME: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in KINDS}
 

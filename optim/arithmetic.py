@@ -84,10 +84,11 @@ class Arrays:
             return g  # as it almost always is: no square overflows
         return bounded(g, inverse)
 
-    def updated(self, flat: FlatGroup, spans: list[Range], update: Update) -> Iterator[Change]:
-        """What a step writes to the parameters and their state in these ranges."""
+    def updated(self, flat: FlatGroup, spans: list[Range], update: Update, shaped: bool) -> Iterator[Change]:
+        """What a step writes to the parameters and their state in these ranges; shaped: parameter by parameter."""
         for span in spans:
-            for p, g, state in flat.all_blocks if span == flat.all_params else flat.blocks_of(span):
+            whole = flat.all_blocks if span == flat.all_params else flat.blocks_of(span)
+            for p, g, state in flat.each_of(span) if shaped else whole:
                 value, news = update(p, g, state)
                 yield p, value
                 for slot, new in news.items():
@@ -140,16 +141,23 @@ class Recorded:
     def bounded(self, g: Any, inverse: Any) -> Any:
         return bounded(g, inverse)
 
-    def updated(self, flat: FlatGroup, spans: list[Range], update: Update) -> Iterator[Change]:
+    def updated(self, flat: FlatGroup, spans: list[Range], update: Update, shaped: bool) -> Iterator[Change]:
         buffers: dict[Any, Tensor] = {None: flat.p, **flat.state}
         values: dict[Any, Any] = {}
+        if shaped:
+            spans = [(i, i + 1) for span in spans for i in range(*span)]
         for span in spans:
             at = slice(flat.ends[span[0]], flat.ends[span[1]])
             p, *state = (
                 list(buffers.values()) if span == flat.all_params else [t[at] for t in buffers.values()]
             )
-            value, news = update(p, self.gradient(flat, span), dict(zip(flat.state, state)))
+            g = self.gradient(flat, span)
+            if shaped:
+                shape = flat.params[span[0]].shape
+                p, g, *state = (ops.reshape_p(t, shape=shape) for t in (p, g, *state))
+            value, news = update(p, g, dict(zip(flat.state, state)))
             for slot, new in ((None, value), *news.items()):
+                new = ops.reshape_p(new, shape=(new.size,)) if shaped else new
                 if span != flat.all_params:
                     new = ops.index_update(values.get(slot, buffers[slot]), at, new)
                 values[slot] = new

@@ -68,6 +68,8 @@ class Optimizer(Update):
     torch_defaults: ClassVar[dict[str, Any]] = {"lr": 0.001}
     # Whether weight_decay is no part of the gradient in PyTorch, either.
     always_decoupled: ClassVar[bool] = False
+    # Whether `update` gets parameters one by one, in their shapes; otherwise in pieces of one long vector.
+    shaped: ClassVar[bool] = False
     # The parts of the state that are one number for all parameters, and their first values.
     totals: ClassVar[dict[str, float]] = {}
     if TYPE_CHECKING:
@@ -285,7 +287,7 @@ class Optimizer(Update):
                     vars(options).update(work.totals(flat))
                 for name, number in self.numbers(options, step).items():
                     setattr(n, name, work.in_dtype(flat, number))
-                yield from work.updated(flat, ranges, partial(update, self))
+                yield from work.updated(flat, ranges, partial(update, self), self.shaped)
                 yield from work.counted(flat, step, self.next_totals(options, step) if flat.totals else {})
 
     def _prepare(

@@ -84,7 +84,7 @@ class FlatGroup:
     def structure_with(self, options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
         """What the structure becomes with these options, of which each one has a value."""
         on = {name for name, _ in self.numbers if options[name] or name not in self.can_be_off}
-        return tuple((name, value) for name, value in options.items() if name not in on)
+        return tuple((name, options[name]) for name in self.kinds if name not in on)
 
     def set_options(self, options: Mapping[str, Any], changed: Container[str]) -> None:
         """Take up the values of those options that were set; `options` has the value of each one."""
@@ -201,6 +201,15 @@ class FlatGroup:
             b = min(a + size, stop)
             state = {slot: buffer.data[a:b] for slot, buffer in self.state.items()}
             yield self.p.data[a:b], self.g.data[a:b], state
+
+    def each_of(self, span: Range) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
+        """A range of parameters one by one, (p, g, state) in their shapes: views, as raw arrays."""
+        for i in range(*span):
+            yield (
+                self.views[i],
+                self.view(self.g, i),
+                {slot: self.view(t, i) for slot, t in self.state.items()},
+            )
 
     def mark_changed(self, span: Range) -> None:
         """Mark parameters as written to: a graph recorded with the old values refuses to be gone back through."""

@@ -97,6 +97,20 @@ def lion(p, g, s, t, lr=0.001, beta_1=0.9, beta_2=0.99):
     return p - lr * np.sign(beta_1 * m + (1 - beta_1) * g)
 
 
+def muon(
+    p, g, s, t, lr=0.001, momentum=0.95, nesterov=True, ns_steps=5, rms_rate=0.2, matrices=True, **of_adam
+):  # fmt: skip
+    if np.ndim(p) != 2 or not matrices:
+        return adam(p, g, s, t, lr, **of_adam)
+    s["m"] = momentum * s.get("m", 0) + g
+    x = g + momentum * s["m"] if nesterov else s["m"]
+    x = x / (np.sqrt(np.sum(x**2)) + 1e-7)
+    for _ in range(ns_steps):
+        a = x @ x.T  # whichever side is longer: the same matrix in exact arithmetic
+        x = 3.4445 * x - 4.7750 * a @ x + 2.0315 * a @ a @ x
+    return p - lr * x * (np.sqrt(max(p.shape)) * rms_rate if rms_rate else 1)
+
+
 @dataclass(frozen=True)
 class Row:
     name: str
@@ -151,6 +165,11 @@ ROWS = [
     Row("radam", optim.RAdam, None, radam, {"clipnorm": 1.0}, 0.02),
     Row("radam-betas", optim.RAdam, None, radam, {"beta_1": 0.5, "beta_2": 0.9, "eps": 1e-3}, 0.003),
     Row("lion", optim.Lion, "Lion", lion, {}, 0.003, 0.02),
+    Row("muon", optim.Muon, "Muon", muon),
+    Row("muon-momentum", optim.Muon, "Muon", muon, {"momentum": 0.75, "nesterov": False, "ns_steps": 3}),
+    Row("muon-plain", optim.Muon, "Muon", muon, {"rms_rate": None, "lr": 0.01}),
+    Row("muon-adam", optim.Muon, None, muon,
+        {"matrices": False, "beta_1": 0.5, "beta_2": 0.9, "eps": 1e-3, "weight_decay": 0.02}),
     Row("lion-betas", optim.Lion, "Lion", lion, {"beta_1": 0.5, "beta_2": 0.75, "weight_decay": 0.01}, 0.003, 0.02),
 ]  # fmt: skip
 ON_ROWS = {"argvalues": ROWS, "ids": [row.name for row in ROWS]}
@@ -199,7 +218,7 @@ def by_formula(row, steps):
     """The same by the row's formula, with the options that all optimizers share spelled out."""
     own = {k: v for k, v in row.options.items() if k not in optim.Optimizer.shared}
     lr = own.get("lr", row.make().lr)
-    decay = row.options.get("weight_decay", 0.004 if row.make is optim.AdamW else 0)
+    decay = row.options.get("weight_decay", row.make.keras_defaults.get("weight_decay", 0))
     values, memory = starts(), {name: {} for name in SHAPES}
     for t, grads in enumerate(gradients(steps), 1):
         if "clipvalue" in row.options:

@@ -14,6 +14,7 @@ KINDS = [
     for options in ({}, {"amsgrad": True}, {"centered": True}, {"form": "torch"})
     if all(name in kind.option_kinds() for name in options)
     if kind.option_kinds().keys() & {"rho", "eps", "beta_1"}
+    if not (kind is optim.Muon and "form" in options)  # which it has not
 ]
 # So many that RAdam, a plain descent in its first five steps, divides by what it saw.
 BEFORE = (1, 2, 1, 2, 1, 1, 1)

@@ -43,7 +43,7 @@ def test_follows_the_formula(row):
 
 
 SPELT_IN_KERAS = {"lr": "learning_rate", "eps": "epsilon"}
-NOT_IN_KERAS = {"maximize", "form", "dampening", "momentum_decay"}
+NOT_IN_KERAS = {"maximize", "form", "dampening", "momentum_decay", "matrices"}
 IN_KERAS = [row for row in ROWS if row.keras]
 
 
@@ -67,14 +67,16 @@ def test_follows_keras_step_by_step(row, dtype, tolerance, monkeypatch):
     )
     options = {k: v for k, v in row.make(**row.options).defaults.items() if v is not None}
     options = {k: v for k, v in options.items() if k not in NOT_IN_KERAS}
-    options = {k: v if isinstance(v, bool) else float(np.float32(v)) for k, v in options.items()}
+    options = {k: v if isinstance(v, (bool, int)) else float(np.float32(v)) for k, v in options.items()}
+    of_adam = {"beta_1": "adam_beta_1", "beta_2": "adam_beta_2"} if row.keras == "Muon" else {}
+    not_there = {"amsgrad"} if row.keras == "Muon" else set()
     params = parameters(starts(dtype))
     ours = row.make(params, **options, maximize="maximize" in row.options)
     floatx = keras.config.floatx()
     keras.config.set_floatx(dtype)
     try:
         theirs = getattr(keras.optimizers, row.keras)(
-            **{SPELT_IN_KERAS.get(k, k): v for k, v in options.items()}
+            **{{**SPELT_IN_KERAS, **of_adam}.get(k, k): v for k, v in options.items() if k not in not_there}
         )
         variables = [keras.Variable(value, dtype=dtype) for value in starts(dtype).values()]
         theirs.build(variables)
@@ -101,6 +103,8 @@ def test_follows_keras_step_by_step(row, dtype, tolerance, monkeypatch):
 def test_defaults_are_keras(kind, name):
     keras = pytest.importorskip("keras")
     theirs = getattr(keras.optimizers, name)().get_config()
+    if name == "Muon":  # where Adam's options are called so
+        theirs |= {"beta_1": theirs["adam_beta_1"], "beta_2": theirs["adam_beta_2"], "amsgrad": False}
     for name, value in kind().defaults.items():
         if name not in NOT_IN_KERAS:
             assert value == pytest.approx(theirs[SPELT_IN_KERAS.get(name, name)]), name

@@ -14,7 +14,7 @@ from tapegrad.models import Callback, Sequential, compiled_step
 CHANGES = {
     "lr": (0.1, 0.03), "momentum": (0.9, 0.5), "nesterov": (False, True), "dampening": (0.5, 0.25),
     "beta_1": (0.9, 0.6), "beta_2": (0.99, 0.9), "eps": (1e-3, 1e-1), "amsgrad": (False, True), "rho": (0.9, 0.6),
-    "momentum_decay": (1.0, 0.5),
+    "momentum_decay": (1.0, 0.5), "ns_steps": (5, 2), "rms_rate": (0.2, 0.5), "matrices": (True, False),
     "centered": (False, True), "weight_decay": (0.1, 0.3), "clipvalue": (0.5, 0.1), "clipnorm": (0.5, 0.1),
     "global_clipnorm": (0.5, 0.1), "maximize": (False, True),
 }  # fmt: skip
@@ -23,6 +23,7 @@ FIXED = {"form", "initial_accumulator_value"}
 OFF = [("weight_decay", None, 0.3), ("weight_decay", 0.1, 0.0), ("clipnorm", None, 0.1), ("global_clipnorm", 0.1, None),
        ("momentum", 0.0, 0.9), ("momentum", 0.9, 0.0)]  # fmt: skip
 FORMS = [(kind, form) for kind in optim.BY_NAME.values() for form in ("keras", "torch")]
+FORMS.remove((optim.Muon, "torch"))  # which it has not
 ROWS = [
     (kind, {"form": form, **NEEDS.get(name, {}), name: first}, name, then)
     for kind, form in FORMS
