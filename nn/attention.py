@@ -6,9 +6,11 @@ import numpy as np
 
 from tapegrad.autograd.arguments import above_0, positive_integer, rate, truth
 from tapegrad.autograd.creation import tensor
+from tapegrad.autograd.custom import checkpoint
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.ops import (
     broadcast_to,
+    concat,
     linear,
     logical_and,
     matmul,
@@ -40,11 +42,40 @@ def as_mask(name: str, mask: Any, x: Tensor) -> Any:
     return mask
 
 
-def attention_weights(q: Any, k: Any, mask: Any, causal: bool, scale: float | None) -> Any:
-    """softmax(q @ k^T * scale) over the places of k that each place of q sees; 0 all along where it sees none."""
+# From so many scores of a head on (1,024 by 1,024) attention goes by blocks of so many rows.
+LONG, ROWS = 1 << 20, 128
+
+
+def attended(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float | None, share: float) -> Any:
+    """attention_weights @ v, a share of the weights dropped. From LONG scores on by blocks of rows, whose weights the
+    backward pass works out again: its memory grows with the length, not with its square."""
+    rows, places = q.shape[-2], k.shape[-2]
+    if rows * places < LONG:
+        return dropped(attention_weights(q, k, mask, causal, scale), share) @ v
+
+    def block(q: Any, k: Any, v: Any, mask: Any, first: int) -> Any:
+        return dropped(attention_weights(q, k, mask, causal, scale, first), share) @ v
+
+    parts = []
+    for first in range(0, rows, ROWS):
+        last = min(first + ROWS, rows)
+        seen = min(last, places) if causal else places  # no row of the block sees a later place
+        part = mask if mask is None or mask.ndim < 2 or mask.shape[-2] == 1 else mask[..., first:last, :]
+        part = part if part is None or not part.ndim or part.shape[-1] == 1 else part[..., :seen]
+        parts.append(
+            checkpoint(block)(q[..., first:last, :], k[..., :seen, :], v[..., :seen, :], part, first)
+        )
+    return concat(parts, axis=-2)
+
+
+def attention_weights(q: Any, k: Any, mask: Any, causal: bool, scale: float | None, first: int = 0) -> Any:
+    """softmax(q @ k^T * scale) over the places of k that each place of q sees; 0 all along where it sees none.
+
+    first: the number of q's first place, of which causal attention sees the first `first + 1` places.
+    """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     scores = (q @ k.mT) * scale
-    sees = triangle_p(q, rows=q.shape[-2], columns=k.shape[-2]) if causal else None
+    sees = triangle_p(q, rows=q.shape[-2], columns=k.shape[-2], k=first) if causal else None
     if mask is not None and is_floating(mask.dtype):
         scores = scores + mask
     elif mask is not None:
@@ -63,7 +94,8 @@ def scaled_dot_product_attention(
     """softmax(query @ key^T * scale + mask) @ value, over the last two axes (Vaswani et al. 2017)
 
     Order and defaults are PyTorch's. As there, dropout_p takes effect whatever the mode of a module: give 0 in
-    evaluation. A place that sees none gets 0.
+    evaluation. A place that sees none gets 0. From length * places = 2**20 on it goes by blocks of 128 rows, whose
+    weights the backward pass works out again: memory then grows with the length, not with its square.
 
     Args:
         query: Shape (…, length, features), floating.
@@ -88,8 +120,7 @@ def scaled_dot_product_attention(
             "scaled_dot_product_attention: expected query (…, length, features), key (…, places, features) and value "
             f"(…, places, width), got {q.shape}, {k.shape} and {v.shape}"
         )
-    weights = attention_weights(q, k, mask, causal, scale)
-    return dropped(weights, share) @ v
+    return attended(q, k, v, mask, causal, scale, share)
 
 
 class MultiHeadAttention(Module):
@@ -99,7 +130,8 @@ class MultiHeadAttention(Module):
     (batch, length, output_shape); key is value by default, and value is query. A call takes attention_mask, booleans
     that broadcast to (batch, heads, length, places) or (batch, length, places), True where a place sees another;
     use_causal_mask=True, for which it sees itself and what is before it; and return_attention_scores=True, for (y,
-    weights). A place that sees none gets 0.
+    weights). A place that sees none gets 0. Without them, long inputs go by blocks of rows, as in
+    `nn.functional.scaled_dot_product_attention`.
 
     Parameters: query_kernel (features, num_heads, key_dim), query_bias (num_heads, key_dim), the same of key and value,
     output_kernel (num_heads, value_dim, output_shape), output_bias. Definition and defaults: Keras's
@@ -197,8 +229,12 @@ class MultiHeadAttention(Module):
             mask = mask if str(mask.dtype).endswith("bool") else mask != 0
         heads = [self._heads(part, x) for part, x in (("query", q), ("key", k), ("value", v))]
         causal = truth("MultiHeadAttention: use_causal_mask", use_causal_mask)
-        weights = attention_weights(heads[0], heads[1], mask, causal, None)
-        mixed = dropped(weights, self.dropout if self.training else 0.0) @ heads[2]
+        share, weights = self.dropout if self.training else 0.0, None
+        if return_attention_scores:
+            weights = attention_weights(heads[0], heads[1], mask, causal, None)
+            mixed = dropped(weights, share) @ heads[2]
+        else:
+            mixed = attended(*heads, mask, causal, None, share)
         rows = reshape_p(
             permute_p(mixed, axes=(0, 2, 1, 3)), shape=(*q.shape[:2], mixed.shape[1] * mixed.shape[3])
         )

@@ -10,7 +10,7 @@ from tapegrad.autograd.ops import linear, matmul, permute_p, reshape_p
 from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.nn import activations, init
-from tapegrad.nn.attention import as_mask, attention_weights
+from tapegrad.nn.attention import as_mask, attended, attention_weights
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.inputs import as_input
 from tapegrad.nn.module import Module
@@ -119,11 +119,15 @@ class MultiheadAttention(Module):
         if padding is not None:
             padding = reshape_p(padding, shape=(padding.shape[0], 1, 1, padding.shape[1]))
             sees = padding if sees is None else _both(sees, padding)
-        weights = attention_weights(q, k, sees, is_causal and attn_mask is None, None)
-        mixed = dropped(weights, self.dropout if self.training else 0.0) @ v
+        causal, share, weights = is_causal and attn_mask is None, self.dropout if self.training else 0.0, None
+        if need_weights:
+            weights = attention_weights(q, k, sees, causal, None)
+            mixed = dropped(weights, share) @ v
+        else:
+            mixed = attended(q, k, v, sees, causal, None, share)
         mixed = permute_p(mixed, axes=(0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3))
         y = self.out_proj(reshape_p(mixed, shape=x.shape))
-        if not need_weights:
+        if weights is None:
             return y, None
         return y, weights.mean(axis=1) if average_attn_weights else weights
 

@@ -1,5 +1,6 @@
 """Attention and transformer layers, against Keras and PyTorch from equal weights, with their masks."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
+from tapegrad.nn import attention
 
 F = nn.functional
 RNG = np.random.default_rng(12)
@@ -197,3 +199,93 @@ REFUSED = [
 def test_refused(make: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+# ---- long inputs, by blocks of rows ----
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """blocks(True): attention goes by blocks of two rows from now on; blocks(False): never."""
+
+    def choose(on: bool) -> None:
+        monkeypatch.setattr(attention, "LONG", 0 if on else 1 << 60)
+        monkeypatch.setattr(attention, "ROWS", 2)
+
+    return choose
+
+
+NONE_SEEN = np.array([[True] * 7, [False] * 7, *([[False, True] * 3 + [True]] * 3)])
+MASKS: Any = [
+    {}, {"is_causal": True}, {"scale": 0.3, "is_causal": True}, {"attn_mask": NONE_SEEN},
+    {"attn_mask": NONE_SEEN, "is_causal": True}, {"attn_mask": RNG.normal(size=(3, 1, 5, 7))},
+    {"attn_mask": RNG.normal(size=(2, 1, 7)), "is_causal": True}, {"attn_mask": RNG.normal(size=7)},
+    {"attn_mask": RNG.normal(size=(5, 1)), "is_causal": True},
+]  # fmt: skip
+
+
+CASES = [*((5, 7, options) for options in MASKS), (7, 5, {}), (7, 5, {"is_causal": True})]
+
+
+@pytest.mark.parametrize("rows, places, options", CASES)
+def test_blocks_are_the_whole(rows: int, places: int, options: Any, blocks: Any) -> None:
+    shapes = ((3, 2, rows, 4), (3, 2, places, 4), (3, 2, places, 3))
+    xs = [tg.tensor(np.random.default_rng(i).normal(size=s)) for i, s in enumerate(shapes)]
+    f = lambda *xs: F.scaled_dot_product_attention(*xs, **options)
+    total = lambda *xs: tg.sin(f(*xs)).sum()
+    found = []
+    for on in (False, True):
+        blocks(on)
+        slopes = tg.grad(total, argnums=(0, 1, 2))(*xs)
+        curved = tg.hvp(total, tuple(xs), tuple(tg.ones_like(x) for x in xs))[1]
+        found.append([f(*xs), *slopes, *curved])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_layers_go_by_blocks_unless_they_return_weights(blocks: Any) -> None:
+    x = tg.tensor(RNG.normal(size=(2, 5, 4)))
+    keras_like = nn.MultiHeadAttention(2, 3, in_features=4, dtype="float64")
+    torch_like = nn.MultiheadAttention(4, 2, batch_first=True, dtype="float64")
+    calls: Any = [
+        lambda **o: keras_like(x, use_causal_mask=True, **({"return_attention_scores": True} if o else {})),
+        lambda **o: torch_like(x, x, x, key_padding_mask=np.eye(2, 5, dtype=bool), need_weights=bool(o)),
+    ]
+    for call in calls:
+        blocks(True)
+        short = call()
+        whole = call(weights=True)
+        short, whole = (y[0] if isinstance(y, tuple) else y for y in (short, whole))
+        np.testing.assert_allclose(short.numpy(), whole.numpy(), rtol=1e-12)
+        assert "checkpoint(block)" in str(tg.tape(short)) and "checkpoint(block)" not in str(tg.tape(whole))
+
+
+def test_blocks_drop_the_same_weights_in_both_passes(blocks: Any) -> None:
+    """The output is linear in v: the gradient for it, times v, is the output again."""
+    blocks(True)
+    q, v = tg.tensor(RNG.normal(size=(5, 3))), tg.tensor(RNG.normal(size=(6, 1)), requires_grad=True)
+    y = F.scaled_dot_product_attention(q, tg.tensor(RNG.normal(size=(6, 3))), v, dropout_p=0.5).sum()
+    y.backward()
+    np.testing.assert_allclose((v.grad * v).sum().item(), y.item(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("emitter", ["numpy", "native"])
+def test_blocks_in_compiled_steps(emitter: str, blocks: Any) -> None:
+    if emitter == "native":
+        pytest.importorskip("llvmlite", reason="llvmlite is not installed")
+    blocks(True)
+    x = tg.tensor(RNG.normal(size=(2, 5, 4)))
+    slope = tg.grad(lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True).sum())
+    compiled = tg.jit(slope, emitter=emitter, strict=True)
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(x).numpy(), slope(x).numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_memory_grows_with_the_length() -> None:
+    peaks = []
+    for length in (1024, 2048):
+        q = tg.tensor(RNG.normal(size=(1, 1, length, 8)).astype("float32"), requires_grad=True)
+        tracemalloc.start()
+        F.scaled_dot_product_attention(q, q, q).sum().backward()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    matrix = 4 * 1024 * 1024  # bytes of the weights at length 1,024
+    assert peaks[1] < 2.5 * peaks[0] < 2 * matrix, peaks
