@@ -37,6 +37,7 @@ class Kind(Enum):
     INDEX = "elements are read or written at places that arrays may name"
     PRODUCT = "a product of matrices"
     JOIN = "the inputs, one behind the other"
+    SPREAD = "each element of the inputs goes to a place of its own, and zeros everywhere else"
     CALL = "one call of the library"
     RANDOM = "other numbers at each call"
     WRITE = "puts the second input into the captured array that is the first"
@@ -265,6 +266,7 @@ ROWS = (
         Operation(name, Kind.PRODUCT, e.over_windows(name), s.CALL_OURS, module=e.WINDOWS)
         for name in ("convolve_windows", "convolve_kernel", "convolve_input")
     ),
+    Operation("put_windows", Kind.SPREAD, e.over_windows("put_windows"), s.CALL_OURS, module=e.WINDOWS),
     alike("einsum", Kind.PRODUCT, e.kernel("einsum"), s.einsum),
     Operation("concat", Kind.JOIN, e.concat, "concatenate(({args},), axis={axis}, out={out})"),
     # ---- at an index ----

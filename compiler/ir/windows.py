@@ -4,6 +4,8 @@ x has the shape (batch, *lengths, channels). Its windows are a view of shape (ba
 element stands there once for each window that it is in.
 """
 
+from collections.abc import Iterator
+from itertools import product
 from math import prod
 from typing import Any, NamedTuple
 
@@ -24,6 +26,23 @@ class Layout(NamedTuple):
     dilation: Lengths
 
 
+def layout_of(params: dict[str, Any]) -> Layout:
+    """The layout among the parameters of an operation."""
+    return Layout(*(params[name] for name in Layout._fields))
+
+
+def covers(layout: Layout, lengths: Lengths) -> bool:
+    """Whether each element of axes of these lengths is in a window, all of which lie side by side."""
+    whole = zip(layout.starts, layout.counts, layout.window, lengths)
+    return all(start == 0 and count * n == length for start, count, n, length in whole)
+
+
+def apart(layout: Layout) -> bool:
+    """Whether no element is in two windows."""
+    each = zip(layout.strides, layout.window, layout.dilation)
+    return all(stride > (n - 1) * step for stride, n, step in each)
+
+
 def windows_of(
     x: Any, *, starts: Lengths, strides: Lengths, counts: Lengths, window: Lengths, dilation: Lengths
 ) -> Any:
@@ -35,15 +54,37 @@ def windows_of(
     return as_strided(first, shape, (x.strides[0], *between, *inside, x.strides[-1]))
 
 
+def put_windows(*parts: Any, shape: Lengths, **layout: Lengths) -> Any:
+    """An array of this shape, of zeros but for its windows, which do not overlap: a part holds what they all have at
+    one place, for one place after the other."""
+    x = np.zeros(shape, parts[0].dtype)
+    into = windows_of(x, **layout)
+    places = into.ndim // 2
+    for part, at in zip(parts, np.ndindex(*into.shape[places:-1]), strict=True):
+        into[(*(slice(None),) * places, *at)] = part
+    return x
+
+
+def slices_of(layout: Layout) -> Iterator[tuple[slice, ...]]:
+    """For each place in a window, row by row, the index of the elements that all windows have there."""
+    starts, strides, counts, window, dilation = layout
+    for place in product(*map(range, window)):
+        along = zip(starts, place, strides, counts, dilation)
+        inner = (slice(a + i * d, a + i * d + (n - 1) * s + 1, s) for a, i, s, n, d in along)
+        yield slice(None), *inner, slice(None)
+
+
 def matrix_of(windows: Any) -> Any:
     """Windows as a matrix with a row for each, a copy."""
     places = windows.ndim // 2
     return windows.reshape(prod(windows.shape[:places]), prod(windows.shape[places:]))
 
 
-def convolve_windows(windows: Any, kernel: Any) -> Any:
-    """Each window, as a row, times a kernel of shape (elements of a window, filters)."""
-    return matrix_of(windows) @ kernel
+def convolve_windows(windows: Any, kernel: Any, bias: Any = None, *, relu: bool = False) -> Any:
+    """Each window, as a row, times a kernel of shape (elements of a window, filters); plus a bias, then max(x, 0)."""
+    y = matrix_of(windows) @ kernel
+    y = y if bias is None else y + bias
+    return np.maximum(y, 0) if relu else y
 
 
 def convolve_kernel(windows: Any, g: Any) -> Any:

@@ -2,16 +2,20 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise, product
+
+import numpy as np
 
 from tapegrad.compiler.ir.memory import Spans, bases, written
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, index_inputs
-from tapegrad.compiler.ir.windows import Layout
+from tapegrad.compiler.ir.windows import Layout, apart, slices_of
 from tapegrad.compiler.passes.dead_code import remove_dead_code
 
 # Fewer channels than this are no vector: their gradient is gathered.
 FEWEST_CHANNELS = 4
+FLOATS = ("float32", "float64")
 
 
 def read_windows(program: Program) -> Program:
@@ -21,6 +25,15 @@ def read_windows(program: Program) -> Program:
     added to zeros where windows lie are `convolve_input`. Only where nothing that is read is written to meanwhile.
     """
     return remove_dead_code(Windows(program).rewritten())
+
+
+@dataclass
+class Spread:
+    """An operation that puts parts where windows lie, and the sum of the parts."""
+
+    put: Op
+    layout: Layout
+    total: Var
 
 
 class Windows:
@@ -36,6 +49,15 @@ class Windows:
         self.position = {id(op): at for at, op in enumerate(program.ops)}
         self.writes = [at for at, op in enumerate(program.ops) if op.kind is Kind.WRITE]
         self.views: dict[tuple[Var, Layout], Var] = {}
+        self.spreads: dict[Var, Spread] = {}
+        self.count = 0
+        self.slices = {
+            (op.vars[0], repr(op.params["index"])): op.out for op in program.ops if op.name == "slice"
+        }
+        self.added_to = {op.inputs[0] for op in program.ops if op.name == "add_at"}
+        # What a convolution makes, or what shows it -> the convolution; and where it was recorded.
+        self.convolutions: dict[Var, Op] = {}
+        self.recorded: dict[Op, Op] = {}
 
     def rewritten(self) -> Program:
         ops: list[Op] = []
@@ -43,7 +65,15 @@ class Windows:
             if op.name == "matmul":
                 ops += self.over_windows(op)
             elif op.name == "add_at":
-                ops.append(self.into_windows(op))
+                ops += self.into_windows(op)
+            elif op.name == "add":
+                ops += self.with_bias(op)
+            elif op.name == "maximum":
+                ops += self.with_relu(op)
+            elif op.name == "where":
+                ops += self.chosen(op)
+            elif op.name == "sum":
+                ops += self.summed(op)
             else:
                 ops.append(op)
         return self.program.with_ops(ops)
@@ -75,9 +105,51 @@ class Windows:
         if (x, layout) not in self.views:
             shape = (x.shape[0], *layout.counts, *layout.window, x.shape[-1])
             view = self.views[x, layout] = Var(f"{op.out.name}_windows", shape, x.dtype)
+            self.base[view] = self.base.get(x, x)
             made = [Op("windows_of", [x], layout._asdict(), view, op.origin)]
         name = "convolve_windows" if rows is a else "convolve_kernel"
-        return [*made, Op(name, [self.views[x, layout], b], {}, op.out, op.origin)]
+        result = Op(name, [self.views[x, layout], b], {}, op.out, op.origin)
+        if rows is a:
+            self.convolutions[op.out] = result
+            self.recorded[result] = op
+        return [*made, result]
+
+    # ---- and what is done with a sum ----
+    def with_bias(self, op: Op) -> list[Op]:
+        """A convolution and a number for each filter, which its kernel adds."""
+        for y, bias in (op.inputs, op.inputs[::-1]):
+            shaped = self.made_by(y, "reshape")
+            before = self.convolutions.get(shaped.vars[0]) if shaped else None
+            if before is None or self.uses[y] != 1 or self.uses[before.out] != 1 or y.shape != op.out.shape:
+                continue
+            if isinstance(bias, Var) and (bias.shape, bias.dtype) == (y.shape[-1:], y.dtype):
+                return self.finished(before, [*before.inputs, bias], {}, op)
+        return [op]
+
+    def with_relu(self, op: Op) -> list[Op]:
+        """A convolution with a bias, and max(x, 0) of it."""
+        x, zero = op.inputs
+        before = self.convolutions.get(x) if isinstance(x, Var) else None
+        if (
+            before is None
+            or self.uses[x] != 1
+            or isinstance(zero, Var)
+            or zero != 0
+            or x.shape != op.out.shape
+        ):
+            return [op]
+        return self.finished(before, before.inputs, {"relu": True}, op)
+
+    def finished(self, before: Op, inputs: list[object], params: dict[str, bool], op: Op) -> list[Op]:
+        """The convolution with more done at its end, in place of the operation that did it."""
+        first = self.recorded[before]
+        if not self.stays([v for v in inputs if isinstance(v, Var)], first, op):
+            return [op]
+        rows = Var(f"{op.out.name}_rows", before.out.shape, before.out.dtype)
+        result = Op(before.name, inputs, params, rows, op.origin)
+        self.recorded[result] = first
+        self.convolutions[op.out] = result
+        return [result, Op("reshape", [rows], {"shape": op.out.shape}, op.out, op.origin)]
 
     def floats(self, op: Op) -> bool:
         """Whether it is a product of two matrices, in numbers that kernels have."""
@@ -98,31 +170,93 @@ class Windows:
         if len(slices) != len(parts) or len({part.vars[0] for part in slices}) != 1:
             return None
         x = slices[0].vars[0]
-        layout = layout_of(x, [part.params["index"] for part in slices])
+        layout = layout_at(x, [part.params["index"] for part in slices])
         if layout is None or rows.ndim != 2 or rows.shape[1] != len(slices) * x.shape[-1] or not rows.size:
             return None
         return (x, layout) if self.stays([x], join or shaped, product) else None
 
     # ---- added to ----
-    def into_windows(self, op: Op) -> Op:
-        """The last of the additions of a product's columns into zeros, as one product."""
+    def into_windows(self, op: Op) -> list[Op]:
+        """The last of the additions into zeros where windows lie, as one operation."""
         chain = [op]
         while (before := self.made_by(chain[0].inputs[0], "add_at")) and self.uses[before.out] == 1:
             chain.insert(0, before)
         zeros = chain[0].inputs[0]
         if not isinstance(zeros, Var) or zeros.uniform() != 0 or any(index_inputs(link) for link in chain):
-            return op
-        layout = layout_of(op.out, [link.params["index"] for link in chain])
-        product = self.columns([link.inputs[1] for link in chain])
-        if (
-            layout is None
-            or product is None
-            or not self.stays(product.vars, product, op)
-            or op.out.shape[-1] < FEWEST_CHANNELS
-        ):
-            return op
+            return [op]
+        layout = layout_at(op.out, [link.params["index"] for link in chain])
+        if layout is None or not op.out.size or len(chain) < 2 or op.out in self.added_to:
+            return [op]
+        parts = [link.inputs[1] for link in chain]
+        product = self.columns(parts)
+        if product is None:
+            return self.spread(op, parts, layout) if apart(layout) else [op]
+        if not self.stays(product.vars, product, op) or op.out.shape[-1] < FEWEST_CHANNELS:
+            return [op]
         params = {"shape": op.out.shape, **layout._asdict()}
-        return Op("convolve_input", list(product.inputs), params, op.out, op.origin)
+        return [Op("convolve_input", list(product.inputs), params, op.out, op.origin)]
+
+    def spread(self, op: Op, parts: Sequence[object], layout: Layout) -> list[Op]:
+        """Parts put where windows lie, each element once. Their sums, if anybody wants them, are made before."""
+        shape = (op.out.shape[0], *layout.counts, op.out.shape[-1])
+        values = [v for v in parts if isinstance(v, Var) and (v.shape, v.dtype) == (shape, op.out.dtype)]
+        if len(values) != len(parts) or op.out.dtype.name not in FLOATS or not self.stays(values, op, op):
+            return [op]
+        made: list[Op] = []
+        total = values[0]
+        for v in values[1:]:
+            total = self.made(made, "add", [total, v], op, v.dtype)
+        put = Op("put_windows", list(values), {"shape": op.out.shape, **layout._asdict()}, op.out, op.origin)
+        self.spreads[op.out] = Spread(put, layout, total)
+        return [*made, put]
+
+    def made(self, ops: list[Op], name: str, inputs: list[object], like: Op, dtype: np.dtype) -> Var:
+        """The result of a new operation on elements."""
+        first = next(v for v in inputs if isinstance(v, Var))
+        self.count += 1
+        out = Var(f"{like.out.name}_{name}_{self.count}", first.shape, dtype)
+        ops.append(Op(name, inputs, {}, out, like.origin))
+        return out
+
+    def chosen(self, op: Op) -> list[Op]:
+        """`where(x != 0, spread, 0)`, of an array like it: chosen among the parts, before they are spread."""
+        condition, value, zero = op.inputs
+        spread = self.spreads.get(value) if isinstance(value, Var) else None
+        test = self.made_by(condition, "not_equal")
+        if spread is None or test is None or isinstance(zero, Var) or zero != 0 or self.uses[value] != 1:
+            return [op]
+        x, other = test.inputs
+        if (
+            not isinstance(x, Var)
+            or isinstance(other, Var)
+            or (x.shape, x.dtype) != (value.shape, value.dtype)
+        ):
+            return [op]
+        if not self.stays([x], test, op):
+            return [op]
+        made: list[Op] = []
+        parts: list[object] = []
+        for v, index in zip(spread.put.vars, slices_of(spread.layout)):
+            seen = self.slices.get((x, repr(index)))
+            if seen is None:
+                seen = Var(f"{op.out.name}_part_{len(parts) + 1}", v.shape, v.dtype)
+                made.append(Op("slice", [x], {"index": index}, seen, op.origin))
+            there = self.made(made, "not_equal", [seen, other], op, np.dtype(bool))
+            parts.append(self.made(made, "where", [there, v, zero], op, v.dtype))
+        return [*made, *self.spread(op, parts, spread.layout)]
+
+    def summed(self, op: Op) -> list[Op]:
+        """The sum of what is spread over all but the last axis: that of the sums at each place."""
+        x = op.vars[0]
+        axis = op.params.get("axis")
+        spread = self.spreads.get(x)
+        if (
+            spread is None
+            or not isinstance(axis, tuple)
+            or {a % x.ndim for a in axis} != set(range(x.ndim - 1))
+        ):
+            return [op]
+        return [Op("sum", [spread.total], op.params, op.out, op.origin)]
 
     def columns(self, parts: Sequence[object]) -> Op | None:
         """The product whose columns are these, one part behind the other, if nobody else reads it."""
@@ -163,7 +297,7 @@ def whole_index(index: Sequence[object], x: Var) -> list[Range] | None:
     return [(r.start, r.step, len(r)) for r in ranges]
 
 
-def layout_of(x: Var, indices: Sequence[Sequence[object]]) -> Layout | None:
+def layout_at(x: Var, indices: Sequence[Sequence[object]]) -> Layout | None:
     """The windows of which each index chooses one element, row by row; None if they choose something else."""
     places = [whole_index(index, x) for index in indices]
     if x.ndim < 3 or None in places:
@@ -177,13 +311,13 @@ def layout_of(x: Var, indices: Sequence[Sequence[object]]) -> Layout | None:
     starts = [sorted({place[k][0] for place in known}) for k in range(1, x.ndim - 1)]
     if list(product(*starts)) != [tuple(axis[0] for axis in place[1:-1]) for place in known]:
         return None
-    apart = [{b - a for a, b in pairwise(own)} for own in starts]
-    if any(len(gaps) > 1 for gaps in apart):
+    between = [{b - a for a, b in pairwise(own)} for own in starts]
+    if any(len(gaps) > 1 for gaps in between):
         return None
     return Layout(
         tuple(own[0] for own in starts),
         tuple(step for step, _ in steps),
         tuple(count for _, count in steps),
         tuple(len(own) for own in starts),
-        tuple(min(gaps, default=1) for gaps in apart),
+        tuple(min(gaps, default=1) for gaps in between),
     )

@@ -52,7 +52,7 @@ class Cutter:
         self.blocks: list[Block] = []
         self.loop: Block | None = None  # that further operations may join
         self.maker: dict[Var, Block] = {}  # of what a loop makes element by element
-        self.reduced: set[Var] = set()  # by the open loop's reductions
+        self.reduced: set[Var] = set()  # made by the open loop, not element by element
 
     def close(self) -> None:
         if self.loop is not None:
@@ -68,6 +68,9 @@ class Cutter:
                 self.close()
             self.blocks.append(Block([op]))  # a loop that is still open comes after it
             return
+        if op.kind is Kind.SPREAD and self.reductions:
+            self.put(op)
+            return
         reduces = self.reductions and op.kind is Kind.REDUCTION and not self.alone(op)
         if reduces and (made := self.maker.get(op.vars[0])) is not None:
             made.ops.append(op)
@@ -80,6 +83,14 @@ class Cutter:
         else:
             self.close()
             self.blocks.append(Block([op]))
+
+    def put(self, op: Op) -> None:
+        """Put what spreads elements into the open loop, which makes them, or begin one with it."""
+        if self.loop is None or self.loop.shape != op.vars[0].shape:
+            self.close()
+            self.loop, self.text = Block([], op.vars[0].shape), 0
+        self.loop.ops.append(op)
+        self.reduced.add(op.out)
 
     def into_loop(self, op: Op, elementwise: bool) -> None:
         """Put an operation into the open loop, or begin one with it."""

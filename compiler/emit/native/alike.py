@@ -13,6 +13,7 @@ from tapegrad.compiler.emit.native.index_nests import Bounds
 from tapegrad.compiler.emit.native.nests import Arrays, Nester, slot_of
 from tapegrad.compiler.emit.native.signatures import signature
 from tapegrad.compiler.emit.native.walks import statements
+from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Var
 from tapegrad.compiler.plan.blocks import Block
 
@@ -84,6 +85,8 @@ class Nests:
     def of(self, block: Block) -> Loops:
         """The call of a block."""
         made = Block(list(block.ops), block.shape, block.inner)
+        if any(op.kind is Kind.SPREAD for op in block.ops):
+            return loops_of(Nester(made, self.arrays).made(), block.ops)
         key, numbers = likeness(made, self.arrays)
         if key not in self.found:
             nester = Nester(made, self.arrays)

@@ -106,6 +106,8 @@ class Chunks(Nester):
 def in_chunks(block: Block, arrays: Definer) -> list[Nest]:
     """The nests of a block, if it is large and reduces all elements, and nothing else; else none."""
     reductions = [op for op in block.ops if op.kind is Kind.REDUCTION]
+    if any(op.kind is Kind.SPREAD for op in block.ops):
+        return []
     shape = block.shape or ()
     size = prod(shape)
     whole = all(

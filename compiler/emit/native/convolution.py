@@ -12,7 +12,7 @@ Each is one nest of loops, with a length and strides for each axis, of which `pr
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tapegrad.compiler.emit.native.products import Loop, Matrix, Product, Step, arranged
@@ -32,6 +32,8 @@ class Convolution:
     out: str
     axes: int
     ops: list[Op]
+    bias: str = ""
+    epilogue: tuple[str, ...] = ()
 
 
 class Arrays(Protocol):
@@ -47,7 +49,7 @@ class Arrays(Protocol):
 def convolution(op: Op, arrays: Arrays) -> Convolution:
     """The call of an operation. That of the form "input" adds to what is there."""
     form = op.name.removeprefix("convolve_")
-    a, b = op.vars
+    a, b, *more = op.vars
     if form == "input":
         layout = {name: value for name, value in op.params.items() if name != "shape"}
         counts, window = layout["counts"], layout["window"]
@@ -62,7 +64,9 @@ def convolution(op: Op, arrays: Arrays) -> Convolution:
     right = reshaped(b, (*(places if form == "kernel" else elements), b.shape[1]), arrays)
     other = elements if form == "kernel" else places
     out = reshaped(op.out, (*other, op.out.shape[1]), arrays)
-    return Convolution(form, arrays.name(a), right, out, half - 1, [op])
+    bias = arrays.name(more[0]) if more else ""
+    epilogue = ("bias",) * bool(more) + ("relu",) * bool(op.params.get("relu"))
+    return Convolution(form, arrays.name(a), right, out, half - 1, [op], bias, epilogue)
 
 
 def reshaped(v: Var, shape: tuple[int, ...], arrays: Arrays) -> str:
@@ -89,18 +93,24 @@ def lines(call: Convolution) -> list[str]:
         axis = n if n < call.axes else n + 1
         text.append(f"{'    ' * depth}for {index} in range({array}.shape[{axis}]):")
         depth += 1
-    return [*text, f"{'    ' * depth}{whole}"]
+    ends = {
+        "bias": f"np.add({call.out}, {call.bias}, out={call.out})",
+        "relu": f"np.maximum({call.out}, 0, out={call.out})",
+    }
+    return [*text, f"{'    ' * depth}{whole}", *(ends[name] for name in call.epilogue)]
 
 
 # ---- to be run ----
-def steps(form: str, a: Matrix, b: Matrix, out: Matrix, axes: int) -> list[Step]:
+def steps(
+    form: str, a: Matrix, b: Matrix, out: Matrix, axes: int, epilogue: tuple[str, ...] = ()
+) -> list[Step]:
     """The calls that compute it: one product, and the copies that it needs."""
     make: Any = {
         "windows": over_elements,
         "kernel": over_places,
         "input": into_windows,
     }[form]
-    return arranged(make(a, b, out, axes + 1))
+    return arranged(replace(make(a, b, out, axes + 1), epilogue=epilogue))
 
 
 def along(x: Matrix, y: Matrix, axes: Sequence[int], others: Sequence[int]) -> list[Loop]:

@@ -56,6 +56,8 @@ OF_FLOATS = OURS | {"root"}  # which serve no integers
 
 def known(op: Op) -> bool:
     """Whether machine code is made for an elementwise operation or reduction; else it is a call of NumPy."""
+    if op.kind is Kind.SPREAD:
+        return True
     form, dtypes = op.operation.native, [named(v.dtype) for v in (op.out, *op.vars)]
     if not DTYPES.issuperset(dtypes) or (not form and op.name != "clip"):
         return False
@@ -176,7 +178,7 @@ def sizes() -> Callable[[Op], int]:
     found: dict[Any, int] = {}
 
     def size(op: Op) -> int:
-        if op.kind is Kind.REDUCTION:
+        if op.kind in (Kind.REDUCTION, Kind.SPREAD):
             return 1
         kinds = tuple(named(x.dtype) if isinstance(x, Var) else repr(x) for x in op.inputs)
         key = op.name, named(op.out.dtype), kinds

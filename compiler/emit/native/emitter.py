@@ -42,6 +42,7 @@ from tapegrad.compiler.ir.evaluation import WINDOWS
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled
 from tapegrad.compiler.ir.spelling import index_text, number
+from tapegrad.compiler.ir.windows import covers, layout_of
 from tapegrad.compiler.plan.blocks import Block, blocks
 from tapegrad.compiler.plan.buffers import Plan, Planner
 
@@ -206,6 +207,9 @@ class NativeEmitter:
 
     def elements(self, block: Block) -> None:
         """Operations on elements, and the reductions that end them."""
+        for op in block.ops:
+            if op.kind is Kind.SPREAD and not covers(layout_of(op.params), op.out.shape[1:-1]):
+                self.loops(nest_of(filled(self.slot(op.out), number_of(0, named(op.out.dtype)))), op)
         if parts := in_chunks(block, self):
             self.add(loops_of(parts[0], block.ops))
             self.add(loops_of(parts[1], [op for op in block.ops if op.kind is Kind.REDUCTION]))

@@ -29,6 +29,7 @@ from tapegrad.compiler.emit.native.forms import (
 )
 from tapegrad.compiler.ir.operations import Kind, Operation
 from tapegrad.compiler.ir.program import Op, Shape, Var
+from tapegrad.compiler.ir.windows import layout_of, slices_of
 from tapegrad.compiler.plan.blocks import Block
 
 
@@ -45,6 +46,9 @@ class Arrays(Protocol):
 
     def row(self, v: Var) -> str:
         """The name of the array as one row."""
+
+    def part(self, array: Slot, index: tuple[Any, ...]) -> Slot:
+        """A view of an array that stays."""
 
 
 def slot_of(v: Var, flat: bool, arrays: Arrays) -> Slot:
@@ -98,6 +102,8 @@ class Nester:
             self.op = op
             if op.kind is Kind.ELEMENTWISE:
                 self.elementwise(op)
+            elif op.kind is Kind.SPREAD:
+                self.spread(op)
             else:
                 self.reduction(op)
         body: list[Any] = []
@@ -111,6 +117,8 @@ class Nester:
 
     def is_flat(self) -> bool:
         """Whether all arrays are alike, so that one index is enough."""
+        if any(op.kind is Kind.SPREAD for op in self.block.ops):
+            return False
         shape, dense = self.block.shape, self.arrays.dense
         alike = all(
             (v.shape == shape and dense(v)) or v.ndim == 0 or v in self.block.inner
@@ -169,6 +177,14 @@ class Nester:
         self.local[op.out] = value
         if op.out not in self.block.inner:
             self.put(self.before[-1], Store(self.place(op.out), value))
+
+    def spread(self, op: Op) -> None:
+        """Each input goes to its part of the result. It is added to zero, which makes -0 a 0."""
+        for v, index in zip(op.vars, slices_of(layout_of(op.params))):
+            part = self.arrays.part(slot_of(op.out, False, self.arrays), index)
+            self.nest.arrays.setdefault(part)
+            at = tuple(self.indices)
+            self.put(self.before[-1], Store(Place(part, at), number(0, part.dtype) + self.value(v)))
 
     # ---- reductions ----
     def reduction(self, op: Op) -> None:

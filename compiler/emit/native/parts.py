@@ -1,6 +1,6 @@
 """The calls of a program with their arrays: functions of nests and products, cut into parts, and what NumPy does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -106,7 +106,12 @@ class Parts:
         self.run_steps(listed, operands, out, shared)
 
     def run_steps(
-        self, listed: list[products.Step], operands: dict[str, Any], out: Any, shared: dict[str, Any]
+        self,
+        listed: list[products.Step],
+        operands: dict[str, Any],
+        out: Any,
+        shared: dict[str, Any],
+        bias: Sequence[Any] = (),
     ) -> None:
         """Stages of the copies that a product needs, and of its parts."""
         for step in listed:
@@ -119,9 +124,8 @@ class Parts:
             if step not in self.cut:
                 self.cut[step] = parts_of_product(step, self.threads)
             for part, offsets in self.cut[step]:
-                given = {
-                    n: Part(x, offsets.get(n, 0) * x.itemsize) for n, x in (*operands.items(), ("c", out))
-                }
+                table = (*operands.items(), ("c", out), *(("bias", x) for x in bias))
+                given = {n: Part(x, offsets.get(n, 0) * x.itemsize) for n, x in table}
                 operand = products.packable(part)
                 if operand in shared:
                     text, size = panels(part)
@@ -135,9 +139,10 @@ class Parts:
             self.note(step, len(stage), part.packed)
         self.declarations |= set(declarations(vector_bits()))
 
-    def convolution(self, call: Convolution, a: Any, b: Any, out: Any) -> None:
-        listed = convolution.steps(call.form, matrix(a), matrix(b), matrix(out), call.axes)
-        self.run_steps(listed, {"a": a, "b": b}, out, {})
+    def convolution(self, call: Convolution, arrays: dict[str, Any]) -> None:
+        a, b, out = (arrays[name] for name in (call.a, call.b, call.out))
+        listed = convolution.steps(call.form, matrix(a), matrix(b), matrix(out), call.axes, call.epilogue)
+        self.run_steps(listed, {"a": a, "b": b}, out, {}, [arrays[call.bias]] if call.bias else [])
 
     def by_blas(self, a: Any, b: Any, out: Any) -> None:
         self.calls.append(lambda: np.matmul(a, b, out=out) is None)
@@ -207,7 +212,7 @@ def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
                 row = sum(max(len(stage), 1) for stage in parts.calls[-1]) - 1
                 parts.bounds[len(parts.calls) - 1, row] = call.bounds
         elif isinstance(call, Convolution):
-            parts.convolution(call, *(arrays[name] for name in (call.a, call.b, call.out)))
+            parts.convolution(call, arrays)
         elif isinstance(call, Product):
             parts.product(arrays[call.a], arrays[call.b], arrays[call.out], shared)
         else:

@@ -24,6 +24,21 @@ GRADIENT = "g: float32[6, 3]\nk: float32[3, 10]\nz: constant float32[2, 4, 5] 0.
 COLUMNS = f"""m = matmul(g, k)\nn = reshape(m, shape=(2, 3, 10))
     a = slice(n, index=({S}, {S}, slice(0, 5, 1)))\nb = slice(n, index=({S}, {S}, slice(5, 10, 1)))\n"""
 ADDED = added("d", "z", "a", 0, 3) + added("e", "d", "b", 1, 4)
+APART = "starts=(0,), strides=(2,), counts=(2,), window=(2,), dilation=(1,)"
+HALVES = "u: float32[2, 2, 5]\nv: float32[2, 2, 5]\nz: constant float32[2, 4, 5] 0.0\nh: float32[2, 4, 5]\n"
+FIRST = f"({S}, slice(0, 3, 2), {S})"
+SECOND = f"({S}, slice(1, 4, 2), {S})"
+PUT = f"d = add_at(z, u, index={FIRST})\ne = add_at(d, v, index={SECOND})\n"
+PUT_WINDOWS = f"put_windows(u, v, shape=(2, 4, 5), {APART})"
+CHOSEN = f"""y_part_1 = slice(h, index={FIRST})\ny_not_equal_2 = not_equal(y_part_1, 0)
+    y_where_3 = where(y_not_equal_2, u, 0.0)\ny_part_2 = slice(h, index={SECOND})
+    y_not_equal_4 = not_equal(y_part_2, 0)\ny_where_5 = where(y_not_equal_4, v, 0.0)
+    y = put_windows(y_where_3, y_where_5, shape=(2, 4, 5), {APART})\nreturn y"""
+BIASED = (
+    f"{START}b: float32[3]\n{PARTS.replace('a =', 'a1 =').replace('b =', 'a2 =')}c = concat(a1, a2, axis=2)\n"
+)
+BIASED += "r = reshape(c, shape=(6, 10))\nm = matmul(r, w)\ns = reshape(m, shape=(2, 3, 3))\n"
+SEEN = f"m_windows = windows_of(x, {LAYOUT})\n"
 CASES = {
     "forward": (
         f"{START}{PARTS}{ROWS}y = matmul(r, w)\nreturn y",
@@ -47,6 +62,48 @@ CASES = {
         "y = matmul(r, w)\nreturn y",
         "y_windows = windows_of(x, starts=(0,), strides=(2,), counts=(2,), window=(2,), dilation=(1,))\n"
         "y = convolve_windows(y_windows, w)\nreturn y",
+    ),
+    "apart in zeros": (f"{HALVES}{PUT}return e", f"e = {PUT_WINDOWS}\nreturn e"),
+    "one part in zeros": (f"{HALVES}d = add_at(z, u, index={FIRST})\nreturn d", None),
+    "of another shape": (f"{HALVES.replace('v: float32[2, 2, 5]', 'v: float32[5]')}{PUT}return e", None),
+    "chosen after": (f"{HALVES}{PUT}c = not_equal(h, 0)\ny = where(c, e, 0.0)\nreturn y", CHOSEN),
+    "chosen after, else 1": (
+        f"{HALVES}{PUT}c = not_equal(h, 0)\ny = where(c, e, 1.0)\nreturn y",
+        f"e = {PUT_WINDOWS}\nc = not_equal(h, 0)\ny = where(c, e, 1.0)\nreturn y",
+    ),
+    "summed after": (
+        f"{HALVES}{PUT}s = sum(e, axis=(0, 1))\nreturn e, s",
+        f"e_add_1 = add(u, v)\ne = {PUT_WINDOWS}\ns = sum(e_add_1, axis=(0, 1))\nreturn e, s",
+    ),
+    "summed along one axis": (
+        f"{HALVES}{PUT}s = sum(e, axis=(1,))\nreturn e, s", f"e = {PUT_WINDOWS}\ns = sum(e, axis=(1,))\nreturn e, s",
+    ),
+    "with a bias": (
+        f"{BIASED}y = add(s, b)\nreturn y",
+        f"{SEEN}y_rows = convolve_windows(m_windows, w, b)\ny = reshape(y_rows, shape=(2, 3, 3))\nreturn y",
+    ),
+    "with a bias and relu": (
+        f"{BIASED}a = add(s, b)\ny = maximum(a, 0.0)\nreturn y",
+        f"{SEEN}y_rows = convolve_windows(m_windows, w, b, relu=True)\ny = reshape(y_rows, shape=(2, 3, 3))\nreturn y",
+    ),
+    "with a bias of another shape": (
+        f"{BIASED.replace('b: float32[3]', 'b: float32[3, 1]')}y = add(s, b)\nreturn y",
+        f"{SEEN}m = convolve_windows(m_windows, w)\ns = reshape(m, shape=(2, 3, 3))\ny = add(s, b)\nreturn y",
+    ),
+    "read before the bias": (
+        f"{BIASED}y = add(s, b)\nreturn y, s",
+        f"{SEEN}m = convolve_windows(m_windows, w)\ns = reshape(m, shape=(2, 3, 3))\ny = add(s, b)\nreturn y, s",
+    ),
+    "read before relu": (
+        f"{BIASED}a = add(s, b)\ny = maximum(a, 0.0)\nreturn a, y",
+        f"{SEEN}a_rows = convolve_windows(m_windows, w, b)\na = reshape(a_rows, shape=(2, 3, 3))\n"
+        "y = maximum(a, 0.0)\nreturn a, y",
+    ),
+    "the bias is written between": (
+        f"{BIASED.replace('b: float32[3]', 'b: captured float32[3] 0:12')}k = multiply(b, 2.0)\nb = write(b, k)\n"
+        "y = add(s, b)\nreturn y",
+        f"{SEEN}m = convolve_windows(m_windows, w)\ns = reshape(m, shape=(2, 3, 3))\nk = multiply(b, 2.0)\n"
+        "b = write(b, k)\ny = add(s, b)\nreturn y",
     ),
     "in another order": (
         f"{START}{PARTS}c = concat(b, a, axis=2)\nr = reshape(c, shape=(6, 10))\ny = matmul(r, w)\nreturn y", None,

@@ -202,3 +202,59 @@ def test_special_values(special: float) -> None:
             assert np.array_equal(np.isfinite(a), finite)
             assert np.array_equal(a[~finite], b[~finite], equal_nan=True)
             np.testing.assert_allclose(a[finite], b[finite], rtol=1e-4, atol=1e-4)
+
+
+# ---- what is done with a convolution, and pooling ----
+def network(pool: Any, window: int, strides: Any = None) -> Any:
+    def step(x: Any, k: Any, bias: Any) -> Any:
+        def loss(x: Any, k: Any, bias: Any) -> Any:
+            y = tg.relu(F.conv(x, k) + bias)
+            return (pool(y, window, strides) ** 2).sum()
+
+        return tg.grad(loss, argnums=(0, 1, 2))(x, k, bias)
+
+    return step
+
+
+@pytest.mark.parametrize("window, strides", [(2, None), (3, None), (2, 3), (3, 2), (1, 2)])
+@pytest.mark.parametrize("pool", [F.max_pool, F.average_pool], ids=lambda f: f.__name__)
+def test_bias_relu_and_pooling_as_eager(pool: Any, window: int, strides: Any) -> None:
+    """Windows that cover all, leave gaps and borders out, and overlap."""
+    rng = np.random.default_rng(0)
+    given = [rng.normal(size=shape).astype("float64") for shape in ((2, 9, 8, 4), (2, 2, 4, 5), (5,))]
+    f, compiled = network(pool, window, strides), native(network(pool, window, strides))
+    want = [a.numpy() for a in f(*map(tg.tensor, given))]
+    for _ in range(3):
+        got = [a.numpy() for a in compiled(*map(tg.tensor, given))]
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * abs(b).max())
+    runner = compiled.shown().runner
+    for (_, _, text), b in zip(interpreted(runner, given), want, strict=True):
+        np.testing.assert_allclose(
+            np.frombuffer(text).reshape(b.shape), b, rtol=1e-12, atol=1e-12 * abs(b).max()
+        )
+    program = str(compiled.program())
+    assert "relu=True" in program and "maximum(y" not in program
+    assert ("put_windows" in program) == (strides is None or strides >= window > 1), program
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_gradient_of_max_pool_has_the_bits_of_eager(dtype: str) -> None:
+    """Equal elements, NaN, infinities, and -0 among the gradients: nothing is added, so all is exact."""
+    rng = np.random.default_rng(0)
+    x = rng.choice([0.0, -0.0, 1.0, -1.0, np.nan, np.inf, -np.inf], size=(3, 7, 8, 5)).astype(dtype)
+    g = rng.choice([1.0, -0.0, 0.0, -2.5, np.inf, np.nan], size=(3, 3, 4, 5)).astype(dtype)
+
+    def step(x: Any, g: Any) -> Any:
+        y, pull = tg.vjp(lambda x: F.max_pool(x, 2), x)
+        return y, pull(g)
+
+    compiled = native(step)
+    flat = lambda value: [
+        bits(a.numpy()) for a in (value[0], *(value[1] if isinstance(value[1], tuple) else [value[1]]))
+    ]
+    with np.errstate(all="ignore"):
+        for _ in range(3):
+            got = compiled(tg.tensor(x), tg.tensor(g))
+        assert flat(got) == flat(step(tg.tensor(x), tg.tensor(g)))
+    assert "put_windows" in str(compiled.program())
