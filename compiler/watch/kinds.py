@@ -124,8 +124,8 @@ def opaque(kind: type) -> bool:
 
 
 def in_c(kind: type) -> bool:
-    """Whether a class of a library is written in C."""
-    own = vars(kind).values()
-    return "__slots__" not in vars(kind) and not any(
-        isinstance(v, (types.FunctionType, property)) for v in own
-    )
+    """Whether a class of a library is written in C: it has nothing that only a `class` statement makes."""
+    own = vars(kind)
+    if "__slots__" in own or {"__dict__", "__weakref__"} <= own.keys():
+        return False
+    return not any(isinstance(v, (types.FunctionType, property)) for v in own.values())

@@ -10,6 +10,12 @@ OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
 OF_FUNCTIONS = OF_CLASSES | {"__defaults__", "__kwdefaults__", "__annotations__", "__code__"}
 # What asks for an attribute by a name that it computes, or by none.
 ASKING = frozenset({"getattr", "vars", "dir", "__dict__", "__getattribute__", "AttributeError"})
+# Functions of libraries that read an attribute of what they are given without its name in the user's code.
+READING = {
+    ("dataclasses.py", "fields"): "__dataclass_fields__",
+    ("dataclasses.py", "is_dataclass"): "__dataclass_fields__",
+    ("typing.py", "get_type_hints"): "__annotations__",
+}
 ALSO_ASKING = frozenset({"attrgetter", "methodcaller", "hasattr", "setattr", "format", "format_map"})
 
 
@@ -52,6 +58,10 @@ class Names:
         )
         if inspects:
             self.user |= OF_FUNCTIONS
+        for code in heard.asked:
+            attribute = READING.get((os.path.basename(code.co_filename), code.co_name))
+            if attribute is not None and code.co_name in self.used:
+                self.user.add(attribute)
         # Those that may have been looked for in vain.
         self.asked = frozenset(self.texts | (self.used if "AttributeError" in self.used else set()))
         self.by_abc = any(p.asks_abc for p in parts)

@@ -42,7 +42,9 @@ from tapegrad.compiler.watch.parameters import parameter_names
 from tapegrad.compiler.watch.sameness import UNWRAP
 from tapegrad.compiler.watch.tensors import Tensors
 
-UNSEEN = frozenset({"__globals__", "__subclasses__", "f_globals", "f_locals", "f_builtins", "gi_frame"})
+UNSEEN = frozenset(
+    {"__globals__", "getclosurevars", "__subclasses__", "f_globals", "f_locals", "f_builtins", "gi_frame"}
+)
 DEEPEST = 20_000  # calls inside one another while the walk lasts
 
 

@@ -56,8 +56,13 @@ class Tensors(Classes):
         kind = self.guards.fresh_value((value.shape, value.dtype, value.strides))
         asked = f"({local}.shape, {local}.dtype, {local}.strides)"
         self.guards.need(f"{asked} == {kind}", f"the shape, dtype or order in memory of {name}")
-        if "base" in self.names.user and is_a(value.base, np.ndarray):
-            self.visit(f"{local}.base", value.base, f"{name}.base")
+        if "base" in self.names.user:
+            if is_a(value.base, np.ndarray):
+                self.visit(f"{local}.base", value.base, f"{name}.base")
+            else:
+                self.guards.need(
+                    f"type({local}.base) is {self.guards.value(type(value.base))}", f"{name}.base"
+                )
         if "flags" in self.names.user:
             self.guards.need(f"{local}.flags.num == {value.flags.num}", f"{name}.flags")
         self.guards.need(
