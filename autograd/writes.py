@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from math import inf
 from typing import Any
-from weakref import ref
+from weakref import getweakrefs, ref
 
 from tapegrad.backends.aliases import Array
 
@@ -24,10 +24,7 @@ MANY = 1000  # spans of one array, from which on the older half is kept as one
 EVERYWHERE: Span = (-inf, inf)
 
 last = 0  # the time of the newest write of all, on the clock that numbers the nodes
-# Id of the array that owns the memory -> span -> when it was last written.
-_spans: dict[int, dict[Span, int]] = {}
-_alive: dict[int, "_Home"] = {}  # the same id -> a weak reference to the array
-_dead: list["_Home"] = []  # references to arrays that are gone: what was written into them can be forgotten
+_alive: set["_Home"] = set()  # the notes on all arrays that own memory, were written to, and are still there
 
 
 def owner(array: Array) -> Array:
@@ -67,32 +64,36 @@ def happened(now: int) -> None:
 
 
 class _Home(ref[Any]):
-    """A weak reference to an array that owns memory, which knows the array's id."""
+    """A weak reference to an array that owns memory, with the notes on it: span -> when it was last written.
 
-    __slots__ = ("key",)
-    key: int
+    It is found among the references to the array, not by a number that another array may have later: so threads that
+    write, and arrays that go, never meet.
+    """
+
+    __slots__ = ("spans",)
+    spans: dict[Span, int]
+    # As an object, and as quick as one: arrays themselves have neither.
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+def _notes(home: Array) -> dict[Span, int] | None:
+    for reference in getweakrefs(home):
+        if type(reference) is _Home:
+            return reference.spans
+    return None
 
 
 def place(array: Array) -> Place:
     """Where the writes into this array are noted; to be kept by who writes into one array often."""
     home = owner(array)
-    key = id(home)
-    known = _alive.get(key)
-    if known is None or known() is not home:  # an id is used again
-        _forget_the_dead()
+    notes = _notes(home)
+    if notes is None:
         # The callback runs no Python code, in which a KeyboardInterrupt would be lost.
-        reference = _Home(home, _dead.append)
-        reference.key = key
-        _spans[key], _alive[key] = {}, reference
-    return _spans[key], span(array)
-
-
-def _forget_the_dead() -> None:
-    while _dead:
-        reference = _dead.pop()
-        if _alive.get(reference.key) is reference:
-            _spans.pop(reference.key, None)
-            _alive.pop(reference.key, None)
+        reference = _Home(home, _alive.discard)
+        notes = reference.spans = {}
+        _alive.add(reference)
+    return notes, span(array)
 
 
 def mark(at: Place, now: int) -> None:
@@ -123,8 +124,8 @@ def _join_older_half(spans: dict[Span, int]) -> None:
 
 def since(array: Array, serial: int, until: float = inf) -> bool:
     """Whether any of the memory that this array shows was written to after the time `serial`, and before `until`."""
-    spans = _spans.get(id(owner(array)))
-    return spans is not None and written_at((spans, span(array)), serial, until)
+    notes = _notes(owner(array))
+    return notes is not None and written_at((notes, span(array)), serial, until)
 
 
 def written_at(at: Place, serial: int, until: float = inf) -> bool:

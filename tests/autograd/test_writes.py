@@ -1,5 +1,6 @@
 """A write between forward and backward is noticed through every view, and nowhere else."""
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -258,22 +259,27 @@ def test_spans_of_every_form() -> None:
 
 
 def test_what_was_written_is_forgotten_with_the_memory() -> None:
-    writes._forget_the_dead()
-    before = len(writes._spans), len(writes._alive)
+    before = len(writes._alive)
     for _ in range(500):
         a = np.zeros(3)
         writes.wrote(a[1:], next_serial())
-    assert len(writes._spans) <= before[0] + 2
+    assert len(writes._alive) == before + 1
     del a
-    writes._forget_the_dead()
-    assert (len(writes._spans), len(writes._alive)) == before
+    assert len(writes._alive) == before
+
+
+def test_an_array_in_the_place_of_another_has_no_notes() -> None:
+    begun = next_serial()
+    for _ in range(500):
+        assert not writes.since(a := np.zeros(3), begun)
+        writes.wrote(a, next_serial())
 
 
 def test_many_spans_of_one_array_are_joined_and_none_is_lost() -> None:
     a, begun = np.zeros(5000), next_serial()
     for i in range(0, 5000, 2):
         writes.wrote(a[i : i + 1], next_serial())
-    assert len(writes._spans[id(a)]) <= writes.MANY
+    assert len(writes.place(a)[0]) <= writes.MANY
     assert all(writes.since(a[i : i + 1], begun) for i in range(0, 5000, 2))
     assert not writes.since(a[4999:], begun) and not writes.since(a, next_serial())
 
@@ -294,6 +300,30 @@ def test_arrays_of_a_gpu_are_told_apart_by_their_interface() -> None:
     begun = next_serial()
     writes.wrote(row, next_serial())
     assert writes.since(whole, begun) and writes.since(row, begun) and not writes.since(other, begun)
+
+
+def test_threads_that_write_to_new_arrays() -> None:
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for _ in range(3000):
+                t = tg.zeros(2)
+                t[0] = 1.0
+        except BaseException as error:
+            failures.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=write) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not failures
 
 
 def test_threads_that_train_do_not_disturb_each_other() -> None:
