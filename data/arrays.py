@@ -1,6 +1,6 @@
-"""What users hand over (NumPy, lists, Tensors, pandas frames and series) as raw arrays, checked.
+"""What users hand over (NumPy, lists, Tensors, frames and series of pandas or polars) as raw arrays, checked.
 
-pandas is never imported: whatever NumPy can turn into an array is taken, and `columns` is only read for messages.
+Neither is imported: whatever NumPy can turn into an array is taken, and `columns` is only read for messages.
 """
 
 from typing import Any
@@ -37,6 +37,8 @@ def _numbers(name: str, data: Any) -> np.ndarray:
         raise ValueError(f"{name}: the nested lists are not of equal lengths: {error}") from error
     if array.dtype.kind in "fiub":
         return array
+    if array.ndim == 0 and hasattr(data, "collect"):
+        raise TypeError(f"{name}: a {type(data).__name__} is a query without values: give {name}.collect()")
     if array.dtype.kind == "O":  # columns of several dtypes, or with missing values
         try:
             return np.where(_is_missing(array), np.nan, array).astype(np.float64)

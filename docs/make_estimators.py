@@ -41,6 +41,7 @@ with `clone`, `pickle` and `joblib`. A program changes one import:
   `optimizer` with `solver`. A number given as `learning_rate` is `learning_rate_init`. `momentum`, `beta_1` and the
   like with an optimizer of tapegrad's raise: give them to the optimizer object.
 - Each step of `solver="lbfgs"` is an epoch to `callbacks`.
+- **Tables** of pandas and of polars are taken as scikit-learn takes them: `feature_names_in_` has the columns' names.
 - **Linear models** find the one minimum, whatever `solver` says, on dense and on sparse rows. `LogisticRegression`
   takes `penalty` in the older spelling too. `n_iter_` counts Newton's steps.
 - **`SVC`** is an approximation by random Fourier features: near scikit-learn's scores, not the same, and without

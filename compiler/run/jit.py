@@ -313,24 +313,30 @@ class Compiled(Readable, Generic[P, R]):
         given_up = unlike and self.restless >= RESTLESS
         if given_up:
             why = with_line(str(why), made.code)
-        raises = self.strict and (hopeless or given_up)
-        made.stay() if keep and not raises else made.take_back()
-        if raises:
-            raise TraceError(f"tg.jit: {why}")
+        if hopeless or given_up:
+            try:
+                self.warn(str(why))
+            except BaseException:  # strict, or warnings are errors
+                made.take_back()
+                raise
+        made.stay() if keep else made.take_back()
         if before is not None:
             self.cases.remove(before)
         if before is not None and why is None:
             self.settle(case)
-        elif hopeless and self.unsettled >= HOPELESS and not any(c.ready for c in self.cases):
-            self.give_up(str(why))
-        elif hopeless:
-            self.turn_down(case, str(why))
-        elif given_up:
-            self.give_up(str(why))
+        elif hopeless or given_up:
+            self.turn_down(case, str(why), given_up)
         self.cases.insert(0, case)
         self.last = case
         del self.cases[PROGRAMS:]
         return result
+
+    def turn_down(self, case: Case, reason: str, all_calls: bool) -> None:
+        """Calls of this kind run as Python from now on; or all calls, also where no kind comes to a program."""
+        if all_calls or (self.unsettled >= HOPELESS and not any(c.ready for c in self.cases)):
+            self.refused = reason
+        else:
+            case.reason = reason
 
     def without_case(self, made: "Recording", result: Any, keep: bool) -> Any:
         """A run that took for an input what it writes to: the next one of its kind does not."""
@@ -347,11 +353,6 @@ class Compiled(Readable, Generic[P, R]):
         case.settle()
         number, reason = len(self.reasons), self.reasons[-1]
         log("%s: recording %d (%s), run by %s", self.__name__, number, reason, case.runner.emitter)
-
-    def turn_down(self, case: Case, reason: str) -> None:
-        """Calls of this kind run as Python."""
-        case.reason = reason
-        self.warn(reason)
 
     def give_up(self, reason: str) -> None:
         """All calls run as Python from now on."""

@@ -77,6 +77,7 @@ class Functions(Walk):
                 self.visit(f"{local}.{part}", getattr(value, part), f"{name}.{part}")
         elif is_a(value, types.ModuleType):
             self.identical(local, value, name)
+            self.klass(type(value))
             self.module(known, value, name)
         elif is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType)):
             if value is not print and (what := impure(value, "user")) is not None:

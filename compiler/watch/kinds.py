@@ -56,10 +56,41 @@ OPEN = frozenset({("types", "SimpleNamespace"), ("argparse", "Namespace")})
 
 
 def room_of_class(kind: type) -> str:
-    """Whose class it is: "own" (tapegrad's), "library" (Python's, NumPy's), or "user"."""
+    """Whose class it is: "own" (tapegrad's), "library" (Python's, NumPy's), or "user".
+
+    The module that a class names may be another than the one that made it: dataclasses.make_dataclass names `types`,
+    a class statement under exec `builtins`. So the module must hold the class, or its methods' code is asked.
+    """
     name = getattr(kind, "__module__", None) or ""
     if not isinstance(name, str):
         return "user"
+    room = room_of_name(name, kind)
+    if room == "user" or not is_python(kind) or holds(sys.modules.get(name), kind):
+        return room
+    rooms = {
+        room_of(v.__code__.co_filename) for v in vars(kind).values() if isinstance(v, types.FunctionType)
+    }
+    return room if rooms and "user" not in rooms else "user"
+
+
+def is_python(kind: type) -> bool:
+    """Whether a class statement may have made it: others cannot be derived from, or have attributes nobody can set."""
+    return bool(kind.__flags__ & DERIVABLE) and not kind.__flags__ & IMMUTABLE
+
+
+DERIVABLE, IMMUTABLE = 1 << 10, 1 << 8  # Py_TPFLAGS_BASETYPE, Py_TPFLAGS_IMMUTABLETYPE
+
+
+def holds(module: Any, kind: type) -> bool:
+    """Whether a module has a class under the name that the class says."""
+    found = module
+    for part in kind.__qualname__.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
+    return found is kind
+
+
+def room_of_name(name: str, kind: type) -> str:
+    """Whose class it is by the module that it names."""
     if name == "tapegrad" or name.startswith("tapegrad."):
         return "own"
     if (name, kind.__name__) in OPEN:

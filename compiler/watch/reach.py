@@ -295,7 +295,8 @@ class Reach(Tensors):
 
     def other(self, local: str, value: Any, name: str, argument: bool) -> None:
         """Containers that are not indexed, and values that never change; else an object."""
-        room = type(value).__module__.partition(".")[0]
+        of_library = room_of_class(type(value)) == "library"
+        room = type(value).__module__.partition(".")[0] if of_library else ""
         if is_a(value, (set, frozenset)):
             self.elements(local, value, name, argument)
         elif is_a(value, np.ndarray):

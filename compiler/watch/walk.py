@@ -59,6 +59,10 @@ class Walk:
         """Check the attributes of an object that count."""
         raise NotImplementedError
 
+    def klass(self, kind: type) -> None:
+        """Check what the code that ran finds in a class."""
+        raise NotImplementedError
+
     def part(self, code: CodeType) -> Part:
         """What of a piece of code ran; all of what did not run under the listener, such as code behind a cache."""
         return self.heard.part(code)

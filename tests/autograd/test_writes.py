@@ -271,7 +271,8 @@ def test_what_was_written_is_forgotten_with_the_memory() -> None:
 def test_an_array_in_the_place_of_another_has_no_notes() -> None:
     begun = next_serial()
     for _ in range(500):
-        assert not writes.since(a := np.zeros(3), begun)
+        a = np.zeros(3)
+        assert not writes.since(a, begun)
         writes.wrote(a, next_serial())
 
 

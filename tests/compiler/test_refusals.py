@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -72,6 +73,32 @@ def test_else_it_runs_as_python(name: str) -> None:
         assert "Python" in text and what in text
     with pytest.raises(ValueError, match="there is no program"):
         step.save("nowhere.py")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("first", [True, False])
+def test_where_the_warning_is_an_error_nothing_is_left_behind(name: str, first: bool) -> None:
+    """The call that raises it can be made again: it has not made half of two steps. Later calls run as Python."""
+    act, held = REFUSED[name][0], tg.zeros(1)
+
+    def f(x: Any) -> Any:
+        if first:
+            act(x)
+        held.assign(held + 1.0)
+        tg.random.uniform(size=2)
+        return x if first else act(x)
+
+    step = jit(f)
+    tg.manual_seed(0)
+    draws = tg.random.uniform(size=2).tolist()
+    tg.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", tg.JitWarning)
+        with pytest.raises(tg.JitWarning, match="runs as Python"):
+            step(X)
+        assert held.item() == 0.0 and tg.random.uniform(size=2).tolist() == draws
+        step(X)
+        assert held.item() == 1.0
 
 
 FORWARDS = {

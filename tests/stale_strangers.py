@@ -1,0 +1,95 @@
+"""Cases of classes that name another module than the one that made them, and of modules with a class of the user's."""
+
+import abc
+import dataclasses
+import types
+from typing import Any
+
+from surroundings import Table, change
+
+CASES = Table()
+compiled = CASES.compiled
+
+
+def strangers() -> dict[str, tuple[type, type]]:
+    """Name -> a class and the base of it that has `k` and `m`."""
+    inside: dict[str, Any] = {}
+    exec(
+        "class A:\n    k = 2.0\n    def m(self): return 2.0\nclass B(A): pass\nclass C(A): __slots__ = ()",
+        inside,
+    )
+
+    class Numpy:
+        __module__ = "numpy"
+        k = 2.0
+
+        def m(self) -> float:
+            return 2.0
+
+    class Below(Numpy):
+        pass
+
+    def body(namespace: dict[str, Any]) -> None:
+        namespace.update(k=2.0, m=lambda self: 2.0)
+
+    made = dataclasses.make_dataclass("Made", [("k", float, 2.0)], namespace={"m": lambda self: 2.0})
+    new = types.new_class("New", (), {}, body)
+    abstract = abc.ABCMeta("Abstract", (), {"k": 2.0, "m": lambda self: 2.0})
+    plain = type("Plain", (), {"k": 2.0, "__module__": "re", "m": lambda self: 2.0})
+    return {
+        "make_dataclass": (made, made),
+        "new_class": (new, new),
+        "ABCMeta": (abstract, abstract),
+        "exec": (inside["A"], inside["A"]),
+        "a class below one of exec": (inside["B"], inside["A"]),
+        "one with slots": (inside["C"], inside["A"]),
+        "named numpy": (Numpy, Numpy),
+        "below one named numpy": (Below, Numpy),
+        "named re": (plain, plain),
+    }
+
+
+@compiled
+def an_attribute_of_a_class_that_names_another_module(J: Any) -> Any:
+    def one(kind: Any, base: type) -> Any:
+        return change(J, lambda x: x * kind.k, lambda: setattr(base, "k", 5.0))
+
+    for pair in strangers().values():
+        yield from one(*pair)
+
+
+@compiled
+def a_method_of_a_class_that_names_another_module(J: Any) -> Any:
+    def one(kind: Any, base: type) -> Any:
+        held = kind()
+        return change(J, lambda x: x * held.m(), lambda: setattr(base, "m", lambda self: 5.0))
+
+    for pair in strangers().values():
+        yield from one(*pair)
+
+
+class Config(types.ModuleType):
+    k = 2.0
+
+    def m(self) -> float:
+        return 2.0
+
+    @property
+    def p(self) -> float:
+        return self.k
+
+
+def module() -> Any:
+    return type("Again", (Config,), {**vars(Config)})("config")
+
+
+@compiled
+def the_class_of_a_module(J: Any) -> Any:
+    def one(f: Any, change_class: Any) -> Any:
+        config = module()
+        return change(J, lambda x: x * f(config), lambda: change_class(type(config)))
+
+    yield from one(lambda c: c.k, lambda kind: setattr(kind, "k", 5.0))
+    yield from one(lambda c: c.m(), lambda kind: setattr(kind, "m", lambda self: 5.0))
+    yield from one(lambda c: c.p, lambda kind: setattr(kind, "k", 5.0))
+    yield from one(lambda c: c.p, lambda kind: setattr(kind, "p", 5.0))
