@@ -15,7 +15,7 @@ BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint bench test-gpu bench-gpu clean
+.PHONY: help run test lint bench docs test-gpu bench-gpu clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-9s %s\n' "$$t" "$$d"; done
@@ -35,6 +35,9 @@ lint: $(VENV)/.installed-test  ## lint, format check and types
 bench: $(VENV)/.installed-bench  ## time and memory against PyTorch, Keras, JAX and scikit-learn: an hour and a half (writes benchmarks/results/)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
+docs: $(VENV)/.installed-docs  ## install Sphinx, and build the documentation site into docs/_build/html (minutes; then less than two)
+	@$(BIN)/python docs/site/make.py
+
 # These two install nothing: they use the machine's own CuPy and pytest.
 test-gpu:  ## the tests that need a GPU, with this machine's own Python packages
 	@PYTHONPATH=src $(PYTHON) -m pytest tests -m gpu $(PYTEST_ARGS)
@@ -43,7 +46,7 @@ bench-gpu:  ## the same train step on CuPy, with this machine's own Python packa
 	@PYTHONPATH=src $(PYTHON) -m benchmarks gpu $(BENCH_ARGS)
 
 clean:  ## remove .venv and everything built or cached (not runs/)
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) build dist docs/_build *.egg-info src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment: one stamp per set of extras, renewed when pyproject.toml changes ---
@@ -66,4 +69,9 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-bench: $(VENV)/.installed-test
 	@echo "== installing PyTorch and JAX to compare with (the first time takes some minutes)"
 	@$(PIP) install --quiet --editable '.[bench,plot,data]'
+	@touch $@
+
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	@echo "== installing tapegrad and Sphinx (the first time takes a minute)"
+	@$(PIP) install --quiet --editable '.[docs,plot,data]'
 	@touch $@

@@ -21,7 +21,9 @@ def power(xp: Any, a: Any, b: Any) -> Any:
         longer = LONGER[dtype]
         if longer and float(b).is_integer() and 1 <= abs(b) <= MOST:
             x = xp.astype(a, getattr(xp, longer))
-            return xp.astype(_product(x if b > 0 else 1.0 / x, int(abs(b))), a.dtype)
+            y = _product(x if b > 0 else 1.0 / x, int(abs(b)))
+            # products of 0-d arrays are scalars, which NumPy 2.0's function refuses
+            return y.astype(a.dtype) if hasattr(y, "astype") else xp.astype(y, a.dtype)
     return a**b
 
 

@@ -57,7 +57,7 @@ def imported(path: Path, when_loaded: bool = False) -> set[str]:
 
 # What a package is imported as, where that is not its name.
 IMPORTED_AS = {"cupy-cuda12x": "cupy", "cupy-cuda13x": "cupy", "nvmath-python": "nvmath"}
-TOOLS = {"test", "bench"}  # extras of those who work on tapegrad
+TOOLS = {"test", "bench", "docs"}  # extras of those who work on tapegrad
 
 
 @pytest.mark.parametrize("extra", sorted(PYPROJECT["project"]["optional-dependencies"].keys() - TOOLS))

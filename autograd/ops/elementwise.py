@@ -10,7 +10,7 @@ from typing import Any
 
 from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Value
 from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating
-from tapegrad.autograd.ops.forwards import clip_of, exp_of_minus_abs, relu_of
+from tapegrad.autograd.ops.forwards import astype_of, clip_of, exp_of_minus_abs, relu_of
 from tapegrad.autograd.ops.shape import astype
 from tapegrad.autograd.primitive import Primitive, to_tensors
 from tapegrad.autograd.tensor import Tensor
@@ -237,7 +237,7 @@ atanh = Primitive(
 def _sigmoid(xp: ArrayModule, x: Array) -> Array:
     e = exp_of_minus_abs(xp, x)  # never overflows, and keeps the relative precision of tiny results
     # 1 or e, by maximum: `where` would mispredict a branch per element.
-    above = xp.maximum(e, xp.astype(x >= 0, x.dtype))
+    above = xp.maximum(e, astype_of(xp, x >= 0, x.dtype))
     e += 1.0
     above /= e
     return above

@@ -103,7 +103,12 @@ def spread_of(name: str, ref: Any, tf: str) -> list[Row]:
 
 def running(name: str, tf: str) -> list[Row]:
     """Running sums and products, of lengths around powers of two."""
-    f, ref = getattr(tg, name), getattr(np, name)
+    f, add_up = getattr(tg, name), getattr(np, tf)  # NumPy 2.0 has no cumulative_sum
+
+    def ref(x: Any, axis: int = 0, dtype: Any = None, include_initial: bool = False) -> Any:
+        y = add_up(x, axis=axis, dtype=dtype)
+        return np.insert(y, 0, add_up is np.cumprod, axis=axis) if include_initial else y
+
     return [
         *(Row(f"{name}{kind}", lambda x, at=axis: f(x, at), lambda x, at=axis: ref(x, axis=at),
               samples((*SHAPES[::2], ((2, 5),), ((9, 2),), ((4, 1),), ((0, 3),)), WIDE),
