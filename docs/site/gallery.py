@@ -61,7 +61,7 @@ EXAMPLES = {
             "tg.tensor(rows[:1, 1:9].ravel())\n    )",
             names="model",
         ),
-        argv=("2", "10"),
+        argv=("2", "10"), recorded=True,
     ),
 }  # fmt: skip
 

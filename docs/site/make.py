@@ -30,6 +30,16 @@ def sphinx(arguments: list[str]) -> int:
     return main([*options, str(BUILD / "source"), str(HTML), *arguments])
 
 
+def sweep() -> None:
+    """Remove pages of an earlier build whose source is gone."""
+    for page in HTML.rglob("*.html"):
+        name = page.relative_to(HTML).with_suffix("")
+        sources = (BUILD / "source" / name).parent.glob(f"{name.name}.*")
+        made = {"_modules", "live"} & set(name.parts) or name.name in ("genindex", "search", "py-modindex")
+        if not made and not any(source.suffix in (".md", ".rst") for source in sources):
+            page.unlink()
+
+
 def live() -> None:
     """Give the live page its wheel, and the address of Pyodide."""
     folder = HTML / "live"
@@ -48,6 +58,7 @@ def main() -> int:
     assemble(BUILD / "source")
     if sphinx(sys.argv[1:]):
         return 1
+    sweep()
     live()
     if wrong := requests_of(HTML):
         print(*wrong, sep="\n")

@@ -58,9 +58,10 @@ import numpy as np
 import tapegrad as tg
 
 x = np.linspace(-4, 4, 200)
-for name in ("relu", "gelu", "silu", "tanh"):
+for name in ("relu", "silu", "softplus", "tanh"):
     f = getattr(tg.nn.functional, name)
-    plt.plot(x, tg.grad(lambda t: f(t).sum())(tg.tensor(x)).numpy(), label=name)
+    slope = tg.grad(lambda t: f(t).sum())
+    plt.plot(x, slope(tg.tensor(x)).numpy(), label=name)
 plt.legend()
 plt.title("slopes of activation functions")
 `,

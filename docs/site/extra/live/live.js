@@ -26,10 +26,10 @@ const SAYS = {
   text: (said) => text(said.stream, said.text),
   html: (said) => {
     const box = document.createElement("div");
-    box.innerHTML = said.html;  // scripts in it do not run; a tape brings its own closed frame
+    box.innerHTML = said.text;  // scripts in it do not run; a tape brings its own closed frame
     put(box);
   },
-  image: (said) => put(Object.assign(document.createElement("img"), { src: said.source, alt: "a picture that the program made" })),
+  image: (said) => put(Object.assign(document.createElement("img"), { src: said.text, alt: "a picture that the program made" })),
   error: (said) => { text("error", said.text); },
   done: (said) => idle(`done in ${(said.ms / 1000).toFixed(2)} s`),
   failed: (said) => {

@@ -35,10 +35,11 @@ def run(code):
 
 def of(value):
     """What is shown of a value, as a notebook does it."""
-    if value is None or type(value).__module__.startswith("matplotlib"):
+    first = value[0] if isinstance(value, (list, tuple)) and value else value
+    if value is None or type(first).__module__.startswith("matplotlib"):
         return []
     html = getattr(value, "_repr_html_", None)
-    return [("html", html())] if html else [("text", repr(value))]
+    return [("html", html())] if html else [("text", repr(value) + "\n")]
 
 
 def figures():

@@ -35,8 +35,7 @@ async function run(code) {
   try {
     await pyodide.loadPackagesFromImports(code, { messageCallback: (text) => say("status", { text }) });
     const shown = await python.run(code);
-    for (const [type, value] of shown.toJs())
-      say(type, type === "text" ? { stream: "result", text: value + "\n" } : type === "image" ? { source: value } : { [type]: value });
+    for (const [type, value] of shown.toJs()) say(type, { stream: "result", text: value });
     shown.destroy();
   } catch (error) {
     say("error", { text: String(error.message || error) });
