@@ -265,7 +265,9 @@ class Trace(Recorder):
 
     def save(self, array: Any, backend: Any) -> None:
         """Keep what an array holds, to be put back. What it held first counts; `changes` keeps the array alive."""
-        if id(array) not in self.saved:
+        if id(array) not in self.saved and getattr(
+            array.flags, "writeable", True
+        ):  # else the write will raise
             self.saved.add(id(array))
             self.changes.append(partial(array.__setitem__, ..., backend.asarray(array, copy=True)))
 

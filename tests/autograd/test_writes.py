@@ -354,6 +354,15 @@ def test_threads_that_train_do_not_disturb_each_other() -> None:
     assert not failures
 
 
+def test_memory_that_is_read_only_is_named() -> None:
+    array = np.ones(3)
+    array.flags.writeable = False
+    for step in (lambda t, x: t.assign(x), tg.jit(lambda t, x: t.assign(x), emitter="numpy")):
+        with pytest.raises(ValueError, match=r"float64\[3\], looks into memory that is read-only"):
+            step(Tensor(array), tg.zeros(3))
+    tg.tensor(array).assign(tg.zeros(3))
+
+
 # ---- written by a program ----
 @pytest.mark.parametrize("emitter", ["numpy", "native"])
 def test_a_compiled_step_writes_its_parameters_and_state(emitter: str) -> None:
