@@ -15,6 +15,7 @@ project = "tapegrad"
 author = "tapegrad contributors"
 version = release = tapegrad.__version__
 html_title = "tapegrad"
+html_show_copyright = False
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",

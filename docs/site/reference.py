@@ -31,6 +31,9 @@ ROOMS = {
 SPLIT = ("tapegrad", "tapegrad.nn", "tapegrad.models")
 # Headings of pages; the others are called after their file.
 TITLES = {
+    "backends.base": "Errors of backends", "backends": "The default backend", "autograd.ops.logic": "Truth and bits",
+    "autograd.ops.cumulative": "Running sums and products", "autograd.ops.statistics": "Variance",
+    "nn.module": "Module", "nn.recurrent_cells": "Cells of recurrences", "nn.recurrent": "Recurrence",
     "autograd.dtypes": "Dtypes", "autograd.custom": "Gradients of your own", "autograd.filled": "Filled tensors",
     "autograd.creation": "Tensors from data", "autograd.files": "Files", "autograd.flags": "Modes",
     "autograd.ops.arranging": "Arranging elements", "autograd.ops.elementwise": "Elementwise functions",
