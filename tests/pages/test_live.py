@@ -130,6 +130,20 @@ def test_the_page_says_that_there_is_no_pyodide(served: Callable[[], Any]) -> No
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault_of_the_live_page(served: Callable[[], Any], scheme: str) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
+    )
+    page = served()
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function("document.getElementById('settings').open")
+    violations = axe.Axe().run(page).response["violations"]
+    assert [
+        (v["id"], v["nodes"][0]["html"]) for v in violations if v["impact"] in ("serious", "critical")
+    ] == []
+
+
 @pytest.fixture
 def pyodide(tmp_path: Path, served: Callable[[], Any]) -> None:
     """The folder that TAPEGRAD_PYODIDE names, whose wheels are those of its lock file."""
