@@ -9,7 +9,7 @@ import numpy as np
 from tapegrad.autograd.tensor import Tensor
 
 
-def truth(name: str, value: Any) -> bool:
+def truth(name: str, value: object) -> bool:
     """The value as a bool. A text such as "no", which Python counts as true, raises TypeError."""
     if value is True or value is False:
         return bool(value)
@@ -19,13 +19,16 @@ def truth(name: str, value: Any) -> bool:
 
 
 def number(
-    name: str, value: Any, holds: Callable[[float], bool] = math.isfinite, expected: str = "a finite number"
+    name: str,
+    value: object,
+    holds: Callable[[float], bool] = math.isfinite,
+    expected: str = "a finite number",
 ) -> float:
     """The value as a Python float. Raises unless it is a finite number for which `holds` is true."""
-    value = any_number(name, value, expected)
-    if not (math.isfinite(value) and holds(float(value))):
-        raise ValueError(f"{name} must be {expected}, got {value!r}")
-    return float(value)
+    given = any_number(name, value, expected)
+    if not (math.isfinite(given) and holds(float(given))):
+        raise ValueError(f"{name} must be {expected}, got {given!r}")
+    return float(given)
 
 
 def any_number(name: str, value: Any, expected: str = "a number") -> Any:
@@ -41,43 +44,43 @@ def any_number(name: str, value: Any, expected: str = "a number") -> Any:
     return value
 
 
-def at_least_0(name: str, value: Any) -> float:
+def at_least_0(name: str, value: object) -> float:
     return number(name, value, lambda x: x >= 0, "a finite number of at least 0")
 
 
-def above_0(name: str, value: Any) -> float:
+def above_0(name: str, value: object) -> float:
     return number(name, value, lambda x: x > 0, "a finite number above 0")
 
 
-def probability(name: str, value: Any) -> float:
+def probability(name: str, value: object) -> float:
     return number(name, value, lambda x: 0 <= x <= 1, "a number from 0 to 1")
 
 
-def rate(name: str, value: Any) -> float:
+def rate(name: str, value: object) -> float:
     """A probability below 1, so that a division by 1 - rate is safe."""
     return number(name, value, lambda x: 0 <= x < 1, "at least 0 and below 1")
 
 
-def one_of(name: str, value: Any, known: tuple[str, ...]) -> str:
+def one_of(name: str, value: object, known: tuple[str, ...]) -> str:
     if value not in known:
         raise ValueError(f"{name} must be {', '.join(map(repr, known[:-1]))} or {known[-1]!r}, got {value!r}")
     return str(value)
 
 
-def whole_number(name: str, value: Any) -> int:
+def whole_number(name: str, value: object) -> int:
     """The value as an int; TypeError if it is none."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     return int(value.__index__())
 
 
-def integer(name: str, value: Any, least: int) -> int:
+def integer(name: str, value: object, least: int) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
     return int(value.__index__())
 
 
-def positive_integer(name: str, value: Any) -> int:
+def positive_integer(name: str, value: object) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
     return int(value.__index__())

@@ -1,12 +1,11 @@
 """Which attributes users may set on an object. An attribute that nothing reads is refused."""
 
 import sys
-from typing import Any
 
 from tapegrad.autograd.foreign import answer
 
 
-def may_set(value: Any, name: str) -> bool:
+def may_set(value: object, name: str) -> bool:
     """Whether setting an attribute of this name, in the frame that sets it, does something.
 
     An object of one of tapegrad's classes takes no new attribute from outside of tapegrad, since nothing would read
@@ -15,8 +14,8 @@ def may_set(value: Any, name: str) -> bool:
     kind = type(value)
     if name in value.__dict__ or not is_ours(kind.__module__) or hasattr(kind, name):
         return True
-    frame: Any = sys._getframe(2)
-    while frame.f_code.co_name == "__setattr__":
+    frame = sys._getframe(2)
+    while frame.f_code.co_name == "__setattr__" and frame.f_back is not None:
         frame = frame.f_back
     return is_ours(frame.f_globals.get("__name__", ""))
 
@@ -34,7 +33,7 @@ class KnownAttributes:
 
     __slots__ = ()
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if not may_set(self, name) and (said := answer("module", name, dir(self))):
             raise AttributeError(f"nothing reads the attribute {name!r} of {type(self).__name__}: {said}")
         object.__setattr__(self, name, value)

@@ -1,18 +1,19 @@
 """`check_grads`: gradients against differences of the function, in both directions and to any order."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Tree
 from tapegrad.autograd.structure import check_sequence, need_function, tensors_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import jvp, vjp
+from tapegrad.backends.aliases import Function
 
 
 def check_grads(
-    f: Callable[..., Any],
-    args: Sequence[Any],
+    f: Function,
+    args: Sequence[Tree],
     order: int = 2,
     *,
     rtol: float = 1e-6,
@@ -55,7 +56,7 @@ def _check(
     xs: list[Tensor],
     order: int,
     at: int,
-    rng: Any,
+    rng: "np.random.Generator",
     rtol: float,
     atol: float,
     step: float,

@@ -1,6 +1,7 @@
 """Making tensors from data."""
 
-from typing import Any, TypeGuard
+from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def tensor(
     return made
 
 
-def leaf_data(what: str, data: Any) -> Array:
+def leaf_data(what: str, data: TensorLike) -> Array:
     """The array for a new Parameter or Buffer: that of a Tensor, without a copy, or one made of the data."""
     if not isinstance(data, Tensor):
         return tensor(data).data
@@ -79,7 +80,9 @@ def asarray(
     return _make("asarray", obj, dtype, device, copy=copy)
 
 
-def _make(name: str, data: Any, dtype: DTypeLike | None, device: str | None, copy: bool | None) -> Tensor:
+def _make(
+    name: str, data: TensorLike, dtype: DTypeLike | None, device: str | None, copy: bool | None
+) -> Tensor:
     if isinstance(data, Tensor):
         moved = data if device is None else data.to(resolve(device)[1] or device)
         moved = moved if dtype is None else moved.astype(dtype, copy=False)
@@ -117,7 +120,7 @@ def place(
     return (owner, owner.device_of(array)) if owner is not None else resolve(default_place())
 
 
-def to_numpy(name: str, data: Any, dtype: DTypeLike | None) -> np.ndarray:
+def to_numpy(name: str, data: TensorLike, dtype: DTypeLike | None) -> np.ndarray:
     """Numbers and nested lists as a NumPy array; Python floats and lists in the default float dtype."""
     if _holds_tensors(data):
         raise TypeError(
@@ -139,11 +142,13 @@ def to_numpy(name: str, data: Any, dtype: DTypeLike | None) -> np.ndarray:
     return array
 
 
-def _holds_tensors(data: Any) -> bool:
+def _holds_tensors(data: object) -> bool:
     return isinstance(data, (list, tuple)) and any(isinstance(d, Tensor) or _holds_tensors(d) for d in data)
 
 
-def read_shape(name: str, shape: Shape | int, argument: str = "shape") -> tuple[int, ...]:
+def read_shape(
+    name: str, shape: Shape | int | Sequence[int | Shape], argument: str = "shape"
+) -> tuple[int, ...]:
     """The lengths of a shape that a user gives: one integer, or a list or tuple of them."""
     lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
     if not all(is_integer(n) for n in lengths):
@@ -153,7 +158,7 @@ def read_shape(name: str, shape: Shape | int, argument: str = "shape") -> tuple[
     return tuple(int(n.__index__()) for n in lengths)
 
 
-def is_integer(value: Any) -> TypeGuard[int]:
+def is_integer(value: object) -> TypeGuard[int]:
     """Whether a value counts as a whole number: Python's and NumPy's integers and integer tensors, but no bool."""
     if isinstance(value, Tensor):
         return value.size == 1 and dtypes.name_of(value.dtype).startswith(("int", "uint"))
@@ -161,7 +166,7 @@ def is_integer(value: Any) -> TypeGuard[int]:
 
 
 @answering
-def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
+def from_dlpack(x: Array, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
     """A tensor of another library's array, by the DLPack protocol: `tg.from_dlpack(torch_tensor)`.
 
     It is made on the device of x, or moved to `device`. With copy=True it has memory of its own; else it shares that of

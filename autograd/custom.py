@@ -3,10 +3,10 @@ memory."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from tapegrad.autograd import random, writes
-from tapegrad.autograd.aliases import Value
+from tapegrad.autograd.aliases import Array, Tree, Value
 from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
@@ -16,6 +16,10 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import cotangents_at, fresh
 from tapegrad.autograd.writes import next_serial
 from tapegrad.backends import BY_TYPE
+from tapegrad.backends.aliases import Function
+
+P = ParamSpec("P")  # the parameters of a user's function
+R = TypeVar("R")  # and what it returns
 
 
 def to_tensors(values: Iterable[Any]) -> list[Tensor]:
@@ -29,20 +33,18 @@ def as_given(given: Value, found: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(f.data if raw and isinstance(f, Tensor) else f for f in found)
 
 
-def label(f: Callable[..., Any]) -> str:
+def label(f: Function) -> str:
     return getattr(f, "__name__", type(f).__name__)
 
 
-def _is_numbers(leaf: Any) -> bool:
+def _is_numbers(leaf: object) -> bool:
     return isinstance(leaf, (Tensor, bool, int, float)) or type(leaf) in BY_TYPE
 
 
 class _Call:
     """A function with its arguments, the tensors among which are given when it is called."""
 
-    def __init__(
-        self, f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], numbers: bool
-    ) -> None:
+    def __init__(self, f: Function, args: Sequence[Tree], kwargs: dict[str, object], numbers: bool) -> None:
         leaves, self.rebuild = flatten(list(args), modules=False)
         self.at = [
             i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) or (numbers and _is_numbers(leaf))
@@ -52,17 +54,17 @@ class _Call:
             leaves[i] = None
         self.f, self.others, self.kwargs = f, leaves, kwargs
 
-    def arguments(self, tensors: Sequence[Any]) -> list[Any]:
+    def arguments(self, tensors: Sequence[Value]) -> list[Tree]:
         leaves = list(self.others)
         for i, t in zip(self.at, tensors, strict=True):
             leaves[i] = t
         return self.rebuild(leaves)
 
-    def __call__(self, tensors: Sequence[Tensor]) -> Any:
+    def __call__(self, tensors: Sequence[Tensor]) -> Tree:
         return self.f(*self.arguments(tensors), **self.kwargs)
 
 
-def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
     """Decorator: f(*args, **kwargs) returns (result, pullback), and pullback(cotangent) returns the cotangent of each
     argument (one, or a tuple; None for no gradient). With several results, pullback gets a cotangent for each.
 
@@ -89,7 +91,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     name = label(f)
 
     @wraps(f)
-    def function(*args: Any, **kwargs: Any) -> Any:
+    def function(*args: P.args, **kwargs: P.kwargs) -> R:
         call = _Call(f, args, kwargs, numbers=True)
         inputs, begun = call.inputs, next_serial()
         # Recorded, if anything is, to see what it depends on besides these.
@@ -103,7 +105,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         like = [a for a in call.arguments([_Place(i) for i in range(len(inputs))]) if _holds_place(a)]
         call.inputs = []  # their graph is the recorded call's to keep
 
-        def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Any, ...]:
+        def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Value, ...]:
             cotangents = to_tensors(g if isinstance(g, tuple) else (g,))
             recorded = current.get().grad
             with changed_flags(raw=False, grad=recorded):
@@ -120,13 +122,13 @@ class _Place(int):
     """Stands for an input in the structure of the arguments."""
 
 
-def _holds_place(part: Any) -> bool:
+def _holds_place(part: Tree) -> bool:
     return any(isinstance(leaf, _Place) for leaf in flatten(part, modules=False)[0])
 
 
 def _call_once(
-    name: str, rule: Callable[..., Any], inputs: Sequence[Tensor], arrays: list[Any], rebuild: Rebuild
-) -> Any:
+    name: str, rule: Function, inputs: Sequence[Tensor], arrays: list[Array], rebuild: Rebuild
+) -> Tree:
     """The results as one recorded call with this rule; integers among them are in no graph."""
     call = Primitive(
         name, lambda xp, *raw: arrays[0] if len(arrays) == 1 else tuple(arrays),
@@ -137,7 +139,7 @@ def _call_once(
     return rebuild([o if is_floating(o.dtype) else o.detach() for o in outputs])
 
 
-def _with_pullback(name: str, returned: Any) -> tuple[list[Tensor], Rebuild, Callable[..., Any]]:
+def _with_pullback(name: str, returned: object) -> tuple[list[Tensor], Rebuild, Function]:
     """What a function with a gradient of its own returned: its results, flat, how to build them, and the pullback."""
     if not isinstance(returned, tuple) or len(returned) != 2 or not callable(returned[1]):
         given = (
@@ -155,7 +157,7 @@ def _with_pullback(name: str, returned: Any) -> tuple[list[Tensor], Rebuild, Cal
     return results, rebuild, returned[1]
 
 
-def _cotangents_of(name: str, found: Any, like: list[Any], inputs: list[Tensor]) -> list[Any]:
+def _cotangents_of(name: str, found: Tree, like: list[Tree], inputs: list[Tensor]) -> list[Tensor | None]:
     """What a pullback returned, as a checked cotangent (or None) for each input."""
     several = isinstance(found, (tuple, list))
     if (len(like) == 1 and not (several and len(found) == 1 and not _is_one_of_one(like[0]))) or not several:
@@ -164,7 +166,7 @@ def _cotangents_of(name: str, found: Any, like: list[Any], inputs: list[Tensor])
         raise ValueError(
             f"{name}: its pullback returned {len(found)} cotangent(s) for {len(like)} argument(s)"
         )
-    cotangents: list[Any] = [None] * len(inputs)
+    cotangents: list[Tensor | None] = [None] * len(inputs)
     for number, (part, place) in enumerate(zip(found, like, strict=True)):
         where = f"{name}: the pullback's cotangent of argument {number}"
         places = flatten(place, modules=False)[0]
@@ -175,7 +177,7 @@ def _cotangents_of(name: str, found: Any, like: list[Any], inputs: list[Tensor])
     return cotangents
 
 
-def _is_one_of_one(like: Any) -> bool:
+def _is_one_of_one(like: Tree) -> bool:
     return isinstance(like, (tuple, list)) and len(like) == 1
 
 
@@ -231,7 +233,7 @@ def _name_in(call: _Call, t: Tensor) -> str:
     return "a tensor"
 
 
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
     """f, with nothing kept of its inside for the backward pass, which runs f again: less memory for more time.
 
     Takes and returns nested structures of tensors, and any other values. What f uses without getting it as an argument,
@@ -250,7 +252,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     need_function("checkpoint", f)
 
     @wraps(f)
-    def function(*args: Any, **kwargs: Any) -> Any:
+    def function(*args: P.args, **kwargs: P.kwargs) -> R:
         flags = current.get()
         if not flags.grad or flags.raw:
             return f(*args, **kwargs)
@@ -268,7 +270,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             next_serial(),
         )
 
-        def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Any, ...]:
+        def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Value, ...]:
             cotangents = to_tensors(g if isinstance(g, tuple) else (g,))
             recorded = current.get().grad
             refuse_rewritten(f, constants, ended)
@@ -285,7 +287,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
                 found = iter(cotangents_at(outputs, cotangents, targets, record=recorded))
             return as_given(g, [next(found) if need else None for need in needed])
 
-        def rebuild(outputs: list[Any]) -> Any:
+        def rebuild(outputs: list[Tree]) -> Tree:
             whole = list(others)
             for i, output in zip(tracked, outputs, strict=True):
                 whole[i] = output
@@ -299,7 +301,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def refuse_rewritten(f: Callable[..., Any], constants: Sequence[writes.Place], ended: int) -> None:
+def refuse_rewritten(f: Function, constants: Sequence[writes.Place], ended: int) -> None:
     if any(writes.written_at(place, ended) for place in constants):
         raise RuntimeError(
             f"a tensor that {label(f)} under checkpoint uses was written to after its forward pass, so running it "
@@ -307,9 +309,7 @@ def refuse_rewritten(f: Callable[..., Any], constants: Sequence[writes.Place], e
         )
 
 
-def _same_results(
-    f: Callable[..., Any], again: list[Any], tracked: list[int], arrays: list[Any]
-) -> list[Tensor]:
+def _same_results(f: Function, again: list[Tree], tracked: list[int], arrays: list[Array]) -> list[Tensor]:
     """The results of the second run that the first one had, too; RuntimeError if it gave others."""
     found = [again[i] for i in tracked if i < len(again)]
     shapes = [getattr(r, "shape", None) for r in found]

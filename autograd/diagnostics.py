@@ -5,23 +5,27 @@ import sys
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 
+if TYPE_CHECKING:
+    from tapegrad.autograd.aliases import Array
+
 OWN_FOLDERS = tuple(str(Path(__file__).parent.parent / room) for room in
                     ("autograd", "nn", "optim", "models", "data", "backends", "compiler"))  # fmt: skip
 
 
-def describe(a: Any) -> str:
+def describe(a: "object") -> str:
     if isinstance(a, Tensor):
         return f"{a.dtype}{list(a.shape)}" + ("" if a.device == "cpu" else f"@{a.device}")
     return repr(a)
 
 
-def all_finite(out: Any) -> bool:
+def all_finite(out: "Array | tuple[Array, ...]") -> bool:
     arrays = out if isinstance(out, tuple) else (out,)
     for array in arrays:
         backend = backend_of(array)
@@ -30,9 +34,9 @@ def all_finite(out: Any) -> bool:
     return True
 
 
-def user_frame() -> Any:
+def user_frame() -> "FrameType | None":
     """The innermost frame that is not tapegrad's own, or None."""
-    frame: Any = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and is_own(frame.f_code.co_filename):
         frame = frame.f_back
     return frame

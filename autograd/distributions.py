@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import dtypes, ops
-from tapegrad.autograd.aliases import DType, DTypeLike, Shape, TensorLike
+from tapegrad.autograd.aliases import DType, DTypeLike, Shape, TensorLike, Value
 from tapegrad.autograd.arguments import at_least_0, number, truth
 from tapegrad.autograd.creation import is_integer, read_shape, tensor
 from tapegrad.autograd.foreign import answering
@@ -25,7 +25,7 @@ from tapegrad.autograd.tensor import Tensor
 LARGEST = 2**53  # from so many integers on, float64 cannot number them
 
 
-def _shape(name: str, size: Shape | int | None, *parameters: Any) -> tuple[int, ...]:
+def _shape(name: str, size: Shape | int | None, *parameters: TensorLike) -> tuple[int, ...]:
     if size is not None:
         return read_shape(name, size, "size")
     return np.broadcast_shapes(*(np.shape(p) if not isinstance(p, Tensor) else p.shape for p in parameters))
@@ -38,7 +38,7 @@ def _float(name: str, dtype: DTypeLike | None) -> DType:
     return asked
 
 
-def _parameter(name: str, value: Any, dtype: DType, device: str | None) -> Any:
+def _parameter(name: str, value: TensorLike, dtype: DType, device: str | None) -> Any:
     """A parameter of a distribution: a number, or a tensor of the result's dtype."""
     if isinstance(value, (Tensor, list, tuple, np.ndarray)):
         return (value if isinstance(value, Tensor) else tensor(value, device=device)).astype(
@@ -47,12 +47,12 @@ def _parameter(name: str, value: Any, dtype: DType, device: str | None) -> Any:
     return number(name, value)
 
 
-def _are_numbers(a: Any, b: Any, first: float, second: float) -> bool:
+def _are_numbers(a: Value, b: Value, first: float, second: float) -> bool:
     """Whether two parameters are these numbers, and no tensors, which may get a gradient."""
     return type(a) is float is type(b) and (a, b) == (first, second)
 
 
-def _place(device: str | None, *parameters: Any) -> str | None:
+def _place(device: str | None, *parameters: TensorLike) -> str | None:
     return next((p.device for p in parameters if isinstance(p, Tensor)), None) if device is None else device
 
 
@@ -303,7 +303,7 @@ def _probabilities(n: int, p: TensorLike, count: int, device: str | None) -> Ten
 
 
 # ---- PyTorch's and NumPy's short names ----
-def _sizes(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+def _sizes(name: str, size: tuple[int | Shape, ...]) -> tuple[int, ...]:
     return read_shape(
         name, size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size, "size"
     )

@@ -1,10 +1,15 @@
 """Dtypes: the names, the default, and what comes of mixing them."""
 
-from typing import Any
+import builtins
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tapegrad.backends.aliases import DType, DTypeLike
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.tensor import Tensor
 
 bool = np.dtype("bool")
 int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
@@ -13,7 +18,6 @@ float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
 
 FLOATS = frozenset({float16, float32, float64})
 ALL = FLOATS | {bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64}
-_NUMPY_DTYPES = frozenset({type(d) for d in ALL})
 DTYPE_NAMES = {d.name for d in ALL}
 _default_float = float32
 
@@ -23,22 +27,22 @@ def name_of(dtype: DType) -> str:
     return getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
 
 
-def is_floating(dtype: DType) -> Any:
+def is_floating(dtype: DType) -> builtins.bool:
     return dtype in FLOATS if isinstance(dtype, np.dtype) else name_of(dtype).startswith("float")
 
 
 _OTHER_NAMES = {"float": float64, "double": float64, "half": float16, "int": int64, "long": int64}
 
 
-def as_dtype(given: Any, argument: str = "dtype") -> DType:
+def as_dtype(given: DTypeLike, argument: str = "dtype") -> DType:
     """The dtype that a user asks for, as a NumPy dtype: the one reader of every `dtype=`.
 
     It takes tapegrad's and NumPy's dtypes, NumPy's scalar types, Python's float, int and bool (float64, int64 and
     bool, as in NumPy and PyTorch), their names, and the dtypes of other libraries, which are known by their names.
     Raises TypeError, which lists the dtypes there are.
     """
-    if type(given) in _NUMPY_DTYPES:
-        dtype = given if given.isnative else given.newbyteorder("=")
+    if isinstance(given, np.dtype):
+        dtype: DType = given if given.isnative else given.newbyteorder("=")
     else:
         name = given.rpartition(".")[2] if isinstance(given, str) else ""
         dtype = _OTHER_NAMES.get(name)
@@ -50,7 +54,7 @@ def as_dtype(given: Any, argument: str = "dtype") -> DType:
     return dtype
 
 
-def _from_name(given: Any) -> DType:
+def _from_name(given: object) -> DType:
     """NumPy's reading of a type or a name, and the name of another library's dtype; None for what is neither."""
     if given is None or (hasattr(given, "shape") and not isinstance(given, type)):
         return None
@@ -84,7 +88,7 @@ def set_default_dtype(dtype: DTypeLike) -> None:
     _default_float = asked
 
 
-def common_dtype(name: str, given: list[Any], promote: str) -> DType:
+def common_dtype(name: str, given: Sequence[DType | builtins.bool | float], promote: str) -> DType:
     """The dtype in which a primitive computes on arguments of the given dtypes and Python scalars.
 
     The array API standard's promotion; where it is silent, floats win over integers and keep their own precision
@@ -111,7 +115,7 @@ def common_dtype(name: str, given: list[Any], promote: str) -> DType:
     return common
 
 
-def isdtype(dtype: DTypeLike, kind: Any) -> Any:
+def isdtype(dtype: DTypeLike, kind: DTypeLike | tuple[DTypeLike, ...]) -> builtins.bool:
     """Whether `dtype` is of a kind ("bool", "integral", "real floating", "numeric", …), a dtype, or one of a tuple.
 
     Args:
@@ -134,7 +138,7 @@ _KINDS = {
 }
 
 
-def _limits_of(name: str, of: Any, expected: str, among: frozenset[Any]) -> DType:
+def _limits_of(name: str, of: "DTypeLike | Tensor", expected: str, among: frozenset[DType]) -> DType:
     # NumPy's scalar types have an attribute `dtype` of their own, which is a descriptor.
     dtype = as_dtype(of if isinstance(of, type) or not hasattr(of, "dtype") else name_of(of.dtype), name)
     if dtype not in among:
@@ -142,7 +146,7 @@ def _limits_of(name: str, of: Any, expected: str, among: frozenset[Any]) -> DTyp
     return dtype
 
 
-def finfo(of: Any) -> Any:
+def finfo(of: "DTypeLike | Tensor") -> np.finfo:
     """Limits of a floating dtype, or of a tensor's.
 
     Args:
@@ -157,7 +161,7 @@ def finfo(of: Any) -> Any:
     return np.finfo(_limits_of("finfo", of, "a floating dtype", FLOATS))
 
 
-def iinfo(of: Any) -> Any:
+def iinfo(of: "DTypeLike | Tensor") -> np.iinfo:
     """Limits of an integer dtype, or of a tensor's.
 
     Args:

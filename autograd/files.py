@@ -36,7 +36,9 @@ class FileError(ValueError):
     """A file is not one that `save` wrote: of another kind, cut short, or changed."""
 
 
-def save(path: PathName, tensors: Mapping[str, Any], *, metadata: Mapping[str, str] | None = None) -> None:
+def save(
+    path: PathName, tensors: Mapping[str, Tensor | Array], *, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write named tensors to one file.
 
     Args:
@@ -65,7 +67,7 @@ def save(path: PathName, tensors: Mapping[str, Any], *, metadata: Mapping[str, s
     with replacing(os.fspath(path)) as temporary, open(temporary, "wb") as file:
         total = sha256()
 
-        def put(block: Any) -> None:
+        def put(block: bytes | Array) -> None:
             file.write(block)
             total.update(block)
 
@@ -80,14 +82,14 @@ def save(path: PathName, tensors: Mapping[str, Any], *, metadata: Mapping[str, s
         os.fsync(file.fileno())
 
 
-def _header(arrays: dict[str, Any], metadata: dict[str, str]) -> tuple[bytes, list[Any]]:
+def _header(arrays: dict[str, Array], metadata: dict[str, str]) -> tuple[bytes, list[Array]]:
     """The length and the header of a file, and the arrays in the order of their data: the widest dtypes first, which
     keeps all of them aligned."""
     import json
 
     order = sorted(arrays, key=lambda name: -_itemsize(arrays[name]))
     text = json.dumps({"sha256": "0" * DIGITS, "metadata": metadata}, separators=(",", ":"))
-    entries: dict[str, Any] = {"__metadata__": {"tapegrad": text}}
+    entries: dict[str, object] = {"__metadata__": {"tapegrad": text}}
     end = 0
     for name in order:
         start, end = end, end + arrays[name].size * _itemsize(arrays[name])
@@ -109,7 +111,7 @@ def _itemsize(array: Array) -> int:
     return np.dtype(name_of(array.dtype)).itemsize
 
 
-def _name(name: Any) -> str:
+def _name(name: object) -> str:
     if not isinstance(name, str) or not name or name == "__metadata__":
         raise TypeError(f"save: names are non-empty texts other than '__metadata__', got {name!r}")
     try:
@@ -121,7 +123,7 @@ def _name(name: Any) -> str:
     return name
 
 
-def _array(name: str, value: Any) -> Array:
+def _array(name: str, value: Tensor | Array) -> Array:
     array = value.data if isinstance(value, Tensor) else value
     if type(array) not in BY_TYPE:
         raise TypeError(f"save: {name!r} must be a Tensor or an array, got {type(value).__name__}")

@@ -1,7 +1,5 @@
 """Making tensors of a shape: filled with one value, or with evenly spaced numbers."""
 
-from typing import Any
-
 import numpy as np
 
 from tapegrad.autograd import creation, dtypes
@@ -13,7 +11,7 @@ from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.tensor import Tensor
 
 
-def _plain(name: str, argument: str, value: Any) -> Any:
+def _plain(name: str, argument: str, value: object) -> object:
     """The value of a tensor, array or NumPy scalar of one element; anything else as it is."""
     if isinstance(value, Tensor) and value.requires_grad and current.get().grad:
         raise TypeError(
@@ -23,7 +21,7 @@ def _plain(name: str, argument: str, value: Any) -> Any:
     return value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) and value.size == 1 else value
 
 
-def _number(name: str, argument: str, value: Any) -> Any:
+def _number(name: str, argument: str, value: object) -> float:
     """A number that a user gives, as a Python number."""
     value = _plain(name, argument, value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -73,7 +71,7 @@ def full(
 def _filled(
     name: str,
     shape: Shape | int,
-    value: Any,
+    value: object,
     dtype: DTypeLike | None,
     device: str | None,
     requires_grad: bool,
@@ -168,7 +166,12 @@ def full_like(
 
 
 def _filled_like(
-    name: str, x: TensorLike, value: Any, dtype: DTypeLike | None, device: str | None, requires_grad: bool
+    name: str,
+    x: TensorLike,
+    value: TensorLike,
+    dtype: DTypeLike | None,
+    device: str | None,
+    requires_grad: bool,
 ) -> Tensor:
     x = x if isinstance(x, Tensor) else asarray(x)
     dtype, device = x.dtype if dtype is None else dtype, x.device if device is None else device

@@ -4,10 +4,13 @@ restores the previous one."""
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.backends.scope import Scope
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.tensor import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Flags:
     anomaly: bool = False  # look for NaN and Inf after every primitive and every gradient rule
     depth: int = 0  # how many transforms (grad, vjp, …) are running around this code
     recorder: Recorder | None = None  # is told what happens to tensors
-    leaves: tuple[Any, ...] = ()  # the tensors that these transforms differentiate for
+    leaves: "tuple[Tensor, ...]" = ()  # the tensors that these transforms differentiate for
 
     def plain(self) -> bool:
         """Whether no recorder, transform, anomaly check or raw mode is active; gradients may be."""
@@ -56,7 +59,7 @@ class changed_flags(Scope):
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _flags(name: str, f: Any, **changes: Any) -> Any:
+def _flags(name: str, f: "F | None", **changes: Any) -> "changed_flags | F":
     """The scope, or with a function the decorated function: `@tg.no_grad` works as `@tg.no_grad()` does."""
     scope = changed_flags(**changes)
     if f is None:
@@ -70,7 +73,7 @@ def _flags(name: str, f: Any, **changes: Any) -> Any:
 def no_grad() -> changed_flags: ...
 @overload
 def no_grad(f: F, /) -> F: ...
-def no_grad(f: Any = None, /) -> Any:
+def no_grad(f: "F | None" = None, /) -> "changed_flags | F":
     """`with tg.no_grad():` (or `@tg.no_grad()`, or `@tg.no_grad`): nothing is recorded, results do not require grad.
 
     A decorated generator function has it in each of its steps, and what runs between them does not. A `with` inside a
@@ -86,7 +89,7 @@ def no_grad(f: Any = None, /) -> Any:
 def enable_grad() -> changed_flags: ...
 @overload
 def enable_grad(f: F, /) -> F: ...
-def enable_grad(f: Any = None, /) -> Any:
+def enable_grad(f: "F | None" = None, /) -> "changed_flags | F":
     """`with tg.enable_grad():`: recording is on again inside a `no_grad` block. A decorator as well, as `no_grad`.
 
     Args:
@@ -99,7 +102,7 @@ def enable_grad(f: Any = None, /) -> Any:
 def detect_anomaly() -> changed_flags: ...
 @overload
 def detect_anomaly(f: F, /) -> F: ...
-def detect_anomaly(f: Any = None, /) -> Any:
+def detect_anomaly(f: "F | None" = None, /) -> "changed_flags | F":
     """`with tg.detect_anomaly():`: the first primitive, forward or backward, whose result has a NaN or Inf raises
     FloatingPointError and names the line of the forward call. Slow; for finding faults. A decorator as well, as
     `no_grad`.

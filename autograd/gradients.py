@@ -1,14 +1,13 @@
 """What may be set as `t.grad`."""
 
-from typing import Any
-
 import numpy as np
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.tensor import Tensor
 
 
-def as_gradient(t: Tensor, value: Any) -> Tensor | None:
+def as_gradient(t: Tensor, value: TensorLike | None) -> Tensor | None:
     """The value as a gradient of t: None, a Tensor that fits, or one made of an array.
 
     Raises TypeError for what is neither, ValueError for another shape, device or dtype.

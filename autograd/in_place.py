@@ -8,24 +8,26 @@ result: `total += loss` is `total = total + loss`, and after `t[i] = v` the tens
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from tapegrad.autograd import writes
-from tapegrad.autograd.aliases import Array, Index
+from tapegrad.autograd.aliases import Array, Index, TensorLike, Value
 from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
 from tapegrad.autograd.tensor import Tensor, overwrite
 from tapegrad.autograd.writes import next_serial, store
+from tapegrad.backends.aliases import Function
 
 
-def in_place(function: Callable[..., Any], name: str, symbol: str, acceptable: Callable[[Any], bool]) -> Any:
+def in_place(
+    function: Callable[..., Tensor], name: str, symbol: str, acceptable: Callable[[object], bool]
+) -> Callable[[Tensor, TensorLike], Tensor]:
     """The method behind `t += v`, from the function behind `t + v`."""
 
-    def method(self: Tensor, other: Any) -> Any:
+    def method(self: Tensor, other: TensorLike) -> Tensor:
         if not isinstance(other, Tensor) and not acceptable(other):
             return NotImplemented
         if current.get().grad:
@@ -41,7 +43,7 @@ def in_place(function: Callable[..., Any], name: str, symbol: str, acceptable: C
     return method
 
 
-def setitem(self: Tensor, index: Index, value: Any) -> None:
+def setitem(self: Tensor, index: Index, value: TensorLike) -> None:
     """t[index] = value: in place where no gradient is recorded, see `Tensor`."""
     flags = current.get()
     if flags.grad:
@@ -62,7 +64,7 @@ def setitem(self: Tensor, index: Index, value: Any) -> None:
         raise indexing.index_update_p.explain(error, (self, value), {"index": parts}) from error
 
 
-def _become_updated(t: Tensor, index: Index, value: Any) -> None:
+def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
     """Have a tensor stand for `index_update(t, index, value)`, of which the value's gradient is part.
 
     The first time it gets memory of its own, and later values are written into that. Calls recorded before find the
@@ -89,12 +91,12 @@ def _become_updated(t: Tensor, index: Index, value: Any) -> None:
     writes.happened(t.version)
 
 
-def _only_one_to_see(t: Tensor, value: Any) -> None:
+def _only_one_to_see(t: Tensor, value: TensorLike) -> None:
     """Raise RuntimeError if a tensor that is to get memory of its own shares the old one with others than the calls
     that the value was made by."""
     if writes.owner(t.data) is not t.data:
         raise RuntimeError(
-            "t[index] = value: the value requires grad and t is a view of another tensor, which would not see its "
+            "t[index] = value: a gradient is recorded and t is a view of another tensor, which would not see its "
             "gradient: write into that one, as in t[i, j] = value for t[i][j] = value, or into a copy, t = t + 0\n"
             + user_line()
         )
@@ -103,17 +105,17 @@ def _only_one_to_see(t: Tensor, value: Any) -> None:
     others = sys.getrefcount(t.data) - _REFERENCES - (t.node is not None and t.node.out is not None)
     if others > 0 and others != _held_by_calls(t, value):
         raise RuntimeError(
-            "t[index] = value: the value requires grad, and other views of t, or calls that were given t before, "
+            "t[index] = value: a gradient is recorded, and other views of t, or calls that were given t before, "
             "would not see it: write first, or into a copy (t = t + 0), or collect the values in a list for tg.stack\n"
             + user_line()
         )
 
 
-def _held_by_calls(t: Tensor, value: Any) -> int:
+def _held_by_calls(t: Tensor, value: TensorLike) -> int:
     """How many references to t's array, its views' among them, the calls behind the value hold; -1 if somebody else
     holds a tensor that they share."""
     direct, views, shared = 0, set(), dict[Tensor, int]()
-    seen, stack = set(), [value]
+    seen, stack = set(), [value] if isinstance(value, Tensor) else []
     while stack:
         node = stack.pop().node
         if node is None or node in seen or node.out is None:
@@ -145,7 +147,7 @@ def _references() -> int:
 _REFERENCES = _references()
 
 
-def into_array(function: Callable[..., Any], inputs: tuple[Any, ...], out: Array) -> Any:
+def into_array(function: Function, inputs: tuple[Value, ...], out: Array) -> Array:
     """`t.data += value` with a Tensor for the value: NumPy asks for function(*inputs), written into the array `out`."""
     if current.get().grad and any(isinstance(a, Tensor) and a.requires_grad for a in inputs):
         raise RuntimeError(

@@ -1,7 +1,7 @@
 """Derivatives as arrays: jacobian, hessian, and the Hessian times a vector."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import ParamSpec
 
 from tapegrad.autograd import ops
 from tapegrad.autograd.aliases import Tree
@@ -19,9 +19,12 @@ from tapegrad.autograd.transforms import (
     run,
     stand_ins,
 )
+from tapegrad.backends.aliases import Function
+
+P = ParamSpec("P")  # the parameters of a user's function
 
 
-def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def jacobian(f: Callable[P, object], argnums: int | Sequence[int] = 0) -> Callable[P, Tree]:
     """A function that returns the Jacobian of f: for each tensor y of f's result, and each tensor x of the argument,
     the derivatives dy/dx, of shape (*y.shape, *x.shape).
 
@@ -38,7 +41,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
     need_function("jacobian", f)
     check_argnums(argnums)
 
-    def function(*args: Any, **kwargs: Any) -> Any:
+    def function(*args: P.args, **kwargs: P.kwargs) -> Tree:
         call, leaves, rebuild = stand_ins("jacobian", args, argument_numbers("jacobian", argnums, len(args)))
         flat, rebuild_outputs = tensors_of("jacobian: the function's result", run(f, call, kwargs, leaves))
         record = must_record(flat, leaves)
@@ -65,7 +68,7 @@ def _rows(y: Tensor, leaves: Sequence[Tensor], record: bool) -> list[Tensor]:
     return found
 
 
-def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def hessian(f: Callable[P, object], argnums: int | Sequence[int] = 0) -> Callable[P, Tree]:
     """A function that returns the second derivatives of a scalar f, the Jacobian of its gradient.
 
     For one tensor x, shape (*x.shape, *x.shape). For nested arguments the structure of the argument, and in the place
@@ -81,7 +84,7 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     return named(jacobian(grad(f, argnums), argnums), "hessian", f)
 
 
-def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Tree:
+def hvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> Tree:
     """The Hessian of a scalar f times a vector, without the Hessian: the derivative of the gradient along the tangents.
 
     Returns one product for each primal, of its structure, or the product itself if there is one primal.

@@ -2,12 +2,13 @@
 `tg.mean(t)`."""
 
 import inspect
-from typing import Any
 
 import numpy as np
 
 from tapegrad.autograd import foreign, ops
+from tapegrad.autograd.aliases import Params, Value
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 
 _RENAMED = {
     "true_divide": "divide", "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
@@ -79,7 +80,7 @@ WRITERS = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask
 WORDS = {"ddof": "correction"}  # NumPy's keywords that have another name here
 
 
-def call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Value, ...], kwargs: Params) -> Value:
     """A ufunc on Tensors: recorded and differentiated like any other function."""
     function = BY_UFUNC.get(ufunc.__name__)
     out = kwargs.get("out", (None,))[0]
@@ -96,7 +97,7 @@ def call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[st
     return function(*inputs)
 
 
-def call_function(numpy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_function(numpy: Function, args: tuple[Value, ...], kwargs: Params) -> Value:
     """One of NumPy's other functions on Tensors."""
     name = numpy.__name__
     if name in ("round", "around") and "out" not in kwargs:
@@ -124,18 +125,18 @@ def call_function(numpy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return numpy(*_values(args), **_values(kwargs))
 
 
-def _rounded(a: Any, decimals: int = 0) -> Any:
+def _rounded(a: Value, decimals: int = 0) -> Value:
     return round(a, decimals)
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def _tensors(value: Value) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
     return [t for part in inside for t in _tensors(part)]
 
 
-def _values(value: Any) -> Any:
+def _values(value: Value) -> Value:
     """The arguments with NumPy arrays in place of Tensors."""
     if isinstance(value, Tensor):
         return value.numpy()

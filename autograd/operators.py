@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.autograd import ops
+from tapegrad.autograd.aliases import Shape, TensorLike, Value
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.in_place import in_place, setitem
 from tapegrad.autograd.primitive import SCALARS, Primitive
@@ -39,7 +40,7 @@ UNARY = {"neg": ops.negative, "pos": ops.positive, "abs": ops.abs, "invert": ops
 METHODS = [name for name in ops.PUBLIC if name not in (*ops.FUNCTIONS_ONLY, "reshape")]
 
 
-def _acceptable(value: Any) -> bool:
+def _acceptable(value: object) -> bool:
     return (
         isinstance(value, (Tensor, *SCALARS, list, tuple))
         or type(value) in BY_TYPE
@@ -47,8 +48,8 @@ def _acceptable(value: Any) -> bool:
     )
 
 
-def _operator(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    def method(self: Tensor, other: Any) -> Any:
+def _operator(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    def method(self: Tensor, other: TensorLike) -> Tensor:
         if type(other) is not Tensor and not _acceptable(other):
             return NotImplemented
         return function(self, other)
@@ -58,16 +59,16 @@ def _operator(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return method
 
 
-def _reflected(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    def method(self: Tensor, other: Any) -> Any:
+def _reflected(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    def method(self: Tensor, other: TensorLike) -> Tensor:
         return function(other, self) if _acceptable(other) else NotImplemented
 
     method.__name__ = method.__qualname__ = name
     return method
 
 
-def _method(function: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+def _method(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def method(self: Tensor, *args: Value, **kwargs: object) -> Tensor:
         return function(self, *args, **kwargs)
 
     method.__name__ = function.__name__
@@ -75,7 +76,7 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def _reshape(self: Tensor, *shape: Any) -> Any:
+def _reshape(self: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape: t.reshape(2, -1) or t.reshape((2, -1)).
 
     Args:
@@ -84,7 +85,7 @@ def _reshape(self: Tensor, *shape: Any) -> Any:
     return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
 
-def _transpose(self: Tensor, *axes: Any) -> Any:
+def _transpose(self: Tensor, *axes: int | Shape) -> Tensor:
     """The axes in the given order, as in NumPy; without arguments, reversed; of two for more axes, those two exchanged,
     as in PyTorch.
 
@@ -105,7 +106,7 @@ def _transpose(self: Tensor, *axes: Any) -> Any:
     return ops.permute_p(self, axes=axes)
 
 
-def _t(self: Tensor) -> Any:
+def _t(self: Tensor) -> Tensor:
     """A matrix transposed; for other numbers of axes use mT or permute_dims."""
     if self.ndim != 2:
         raise ValueError(f"T: needs 2 dimensions, got shape {self.shape}: use .mT or tg.permute_dims")

@@ -1,10 +1,16 @@
 """What Python and NumPy ask of a tensor: `float(t)`, `len(t)`, `round(t)`, `divmod(t, 2)`, `np.exp(t)`, `np.mean(t)`,
 `np.from_dlpack(t)`. And what a name that a tensor does not have is called here."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.aliases import DTypeLike, Params, TensorLike, Value
+    from tapegrad.autograd.tensor import Tensor
+
+Itself: TypeAlias = Any  # the Tensor; no checker takes a subclass for `self`
 
 STANDARD = (
     "tapegrad has the names of the array API standard and not yet the whole of it, so a tensor does not offer itself "
@@ -18,25 +24,25 @@ class Protocols:
     __slots__ = ()
 
     # ---- one element as a number ----
-    def __float__(self: Any) -> float:
+    def __float__(self: Itself) -> float:
         return float(self.item())
 
-    def __int__(self: Any) -> int:
+    def __int__(self: Itself) -> int:
         return int(self.item())
 
-    def __bool__(self: Any) -> bool:
+    def __bool__(self: Itself) -> bool:
         return bool(self.item())
 
-    def __format__(self: Any, spec: str) -> str:
+    def __format__(self: Itself, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
 
-    def __index__(self: Any) -> int:
+    def __index__(self: Itself) -> int:
         value = self.item()
         if isinstance(value, (bool, float, complex)):
             raise TypeError(f"only an integer tensor can be an index, not one of {self.dtype}")
         return int(value)
 
-    def __round__(self: Any, ndigits: int | None = None) -> Any:
+    def __round__(self: Itself, ndigits: int | None = None) -> "Tensor":
         """The elements rounded to so many decimals, halves to even, as a tensor of the same dtype."""
         from tapegrad.autograd import ops
 
@@ -45,29 +51,29 @@ class Protocols:
         scale = 10.0 ** ndigits.__index__()
         return ops.round(self * scale) / scale
 
-    def __trunc__(self: Any) -> int:
+    def __trunc__(self: Itself) -> int:
         return int(self.item())
 
-    def __divmod__(self: Any, other: Any) -> tuple[Any, Any]:
+    def __divmod__(self: Itself, other: Any) -> "tuple[Tensor, Tensor]":
         return self // other, self % other
 
-    def __rdivmod__(self: Any, other: Any) -> tuple[Any, Any]:
+    def __rdivmod__(self: Itself, other: Any) -> "tuple[Tensor, Tensor]":
         return other // self, other % self
 
     # ---- a sequence of slices ----
-    def __len__(self: Any) -> int:
+    def __len__(self: Itself) -> int:
         if not self.shape:
             raise TypeError("len() of a 0-d tensor")
         return int(self.shape[0])
 
-    def __iter__(self: Any) -> Iterator[Any]:
+    def __iter__(self: Itself) -> "Iterator[Tensor]":
         return (self[i] for i in range(len(self)))
 
-    def __contains__(self: Any, value: Any) -> bool:
+    def __contains__(self: Itself, value: "TensorLike") -> bool:
         return bool(np.any(self.numpy() == (np.asarray(value))))
 
     # ---- NumPy ----
-    def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self: Itself, dtype: "DTypeLike | None" = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
             raise TypeError(
                 "a tensor that requires grad does not turn into a NumPy array by itself, which would cut the graph: "
@@ -75,26 +81,30 @@ class Protocols:
             )
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(
+        self, ufunc: "np.ufunc", method: str, *inputs: "Value", **kwargs: "object"
+    ) -> "Value":
         """`np.exp(t)` is `tg.exp(t)`, and `array * t` is a Tensor: recorded and differentiated like any other."""
         from tapegrad.autograd import namespace
 
         return namespace.call_ufunc(ufunc, method, inputs, kwargs)
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(
+        self, function: "Callable[..., object]", types: "object", args: "tuple[Value, ...]", kwargs: "Params"
+    ) -> "Value":
         """`np.mean(t)` is `tg.mean(t)`; NumPy's other functions read the values of tensors that require no grad."""
         from tapegrad.autograd import namespace
 
         return namespace.call_function(function, args, kwargs)
 
     def __dlpack__(
-        self: Any,
+        self: Itself,
         *,
-        stream: Any = None,
-        max_version: Any = None,
-        dl_device: Any = None,
+        stream: "object" = None,
+        max_version: "tuple[int, int] | None" = None,
+        dl_device: "tuple[int, int] | None" = None,
         copy: bool | None = None,
-    ) -> Any:
+    ) -> "object":
         """The values for another library: `np.from_dlpack(t)`, `torch.from_dlpack(t)`.
 
         A copy, which later writes on either side do not reach; with copy=False the tensor's own memory. Raises
@@ -109,7 +119,7 @@ class Protocols:
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device}
         return array.__dlpack__(**{name: value for name, value in options.items() if value is not None})
 
-    def __dlpack_device__(self: Any) -> tuple[int, int]:
+    def __dlpack_device__(self: Itself) -> tuple[int, int]:
         return self.data.__dlpack_device__()
 
     # ---- names ----

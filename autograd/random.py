@@ -6,7 +6,7 @@ a backend: the whole state of it is one integer, so a checkpoint can repeat a dr
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from copy import deepcopy
 from threading import Lock, local
@@ -101,7 +101,7 @@ class own_streams:
         OWN.reset(self.before)
 
 
-def checked_seed(what: str, seed: Any) -> int:
+def checked_seed(what: str, seed: object) -> int:
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed.__index__() < 2**63:
         raise ValueError(f"{what}: expected an integer from 0 to 2**63 - 1, got {seed!r}")
     return int(seed)
@@ -131,7 +131,7 @@ def get_state() -> dict[str, Any]:
     return {"seed": now.seed, "draws": now.draws, "host": _plain(now.generator().bit_generator.state)}
 
 
-def set_state(state: dict[str, Any]) -> None:
+def set_state(state: Mapping[str, Any]) -> None:
     """Put all random streams where they stood when `get_state` was called."""
     now = streams()
     host = dict(state["host"])
@@ -166,7 +166,7 @@ def go_back(taken: tuple[Any, ...]) -> None:
         now.generator().bit_generator.state = state[0]
 
 
-def _leaves(state: Any) -> Iterator[Any]:
+def _leaves(state: object) -> Iterator[object]:
     for part in state.values() if isinstance(state, dict) else (state,):
         yield from _leaves(part) if isinstance(part, dict) else (part,)
 
@@ -176,7 +176,7 @@ def _tell() -> None:
         recorder.reseeded()
 
 
-def _plain(state: Any) -> Any:
+def _plain(state: object) -> object:
     if isinstance(state, dict):
         return {k: _plain(v) for k, v in state.items()}
     return state.tolist() if isinstance(state, np.ndarray) else state

@@ -1,7 +1,12 @@
 """`Recorder`: the events that tensors report to a listener such as the compiler."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.aliases import Array, ModuleLike, Params, Result, Value
+    from tapegrad.autograd.primitive import Primitive
+    from tapegrad.autograd.tensor import Node, Tensor
 
 
 class Recorder:
@@ -11,31 +16,37 @@ class Recorder:
     sees every primitive they call.
     """
 
-    def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+    def primitive(
+        self,
+        primitive: "Primitive",
+        args: "tuple[Value, ...]",
+        params: "Params",
+        result: "Result",
+    ) -> None:
         """A primitive was called; args and result hold Tensors."""
 
-    def made(self, tensor: Any, shared: bool) -> None:
+    def made(self, tensor: "Tensor", shared: bool) -> None:
         """A tensor was made from numbers of the host: `tg.tensor`, `tg.zeros`, …
 
         shared   whether its array may be one that the user has: `tg.asarray(array)`
         """
 
-    def write(self, tensor: Any, value: Any) -> None:
+    def write(self, tensor: "Tensor", value: "Tensor") -> None:
         """The contents of `tensor` are about to become those of the Tensor `value`, in place."""
 
-    def read(self, tensor: Any, what: str, remedy: str) -> None:
+    def read(self, tensor: "Tensor", what: str, remedy: str) -> None:
         """A value is about to leave the tensors: `float(t)`, `print(t)`, `t.numpy()`."""
 
-    def gradient(self, leaf: Any, gradient: Any, before: Any) -> None:
+    def gradient(self, leaf: "Tensor", gradient: "Tensor | None", before: "Tensor | None") -> None:
         """The `.grad` of `leaf` became `gradient` (None: dropped); it was `before`."""
 
-    def gradient_read(self, leaf: Any) -> None:
+    def gradient_read(self, leaf: "Tensor") -> None:
         """`leaf.grad` was read."""
 
-    def moved(self, tensor: Any, view: Any) -> None:
+    def moved(self, tensor: "Tensor", view: "Array") -> None:
         """An optimizer is about to copy the contents of `tensor` to `view`, a part of its buffer and the new data."""
 
-    def failed(self, primitive: Any) -> None:
+    def failed(self, primitive: "Primitive") -> None:
         """A primitive raised an error."""
 
     def restructured(self, names: str) -> None:
@@ -47,14 +58,14 @@ class Recorder:
     def reseeded(self) -> None:
         """The random streams were set."""
 
-    def module(self, module: Any) -> AbstractContextManager[Any]:
+    def module(self, module: "ModuleLike") -> "AbstractContextManager[object]":
         """`with recorder.module(m):` m's forward runs inside."""
         return NOTHING
 
-    def rule(self, node: Any) -> None:
+    def rule(self, node: "Node | None") -> None:
         """The gradient rules of this recorded call run next; None: the backward pass is over."""
 
-    def part(self, name: str) -> AbstractContextManager[Any]:
+    def part(self, name: str) -> "AbstractContextManager[object]":
         """`with recorder.part("Adam"):` what happens inside is part of that."""
         return NOTHING
 

@@ -4,7 +4,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from tapegrad.autograd.aliases import PathName
 
@@ -36,7 +35,7 @@ def replacing(path: PathName, who: str = "save") -> Iterator[str]:
         raise
 
 
-def put(written: Any, path: PathName, who: str = "save") -> None:
+def put(written: PathName, path: PathName, who: str = "save") -> None:
     """Have a finished file take the place of a path of the same disk, as `replacing` does."""
     target, kept = check_replaceable(path, who)
     _move(os.fspath(written), target, kept)

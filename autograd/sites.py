@@ -1,19 +1,25 @@
 """`tg.keep_lines()`: each recorded call keeps the user's line, the modules that ran, and the names of its arguments."""
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from itertools import count
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from tapegrad.autograd.diagnostics import user_frame, user_line
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.backends.aliases import Array
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.aliases import ModuleLike, Params, Result, Value
+    from tapegrad.autograd.primitive import Primitive
 
 
 class Run(NamedTuple):
     """One call of a module. number: another one for each call."""
 
-    module: Any
+    module: "ModuleLike"
     number: int
 
 
@@ -38,7 +44,7 @@ def site_of(node: Node) -> Site:
     return getattr(node, "site", NOWHERE)
 
 
-def outputs_of(node: Node) -> tuple[Any, ...]:
+def outputs_of(node: Node) -> "tuple[Array, ...]":
     """The raw outputs of a call."""
     return node.out if isinstance(node.out, tuple) else (node.out,)
 
@@ -51,7 +57,13 @@ number = count(1)
 class Sites(Recorder):
     """Notes the site of each recorded call at its node."""
 
-    def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+    def primitive(
+        self,
+        primitive: "Primitive",
+        args: "tuple[Value, ...]",
+        params: "Params",
+        result: "Result",
+    ) -> None:
         node = (result[0] if isinstance(result, tuple) else result).node
         if node is not None and node.primitive is primitive:
             node.line = user_line()
@@ -60,7 +72,7 @@ class Sites(Recorder):
             runs, root = running.get()
             node.site = Site(runs, tuple(leaf_name(a, variables) for a in node.inputs), root)
 
-    def module(self, module: Any) -> "Running":
+    def module(self, module: "ModuleLike") -> "Running":
         runs, root = running.get()
         if not runs and (frame := user_frame()) is not None:
             root = called(module, frame.f_locals) or called(module, frame.f_globals)
@@ -80,12 +92,12 @@ class Running:
         running.reset(self.before)
 
 
-def leaf_name(value: Any, variables: dict[str, Any]) -> str:
+def leaf_name(value: object, variables: Mapping[str, object]) -> str:
     """What a leaf is called; "" for what is none."""
     return called(value, variables) if isinstance(value, Tensor) and value.node is None else ""
 
 
-def called(value: Any, variables: dict[str, Any]) -> str:
+def called(value: object, variables: Mapping[str, Any]) -> str:
     """The variable that holds a value, or the place in a dict, list or tuple; "" if there is none."""
     for name, held in [*variables.items()]:
         if name.startswith("_"):

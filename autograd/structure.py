@@ -9,13 +9,13 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
-from tapegrad.autograd.aliases import Tree
+from tapegrad.autograd.aliases import TensorLike, Tree
 from tapegrad.autograd.tensor import Tensor
 
 Rebuild = Callable[[list[Any]], Any]
 
 
-def is_module(value: Any) -> bool:
+def is_module(value: object) -> bool:
     return is_module_class(type(value))  # of which it is asked: a __getattr__ of the user's is not called
 
 
@@ -23,7 +23,7 @@ def is_module_class(kind: type) -> bool:
     return hasattr(kind, "named_parameters") and hasattr(kind, "forward")
 
 
-def parts_of_dataclass(value: Any) -> list[str] | None:
+def parts_of_dataclass(value: Tree) -> list[str] | None:
     """The names of the fields that are parts of a dataclass object; None for anything else."""
     fields = getattr(type(value), "__dataclass_fields__", None)
     if fields is None or is_module(value):
@@ -32,7 +32,7 @@ def parts_of_dataclass(value: Any) -> list[str] | None:
     return [f.name for f in declared if hasattr(value, f.name)]
 
 
-def with_parts(value: Any, parts: dict[str, Any]) -> Any:
+def with_parts(value: Tree, parts: dict[str, Tree]) -> Tree:
     """A copy of a dataclass object with other parts, frozen or not. `__init__` and `__post_init__` do not run."""
     twin = copy(value)
     for name, part in parts.items():
@@ -40,18 +40,18 @@ def with_parts(value: Any, parts: dict[str, Any]) -> Any:
     return twin
 
 
-def flatten(tree: Tree, modules: bool = True) -> tuple[list[Any], Rebuild]:
+def flatten(tree: Tree, modules: bool = True) -> tuple[list[Tree], Rebuild]:
     """The leaves of a nested structure in order, and the function that builds the same structure of other leaves.
 
     None is a structure without leaves. A Module counts as the dict of its parameters by path, or with modules=False as
     a leaf. So does everything else that is no tuple, list, dict or dataclass object.
     """
-    leaves: list[Any] = []
+    leaves: list[Tree] = []
     return leaves, _builder(tree, leaves, modules)
 
 
 # Not a function inside `flatten`: one that calls itself is a reference cycle, which keeps the leaves alive.
-def _builder(part: Any, leaves: list[Any], modules: bool) -> Rebuild:
+def _builder(part: Tree, leaves: list[Tree], modules: bool) -> Rebuild:
     """Append the leaves of a part; returns what builds the part again."""
     if part is None:
         return _nothing
@@ -64,7 +64,7 @@ def _builder(part: Any, leaves: list[Any], modules: bool) -> Rebuild:
         empty = copy(part)  # an OrderedDict, a defaultdict with its factory
         empty.clear()
 
-        def like_it(new: list[Any]) -> Any:
+        def like_it(new: list[Tree]) -> Tree:
             twin = copy(empty)
             twin.update({key: build(new) for key, build in inside.items()})
             return twin
@@ -85,7 +85,7 @@ def _builder(part: Any, leaves: list[Any], modules: bool) -> Rebuild:
     return lambda new: new[at]
 
 
-def _nothing(new: list[Any]) -> None:
+def _nothing(new: list[Tree]) -> None:
     return None
 
 
@@ -95,7 +95,7 @@ def tensors_of(name: str, tree: Tree) -> tuple[list[Tensor], Rebuild]:
     return [as_leaf(name, leaf) for leaf in leaves], rebuild
 
 
-def as_leaf(name: str, leaf: Any) -> Tensor:
+def as_leaf(name: str, leaf: TensorLike) -> Tensor:
     """A leaf as a Tensor; TypeError for what is neither a tensor nor numbers."""
     from tapegrad.autograd.creation import tensor
 
@@ -109,19 +109,19 @@ def as_leaf(name: str, leaf: Any) -> Tensor:
         ) from error
 
 
-def leaves_like(name: str, tree: Tree, like: Tree) -> list[Any]:
+def leaves_like(name: str, tree: Tree, like: Tree) -> list[Tree]:
     """The leaves of a structure in the order of those of `like`, which it must be built as.
 
     Dicts are matched by key, dataclasses by field. A Module in `like` counts as the dict of its parameters, with None
     for frozen ones. None in the place of a leaf is returned as None. Raises ValueError, which names the part, where the
     two differ.
     """
-    found: list[Any] = []
+    found: list[Tree] = []
     _match(name, tree, like, found)
     return found
 
 
-def _match(name: str, tree: Tree, like: Tree, found: list[Any]) -> None:
+def _match(name: str, tree: Tree, like: Tree, found: list[Tree]) -> None:
     if is_module(like):
         like = {path: p if p.requires_grad else None for path, p in like.named_parameters()}
     if is_module(tree):
@@ -158,13 +158,13 @@ def _kind(tree: Tree) -> str:
     return f"a {type(tree).__name__}" if tree is not None else "None"
 
 
-def map_tensors(f: Callable[[Tensor], Any], tree: Tree) -> Any:
+def map_tensors(f: Callable[[Tensor], object], tree: Tree) -> Tree:
     """The structure with f(t) in place of each tensor t; Modules and all other leaves stay as they are."""
     leaves, rebuild = flatten(tree, modules=False)
     return rebuild([f(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
 
 
-def check_sequence(name: str, given: Any) -> None:
+def check_sequence(name: str, given: object) -> None:
     """Raise TypeError for what is no tuple or list: a tensor would be taken for the sequence of its rows."""
     if not isinstance(given, (tuple, list)):
         raise TypeError(
@@ -173,7 +173,7 @@ def check_sequence(name: str, given: Any) -> None:
         )
 
 
-def need_function(name: str, f: Any) -> None:
+def need_function(name: str, f: object) -> None:
     """Raise TypeError, which says what to write, unless a transform was given a function."""
     if callable(f):
         return

@@ -1,10 +1,10 @@
 """`tg.tape(t)`: the recorded calls behind a tensor as text, Mermaid or DOT, with the adjoint program beside them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from os import PathLike
-from typing import Any
 
+from tapegrad.autograd.aliases import Array, Tree, Value
 from tapegrad.autograd.sites import outputs_of, site_of
 from tapegrad.autograd.structure import is_module
 from tapegrad.autograd.tape_adjoint import Adjoint, options_of
@@ -35,7 +35,7 @@ class Tape:
                     number = sum(n.startswith(kind) and n[1:].isdigit() for n in self.leaves.values()) + 1
                     self.leaves[t] = known.get(t, f"{kind}{number}")
 
-    def name(self, t: Any) -> str:
+    def name(self, t: Value) -> str:
         """What an input is called: a leaf's name, a call's, or the number itself."""
         if not isinstance(t, Tensor):
             return repr(t)
@@ -51,7 +51,12 @@ class Tape:
         """The lines of the backward pass at each call: the primitives its rules call, and what they add to."""
         return Adjoint(self).lines
 
-    def html(self, path: str | PathLike[str] | None = None, step: Any = None, title: str = "") -> str:
+    def html(
+        self,
+        path: str | PathLike[str] | None = None,
+        step: Callable[..., object] | None = None,
+        title: str = "",
+    ) -> str:
         """The tape as one page of HTML, written to `path` if given, and returned: each call with its value, its
         cotangent and its gradient rule. The file needs no network. The gradient rules run once for it.
 
@@ -119,7 +124,7 @@ class Tape:
         ]
 
 
-def tape(t: Tensor, names: Any = None) -> Tape:
+def tape(t: Tensor, names: Tree = None) -> Tape:
     """The recorded calls behind a tensor: `print(tg.tape(loss))`, or a page, `tg.tape(loss).html("tape.html")`.
 
     Args:
@@ -149,7 +154,7 @@ def describe(t: Tensor) -> str:
     return f"{t.dtype}{list(t.shape)}"
 
 
-def _outputs(node: Node) -> tuple[Any, ...]:
+def _outputs(node: Node) -> tuple[Array, ...]:
     return node.out if isinstance(node.out, tuple) else (node.out,)
 
 

@@ -1,11 +1,13 @@
 """The backward pass of a tape, run once: what each rule calls, by the names of the tape, and the cotangents."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from itertools import count
-from typing import Any, Protocol
+from typing import Protocol
 
+from tapegrad.autograd.aliases import Params, Result, Value
 from tapegrad.autograd.backward import apply_rules, match_shape_dtype
 from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.sites import outputs_of
 from tapegrad.autograd.tensor import Node, Tensor
@@ -18,7 +20,7 @@ class NamedCalls(Protocol):
     nodes: list[Node]
     leaves: dict[Tensor, str]
 
-    def name(self, t: Any) -> str: ...
+    def name(self, t: Value) -> str: ...
 
 
 class Adjoint(Recorder):
@@ -31,12 +33,12 @@ class Adjoint(Recorder):
     def __init__(self, tape: NamedCalls) -> None:
         self.tape = tape
         self.lines: dict[Node, list[str]] = {}
-        self.cotangents: dict[Any, Tensor] = {}
+        self.cotangents: dict[object, Tensor] = {}
         self.names: dict[int, str] = {id(t.data): name for t, name in tape.leaves.items()}
         for node in tape.nodes:
             for i, out in enumerate(outputs_of(node)):
                 self.names[id(out)] = tape.name(Tensor(out, True, node, i))
-        self.kept: list[Any] = []  # alive until the end, so that no id is used twice
+        self.kept: list[object] = []  # alive until the end, so that no id is used twice
         # [result, "=" or "+=", call] of each primitive run for the call at hand.
         self.current: list[list[str]] = []
         self.number = count(1)
@@ -58,7 +60,7 @@ class Adjoint(Recorder):
                 self.lines[node] = [" ".join(line) for line in self.current]
                 self.current.clear()
 
-    def primitive(self, primitive: Any, args: Any, params: Mapping[str, Any], result: Any) -> None:
+    def primitive(self, primitive: Primitive, args: Sequence[Value], params: Params, result: Result) -> None:
         results = result if isinstance(result, tuple) else (result,)
         self.kept.extend(results)
         for r in results:
@@ -90,6 +92,6 @@ class Adjoint(Recorder):
         self.names[id(g.data)] = name
 
 
-def options_of(params: Mapping[str, Any]) -> list[str]:
+def options_of(params: Params) -> list[str]:
     """The keywords of a call, without those that are off."""
     return [f"{k}={v!r}" for k, v in params.items() if v is not None and v is not False]

@@ -41,11 +41,11 @@ class Node:
 
     # `site` is there for calls under keep_lines alone: see sites.py.
     __slots__ = ("arrays", "grad_inputs", "inputs", "line", "out", "params", "primitive", "serial", "site")
-    site: Any
+    site: "Site"
 
     def __init__(
-        self, primitive: Any, inputs: tuple[Any, ...], arrays: list[Array], grad_inputs: list[int],
-        params: dict[str, Any], out: Any,
+        self, primitive: Any, inputs: "tuple[Value, ...]", arrays: list[Array], grad_inputs: list[int],
+        params: "Params", out: "Array | tuple[Array, ...]",
     ) -> None:  # fmt: skip
         self.primitive = primitive
         self.inputs = inputs  # Tensors, and Python scalars
@@ -56,7 +56,7 @@ class Node:
         self.serial = next_serial()
         self.line: str | None = None  # the user's line, kept under keep_lines and detect_anomaly
 
-    def recorded_inputs(self, passed: "Mapping[Node, Tensor] | None" = None) -> tuple[Any, ...]:
+    def recorded_inputs(self, passed: "Mapping[Node, Tensor] | None" = None) -> "tuple[Value, ...]":
         """The inputs as they were at the recording.
 
         A later `t[i] = value` gives a tensor a newer node, whose first input is the old tensor. `passed` has that input
@@ -86,8 +86,10 @@ def before(t: "Tensor", serial: int, passed: "Mapping[Node, Tensor]") -> "Tensor
 
 
 if TYPE_CHECKING:
-    from tapegrad.autograd.aliases import Index, TensorLike
+    from tapegrad.autograd.aliases import Index, Params, Shape, TensorLike, Value
     from tapegrad.autograd.methods import Methods  # a stub
+    from tapegrad.autograd.sites import Site
+    from tapegrad.backends.aliases import DTypeLike
 else:
     Methods = object
 
@@ -287,7 +289,7 @@ class Tensor(Protocols, Methods):
             self, cotangent, create_graph if retain_graph is None else retain_graph, create_graph
         )
 
-    def assign(self, value: Any) -> None:
+    def assign(self, value: "TensorLike") -> None:
         """Write new contents in place: same shape, dtype and device. For optimizers, buffers and loading.
 
         Only the numbers of the value are taken: no gradient flows through an assignment. A graph that was recorded with
@@ -306,7 +308,7 @@ class Tensor(Protocols, Methods):
             raise ValueError(f"assign: this tensor has shape {self.shape}, the value {given.shape}")
         overwrite(self, given)
 
-    def to(self, place: Any) -> "Tensor":
+    def to(self, place: "str | DTypeLike") -> "Tensor":
         """A copy on another backend or device, or this tensor if it is there already; with a dtype, `astype`.
 
         Gradients flow back across the move.
@@ -324,7 +326,7 @@ class Tensor(Protocols, Methods):
             return self
         return move(self, place=device or backend.name)
 
-    def to_device(self, device: str, /, *, stream: Any = None) -> "Tensor":
+    def to_device(self, device: str, /, *, stream: "object" = None) -> "Tensor":
         """The array API standard's name for `to`.
 
         Args:
@@ -341,7 +343,7 @@ class Tensor(Protocols, Methods):
 
         return copies.recorded_copy(self) if copies.is_differentiated(self) else copies.leaf_copy(self)
 
-    def __deepcopy__(self, memo: Any) -> "Tensor":
+    def __deepcopy__(self, memo: "dict[int, object]") -> "Tensor":
         from tapegrad.autograd import copies
 
         if self.node is not None:
@@ -349,19 +351,19 @@ class Tensor(Protocols, Methods):
         copies.refuse_lost("copy.deepcopy(t)", self)
         return copies.leaf_copy(self)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> "tuple[object, ...]":
         raise TypeError(
             "tensors are not pickled (a pickle can run code when it is read): use tg.save and tg.load"
         )
 
     if TYPE_CHECKING:  # put in place by operators.py, as are the methods of `Methods`
 
-        def __add__(self, other: Any) -> "Tensor": ...
+        def __add__(self, other: "TensorLike") -> "Tensor": ...
         def __neg__(self) -> "Tensor": ...
         def __getitem__(self, index: "Index") -> "Tensor": ...
-        def reshape(self, *shape: Any) -> "Tensor": ...
-        def __eq__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
-        def __ne__(self, other: Any) -> "Tensor": ...  # type: ignore[override]
+        def reshape(self, *shape: "int | Shape") -> "Tensor": ...
+        def __eq__(self, other: "object") -> "Tensor": ...  # type: ignore[override]
+        def __ne__(self, other: "object") -> "Tensor": ...  # type: ignore[override]
 
         __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__
         __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = (

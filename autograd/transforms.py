@@ -8,9 +8,10 @@ into it: then it keeps its graph.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 from tapegrad.autograd import ops
+from tapegrad.autograd.aliases import Tree, Value
 from tapegrad.autograd.backward import backward_pass, first_cotangent
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
@@ -24,7 +25,12 @@ from tapegrad.autograd.structure import (
     need_function,
     tensors_of,
 )
-from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.backends.aliases import Function
+
+P = ParamSpec("P")  # the parameters of a user's function
+R = TypeVar("R")  # and what it returns
+G = TypeVar("G", bound=Function)  # a function that a transform returns
 
 
 def fresh(name: str, x: Tensor) -> Tensor:
@@ -39,7 +45,7 @@ def fresh(name: str, x: Tensor) -> Tensor:
     return Tensor(x.data, requires_grad=True)
 
 
-def leaves_of(name: str, arg: Any) -> tuple[Any, list[Tensor], Rebuild]:
+def leaves_of(name: str, arg: Tree) -> tuple[Tree, list[Tensor], Rebuild]:
     """What to call the function with in place of an argument, the leaves to differentiate for, and how to rebuild.
 
     A Module is differentiated for its own parameters.
@@ -52,8 +58,8 @@ def leaves_of(name: str, arg: Any) -> tuple[Any, list[Tensor], Rebuild]:
     return rebuild(list(made)), made, rebuild
 
 
-def _frozen_as_none(parameters: list[Any], rebuild: Rebuild) -> Rebuild:
-    def put(found: list[Any]) -> Any:
+def _frozen_as_none(parameters: list[Parameter], rebuild: Rebuild) -> Rebuild:
+    def put(found: list[Tree]) -> Tree:
         rest = iter(found)
         return rebuild([next(rest) if p.requires_grad else None for p in parameters])
 
@@ -61,8 +67,8 @@ def _frozen_as_none(parameters: list[Any], rebuild: Rebuild) -> Rebuild:
 
 
 def stand_ins(
-    name: str, args: Sequence[Any], numbers: Sequence[int]
-) -> tuple[list[Any], list[Tensor], Callable[[list[Any]], tuple[Any, ...]]]:
+    name: str, args: Sequence[Tree], numbers: Sequence[int]
+) -> tuple[list[Tree], list[Tensor], Callable[[list[Tree]], tuple[Tree, ...]]]:
     """What to call a function with, the leaves to differentiate for, and what makes of a gradient for each leaf the
     gradients of the arguments with these numbers."""
     call = list(args)
@@ -75,7 +81,7 @@ def stand_ins(
     return call, leaves, lambda found: tuple(rebuild(found[part]) for rebuild, part in parts)
 
 
-def run(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Tensor]) -> Any:
+def run(f: Callable[..., R], args: Sequence[Tree], kwargs: dict[str, object], leaves: Sequence[Tensor]) -> R:
     """Call f with recording on, one transform deeper, to be differentiated for the leaves."""
     flags = current.get()
     with changed_flags(grad=True, raw=False, depth=flags.depth + 1, leaves=(*flags.leaves, *leaves)):
@@ -132,8 +138,8 @@ def cotangents_at(
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
-) -> Callable[..., Any]:
+    f: Callable[P, Tree], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[P, tuple[Tree, Tree]]:
     """A function that returns (f(*args), its gradient).
 
     Arguments are tensors, nested tuples, lists, dicts and dataclasses of tensors, None, or Modules. Each gradient has
@@ -154,7 +160,7 @@ def value_and_grad(
     need_function("value_and_grad", f)
     check_argnums(argnums)
 
-    def function(*args: Any, **kwargs: Any) -> Any:
+    def function(*args: P.args, **kwargs: P.kwargs) -> Tree:
         call, leaves, rebuild = stand_ins("grad", args, argument_numbers("grad", argnums, len(args)))
         returned = run(f, call, kwargs, leaves)
         value, aux = _with_aux(returned) if has_aux else (returned, None)
@@ -175,7 +181,7 @@ def value_and_grad(
     return named(function, "value_and_grad", f)
 
 
-def check_argnums(argnums: Any) -> None:
+def check_argnums(argnums: object) -> None:
     numbers = (argnums,) if isinstance(argnums, int) else argnums
     if (
         isinstance(numbers, (tuple, list))
@@ -204,13 +210,13 @@ def argument_numbers(name: str, argnums: int | Sequence[int], count: int) -> lis
     return found
 
 
-def _with_aux(returned: Any) -> tuple[Any, Any]:
+def _with_aux(returned: object) -> tuple[Tree, Tree]:
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise TypeError(f"grad: with has_aux=True the function must return a pair, it returned {returned!r}")
     return returned
 
 
-def _check_scalar(value: Any) -> None:
+def _check_scalar(value: object) -> None:
     if not isinstance(value, Tensor):
         pair = ": for a pair of the value and something else, pass has_aux=True"
         raise TypeError(
@@ -224,20 +230,18 @@ def _check_scalar(value: Any) -> None:
         )
 
 
-def _without_graph(aux: Any, leaves: Sequence[Tensor]) -> Any:
+def _without_graph(aux: Tree, leaves: Sequence[Tensor]) -> Tree:
     made = {leaf for leaf in leaves if type(leaf) is Tensor}  # of an argument; a Module's are its own
     return map_tensors(lambda t: t.detach() if t.node is not None or t in made else t, aux)
 
 
-def named(function: Any, transform: str, f: Callable[..., Any]) -> Any:
+def named(function: G, transform: str, f: Function) -> G:
     function.__name__ = f"{transform}({getattr(f, '__name__', 'f')})"
     function.__doc__ = f.__doc__
     return function
 
 
-def grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
-) -> Callable[..., Any]:
+def grad(f: Callable[P, Tree], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[P, Tree]:
     """A function that returns the gradient of the scalar function f; see `value_and_grad`. With has_aux it returns
     (gradient, aux).
 
@@ -253,14 +257,14 @@ def grad(
     need_function("grad", f)
     both = value_and_grad(f, argnums, has_aux)
 
-    def function(*args: Any, **kwargs: Any) -> Any:
+    def function(*args: P.args, **kwargs: P.kwargs) -> Tree:
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
     return named(function, "grad", f)
 
 
-def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+def vjp(f: Callable[..., R], *primals: Tree) -> tuple[R, Callable[[Tree], tuple[Tree, ...]]]:
     """(f(*primals), pullback): pullback(cotangents) returns a tuple with the cotangent of each primal, the product of
     the cotangents and the Jacobian. It can be called often and differentiated.
 
@@ -278,7 +282,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     record = must_record(flat, leaves)
     structure = rebuild_outputs([y.dtype for y in flat])  # and not the result, which has a graph
 
-    def pullback(cotangents: Any) -> tuple[Any, ...]:
+    def pullback(cotangents: Tree) -> tuple[Tree, ...]:
         given = leaves_like("pullback: the cotangents", cotangents, structure)
         seeds = [_cotangent("pullback", y, g) for y, g in zip(flat, given, strict=True)]
         pairs = [(y, g) for y, g in zip(flat, seeds, strict=True) if g is not None]
@@ -295,7 +299,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     return rebuild_outputs([y if record else y.detach() for y in flat]), pullback
 
 
-def _cotangent(name: str, y: Tensor, g: Any) -> Tensor | None:
+def _cotangent(name: str, y: Tensor, g: Value) -> Tensor | None:
     """What was given for the cotangent (or tangent) of y, checked; None if y takes part in no derivative."""
     if not is_floating(y.dtype):
         return None
@@ -307,7 +311,7 @@ def _cotangent(name: str, y: Tensor, g: Any) -> Tensor | None:
     return seed if y.requires_grad else None
 
 
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(f: Callable[..., R], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[R, R]:
     """(f(*primals), the Jacobian times the tangents): how the outputs move when the primals move along the tangents.
 
     The tangents have the structure and the shapes of the primals (for a Module, a dict by parameter path, with None

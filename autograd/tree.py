@@ -5,7 +5,7 @@ None has no leaves, and a Module counts as the dict of its parameters by path. E
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tapegrad.autograd.dtypes import common_dtype
 from tapegrad.autograd.foreign import answering
@@ -14,9 +14,14 @@ from tapegrad.autograd.ops import flatten as flat
 from tapegrad.autograd.structure import Rebuild, check_sequence, leaves_like, tensors_of
 from tapegrad.autograd.structure import flatten as take_apart
 
+if TYPE_CHECKING:
+    from tapegrad.autograd.aliases import Tree
+    from tapegrad.autograd.tensor import Tensor
+    from tapegrad.backends.aliases import Function
+
 
 @answering
-def map(f: Callable[..., Any], tree: Any, /, *rest: Any) -> Any:
+def map(f: "Function", tree: "Tree", /, *rest: "Tree") -> "Tree":
     """The structure with f(leaf) in place of each leaf; with more structures, f(leaf, leaf of the second, …).
 
     Args:
@@ -38,7 +43,7 @@ def map(f: Callable[..., Any], tree: Any, /, *rest: Any) -> Any:
 
 
 @answering
-def leaves(tree: Any, /) -> list[Any]:
+def leaves(tree: "Tree", /) -> "list[Tree]":
     """The leaves of a structure, in order; dicts in the order of their keys' insertion.
 
     Args:
@@ -48,7 +53,7 @@ def leaves(tree: Any, /) -> list[Any]:
 
 
 @answering
-def flatten(tree: Any, /) -> tuple[list[Any], Rebuild]:
+def flatten(tree: "Tree", /) -> "tuple[list[Tree], Rebuild]":
     """(leaves, rebuild): the leaves in order, and the function that builds the same structure of other leaves.
 
     `tg.tree.unflatten(rebuild, leaves)` is rebuild(leaves) with a check of their number.
@@ -59,7 +64,7 @@ def flatten(tree: Any, /) -> tuple[list[Any], Rebuild]:
     found, build = take_apart(tree)
     count = len(found)
 
-    def rebuild(new: Any) -> Any:
+    def rebuild(new: "Tree") -> "Tree":
         check_sequence("tree.unflatten", new)
         if len(new) != count:
             raise ValueError(f"tree.unflatten: the structure has {count} leaves, got {len(new)}")
@@ -69,7 +74,7 @@ def flatten(tree: Any, /) -> tuple[list[Any], Rebuild]:
 
 
 @answering
-def unflatten(rebuild: Rebuild, leaves: Any, /) -> Any:
+def unflatten(rebuild: Rebuild, leaves: "Tree", /) -> "Tree":
     """The structure that `flatten` took apart, of other leaves.
 
     Args:
@@ -88,7 +93,7 @@ def unflatten(rebuild: Rebuild, leaves: Any, /) -> Any:
 
 
 @answering
-def ravel(tree: Any, /) -> tuple[Any, Callable[[Any], Any]]:
+def ravel(tree: "Tree", /) -> "tuple[Tensor, Callable[[Tensor], Tree]]":
     """(vector, unravel): all elements in one vector, and the function that makes the structure of such a vector.
 
     Both ways are differentiable. `vector, unravel = tg.tree.ravel(params)` makes of a function of a structure one of a
@@ -118,7 +123,7 @@ def ravel(tree: Any, /) -> tuple[Any, Callable[[Any], Any]]:
         vector = zeros((0,))
     total = vector.size
 
-    def unravel(vector: Any) -> Any:
+    def unravel(vector: "Tensor") -> "Tree":
         from tapegrad.autograd.ops import as_tensor
 
         vector = as_tensor(vector)

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from threading import main_thread
-from typing import Any
+from types import FrameType, ModuleType
 
 import numpy as np
 
@@ -24,10 +24,11 @@ SIGINT = int(_signal.SIGINT)
 _main = main_thread().ident
 _depth = 0  # how many blocks the main thread is in
 _came = False  # whether a signal came in meanwhile
-_handler: Any = None  # the user's, while another stands in its place
+# The user's, while another stands in its place.
+_handler: Callable[[int, FrameType | None], object] | None = None
 
 
-def _take_note(number: int, frame: Any) -> None:
+def _take_note(number: int, frame: FrameType | None) -> None:
     global _came
     _came = True
 
@@ -73,7 +74,7 @@ def uninterrupted() -> Uninterrupted:
     return _BLOCK
 
 
-def set_all(objects: Sequence[Any], name: str, values: Sequence[Any]) -> None:
+def set_all(objects: Sequence[object], name: str, values: Sequence[object]) -> None:
     """Set an attribute, a slot, of each object to its value: of all or, if Ctrl-C comes, of none.
 
     One call in C, while which Python runs no handler; a fifth of what the block costs.
@@ -111,11 +112,11 @@ def arithmetic_may_raise() -> bool:
 
 # NumPy's settings for this thread: one object, which `np.errstate` replaces. To ask for what is in it takes two
 # microseconds. A NumPy that keeps them elsewhere is asked each time: every object is a new one.
-_umath: Any = getattr(getattr(np, "_core", None), "umath", None)
+_umath: ModuleType | None = getattr(getattr(np, "_core", None), "umath", None)
 numpy_settings: Callable[[], object] = getattr(getattr(_umath, "_extobj_contextvar", None), "get", object)
 
 # (what the answer depends on, the answer). It keeps these alive, so that no other object gets the place of one.
-_asked: tuple[tuple[Any, ...], bool] = ((None,) * 4, False)
+_asked: tuple[tuple[object, ...], bool] = ((None,) * 4, False)
 
 
 def _warnings_raise() -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any
 
+from tapegrad.backends.aliases import Array
 from tapegrad.backends.base import Backend, BackendError
 from tapegrad.backends.numpy_backend import backend as numpy_backend
 from tapegrad.backends.scope import Scope
@@ -69,7 +70,7 @@ def get_backend(name: str) -> Backend:
     return register(_LOADERS[name]())
 
 
-def backend_of(*arrays: Any) -> Backend:
+def backend_of(*arrays: Array) -> Backend:
     """The backend of the first argument that is an array.
 
     Args:

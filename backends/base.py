@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+
+from tapegrad.backends.aliases import Array, ArrayModule, DType, DTypeLike, Function
 
 
 class BackendError(RuntimeError):
     """A backend is unknown, absent, or was handed another backend's arrays."""
 
 
-def _no_scope(array: Any) -> AbstractContextManager[Any]:
+def _no_scope(array: Array) -> AbstractContextManager[object]:
     return nullcontext()
 
 
@@ -42,17 +43,17 @@ class Backend:
     """
 
     name: str
-    xp: Any
+    xp: ArrayModule
     types: tuple[type, ...]
-    asarray: Callable[..., Any]
-    to_numpy: Callable[[Any], Any]
-    dtype: Callable[[Any], Any]
-    device_of: Callable[[Any], str]
+    asarray: Callable[..., Array]
+    to_numpy: Callable[[Array], Array]
+    dtype: Callable[[DTypeLike], DType]
+    device_of: Callable[[Array], str]
     default_device: Callable[[], str]
-    uniform: Callable[..., Any]
-    owns: Callable[[Any], bool]
+    uniform: Callable[..., Array]
+    owns: Callable[[Array], bool]
     synchronize: Callable[[], None] = lambda: None
     memory_info: Callable[[], dict[str, int]] = dict
-    kernels: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    kernels: dict[str, Function] = field(default_factory=dict)
     several_devices: bool = False
-    scope: Callable[[Any], AbstractContextManager[Any]] = _no_scope
+    scope: Callable[[Array], AbstractContextManager[object]] = _no_scope

@@ -1,11 +1,11 @@
 """Arrays on an NVIDIA GPU: CuPy, which has the array API's names since 14. Imported when first asked for."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tapegrad.backends import splitmix
+from tapegrad.backends.aliases import Array, ArrayModule, DType, Function, Index
 from tapegrad.backends.base import Backend, BackendError
 from tapegrad.backends.indexing import check_bounds, check_labels, last_values
 
@@ -30,46 +30,46 @@ u = (T)((double)((z ^ (z >> 31)) >> bits) * unit);
 
 
 # ---- kernels: a primitive's forward, which gets CuPy as its namespace ----
-def index_get(xp: Any, x: Any, *, index: Any) -> Any:
+def index_get(xp: ArrayModule, x: Array, *, index: Index) -> Array:
     check_bounds(x.shape, index)
     return x[index]
 
 
-def index_set(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
+def index_set(xp: ArrayModule, x: Array, values: Array, *, index: Index) -> Array:
     check_bounds(x.shape, index)
     new = x.copy()
     new[index] = last_values(xp, x, values, index)
     return new
 
 
-def index_add(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
+def index_add(xp: ArrayModule, x: Array, values: Array, *, index: Index) -> Array:
     check_bounds(x.shape, index)
     total = x.astype(ATOMIC.get(x.dtype.name, x.dtype))  # a copy
     xp.add.at(total, index, xp.asarray(values).astype(total.dtype, copy=False))
     return total.astype(x.dtype, copy=False)
 
 
-def numbered(xp: Any, x: Any) -> Any:
+def numbered(xp: ArrayModule, x: Array) -> Array:
     """CuPy's arange takes no device."""
     return xp.arange(x.size).reshape(x.shape)
 
 
-def one_hot(xp: Any, labels: Any, *, classes: int, dtype: Any, checked: bool = False) -> Any:
+def one_hot(xp: ArrayModule, labels: Array, *, classes: int, dtype: DType, checked: bool = False) -> Array:
     if checked:
         check_labels(xp, labels, classes)
     return (labels.astype(np.int64)[..., None] == xp.arange(classes)).astype(dtype)
 
 
-def clip(xp: Any, x: Any, *, min: Any, max: Any) -> Any:
+def clip(xp: ArrayModule, x: Array, *, min: float | None, max: float | None) -> Array:
     return x if min is None is max else xp.clip(x, min, max)
 
 
-def sign(xp: Any, x: Any) -> Any:
+def sign(xp: ArrayModule, x: Array) -> Array:
     """CuPy's own sign of NaN is 0."""
     return xp.where(xp.isnan(x), x, xp.sign(x)) if x.dtype.kind == "f" else xp.sign(x)
 
 
-def remainder(xp: Any, a: Any, b: Any) -> Any:
+def remainder(xp: ArrayModule, a: Array, b: Array) -> Array:
     """CuPy's own is not NumPy's where an operand is infinite: NaN of 1 % inf."""
     if xp.result_type(a, b).kind != "f":
         return a % b
@@ -78,7 +78,7 @@ def remainder(xp: Any, a: Any, b: Any) -> Any:
     return xp.where(rest == 0, xp.copysign(xp.zeros_like(rest), b), signed).astype(rest.dtype, copy=False)
 
 
-def floor_divide(xp: Any, a: Any, b: Any) -> Any:
+def floor_divide(xp: ArrayModule, a: Array, b: Array) -> Array:
     """CuPy's own is not NumPy's where an operand is infinite: inf of inf // 2, -0 of -1 // inf."""
     if xp.result_type(a, b).kind != "f":
         return a // b
@@ -91,22 +91,22 @@ def floor_divide(xp: Any, a: Any, b: Any) -> Any:
     return xp.where(b == 0, exact, whole).astype(exact.dtype, copy=False)
 
 
-def erf(xp: Any, x: Any) -> Any:
+def erf(xp: ArrayModule, x: Array) -> Array:
     from cupyx.scipy.special import erf
 
     return erf(x).astype(x.dtype, copy=False)  # CuPy makes float64 of float16
 
 
-def argsort(xp: Any, x: Any, *, axis: int) -> Any:
+def argsort(xp: ArrayModule, x: Array, *, axis: int) -> Array:
     """CuPy's sort is stable."""
     return xp.argsort(x, axis=axis)
 
 
-def einsum(xp: Any, *arrays: Any, subscripts: str) -> Any:
+def einsum(xp: ArrayModule, *arrays: Array, subscripts: str) -> Array:
     return xp.einsum(subscripts, *arrays, optimize=len(arrays) > 2)
 
 
-KERNELS: dict[str, Callable[..., Any]] = {
+KERNELS: dict[str, Function] = {
     "erf": erf, "numbered": numbered, "one_hot": one_hot, "clip": clip, "sign": sign, "argsort": argsort,
     "floor_divide": floor_divide, "remainder": remainder,
     "index_get": index_get, "index_set": index_set, "index_add": index_add, "einsum": einsum,
@@ -116,7 +116,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
 class Devices:
     """Makes arrays on CUDA devices, which are named "cuda:0", "cuda:1", …"""
 
-    def __init__(self, cupy: Any) -> None:
+    def __init__(self, cupy: ArrayModule) -> None:
         self.cupy = cupy
         self.draw = cupy.ElementwiseKernel(
             "uint64 key, float64 unit, int32 bits", "T u", RANDOM_NUMBER, "tapegrad_uniform"
@@ -137,7 +137,9 @@ class Devices:
     def current(self) -> str:
         return f"cuda:{self.cupy.cuda.runtime.getDevice()}"
 
-    def asarray(self, obj: Any, dtype: Any = None, device: str = "", copy: bool | None = None) -> Any:
+    def asarray(
+        self, obj: Any, dtype: DType | None = None, device: str = "", copy: bool | None = None
+    ) -> Array:
         cupy = self.cupy
         here = obj.device.id if isinstance(obj, cupy.ndarray) else None
         there = self.number(device) if device else self.number("cuda") if here is None else here
@@ -150,7 +152,7 @@ class Devices:
                 obj = obj if here is None else obj.copy()  # to the current device
             return cupy.array(obj, dtype=dtype) if copy else cupy.asarray(obj, dtype=dtype)
 
-    def uniform(self, shape: tuple[int, ...], dtype: Any, seed: int, draw: int, device: str) -> Any:
+    def uniform(self, shape: tuple[int, ...], dtype: DType, seed: int, draw: int, device: str) -> Array:
         bits = splitmix.bits_of(dtype)
         with self.cupy.cuda.Device(self.number(device or "cuda")):
             out = self.cupy.empty(shape, dtype)

@@ -3,10 +3,10 @@
 The functions take any module with NumPy's names, so tests run them without a GPU.
 """
 
-from typing import Any
+from tapegrad.backends.aliases import Array, ArrayModule, Index
 
 
-def check_bounds(shape: tuple[int, ...], index: tuple[Any, ...]) -> None:
+def check_bounds(shape: tuple[int, ...], index: tuple[Index, ...]) -> None:
     """IndexError, in NumPy's words, for an index array that goes beyond its axis.
 
     Waits for the device: whether an index is wrong is known only there.
@@ -23,7 +23,7 @@ def check_bounds(shape: tuple[int, ...], index: tuple[Any, ...]) -> None:
         axis += len(shape) - named if part is Ellipsis else axes_of(part)
 
 
-def check_labels(xp: Any, labels: Any, classes: int) -> None:
+def check_labels(xp: ArrayModule, labels: Array, classes: int) -> None:
     """IndexError for a class number that is none. Recorded, the branch is a guard."""
     if xp.any((labels < 0) | (labels >= classes)):
         raise IndexError(
@@ -31,16 +31,16 @@ def check_labels(xp: Any, labels: Any, classes: int) -> None:
         )
 
 
-def axes_of(part: Any) -> int:
+def axes_of(part: Index) -> int:
     """How many axes of the array a part of an index stands for, `...` aside."""
     return part.ndim if is_mask(part) else int(part is not None and part is not Ellipsis)
 
 
-def is_mask(part: Any) -> Any:
+def is_mask(part: Index) -> bool:
     return hasattr(part, "dtype") and part.dtype.kind == "b"
 
 
-def last_values(np: Any, x: Any, values: Any, index: tuple[Any, ...]) -> Any:
+def last_values(np: ArrayModule, x: Array, values: Array, index: tuple[Index, ...]) -> Array:
     """The values to write at an index, with every one that is overwritten replaced by the last for that element, so
     that x[index] = values is the same in any order.
     """

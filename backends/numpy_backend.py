@@ -4,15 +4,17 @@ import math
 import sys
 from functools import cache
 from math import isfinite
-from typing import Any
 
 import numpy as np
 
 from tapegrad.backends import powers, splitmix
+from tapegrad.backends.aliases import Array, ArrayModule, DType, Function, Index
 from tapegrad.backends.base import Backend, BackendError
 
 
-def asarray(obj: Any, dtype: Any = None, device: str = "", copy: bool | None = None) -> np.ndarray:
+def asarray(
+    obj: object, dtype: DType | None = None, device: str = "", copy: bool | None = None
+) -> np.ndarray:
     if device not in ("", "cpu"):
         raise BackendError(f"NumPy has the device 'cpu' alone, not {device!r}; for a GPU use .to('cupy')")
     if copy is False and not isinstance(obj, np.ndarray):
@@ -20,28 +22,28 @@ def asarray(obj: Any, dtype: Any = None, device: str = "", copy: bool | None = N
     return np.array(obj, dtype=dtype, copy=copy)
 
 
-def uniform(shape: tuple[int, ...], dtype: Any, seed: int, draw: int, device: str) -> Any:
+def uniform(shape: tuple[int, ...], dtype: DType, seed: int, draw: int, device: str) -> Array:
     return splitmix.uniform(shape, dtype, seed, draw)
 
 
-def one_number(x: Any) -> bool:
+def one_number(x: Array) -> bool:
     """Whether an array is one number, spread over a shape: the cotangent of a sum. NumPy is slow with two of them."""
     return type(x) is np.ndarray and x.size > 1 and not any(x.strides)
 
 
-def the_number(x: Any) -> Any:
+def the_number(x: Array) -> Array:
     """An array of no axes in place of one that is one number spread over a shape."""
     return x[(*(0,) * x.ndim, ...)] if one_number(x) else x
 
 
-def spread(x: Any, shape: tuple[int, ...]) -> Any:
+def spread(x: Array, shape: tuple[int, ...]) -> Array:
     return np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
 
 
 ZERO_MET_INFINITY = [0]  # how many products had a 0 in g where the slope is infinite; the backward loop asks
 
 
-def multiply_from_zero(xp: Any, g: Any, slope: Any) -> Any:
+def multiply_from_zero(xp: ArrayModule, g: Array, slope: Array) -> Array:
     """g * slope; where that is NaN and g is 0, it is 0. The mask is made only when a NaN shows that it is needed."""
     if type(slope) is float and isfinite(slope):
         return spread(np.asarray(the_number(g) * slope), g.shape) if one_number(g) else g * slope
@@ -55,7 +57,7 @@ def multiply_from_zero(xp: Any, g: Any, slope: Any) -> Any:
     return product
 
 
-def divide_from_zero(xp: Any, g: Any, x: Any) -> Any:
+def divide_from_zero(xp: ArrayModule, g: Array, x: Array) -> Array:
     with np.errstate(all="ignore"):
         quotient = np.divide(g, x)
         if np.isnan(quotient).any():
@@ -63,24 +65,24 @@ def divide_from_zero(xp: Any, g: Any, x: Any) -> Any:
     return quotient
 
 
-def power(xp: Any, a: Any, b: Any) -> Any:
+def power(xp: ArrayModule, a: Array, b: Array) -> Array:
     """A number to one power as a NumPy scalar has it, which an optimizer's step is: C's pow. For arrays NumPy has, on
     some processors, a function of its own, which differs in the last bit."""
     return np.asarray(a ** b[()]) if type(a) is float and b.ndim == 0 else powers.power(xp, a, b)
 
 
-def erf(xp: Any, x: Any) -> Any:
+def erf(xp: ArrayModule, x: Array) -> Array:
     return scipy_erf()(x).astype(x.dtype, copy=False)  # SciPy makes float32 of float16
 
 
 @cache
-def scipy_erf() -> Any:
+def scipy_erf() -> Function:
     from scipy.special import erf  # SciPy is slow to import and only erf needs it
 
     return erf
 
 
-def index_add(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
+def index_add(xp: ArrayModule, x: Array, values: Array, *, index: Index) -> Array:
     if x.dtype.char == "e":  # float16 counts to 2048
         total = x.astype(np.float32)
         np.add.at(total, index, values)
@@ -90,7 +92,7 @@ def index_add(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
     return total
 
 
-def einsum(xp: Any, *arrays: Any, subscripts: str) -> Any:
+def einsum(xp: ArrayModule, *arrays: Array, subscripts: str) -> Array:
     order = len(arrays) > 2  # of the products, by their cost
     if arrays[0].dtype.char == "e":
         wide = [a.astype(np.float32) for a in arrays]
@@ -98,24 +100,24 @@ def einsum(xp: Any, *arrays: Any, subscripts: str) -> Any:
     return np.einsum(subscripts, *arrays, optimize=order)
 
 
-_reduce: Any = np.add.reduce
+_reduce: Function = np.add.reduce
 
 
 # Faster than NumPy's own functions of these names, which spend microseconds in Python before they begin.
-def sum_(xp: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
+def sum_(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     if x.dtype.char == "e":
         return _reduce(x.astype(np.float32), axis=axis, keepdims=keepdims).astype(x.dtype)
     return _reduce(x, axis=axis, keepdims=keepdims)
 
 
-def mean(xp: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
+def mean(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     if x.dtype.itemsize < 4 or x.size == 0:
         return np.mean(x, axis=axis, keepdims=keepdims)  # adds float16 in float32
     total = _reduce(x, axis=axis, keepdims=keepdims)
     return total / x.dtype.type(x.size // total.size)
 
 
-def broadcast_to(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
+def broadcast_to(xp: ArrayModule, x: Array, *, shape: tuple[int, ...]) -> Array:
     if x.size == 1 and x.ndim <= len(shape):
         return np.ndarray(shape, x.dtype, np.asarray(x), strides=(0,) * len(shape))
     return np.broadcast_to(x, shape)
@@ -126,7 +128,7 @@ INFINITE = {np.dtype(c): np.full((), math.inf, c) for c in "fd"}
 LARGE = 4096  # from so many elements on, `relu` by clipping is faster
 
 
-def relu(xp: Any, x: Any) -> Any:
+def relu(xp: ArrayModule, x: Array) -> Array:
     zero = ZERO.get(x.dtype, x.dtype.type(0))
     if x.size < LARGE or x.dtype not in INFINITE:
         return np.maximum(x, zero)
@@ -140,7 +142,7 @@ BITS = {2: np.int16, 4: np.int32, 8: np.int64}
 MANY = 1024  # from so many elements on, `chosen` by bits is faster than np.where
 
 
-def chosen(xp: Any, condition: Any, x: Any, otherwise: Any) -> Any:
+def chosen(xp: ArrayModule, condition: Array, x: Array, otherwise: Array) -> Array:
     """x where the condition holds, else otherwise.
 
     np.where takes a branch per element, which costs 5 to 15 ns where the processor cannot guess it. Of many elements
@@ -173,7 +175,7 @@ def chosen(xp: Any, condition: Any, x: Any, otherwise: Any) -> Any:
     return bits.view(array.dtype)
 
 
-def plain_zero(x: Any) -> bool:
+def plain_zero(x: Array) -> bool:
     return type(x) is float and x == 0.0 and math.copysign(1.0, x) > 0
 
 

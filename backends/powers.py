@@ -1,14 +1,14 @@
 """Powers to a number, for any array library."""
 
-from typing import Any
-
 import numpy as np
+
+from tapegrad.backends.aliases import Array, ArrayModule, DType
 
 MOST = 8  # the largest power by products
 LONGER = {"float16": "float32", "float32": "float64", "float64": ""}  # floats, and the next longer ones
 
 
-def power(xp: Any, a: Any, b: Any) -> Any:
+def power(xp: ArrayModule, a: Array, b: Array) -> Array:
     """a ** b.
 
     Of floating-point arrays to the number 0.5, -0.5, ±1, ±2 or 3 it is a root, a reciprocal or a product, as one would
@@ -27,7 +27,7 @@ def power(xp: Any, a: Any, b: Any) -> Any:
     return a**b
 
 
-def name_of(dtype: Any) -> str:
+def name_of(dtype: DType) -> str:
     """ "float32", of array-api-strict too. NumPy's own way to its name takes microseconds."""
     return NAMES.get(dtype.char, "") if isinstance(dtype, np.dtype) else str(dtype).rpartition(".")[2]
 
@@ -35,7 +35,7 @@ def name_of(dtype: Any) -> str:
 NAMES = {np.dtype(name).char: name for name in LONGER}
 
 
-def _short(xp: Any, a: Any, b: float) -> Any:
+def _short(xp: ArrayModule, a: Array, b: float) -> Array:
     """The power by at most two operations, or None."""
     if b == 1:
         return +a
@@ -54,7 +54,7 @@ def _short(xp: Any, a: Any, b: float) -> Any:
     return None
 
 
-def _product(x: Any, k: int) -> Any:
+def _product(x: Array, k: int) -> Array:
     """x to the power of a positive whole number, by squares."""
     if k == 1:
         return x

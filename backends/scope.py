@@ -1,9 +1,12 @@
 """`Scope`: a block in which something is set, which decorates functions of every kind."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any, TypeVar
+
+from tapegrad.backends.aliases import Function
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -15,7 +18,7 @@ class Scope:
     coroutine function. Decorating anything else raises TypeError.
     """
 
-    def again(self) -> Any:
+    def again(self) -> AbstractContextManager[object]:
         """A scope like this one: a decorated function may run in two threads at once."""
         raise NotImplementedError
 
@@ -35,24 +38,24 @@ class Scope:
         if inspect.iscoroutinefunction(f):
 
             @wraps(f)
-            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+            async def coroutine(*args: object, **kwargs: object) -> object:
                 with self.again():
                     return await f(*args, **kwargs)
 
             return coroutine
 
         @wraps(f)
-        def function(*args: Any, **kwargs: Any) -> Any:
+        def function(*args: object, **kwargs: object) -> object:
             with self.again():
                 return f(*args, **kwargs)
 
         return function
 
 
-def _each_step(scope: Scope, f: Callable[..., Any]) -> Callable[..., Any]:
+def _each_step(scope: Scope, f: Function) -> Function:
     """A generator function whose code runs inside the scope, from each `next` to the `yield` that follows."""
 
-    def steps(generator: Any) -> Iterator[Any]:
+    def steps(generator: Generator[Any, Any, Any]) -> Iterator[object]:
         resume, given = generator.send, None
         try:
             while True:
@@ -72,7 +75,7 @@ def _each_step(scope: Scope, f: Callable[..., Any]) -> Callable[..., Any]:
                 generator.close()
 
     @wraps(f)
-    def function(*args: Any, **kwargs: Any) -> Any:
+    def function(*args: object, **kwargs: object) -> object:
         return steps(f(*args, **kwargs))
 
     return function

@@ -5,9 +5,10 @@ The highest of its 64 bits are taken, as many as the dtype holds exactly: 11 (fl
 """
 
 from math import prod
-from typing import Any
 
 import numpy as np
+
+from tapegrad.backends.aliases import DType
 
 GAMMA, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
@@ -25,12 +26,12 @@ def key_of(seed: int, draw: int) -> int:
     return scramble(seed ^ scramble(draw))
 
 
-def bits_of(dtype: Any) -> int:
+def bits_of(dtype: DType) -> int:
     """How many bits of a number in [0, 1) a dtype holds exactly."""
     return int(np.finfo(dtype).nmant) + 1
 
 
-def uniform(shape: tuple[int, ...], dtype: Any, seed: int, draw: int) -> np.ndarray:
+def uniform(shape: tuple[int, ...], dtype: DType, seed: int, draw: int) -> np.ndarray:
     """Numbers in [0, 1) as a NumPy array. uint64 wraps around, without a warning in arrays."""
     z = np.arange(1, prod(shape) + 1, dtype=np.uint64)
     z *= np.uint64(GAMMA)

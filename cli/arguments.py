@@ -2,9 +2,12 @@
 
 import argparse
 import math
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias
 
 from tapegrad.optim import BY_NAME
+
+Commands: TypeAlias = Any  # what argparse's `add_subparsers` returns, a class without a public name
 
 MODELS = ("logistic", "linear", "mlp")
 COMPARED = ("logistic", "linear", "svm", "neighbours", "forest", "mlp")
@@ -31,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def whole(above: int, below: float = math.inf) -> Any:
+def whole(above: int, below: float = math.inf) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not (text.removeprefix("-").isascii() and text.removeprefix("-").isdigit()) or int(text) <= above:
             raise argparse.ArgumentTypeError(f"expected a whole number of at least {above + 1}, got {text!r}")
@@ -81,7 +84,7 @@ def parser() -> Parser:
     return top
 
 
-def add_train(commands: Any) -> None:
+def add_train(commands: Commands) -> None:
     train = commands.add_parser(
         "train",
         help="train on a CSV file, or on the built-in data",
@@ -122,7 +125,7 @@ def add_train(commands: Any) -> None:
     add_backend(train)
 
 
-def add_table(command: Any) -> None:
+def add_table(command: argparse.ArgumentParser) -> None:
     """What says how a table is read and learned from."""
     command.add_argument("data", nargs="?", metavar="DATA.csv", help="with a header line")
     command.add_argument("--target", metavar="NAME", help="the column to predict")
@@ -160,11 +163,11 @@ def add_table(command: Any) -> None:
     )
 
 
-def add_encoding(command: Any) -> None:
+def add_encoding(command: argparse.ArgumentParser) -> None:
     command.add_argument("--encoding", metavar="NAME", help="of the file: utf-8 (the default), cp1252, …")
 
 
-def add_predict(commands: Any) -> None:
+def add_predict(commands: Commands) -> None:
     predict = commands.add_parser(
         "predict",
         help="apply a trained model to a CSV file",
@@ -178,7 +181,7 @@ def add_predict(commands: Any) -> None:
     add_backend(predict)
 
 
-def add_evaluate(commands: Any) -> None:
+def add_evaluate(commands: Commands) -> None:
     evaluate = commands.add_parser(
         "evaluate",
         help="score a trained model on a CSV file that has the target",
@@ -193,7 +196,7 @@ def add_evaluate(commands: Any) -> None:
     add_backend(evaluate)
 
 
-def add_compare(commands: Any) -> None:
+def add_compare(commands: Commands) -> None:
     compare = commands.add_parser(
         "compare",
         help="compare five kinds of model on a CSV file by cross-validation",
@@ -213,7 +216,7 @@ def add_compare(commands: Any) -> None:
     compare.add_argument("--out", metavar="DIR", help="where to write (runs/<name of the data>-compare)")
 
 
-def add_source(commands: Any) -> None:
+def add_source(commands: Commands) -> None:
     source = commands.add_parser(
         "source",
         help="show the program that trains a model, or predicts with it",
@@ -238,7 +241,7 @@ def add_source(commands: Any) -> None:
     )
 
 
-def add_tape(commands: Any) -> None:
+def add_tape(commands: Commands) -> None:
     tape = commands.add_parser(
         "tape",
         help="run a program up to a backward pass, and write its tape as a page",
@@ -255,7 +258,7 @@ def add_tape(commands: Any) -> None:
     tape.add_argument("--open", action="store_true", help="show it in the browser")
 
 
-def add_backend(command: Any) -> None:
+def add_backend(command: argparse.ArgumentParser) -> None:
     command.add_argument("--backend", metavar="NAME", help="numpy or cupy (TAPEGRAD_BACKEND, else numpy)")
 
 

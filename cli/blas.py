@@ -8,7 +8,6 @@ NumPy, so the command cannot set it for itself in time; where it pays, it starts
 import os
 import subprocess
 import sys
-from typing import Any
 
 VARIABLE, BETTER = "OPENBLAS_CORETYPE", "SkylakeX"
 NEEDED = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
@@ -38,7 +37,7 @@ def cpu() -> tuple[str, set[str]]:
     return fields.get("model name", "unknown CPU"), set(fields.get("flags", "").split())
 
 
-def library() -> dict[str, Any]:
+def library() -> dict[str, object]:
     """What threadpoolctl says of the BLAS that NumPy loaded: internal_api, version, architecture, num_threads."""
     import numpy  # noqa: F401 (so that its BLAS is loaded)
     from threadpoolctl import threadpool_info

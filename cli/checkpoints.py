@@ -8,12 +8,13 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tapegrad.autograd import files
+from tapegrad.autograd.aliases import Array
 from tapegrad.cli.arguments import Mistake
+from tapegrad.data.aliases import PlainData
 from tapegrad.models.callbacks import Callback
 from tapegrad.models.progress import columns, number
 from tapegrad.models.sequential import Sequential
@@ -35,10 +36,10 @@ class Checkpoints(Callback):
     mark, wait         a validation loss that was a hundredth lower than the mark before, and the epochs since
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], patience: int) -> None:
+    def __init__(self, folder: Path, settings: PlainData, patience: int) -> None:
         self.folder, self.settings, self.patience = folder, settings, patience
         self.best, self.best_epoch, self.mark, self.wait = math.inf, -1, math.inf, 0
-        self.best_weights: dict[str, Any] = {}
+        self.best_weights: dict[str, Array] = {}
         self.logs: list[dict[str, float]] = []
         self.written: int | None = None  # epochs in the last checkpoint
         self.due = 0.0

@@ -1,5 +1,6 @@
 """The models that `tapegrad compare` compares: scikit-learn's, and the network of tapegrad."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ class Contestant:
     name: str
     label: str
     model: Any
-    grid: dict[str, list[Any]]
+    grid: Mapping[str, Sequence[object]]
 
 
 def contestants(asked: tuple[str, ...], classes: bool, rows: int, seed: int) -> list[Contestant]:
@@ -65,9 +66,9 @@ def regressors(rows: int, seed: int) -> list[Contestant]:
     ]
 
 
-NEIGHBOURS: dict[str, list[Any]] = {"n_neighbors": [3, 5, 11, 21], "weights": ["uniform", "distance"]}
-FOREST: dict[str, list[Any]] = {"max_features": ["sqrt", 0.5, 1.0], "min_samples_leaf": [1, 3, 10]}
-MLP: dict[str, list[Any]] = {"hidden_layer_sizes": [(32,), (64, 32), (128, 64)], "batch_size": [16, 64]}
+NEIGHBOURS: dict[str, list[object]] = {"n_neighbors": [3, 5, 11, 21], "weights": ["uniform", "distance"]}
+FOREST: dict[str, list[object]] = {"max_features": ["sqrt", 0.5, 1.0], "min_samples_leaf": [1, 3, 10]}
+MLP: dict[str, list[object]] = {"hidden_layer_sizes": [(32,), (64, 32), (128, 64)], "batch_size": [16, 64]}
 
 
 def network(kind: Any, rows: int, seed: int) -> Any:

@@ -1,11 +1,12 @@
 """The pictures of `tapegrad compare`."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tapegrad.cli.compare import Result
 from tapegrad.data.target import TargetEncoder
+from tapegrad.models.aliases import Axes, Figure
 from tapegrad.models.plotting import GRID, INK, INSTALL
 
 COLOURS = ("#2a5d9f", "#d1602b", "#3a8f5c", "#8a5aa8", "#b0872b")
@@ -13,7 +14,7 @@ MOST_CLASSES = 15  # of a confusion matrix
 
 
 def draw(
-    folder: Path, results: list[Any], score: str, truth: np.ndarray, target: TargetEncoder, title: str
+    folder: Path, results: list[Result], score: str, truth: np.ndarray, target: TargetEncoder, title: str
 ) -> None:
     """learning_curves.png, and of classes roc.png and confusion.png, of numbers residuals.png."""
     save(learning_curves(results, score, title), folder / "learning_curves.png")
@@ -25,11 +26,11 @@ def draw(
         save(confusion(results, truth, target.classes, title), folder / "confusion.png")
 
 
-def save(figure: Any, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     figure.savefig(path)
 
 
-def new_figure(panels: int, title: str, size: float = 4.2, height: float = 4.2) -> tuple[Any, list[Any]]:
+def new_figure(panels: int, title: str, size: float = 4.2, height: float = 4.2) -> tuple[Figure, list[Axes]]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ def new_figure(panels: int, title: str, size: float = 4.2, height: float = 4.2) 
     return figure, axes[:panels]
 
 
-def styled(axes: Any, title: str, x: str, y: str) -> None:
+def styled(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(title, loc="left", color=INK, fontweight="bold", fontsize=10)
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
@@ -57,7 +58,7 @@ def styled(axes: Any, title: str, x: str, y: str) -> None:
     axes.tick_params(colors=INK, length=0)
 
 
-def learning_curves(results: list[Any], score: str, title: str) -> Any:
+def learning_curves(results: list[Result], score: str, title: str) -> Figure:
     figure, (axes,) = new_figure(1, f"{title}: learning curves on the first fold", size=6.5)
     for colour, result in zip(COLOURS, results):
         rows, values = zip(*result.curve)
@@ -70,7 +71,7 @@ def learning_curves(results: list[Any], score: str, title: str) -> Any:
     return figure
 
 
-def roc(results: list[Any], truth: np.ndarray, classes: int, title: str) -> Any:
+def roc(results: list[Result], truth: np.ndarray, classes: int, title: str) -> Figure:
     """Of two classes the curve of the second; of more, each row and class counts as one decision."""
     from sklearn.metrics import roc_curve
 
@@ -100,7 +101,7 @@ def roc(results: list[Any], truth: np.ndarray, classes: int, title: str) -> Any:
     return figure
 
 
-def confusion(results: list[Any], truth: np.ndarray, classes: list[str], title: str) -> Any:
+def confusion(results: list[Result], truth: np.ndarray, classes: list[str], title: str) -> Figure:
     """Each model's matrix: the shares of a true class, and in the cells the counts."""
     size = max(3.2, 0.55 * len(classes) + 1.6)
     figure, panels = new_figure(len(results), f"{title}: confusion, each row when it was tested", size, size)
@@ -121,7 +122,7 @@ def confusion(results: list[Any], truth: np.ndarray, classes: list[str], title: 
     return figure
 
 
-def residuals(results: list[Any], truth: np.ndarray, title: str) -> Any:
+def residuals(results: list[Result], truth: np.ndarray, title: str) -> Figure:
     figure, panels = new_figure(
         len(results), f"{title}: prediction - truth, each row when it was tested", height=3.4
     )

@@ -6,7 +6,6 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from tapegrad.autograd.files import read_metadata
 from tapegrad.autograd.replacing import replacing
 from tapegrad.backends import set_backend
 from tapegrad.cli.arguments import Mistake
+from tapegrad.data.aliases import PlainData
 from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.reading import read_csv
 from tapegrad.data.table import Table, TableError
@@ -40,7 +40,7 @@ def predict(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_known(path: Path) -> dict[str, Any]:
+def read_known(path: Path) -> PlainData:
     """What the model knows of tables: its columns, how they become numbers, and the target."""
     if path.is_dir():
         models = sorted(p.name for p in path.glob("*.safetensors"))
@@ -56,7 +56,7 @@ def read_known(path: Path) -> dict[str, Any]:
 
 
 def read_known_columns(
-    options: argparse.Namespace, known: dict[str, Any], features: FeatureEncoder, target: TargetEncoder
+    options: argparse.Namespace, known: PlainData, features: FeatureEncoder, target: TargetEncoder
 ) -> Table:
     """The columns of a table that the model knows, read as they were read in training."""
     header = known.get("header", True)

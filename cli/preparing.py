@@ -5,11 +5,11 @@ import csv
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from tapegrad.cli.arguments import Mistake
+from tapegrad.data.aliases import PlainData
 from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.reading import read_csv
 from tapegrad.data.table import Column, Table, breast_cancer, listed
@@ -50,7 +50,7 @@ class Prepared:
         self.notes += notes
         return train, test
 
-    def state(self, features: FeatureEncoder) -> dict[str, Any]:
+    def state(self, features: FeatureEncoder) -> PlainData:
         """All that a prediction needs to know of tables, as plain data."""
         return {
             "features": features.columns,

@@ -7,7 +7,6 @@ import sys
 import traceback
 import webbrowser
 from pathlib import Path
-from typing import Any
 
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.replacing import check_replaceable
@@ -89,7 +88,7 @@ def run(program: Path, arguments: list[str], listener: UpTo) -> bool:
     return False
 
 
-def print_traceback(error: Any) -> None:
+def print_traceback(error: BaseException) -> None:
     """The traceback of the program's own error, without the frames of this command."""
     frames = error.__traceback__
     while frames is not None and "runpy" not in frames.tb_frame.f_code.co_filename:

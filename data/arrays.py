@@ -3,16 +3,16 @@
 Neither is imported: whatever NumPy can turn into an array is taken, and `columns` is only read for messages.
 """
 
-from typing import Any
-
 import numpy as np
 
 from tapegrad.autograd import dtypes
+from tapegrad.autograd.aliases import Array, DTypeLike
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of, resolve
+from tapegrad.data.aliases import Features
 
 
-def as_array(name: str, data: Any, *, dtype: Any = None, device: str = "cpu") -> Any:
+def as_array(name: str, data: Features, *, dtype: DTypeLike | None = None, device: str = "cpu") -> Array:
     """The raw array of `data` on a device: of `dtype`, or with None as it comes (bool as integers).
 
     `name` is the argument's name in messages. Raises TypeError for what is not numbers, ValueError for ragged lists.
@@ -30,7 +30,7 @@ def as_array(name: str, data: Any, *, dtype: Any = None, device: str = "cpu") ->
     return backend.asarray(data, dtype=None if dtype is None else backend.dtype(dtype), device=device)
 
 
-def _numbers(name: str, data: Any) -> np.ndarray:
+def _numbers(name: str, data: Features) -> np.ndarray:
     try:
         array = np.asarray(data)
     except ValueError as error:
@@ -56,7 +56,7 @@ def _is_missing(array: np.ndarray) -> np.ndarray:
     return np.array([type(value).__name__ in kinds for value in array.flat]).reshape(array.shape)
 
 
-def _text_columns(data: Any) -> str:
+def _text_columns(data: Features) -> str:
     """`, with text in the columns …`, for a data frame."""
     names = [str(c) for c in getattr(data, "columns", ()) if np.asarray(data[c]).dtype.kind not in "fiub"]
     return f", with something else in the columns {_listed(names)}" if names else ""
@@ -66,7 +66,7 @@ def _listed(names: list[str], limit: int = 5) -> str:
     return ", ".join(map(repr, names[:limit])) + (f" and {len(names) - limit} more" * (len(names) > limit))
 
 
-def check_finite(name: str, array: Any, source: Any = None) -> None:
+def check_finite(name: str, array: Array, source: Features = None) -> None:
     """Raise ValueError if an array holds NaN or Inf: how many rows, which columns, and what to do about it.
 
     source: what the array was made from; a data frame's columns are named.

@@ -1,18 +1,19 @@
 """Arrays cut into batches, in a new order at every pass."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from tapegrad.autograd import random
+from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
+from tapegrad.data.aliases import Features
 
 
-def checked_arrays(name: str, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+def checked_arrays(name: str, arrays: tuple[Features, ...]) -> tuple[Array, ...]:
     """Raw arrays of equally many rows; None stays None."""
     if len(arrays) == 1 and isinstance(arrays[0], tuple):
         raise TypeError(
@@ -25,7 +26,7 @@ def checked_arrays(name: str, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     return raw
 
 
-def checked_size(batch_size: Any) -> int:
+def checked_size(batch_size: object) -> int:
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
     return int(batch_size)
@@ -42,7 +43,7 @@ class Batches:
         shuffle: Draw a new order at every pass, from the host's random stream (`tg.manual_seed` sets it).
     """
 
-    def __init__(self, *arrays: Any, batch_size: int = 32, shuffle: bool = True) -> None:
+    def __init__(self, *arrays: Features, batch_size: int = 32, shuffle: bool = True) -> None:
         self.arrays = checked_arrays("Batches", arrays)
         self.rows = next(a.shape[0] for a in self.arrays if a is not None)
         self.batch_size = checked_size(batch_size)
@@ -52,11 +53,11 @@ class Batches:
         """The number of batches in a pass."""
         return -(-self.rows // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+    def __iter__(self) -> Iterator[tuple[Array, ...]]:
         first = next(a for a in self.arrays if a is not None)
         backend = backend_of(first)
         take = backend.xp.take
-        order: Any = None
+        order: np.ndarray | None = None
         if self.shuffle:
             drawn = random.host_generator().permutation(self.rows)
             order = backend.asarray(drawn, device=backend.device_of(first))

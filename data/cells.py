@@ -4,10 +4,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
+from tapegrad.data.aliases import PlainData
 from tapegrad.data.table import is_float
 
 # Written by machines for a value that is not there: missing in every column.
@@ -69,7 +69,7 @@ class NumberFormat:
         negative = bool(match["open"]) or any(sign in "-−" for sign in signs)
         return -value * factor if negative else value * factor
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PlainData:
         return asdict(self)
 
     def described(self) -> str:
@@ -193,5 +193,5 @@ def canonicals(texts: Sequence[str], fold: bool) -> list[str]:
     return [text.lower() if fold else canonical(text) for text in texts]
 
 
-def as_format(state: dict[str, Any] | None) -> NumberFormat:
+def as_format(state: PlainData | None) -> NumberFormat:
     return NumberFormat(**(state or {}))

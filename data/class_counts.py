@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.arguments import above_0, number, one_of, positive_integer
 from tapegrad.backends import backend_of
 from tapegrad.data.metric_base import Metric, cut, shares
@@ -21,7 +22,7 @@ class ClassCounts(Metric):
         self.classes = None if classes is None else positive_integer(f"{name}: classes", classes)
         super().__init__(name)
 
-    def _describe(self, of: str, **options: Any) -> None:
+    def _describe(self, of: str, **options: object) -> None:
         """The arguments that make it again."""
         given = {"threshold": self.threshold, "classes": self.classes}
         self.spec = {"metric": of, **{k: v for k, v in given.items() if v is not None}, **options}
@@ -30,7 +31,7 @@ class ClassCounts(Metric):
         n = self.classes or 0
         self.counts = np.zeros((n, n), np.int64)
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Array, targets: Array) -> None:
         o, t = (backend_of(a).to_numpy(a) for a in (outputs, targets))
         true, predicted = self._true(o, t), self._predicted(o)
         n = max(int(true.max(initial=-1)), int(predicted.max(initial=-1))) + 1
@@ -102,7 +103,7 @@ class _Averaged(ClassCounts):
 
     OF = ""
 
-    def __init__(self, average: Any, threshold: float | None, name: str, **options: Any) -> None:
+    def __init__(self, average: str | None, threshold: float | None, name: str, **options: object) -> None:
         self.average = None if average is None else one_of(f"{name}: average", average, AVERAGES)
         super().__init__(name, threshold)
         self._describe(self.OF, average=average, **options)
@@ -111,7 +112,7 @@ class _Averaged(ClassCounts):
     def scalar(self) -> bool:
         return self.average is not None
 
-    def score(self, hits: Any, predicted: Any, true: Any) -> Any:
+    def score(self, hits: Array, predicted: Array, true: Array) -> Array:
         raise NotImplementedError
 
     def result(self) -> Any:
@@ -137,7 +138,7 @@ class _Averaged(ClassCounts):
         return float(np.average(scores[there], weights=weights))
 
 
-def _ratio(part: Any, whole: Any) -> Any:
+def _ratio(part: Any, whole: Any) -> Array:
     """part / whole, 0 where there is nothing to divide by."""
     return part / np.where(whole == 0, 1, whole)
 
@@ -159,7 +160,7 @@ class Precision(_Averaged):
     ) -> None:
         super().__init__(average, threshold, name)
 
-    def score(self, hits: Any, predicted: Any, true: Any) -> Any:
+    def score(self, hits: Array, predicted: Array, true: Array) -> Array:
         return _ratio(hits, predicted)
 
 
@@ -179,7 +180,7 @@ class Recall(_Averaged):
     ) -> None:
         super().__init__(average, threshold, name)
 
-    def score(self, hits: Any, predicted: Any, true: Any) -> Any:
+    def score(self, hits: Array, predicted: Array, true: Array) -> Array:
         return _ratio(hits, true)
 
 
@@ -202,7 +203,7 @@ class FBeta(_Averaged):
         self.beta = above_0(f"{name}: beta", beta)
         super().__init__(average, threshold, name, beta=self.beta)
 
-    def score(self, hits: Any, predicted: Any, true: Any) -> Any:
+    def score(self, hits: Array, predicted: Array, true: Array) -> Array:
         b = self.beta**2
         return _ratio((1 + b) * hits, b * true + predicted)
 

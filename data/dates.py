@@ -1,9 +1,10 @@
 """Dates and times as numbers: days since 1970, and where in the year, the week and the day they lie."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+
+from tapegrad.data.aliases import PlainData
 
 # Tried in this order; the first that reads nearly all texts is taken.
 FORMATS = (
@@ -81,14 +82,14 @@ def circle(part: np.ndarray, cycle: int) -> np.ndarray:
     return np.stack([np.sin(angle) * there, np.cos(angle) * there], axis=1)
 
 
-def state_of(days: np.ndarray) -> dict[str, Any]:
+def state_of(days: np.ndarray) -> PlainData:
     """What `encode_dates` needs of the training rows' days."""
     known = days[~np.isnan(days)]
     parts = [name for name, part in date_parts(np.unique(known)).items() if np.ptp(np.round(part, 6)) > 0]
     return {"mean": float(known.mean()), "scale": float(known.std()) or 1.0, "parts": parts}
 
 
-def encode_dates(state: dict[str, Any], days: np.ndarray) -> np.ndarray:
+def encode_dates(state: PlainData, days: np.ndarray) -> np.ndarray:
     """(rows, 1 + 2 for each part); the mean where a date is missing."""
     scaled = (np.where(np.isnan(days), state["mean"], days) - state["mean"]) / state["scale"]
     parts = date_parts(days)

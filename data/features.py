@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.data import kinds
+from tapegrad.data.aliases import PlainData
 from tapegrad.data.plan import ColumnPlan, plan_column
 from tapegrad.data.table import Column, Table, TableError, listed
 
@@ -25,7 +26,7 @@ class FeatureEncoder:
     notes     after `transform`: what was filled, cut or not recognized
     """
 
-    def __init__(self, columns: list[dict[str, Any]] | None = None) -> None:
+    def __init__(self, columns: list[PlainData] | None = None) -> None:
         self.columns = columns or []
         self.plans: list[ColumnPlan] = []
         self.notes: list[str] = []
@@ -113,7 +114,7 @@ class FeatureEncoder:
             start += width
         return encoded
 
-    def _encoded(self, state: dict[str, Any], table: Table) -> np.ndarray:
+    def _encoded(self, state: PlainData, table: Table) -> np.ndarray:
         part, notes = kinds.ENCODERS[state["kind"]](state, table.columns[state["name"]])
         self.notes += [f"column {state['name']!r}: {note}" for note in notes]
         return part

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.dtypes import get_default_dtype, name_of
+from tapegrad.data.aliases import Frame
 
 
 @dataclass
@@ -29,11 +30,11 @@ class Dataset:
     features: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Frame]:
         return iter((self.x, self.y))
 
 
-def _floats(values: Any) -> np.ndarray:
+def _floats(values: Frame) -> np.ndarray:
     return np.ascontiguousarray(values, dtype=name_of(get_default_dtype()))
 
 

@@ -10,10 +10,11 @@ into the model's file, and turns cells into numbers by it.
 
 import re
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import (
     DEFAULT,
     SAMPLE,
@@ -103,11 +104,11 @@ def without_marks(column: Column) -> Column:
 # --- numbers ---
 
 
-def learn_numbers(column: Column, numbers: Numbers, rows: np.ndarray) -> tuple[dict[str, Any], list[str]]:
+def learn_numbers(column: Column, numbers: Numbers, rows: np.ndarray) -> tuple[PlainData, list[str]]:
     """(state, notes) of the training rows `rows`, at least one of which holds a number."""
     train = numbers.values[rows]
     known = train[~np.isnan(train)]
-    state: dict[str, Any] = {"name": column.name, "kind": "number"}
+    state: PlainData = {"name": column.name, "kind": "number"}
     notes = []
     if numbers.form != DEFAULT:
         state["format"] = numbers.form.state()
@@ -176,7 +177,7 @@ def cut_off(values: np.ndarray, cut: list[float]) -> np.ndarray:
     return np.where(values < cut[0], cut[1], np.where(values > cut[3], cut[2], values))
 
 
-def described_gaps(column: Column, numbers: Numbers, state: dict[str, Any]) -> list[str]:
+def described_gaps(column: Column, numbers: Numbers, state: PlainData) -> list[str]:
     """What is told of words among the numbers, and of missing cells."""
     notes = []
     if numbers.words:
@@ -193,7 +194,7 @@ def described_gaps(column: Column, numbers: Numbers, state: dict[str, Any]) -> l
     return notes
 
 
-def encode_numbers(state: dict[str, Any], column: Column) -> tuple[np.ndarray, list[str]]:
+def encode_numbers(state: PlainData, column: Column) -> tuple[np.ndarray, list[str]]:
     numbers = read_numbers(column, as_format(state.get("format")))
     if len(numbers.strays) * 2 > len(column):
         raise TableError(
@@ -228,7 +229,7 @@ def encode_numbers(state: dict[str, Any], column: Column) -> tuple[np.ndarray, l
 # --- dates ---
 
 
-def learn_dates(column: Column, form: str, rows: np.ndarray) -> dict[str, Any]:
+def learn_dates(column: Column, form: str, rows: np.ndarray) -> PlainData:
     assert column.texts is not None
     by_text = np.append(parse_dates(column.texts, form), np.nan)
     days = by_text[column.values[rows]]
@@ -236,7 +237,7 @@ def learn_dates(column: Column, form: str, rows: np.ndarray) -> dict[str, Any]:
     return {"name": column.name, "kind": "date", "form": form, "missing": missing, **state_of(days)}
 
 
-def encode_date_column(state: dict[str, Any], column: Column) -> tuple[np.ndarray, list[str]]:
+def encode_date_column(state: PlainData, column: Column) -> tuple[np.ndarray, list[str]]:
     column = as_text(column)
     by_text = np.append(parse_dates(column.texts or [], state["form"]), np.nan)
     encoded = encode_dates(state, by_text)
@@ -250,7 +251,7 @@ def encode_date_column(state: dict[str, Any], column: Column) -> tuple[np.ndarra
 # --- categories ---
 
 
-def learn_categories(column: Column, rows: np.ndarray) -> tuple[dict[str, Any], list[str]]:
+def learn_categories(column: Column, rows: np.ndarray) -> tuple[PlainData, list[str]]:
     """(state, notes): the texts of the training rows, at most 50 of them, the most frequent ones."""
     assert column.texts is not None
     fold = truth_words(column.texts)
@@ -291,7 +292,7 @@ def described_texts(column: Column, counts: Counter[str], fold: bool) -> list[st
     return notes
 
 
-def encode_categories(state: dict[str, Any], column: Column) -> tuple[np.ndarray, list[str]]:
+def encode_categories(state: PlainData, column: Column) -> tuple[np.ndarray, list[str]]:
     categories = state["categories"]
     column = as_text(column)
     texts = column.texts or []
@@ -331,7 +332,7 @@ def words_of(text: str) -> set[str]:
     return set(WORD.findall(text.lower()))
 
 
-def learn_words(column: Column, rows: np.ndarray) -> dict[str, Any] | None:
+def learn_words(column: Column, rows: np.ndarray) -> PlainData | None:
     """The words that at least 5 and a fiftieth of the training rows share, the 50 most frequent; None without two."""
     assert column.texts is not None
     train = column.values[rows]
@@ -347,7 +348,7 @@ def learn_words(column: Column, rows: np.ndarray) -> dict[str, Any] | None:
     return {"name": column.name, "kind": "words", "words": sorted(frequent[:MAX_CATEGORIES])}
 
 
-def encode_words(state: dict[str, Any], column: Column) -> tuple[np.ndarray, list[str]]:
+def encode_words(state: PlainData, column: Column) -> tuple[np.ndarray, list[str]]:
     column = as_text(column)
     texts = [*(column.texts or []), ""]
     places = {word: i for i, word in enumerate(state["words"])}
@@ -367,7 +368,7 @@ ENCODERS = {
 }
 
 
-def width_of(state: dict[str, Any]) -> int:
+def width_of(state: PlainData) -> int:
     """How many numbers a cell of the column becomes."""
     if state["kind"] == "number":
         return 1 + len(state["words"]) + state["missing"]

@@ -1,7 +1,7 @@
 """Batches from anything that has rows, in an order that (seed, epoch) sets, made ahead of the loop, and resumable."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import random
+from tapegrad.autograd.aliases import Tree
 from tapegrad.autograd.arguments import above_0, integer, truth
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
+from tapegrad.backends.aliases import Function
+from tapegrad.data.aliases import Batch, Features
 from tapegrad.data.batches import checked_size
 from tapegrad.data.prefetch import ahead
 from tapegrad.data.row_sources import Iterated, source_of
@@ -62,9 +65,10 @@ class DataLoader:
 
     @answering
     def __init__(
-        self, *data: Any, batch_size: int = 32, shuffle: bool = False, seed: int | None = None, drop_last: bool = False,
-        sampler: Any = None, transform: Callable[..., Any] | None = None, collate: Callable[..., Any] | None = None,
-        workers: int = 0, prefetch: int | None = None, timeout: float | None = None, device: str | None = None,
+        self, *data: Features, batch_size: int = 32, shuffle: bool = False, seed: int | None = None,
+        drop_last: bool = False, sampler: Iterable[int] | None = None, transform: Function | None = None,
+        collate: Function | None = None, workers: int = 0, prefetch: int | None = None, timeout: float | None = None,
+        device: str | None = None,
     ) -> None:  # fmt: skip
         self.source = source_of(data, collate)
         self.batch_size = checked_size(batch_size)
@@ -133,7 +137,7 @@ class DataLoader:
             "rows": self.source.rows,
         }  # fmt: skip
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on where another loader of the same data was: the next pass is the rest of its epoch.
 
         Args:
@@ -154,13 +158,13 @@ class DataLoader:
         self._resume = self._at = integer("DataLoader: batch", state["batch"], 0)
 
     # ---- a pass ----
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Batch]:
         start, self._resume = self._resume or 0, None
         self.epoch, self._at = self._passes, start
         self._passes += 1
         return self._pass(self.epoch, start)
 
-    def _pass(self, epoch: int, start: int) -> Iterator[Any]:
+    def _pass(self, epoch: int, start: int) -> Iterator[Batch]:
         jobs = self._stream(epoch, start) if self.source.rows is None else self._jobs(epoch, start)
         if self.workers:
             threads = 1 if self.source.rows is None else self.workers
@@ -179,7 +183,7 @@ class DataLoader:
     def _generator(self, *key: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(np.random.SeedSequence((self.seed, *key))))
 
-    def _jobs(self, epoch: int, start: int) -> Iterator[Callable[[], Any]]:
+    def _jobs(self, epoch: int, start: int) -> Iterator[Callable[[], Batch]]:
         """What makes each batch of rows that have numbers."""
         rows, order = self.source.rows, self._generator(epoch)
         if self.sampler is not None:
@@ -193,13 +197,13 @@ class DataLoader:
             part = chosen[number * self.batch_size : (number + 1) * self.batch_size]
             yield partial(self._finished, epoch, number, partial(self.source.take, part))
 
-    def _stream(self, epoch: int, start: int) -> Iterator[Callable[[], Any]]:
+    def _stream(self, epoch: int, start: int) -> Iterator[Callable[[], Batch]]:
         """What makes the next batch of a stream, over and over, until it gives END."""
         order = self._generator(epoch) if self.shuffle else None
         batches = islice(self.source.batches(self.batch_size, self.drop_last, order), start, None)
         ended = False
 
-        def following() -> Any:
+        def following() -> Batch:
             nonlocal ended
             batch = END if ended else next(batches, END)
             ended = batch is END
@@ -210,7 +214,7 @@ class DataLoader:
             yield partial(self._finished, epoch, number, following)
             number += 1
 
-    def _finished(self, epoch: int, number: int, raw: Callable[[], Any]) -> Any:
+    def _finished(self, epoch: int, number: int, raw: Callable[[], Batch]) -> Batch:
         """A batch, transformed, as Tensors. A fault says which batch it was."""
         try:
             batch = raw()
@@ -225,7 +229,7 @@ class DataLoader:
             error.add_note(f"in batch {number} of epoch {epoch} of a DataLoader")
             raise
 
-    def _placed(self, leaf: Any) -> Any:
+    def _placed(self, leaf: Tree) -> Batch:
         """A leaf as a Tensor on the device; texts and other objects stay as they are."""
         if isinstance(leaf, Tensor):
             return leaf if self.device is None else leaf.to(self.device)
@@ -236,7 +240,7 @@ class DataLoader:
 END: Any = object()  # what a stream gives after its last batch
 
 
-def _takes_two(transform: Any) -> bool:
+def _takes_two(transform: Function | None) -> bool:
     """Whether a transform takes a generator besides the batch."""
     if transform is None:
         return False

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array, ArrayModule, Function, TensorLike
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of
+from tapegrad.data.aliases import PlainData
 from tapegrad.nn import loss_order, losses
 
 # What a model's outputs are besides probabilities and numbers: its loss says so.
@@ -18,8 +20,8 @@ LOGIT, LOGITS, LOG_PROBABILITIES, SIGNS = "logit", "logits", "log_probabilities"
 class Metric:
     """One number over all the rows it was shown since the last `reset`: `update(outputs, targets)`, `result()`."""
 
-    given: Any = None  # the function that a user gave
-    spec: dict[str, Any] | None = None  # the arguments of `metrics.get` that make it again
+    given: Function | None = None  # the function that a user gave
+    spec: PlainData | None = None  # the arguments of `metrics.get` that make it again
     outputs: str | None = None
     scalar: Any = True  # whether the result is one number, which logs can show
 
@@ -30,7 +32,7 @@ class Metric:
     def reset(self) -> None:
         raise NotImplementedError
 
-    def update(self, outputs: Any, targets: Any) -> None:
+    def update(self, outputs: TensorLike, targets: TensorLike) -> None:
         """Take in a batch.
 
         Args:
@@ -39,7 +41,7 @@ class Metric:
         """
         self.add(*(a.data if isinstance(a, Tensor) else _array(a) for a in (outputs, targets)))
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Array, targets: Array) -> None:
         """Take in a batch of raw arrays."""
         raise NotImplementedError
 
@@ -56,7 +58,7 @@ class Metric:
         other.reset()
         return other
 
-    def __call__(self, outputs: Any, targets: Any) -> Any:
+    def __call__(self, outputs: TensorLike, targets: TensorLike) -> Any:
         """The metric of these rows alone.
 
         Args:
@@ -68,7 +70,7 @@ class Metric:
         return self.result()
 
 
-def _array(a: Any) -> Any:
+def _array(a: TensorLike) -> Array:
     return a if type(a) in BY_TYPE and not isinstance(a, np.generic) else np.asarray(a)
 
 
@@ -81,7 +83,7 @@ def shares(name: str, targets: np.ndarray) -> np.ndarray:
     return targets
 
 
-def same_shape(name: str, outputs: Any, targets: Any) -> None:
+def same_shape(name: str, outputs: Array, targets: Array) -> None:
     """Raise ValueError where outputs and targets would be broadcast."""
     if outputs.shape != targets.shape:
         numbers = targets.ndim < outputs.ndim and outputs.shape[-1] > 1
@@ -95,7 +97,7 @@ def same_shape(name: str, outputs: Any, targets: Any) -> None:
         )
 
 
-def precise(array: Any) -> Any:
+def precise(array: Array) -> Array:
     """An array in which differences and squares are right: integers as float64, float16 as float32."""
     if not is_floating(array.dtype):
         return backend_of(array).xp.astype(array, backend_of(array).dtype("float64"))
@@ -104,7 +106,7 @@ def precise(array: Any) -> Any:
     return array
 
 
-def probabilities(xp: Any, outputs: Any, kind: str | None) -> Any:
+def probabilities(xp: ArrayModule, outputs: Array, kind: str | None) -> Array:
     """The probabilities of classes behind logits or log-probabilities."""
     if kind == LOG_PROBABILITIES:
         return xp.exp(outputs)
@@ -128,23 +130,25 @@ class Mean(Metric):
     score   (xp, outputs, targets) -> scores; with `options`, also of those keyword arguments
     """
 
-    def __init__(self, name: str, score: Any, *, root: bool = False, threshold: float | None = None) -> None:
+    def __init__(
+        self, name: str, score: Function, *, root: bool = False, threshold: float | None = None
+    ) -> None:
         self.score, self.root, self.threshold = score, root, threshold
         super().__init__(name)
 
     def reset(self) -> None:
-        self.total: Any = 0
+        self.total: Array = 0
         self.count = 0
-        self.faults: dict[str, Any] = {}  # what is wrong with the targets -> whether it came, on the device
+        self.faults: dict[str, Array] = {}  # what is wrong with the targets -> whether it came, on the device
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Array, targets: Array) -> None:
         xp = backend_of(outputs).xp
         scores = self.score(self, xp, precise(outputs), targets)
         hits = scores.dtype == xp.bool
         self.total = self.total + (xp.count_nonzero(scores) if hits else xp.sum(scores, dtype=xp.float64))
         self.count += scores.size
 
-    def note(self, fault: str, came: Any) -> None:
+    def note(self, fault: str, came: Array) -> None:
         self.faults[fault] = self.faults[fault] | came if fault in self.faults else came
 
     def result(self) -> float:
@@ -174,9 +178,9 @@ class Whole(Metric):
         super().__init__(name)
 
     def reset(self) -> None:
-        self.rows: list[tuple[Any, Any]] = []
+        self.rows: list[tuple[Array, Array]] = []
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Array, targets: Array) -> None:
         same_shape(self.name, outputs, targets)
         self.rows.append((outputs, targets))
 
@@ -202,16 +206,16 @@ class Whole(Metric):
 class Custom(Metric):
     """A user's function of (y_true, y_pred), Tensors, averaged over batches by their number of rows."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Function) -> None:
         loss_order.check_order("metric", function)
         self.function = function
         super().__init__(loss_order.name_of(function))
 
     def reset(self) -> None:
-        self.total: Any = 0
+        self.total: Array = 0
         self.count = 0
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Array, targets: Array) -> None:
         value = self.function(Tensor(targets), Tensor(outputs))
         value = value.data if isinstance(value, Tensor) else value
         if np.shape(value):
@@ -226,17 +230,17 @@ class Custom(Metric):
 class OfLoss(Metric):
     """One of tapegrad's losses as a metric: its mean over all rows."""
 
-    def __init__(self, name: str, loss: Any) -> None:
+    def __init__(self, name: str, loss: Function) -> None:
         self.loss = loss
-        self.function = losses.our_function(loss)
+        self.function: Function = losses.our_function(loss) or loss
         self.options = loss_order.options_of(loss) | {"reduction": "none"}
         super().__init__(name)
 
     def reset(self) -> None:
-        self.total: Any = 0
+        self.total: Array = 0
         self.count = 0
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Array, targets: Array) -> None:
         loss = self.function(Tensor(outputs), Tensor(targets), **self.options).data
         xp = backend_of(loss).xp
         self.total = self.total + xp.sum(loss, dtype=xp.float64)
@@ -256,7 +260,7 @@ class OfKeras(Metric):
     def reset(self) -> None:
         self.metric.reset_state()
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Array, targets: Array) -> None:
         self.metric.update_state(Tensor(targets), Tensor(outputs))
 
     def result(self) -> float:

@@ -1,16 +1,17 @@
 """What metrics compute: functions of a batch, whose scores are averaged, and functions of all rows at once."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array, ArrayModule
+from tapegrad.backends.aliases import Function
 from tapegrad.data.metric_base import Mean, cut, precise, probabilities, same_shape
 
 # ---- means: (metric, xp, outputs, targets) -> for each element whether it is hit, or its score ----
 
 
-def binary_accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
+def binary_accuracy(metric: Mean, xp: ArrayModule, outputs: Array, targets: Array) -> Array:
     """Whether an output is on its target's side of 0.5 (of the threshold), for each element."""
     same_shape(metric.name, outputs, targets)
     metric.note(
@@ -21,7 +22,7 @@ def binary_accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
     return (outputs > cut(metric.threshold, metric.outputs)) == (targets > 0.5)
 
 
-def categorical_accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
+def categorical_accuracy(metric: Mean, xp: ArrayModule, outputs: Array, targets: Array) -> Array:
     """Whether the largest output is that of the class whose target is largest: (rows, classes), both."""
     same_shape(metric.name, outputs, targets)
     if not outputs.ndim or outputs.shape[-1] == 1:
@@ -37,7 +38,7 @@ def categorical_accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> A
     return xp.argmax(outputs, axis=-1) == xp.argmax(targets, axis=-1)
 
 
-def sparse_categorical_accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
+def sparse_categorical_accuracy(metric: Mean, xp: ArrayModule, outputs: Array, targets: Array) -> Array:
     """Whether the largest output is that of the class numbered by the target: (rows, classes) and (rows,)."""
     rows = outputs.shape[:-1]
     if targets.shape == (*rows, 1):
@@ -54,7 +55,7 @@ def sparse_categorical_accuracy(metric: Mean, xp: Any, outputs: Any, targets: An
     return xp.argmax(outputs, axis=-1) == targets
 
 
-def accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
+def accuracy(metric: Mean, xp: ArrayModule, outputs: Array, targets: Array) -> Array:
     """The accuracy that fits the shapes: binary for one output, else sparse for class numbers, else categorical."""
     if outputs.ndim < 2 or outputs.shape[-1] == 1:
         return binary_accuracy(metric, xp, outputs, targets)
@@ -63,13 +64,13 @@ def accuracy(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
     return categorical_accuracy(metric, xp, outputs, targets)
 
 
-def squared_error(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
+def squared_error(metric: Mean, xp: ArrayModule, outputs: Array, targets: Array) -> Array:
     """(output - target)**2, averaged over all elements."""
     same_shape(metric.name, outputs, targets)
     return (outputs - targets) ** 2
 
 
-def absolute_error(metric: Mean, xp: Any, outputs: Any, targets: Any) -> Any:
+def absolute_error(metric: Mean, xp: ArrayModule, outputs: Array, targets: Array) -> Array:
     """|output - target|, averaged over all elements."""
     same_shape(metric.name, outputs, targets)
     return abs(outputs - targets)
@@ -140,7 +141,7 @@ def r2(outputs: np.ndarray, targets: np.ndarray) -> float:
     return float(np.mean(np.where(total > 0, score, np.nan)))
 
 
-MEANS: dict[str, Callable[..., Any]] = {
+MEANS: dict[str, Function] = {
     "accuracy": accuracy,
     "acc": accuracy,
     "binary_accuracy": binary_accuracy,
@@ -151,7 +152,7 @@ MEANS: dict[str, Callable[..., Any]] = {
     "mae": absolute_error,
     "mean_absolute_error": absolute_error,
 }
-ROOTS: dict[str, Callable[..., Any]] = {"rmse": squared_error, "root_mean_squared_error": squared_error}
+ROOTS: dict[str, Function] = {"rmse": squared_error, "root_mean_squared_error": squared_error}
 WHOLES: dict[str, Callable[..., float]] = {
     "precision": precision,
     "recall": recall,

@@ -8,13 +8,14 @@ Outputs are probabilities or scores of shape (rows, classes), or of one column f
 integers. Targets are class numbers, or one column per class. A model says whether its outputs are logits.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array, ArrayModule
 from tapegrad.autograd.arguments import number, one_of, positive_integer, truth
 from tapegrad.backends import backend_of
+from tapegrad.backends.aliases import Function
 from tapegrad.data import metric_functions as functions
 from tapegrad.data.class_counts import (
     F1,
@@ -45,7 +46,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _mean(kind: str, score: Callable[..., Any], name: str, thresholded: bool, root: bool = False) -> Any:
+def _mean(kind: str, score: Function, name: str, thresholded: bool, root: bool = False) -> Any:
     """A class for a mean of scores."""
 
     def with_threshold(self: Any, threshold: float | None = None, *, name: str = name) -> None:
@@ -86,7 +87,7 @@ RootMeanSquaredError = _mean(
 )
 
 
-def _class_of(metric: Any, xp: Any, outputs: Any, targets: Any) -> Any:
+def _class_of(metric: Mean, xp: ArrayModule, outputs: Array, targets: Array) -> Array:
     """The class number of each row, of targets with one column per class, too."""
     if outputs.ndim > 1 and targets.shape == outputs.shape:
         return xp.argmax(targets, axis=-1)
@@ -104,7 +105,7 @@ def _class_of(metric: Any, xp: Any, outputs: Any, targets: Any) -> Any:
     return xp.astype(targets, xp.int64)
 
 
-def _among_the_first(metric: Any, xp: Any, outputs: Any, targets: Any) -> Any:
+def _among_the_first(metric: Any, xp: ArrayModule, outputs: Array, targets: Array) -> Array:
     """Whether the class of a row is among its k largest outputs; of equal outputs the last counts as the largest."""
     number_of = _class_of(metric, xp, outputs, targets)
     classes = outputs.shape[-1]
@@ -151,7 +152,7 @@ class AUC(Whole):
         super().__init__(name or usual, function, binary=True, cuts=False)
         self.spec = {"metric": "area_under_curve", "curve": curve}
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Array, targets: Array) -> None:
         if targets.shape == (*outputs.shape[:-1], 1) and outputs.shape[-1] > 1:
             targets = targets[..., 0]
         if targets.shape == outputs.shape[:-1] and outputs.shape[-1] > 1:
@@ -183,7 +184,7 @@ class LogLoss(Metric):
     def reset(self) -> None:
         self.total, self.count = 0.0, 0
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Array, targets: Array) -> None:
         if self.outputs == SIGNS:
             raise ValueError(f"{self.name}: the loss's outputs are scores, not probabilities or logits")
         p, t = (backend_of(a).to_numpy(a) for a in (outputs, targets))
@@ -246,7 +247,7 @@ class R2(Metric):
     def reset(self) -> None:
         self.rows, self.mean, self.spread, self.errors = 0, np.zeros(()), np.zeros(()), np.zeros(())
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def add(self, outputs: Array, targets: Array) -> None:
         same_shape(self.name, outputs, targets)
         p, t = (backend_of(a).to_numpy(a).astype(np.float64) for a in (outputs, targets))
         if not len(t):

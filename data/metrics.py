@@ -8,8 +8,8 @@ and targets must have one shape, or be columns and class numbers where that is s
 probability. Weights of rows and classes change the loss and no metric.
 """
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Array
+from tapegrad.backends.aliases import Function
 from tapegrad.data.metric_base import Custom, Mean, Metric, OfKeras, OfLoss, Whole
 from tapegrad.data.metric_functions import CUT, MEANS, NAMES, ROOTS, WHOLES, r2
 from tapegrad.data.metric_objects import (
@@ -45,7 +45,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def get(metric: Any, *, threshold: float | None = None, name: str | None = None, **options: Any) -> Metric:
+def get(
+    metric: str | Function | Metric,
+    *,
+    threshold: float | None = None,
+    name: str | None = None,
+    **options: object,
+) -> Metric:
     """The metric of a name (any case), of a function, of a loss, or a Metric as it is.
 
     threshold   the probability above which an output counts as positive, for accuracy, precision, recall and f1; None
@@ -72,7 +78,7 @@ def get(metric: Any, *, threshold: float | None = None, name: str | None = None,
     return made
 
 
-def _made(metric: Any, threshold: float | None) -> Metric:
+def _made(metric: str | Function, threshold: float | None) -> Metric:
     if isinstance(metric, str):
         for name in (metric, snake_case(metric)):  # "BinaryAccuracy" is Keras's class
             if name.lower() in {**MEANS, **ROOTS, **WHOLES}:
@@ -104,8 +110,8 @@ def _made(metric: Any, threshold: float | None) -> Metric:
     return Custom(metric)
 
 
-def _of_scikit_learn(metric: Any) -> Any:
-    def measure(outputs: Any, targets: Any) -> Any:
+def _of_scikit_learn(metric: Function) -> Function:
+    def measure(outputs: Array, targets: Array) -> float:
         try:
             return metric(targets, outputs)
         except ValueError as error:
@@ -118,7 +124,7 @@ def _of_scikit_learn(metric: Any) -> Any:
     return measure
 
 
-def _is_ours(metric: Any) -> bool:
+def _is_ours(metric: object) -> bool:
     try:
         return metric in NAMES
     except TypeError:  # not hashable
@@ -148,7 +154,7 @@ def _named(metric: str, threshold: float | None) -> Metric:
     return made
 
 
-def _of_loss(metric: Any) -> Metric:
+def _of_loss(metric: str | Function) -> Metric:
     try:
         loss = losses.get(metric)
     except ValueError as error:
@@ -160,5 +166,5 @@ def _of_loss(metric: Any) -> Metric:
         made = OfLoss(metric, loss)
         made.spec = {"metric": metric}
         return made
-    name = losses.our_function(metric).__name__
-    return OfLoss(getattr(metric, "name", None) or name, metric)
+    function = losses.our_function(metric) or metric
+    return OfLoss(getattr(metric, "name", None) or function.__name__, metric)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.data import kinds
+from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import canonicals, truth_words
 from tapegrad.data.dates import find_date_format, parse_dates
 from tapegrad.data.numbers import several_units
@@ -32,7 +33,7 @@ class ColumnPlan:
     kind: str
     why: str
     notes: list[str] = field(default_factory=list)
-    state: dict[str, Any] | None = None
+    state: PlainData | None = None
     harmless: bool = False
 
     @property

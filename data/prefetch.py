@@ -9,21 +9,23 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
+from tapegrad.data.aliases import Batch
+
 Job = Callable[[], Any]
 
 
 def ahead(
     jobs: Iterator[Job], workers: int, depth: int, timeout: float | None, what: str
-) -> Generator[Any, None, None]:
+) -> Generator[Batch, None, None]:
     """The results of the jobs, of which `depth` are being worked on or done while the loop works on one.
 
     The threads end with the loop, and never hold up the end of the process. What a job raises is raised here, where its
     result would have come. Each job sees the context of the loop: its backend, its flags, its random streams.
     """
-    queue: SimpleQueue[tuple[Future[Any], Job] | None] = SimpleQueue()
+    queue: SimpleQueue[tuple[Future[Batch], Job] | None] = SimpleQueue()
     context = contextvars.copy_context()
     threads = [Thread(target=_work, args=(queue, context.copy()), daemon=True) for _ in range(workers)]
-    waiting: deque[Future[Any]] = deque()
+    waiting: deque[Future[Batch]] = deque()
     number = 0
     try:
         for thread in threads:
@@ -43,13 +45,13 @@ def ahead(
             queue.put(None)
 
 
-def _submitted(queue: Any, job: Job) -> "Future[Any]":
-    future: Future[Any] = Future()
+def _submitted(queue: SimpleQueue[tuple[Future[Batch], Job] | None], job: Job) -> Future[Batch]:
+    future: Future[Batch] = Future()
     queue.put((future, job))
     return future
 
 
-def _work(queue: Any, context: contextvars.Context) -> None:
+def _work(queue: SimpleQueue[tuple[Future[Batch], Job] | None], context: contextvars.Context) -> None:
     while (item := queue.get()) is not None:
         future, job = item
         if not future.set_running_or_notify_cancel():
@@ -61,7 +63,7 @@ def _work(queue: Any, context: contextvars.Context) -> None:
         del future, job, item  # the result is the loop's
 
 
-def _result(future: "Future[Any]", timeout: float | None, what: str, number: int) -> Any:
+def _result(future: Future[Batch], timeout: float | None, what: str, number: int) -> Batch:
     try:
         return future.result(timeout)
     except NotInTime as error:

@@ -11,10 +11,10 @@ import re
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tapegrad.data.aliases import Frame
 from tapegrad.data.layout import Layout, find_layout, not_text
 from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, listed
 
@@ -60,7 +60,9 @@ def read_csv(
     return Table(str(path), columns, rows, layout.notes, layout.twice, header, layout.delimiter)
 
 
-def without_repeated_header(layout: Layout, frame: Any, lines: Lines, rows: int) -> tuple[Any, Lines, int]:
+def without_repeated_header(
+    layout: Layout, frame: Frame, lines: Lines, rows: int
+) -> tuple[Frame, Lines, int]:
     """The frame without rows that are the header once more, as joined files have, or a line under it: |---|---|."""
     numbers = [kind.kind in "iufb" for kind in frame.dtypes]
     text = [i for i, number in zip(frame, numbers) if not number]
@@ -99,7 +101,7 @@ def check_bytes(layout: Layout) -> None:
             )
 
 
-def read_frame(layout: Layout, as_text: Collection[str], only: Collection[str] | None) -> Any:
+def read_frame(layout: Layout, as_text: Collection[str], only: Collection[str] | None) -> Frame:
     """The cells as pandas reads them, its columns numbered from 0."""
     try:
         import pandas as pd
@@ -154,7 +156,7 @@ def check_widths(layout: Layout, unclosed: bool = False) -> None:
         )
 
 
-def trailing_blanks(frame: Any) -> int:
+def trailing_blanks(frame: Frame) -> int:
     """How many rows at the end have no cell that holds anything, as spreadsheets leave them."""
     count = 0
     while count < len(frame) and frame.iloc[-1 - count].isna().all():
@@ -174,7 +176,7 @@ def line_finder(layout: Layout) -> Lines:
     return lines
 
 
-def as_column(name: str, series: Any, lines: Lines) -> Column:
+def as_column(name: str, series: Frame, lines: Lines) -> Column:
     kind = series.dtype.kind
     if kind in "iuf":
         return Column(name, series.to_numpy(np.float64), None, lines)

@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array, Tree
 from tapegrad.autograd.dtypes import get_default_dtype
 from tapegrad.autograd.ops import stack
 from tapegrad.autograd.structure import flatten, leaves_like
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of
+from tapegrad.data.aliases import Batch, Features
 from tapegrad.data.batches import checked_arrays
 
 Collate = Callable[[list[Any]], Any]
 
 
-def collated(samples: list[Any]) -> Any:
+def collated(samples: list[Tree]) -> Batch:
     """One structure of arrays of a list of samples of one structure: numbers and arrays are stacked, texts listed.
 
     Args:
@@ -32,7 +34,7 @@ def collated(samples: list[Any]) -> Any:
     return build([_stacked([leaves[k] for leaves in columns]) for k in range(len(first))])
 
 
-def _stacked(values: list[Any]) -> Any:
+def _stacked(values: list[Tree]) -> Batch:
     if isinstance(values[0], Tensor):
         return stack(values).data
     if isinstance(values[0], (str, bytes)):
@@ -50,18 +52,18 @@ def _stacked(values: list[Any]) -> Any:
 class Arrays:
     """Arrays of equally many rows, on any backend; memory-mapped ones are read where a batch needs them."""
 
-    def __init__(self, arrays: tuple[Any, ...]) -> None:
+    def __init__(self, arrays: tuple[Array, ...]) -> None:
         self.names = list(arrays[0]) if len(arrays) == 1 and isinstance(arrays[0], Mapping) else None
         given = tuple(arrays[0].values()) if self.names is not None else arrays
         self.arrays = checked_arrays("DataLoader", given)
         self.rows: int = next(a.shape[0] for a in self.arrays if a is not None)
 
-    def take(self, rows: np.ndarray) -> Any:
+    def take(self, rows: np.ndarray) -> Batch:
         taken = tuple(None if a is None else _taken(a, rows) for a in self.arrays)
         return taken if self.names is None else dict(zip(self.names, taken, strict=True))
 
 
-def _taken(a: Any, rows: np.ndarray) -> Any:
+def _taken(a: Array, rows: np.ndarray) -> Batch:
     backend = backend_of(a)
     return backend.xp.take(a, backend.asarray(rows, device=backend.device_of(a)), axis=0)
 
@@ -69,10 +71,10 @@ def _taken(a: Any, rows: np.ndarray) -> Any:
 class Indexed:
     """A data set with `len(d)` and `d[i]`, whose samples are collated."""
 
-    def __init__(self, data: Any, collate: Collate) -> None:
+    def __init__(self, data: Features, collate: Collate) -> None:
         self.data, self.collate, self.rows = data, collate, len(data)
 
-    def take(self, rows: np.ndarray) -> Any:
+    def take(self, rows: np.ndarray) -> Batch:
         return self.collate([self.data[i] for i in rows.tolist()])
 
 
@@ -81,11 +83,11 @@ class Iterated:
 
     rows = None
 
-    def __init__(self, data: Any, collate: Collate) -> None:
+    def __init__(self, data: Features, collate: Collate) -> None:
         self.data, self.collate = data, collate
         self.used = False
 
-    def batches(self, size: int, drop_last: bool, order: Any) -> Iterator[Any]:
+    def batches(self, size: int, drop_last: bool, order: np.random.Generator | None) -> Iterator[Batch]:
         if hasattr(self.data, "__next__"):
             if self.used:
                 raise RuntimeError(
@@ -93,7 +95,7 @@ class Iterated:
                     "__iter__ begins again"
                 )
             self.used = True
-        kept: list[Any] = []
+        kept: list[Tree] = []
         for sample in self.data:
             kept.append(sample)
             if len(kept) == size:
@@ -111,10 +113,10 @@ class Pieces:
 
     rows = None
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Features) -> None:
         self.data = data
 
-    def batches(self, size: int, drop_last: bool, order: np.random.Generator | None) -> Iterator[Any]:
+    def batches(self, size: int, drop_last: bool, order: np.random.Generator | None) -> Iterator[Batch]:
         left: tuple[np.ndarray, ...] | None = None
         for piece in self.data.pieces(order):
             if order is not None:
@@ -130,7 +132,7 @@ class Pieces:
             yield left
 
 
-def source_of(data: tuple[Any, ...], collate: Collate | None) -> Any:
+def source_of(data: tuple[Features, ...], collate: Collate | None) -> Any:
     """The source that fits what a loader was given."""
     if not data:
         raise TypeError("DataLoader: give the data first, as in DataLoader(x, y, batch_size=32)")
@@ -159,5 +161,5 @@ def source_of(data: tuple[Any, ...], collate: Collate | None) -> Any:
     )
 
 
-def _is_array(value: Any) -> bool:
+def _is_array(value: object) -> bool:
     return (type(value) in BY_TYPE or isinstance(value, np.ndarray)) and hasattr(value, "__len__")

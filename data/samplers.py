@@ -4,10 +4,9 @@ A sampler is an object with `order(rows, generator)`, which returns row numbers;
 anew from (seed, epoch), so the same pass is drawn again after a resume. A list or array of row numbers serves, too.
 """
 
-from typing import Any
-
 import numpy as np
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import positive_integer, truth
 
 
@@ -23,7 +22,7 @@ class WeightedSampler:
         ValueError: A weight is negative or no number, all are 0, or there are too few for `draws`.
     """
 
-    def __init__(self, weights: Any, draws: int | None = None, *, replacement: bool = True) -> None:
+    def __init__(self, weights: TensorLike, draws: int | None = None, *, replacement: bool = True) -> None:
         w = np.asarray(weights, np.float64)
         if w.ndim != 1 or not np.isfinite(w).all() or (w < 0).any() or w.sum() <= 0:
             raise ValueError(
@@ -60,7 +59,7 @@ class BalancedSampler(WeightedSampler):
         draws: How many rows a pass takes; None is as many as there are.
     """
 
-    def __init__(self, labels: Any, draws: int | None = None) -> None:
+    def __init__(self, labels: TensorLike, draws: int | None = None) -> None:
         _, numbers, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
         super().__init__(1.0 / counts[numbers.reshape(-1)], draws)
 
@@ -73,7 +72,7 @@ class SubsetSampler:
         shuffle: Whether each pass draws an order of its own.
     """
 
-    def __init__(self, indices: Any, *, shuffle: bool = True) -> None:
+    def __init__(self, indices: TensorLike, *, shuffle: bool = True) -> None:
         self.indices = np.asarray(indices)
         if self.indices.ndim != 1 or self.indices.dtype.kind not in "iu":
             raise ValueError(f"SubsetSampler: indices must be row numbers, got {indices!r}")

@@ -1,13 +1,14 @@
 """Splitting rows into a part to train on and a part to test on."""
 
 import math
-from typing import Any
 
 import numpy as np
 
+from tapegrad.data.aliases import Targets
+
 
 def train_test_indices(
-    rows: int, test_size: float = 0.2, seed: int = 0, stratify: Any = None
+    rows: int, test_size: float = 0.2, seed: int = 0, stratify: Targets = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers (train, test), as scikit-learn's `train_test_split` with random_state=seed draws them.
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import DTypeLike
 from tapegrad.autograd.arguments import positive_integer
 from tapegrad.autograd.dtypes import get_default_dtype, name_of
+from tapegrad.data.aliases import Frame
 
 
 class _TableRows:
@@ -18,7 +20,7 @@ class _TableRows:
         path: str | Path,
         target: str | None,
         features: Sequence[str] | None,
-        dtype: Any,
+        dtype: DTypeLike | None,
     ) -> None:
         self.path, self.target = Path(path), target
         self.features = None if features is None else list(features)
@@ -36,7 +38,7 @@ class _TableRows:
             )
         return wanted
 
-    def _pieces(self, frames: Iterable[tuple[str, Any]]) -> Iterator[tuple[np.ndarray, ...]]:
+    def _pieces(self, frames: Iterable[tuple[str, Frame]]) -> Iterator[tuple[np.ndarray, ...]]:
         """The arrays of frames, each with where it stands. A target that is whole numbers in the first is so in all:
         a batch has the dtype of the one before."""
         kind: np.dtype[Any] | None = None
@@ -56,7 +58,7 @@ class _TableRows:
                 )
             yield x, y
 
-    def _numbers(self, columns: Any, dtype: np.dtype[Any], where: str) -> np.ndarray:
+    def _numbers(self, columns: Frame, dtype: np.dtype, where: str) -> np.ndarray:
         """Columns as an array; ValueError for what is no number, or missing."""
         at = f"{type(self).__name__}: {self.path}, {where}"
         try:
@@ -93,7 +95,7 @@ class CsvRows(_TableRows):
 
     def __init__(
         self, path: str | Path, target: str | None = None, features: Sequence[str] | None = None, *,
-        rows_per_piece: int = 65536, dtype: Any = None, **options: Any,
+        rows_per_piece: int = 65536, dtype: DTypeLike | None = None, **options: object,
     ) -> None:  # fmt: skip
         try:
             import pandas  # noqa: F401
@@ -134,7 +136,7 @@ class ParquetRows(_TableRows):
 
     def __init__(
         self, path: str | Path, target: str | None = None, features: Sequence[str] | None = None, *,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         try:
             import pyarrow.parquet  # noqa: F401

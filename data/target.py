@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import (
     DEFAULT,
     MARKS,
@@ -31,7 +32,7 @@ class TargetEncoder:
     `notes` tells how the cells were read; `whole` whether the cells are whole numbers, which may be either.
     """
 
-    def __init__(self, state: dict[str, Any] | None = None) -> None:
+    def __init__(self, state: PlainData | None = None) -> None:
         state = state or {}
         self.name: str = state.get("name", "")
         self.classes: list[str] | None = state.get("classes")
@@ -42,7 +43,7 @@ class TargetEncoder:
         self.whole = False
         self.notes: list[str] = []
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PlainData:
         if self.classes is not None:
             return {"name": self.name, "classes": self.classes, "fold": self.fold}
         format = {} if self.form == DEFAULT else {"format": self.form.state()}

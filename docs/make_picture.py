@@ -18,7 +18,14 @@ print(tg.tape(loss))
 
 loss.backward()
 W.grad, b.grad"""
-ROW, LETTER = 19, 7.25
+ROW = 19
+LEFT, TAPE_X, ADJOINT_X = 24.0, 352.0, 600.0
+STYLE = (
+    "text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2933}"
+    ".head{font:600 13px system-ui,sans-serif;fill:#334e68}"
+    ".code{fill:#f5f7fa;stroke:#cbd2d9}.tape{fill:#e6f6ff;stroke:#84c5f4}.back{fill:#fff3e0;stroke:#f0b429}"
+    ".place{fill:#e3f9e5;stroke:#7bc47f}"
+)
 
 
 def rows() -> list[tuple[str, list[str]]]:
@@ -40,46 +47,49 @@ def box(x: float, y: float, width: float, height: float, css: str) -> str:
     return f'<rect x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{height:.0f}" rx="8" class="{css}"/>'
 
 
-def picture() -> str:
-    code = CODE.split("\n")
-    table = rows()
-    left, tape_x, adjoint_x = 24.0, 352.0, 600.0
-    lines = sum(max(1, len(a)) for _, a in table)
-    height = 62 + (lines + 1) * ROW + 74
-    parts = [
+def frames(height: float) -> list[str]:
+    """The three columns, with their headings."""
+    return [
         box(8, 8, 320, height - 74, "code"),
         box(340, 8, 236, height - 74, "tape"),
         box(588, 8, 364, height - 74, "back"),
+        text(LEFT, 34, "what you write", "head"),
+        text(TAPE_X, 34, "the tape, from the top down", "head"),
+        text(ADJOINT_X, 34, "the gradient program, from the bottom up", "head"),
     ]
-    parts += [
-        text(left, 34, "what you write", "head"),
-        text(tape_x, 34, "the tape, from the top down", "head"),
-    ]
-    parts += [text(adjoint_x, 34, "the gradient program, from the bottom up", "head")]
-    parts += [text(left, 62 + i * ROW, line) for i, line in enumerate(code)]
-    y = 62.0
+
+
+def calls(table: list[tuple[str, list[str]]]) -> list[str]:
+    """Each call of the tape, and beside it the lines of the gradient program that it leads to."""
+    parts, y = [], 62.0
     for call, adjoint in table:
-        parts.append(text(tape_x, y, call))
+        parts.append(text(TAPE_X, y, call))
         for line in adjoint:
-            parts.append(text(adjoint_x, y, line))
+            parts.append(text(ADJOINT_X, y, line))
             y += ROW
-    parts.append(text(adjoint_x, y, f"d{table[-1][0].split(' ')[0]} = ones"))
-    below = height - 56
-    parts += [
+    return [*parts, text(ADJOINT_X, y, f"d{table[-1][0].split(' ')[0]} = ones")]
+
+
+def foot(below: float) -> list[str]:
+    """What lies under all three: the primitives, on either backend."""
+    return [
         box(8, below, 944, 46, "place"),
-        text(left, below + 29, "primitives: one table of forwards and gradient rules", "head"),
+        text(LEFT, below + 29, "primitives: one table of forwards and gradient rules", "head"),
+        box(470, below + 8, 226, 30, "code"),
+        text(486, below + 28, "NumPy, on the CPU"),
+        box(712, below + 8, 226, 30, "code"),
+        text(728, below + 28, "CuPy, on the GPU"),
     ]
-    parts += [box(470, below + 8, 226, 30, "code"), text(486, below + 28, "NumPy, on the CPU")]
-    parts += [box(712, below + 8, 226, 30, "code"), text(728, below + 28, "CuPy, on the GPU")]
-    style = (
-        "text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2933}"
-        ".head{font:600 13px system-ui,sans-serif;fill:#334e68}"
-        ".code{fill:#f5f7fa;stroke:#cbd2d9}.tape{fill:#e6f6ff;stroke:#84c5f4}.back{fill:#fff3e0;stroke:#f0b429}"
-        ".place{fill:#e3f9e5;stroke:#7bc47f}"
-    )
+
+
+def picture() -> str:
+    table = rows()
+    height = 62 + (sum(max(1, len(a)) for _, a in table) + 1) * ROW + 74
+    code = [text(LEFT, 62 + i * ROW, line) for i, line in enumerate(CODE.split("\n"))]
+    parts = [*frames(height), *code, *calls(table), *foot(height - 56)]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 {height:.0f}" role="img" '
-        f'aria-label="Code, the tape it records, and the gradient program beside it"><style>{style}</style>\n'
+        f'aria-label="Code, the tape it records, and the gradient program beside it"><style>{STYLE}</style>\n'
         + "\n".join(parts)
         + "\n</svg>\n"
     )

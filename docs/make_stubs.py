@@ -60,6 +60,7 @@ def parameter(p: inspect.Parameter, default: str, types: dict[str, str]) -> str:
     if kind == "Any":
         known = p.annotation not in (Any, inspect.Parameter.empty)
         kind = inspect.formatannotation(p.annotation) if known else BY_NAME.get(p.name, default)
+        kind = kind.replace(inspect.formatannotation(aliases.TensorLike), "TensorLike")
     star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
     if p.default is p.empty:
         return f"{star}{p.name}: {kind}"

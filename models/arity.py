@@ -1,12 +1,12 @@
 """Calls functions of a user with as many arguments as they take."""
 
 import inspect
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+
+from tapegrad.backends.aliases import Function
 
 
-def positional(function: Callable[..., Any], arguments: int) -> int:
+def positional(function: Function, arguments: int) -> int:
     """How many of so many positional arguments a function takes. Keras's `logs` may be left out of a signature."""
     plain = getattr(function, "__func__", function)
     most = most_positional(plain)
@@ -14,7 +14,7 @@ def positional(function: Callable[..., Any], arguments: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def most_positional(function: Callable[..., Any]) -> int | None:
+def most_positional(function: Function) -> int | None:
     """How many positional arguments a function takes at most; None where there is no limit, or nobody knows."""
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -25,5 +25,5 @@ def most_positional(function: Callable[..., Any]) -> int | None:
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
-def called(function: Callable[..., Any], *arguments: Any) -> None:
+def called(function: Function, *arguments: object) -> None:
     function(*arguments[: positional(function, len(arguments))])

@@ -6,11 +6,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.replacing import check_replaceable, replacing
+from tapegrad.backends.aliases import Function
+from tapegrad.data.aliases import PlainData
 from tapegrad.models.arity import called, positional
+
+if TYPE_CHECKING:
+    from tapegrad.models.sequential import Sequential
 
 Logs = Any  # a dict of numbers by name
 
@@ -53,7 +58,7 @@ class Callback(KnownAttributes):
     model: Any = None
     params: dict[str, Any] = MappingProxyType({})  # type: ignore[assignment]
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: "Sequential") -> None:
         """Take the model, before the training.
 
         Args:
@@ -61,7 +66,7 @@ class Callback(KnownAttributes):
         """
         self.model = model
 
-    def set_params(self, params: dict[str, Any]) -> None:
+    def set_params(self, params: dict[str, object]) -> None:
         """Take the numbers of the training, before it.
 
         Args:
@@ -69,7 +74,7 @@ class Callback(KnownAttributes):
         """
         self.params = params
 
-    def state(self) -> dict[str, Any] | None:
+    def state(self) -> PlainData | None:
         """What a file keeps of this callback when the model is saved in the middle of a fit; None: nothing.
 
         Returns:
@@ -77,7 +82,7 @@ class Callback(KnownAttributes):
         """
         return None
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: PlainData) -> None:
         """Take up a state, after `on_train_begin`, in a fit of a model that was loaded with resume=True.
 
         Args:
@@ -219,7 +224,7 @@ class LambdaCallback(Callback):
         TypeError: A name is no moment.
     """
 
-    def __init__(self, **moments: Callable[..., Any] | None) -> None:
+    def __init__(self, **moments: Function | None) -> None:
         for name, function in moments.items():
             if name not in MOMENTS:
                 raise TypeError(f"LambdaCallback: unknown moment {name!r}; known: {', '.join(MOMENTS)}")

@@ -10,7 +10,11 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight
 
-Check = Callable[[str, Any], None]
+from tapegrad.autograd.aliases import DTypeLike
+from tapegrad.data.aliases import Features, RowWeights
+from tapegrad.models.aliases import AsGiven, ClassWeight
+
+Check = Callable[[str, AsGiven], None]
 
 
 def number(
@@ -25,7 +29,7 @@ def number(
     words = (("above", above), ("at least", at_least), ("below", below), ("at most", at_most))
     bounds = [f"{word} {bound:g}" for word, bound in words if math.isfinite(bound)]
 
-    def check(name: str, value: Any) -> None:
+    def check(name: str, value: AsGiven) -> None:
         real = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
         fits = real and (float(value) < below or (infinite and value == math.inf))
         if not (fits and above < float(value) and at_least <= float(value) <= at_most):
@@ -35,34 +39,34 @@ def number(
 
 
 def whole(at_least: int) -> Check:
-    def check(name: str, value: Any) -> None:
+    def check(name: str, value: object) -> None:
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < at_least:
             raise ValueError(f"{name}: expected a whole number of at least {at_least}, got {value!r}")
 
     return check
 
 
-def is_word(value: Any, words: tuple[Any, ...]) -> bool:
+def is_word(value: object, words: tuple[object, ...]) -> bool:
     return any(value is word or (isinstance(value, (str, float)) and value == word) for word in words)
 
 
-def one_of(*words: Any) -> Check:
-    def check(name: str, value: Any) -> None:
+def one_of(*words: object) -> Check:
+    def check(name: str, value: object) -> None:
         if not is_word(value, words):
             raise ValueError(f"{name}: expected one of {', '.join(map(repr, words))}, got {value!r}")
 
     return check
 
 
-def yes_or_no(name: str, value: Any) -> None:
+def yes_or_no(name: str, value: object) -> None:
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name}: expected True or False, got {value!r}")
 
 
-def either(words: tuple[Any, ...], check: Check) -> Check:
+def either(words: tuple[object, ...], check: Check) -> Check:
     """One of the words, or what the check takes."""
 
-    def check_either(name: str, value: Any) -> None:
+    def check_either(name: str, value: object) -> None:
         if is_word(value, words):
             return
         try:
@@ -75,7 +79,7 @@ def either(words: tuple[Any, ...], check: Check) -> Check:
     return check_either
 
 
-def seed(name: str, value: Any) -> None:
+def seed(name: str, value: object) -> None:
     """The check of a random_state, as scikit-learn's `check_random_state` takes it."""
     fits = value is None or isinstance(value, np.random.RandomState) or value is np.random
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
@@ -86,17 +90,17 @@ def seed(name: str, value: Any) -> None:
         )
 
 
-def loudness(name: str, value: Any) -> None:
+def loudness(name: str, value: object) -> None:
     if not isinstance(value, (bool, np.bool_)):
         whole(0)(name, value)
 
 
-def workers(name: str, value: Any) -> None:
+def workers(name: str, value: object) -> None:
     if value is not None and (not isinstance(value, (int, np.integer)) or isinstance(value, bool)):
         raise ValueError(f"{name}: expected None or a whole number, got {value!r}")
 
 
-def products(name: str, value: Any) -> None:
+def products(name: str, value: object) -> None:
     """The check of `precompute`: True, False, or the Gram matrix."""
     if not isinstance(value, (bool, np.bool_, np.ndarray, list)):
         raise ValueError(f"{name}: expected True, False or an array, got {value!r}")
@@ -113,7 +117,7 @@ EVERYWHERE: Mapping[str, Check] = {
 }
 
 
-def check_parameters(estimator: Any, checks: Mapping[str, Check]) -> None:
+def check_parameters(estimator: object, checks: Mapping[str, Check]) -> None:
     """Raise ValueError for the first parameter of the estimator that its check, or the one in EVERYWHERE, refuses."""
     for name, check in {**EVERYWHERE, **checks}.items():
         if hasattr(estimator, name):
@@ -129,11 +133,11 @@ class Lacks:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, estimator: Any, kind: type) -> Any:
+    def __get__(self, estimator: object, kind: type) -> Any:
         raise AttributeError(f"{kind.__name__} has no {self.name}: {self.reason}")
 
 
-def same(a: Any, b: Any) -> bool:
+def same(a: AsGiven, b: AsGiven) -> bool:
     """Whether two parameters are equal, which arrays cannot say in one word."""
     if a is b:
         return True
@@ -144,19 +148,19 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def set_all(estimator: Any, arguments: Mapping[str, Any]) -> None:
+def set_all(estimator: object, arguments: Mapping[str, object]) -> None:
     """Store the arguments of a constructor under their names, as scikit-learn asks for; `arguments` are its locals."""
     for name, value in arguments.items():
         if name != "self":
             setattr(estimator, name, value)
 
 
-def class_weights(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.ndarray:
+def class_weights(class_weight: ClassWeight, classes: np.ndarray, y: np.ndarray) -> np.ndarray:
     """A factor for each class, from None, "balanced" or a dict by class."""
     return np.asarray(compute_class_weight(class_weight, classes=classes, y=y))
 
 
-def row_weights(sample_weight: Any, x: Any, dtype: Any = np.float64) -> np.ndarray:
+def row_weights(sample_weight: RowWeights, x: Features, dtype: DTypeLike = np.float64) -> np.ndarray:
     """A weight for each row; ValueError for negative ones, and where all are 0."""
     weights = np.asarray(_check_sample_weight(sample_weight, x, dtype=dtype, ensure_non_negative=True))
     if not weights.sum() > 0:

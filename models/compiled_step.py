@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.flags import current
 from tapegrad.compiler import Compiled
 from tapegrad.compiler.emit.choose import calls_to_repay, native_at_hand
 from tapegrad.compiler.errors import JitWarning
 from tapegrad.compiler.run.case import Case
 from tapegrad.compiler.run.policy import Policy
+from tapegrad.data.aliases import PlainData
 
 Function = Callable[..., Any]
 Kind = tuple[Any, ...]  # the shape and dtype of each argument, None for one that is absent
@@ -27,7 +29,7 @@ NEVER = sys.maxsize
 RECORDED, COMPILED = "recorded", "compiled"  # how far a kind has come: a first recording, a program
 
 
-def kind_of(args: Any) -> Kind:
+def kind_of(args: tuple[Value, ...]) -> Kind:
     return tuple(None if a is None else (a.shape, a.dtype) for a in args)
 
 
@@ -44,7 +46,7 @@ class AfterCalls(Policy):
     def __init__(self) -> None:
         self.waited: dict[Kind, tuple[int, int]] = {}  # kind -> (calls since it was recorded, recordings)
 
-    def due(self, args: Any) -> bool:
+    def due(self, args: tuple[Value, ...]) -> bool:
         kind = kind_of(args)
         calls, recordings = self.waited.get(kind, (0, 0))
         if not recordings and sum(r > 0 for _, r in self.waited.values()) >= KINDS:
@@ -82,12 +84,12 @@ class Step(Compiled):
             self.calls, self.compiled, self.reasons = before.calls, before.compiled, before.reasons
             self.warned = before.warned
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Value) -> Value:
         if self.to_prepare or self.calls >= self.native_from:
             self.catch_up(args)
         return super().__call__(*args)
 
-    def catch_up(self, args: Any) -> None:
+    def catch_up(self, args: tuple[Value, ...]) -> None:
         """Go over to native programs if it is time, and make the program for this kind of call that it had before."""
         flags = current.get()
         if self.refused or flags.recorder is not None or flags.raw or flags.depth or flags.anomaly:
@@ -108,7 +110,9 @@ class Step(Compiled):
                 self.cases.remove(case)
                 self.to_prepare[kind] = COMPILED
 
-    def attempt(self, args: Any, kwargs: Any, before: Case | None, keep: bool = True) -> Any:
+    def attempt(
+        self, args: tuple[Value, ...], kwargs: dict[str, Value], before: Case | None, keep: bool = True
+    ) -> Value:
         result = super().attempt(args, kwargs, before, keep)
         assert isinstance(self.last, Case)
         self.last_case[kind_of(args)] = self.last
@@ -126,7 +130,7 @@ class Step(Compiled):
         )
 
     # ---- what a saved training keeps ----
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PlainData:
         """The counts, the emitter, and each kind of batch with how far it has come, as plain data."""
         return {
             "calls": self.calls,
@@ -149,7 +153,7 @@ class Step(Compiled):
             return self.to_prepare.get(kind)
         return COMPILED if case.ready else RECORDED
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: PlainData) -> None:
         """Go on as the step whose state this is. Its programs are made again when a batch of their kind comes."""
         self.calls, self.compiled = state["calls"], state["compiled"]
         if state["refused"] and self.refused is None:
@@ -173,7 +177,7 @@ NOT_NATIVE = (
 )
 
 
-def plain(kind: Kind) -> list[Any]:
+def plain(kind: Kind) -> list[object]:
     return [None if a is None else [list(a[0]), str(a[1])] for a in kind]
 
 

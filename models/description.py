@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad import nn
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.data.aliases import PlainData
 from tapegrad.models.registry import LAYERS, LOSSES, REGISTERED, find, registered_name
 from tapegrad.models.sequential import Sequential
 from tapegrad.nn import losses
@@ -28,18 +29,18 @@ class Describer:
     """Turns a model's parts into plain data; `tensors` gets the arrays among them."""
 
     def __init__(self) -> None:
-        self.tensors: dict[str, Any] = {}
+        self.tensors: dict[str, Tensor | np.ndarray] = {}
         self.numbers: dict[int, int] = {}  # id of a layer -> its number, in the order of description
 
-    def layers(self, layers: list[nn.Module], where: str = "") -> list[dict[str, Any]]:
+    def layers(self, layers: list[nn.Module], where: str = "") -> list[PlainData]:
         return [self.layer(layer, f"layer {number}{where}") for number, layer in enumerate(layers)]
 
-    def layer(self, layer: nn.Module, where: str) -> dict[str, Any]:
+    def layer(self, layer: nn.Module, where: str) -> PlainData:
         if id(layer) in self.numbers:
             return {"shared": self.numbers[id(layer)]}
         self.numbers[id(layer)] = len(self.numbers)
         kind = type(layer)
-        described: dict[str, Any]
+        described: PlainData
         if kind in (nn.Sequential, Sequential):
             inside: Any = layer
             described = {"class": "Sequential", "layers": self.layers(inside.layers, f" of {where}")}
@@ -76,7 +77,7 @@ class Describer:
             )
         return name
 
-    def config(self, layer: nn.Module, where: str) -> dict[str, Any]:
+    def config(self, layer: nn.Module, where: str) -> PlainData:
         try:
             config = layer.config()
         except AttributeError as error:
@@ -88,7 +89,7 @@ class Describer:
             if not (name.endswith("_initializer") and callable(value))
         }
 
-    def value(self, value: Any, where: str) -> Any:
+    def value(self, value: object, where: str) -> object:
         """A value as plain data; TypeError for what a file cannot hold."""
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
@@ -113,7 +114,7 @@ class Describer:
             return {"$": "partial", "function": self.value(value.func, where), "keywords": keywords}
         return self.code(value, where)
 
-    def code(self, value: Any, where: str) -> Any:
+    def code(self, value: object, where: str) -> object:
         """A function or an object of a class of the user's."""
         try:
             if value in NAMES:
@@ -141,10 +142,10 @@ class Maker:
         self.tensors, self.error = tensors, error
         self.made: list[nn.Module] = []
 
-    def layers(self, described: list[dict[str, Any]]) -> list[nn.Module]:
+    def layers(self, described: list[PlainData]) -> list[nn.Module]:
         return [self.layer(layer) for layer in described]
 
-    def layer(self, described: dict[str, Any]) -> nn.Module:
+    def layer(self, described: PlainData) -> nn.Module:
         if "shared" in described:
             return self.made[described["shared"]]
         at, name = len(self.made), described["class"]

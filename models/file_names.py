@@ -1,7 +1,8 @@
 """Names of files that promise another format than the one a model is written in."""
 
 from pathlib import Path
-from typing import Any
+
+from tapegrad.autograd.aliases import PathName
 
 OTHER_FORMATS = {
     ".keras": "Keras's", ".h5": "HDF5", ".hdf5": "HDF5", ".tf": "TensorFlow's", ".pb": "TensorFlow's",
@@ -11,7 +12,7 @@ OTHER_FORMATS = {
 }  # fmt: skip
 
 
-def check_name(path: Any, who: str) -> None:
+def check_name(path: PathName, who: str) -> None:
     """Raise ValueError for a path whose ending promises another format than safetensors."""
     suffix = Path(path).suffix.lower()
     if suffix in OTHER_FORMATS:

@@ -1,11 +1,11 @@
 """The loops of `Sequential`: a training, an evaluation, a prediction, with the moments of their callbacks."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from tapegrad.autograd import random
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
+from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
 from tapegrad.models import loss_kinds, rows
+from tapegrad.models.aliases import Logs, Measured, Model
+from tapegrad.models.callbacks import Callback
 from tapegrad.models.history import History
 from tapegrad.models.moments import NOBODY, Moments, as_callbacks
 from tapegrad.models.progress import Progress, Running
@@ -28,12 +31,16 @@ from tapegrad.models.sources import (
     refuse_for_batches,
     unpacked,
 )
+from tapegrad.nn.module import Module
+
+if TYPE_CHECKING:
+    from tapegrad.models.sequential import Sequential
 
 BATCH, EVALUATION_BATCH = 32, 1024
 
 
 @contextmanager
-def mode(model: Any, training: bool) -> Iterator[None]:
+def mode(model: Model, training: bool) -> Iterator[None]:
     """Put all modules into training or evaluation, and back to where each of them was."""
     modules = [module for _, module in model.named_modules()]
     before = [module.training for module in modules]
@@ -46,7 +53,7 @@ def mode(model: Any, training: bool) -> Iterator[None]:
                 module.training = was
 
 
-def set_mode(modules: list[Any], training: bool) -> None:
+def set_mode(modules: list[Module], training: bool) -> None:
     """Each gets an attribute of its own, also one that is in this mode by its class: compiled steps tell them apart."""
     for module in modules:
         if vars(module).get("training") is not training:
@@ -57,7 +64,7 @@ def set_mode(modules: list[Any], training: bool) -> None:
 class Training:
     """What a `fit` was asked for, checked."""
 
-    model: Any
+    model: Model
     source: Source
     validation: Source | None
     callbacks: Moments
@@ -82,14 +89,14 @@ class Training:
     def loop(self) -> None:
         self.callbacks("on_train_begin", {})
         go_on(self.model, self.callbacks.callbacks, self.seed)
-        logs: dict[str, Any] = {}
+        logs: Logs = {}
         for epoch in range(self.initial_epoch, self.epochs):
             logs = self.epoch(epoch)
             if self.model.stop_training:
                 break
         self.callbacks("on_train_end", logs)
 
-    def epoch(self, epoch: int) -> dict[str, Any]:
+    def epoch(self, epoch: int) -> Logs:
         model, progress = self.model, Progress(self.verbose, self.source.steps)
         self.callbacks("on_epoch_begin", epoch, {})
         progress.begin(f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}")
@@ -109,7 +116,7 @@ class Training:
         return logs
 
 
-def go_on(model: Any, callbacks: list[Any], seed: int | None) -> None:
+def go_on(model: "Sequential", callbacks: list[Callback], seed: int | None) -> None:
     """Put callbacks and random streams where they stood in a fit that was cut off, in a model loaded to resume it."""
     stood, model.interrupted = model.interrupted, None
     if stood is None:
@@ -122,7 +129,7 @@ def go_on(model: Any, callbacks: list[Any], seed: int | None) -> None:
             callback.restore(seen.pop(0)[1])
 
 
-def train_epoch(model: Any, source: Source, callbacks: Moments, progress: Progress) -> dict[str, Any]:
+def train_epoch(model: "Sequential", source: Source, callbacks: Moments, progress: Progress) -> Logs:
     """One pass over the batches; the loss and the metrics over its rows."""
     if own_step(model, "train_step"):
         return own_epoch(model, source, callbacks, progress)
@@ -144,9 +151,9 @@ def train_epoch(model: Any, source: Source, callbacks: Moments, progress: Progre
         return running.logs()
 
 
-def own_epoch(model: Any, source: Source, callbacks: Moments, progress: Progress) -> dict[str, Any]:
+def own_epoch(model: "Sequential", source: Source, callbacks: Moments, progress: Progress) -> Logs:
     """One pass with the user's `train_step`. What it returned last are the logs, as in Keras."""
-    logs: dict[str, Any] = {}
+    logs: Logs = {}
     with Running(model.metrics) as model.running:
         try:
             for number, batch in enumerate(source.epoch()):
@@ -161,12 +168,12 @@ def own_epoch(model: Any, source: Source, callbacks: Moments, progress: Progress
     return dict(logs)
 
 
-def own_step(model: Any, name: str) -> bool:
+def own_step(model: "Sequential", name: str) -> bool:
     """Whether a subclass brings a `train_step` or `test_step` of its own."""
     return next(kind for kind in type(model).__mro__ if name in vars(kind)).__name__ != "KerasWords"
 
 
-def numbers(who: str, logs: Any) -> dict[str, float]:
+def numbers(who: str, logs: object) -> dict[str, float]:
     """The logs that a user's step returned, as floats."""
     if not isinstance(logs, Mapping):
         raise TypeError(f"{who}: expected a dict of numbers by name, such as {{'loss': loss}}, got {logs!r}")
@@ -175,19 +182,19 @@ def numbers(who: str, logs: Any) -> dict[str, float]:
     }
 
 
-def reported(logs: dict[str, Any], return_dict: bool) -> Any:
+def reported(logs: Logs, return_dict: bool) -> Measured:
     """Logs as Keras returns them: the loss, or [loss, metric, …], or the dict."""
     if return_dict:
         return logs
     return list(logs.values()) if len(logs) > 1 else next(iter(logs.values()))
 
 
-def shown(batch: tuple[Any, ...]) -> tuple[Any, ...]:
+def shown(batch: tuple[Batch, ...]) -> tuple[Batch, ...]:
     """A batch as `train_step` and `test_step` get it: (x, y), or (x, y, sample_weight)."""
     return batch[:2] if batch[2] is None else batch
 
 
-def measure(model: Any, source: Source, callbacks: Moments = NOBODY) -> dict[str, Any]:
+def measure(model: "Sequential", source: Source, callbacks: Moments = NOBODY) -> Logs:
     """The loss and the metrics of all rows, in evaluation mode."""
     callbacks("on_test_begin", {})
     before = model.running
@@ -212,7 +219,7 @@ def measure(model: Any, source: Source, callbacks: Moments = NOBODY) -> dict[str
 
 
 # ---- reading the arguments ----
-def training(model: Any, options: dict[str, Any], seed: int | None = None) -> Training:
+def training(model: "Sequential", options: dict[str, Any], seed: int | None = None) -> Training:
     """A `Training` from the arguments of `Sequential.fit`."""
     epochs = count("epochs", options["epochs"], 0)
     initial = count("initial_epoch", options["initial_epoch"], 0)
@@ -240,7 +247,7 @@ def training(model: Any, options: dict[str, Any], seed: int | None = None) -> Tr
     )  # fmt: skip
 
 
-def after(frequency: Any) -> Callable[[int], bool]:
+def after(frequency: int | Sequence[int]) -> Callable[[int], bool]:
     """After which epochs, counted from 1, there is a validation: every n-th, or those of a list."""
     if isinstance(frequency, (list, tuple, set)):
         chosen = {count("validation_freq", epoch) for epoch in frequency}
@@ -249,7 +256,9 @@ def after(frequency: Any) -> Callable[[int], bool]:
     return lambda epoch: (epoch + 1) % every == 0
 
 
-def from_arrays(model: Any, options: dict[str, Any], steps: int | None, epochs: int) -> tuple[Source, Any]:
+def from_arrays(
+    model: "Sequential", options: dict[str, Any], steps: int | None, epochs: int
+) -> tuple[Source, Features]:
     x, y, sample_weight = unpacked("fit", options["x"], options["y"], options["sample_weight"])
     ready_to_train(model, x)
     if (names := rows.column_names(x)) is not None:
@@ -257,7 +266,7 @@ def from_arrays(model: Any, options: dict[str, Any], steps: int | None, epochs: 
     x, y, weights = rows.examples(model, x, y, sample_weight)
     if names is not None:
         model.feature_names = names
-    held: Any = None
+    held: Features = None
     split = options["validation_split"]
     if split and options["validation_data"] is None:
         cut = rows.split_at(x.shape[0], split)
@@ -273,7 +282,9 @@ def from_arrays(model: Any, options: dict[str, Any], steps: int | None, epochs: 
     return FromArrays((x, y, weights), size, options["shuffle"], steps), held
 
 
-def from_batches(model: Any, options: dict[str, Any], steps: int | None, epochs: int) -> tuple[Source, Any]:
+def from_batches(
+    model: "Sequential", options: dict[str, Any], steps: int | None, epochs: int
+) -> tuple[Source, Features]:
     given = ("y", "sample_weight", "batch_size", "validation_split")
     refuse_for_batches("fit", **{name: options[name] for name in given})
     source = FromBatches(model, options["x"], steps)
@@ -290,7 +301,7 @@ def from_batches(model: Any, options: dict[str, Any], steps: int | None, epochs:
     return source, None
 
 
-def warn_of_mismatch(model: Any) -> None:
+def warn_of_mismatch(model: "Sequential") -> None:
     """Warn once for each compile of a loss that does not fit the last layer."""
     if model.warned_of is model.loss:
         return
@@ -300,7 +311,14 @@ def warn_of_mismatch(model: Any) -> None:
         warnings.warn(f"fit: {fault}", stacklevel=5)
 
 
-def evaluation(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any, steps: Any) -> Source:
+def evaluation(
+    model: "Sequential",
+    x: Features,
+    y: Targets,
+    sample_weight: RowWeights,
+    batch_size: int | None,
+    steps: int | None,
+) -> Source:
     """The batches of `Sequential.evaluate`."""
     steps = None if steps is None else count("steps", steps)
     if is_batches(x, y):
@@ -314,7 +332,9 @@ def evaluation(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any, 
     return FromArrays(rows.examples(model, x, y, sample_weight), size, False, steps)
 
 
-def prediction(model: Any, x: Any, batch_size: Any, steps: Any) -> Iterator[Any]:
+def prediction(
+    model: "Sequential", x: Features, batch_size: int | None, steps: int | None
+) -> Iterator[Batch]:
     """The batches of `Sequential.predict`, each an array of inputs."""
     if is_batches(x, None):
         refuse_for_batches("predict", batch_size=batch_size)
@@ -333,7 +353,7 @@ def prediction(model: Any, x: Any, batch_size: Any, steps: Any) -> Iterator[Any]
         yield array[start : min(start + size, stop), ...]
 
 
-def predictions(model: Any, batches: Iterator[Any], callbacks: Moments = NOBODY) -> list[np.ndarray]:
+def predictions(model: Model, batches: Iterator[Batch], callbacks: Moments = NOBODY) -> list[np.ndarray]:
     """The outputs of each batch, in evaluation mode."""
     parts = []
     callbacks("on_predict_begin", {})
@@ -346,7 +366,7 @@ def predictions(model: Any, batches: Iterator[Any], callbacks: Moments = NOBODY)
     return parts
 
 
-def no_rows(model: Any, x: Any) -> np.ndarray:
+def no_rows(model: "Sequential", x: Features) -> np.ndarray:
     """What `predict` returns for an input without rows."""
     array = rows.inputs(model, x)
     return np.empty((0, *model.build(array.shape[1:])), str(array.dtype))

@@ -4,11 +4,15 @@ of the rows where there are many, conjugate gradients where there are many colum
 Everything takes and returns NumPy arrays in float64; x may be a SciPy sparse matrix.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Index
+from tapegrad.data.aliases import Features
 from tapegrad.models.convex import Fit
+from tapegrad.models.convex_losses import Loss as ConvexLoss
 from tapegrad.models.quadratic import l1_quadratic, solve_symmetric, solver_of
 
 EXPLICIT = 1200  # unknowns up to which the Hessian is made
@@ -21,8 +25,8 @@ class Objective:
     last row the intercept b, which stays 0 where there is none. `free` rows of w have no penalty, of any kind."""
 
     def __init__(
-        self, x: Any, y: np.ndarray, s: np.ndarray, loss: Any, outputs: int, l2: np.ndarray, intercept: bool,
-        free: np.ndarray,
+        self, x: Features, y: np.ndarray, s: np.ndarray, loss: ConvexLoss, outputs: int, l2: np.ndarray,
+        intercept: bool, free: np.ndarray,
     ) -> None:  # fmt: skip
         self.x, self.y, self.s, self.loss, self.outputs = x, y, s, loss, outputs
         self.l2, self.intercept, self.free = l2, intercept, free
@@ -36,7 +40,7 @@ class Objective:
         x, y = np.ascontiguousarray(self.x[::stride]), self.y[::stride]
         return Objective(x, y, s / s.sum(), self.loss, self.outputs, self.l2, self.intercept, self.free)
 
-    def scores(self, w: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
+    def scores(self, w: np.ndarray, rows: Index = slice(None)) -> np.ndarray:
         return np.asarray(self.x[rows] @ w[:-1]) + w[-1]
 
     def value_and_gradient(self, w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -87,7 +91,7 @@ class Objective:
         return product
 
 
-def weighted_square(x: Any, c: np.ndarray) -> np.ndarray:
+def weighted_square(x: Features, c: np.ndarray) -> np.ndarray:
     """xᵀ diag(c) x, in blocks of rows that stay in the cache."""
     if hasattr(x, "toarray"):
         return np.asarray((x.T @ x.multiply(c[:, None]).tocsr()).toarray())
@@ -146,7 +150,7 @@ def line_search(f: Objective, w: np.ndarray, step: np.ndarray, value: float, slo
     return None
 
 
-def conjugate_gradients(product: Any, b: np.ndarray) -> np.ndarray:
+def conjugate_gradients(product: Callable[[np.ndarray], np.ndarray], b: np.ndarray) -> np.ndarray:
     """Solve A x = b for a symmetric A that is not negative, as exactly as Newton can use."""
     x, r = np.zeros_like(b), b.copy()
     p, rr = r, float((r * r).sum())
@@ -166,9 +170,9 @@ def conjugate_gradients(product: Any, b: np.ndarray) -> np.ndarray:
 
 
 def fit_glm(
-    x: Any,
+    x: Features,
     y: np.ndarray,
-    loss: Any,
+    loss: ConvexLoss,
     *,
     outputs: int = 1,
     l2: float,
@@ -259,7 +263,7 @@ def done(g: np.ndarray, slope: float, value: float, tol: float) -> bool:
     return bool(abs(g).max() <= tol) and -slope <= 2e-9 * abs(value)
 
 
-def scaled(x: Any, s: np.ndarray, l2: float, intercept: bool) -> tuple[Any, np.ndarray, np.ndarray]:
+def scaled(x: Features, s: np.ndarray, l2: float, intercept: bool) -> tuple[Features, np.ndarray, np.ndarray]:
     """(x, mean, scale): x with columns of mean 0 and size 1, so that the objective curves about equally in every
     direction. A sparse x is not shifted, and many rows of harmless size stay as they are."""
     columns = x.shape[1]

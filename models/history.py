@@ -4,9 +4,10 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from tapegrad.autograd.replacing import replacing
+from tapegrad.data.aliases import Frame
+from tapegrad.models.aliases import Figure
 
 MISSING = float("nan")
 
@@ -22,10 +23,10 @@ class History(Mapping[str, list[float]]):
     """
 
     def __init__(self) -> None:
-        self.history: dict[str, list[Any]] = {}
+        self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
 
-    def append(self, epoch: int, logs: Mapping[str, Any]) -> None:
+    def append(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Add the numbers of an epoch.
 
         Args:
@@ -37,7 +38,7 @@ class History(Mapping[str, list[float]]):
             values.append(MISSING)
         self.replace_last(logs)
 
-    def replace_last(self, logs: Mapping[str, Any]) -> None:
+    def replace_last(self, logs: Mapping[str, float]) -> None:
         """Write numbers of the last epoch again.
 
         Args:
@@ -85,7 +86,7 @@ class History(Mapping[str, list[float]]):
                 Path(temporary).write_text(text.getvalue(), encoding="utf-8")
         return text.getvalue()
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> Frame:
         """A pandas DataFrame, one row per epoch, whose index "epoch" counts from 1.
 
         Raises:
@@ -98,7 +99,7 @@ class History(Mapping[str, list[float]]):
         index = pandas.Index([epoch + 1 for epoch in self.epoch], name="epoch")
         return pandas.DataFrame(self.history, index=index)
 
-    def plot(self, path: str | Path | None = None, title: str = "") -> Any:
+    def plot(self, path: str | Path | None = None, title: str = "") -> Figure:
         """Curves of the loss and of each metric, training and validation together, as a matplotlib Figure.
 
         What has no finite number is left out.
@@ -121,5 +122,5 @@ class History(Mapping[str, list[float]]):
         return figure
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)

@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad import nn
+from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
+from tapegrad.backends.aliases import Function
+from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
 from tapegrad.models import fitting, rows
+from tapegrad.models.aliases import ClassWeight, Logs, Measured
 from tapegrad.models.progress import Running
 from tapegrad.models.readiness import build_for, ready_to_train
 from tapegrad.models.sources import unpacked
@@ -40,7 +44,7 @@ class KerasWords(nn.Sequential):
 
         def steps(self) -> "Steps": ...
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "KerasWords":
+    def __deepcopy__(self, memo: dict[int, object]) -> "KerasWords":
         """A copy with weights of its own. A model whose training has begun is copied by `save` and `load`."""
         optimizer = getattr(self, "optimizer", None)
         if optimizer is not None and optimizer.groups:
@@ -50,7 +54,7 @@ class KerasWords(nn.Sequential):
             )
         return super().__deepcopy__(memo)  # type: ignore[return-value]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__module__.startswith("tapegrad."):
             return
@@ -61,12 +65,12 @@ class KerasWords(nn.Sequential):
     # ---- one batch ----
     def train_on_batch(
         self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        class_weight: Any = None,
+        x: Features,
+        y: Targets = None,
+        sample_weight: RowWeights = None,
+        class_weight: ClassWeight = None,
         return_dict: bool = False,
-    ) -> Any:
+    ) -> Measured:
         """The loss of one step on one batch; or [loss, metric, …], or with return_dict a dict. Of this batch alone.
 
         Args:
@@ -85,8 +89,8 @@ class KerasWords(nn.Sequential):
         return fitting.reported(fitting.numbers("train_step", logs), return_dict)
 
     def test_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
-    ) -> Any:
+        self, x: Features, y: Targets = None, sample_weight: RowWeights = None, return_dict: bool = False
+    ) -> Measured:
         """The loss and the metrics of one batch, as `train_on_batch` returns them, in evaluation mode.
 
         Args:
@@ -99,7 +103,7 @@ class KerasWords(nn.Sequential):
             logs = self.test_step(fitting.shown(tensors(rows.examples(self, x, y, sample_weight))))
         return fitting.reported(fitting.numbers("test_step", logs), return_dict)
 
-    def predict_on_batch(self, x: Any) -> np.ndarray:
+    def predict_on_batch(self, x: Features) -> np.ndarray:
         """The outputs of one batch as a NumPy array, in evaluation mode.
 
         Args:
@@ -109,7 +113,7 @@ class KerasWords(nn.Sequential):
         return np.concatenate(fitting.predictions(self, iter([rows.inputs(self, x)])))
 
     # ---- steps that a subclass may override ----
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, data: Batch) -> Logs:
         """The logs of a training step on a batch; a subclass may override it.
 
             def train_step(self, data):
@@ -132,7 +136,7 @@ class KerasWords(nn.Sequential):
         with uninterrupted():  # Ctrl-C comes after the step
             return self._counted(self.steps().train, data)
 
-    def test_step(self, data: Any) -> dict[str, Any]:
+    def test_step(self, data: Batch) -> Logs:
         """The logs of a batch, for `evaluate` and validation; a subclass may override it as `train_step`.
 
         Args:
@@ -140,7 +144,7 @@ class KerasWords(nn.Sequential):
         """
         return self._counted(self.steps().evaluate, data)
 
-    def _counted(self, step: Any, data: Any) -> dict[str, Any]:
+    def _counted(self, step: Function, data: Batch) -> Logs:
         x, y, weights = data if len(data) == 3 else (*data, None)
         loss, outputs = step(x, y, weights)
         if self.running is not None:
@@ -219,5 +223,5 @@ class KerasWords(nn.Sequential):
         raise ValueError(f"get_layer: there is no layer {name!r}, only {names}")
 
 
-def tensors(arrays: Any) -> tuple[Any, ...]:
+def tensors(arrays: Batch) -> tuple[Array, ...]:
     return tuple(None if a is None else Tensor(a) for a in arrays)

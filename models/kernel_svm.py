@@ -1,12 +1,12 @@
 """A support vector machine with a Gaussian kernel as a scikit-learn estimator, by random features."""
 
-from typing import Any
-
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tapegrad.data.aliases import Features, RowWeights, Targets
+from tapegrad.models.aliases import AsGiven, ClassWeight, RandomState
 from tapegrad.models.checks import (
     Lacks,
     check_parameters,
@@ -84,32 +84,32 @@ class SVC(ClassifierMixin, BaseEstimator):
         C: float = 1.0,
         kernel: str = "rbf",
         degree: int = 3,
-        gamma: Any = "scale",
+        gamma: str | float = "scale",
         coef0: float = 0.0,
         shrinking: bool = True,
-        probability: Any = "deprecated",
+        probability: bool | str = "deprecated",
         tol: float = 1e-3,
         cache_size: float = 200,
-        class_weight: Any = None,
-        verbose: Any = False,
+        class_weight: ClassWeight = None,
+        verbose: bool | int = False,
         max_iter: int = -1,
         decision_function_shape: str = "ovr",
         break_ties: bool = False,
         n_components: int = 300,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> None:
         set_all(self, locals())
 
     C: float
     kernel: str
-    gamma: Any
-    probability: Any
+    gamma: AsGiven
+    probability: AsGiven
     tol: float
-    class_weight: Any
+    class_weight: AsGiven
     max_iter: int
     decision_function_shape: str
     n_components: int
-    random_state: Any
+    random_state: AsGiven
     support_, support_vectors_, n_support_, dual_coef_ = (Lacks(NO_VECTORS) for _ in range(4))
     predict_proba, predict_log_proba, probA_, probB_ = (Lacks(NO_PROBABILITIES) for _ in range(4))
 
@@ -128,7 +128,7 @@ class SVC(ClassifierMixin, BaseEstimator):
                 "sklearn.multiclass.OneVsOneClassifier(SVC(…))"
             )
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SVC":
+    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "SVC":
         """The estimator itself, fitted.
 
         Args:
@@ -182,7 +182,7 @@ class SVC(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return np.asarray(getattr(self.linear_, name))
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Features) -> np.ndarray:
         """The scores: (n,) for two classes, positive for the second; else (n, classes).
 
         Args:
@@ -191,7 +191,7 @@ class SVC(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return np.asarray(self.linear_.decision_function(self._features(self._checked(X))))
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Features) -> np.ndarray:
         """The class of each row, (n,): the one of the largest score.
 
         Args:
@@ -200,5 +200,5 @@ class SVC(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return np.asarray(self.linear_.predict(self._features(self._checked(X))))
 
-    def _checked(self, X: Any) -> np.ndarray:
+    def _checked(self, X: Features) -> np.ndarray:
         return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))

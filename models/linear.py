@@ -1,12 +1,15 @@
 """Linear regressions as scikit-learn estimators: least squares, without penalty or with an L2 and an L1 penalty."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tapegrad.data.aliases import Features, RowWeights, Targets
+from tapegrad.models.aliases import RandomState, Tags
 from tapegrad.models.checks import (
     Lacks,
     check_parameters,
@@ -42,14 +45,14 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
     coef_: np.ndarray
     intercept_: Any
 
-    def _solve(self, x: Any, y: np.ndarray, s: np.ndarray) -> np.ndarray:
+    def _solve(self, x: Features, y: np.ndarray, s: np.ndarray) -> np.ndarray:
         """(columns, targets) of the centred x and y with the weights s."""
         raise NotImplementedError
 
     def _check(self) -> None:
         check_parameters(self, CHECKS)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> Self:
         """The estimator itself, fitted.
 
         Args:
@@ -80,14 +83,14 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         self.intercept_ = (bias if y.ndim > 1 else float(bias[0])) if self.fit_intercept else 0.0
         return self
 
-    def _keep_gap(self, x: Any, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: Any) -> None:
+    def _keep_gap(self, x: Features, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: Any) -> None:
         """Store what tells how near the solution is to the minimum, where there is such a number."""
 
     def _penalties(self, rows: float) -> tuple[Any, float]:
         """(l2 of each target, l1) of the mean of the squares over 2."""
         return 0.0, 0.0
 
-    def _solve_sparse(self, x: Any, y: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _solve_sparse(self, x: Features, y: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.positive:
             raise ValueError("positive=True: takes dense rows: X.toarray()")
         l2, l1 = self._penalties(s.sum())
@@ -101,7 +104,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         ]  # fmt: skip
         return np.hstack([fit.coef for fit in fits]), np.concatenate([fit.intercept for fit in fits])
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Features) -> np.ndarray:
         """X @ coef + intercept, (n,) or (n, targets).
 
         Args:
@@ -111,7 +114,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
         return np.asarray(X @ self.coef_.T + self.intercept_)
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         tags.input_tags.sparse = True
@@ -180,7 +183,7 @@ class Ridge(LinearRegressor):
 
     def __init__(
         self,
-        alpha: Any = 1.0,
+        alpha: float | Sequence[float] = 1.0,
         *,
         fit_intercept: bool = True,
         copy_X: bool = True,
@@ -188,7 +191,7 @@ class Ridge(LinearRegressor):
         tol: float = 1e-4,
         solver: str = "auto",
         positive: bool = False,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> None:
         set_all(self, locals())
 
@@ -204,7 +207,7 @@ class Ridge(LinearRegressor):
         for alpha in np.ravel(self.alpha):
             number(at_least=0)("alpha", alpha)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Ridge":
+    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "Ridge":
         """The estimator itself, fitted.
 
         Args:
@@ -276,13 +279,13 @@ class ElasticNet(LinearRegressor):
         *,
         l1_ratio: float = 0.5,
         fit_intercept: bool = True,
-        precompute: Any = False,
+        precompute: bool = False,
         max_iter: int = 1000,
         copy_X: bool = True,
         tol: float = 1e-4,
         warm_start: bool = False,
         positive: bool = False,
-        random_state: Any = None,
+        random_state: RandomState = None,
         selection: str = "cyclic",
     ) -> None:
         set_all(self, locals())
@@ -314,7 +317,7 @@ class ElasticNet(LinearRegressor):
             [l1_quadratic(h, b[:, k], strength, start, self.positive) for k in range(y.shape[1])], axis=1
         )
 
-    def _keep_gap(self, x: Any, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: Any) -> None:
+    def _keep_gap(self, x: Features, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: Any) -> None:
         """The objective less the dual one at the residuals, scaled so that they are allowed there."""
         l2, l1 = self._penalties(1.0)
         s = s / s.sum()
@@ -328,7 +331,7 @@ class ElasticNet(LinearRegressor):
         self.dual_gap_ = np.maximum(gap, 0.0) if len(gap) > 1 else max(float(gap[0]), 0.0)
 
     @property
-    def sparse_coef_(self) -> Any:
+    def sparse_coef_(self) -> Features:
         """coef_ as a SciPy sparse matrix."""
         from scipy.sparse import csr_matrix
 
@@ -375,13 +378,13 @@ class Lasso(ElasticNet):
         alpha: float = 1.0,
         *,
         fit_intercept: bool = True,
-        precompute: Any = False,
+        precompute: bool = False,
         copy_X: bool = True,
         max_iter: int = 1000,
         tol: float = 1e-4,
         warm_start: bool = False,
         positive: bool = False,
-        random_state: Any = None,
+        random_state: RandomState = None,
         selection: str = "cyclic",
     ) -> None:
         set_all(self, locals())

@@ -1,6 +1,6 @@
 """Linear classifiers as scikit-learn estimators: logistic regression, and what it shares with the support vectors."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -10,6 +10,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tapegrad.backends import default_place
+from tapegrad.data.aliases import Features, RowWeights, Targets
+from tapegrad.models.aliases import AsGiven, ClassWeight, RandomState, Tags
 from tapegrad.models.checks import (
     check_parameters,
     class_weights,
@@ -46,18 +48,18 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     intercept_scaling: float
     tol: float
     max_iter: int
-    class_weight: Any
+    class_weight: AsGiven
     classes_: np.ndarray
     coef_: Any
     intercept_: np.ndarray
 
-    def _minimize(self, X: Any, classes: np.ndarray, weights: np.ndarray) -> Fit:
+    def _minimize(self, X: Features, classes: np.ndarray, weights: np.ndarray) -> Fit:
         raise NotImplementedError
 
     def _check(self) -> None:
         check_parameters(self, CHECKS)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> Self:
         """The estimator itself, fitted.
 
         Args:
@@ -92,7 +94,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def _keep_count(self, steps: int) -> None:
         self.n_iter_: Any = steps
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Features) -> np.ndarray:
         """x @ coef + intercept: (n,) for two classes, positive for the second; else (n, classes).
 
         Args:
@@ -103,7 +105,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         scores = np.asarray(safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Features) -> np.ndarray:
         """The class of each row, (n,): the one of the largest score.
 
         Args:
@@ -112,7 +114,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         scores = self.decision_function(X)
         return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
 
-    def sparsify(self) -> Any:
+    def sparsify(self) -> Self:
         """Store coef_ as a SciPy sparse matrix, which takes less memory where an L1 penalty made most of it 0."""
         check_is_fitted(self)
         from scipy.sparse import csr_matrix
@@ -120,19 +122,19 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         self.coef_ = csr_matrix(self.coef_)
         return self
 
-    def densify(self) -> Any:
+    def densify(self) -> Self:
         """Store coef_ as an array again."""
         check_is_fitted(self)
         self.coef_ = self.coef_.toarray() if hasattr(self.coef_, "toarray") else self.coef_
         return self
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
 
-def with_ones(x: Any, scaling: float) -> Any:
+def with_ones(x: Features, scaling: float) -> Any:
     """x with a column more, for an intercept that is penalized as the other coefs are."""
     ones = np.full((x.shape[0], 1), float(scaling))
     if hasattr(x, "toarray"):
@@ -184,7 +186,7 @@ class LogisticRegression(LinearClassifier):
 
     def __init__(
         self,
-        penalty: Any = "deprecated",
+        penalty: str | None = "deprecated",
         *,
         C: float = 1.0,
         l1_ratio: float | None = 0.0,
@@ -192,8 +194,8 @@ class LogisticRegression(LinearClassifier):
         tol: float = 1e-4,
         fit_intercept: bool = True,
         intercept_scaling: float = 1,
-        class_weight: Any = None,
-        random_state: Any = None,
+        class_weight: ClassWeight = None,
+        random_state: RandomState = None,
         solver: str = "lbfgs",
         max_iter: int = 100,
         verbose: int = 0,
@@ -227,7 +229,7 @@ class LogisticRegression(LinearClassifier):
         ratio = float(self.penalty == "l1") if self.penalty in ("l1", "l2") else float(self.l1_ratio or 0.0)
         return (1 - ratio) / (self.C * total), ratio / (self.C * total)
 
-    def _minimize(self, X: Any, classes: np.ndarray, weights: np.ndarray) -> Fit:
+    def _minimize(self, X: Features, classes: np.ndarray, weights: np.ndarray) -> Fit:
         l2, l1 = self._strengths(float(weights.sum()))
         count = len(self.classes_)
         options: dict[str, Any] = {"l2": l2, "weights": weights, "tol": self.tol, "max_iter": self.max_iter}
@@ -259,7 +261,7 @@ class LogisticRegression(LinearClassifier):
     def _keep_count(self, steps: int) -> None:
         self.n_iter_ = np.array([steps], np.int32)
 
-    def predict_log_proba(self, X: Any) -> np.ndarray:
+    def predict_log_proba(self, X: Features) -> np.ndarray:
         """The logarithm of the probability of each class, (n, classes).
 
         Args:
@@ -270,7 +272,7 @@ class LogisticRegression(LinearClassifier):
             scores = np.stack([np.zeros_like(scores), scores], axis=1)
         return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Features) -> np.ndarray:
         """The probability of each class, (n, classes).
 
         Args:

@@ -1,9 +1,9 @@
 """What a loss says about the outputs and the targets of its model."""
 
-from typing import Any
-
 from tapegrad import nn
+from tapegrad.backends.aliases import Function
 from tapegrad.data.metric_base import LOG_PROBABILITIES, LOGIT, LOGITS, SIGNS
+from tapegrad.models.aliases import CompiledLoss
 from tapegrad.nn import losses
 from tapegrad.nn.loss_order import name_of, options_of
 
@@ -14,7 +14,7 @@ PROBABILITIES = (
     losses.categorical_crossentropy,
     losses.sparse_categorical_crossentropy,
 )
-KINDS = {
+KINDS: dict[Function | None, str] = {
     losses.binary_cross_entropy_with_logits: LOGIT, losses.cross_entropy: LOGITS, losses.nll_loss: LOG_PROBABILITIES,
     losses.hinge: SIGNS, losses.squared_hinge: SIGNS,
 }  # fmt: skip
@@ -27,7 +27,7 @@ FROM_LOGITS = {
 SHARES = (0.0, 1.0, "probabilities, from 0 to 1")
 SIDES = (-1.0, 1.0, "-1 and 1, or 0 and 1")
 COUNTS = (0.0, float("inf"), "numbers of at least 0")
-RANGES = {
+RANGES: dict[Function | None, tuple[float, float, str]] = {
     losses.binary_cross_entropy: SHARES, losses.binary_cross_entropy_with_logits: SHARES,
     losses.categorical_crossentropy: SHARES, losses.cross_entropy: SHARES, losses.kl_divergence: SHARES,
     losses.categorical_hinge: SHARES, losses.hinge: SIDES, losses.squared_hinge: SIDES,
@@ -36,11 +36,11 @@ RANGES = {
 ROUNDING = 1e-6
 
 
-def name(loss: Any) -> str:
+def name(loss: CompiledLoss) -> str:
     return name_of(function(loss) or loss)
 
 
-def function(loss: Any) -> Any:
+def function(loss: CompiledLoss) -> Function | None:
     """The function of `nn.losses` behind a loss, also behind PyTorch's classes; None for a user's own."""
     if isinstance(loss, nn.CrossEntropyLoss):
         return losses.cross_entropy
@@ -49,12 +49,12 @@ def function(loss: Any) -> Any:
     return losses.our_function(loss)
 
 
-def takes_class_numbers(loss: Any) -> bool:
+def takes_class_numbers(loss: CompiledLoss) -> bool:
     """Whether the targets are class numbers (or for some losses may be) and not of the outputs' shape."""
     return function(loss) in CLASS_NUMBERS
 
 
-def outputs_kind(loss: Any) -> str | None:
+def outputs_kind(loss: CompiledLoss) -> str | None:
     """Whether the outputs are logits, log-probabilities or signs; None for probabilities and numbers."""
     own = function(loss)
     if own in FROM_LOGITS and options_of(loss).get("from_logits"):
@@ -62,12 +62,12 @@ def outputs_kind(loss: Any) -> str | None:
     return KINDS.get(own)
 
 
-def targets_range(loss: Any) -> tuple[float, float, str] | None:
+def targets_range(loss: CompiledLoss) -> tuple[float, float, str] | None:
     """(least, largest, words) of what the loss takes as targets; None where it takes any number."""
     return RANGES.get(function(loss))
 
 
-def mismatch(loss: Any, last: Any, outputs: tuple[int, ...]) -> str | None:
+def mismatch(loss: CompiledLoss, last: str | None, outputs: tuple[int, ...]) -> str | None:
     """What is wrong with a loss after the last layer's activation, so that the model cannot learn well; or None.
 
     last   the name of that activation, None where it is not known

@@ -1,6 +1,6 @@
 """The multi-layer perceptron for classes, with scikit-learn's parameters, meanings and numbers."""
 
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -9,9 +9,15 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from tapegrad.autograd.aliases import DType, Function
+from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
+from tapegrad.models.aliases import ClassWeight, RandomState, Tags
+from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import class_weights, row_weights, set_all
 from tapegrad.models.mlp_base import MLP, is_stochastic
 from tapegrad.models.network import DTYPES
+from tapegrad.nn.aliases import LossLike
+from tapegrad.optim.base import Optimizer
 
 
 class MLPClassifier(ClassifierMixin, MLP):
@@ -74,20 +80,20 @@ class MLPClassifier(ClassifierMixin, MLP):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str | Function = "relu",
         *,
-        solver: Any = "adam",
+        solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: Any = "constant",
+        batch_size: int | str = "auto",
+        learning_rate: str | float = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
         shuffle: bool = True,
-        random_state: Any = None,
+        random_state: RandomState = None,
         tol: float = 1e-4,
-        verbose: Any = False,
+        verbose: bool | int | str = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -99,29 +105,29 @@ class MLPClassifier(ClassifierMixin, MLP):
         n_iter_no_change: int = 10,
         max_fun: int = 15000,
         epochs: int | None = None,
-        optimizer: Any = None,
-        class_weight: Any = None,
+        optimizer: str | Optimizer | None = None,
+        class_weight: ClassWeight = None,
         dropout: float = 0.0,
-        callbacks: Any = None,
+        callbacks: Iterable[Callback] | Callback | None = None,
         run_eagerly: bool = False,
         emitter: str | None = None,
         backend: str | None = None,
     ) -> None:
         set_all(self, locals())
 
-    def _loss(self, made_with: dict[str, Any]) -> Any:
+    def _loss(self, made_with: PlainData) -> LossLike:
         return (
             "binary_crossentropy" if self.out_activation_ == "logistic" else "sparse_categorical_crossentropy"
         )
 
-    def _training_loss(self) -> Any:
+    def _training_loss(self) -> Function:
         loss = super()._training_loss()
         labels = self.n_outputs_
         if self.out_activation_ != "logistic" or labels == 1:
             return loss
         return lambda p, y, sample_weight=None: labels * loss(p, y, sample_weight=sample_weight)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPClassifier":
+    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "MLPClassifier":
         """The estimator itself, fitted.
 
         Args:
@@ -137,7 +143,9 @@ class MLPClassifier(ClassifierMixin, MLP):
         return self._fit(X, y, sample_weight, None, once=False)
 
     @available_if(is_stochastic)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
+    def partial_fit(
+        self, X: Features, y: Targets, sample_weight: RowWeights = None, classes: Targets = None
+    ) -> "MLPClassifier":
         """The estimator itself, after one pass over these rows.
 
         Args:
@@ -159,7 +167,9 @@ class MLPClassifier(ClassifierMixin, MLP):
             )
         return self._fit(X, y, sample_weight, classes, once=True)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, classes: Any, once: bool) -> "MLPClassifier":
+    def _fit(
+        self, X: Features, y: Targets, sample_weight: RowWeights, classes: Targets, once: bool
+    ) -> "MLPClassifier":
         going_on = hasattr(self, "model_") and (once or self.warm_start)
         X, y = validate_data(
             self, X, y, dtype=DTYPES, accept_sparse=self.accept_sparse, multi_output=True, reset=not going_on
@@ -177,7 +187,9 @@ class MLPClassifier(ClassifierMixin, MLP):
         self._train(X, targets, weights, stratify=targets[:, 0] if binary else None, once=once)
         return self
 
-    def _take_classes(self, found: Any, classes: Any, multilabel: bool, going_on: bool, once: bool) -> None:
+    def _take_classes(
+        self, found: Targets, classes: Targets, multilabel: bool, going_on: bool, once: bool
+    ) -> None:
         if going_on and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"classes: the training goes on with {self.classes_}, got {classes}")
         known = self.classes_ if going_on else np.unique(classes) if classes is not None else found
@@ -197,13 +209,13 @@ class MLPClassifier(ClassifierMixin, MLP):
         self.n_outputs_ = len(known) if multilabel or len(known) > 2 else 1
         self.out_activation_ = "logistic" if multilabel or len(known) == 2 else "softmax"
 
-    def _targets(self, y: np.ndarray, dtype: Any) -> np.ndarray:
+    def _targets(self, y: np.ndarray, dtype: DType) -> np.ndarray:
         if self._multilabel:
             return np.asarray(y, dtype)
         numbers = np.searchsorted(self.classes_, y)
         return numbers.astype(dtype)[:, None] if self.n_outputs_ == 1 else numbers.astype(np.int64)
 
-    def _weights(self, sample_weight: Any, X: Any, y: np.ndarray) -> np.ndarray | None:
+    def _weights(self, sample_weight: RowWeights, X: Features, y: np.ndarray) -> np.ndarray | None:
         if sample_weight is None and self.class_weight is None:
             return None
         weights = row_weights(sample_weight, X, X.dtype)
@@ -216,11 +228,11 @@ class MLPClassifier(ClassifierMixin, MLP):
         factors = class_weights(self.class_weight, self.classes_, y)[np.searchsorted(self.classes_, y)]
         return (weights * factors).astype(X.dtype)
 
-    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
+    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: RowWeights) -> float:
         found = outputs.argmax(axis=1) if self.n_outputs_ > 1 and not self._multilabel else outputs > 0.5
         return float(accuracy_score(y, found.astype(y.dtype), sample_weight=weights))
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Features) -> np.ndarray:
         """The probability of each class, (n, classes), or of each label.
 
         Args:
@@ -229,7 +241,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         p = self._outputs(X)
         return np.concatenate([1 - p, p], axis=1) if p.shape[1] == 1 and not self._multilabel else p
 
-    def predict_log_proba(self, X: Any) -> np.ndarray:
+    def predict_log_proba(self, X: Features) -> np.ndarray:
         """The logarithm of the probability of each class, (n, classes), or of each label.
 
         Args:
@@ -238,7 +250,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Features) -> np.ndarray:
         """The most probable class of each row, (n,); or 0 and 1 for each label, (n, labels).
 
         Args:
@@ -249,7 +261,7 @@ class MLPClassifier(ClassifierMixin, MLP):
             return (p > 0.5).astype(int)
         return self.classes_[p.argmax(axis=1)]
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags

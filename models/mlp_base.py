@@ -1,14 +1,16 @@
 """What the two multi-layer perceptrons share: the network, the solvers and the stopping rules of scikit-learn."""
 
-from typing import Any
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from tapegrad import nn
+from tapegrad.autograd.aliases import DType, Function
 from tapegrad.autograd.ops import log, maximum, where
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.data.aliases import PlainData, RowWeights
 from tapegrad.models import solvers
+from tapegrad.models.aliases import AsGiven, RandomState, Tags
+from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import (
     check_parameters,
     either,
@@ -50,14 +52,14 @@ CHECKS = {
 }
 
 
-def half_squared_error(outputs: Tensor, y: Tensor, *, sample_weight: Any = None) -> Tensor:
+def half_squared_error(outputs: Tensor, y: Tensor, *, sample_weight: RowWeights = None) -> Tensor:
     """Half the mean squared error. Its gradient is that of the sum over the targets, as scikit-learn's is."""
     loss = 0.5 * nn.losses.mse_loss(outputs, y, sample_weight=sample_weight)
     targets = outputs.shape[1]
     return loss if targets == 1 else targets * loss - (targets - 1) * loss.detach()
 
 
-def poisson_deviance(outputs: Tensor, y: Tensor, *, sample_weight: Any = None) -> Tensor:
+def poisson_deviance(outputs: Tensor, y: Tensor, *, sample_weight: RowWeights = None) -> Tensor:
     """Half the Poisson deviance, mean(y ln(y / p) - y + p), scaled as `half_squared_error`."""
     tiny = 1e-30
     entropy = where(y > 0, y * log(maximum(y, tiny)), 0.0)
@@ -67,7 +69,7 @@ def poisson_deviance(outputs: Tensor, y: Tensor, *, sample_weight: Any = None) -
     return loss if targets == 1 else targets * loss - (targets - 1) * loss.detach()
 
 
-def is_stochastic(mlp: Any) -> bool:
+def is_stochastic(mlp: "MLP") -> bool:
     if solvers.solver_of(mlp) == "lbfgs":
         raise AttributeError("partial_fit: lbfgs uses all rows at once: choose another solver")
     return True
@@ -78,20 +80,20 @@ class MLP(Network):
 
     OBJECTIVE_OF = ("alpha",)
     accept_sparse = ("csr",)
-    hidden_layer_sizes: Any
-    activation: Any
-    solver: Any
-    optimizer: Any
+    hidden_layer_sizes: AsGiven
+    activation: AsGiven
+    solver: AsGiven
+    optimizer: AsGiven
     alpha: float
     dropout: float
     tol: float
     epochs: int | None
     n_iter_no_change: int
-    class_weight: Any = None
+    class_weight: AsGiven = None
     n_outputs_: int
     out_activation_: str
 
-    def __new__(cls, *_: Any, **given: Any) -> "MLP":
+    def __new__(cls, *_: object, **given: object) -> "MLP":
         """Refuses two names of one parameter also where one of them has its default value. `clone` gives all."""
         if not set(cls._get_param_names()) <= set(given):
             solvers.check_pairs(*(given.get(name) for name in ("solver", "optimizer", "max_iter", "epochs")))
@@ -113,7 +115,7 @@ class MLP(Network):
             warn(self, "early_stopping has no effect with lbfgs, as in scikit-learn", UserWarning)
 
     # ---- the network ----
-    def _make_layers(self, made_with: dict[str, Any], dtype: Any) -> Sequential:
+    def _make_layers(self, made_with: PlainData, dtype: DType) -> Sequential:
         activation = made_with["activation"]
         if isinstance(activation, str):
             activation = ACTIVATIONS.get(activation, activation)
@@ -131,14 +133,14 @@ class MLP(Network):
         layers.append(nn.Dense(self.n_outputs_, last, in_features=width, dtype=str(dtype)))
         return Sequential(*layers)
 
-    def _set_initial_weights(self, model: Sequential, random_state: Any) -> None:
+    def _set_initial_weights(self, model: Sequential, random_state: RandomState) -> None:
         solvers.initial_weights(model, self.activation, random_state)
         self.n_layers_ = len(self._dense(model)) + 1
 
-    def _dense(self, model: Sequential) -> list[Any]:
+    def _dense(self, model: Sequential) -> list[nn.Dense]:
         return [layer for layer in model.layers if isinstance(layer, nn.Dense)]
 
-    def _training_loss(self) -> Any:
+    def _training_loss(self) -> Function:
         """(outputs, targets, sample_weight=…) -> what is minimized, without the penalty."""
         return nn.losses.get(self._loss(self._made_with))
 
@@ -148,7 +150,7 @@ class MLP(Network):
     def _new_optimizer(self) -> Optimizer:
         return solvers.optimizer_of(self)
 
-    def _optimizer_parameters(self) -> dict[str, Any]:
+    def _optimizer_parameters(self) -> PlainData:
         return {name: getattr(self, name) for name in solvers.MADE_WITH}
 
     # ---- the training ----
@@ -173,7 +175,9 @@ class MLP(Network):
     def _slowed_down(self) -> bool:
         return solvers.slowed_down(self, self.model_.optimizer)
 
-    def _iterate(self, training: Training, rows: Rows, held_out: Any, callbacks: Any, once: bool) -> None:
+    def _iterate(
+        self, training: Training, rows: Rows, held_out: Rows | None, callbacks: list[Callback], once: bool
+    ) -> None:
         if solvers.solver_of(self) == "lbfgs":
             self._run_lbfgs(training, rows, callbacks)
         else:
@@ -190,7 +194,7 @@ class MLP(Network):
         score = self._held_out_score(outputs, np.asarray(y), weights)
         return {"val_loss": loss, "val_score": float(score)}
 
-    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
+    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: RowWeights) -> float:
         raise NotImplementedError
 
     # ---- fitted attributes, read from the model. They cannot be written to ----
@@ -219,7 +223,7 @@ class MLP(Network):
         check_is_fitted(self)
         return self._rule.best if self._rule.watched == "val_score" else None
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

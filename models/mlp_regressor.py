@@ -1,6 +1,6 @@
 """The multi-layer perceptron for numbers, with scikit-learn's parameters, meanings and numbers."""
 
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -10,9 +10,15 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from tapegrad import nn
+from tapegrad.autograd.aliases import Function
+from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
+from tapegrad.models.aliases import AsGiven, RandomState, Tags
+from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import row_weights, set_all, warn
 from tapegrad.models.mlp_base import MLP, half_squared_error, is_stochastic, poisson_deviance
 from tapegrad.models.network import DTYPES
+from tapegrad.nn.aliases import LossLike
+from tapegrad.optim.base import Optimizer
 
 
 class MLPRegressor(RegressorMixin, MLP):
@@ -67,21 +73,21 @@ class MLPRegressor(RegressorMixin, MLP):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str | Function = "relu",
         *,
-        loss: Any = "squared_error",
-        solver: Any = "adam",
+        loss: LossLike = "squared_error",
+        solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: Any = "constant",
+        batch_size: int | str = "auto",
+        learning_rate: str | float = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
         shuffle: bool = True,
-        random_state: Any = None,
+        random_state: RandomState = None,
         tol: float = 1e-4,
-        verbose: Any = False,
+        verbose: bool | int | str = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -93,27 +99,27 @@ class MLPRegressor(RegressorMixin, MLP):
         n_iter_no_change: int = 10,
         max_fun: int = 15000,
         epochs: int | None = None,
-        optimizer: Any = None,
+        optimizer: str | Optimizer | None = None,
         dropout: float = 0.0,
-        callbacks: Any = None,
+        callbacks: Iterable[Callback] | Callback | None = None,
         run_eagerly: bool = False,
         emitter: str | None = None,
         backend: str | None = None,
     ) -> None:
         set_all(self, locals())
 
-    loss: Any
+    loss: AsGiven
 
-    def _loss(self, made_with: dict[str, Any]) -> Any:
+    def _loss(self, made_with: PlainData) -> LossLike:
         loss = made_with["loss"]
         return "mse" if isinstance(loss, str) and loss == "squared_error" else loss
 
-    def _training_loss(self) -> Any:
+    def _training_loss(self) -> Function:
         loss = self._made_with["loss"]
         ours = {"squared_error": half_squared_error, "poisson": poisson_deviance}
         return ours[loss] if isinstance(loss, str) and loss in ours else nn.losses.get(loss)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
+    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "MLPRegressor":
         """The estimator itself, fitted.
 
         Args:
@@ -129,7 +135,7 @@ class MLPRegressor(RegressorMixin, MLP):
         return self._fit(X, y, sample_weight, once=False)
 
     @available_if(is_stochastic)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
+    def partial_fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "MLPRegressor":
         """The estimator itself, after one pass over these rows.
 
         Args:
@@ -141,7 +147,7 @@ class MLPRegressor(RegressorMixin, MLP):
         self._check(once=True)
         return self._fit(X, y, sample_weight, once=True)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, once: bool) -> "MLPRegressor":
+    def _fit(self, X: Features, y: Targets, sample_weight: RowWeights, once: bool) -> "MLPRegressor":
         going_on = hasattr(self, "model_") and (once or self.warm_start)
         X, y = validate_data(
             self, X, y, dtype=DTYPES, accept_sparse=self.accept_sparse, multi_output=True, y_numeric=True,
@@ -175,10 +181,10 @@ class MLPRegressor(RegressorMixin, MLP):
                 ConvergenceWarning,
             )
 
-    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
+    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: RowWeights) -> float:
         return float(r2_score(y, outputs, sample_weight=weights))
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Features) -> np.ndarray:
         """The outputs, (n,) or (n, targets).
 
         Args:
@@ -187,7 +193,7 @@ class MLPRegressor(RegressorMixin, MLP):
         outputs = self._outputs(X)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

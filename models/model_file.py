@@ -21,22 +21,28 @@ Only names are stored for what is code, and `load` looks them up in fixed tables
 import inspect
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tapegrad.autograd import files, random
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.compiler.emit.available import EMITTERS, checked
 from tapegrad.compiler.errors import JitWarning
+from tapegrad.data.aliases import PlainData
 from tapegrad.models import training_state
+from tapegrad.models.aliases import Model
 from tapegrad.models.description import REMEDY, Describer, Maker
 from tapegrad.models.file_names import check_name
 from tapegrad.models.registry import find, registered_name
 from tapegrad.models.sequential import Sequential
 
 
-def save(model: Any, path: str | Path, metadata: dict[str, str], training: bool = True) -> None:
+def save(model: Model, path: str | Path, metadata: dict[str, str], training: bool = True) -> None:
     if "model" in metadata:
         raise ValueError("save: metadata: the name 'model' is taken by the model itself: choose another one")
     check_name(path, "save")
@@ -53,13 +59,13 @@ def save(model: Any, path: str | Path, metadata: dict[str, str], training: bool 
     files.save(path, tensors, metadata={**metadata, "model": json.dumps(description)})
 
 
-def check_savable(model: Any) -> None:
+def check_savable(model: Model) -> None:
     """Raise what `save` would raise, where the model has its weights already."""
     if model.layers and all(module.built for _, module in model.named_modules()):
         described(model, True)
 
 
-def described(model: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def described(model: Model, training: bool) -> tuple[PlainData, dict[str, Tensor | np.ndarray]]:
     """(the description, the tensors among the options), checked to make this model again."""
     describer = Describer()
     structure = described_structure(model, describer)
@@ -71,7 +77,7 @@ def described(model: Any, training: bool) -> tuple[dict[str, Any], dict[str, Any
     return description, dict(describer.tensors)
 
 
-def where_streams_stand(model: Any) -> dict[str, Any]:
+def where_streams_stand(model: Model) -> PlainData:
     """The random streams, and the seed of a fit that has streams of its own."""
     if model.fit_seed is not None:
         return random.get_state() | {"fit_seed": model.fit_seed}
@@ -80,8 +86,8 @@ def where_streams_stand(model: Any) -> dict[str, Any]:
     return random.get_state()
 
 
-def described_structure(model: Any, describer: Describer) -> dict[str, Any]:
-    kind: dict[str, Any] = {}
+def described_structure(model: Model, describer: Describer) -> PlainData:
+    kind: PlainData = {}
     if type(model) is not Sequential:
         name = registered_name(type(model))
         if name is None:
@@ -106,7 +112,7 @@ def takes_layers(kind: type) -> bool:
     return bool(parameters) and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL
 
 
-def tied(model: Any) -> dict[str, str]:
+def tied(model: Model) -> dict[str, str]:
     """Each further place of a parameter or buffer -> its first one."""
     first: dict[int, str] = {id(t): path for path, t in model._tensors()}
     found = {}
@@ -118,7 +124,7 @@ def tied(model: Any) -> dict[str, str]:
     return found
 
 
-def verify(model: Any, structure: dict[str, Any], training: Any, describer: Describer) -> None:
+def verify(model: Model, structure: PlainData, training: PlainData | None, describer: Describer) -> None:
     """Raise TypeError if the description does not make this model again. Done once for each structure."""
     settings = None if training is None else {k: v for k, v in training.items() if k != "steps"}
     said = json.dumps([structure, settings])
@@ -151,7 +157,9 @@ def verify(model: Any, structure: dict[str, Any], training: Any, describer: Desc
     model.verified = said
 
 
-def remade(who: Any, kind: type, structure: dict[str, Any], tensors: dict[str, Any], error: Any) -> Any:
+def remade(
+    who: Any, kind: type, structure: PlainData, tensors: Mapping[str, Tensor | np.ndarray], error: Function
+) -> Any:
     """The model of a description, with weights of its own."""
     maker = Maker({name: t if isinstance(t, Tensor) else Tensor(t) for name, t in tensors.items()}, error)
     with random.own_streams(0):  # for initial weights, which are replaced later
@@ -208,7 +216,7 @@ def load(kind: type, path: str | Path, resume: bool) -> Any:
     return model
 
 
-def compile_as_saved(model: Any, training: dict[str, Any], maker: Maker, path: Any) -> None:
+def compile_as_saved(model: Model, training: PlainData, maker: Maker, path: Any) -> None:
     model.compile(
         training_state.made_optimizer(training["optimizer"], maker),
         training_state.made_loss(training["loss"], maker),
@@ -218,7 +226,7 @@ def compile_as_saved(model: Any, training: dict[str, Any], maker: Maker, path: A
     )
 
 
-def bind_as_saved(model: Any, training: dict[str, Any], state: dict[str, Tensor]) -> None:
+def bind_as_saved(model: Model, training: PlainData, state: dict[str, Tensor]) -> None:
     """Give the optimizer its parameters and its state. Files of before have no groups."""
     if "groups" in training["optimizer"]:
         training_state.bind(model, training["optimizer"]["groups"], state)

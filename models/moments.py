@@ -5,7 +5,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from tapegrad.autograd.attributes import is_ours
-from tapegrad.models.arity import positional
+from tapegrad.models.aliases import AsGiven
+from tapegrad.models.arity import called, positional
 from tapegrad.models.callbacks import MOMENTS, Callback
 from tapegrad.models.monitors import ModelCheckpoint
 
@@ -13,7 +14,7 @@ from tapegrad.models.monitors import ModelCheckpoint
 OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
-def as_callbacks(callbacks: Any) -> list[Callback]:
+def as_callbacks(callbacks: AsGiven) -> list[Callback]:
     """The callbacks of a fit: a list, one alone, or none. TypeError for what is none, and for unknown moments."""
     if callbacks is None:
         return []
@@ -53,7 +54,7 @@ def overrides(callback: Callback, name: str) -> bool:
 class Moments:
     """The callbacks of one training: `moments("on_epoch_end", epoch, logs)` calls those that define the moment."""
 
-    def __init__(self, callbacks: list[Callback], model: Any, params: dict[str, Any]) -> None:
+    def __init__(self, callbacks: list[Callback], model: Any, params: dict[str, object]) -> None:
         self.callbacks = callbacks
         self.calls: dict[str, list[tuple[Callable[..., Any], int]]] = {name: [] for name in MOMENTS}
         for callback in callbacks:
@@ -72,7 +73,7 @@ class Moments:
             key=lambda call: isinstance(getattr(call[0], "__self__", None), ModelCheckpoint)
         )
 
-    def __call__(self, name: str, *arguments: Any) -> None:
+    def __call__(self, name: str, *arguments: object) -> None:
         for function, count in self.calls[name]:
             function(*arguments[:count])
 
@@ -82,3 +83,10 @@ class Moments:
 
 
 NOBODY = Moments([], None, {})
+
+
+def tell(callbacks: list[Callback], moment: str, *args: object) -> None:
+    """Call a moment of each callback with as many of the arguments as it takes; a dict that is left out is empty."""
+    arguments = (*args, {})[: len(MOMENTS[moment])]
+    for callback in callbacks:
+        called(getattr(callback, moment), *arguments)

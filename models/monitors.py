@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tapegrad.autograd import files
+from tapegrad.data.aliases import PlainData
 from tapegrad.models.callbacks import Callback, Logs, say
 from tapegrad.models.file_names import check_name
 
@@ -31,13 +32,13 @@ class Monitor(Callback):
         """Forget the best of an earlier training."""
         self.best = math.inf if self.baseline is None else self.sign * self.baseline  # of sign * value
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PlainData:
         found = {name: getattr(self, name) for name in self.kept}
         return {
             name: str(v) if isinstance(v, float) and not math.isfinite(v) else v for name, v in found.items()
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: PlainData) -> None:
         for name in self.kept:
             setattr(self, name, float(state[name]) if isinstance(state[name], str) else state[name])
 

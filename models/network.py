@@ -13,16 +13,20 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tapegrad import nn
 from tapegrad.autograd import random
+from tapegrad.autograd.aliases import DType
 from tapegrad.autograd.creation import tensor
 from tapegrad.backends import default_place, use_backend
 from tapegrad.compiler.emit.available import checked
-from tapegrad.models.arity import called
-from tapegrad.models.callbacks import MOMENTS, Callback
+from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
+from tapegrad.models.aliases import AsGiven, RandomState
+from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import same, warn
 from tapegrad.models.history import History
+from tapegrad.models.moments import tell
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.stopping import Stopping, diverged
 from tapegrad.models.training import MANY_BATCHES, Objective, Rows, Training, fit_lbfgs, predicted, snapshot
+from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer
 
 DTYPES = (np.float64, np.float32)
@@ -34,20 +38,20 @@ class Network(BaseEstimator):
 
     MADE_WITH: tuple[str, ...] = ()  # the parameters that the layers and the loss depend on
     OBJECTIVE_OF: tuple[str, ...] = ()  # those that only what is minimized depends on
-    accept_sparse: Any = False
+    accept_sparse: AsGiven = False
 
-    batch_size: Any
+    batch_size: AsGiven
     max_iter: int
     shuffle: bool
     early_stopping: bool
     validation_fraction: float
     warm_start: bool
-    random_state: Any
-    callbacks: Any
+    random_state: AsGiven
+    callbacks: AsGiven
     run_eagerly: bool
     emitter: str | None
     backend: str | None
-    verbose: Any
+    verbose: AsGiven
     model_: Sequential
     history_: History
     loss_curve_: list[float]
@@ -57,14 +61,14 @@ class Network(BaseEstimator):
     _held_out: tuple[np.ndarray, np.ndarray] | None
 
     # ---- what a subclass says ----
-    def _make_layers(self, made_with: dict[str, Any], dtype: Any) -> Sequential:
+    def _make_layers(self, made_with: PlainData, dtype: DType) -> Sequential:
         """The layers, from the parameters as they were at the first fit."""
         raise NotImplementedError
 
-    def _set_initial_weights(self, model: Sequential, random_state: Any) -> None:
+    def _set_initial_weights(self, model: Sequential, random_state: RandomState) -> None:
         """Draw the initial weights as this estimator's class does; by default they stay those of the layers."""
 
-    def _loss(self, made_with: dict[str, Any]) -> Any:
+    def _loss(self, made_with: PlainData) -> LossLike:
         """The loss as `Sequential.compile` takes it."""
         raise NotImplementedError
 
@@ -72,7 +76,7 @@ class Network(BaseEstimator):
         """A new optimizer, not yet bound."""
         raise NotImplementedError
 
-    def _optimizer_parameters(self) -> dict[str, Any]:
+    def _optimizer_parameters(self) -> PlainData:
         """What the optimizer depends on."""
         raise NotImplementedError
 
@@ -103,15 +107,15 @@ class Network(BaseEstimator):
         """Whether a training that would end here goes on with a smaller learning rate."""
         return False
 
-    def _model_parameters(self) -> dict[str, Any]:
+    def _model_parameters(self) -> PlainData:
         """What the layers and the loss depend on."""
         return {name: getattr(self, name) for name in self.MADE_WITH}
 
     # ---- making the model ----
-    def _place(self) -> AbstractContextManager[Any]:
+    def _place(self) -> AbstractContextManager[object]:
         return nullcontext() if self.backend is None else use_backend(self.backend)
 
-    def _begin(self, dtype: Any) -> None:
+    def _begin(self, dtype: DType) -> None:
         """A new model with its random streams."""
         self._random_state = check_random_state(self.random_state)
         # Of a copy: initial weights and the order of rows come from the numbers that scikit-learn's would come from.
@@ -185,7 +189,9 @@ class Network(BaseEstimator):
         return self._training
 
     # ---- training ----
-    def _train(self, x: Any, y: Any, weights: Any, *, stratify: Any = None, once: bool = False) -> None:
+    def _train(
+        self, x: Features, y: Targets, weights: RowWeights, *, stratify: Targets = None, once: bool = False
+    ) -> None:
         """Fit the model, or go on with it. Should the training diverge, the weights are those of before."""
         going_on = hasattr(self, "model_") and (once or self.warm_start)
         if going_on:
@@ -203,7 +209,7 @@ class Network(BaseEstimator):
                 self.model_.load_state_dict(before)
             raise ValueError(f"{type(self).__name__}.{error}") from None
 
-    def _run(self, x: Any, y: Any, weights: Any, stratify: Any, once: bool) -> None:
+    def _run(self, x: Features, y: Targets, weights: RowWeights, stratify: Targets, once: bool) -> None:
         held_out = None
         if self._holds_out() and not once:
             train, test = self._split(x.shape[0], stratify)
@@ -230,33 +236,15 @@ class Network(BaseEstimator):
             raise FloatingPointError(diverged(self.n_iter_, "a weight is not finite"))
 
     def _iterate(
-        self, training: Training, rows: Rows, held_out: Any, callbacks: list[Callback], once: bool
+        self, training: Training, rows: Rows, held_out: Rows | None, callbacks: list[Callback], once: bool
     ) -> None:
-        """Pass after pass over the rows."""
-        count = rows[0].shape[0]
-        if self._order is None or len(self._order) != count:
-            self._order = np.arange(count)
-        begin = lambda number: tell(callbacks, "on_train_batch_begin", number)
-        end = lambda number, loss: tell(callbacks, "on_train_batch_end", number, {"loss": loss})
+        """Pass after pass over the rows, until the rule, a callback or the number of passes ends it."""
         passes, should_converge = self._passes()
         for epoch in range(1 if once else passes):
-            if self.shuffle:
-                self._order = self._order[self._random_state.permutation(count)]
             tell(callbacks, "on_epoch_begin", epoch)
-            loss = training.epoch(
-                rows, self._order if self.shuffle else None, *((begin, end) if callbacks else (None, None))
-            )
-            self.n_iter_ += 1
-            self.t_ += count
-            if not np.isfinite(loss):
-                raise FloatingPointError(diverged(self.n_iter_, f"the loss is {loss}"))
+            loss = self._one_pass(training, rows, callbacks)
             logs = {"loss": loss, **({} if held_out is None else self._validation(held_out))}
-            self.loss_ = loss
-            self.loss_curve_.append(loss)
-            if "val_score" in logs:
-                self._scores.append(logs["val_score"])
-            self.history_.append(epoch, logs)
-            self._say(logs)
+            self._note(epoch, logs)
             tell(callbacks, "on_epoch_end", epoch, logs)
             stop = self._rule.ends(logs, self.model_)
             self._after_epoch()
@@ -265,12 +253,37 @@ class Network(BaseEstimator):
             if stop or self.model_.stop_training:
                 return
         if should_converge and not once:
-            warn(
-                self,
+            message = (
                 f"max_iter={passes} passes were made and the training has not converged: raise max_iter, or ask for "
-                "a number of passes with epochs=",
-                ConvergenceWarning,
+                "a number of passes with epochs="
             )
+            warn(self, message, ConvergenceWarning)
+
+    def _one_pass(self, training: Training, rows: Rows, callbacks: list[Callback]) -> float:
+        """Train on each row once, in an order drawn anew with `shuffle`. Returns the mean loss."""
+        count = rows[0].shape[0]
+        if self._order is None or len(self._order) != count:
+            self._order = np.arange(count)
+        if self.shuffle:
+            self._order = self._order[self._random_state.permutation(count)]
+        begin = lambda number: tell(callbacks, "on_train_batch_begin", number)
+        end = lambda number, loss: tell(callbacks, "on_train_batch_end", number, {"loss": loss})
+        told = (begin, end) if callbacks else (None, None)
+        loss = training.epoch(rows, self._order if self.shuffle else None, *told)
+        self.n_iter_ += 1
+        self.t_ += count
+        if not np.isfinite(loss):
+            raise FloatingPointError(diverged(self.n_iter_, f"the loss is {loss}"))
+        return loss
+
+    def _note(self, epoch: int, logs: dict[str, float]) -> None:
+        """Keep and show the numbers of an epoch."""
+        self.loss_ = logs["loss"]
+        self.loss_curve_.append(self.loss_)
+        if "val_score" in logs:
+            self._scores.append(logs["val_score"])
+        self.history_.append(epoch, logs)
+        self._say(logs)
 
     def _run_lbfgs(self, training: Training, rows: Rows, callbacks: list[Callback]) -> None:
         """All rows at once, by L-BFGS. Each of its steps is an epoch to the callbacks. They hear of it when it is done,
@@ -279,23 +292,16 @@ class Network(BaseEstimator):
         def after(loss: float) -> None:
             epoch, logs = len(self.history_.epoch), {"loss": loss}
             tell(callbacks, "on_epoch_begin", epoch)
-            self.history_.append(epoch, logs)
-            self.loss_curve_.append(loss)
-            self._say(logs)
+            self._note(epoch, logs)
             tell(callbacks, "on_epoch_end", epoch, logs)
             if self.model_.stop_training:
                 raise StopIteration
 
         passes, should_converge = self._passes()
         found = fit_lbfgs(
-            self.model_,
-            training.objective,
-            rows,
-            max_iter=passes,
-            max_fun=getattr(self, "max_fun", 15000),
-            tol=getattr(self, "tol", 1e-4),
-            after=after,
-        )
+            self.model_, training.objective, rows, max_iter=passes, max_fun=getattr(self, "max_fun", 15000),
+            tol=getattr(self, "tol", 1e-4), after=after,
+        )  # fmt: skip
         self.loss_, self.n_iter_ = float(found.fun), int(found.nit)
         if not np.isfinite(self.loss_):
             raise FloatingPointError(diverged(self.n_iter_, f"the loss is {self.loss_}"))
@@ -303,7 +309,7 @@ class Network(BaseEstimator):
         if not found.success and should_converge and not self.model_.stop_training:
             warn(self, f"lbfgs stopped after {self.n_iter_} steps: {found.message}", ConvergenceWarning)
 
-    def _split(self, rows: int, stratify: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, rows: int, stratify: Targets) -> tuple[np.ndarray, np.ndarray]:
         """(rows to train on, rows held out); a training that goes on with as many rows holds out the same."""
         if self._held_out is not None and sum(map(len, self._held_out)) == rows:
             return self._held_out
@@ -321,7 +327,7 @@ class Network(BaseEstimator):
         self._held_out = (train, test)
         return self._held_out
 
-    def _placed(self, x: Any, y: Any, weights: Any) -> Rows:
+    def _placed(self, x: Features, y: Targets, weights: RowWeights) -> Rows:
         """The rows on the model's device; a sparse x stays on the host."""
         with self._place():
             place = default_place()
@@ -342,14 +348,14 @@ class Network(BaseEstimator):
             shown = ", ".join(f"{name} = {value:.8f}" for name, value in logs.items())
             print(f"Iteration {len(self.history_.epoch)}, {shown}")
 
-    def _outputs(self, x: Any, **options: Any) -> np.ndarray:
+    def _outputs(self, x: Features, **options: object) -> np.ndarray:
         check_is_fitted(self)
         return predicted(
             self.model_,
             validate_data(self, x, dtype=DTYPES, accept_sparse=self.accept_sparse, reset=False, **options),
         )
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, object]:
         """For "train" and "predict": how many calls there were, and how many of them ran compiled.
 
         As `Sequential.stats` has it.
@@ -392,9 +398,3 @@ class Network(BaseEstimator):
         self._compile(model, saved["optimizer"])
         saved["optimizer"].load_state_dict(saved["state"])
         self.model_ = model
-
-
-def tell(callbacks: list[Callback], moment: str, *args: Any) -> None:
-    arguments = (*args, {})[: len(MOMENTS[moment])]
-    for callback in callbacks:
-        called(getattr(callback, moment), *arguments)

@@ -1,5 +1,6 @@
 """Any module of layers as a scikit-learn estimator, in the way skorch has it for PyTorch."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from tapegrad import nn
+from tapegrad.autograd.aliases import DType
 from tapegrad.autograd.ops import exp, sigmoid, softmax
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
+from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models import loss_kinds
+from tapegrad.models.aliases import AsGiven, ClassWeight, RandomState, Tags
+from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import (
     class_weights,
     one_of,
@@ -20,6 +26,8 @@ from tapegrad.models.checks import (
 from tapegrad.models.network import DTYPES
 from tapegrad.models.neural_base import NeuralNet
 from tapegrad.models.training import Rows
+from tapegrad.nn.aliases import LossLike
+from tapegrad.optim.base import Optimizer
 
 
 class NeuralClassifier(ClassifierMixin, NeuralNet):
@@ -68,11 +76,11 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
 
     def __init__(
         self,
-        module: Any = None,
+        module: nn.Module | type[nn.Module] | Function | None = None,
         *,
-        criterion: Any = "cross_entropy",
-        predict_nonlinearity: Any = "auto",
-        optimizer: Any = "adam",
+        criterion: LossLike = "cross_entropy",
+        predict_nonlinearity: str | Function | None = "auto",
+        optimizer: str | Optimizer | type[Optimizer] = "adam",
         lr: float | None = None,
         max_epochs: int = 10,
         batch_size: int = 128,
@@ -82,21 +90,21 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
         n_iter_no_change: int = 5,
         tol: float = 0.0,
         warm_start: bool = False,
-        class_weight: Any = None,
-        callbacks: Any = None,
-        random_state: Any = None,
-        verbose: Any = False,
+        class_weight: ClassWeight = None,
+        callbacks: Iterable[Callback] | Callback | None = None,
+        random_state: RandomState = None,
+        verbose: bool | int | str = False,
         run_eagerly: bool = False,
         emitter: str | None = None,
         backend: str | None = None,
-        **options: Any,
+        **options: object,
     ) -> None:
         self._set({name: value for name, value in locals().items() if name not in ("self", "__class__")})
 
-    predict_nonlinearity: Any
-    class_weight: Any
+    predict_nonlinearity: AsGiven
+    class_weight: AsGiven
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "NeuralClassifier":
+    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "NeuralClassifier":
         """The estimator itself, fitted.
 
         Args:
@@ -128,7 +136,7 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
         self._train(X, numbers, weights, stratify=numbers)
         return self
 
-    def _begin(self, dtype: Any) -> None:
+    def _begin(self, dtype: DType) -> None:
         super()._begin(dtype)
         try:
             self._check_outputs()
@@ -166,7 +174,7 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
     def _criterion(self) -> str:
         return loss_kinds.name(nn.losses.get(self._made_with["criterion"]))
 
-    def _placed(self, x: Any, y: Any, weights: Any) -> Rows:
+    def _placed(self, x: Features, y: Targets, weights: RowWeights) -> Rows:
         if not loss_kinds.takes_class_numbers(nn.losses.get(self._made_with["criterion"])):
             y = y.astype(np.float64).reshape(-1, *self._outputs_shape) if self._outputs_shape == (1,) else y
         return super()._placed(x, y, weights)
@@ -182,11 +190,11 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
             outputs = make(Tensor(outputs)).numpy()
         return np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
 
-    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
+    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: RowWeights) -> float:
         found = self._probabilities(outputs).argmax(axis=1)
         return float(accuracy_score(y.reshape(-1).astype(found.dtype), found, sample_weight=weights))
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Features) -> np.ndarray:
         """The probability of each class, (n, classes).
 
         Args:
@@ -194,7 +202,7 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
         """
         return self._probabilities(self._outputs(X, allow_nd=True))
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Features) -> np.ndarray:
         """The most probable class of each row, (n,).
 
         Args:
@@ -240,10 +248,10 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
 
     def __init__(
         self,
-        module: Any = None,
+        module: nn.Module | type[nn.Module] | Function | None = None,
         *,
-        criterion: Any = "mse",
-        optimizer: Any = "adam",
+        criterion: LossLike = "mse",
+        optimizer: str | Optimizer | type[Optimizer] = "adam",
         lr: float | None = None,
         max_epochs: int = 10,
         batch_size: int = 128,
@@ -253,17 +261,17 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
         n_iter_no_change: int = 5,
         tol: float = 0.0,
         warm_start: bool = False,
-        callbacks: Any = None,
-        random_state: Any = None,
-        verbose: Any = False,
+        callbacks: Iterable[Callback] | Callback | None = None,
+        random_state: RandomState = None,
+        verbose: bool | int | str = False,
         run_eagerly: bool = False,
         emitter: str | None = None,
         backend: str | None = None,
-        **options: Any,
+        **options: object,
     ) -> None:
         self._set({name: value for name, value in locals().items() if name not in ("self", "__class__")})
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "NeuralRegressor":
+    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "NeuralRegressor":
         """The estimator itself, fitted.
 
         Args:
@@ -287,7 +295,7 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
         self._train(X, targets, weights)
         return self
 
-    def _begin(self, dtype: Any) -> None:
+    def _begin(self, dtype: DType) -> None:
         super()._begin(dtype)
         targets, shape = self._meta["n_outputs_"], self._outputs_shape
         if shape != (targets,) and not (shape == () and targets == 1):
@@ -296,13 +304,13 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
                 f"module: expected {targets} outputs, one for each target, got the shape {shape}"
             )
 
-    def _placed(self, x: Any, y: Any, weights: Any) -> Rows:
+    def _placed(self, x: Features, y: Targets, weights: RowWeights) -> Rows:
         return super()._placed(x, y.reshape(-1, *self._outputs_shape), weights)
 
-    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
+    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: RowWeights) -> float:
         return float(r2_score(y, outputs, sample_weight=weights))
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Features) -> np.ndarray:
         """The outputs, (n,) or (n, targets).
 
         Args:
@@ -311,7 +319,7 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
         outputs = self._outputs(X, allow_nd=True)
         return outputs.reshape(len(outputs)) if self._flat else outputs.reshape(len(outputs), -1)
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

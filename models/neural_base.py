@@ -2,15 +2,18 @@
 
 import copy
 import inspect
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from tapegrad import nn, optim
+from tapegrad.autograd.aliases import DType
 from tapegrad.autograd.dtypes import get_default_dtype
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
+from tapegrad.models.aliases import AsGiven
 from tapegrad.models.checks import (
     check_parameters,
     number,
@@ -22,6 +25,7 @@ from tapegrad.models.network import Network
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.stopping import Stopping
 from tapegrad.models.training import Objective, Rows, predicted
+from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer
 
 CHECKS = {
@@ -42,9 +46,9 @@ class NeuralNet(Network):
     """What the two estimators share: a module, its options, and the parameters of the training."""
 
     MADE_WITH = ("module", "criterion")
-    module: Any
-    criterion: Any
-    optimizer: Any
+    module: AsGiven
+    criterion: AsGiven
+    optimizer: AsGiven
     lr: float | None
     max_epochs: int
     n_iter_no_change: int
@@ -61,14 +65,14 @@ class NeuralNet(Network):
                 )
         set_all(self, {**arguments, **options})
 
-    def _options(self, prefix: str) -> dict[str, Any]:
+    def _options(self, prefix: str) -> PlainData:
         return {n.removeprefix(prefix): v for n, v in vars(self).items() if n.startswith(prefix)}
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
+    def get_params(self, deep: bool = True) -> dict[str, object]:
         named = {n: v for n, v in vars(self).items() if n.startswith(PREFIXES)}
         return {**super().get_params(deep=False), **named}
 
-    def set_params(self, **params: Any) -> Any:
+    def set_params(self, **params: object) -> Self:
         for name, value in params.items():
             if not name.startswith(PREFIXES) and name not in self._get_param_names():
                 raise ValueError(f"{type(self).__name__}: unknown parameter {name!r}")
@@ -76,11 +80,11 @@ class NeuralNet(Network):
         return self
 
     # ---- the network ----
-    def _model_parameters(self) -> dict[str, Any]:
+    def _model_parameters(self) -> PlainData:
         options = {n: v for n, v in vars(self).items() if n.startswith("module__")}
         return {**super()._model_parameters(), **options}
 
-    def _make_layers(self, made_with: dict[str, Any], dtype: Any) -> Sequential:
+    def _make_layers(self, made_with: PlainData, dtype: DType) -> Sequential:
         module = made_with["module"]
         if isinstance(module, nn.Module):
             made = copy.deepcopy(module)  # a parameter of the estimator stays as it was given
@@ -102,7 +106,7 @@ class NeuralNet(Network):
             raise ValueError(f"module: {module!r} made a network without parameters")
         return model
 
-    def _placed(self, x: Any, y: Any, weights: Any) -> Rows:
+    def _placed(self, x: Features, y: Targets, weights: RowWeights) -> Rows:
         dtype = np.asarray(next(iter(self.model_.parameters())).numpy()).dtype
         y = y if y.dtype.kind in "iu" else y.astype(dtype)
         return super()._placed(x.astype(dtype), y, None if weights is None else weights.astype(dtype))
@@ -126,7 +130,7 @@ class NeuralNet(Network):
             return self.optimizer(**options)
         return optim.get(self.optimizer, **options)
 
-    def _optimizer_parameters(self) -> dict[str, Any]:
+    def _optimizer_parameters(self) -> PlainData:
         return {"optimizer": self.optimizer, "lr": self.lr, **self._options("optimizer__")}
 
     # ---- the training ----
@@ -155,7 +159,7 @@ class NeuralNet(Network):
             keep_best=self.early_stopping,
         )
 
-    def _loss(self, made_with: dict[str, Any]) -> Any:
+    def _loss(self, made_with: PlainData) -> LossLike:
         return made_with["criterion"]
 
     def _validation(self, rows: Rows) -> dict[str, float]:
@@ -167,5 +171,5 @@ class NeuralNet(Network):
         ).item()
         return {"val_loss": loss, "val_score": self._held_out_score(outputs, np.asarray(y), weights)}
 
-    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: Any) -> float:
+    def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: RowWeights) -> float:
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """What a notebook shows of a History: a curve for each metric, with its best epoch."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from tapegrad.autograd.pages.inline import sparkline, table
 from tapegrad.models.history import History, shown
@@ -12,7 +12,7 @@ def history_as_html(history: History) -> str:
     return f"<div>{table(rows, (f'{len(history.epoch)} epochs', 'first', 'last', 'best', ''), html=4)}</div>"
 
 
-def row(name: str, values: list[Any], epochs: list[int]) -> list[str]:
+def row(name: str, values: Sequence[object], epochs: list[int]) -> list[str]:
     """Epochs are numbered from 1. What is no number, or NaN, is in no curve and is never the best."""
     ends = [name, shown(values[0]), shown(values[-1])]
     numbers = [v if isinstance(v, (int, float)) else float("nan") for v in values]

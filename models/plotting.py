@@ -1,18 +1,20 @@
 """Pictures, by matplotlib: imported when one is asked for, and without pyplot, so there is no window and no state."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+
+from tapegrad.models.aliases import Axes, Figure
 
 INSTALL = 'pictures need matplotlib: pip install "tapegrad[plot]"'
 TRAINING, VALIDATION, INK, GRID = "#2a5d9f", "#d1602b", "#333333", "#e4e4e4"
 
 
-def finite(values: Any) -> bool:
+def finite(values: Sequence[float] | None) -> bool:
     """Whether there is a number that can be drawn."""
     return any(isinstance(value, (int, float)) and math.isfinite(value) for value in values or ())
 
 
-def plot_history(history: dict[str, list[float]], epochs: list[int], title: str = "") -> Any:
+def plot_history(history: dict[str, list[float]], epochs: list[int], title: str = "") -> Figure:
     """A Figure with one panel for the loss and one for each metric."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -36,25 +38,31 @@ def plot_history(history: dict[str, list[float]], epochs: list[int], title: str 
     # Margins in inches; matplotlib's own layout would draw everything twice.
     figure.subplots_adjust(0.6 / width, 0.55 / height, 1 - 0.2 / width, 1 - 0.8 / height, wspace=0.17)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
-        curves = [
-            ("training", TRAINING, history.get(name)),
-            ("validation", VALIDATION, history.get(f"val_{name}")),
-        ]
-        for label, colour, values in curves:
-            if values and finite(values):
-                marker = "o" if len(values) <= 30 else ""
-                axes.plot(
-                    epochs, values, color=colour, label=label, linewidth=1.8, marker=marker, markersize=3.5
-                )
-        axes.set_title(name.replace("_", " "), loc="left", color=INK, fontweight="bold")
-        axes.set_xlabel("epoch", color=INK)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(color=GRID, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GRID)
-        axes.tick_params(colors=INK, length=0)
-        axes.legend(frameon=False, labelcolor=INK)
+        draw_curves(axes, epochs, history.get(name), history.get(f"val_{name}"))
+        style(axes, name.replace("_", " "))
     if title:
         figure.suptitle(title, color=INK, fontsize=11, y=1 - 0.12 / height, va="top")
     return figure
+
+
+def draw_curves(
+    axes: Axes, epochs: list[int], training: list[float] | None, validation: list[float] | None
+) -> None:
+    """The numbers of each epoch as a line, one for each of the two that has some."""
+    for label, colour, values in (("training", TRAINING, training), ("validation", VALIDATION, validation)):
+        if values and finite(values):
+            marker = "o" if len(values) <= 30 else ""
+            axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker, markersize=3.5)
+
+
+def style(axes: Axes, title: str) -> None:
+    """The panel's title, axis, grid and legend, without a frame."""
+    axes.set_title(title, loc="left", color=INK, fontweight="bold")
+    axes.set_xlabel("epoch", color=INK)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GRID)
+    axes.tick_params(colors=INK, length=0)
+    axes.legend(frameon=False, labelcolor=INK)

@@ -5,8 +5,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import TextIO
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 from tapegrad.data.metrics import Metric
@@ -44,7 +45,7 @@ class Progress:
     def __init__(self, verbose: int | str, steps: int | None) -> None:
         if verbose not in ("auto", 0, 1, 2):
             raise ValueError(f"verbose: expected 0, 1, 2 or 'auto', got {verbose!r}")
-        self.out: Any = sys.stdout
+        self.out: TextIO = sys.stdout
         self.verbose = 0 if self.out is None else 1 if verbose == "auto" else int(verbose)
         self.live = self.verbose == 1 and is_terminal(self.out)
         self.steps = steps
@@ -120,7 +121,7 @@ class Progress:
                 self.verbose, self.live, self.due = 0, False, float("inf")
 
 
-def is_terminal(stream: Any) -> bool:
+def is_terminal(stream: TextIO) -> bool:
     """Whether a line can be drawn over: on a terminal, and in a notebook, whose stdout says that it is none."""
     if type(stream).__module__ == "ipykernel.iostream":
         return True
@@ -138,7 +139,7 @@ class Running:
     """The loss and the metrics of the rows so far. Nothing leaves the device before `logs`."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
-        self.total: Any = 0
+        self.total: Array = 0
         self.rows = 0
         self.given = metrics
         self.metrics: Sequence[Metric] = ()

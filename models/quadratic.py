@@ -1,11 +1,13 @@
 """Quadratic problems of linear models: symmetric systems, with an L1 penalty, and within a box."""
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
+from tapegrad.data.aliases import Features
 
-def solver_of(h: np.ndarray) -> Any:
+
+def solver_of(h: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """b -> the solution of h x = b for a symmetric h that is not negative; the shortest one, in h's scaling, if h is
     singular."""
     from scipy.linalg import cho_factor, cho_solve
@@ -83,7 +85,7 @@ def solved_for(
 
 
 def box_quadratic(
-    z: Any, c: np.ndarray, upper: np.ndarray, tol: float, max_iter: int = 200
+    z: Features, c: np.ndarray, upper: np.ndarray, tol: float, max_iter: int = 200
 ) -> tuple[np.ndarray, int, bool]:
     """(zᵀ a, steps, whether it converged) for the a that minimizes  |zᵀ a|² / 2 + cᵀ a  with 0 <= a <= upper.
 

@@ -1,15 +1,21 @@
 """Whether a model can be trained or called, and what is known of its layers."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tapegrad import nn
+from tapegrad.backends.aliases import Function
+from tapegrad.data.aliases import Features
+from tapegrad.models.aliases import Model
 from tapegrad.nn.lookup import NAMES
 from tapegrad.optim.base import Optimizer
 
+if TYPE_CHECKING:
+    from tapegrad.models.sequential import Sequential
 
-def check_compiled(model: Any) -> Optimizer:
+
+def check_compiled(model: "Sequential") -> Optimizer:
     optimizer: Optimizer | None = model.optimizer
     if optimizer is None:
         raise RuntimeError(
@@ -18,7 +24,7 @@ def check_compiled(model: Any) -> Optimizer:
     return optimizer
 
 
-def build_for(model: Any, x: Any) -> None:
+def build_for(model: Model, x: Features) -> None:
     """Have the layers make their weights for the shape of these rows, if they have not yet."""
     if not model.layers:
         raise RuntimeError(
@@ -31,13 +37,13 @@ def build_for(model: Any, x: Any) -> None:
         model.build(tuple(int(n) for n in shape[1:]))
 
 
-def ready_to_train(model: Any, x: Any) -> None:
+def ready_to_train(model: Model, x: Features) -> None:
     check_compiled(model)
     build_for(model, x)
     model.bind_optimizer()
 
 
-def last_activation(model: Any) -> str | None:
+def last_activation(model: nn.Sequential) -> str | None:
     """The name of the last layer's activation, "linear" for none; None where it is not known."""
     if type(model).forward is not nn.Sequential.forward or not model.layers:
         return None
@@ -50,8 +56,8 @@ def last_activation(model: Any) -> str | None:
     return name_of(getattr(type(last), "function", None))
 
 
-def name_of(function: Any) -> str | None:
+def name_of(function: Function | None) -> str | None:
     try:
-        return NAMES.get(function)
+        return None if function is None else NAMES.get(function)
     except TypeError:  # not hashable
         return None

@@ -1,6 +1,6 @@
 """Code of a user's own that may be named in a model's file: `@register` on a class or function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from tapegrad import nn, optim
@@ -13,8 +13,8 @@ LAYERS: dict[str, type[nn.Module]] = {
     for name, kind in vars(nn).items()
     if isinstance(kind, type) and issubclass(kind, nn.Module) and kind is not nn.Module
 }
-LOSSES: dict[str, Any] = {kind.__name__: kind for kind in losses.Loss.__subclasses__()}
-REGISTERED: dict[str, Any] = {}  # what users registered, by name
+LOSSES: dict[str, type] = {kind.__name__: kind for kind in losses.Loss.__subclasses__()}
+REGISTERED: dict[str, object] = {}  # what users registered, by name
 
 
 def register(item: T | None = None, *, name: str | None = None) -> Any:
@@ -51,17 +51,17 @@ def register(item: T | None = None, *, name: str | None = None) -> Any:
     return item
 
 
-def place(item: Any) -> tuple[Any, ...]:
+def place(item: object) -> tuple[object, ...]:
     """Where an item was written: the same cell of a notebook may run twice."""
     return getattr(item, "__module__", None), getattr(item, "__qualname__", None)
 
 
-def registered_name(item: Any) -> str | None:
+def registered_name(item: object) -> str | None:
     """The name that an item is registered under, or None."""
     return next((name for name, known in REGISTERED.items() if known is item), None)
 
 
-def find(what: str, name: str, table: dict[str, Any], error: Callable[[str], Exception]) -> Any:
+def find(what: str, name: str, table: Mapping[str, Any], error: Callable[[str], Exception]) -> Any:
     """What a file's name stands for: in a table of tapegrad's, or registered."""
     if name in table:
         return table[name]

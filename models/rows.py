@@ -3,21 +3,28 @@
 import math
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tapegrad import nn
+from tapegrad.autograd.aliases import Array, DType
 from tapegrad.autograd.dtypes import get_default_dtype, is_floating
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of, default_place
+from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.data.arrays import as_array, check_finite
 from tapegrad.models import loss_kinds
+from tapegrad.models.aliases import AsGiven, Model
+from tapegrad.nn.aliases import LossLike
+
+if TYPE_CHECKING:
+    from tapegrad.models.sequential import Sequential
 
 takes_class_numbers = loss_kinds.takes_class_numbers
 
 
-def inputs(model: nn.Sequential, x: Any, name: str = "x") -> Any:
+def inputs(model: nn.Sequential, x: Features, name: str = "x") -> Array:
     """x in the dtype of the model's weights, or as int64 for a model that takes integers, on the device of the weights;
     ValueError for NaN and Inf, and for what is not whole where it must be."""
     check_columns(model, x, name)
@@ -35,19 +42,19 @@ def inputs(model: nn.Sequential, x: Any, name: str = "x") -> Any:
     return whole.data
 
 
-def float_dtype(model: Any) -> Any:
+def float_dtype(model: nn.Sequential) -> DType:
     """The dtype of the model's weights."""
     weight = next(iter(model.parameters()), None)
     return get_default_dtype() if weight is None else weight.dtype
 
 
-def column_names(x: Any) -> list[str] | None:
+def column_names(x: Features) -> list[str] | None:
     """The names of a table's columns, where all are texts; None for an array."""
     names = [] if isinstance(x, np.ndarray) else list(getattr(x, "columns", ()))
     return names if names and all(isinstance(name, str) for name in names) else None
 
 
-def check_columns(model: Any, x: Any, name: str) -> None:
+def check_columns(model: Model, x: Features, name: str) -> None:
     """Raise ValueError for a table whose columns are not those, in their order, that the model was trained on."""
     known, names = getattr(model, "feature_names", None), column_names(x)
     if known is None or names is None or names == known:
@@ -67,8 +74,8 @@ def check_columns(model: Any, x: Any, name: str) -> None:
 
 
 def examples(
-    model: Any, x: Any, y: Any, sample_weight: Any = None, *, where: str = ""
-) -> tuple[Any, Any, Any]:
+    model: Model, x: Features, y: Targets, sample_weight: RowWeights = None, *, where: str = ""
+) -> tuple[Array, Array, Array]:
     """x, y and the weights (or None) as arrays of equal length. `where` begins their names in messages."""
     xs = inputs(model, x, f"{where}x")
     device = backend_of(xs).device_of(xs)
@@ -93,7 +100,7 @@ def examples(
     return xs, ys, weights
 
 
-def targets(model: Any, name: str, y: Any, x: Any) -> Any:
+def targets(model: "Sequential", name: str, y: Targets, x: Features) -> Array:
     """y in the dtype that the loss takes, and reshaped where there is only one way to read it: (n,) for the (n, 1) of a
     model with one output, and (n, 1) for the (n,) class numbers of a sparse loss."""
     outputs = model.build(tuple(x.shape[1:]))
@@ -111,7 +118,7 @@ def targets(model: Any, name: str, y: Any, x: Any) -> Any:
     return t.data
 
 
-def class_numbers(model: Any, name: str, t: Tensor, outputs: tuple[int, ...]) -> Tensor:
+def class_numbers(model: "Sequential", name: str, t: Tensor, outputs: tuple[int, ...]) -> Tensor:
     numbers = t.astype("int64")
     loss = loss_kinds.name(model.loss)
     if is_floating(t.dtype) and abs(numbers.astype(t.dtype) - t).max().item() > 0:
@@ -124,7 +131,7 @@ def class_numbers(model: Any, name: str, t: Tensor, outputs: tuple[int, ...]) ->
     return numbers
 
 
-def check_range(loss: Any, name: str, t: Tensor) -> None:
+def check_range(loss: LossLike, name: str, t: Tensor) -> None:
     """Raise ValueError for targets that the loss does not take: with some of them it goes to minus infinity."""
     allowed = loss_kinds.targets_range(loss)
     if allowed is None or not t.size:
@@ -148,7 +155,7 @@ def split_at(rows: int, fraction: float) -> int:
 
 
 # ---- weights of classes ----
-def class_factors(class_weight: Any, outputs: tuple[int, ...]) -> dict[int, float]:
+def class_factors(class_weight: AsGiven, outputs: tuple[int, ...]) -> dict[int, float]:
     """`class_weight`, a dict {class number: factor} or a list of all factors, checked: {class number: factor}."""
     classes = outputs[-1] if outputs and outputs[-1] > 1 else 2
     known = ", ".join(map(str, range(classes))) if classes <= 10 else f"0 to {classes - 1}"
@@ -178,7 +185,7 @@ def class_factors(class_weight: Any, outputs: tuple[int, ...]) -> dict[int, floa
     return factors
 
 
-def with_class_weights(weights: Any, y: Any, factors: dict[int, float]) -> Any:
+def with_class_weights(weights: RowWeights, y: Targets, factors: dict[int, float]) -> Array:
     """The factor of each row's class, times its weight. Classes are numbers, or the largest of several columns."""
     backend = backend_of(y)
     host = np.asarray(backend.to_numpy(y))

@@ -1,6 +1,6 @@
 """`Sequential` with Keras's words: add, compile, fit, evaluate, predict, summary, save, load."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,13 @@ import numpy as np
 from tapegrad import nn, optim
 from tapegrad.autograd import random
 from tapegrad.autograd.foreign import answering
+from tapegrad.backends.aliases import Function
 from tapegrad.compiler.emit.available import checked
 from tapegrad.data import metrics as metric_table
+from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
+from tapegrad.data.metric_base import Metric
 from tapegrad.models import fitting, loss_kinds
+from tapegrad.models.aliases import ClassWeight, Measured
 from tapegrad.models.callbacks import Callback
 from tapegrad.models.history import History
 from tapegrad.models.keras_words import KerasWords
@@ -19,6 +23,7 @@ from tapegrad.models.moments import Moments, as_callbacks
 from tapegrad.models.progress import Progress
 from tapegrad.models.readiness import check_compiled
 from tapegrad.models.steps import Steps, program_of
+from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer
 
 
@@ -55,19 +60,19 @@ class Sequential(KerasWords):
     stop_training = False
     run_eagerly = False
     emitter: str | None = None
-    warned_of: Any = None
+    warned_of: object = None
     verified: str | None = None  # the description that was found to make this model again
     fit_seed: int | None = None  # of the fit that runs
     fitting_callbacks: Sequence[Callback] = ()  # of the fit that runs
-    interrupted: dict[str, Any] | None = None  # what a fit that was cut off had come to, in a loaded model
+    interrupted: PlainData | None = None  # what a fit that was cut off had come to, in a loaded model
     _steps: Steps | None = None
 
     @answering
     def compile(
         self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        metrics: Any = None,
+        optimizer: str | Optimizer = "rmsprop",
+        loss: LossLike | None = None,
+        metrics: Iterable[str | Function | Metric] | str | None = None,
         run_eagerly: bool = False,
         emitter: str | None = None,
     ) -> None:
@@ -113,22 +118,22 @@ class Sequential(KerasWords):
     @answering
     def fit(
         self,
-        x: Any = None,
-        y: Any = None,
+        x: Features = None,
+        y: Targets = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
         callbacks: Sequence[Callback] | Callback | None = None,
         validation_split: float = 0.0,
-        validation_data: Any = None,
+        validation_data: Features = None,
         shuffle: bool = True,
-        class_weight: Any = None,
-        sample_weight: Any = None,
+        class_weight: ClassWeight = None,
+        sample_weight: RowWeights = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: Any = 1,
+        validation_freq: int | Sequence[int] = 1,
         seed: int | None = None,
     ) -> History:
         """Train for epochs `initial_epoch` to `epochs`; returns the History.
@@ -172,15 +177,15 @@ class Sequential(KerasWords):
     @answering
     def evaluate(
         self,
-        x: Any = None,
-        y: Any = None,
+        x: Features = None,
+        y: Targets = None,
         batch_size: int | None = None,
         verbose: int | str = "auto",
-        sample_weight: Any = None,
+        sample_weight: RowWeights = None,
         steps: int | None = None,
         callbacks: Sequence[Callback] | Callback | None = None,
         return_dict: bool = False,
-    ) -> Any:
+    ) -> Measured:
         """The loss over all rows, or [loss, metric, …], or with return_dict {"loss": …, …}, in evaluation mode.
 
         Args:
@@ -209,7 +214,7 @@ class Sequential(KerasWords):
     @answering
     def predict(
         self,
-        x: Any,
+        x: Features,
         batch_size: int | None = None,
         verbose: int | str = 0,
         steps: int | None = None,
@@ -290,7 +295,7 @@ class Sequential(KerasWords):
             self._steps = Steps(self, self._steps)
         return self._steps
 
-    def stats(self) -> dict[str, dict[str, Any]]:
+    def stats(self) -> dict[str, dict[str, object]]:
         """Counts for the steps "train", "evaluate" and "predict", by name.
 
         Each has how many calls there were, how many of them ran compiled, the recordings and their reasons, and in
@@ -337,7 +342,7 @@ class Sequential(KerasWords):
         return optimizer
 
 
-def metrics_of(metrics: Any, loss: Any) -> tuple[metric_table.Metric, ...]:
+def metrics_of(metrics: Any, loss: LossLike | None) -> tuple[metric_table.Metric, ...]:
     """The metrics of `compile`, told what the outputs are, under names that differ."""
     single = metrics is None or isinstance(metrics, (str, metric_table.Metric)) or callable(metrics)
     if isinstance(metrics, dict) or not (single or hasattr(metrics, "__iter__")):

@@ -1,12 +1,16 @@
 """scikit-learn's solvers, and tapegrad's optimizers by name, for the multi-layer perceptrons."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad import optim
+from tapegrad.models.aliases import Model
 from tapegrad.models.checks import warn
 from tapegrad.optim.base import Optimizer
+
+if TYPE_CHECKING:
+    from tapegrad.models.mlp_base import MLP
 
 DEFAULT_RATE = 0.001
 SCHEDULES = ("constant", "invscaling", "adaptive")
@@ -16,17 +20,17 @@ OPTIONS = {"momentum": 0.9, "nesterovs_momentum": True, "beta_1": 0.9, "beta_2":
 MADE_WITH = ("solver", "optimizer", "learning_rate", "learning_rate_init", *OPTIONS)
 
 
-def solver_of(mlp: Any) -> Any:
+def solver_of(mlp: "MLP") -> str | Optimizer:
     """The name of the solver, or an Optimizer."""
     return mlp.solver if mlp.optimizer is None else mlp.optimizer
 
 
-def first_rate(mlp: Any) -> float:
+def first_rate(mlp: "MLP") -> float:
     """`learning_rate_init`, which may also be written as a number given as `learning_rate`."""
     return float(mlp.learning_rate_init if isinstance(mlp.learning_rate, str) else mlp.learning_rate)
 
 
-def check_pairs(solver: Any, optimizer: Any, max_iter: Any, epochs: Any) -> None:
+def check_pairs(solver: object, optimizer: object, max_iter: object, epochs: object) -> None:
     """Raise ValueError where both of two names are given; None stands for a parameter that is not."""
     if optimizer is not None and solver is not None:
         raise ValueError(
@@ -39,7 +43,7 @@ def check_pairs(solver: Any, optimizer: Any, max_iter: Any, epochs: Any) -> None
         )
 
 
-def check(mlp: Any) -> None:
+def check(mlp: "MLP") -> None:
     """Raise ValueError for parameters that contradict each other."""
     solver = solver_of(mlp)
     check_pairs(
@@ -58,7 +62,7 @@ def check(mlp: Any) -> None:
         raise ValueError(f"dropout={mlp.dropout!r}: lbfgs needs a loss without chance: use another solver")
 
 
-def check_rate(mlp: Any, solver: Any) -> None:
+def check_rate(mlp: "MLP", solver: str | Optimizer) -> None:
     named = isinstance(mlp.learning_rate, str)
     if not named and mlp.learning_rate_init != DEFAULT_RATE:
         raise ValueError(
@@ -76,7 +80,7 @@ def check_rate(mlp: Any, solver: Any) -> None:
         )
 
 
-def check_options(mlp: Any, solver: Any) -> None:
+def check_options(mlp: "MLP", solver: str | Optimizer) -> None:
     """scikit-learn takes beta_1 with solver="sgd", and does not use it. An optimizer of tapegrad's is made with its own
     options, and gets none of these."""
     if isinstance(solver, str) and solver.lower() in ("adam", "sgd", "lbfgs"):
@@ -92,7 +96,7 @@ def check_options(mlp: Any, solver: Any) -> None:
             )
 
 
-def optimizer_of(mlp: Any) -> Optimizer:
+def optimizer_of(mlp: "MLP") -> Optimizer:
     """A new optimizer, not yet bound, as the parameters say. L-BFGS, which has no steps of its own, gets Adam's."""
     solver = solver_of(mlp)
     if isinstance(solver, Optimizer):
@@ -107,7 +111,7 @@ def optimizer_of(mlp: Any) -> Optimizer:
     return optim.get(name, lr=rate)
 
 
-def rows_per_step(mlp: Any, rows: int) -> int:
+def rows_per_step(mlp: "MLP", rows: int) -> int:
     if isinstance(mlp.batch_size, str):  # "auto"
         return min(200, rows)
     if mlp.batch_size > rows:
@@ -119,13 +123,13 @@ def rows_per_step(mlp: Any, rows: int) -> int:
     return int(min(mlp.batch_size, rows))
 
 
-def after_epoch(mlp: Any, optimizer: Any) -> None:
+def after_epoch(mlp: "MLP", optimizer: Any) -> None:
     """`invscaling`: lr = learning_rate_init / (rows seen + 1)**power_t."""
     if solver_of(mlp) == "sgd" and mlp.learning_rate == "invscaling":
         optimizer.lr = first_rate(mlp) / (mlp.t_ + 1) ** mlp.power_t
 
 
-def slowed_down(mlp: Any, optimizer: Any) -> bool:
+def slowed_down(mlp: "MLP", optimizer: Any) -> bool:
     """`adaptive`: where the training would end, go on with a fifth of the rate, down to 1e-6."""
     if solver_of(mlp) != "sgd" or mlp.learning_rate != "adaptive" or optimizer.lr <= 1e-6:
         return False
@@ -133,7 +137,7 @@ def slowed_down(mlp: Any, optimizer: Any) -> bool:
     return True
 
 
-def initial_weights(model: Any, activation: Any, random_state: Any) -> None:
+def initial_weights(model: Model, activation: str, random_state: Any) -> None:
     """Draw kernels and biases uniformly within ±sqrt(6 / (inputs + outputs)), for the logistic sqrt(2 / …): Glorot's
     bound as scikit-learn has it, from the same numbers of the random state."""
     factor = 2.0 if activation in ("logistic", "sigmoid") else 6.0

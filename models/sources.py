@@ -3,18 +3,24 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from operator import length_hint
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
+from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
 from tapegrad.data.batches import Batches
 from tapegrad.models import rows
+
+if TYPE_CHECKING:
+    from tapegrad.models.sequential import Sequential
 
 EXPECTED = "arrays, a tuple (x, y) or (x, y, sample_weight), or an iterable of such tuples"
 
 
-def is_batches(x: Any, y: Any) -> bool:
+def is_batches(x: Features, y: Targets) -> bool:
     """Whether x brings its targets along, batch by batch: a generator, `data.Batches`, a loader, a list of tuples."""
     if isinstance(x, list):
         return y is None and bool(x) and isinstance(x[0], tuple)
@@ -25,7 +31,7 @@ def is_batches(x: Any, y: Any) -> bool:
     return isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 
 
-def unpacked(who: str, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+def unpacked(who: str, x: Features, y: Targets, sample_weight: RowWeights) -> tuple[Array, Array, Array]:
     """x, y and the weights, of which a tuple (x, y) or (x, y, sample_weight) may stand for x."""
     if isinstance(x, tuple) and y is None:
         if len(x) not in (2, 3) or (len(x) == 3 and sample_weight is not None):
@@ -44,7 +50,7 @@ def unpacked(who: str, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, An
     return x, y, sample_weight
 
 
-def count(name: str, value: Any, least: int = 1) -> int:
+def count(name: str, value: object, least: int = 1) -> int:
     """A whole number of at least `least`; ValueError names the argument."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
@@ -55,14 +61,14 @@ class FromArrays:
     """Batches cut from arrays. With `steps`, an epoch is so many batches, and the next one goes on in the pass."""
 
     def __init__(
-        self, arrays: tuple[Any, ...], batch_size: int, shuffle: bool, steps: int | None = None
+        self, arrays: tuple[Array, ...], batch_size: int, shuffle: bool, steps: int | None = None
     ) -> None:
         self.batches = Batches(*arrays, batch_size=batch_size, shuffle=shuffle)
         self.continues = steps is not None and steps != len(self.batches)
         self.steps: int | None = len(self.batches) if steps is None else steps
-        self.running: Iterator[Any] = iter(())
+        self.running: Iterator[Array] = iter(())
 
-    def epoch(self) -> Iterator[tuple[Any, ...]]:
+    def epoch(self) -> Iterator[tuple[Array, ...]]:
         if not self.continues:
             yield from self.batches
             return
@@ -81,21 +87,28 @@ class FromBatches:
     weigh      (weights, y) -> weights, for weights of classes
     """
 
-    def __init__(self, model: Any, data: Any, steps: int | None, where: str = "", weigh: Any = None) -> None:
+    def __init__(
+        self,
+        model: "Sequential",
+        data: Features,
+        steps: int | None,
+        where: str = "",
+        weigh: Function | None = None,
+    ) -> None:
         self.model, self.data, self.where, self.weigh = model, data, where, weigh
         self.once = hasattr(data, "__next__")
         length = length_hint(data, -1) if hasattr(data, "__len__") else -1  # a loader of a stream has none
         self.limit = steps
         self.steps = steps if steps is not None else None if length < 0 else length
-        self.running: Iterator[Any] | None = None
-        self.first: Any = None
+        self.running: Iterator[Array] | None = None
+        self.first: Batch = None
 
-    def iterate(self) -> Iterator[Any]:
+    def iterate(self) -> Iterator[Batch]:
         if hasattr(self.data, "__iter__"):
             return iter(self.data)
         return (self.data[i] for i in range(len(self.data)))
 
-    def peek(self) -> Any:
+    def peek(self) -> Batch:
         """The x of the first batch, which the next epoch begins with."""
         if self.first is None:
             self.running = self.iterate()
@@ -104,7 +117,7 @@ class FromBatches:
                 raise ValueError(f"{self.where}x: there is no batch")
         return self.parts(self.first)[0]
 
-    def epoch(self) -> Iterator[tuple[Any, ...]]:
+    def epoch(self) -> Iterator[tuple[Array, ...]]:
         if self.running is None:
             self.running = self.iterate()
         done, empty = 0, False
@@ -140,7 +153,7 @@ class FromBatches:
             )
             self.model.stop_training = True
 
-    def parts(self, batch: Any) -> tuple[Any, ...]:
+    def parts(self, batch: Batch) -> tuple[Array, ...]:
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
             raise ValueError(
                 f"{self.where}x: expected batches (x, y) or (x, y, sample_weight), got "
@@ -148,7 +161,7 @@ class FromBatches:
             )
         return tuple(batch)
 
-    def tensors(self, batch: Any) -> tuple[Any, ...]:
+    def tensors(self, batch: Batch) -> tuple[Array, ...]:
         x, y, weights = rows.examples(self.model, *self.parts(batch), where=self.where)
         if self.weigh is not None:
             weights = self.weigh(weights, y)
@@ -158,7 +171,7 @@ class FromBatches:
 Source = FromArrays | FromBatches
 
 
-def refuse_for_batches(who: str, **given: Any) -> None:
+def refuse_for_batches(who: str, **given: object) -> None:
     """Raise ValueError for arguments that only arrays have."""
     for name, value in given.items():
         if value is not None and not (np.isscalar(value) and value == 0):
@@ -166,7 +179,7 @@ def refuse_for_batches(who: str, **given: Any) -> None:
             raise ValueError(f"{who}: {name}: the batches of x bring it along, leave it out, got {got}")
 
 
-def held_out(model: Any, data: Any, batch_size: int, steps: int | None, epochs: int) -> Source:
+def held_out(model: "Sequential", data: Features, batch_size: int, steps: int | None, epochs: int) -> Source:
     """The batches of `validation_data`."""
     if is_batches(data, None):
         source = FromBatches(model, data, steps, "validation ")

@@ -1,8 +1,8 @@
 """How a model trains on a batch, evaluates one and predicts one: each step a program once that pays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import is_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,9 +11,14 @@ from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler import Compiled
+from tapegrad.data.aliases import Features, PlainData
 from tapegrad.models import rows
 from tapegrad.models.compiled_step import Step
 from tapegrad.nn.weight_rules import apply, with_penalties
+from tapegrad.optim.base import Optimizer
+
+if TYPE_CHECKING:
+    from tapegrad.models.sequential import Sequential
 
 Function = Callable[..., Any]
 
@@ -26,7 +31,7 @@ class Steps:
     predict    x -> outputs; to be called under no_grad
     """
 
-    def __init__(self, model: Any, before: "Steps | None" = None) -> None:
+    def __init__(self, model: "Sequential", before: "Steps | None" = None) -> None:
         """before   those that these replace"""
         network = network_of(model)
         self.made_of = parts_of(model)
@@ -40,38 +45,40 @@ class Steps:
                 before=getattr(before, f.__name__) if before else None,
             )  # fmt: skip
 
-        loss = None if model.loss is None else nn.losses.get(model.loss)
-        self.train = step(train_step(network, loss, model.optimizer))
+        # Before `compile` there are none, and nothing trains.
+        loss: Any = None if model.loss is None else nn.losses.get(model.loss)
+        optimizer: Any = model.optimizer
+        self.train = step(train_step(network, loss, optimizer))
         self.evaluate = step(evaluation_step(network, loss))
         self.predict = step(prediction(network))
 
-    def still_match(self, model: Any) -> bool:
+    def still_match(self, model: "Sequential") -> bool:
         """Whether they are still those of the model: what is inside of its parts, their guards see."""
         parts = parts_of(model)
         same = len(parts) == len(self.made_of) and all(map(is_, parts, self.made_of))
         return same and type(self.first.data) is self.kind
 
-    def stats(self) -> dict[str, dict[str, Any]]:
+    def stats(self) -> dict[str, dict[str, object]]:
         return {step.__name__: step.stats() for step in (self.train, self.evaluate, self.predict)}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PlainData:
         """How far the steps have come, as plain data, for a training that is saved."""
         return {step.__name__: step.state() for step in (self.train, self.evaluate, self.predict)}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: PlainData) -> None:
         for step in (self.train, self.evaluate, self.predict):
             step.restore(state[step.__name__])
 
-    def __deepcopy__(self, memo: Any) -> None:
+    def __deepcopy__(self, memo: dict[int, object]) -> None:
         return None
 
 
-def parts_of(model: Any) -> tuple[Any, ...]:
+def parts_of(model: "Sequential") -> tuple[object, ...]:
     made_with = (rule for kind in ("regularizer", "constraint") for rule, _ in model.rules_of(kind))
     return (model.layers, model.loss, model.optimizer, model.emitter, model.run_eagerly, *made_with)
 
 
-def network_of(model: Any) -> Any:
+def network_of(model: "Sequential") -> nn.Sequential:
     """What to call for the model's outputs: the layers alone, so that the steps do not hold the model, which holds
     them, and memory goes with the last reference. A model with a forward of its own is called itself."""
     if type(model).forward is not nn.Sequential.forward or type(model).__call__ is not nn.Module.__call__:
@@ -82,7 +89,7 @@ def network_of(model: Any) -> Any:
 
 
 # ---- the steps, as written by hand. Results are detached: nobody differentiates them further. ----
-def train_step(model: Any, loss_of: Any, optimizer: Any) -> Function:
+def train_step(model: nn.Sequential, loss_of: Function, optimizer: Optimizer) -> Function:
     terms, limits = model.rules_of("regularizer"), model.rules_of("constraint")
 
     def train(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -106,7 +113,7 @@ def train_step(model: Any, loss_of: Any, optimizer: Any) -> Function:
     return train
 
 
-def evaluation_step(model: Any, loss_of: Any) -> Function:
+def evaluation_step(model: nn.Sequential, loss_of: Function) -> Function:
     terms = model.rules_of("regularizer")
 
     def evaluate(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -118,14 +125,14 @@ def evaluation_step(model: Any, loss_of: Any) -> Function:
     return evaluate
 
 
-def prediction(model: Any) -> Function:
+def prediction(model: nn.Sequential) -> Function:
     def predict(x: Tensor) -> Tensor:
         return model(x)
 
     return predict
 
 
-def program_of(model: Any, what: str, batch_size: int, emitter: str) -> Compiled:
+def program_of(model: "Sequential", what: str, batch_size: int, emitter: str) -> Compiled:
     """A step ("train", "evaluate", "predict") as `tg.jit` compiles it, for a batch of made-up rows. The model stays as
     it is. Raises ValueError where the shape of the input cannot be known, TraceError for what cannot be recorded."""
     shape = next((m.input_shape for _, m in model.named_modules() if m.input_shape is not None), None)
@@ -135,7 +142,7 @@ def program_of(model: Any, what: str, batch_size: int, emitter: str) -> Compiled
         )
     outputs = model.build(shape)
     x = np.random.default_rng(0).normal(size=(batch_size, *shape)) * (not model.takes_integers)  # 0 is a row
-    batch: Any = [rows.inputs(model, x)]
+    batch: Sequence[Features] = [rows.inputs(model, x)]
     if what != "predict":
         numbers = rows.takes_class_numbers(model.loss)
         y = np.zeros((batch_size, *(outputs[:-1] if numbers else outputs)), "int64" if numbers else "float32")

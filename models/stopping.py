@@ -1,11 +1,14 @@
 """When a training of an estimator ends, by scikit-learn's rule, and the best weights."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tapegrad.models.training import snapshot
+
+if TYPE_CHECKING:
+    from tapegrad.models.sequential import Sequential
 
 
 class Stopping:
@@ -32,7 +35,7 @@ class Stopping:
             self.best, self.waited = before.best, before.waited
         return self
 
-    def ends(self, logs: dict[str, float], model: Any) -> bool:
+    def ends(self, logs: dict[str, float], model: "Sequential") -> bool:
         value, best = self.sign * logs[self.watched], self.sign * self.best
         self.waited = self.waited + 1 if value > best - self.tol else 0
         if value < best:
@@ -41,7 +44,7 @@ class Stopping:
                 self.best_weights = snapshot(model)
         return self.ends_early and self.waited > self.patience
 
-    def restore(self, model: Any) -> None:
+    def restore(self, model: "Sequential") -> None:
         if self.best_weights is not None:
             model.load_state_dict(self.best_weights)
             self.best_weights = None

@@ -7,6 +7,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tapegrad.data.aliases import Features, RowWeights, Targets
+from tapegrad.models.aliases import ClassWeight, RandomState, Tags
 from tapegrad.models.checks import (
     check_parameters,
     number,
@@ -33,7 +35,7 @@ def joined(fits: list[Fit]) -> Fit:
     )
 
 
-def hinge_fit(x: Any, signs: np.ndarray, upper: np.ndarray, tol: float, max_iter: int) -> Fit:
+def hinge_fit(x: Features, signs: np.ndarray, upper: np.ndarray, tol: float, max_iter: int) -> Fit:
     """The w that minimizes  Σ upper · max(0, 1 - sign · x w) + |w|² / 2,  from the dual problem."""
     kept = upper > 0
     x, signs, upper = x[kept], signs[kept], upper[kept]
@@ -73,15 +75,15 @@ class LinearSVC(LinearClassifier):
         penalty: str = "l2",
         loss: str = "squared_hinge",
         *,
-        dual: Any = "auto",
+        dual: bool | str = "auto",
         tol: float = 1e-4,
         C: float = 1.0,
         multi_class: str = "ovr",
         fit_intercept: bool = True,
         intercept_scaling: float = 1,
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
         verbose: int = 0,
-        random_state: Any = None,
+        random_state: RandomState = None,
         max_iter: int = 1000,
     ) -> None:
         set_all(self, locals())
@@ -99,7 +101,7 @@ class LinearSVC(LinearClassifier):
                 "penalty='l1' and loss='hinge' are not supported together: use loss='squared_hinge'"
             )
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearSVC":
+    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "LinearSVC":
         """The estimator itself, fitted.
 
         Args:
@@ -115,7 +117,7 @@ class LinearSVC(LinearClassifier):
             self.intercept_: Any = 0.0
         return self
 
-    def _minimize(self, X: Any, classes: np.ndarray, weights: np.ndarray) -> Fit:
+    def _minimize(self, X: Features, classes: np.ndarray, weights: np.ndarray) -> Fit:
         x = with_ones(X, self.intercept_scaling) if self.fit_intercept else X
         total = float(weights.sum())
         strength = 1.0 / (self.C * total)
@@ -165,9 +167,9 @@ class LinearSVR(RegressorMixin, BaseEstimator):
         loss: str = "epsilon_insensitive",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
-        dual: Any = "auto",
+        dual: bool | str = "auto",
         verbose: int = 0,
-        random_state: Any = None,
+        random_state: RandomState = None,
         max_iter: int = 1000,
     ) -> None:
         set_all(self, locals())
@@ -180,7 +182,7 @@ class LinearSVR(RegressorMixin, BaseEstimator):
     intercept_scaling: float
     max_iter: int
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearSVR":
+    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "LinearSVR":
         """The estimator itself, fitted.
 
         Args:
@@ -210,7 +212,7 @@ class LinearSVR(RegressorMixin, BaseEstimator):
         self.n_iter_ = max(len(fit.losses) - 1, 1)
         return self
 
-    def _squared(self, x: Any, y: np.ndarray, weights: np.ndarray) -> Fit:
+    def _squared(self, x: Features, y: np.ndarray, weights: np.ndarray) -> Fit:
         size = float(np.abs(y).max()) or 1.0  # of about 1, so that tol means the same for any unit of y
         fit = fit_glm(
             x, y[:, None] / size, SquaredEpsilon(self.epsilon / size), l2=1.0 / (self.C * float(weights.sum())),
@@ -218,7 +220,7 @@ class LinearSVR(RegressorMixin, BaseEstimator):
         )  # fmt: skip
         return fit._replace(coef=fit.coef * size)
 
-    def _absolute(self, x: Any, y: np.ndarray, weights: np.ndarray) -> Fit:
+    def _absolute(self, x: Features, y: np.ndarray, weights: np.ndarray) -> Fit:
         kept = weights > 0
         x, y, upper = x[kept], y[kept], self.C * weights[kept]
         if hasattr(x, "toarray"):
@@ -233,7 +235,7 @@ class LinearSVR(RegressorMixin, BaseEstimator):
         )
         return Fit(v[:, None], np.zeros(1), [0.0] * (steps + 1), converged)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Features) -> np.ndarray:
         """X @ coef + intercept, (n,).
 
         Args:
@@ -243,7 +245,7 @@ class LinearSVR(RegressorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
         return np.asarray(X @ self.coef_ + self.intercept_)
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad import nn
-from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.aliases import Array
+from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.backends import BY_TYPE, backend_of
+from tapegrad.data.aliases import Features
 from tapegrad.models.compiled_step import Step
 from tapegrad.models.fitting import EVALUATION_BATCH
 from tapegrad.models.sequential import Sequential
@@ -28,13 +30,13 @@ class Objective:
     number of rows. The penalty is scikit-learn's.
     """
 
-    def __init__(self, loss: Callable[..., Tensor], kernels: list[Any], alpha: float) -> None:
+    def __init__(self, loss: Callable[..., Tensor], kernels: list[Parameter], alpha: float) -> None:
         self.loss = loss
         self.kernels = kernels
         self.half = 0.5 * alpha
 
     def __call__(self, outputs: Tensor, y: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        total: Any = outputs.shape[0]
+        total: Tensor | float = outputs.shape[0]
         if sample_weight is None:
             loss = self.loss(outputs, y)
         else:
@@ -65,7 +67,7 @@ class Training:
                  passes run the programs of one of 10
         before   the training that this one goes on with
         """
-        self.made_of: tuple[Any, ...] = ()
+        self.made_of: tuple[object, ...] = ()
         self.model, self.objective, self.batch_size = model, objective, batch_size
         optimizer = model.bind_optimizer()
         first = next(iter(model.parameters()))
@@ -110,7 +112,7 @@ class Training:
         return total / count
 
 
-def batch_of(array: Any, chosen: Any) -> Tensor | None:
+def batch_of(array: Array, chosen: Array) -> Tensor | None:
     """Some rows of an array, or of a sparse matrix, as a dense Tensor."""
     if array is None:
         return None
@@ -122,7 +124,7 @@ def batch_of(array: Any, chosen: Any) -> Tensor | None:
     return Tensor(backend_of(array).xp.take(array, chosen, axis=0))
 
 
-def predicted(model: Sequential, x: Any) -> np.ndarray:
+def predicted(model: Sequential, x: Array) -> np.ndarray:
     """The model's outputs for all rows of an array or of a sparse matrix."""
     if not hasattr(x, "toarray"):
         return model.predict(x, batch_size=EVALUATION_BATCH)
@@ -151,39 +153,46 @@ def fit_lbfgs(
     """
     from scipy.optimize import minimize
 
-    parameters: list[Any] = list(model.parameters())
-    dtype = np.asarray(parameters[0].numpy()).dtype
-    cuts = np.cumsum([p.size for p in parameters])[:-1]
-    x: Any
+    point = Point(model.parameters())
+    x: Features
     x, y, weights = (batch_of(a, slice(None)) for a in rows)
     model.train()
 
-    def place(flat: np.ndarray) -> None:
-        for p, part in zip(parameters, np.split(flat, cuts)):
-            p.assign(Tensor(p.backend.asarray(part.reshape(p.shape).astype(dtype), device=p.device)))
-
     def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        place(flat)
-        for p in parameters:
-            p.grad = None
-        loss = objective(model(x), y) if weights is None else objective(model(x), y, sample_weight=weights)
+        point.move_to(flat)
+        outputs = model(x)
+        loss = objective(outputs, y) if weights is None else objective(outputs, y, sample_weight=weights)
         loss.backward()
-        gradients = [
-            np.zeros(p.size) if p.grad is None else p.grad.numpy().ravel().astype(np.float64)
-            for p in parameters
-        ]
-        return loss.item(), np.concatenate(gradients)
+        return loss.item(), point.gradient()
 
-    start = np.concatenate([p.numpy().ravel().astype(np.float64) for p in parameters])
-    options = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
-
-    def callback(intermediate_result: Any) -> None:
+    def callback(intermediate_result: Any) -> None:  # SciPy calls it by this name
         after(float(intermediate_result.fun))
 
+    options = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
     found = minimize(
-        value_and_gradient, start, jac=True, method="L-BFGS-B", options=options, callback=callback
+        value_and_gradient, point.start, jac=True, method="L-BFGS-B", options=options, callback=callback
     )
-    place(found.x)
-    for p in parameters:
-        p.grad = None
+    point.move_to(found.x)
     return found
+
+
+class Point:
+    """The parameters of a model as one vector in float64, which SciPy works on."""
+
+    def __init__(self, parameters: list[Parameter]) -> None:
+        self.parameters = parameters
+        self.start = np.concatenate([p.numpy().ravel().astype(np.float64) for p in parameters])
+        self.cuts = np.cumsum([p.size for p in parameters])[:-1]
+
+    def move_to(self, flat: np.ndarray) -> None:
+        """Write a vector into the parameters, and drop their gradients."""
+        for p, part in zip(self.parameters, np.split(flat, self.cuts)):
+            p.assign(Tensor(p.backend.asarray(part.reshape(p.shape), dtype=p.dtype, device=p.device)))
+            p.grad = None
+
+    def gradient(self) -> np.ndarray:
+        """The gradients of the parameters as one vector: 0 for one that has no part in the loss."""
+        return np.concatenate([
+            np.zeros(p.size) if p.grad is None else p.grad.numpy().ravel().astype(np.float64)
+            for p in self.parameters
+        ])  # fmt: skip

@@ -1,21 +1,28 @@
 """How a model is trained, as plain data for its file, and back: optimizer, loss, metrics, callbacks."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tapegrad import optim
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.data import metrics as metric_table
+from tapegrad.data.aliases import PlainData
 from tapegrad.data.metric_base import Custom, Metric, OfKeras, OfLoss, Whole
+from tapegrad.models.aliases import Model
 from tapegrad.models.description import Describer, Maker
 from tapegrad.models.registry import find, registered_name
 from tapegrad.nn import losses
 from tapegrad.nn.lookup import NAMES
+from tapegrad.optim.base import Optimizer
+
+if TYPE_CHECKING:
+    pass
 
 LEAVE_OUT = "or leave the training out of the file: save(path, training=False)"
 
 
 # ---- the optimizer: its parameters are named by their paths in the model, whatever it calls them ----
-def canonical_names(model: Any) -> dict[str, str]:
+def canonical_names(model: Model) -> dict[str, str]:
     """What the optimizer calls each parameter -> its path in the model, of several groups "<group>.<path>"."""
     paths = {id(p): path for path, p in model.named_parameters()}
     groups = model.optimizer.groups
@@ -31,7 +38,7 @@ def canonical_names(model: Any) -> dict[str, str]:
     return found
 
 
-def described_optimizer(model: Any) -> dict[str, Any]:
+def described_optimizer(model: Model) -> PlainData:
     optimizer = model.optimizer
     kind = type(optimizer)
     name = kind.__name__ if optim.BY_NAME.get(kind.__name__.lower()) is kind else registered_name(kind)
@@ -41,7 +48,7 @@ def described_optimizer(model: Any) -> dict[str, Any]:
             f"@tapegrad.models.register, {LEAVE_OUT}"
         )
     options = {option: plain(kind, option, value) for option, value in optimizer.config().items()}
-    described: dict[str, Any] = {"class": name, "options": options}
+    described: PlainData = {"class": name, "options": options}
     if optimizer.groups:
         names = list(canonical_names(model).values())
         described["groups"] = []
@@ -54,7 +61,7 @@ def described_optimizer(model: Any) -> dict[str, Any]:
     return described
 
 
-def plain(kind: type, option: str, value: Any) -> Any:
+def plain(kind: type, option: str, value: object) -> object:
     """An option's value, or its schedule, as plain data."""
     if isinstance(value, optim.schedules.Schedule):
         return value.config()
@@ -66,7 +73,7 @@ def plain(kind: type, option: str, value: Any) -> Any:
     return value
 
 
-def optimizer_state(model: Any) -> dict[str, Tensor]:
+def optimizer_state(model: Model) -> dict[str, Tensor]:
     """The state of an optimizer under the names of the model."""
     optimizer = model.optimizer
     names = canonical_names(model)
@@ -79,10 +86,10 @@ def optimizer_state(model: Any) -> dict[str, Tensor]:
     return {renamed.get(name, name): value for name, value in optimizer.state_dict().items()}
 
 
-def bind(model: Any, groups: list[dict[str, Any]], state: dict[str, Tensor]) -> None:
+def bind(model: Model, groups: list[PlainData], state: dict[str, Tensor]) -> None:
     """Give the optimizer its parameters and its state."""
     parameters, optimizer = dict(model.named_parameters()), model.optimizer
-    bound: list[dict[str, Any]] = [
+    bound: list[PlainData] = [
         {"params": {path: parameters[path] for path in group["params"]}, **group["options"]}
         for group in groups
     ]
@@ -97,24 +104,24 @@ def bind(model: Any, groups: list[dict[str, Any]], state: dict[str, Tensor]) -> 
 
 
 # ---- loss and metrics ----
-def described_loss(loss: Any, describer: Describer) -> Any:
-    if losses.our_function(loss) is loss:
-        return NAMES[loss]
+def described_loss(loss: Function, describer: Describer) -> object:
+    if (function := losses.our_function(loss)) is not None and function is loss:
+        return NAMES[function]
     return told(loss, "the loss", describer)
 
 
-def told(value: Any, where: str, describer: Describer) -> Any:
+def told(value: object, where: str, describer: Describer) -> object:
     try:
         return describer.value(value, where)
     except TypeError as error:
         raise TypeError(f"{error}; {LEAVE_OUT}") from None
 
 
-def made_loss(described: Any, maker: Maker) -> Any:
+def made_loss(described: object, maker: Maker) -> Any:
     return described if isinstance(described, str) else maker.value(described)
 
 
-def described_metric(metric: Metric, describer: Describer) -> Any:
+def described_metric(metric: Metric, describer: Describer) -> object:
     """A name, or {"metric": name, …} with options, or {"value": …} for what a user brought."""
     where = f"the metric {metric.name!r}"
     if metric.spec is not None:
@@ -144,7 +151,7 @@ def made_metric(described: Any, maker: Maker) -> Any:
 
 
 # ---- all of it ----
-def described_training(model: Any, describer: Describer) -> dict[str, Any] | None:
+def described_training(model: Model, describer: Describer) -> PlainData | None:
     """The compile settings, or None if the model has none."""
     if model.optimizer is None:
         return None
@@ -158,12 +165,12 @@ def described_training(model: Any, describer: Describer) -> dict[str, Any] | Non
     }
 
 
-def made_optimizer(described: dict[str, Any], maker: Maker) -> Any:
+def made_optimizer(described: PlainData, maker: Maker) -> Optimizer:
     table = {kind.__name__: kind for kind in optim.BY_NAME.values()}
     return find("optimizer", described["class"], table, maker.error)(**described["options"])
 
 
-def described_callbacks(model: Any, describer: Describer) -> list[dict[str, Any]]:
+def described_callbacks(model: Model, describer: Describer) -> list[PlainData]:
     """What the callbacks of a running fit have seen, or of one that was cut off and is to go on."""
     states = [(type(callback).__name__, callback.state()) for callback in model.fitting_callbacks]
     seen = [(name, state) for name, state in states if state is not None]

@@ -1,8 +1,14 @@
 """Types of layers' arguments by name, for annotations."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-ActivationLike: TypeAlias = str | Callable[..., Any]  # a name of `nn.activations`, or a function of a tensor
-WeightRuleLike: TypeAlias = str | Callable[..., Any]  # a name of `nn.weight_rules`, a rule, or a function
-Initializer: TypeAlias = str | Callable[..., Any]  # a name of `nn.init`, or a function of a shape
+from tapegrad.backends.aliases import Function
+
+ActivationLike: TypeAlias = str | Function  # a name of `nn.activations`, or a function of a tensor
+WeightRuleLike: TypeAlias = str | Function  # a name of `nn.weight_rules`, a rule, or a function
+Initializer: TypeAlias = str | Function  # a name of `nn.init`, or a function of a shape
+LossLike: TypeAlias = str | Function  # a name of `nn.losses`, a function, a Loss or its class
+Sizes: TypeAlias = int | Sequence[int]  # one number for all axes, or one for each
+Config: TypeAlias = dict[str, Any]  # the arguments that make a layer again, as a file keeps them
+Built: TypeAlias = Any  # a Parameter, and None before the layer is built or where it has none

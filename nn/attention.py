@@ -234,7 +234,7 @@ class MultiHeadAttention(Module):
             weights = attention_weights(heads[0], heads[1], mask, causal, None)
             mixed = dropped(weights, share) @ heads[2]
         else:
-            mixed = attended(*heads, mask, causal, None, share)
+            mixed = attended(heads[0], heads[1], heads[2], mask, causal, None, share)
         rows = reshape_p(
             permute_p(mixed, axes=(0, 2, 1, 3)), shape=(*q.shape[:2], mixed.shape[1] * mixed.shape[3])
         )

@@ -1,8 +1,6 @@
 """Losses of class numbers, and what they share with the other cross-entropies: smoothing, and the logits behind
 probabilities."""
 
-from typing import Any
-
 from tapegrad.autograd import writes
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import probability, truth, whole_number
@@ -51,7 +49,7 @@ def logits_of(p: Tensor, from_logits: bool) -> Tensor:
     return log(clip_p(p, min=epsilon(p), max=1.0)) if logits is None else logits
 
 
-def class_factors(name: str, option: str, given: Any, p: Tensor) -> Tensor | float:
+def class_factors(name: str, option: str, given: float | TensorLike, p: Tensor) -> Tensor | float:
     """One factor for each class, or a number, in the prediction's dtype."""
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return float(given)
@@ -63,7 +61,9 @@ def class_factors(name: str, option: str, given: Any, p: Tensor) -> Tensor | flo
     return w if w.dtype == p.dtype else w.astype(p.dtype)
 
 
-def _kept(name: str, p: Tensor, labels: TensorLike, ignored: int | None) -> tuple[Any, Any, Any]:
+def _kept(
+    name: str, p: Tensor, labels: TensorLike, ignored: int | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """The prediction and the class numbers, 0 for samples of the ignored class, and which are not: None if none is
     ignored."""
     if ignored is None:
@@ -74,7 +74,9 @@ def _kept(name: str, p: Tensor, labels: TensorLike, ignored: int | None) -> tupl
     return where_p(reshape_p(keep, shape=(*keep.shape, 1)), p, 0.0), numbers, keep
 
 
-def _reduced(name: str, loss: Any, keep: Any, sample_weight: TensorLike | None, reduction: str) -> Tensor:
+def _reduced(
+    name: str, loss: Tensor, keep: Tensor | None, sample_weight: TensorLike | None, reduction: str
+) -> Tensor:
     """The losses of the samples that are kept, reduced; their mean is over these alone."""
     if keep is None:
         return reduce(name, loss, sample_weight, reduction)
@@ -96,7 +98,7 @@ def cross_entropy(
     reduction: str = "mean",
     sample_weight: TensorLike | None = None,
     label_smoothing: float = 0.0,
-    class_weight: Any = None,
+    class_weight: TensorLike | None = None,
     ignore_index: int | None = None,
 ) -> Tensor:
     """-ln(softmax(p)[label]), or -sum(t * ln(softmax(p))); p being logits (…, classes), precise for any logits
@@ -180,7 +182,7 @@ def nll_loss(
     *,
     reduction: str = "mean",
     sample_weight: TensorLike | None = None,
-    class_weight: Any = None,
+    class_weight: TensorLike | None = None,
     ignore_index: int | None = None,
 ) -> Tensor:
     """-p[label], p being log-probabilities, as `log_softmax` gives them

@@ -2,14 +2,19 @@
 
 import inspect
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.aliases import Shape
+    from tapegrad.backends.aliases import Function
+    from tapegrad.nn.module import Module
 
 
-def built_after(build: Any) -> Any:
+def built_after(build: "Function") -> "Function":
     """A user's build, after which the module counts as built."""
 
     @wraps(build)
-    def call(self: Any, shape: Any) -> Any:
+    def call(self: "Module", shape: "Shape") -> "Function":
         self.built = True  # before, for a build that ends in super().build(shape)
         try:
             built = build(self, shape)

@@ -1,11 +1,14 @@
 """Containers of modules besides Sequential: lists, dicts, a residual connection, and branches side by side."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 from tapegrad.autograd import ops
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import one_of
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.aliases import Config
 from tapegrad.nn.module import Module
 from tapegrad.nn.sequential import Sequential
 from tapegrad.nn.shapes import Shape
@@ -27,7 +30,7 @@ class Residual(Sequential):
             raise self._another(shape, out)
         return out
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = ops.shape.as_tensor(x)
         y = super().forward(x)
         if y.shape != x.shape:
@@ -41,11 +44,11 @@ class Residual(Sequential):
         )
 
 
-def _all(function: Callable[[Any, Any], Any]) -> Callable[[list[Any]], Any]:
+def _all(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[list[Tensor]], Tensor]:
     return lambda parts: reduce(function, parts)
 
 
-_JOINS: dict[str, Callable[[list[Any]], Any]] = {
+_JOINS: dict[str, Callable[[list[Tensor]], Tensor]] = {
     "sum": _all(ops.add),
     "product": _all(ops.multiply),
     "max": _all(ops.maximum),
@@ -68,7 +71,7 @@ class Parallel(Sequential):
         ValueError: The outputs do not fit; nothing is broadcast.
     """
 
-    def __init__(self, *layers: Any, join: str = "concat", axis: int = -1) -> None:
+    def __init__(self, *layers: Module | Sequence[Module], join: str = "concat", axis: int = -1) -> None:
         self.join = one_of("Parallel: join", join, ("concat", *_JOINS))
         self.axis = axis
         super().__init__(*layers)
@@ -110,7 +113,7 @@ class Parallel(Sequential):
                     f'Parallel: join="concat" needs outputs that differ along axis {self.axis} only, got {shapes}'
                 )
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         parts = [branch(x) for branch in self.layers]
         self._fit([part.shape for part in parts])
         return ops.concat(parts, axis=self.axis) if self.join == "concat" else _JOINS[self.join](parts)
@@ -130,7 +133,7 @@ class ModuleList(Module):
         self.modules: list[Module] = []
         self.extend(modules)
 
-    def _named_parts(self) -> Iterable[tuple[str, Any]]:
+    def _named_parts(self) -> Iterable[tuple[str, Module]]:
         return ((str(number), module) for number, module in enumerate(self.modules))
 
     def append(self, module: Module) -> "ModuleList":
@@ -159,14 +162,14 @@ class ModuleList(Module):
         """
         self.modules.insert(index, _module("ModuleList", module))
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         """One module, or for a slice a ModuleList of those (the same objects)."""
         return ModuleList(self.modules[index]) if isinstance(index, slice) else self.modules[index]
 
     def __setitem__(self, index: int, module: Module) -> None:
         self.modules[index] = _module("ModuleList", module)
 
-    def __delitem__(self, index: Any) -> None:
+    def __delitem__(self, index: int | slice) -> None:
         del self.modules[index]
 
     def __len__(self) -> int:
@@ -175,7 +178,7 @@ class ModuleList(Module):
     def __iter__(self) -> Iterator[Module]:
         return iter(self.modules)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         return {}
 
 
@@ -192,10 +195,10 @@ class ModuleDict(Module):
         self.modules: dict[str, Module] = {}
         self.update(modules)
 
-    def _named_parts(self) -> Iterable[tuple[str, Any]]:
+    def _named_parts(self) -> Iterable[tuple[str, Module]]:
         return self.modules.items()
 
-    def update(self, modules: Any) -> None:
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Put in modules, in place of those of the same name.
 
         Args:
@@ -221,7 +224,7 @@ class ModuleDict(Module):
     def __iter__(self) -> Iterator[str]:
         return iter(self.modules)
 
-    def __contains__(self, name: Any) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self.modules
 
     def keys(self) -> Iterable[str]:
@@ -236,11 +239,11 @@ class ModuleDict(Module):
         """The names with their modules."""
         return self.modules.items()
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         return {}
 
 
-def _module(container: str, given: Any) -> Module:
+def _module(container: str, given: object) -> Module:
     if not isinstance(given, Module):
         raise TypeError(
             f"{container}: expected a module, got {given!r}: wrap a function as nn.Activation(function)"

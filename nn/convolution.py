@@ -11,6 +11,7 @@ from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import activations, init
 from tapegrad.nn import windows as w
+from tapegrad.nn.aliases import Config
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape, sample_shape
 from tapegrad.nn.weight_rules import keep_rules
@@ -119,7 +120,7 @@ class _Windows(Layer):
             y = y + self.bias
         return y if self.activation is None else self.activation(y)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         config = super().config()
         if self.input_shape is not None:
             config["in_features"] = None  # input_shape says it

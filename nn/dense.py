@@ -1,8 +1,5 @@
 """The fully connected layer."""
 
-from collections.abc import Callable
-from typing import Any
-
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import positive_integer, truth
 from tapegrad.autograd.creation import tensor
@@ -10,8 +7,9 @@ from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
+from tapegrad.backends.aliases import Function
 from tapegrad.nn import activations, init
-from tapegrad.nn.aliases import ActivationLike, Initializer, WeightRuleLike
+from tapegrad.nn.aliases import ActivationLike, Built, Config, Initializer, WeightRuleLike
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weight_rules import rule
@@ -59,24 +57,10 @@ class Dense(Layer):
         bias_constraint: WeightRuleLike | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
-        second: object = activation
-        if isinstance(second, int) and not isinstance(second, bool):
-            raise TypeError(
-                f"Dense: the second argument is the activation, got {activation!r}: PyTorch's Linear({units}, "
-                f"{activation}) is nn.Linear({units}, {activation}), or nn.Dense({activation}, in_features={units})"
-            )
+        refuse_torch_order(units, activation)
         self.units = positive_integer("Dense: units", units)
         self.activation = None if activation is None else activations.get(activation)
-        self.input_shape = None if input_shape is None else sample_shape(input_shape)
-        if self.input_shape is not None:
-            if not self.input_shape or in_features not in (None, self.input_shape[-1]):
-                raise ValueError(
-                    f"Dense: input_shape={input_shape!r} and in_features={in_features!r} disagree: give one of them"
-                )
-            in_features = self.input_shape[-1]
-        elif in_features is not None:
-            self.input_shape = (positive_integer("Dense: in_features", in_features),)
-        self.in_features = in_features
+        self.in_features, self.input_shape = input_of(in_features, input_shape)
         self.use_bias = truth("Dense: use_bias", use_bias)
         self.kernel_initializer = init.get(kernel_initializer)
         self.bias_initializer = init.get(bias_initializer)
@@ -85,11 +69,11 @@ class Dense(Layer):
         self.kernel_constraint = rule("constraint", kernel_constraint)
         self.bias_constraint = rule("constraint", bias_constraint)
         self._dtype = weights_dtype("Dense", dtype)
-        self.kernel: Any = None
-        self.bias: Any = None
+        self.kernel: Built = None
+        self.bias: Built = None
         self.built = False
-        if in_features is not None:
-            self._make_weights(in_features, default_place())
+        if self.in_features is not None:
+            self._make_weights(self.in_features, default_place())
 
     @property
     def dtype(self) -> str:
@@ -103,7 +87,7 @@ class Dense(Layer):
         self.built = True
         self.keep_frozen()
 
-    def _parameter(self, initializer: Callable[..., Any], shape: Shape, device: str) -> Parameter:
+    def _parameter(self, initializer: Function, shape: Shape, device: str) -> Parameter:
         return Parameter(initial("Dense", initializer, shape, self._dtype, device))
 
     def infer_shape(self, shape: Shape) -> Shape:
@@ -128,7 +112,7 @@ class Dense(Layer):
         y = matmul(x, self.kernel) if self.bias is None else linear(x, self.kernel, self.bias)
         return y if self.activation is None else self.activation(y)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         config = super().config()
         if self.input_shape == (self.in_features,):
             config["input_shape"] = None  # in_features says it
@@ -141,3 +125,25 @@ class Dense(Layer):
             else f"{self.in_features} features in the last axis"
         )
         return ValueError(f"{self!r}: expected an input with {expected}, got shape {tuple(shape)}")
+
+
+def refuse_torch_order(units: int, activation: object) -> None:
+    """Raise TypeError for `Dense(784, 10)`, which PyTorch's Linear takes as the inputs and the outputs."""
+    if isinstance(activation, int) and not isinstance(activation, bool):
+        raise TypeError(
+            f"Dense: the second argument is the activation, got {activation!r}: PyTorch's Linear({units}, "
+            f"{activation}) is nn.Linear({units}, {activation}), or nn.Dense({activation}, in_features={units})"
+        )
+
+
+def input_of(in_features: int | None, input_shape: ShapeLike | None) -> tuple[int | None, Shape | None]:
+    """The number of features and the shape of a sample, as far as one of the two arguments says them."""
+    if input_shape is None:
+        known = None if in_features is None else (positive_integer("Dense: in_features", in_features),)
+        return in_features, known
+    shape = sample_shape(input_shape)
+    if not shape or in_features not in (None, shape[-1]):
+        raise ValueError(
+            f"Dense: input_shape={input_shape!r} and in_features={in_features!r} disagree: give one of them"
+        )
+    return shape[-1], shape

@@ -1,14 +1,13 @@
 """Dropout of a tensor, which the layer, attention and recurrence share."""
 
-from typing import Any
-
 from tapegrad.autograd.dtypes import float32
 from tapegrad.autograd.ops import where_p
 from tapegrad.autograd.random import uniform
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.shapes import Shape
 
 
-def dropped(x: Any, share: float, shape: Shape | None = None) -> Any:
+def dropped(x: Tensor, share: float, shape: Shape | None = None) -> Tensor:
     """x with a share of its elements at 0, and the others divided by 1 - share.
 
     shape: that of the draws, where several elements fall together; it broadcasts to x's.

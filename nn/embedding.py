@@ -1,7 +1,5 @@
 """The table of vectors that integers look up."""
 
-from typing import Any
-
 import numpy as np
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
@@ -71,12 +69,13 @@ class Embedding(Layer):
         """The name of the weights' dtype."""
         return name_of(self.embeddings.dtype)
 
-    def _row(self, number: Any) -> int:
+    def _row(self, number: object) -> int:
         if isinstance(number, (bool, np.bool_)) or not hasattr(number, "__index__"):
             raise TypeError(f"Embedding: padding_idx must be an integer or None, got {number!r}")
-        if not -self.input_dim <= number < self.input_dim:
+        row = number.__index__()
+        if not -self.input_dim <= row < self.input_dim:
             raise ValueError(f"Embedding: padding_idx must be one of {self.input_dim} rows, got {number!r}")
-        return int(number) % self.input_dim
+        return int(row % self.input_dim)
 
     def infer_shape(self, shape: Shape) -> Shape:
         return (*shape, self.output_dim)

@@ -1,7 +1,6 @@
 """Focal losses, which weigh a sample the less, the surer its prediction is right (Lin et al. 2017)."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import at_least_0, probability, truth
 from tapegrad.autograd.ops import (
     binary_cross_entropy_p,
@@ -13,15 +12,16 @@ from tapegrad.autograd.ops import (
     sigmoid,
     sum_p,
 )
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.class_losses import class_factors, epsilon, logits_behind, logits_of, smoothing
 from tapegrad.nn.loss_base import elementwise, refuse_swapped, samplewise
 
 
 @elementwise
 def binary_focal_crossentropy(
-    p: Any, t: Any, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
+    p: Tensor, t: Tensor, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
     from_logits: bool = False, label_smoothing: float = 0.0,
-) -> Any:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """mean((1 - q)**gamma * (-t * ln(p) - (1 - t) * ln(1 - p))), q = t * p + (1 - t) * (1 - p) being the share of the
     truth, and p probabilities, kept 1e-7 away from 0 and 1 (float16: 5e-4) (Lin et al. 2017; names and defaults: Keras)
 
@@ -57,13 +57,13 @@ def binary_focal_crossentropy(
 
 @samplewise
 def categorical_focal_crossentropy(
-    p: Any,
-    t: Any,
-    alpha: Any = 0.25,
+    p: Tensor,
+    t: Tensor,
+    alpha: float | TensorLike = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
-) -> Any:
+) -> Tensor:
     """-sum(alpha * (1 - q)**gamma * t * ln(q)), q = p / sum(p) being probabilities of the classes, kept 1e-7 away from
     0 (Lin et al. 2017; names and defaults: Keras)
 

@@ -4,13 +4,14 @@ Keras's definitions and defaults. Options are keyword arguments: `functools.part
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tapegrad.autograd.arguments import at_least_0
 from tapegrad.autograd.foreign import getattr_of
 from tapegrad.autograd.random import host_generator
+from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import Initializer
 from tapegrad.nn.lookup import Named
 
@@ -235,7 +236,7 @@ _TABLE = Named(
 )  # fmt: skip
 
 
-def get(initializer: Initializer) -> Any:
+def get(initializer: Initializer) -> Function:
     """The initializer of a name, or the callable given.
 
     Args:

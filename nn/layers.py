@@ -1,7 +1,6 @@
 """Small layers: Flatten, Dropout, and one class for each activation function."""
 
 import inspect
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -25,6 +24,7 @@ from tapegrad.autograd.ops import (
     tanh,
 )
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.nn import activations as act
 from tapegrad.nn.aliases import ActivationLike
 from tapegrad.nn.docstrings import joined, split
@@ -92,10 +92,10 @@ class Activation(Layer):
 class _Fixed(Layer):
     """An activation of one kind: its options are the function's, and attributes of the layer."""
 
-    function: Callable[..., Any]
+    function: Function
     signature: inspect.Signature
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: object, **options: object) -> None:
         try:
             bound = self.signature.bind(*args, **options)
         except TypeError as error:
@@ -118,7 +118,7 @@ class _Fixed(Layer):
         return type(self).function(x, **{name: getattr(self, name) for name in self.signature.parameters})
 
 
-def _layer(name: str, function: Callable[..., Any], options: str = "", **defaults: Any) -> Any:
+def _layer(name: str, function: Function, options: str = "", **defaults: object) -> Any:
     """The layer class of an activation function; `options` names its options, `defaults` are those that differ."""
     text, said = split(function.__doc__ or "")
     parameters = []

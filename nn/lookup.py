@@ -1,22 +1,23 @@
 """Tables of the activations, initializers and losses that users can give by name."""
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Collection
 
-NAMES: dict[Callable[..., Any], str] = {}  # the way back, for repr and saved configurations
+from tapegrad.backends.aliases import Function
+
+NAMES: dict[Function, str] = {}  # the way back, for repr and saved configurations
 
 
 class Named:
     """A table of callables by name; `get` takes a name or a callable, and an unknown name lists the known ones."""
 
-    def __init__(self, kind: str, entries: dict[str, Callable[..., Any]]) -> None:
+    def __init__(self, kind: str, entries: dict[str, Function]) -> None:
         self.kind = kind
         self.entries = entries
         for name, entry in entries.items():
             NAMES.setdefault(entry, name)
 
-    def get(self, given: Any) -> Callable[..., Any]:
+    def get(self, given: object) -> Function:
         if isinstance(given, str):
             if given in self.entries:
                 return self.entries[given]
@@ -37,12 +38,12 @@ class Named:
 ELSEWHERE = {"logistic": "sigmoid", "identity": "linear", "none": "linear", "expit": "sigmoid"}
 
 
-def hint(given: str, known: Any) -> str:
+def hint(given: str, known: Collection[str]) -> str:
     """ ": did you mean 'relu'?", or nothing."""
     from difflib import get_close_matches
 
-    if ELSEWHERE.get(given.lower()) in known:
-        return f": did you mean {ELSEWHERE[given.lower()]!r}?"
+    if (name := ELSEWHERE.get(given.lower(), "")) in known:
+        return f": did you mean {name!r}?"
     close = get_close_matches(given, list(known), n=1)
     return f": did you mean {close[0]!r}?" if close else ""
 

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.autograd.aliases import TensorLike
+from tapegrad.autograd.aliases import Array, TensorLike
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import int64, is_floating, name_of
@@ -13,6 +13,7 @@ from tapegrad.autograd.flags import current
 from tapegrad.autograd.foreign import answering, unknown_keyword
 from tapegrad.autograd.ops import mean_p, reshape_p, sum_p
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.nn.docstrings import joined, split
 
 
@@ -31,7 +32,7 @@ def as_target(prediction: Tensor, value: TensorLike) -> Tensor:
     return value if isinstance(value, Tensor) else tensor(value, device=prediction.device)
 
 
-def same_shape(name: str, prediction: TensorLike, target: TensorLike) -> tuple[Any, Any]:
+def same_shape(name: str, prediction: TensorLike, target: TensorLike) -> tuple[Tensor, Tensor]:
     """Both as Tensors of one shape, dtype and device, or an error that says what to change."""
     p = require_float(name, prediction)
     t = as_target(p, target)
@@ -75,7 +76,7 @@ def _only_0_and_1(t: Tensor) -> bool:
     return all(bool(t.backend.to_numpy(x)) for x in (xp.all(zeros | ones), xp.any(zeros), xp.any(ones)))
 
 
-def somewhere(t: Tensor, condition: Callable[[Any], Any]) -> bool:
+def somewhere(t: Tensor, condition: Callable[[Array], Array]) -> bool:
     """Whether a condition of the elements holds for one. Reads raw arrays, which no trace sees."""
     return bool(t.backend.to_numpy(t.backend.xp.any(condition(t.data))))
 
@@ -107,7 +108,7 @@ def class_numbers(name: str, p: Tensor, labels: TensorLike) -> Tensor:
     return t
 
 
-def reduce(name: str, loss: Any, weight: Any, reduction: str) -> Any:
+def reduce(name: str, loss: Tensor, weight: TensorLike | None, reduction: str) -> Tensor:
     """Weigh and reduce the loss of each sample."""
     if weight is not None:
         w = as_target(loss, weight)
@@ -140,7 +141,7 @@ ARGUMENTS = {
 }
 
 
-def _loss(of_pair: Callable[..., Any], over_elements: bool) -> Callable[..., Any]:
+def _loss(of_pair: Function, over_elements: bool) -> Function:
     """The public loss made of a function (p, t, options) -> the loss of each element or of each sample."""
     name = of_pair.__name__
     own = list(inspect.signature(of_pair).parameters.values())[2:]
@@ -152,8 +153,8 @@ def _loss(of_pair: Callable[..., Any], over_elements: bool) -> Callable[..., Any
         *,
         reduction: str = "mean",
         sample_weight: TensorLike | None = None,
-        **options: Any,
-    ) -> Any:
+        **options: object,
+    ) -> Tensor:
         if options and not known.issuperset(options):
             words = ["prediction", "target", "reduction", "sample_weight", *sorted(known)]
             raise TypeError(unknown_keyword(name, next(o for o in options if o not in known), words))
@@ -169,25 +170,26 @@ def _loss(of_pair: Callable[..., Any], over_elements: bool) -> Callable[..., Any
     return answering(_with_signature(loss, of_pair, own))
 
 
-def _with_signature(loss: Any, source: Any, options: list[inspect.Parameter]) -> Any:
+def _with_signature(loss: Function, source: Function, options: list[inspect.Parameter]) -> Function:
     """The loss under its own name, documentation and signature."""
     given = list(inspect.signature(loss).parameters.values())[:4]
     loss.__name__ = loss.__qualname__ = source.__name__
     loss.__module__ = source.__module__  # where a pickle finds it
     text, described = split(source.__doc__ or "")
     loss.__doc__ = joined(text, {**ARGUMENTS, **described})
-    loss.__signature__ = inspect.Signature(
+    signature = inspect.Signature(
         given + [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
     )
+    vars(loss)["__signature__"] = signature
     return loss
 
 
-def elementwise(of_pair: Callable[..., Any]) -> Callable[..., Any]:
+def elementwise(of_pair: Function) -> Function:
     """Decorator: (p, t) -> a loss for each element, which the loss of a sample is the mean of."""
     return _loss(of_pair, over_elements=True)
 
 
-def samplewise(of_pair: Callable[..., Any]) -> Callable[..., Any]:
+def samplewise(of_pair: Function) -> Function:
     """Decorator: (p, t) -> a loss for each sample."""
     return _loss(of_pair, over_elements=False)
 
@@ -207,10 +209,10 @@ class Loss(KnownAttributes):
         **options: The options of the loss function.
     """
 
-    function: Callable[..., Any]
+    function: Function
     name: str | None
 
-    def __init__(self, *, reduction: str = "mean", name: str | None = None, **options: Any) -> None:
+    def __init__(self, *, reduction: str = "mean", name: str | None = None, **options: object) -> None:
         self.__dict__["name"] = name
         for option in options:
             if option not in self.option_names():
@@ -218,7 +220,7 @@ class Loss(KnownAttributes):
         reduction = (
             "mean" if reduction == "sum_over_batch_size" else "none" if reduction is None else reduction
         )
-        self.options = {"reduction": reduction, **options}
+        self.options: dict[str, Any] = {"reduction": reduction, **options}
 
     def option_names(self) -> list[str]:
         """What may be given to the class, or set on the loss later."""
@@ -235,7 +237,7 @@ class Loss(KnownAttributes):
             return options[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; its options are {options}")
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name in self.option_names():
             self.options[name] = value
         else:

@@ -2,11 +2,12 @@
 Keras's classes and every function of a user take the target first: (y_true, y_pred)."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Container
 from functools import partial
-from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.nn.loss_base import Loss, reduce
 
 # Names of a parameter that say what it is. A single letter counts only where the other name agrees.
@@ -27,7 +28,9 @@ class PredictionFirst:
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
 
-    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
+    def __call__(
+        self, prediction: TensorLike, target: TensorLike, *, sample_weight: TensorLike | None = None
+    ) -> Tensor:
         return self.loss.of_prediction(prediction, target, sample_weight=sample_weight)
 
     def __repr__(self) -> str:
@@ -41,13 +44,15 @@ class TargetFirst:
     takes `sample_weight` gets it, and weighs by itself.
     """
 
-    def __init__(self, loss: Callable[..., Any]) -> None:
+    def __init__(self, loss: Function) -> None:
         check_order("loss", loss)
         self.loss = loss
         self.name = name_of(loss)
         self.weighs = takes(loss, "sample_weight")
 
-    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
+    def __call__(
+        self, prediction: TensorLike, target: TensorLike, *, sample_weight: TensorLike | None = None
+    ) -> Tensor:
         if sample_weight is None:
             value = self.loss(target, prediction)
         elif self.weighs:
@@ -72,11 +77,11 @@ class TargetFirst:
         return self.name
 
 
-def name_of(function: Any) -> str:
+def name_of(function: Function) -> str:
     return str(getattr(function, "__name__", None) or type(function).__name__)
 
 
-def signature_of(function: Any) -> "inspect.Signature | None":
+def signature_of(function: Function) -> "inspect.Signature | None":
     """The signature of a callable as it is called; None where Python does not know it."""
     called = getattr(function, "forward", function) if hasattr(function, "named_modules") else function
     try:
@@ -85,7 +90,7 @@ def signature_of(function: Any) -> "inspect.Signature | None":
         return None
 
 
-def takes(function: Any, keyword: str) -> bool:
+def takes(function: Function, keyword: str) -> bool:
     """Whether a callable takes an argument of this name."""
     signature = signature_of(function)
     if signature is None:
@@ -93,7 +98,7 @@ def takes(function: Any, keyword: str) -> bool:
     return any(p.name == keyword or p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
 
-def check_order(what: str, function: Any) -> None:
+def check_order(what: str, function: Function) -> None:
     """Raise TypeError for a function of a user whose parameter names say (prediction, target), or that does not take
     two arguments."""
     signature = signature_of(function)
@@ -122,7 +127,7 @@ def check_order(what: str, function: Any) -> None:
         )
 
 
-def function_behind(loss: Any, known: Any) -> Any:
+def function_behind(loss: Function, known: Container[object]) -> Function | None:
     """The function of `known` that a loss calls: itself, or inside a Loss, a partial, or a wrapper that keeps
     `__wrapped__`. None for a loss of a user's own."""
     while True:
@@ -143,9 +148,9 @@ def function_behind(loss: Any, known: Any) -> Any:
         loss = inner
 
 
-def options_of(loss: Any) -> dict[str, Any]:
+def options_of(loss: Function) -> dict[str, object]:
     """The options that a Loss or a partial adds to the function behind it."""
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     while True:
         if isinstance(loss, PredictionFirst):
             loss = loss.loss
@@ -160,7 +165,7 @@ def options_of(loss: Any) -> dict[str, Any]:
         loss = inner
 
 
-def in_set(value: Any, known: Any) -> bool:
+def in_set(value: object, known: Container[object]) -> bool:
     try:
         return value in known
     except TypeError:  # not hashable

@@ -19,9 +19,9 @@ first: `Huber(delta=2.0)(y_true, y_pred)`. A model calls a function of your own 
 """
 
 import inspect
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, at_least_0, number, truth
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.foreign import getattr_of
@@ -45,6 +45,8 @@ from tapegrad.autograd.ops import (
     where_p,
 )
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
+from tapegrad.nn.aliases import LossLike
 from tapegrad.nn.class_losses import class_factors, epsilon, logits_behind, logits_of, smoothing
 from tapegrad.nn.class_losses import cross_entropy as cross_entropy
 from tapegrad.nn.class_losses import nll_loss as nll_loss
@@ -102,7 +104,7 @@ def huber_loss(p: Tensor, t: Tensor, delta: float = 1.0) -> Tensor:
     return huber_of(p - t, above_0("huber_loss: delta", delta))
 
 
-def huber_of(e: Any, delta: float) -> Any:
+def huber_of(e: Tensor, delta: float) -> Tensor:
     """e**2 / 2 where |e| <= delta, else the tangent."""
     inner = clip_p(e, min=-delta, max=delta)
     return 0.5 * square(inner) + delta * (abs(e) - abs(inner))
@@ -118,7 +120,7 @@ def smooth_l1_loss(p: Tensor, t: Tensor, beta: float = 1.0) -> Tensor:
     return smooth_l1_of(p - t, at_least_0("smooth_l1_loss: beta", beta))
 
 
-def smooth_l1_of(e: Any, beta: float) -> Any:
+def smooth_l1_of(e: Tensor, beta: float) -> Tensor:
     if beta == 0:
         return abs(e)
     inner = clip_p(e, min=-beta, max=beta)
@@ -174,7 +176,7 @@ def cosine_similarity(p: Tensor, t: Tensor) -> Tensor:
     return cosine.astype(p.dtype, copy=False)
 
 
-def direction(x: Tensor) -> Any:
+def direction(x: Tensor) -> Tensor:
     """x / |x| over the last axis, and 0 where x is; float16 is computed in float32."""
     x = x.astype("float32", copy=False) if name_of(x.dtype) == "float16" else x
     x = x * square_factor(x, axis=(x.ndim - 1,))
@@ -185,8 +187,8 @@ def direction(x: Tensor) -> Any:
 # ---- two classes ----
 @elementwise
 def binary_cross_entropy_with_logits(
-    p: Tensor, t: Tensor, label_smoothing: float = 0.0, pos_weight: Any = None
-) -> Any:
+    p: Tensor, t: Tensor, label_smoothing: float = 0.0, pos_weight: TensorLike | None = None
+) -> Tensor:
     """mean(-v * t * ln(sigmoid(p)) - (1 - t) * ln(1 - sigmoid(p))), without overflow or cancellation for any logit p
 
     Args:
@@ -289,7 +291,7 @@ def kl_divergence(p: Tensor, t: Tensor) -> Tensor:
 
 
 # ---- by name, and as objects ----
-def _class(name: str, function: Callable[..., Any]) -> Any:
+def _class(name: str, function: Function) -> Any:
     text, described = split(function.__doc__ or "")
     parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     options = [p for p in parameters if p.name != "sample_weight"]
@@ -352,7 +354,7 @@ _TABLE = Named(
 )
 
 
-def get(loss: Any) -> Any:
+def get(loss: LossLike) -> Function:
     """The loss of a name (Keras's names: "mse", "binary_crossentropy", "SparseCategoricalCrossentropy", …) or the
     callable given, as something to be called with the prediction first: loss(prediction, target, sample_weight=…).
 
@@ -374,7 +376,7 @@ def get(loss: Any) -> Any:
     return loss if known else TargetFirst(loss)
 
 
-def our_function(loss: Any) -> Any:
+def our_function(loss: Function) -> Function | None:
     """The function of this module that a loss calls, or None."""
     return function_behind(loss, FUNCTIONS)
 

@@ -1,12 +1,12 @@
 """`Module`, what layers and models are made of: plain attributes that are found by walking them."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import foreign, writes
-from tapegrad.autograd.aliases import DTypeLike, TensorLike
+from tapegrad.autograd.aliases import Array, DTypeLike, TensorLike
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.copies import copied
@@ -19,6 +19,7 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import next_serial
+from tapegrad.nn.aliases import Config
 from tapegrad.nn.buffer import Buffer as Buffer
 from tapegrad.nn.constructors import built_after, constructor_options
 from tapegrad.nn.lookup import NAMES, hint, snake_case
@@ -54,7 +55,7 @@ class Module(Ruled, KnownAttributes):
     _trainable = True
     _name: str | None = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in vars(cls) and not is_own(inspect.getfile(cls.build)):
             cls.build, cls.builds = built_after(cls.build), True  # type: ignore[method-assign]
@@ -77,7 +78,7 @@ class Module(Ruled, KnownAttributes):
                 return self.forward(*args, **kwargs)
         return self.forward(*args, **kwargs)
 
-    def _build_for(self, args: tuple[Any, ...]) -> None:
+    def _build_for(self, args: tuple[object, ...]) -> None:
         """Call the user's `build`, if it was not called yet, with the shape of one sample.
 
         A method of its own: where code of a class ran that asks for attributes by `hasattr`, the check of a compiled
@@ -106,8 +107,8 @@ class Module(Ruled, KnownAttributes):
         """This module (path "") and all modules inside, in the order they were defined, shared ones once."""
         return [(path, part) for path, part in walk(self, "", set()) if isinstance(part, Module)]
 
-    def _tensors(self) -> list[tuple[str, Any]]:
-        found: dict[str, Any] = {}
+    def _tensors(self) -> list[tuple[str, Parameter | Buffer]]:
+        found: dict[str, Parameter | Buffer] = {}
         for path, part in walk(self, "", set()):
             if not isinstance(part, Module):
                 if path in found:
@@ -127,7 +128,7 @@ class Module(Ruled, KnownAttributes):
         """A copy of every parameter and buffer by path, for `tg.save` and `load_state_dict`."""
         return {path: copied(t) for path, t in self._tensors()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, TensorLike]) -> None:
         """Write the values of a state into this module's parameters and buffers, in place.
 
         Args:
@@ -213,11 +214,11 @@ class Module(Ruled, KnownAttributes):
             raise TypeError(f"{type(self).__name__}.name: expected a text, got {value!r}")
         self._name = value
 
-    def get_weights(self) -> list[Any]:
+    def get_weights(self) -> list[Array]:
         """Copies of all parameters and buffers as NumPy arrays, in the order they were defined."""
         return [t.numpy().copy() for _, t in self._tensors()]
 
-    def set_weights(self, weights: Any) -> None:
+    def set_weights(self, weights: Sequence[TensorLike]) -> None:
         """Write what `get_weights` gave into the parameters and buffers, in place.
 
         Args:
@@ -229,10 +230,8 @@ class Module(Ruled, KnownAttributes):
         tensors = self._tensors()
         given = [w if isinstance(w, Tensor) else tensor(w) for w in weights]
         if len(given) != len(tensors):
-            raise ValueError(
-                f"set_weights: expected {len(tensors)} arrays ({', '.join(path for path, _ in tensors)}), "
-                f"got {len(given)}"
-            )
+            paths = ", ".join(path for path, _ in tensors)
+            raise ValueError(f"set_weights: expected {len(tensors)} arrays ({paths}), got {len(given)}")
         self.load_state_dict({path: new.astype(t.dtype) for (path, t), new in zip(tensors, given)})
 
     def zero_grad(self) -> None:
@@ -288,21 +287,21 @@ class Module(Ruled, KnownAttributes):
                 module.training = mode
         return tuple(out.shape[1:])
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Module":
+    def __deepcopy__(self, memo: dict[int, object]) -> "Module":
         """A copy with parameters and buffers of its own; what is shared inside stays shared inside."""
         twin = memo[id(self)] = type(self).__new__(type(self))
         for name, value in vars(self).items():
             vars(twin)[name] = value if isinstance(value, Primitive) else deepcopy(value, memo)
         return twin
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         raise TypeError(
             "modules are not pickled (a pickle can run code when it is read): save the weights with "
             "tg.save(path, module.state_dict()), and copy with copy.deepcopy(module)"
         )
 
     # ---- to be read ----
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         """The constructor's arguments that make this layer again, by name; callables known by name as that name."""
         values = {}
         for name in constructor_options(type(self)):
@@ -324,7 +323,7 @@ class Module(Ruled, KnownAttributes):
 
         return summary(self, self.input_shape if shape is None else sample_shape(shape))
 
-    def _shown(self) -> Iterator[tuple[str, Any]]:
+    def _shown(self) -> Iterator[tuple[str, object]]:
         """The constructor's arguments that differ from the defaults and that the module keeps under their names."""
         try:
             values = self.config()
@@ -363,12 +362,12 @@ class Module(Ruled, KnownAttributes):
             raise foreign.no_attribute(type(self).__name__, "module", name, known)
 
 
-def walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def walk(value: object, path: str, seen: set[int]) -> "Iterator[tuple[str, Module | Parameter | Buffer]]":
     """Every Module, Parameter and Buffer in a value, itself included, with its path; each object once."""
     if not isinstance(value, (Module, Parameter, Buffer, list, tuple, dict)) or id(value) in seen:
         return
     seen.add(id(value))
-    if isinstance(value, Tensor):
+    if isinstance(value, (Parameter, Buffer)):
         yield path, value
         return
     if isinstance(value, Module):

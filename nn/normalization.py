@@ -1,6 +1,6 @@
 """Normalization layers under Keras's names, with its definitions and defaults. PyTorch's stand in `torch_norms`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
@@ -11,8 +11,9 @@ from tapegrad.autograd.ops import maximum, mean_p, normalize_p, reshape_p, sqrt,
 from tapegrad.autograd.ops.shape import some_axes
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
+from tapegrad.backends.aliases import Function
 from tapegrad.nn import init
-from tapegrad.nn.aliases import Initializer
+from tapegrad.nn.aliases import Built, Config, Initializer
 from tapegrad.nn.module import Buffer, Layer
 from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weights import initial, weights_dtype
@@ -20,21 +21,21 @@ from tapegrad.nn.weights import initial, weights_dtype
 Axes = tuple[int, ...]
 
 
-def along(weight: Any, x: Tensor, axes: Axes) -> Any:
+def along(weight: Tensor, x: Tensor, axes: Axes) -> Tensor:
     """A weight with the lengths of some axes of x, in a shape that broadcasts to x."""
     if axes == tuple(range(x.ndim - len(axes), x.ndim)):
         return weight
     return reshape_p(weight, shape=tuple(n if a in axes else 1 for a, n in enumerate(x.shape)))
 
 
-def affine(y: Any, x: Tensor, axes: Axes, gamma: Any, beta: Any) -> Any:
+def affine(y: Tensor, x: Tensor, axes: Axes, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
     """gamma * y + beta, where there is one, along axes of x."""
     if gamma is not None:
         y = y * along(gamma, x, axes)
     return y if beta is None else y + along(beta, x, axes)
 
 
-def moments(x: Tensor, axes: Axes) -> tuple[Any, Any]:
+def moments(x: Tensor, axes: Axes) -> tuple[Tensor, Tensor]:
     """Mean and variance of x over axes, these kept; nothing goes back through them. Those of float16 are float32."""
     x = x.detach()
     x = x.astype("float32") if name_of(x.dtype) == "float16" else x
@@ -43,7 +44,7 @@ def moments(x: Tensor, axes: Axes) -> tuple[Any, Any]:
     return mean, mean_p(apart * apart, axis=axes, keepdims=True)
 
 
-def by_group(x: Tensor, axis: int, groups: int, epsilon: float) -> Any:
+def by_group(x: Tensor, axis: int, groups: int, epsilon: float) -> Tensor:
     """x normalized over all axes but the first, the channels of `axis` in groups."""
     shape = (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
     over = tuple(a for a in range(1, len(shape)) if a != axis)
@@ -100,7 +101,7 @@ class Normalization(Layer):
     def _weights(self, shape: Shape, device: str) -> None:
         raise NotImplementedError
 
-    def _parameter(self, wanted: bool, initializer: Callable[..., Any], shape: Shape, device: str) -> Any:
+    def _parameter(self, wanted: bool, initializer: Function, shape: Shape, device: str) -> Parameter | None:
         made = initial(type(self).__name__, initializer, shape, self._dtype, device) if wanted else None
         return None if made is None else Parameter(made)
 
@@ -128,7 +129,7 @@ class Normalization(Layer):
         self._fitting((1, *shape), default_place())
         return shape
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         config = super().config()
         if self.input_shape is not None:
             config["in_features"] = None  # input_shape says it
@@ -194,8 +195,8 @@ class BatchNormalization(_Scaled):
         self._options(center, scale, beta_initializer, gamma_initializer)
         self.moving_mean_initializer = init.get(moving_mean_initializer)
         self.moving_variance_initializer = init.get(moving_variance_initializer)
-        self.moving_mean: Any = None
-        self.moving_variance: Any = None
+        self.moving_mean: Built = None
+        self.moving_variance: Built = None
         self._prepare(axis, epsilon, in_features, input_shape, dtype)
 
     def _weights(self, shape: Shape, device: str) -> None:
@@ -225,7 +226,7 @@ class BatchNormalization(_Scaled):
         return affine(x - along(self.moving_mean, x, axes), x, axes, factor, self.beta)
 
 
-def follow(moving: Buffer, new: Any, kept: Any) -> None:
+def follow(moving: Buffer, new: Tensor, kept: Tensor | float) -> None:
     """moving = kept * moving + (1 - kept) * new"""
     new = reshape_p(new, shape=moving.shape).astype(moving.dtype, copy=False)
     moving.assign((moving * kept + new * (1.0 - kept)).astype(moving.dtype, copy=False))
@@ -292,7 +293,7 @@ class RMSNormalization(Normalization):
         in_features: int | Sequence[int] | None = None, input_shape: ShapeLike | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        self.scale: Any = None
+        self.scale: Built = None
         self._prepare(axis, epsilon, in_features, input_shape, dtype)
 
     def _weights(self, shape: Shape, device: str) -> None:

@@ -13,6 +13,7 @@ from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import activations, init
+from tapegrad.nn.aliases import Config
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape, sample_shape
@@ -140,7 +141,7 @@ class Recurrence(Module):
         ones = zeros((x.shape[0], self.units), dtype=x.dtype, device=x.device) + 1.0
         return self._dropped(ones, self.recurrent_dropout, ones.shape)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         config = super().config()
         if self.input_shape is not None:
             config["in_features"] = None  # input_shape says it

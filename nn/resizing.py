@@ -1,8 +1,8 @@
 """Other lengths along the axes of (batch, *lengths, channels): each result is a weighted mean along one axis after the
 other, that is, a product with a matrix."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -11,11 +11,12 @@ from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import concat, max_p, mean_p, take, tensordot
 from tapegrad.autograd.ops.shape import permute_p
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 
 Lengths = tuple[int, ...]
 
 
-def along_axis(x: Tensor, matrix: np.ndarray, axis: int) -> Any:
+def along_axis(x: Tensor, matrix: np.ndarray, axis: int) -> Tensor:
     """The product of a matrix with each line of x along an axis."""
     if matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix))):
         return x
@@ -30,7 +31,7 @@ def bins(length: int, count: int) -> list[tuple[int, int]]:
     return [(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
 
 
-def of_bins(reduce: Any, x: Tensor, sizes: Lengths) -> Any:
+def of_bins(reduce: Function, x: Tensor, sizes: Lengths) -> Tensor:
     """What a reduction makes of each of `sizes` windows along each axis."""
     for axis, count in enumerate(sizes, 1):
         whole = (slice(None),) * axis
@@ -62,8 +63,14 @@ def resize_matrix(length: int, count: int, align_corners: bool, scale: float) ->
 
 
 def resized(
-    x: Tensor, sizes: Lengths, mode: str, *, align_corners: bool = False, scales: Any = None, first: int = 1
-) -> Any:
+    x: Tensor,
+    sizes: Lengths,
+    mode: str,
+    *,
+    align_corners: bool = False,
+    scales: Sequence[float] | None = None,
+    first: int = 1,
+) -> Tensor:
     """x with other lengths from axis `first` on, "nearest" or "linear" along each axis."""
     for number, count in enumerate(sizes):
         length = x.shape[first + number]

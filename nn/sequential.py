@@ -75,7 +75,7 @@ class Sequential(Layer):
             x = layer(x)
         return x
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         """One layer, or for a slice a Sequential of those (the same objects)."""
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 

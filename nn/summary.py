@@ -3,10 +3,10 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 from tapegrad.autograd.pages.inline import histogram, table
 from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.nn.module import Module, walk
 from tapegrad.nn.shapes import Shape
 
@@ -26,12 +26,12 @@ class Row:
         return sum(t.size for t in self.parameters)
 
 
-def rows_of(model: Module, shapes: dict[int, Any]) -> list[Row]:
+def rows_of(model: Module, shapes: dict[int, Shape]) -> list[Row]:
     rows = []
     counted: set[int] = set()
     for path, layer in model.named_modules():
-        own = [t for _, t in walk(list(vars(layer).values()), "", {id(m) for m in inner(layer)})]
-        own = [t for t in own if isinstance(t, Parameter) and id(t) not in counted]
+        parts = [t for _, t in walk(list(vars(layer).values()), "", {id(m) for m in inner(layer)})]
+        own = [t for t in parts if isinstance(t, Parameter) and id(t) not in counted]
         if inner(layer) and not own:
             continue
         counted.update(map(id, own))
@@ -62,7 +62,7 @@ def as_html(model: Module) -> str:
     """The summary as a notebook shows it, with histograms of each layer's weights and gradients. Output shapes are
     there where the first layer knows its input and all layers have their weights."""
     built = all(module.built for _, module in model.named_modules())
-    shapes: dict[int, Any] = {}
+    shapes: dict[int, Shape] = {}
     if built and model.input_shape is not None:
         with suppress(Exception):  # a forward that wants more than one tensor
             shapes = output_shapes(model, model.input_shape)
@@ -81,12 +81,12 @@ def inner(layer: Module) -> list[Module]:
     return [module for path, module in layer.named_modules() if path]
 
 
-def output_shapes(model: Module, shape: Shape) -> dict[int, Any]:
+def output_shapes(model: Module, shape: Shape) -> dict[int, Shape]:
     """The output shape of every module inside, seen during a forward pass of one sample of zeros."""
-    shapes: dict[int, Any] = {}
+    shapes: dict[int, Shape] = {}
 
-    def watched(module: Module, forward: Any) -> Any:
-        def run(*args: Any, **kwargs: Any) -> Any:
+    def watched(module: Module, forward: Function) -> Function:
+        def run(*args: object, **kwargs: object) -> object:
             out = forward(*args, **kwargs)
             if isinstance(out, Tensor):
                 shapes[id(module)] = out.shape[1:]

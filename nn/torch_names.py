@@ -21,6 +21,7 @@ from tapegrad.autograd.ops import (
 )
 from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.aliases import Config
 from tapegrad.nn.dense import Dense
 from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape
 from tapegrad.nn.module import Buffer, Module
@@ -70,7 +71,7 @@ class Linear(Dense):
     def out_features(self) -> int:
         return self.units
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         return {
             "in_features": self.in_features, "out_features": self.units, "bias": self.use_bias, "device": None,
             "dtype": self.dtype,

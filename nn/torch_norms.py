@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import above_0, positive_integer, probability, truth
@@ -11,6 +10,7 @@ from tapegrad.autograd.dtypes import finfo, name_of
 from tapegrad.autograd.filled import ones, zeros
 from tapegrad.autograd.ops import normalize_p, sqrt
 from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.nn.aliases import Config
 from tapegrad.nn.module import Buffer, Layer
 from tapegrad.nn.normalization import affine, along, by_group, follow, moments
 from tapegrad.nn.shapes import Shape
@@ -20,8 +20,8 @@ from tapegrad.nn.weights import weights_dtype
 class _Norm(Layer):
     """weight and bias of one shape, or None."""
 
-    weight: Any
-    bias: Any
+    weight: Parameter | None
+    bias: Parameter | None
 
     def _make(
         self, shape: Shape, weight: bool, bias: bool, device: str | None, dtype: DTypeLike | None
@@ -35,7 +35,7 @@ class _Norm(Layer):
         """The name of the weights' dtype."""
         return self._dtype if self.weight is None else name_of(self.weight.dtype)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         return super().config() | {"device": None}
 
     device = None  # of the constructor: where the weights are says `weight.device`
@@ -75,7 +75,7 @@ class _Statistics(_Norm):
                 f"{tuple(shape)}"
             )
 
-    def _by_running(self, x: Tensor) -> Any:
+    def _by_running(self, x: Tensor) -> Tensor:
         assert self.running_mean is not None and self.running_var is not None
         factor = 1.0 / sqrt(self.running_var + self.eps)
         factor = factor if self.weight is None else factor * self.weight
@@ -92,7 +92,7 @@ class _Statistics(_Norm):
         else:  # of each sample: PyTorch does not count these
             mean, variance = (s.mean(axis=0, keepdims=True) for s in (mean, variance))
         if self.momentum is None:  # the mean over all batches
-            kept: Any = 1.0 - 1.0 / self.num_batches_tracked.astype(variance.dtype)  # type: ignore[union-attr]
+            kept: Tensor | float = 1.0 - 1.0 / self.num_batches_tracked.astype(variance.dtype)  # type: ignore[union-attr]
         else:
             kept = 1.0 - self.momentum
         follow(self.running_mean, mean, kept)
@@ -275,7 +275,7 @@ class LayerNorm(_Trailing):
             device, dtype,
         )  # fmt: skip
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         return super().config() | {"bias": self._with_bias}
 
     def forward(self, x: TensorLike) -> Tensor:

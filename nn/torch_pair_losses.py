@@ -1,17 +1,18 @@
 """Losses of pairs and triples of vectors under PyTorch's names: distances, angles and ranks."""
 
 import math
-from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, at_least_0, truth
 from tapegrad.autograd.ops import abs, max_p, minimum, relu, sqrt, square, square_factor, sum_p, where_p
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.loss_base import as_target, same_shape
 from tapegrad.nn.losses import direction
 from tapegrad.nn.torch_losses import check_signs
 from tapegrad.nn.torch_names import TorchLoss
 
 
-def norm(x: Any, p: float) -> Any:
+def norm(x: Tensor, p: float) -> Tensor:
     """(sum(|x|**p))**(1/p) over the last axis; of p = 2 without overflow, and with slope 0 at 0."""
     axis = (x.ndim - 1,)
     if p == math.inf:
@@ -46,7 +47,7 @@ class TripletMarginLoss(TorchLoss):
         self.p = math.inf if p == math.inf else above_0("TripletMarginLoss: p", p)
         self.swap = truth("TripletMarginLoss: swap", swap)
 
-    def forward(self, anchor: Any, positive: Any, negative: Any) -> Any:
+    def forward(self, anchor: TensorLike, positive: TensorLike, negative: TensorLike) -> Tensor:
         a, b = same_shape("TripletMarginLoss", anchor, positive)
         _, c = same_shape("TripletMarginLoss", anchor, negative)
         if a.ndim == 0:
@@ -72,7 +73,7 @@ class CosineEmbeddingLoss(TorchLoss):
         super().__init__(reduction=reduction)
         self.margin = float(margin)
 
-    def forward(self, x1: Any, x2: Any, target: Any) -> Any:
+    def forward(self, x1: TensorLike, x2: TensorLike, target: TensorLike) -> Tensor:
         a, b = same_shape("CosineEmbeddingLoss", x1, x2)
         t = as_target(a, target)
         if a.ndim == 0 or t.shape != a.shape[:-1]:
@@ -100,7 +101,7 @@ class MarginRankingLoss(TorchLoss):
         super().__init__(reduction=reduction)
         self.margin = at_least_0("MarginRankingLoss: margin", margin)
 
-    def forward(self, x1: Any, x2: Any, target: Any) -> Any:
+    def forward(self, x1: TensorLike, x2: TensorLike, target: TensorLike) -> Tensor:
         a, b = same_shape("MarginRankingLoss", x1, x2)
         _, t = same_shape("MarginRankingLoss", a, target)
         check_signs("MarginRankingLoss", t)

@@ -1,5 +1,6 @@
 """Pooling and resizing under PyTorch's names: channels first, its order of arguments and defaults."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
@@ -9,16 +10,17 @@ from tapegrad.autograd.ops import max_pool_p, permute_p
 from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import windows as w
+from tapegrad.nn.aliases import Sizes
 from tapegrad.nn.module import Layer
 from tapegrad.nn.resizing import adaptive_average, adaptive_max, resized
 from tapegrad.nn.shapes import Shape
 
 
-def channels_last(x: Any) -> Any:
+def channels_last(x: Tensor) -> Tensor:
     return permute_p(x, axes=(0, *range(2, x.ndim), 1))
 
 
-def channels_first(x: Any) -> Any:
+def channels_first(x: Tensor) -> Tensor:
     return permute_p(x, axes=(0, x.ndim - 1, *range(1, x.ndim - 1)))
 
 
@@ -27,7 +29,7 @@ class FirstByAxis(Layer):
 
     axes = 2
 
-    def _input(self, x: Any) -> Tensor:
+    def _input(self, x: Tensor) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         self._lengths(x.shape[1:])
         return x if is_floating(x.dtype) else x.astype("float32")
@@ -44,11 +46,11 @@ class FirstByAxis(Layer):
 class _Pool(FirstByAxis):
     """Windows that PyTorch lays out: `padding` at both ends, and with ceil_mode one more that reaches over the end."""
 
-    kernel_size: Any
-    stride: Any
-    padding: Any
+    kernel_size: Sizes
+    stride: Sizes | None
+    padding: Sizes
     ceil_mode: bool
-    dilation: Any = 1
+    dilation: Sizes = 1
 
     def _check(self) -> None:
         name = type(self).__name__
@@ -89,10 +91,10 @@ class _Pool(FirstByAxis):
 class _MaxPool(_Pool):
     def __init__(
         self,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
         *,
         ceil_mode: bool = False,
     ) -> None:
@@ -100,7 +102,7 @@ class _MaxPool(_Pool):
         self.dilation, self.ceil_mode = w.kept(dilation), ceil_mode
         self._check()
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor) -> Tensor:
         x = self._input(x)
         self.infer_shape(x.shape[1:])
         window, strides, dilation = self._numbers()
@@ -110,7 +112,7 @@ class _MaxPool(_Pool):
 
 class _AvgPool(_Pool):
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+        self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:  # fmt: skip
         self.kernel_size, self.stride, self.padding = map(w.kept, (kernel_size, stride, padding))
@@ -118,7 +120,7 @@ class _AvgPool(_Pool):
         self.count_include_pad = truth(f"{type(self).__name__}: count_include_pad", count_include_pad)
         self._check()
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor) -> Tensor:
         x = self._input(x)
         self.infer_shape(x.shape[1:])
         window, strides, _ = self._numbers()
@@ -127,7 +129,7 @@ class _AvgPool(_Pool):
 
 
 class _Adaptive(FirstByAxis):
-    def __init__(self, output_size: Any) -> None:
+    def __init__(self, output_size: Sizes) -> None:
         self.output_size = w.kept(output_size)
         self._sizes((1,) * self.axes)
 
@@ -149,13 +151,13 @@ class _Adaptive(FirstByAxis):
 
 
 class _AdaptiveAvgPool(_Adaptive):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor) -> Tensor:
         x = self._input(x)
         return channels_first(adaptive_average(channels_last(x), self._sizes(x.shape[2:])))
 
 
 class _AdaptiveMaxPool(_Adaptive):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor) -> Tensor:
         x = self._input(x)
         return channels_first(adaptive_max(channels_last(x), self._sizes(x.shape[2:])))
 
@@ -175,7 +177,11 @@ class Upsample(Layer):
     """
 
     def __init__(
-        self, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: Any = None
+        self,
+        size: Sizes | None = None,
+        scale_factor: float | Sequence[float] | None = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
     ) -> None:
         if (size is None) == (scale_factor is None):
             raise ValueError("Upsample: give size or scale_factor, and not both")
@@ -205,7 +211,7 @@ class Upsample(Layer):
             raise ValueError(f"Upsample: scale_factor must be one number or {axes}, got {given!r}")
         return scales
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         x = x if is_floating(x.dtype) else x.astype("float32")
         sizes, axes = self._sizes(x.shape[2:]), x.ndim - 2

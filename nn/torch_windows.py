@@ -9,6 +9,7 @@ from tapegrad.autograd.ops import convolution_input_p, convolution_p, pad, permu
 from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Parameter
 from tapegrad.nn import windows as w
+from tapegrad.nn.aliases import Config
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.torch_names import _torch_uniform
 from tapegrad.nn.torch_pools import AXES, SHAPES, FirstByAxis, channels_first, channels_last
@@ -68,7 +69,7 @@ class _Windows(FirstByAxis):
     def _result(self, y: Any) -> Any:
         return channels_first(y if self.bias is None else y + self.bias)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         return super().config() | {"device": None, "bias": self.bias is not None}
 
 

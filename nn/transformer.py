@@ -10,6 +10,7 @@ from tapegrad.autograd.ops import linear, matmul, permute_p, reshape_p
 from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.nn import activations, init
+from tapegrad.nn.aliases import Config
 from tapegrad.nn.attention import as_mask, attended, attention_weights
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.inputs import as_input
@@ -131,7 +132,7 @@ class MultiheadAttention(Module):
             return y, None
         return y, weights.mean(axis=1) if average_attn_weights else weights
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         return super().config() | {"device": None}
 
 
@@ -199,7 +200,7 @@ class _Block(Module):
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         return super().config() | {"device": None}
 
 

@@ -20,6 +20,7 @@ from tapegrad.autograd.filled import eye, zeros
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.ops import abs, clip_p, maximum, some_axes, sqrt, square, sum_p, where_p
 from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.nn.aliases import Config
 from tapegrad.nn.lookup import Named
 
 EPSILON = 1e-7  # Keras's, beside a norm in a denominator
@@ -28,7 +29,7 @@ EPSILON = 1e-7  # Keras's, beside a norm in a denominator
 class WeightRule:
     """A function of a weight, with its options as attributes."""
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         """The constructor's arguments that make this rule again, by name."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 

@@ -1,12 +1,10 @@
 """How layers make their weights: the dtype, and the first values."""
 
-from collections.abc import Callable
-from typing import Any
-
 from tapegrad.autograd.aliases import DTypeLike
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import FLOATS, as_dtype, get_default_dtype, name_of
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 
 Shape = tuple[int, ...]
 
@@ -19,9 +17,7 @@ def weights_dtype(layer: str, dtype: DTypeLike | None) -> str:
     return name
 
 
-def initial(
-    layer: str, initializer: Callable[..., Any], shape: Shape, dtype: str, device: str | None
-) -> Tensor:
+def initial(layer: str, initializer: Function, shape: Shape, dtype: str, device: str | None) -> Tensor:
     """What an initializer makes of a shape, as a tensor of that shape."""
     made = tensor(initializer(shape), dtype=dtype, device=device)
     if made.shape != shape:

@@ -41,7 +41,7 @@ KINDS: tuple[type[Optimizer], ...] = (
 BY_NAME: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in KINDS}
 
 
-def get(optimizer: Any, **options: Any) -> Optimizer:
+def get(optimizer: object, **options: Any) -> Optimizer:
     """The optimizer of a name ("adam", "sgd", "rmsprop", …: Keras's, in any case), with the given options and not yet
     bound to parameters; an Optimizer is returned as it is.
 

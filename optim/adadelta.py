@@ -1,8 +1,8 @@
 """Adadelta."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.ops import sqrt
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, below_1
 
@@ -34,18 +34,18 @@ class Adadelta(Optimizer):
     eps: float
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, rho: float | None = None, eps: float | None = None,
-        **others: Any,
+        self, params: FirstLike = None, lr: NumberLike | None = None, rho: NumberLike | None = None,
+        eps: NumberLike | None = None, **others: object,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, {"rho": rho, "eps": eps}, others)
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         return {"mean_square": 0.0, "mean_square_step": 0.0}
 
-    def square_weight(self, options: Any) -> Any:
+    def square_weight(self, options: OptionNames) -> Value | None:
         return sqrt(1.0 - options.rho)
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         return {
             "lr": options.lr,
             "rho": options.rho,
@@ -53,7 +53,7 @@ class Adadelta(Optimizer):
             "eps": options.eps,
         }
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         weighted = n.weight * g
         s = n.rho * state["mean_square"] + weighted * weighted
         d = sqrt(state["mean_square_step"] + n.eps) * (g / sqrt(s + n.eps))

@@ -1,8 +1,8 @@
 """Adagrad."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.ops import minimum, sqrt
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, at_least_0
 
@@ -36,23 +36,23 @@ class Adagrad(Optimizer):
     eps: float
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, initial_accumulator_value: float | None = None,
-        eps: float | None = None, **others: Any,
+        self, params: FirstLike = None, lr: NumberLike | None = None,
+        initial_accumulator_value: NumberLike | None = None, eps: NumberLike | None = None, **others: object,
     ) -> None:  # fmt: skip
         super().__init__(
             params, lr, {"initial_accumulator_value": initial_accumulator_value, "eps": eps}, others
         )
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         return {"sum_of_squares": options.initial_accumulator_value}
 
-    def square_weight(self, options: Any) -> Any:
+    def square_weight(self, options: OptionNames) -> Value | None:
         return 1.0
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         return {"lr": options.lr, "eps": options.eps}
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         s = state["sum_of_squares"] + minimum(g * g, n.largest - state["sum_of_squares"])
         root = sqrt(s) + n.eps if n.form == "torch" else sqrt(s + n.eps)
         return p - n.lr * (g / root), {"sum_of_squares": s}

@@ -1,8 +1,10 @@
 """Adam and AMSGrad."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.ops import maximum, sqrt
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, below_1, yes_or_no
 
@@ -33,28 +35,28 @@ class Adam(Optimizer):
     """
 
     options = {"beta_1": below_1, "beta_2": below_1, "eps": above_0, "amsgrad": yes_or_no}
-    keras_defaults: ClassVar[dict[str, Any]] = {"lr": 0.001, "eps": 1e-7}
-    torch_defaults: ClassVar[dict[str, Any]] = {"lr": 0.001, "eps": 1e-8}
+    keras_defaults: ClassVar[dict[str, float]] = {"lr": 0.001, "eps": 1e-7}
+    torch_defaults: ClassVar[dict[str, float]] = {"lr": 0.001, "eps": 1e-8}
     beta_1: float
     beta_2: float
     eps: float
     amsgrad: bool
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, beta_1: float = 0.9, beta_2: float = 0.999,
-        eps: float | None = None, amsgrad: bool = False, **others: Any,
+        self, params: FirstLike = None, lr: NumberLike | None = None, beta_1: NumberLike = 0.9,
+        beta_2: NumberLike = 0.999, eps: NumberLike | None = None, amsgrad: bool = False, **others: object,
     ) -> None:  # fmt: skip
         super().__init__(
             params, lr, {"beta_1": beta_1, "beta_2": beta_2, "eps": eps, "amsgrad": amsgrad}, others
         )
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         return {"m": 0.0, "v": 0.0, "v_max": 0.0} if options.amsgrad else {"m": 0.0, "v": 0.0}
 
-    def square_weight(self, options: Any) -> Any:
+    def square_weight(self, options: OptionNames) -> Value | None:
         return sqrt(1.0 - options.beta_2)
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         return {
             "beta_2": options.beta_2,
             "new": 1.0 - options.beta_1,
@@ -62,12 +64,12 @@ class Adam(Optimizer):
             "eps": options.eps,
         }
 
-    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+    def numbers(self, options: OptionNames, step: Value) -> Numbers:
         root = sqrt(1.0 - options.beta_2**step)
         rate = {"rate": options.lr * root / (1.0 - options.beta_1**step)}
         return rate | {"eps": options.eps * root} if options.form == "torch" else rate
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         m = state["m"] + n.new * (g - state["m"])
         weighted = n.weight * g
         news = {"m": m, "v": n.beta_2 * state["v"] + weighted * weighted}

@@ -1,8 +1,8 @@
 """Adamax."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.ops import abs, maximum
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, below_1
 
@@ -36,15 +36,15 @@ class Adamax(Optimizer):
     eps: float
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, beta_1: float = 0.9, beta_2: float = 0.999,
-        eps: float | None = None, **others: Any,
+        self, params: FirstLike = None, lr: NumberLike | None = None, beta_1: NumberLike = 0.9,
+        beta_2: NumberLike = 0.999, eps: NumberLike | None = None, **others: object,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, {"beta_1": beta_1, "beta_2": beta_2, "eps": eps}, others)
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         return {"m": 0.0, "u": 0.0}
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         return {
             "beta_1": options.beta_1,
             "beta_2": options.beta_2,
@@ -52,10 +52,10 @@ class Adamax(Optimizer):
             "eps": options.eps,
         }
 
-    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+    def numbers(self, options: OptionNames, step: Value) -> Numbers:
         return {"rate": options.lr / (1.0 - options.beta_1**step)}
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         torch = n.form == "torch"
         m = n.beta_1 * state["m"] + n.new * g
         u = maximum(n.beta_2 * state["u"], abs(g) + n.eps if torch else abs(g))

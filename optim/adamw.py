@@ -1,8 +1,7 @@
 """Adam with weight decay apart from the gradient."""
 
-from typing import Any
-
 from tapegrad.optim.adam import Adam
+from tapegrad.optim.aliases import FirstLike, NumberLike
 
 
 class AdamW(Adam):
@@ -31,7 +30,8 @@ class AdamW(Adam):
     always_decoupled = True
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, weight_decay: float | None = None, beta_1: float = 0.9,
-        beta_2: float = 0.999, eps: float | None = None, amsgrad: bool = False, **others: Any,
+        self, params: FirstLike = None, lr: NumberLike | None = None, weight_decay: NumberLike | None = None,
+        beta_1: NumberLike = 0.9, beta_2: NumberLike = 0.999, eps: NumberLike | None = None, amsgrad: bool = False,
+        **others: object,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, beta_1, beta_2, eps, amsgrad, weight_decay=weight_decay, **others)

@@ -12,24 +12,27 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import ops
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.flags import Flags
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
+from tapegrad.optim.aliases import Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.flat import FlatGroup, Range
 from tapegrad.optim.norms import clip_factor, norm_of, scaled
 
-Update = Callable[[Any, Any, dict[str, Any]], tuple[Any, dict[str, Any]]]
-Prepare = Callable[[Any, FlatGroup, Any], tuple[Any, Callable[..., Any]]]
-Change = tuple[Any, Any]  # what is written to, and its new contents
+Update = Callable[[Value, Value, Slots], Updated]
+Prepare = Callable[[Any, FlatGroup, OptionNames], tuple[OptionNames, Function]]
+Change = tuple[Value, Value]  # what is written to, and its new contents
 
 
-def by_name(flat: FlatGroup, numbers: dict[str, Any]) -> SimpleNamespace:
+def by_name(flat: FlatGroup, numbers: Numbers) -> SimpleNamespace:
     """Numbers, the options that are none or are off, where 0 is None, and the dtype's largest number."""
     names = SimpleNamespace(**numbers, largest=flat.largest)
     vars(names).update((name, value or None if name in numbers else value) for name, value in flat.structure)
     return names
 
 
-def bounded(g: Any, inverse: Any) -> Any:
+def bounded(g: Value, inverse: Value) -> Value:
     return g / ops.maximum(ops.abs(g) * inverse, 1.0)
 
 
@@ -42,7 +45,7 @@ class Arrays:
     flags = RAW_FLAGS
     all_at_once = False  # whether all new values are worked out before one is written
 
-    def prepared(self, flat: FlatGroup, prepare: Prepare) -> tuple[Any, Any, Callable[..., Any]]:
+    def prepared(self, flat: FlatGroup, prepare: Prepare) -> tuple[OptionNames, OptionNames, Function]:
         """The options by name, numbers in float64, and what `prepare` makes of them. Made again when an option was set,
         by hand or by a compiled step."""
         stamps = [t.version for _, t in flat.numbers]
@@ -53,32 +56,32 @@ class Arrays:
             kept.stamps, kept.structure = stamps, flat.structure
         return kept.prepared
 
-    def next_step(self, flat: FlatGroup) -> Any:
+    def next_step(self, flat: FlatGroup) -> Value:
         """The number of the step that is to be done, in float64."""
         # [()] gives NumPy's scalar, which computes much faster than a 0-d array.
         return flat.step.data[()] + 1.0
 
-    def totals(self, flat: FlatGroup) -> dict[str, Any]:
+    def totals(self, flat: FlatGroup) -> Numbers:
         return {name: t.data[()] for name, t in flat.totals.items()}
 
-    def in_dtype(self, flat: FlatGroup, number: Any) -> Any:
+    def in_dtype(self, flat: FlatGroup, number: Value) -> Value:
         """A number worked out in float64, in the parameters' dtype."""
         if type(number) is np.float64:
             return flat.dtype.type(number)
         return flat.backend.asarray(number, dtype=flat.dtype, device=flat.device)
 
-    def gradient(self, flat: FlatGroup, span: Range) -> Any:
+    def gradient(self, flat: FlatGroup, span: Range) -> Value:
         """The gradients of a range of parameters, end to end."""
         return flat.g.data[flat.ends[span[0]] : flat.ends[span[1]]]
 
-    def shrink_each(self, flat: FlatGroup, span: Range, limit: Any) -> None:
+    def shrink_each(self, flat: FlatGroup, span: Range, limit: Value) -> None:
         """Bring the norm of each parameter's gradient down to the limit."""
         for i in range(*span):
             factor = clip_factor(norm_of([self.gradient(flat, (i, i + 1))]), limit)
             for _, g, _ in flat.blocks_of((i, i + 1)):
                 g[...] = scaled(g, factor)
 
-    def bounded(self, g: Any, inverse: Any) -> Any:
+    def bounded(self, g: Value, inverse: Value) -> Value:
         """g / max(|g| * inverse, 1): no element is larger than 1 / inverse. An infinite one becomes NaN."""
         if type(g) is np.ndarray and g.dtype.char != "e" and isfinite(np.vdot(g, g)):
             return g  # as it almost always is: no square overflows
@@ -94,7 +97,7 @@ class Arrays:
                 for slot, new in news.items():
                     yield state[slot], new
 
-    def counted(self, flat: FlatGroup, step: Any, totals: dict[str, Any]) -> Iterator[Change]:
+    def counted(self, flat: FlatGroup, step: Value, totals: Numbers) -> Iterator[Change]:
         yield flat.step.data, step
         for name, total in totals.items():
             yield flat.totals[name].data, total
@@ -114,36 +117,36 @@ class Recorded:
 
     def __init__(self, flags: Flags) -> None:
         self.flags = replace(flags, grad=False)
-        self.limits: dict[FlatGroup, Any] = {}
+        self.limits: dict[FlatGroup, Value] = {}
 
-    def prepared(self, flat: FlatGroup, prepare: Prepare) -> tuple[Any, Any, Callable[..., Any]]:
+    def prepared(self, flat: FlatGroup, prepare: Prepare) -> tuple[OptionNames, OptionNames, Function]:
         options = by_name(flat, dict(flat.numbers))
         return options, *prepare(self, flat, options)
 
     def next_step(self, flat: FlatGroup) -> Tensor:
         return flat.step + 1.0
 
-    def totals(self, flat: FlatGroup) -> dict[str, Any]:
+    def totals(self, flat: FlatGroup) -> Numbers:
         return flat.totals
 
-    def in_dtype(self, flat: FlatGroup, number: Any) -> Any:
+    def in_dtype(self, flat: FlatGroup, number: Value) -> Value:
         return ops.astype(number, flat.dtype) if isinstance(number, Tensor) else number
 
-    def gradient(self, flat: FlatGroup, span: Range) -> Any:
+    def gradient(self, flat: FlatGroup, span: Range) -> Value:
         parts = [ops.reshape_p(p._grad, shape=(p.size,)) for p in flat.params[span[0] : span[1]]]
         if (limit := self.limits.get(flat)) is not None:
             parts = [scaled(g, clip_factor(norm_of([g]), limit)) for g in parts]
         return ops.concat(parts)
 
-    def shrink_each(self, flat: FlatGroup, span: Range, limit: Any) -> None:
+    def shrink_each(self, flat: FlatGroup, span: Range, limit: Value) -> None:
         self.limits[flat] = limit
 
-    def bounded(self, g: Any, inverse: Any) -> Any:
+    def bounded(self, g: Value, inverse: Value) -> Value:
         return bounded(g, inverse)
 
     def updated(self, flat: FlatGroup, spans: list[Range], update: Update, shaped: bool) -> Iterator[Change]:
         buffers: dict[Any, Tensor] = {None: flat.p, **flat.state}
-        values: dict[Any, Any] = {}
+        values: dict[str | None, Value] = {}
         if shaped:
             spans = [(i, i + 1) for span in spans for i in range(*span)]
         for span in spans:
@@ -164,7 +167,7 @@ class Recorded:
         for slot, value in values.items():
             yield buffers[slot], value
 
-    def counted(self, flat: FlatGroup, step: Any, totals: dict[str, Any]) -> Iterator[Change]:
+    def counted(self, flat: FlatGroup, step: Value, totals: Numbers) -> Iterator[Change]:
         yield flat.step, step
         for name, total in totals.items():
             yield flat.totals[name], total

@@ -1,10 +1,11 @@
 """`Optimizer`: what every optimizer shares. A new one is a class with `options`, `slots`, `constants` and `update`."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tapegrad.autograd.aliases import Function, TensorLike, Value
 from tapegrad.autograd.diagnostics import all_finite
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import maximum, minimum
@@ -12,6 +13,15 @@ from tapegrad.autograd.recorder import NOTHING
 from tapegrad.autograd.tensor import Tensor, drop_gradients
 from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
 from tapegrad.optim import state
+from tapegrad.optim.aliases import (
+    FirstLike,
+    NumberLike,
+    OptionNames,
+    OptionValues,
+    ParamsLike,
+    Slots,
+    Updated,
+)
 from tapegrad.optim.arithmetic import ARRAYS, Arrays, Change, Recorded, by_name
 from tapegrad.optim.flat import FlatGroup, Range
 from tapegrad.optim.group import Group
@@ -64,8 +74,8 @@ class Optimizer(Update):
             changed once there are parameters.
     """
 
-    keras_defaults: ClassVar[dict[str, Any]] = {"lr": 0.01}  # of the options that each form has its own for
-    torch_defaults: ClassVar[dict[str, Any]] = {"lr": 0.001}
+    keras_defaults: ClassVar[dict[str, float]] = {"lr": 0.01}  # of the options that each form has its own for
+    torch_defaults: ClassVar[dict[str, float]] = {"lr": 0.001}
     # Whether weight_decay is no part of the gradient in PyTorch, either.
     always_decoupled: ClassVar[bool] = False
     # Whether `update` gets parameters one by one, in their shapes; otherwise in pieces of one long vector.
@@ -81,8 +91,10 @@ class Optimizer(Update):
         maximize: bool
         form: str
 
-    def __init__(self, params: Any, lr: Any, own: dict[str, Any], others: dict[str, Any]) -> None:
-        params, lr, others = self._without_parameters(params, lr, others)
+    def __init__(
+        self, params: FirstLike, lr: NumberLike | None, own: OptionValues, others: OptionValues
+    ) -> None:
+        given, lr, others = self._without_parameters(params, lr, others)
         self.groups: list[Group] = []
         self.flats: list[FlatGroup] = []
         shared = {name: default for name, (default, _) in self.shared.items()}
@@ -90,12 +102,12 @@ class Optimizer(Update):
         usual = self.torch_defaults if values["form"] == "torch" else self.keras_defaults
         values |= {name: value for name, value in usual.items() if values[name] is None}
         self.defaults = self._checked(values)
-        if params is not None:
-            self.bind(params)
+        if given is not None:
+            self.bind(given)
 
     def _without_parameters(
-        self, params: Any, lr: Any, others: dict[str, Any]
-    ) -> tuple[Any, Any, dict[str, Any]]:
+        self, params: FirstLike, lr: NumberLike | None, others: OptionValues
+    ) -> tuple[Any, NumberLike | None, OptionValues]:
         """The arguments as they are meant: `Adam(1e-3)` and `Adam(learning_rate=1e-3)` are Keras's way."""
         if isinstance(params, (int, float, Schedule)) and not isinstance(params, bool):
             if lr is not None:
@@ -109,7 +121,7 @@ class Optimizer(Update):
             others = {name: value for name, value in others.items() if name != "learning_rate"}
         return params, lr, others
 
-    def check(self, options: Any) -> None:
+    def check(self, options: OptionNames) -> None:
         """Refuse options that contradict each other.
 
         Args:
@@ -123,7 +135,7 @@ class Optimizer(Update):
             raise ValueError(f"expected only one of clipvalue, clipnorm and global_clipnorm, got {clips}")
 
     # ---- parameters ----
-    def bind(self, params: Any) -> "Optimizer":
+    def bind(self, params: ParamsLike) -> "Optimizer":
         """Give an optimizer that was made without parameters the ones to train. Returns the optimizer.
 
         Args:
@@ -153,7 +165,7 @@ class Optimizer(Update):
         self.flats = [flat for own in flats for flat in own]
         self.few_blocks = sum(len(flat.all_blocks) for flat in self.flats) <= FEW_BLOCKS
 
-    def add_slots(self, group: Group, added: dict[str, float], values: dict[str, Any]) -> None:
+    def add_slots(self, group: Group, added: dict[str, float], values: OptionValues) -> None:
         kept, first = state.arrays_by_name(group.flats), group.flats[0]
         flats = group.flatten(values, {slot: 0.0 for slot in first.state} | added, self.totals, first)
         state.fill(flats, kept)
@@ -291,8 +303,8 @@ class Optimizer(Update):
                 yield from work.counted(flat, step, self.next_totals(options, step) if flat.totals else {})
 
     def _prepare(
-        self, work: Arrays | Recorded, flat: FlatGroup, options: Any
-    ) -> tuple[Any, Callable[..., Any]]:
+        self, work: Arrays | Recorded, flat: FlatGroup, options: OptionNames
+    ) -> tuple[OptionNames, Function]:
         """What `update` gets but for `numbers`, and `update` with it and what every optimizer does before. The latter
         takes the optimizer as an argument, since it is kept there, and would make a cycle."""
         coupled = options.form == "torch" and not self.always_decoupled
@@ -306,7 +318,7 @@ class Optimizer(Update):
         n = by_name(flat, {name: work.in_dtype(flat, number) for name, number in constants.items()})
         bound = weight is not None
 
-        def prepared(opt: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        def prepared(opt: "Optimizer", p: Value, g: Value, state: Slots) -> Updated:
             if options.clipvalue is not None:
                 g = minimum(maximum(g, -n.clipvalue), n.clipvalue)
             if options.global_clipnorm is not None:
@@ -347,7 +359,7 @@ class Optimizer(Update):
         self._need_parameters("state_dict")
         return state.collect(self)
 
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+    def load_state_dict(self, saved: Mapping[str, TensorLike]) -> None:
         """Take up what `state_dict` gave, in the same optimizer of the same parameters with the same options.
 
         Args:

@@ -5,19 +5,20 @@ For training loops written by hand: call one between `backward()` and `step()`. 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import clip_p, reshape_p
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.autograd.writes import store
 from tapegrad.backends import backend_of
+from tapegrad.optim.aliases import ParamsLike
 from tapegrad.optim.norms import clip_factor, device_of, move_to, norm_of, scaled
 from tapegrad.optim.options import above_0
 
 
-def clip_by_value(params: Any, limit: float) -> None:
+def clip_by_value(params: ParamsLike, limit: float) -> None:
     """Bring every element of the gradients into [-limit, limit], in place.
 
     Args:
@@ -32,7 +33,7 @@ def clip_by_value(params: Any, limit: float) -> None:
     _rewrite(_gradients("clip_by_value", params), lambda g: clip_p(g, min=-limit, max=limit))
 
 
-def clip_by_norm(params: Any, limit: float) -> None:
+def clip_by_norm(params: ParamsLike, limit: float) -> None:
     """Scale each gradient whose Euclidean norm is above `limit` down to it, in place: g * limit / max(|g|, limit).
 
     Args:
@@ -47,7 +48,7 @@ def clip_by_norm(params: Any, limit: float) -> None:
     _rewrite(_gradients("clip_by_norm", params), lambda g: scaled(g, clip_factor(norm_of([_flat(g)]), limit)))
 
 
-def clip_by_global_norm(params: Any, limit: float) -> Tensor:
+def clip_by_global_norm(params: ParamsLike, limit: float) -> Tensor:
     """Scale all gradients by one factor, in place, so that their norm as one vector is at most `limit`.
 
     As in Keras; PyTorch adds 1e-6 to the norm it divides by.
@@ -80,11 +81,11 @@ def clip_by_global_norm(params: Any, limit: float) -> Tensor:
     return Tensor(backend_of(norm).asarray(norm))
 
 
-def _flat(g: Any) -> Any:
+def _flat(g: Value) -> Value:
     return reshape_p(g, shape=(-1,))
 
 
-def _gradients(name: str, params: Any) -> list[Tensor]:
+def _gradients(name: str, params: ParamsLike) -> list[Tensor]:
     """The gradient tensors that `params` stands for."""
     if hasattr(params, "parameters"):
         params = params.parameters()
@@ -110,7 +111,7 @@ def _gradients(name: str, params: Any) -> list[Tensor]:
     return found
 
 
-def _rewrite(gradients: list[Tensor], new: Callable[[Any], Any]) -> None:
+def _rewrite(gradients: list[Tensor], new: Callable[[Value], Value]) -> None:
     """Write new(gradient) into each gradient: into all or, if something is raised meanwhile, into none."""
     flags = current.get()
     recording = flags.recorder is not None

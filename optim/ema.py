@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.filled import full
@@ -11,6 +12,7 @@ from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.ops import astype, minimum
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
+from tapegrad.optim.aliases import ParamsLike
 from tapegrad.optim.params import read_groups
 
 
@@ -34,7 +36,7 @@ class EMA:
             their weight soon, as TensorFlow does with num_updates.
     """
 
-    def __init__(self, params: Any, decay: float = 0.999, warmup: bool = False) -> None:
+    def __init__(self, params: ParamsLike, decay: float = 0.999, warmup: bool = False) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"EMA: decay: expected a number of at least 0 and below 1, got {decay!r}")
         groups = read_groups(params)
@@ -77,7 +79,7 @@ class EMA:
         """A copy of the averages by the parameters' names, and "updates", how many there were. For `tg.save`."""
         return {"updates": copy_of(self.updates), **{name: copy_of(t) for name, t in self.averages.items()}}
 
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+    def load_state_dict(self, saved: Mapping[str, TensorLike]) -> None:
         """Take up what `state_dict` gave.
 
         Args:

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import writes
+from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.filled import full
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.writes import next_serial, store
 from tapegrad.backends import backend_of
+from tapegrad.optim.aliases import OptionValues, Slots
 from tapegrad.optim.norms import block_size
 from tapegrad.optim.options import Number, Option
+from tapegrad.optim.schedules import Schedule
 
 Range = tuple[int, int]  # of parameters, by number: the first, and the one after the last
 ONE_DEVICE = nullcontext()
@@ -34,7 +37,7 @@ class FlatGroup:
 
     def __init__(
         self, names: list[str], params: list[Tensor], slots: dict[str, float], totals: dict[str, float],
-        kinds: Mapping[str, Option], options: Mapping[str, Any],
+        kinds: Mapping[str, Option], options: OptionValues,
     ) -> None:  # fmt: skip
         self.names, self.params, self.kinds = names, params, kinds
         self.dtype, self.device, self.backend = params[0].dtype, params[0].device, params[0].backend
@@ -47,8 +50,8 @@ class FlatGroup:
         self.can_be_off = {n for n, kind in kinds.items() if isinstance(kind, Number) and kind.optional}
         self.largest = float(np.finfo(name_of(self.dtype)).max)
         self.kept = Kept()
-        self.structure: tuple[tuple[str, Any], ...] = ()
-        self.schedules: tuple[tuple[str, Any], ...] = ()
+        self.structure: tuple[tuple[str, object], ...] = ()
+        self.schedules: tuple[tuple[str, Schedule], ...] = ()
         self.set_options(options, options)
         self.views = [self.view(self.p, i) for i in range(len(params))]
         self.gradient_slots = [(p, self.view(self.g, i), tuple(p.shape)) for i, p in enumerate(params)]
@@ -63,11 +66,11 @@ class FlatGroup:
     def number(self, value: float) -> Tensor:
         return full((), value, dtype=float64, device=self.device)
 
-    def view(self, buffer: Tensor, i: int) -> Any:
+    def view(self, buffer: Tensor, i: int) -> Array:
         """The part of a buffer that belongs to parameter i, in its shape: no copy."""
         return self.backend.xp.reshape(buffer.data[self.ends[i] : self.ends[i + 1]], self.params[i].shape)
 
-    def scope(self) -> AbstractContextManager[Any]:
+    def scope(self) -> AbstractContextManager[object]:
         """Makes the buffers' device the current one."""
         return self.backend.scope(self.p.data) if self.backend.several_devices else ONE_DEVICE
 
@@ -81,12 +84,12 @@ class FlatGroup:
             t.assign(counts[name])
 
     # ---- options ----
-    def structure_with(self, options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    def structure_with(self, options: OptionValues) -> tuple[tuple[str, object], ...]:
         """What the structure becomes with these options, of which each one has a value."""
         on = {name for name, _ in self.numbers if options[name] or name not in self.can_be_off}
         return tuple((name, options[name]) for name in self.kinds if name not in on)
 
-    def set_options(self, options: Mapping[str, Any], changed: Container[str]) -> None:
+    def set_options(self, options: OptionValues, changed: Container[str]) -> None:
         """Take up the values of those options that were set; `options` has the value of each one."""
         structure = self.structure_with(options)
         if structure != self.structure:
@@ -97,11 +100,11 @@ class FlatGroup:
             if name in changed:
                 t.assign(self.scheduled(name, options[name]) if callable(options[name]) else options[name])
 
-    def schedules_with(self, options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    def schedules_with(self, options: OptionValues) -> tuple[tuple[str, Schedule], ...]:
         """What the schedules become with these options."""
         return tuple((name, options[name]) for name, _ in self.numbers if callable(options[name]))
 
-    def scheduled(self, name: str, schedule: Any) -> float:
+    def scheduled(self, name: str, schedule: Schedule) -> float:
         """An option's number for the next step. Raises as for a number that is given."""
         step = int(self.step.data)
         return float(self.kinds[name](f"{name} by its schedule at step {step}", schedule(step)))
@@ -146,7 +149,7 @@ class FlatGroup:
         """Whether the parameters' dtype and device are the buffer's."""
         return all(p.device == self.device and p.dtype == self.dtype for p in self.params)
 
-    def attach(self, copy_in: Callable[[Any, Any], Any] = store) -> None:
+    def attach(self, copy_in: Callable[[Array, Array], object] = store) -> None:
         """Copy each parameter into the buffer and make its `data` a view of it."""
         recorder = current.get().recorder
         for p, view in zip(self.params, self.views):
@@ -194,7 +197,7 @@ class FlatGroup:
         )
 
     # ---- pieces ----
-    def blocks_of(self, span: Range) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
+    def blocks_of(self, span: Range) -> Iterator[tuple[Array, Array, Slots]]:
         """A range of parameters in pieces (p, g, state) of at most a block of elements: views, as raw arrays."""
         start, stop, size = self.ends[span[0]], self.ends[span[1]], block_size(self.device)
         for a in range(start, stop, size):
@@ -229,10 +232,10 @@ class Kept:
     def __init__(self) -> None:
         self.prepared: Any = None
         self.stamps: list[int] = []
-        self.structure: Any = None
+        self.structure: tuple[tuple[str, object], ...] | None = None
 
 
-def write(view: Any, array: Any) -> None:
+def write(view: Array, array: Array) -> None:
     """Copy an array into a view, from whichever backend and device."""
     home, source = backend_of(view), backend_of(array)
     if source is not home or source.device_of(array) != home.device_of(view):

@@ -1,7 +1,7 @@
 """Plain gradient descent."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 
 
@@ -23,11 +23,11 @@ class GradientDescent(Optimizer):
 
     torch_defaults = {"lr": 0.001}
 
-    def __init__(self, params: Any = None, lr: float | None = None, **others: Any) -> None:
+    def __init__(self, params: FirstLike = None, lr: NumberLike | None = None, **others: object) -> None:
         super().__init__(params, lr, {}, others)
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         return {"lr": options.lr}
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         return p - n.lr * g, {}

@@ -6,8 +6,12 @@ from weakref import ref
 
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.optim.aliases import OptionValues
 from tapegrad.optim.flat import FlatGroup
 from tapegrad.optim.options import Option, name_hint
+
+if TYPE_CHECKING:
+    from tapegrad.optim.settings import Options
 
 
 class Group:
@@ -23,9 +27,9 @@ class Group:
     params: list[Tensor]
     kinds: Mapping[str, Option]
     flats: list[FlatGroup]
-    optimizer: "ref[Any]"  # weak, so that an optimizer's buffers go with its last reference
+    optimizer: "ref[Options]"  # weak, so that an optimizer's buffers go with its last reference
 
-    def __init__(self, named: dict[str, Tensor], optimizer: Any) -> None:
+    def __init__(self, named: dict[str, Tensor], optimizer: "Options") -> None:
         vars(self).update(
             names=list(named),
             params=list(named.values()),
@@ -36,10 +40,10 @@ class Group:
 
     def flatten(
         self,
-        options: Mapping[str, Any],
+        options: OptionValues,
         slots: dict[str, float],
         totals: dict[str, float],
-        before: Any = None,
+        before: FlatGroup | None = None,
     ) -> list[FlatGroup]:
         """The parameters laid out in buffers, one for each dtype and device. The state is that of the beginning; the
         number of steps and the totals are those of the FlatGroup `before`, if there is one."""
@@ -54,7 +58,7 @@ class Group:
                 flats[-1].count_on(before.counts())
         return flats
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> OptionValues:
         """Every option's value."""
         return {name: self.flats[0].option(name) for name in self.kinds}
 
@@ -70,7 +74,7 @@ class Group:
                 return self.flats[0].read_option(name)
             raise AttributeError(f"a Group has no attribute {name!r}{name_hint(name, [*kinds, *vars(self)])}")
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         optimizer = self.optimizer()
         if name not in self.kinds or optimizer is None:
             hint = name_hint(name, self.kinds) or f"; its options are {', '.join(self.kinds)}"
@@ -80,7 +84,7 @@ class Group:
     def __getitem__(self, name: str) -> Any:
         raise TypeError(f"options of a Group are attributes: write group.{name}, not group[{name!r}]")
 
-    def __setitem__(self, name: str, value: Any) -> None:
+    def __setitem__(self, name: str, value: object) -> None:
         raise TypeError(f"options of a Group are attributes: write group.{name} = …, not group[{name!r}] = …")
 
     def __repr__(self) -> str:

@@ -2,14 +2,15 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import TensorLike, Value
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.flags import current, enable_grad, no_grad
 from tapegrad.autograd.tensor import Tensor, drop_gradients
 from tapegrad.autograd.whole import uninterrupted
+from tapegrad.optim.aliases import ParamsLike
 from tapegrad.optim.params import read_groups
 
 LINE_SEARCHES = (None, "strong_wolfe")
@@ -55,7 +56,7 @@ class LBFGS:
     """
 
     def __init__(
-        self, params: Any, lr: float = 1.0, max_iter: int = 20, max_eval: int | None = None,
+        self, params: ParamsLike, lr: float = 1.0, max_iter: int = 20, max_eval: int | None = None,
         tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
         line_search: str | None = None,
     ) -> None:  # fmt: skip
@@ -82,7 +83,7 @@ class LBFGS:
         """Drop the gradients: the first line of a closure."""
         drop_gradients(list(self.params.values()))
 
-    def step(self, closure: Callable[[], Any]) -> Any:
+    def step(self, closure: Callable[[], Tensor]) -> Tensor:
         """Up to max_iter iterations. Returns the closure's first loss.
 
         Args:
@@ -165,7 +166,7 @@ class LBFGS:
         vectors = {name: getattr(self, name) for name in ("moves", "changes", "direction", "gradient")}
         return {name: asarray(np.array(value, "float64")) for name, value in (numbers | vectors).items()}
 
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+    def load_state_dict(self, saved: Mapping[str, TensorLike]) -> None:
         """Take up what `state_dict` gave.
 
         Args:
@@ -193,11 +194,11 @@ class LBFGS:
 class Search:
     """The closure as a function of all parameters, which remembers its last point."""
 
-    def __init__(self, opt: LBFGS, closure: Callable[[], Any]) -> None:
+    def __init__(self, opt: LBFGS, closure: Callable[[], Tensor]) -> None:
         self.opt, self.closure, self.calls, self.start = opt, closure, 0, opt._read()
-        self.point: Any = None
-        self.loss: Any = None
-        self.known: Any = None
+        self.point: Value = None
+        self.loss: Value = None
+        self.known: Value = None
 
     def at(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss and its gradient with the parameters at x."""

@@ -1,8 +1,8 @@
 """Lion."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.ops import sign
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import below_1
 
@@ -35,18 +35,19 @@ class Lion(Optimizer):
     beta_2: float
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, beta_1: float = 0.9, beta_2: float = 0.99, **others: Any
+        self, params: FirstLike = None, lr: NumberLike | None = None, beta_1: NumberLike = 0.9,
+        beta_2: NumberLike = 0.99, **others: object,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, {"beta_1": beta_1, "beta_2": beta_2}, others)
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         return {"m": 0.0}
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         weights = {"new_1": 1.0 - options.beta_1, "new_2": 1.0 - options.beta_2}
         return weights | {"lr": options.lr, "beta_1": options.beta_1, "beta_2": options.beta_2}
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         c = n.beta_1 * state["m"] + n.new_1 * g
         # 0 * c is NaN where c is infinite, of which the sign would not tell.
         return p - n.lr * (sign(c) + 0.0 * c), {"m": n.beta_2 * state["m"] + n.new_2 * g}

@@ -1,8 +1,8 @@
 """Nadam."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.ops import sqrt
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, at_least_0, below_1
 
@@ -47,37 +47,38 @@ class Nadam(Optimizer):
     momentum_decay: float
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, beta_1: float = 0.9, beta_2: float = 0.999,
-        eps: float | None = None, momentum_decay: float | None = None, **others: Any,
+        self, params: FirstLike = None, lr: NumberLike | None = None, beta_1: NumberLike = 0.9,
+        beta_2: NumberLike = 0.999, eps: NumberLike | None = None, momentum_decay: NumberLike | None = None,
+        **others: object,
     ) -> None:  # fmt: skip
         own = {"beta_1": beta_1, "beta_2": beta_2, "eps": eps, "momentum_decay": momentum_decay}
         super().__init__(params, lr, own, others)
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         return {"m": 0.0, "v": 0.0}
 
-    def square_weight(self, options: Any) -> Any:
+    def square_weight(self, options: OptionNames) -> Value | None:
         return sqrt(1.0 - options.beta_2)
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         new, weight = 1.0 - options.beta_1, self.square_weight(options)
         return {"beta_1": options.beta_1, "beta_2": options.beta_2, "new": new, "weight": weight}
 
-    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+    def numbers(self, options: OptionNames, step: Value) -> Numbers:
         root, product = sqrt(1.0 - options.beta_2**step), options.momentum_product * momentum(options, step)
         now, later = momentum(options, step), momentum(options, step + 1.0)
         weights = {"of_m": later / (1.0 - product * later), "of_g": (1.0 - now) / (1.0 - product)}
         return weights | {"rate": options.lr * root, "eps": options.eps * root}
 
-    def next_totals(self, options: Any, step: Any) -> dict[str, Any]:
+    def next_totals(self, options: OptionNames, step: Value) -> Numbers:
         return {"momentum_product": options.momentum_product * momentum(options, step)}
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         m = n.beta_1 * state["m"] + n.new * g
         weighted = n.weight * g
         v = n.beta_2 * state["v"] + weighted * weighted
         return p - n.rate * ((n.of_m * m + n.of_g * g) / (sqrt(v) + n.eps)), {"m": m, "v": v}
 
 
-def momentum(options: Any, step: Any) -> Any:
+def momentum(options: OptionNames, step: Value) -> Value:
     return options.beta_1 * (1.0 - 0.5 * REMAINS ** (step * options.momentum_decay))

@@ -15,7 +15,7 @@ class Number:
     def __init__(self, expected: str, holds: Callable[[float], bool], optional: bool = False) -> None:
         self.expected, self.holds, self.optional = expected, holds, optional
 
-    def __call__(self, name: str, value: Any) -> Any:
+    def __call__(self, name: str, value: object) -> Any:
         """The value as it is kept. Raises TypeError or ValueError, which name the option."""
         if value is None and self.optional:
             return None
@@ -31,10 +31,10 @@ class Number:
 class Choice:
     """An option that is one of a few values. A change of it is another program for `tg.jit`."""
 
-    def __init__(self, *values: Any) -> None:
+    def __init__(self, *values: object) -> None:
         self.values = values
 
-    def __call__(self, name: str, value: Any) -> Any:
+    def __call__(self, name: str, value: object) -> Any:
         """The value as it is kept. Raises TypeError or ValueError, which name the option."""
         if not any(type(value) is type(v) and value == v for v in self.values):
             error = ValueError if type(value) is type(self.values[0]) else TypeError
@@ -106,7 +106,7 @@ FOREIGN_ATTRIBUTES = {
 }
 
 
-def name_hint(name: str, known: Any) -> str:
+def name_hint(name: str, known: Iterable[str]) -> str:
     """ "(here it is called lr)" for a name of another library, "(did you mean 'lr'?)" for a misspelt one, or ""."""
     if name.startswith("__"):
         return ""

@@ -2,20 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, TypeGuard
 
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.optim.aliases import OptionValues, ParamsLike, Trainable
 
 EXPECTED = (
     "a Module, tensors, (name, tensor) pairs, a dict of tensors, or a list of groups {'params': …, 'lr': …}"
 )
 
 
-def read_groups(params: Any) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
+def read_groups(params: Any) -> list[tuple[dict[str, Tensor], OptionValues]]:
     """The groups as ({name: parameter}, {option: value}). Names are paths where they are known, else positions; where
     there are groups, "<group>.<name>". Raises ValueError or TypeError for what cannot be trained."""
     if isinstance(params, Iterable) and not (isinstance(params, (Tensor, Mapping, str)) or is_module(params)):
-        params = list(params)
+        params = list(params)  # a generator is read once
     if isinstance(params, list) and params and all(isinstance(g, Mapping) for g in params):
         for i, group in enumerate(params):
             if "params" not in group:
@@ -38,11 +39,11 @@ def read_groups(params: Any) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
     return groups
 
 
-def is_module(params: Any) -> bool:
+def is_module(params: object) -> TypeGuard[Trainable]:
     return hasattr(params, "named_parameters")
 
 
-def read_named(params: Any, where: str = "") -> dict[str, Tensor]:
+def read_named(params: ParamsLike, where: str = "") -> dict[str, Tensor]:
     """One group's parameters by name."""
     if is_module(params):  # its frozen parameters wait, in case they are thawed later
         named = dict(params.named_parameters())
@@ -73,7 +74,7 @@ def read_named(params: Any, where: str = "") -> dict[str, Tensor]:
     return named
 
 
-def check_trainable(who: str, p: Any) -> None:
+def check_trainable(who: str, p: object) -> None:
     if not isinstance(p, Tensor):
         raise TypeError(f"{who} is not a tensor but {type(p).__name__}; expected {EXPECTED}")
     if p.node is not None:

@@ -1,8 +1,7 @@
 """`Plateau`: an option that shrinks when a measured number no longer improves."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.filled import full
@@ -34,7 +33,7 @@ class Plateau:
 
     def __init__(
         self, optimizer: Optimizer, option: str = "lr", factor: float = 0.1, patience: int = 10, mode: str = "min",
-        threshold: float = 1e-4, cooldown: int = 0, minimum: float = 0.0, groups: Any = None,
+        threshold: float = 1e-4, cooldown: int = 0, minimum: float = 0.0, groups: Sequence[int] | None = None,
     ) -> None:  # fmt: skip
         if not 0 < factor < 1:
             raise ValueError(f"Plateau: factor: expected a number between 0 and 1, got {factor!r}")
@@ -48,7 +47,7 @@ class Plateau:
         self.groups = groups
         self.best, self.waited, self.resting = math.inf, 0, 0
 
-    def update(self, value: Any) -> bool:
+    def update(self, value: float | Tensor) -> bool:
         """Take up a number that was measured. Returns whether the option was reduced.
 
         Args:
@@ -74,7 +73,7 @@ class Plateau:
         values = {"best": self.best, "waited": self.waited, "resting": self.resting}
         return {name: full((), value, dtype=float64, device="cpu") for name, value in values.items()}
 
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+    def load_state_dict(self, saved: Mapping[str, float]) -> None:
         """Take up what `state_dict` gave.
 
         Args:

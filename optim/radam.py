@@ -1,8 +1,8 @@
 """Rectified Adam."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.ops import maximum, minimum, sqrt
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, below_1
 
@@ -39,23 +39,23 @@ class RAdam(Optimizer):
     eps: float
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, beta_1: float = 0.9, beta_2: float = 0.999,
-        eps: float | None = None, **others: Any,
+        self, params: FirstLike = None, lr: NumberLike | None = None, beta_1: NumberLike = 0.9,
+        beta_2: NumberLike = 0.999, eps: NumberLike | None = None, **others: object,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, {"beta_1": beta_1, "beta_2": beta_2, "eps": eps}, others)
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         return {"m": 0.0, "v": 0.0}
 
-    def square_weight(self, options: Any) -> Any:
+    def square_weight(self, options: OptionNames) -> Value | None:
         return sqrt(1.0 - options.beta_2)
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         weight = self.square_weight(options)
         betas = {"beta_1": options.beta_1, "beta_2": options.beta_2, "new": 1.0 - options.beta_1}
         return betas | {"weight": weight, "eps": options.eps}
 
-    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+    def numbers(self, options: OptionNames, step: Value) -> Numbers:
         power, total = options.beta_2**step, 2.0 / (1.0 - options.beta_2) - 1.0
         seen = total - 2.0 * step * power / (1.0 - power)
         # Of at most 5 no root is taken, and the result is not used.
@@ -67,7 +67,7 @@ class RAdam(Optimizer):
         rate = options.lr / (1.0 - options.beta_1**step) * (adaptive * r + plain)
         return {"rate": rate, "adaptive": adaptive, "plain": plain}
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         m = n.beta_1 * state["m"] + n.new * g
         weighted = n.weight * g
         v = n.beta_2 * state["v"] + weighted * weighted

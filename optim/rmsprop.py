@@ -1,8 +1,8 @@
 """RMSprop."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.ops import abs, maximum, sqrt
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, below_1, up_to_1, yes_or_no
 
@@ -43,27 +43,27 @@ class RMSprop(Optimizer):
     centered: bool
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, rho: float | None = None, momentum: float = 0.0,
-        eps: float | None = None, centered: bool = False, **others: Any,
+        self, params: FirstLike = None, lr: NumberLike | None = None, rho: NumberLike | None = None,
+        momentum: NumberLike = 0.0, eps: NumberLike | None = None, centered: bool = False, **others: object,
     ) -> None:  # fmt: skip
         own = {"rho": rho, "momentum": momentum, "eps": eps, "centered": centered}
         super().__init__(params, lr, own, others)
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         centered = {"mean": 0.0} if options.centered else {}
         momentum = {"momentum": 0.0} if options.momentum else {}
         return {"mean_square": 0.0, **centered, **momentum}
 
-    def square_weight(self, options: Any) -> Any:
+    def square_weight(self, options: OptionNames) -> Value | None:
         return sqrt(1.0 - options.rho)
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         return {
             "lr": options.lr, "rho": options.rho, "new": 1.0 - options.rho,
             "weight": self.square_weight(options), "eps": options.eps, "momentum": options.momentum,
         }  # fmt: skip
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         weighted = n.weight * g
         s = n.rho * state["mean_square"] + weighted * weighted
         news = {"mean_square": s}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.ops import cos, floor, log, maximum, minimum, where_p
 from tapegrad.autograd.tensor import Tensor
@@ -26,11 +27,11 @@ class Schedule:
     Schedules never change: two with the same numbers are equal. A subclass is a frozen dataclass with `at`.
     """
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         """The number at a step, in float64, by operators and functions of tapegrad."""
         raise NotImplementedError
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Value) -> Value:
         if isinstance(step, Tensor):
             return self.at(step)
         flags = current.get()
@@ -53,7 +54,7 @@ class Schedule:
                 )
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     if isinstance(value, tuple):
         return [plain(part) for part in value]
     return value.config() if isinstance(value, Schedule) else value
@@ -65,7 +66,7 @@ class Constant(Schedule):
 
     value: float
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         return self.value + 0.0 * step
 
 
@@ -80,7 +81,7 @@ class StepDecay(Schedule):
     def __post_init__(self) -> None:
         self.positive("every", "factor")
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         return self.value * self.factor ** floor(step / self.every)
 
 
@@ -100,7 +101,7 @@ class Piecewise(Schedule):
                 f"{len(self.steps)} steps"
             )
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         value = self.values[0] + 0.0 * step
         for start, later in zip(self.steps, self.values[1:]):
             value = where_p(step >= start, later + 0.0 * step, value)
@@ -119,7 +120,7 @@ class MultiStep(Schedule):
         object.__setattr__(self, "steps", increasing("MultiStep", self.steps))
         self.positive("factor")
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         values = [self.value * self.factor**n for n in range(len(self.steps) + 1)]
         return Piecewise(values, self.steps).at(step)
 
@@ -135,7 +136,7 @@ class Exponential(Schedule):
     def __post_init__(self) -> None:
         self.positive("factor", "every")
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         return self.value * self.factor ** (step / self.every)
 
 
@@ -150,7 +151,7 @@ class InverseTime(Schedule):
     def __post_init__(self) -> None:
         self.positive("rate", "every")
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         return self.value / (1.0 + self.rate * (step / self.every))
 
 
@@ -166,7 +167,7 @@ class Polynomial(Schedule):
     def __post_init__(self) -> None:
         self.positive("steps", "power")
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         left = maximum(1.0 - step / self.steps, 0.0)
         return self.end + (self.value - self.end) * left**self.power
 
@@ -182,7 +183,7 @@ class Cosine(Schedule):
     def __post_init__(self) -> None:
         self.positive("steps")
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         return between(self.value, self.end, minimum(step / self.steps, 1.0))
 
 
@@ -204,7 +205,7 @@ class CosineRestarts(Schedule):
         if self.growth < 1:
             raise ValueError(f"CosineRestarts: growth: expected a number of at least 1, got {self.growth!r}")
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         done = step / self.steps
         if self.growth == 1:
             number = floor(done)
@@ -241,7 +242,7 @@ class OneCycle(Schedule):
                 f"OneCycle: up: expected a part of the steps, between 0 and 1 and more than one step, got {self.up!r}"
             )
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         start = self.peak / 25 if self.start is None else self.start
         end = self.peak / 250_000 if self.end is None else self.end
         top = self.up * self.steps - 1.0
@@ -265,7 +266,7 @@ class Warmup(Schedule):
         self.positive("steps")
         object.__setattr__(self, "then", as_schedule(self.then))
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         first = self.then.at(0.0 * step)
         rising = self.start + (first - self.start) * (step / self.steps)
         return where_p(step < self.steps, rising, self.then.at(maximum(step - self.steps, 0.0)))
@@ -291,7 +292,7 @@ class Chained(Schedule):
                 f"lengths {list(self.lengths)}"
             )
 
-    def at(self, step: Any) -> Any:
+    def at(self, step: Value) -> Value:
         value, start = self.schedules[0].at(step), 0.0
         for length, schedule in zip(self.lengths, self.schedules[1:]):
             start += length
@@ -299,7 +300,7 @@ class Chained(Schedule):
         return value
 
 
-def between(first: float, last: Any, part: Any) -> Any:
+def between(first: float, last: Value, part: Value) -> Value:
     """From first to last along half a cosine, at a part of the way."""
     return last + (first - last) * (0.5 * (1.0 + cos(pi * part)))
 
@@ -310,7 +311,7 @@ def increasing(who: str, steps: Sequence[float]) -> tuple[float, ...]:
     return tuple(steps)
 
 
-def as_schedule(value: Any) -> Schedule:
+def as_schedule(value: float | Schedule) -> Schedule:
     if isinstance(value, dict):
         return from_config(value)
     return value if isinstance(value, Schedule) else Constant(float(value))

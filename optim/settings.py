@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tapegrad.autograd.attributes import may_set
 from tapegrad.autograd.flags import current
+from tapegrad.optim.aliases import OptionNames, OptionValues
 from tapegrad.optim.group import Group
 from tapegrad.optim.options import (
     FOREIGN_ATTRIBUTES,
@@ -29,7 +30,7 @@ class Options:
     """The part of an Optimizer that has to do with options."""
 
     options: ClassVar[dict[str, Option]] = {}  # a subclass's own
-    shared: ClassVar[dict[str, tuple[Any, Option]]] = {
+    shared: ClassVar[dict[str, tuple[object, Option]]] = {
         "weight_decay": (None, optional(at_least_0)),
         "clipvalue": (None, optional(above_0)),
         "clipnorm": (None, optional(above_0)),
@@ -39,16 +40,16 @@ class Options:
     }
     fixed: ClassVar[tuple[str, ...]] = ("form",)  # options that decide what the state is
     groups: list[Group]
-    defaults: dict[str, Any]
+    defaults: OptionValues
 
-    def check(self, options: Any) -> None:
+    def check(self, options: OptionNames) -> None:
         """Raise ValueError for options that contradict each other.
 
         Args:
             options: The options of a group, as attributes.
         """
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         """The parts of the state, each with one number for every element of a parameter, and their first values.
 
         Args:
@@ -56,7 +57,7 @@ class Options:
         """
         return {}
 
-    def add_slots(self, group: Group, added: dict[str, float], values: dict[str, Any]) -> None:
+    def add_slots(self, group: Group, added: dict[str, float], values: OptionValues) -> None:
         """Give a group's state further parts.
 
         Args:
@@ -71,7 +72,7 @@ class Options:
         """Every option's kind, by name."""
         return {"lr": at_least_0, **cls.options, **{name: kind for name, (_, kind) in cls.shared.items()}}
 
-    def _checked(self, values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    def _checked(self, values: Mapping[str, object], where: str = "") -> OptionValues:
         kinds = self.option_kinds()
         for name in values:
             if name not in kinds:
@@ -83,7 +84,7 @@ class Options:
         self.check(SimpleNamespace(**checked))
         return checked
 
-    def _checked_one(self, name: str, where: str, value: Any) -> Any:
+    def _checked_one(self, name: str, where: str, value: object) -> object:
         kind = self.option_kinds()[name]
         if isinstance(value, dict) and "schedule" in value:
             value = from_config(value)
@@ -94,7 +95,7 @@ class Options:
         kind(f"{name}{where} by its schedule at step 0", value(0))
         return value
 
-    def set_options(self, groups: list[Group], changes: Mapping[str, Any]) -> None:
+    def set_options(self, groups: list[Group], changes: Mapping[str, object]) -> None:
         """Set options of some groups. Raises what a constructor would raise for such values.
 
         Args:
@@ -124,7 +125,7 @@ class Options:
             for flat in group.flats:
                 flat.set_options(values, changes)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> OptionValues:
         """The constructor's options that make this optimizer again. Where groups differ, the constructor's own."""
         options = [group.options() for group in self.groups] or [self.defaults]
         return {
@@ -149,7 +150,7 @@ class Options:
                 raise ValueError(f"the groups have different {what}, {shown}: use opt.groups[i].{name}")
             return values[0]
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name in (kinds := self.option_kinds()):
             checked = self._checked(self.defaults | {name: value})
             self.set_options(self.groups, {name: value})

@@ -1,8 +1,8 @@
 """Gradient descent with momentum."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.ops import minimum
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import up_to_1, yes_or_no
 
@@ -39,14 +39,14 @@ class SGD(Optimizer):
     dampening: float
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, momentum: float = 0.0, nesterov: bool = False,
-        dampening: float = 0.0, **others: Any,
+        self, params: FirstLike = None, lr: NumberLike | None = None, momentum: NumberLike = 0.0,
+        nesterov: bool = False, dampening: NumberLike = 0.0, **others: object,
     ) -> None:  # fmt: skip
         super().__init__(
             params, lr, {"momentum": momentum, "nesterov": nesterov, "dampening": dampening}, others
         )
 
-    def check(self, options: Any) -> None:
+    def check(self, options: OptionNames) -> None:
         super().check(options)
         if options.nesterov and not options.momentum:
             raise ValueError("nesterov=True looks ahead along the momentum: expected momentum above 0, got 0")
@@ -57,16 +57,16 @@ class SGD(Optimizer):
         if options.dampening and options.nesterov:
             raise ValueError("expected either nesterov=True or dampening, as in PyTorch, got both")
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         return {"velocity": 0.0} if options.momentum else {}
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         return {"lr": options.lr, "momentum": options.momentum}
 
-    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+    def numbers(self, options: OptionNames, step: Value) -> Numbers:
         return {"new": 1.0 - options.dampening * minimum(step - 1.0, 1.0)} if options.form == "torch" else {}
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         if "velocity" not in state:
             return p - n.lr * g, {}
         if n.form == "torch":

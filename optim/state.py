@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.filled import full
@@ -13,7 +14,7 @@ from tapegrad.optim.flat import FlatGroup, write
 from tapegrad.optim.options import Choice, at_least_0
 
 
-def arrays_by_name(flats: Iterable[FlatGroup]) -> dict[str, Any]:
+def arrays_by_name(flats: Iterable[FlatGroup]) -> dict[str, Array]:
     """Each array by its name, "<parameter's name>.<slot>": a view, in the parameter's shape."""
     return {
         f"{name}.{slot}": flat.view(buffer, i)
@@ -23,7 +24,7 @@ def arrays_by_name(flats: Iterable[FlatGroup]) -> dict[str, Any]:
     }
 
 
-def fill(flats: Iterable[FlatGroup], arrays: Mapping[str, Any]) -> None:
+def fill(flats: Iterable[FlatGroup], arrays: Mapping[str, Array]) -> None:
     """Copy each array into the state of that name. State without an array keeps its contents."""
     for name, view in arrays_by_name(flats).items():
         if name in arrays:

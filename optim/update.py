@@ -1,14 +1,14 @@
 """`Update`: what a subclass of Optimizer says of its formula."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
+from tapegrad.optim.aliases import Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.settings import Options
 
 
 class Update(Options):
     """The part of an Optimizer that is its formula: a subclass overrides what it needs."""
 
-    def slots(self, options: Any) -> dict[str, float]:
+    def slots(self, options: OptionNames) -> dict[str, float]:
         """The parts of the state, each with one number for every element of a parameter, and their first values.
 
         Args:
@@ -16,7 +16,7 @@ class Update(Options):
         """
         return {}
 
-    def square_weight(self, options: Any) -> Any:
+    def square_weight(self, options: OptionNames) -> Value | None:
         """The c of the largest (c * g)**2 that `update` works out, in float64; None if it squares no gradients.
 
         Args:
@@ -24,7 +24,7 @@ class Update(Options):
         """
         return None
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         """What `update` needs, from the options. Worked out in float64, and again only when an option changes.
 
         Args:
@@ -32,7 +32,7 @@ class Update(Options):
         """
         return {}
 
-    def numbers(self, options: Any, step: Any) -> dict[str, Any]:
+    def numbers(self, options: OptionNames, step: Value) -> Numbers:
         """What `update` needs, from the options and the number of this step, from 1. Worked out in float64.
 
         Args:
@@ -41,7 +41,7 @@ class Update(Options):
         """
         return {}
 
-    def next_totals(self, options: Any, step: Any) -> dict[str, Any]:
+    def next_totals(self, options: OptionNames, step: Value) -> Numbers:
         """What the `totals`, which options has by name, become in this step. Worked out in float64.
 
         Args:
@@ -50,7 +50,7 @@ class Update(Options):
         """
         return {}
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         """The new values of a parameter and of its state. Changes nothing in place.
 
         Args:

@@ -8,7 +8,7 @@ functions. The page docs/coming_from.md is made from them.
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from importlib import import_module
 from pathlib import Path
@@ -108,11 +108,11 @@ def no_attribute(owner: str, room: str, name: str, public: Iterable[str]) -> Att
     return AttributeError(f"{owner} has no attribute {name!r}" + (f": {said}" if said else ""))
 
 
-def getattr_of(module: str, room: str, later: Mapping[str, str] | None = None) -> Callable[[str], Any]:
+def getattr_of(module: str, room: str, later: Mapping[str, str] | None = None) -> Callable[[str], object]:
     """A module's `__getattr__`. `later` are the rooms inside it that are loaded when they are first asked for, and the
     names that come with them: name -> room, or "" for a room."""
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if later and name in later:
             inside = import_module(f"{module}.{later[name] or name}")
             found = getattr(inside, name) if later[name] else inside
@@ -139,7 +139,9 @@ def answering(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def better(function: Callable[..., Any], error: TypeError, args: Any, kwargs: Any) -> TypeError:
+def better(
+    function: Callable[..., object], error: TypeError, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> TypeError:
     """The error of a call that does not fit the signature, in the user's terms."""
     signature = inspect.signature(function)
     name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
@@ -163,7 +165,7 @@ def plain(signature: str) -> str:
     return re.sub(r": [^=,)]+?(?=( = |,|\)$))", "", signature).replace(" = ", "=")
 
 
-def sizes(name: str, given: tuple[Any, ...]) -> str:
+def sizes(name: str, given: tuple[object, ...]) -> str:
     """A remark for `zeros(2, 3)`."""
     if (
         len(given) > 1

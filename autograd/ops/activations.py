@@ -5,7 +5,6 @@ whose functions call these.
 """
 
 import math
-from typing import Any
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Value
 from tapegrad.autograd.ops.elementwise import abs, clip_p, exp, scale, sigmoid, where_p
@@ -41,7 +40,7 @@ def _elu(xp: ArrayModule, x: Array, *, right: float, left: float, width: float) 
     return y
 
 
-def _elu_slope(x: Any, right: float, left: float, width: float) -> Any:
+def _elu_slope(x: Value, right: float, left: float, width: float) -> Value:
     return where_p(x > 0, right, (left / width) * exp(where_p(x > 0, 0.0, x) / width))
 
 

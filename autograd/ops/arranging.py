@@ -1,10 +1,10 @@
 """Functions that lay elements out in another way, made of slices, joins and selections: pad, roll, repeat, tril, diff,
 one_hot, top_k, meshgrid."""
 
+from collections.abc import Sequence
 from math import isfinite
-from typing import Any
 
-from tapegrad.autograd.aliases import Array, ArrayModule
+from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, TensorLike, Value
 from tapegrad.autograd.arguments import any_number, integer, one_of, truth, whole_number
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops.elementwise import not_equal, where_p
@@ -26,13 +26,20 @@ from tapegrad.autograd.tensor import Tensor
 PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
-def along(x: Any, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
+def along(x: Value, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Value:
     """The elements start … stop - 1 along one axis."""
     return x[(slice(None),) * axis + (slice(start, stop, step),)]
 
 
 # ---- padding ----
-def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: float = 0) -> Any:
+def pad(
+    x: TensorLike,
+    /,
+    pad_width: TensorLike,
+    mode: str = "constant",
+    *,
+    constant_values: float = 0,
+) -> Tensor:
     """x with elements added before and after it along its axes. Source: NumPy's `pad`, whose modes these are.
 
     For x = [1, 2, 3] and pad_width = 2: "constant" gives 0 0 1 2 3 0 0, "edge" 1 1 1 2 3 3 3, "reflect" 3 2 1 2 3 2 1,
@@ -76,16 +83,16 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: f
     return index_update_p(full(shape, value, dtype=x.dtype, device=x.device), x, index=(*place, Ellipsis))
 
 
-def _is_integer(value: Any) -> bool:
+def _is_integer(value: object) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
-def _listed(given: Any) -> Any:
+def _listed(given: Value) -> Value:
     """An array as nested lists; anything else as it is."""
     return given.tolist() if hasattr(given, "tolist") else given
 
 
-def _widths(ndim: int, pad_width: Any) -> list[tuple[int, int]]:
+def _widths(ndim: int, pad_width: TensorLike) -> list[tuple[int, int]]:
     """One pair (before, after) per axis."""
     given = _listed(pad_width)
     pairs = given if isinstance(given, (tuple, list)) else ((given, given),)
@@ -114,7 +121,7 @@ def _source(i: int, n: int, mode: str) -> int:
     return i if i < n else turn - i - (mode == "symmetric")
 
 
-def _repeated_ends(x: Any, axis: int, width: tuple[int, int], mode: str) -> Any:
+def _repeated_ends(x: Tensor, axis: int, width: tuple[int, int], mode: str) -> Tensor:
     """x with its own elements added along an axis: runs of neighbours, each a slice, joined."""
     if width == (0, 0):
         return x
@@ -142,7 +149,7 @@ def _runs(order: list[int]) -> list[tuple[int, int, int]]:
     return runs
 
 
-def _run(x: Any, axis: int, first: int, step: int, length: int) -> Any:
+def _run(x: Tensor, axis: int, first: int, step: int, length: int) -> Tensor:
     if step == 0:
         one = along(x, axis, first, first + 1)
         return broadcast_p(one, shape=(*x.shape[:axis], length, *x.shape[axis + 1 :]))
@@ -151,7 +158,7 @@ def _run(x: Any, axis: int, first: int, step: int, length: int) -> Any:
 
 
 # ---- moving and repeating ----
-def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
+def roll(x: TensorLike, /, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
     """The elements moved on by `shift` places along `axis`; those that leave at the end come in at the front.
 
     Source: the array API standard. y[(i + shift) mod n] = x[i].
@@ -164,24 +171,24 @@ def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
     Raises:
         ValueError: A tuple of shifts and a tuple of axes of other lengths.
     """
-    x = as_tensor(x)
+    t = as_tensor(x)
     if axis is None:
-        return reshape_p(roll(flatten(x), shift, 0), shape=x.shape)
-    axes = some_axes("roll", axis, x.ndim) or ()
+        return reshape_p(roll(flatten(t), shift, 0), shape=t.shape)
+    axes = some_axes("roll", axis, t.ndim) or ()
     shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
     if len(shifts) != len(axes):
         raise ValueError(
             f"roll: {len(shifts)} shifts for {len(axes)} axes: give one shift per axis, got {shift!r}"
         )
     for places, at in zip(shifts, axes, strict=True):
-        n, places = x.shape[at], whole_number("roll: shift", places)
+        n, places = t.shape[at], whole_number("roll: shift", places)
         start = -places % n if n else 0
-        parts = (along(x, at, start, None), along(x, at, 0, start)) if start else (along(x, at, 0, None),)
-        x = concat_p(*parts, axis=at)
-    return x
+        parts = (along(t, at, start, None), along(t, at, 0, start)) if start else (along(t, at, 0, None),)
+        t = concat_p(*parts, axis=at)
+    return t
 
 
-def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Any:
+def repeat(x: TensorLike, repeats: int | TensorLike, /, axis: int | None = None) -> Tensor:
     """Each element repeated: repeats=2 makes [a, b] into [a, a, b, b]. `tile` repeats the whole array.
 
     Source: the array API standard. Repeated elements add up their gradients.
@@ -226,7 +233,7 @@ triangle_p = Primitive(
 )
 
 
-def tril(x: Any, /, k: int = 0) -> Any:
+def tril(x: TensorLike, /, k: int = 0) -> Tensor:
     """The lower triangle of matrices: x where column - row <= k, else 0.
 
     Source: the array API standard.
@@ -241,7 +248,7 @@ def tril(x: Any, /, k: int = 0) -> Any:
     return _triangle("tril", x, k, upper=False)
 
 
-def triu(x: Any, /, k: int = 0) -> Any:
+def triu(x: TensorLike, /, k: int = 0) -> Tensor:
     """The upper triangle of matrices: x where column - row >= k, else 0.
 
     Source: the array API standard.
@@ -256,7 +263,7 @@ def triu(x: Any, /, k: int = 0) -> Any:
     return _triangle("triu", x, k, upper=True)
 
 
-def _triangle(name: str, x: Any, k: Any, upper: bool) -> Any:
+def _triangle(name: str, x: TensorLike, k: int, upper: bool) -> Tensor:
     x = as_tensor(x)
     if x.ndim < 2:
         raise ValueError(f"{name}: needs at least 2 dimensions, got shape {x.shape}")
@@ -268,7 +275,15 @@ def _triangle(name: str, x: Any, k: Any, upper: bool) -> Any:
     return where_p(triangle_p(x, rows=rows, columns=columns, k=k), x, none)
 
 
-def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: Any = None) -> Any:
+def diff(
+    x: TensorLike,
+    /,
+    n: int = 1,
+    axis: int = -1,
+    *,
+    prepend: TensorLike | None = None,
+    append: TensorLike | None = None,
+) -> Tensor:
     """The differences of neighbours along `axis`: y[i] = x[i + 1] - x[i], n times over.
 
     Source: the array API standard 2024.12, in NumPy's order of arguments. Of booleans it is whether neighbours differ,
@@ -284,23 +299,23 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: 
     Returns:
         A Tensor of x's dtype, shorter by n along the axis.
     """
-    x = as_tensor(x)
-    at = one_axis("diff", axis, x.ndim)
+    t = as_tensor(x)
+    at = one_axis("diff", axis, t.ndim)
     n = integer("diff: n", n, 0)
     ends = [
-        None if e is None else e if isinstance(e, Tensor) else as_tensor(e).to(x.device)
+        None if e is None else e if isinstance(e, Tensor) else as_tensor(e).to(t.device)
         for e in (prepend, append)
     ]
     if any(e is not None for e in ends):
-        x = concat_p(*(a for a in (ends[0], x, ends[1]) if a is not None), axis=at)
+        t = concat_p(*(a for a in (ends[0], t, ends[1]) if a is not None), axis=at)
     for _ in range(n):
-        after, before = along(x, at, 1, None), along(x, at, 0, max(x.shape[at] - 1, 0))
-        x = not_equal(after, before) if name_of(x.dtype) == "bool" else after - before
-    return x
+        after, before = along(t, at, 1, None), along(t, at, 0, max(t.shape[at] - 1, 0))
+        t = not_equal(after, before) if name_of(t.dtype) == "bool" else after - before
+    return t
 
 
 # ---- class numbers, choices, grids ----
-def one_hot(labels: Any, /, classes: int, axis: int = -1, *, dtype: Any = None) -> Any:
+def one_hot(labels: TensorLike, /, classes: int, axis: int = -1, *, dtype: DTypeLike | None = None) -> Tensor:
     """1 at the place of each label along a new axis of length `classes`, else 0.
 
     Args:
@@ -328,7 +343,7 @@ def one_hot(labels: Any, /, classes: int, axis: int = -1, *, dtype: Any = None) 
     return hot if at == hot.ndim - 1 else moveaxis(hot, -1, at)
 
 
-def top_k(x: Any, k: int, /, axis: int = -1, *, largest: bool = True) -> tuple[Any, Any]:
+def top_k(x: TensorLike, k: int, /, axis: int = -1, *, largest: bool = True) -> tuple[Tensor, Tensor]:
     """The k largest elements along `axis`, the largest first, and their indices.
 
     Of equal elements the earlier comes first. NaN counts as the largest. Gradients go to where the elements came from.
@@ -355,7 +370,7 @@ def top_k(x: Any, k: int, /, axis: int = -1, *, largest: bool = True) -> tuple[A
     return take_along_axis(x, chosen, at), chosen
 
 
-def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
+def meshgrid(*arrays: TensorLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     """The coordinates of a grid: each array of one axis, spread over the axes of all.
 
     Source: the array API standard.

@@ -5,9 +5,10 @@ input and in the kernel. <g, convolution(x, w)> = <convolution_input(g, w), x> =
 gradients of each of these three primitives are the other two.
 """
 
+from collections.abc import Iterable
 from math import prod
-from typing import Any
 
+from tapegrad.autograd.aliases import Array, ArrayModule, Index
 from tapegrad.autograd.ops.forwards import sum_of
 from tapegrad.autograd.ops.windows import (
     Border,
@@ -24,45 +25,46 @@ from tapegrad.autograd.primitive import Primitive
 __all__ = ["convolution_input_p", "convolution_kernel_p", "convolution_p"]
 
 
-def _columns(xp: Any, x: Any, indices: Any) -> Any:
+def _columns(xp: ArrayModule, x: Array, indices: Iterable[Index]) -> Array:
     """Each window's elements as one row, (batch, *counts, window * channels)."""
     parts = [x[index] for index in indices]
     return parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
 
 
-def _by_group(xp: Any, columns: Any, window: int, groups: int) -> Any:
+def _by_group(xp: ArrayModule, columns: Array, window: int, groups: int) -> Array:
     """Rows of windows as (groups, rows, window * channels of a group)."""
     rows, channels = prod(columns.shape[:-1]), columns.shape[-1] // (window * groups)
     parts = xp.permute_dims(xp.reshape(columns, (rows, window, groups, channels)), (2, 0, 1, 3))
     return xp.reshape(parts, (groups, rows, window * channels))
 
 
-def _kernels_by_group(xp: Any, w: Any, groups: int) -> Any:
+def _kernels_by_group(xp: ArrayModule, w: Array, groups: int) -> Array:
     """A kernel as (groups, window * channels of a group, channels of its output)."""
     window, channels, out = prod(w.shape[:-2]), w.shape[-2], w.shape[-1] // groups
     parts = xp.permute_dims(xp.reshape(w, (window, channels, groups, out)), (2, 0, 1, 3))
     return xp.reshape(parts, (groups, window * channels, out))
 
 
-def _results_by_group(xp: Any, y: Any, groups: int) -> Any:
+def _results_by_group(xp: ArrayModule, y: Array, groups: int) -> Array:
     """Results as (groups, rows, channels of a group)."""
     rows = prod(y.shape[:-1])
     return xp.permute_dims(xp.reshape(y, (rows, groups, y.shape[-1] // groups)), (1, 0, 2))
 
 
-def _per_channel(xp: Any, w: Any, groups: int) -> list[Any]:
+def _per_channel(xp: ArrayModule, w: Array, groups: int) -> list[Array]:
     """Of a kernel with one channel in each group, a row (groups, outputs of a group) for each place in the window."""
     rows = xp.reshape(w, (prod(w.shape[:-2]), groups, w.shape[-1] // groups))
     return [rows[i, ...] for i in range(rows.shape[0])]
 
 
-def _deeper(xp: Any, x: Any) -> Any:
+def _deeper(xp: ArrayModule, x: Array) -> Array:
     return xp.reshape(x, (*x.shape, 1))
 
 
 def _convolve(
-    xp: Any, x: Any, w: Any, *, strides: Lengths, border: Border, dilation: Lengths, groups: int
-) -> Any:
+    xp: ArrayModule, x: Array, w: Array, *, strides: Lengths, border: Border, dilation: Lengths,
+    groups: int,
+) -> Array:  # fmt: skip
     window = w.shape[:-2]
     counts = window_counts(x.shape[1:-1], window, strides, border, dilation)
     x = bordered(xp, x, border)
@@ -82,8 +84,16 @@ def _convolve(
 
 
 def _to_input(
-    xp: Any, g: Any, w: Any, *, lengths: Lengths, strides: Lengths, border: Border, dilation: Lengths, groups: int
-) -> Any:  # fmt: skip
+    xp: ArrayModule,
+    g: Array,
+    w: Array,
+    *,
+    lengths: Lengths,
+    strides: Lengths,
+    border: Border,
+    dilation: Lengths,
+    groups: int,
+) -> Array:
     window, counts, channels = w.shape[:-2], g.shape[1:-1], w.shape[-2] * groups
     wide = tuple(n + a + b for n, (a, b) in zip(lengths, border, strict=True))
     x = full(xp, g, (g.shape[0], *wide, channels), 0.0)
@@ -93,7 +103,7 @@ def _to_input(
     return without_border(xp, x, border)
 
 
-def _parts_of_input(xp: Any, g: Any, w: Any, window: int, groups: int) -> list[Any]:
+def _parts_of_input(xp: ArrayModule, g: Array, w: Array, window: int, groups: int) -> list[Array]:
     """For each place in the window, what the elements there get: (batch, *counts, channels)."""
     shape = (*g.shape[:-1], w.shape[-2] * groups)
     if groups == 1:
@@ -112,8 +122,16 @@ def _parts_of_input(xp: Any, g: Any, w: Any, window: int, groups: int) -> list[A
 
 
 def _to_kernel(
-    xp: Any, x: Any, g: Any, *, window: Lengths, strides: Lengths, border: Border, dilation: Lengths, groups: int
-) -> Any:  # fmt: skip
+    xp: ArrayModule,
+    x: Array,
+    g: Array,
+    *,
+    window: Lengths,
+    strides: Lengths,
+    border: Border,
+    dilation: Lengths,
+    groups: int,
+) -> Array:
     channels, out, counts = x.shape[-1] // groups, g.shape[-1], g.shape[1:-1]
     x = bordered(xp, x, border)
     indices = places(window, strides, dilation, counts)

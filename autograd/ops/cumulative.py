@@ -1,7 +1,6 @@
 """Running sums and products along an axis, and their gradient rules."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Array, ArrayModule, DTypeLike, TensorLike, Value
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.ops.arranging import along
@@ -9,15 +8,17 @@ from tapegrad.autograd.ops.elementwise import scale
 from tapegrad.autograd.ops.forwards import in_float32
 from tapegrad.autograd.ops.shape import as_tensor, concat_p, one_axis, zeros_like_p
 from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 
 
-def _named(xp: Any, name: str, short: str) -> Any:
+def _named(xp: ArrayModule, name: str, short: str) -> Function:
     """A library's function: CuPy has the short name alone."""
     return getattr(xp, name) if hasattr(xp, name) else getattr(xp, short)
 
 
 @in_float32
-def _running_sum(xp: Any, x: Any, *, axis: int, reverse: bool) -> Any:
+def _running_sum(xp: ArrayModule, x: Array, *, axis: int, reverse: bool) -> Array:
     add = _named(xp, "cumulative_sum", "cumsum")
     if not reverse:
         return add(x, axis=axis)
@@ -32,11 +33,11 @@ cumulative_sum_p: Primitive = Primitive(
 
 
 @in_float32
-def _running_product(xp: Any, x: Any, *, axis: int) -> Any:
+def _running_product(xp: ArrayModule, x: Array, *, axis: int) -> Array:
     return _named(xp, "cumulative_prod", "cumprod")(x, axis=axis)
 
 
-def _running_product_vjp(g: Any, y: Any, x: Any, axis: int) -> Any:
+def _running_product_vjp(g: Value, y: Value, x: Value, axis: int) -> Value:
     """The product of the elements before j, times s[j] = g[j] + x[j + 1] * s[j + 1].
 
     No division: zeros are elements as others are. The recurrence takes a step for each doubling of its reach.
@@ -65,7 +66,7 @@ cumulative_prod_p: Primitive = Primitive(
 )  # fmt: skip
 
 
-def _prepared(name: str, x: Any, axis: Any, dtype: Any) -> tuple[Any, int]:
+def _prepared(name: str, x: TensorLike, axis: int | None, dtype: DTypeLike | None) -> tuple[Tensor, int]:
     """The elements in the dtype of the sums, and the axis counted from the front."""
     x = as_tensor(x)
     if axis is None:
@@ -81,7 +82,7 @@ def _prepared(name: str, x: Any, axis: Any, dtype: Any) -> tuple[Any, int]:
     return (x if dtype is None else x.astype(dtype, copy=False)), at
 
 
-def _with_initial(y: Any, at: int, initial: float, include: bool) -> Any:
+def _with_initial(y: Tensor, at: int, initial: float, include: bool) -> Tensor:
     if not include:
         return y
     shape = (*y.shape[:at], 1, *y.shape[at + 1 :])
@@ -91,8 +92,13 @@ def _with_initial(y: Any, at: int, initial: float, include: bool) -> Any:
 
 
 def cumulative_sum(
-    x: Any, /, axis: int | None = None, *, dtype: Any = None, include_initial: bool = False
-) -> Any:
+    x: TensorLike,
+    /,
+    axis: int | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+    include_initial: bool = False,
+) -> Tensor:
     """The running sum along `axis`: y[i] = x[0] + … + x[i]. Small integers are added in the default integer dtype.
 
     Source: the array API standard 2023.12. float16 is added in float32.
@@ -116,8 +122,13 @@ def cumulative_sum(
 
 
 def cumulative_prod(
-    x: Any, /, axis: int | None = None, *, dtype: Any = None, include_initial: bool = False
-) -> Any:
+    x: TensorLike,
+    /,
+    axis: int | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+    include_initial: bool = False,
+) -> Tensor:
     """The running product along `axis`: y[i] = x[0] · … · x[i]. Small integers take the default integer dtype.
 
     Source: the array API standard 2024.12. The gradient is right where elements are 0. float16 is multiplied in

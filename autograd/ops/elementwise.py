@@ -6,7 +6,6 @@ were it log(0) or 1/0, adds nothing.
 """
 
 import math
-from typing import Any
 
 from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Value
 from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating
@@ -14,6 +13,7 @@ from tapegrad.autograd.ops.forwards import astype_of, clip_of, exp_of_minus_abs,
 from tapegrad.autograd.ops.shape import astype
 from tapegrad.autograd.primitive import Primitive, to_tensors
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.backends.powers import power as power_of
 
 SCALAR = (int, float)
@@ -74,7 +74,7 @@ positive = Primitive("positive", lambda xp, x: +x, vjp=(lambda g, y, x: g,), unr
 square = Primitive("square", lambda xp, x: x * x, vjp=(lambda g, y, x: scale(g, 2.0 * x),), doc="x * x")
 
 
-def _power_slope(a: Any, b: Any) -> Any:
+def _power_slope(a: Value, b: Value) -> Value:
     """d(a**b)/da = b * a**(b-1), and at a = 0 what sqrt has, 0, for 0 < b < 1."""
     if isinstance(b, SCALAR) and not 0 < b < 1:
         return b if b == 1 or b == 0 else b * a if b == 2 else b * power(a, b - 1)
@@ -82,7 +82,7 @@ def _power_slope(a: Any, b: Any) -> Any:
     return where_p(zero, 0.0, b * power(where_p(zero, 1.0, a), b - 1))
 
 
-def _root_at_zero(a: Any, b: Any) -> Any:
+def _root_at_zero(a: Value, b: Value) -> Value:
     return a == 0 if isinstance(b, SCALAR) else (a == 0) & (b >= 0) & (b < 1)
 
 
@@ -93,7 +93,7 @@ def _to_base(g: Value, y: Value, a: Value, b: Value) -> Value:
     return where_p(_root_at_zero(a, b) & (slope != slope), g, slope)  # as in _root_slope
 
 
-def _log_base(a: Any) -> Any:
+def _log_base(a: Value) -> Value:
     """log(a), and 0 at a = 0, where a**b does not change with b > 0."""
     if isinstance(a, SCALAR):
         return math.log(a) if a > 0 else 0.0 if a == 0 else math.nan
@@ -188,7 +188,7 @@ def _over_twice(g: Value, x: Value) -> Value:
     return g / x / x
 
 
-def _nonzero(x: Any) -> Any:
+def _nonzero(x: Value) -> Value:
     return where_p(x == 0, math.inf, x)
 
 
@@ -199,7 +199,7 @@ hypot: Primitive = Primitive(
 )  # fmt: skip
 
 
-def _turn(a: Any, b: Any) -> Any:
+def _turn(a: Value, b: Value) -> Value:
     """b / (a*a + b*b), without overflow, and 0 at the origin."""
     r = _nonzero(hypot(a, b))
     return b / r / r
@@ -301,7 +301,7 @@ clip_p = Primitive(
 
 
 # ---- piecewise constant: no gradient ----
-def _integral(name: str) -> Any:
+def _integral(name: str) -> Function:
     """floor and its like: integers stay as they are (NumPy 2.0 and CuPy make floats of them)."""
     return lambda xp, x: getattr(xp, name)(x) if is_floating(x.dtype) else x
 
@@ -368,10 +368,10 @@ def clip(x: TensorLike, /, min: TensorLike | None = None, max: TensorLike | None
         max: The upper bound: a number, a Tensor, or None.
     """
     if not isinstance(min, BOUND) or not isinstance(max, BOUND):
-        bounded: Any = x if min is None else maximum(x, min)
+        bounded: Value = x if min is None else maximum(x, min)
         return bounded if max is None else minimum(bounded, max)
     t = x if type(x) is Tensor else to_tensors((x,), scalars=True)[0]
-    bounds: tuple[Any, Any] = (min, max)
+    bounds = (min, max)
     if not is_floating(t.dtype) and any(isinstance(b, float) for b in bounds):
         t = t.astype(get_default_dtype())
     low, high = (float(b) if isinstance(b, float) else b for b in bounds)  # NumPy's float64 is a float

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from tapegrad.autograd.aliases import Array, ArrayModule
+from tapegrad.autograd.aliases import Array, ArrayModule, DType
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.backends import backend_of
+from tapegrad.backends.aliases import Function
 
 
 # NumPy's functions of these names take twice as long for small arrays as the methods, which the standard has not.
@@ -12,15 +13,15 @@ def clip_of(xp: ArrayModule, x: Array, low: float | None, high: float | None) ->
     return x.clip(low, high) if hasattr(x, "clip") else xp.clip(x, low, high)
 
 
-def astype_of(xp: ArrayModule, x: Array, dtype: Any) -> Array:
+def astype_of(xp: ArrayModule, x: Array, dtype: DType) -> Array:
     return x.astype(dtype) if hasattr(x, "astype") else xp.astype(x, dtype)
 
 
-def is_half(x: Any) -> bool:
+def is_half(x: Array) -> bool:
     return getattr(x.dtype, "itemsize", 2) == 2 and name_of(x.dtype) == "float16"
 
 
-def in_float32(forward: Any) -> Any:
+def in_float32(forward: Function) -> Function:
     """A forward that computes float16 in float32: added up in float16, numbers stop growing at 2048."""
 
     def wider(xp: ArrayModule, x: Array, **params: Any) -> Array:
@@ -31,7 +32,7 @@ def in_float32(forward: Any) -> Any:
     return wider
 
 
-def _sum(xp: ArrayModule, x: Array, *, axis: Any, keepdims: bool) -> Array:
+def _sum(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     return xp.sum(x, axis=axis, keepdims=keepdims)
 
 

@@ -6,7 +6,6 @@ array is passed among the inputs.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Index, TensorLike, Value
 from tapegrad.autograd.arguments import truth
@@ -14,6 +13,7 @@ from tapegrad.autograd.ops.shape import as_tensor, zeros_like_p
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of
+from tapegrad.backends.aliases import Function
 
 
 class Slot(int):
@@ -23,14 +23,14 @@ class Slot(int):
         return f"array{int(self)}"
 
 
-def _indexed(kernel: str, operands: int, plain: Any) -> Any:
+def _indexed(kernel: str, operands: int, plain: Function) -> Function:
     """A forward: the operands (x, or x and values), the index arrays, and the template.
 
     An index with arrays (or new axes) goes to the backend's kernel, if there is one: it finds what is out of bounds
     where the library's own indexing does not, and adds twice to an element named twice.
     """
 
-    def forward(xp: ArrayModule, *given: Array, index: tuple[Any, ...]) -> Array:
+    def forward(xp: ArrayModule, *given: Array, index: tuple[Index, ...]) -> Array:
         run, arrays = plain, given[operands:]
         if arrays or None in index:
             index = tuple(arrays[i] if isinstance(i, Slot) else i for i in index)
@@ -40,17 +40,17 @@ def _indexed(kernel: str, operands: int, plain: Any) -> Any:
     return forward
 
 
-def _get(xp: ArrayModule, x: Array, *, index: tuple[Any, ...]) -> Array:
+def _get(xp: ArrayModule, x: Array, *, index: tuple[Index, ...]) -> Array:
     return x[index]
 
 
-def _set(xp: ArrayModule, x: Array, values: Array, *, index: tuple[Any, ...]) -> Array:
+def _set(xp: ArrayModule, x: Array, values: Array, *, index: tuple[Index, ...]) -> Array:
     new = xp.asarray(x, copy=True)
     new[index] = values
     return new
 
 
-def _add(xp: ArrayModule, x: Array, values: Array, *, index: tuple[Any, ...]) -> Array:
+def _add(xp: ArrayModule, x: Array, values: Array, *, index: tuple[Index, ...]) -> Array:
     new = xp.asarray(x, copy=True)
     new[index] += values
     return new
@@ -112,12 +112,12 @@ index_update_p: Primitive = Primitive(
 
 
 # ---- the public functions ----
-def template(x: Any, index: Index) -> tuple[tuple[Any, ...], list[Any]]:
+def template(x: Value, index: Index) -> tuple[tuple[Index, ...], list[Array]]:
     """Split an index into its template and its arrays (Tensors on x's device)."""
     from tapegrad.autograd.creation import tensor
 
-    parts: list[Any] = []
-    arrays: list[Any] = []
+    parts: list[Index] = []
+    arrays: list[Array] = []
     for part in index if isinstance(index, tuple) else (index,):
         if type(part) in BY_TYPE and not hasattr(part, "__len__"):  # a scalar of NumPy
             part = part.item()
@@ -183,7 +183,7 @@ def index_add(x: TensorLike, index: Index, values: TensorLike, /) -> Tensor:
     return index_add_p(x, values_like(x, values), *arrays, index=parts)
 
 
-def values_like(x: Any, values: Any) -> Any:
+def values_like(x: Tensor, values: Value) -> Value:
     """What is to be written into x, in x's dtype; numbers stay numbers."""
     if isinstance(values, (int, float)):
         return values

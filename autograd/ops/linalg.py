@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Value
 from tapegrad.autograd.ops.shape import as_tensor, one_axis, permute_dims, permute_p, reshape, reshape_p
@@ -10,16 +9,16 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 
 
-def _turned(x: Any) -> Any:
+def _turned(x: Value) -> Value:
     """The last two axes exchanged, of an array or a Tensor."""
     return x.T if x.ndim == 2 else permute_p(x, axes=(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
-def _column(x: Any) -> Any:
+def _column(x: Value) -> Value:
     return reshape_p(x, shape=(*x.shape, 1))
 
 
-def _row(x: Any) -> Any:
+def _row(x: Value) -> Value:
     return reshape_p(x, shape=(*x.shape[:-1], 1, *x.shape[-1:]))
 
 
@@ -48,7 +47,7 @@ def _to_right(g: Value, y: Value, a: Value, b: Value) -> Value:
     return _column(a) @ _row(g) if a.ndim == 1 else _turned(a) @ g
 
 
-def _shapes_do_not_fit(a: Any, b: Any) -> str | None:
+def _shapes_do_not_fit(a: Value, b: Value) -> str | None:
     if not getattr(a, "ndim", 0) or not getattr(b, "ndim", 0):
         return "both arguments need at least 1 dimension: for a number use *"
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
@@ -107,7 +106,7 @@ def outer(x1: TensorLike, x2: TensorLike, /) -> Tensor:
     return reshape(x1, (-1, 1)) * reshape(x2, (1, -1))
 
 
-def tensordot(x1: TensorLike, x2: TensorLike, /, axes: Any = 2) -> Tensor:
+def tensordot(x1: TensorLike, x2: TensorLike, /, axes: int | Sequence[Sequence[int]] = 2) -> Tensor:
     """Sum of products over the last `axes` axes of x1 and the first of x2, or over two given lists of axes.
 
     Args:
@@ -148,7 +147,7 @@ def _einsum_vjp(needed: Sequence[bool], g: Value, y: Value, *xs: Value, subscrip
     """The cotangent of one operand is the einsum of g and the other operands, its labels on the right-hand side."""
     labels, out = subscripts.split("->")
     names = labels.split(",")
-    cotangents: list[Any] = []
+    cotangents: list[Value] = []
     for i, (need, x) in enumerate(zip(needed, xs, strict=True)):
         if not need:
             cotangents.append(None)
@@ -222,7 +221,7 @@ def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
     return einsum_p(*xs, subscripts=",".join(names) + "->" + out)
 
 
-def _stretched(xs: list[Any], names: list[str], lengths: dict[str, int]) -> tuple[list[Any], list[str]]:
+def _stretched(xs: list[Value], names: list[str], lengths: dict[str, int]) -> tuple[list[Value], list[str]]:
     """Axes of length 1 that meet longer ones, broadcast to them."""
     from tapegrad.autograd.ops.shape import broadcast_to
 
@@ -230,7 +229,7 @@ def _stretched(xs: list[Any], names: list[str], lengths: dict[str, int]) -> tupl
     return [x if x.shape == s else broadcast_to(x, s) for x, s in zip(xs, shapes, strict=True)], names
 
 
-def _without_repeats(xs: list[Any], names: list[str], free: list[str]) -> tuple[list[Any], list[str]]:
+def _without_repeats(xs: list[Value], names: list[str], free: list[str]) -> tuple[list[Value], list[str]]:
     """A label twice in one operand (a diagonal) as a new label and an identity matrix that ties the two."""
     from tapegrad.autograd.filled import eye
 

@@ -1,18 +1,17 @@
 """Truth values and bits: primitives without a gradient."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 
 
-def _truth(x: Any) -> Any:
+def _truth(x: Value) -> Value:
     """Each element as a truth value: False for 0, True for anything else, NaN included."""
     return x if isinstance(x, bool) or str(getattr(x, "dtype", "")).endswith("bool") else x != 0
 
 
-def _bits_only(*args: Any) -> str | None:
+def _bits_only(*args: Value) -> str | None:
     if any(isinstance(a, float) or (isinstance(a, Tensor) and is_floating(a.dtype)) for a in args):
         return (
             "floats have no bits to combine: use logical_and, logical_or, logical_xor or logical_not for truth "

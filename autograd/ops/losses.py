@@ -1,9 +1,7 @@
 """Cross-entropies on logits: primitives of their own, because log(softmax) and log(sigmoid) lose what these keep.
 One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 
-from typing import Any
-
-from tapegrad.autograd.aliases import Array, ArrayModule, Value
+from tapegrad.autograd.aliases import Array, ArrayModule, DType, Value
 from tapegrad.autograd.ops.elementwise import sigmoid
 from tapegrad.autograd.ops.forwards import relu_of
 from tapegrad.autograd.ops.reductions import log_softmax_of, log_softmax_p, softmax_p, sum_p
@@ -36,7 +34,7 @@ cross_entropy_p = Primitive(
 )  # fmt: skip
 
 
-def _one_hot(xp: ArrayModule, labels: Array, *, classes: int, dtype: Any, checked: bool = False) -> Array:
+def _one_hot(xp: ArrayModule, labels: Array, *, classes: int, dtype: DType, checked: bool = False) -> Array:
     if checked:
         check_labels(xp, labels, classes)
     numbers = xp.arange(classes, dtype=xp.int64, device=labels.device)

@@ -1,7 +1,5 @@
 """What all normalization layers share: one primitive, whose rule is shorter than that of its parts."""
 
-from typing import Any
-
 from tapegrad.autograd.aliases import Array, ArrayModule, Value
 from tapegrad.autograd.dtypes import float32
 from tapegrad.autograd.ops.elementwise import sqrt
@@ -19,7 +17,7 @@ def _normalize(xp: ArrayModule, x: Array, *, axis: tuple[int, ...], epsilon: flo
     return y if wide is x else astype_of(xp, y, x.dtype)
 
 
-def _in_float32(x: Any) -> Any:
+def _in_float32(x: Value) -> Value:
     """A float16 array in float32, in which the forward computes too."""
     if not is_half(x):
         return x

@@ -5,8 +5,9 @@ which reads from an array where another one has its largest elements, and `max_p
 """
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
+from tapegrad.autograd.aliases import Array, ArrayModule, Index
 from tapegrad.autograd.ops.windows import (
     Border,
     Lengths,
@@ -22,7 +23,9 @@ from tapegrad.autograd.primitive import Primitive
 __all__ = ["max_pool_p", "max_pool_put_p", "max_pool_take_p", "window_spread_p", "window_sum_p"]
 
 
-def _largest(xp: Any, x: Any, *, window: Lengths, strides: Lengths, border: Border, dilation: Lengths) -> Any:
+def _largest(
+    xp: ArrayModule, x: Array, *, window: Lengths, strides: Lengths, border: Border, dilation: Lengths
+) -> Array:
     counts = window_counts(x.shape[1:-1], window, strides, border, dilation)
     x = bordered(xp, x, border, -math.inf)
     y = None
@@ -31,7 +34,7 @@ def _largest(xp: Any, x: Any, *, window: Lengths, strides: Lengths, border: Bord
     return y
 
 
-def _first_places(xp: Any, x: Any, y: Any, border: Border, indices: list[Any]) -> Any:
+def _first_places(xp: ArrayModule, x: Array, y: Array, border: Border, indices: Sequence[Index]) -> Array:
     """For each place in the window, where it is the first one that holds the largest element. NaN counts as largest."""
     x = bordered(xp, x, border, -math.inf)
     before = None
@@ -44,8 +47,16 @@ def _first_places(xp: Any, x: Any, y: Any, border: Border, indices: list[Any]) -
 
 
 def _take(
-    xp: Any, h: Any, x: Any, y: Any, *, window: Lengths, strides: Lengths, border: Border, dilation: Lengths
-) -> Any:
+    xp: ArrayModule,
+    h: Array,
+    x: Array,
+    y: Array,
+    *,
+    window: Lengths,
+    strides: Lengths,
+    border: Border,
+    dilation: Lengths,
+) -> Array:
     indices = list(places(window, strides, dilation, y.shape[1:-1]))
     h = bordered(xp, h, border)
     out = full(xp, h, y.shape, 0.0)
@@ -55,8 +66,16 @@ def _take(
 
 
 def _put(
-    xp: Any, g: Any, x: Any, y: Any, *, window: Lengths, strides: Lengths, border: Border, dilation: Lengths
-) -> Any:
+    xp: ArrayModule,
+    g: Array,
+    x: Array,
+    y: Array,
+    *,
+    window: Lengths,
+    strides: Lengths,
+    border: Border,
+    dilation: Lengths,
+) -> Array:
     indices = list(places(window, strides, dilation, y.shape[1:-1]))
     wide = tuple(n + a + b for n, (a, b) in zip(x.shape[1:-1], border, strict=True))
     out = full(xp, g, (x.shape[0], *wide, x.shape[-1]), 0.0)
@@ -80,7 +99,7 @@ max_pool_take_p: Primitive = Primitive(
 )  # fmt: skip
 
 
-def _sums(xp: Any, x: Any, *, window: Lengths, strides: Lengths, border: Border) -> Any:
+def _sums(xp: ArrayModule, x: Array, *, window: Lengths, strides: Lengths, border: Border) -> Array:
     ones = (1,) * len(window)
     counts = window_counts(x.shape[1:-1], window, strides, border, ones)
     x = bordered(xp, x, border)
@@ -90,7 +109,9 @@ def _sums(xp: Any, x: Any, *, window: Lengths, strides: Lengths, border: Border)
     return y
 
 
-def _spread(xp: Any, g: Any, *, lengths: Lengths, window: Lengths, strides: Lengths, border: Border) -> Any:
+def _spread(
+    xp: ArrayModule, g: Array, *, lengths: Lengths, window: Lengths, strides: Lengths, border: Border
+) -> Array:
     wide = tuple(n + a + b for n, (a, b) in zip(lengths, border, strict=True))
     out = full(xp, g, (g.shape[0], *wide, g.shape[-1]), 0.0)
     for index in places(window, strides, (1,) * len(window), g.shape[1:-1]):

@@ -1,7 +1,6 @@
 """Reductions over axes, and their gradient rules."""
 
 import math
-from typing import Any
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, TensorLike, Value
 from tapegrad.autograd.arguments import truth
@@ -84,7 +83,7 @@ min_p = Primitive(
 )  # fmt: skip
 
 
-def _product_of_others(x: Any) -> Any:
+def _product_of_others(x: Value) -> Value:
     """For each element along the last axis, the product of all others, without a division, in linear time.
 
     Pair the first half with the second: the others of x[i] are its partner and the others of their pair.
@@ -236,7 +235,7 @@ def prod(
     return y if dtype is None else y.astype(dtype, copy=False)
 
 
-def _extreme(primitive: Primitive, x: Any, axis: Any, keepdims: bool) -> Any:
+def _extreme(primitive: Primitive, x: Value, axis: Axis, keepdims: bool) -> Value:
     x = as_tensor(x)
     axes = some_axes(primitive.name, axis, x.ndim)
     if count(x.shape, axes) == 0:
@@ -305,7 +304,7 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
     return log_softmax_p(x, axis=one_axis("log_softmax", axis, x.ndim))
 
 
-def _where_extreme(primitive: Primitive, x: Any, axis: int | None, keepdims: bool) -> Any:
+def _where_extreme(primitive: Primitive, x: Value, axis: int | None, keepdims: bool) -> Value:
     x = as_tensor(x)
     at = None if axis is None else one_axis(primitive.name, axis, x.ndim)
     if (x.size if at is None else x.shape[at]) == 0:

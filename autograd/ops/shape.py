@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, Shape, TensorLike, Value
 from tapegrad.autograd.arguments import truth
@@ -62,7 +61,7 @@ def _move(xp: ArrayModule, x: Array, *, place: str) -> Array:
     return target.asarray(x if source is target else source.to_numpy(x), device=device)
 
 
-def _home(x: Any) -> str:
+def _home(x: TensorLike) -> str:
     """Where an array or a Tensor is, as a place for `move`."""
     array = x.data if isinstance(x, Tensor) else x
     return backend_of(array).device_of(array)
@@ -84,7 +83,7 @@ def as_tensor(x: TensorLike) -> Tensor:
     return x if isinstance(x, Tensor) else tensor(x)
 
 
-def one_axis(name: str, axis: Any, ndim: int) -> int:
+def one_axis(name: str, axis: object, ndim: int) -> int:
     """An axis counted from the front; TypeError and IndexError name the argument."""
     if isinstance(axis, bool) or not hasattr(axis, "__index__"):
         raise TypeError(f"{name}: axis must be an integer, got {axis!r}")
@@ -94,7 +93,7 @@ def one_axis(name: str, axis: Any, ndim: int) -> int:
     return number % ndim
 
 
-def some_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...] | None:
+def some_axes(name: str, axis: object, ndim: int) -> tuple[int, ...] | None:
     """None (all axes), an int or a tuple of ints, as None or a tuple counted from the front, without repeats."""
     if axis is None:
         return None
@@ -220,7 +219,7 @@ def flatten(x: TensorLike, /) -> Tensor:
     return reshape(x, (-1,)) if as_tensor(x).size else reshape(x, (0,))
 
 
-def _arrays(name: str, arrays: Any) -> list[Any]:
+def _arrays(name: str, arrays: Sequence[TensorLike] | Tensor) -> list[Tensor]:
     if isinstance(arrays, Tensor) or not isinstance(arrays, (list, tuple)) or not arrays:
         raise TypeError(f"{name}: expected a list or tuple of at least one array, got {arrays!r}")
     return [as_tensor(a) for a in arrays]

@@ -5,7 +5,6 @@ computed in float32.
 """
 
 import math
-from typing import Any
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Axis, TensorLike, Value
 from tapegrad.autograd.arguments import at_least_0, truth
@@ -18,6 +17,7 @@ from tapegrad.autograd.ops.shape import as_tensor, astype_p, some_axes
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of
+from tapegrad.backends.aliases import Function
 
 # Of the largest element: below which its square may vanish, and the factor then; above which it may overflow, likewise.
 LIMITS = {
@@ -40,7 +40,7 @@ square_factor: Primitive = Primitive(
 )  # fmt: skip
 
 
-def _variance(xp: ArrayModule, x: Array, axis: Axes, correction: float) -> tuple[Any, Any]:
+def _variance(xp: ArrayModule, x: Array, axis: Axes, correction: float) -> tuple[Array, Array]:
     """The variance of x times a factor, its axes kept, and the factor."""
     factor = _factor(xp, x, axis=axis)
     x = x * factor
@@ -49,12 +49,12 @@ def _variance(xp: ArrayModule, x: Array, axis: Axes, correction: float) -> tuple
     return (biased * _ratio(x, axis, correction) if correction else biased), factor
 
 
-def _ratio(x: Any, axis: Axes, correction: float) -> float:
+def _ratio(x: Value, axis: Axes, correction: float) -> float:
     n = count(x.shape, axis)
     return n / (n - correction) if n > correction else math.nan
 
 
-def _spread(root: bool) -> Any:
+def _spread(root: bool) -> Function:
     def forward(xp: ArrayModule, x: Array, *, axis: Axes, keepdims: bool, correction: float) -> Array:
         wide = astype_of(xp, x, xp.float32) if is_half(x) else x
         if count(x.shape, axis) == 0:
@@ -70,7 +70,7 @@ def _spread(root: bool) -> Any:
     return forward
 
 
-def _apart(x: Any, axis: Axes) -> tuple[Any, Any]:
+def _apart(x: Value, axis: Axes) -> tuple[Value, Value]:
     """What the elements, times the factor, differ by from their mean, and the factor."""
     if is_half(x):
         backend = backend_of(x if type(x) in BY_TYPE else x.data)
@@ -91,7 +91,7 @@ def _std_slope(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool, correct
     return scale(back(g, x, axis), apart / where_p(root == 0, math.inf, root) * _share(x, axis, correction))
 
 
-def _share(x: Any, axis: Axes, correction: float) -> float:
+def _share(x: Value, axis: Axes, correction: float) -> float:
     return _ratio(x, axis, correction) / (count(x.shape, axis) or 1)
 
 
@@ -105,7 +105,7 @@ std_p = Primitive(
 )  # fmt: skip
 
 
-def _of_spread(primitive: Primitive, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
+def _of_spread(primitive: Primitive, x: Value, axis: Axis, correction: float, keepdims: bool) -> Value:
     x = as_tensor(x)
     correction = at_least_0(f"{primitive.name}: correction", correction)
     keepdims = truth(f"{primitive.name}: keepdims", keepdims)

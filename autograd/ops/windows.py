@@ -6,7 +6,8 @@ for each place in the window, so that a compiled step needs nothing of its own f
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
+
+from tapegrad.autograd.aliases import Array, ArrayModule
 
 Lengths = tuple[int, ...]
 Border = tuple[tuple[int, int], ...]  # before and after, along each axis; below 0 it is cut off
@@ -29,13 +30,13 @@ def places(
         yield slice(None), *(slice(i * d, i * d + (n - 1) * s + 1, s) for i, s, d, n in along), slice(None)
 
 
-def full(xp: Any, like: Any, shape: Lengths, fill: float) -> Any:
+def full(xp: ArrayModule, like: Array, shape: Lengths, fill: float) -> Array:
     """A new array of one number, with the dtype and the device of another array."""
     place = {} if xp.__name__ == "cupy" else {"device": like.device}  # CuPy's takes none
     return xp.full(shape, fill, dtype=like.dtype, **place)
 
 
-def put(xp: Any, x: Any, values: Any, index: tuple[slice, ...]) -> Any:
+def put(xp: ArrayModule, x: Array, values: Array, index: tuple[slice, ...]) -> Array:
     """x, a new array, with values at an index."""
     if hasattr(xp, "put_at"):  # in a recording
         return xp.put_at(x, values, index=index)
@@ -43,7 +44,7 @@ def put(xp: Any, x: Any, values: Any, index: tuple[slice, ...]) -> Any:
     return x
 
 
-def add(xp: Any, x: Any, values: Any, index: tuple[slice, ...]) -> Any:
+def add(xp: ArrayModule, x: Array, values: Array, index: tuple[slice, ...]) -> Array:
     """x, a new array, with values added at an index."""
     if hasattr(xp, "add_at"):
         return xp.add_at(x, values, index=index)
@@ -56,7 +57,7 @@ def inner(border: Border) -> tuple[slice, ...]:
     return slice(None), *(slice(max(-a, 0), min(b, 0) or None) for a, b in border), slice(None)
 
 
-def bordered(xp: Any, x: Any, border: Border, fill: float = 0.0) -> Any:
+def bordered(xp: ArrayModule, x: Array, border: Border, fill: float = 0.0) -> Array:
     """x with more elements before and after, or fewer, along each axis between the batch and the channels."""
     if any(side < 0 for pair in border for side in pair):
         x = x[inner(border)]
@@ -69,6 +70,6 @@ def bordered(xp: Any, x: Any, border: Border, fill: float = 0.0) -> Any:
     return put(xp, whole, x, (slice(None), *at, slice(None)))
 
 
-def without_border(xp: Any, x: Any, border: Border) -> Any:
+def without_border(xp: ArrayModule, x: Array, border: Border) -> Array:
     """The opposite of `bordered`: what was added is cut off, and what was cut off is 0."""
     return bordered(xp, x, tuple((-a, -b) for a, b in border))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Fold:
     label: str
     items: "list[Item]"
 
-    def data(self) -> list[Any]:
+    def data(self) -> list[object]:
         """As JSON has it."""
         return [self.kind[0], self.label, [i if isinstance(i, int) else i.data() for i in self.items]]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 from math import isfinite
-from typing import Any
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.pages.numbers import Numbers, numbers_of
 
 CORNER = 8  # rows and columns of a tensor
@@ -12,7 +12,7 @@ UP, DOWN = "26, 95, 208", "191, 33, 48"  # colours of numbers above and below ze
 CELL = "padding:1px 6px;text-align:right;font:12px ui-monospace,monospace"
 
 
-def heat_map(data: Any) -> str:
+def heat_map(data: Array) -> str:
     """The corner of a raw array as a table, coloured by sign and size, and a line with its range."""
     n = numbers_of(data, CORNER, CORNER)
     return f"{cells(n)}<div>{escape(range_of(n))}</div>"
@@ -58,7 +58,7 @@ def sparkline(values: Iterable[float], label: str, best: int | None = None) -> s
     )
 
 
-def histogram(data: Any, label: str, bins: int = 24) -> str:
+def histogram(data: Array, label: str, bins: int = 24) -> str:
     """How the finite elements of a raw array are spread, as a small SVG."""
     import numpy as np
 

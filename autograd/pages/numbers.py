@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import cache
 from math import inf, isfinite
-from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.backends import backend_of
 
 
@@ -40,7 +40,7 @@ class Numbers:
         return sum(map(len, self.corner)) < int(np.prod(self.shape))
 
 
-def numbers_of(data: Any, rows: int, columns: int) -> Numbers:
+def numbers_of(data: Array, rows: int, columns: int) -> Numbers:
     """The Numbers of a raw array, with a corner of at most so many rows and columns."""
     array = backend_of(data).to_numpy(data)
     low = high = mean = None
@@ -61,7 +61,7 @@ def name_of(dtype: np.dtype) -> str:
     return str(dtype)
 
 
-def short(x: float | None) -> Any:
+def short(x: float | None) -> float | str | None:
     """A number to four digits, as JSON has it: as text where it is not finite."""
     if x is None:
         return None

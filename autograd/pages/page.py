@@ -2,11 +2,12 @@
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from html import escape
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tapegrad.autograd.pages.record import record_of
 from tapegrad.autograd.replacing import replacing
@@ -21,7 +22,7 @@ TEXTS = re.compile(r'("(?:[^"\\]|\\.)*")')
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
-def tape_page(tape: "Tape", title: str, step: Any) -> str:
+def tape_page(tape: "Tape", title: str, step: Callable[..., object] | None) -> str:
     """The page of a tape, with the lines of a compiled step if one is given."""
     name = title or f"{tape.name(tape.output)} = {tape.output.node.primitive.name}"  # type: ignore[union-attr]
     record = record_of(tape, name)
@@ -31,7 +32,7 @@ def tape_page(tape: "Tape", title: str, step: Any) -> str:
     return assembled("tape", name, data)
 
 
-def lines_of(step: Any, tape: "Tape", rows: dict[str, int]) -> dict[str, Any]:
+def lines_of(step: Callable[..., object], tape: "Tape", rows: dict[str, int]) -> dict[str, object]:
     """What a compiled step says of its lines, with numbers of rows in place of the names of calls."""
     if not hasattr(step, "lines_of_tape"):
         raise TypeError(f"html: step: expected a function under tg.jit, got {type(step).__name__}")
@@ -42,7 +43,7 @@ def lines_of(step: Any, tape: "Tape", rows: dict[str, int]) -> dict[str, Any]:
     return program
 
 
-def assembled(kind: str, title: str, data: dict[str, Any]) -> str:
+def assembled(kind: str, title: str, data: dict[str, object]) -> str:
     """A page of a kind, "tape" or "program": its files, and the data as JSON."""
     code = "program" in data or kind == "program"
     style = part("page.css") + (part("code.css") if code else "")

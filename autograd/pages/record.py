@@ -57,7 +57,7 @@ class TapeRecord:
     rules: list[Rule]
     has_lines: bool
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> dict[str, object]:
         """As JSON has it: each text that comes again once, in a table."""
         tables = Tables()
         rules = {rule.name: i for i, rule in enumerate(self.rules)}
@@ -94,7 +94,7 @@ class Tables:
     def number(self, table: str, text: str) -> int:
         return self.known[table].setdefault(text, len(self.known[table]))
 
-    def packed(self, n: Numbers | None) -> Any:
+    def packed(self, n: Numbers | None) -> object:
         """[type, low, high, mean, elements that are not finite, columns of the corner, its numbers as one text]
 
         The columns are negative where the corner is all there is.
@@ -168,9 +168,9 @@ def leaf_row(leaf: Tensor, name: str, adjoint: Adjoint, side: int) -> Row:
     return Row(name, "", "", "", (), [], [numbers_of(leaf.data, side, side)], [cotangent], [])
 
 
-def rows_in_order(tape: "Tape", once: set[Tensor]) -> list[Any]:
+def rows_in_order(tape: "Tape", once: set[Tensor]) -> list[Node | Tensor]:
     """Leaves that several calls take, then the calls as they ran, each behind the leaves that it takes first."""
-    order: dict[Any, None] = dict.fromkeys(leaf for leaf in tape.leaves if leaf not in once)
+    order: dict[Node | Tensor, None] = dict.fromkeys(leaf for leaf in tape.leaves if leaf not in once)
     for node in tape.nodes:
         order.update(
             dict.fromkeys(t for t in node.recorded_inputs() if isinstance(t, Tensor) and t.node is None)

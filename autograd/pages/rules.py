@@ -4,17 +4,18 @@ import ast
 import inspect
 import linecache
 import textwrap
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from tapegrad.autograd.diagnostics import is_own
 from tapegrad.autograd.pages.formulas import formula_of, math, rule_formula
+from tapegrad.autograd.primitive import Primitive
+from tapegrad.backends.aliases import Function
 
 LONGEST = 40  # lines of a function that are shown
 HOUSE = Path(__file__).resolve().parents[2]  # where the rooms stand
+Written = ast.Lambda | ast.FunctionDef
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Rule:
     forward: str
 
 
-def rule_of(primitive: Any) -> Rule:
+def rule_of(primitive: Primitive) -> Rule:
     vjp = primitive.vjp if isinstance(primitive.vjp, tuple) else (primitive.vjp,)
     places = [place_of(rule) for rule in dict.fromkeys(r for r in vjp if r is not None)]
     forward = place_of(primitive.forward) if primitive.forward is not None else None
@@ -52,7 +53,7 @@ def rule_of(primitive: Any) -> Rule:
     )
 
 
-def cotangent(rule: Any, number: int) -> tuple[str, str] | None:
+def cotangent(rule: Function | None, number: int) -> tuple[str, str] | None:
     """(the argument that a rule gives the cotangent of, that as MathML); None for a rule that is no formula."""
     tree = place_of(rule)[2] if rule is not None else None
     if not isinstance(tree, ast.Lambda) or not (text := rule_formula(tree)):
@@ -64,7 +65,7 @@ def cotangent(rule: Any, number: int) -> tuple[str, str] | None:
 
 
 @lru_cache(1000)
-def place_of(function: Callable[..., Any]) -> tuple[str, str, ast.AST | None]:
+def place_of(function: Function) -> tuple[str, str, Written | None]:
     """(file:line, source, its tree) of a function or lambda; empty where there is no source."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     if code is None:
@@ -93,7 +94,7 @@ def place_of(function: Callable[..., Any]) -> tuple[str, str, ast.AST | None]:
     return f"{short}:{code.co_firstlineno}", "\n".join(shown), tree
 
 
-def segment(lines: list[str], tree: Any) -> str:
+def segment(lines: list[str], tree: Written) -> str:
     """The source of a tree, whose columns count bytes."""
     part = [line.encode() for line in lines[tree.lineno - 1 : tree.end_lineno]]
     part[-1] = part[-1][: tree.end_col_offset]
@@ -101,19 +102,18 @@ def segment(lines: list[str], tree: Any) -> str:
     return b"".join(part).decode()
 
 
-def begins(tree: Any) -> int:
+def begins(tree: Written) -> int:
     return min([tree.lineno, *(d.lineno for d in getattr(tree, "decorator_list", ()))])
 
 
-def body_span(tree: Any) -> tuple[Any, Any]:
+def body_span(tree: Written) -> tuple[tuple[int, int], tuple[int, int]]:
     """(line, column) of the beginning and the end of what a function does."""
-    body = tree.body if isinstance(tree, ast.Lambda) else tree.body[-1]
-    first = tree.body if isinstance(tree, ast.Lambda) else tree.body[0]
-    return (first.lineno, first.col_offset), (body.end_lineno, body.end_col_offset)
+    first, body = (tree.body, tree.body) if isinstance(tree, ast.Lambda) else (tree.body[0], tree.body[-1])
+    return (first.lineno, first.col_offset), (body.end_lineno or 0, body.end_col_offset or 0)
 
 
 @lru_cache(64)
-def functions_in(path: str) -> list[Any]:
+def functions_in(path: str) -> list[Written]:
     """The functions and lambdas of a file."""
     try:
         tree = ast.parse("".join(linecache.getlines(path)))

@@ -1,8 +1,8 @@
 """The emitters by name, and whether one can be used here."""
 
 from importlib.util import find_spec
-from typing import Any
 
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import get_backend
 
 EMITTERS = ("auto", "numpy", "native", "cupy")
@@ -19,7 +19,7 @@ def checked(emitter: str) -> str:
     return emitter
 
 
-def left_alone(emitter: str, tensors: list[Any]) -> str | None:
+def left_alone(emitter: str, tensors: list[Tensor]) -> str | None:
     """Why a function on these tensors is not compiled, if it is not."""
     places = sorted({t.device for t in tensors})
     kinds = {t.backend.name for t in tensors}

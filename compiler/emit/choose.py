@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from tapegrad.backends import get_backend
+from tapegrad.backends.aliases import Function
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.ir.program import Op, Program
 from tapegrad.compiler.passes import History, improve
@@ -35,7 +36,7 @@ class Emitted:
     program: Program
     history: History
     note: str = ""
-    build: Callable[..., Any] | None = None
+    build: Function | None = None
 
     @cached_property
     def written(self) -> tuple[str, Lines]:

@@ -1,7 +1,6 @@
 """Emitted source as code that runs here, and as a file that runs without tapegrad."""
 
 import linecache
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -9,8 +8,10 @@ from weakref import finalize
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.replacing import replacing
 from tapegrad.backends import backend_of
+from tapegrad.backends.aliases import Function
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.passes import improve
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 number = count(1)
 
 
-def load(source: str, name: str) -> Callable[..., Any]:
+def load(source: str, name: str) -> Function:
     """Compile source so that tracebacks and debuggers show its lines; returns its `build`.
 
     What is kept for that goes when `build` goes.
@@ -35,7 +36,7 @@ def load(source: str, name: str) -> Callable[..., Any]:
         linecache.cache.pop(filename, None)
         raise
     # Not in its own namespace any more: there it would keep itself until the next garbage collection.
-    build: Callable[..., Any] = scope.pop("build")
+    build: Function = scope.pop("build")
     finalize(build, linecache.cache.pop, filename, None).atexit = False
     return build
 
@@ -87,7 +88,7 @@ def save(path: str, runner: "Runner") -> None:
     from zipfile import ZipFile  # slow to import, and few programs are saved
 
     target = Path(path)
-    captured: dict[str, Any] = {}
+    captured: dict[str, Array] = {}
     for v, array in zip(runner.program.captured, runner.bound):
         captured.setdefault(v.name, array)
     saved, views = arrays_and_views(captured)
@@ -105,13 +106,13 @@ def save(path: str, runner: "Runner") -> None:
         Path(text).write_text(source + OPEN % (list(captured), views, expected), encoding="utf-8")
 
 
-def arrays_and_views(captured: dict[str, Any]) -> tuple[dict[str, Any], dict[str, View]]:
+def arrays_and_views(captured: dict[str, Array]) -> tuple[dict[str, Array], dict[str, View]]:
     """(arrays to save, those that are views of them), by name."""
     memories = {name: owner_of(array) for name, array in captured.items()}
     sharing_it: dict[int, list[str]] = {}  # id of a memory -> the arrays that look into it
     for name, memory in memories.items():
         sharing_it.setdefault(id(memory), []).append(name)
-    saved: dict[str, Any] = {}
+    saved: dict[str, Array] = {}
     views: dict[str, View] = {}
     for name, array in captured.items():
         memory = memories[name]
@@ -129,13 +130,13 @@ def arrays_and_views(captured: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     return saved, views
 
 
-def owner_of(array: Any) -> Any:
+def owner_of(array: Array) -> Array:
     """The array that owns the memory, which this one looks into."""
     while isinstance(array.base, type(array)):
         array = array.base
     return array
 
 
-def address(array: Any) -> int:
+def address(array: Array) -> int:
     about = array.__array_interface__ if isinstance(array, np.ndarray) else array.__cuda_array_interface__
     return int(about["data"][0])

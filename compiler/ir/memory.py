@@ -4,15 +4,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var
 
 
-def span(array: Any) -> tuple[int, int]:
+def span(array: Array) -> tuple[int, int]:
     """Where the memory of a raw array begins and ends."""
     if isinstance(array, np.ndarray):
         return np.lib.array_utils.byte_bounds(array)
@@ -22,7 +22,7 @@ def span(array: Any) -> tuple[int, int]:
     return start + low, start + high + array.dtype.itemsize * bool(array.size)
 
 
-def order_of(array: Any) -> tuple[int, ...] | None:
+def order_of(array: Array) -> tuple[int, ...] | None:
     """The axes of a raw array by their steps in memory, the largest first; None if they are in order. NumPy adds up
     in the order of the memory, and gives the result of an elementwise operation that of its inputs."""
     if array.ndim < 2 or array.flags.c_contiguous:
@@ -32,13 +32,13 @@ def order_of(array: Any) -> tuple[int, ...] | None:
     return None if axes == tuple(range(array.ndim)) else axes
 
 
-def share(a: Any, b: Any) -> bool:
+def share(a: Array, b: Array) -> bool:
     """Whether two raw arrays may share memory."""
     (a0, a1), (b0, b1) = span(a), span(b)
     return a0 < b1 and b0 < a1
 
 
-def memory_of(array: Any) -> int:
+def memory_of(array: Array) -> int:
     """The id of the array that owns the memory that this one looks into."""
     base = array.base
     while type(base) is type(array):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Params
 from tapegrad.compiler.ir.operations import Kind, Operation, operation
 
 Shape = tuple[int, ...]
@@ -76,7 +77,7 @@ class Op:
 
     name: str
     inputs: list[Any]
-    params: dict[str, Any]
+    params: Params
     out: Var
     origin: Origin
 

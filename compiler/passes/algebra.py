@@ -21,7 +21,7 @@ def simplify(program: Program) -> Program:
     base = bases(program.ops)
     targets = Spans(written(program))
 
-    def unsteady(v: Any) -> bool:
+    def unsteady(v: object) -> bool:
         """Whether it is memory that the program writes to: later on it holds something else."""
         return isinstance(v, Var) and targets.overlap(base.get(v, v))
 
@@ -60,7 +60,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return add
 
 
-def like(x: Any, out: Var) -> bool:
+def like(x: object, out: Var) -> bool:
     return isinstance(x, Var) and (x.shape, x.dtype) == (out.shape, out.dtype)
 
 
@@ -171,7 +171,7 @@ def without_broadcasts(op: Op, makers: Makers) -> Op:
     return op if inputs is op.inputs else Op(op.name, inputs, op.params, op.out, op.origin)
 
 
-def picked_first(op: Op, makers: Makers, unsteady: Callable[[Any], bool], new: Program) -> Op | None:
+def picked_first(op: Op, makers: Makers, unsteady: Callable[[object], bool], new: Program) -> Op | None:
     """(x - y)[picked] is x[picked] - y, where y is the same for all that is picked from: as in a log softmax."""
     whole = makers.get(op.vars[0]) if op.name == "take_along_axis" else None
     if whole is None or whole.name != "subtract":

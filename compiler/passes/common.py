@@ -1,7 +1,5 @@
 """Common subexpressions."""
 
-from typing import Any
-
 from tapegrad.compiler.ir.memory import Spans
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var
@@ -10,10 +8,10 @@ from tapegrad.compiler.passes.rewriting import rewrite
 
 def merge_common(program: Program) -> Program:
     """The program that computes once what it computed twice from the same inputs."""
-    results: dict[Any, Var] = {}  # operation and inputs -> the result
+    results: dict[object, Var] = {}  # operation and inputs -> the result
     base: dict[Var, Var] = {}
     captured = Spans(program.captured)
-    reading: dict[str, list[Any]] = {}  # name of a captured array -> keys of what was computed from it
+    reading: dict[str, list[object]] = {}  # name of a captured array -> keys of what was computed from it
 
     def rule(op: Op, _: Program) -> Op | Var:
         if op.kind is Kind.WRITE:  # what was computed from the memory before is out of date
@@ -38,13 +36,13 @@ def merge_common(program: Program) -> Program:
     return rewrite(program, rule)
 
 
-def key_of(op: Op) -> Any:
+def key_of(op: Op) -> object:
     """Equal for operations that compute the same."""
     inputs = tuple(key_of_var(i) if isinstance(i, Var) else (type(i), repr(i)) for i in op.inputs)
     return op.name, inputs, repr(sorted(op.params.items())) if op.params else ""
 
 
-def key_of_var(v: Var) -> Any:
+def key_of_var(v: Var) -> object:
     """Equal for what holds the same: a constant that is one number all over, as the zeros around an image, by that."""
     if v.kind != "constant" or not v.value.size or any(v.value.strides):
         return id(v)

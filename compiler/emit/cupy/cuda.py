@@ -21,7 +21,7 @@ TYPES = {
 SUFFIX = {"int64": "LL", "uint32": "U", "uint64": "ULL", "float32": "f"}
 
 
-def literal(value: Any, dtype: Any) -> str:
+def literal(value: Any, dtype: np.dtype) -> str:
     """A Python number as a constant of a dtype."""
     name = str(dtype)
     if name == "bool":
@@ -44,12 +44,12 @@ def literal(value: Any, dtype: Any) -> str:
     return f"({number}{SUFFIX.get(name, '')})" if number < 0 else f"{number}{SUFFIX.get(name, '')}"
 
 
-def wide(dtype: Any) -> np.dtype:
+def wide(dtype: np.dtype) -> np.dtype:
     """The dtype that a dtype is computed in."""
     return np.dtype("float32") if dtype == np.float16 else np.dtype(dtype)
 
 
-def converted(text: str, source: Any, target: Any) -> str:
+def converted(text: str, source: np.dtype, target: np.dtype) -> str:
     if source == target:
         return text
     if target.kind == "b":
@@ -76,7 +76,7 @@ def expression(op: Op, named: Callable[[Var], str], helpers: dict[str, str]) -> 
     row, out = op.operation, op.out.dtype
     assert isinstance(row.cuda, Cuda)
 
-    def at(i: Any, dtype: np.dtype) -> str:
+    def at(i: str | int, dtype: np.dtype) -> str:
         if isinstance(i, Var):
             return converted(named(i), i.dtype, dtype)
         return literal(i, dtype) if dtype != np.float16 else f"(float16){literal(i, wide(dtype))}"

@@ -7,7 +7,6 @@ at.
 
 import builtins
 import keyword
-from typing import Any
 
 import numpy as np
 
@@ -201,7 +200,7 @@ class CupyEmitter(NumpyEmitter):
     def fresh(self, op: Op, args: list[str]) -> str:
         return op.operation.source(op, args, library="cupy")
 
-    def result(self, r: Any) -> str:
+    def result(self, r: object) -> str:
         return f"{self.place(r)}.copy()" if isinstance(r, Var) else super().result(r)
 
     # ---- the whole ----

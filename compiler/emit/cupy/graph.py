@@ -5,8 +5,6 @@ random draws are copied to where it reads them, and what needs a value (a check,
 before it, by itself. A program that does not come apart in this way is left to the plain emitter, with the reason.
 """
 
-from typing import Any
-
 import numpy as np
 
 from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
@@ -135,7 +133,7 @@ class GraphEmitter(CupyEmitter):
                 paired[id(op)] = sums.pop(x)
         return paired
 
-    def place(self, v: Any) -> str:
+    def place(self, v: object) -> str:
         if isinstance(v, Var) and v.kind == "argument" and v not in self.names:
             self.here(v)
         return super().place(v)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
+
 # Workspace of one product in bytes: NVIDIA's advice for Hopper.
 MOST_WORKSPACE = 32 * 2**20
 
@@ -24,17 +26,17 @@ class Captured:
     be captured after all runs as it is; `why_not` says why.
     """
 
-    def __init__(self, program: Callable[[], tuple[Any, ...]]) -> None:
+    def __init__(self, program: Callable[[], tuple[Array, ...]]) -> None:
         import cupy
 
         self.cuda, self.program = cupy.cuda, program
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self.pool = cupy.cuda.MemoryPool()
         self.graph: Any = None
-        self.results: tuple[Any, ...] = ()
+        self.results: tuple[Array, ...] = ()
         self.why_not = ""
 
-    def __call__(self) -> tuple[Any, ...]:
+    def __call__(self) -> tuple[Array, ...]:
         """Run it; its results, which the next run writes to again."""
         if self.graph is not None:
             self.graph.launch()
@@ -77,13 +79,13 @@ class Products:
         if int(os.environ.get("CUPY_TF32", "0")):  # as for CuPy's own products
             self.compute["float32"] = int(cublas.ComputeType.COMPUTE_32F_FAST_TF32)
         self.handle = cublasLt.create()
-        self.plans: dict[Any, Plan | None] = {}
+        self.plans: dict[object, Plan | None] = {}
 
     def __del__(self) -> None:
         self.plans.clear()
         self.lt.destroy(self.handle)
 
-    def matmul(self, a: Any, b: Any, out: Any) -> None:
+    def matmul(self, a: Array, b: Array, out: Array) -> None:
         """out = a @ b for matrices; out is C-contiguous."""
         if not a.size or not b.size:
             out.fill(0)
@@ -93,14 +95,14 @@ class Products:
                 f"cublasLt knows no way to multiply {a.dtype}{list(a.shape)} by {list(b.shape)}"
             )
 
-    def matmul_and_sum(self, a: Any, b: Any, out: Any, total: Any) -> None:
+    def matmul_and_sum(self, a: Array, b: Array, out: Array, total: Array) -> None:
         """out = a @ b and total = b.sum(axis=0), in one kernel where cublasLt has one: the gradients of a linear map's
         matrix and bias."""
         if not a.size or not b.size or not self.run(a, b, out, "BGRADA", total):
             self.matmul(a, b, out)
             self.cupy.sum(b, axis=0, out=total)
 
-    def run(self, a: Any, b: Any, out: Any, epilogue: str, vector: Any) -> bool:
+    def run(self, a: Array, b: Array, out: Array, epilogue: str, vector: Array | None) -> bool:
         """cublasLt counts columns first, so that it is given out.T = b.T @ a.T. False: it knows no way."""
         (left, left_t, left_ld), (right, right_t, right_ld) = self.laid_out(b), self.laid_out(a)
         arrays = (left, right, out, *(() if vector is None else (vector,)))
@@ -122,7 +124,7 @@ class Products:
         )  # fmt: skip
         return True
 
-    def laid_out(self, x: Any) -> tuple[Any, bool, int]:
+    def laid_out(self, x: Array) -> tuple[Array, bool, int]:
         """(an array that cublasLt can read, whether it is to be read transposed, the length of its lines)."""
         if not (x.flags.c_contiguous or x.flags.f_contiguous):
             x = self.cupy.ascontiguousarray(x)

@@ -4,7 +4,6 @@ all of them, and the others' are made when somebody wants to read them."""
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ class Shared:
     nest: Nest
 
     @cached_property
-    def signature(self) -> Any:
+    def signature(self) -> object:
         return signature(self.nest)
 
     @cached_property
@@ -80,7 +79,7 @@ class Nests:
     """Makes the nests of blocks, one for all that are alike."""
 
     arrays: Arrays
-    found: dict[Any, Alike] = field(default_factory=dict)
+    found: dict[object, Alike] = field(default_factory=dict)
 
     def of(self, block: Block) -> Loops:
         """The call of a block."""
@@ -99,12 +98,12 @@ class Nests:
         return Loops(alike.shared, slots, lambda: Nester(made, self.arrays).made(), block.ops)
 
 
-def likeness(block: Block, arrays: Arrays) -> tuple[Any, dict[Var, int]]:
+def likeness(block: Block, arrays: Arrays) -> tuple[object, dict[Var, int]]:
     """(what blocks that are alike have in common, the Vars in the order in which they appear)."""
     numbers: dict[Var, int] = {}
     names: dict[str, int] = {}
 
-    def described(v: Any) -> Any:
+    def described(v: object) -> object:
         if not isinstance(v, Var):
             return (type(v), repr(v)) if isinstance(v, PLAIN) else (id(v), v)
         if v in numbers:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.whole import arithmetic_may_raise, numpy_settings
 from tapegrad.compiler.emit.native.machine import FLAGS
 
@@ -44,7 +45,7 @@ def take_back(flags: int) -> None:
         raise FloatingPointError(" and ".join(WORDS[name] for name in names))
 
 
-def tell(flags: int, title: str, read: Iterable[Any]) -> None:
+def tell(flags: int, title: str, read: Iterable[Array]) -> None:
     """The same for flags that were set when the call had written already. read: arrays that it has not written to."""
     names = asked(flags)
     if names and arithmetic_may_raise():
@@ -55,6 +56,6 @@ def tell(flags: int, title: str, read: Iterable[Any]) -> None:
         warnings.warn(f"{WORDS[name]} encountered in {title}", RuntimeWarning, stacklevel=4)
 
 
-def finite(arrays: Iterable[Any]) -> bool:
+def finite(arrays: Iterable[Array]) -> bool:
     """Whether no number among arrays, and numbers, is infinite or NaN."""
     return all(a.dtype.kind != "f" or np.isfinite(a).all() for a in arrays if isinstance(a, np.ndarray))

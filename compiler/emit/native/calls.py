@@ -3,10 +3,10 @@
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.compiler.emit.native import pool
 from tapegrad.compiler.emit.native.arithmetic import flags_asked_for, take_back
 from tapegrad.compiler.emit.native.machine import BEFORE, RECORD, Code
@@ -20,7 +20,7 @@ POOL, WANTED = RECORD.index("pool"), RECORD.index("wanted")
 class Part:
     """What a function reads or writes: an array, from so many bytes behind its first element on."""
 
-    array: Any
+    array: Array
     offset: int = 0
 
 
@@ -67,14 +67,14 @@ class Calls:
             take_back(code >> BEFORE)
         return code
 
-    def looking_into(self, array: Any) -> tuple[np.ndarray, np.ndarray]:
+    def looking_into(self, array: Array) -> tuple[np.ndarray, np.ndarray]:
         """(which pointers look into an array's memory, how far behind its beginning)."""
         begin, end = address(array), address(array) + array.nbytes
         which = np.flatnonzero((self.pointers >= begin) & (self.pointers < end))
         return which, self.pointers[which] - begin
 
 
-def address(array: Any) -> int:
+def address(array: Array) -> int:
     """Where an array's first element is."""
     found: int = array.__array_interface__["data"][0]
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.compiler.emit.module import parts_of as places
 from tapegrad.compiler.emit.native.alike import Loops
 from tapegrad.compiler.emit.native.calls import Calls
@@ -38,9 +39,11 @@ class Row:
         return f"{time}{self.operations:12,d} {self.nbytes:13,d} {times:>7}  {self.what}"
 
 
-def table(calls: Sequence[Call], parts: Parts, arrays: dict[str, Any], seconds: Sequence[float]) -> list[str]:
+def table(
+    calls: Sequence[Call], parts: Parts, arrays: dict[str, Array], seconds: Sequence[float]
+) -> list[str]:
     """A line for each kind of call; where the seconds of each are given, those that take longest come first."""
-    rows: dict[Any, Row] = {}
+    rows: dict[object, Row] = {}
     products = iter(parts.kernels)
     for n, call in enumerate(calls):
         row = row_of(call, products, arrays)
@@ -55,7 +58,7 @@ def table(calls: Sequence[Call], parts: Parts, arrays: dict[str, Any], seconds: 
     return [head, *(row.text(total) for row in ordered)]
 
 
-def row_of(call: Call, products: Any, arrays: dict[str, Any]) -> Row:
+def row_of(call: Call, products: Any, arrays: dict[str, Array]) -> Row:
     """Operations of the machine, additions and multiplications of a product, and the bytes of all arrays that it reads
     and writes."""
     if isinstance(call, Library):

@@ -11,11 +11,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
+
+Operand: TypeAlias = Any  # a Value, or a number of NumPy's: the functions of values serve both
+Statement: TypeAlias = "Let | Store | Total | Take | Check | Loop"
 
 
 class Value:
@@ -23,43 +26,43 @@ class Value:
 
     dtype: str
 
-    def __add__(self, other: Any) -> "Value":
+    def __add__(self, other: Operand) -> "Value":
         return applied("add", self, other)
 
-    def __radd__(self, other: Any) -> "Value":
+    def __radd__(self, other: Operand) -> "Value":
         return applied("add", other, self)
 
-    def __sub__(self, other: Any) -> "Value":
+    def __sub__(self, other: Operand) -> "Value":
         return applied("sub", self, other)
 
-    def __rsub__(self, other: Any) -> "Value":
+    def __rsub__(self, other: Operand) -> "Value":
         return applied("sub", other, self)
 
-    def __mul__(self, other: Any) -> "Value":
+    def __mul__(self, other: Operand) -> "Value":
         return applied("mul", self, other)
 
-    def __rmul__(self, other: Any) -> "Value":
+    def __rmul__(self, other: Operand) -> "Value":
         return applied("mul", other, self)
 
-    def __truediv__(self, other: Any) -> "Value":
+    def __truediv__(self, other: Operand) -> "Value":
         return applied("div", self, other)
 
-    def __rtruediv__(self, other: Any) -> "Value":
+    def __rtruediv__(self, other: Operand) -> "Value":
         return applied("div", other, self)
 
-    def __and__(self, other: Any) -> "Value":
+    def __and__(self, other: Operand) -> "Value":
         return applied("and", self, other)
 
-    def __or__(self, other: Any) -> "Value":
+    def __or__(self, other: Operand) -> "Value":
         return applied("or", self, other)
 
-    def __xor__(self, other: Any) -> "Value":
+    def __xor__(self, other: Operand) -> "Value":
         return applied("xor", self, other)
 
-    def __lshift__(self, other: Any) -> "Value":
+    def __lshift__(self, other: Operand) -> "Value":
         return applied("shl", self, other)
 
-    def __rshift__(self, other: Any) -> "Value":
+    def __rshift__(self, other: Operand) -> "Value":
         return applied("shr", self, other)
 
     def __neg__(self) -> "Value":
@@ -68,22 +71,22 @@ class Value:
     def __invert__(self) -> "Value":
         return Applied(self.dtype, "invert", (self,))
 
-    def __lt__(self, other: Any) -> "Value":
+    def __lt__(self, other: Operand) -> "Value":
         return applied("lt", self, other)
 
-    def __le__(self, other: Any) -> "Value":
+    def __le__(self, other: Operand) -> "Value":
         return applied("le", self, other)
 
-    def __gt__(self, other: Any) -> "Value":
+    def __gt__(self, other: Operand) -> "Value":
         return applied("gt", self, other)
 
-    def __ge__(self, other: Any) -> "Value":
+    def __ge__(self, other: Operand) -> "Value":
         return applied("ge", self, other)
 
-    def __eq__(self, other: Any) -> Any:
+    def __eq__(self, other: object) -> Any:
         return applied("eq", self, other)
 
-    def __ne__(self, other: Any) -> Any:
+    def __ne__(self, other: object) -> Any:
         return applied("ne", self, other)
 
     __hash__ = object.__hash__
@@ -97,7 +100,7 @@ class Number(Value):
     """A constant."""
 
     dtype: str
-    value: Any
+    value: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +214,7 @@ class Total:
     name: str
     dtype: str
     start: Number
-    combine: Callable[[Any, Any], Any]
+    combine: Callable[[Operand, Operand], Operand]
     ufunc: str  # NumPy's, which makes one of two arrays
 
 
@@ -238,7 +241,7 @@ class Loop:
 
     index: str
     length: int
-    body: list[Any]
+    body: list[Statement]
     inner: bool = False
 
 
@@ -250,16 +253,16 @@ class Nest:
     ops      statement -> the operation of the program that it is part of, where there are several
     """
 
-    body: list[Any] = field(default_factory=list)
+    body: list[Statement] = field(default_factory=list)
     arrays: dict[Slot, None] = field(default_factory=dict)
     whole: bool = False
     ops: dict[Any, Any] = field(default_factory=dict)
 
 
-def nest_of(body: list[Any]) -> Nest:
+def nest_of(body: list[Statement]) -> Nest:
     """The nest of these statements, with the arrays that they use."""
     arrays: dict[Slot, None] = {}
-    todo: list[Any] = list(reversed(body))
+    todo: list[object] = list(reversed(body))
     whole = False
     while todo:
         part = todo.pop()
@@ -271,7 +274,7 @@ def nest_of(body: list[Any]) -> Nest:
     return Nest(body, arrays, whole)
 
 
-def parts_of(part: Any) -> list[Any]:
+def parts_of(part: object) -> list[object]:
     """What a statement, value or place is made of."""
     if isinstance(part, Place):
         return [part.array, *(i for i in part.at if isinstance(i, Value))]
@@ -289,7 +292,7 @@ LANES = 16  # turns of an innermost loop at a time, whatever the width of the ma
 
 
 # ---- making values ----
-def applied(name: str, a: Any, b: Any) -> Value:
+def applied(name: str, a: Operand, b: Operand) -> Value:
     """An operation on two values, or a value and a Python number, which takes the value's dtype."""
     dtype = a.dtype if isinstance(a, Value) else b.dtype
     args = tuple(x if isinstance(x, Value) else number(x, dtype) for x in (a, b))
@@ -298,28 +301,29 @@ def applied(name: str, a: Any, b: Any) -> Value:
     return Applied("bool" if name in COMPARISONS else dtype, name, args)
 
 
-def number(value: Any, dtype: str) -> Number:
+def number(value: float, dtype: str) -> Number:
     return Number(dtype, np.dtype(dtype).type(value).item())
 
 
 named = cache(str)  # of a dtype, which NumPy takes long to name
 
 
-def dtype_of(x: Any) -> str:
+def dtype_of(x: Operand) -> str:
     return x.dtype if isinstance(x, Value) else named(np.asarray(x).dtype)
 
 
-def choose(condition: Any, a: Any, b: Any) -> Any:
+def choose(condition: Operand, a: Operand, b: Operand) -> Operand:
     """a where the condition holds, else b. Both are worked out."""
     if not isinstance(condition, Value):
         dtype = next(x.dtype for x in (a, b) if hasattr(x, "dtype"))
-        return np.where(condition, a, b).astype(dtype)[()]
+        chosen: Operand = np.where(condition, a, b)
+        return chosen.astype(dtype)[()]
     dtype = a.dtype if isinstance(a, Value) else b.dtype
     a, b = (x if isinstance(x, Value) else number(x, dtype) for x in (a, b))
     return Applied(dtype, "choose", (condition, a, b))
 
 
-def rarely(condition: Any, rare: Callable[[], Any], usual: Any) -> Any:
+def rarely(condition: Operand, rare: Callable[[], Operand], usual: Operand) -> Operand:
     """What `rare` makes where the condition holds, else `usual`. For what takes long and is seldom wanted."""
     if not isinstance(condition, Value):
         return choose(condition, rare(), usual) if np.any(condition) else usual
@@ -334,7 +338,7 @@ NOTED = {
 }
 
 
-def noted(flag: str, x: Any) -> Any:
+def noted(flag: str, x: Operand) -> Operand:
     """x, and the processor's flag is set, whatever x is: for `rarely`, and where an operation that sets it would be
     worked out by the compiler, or is one on integers."""
     if isinstance(x, Value):
@@ -343,36 +347,30 @@ def noted(flag: str, x: Any) -> Any:
     return x
 
 
-def fmod(a: Any, b: Any) -> Any:
+def fmod(a: Operand, b: Operand) -> Operand:
     """What is left of a / b cut off: exact, of the sign of a. The C library's, one lane after the other."""
     return applied("fmod", a, b) if isinstance(a, Value) else np.fmod(a, b)
 
 
-def convert(x: Any, dtype: str) -> Any:
+def convert(x: Operand, dtype: str) -> Operand:
     """As another dtype; from a float to an integer, cut off."""
     if not isinstance(x, Value):
         return np.asarray(x).astype(dtype)[()]
     return x if x.dtype == dtype else Applied(dtype, "convert", (x,))
 
 
-def bits(x: Any) -> Any:
+def bits(x: Operand) -> Operand:
     """The bits of a float as an integer of the same length."""
     if not isinstance(x, Value):
         return np.asarray(x).view(f"int{8 * x.dtype.itemsize}")[()]
     return Applied({"float32": "int32", "float64": "int64"}[x.dtype], "bits", (x,))
 
 
-def from_bits(x: Any) -> Any:
+def from_bits(x: Operand) -> Operand:
     """The float of these bits."""
     if not isinstance(x, Value):
         return np.asarray(x).view(f"float{8 * x.dtype.itemsize}")[()]
     return Applied({"int32": "float32", "int64": "float64"}[x.dtype], "bits", (x,))
-
-
-def one_by_one(function: Callable[[float], float]) -> Callable[[Any], Any]:
-    """A function of Python's numbers as one of NumPy's arrays and numbers, of float64."""
-    each = np.vectorize(function, otypes="d")
-    return lambda x: each(x)[()]
 
 
 @dataclass(frozen=True)
@@ -380,11 +378,11 @@ class Unary:
     """An operation of the processor on one number: its name among ours, as NumPy calls it, and as LLVM does."""
 
     name: str
-    numpy: Any
+    numpy: Callable[..., Operand]
     llvm: str
 
-    def __call__(self, x: Any) -> Any:
-        return Applied(x.dtype, self.name, (x,)) if isinstance(x, Value) else self.numpy(x)
+    def __call__(self, x: Operand) -> Operand:
+        return Applied(x.dtype, self.name, (x,)) if isinstance(x, Value) else self.numpy(x)[()]
 
 
 root = Unary("root", np.sqrt, "sqrt")
@@ -395,6 +393,7 @@ ceil = Unary("ceil", np.ceil, "ceil")
 trunc = Unary("trunc", np.trunc, "trunc")
 # The C library's functions of float64, one lane after the other: slow, and good for any finite number.
 SLOW = {
-    f.__name__: Unary(f"slow_{f.__name__}", one_by_one(f), f.__name__) for f in (math.sin, math.cos, math.tan)
+    f.__name__: Unary(f"slow_{f.__name__}", np.vectorize(f, otypes="d"), f.__name__)
+    for f in (math.sin, math.cos, math.tan)
 }
 UNARY = {row.name: row for row in (root, magnitude, rounded, floor, ceil, trunc, *SLOW.values())}

@@ -12,9 +12,7 @@ value.
 `python -m benchmarks functions` measures the errors. Limits: 1 ulp in float32, 2 ulp in float64.
 """
 
-from collections.abc import Callable
-from typing import Any
-
+from tapegrad.backends.aliases import Function
 from tapegrad.compiler.emit.native.functions_division import product_power as product_power
 from tapegrad.compiler.emit.native.functions_exp import cosh, erf, exp, expm1, sigmoid, sinh, tanh
 from tapegrad.compiler.emit.native.functions_log import (
@@ -38,7 +36,7 @@ from tapegrad.compiler.emit.native.functions_trig import (
     tan,
 )
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
+FUNCTIONS: dict[str, Function] = {
     function.__name__: function
     for function in (
         *(exp, expm1, sigmoid, tanh, sinh, cosh, erf),

@@ -1,10 +1,9 @@
 """Division with a remainder, of floats and integers, to NumPy's bits; and powers that are a few products."""
 
-from typing import Any
-
 import numpy as np
 
 from tapegrad.compiler.emit.native.forms import (
+    Operand,
     choose,
     convert,
     dtype_of,
@@ -23,7 +22,7 @@ LARGEST_QUOTIENT = {"float32": 2.0**28, "float64": 2.0**25}
 MOST_FACTORS = {"float32": 8, "float64": 4}
 
 
-def float_rest(a: Any, b: Any) -> Any:
+def float_rest(a: Operand, b: Operand) -> Operand:
     """C's fmod(a, b): exact. The quotient cut off, and what is left; for large quotients, one lane after the other.
 
     A float32 rest is computed in float64, where all products are exact. In float64 those of the quotient with both
@@ -47,7 +46,7 @@ def float_rest(a: Any, b: Any) -> Any:
     return rarely(~usual, lambda: fmod(a, b), signed)
 
 
-def remainder(a: Any, b: Any) -> Any:
+def remainder(a: Operand, b: Operand) -> Operand:
     """a - b floor(a / b), of the sign of b."""
     if dtype_of(a) not in LARGEST_QUOTIENT:
         rest, safe = integer_division(a, b)[1:]
@@ -58,7 +57,7 @@ def remainder(a: Any, b: Any) -> Any:
     return choose(rest == 0.0, with_sign_of(magnitude(rest), b), other)
 
 
-def floor_divide(a: Any, b: Any) -> Any:
+def floor_divide(a: Operand, b: Operand) -> Operand:
     """floor(a / b), as NumPy computes it: (a - rest) / b, and the nearest integer to that."""
     if dtype_of(a) not in LARGEST_QUOTIENT:
         quotient, rest, safe = integer_division(a, b)
@@ -77,7 +76,7 @@ def floor_divide(a: Any, b: Any) -> Any:
     return choose(b == 0.0, plain, whole)
 
 
-def integer_division(a: Any, b: Any) -> tuple[Any, Any, Any]:
+def integer_division(a: Operand, b: Operand) -> tuple[Operand, Operand, Operand]:
     """The quotient cut off, the rest, and b, or 1 where b is 0 or the quotient is no number of the dtype."""
     unsafe = b == 0
     if (limits := np.iinfo(dtype_of(a))).min:
@@ -87,7 +86,7 @@ def integer_division(a: Any, b: Any) -> tuple[Any, Any, Any]:
     return quotient, a - quotient * safe, safe
 
 
-def few_factors(exponent: Any, dtype: str) -> bool:
+def few_factors(exponent: Operand, dtype: str) -> bool:
     """Whether a power is a few products, and perhaps a root: of integers always, of floats within the errors that
     `functions` states."""
     if dtype not in MOST_FACTORS:
@@ -99,7 +98,7 @@ def few_factors(exponent: Any, dtype: str) -> bool:
     return bool(exponent == int(exponent) and exponent >= 0)
 
 
-def product_power(x: Any, exponent: Any) -> Any:
+def product_power(x: Operand, exponent: Operand) -> Operand:
     """x to the power of an integer that is not 0, by squaring; of integers modulo 2 to the power of their bits.
 
     Of a float32 also of halves, with a root, in which -0 counts as 0 and -inf as inf, as in C's pow. Worst error:
@@ -107,7 +106,7 @@ def product_power(x: Any, exponent: Any) -> Any:
     """
     dtype, count = dtype_of(x), abs(int(exponent))
     factor = convert(x, "float64") if dtype == "float32" else x
-    value: Any = None
+    value: Operand = None
     if exponent != int(exponent):
         factor = choose(factor == 0.0, 0.0, choose(factor == -INF, INF, factor))
         value = root(factor)

@@ -1,9 +1,7 @@
 """exp and what is made of it: expm1, sigmoid, tanh, sinh, cosh, erf."""
 
-from typing import Any
-
 from tapegrad.compiler.emit.native.coefficients import ERF, ERF_TAIL, EXP, SINH, TANH
-from tapegrad.compiler.emit.native.forms import choose, convert, dtype_of, magnitude
+from tapegrad.compiler.emit.native.forms import Operand, choose, convert, dtype_of, magnitude
 from tapegrad.compiler.emit.native.pairs import (
     fast_two_sum,
     layout_of,
@@ -25,7 +23,7 @@ TANH_START = 0.65
 ERF_LIMIT = {"float32": 4.0, "float64": 6.0}
 
 
-def reduced(x: Any) -> tuple[Any, Any, Any]:
+def reduced(x: Operand) -> tuple[Operand, Operand, Operand]:
     """r, c and the integer n with x = n ln 2 + r + c, |r| <= ln 2 / 2, c below a unit in the last place of r.
 
     Source: W. J. Cody and W. Waite, Software Manual for the Elementary Functions (1980), chapter 6.
@@ -38,7 +36,7 @@ def reduced(x: Any) -> tuple[Any, Any, Any]:
     return r, (first - r) - rest, integer
 
 
-def exp_pair(x: Any, tail: Any = None) -> tuple[Any, Any, Any]:
+def exp_pair(x: Operand, tail: Operand = None) -> tuple[Operand, Operand, Operand]:
     """h, l and the integer n with exp(x + tail) = (h + l) 2**n, h from 0.65 to 1.35 and l up to 0.08.
 
     exp(r) = 1 + r + r² P(r). P: degree 5 (float32) or 9 on [-ln 2 / 2, ln 2 / 2], error 2**-30.5 or 2**-56.4.
@@ -50,7 +48,7 @@ def exp_pair(x: Any, tail: Any = None) -> tuple[Any, Any, Any]:
     return high, low + c * (high + low), n
 
 
-def exp(x: Any) -> Any:
+def exp(x: Operand) -> Operand:
     """e to the power of x. Worst error: float32 0.8 ulp, float64 0.7 ulp.
 
     x = n ln 2 + r, a polynomial of r (`exp_pair`), times 2**n in two steps, so that the smallest numbers are
@@ -60,14 +58,14 @@ def exp(x: Any) -> Any:
     return scaled(high + low, n)
 
 
-def wide_exp(x: Any) -> Any:
+def wide_exp(x: Operand) -> Operand:
     """exp in float64 for a float32 result, |x| up to 700: P has degree 5, error 2**-34."""
     n, integer = nearest_integer(x * LOG2_E)
     r = x - n * 0.6931471805599453
     return (1.0 + (r + r * r * polynomial(r, EXP["wide"]))) * power_of_two(integer, x)
 
 
-def expm1(x: Any) -> Any:
+def expm1(x: Operand) -> Operand:
     """exp(x) - 1. Worst error: float32 1.0 ulp, float64 1.1 ulp.
 
     With exp(r) - 1 = r + q, the result is (2**n - 1) + 2**n r + 2**n q: the sum of the first two is exact. All is
@@ -83,7 +81,7 @@ def expm1(x: Any) -> Any:
     return choose(magnitude(x) < layout.tiny, x, 2.0 * (high + low))
 
 
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Operand) -> Operand:
     """1 / (1 + exp(-x)). Worst error: float32 0.51 ulp, float64 1.9 ulp.
 
     E = exp(-|x|) never overflows; the result is 1 / (1 + E), for negative x E / (1 + E). The float32 one is
@@ -99,7 +97,7 @@ def sigmoid(x: Any) -> Any:
     return ratio - ratio * rest
 
 
-def tanh(x: Any) -> Any:
+def tanh(x: Operand) -> Operand:
     """The hyperbolic tangent. Worst error: float32 0.8 ulp, float64 0.9 ulp.
 
     For |x| up to 0.65 it is x + x³ P(x²), P of degree 5 (float32) or 11, error 2**-31 or 2**-56. Above, it is
@@ -119,7 +117,7 @@ def tanh(x: Any) -> Any:
     return with_sign_of(choose(a < TANH_START, small, large), x)
 
 
-def sinh(x: Any) -> Any:
+def sinh(x: Operand) -> Operand:
     """The hyperbolic sine. Worst error: float32 0.51 ulp, float64 0.8 ulp.
 
     For |x| up to 1 it is x + x³ P(x²), P of degree 6, error 2**-56 (float32: 3, 2**-34). Above, it is E - 1 / (4
@@ -136,21 +134,21 @@ def sinh(x: Any) -> Any:
     return with_sign_of(small_sinh(a, "float64", power + (rest - 0.25 / power)), x)
 
 
-def small_sinh(a: Any, key: str, large: Any) -> Any:
+def small_sinh(a: Operand, key: str, large: Operand) -> Operand:
     """The sinh of a where it is below 1, elsewhere the value that is given."""
     small = limited(a, 0.0, 1.0)
     square = small * small
     return choose(a < 1.0, small + small * square * polynomial(square, SINH[key]), large)
 
 
-def half_exp(a: Any) -> tuple[Any, Any]:
+def half_exp(a: Operand) -> tuple[Operand, Operand]:
     """exp(a) / 2 as a pair: the second number is 0 where the first is infinite."""
     high, low, n = exp_pair(a)
     high, low = fast_two_sum(high, low)
     return scaled(high, n - 1), scaled(low, n - 1)
 
 
-def cosh(x: Any) -> Any:
+def cosh(x: Operand) -> Operand:
     """The hyperbolic cosine. Worst error: float32 0.51 ulp, float64 0.9 ulp. E + 1 / (4 E) with E = exp(|x|) / 2."""
     if dtype_of(x) == "float32":
         power = wide_exp(limited(magnitude(convert(x, "float64")), 0.0, 100.0))
@@ -159,7 +157,7 @@ def cosh(x: Any) -> Any:
     return power + (rest + 0.25 / power)
 
 
-def erf(x: Any) -> Any:
+def erf(x: Operand) -> Operand:
     """The error function. Worst error: float32 1.0 ulp, float64 1.3 ulp.
 
     For |x| up to 7/8 it is x + x Q(x²), Q of degree 6 (float32) or 12. Above, with u = |x| - 7/8, it is 1 -

@@ -1,9 +1,8 @@
 """log and what is made of it: log1p, log2, log10, asinh, acosh, atanh, power."""
 
-from typing import Any
-
 from tapegrad.compiler.emit.native.coefficients import LOG, LOG_PAIR, LOG_SMALL
 from tapegrad.compiler.emit.native.forms import (
+    Operand,
     bits,
     choose,
     convert,
@@ -42,7 +41,7 @@ LOG10_2 = (0.30102999566383914, 1.42050232272661e-13)  # the product of the firs
 LIFT = {"float32": (2.0**25, 25.0), "float64": (2.0**54, 54.0)}
 
 
-def log_series(f: Any, key: str) -> Any:
+def log_series(f: Operand, key: str) -> Operand:
     """log(1 + f) - (f - f² / 2), f from sqrt(1/2) - 1 to sqrt(2) - 1.
 
     In float32 arithmetic f³ P(f), P of degree 8, error 2**-28. In float64, with s = f / (2 + f), it is
@@ -55,14 +54,14 @@ def log_series(f: Any, key: str) -> Any:
     return s * (0.5 * f * f + square * polynomial(square, LOG[key]))
 
 
-def log_sum(f: Any, e: Any, tail: Any, key: str) -> Any:
+def log_sum(f: Operand, e: Operand, tail: Operand, key: str) -> Operand:
     """log((1 + f) 2**e) + tail. The sum of e ln 2 and f is exact, the rest is small."""
     high, low = layout_of(f).ln_2
     whole, rest = fast_two_sum(e * high, f)
     return whole + (rest + ((log_series(f, key) + (e * low + tail)) - 0.5 * f * f))
 
 
-def logarithm_parts(x: Any) -> tuple[Any, Any]:
+def logarithm_parts(x: Operand) -> tuple[Operand, Operand]:
     """m - 1 and e as a floating-point number, x = m 2**e with m from sqrt(1/2) to sqrt 2.
 
     What is not positive counts as 1; a subnormal number is multiplied by a power of two first.
@@ -74,7 +73,7 @@ def logarithm_parts(x: Any) -> tuple[Any, Any]:
     return f, choose(small, e - exponent, e)
 
 
-def where_positive(x: Any, value: Any) -> Any:
+def where_positive(x: Operand, value: Operand) -> Operand:
     """The value where x is positive and finite; else what a logarithm is there.
 
     The sum is infinite for positive x and raises the flag of an invalid operation for others, which are never
@@ -84,12 +83,12 @@ def where_positive(x: Any, value: Any) -> Any:
     return choose((x > 0.0) & (x < INF), value, choose(x == 0.0, -INF, flagged))
 
 
-def log_with(x: Any, key: str) -> Any:
+def log_with(x: Operand, key: str) -> Operand:
     f, e = logarithm_parts(x)
     return where_positive(x, log_sum(f, e, 0.0, key))
 
 
-def log(x: Any) -> Any:
+def log(x: Operand) -> Operand:
     """The natural logarithm. Worst error: float32 0.9 ulp, float64 0.8 ulp.
 
     x = m 2**e with m from sqrt(1/2) to sqrt 2; a polynomial of m - 1 (`log_series`), and e ln 2. Source of the form
@@ -98,7 +97,7 @@ def log(x: Any) -> Any:
     return log_with(x, dtype_of(x))
 
 
-def log_of_pair(high: Any, low: Any, doubled: Any = None) -> Any:
+def log_of_pair(high: Operand, low: Operand, doubled: Operand = None) -> Operand:
     """log(high + low), or its double's logarithm, of a pair whose sum is positive and no subnormal number.
 
     The low part, divided by 2**e, is added to f; what is left over enters as its derivative, 1 - f.
@@ -114,19 +113,19 @@ def log_of_pair(high: Any, low: Any, doubled: Any = None) -> Any:
     return where_positive(high, log_sum(whole, e, rest - rest * whole, dtype_of(high)))
 
 
-def log1p(x: Any) -> Any:
+def log1p(x: Operand) -> Operand:
     """log(1 + x), the sum as a pair. Worst error: float32 0.9 ulp, float64 0.8 ulp. Below 2**-26 (2**-55) it is x."""
     return choose(magnitude(x) < layout_of(x).tiny, x, log_of_pair(*one_plus(x)))
 
 
-def one_plus(x: Any) -> Pair:
+def one_plus(x: Operand) -> Pair:
     """1 + x as a pair."""
     safe = choose(magnitude(x) < INF, x, 0.0)
     high, low = two_sum(safe, 1.0)
     return choose(magnitude(x) < INF, high, x), low
 
 
-def log_pair(f: Any) -> Pair:
+def log_pair(f: Operand) -> Pair:
     """log(1 + f) as a pair, relative error below 2**-63, f from sqrt(1/2) - 1 to sqrt(2) - 1.
 
     log(1 + f) = 2 s + s³ (2/3 + s² P(s²)), s = f / (2 + f) as a pair; P of degree 7, error 2**-66. Only P is
@@ -145,7 +144,7 @@ def log_pair(f: Any) -> Pair:
     return fast_two_sum(high, low + (b_low + 2.0 * s_low))
 
 
-def log_to_base(x: Any, factor: Pair, of_two: Pair) -> Any:
+def log_to_base(x: Operand, factor: Pair, of_two: Pair) -> Operand:
     """log(x) times a factor; of_two is the result for 2. For float64, with a logarithm as a pair."""
     f, e = logarithm_parts(x)
     high, low = log_pair(f)
@@ -155,7 +154,7 @@ def log_to_base(x: Any, factor: Pair, of_two: Pair) -> Any:
     return where_positive(x, whole + (rest + (error + e * of_two[1])))
 
 
-def narrow_log(x: Any, factor: float, of_two: float) -> Any:
+def narrow_log(x: Operand, factor: float, of_two: float) -> Operand:
     """log(x) times a factor, of a float32. What is most of it, f - f² / 2 and the exponent, is added in float64."""
     f, e = logarithm_parts(x)
     series = convert(log_series(f, "float32"), "float64")
@@ -164,21 +163,21 @@ def narrow_log(x: Any, factor: float, of_two: float) -> Any:
     return where_positive(x, convert(part * factor + convert(e, "float64") * of_two, "float32"))
 
 
-def log2(x: Any) -> Any:
+def log2(x: Operand) -> Operand:
     """The logarithm to base 2. Worst error: float32 0.7 ulp, float64 0.51 ulp. See `narrow_log` and `log_to_base`."""
     if dtype_of(x) == "float32":
         return narrow_log(x, LOG2_E[0], 1.0)
     return log_to_base(x, LOG2_E, (1.0, 0.0))
 
 
-def log10(x: Any) -> Any:
+def log10(x: Operand) -> Operand:
     """The logarithm to base 10. Worst error: float32 0.7 ulp, float64 0.51 ulp. As log2."""
     if dtype_of(x) == "float32":
         return narrow_log(x, LOG10_E[0], LOG10_2[0] + LOG10_2[1])
     return log_to_base(x, LOG10_E, LOG10_2)
 
 
-def asinh(x: Any) -> Any:
+def asinh(x: Operand) -> Operand:
     """The inverse of sinh. Worst error: float32 0.51 ulp, float64 0.9 ulp.
 
     log(|x| + sqrt(x² + 1)), the argument as a pair. Above 2**30 it is log(2 |x|); below 2**-28 it is x. The
@@ -202,7 +201,7 @@ def asinh(x: Any) -> Any:
     return choose(a < 2.0**-28, x, with_sign_of(value, x))
 
 
-def acosh(x: Any) -> Any:
+def acosh(x: Operand) -> Operand:
     """The inverse of cosh. Worst error: float32 0.51 ulp, float64 0.9 ulp. As asinh, with x² - 1; NaN below 1."""
     if dtype_of(x) == "float32":
         a = convert(x, "float64")
@@ -215,7 +214,7 @@ def acosh(x: Any) -> Any:
     return log_of_pair(choose(large, x, high), choose(large, 0.0, carried + low), large)
 
 
-def atanh(x: Any) -> Any:
+def atanh(x: Operand) -> Operand:
     """The inverse of tanh. Worst error: float32 0.51 ulp, float64 0.9 ulp.
 
     log((1 + |x|) / (1 - |x|)) / 2, the quotient as a pair; below 2**-28 it is x. The float32 one is computed in
@@ -233,7 +232,7 @@ def atanh(x: Any) -> Any:
     return choose(a < 2.0**-28, x, with_sign_of(value, x))
 
 
-def power(x: Any, y: Any) -> Any:
+def power(x: Operand, y: Operand) -> Operand:
     """x to the power of y. Worst error: float32 0.51 ulp, float64 0.7 ulp.
 
     exp(y log|x|), the logarithm and the product as pairs (in float64; plain float64 for a float32 result), with
@@ -263,12 +262,12 @@ def power(x: Any, y: Any) -> Any:
     return convert(value, dtype_of(x))
 
 
-def narrow_power(a: Any, times: Any) -> Any:
+def narrow_power(a: Operand, times: Operand) -> Operand:
     """a**times for a float32 result, a positive and finite."""
     return wide_exp(limited(times * log_with(a, "wide"), -200.0, 200.0))
 
 
-def pair_power(a: Any, times: Any) -> Any:
+def pair_power(a: Operand, times: Operand) -> Operand:
     """a**times in float64, a positive and finite."""
     f, e = logarithm_parts(a)
     ln_2 = layout_of(a).ln_2

@@ -4,11 +4,11 @@ A float32 result is computed in float64, with shorter polynomials (`wide`).
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from tapegrad.compiler.emit.native.coefficients import ASIN, ATAN, COS, SIN, TAN
 from tapegrad.compiler.emit.native.forms import (
     SLOW,
+    Operand,
     bits,
     choose,
     convert,
@@ -43,7 +43,7 @@ ANGLE_LIMIT = {"float32": 8e8, "float64": 1e7}
 INVISIBLE = 2.0**-28  # below it, x + x³ / 3 is x
 
 
-def reduced_angle(x: Any) -> tuple[Any, Any, Any]:
+def reduced_angle(x: Operand) -> tuple[Operand, Operand, Operand]:
     """r, c and the integer n with x = n pi / 2 + r + c, |r| <= pi / 4, c below a unit in the last place of r.
 
     In four parts, of which three are subtracted exactly. Source: W. J. Cody and W. Waite, Software Manual for the
@@ -56,14 +56,14 @@ def reduced_angle(x: Any) -> tuple[Any, Any, Any]:
     return *fast_two_sum(a, c + (b - n * fourth)), integer
 
 
-def reduced_wide_angle(x: Any) -> tuple[Any, Any]:
+def reduced_wide_angle(x: Operand) -> tuple[Operand, Operand]:
     """The same for a float32 result, |x| up to 8e8."""
     n, integer = nearest_integer(x * TWO_OVER_PI)
     first, second, third = HALF_PI_WIDE
     return ((x - n * first) - n * second) - n * third, integer
 
 
-def sin_part(r: Any, tail: Any, key: str) -> Any:
+def sin_part(r: Operand, tail: Operand, key: str) -> Operand:
     """sin(r + c) = r + r³ P(r²) + tail, tail = c cos(r); without one, for float32, r (1 + r² P(r²)), which keeps -0.
 
     P: degree 5 on [0, (pi/4)²], error 2**-56; for float32 3, 2**-37.
@@ -73,7 +73,7 @@ def sin_part(r: Any, tail: Any, key: str) -> Any:
     return r * (1.0 + factor) if tail is None else r + (r * factor + tail)
 
 
-def cos_part(r: Any, tail: Any, key: str) -> Any:
+def cos_part(r: Operand, tail: Operand, key: str) -> Operand:
     """cos(r + c) = 1 - r² / 2 + r⁴ P(r²) - tail, tail = c sin(r).
 
     P: degree 5 on [0, (pi/4)²], error 2**-59; for float32 2, 2**-33.
@@ -84,7 +84,7 @@ def cos_part(r: Any, tail: Any, key: str) -> Any:
     return high + (low + (rest if tail is None else rest - tail))
 
 
-def sin_or_cos(x: Any, quarters: int) -> Any:
+def sin_or_cos(x: Operand, quarters: int) -> Operand:
     """sin(x + quarters pi / 2): by the quarter of the circle, a sine or a cosine and its sign."""
     if dtype_of(x) == "float32":
         r, n = reduced_wide_angle(convert(x, "float64"))
@@ -97,20 +97,20 @@ def sin_or_cos(x: Any, quarters: int) -> Any:
     return convert(from_bits(bits(value) ^ ((n & 2) << 62)), dtype_of(x))
 
 
-def of_any_size(name: str, function: Callable[[Any], Any], x: Any) -> Any:
+def of_any_size(name: str, function: Callable[[Operand], Operand], x: Operand) -> Operand:
     """A function of an angle up to `ANGLE_LIMIT`, and of what is larger that of the C library, by its name; NaN of
     infinity."""
     dtype, size = dtype_of(x), magnitude(x)
     large = size > ANGLE_LIMIT[dtype]
 
-    def slow() -> Any:
+    def slow() -> Operand:
         finite = choose(size < INF, x, 0.0)
         return choose(size < INF, convert(SLOW[name](convert(finite, "float64")), dtype), x - x)
 
     return rarely(large, slow, function(choose(large, 0.0, x)))
 
 
-def sin(x: Any) -> Any:
+def sin(x: Operand) -> Operand:
     """The sine. Worst error: float32 0.51 ulp, float64 0.8 ulp.
 
     x = n pi / 2 + r (`reduced_angle`), and a polynomial of r.
@@ -118,17 +118,17 @@ def sin(x: Any) -> Any:
     return of_any_size("sin", lambda x: small_or(x, sin_or_cos(x, 0)), x)
 
 
-def small_or(x: Any, value: Any) -> Any:
+def small_or(x: Operand, value: Operand) -> Operand:
     """x where it is so small that it is the value; a float32 result, made in float64, is that by itself."""
     return value if dtype_of(x) == "float32" else choose(magnitude(x) < INVISIBLE, x, value)
 
 
-def cos(x: Any) -> Any:
+def cos(x: Operand) -> Operand:
     """The cosine. Worst error: float32 0.51 ulp, float64 0.8 ulp. As `sin`."""
     return of_any_size("cos", lambda x: sin_or_cos(x, 1), x)
 
 
-def tan(x: Any) -> Any:
+def tan(x: Operand) -> Operand:
     """The tangent. Worst error: float32 0.51 ulp, float64 1.3 ulp.
 
     tan(r + c) = r + r³ P(r²) + c (1 + r²...), for odd n -1 / tan(r + c) with the tangent as a pair. P: degree 14 on
@@ -137,7 +137,7 @@ def tan(x: Any) -> Any:
     return of_any_size("tan", tan_of_small, x)
 
 
-def tan_of_small(x: Any) -> Any:
+def tan_of_small(x: Operand) -> Operand:
     """The tangent of an angle up to `ANGLE_LIMIT`."""
     if dtype_of(x) == "float32":
         r, n = reduced_wide_angle(convert(x, "float64"))
@@ -157,7 +157,7 @@ def tan_of_small(x: Any) -> Any:
     return choose(magnitude(x) < INVISIBLE, x, value)
 
 
-def asin_parts(x: Any, key: str) -> tuple[Any, Any]:
+def asin_parts(x: Operand, key: str) -> tuple[Operand, Operand]:
     """s, q and whether |x| is above 1/2: the arc sine of |x|, or half the arc cosine where it is above, is s + q.
 
     s + s³ P(s²), s = |x| or sqrt((1 - |x|) / 2). P: degree 12 on [0, 1/4], error 2**-59 (for float32 6, 2**-35).
@@ -169,7 +169,7 @@ def asin_parts(x: Any, key: str) -> tuple[Any, Any]:
     return s, s * square * polynomial(square, ASIN[key])
 
 
-def asin(x: Any) -> Any:
+def asin(x: Operand) -> Operand:
     """The arc sine. Worst error: float32 0.51 ulp, float64 1.1 ulp.
 
     Above 1/2, pi / 2 - 2 asin(sqrt((1 - |x|) / 2)).
@@ -179,14 +179,14 @@ def asin(x: Any) -> Any:
     return asin_with(x, "float64")
 
 
-def asin_with(x: Any, key: str) -> Any:
+def asin_with(x: Operand, key: str) -> Operand:
     s, rest = asin_parts(x, key)
     high, low = fast_two_sum(HALF_PI[0], -2.0 * s)
     large = high + (low + (HALF_PI[1] - 2.0 * rest))
     return with_sign_of(choose(magnitude(x) > 0.5, large, s + rest), x)
 
 
-def acos(x: Any) -> Any:
+def acos(x: Operand) -> Operand:
     """The arc cosine. Worst error: float32 0.51 ulp, float64 1.1 ulp.
 
     pi / 2 - asin(x); above 1/2, 2 asin(sqrt((1 - x) / 2)); below -1/2, pi minus that of -x.
@@ -196,7 +196,7 @@ def acos(x: Any) -> Any:
     return acos_with(x, "float64")
 
 
-def acos_with(x: Any, key: str) -> Any:
+def acos_with(x: Operand, key: str) -> Operand:
     s, rest = asin_parts(x, key)
     signed, signed_rest = with_sign_of(s, x), choose(x < 0.0, -rest, rest)
     high, low = fast_two_sum(HALF_PI[0], -signed)
@@ -207,7 +207,7 @@ def acos_with(x: Any, key: str) -> Any:
     return choose(magnitude(x) > 0.5, outside, middle)
 
 
-def arc(a: Any, b: Any, key: str, left: Any = None) -> Any:
+def arc(a: Operand, b: Operand, key: str, left: Operand = None) -> Operand:
     """The angle of the point (b, a), both coordinates finite and not negative, or of (-b, a) where `left` holds.
 
     With t = a / b, for a > b / 2 t = (a - b) / (a + b), for a > 2 b t = -b / a, it is k pi / 4 + t + t³ P(t²). P:
@@ -225,7 +225,7 @@ def arc(a: Any, b: Any, key: str, left: Any = None) -> Any:
     return high + (low + (t * square * polynomial(square, ATAN[key]) + k * QUARTER_PI[1]))
 
 
-def atan(x: Any) -> Any:
+def atan(x: Operand) -> Operand:
     """The arc tangent. Worst error: float32 0.51 ulp, float64 1.1 ulp. See `arc`."""
     wide = convert(x, "float64")
     a = limited(magnitude(wide), 0.0, 2.0**60)
@@ -234,7 +234,7 @@ def atan(x: Any) -> Any:
     return convert(with_sign_of(choose(a < INVISIBLE, a, value), wide), dtype_of(x))
 
 
-def atan2(y: Any, x: Any) -> Any:
+def atan2(y: Operand, x: Operand) -> Operand:
     """The angle of the point (x, y). Worst error: float32 0.51 ulp, float64 1.5 ulp. See `arc`.
 
     In float64 both coordinates are first scaled by one power of two, so that no sum overflows or loses digits.
@@ -255,12 +255,12 @@ def atan2(y: Any, x: Any) -> Any:
     return convert(value, dtype_of(x))
 
 
-def finite_part(size: Any, infinite: Any) -> Any:
+def finite_part(size: Operand, infinite: Operand) -> Operand:
     """1 and 0 for what is infinite and finite, where one of two sizes is infinite; else the size."""
     return choose(size == INF, 1.0, choose(infinite & (size < INF), 0.0, size))
 
 
-def hypot(x: Any, y: Any) -> Any:
+def hypot(x: Operand, y: Operand) -> Operand:
     """sqrt(x² + y²). Worst error: float32 0.51 ulp, float64 1.2 ulp.
 
     In float64 both are first scaled by one power of two, so that the squares neither overflow nor vanish. Infinite

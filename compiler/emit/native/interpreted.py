@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.compiler.emit.native.forms import LANES as LANES
 
 
-def lanes(start: Any) -> np.ndarray:
+def lanes(start: int) -> np.ndarray:
     """Partial results of a reduction, one for each lane, that start as what changes nothing."""
     return np.full(LANES, start)
 
@@ -20,7 +21,7 @@ def folded(partial: np.ndarray, ufunc: np.ufunc) -> Any:
     return partial[0]
 
 
-def put(out: np.ndarray, value: Any) -> None:
+def put(out: np.ndarray, value: Array) -> None:
     """Write a result whose shape is a matter of values."""
     if value.shape != out.shape:
         raise LookupError("guard: the mask chooses another number")

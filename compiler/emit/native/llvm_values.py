@@ -3,7 +3,6 @@
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -46,7 +45,7 @@ def bytes_of(dtype: str) -> int:
     return np.dtype(dtype).itemsize
 
 
-def constant(value: Any, dtype: str) -> str:
+def constant(value: float, dtype: str) -> str:
     if dtype == "bool":
         return "true" if value else "false"
     if dtype[0] == "f":

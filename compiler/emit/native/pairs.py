@@ -11,11 +11,10 @@ Arithmetic, chapter 4.
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-from tapegrad.compiler.emit.native.forms import bits, choose, dtype_of, from_bits, root
+from tapegrad.compiler.emit.native.forms import Operand, bits, choose, dtype_of, from_bits, root
 
-Pair = tuple[Any, Any]
+Pair = tuple[Operand, Operand]
 INF, NAN = float("inf"), float("nan")
 
 
@@ -59,11 +58,11 @@ LAYOUTS = {
 }  # fmt: skip
 
 
-def layout_of(x: Any) -> Layout:
+def layout_of(x: Operand) -> Layout:
     return LAYOUTS[dtype_of(x)]
 
 
-def polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
+def polynomial(x: Operand, coefficients: tuple[float, ...]) -> Operand:
     """The lowest power's coefficient comes first; it is added last, so that its sum alone is rounded at full size.
 
     The others in pairs of terms, then in pairs of these: a processor works on several at a time, where by Horner's rule
@@ -71,7 +70,7 @@ def polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
     variable structure computer (1960).
     """
     first, *others = coefficients
-    terms: list[Any] = others
+    terms: list[Operand] = others
     power = x
     while len(terms) > 1:
         pairs = [terms[k] + terms[k + 1] * power for k in range(0, len(terms) - 1, 2)]
@@ -80,55 +79,55 @@ def polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
     return first + terms[0] * x if terms else first
 
 
-def limited(x: Any, low: float, high: float) -> Any:
+def limited(x: Operand, low: float, high: float) -> Operand:
     """x within the bounds; NaN stays."""
     x = choose(x > high, high, x)
     return choose(x < low, low, x)
 
 
-def times_where(condition: Any, x: Any, factor: float) -> Any:
+def times_where(condition: Operand, x: Operand, factor: float) -> Operand:
     """x times a factor where the condition holds, else x; the product does not overflow where it is not wanted."""
     return choose(condition, choose(condition, x, 1.0) * factor, x)
 
 
-def with_sign_of(size: Any, x: Any) -> Any:
+def with_sign_of(size: Operand, x: Operand) -> Operand:
     """A number that has no sign of its own, with the sign of x, of zeros also."""
     return from_bits(bits(size) | (bits(x) & layout_of(x).sign))
 
 
-def nearest_integer(x: Any) -> tuple[Any, Any]:
+def nearest_integer(x: Operand) -> tuple[Operand, Operand]:
     """The integer nearest to x, as a floating-point number and as an integer. |x| is below 2**22, or 2**51."""
     layout = layout_of(x)
     shifted = x + layout.shifter
     return shifted - layout.shifter, bits(shifted) - layout.shifter_bits
 
 
-def power_of_two(n: Any, x: Any) -> Any:
+def power_of_two(n: Operand, x: Operand) -> Operand:
     """2**n, of the dtype of x, for an integer n that is an exponent of a number with all bits."""
     layout = layout_of(x)
     return from_bits((n + layout.bias) << layout.fraction)
 
 
-def scaled(x: Any, n: Any) -> Any:
+def scaled(x: Operand, n: Operand) -> Operand:
     """x 2**n, rounded once. The product of two powers of two reaches overflow and the smallest numbers."""
     half = n >> 1
     return x * power_of_two(half, x) * power_of_two(n - half, x)
 
 
-def two_sum(a: Any, b: Any) -> Pair:
+def two_sum(a: Operand, b: Operand) -> Pair:
     """a + b, exactly."""
     high = a + b
     back = high - a
     return high, (a - (high - back)) + (b - back)
 
 
-def fast_two_sum(a: Any, b: Any) -> Pair:
+def fast_two_sum(a: Operand, b: Operand) -> Pair:
     """a + b, exactly where a is not smaller than b, or is 0."""
     high = a + b
     return high, b - (high - a)
 
 
-def halves(x: Any) -> Pair:
+def halves(x: Operand) -> Pair:
     """x, exactly, as two numbers of half its digits. A Python number counts as float64."""
     if type(x) is float:
         size, exponent = math.frexp(x)
@@ -138,7 +137,7 @@ def halves(x: Any) -> Pair:
     return front, x - front
 
 
-def two_product(a: Any, b: Any) -> Pair:
+def two_product(a: Operand, b: Operand) -> Pair:
     """a b; the error is below 2**-104 of it in float64, 2**-46 in float32."""
     high = a * b
     a1, a2 = halves(a)
@@ -161,7 +160,7 @@ def pair_root(a: Pair) -> Pair:
     return high, rest / choose(high > 0.0, high + high, 1.0)
 
 
-def parts(x: Any) -> tuple[Any, Any, Any]:
+def parts(x: Operand) -> tuple[Operand, Operand, Operand]:
     """m - 1, e as a floating-point number and e as an integer, x = m 2**e with m from sqrt(1/2) to sqrt 2.
 
     x is positive and has all bits. m - 1 is exact. For infinity the result is finite.

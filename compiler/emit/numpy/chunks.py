@@ -3,7 +3,7 @@ cache for the next, and what only the run needs takes the memory of one part."""
 
 from collections.abc import Collection, Sequence
 from math import prod
-from typing import Any, Protocol
+from typing import Protocol
 
 from tapegrad.compiler.emit.module import SourceModule
 from tapegrad.compiler.ir.program import Op, Program, Var
@@ -45,7 +45,7 @@ class Emitter(Protocol):
     at_build: set[Var]
     run_count: int
 
-    def place(self, v: Any) -> str: ...
+    def place(self, v: Var | object) -> str: ...
     def home(self, v: Var) -> str | None: ...
     def operands(self, op: Op, args: list[str]) -> list[str]: ...
     def into(self, op: Op, args: list[str], out: str) -> str: ...
@@ -76,7 +76,7 @@ class Run:
         self.free: list[tuple[str, str]] = []
         self.caches = 0
 
-    def name(self, v: Any) -> str:
+    def name(self, v: Var | object) -> str:
         """The expression for an input in the loop."""
         if not isinstance(v, Var) or not is_cut(v, self.shape):
             return self.emitter.place(v)

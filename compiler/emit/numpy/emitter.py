@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from itertools import count
-from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array
 from tapegrad.compiler.emit.folding import Body
 from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.numpy.chunks import emit_run, runs
@@ -31,7 +31,7 @@ class NumpyEmitter:
         self.base = planner.base
         self.names: dict[Var, str] = {}
         self.module = SourceModule(title, self.program)
-        self.constants: dict[str, Any] = {}
+        self.constants: dict[str, Array] = {}
         self.broadcast: set[str] = set()  # the constants that eager has as views of fewer elements
         self.at_build: set[Var] = {v for v in program.captured}
         # Module -> the function of it that the program calls, if not NumPy's.
@@ -45,7 +45,7 @@ class NumpyEmitter:
         return runs(program, allocating(self.target))
 
     # ---- names ----
-    def place(self, v: Any) -> str:
+    def place(self, v: Var | object) -> str:
         """The expression for an input."""
         if not isinstance(v, Var):
             return number(v)
@@ -62,7 +62,7 @@ class NumpyEmitter:
             return v.name
         return self.names.setdefault(v, v.name)
 
-    def scalar(self, value: Any, dtype: str) -> str:
+    def scalar(self, value: float, dtype: str) -> str:
         """The name of a 0-d array that holds a number."""
         text = "".join(c if c.isalnum() else "_" for c in f"{float(value):g}".replace("-", "minus_"))
         array = np.array(value, dtype)
@@ -197,7 +197,7 @@ class NumpyEmitter:
         self.operations_by_line = self.module.operations_by_line(text, body)
         return text
 
-    def result(self, r: Any) -> str:
+    def result(self, r: object) -> str:
         if not isinstance(r, Var):
             return number(r)
         text = self.place(r)
