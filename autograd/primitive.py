@@ -136,9 +136,13 @@ class Primitive:
         except Exception as error:
             if flags.recorder is not None:
                 flags.recorder.failed(self)
-            if (explained := self.explain(error, args, params)) is error:
-                raise
-            raise explained from error
+            explained = self.explain(error, args, params)
+            try:
+                if explained is error:
+                    raise
+                raise explained from error
+            finally:
+                del explained  # this frame would hold it, and it this frame: a cycle that keeps the tensors
         node = None
         if self.outputs > 1:
             out = tuple(out)
