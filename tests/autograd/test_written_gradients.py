@@ -149,6 +149,16 @@ def used_before(b: Any, w: Any) -> None:
     del h
 
 
+def recorded_and_seen(value: Any) -> Callable[[Any, Any], None]:
+    def write(b: Any, w: Any) -> None:
+        h = b * w
+        seen = h.detach()
+        h[0] = value
+        del seen
+
+    return write
+
+
 CUTS = {
     "a row of a row": cut(lambda b, w: op.setitem(b[0], 1, w[0])),
     "a view": cut(lambda b, w: op.setitem(b.T, 0, w)),
@@ -156,6 +166,9 @@ CUTS = {
     "a row that is used and kept": cut(held_beside),
     "contents that were used": cut(used_before),
     "a detached name": cut(lambda b, w: op.setitem(b.detach(), 0, w)),
+    "a recorded tensor, a number": cut(recorded_and_seen(5.0)),
+    "a recorded tensor, a list": cut(recorded_and_seen([5.0, 6.0])),
+    "a recorded tensor, an array": cut(recorded_and_seen(np.ones(2, "float32"))),
     "a leaf that requires grad": cut(lambda b, w: op.setitem(b.requires_grad_(), 0, w)),
 }
 
