@@ -112,6 +112,12 @@ index_update_p: Primitive = Primitive(
 
 
 # ---- the public functions ----
+def _slice_end(end: Value) -> int | None:
+    if end is not None and not hasattr(end, "__index__"):
+        raise IndexError(f"index: a slice holds integers or None, got {end!r}")
+    return None if end is None else int(end.__index__())
+
+
 def template(x: Value, index: Index) -> tuple[tuple[Index, ...], list[Array]]:
     """Split an index into its template and its arrays (Tensors on x's device)."""
     from tapegrad.autograd.creation import tensor
@@ -123,8 +129,12 @@ def template(x: Value, index: Index) -> tuple[tuple[Index, ...], list[Array]]:
             part = part.item()
         if isinstance(part, (slice, int, type(None), type(Ellipsis))) and not isinstance(part, bool):
             ends = (part.start, part.stop, part.step) if isinstance(part, slice) else ()
-            parts.append(slice(*(None if e is None else e.__index__() for e in ends)) if ends else part)
+            parts.append(slice(*map(_slice_end, ends)) if ends else part)
             continue
+        if isinstance(part, (str, bytes, dict, set)):
+            raise IndexError(
+                f"index: only integers, slices, None, ... and integer or boolean arrays, got {part!r}"
+            )
         array = part if isinstance(part, Tensor) else tensor(part, device=x.device)
         if array.size == 0 and not isinstance(part, Tensor) and not hasattr(part, "dtype"):
             array = tensor(part, dtype="int64", device=x.device)
