@@ -265,9 +265,8 @@ class Trace(Recorder):
 
     def save(self, array: Any, backend: Any) -> None:
         """Keep what an array holds, to be put back. What it held first counts; `changes` keeps the array alive."""
-        if id(array) not in self.saved and getattr(
-            array.flags, "writeable", True
-        ):  # else the write will raise
+        writable = getattr(array.flags, "writeable", True)  # else the write will raise
+        if id(array) not in self.saved and writable:
             self.saved.add(id(array))
             self.changes.append(partial(array.__setitem__, ..., backend.asarray(array, copy=True)))
 
