@@ -13,7 +13,7 @@ from compiler_emitters import EMITTERS, close, flat
 from compiler_steps import HOW, make, step_of
 from hazard_cases import same_as_without
 from primitives.harness import cotangent
-from primitives.table import Case, cases
+from primitives.table import Case, rows
 from tapegrad.compiler.emit.numpy import chunks as numpy_parts
 from tapegrad.compiler.passes import lifetimes, zero_masks
 
@@ -26,25 +26,32 @@ def jit(monkeypatch: pytest.MonkeyPatch) -> Any:
     return partial(tg.jit, emitter="numpy")
 
 
-@pytest.mark.parametrize(
-    "case", cases(lambda row: row.grad and row.primitive != "move"), ids=lambda case: case.id
-)
-def test_rows(case: Case, jit: Any) -> None:
-    floating = tuple(i for i, a in enumerate(case.arrays) if a.dtype.kind == "f")
+ROWS = {row.name: row for row in rows() if row.grad and row.primitive != "move"}
 
-    def loss(*xs: Any) -> Any:
-        y = case.row.call(*xs)
-        return (y * cotangent(y)).sum(), y
 
-    eager = tg.value_and_grad(loss, argnums=floating, has_aux=True)
+@pytest.mark.parametrize("name", ROWS)
+def test_rows(name: str, jit: Any) -> None:
+    """All of a row's samples in one program."""
+    row = ROWS[name]
+
+    def of_sample(xs: list[Any]) -> Any:
+        def loss(*xs: Any) -> Any:
+            y = row.call(*xs)
+            return (y * cotangent(y)).sum(), y
+
+        floating = tuple(i for i, x in enumerate(xs) if x.dtype.kind == "f")
+        return tg.value_and_grad(loss, argnums=floating, has_aux=True)(*xs)
+
+    def eager(*xs: Any) -> Any:
+        rest = iter(xs)
+        return [of_sample([next(rest) for _ in sample]) for sample in row.inputs]
+
     compiled = jit(lambda *xs: eager(*xs))
+    arrays = [a for sample in row.inputs for a in Case(row, sample).cast("float64")]
     for seed in (0, 1):
-        xs = [
-            tg.tensor(np.asarray(a * (1 + 1e-3 * seed * (a.dtype.kind == "f")), a.dtype))
-            for a in case.cast("float64")
-        ]
+        xs = [tg.tensor(np.asarray(a * (1 + 1e-3 * seed * (a.dtype.kind == "f")), a.dtype)) for a in arrays]
         for got, want in zip(flat(compiled(*xs)), flat(eager(*xs)), strict=True):
-            close(got, want, "float64", case.id)
+            close(got, want, "float64", name)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::tapegrad.JitWarning")
