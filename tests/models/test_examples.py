@@ -7,7 +7,13 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 # Those that end with another line than their accuracy, and are called with arguments here.
-OTHERS = {"gpt_python"}
+OTHERS = {"gpt_python", "physics_heat", "vae_digits", "lstm_sunspots"}
+# Those that draw a picture: how many steps or epochs they get here, and what they need installed.
+DRAWN = {
+    "physics_heat": ("30", "numpy"),
+    "vae_digits": ("2", "sklearn"),
+    "lstm_sunspots": ("3", "statsmodels"),
+}
 ACCURACY = {"cnn_digits": 0.985}
 LINES = {
     "article": ('"numpy"', '"strict"'),
@@ -41,6 +47,22 @@ def test_the_gpt_writes_text(capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "step    2  loss" in printed and printed.count("-" * 40) == 3
     assert 0 < names["loss"].item() < 6
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_what_draws_a_picture(name, capsys, monkeypatch, tmp_path):
+    """A few steps: that they learn is seen by running them, half a minute each."""
+    pytest.importorskip("matplotlib").use("Agg")
+    length, needed = DRAWN[name]
+    pytest.importorskip(needed)
+    picture = tmp_path / "picture.png"
+    (path,) = (p for p in EXAMPLES if p.stem == name)
+    monkeypatch.setattr("sys.argv", [str(path), length, str(picture)])
+    names = runpy.run_path(str(path), run_name="__main__")
+    assert picture.read_bytes().startswith(b"\x89PNG") and str(picture) in capsys.readouterr().out
+    stats = names["train_step"].stats()
+    assert stats["refused"] is None and stats["compiled"] > 0
+    names["plt"].close("all")
 
 
 @pytest.mark.slow
