@@ -49,6 +49,7 @@ class Primitive:
     backward loop does (`match_shape_dtype`). Array arguments are positional, plain Python values keywords.
     """
 
+    loop: Any = None  # of a loop that a recorder takes as one operation: what it made of it
     _run: dict[type, tuple[Any, Any]]  # array type -> (forward or kernel, namespace)
 
     def __init__(

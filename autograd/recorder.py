@@ -1,7 +1,7 @@
 """`Recorder`: the events that tensors report to a listener such as the compiler."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tapegrad.autograd.aliases import Array, ModuleLike, Params, Result, Value
@@ -24,6 +24,12 @@ class Recorder:
         result: "Result",
     ) -> None:
         """A primitive was called; args and result hold Tensors."""
+
+    def loop(
+        self, step: Any, carry: "list[Tensor]", xs: "list[Tensor]", length: int, reverse: bool, keep: bool
+    ) -> Any:
+        """The loop of a step as one operation, which the Primitive of it carries as `loop`; None: step by step."""
+        return None
 
     def made(self, tensor: "Tensor", shared: bool) -> None:
         """A tensor was made from numbers of the host: `tg.tensor`, `tg.zeros`, …

@@ -7,7 +7,9 @@ before each step). Its gradient rule is a scan in the other direction, whose ste
 slice, and carries their cotangents through it: the cotangent of the carry goes from step to step, the cotangents of the
 other tensors are added up, those of the slices are stacked. As it is a scan, it can be differentiated in turn.
 
-Under `tg.jit` the steps are recorded one after another, as those of a loop in Python.
+Under `tg.jit` a step is recorded once, as a program of its own, which the compiled program calls as often as there are
+steps, and so is a step of the gradient. Where that cannot be, on a GPU or with results of several dtypes, the steps are
+recorded one after another, as those of a loop in Python.
 """
 
 from collections.abc import Callable
@@ -46,7 +48,8 @@ def scan(
 
     One call of the tape, whatever the length. It keeps the carries of all steps and nothing of f's inside: the backward
     pass runs f again, step by step. f may use tensors that are no arguments, such as a Module's parameters, which get
-    their gradients. Under `tg.jit` the steps are recorded one by one. Definition: JAX's `jax.lax.scan`.
+    their gradients. Under `tg.jit` one step is recorded and compiled, whatever the length, where all results have one
+    dtype, on a CPU; elsewhere all steps are. Definition: JAX's `jax.lax.scan`.
 
     Args:
         f: A function (carry, x) -> (carry, y) that computes the same whenever it is called with the same arguments. It
@@ -140,16 +143,19 @@ def _scan(
 ) -> tuple[Tensors, Tensors]:
     """The loop on flat lists, as one recorded call if something is recorded."""
     flags = current.get()
-    if flags.recorder is not None:
-        if length:
-            return _run(step, init, xs, length, reverse, keep=False)[:2]
-        ys = _probe(f, step, init, xs, length, watched).ys
-        return init, [zeros((0, *y.shape), dtype=y.dtype, device=y.device) for y in ys]
-    if not (flags.grad or watched):  # the gradient of a loop, which is not differentiated itself
+    recorder = flags.recorder
+    if not (flags.grad or watched or recorder):  # the gradient of a loop, which is not differentiated itself
         return _run(step, init, xs, length, reverse, keep=False)[:2]
     found = _probe(f, step, init, xs, length, watched)
     inputs = [*init, *xs, *found.outside]
     keep = flags.grad and any(t.requires_grad for t in inputs)
+    loop = None
+    if recorder is not None:
+        if not length:
+            return init, [zeros((0, *y.shape), dtype=y.dtype, device=y.device) for y in found.ys]
+        loop = recorder.loop(step, init, xs, length, reverse, keep)
+        if loop is None:
+            return _run(step, init, xs, length, reverse, keep=False)[:2]
     n, end = len(init), len(init) + len(xs)
     count = n + found.count + n * keep
 
@@ -180,6 +186,7 @@ def _scan(
     if not count:
         return [], []
     call = Primitive(f"scan({label(f)})", forward, vjp=rule, outputs=count, register=False)
+    call.loop = loop
     out = call(*inputs) if inputs else _without_inputs(forward)
     outputs = [o if is_floating(o.dtype) else o.detach() for o in ([out] if count == 1 else out)]
     return outputs[:n], outputs[n : n + found.count]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from tapegrad.compiler.ir import evaluation as e
 from tapegrad.compiler.ir import spelling as s
@@ -25,7 +26,7 @@ from tapegrad.compiler.ir.cuda_forms import (
 )
 
 if TYPE_CHECKING:
-    from tapegrad.compiler.ir.program import Op
+    from tapegrad.compiler.ir.program import Op, Program
 
 
 class Kind(Enum):
@@ -46,6 +47,18 @@ class Kind(Enum):
 
 # (op, names of the inputs, name of the result's array or "" where the operation allocates it) -> source
 Spelling = Callable[["Op", list[str], str], str]
+
+
+@dataclass(frozen=True)
+class LoopBody:
+    """A step, how many of its arguments are carried and how many are slices, and the shapes of the results."""
+
+    step: "Program"
+    carries: int
+    slices: int
+    length: int
+    reverse: bool
+    shapes: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,7 @@ class Operation:
     operator    Python's special method for it, without underscores
     primitive   the primitive that is recorded as this operation
     label       the first part of the name of a result
+    body        of a loop: its step, as a program
     """
 
     name: str
@@ -102,6 +116,7 @@ class Operation:
     operator: str = ""
     primitive: str = ""
     label: str = ""
+    body: "LoopBody | None" = None
 
     def source(self, op: "Op", args: list[str], out: str = "", library: str = "numpy") -> str:
         """The call in a library's words: into the array `out`, or an expression for a new array."""
@@ -306,11 +321,25 @@ ROWS = (
     alike("bounds", Kind.GUARD, e.bounds, s.bounds, allocates=BOTH, effect=True),
 )  # fmt: skip
 OPERATIONS: dict[str, Operation] = {row.name: row for row in ROWS}
+# Loops, each of a step of its own, by names that follow from what they are; known as long as a program has them.
+LOOPS: WeakValueDictionary[str, Operation] = WeakValueDictionary()
+
+
+def loop(
+    name: str, step: "Program", carries: int, slices: int, length: int, reverse: bool, shapes: list[tuple[int, ...]]
+) -> Operation:  # fmt: skip
+    """The row of a loop, whose step is a program: (carry, slices, others) -> (carry, y). Its inputs are the carry, what
+    is sliced, and the others; its result the last carry, the ys and, where there are more shapes, the carries before
+    each step, end to end."""
+    body = LoopBody(step, carries, slices, length, reverse, tuple(shapes))
+    return Operation(
+        name, Kind.CALL, e.call(name), f"{name}({{args}}, out={{out}})", body=body, label="scan", effect=True
+    )
 
 
 def operation(name: str) -> Operation:
     """The row of an operation; for a function of the library without one, a row that says so."""
-    row = OPERATIONS.get(name)
+    row = OPERATIONS.get(name) or LOOPS.get(name)
     return Operation(name, Kind.CALL, e.call(name)) if row is None else row
 
 

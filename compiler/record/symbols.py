@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.compiler.ir.operations import OPERATIONS, operation
 from tapegrad.compiler.ir.program import Var
 
@@ -98,3 +99,8 @@ class Namespace:
             return trace.emit_op(name, *args, **options)
 
         return call
+
+
+def basic(index: tuple[Any, ...]) -> bool:
+    """Whether an index makes a view: integers, slices, new axes alone."""
+    return not any(isinstance(i, (Slot, bool)) for i in index)

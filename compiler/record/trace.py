@@ -13,7 +13,6 @@ import numpy as np
 
 from tapegrad.autograd import random
 from tapegrad.autograd.flags import current
-from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor
@@ -24,7 +23,8 @@ from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
 from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.labels import Labels, frame_of_the_user, rate_asked, user_line
-from tapegrad.compiler.record.symbols import Namespace, Symbol
+from tapegrad.compiler.record.loops import Loop, emit_loop, recorded_loop
+from tapegrad.compiler.record.symbols import Namespace, Symbol, basic
 from tapegrad.compiler.watch.listen import unheard
 
 
@@ -309,6 +309,9 @@ class Trace(Recorder):
             put_back()
 
     # ---- operations ----
+    def loop(self, *loop: Any) -> Loop | None:
+        return recorded_loop(self, *loop) if self.reason is None else None
+
     def expand(
         self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], result: Any
     ) -> None:
@@ -316,7 +319,9 @@ class Trace(Recorder):
         symbols = [Symbol(a.data, self.var_of(a), self) if isinstance(a, Tensor) else a for a in args]
         results = result if isinstance(result, tuple) else (result,)
         array, name, xp = results[0].data, primitive.name, results[0].backend.xp
-        if name == "move":
+        if primitive.loop is not None:
+            emit_loop(self, primitive.loop, list(args[: primitive.loop.inputs]), results)
+        elif name == "move":
             self.refuse("it moves arrays between devices", "Move them outside")
         elif name in SAME_FOR_A_SHAPE:
             self.bind(array, self.constant(array).var)
@@ -387,8 +392,3 @@ def plain_axis(axis: Any, ndim: int) -> Any:
     """One way to write each axis, so that the same operation is known again."""
     axes = tuple(a % ndim for a in axis) if isinstance(axis, tuple) else (axis % ndim,)
     return axes[0] if len(axes) == 1 else axes
-
-
-def basic(index: tuple[Any, ...]) -> bool:
-    """Whether an index makes a view: integers, slices, new axes alone."""
-    return not any(isinstance(i, (Slot, bool)) for i in index)

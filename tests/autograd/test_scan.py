@@ -1,5 +1,7 @@
 """`tg.scan` against the same loop in Python: values and gradients to the bit, second order, compiled, refusals."""
 
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +17,13 @@ R = np.random.default_rng(5)
 W, B = tg.tensor(R.normal(size=(3, 3)) * 0.5), tg.tensor(R.normal(size=3))
 XS, H = R.normal(size=(5, 2, 3)), R.normal(size=(2, 3))
 N = np.arange(5)
+
+
+@pytest.fixture(autouse=True)
+def constants() -> None:
+    """What the loops close over requires no grad, unless a test says so."""
+    for t in (W, B):
+        t.requires_grad_(False)
 
 
 def unrolled(f: Any, init: Any, xs: Any = None, length: Any = None, reverse: bool = False) -> Any:
@@ -200,6 +209,71 @@ def test_compiled_steps_and_changing_closures(emitter: str) -> None:
             found.append([f(tg.tensor(H), tg.tensor(XS[:length])).numpy(), w.numpy().copy()])
         for a, b in zip(*found, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def compiled_total(loop: Any, f: Any, more: Any) -> Any:
+    def total(init: Any, xs: Any) -> Any:
+        carry, ys = loop(f, init, xs, **more)
+        return sum((tg.sin(t).sum() for t in floats((carry, ys))), tg.zeros(()))
+
+    return total
+
+
+@pytest.mark.parametrize("emitter", ["numpy", "native"])
+@loops
+def test_compiled_gradients_are_eagers(f: Any, init: Any, xs: Any, more: Any, emitter: str) -> None:
+    if emitter == "native":
+        pytest.importorskip("llvmlite", reason="llvmlite is not installed")
+    total = compiled_total(tg.scan, f, more)
+    at = [i for i, tree in enumerate((init, xs)) if tree is not None and f is not counted]
+    slope = (lambda *args: tg.grad(total, argnums=at)(*args)) if at else total
+    args = [tg.tree.map(tg.tensor, tree) for tree in (init, xs)]
+    compiled = tg.jit(slope, emitter=emitter, strict=True)
+    with tg.no_grad():
+        for _ in range(3):
+            for a, b in zip(tg.tree.leaves(compiled(*args)), tg.tree.leaves(slope(*args)), strict=True):
+                np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_a_compiled_scan_is_one_operation_whatever_its_length() -> None:
+    slope = tg.grad(lambda h, x: sum(tg.sin(t).sum() for t in tg.scan(rnn, h, x)))
+    sizes = set()
+    for length in (2, 40):
+        compiled = tg.jit(slope, emitter="numpy", strict=True)
+        x = tg.tensor(R.normal(size=(length, 2, 3)))
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(tg.tensor(H), x).numpy(), slope(tg.tensor(H), x).numpy())
+        sizes.add(len(compiled.program().splitlines()))
+        assert compiled.source().count("    for t in") == 2
+    assert len(sizes) == 1 and max(sizes) < 40
+
+
+def test_compiled_second_order_nested_and_mixed() -> None:
+    """A compiled Hessian-vector product, a loop in a loop, and a carry of two dtypes, whose steps are written out."""
+    x = tg.tensor(XS)
+    total = lambda x: tg.sin(tg.scan(rnn, HT, x)[1]).sum()
+    product = lambda x: tg.hvp(total, (x,), (tg.ones_like(x),))[1]
+    inner = lambda h, x: (lambda c: (c[0], c[1].sum()))(tg.scan(rnn, h, x))
+    nested = tg.grad(lambda x: tg.scan(inner, HT, tg.stack([x, x * 2.0]))[1].sum())
+    mixed = lambda x: tg.scan(counted, (tg.tensor(1), HT), (tg.tensor(N), x))[1]["s"]
+    for f in (product, nested, mixed):
+        compiled = tg.jit(f, emitter="numpy", strict=True)
+        for _ in range(2):
+            for a, b in zip(tg.tree.leaves(compiled(x)), tg.tree.leaves(f(x)), strict=True):
+                np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_a_saved_step_runs_without_tapegrad(tmp_path: Any) -> None:
+    compiled = tg.jit(lambda h, x: tg.scan(rnn, h, x)[1], strict=True)
+    want = [compiled(HT, XT).numpy() for _ in range(2)][-1]
+    compiled.save(str(tmp_path / "step.py"))
+    code = (
+        "import numpy as np, sys; sys.path.insert(0, '.'); import step; a = np.load('in.npz'); "
+        "np.save('out.npy', step.open_step()(a['h'], a['x'])[0]); assert 'tapegrad' not in sys.modules"
+    )
+    np.savez(tmp_path / "in.npz", h=H, x=XS)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={})
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), want)
 
 
 # ---- what is refused ----

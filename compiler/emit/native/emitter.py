@@ -38,6 +38,7 @@ from tapegrad.compiler.emit.native.index_nests import (
 )
 from tapegrad.compiler.emit.native.nests import checked, copied, filled
 from tapegrad.compiler.emit.numpy.emitter import functions_in, used
+from tapegrad.compiler.emit.numpy.loops import loop_source
 from tapegrad.compiler.ir.evaluation import WINDOWS
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled
@@ -372,7 +373,8 @@ class NativeEmitter:
     def helpers(self) -> list[str]:
         """The functions that calls of NumPy need and the module defines itself."""
         rows = {op.name: op.operation for op in self.left()}
-        return [row.helper for row in rows.values() if row.helper]
+        helpers = [loop_source(row, row.body) if row.body else row.helper for row in rows.values()]
+        return [helper for helper in helpers if helper]
 
 
 def carried(dtype: str) -> str:

@@ -10,7 +10,8 @@ from tapegrad.autograd.aliases import Array
 from tapegrad.compiler.emit.folding import Body
 from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.numpy.chunks import emit_run, runs
-from tapegrad.compiler.ir.operations import Kind, allocating, operation
+from tapegrad.compiler.emit.numpy.loops import loop_source
+from tapegrad.compiler.ir.operations import Kind, allocating
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled, spelled_view
 from tapegrad.compiler.ir.spelling import number
 from tapegrad.compiler.plan.blocks import Block
@@ -218,7 +219,8 @@ class NumpyEmitter:
     def helpers(self, lines: list[str]) -> list[str]:
         """The functions that lines of code call and the module defines itself."""
         text = "\n".join(lines)
-        sources = [operation(name).helper for name in dict.fromkeys(op.name for op in self.program.ops)]
+        rows = {op.name: op.operation for op in self.program.ops}.values()
+        sources = [loop_source(row, row.body) if row.body else row.helper for row in rows]
         return [source for source in sources if source and f"{defined_in(source)}(" in text]
 
 
