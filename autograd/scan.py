@@ -162,7 +162,9 @@ def _scan(
     def forward(xp: Any, *raw: Any) -> Any:
         with changed_flags(raw=False, grad=False, recorder=None):
             given = to_tensors(raw)
-            if not length:
+            if loop is not None:
+                results = to_tensors(loop.results(list(raw[:end])))
+            elif not length:
                 zeros = [xp.zeros_like(t.data) for t in found.ys]
                 results = [
                     *given[:n],

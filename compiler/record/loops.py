@@ -10,9 +10,10 @@ import numpy as np
 from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.compiler.ir.operations import LOOPS, Operation, loop
-from tapegrad.compiler.ir.program import Op, Origin, Program
+from tapegrad.compiler.ir.operations import LOOPS, LoopBody, Operation, loop
+from tapegrad.compiler.ir.program import Op, Origin, Program, Var
 from tapegrad.compiler.record.symbols import Symbol
+from tapegrad.compiler.watch.listen import unheard
 
 if TYPE_CHECKING:
     from tapegrad.compiler.record.trace import Trace
@@ -27,6 +28,12 @@ class Loop:
         self.row, self.closures = row, closures
         assert row.body is not None
         self.inputs = row.body.carries + row.body.slices
+        self.body = row.body
+
+    def results(self, arrays: list[Any]) -> list[Any]:
+        """What the loop gives for the arrays of its carry and slices."""
+        with unheard():
+            return values_of(self.body, [*arrays, *(t.data for t in self.closures)])
 
 
 def recorded_loop(
@@ -68,6 +75,37 @@ def recorded_loop(
     row = LOOPS.get(name) or loop(name, program, len(carry), len(xs), length, reverse, stacked)
     LOOPS[name] = row
     return Loop(row, list(inside.captured))
+
+
+def values_of(body: LoopBody, given: list[Any]) -> list[Any]:
+    """The results of a loop on these arrays, operation by operation: none of the step's Python runs."""
+    n, end = body.carries, body.carries + body.slices
+    carry, xs, others = given[:n], given[n:end], given[end:]
+    before: list[list[Any]] = []
+    ys: list[list[Any]] = []
+    order = range(body.length)
+    for t in reversed(order) if body.reverse else order:
+        before.append(carry)
+        found = values(body.step, [*carry, *(x[t] for x in xs), *others])
+        carry, y = found[:n], found[n:]
+        ys.append(y)
+    rows = [[*y, *b] for y, b in zip(ys, before, strict=True)]
+    rows = rows[::-1] if body.reverse else rows
+    stacked = [np.stack(part) for part in zip(*rows, strict=True)]
+    return [*(np.array(c) for c in carry), *stacked[: len(body.shapes) - n]]
+
+
+def values(program: Program, given: list[Any]) -> list[Any]:
+    """The results of a program on these arrays."""
+    known: dict[Any, Any] = dict(zip(program.arguments, given, strict=True))
+    value = lambda v: v if not isinstance(v, Var) else v.value if v.kind == "constant" else known[v]
+    for op in program.ops:
+        inputs, body = [value(i) for i in op.inputs], op.operation.body
+        if body is None:
+            known[op.out] = np.asarray(op.operation.evaluate(inputs, op.params, np))
+        else:
+            known[op.out] = np.concatenate([a.reshape(-1) for a in values_of(body, inputs)])
+    return [value(r) for r in program.results]
 
 
 def digest(program: Program, more: Any) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
+from tapegrad.compiler.record.recording import record
 
 F = nn.functional
 R = np.random.default_rng(5)
@@ -246,6 +247,22 @@ def test_a_compiled_scan_is_one_operation_whatever_its_length() -> None:
         sizes.add(len(compiled.program().splitlines()))
         assert compiled.source().count("    for t in") == 2
     assert len(sizes) == 1 and max(sizes) < 40
+
+
+def test_recording_runs_the_body_no_more_often_than_for_one_step() -> None:
+    ran = []
+
+    def body(h: Any, x: Any) -> Any:
+        ran.append(1)
+        return rnn(h, x)
+
+    counts = []
+    for length in (1, 50):
+        ran.clear()
+        f = lambda h, x: tg.grad(lambda h: tg.scan(body, h, x)[1].sum())(h)
+        _, _ = record(f, (HT, tg.tensor(R.normal(size=(length, 2, 3)))), {})
+        counts.append(len(ran))
+    assert counts[0] == counts[1] < 10
 
 
 def test_compiled_second_order_nested_and_mixed() -> None:
