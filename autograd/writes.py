@@ -146,7 +146,7 @@ def store(array: Array, value: Array) -> int:
         )
     if array is not value and owner(value) is owner(array):  # NumPy mixes up overlapping arrays of one axis
         value = value.copy()
-    if not getattr(array.flags, "writeable", True):  # CuPy has none that are not
+    if not getattr(getattr(array, "flags", None), "writeable", True):  # only NumPy has such
         raise ValueError(
             f"this tensor, {array.dtype}{list(array.shape)}, looks into memory that is read-only, as that of a file "
             "under numpy.memmap: copy it first, as in tg.tensor(array)"
