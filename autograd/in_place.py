@@ -73,6 +73,8 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
     own = t.node is not None and t.node.primitive is indexing.index_update_p and t.node.out is t.data
     if not own:
         _only_one_to_see(t, value)
+        if (recorder := current.get().recorder) is not None:
+            recorder.becomes(t)
     old = Tensor(t.data, t.requires_grad, t.node, t.output_index)
     old.version = t.version
     new = indexing.index_update(old, index, value)

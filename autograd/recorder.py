@@ -37,6 +37,9 @@ class Recorder:
         shared   whether its array may be one that the user has: `tg.asarray(array)`
         """
 
+    def becomes(self, tensor: "Tensor") -> None:
+        """A tensor will stand for what index_update makes of it, after t[i] = value."""
+
     def write(self, tensor: "Tensor", value: "Tensor") -> None:
         """The contents of `tensor` are about to become those of the Tensor `value`, in place."""
 

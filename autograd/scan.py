@@ -27,7 +27,7 @@ from tapegrad.autograd.custom import (
     used_from_outside,
 )
 from tapegrad.autograd.diagnostics import describe, user_line
-from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
@@ -144,6 +144,9 @@ def _scan(
     """The loop on flat lists, as one recorded call if something is recorded."""
     flags = current.get()
     recorder = flags.recorder
+    if not length:
+        ys = _probe(f, step, init, xs, length, watched).ys
+        return [_copy(t) for t in init], [zeros((0, *y.shape), dtype=y.dtype, device=y.device) for y in ys]
     if not (flags.grad or watched or recorder):  # the gradient of a loop, which is not differentiated itself
         return _run(step, init, xs, length, reverse, keep=False)[:2]
     found = _probe(f, step, init, xs, length, watched)
@@ -151,8 +154,6 @@ def _scan(
     keep = flags.grad and any(t.requires_grad for t in inputs)
     loop = None
     if recorder is not None:
-        if not length:
-            return init, [zeros((0, *y.shape), dtype=y.dtype, device=y.device) for y in found.ys]
         loop = recorder.loop(step, init, xs, length, reverse, keep)
         if loop is None:
             return _run(step, init, xs, length, reverse, keep=False)[:2]
@@ -164,13 +165,6 @@ def _scan(
             given = to_tensors(raw)
             if loop is not None:
                 results = to_tensors(loop.results(list(raw[:end])))
-            elif not length:
-                zeros = [xp.zeros_like(t.data) for t in found.ys]
-                results = [
-                    *given[:n],
-                    *(Tensor(xp.stack([z, z])[:0]) for z in zeros),
-                    *_none_of(xp, given[:n], keep),
-                ]
             else:
                 carry, ys, before = _run(step, given[:n], given[n:end], length, reverse, keep)
                 results = [*carry, *ys, *before]
@@ -199,9 +193,9 @@ def _without_inputs(forward: Any) -> Any:
     return tuple(map(Tensor, out)) if isinstance(out, tuple) else Tensor(out)
 
 
-def _none_of(xp: Any, carry: Tensors, keep: bool) -> Tensors:
-    """The carries before each step of a loop without steps."""
-    return [Tensor(xp.stack([c.data, c.data])[:0]) for c in carry] if keep else []
+def _copy(t: Tensor) -> Tensor:
+    """A tensor of its own, whose gradient is t's."""
+    return ops.logical_not(ops.logical_not(t)) if name_of(t.dtype) == "bool" else ops.positive(t)
 
 
 def _run(
@@ -249,6 +243,9 @@ class _Watch(Recorder):
         if not shared:
             home = writes.owner(tensor.data)
             self.own[id(home)] = home
+
+    def becomes(self, tensor: Any) -> None:
+        self.write(tensor, None)
 
     def write(self, tensor: Any, value: Any) -> None:
         if id(writes.owner(tensor.data)) not in self.own:
@@ -304,11 +301,7 @@ class _Backward:
         xs = [
             *self.given[n : self.end], *before, *(g_ys[i] for i in self.ys), *(g_before[i] for i in self.carries),
         ]  # fmt: skip
-        if not length:
-            slices = [ops.zeros_like_p(self.given[i]) for i in self.slices]
-            last = init
-        else:
-            last, slices = _scan(self.f, self.back, init, xs, length, not reverse, watched=False)
+        last, slices = _scan(self.f, self.back, init, xs, length, not reverse, watched=False)
         found: list[Any] = [None] * len(self.given)
         for i, t in zip([*self.carries, *self.outside], last, strict=True):
             found[i] = t

@@ -163,9 +163,41 @@ def test_no_steps() -> None:
     np.testing.assert_array_equal(carry.numpy(), H)
     (carry.sum() + ys["y"].sum()).backward()
     np.testing.assert_array_equal(h.grad.numpy(), np.ones((2, 3)))
-    assert x.grad.shape == (0, 2, 3) and not w.grad.numpy().any()
+    assert x.grad is None and w.grad is None, "as after a loop in Python that never runs"
     compiled = tg.jit(lambda h, x: tg.scan(rnn, h, x)[1], strict=True)
     assert [compiled(tg.tensor(H), tg.tensor(XS[:0])).shape for _ in range(3)] == [(0, 2, 3)] * 3
+
+
+@pytest.mark.parametrize("emitter", [None, "numpy", "native"])
+@pytest.mark.parametrize("length", [0, 2])
+@pytest.mark.parametrize("kind", ["float32", "int64", "bool"])
+def test_what_it_gives_has_memory_of_its_own(emitter: str | None, length: int, kind: str) -> None:
+    held = tg.zeros(3, dtype=kind)
+
+    def f(x: Any) -> Any:
+        (a, b), ys = tg.scan(lambda c, x: (c, c[0]), (held, held), x)
+        a[...] = True
+        return b, ys
+
+    step = f if emitter is None else tg.jit(f, emitter=emitter)
+    for _ in range(4):
+        b, ys = step(tg.ones((length, 3)))
+        assert not (held.numpy().any() or b.numpy().any() or ys.numpy().any())
+
+
+@pytest.mark.parametrize("emitter", [None, "numpy"])
+def test_a_write_of_a_carry_into_what_was_there_before(emitter: str | None) -> None:
+    """Refused at the first call, whatever the way it is written, and nothing is written."""
+    held = tg.zeros(3)
+
+    def body(c: Any, x: Any) -> Any:
+        held[...] = held + x
+        return c + x, None
+
+    f = lambda x: tg.scan(body, tg.zeros(3), x)[0]
+    with pytest.raises(RuntimeError, match="which it did not make"):
+        (f if emitter is None else tg.jit(f, emitter=emitter))(tg.ones((4, 3)))
+    assert not held.numpy().any()
 
 
 def test_memory_is_that_of_the_carries() -> None:
