@@ -1,11 +1,14 @@
 """Every row of the tables of layers, losses and optimizers, compiled by each emitter, against the same run eagerly."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 import tapegrad as tg
 from compiler_bits import FLOATS, difference
-from compiler_emitters import TOLERANCE, close, emitting
-from compiler_runs import LAYERS, RUNS, outcomes, repeats
+from compiler_emitters import TOLERANCE, close, emitting, flat
+from compiler_runs import LAYERS, RUNS, repeats
 from tapegrad import nn
 
 
@@ -21,25 +24,41 @@ def test_every_layer_has_a_row() -> None:
     assert {type(row.make("float32")) for row in LAYERS} >= kinds - losses
 
 
-COMPILED = [*(("numpy", dtype) for dtype in FLOATS), *(("native", dtype) for dtype in TOLERANCE)]
-ROWS = [(e, name, dtype) for name in RUNS for e, dtype in COMPILED if not repeats(name, dtype)]
+DTYPES = {"numpy": FLOATS, "native": tuple(TOLERANCE)}
+ROWS = [(e, name, [d for d in DTYPES[e] if not repeats(name, d)]) for name in RUNS for e in DTYPES]
+ROWS = [row for row in ROWS if row[2]]
 
 
-@pytest.mark.parametrize(("emitter", "name", "dtype"), ROWS, ids=["-".join(row) for row in ROWS])
-def test_row(emitter: str, name: str, dtype: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(("emitter", "name", "dtypes"), ROWS, ids=[f"{e}-{name}" for e, name, _ in ROWS])
+def test_row(emitter: str, name: str, dtypes: list[str], request: pytest.FixtureRequest) -> None:
+    """In all dtypes, as one program."""
     if emitter != "numpy":
         request.getfixturevalue("unchecked")
-    tg.manual_seed(0)
-    want, _ = outcomes(RUNS[name](dtype), lambda f: f)
-    tg.manual_seed(0)
-    jit = emitting(emitter)
-    got, compiled = outcomes(RUNS[name](dtype), jit)
-    for number, (a, b) in enumerate(zip(got, want, strict=True)):
-        if emitter == "numpy":
-            assert difference(a, b) is None, (number, difference(a, b), compiled.source())
-            continue
-        for x, y in zip(a, b, strict=True):
-            close(x, y, dtype, compiled.source())
+    want, _ = in_dtypes(name, dtypes, lambda f: f)
+    got, compiled = in_dtypes(name, dtypes, emitting(emitter))
+    for number, calls in enumerate(zip(got, want, strict=True)):
+        for dtype, a, b in zip(dtypes, *calls, strict=True):
+            if emitter == "numpy":
+                assert difference(a, b) is None, (number, dtype, difference(a, b), compiled.source())
+                continue
+            for x, y in zip(a, b, strict=True):
+                close(x, y, dtype, compiled.source())
     stats = compiled.stats()
     assert stats["recordings"] == 1
     assert all(text.startswith(emitter) for text in stats["programs"])
+
+
+def in_dtypes(name: str, dtypes: list[str], wrap: Any) -> tuple[list[list[list[np.ndarray]]], Any]:
+    """For each call and each dtype what it returned and left behind; and the wrapped step."""
+    tg.manual_seed(0)
+    runs = [RUNS[name](dtype) for dtype in dtypes]
+
+    def step(*given: list[Any]) -> list[Any]:
+        return [run[0](*xs) for run, xs in zip(runs, given)]
+
+    tg.manual_seed(3)
+    wrapped, seen = wrap(step), []
+    for given in zip(*(run[1] for run in runs), strict=True):
+        returned = wrapped(*given)
+        seen.append([flat(value) + flat(run[2]()) for value, run in zip(returned, runs)])
+    return seen, wrapped
