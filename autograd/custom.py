@@ -5,17 +5,19 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from tapegrad.autograd import random, writes
 from tapegrad.autograd.aliases import Array, Tree, Value
 from tapegrad.autograd.diagnostics import describe, user_line
-from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.dtypes import finfo, is_floating
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, is_module, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import cotangents_at, fresh
 from tapegrad.autograd.writes import next_serial
-from tapegrad.backends import BY_TYPE
+from tapegrad.backends import BY_TYPE, backend_of
 from tapegrad.backends.aliases import Function
 
 P = ParamSpec("P")  # the parameters of a user's function
@@ -247,7 +249,7 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
         A function with the signature of f.
 
     Raises:
-        RuntimeError: The second run gives results of other shapes, or a tensor that f uses was written to in between.
+        RuntimeError: The second run gives other results, or a tensor that f uses was written to in between.
     """
     need_function("checkpoint", f)
 
@@ -318,7 +320,26 @@ def _same_results(f: Function, again: list[Tree], tracked: list[int], arrays: li
             f"{label(f)} under checkpoint gave results of shapes {[a.shape for a in arrays]}, and {shapes} when the "
             "backward pass ran it again: it must compute the same both times"
         )
+    if current.get().recorder is None and not all(map(same_numbers, [r.data for r in found], arrays)):
+        raise RuntimeError(
+            f"{label(f)} under checkpoint gave other numbers when the backward pass ran it again: something that it "
+            "uses, a number, an array or the mode of a layer, has changed since. Change it after the backward pass, "
+            "or pass it as an argument"
+        )
     return found
+
+
+def same_numbers(a: Array, b: Array) -> bool:
+    """Whether two arrays hold the same numbers, but for rounding: threads may add up in another order."""
+    xp = backend_of(a).xp
+    with np.errstate(all="ignore"):
+        same = (a == b) | ((a != a) & (b != b))
+        if bool(xp.all(same)):
+            return True
+        if not is_floating(a.dtype):
+            return False
+        largest = float(xp.max(xp.where(xp.isfinite(b), xp.abs(b), xp.zeros_like(b))))
+        return bool(xp.all(same | (xp.abs(a - b) <= 1000 * finfo(a.dtype).eps * largest)))
 
 
 def used_from_outside(

@@ -23,6 +23,7 @@ from tapegrad.autograd.custom import (
     as_given,
     label,
     refuse_rewritten,
+    same_numbers,
     to_tensors,
     used_from_outside,
 )
@@ -53,7 +54,7 @@ def scan(
 
     Args:
         f: A function (carry, x) -> (carry, y) that computes the same whenever it is called with the same arguments. It
-            is called once more than there are steps.
+            is called more often than there are steps, and again in the backward pass.
         init: The first carry: a tensor or number, or nested tuples, lists and dicts of them. Each carry has its
             structure, shapes and dtypes.
         xs: A tensor, or a nested structure of tensors, whose first axes have the length of the loop; x has their
@@ -67,8 +68,8 @@ def scan(
     Raises:
         TypeError: f returns no pair, or a carry of another dtype than init.
         ValueError: A carry of another structure or shape, slices of different lengths, or no length.
-        RuntimeError: f writes to a tensor that it did not make, draws random numbers, or uses other tensors when the
-            backward pass runs it again.
+        RuntimeError: f writes to a tensor that it did not make, draws random numbers, or gives other results or uses
+            other tensors when it runs again.
     """
     need_function("scan", f)
     leaves = [*flatten(init)[0], *flatten(xs)[0]]
@@ -145,11 +146,13 @@ def _scan(
     flags = current.get()
     recorder = flags.recorder
     if not length:
-        ys = _probe(f, step, init, xs, length, watched).ys
+        ys = _probe(f, step, init, xs, length, reverse, watched).ys
         return [_copy(t) for t in init], [zeros((0, *y.shape), dtype=y.dtype, device=y.device) for y in ys]
     if not (flags.grad or watched or recorder):  # the gradient of a loop, which is not differentiated itself
         return _run(step, init, xs, length, reverse, keep=False)[:2]
-    found = _probe(f, step, init, xs, length, watched)
+    found = _probe(f, step, init, xs, length, reverse, watched)
+    if watched:
+        _refuse_another(f, step, init, xs, reverse, found)
     inputs = [*init, *xs, *found.outside]
     keep = flags.grad and any(t.requires_grad for t in inputs)
     loop = None
@@ -174,6 +177,9 @@ def _scan(
 
     def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Any, ...]:
         refuse_rewritten(f, found.constants, found.ended)
+        if watched and current.get().recorder is None:
+            held = to_tensors(given)
+            _refuse_another(f, step, held[:n], held[n:end], reverse, found)
         cotangents, results = (to_tensors(v if isinstance(v, tuple) else (v,)) for v in (g, y))
         with changed_flags(raw=False):
             back = _Backward(f, step, needed, to_tensors(given), n, end, found)
@@ -217,11 +223,18 @@ def _run(
 
 # ---- what f does, seen once ----
 class _Found:
-    """ys: the y of one step; outside: the tensors that require grad and are no arguments; constants: the memory of the
-    others; ended: when that was."""
+    """What one step told.
 
-    def __init__(self, ys: Tensors, outside: Tensors, constants: list[Any], ended: int) -> None:
-        self.ys, self.outside, self.constants, self.ended = ys, outside, constants, ended
+    first      its results; ys: those of them that are its y
+    outside    the tensors that require grad and are no arguments
+    constants  the memory of the others; ended: when that was
+    """
+
+    def __init__(
+        self, carry: Tensors, ys: Tensors, outside: Tensors, constants: list[Any], ended: int
+    ) -> None:
+        self.first, self.ys, self.outside = [*carry, *ys], ys, outside
+        self.constants, self.ended = constants, ended
         self.count = len(ys)
 
 
@@ -256,13 +269,16 @@ class _Watch(Recorder):
             )
 
 
-def _probe(f: Any, step: Step, init: Tensors, xs: Tensors, length: int, watched: bool) -> _Found:
-    """Run one step for what it returns and uses: on the first slices, or zeros where there are none."""
+def _probe(
+    f: Any, step: Step, init: Tensors, xs: Tensors, length: int, reverse: bool, watched: bool
+) -> _Found:
+    """Run one step for what it returns and uses: the first one, or one on zeros where there is none."""
     flags = current.get()
     begun = next_serial()
     with changed_flags(raw=False, recorder=None):
         slices = [
-            x[0] if length else ops.zeros_like_p(ops.sum(x.detach(), axis=0).astype(x.dtype)) for x in xs
+            x[-reverse] if length else ops.zeros_like_p(ops.sum(x.detach(), axis=0).astype(x.dtype))
+            for x in xs
         ]
         leaves = [Tensor(t.data, requires_grad=flags.grad and is_floating(t.dtype)) for t in (*init, *slices)]
         with (
@@ -276,7 +292,21 @@ def _probe(f: Any, step: Step, init: Tensors, xs: Tensors, length: int, watched:
             f"all steps, and give them as part of xs\n{user_line()}"
         )
     outside, constants = used_from_outside([*carry, *ys], leaves, begun)
-    return _Found([y.detach() for y in ys], outside, constants, next_serial())
+    carry, ys = ([t.detach() for t in part] for part in (carry, ys))
+    return _Found(carry, ys, outside, constants, next_serial())
+
+
+def _refuse_another(f: Any, step: Step, init: Tensors, xs: Tensors, reverse: bool, found: _Found) -> None:
+    """Raise RuntimeError if the first step gives other results than it did when it was looked at."""
+    with changed_flags(raw=False, grad=False, recorder=None):
+        carry, ys = step([Tensor(t.data) for t in init], [x[-reverse] for x in xs])
+    again = [t.data for t in (*carry, *ys)]
+    if not all(map(same_numbers, again, [t.data for t in found.first])):
+        raise RuntimeError(
+            f"scan: {label(f)} gave other results when it ran again on the same arguments: what counts, draws or comes "
+            "from an iterator belongs into the carry or xs, and what it uses besides must stay as it is until the "
+            f"backward pass\n{user_line()}"
+        )
 
 
 # ---- the gradient ----

@@ -27,8 +27,8 @@ PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
 def along(x: Value, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Value:
-    """The elements start … stop - 1 along one axis."""
-    return x[(slice(None),) * axis + (slice(start, stop, step),)]
+    """The elements start … stop - 1 along one axis. The index names every axis, as the array API standard wants it."""
+    return x[(slice(None),) * axis + (slice(start, stop, step),) + (slice(None),) * (x.ndim - axis - 1)]
 
 
 # ---- padding ----

@@ -110,3 +110,25 @@ def test_checkpoint_says_when_the_second_run_differs() -> None:
     y = tg.checkpoint(f)(leaf())
     with pytest.raises(RuntimeError, match=r"results of shapes \[\(1,\)\], and \[\(2,\)\].*both times"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("kind", ["a number", "an array", "the mode of a layer"])
+def test_checkpoint_says_what_changed_before_the_backward_pass(kind: str) -> None:
+    held = {"a number": 1.0, "an array": np.ones(3, "float32")}
+    layer = tg.nn.BatchNormalization(in_features=3)
+    layer.eval()
+    x = tg.tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 8.0]], requires_grad=True)
+
+    def f(x: tg.Tensor) -> tg.Tensor:
+        return layer(x) * held["a number"] * held["an array"]
+
+    y = tg.checkpoint(f)(x)
+    if kind == "a number":
+        held[kind] = 5.0
+    elif kind == "an array":
+        held[kind][0] = 5.0
+    else:
+        layer.train()
+    with pytest.raises(RuntimeError, match="has changed since"):
+        y.sum().backward()
+    assert x.grad is None
