@@ -54,6 +54,10 @@ def numbered(xp: ArrayModule, x: Array) -> Array:
     return xp.arange(x.size).reshape(x.shape)
 
 
+def triangle(xp: ArrayModule, x: Array, *, rows: int, columns: int, k: int = 0) -> Array:
+    return xp.arange(columns)[None, :] - xp.arange(rows)[:, None] <= k
+
+
 def one_hot(xp: ArrayModule, labels: Array, *, classes: int, dtype: DType, checked: bool = False) -> Array:
     if checked:
         check_labels(xp, labels, classes)
@@ -107,8 +111,8 @@ def einsum(xp: ArrayModule, *arrays: Array, subscripts: str) -> Array:
 
 
 KERNELS: dict[str, Function] = {
-    "erf": erf, "numbered": numbered, "one_hot": one_hot, "clip": clip, "sign": sign, "argsort": argsort,
-    "floor_divide": floor_divide, "remainder": remainder,
+    "erf": erf, "numbered": numbered, "one_hot": one_hot, "triangle": triangle, "clip": clip, "sign": sign,
+    "argsort": argsort, "floor_divide": floor_divide, "remainder": remainder,
     "index_get": index_get, "index_set": index_set, "index_add": index_add, "einsum": einsum,
 }  # fmt: skip
 
