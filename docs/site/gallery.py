@@ -63,6 +63,19 @@ EXAMPLES = {
         ),
         argv=("2", "10"), recorded=True,
     ),
+    "lstm_sunspots": Example(
+        "An LSTM on sunspots", LOSS.format(loss="F.mse_loss(model(x_train[:4]), y_train[:4])", names="model"),
+        recorded=True, runs=False,
+    ),
+    "vae_digits": Example(
+        "A variational autoencoder of digits",
+        LOSS.format(loss="loss_of(x_test[:4])", names="{'encoder': encoder, 'decoder': decoder}"),
+        argv=("2",), recorded=True,
+    ),
+    "physics_heat": Example(
+        "The heat equation, learnt from itself",
+        LOSS.format(loss="(residual(drawn(4), drawn(4)) ** 2).mean()", names="model"), argv=("20",), recorded=True,
+    ),
 }  # fmt: skip
 
 
@@ -101,7 +114,8 @@ def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     texts = {f"{'' if EXAMPLES[name].runs else 'shown_'}{name}.py": source(name) for name in EXAMPLES}
     texts["GALLERY_HEADER.rst"] = (
-        "Gallery\n=======\n\nThe programs of the folder ``examples``. Each page ends in the tape of its loss.\n"
+        "Gallery\n=======\n\nThe programs of the folder ``examples``. Where one ran for its page, it ends in the tape "
+        "of its loss.\n"
     )
     for path in folder.iterdir():
         if path.is_file() and path.name not in texts:

@@ -17,7 +17,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.autograd import whole
-from tapegrad.autograd.flags import Flags, current
+from tapegrad.autograd.flags import DEFAULT, current
 
 OWN = os.path.dirname(os.path.dirname(os.path.realpath(whole.__file__)))
 
@@ -132,7 +132,7 @@ def every_point(make: Callable[[], tuple[Training, Callable[[], Any]]]) -> tuple
         assert state in (before, after), f"half of it was done when line {line} of {lines} was interrupted"
         counts[state == after] += 1
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler and not whole._depth
-        current.set(Flags())  # an interrupt at the first line of an __exit__ is one that Python itself loses
+        current.set(DEFAULT)  # an interrupt at the first line of an __exit__ is one that Python itself loses
     assert missed < len(chosen(lines)) / 2
     return counts[0], counts[1]
 
@@ -195,7 +195,7 @@ def every_point_of_a_moved_one(make: Callable[[], tuple[Training, Callable[[], A
         training, part = make()
         with suppress(KeyboardInterrupt), interrupted_at(line):
             part()
-        current.set(Flags())
+        current.set(DEFAULT)
         if training.opt.steps == 2:
             part()
         for a, b in zip(values(training), want, strict=True):

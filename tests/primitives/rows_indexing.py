@@ -127,5 +127,5 @@ ROWS = [
     Row("numbered", ops.numbered_p, lambda x: np.arange(x.size).reshape(x.shape), X,
         lambda tf, x: tf.reshape(tf.range(tf.size(x, tf.int64)), x.shape), "numbered", False),
     Row("triangle", lambda x: ops.triangle_p(x, rows=2, columns=3, k=1), lambda x: np.tri(2, 3, 1, bool), X,
-        None, "triangle", False, ints="bool"),
+        lambda tf, x: tf.linalg.band_part(tf.ones((2, 3)), -1, 1) > 0, "triangle", False, ints="bool"),
 ]  # fmt: skip
