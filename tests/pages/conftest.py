@@ -11,9 +11,13 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser. Skips with the reason where there is none. TAPEGRAD_CHROMIUM names another one."""
+    """The browser. Skips with the reason where there is none. TAPEGRAD_CHROMIUM names another one.
+
+    It goes before tests of other modules run: while it is there, playwright has an event loop running in this thread,
+    and asyncio.run refuses to begin another.
+    """
     api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
     found = os.environ.get("TAPEGRAD_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
