@@ -98,13 +98,13 @@ def scan(
     return build_carry(carry), built[0](ys)
 
 
-def _leaf(value: Any, place: str | None) -> Tensor:
-    return tensor(value, device=place) if isinstance(value, (bool, int, float)) else as_leaf("scan", value)
+def _leaf(value: Any, place: str | None, name: str = "scan") -> Tensor:
+    return tensor(value, device=place) if isinstance(value, (bool, int, float)) else as_leaf(name, value)
 
 
 def _tensors(name: str, tree: Any, place: str | None) -> tuple[Tensors, Callable[[list[Any]], Any]]:
     leaves, build = flatten(tree)
-    return [_leaf(v, place) if isinstance(v, (bool, int, float)) else as_leaf(name, v) for v in leaves], build
+    return [_leaf(v, place, name) for v in leaves], build
 
 
 def _length(xs: Tensors, length: int | None) -> int:
@@ -151,12 +151,12 @@ def _scan(
     if not (flags.grad or watched or recorder):  # the gradient of a loop, which is not differentiated itself
         return _run(step, init, xs, length, reverse, keep=False)[:2]
     found = _probe(f, step, init, xs, length, reverse, watched)
-    if watched:
-        _refuse_another(f, step, init, xs, reverse, found)
     inputs = [*init, *xs, *found.outside]
     keep = flags.grad and any(t.requires_grad for t in inputs)
     loop = None
     if recorder is not None:
+        if watched:
+            _refuse_another(f, step, init, xs, reverse, found)
         loop = recorder.loop(step, init, xs, length, reverse, keep)
         if loop is None:
             return _run(step, init, xs, length, reverse, keep=False)[:2]
@@ -169,7 +169,8 @@ def _scan(
             if loop is not None:
                 results = to_tensors(loop.results(list(raw[:end])))
             else:
-                carry, ys, before = _run(step, given[:n], given[n:end], length, reverse, keep)
+                looked_at = _compared(f, step, found) if watched else step
+                carry, ys, before = _run(looked_at, given[:n], given[n:end], length, reverse, keep)
                 results = [*carry, *ys, *before]
         # The last carry may be what was given, or a part of it.
         arrays = [t.backend.asarray(t.data, copy=True) if i < n else t.data for i, t in enumerate(results)]
@@ -300,8 +301,24 @@ def _refuse_another(f: Any, step: Step, init: Tensors, xs: Tensors, reverse: boo
     """Raise RuntimeError if the first step gives other results than it did when it was looked at."""
     with changed_flags(raw=False, grad=False, recorder=None):
         carry, ys = step([Tensor(t.data) for t in init], [x[-reverse] for x in xs])
-    again = [t.data for t in (*carry, *ys)]
-    if not all(map(same_numbers, again, [t.data for t in found.first])):
+    _compare(f, [*carry, *ys], found)
+
+
+def _compared(f: Any, step: Step, found: _Found) -> Step:
+    """The step, whose first run is compared with the one that was looked at."""
+    left = [found]
+
+    def compared(carry: Tensors, x: Tensors) -> tuple[Tensors, Tensors]:
+        after, ys = step(carry, x)
+        if left:
+            _compare(f, [*after, *ys], left.pop())
+        return after, ys
+
+    return compared
+
+
+def _compare(f: Any, again: Tensors, found: _Found) -> None:
+    if not all(map(same_numbers, [t.data for t in again], [t.data for t in found.first])):
         raise RuntimeError(
             f"scan: {label(f)} gave other results when it ran again on the same arguments: what counts, draws or comes "
             "from an iterator belongs into the carry or xs, and what it uses besides must stay as it is until the "
