@@ -15,7 +15,7 @@ from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, is_module, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.transforms import cotangents_at, fresh
+from tapegrad.autograd.transforms import cotangents_at, fresh, noted_leaves
 from tapegrad.autograd.writes import next_serial
 from tapegrad.backends import BY_TYPE, backend_of
 from tapegrad.backends.aliases import Function
@@ -97,10 +97,10 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
         call = _Call(f, args, kwargs, numbers=True)
         inputs, begun = call.inputs, next_serial()
         # Recorded, if anything is, to see what it depends on besides these.
-        with changed_flags(raw=False):
+        with changed_flags(raw=False), noted_leaves() as made:
             returned = call([t.detach() for t in inputs])
         results, rebuild_results, pullback = _with_pullback(name, returned)
-        _refuse_lost(call, results, begun)
+        _refuse_lost(call, results, begun, made)
         arrays = [r.data for r in results]
         del returned, results
         # The arguments that have a cotangent, with the number of its input in the place of each leaf.
@@ -200,9 +200,9 @@ def _checked(where: str, g: Value, x: Tensor) -> Tensor | None:
     return g if g.dtype == x.dtype else g.astype(x.dtype)
 
 
-def _refuse_lost(call: _Call, results: list[Tensor], begun: int) -> None:
+def _refuse_lost(call: _Call, results: list[Tensor], begun: int, made: list[Tensor]) -> None:
     """Raise RuntimeError if results depend on tensors that require grad and are no arguments."""
-    lost, _ = used_from_outside(results, [], begun)
+    lost, _ = used_from_outside(results, [], begun, made)
     if not lost:
         return
     who = _name_in(call, lost[0])
@@ -261,14 +261,18 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
         call = _Call(f, args, kwargs, numbers=False)
         begun = next_serial()
         inputs = [Tensor(t.data, requires_grad=t.requires_grad) for t in call.inputs]
-        with changed_flags(leaves=(*flags.leaves, *inputs)), random.noted_draws() as drawn:
+        with (
+            changed_flags(leaves=(*flags.leaves, *inputs)),
+            random.noted_draws() as drawn,
+            noted_leaves() as made,
+        ):
             results, rebuild_results = flatten(call(inputs), modules=False)
         tracked = [i for i, r in enumerate(results) if isinstance(r, Tensor) and r.requires_grad]
         if not tracked:
             return rebuild_results(results)
         arrays, count = [results[i].data for i in tracked], len(inputs)
         outside, constants, ended = (
-            *used_from_outside([results[i] for i in tracked], inputs, begun),
+            *used_from_outside([results[i] for i in tracked], inputs, begun, made),
             next_serial(),
         )
 
@@ -343,10 +347,13 @@ def same_numbers(a: Array, b: Array) -> bool:
 
 
 def used_from_outside(
-    results: list[Any], stand_ins: list[Tensor], begun: int
+    results: list[Any], stand_ins: list[Tensor], begun: int, made: Sequence[Tensor]
 ) -> tuple[list[Tensor], list[writes.Place]]:
-    """What went into the results without being an argument: the tensors that require grad, and the memory of others."""
-    inside = dict.fromkeys(stand_ins)
+    """What went into the results without being an argument: the tensors that require grad, and the memory of others.
+
+    made    the leaves that transforms inside made of what does not require grad
+    """
+    inside, constant = dict.fromkeys(stand_ins), dict.fromkeys(made)
     found: dict[Tensor, None] = {}
     constants: dict[int, writes.Place] = {}
     seen = set()
@@ -355,7 +362,7 @@ def used_from_outside(
         t = stack.pop()
         if t in inside:
             continue
-        if not t.requires_grad:
+        if not t.requires_grad or t in constant:
             constants[id(t.data)] = writes.place(t.data)
         elif t.node is None or t.node.serial < begun:
             found[t] = None

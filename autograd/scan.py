@@ -35,7 +35,7 @@ from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.structure import as_leaf, flatten, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.transforms import cotangents_at, fresh
+from tapegrad.autograd.transforms import cotangents_at, fresh, noted_leaves
 from tapegrad.autograd.writes import next_serial
 
 Tensors = list[Tensor]
@@ -285,6 +285,7 @@ def _probe(
         with (
             changed_flags(leaves=(*flags.leaves, *leaves), recorder=_Watch(f) if watched else None),
             random.noted_draws() as drawn,
+            noted_leaves() as made,
         ):
             carry, ys = step(leaves[: len(init)], leaves[len(init) :])
     if drawn:
@@ -292,7 +293,7 @@ def _probe(
             f"scan: {label(f)} draws random numbers, which its second run would draw again: draw them before, for "
             f"all steps, and give them as part of xs\n{user_line()}"
         )
-    outside, constants = used_from_outside([*carry, *ys], leaves, begun)
+    outside, constants = used_from_outside([*carry, *ys], leaves, begun, made)
     carry, ys = ([t.detach() for t in part] for part in (carry, ys))
     return _Found(carry, ys, outside, constants, next_serial())
 
@@ -365,11 +366,11 @@ class _Backward:
         with changed_flags(raw=False, grad=True):
             begun = next_serial()
             leaves = [fresh("scan", t) if is_floating(t.dtype) else t for t in (*before, *x)]
-            with changed_flags(leaves=tuple(leaves)):
+            with changed_flags(leaves=tuple(leaves)), noted_leaves() as made:
                 carry, y = self.step(leaves[:n], leaves[n:])
         outputs = [*(carry[i] for i in self.carries), *(y[i] for i in self.ys)]
         known = dict.fromkeys(self.known)
-        if any(t not in known for t in used_from_outside(outputs, leaves, begun)[0]):
+        if any(t not in known for t in used_from_outside(outputs, leaves, begun, made)[0]):
             raise RuntimeError(
                 f"scan: {label(self.f)} used other tensors when the backward pass ran it again: it must use the same "
                 "ones at each step"

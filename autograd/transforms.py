@@ -8,6 +8,7 @@ into it: then it keeps its graph.
 """
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
 from tapegrad.autograd import ops
@@ -31,6 +32,20 @@ from tapegrad.backends.aliases import Function
 P = ParamSpec("P")  # the parameters of a user's function
 R = TypeVar("R")  # and what it returns
 G = TypeVar("G", bound=Function)  # a function that a transform returns
+NOTED: ContextVar[tuple[list[Tensor], ...]] = ContextVar("tapegrad_noted_leaves", default=())
+
+
+class noted_leaves:
+    """`with noted_leaves() as leaves:` the list gets each leaf that a transform makes in this block. What the transform
+    returns may depend on it, and nobody else can differentiate for it."""
+
+    def __enter__(self) -> list[Tensor]:
+        leaves: list[Tensor] = []
+        self.before = NOTED.set((*NOTED.get(), leaves))
+        return leaves
+
+    def __exit__(self, *error: object) -> None:
+        NOTED.reset(self.before)
 
 
 def fresh(name: str, x: Tensor) -> Tensor:
@@ -42,7 +57,10 @@ def fresh(name: str, x: Tensor) -> Tensor:
         )
     if x.requires_grad and current.get().grad:
         return ops.positive(x)
-    return Tensor(x.data, requires_grad=True)
+    leaf = Tensor(x.data, requires_grad=True)
+    for leaves in NOTED.get():
+        leaves.append(leaf)
+    return leaf
 
 
 def leaves_of(name: str, arg: Tree) -> tuple[Tree, list[Tensor], Rebuild]:

@@ -57,6 +57,55 @@ def test_a_body_that_gives_something_else_each_time(emitter: str | None, kind: s
         (f if emitter is None else tg.jit(f, emitter=emitter))(tg.ones((4, 3)))
 
 
+K, W0 = tg.tensor([3.0, 1.0, 2.0]), tg.tensor([0.5, 2.0, 1.5])
+INNER: dict[str, Any] = {
+    "grad": lambda x: tg.grad(lambda k: (k * k * x).sum())(K),
+    "value_and_grad": lambda x: tg.value_and_grad(lambda k: (k * k * x).sum())(K)[1],
+    "vjp": lambda x: tg.vjp(lambda k: k * k * x, K)[1](x)[0],
+    "jvp": lambda x: tg.jvp(lambda k: k * k * x, (K,), (x,))[1],
+    "jacobian": lambda x: tg.jacobian(lambda k: (k * k * x).sum())(K),
+    "grad of grad": lambda x: tg.grad(lambda j: tg.grad(lambda k: (k**3 * x).sum())(j).sum())(K),
+}
+
+
+@pytest.mark.parametrize("around", ["scan", "checkpoint", "custom_gradient"])
+@pytest.mark.parametrize("inner", INNER)
+def test_a_transform_inside_for_a_constant(inner: str, around: str) -> None:
+    """What it returns depends on a leaf that it made, for which nobody else can differentiate."""
+    f = INNER[inner]
+    xs = tg.tensor(np.random.default_rng(3).normal(size=(4, 3)))
+
+    def loop(w: Any, x: Any) -> Any:
+        return sum(((f(row) * w).sum() for row in x), tg.tensor(0.0, dtype="float64"))
+
+    def whole(w: Any, x: Any) -> Any:
+        if around == "scan":
+            return tg.scan(lambda c, row: (c + (f(row) * w).sum(), None), tg.tensor(0.0, dtype="float64"), x)[
+                0
+            ]
+        if around == "checkpoint":
+            return tg.checkpoint(loop)(w, x)
+        noted = tg.custom_gradient(lambda w, x: (loop(w, x), lambda g: tg.vjp(loop, w, x)[1](g)))
+        return noted(w, x)
+
+    for found, known in zip(*(tg.grad(g, (0, 1))(W0, xs) for g in (whole, loop)), strict=True):
+        np.testing.assert_allclose(found.numpy(), known.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("around", ["scan", "checkpoint"])
+def test_a_constant_of_a_transform_inside_that_is_written_to(around: str) -> None:
+    held, x = tg.tensor([3.0, 1.0]), tg.tensor([1.0, 2.0], requires_grad=True)
+    f = lambda x: tg.grad(lambda k: (k * k * x).sum())(held) * x
+    if around == "scan":
+        y = tg.scan(lambda c, row: (c, f(row)), tg.tensor(0.0), x[None])[1]
+    else:
+        y = tg.checkpoint(f)(x)
+    with tg.no_grad():
+        held *= 2.0
+    with pytest.raises(RuntimeError, match="was written to"):
+        y.sum().backward()
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("kind", ["a number", "an array"])
 @pytest.mark.parametrize("part", [0, 1])
