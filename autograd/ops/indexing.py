@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Index, TensorLike, Value
 from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.diagnostics import describe, user_line
+from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops.shape import as_tensor, zeros_like_p
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -118,10 +120,19 @@ def _slice_end(end: Value) -> int | None:
     return None if end is None else int(end.__index__())
 
 
-def template(x: Value, index: Index) -> tuple[tuple[Index, ...], list[Array]]:
-    """Split an index into its template and its arrays (Tensors on x's device)."""
+def _index_array(part: Value, x: Value) -> Tensor:
+    """An array that stands in an index, on x's device; an empty list is one of integers."""
     from tapegrad.autograd.creation import tensor
 
+    if isinstance(part, Tensor):
+        return part
+    array = tensor(part, device=x.device)
+    empty_list = array.size == 0 and not hasattr(part, "dtype")
+    return tensor(part, dtype="int64", device=x.device) if empty_list else array
+
+
+def template(x: Value, index: Index) -> tuple[tuple[Index, ...], list[Array]]:
+    """Split an index into its template and its arrays (Tensors on x's device)."""
     parts: list[Index] = []
     arrays: list[Array] = []
     for part in index if isinstance(index, tuple) else (index,):
@@ -135,9 +146,7 @@ def template(x: Value, index: Index) -> tuple[tuple[Index, ...], list[Array]]:
             raise IndexError(
                 f"index: only integers, slices, None, ... and integer or boolean arrays, got {part!r}"
             )
-        array = part if isinstance(part, Tensor) else tensor(part, device=x.device)
-        if array.size == 0 and not isinstance(part, Tensor) and not hasattr(part, "dtype"):
-            array = tensor(part, dtype="int64", device=x.device)
+        array = _index_array(part, x)
         if not str(array.dtype).rpartition(".")[2].startswith(("int", "uint", "bool")):
             raise IndexError(
                 f"index: only integers, slices, None, ... and integer or boolean arrays, got {array.dtype}"
@@ -205,6 +214,31 @@ def values_like(x: Tensor, values: Value) -> Value:
     return values if same else values.astype(x.dtype)
 
 
+def _integers(name: str, indices: Value, x: Tensor) -> Tensor:
+    """The indices of take and take_along_axis, which is `name`."""
+    array = _index_array(indices, x)
+    kind = name_of(array.dtype)
+    if not kind.startswith(("int", "uint")):
+        remedy = "write x[mask] for a mask" if kind == "bool" else 'convert them with .astype("int64")'
+        raise IndexError(f"{name}: indices must be integers, got {describe(array)}: {remedy}")
+    return array
+
+
+def _getitem_at(name: str, x: Tensor, indices: Tensor | int, axis: int, index: tuple[Index, ...]) -> Tensor:
+    """x[index], where the indices stand for one axis. The error of one that is out of bounds is that of `name`."""
+    try:
+        return getitem(x, index)
+    except IndexError:
+        values, size = as_tensor(indices).detach().numpy(), x.shape[axis]
+        outside = values[(values < -size) | (values >= size)]
+        if not outside.size:
+            raise
+        raise IndexError(
+            f"{name}: index {outside[0]} is out of bounds for axis {axis} of x, {describe(x)}: expected {-size} to "
+            f"{size - 1}\n{user_line()}"
+        ) from None
+
+
 def take_along_axis(x: TensorLike, indices: TensorLike, /, axis: int = -1) -> Tensor:
     """y[..., i, ...] = x[..., indices[..., i, ...], ...] along `axis`; the other axes run together.
 
@@ -212,12 +246,15 @@ def take_along_axis(x: TensorLike, indices: TensorLike, /, axis: int = -1) -> Te
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
         indices: Integers, of as many axes as x.
         axis: The axis to take elements along.
+
+    Raises:
+        IndexError: An index is out of bounds, or no integer.
     """
     from tapegrad.autograd.filled import arange
     from tapegrad.autograd.ops.shape import one_axis
 
     x = as_tensor(x)
-    indices = indices if isinstance(indices, Tensor) else as_tensor(indices).to(x.device)
+    indices = _integers("take_along_axis", indices, x)
     if indices.ndim != x.ndim:
         raise ValueError(f"take_along_axis: indices need {x.ndim} dimensions as x, got shape {indices.shape}")
     at = one_axis("take_along_axis", axis, x.ndim)
@@ -226,7 +263,7 @@ def take_along_axis(x: TensorLike, indices: TensorLike, /, axis: int = -1) -> Te
         else arange(n, device=x.device).reshape(tuple(n if b == a else 1 for b in range(x.ndim)))
         for a, n in enumerate(x.shape)
     ]  # fmt: skip
-    return getitem(x, tuple(where))
+    return _getitem_at("take_along_axis", x, indices, at, tuple(where))
 
 
 def take(x: TensorLike, indices: TensorLike, /, axis: int = 0) -> Tensor:
@@ -236,11 +273,16 @@ def take(x: TensorLike, indices: TensorLike, /, axis: int = 0) -> Tensor:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
         indices: Integers, of any shape.
         axis: The axis to take slices of.
+
+    Raises:
+        IndexError: An index is out of bounds, or no integer.
     """
     from tapegrad.autograd.ops.shape import one_axis
 
     x = as_tensor(x)
-    return getitem(x, (slice(None),) * one_axis("take", axis, x.ndim) + (indices,))
+    at = one_axis("take", axis, x.ndim)
+    indices = indices if type(indices) is int else _integers("take", indices, x)
+    return _getitem_at("take", x, indices, at, (slice(None),) * at + (indices,))
 
 
 argsort_p = Primitive(

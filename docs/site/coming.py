@@ -19,12 +19,12 @@ def cell(text: str) -> str:
 
 
 def tables(prefixes: tuple[str, ...]) -> str:
-    """A table for each room with the names that start with one of the prefixes."""
+    """A table for each room with the names that start with one of the prefixes, or are one: `np` for "np."."""
     parts = []
     for room, title in ROOMS.items():
         lines = []
         for theirs, ours, remark in foreign.rows(room):
-            if named := [name for name in theirs if name.startswith(prefixes)]:
+            if named := [name for name in theirs if f"{name}.".startswith(prefixes)]:
                 spelling = f"`{cell(ours)}`" if ours else "none"
                 lines.append(f"| {', '.join(f'`{name}`' for name in named)} | {spelling} | {cell(remark)} |")
         if lines:
