@@ -97,7 +97,7 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
         call = _Call(f, args, kwargs, numbers=True)
         inputs, begun = call.inputs, next_serial()
         # Recorded, if anything is, to see what it depends on besides these.
-        with changed_flags(raw=False), noted_leaves() as made:
+        with changed_flags(raw=False), noted_leaves() as made, random.noted_draws() as drawn:
             returned = call([t.detach() for t in inputs])
         results, rebuild_results, pullback = _with_pullback(name, returned)
         _refuse_lost(call, results, begun, made)
@@ -111,7 +111,10 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
             cotangents = to_tensors(g if isinstance(g, tuple) else (g,))
             recorded = current.get().grad
             with changed_flags(raw=False, grad=recorded):
-                pull = _with_pullback(name, call(given))[2] if recorded else pullback
+                pull = pullback
+                if recorded:
+                    with random.repeated_draws(drawn):
+                        pull = _with_pullback(name, call(given))[2]
                 found = _cotangents_of(name, pull(*cotangents), like, to_tensors(given))
             return as_given(g, found)
 

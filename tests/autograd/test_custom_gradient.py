@@ -132,3 +132,16 @@ def test_checkpoint_says_what_changed_before_the_backward_pass(kind: str) -> Non
     with pytest.raises(RuntimeError, match="has changed since"):
         y.sum().backward()
     assert x.grad is None
+
+
+def test_a_pullback_that_runs_again_has_the_draws_of_the_forward_pass() -> None:
+    @tg.custom_gradient
+    def noisy(x: tg.Tensor) -> Any:
+        noise = tg.rand(x.shape)
+        return x * noise, lambda g: g * noise
+
+    for again in (False, True):
+        x = leaf()
+        y = noisy(x)
+        y.sum().backward(create_graph=again)
+        assert x.grad is not None and np.allclose((x.grad * x).tolist(), y.tolist(), rtol=1e-6)
