@@ -265,6 +265,14 @@ def test_the_policy_of_the_page_forbids_requests(chromium: Any, tmp_path: Any, m
     assert refused == "refused"
 
 
+def test_a_list_that_grows_while_the_window_stays_shows_more_rows(opened: Opened) -> None:
+    html = tg.tape(*programs.unlike(30)).html()
+    page = opened(html.replace("<header>", '<header style="height:85vh">'))
+    few = page.locator("#tape .row").count()
+    page.evaluate("document.querySelector('header').style.height = ''")
+    page.locator("#tape .row").nth(few + 3).wait_for(timeout=5000)
+
+
 def test_a_notebook_shows_a_tape_in_a_frame(opened: Opened, mlp: Any) -> None:
     page = opened(f"<!doctype html><title>a notebook</title>{mlp._repr_html_()}")
     frame = page.frame_locator("iframe")

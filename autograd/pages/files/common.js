@@ -29,7 +29,7 @@ function listOf(box, height, count, row, more) {
     }
     const later = () => due ||= requestAnimationFrame(draw);
     box.addEventListener("scroll", later, {passive: true});
-    addEventListener("resize", later);
+    new ResizeObserver(later).observe(box);
     return {draw, show(i) {
         const h = height(), top = i * h;
         if (top < box.scrollTop + h) box.scrollTop = top - h;
