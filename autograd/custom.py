@@ -118,7 +118,11 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
                 found = _cotangents_of(name, pull(*cotangents), like, to_tensors(given))
             return as_given(g, found)
 
-        return _call_once(name, rule, inputs, arrays, rebuild_results)
+        def again(tensors: Sequence[Tensor]) -> list[Tensor]:
+            with random.repeated_draws(drawn):
+                return flatten(function(*call.arguments(tensors), **kwargs))[0]
+
+        return _call_once(name, rule, inputs, arrays, rebuild_results, again)
 
     return function
 
@@ -132,13 +136,19 @@ def _holds_place(part: Tree) -> bool:
 
 
 def _call_once(
-    name: str, rule: Function, inputs: Sequence[Tensor], arrays: list[Array], rebuild: Rebuild
+    name: str,
+    rule: Function,
+    inputs: Sequence[Tensor],
+    arrays: list[Array],
+    rebuild: Rebuild,
+    again: Function,
 ) -> Tree:
     """The results as one recorded call with this rule; integers among them are in no graph."""
     call = Primitive(
         name, lambda xp, *raw: arrays[0] if len(arrays) == 1 else tuple(arrays),
         vjp=rule, outputs=len(arrays), register=False,
     )  # fmt: skip
+    call.again = again
     out = call(*inputs)
     outputs = [out] if len(arrays) == 1 else list(out)
     return rebuild([o if is_floating(o.dtype) else o.detach() for o in outputs])
@@ -302,10 +312,20 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
                 whole[i] = output
             return rebuild_results(whole)
 
+        def again(tensors: Sequence[Tensor]) -> list[Tensor]:
+            if any(new.data is not old.data for new, old in zip(tensors[count:], outside, strict=True)):
+                raise RuntimeError(
+                    f"what_if: the change reaches what {label(f)} under checkpoint uses without getting it "
+                    "as an argument: make it one"
+                )
+            with random.repeated_draws(drawn):
+                made = flatten(function(*call.arguments(tensors[:count]), **kwargs), modules=False)[0]
+            return [made[i] for i in tracked]
+
         others = [None if i in tracked else r for i, r in enumerate(results)]
         del results
         given, call.inputs = [*call.inputs, *outside], []
-        return _call_once(f"checkpoint({label(f)})", rule, given, arrays, rebuild)
+        return _call_once(f"checkpoint({label(f)})", rule, given, arrays, rebuild, again)
 
     return function
 

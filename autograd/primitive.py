@@ -50,6 +50,8 @@ class Primitive:
     """
 
     loop: Any = None  # of a loop that a recorder takes as one operation: what it made of it
+    # Of a call whose forward gives what was computed before it was recorded: the function that computes it from others.
+    again: Callable[[Any], list[Tensor]] | None = None
     _run: dict[type, tuple[Any, Any]]  # array type -> (forward or kernel, namespace)
 
     def __init__(

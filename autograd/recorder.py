@@ -37,6 +37,9 @@ class Recorder:
         shared   whether its array may be one that the user has: `tg.asarray(array)`
         """
 
+    def detached(self, tensor: "Tensor", result: "Tensor") -> None:
+        """`result` is `tensor.detach()`."""
+
     def becomes(self, tensor: "Tensor") -> None:
         """A tensor will stand for what index_update makes of it, after t[i] = value."""
 

@@ -1,5 +1,6 @@
 """`tg.keep_lines()`: each recorded call keeps the user's line, the modules that ran, and the names of its arguments."""
 
+from collections import deque
 from collections.abc import Mapping
 from contextvars import ContextVar
 from itertools import count
@@ -7,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from tapegrad.autograd.diagnostics import user_frame, user_line
 from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.origins import note
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.writes import next_serial
 from tapegrad.backends.aliases import Array
 
 if TYPE_CHECKING:
@@ -23,20 +26,31 @@ class Run(NamedTuple):
     number: int
 
 
+class Read(NamedTuple):
+    """A tensor whose numbers the program took out, as `if t > 0:` and `float(t)` do; where, and when."""
+
+    tensor: Tensor
+    line: str
+    serial: int
+
+
 class Site(NamedTuple):
     """Where a call was recorded.
 
     runs    the modules whose forward was running, the outermost first
     names   what the user's code calls each argument that is a leaf; "" for others
     root    what it calls the outermost module; "" where that is in no variable
+    reads   what the program has read since its `with tg.keep_lines():` began; the list is that of all its calls
     """
 
     runs: tuple[Run, ...]
     names: tuple[str, ...]
     root: str
+    reads: deque[Read]
 
 
-NOWHERE = Site((), (), "")
+NOWHERE = Site((), (), "", deque())
+MOST_READS = 1000  # are kept, the newest ones
 
 
 def site_of(node: Node) -> Site:
@@ -55,7 +69,11 @@ number = count(1)
 
 
 class Sites(Recorder):
-    """Notes the site of each recorded call at its node."""
+    """Notes the site of each recorded call at its node, and for other tensors how they came about (`origins`)."""
+
+    def __init__(self) -> None:
+        self.reads: deque[Read] = deque(maxlen=MOST_READS)
+        self.in_rules = False
 
     def primitive(
         self,
@@ -64,13 +82,32 @@ class Sites(Recorder):
         params: "Params",
         result: "Result",
     ) -> None:
-        node = (result[0] if isinstance(result, tuple) else result).node
-        if node is not None and node.primitive is primitive:
+        results = result if isinstance(result, tuple) else (result,)
+        node = results[0].node
+        if node is None:
+            # Gradients that are not differentiated are on no tape: their notes would only hold memory.
+            if any(isinstance(a, Tensor) for a in args) and not (self.in_rules and not current.get().grad):
+                for i, r in enumerate(results):
+                    note(r, primitive, args, params, i)
+        elif node.primitive is primitive:
             node.line = user_line()
             frame = user_frame()
             variables = {} if frame is None else frame.f_locals
             runs, root = running.get()
-            node.site = Site(runs, tuple(leaf_name(a, variables) for a in node.inputs), root)
+            names = tuple(leaf_name(a, variables) for a in node.inputs)
+            node.site = Site(runs, names, root, self.reads)
+
+    def detached(self, tensor: Tensor, result: Tensor) -> None:
+        note(result, None, (tensor,))
+
+    def write(self, tensor: Tensor, value: Tensor) -> None:
+        note(tensor, None, (value,), written=True)
+
+    def read(self, tensor: Tensor, what: str, remedy: str) -> None:
+        self.reads.append(Read(tensor, user_line(), next_serial()))
+
+    def rule(self, node: Node | None) -> None:
+        self.in_rules = node is not None
 
     def module(self, module: "ModuleLike") -> "Running":
         runs, root = running.get()

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from itertools import count
 from os import PathLike
+from typing import Any
 
-from tapegrad.autograd.aliases import Array, Tree, Value
+from tapegrad.autograd.aliases import Array, TensorLike, Tree, Value
 from tapegrad.autograd.sites import outputs_of, site_of
 from tapegrad.autograd.structure import is_module
 from tapegrad.autograd.tape_adjoint import Adjoint, options_of
@@ -18,6 +19,7 @@ class Tape:
 
     str(tape)      two columns: each call, and beside it what the backward pass does there, read from the bottom up
     tape.html(path) a page to step through: values, cotangents, rules
+    tape.what_if({"x": value}) the tape of the same calls on other numbers
     tape.mermaid() the graph for Markdown pages;  tape.dot() the graph for Graphviz
     tape.nodes     the recorded calls;  tape.leaves  the tensors they start from
     """
@@ -69,6 +71,37 @@ class Tape:
         from tapegrad.autograd.pages.page import tape_page, written
 
         return written(tape_page(self, title, step), path)
+
+    def what_if(self, changes: Mapping[Any, TensorLike]) -> "Tape":
+        """The tape of the same calls on other numbers: their values, and with its page or `output.backward()` the
+        cotangents, are those of the program run on these numbers. This tape stays as it is.
+
+            changed = tape.what_if({"x": [1.0, 2.0]})
+            changed.output.item()
+            changed.html("changed.html")
+
+        The forward pass must have run under `with tg.keep_lines():`, which notes what a tape leaves out: comparisons,
+        `detach()`, what runs without gradients, and what the program reads as Python numbers. Random draws stay. What
+        ran before the `with`, and raw arrays (`t.data`), stay as they are.
+
+        Args:
+            changes: A dict {leaf, or its name: new value}, of the leaf's shape and dtype; numbers and lists are cast.
+
+        Returns:
+            A Tape with the same names. Leaves that are not changed are the same tensors.
+
+        Raises:
+            ValueError: No leaf of that name, another shape, or a number that is too large for the dtype.
+            TypeError: Another dtype.
+            RuntimeError: Calls outside of `keep_lines`; a tensor that was written to; or something that the program
+                read, as in `if x > 0:`, is another one now, so that it may do something else.
+        """
+        from tapegrad.autograd.what_if import Replay, news_of
+
+        replay = Replay(self, news_of(self, changes))
+        changed = Tape(replay.of(self.output), {})
+        changed.leaves = {replay.of(leaf): name for leaf, name in self.leaves.items()}
+        return changed
 
     def _repr_html_(self) -> str:
         from tapegrad.autograd.pages.page import in_a_frame, tape_page

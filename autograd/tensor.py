@@ -267,7 +267,10 @@ class Tensor(Protocols, Methods):
 
     def detach(self) -> "Tensor":
         """The same data outside any graph: no copy, no gradient."""
-        return Tensor(self.data)
+        result = Tensor(self.data)
+        if (recorder := current.get().recorder) is not None:
+            recorder.detached(self, result)
+        return result
 
     def backward(
         self,

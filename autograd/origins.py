@@ -1,0 +1,59 @@
+"""How tensors came about that a tape takes as given: comparisons, integers, `detach()`, what ran under `no_grad`.
+
+A graph records only what gradients flow through. Under `tg.keep_lines()` the rest is noted here, at the resulting
+tensor, so that `Tape.what_if` can compute it again.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import getweakrefs, ref
+
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.writes import next_serial
+
+_alive: set["Origin"] = set()
+
+
+class Origin(ref[Tensor]):
+    """A weak reference to a tensor of no graph, with the call that made it.
+
+    primitive  that was called; None: the tensor has the contents of its one argument
+    inputs     the arguments, and the raw arrays of the tensors among them
+    index      which output of the call it is
+    serial     when, on the clock that numbers nodes
+    written    whether the contents were written into a tensor that was there before
+    """
+
+    __slots__ = ("arrays", "index", "inputs", "params", "primitive", "serial", "written")
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    primitive: Any
+    inputs: tuple[Any, ...]
+    arrays: tuple[Any, ...]
+    params: dict[str, Any]
+    index: int
+    serial: int
+    written: bool
+
+
+def note(
+    t: Tensor,
+    primitive: Any,
+    inputs: Sequence[Any],
+    params: dict[str, Any] | None = None,
+    index: int = 0,
+    written: bool = False,
+) -> None:
+    """Note the call that made a tensor, in place of an earlier note."""
+    if (before := origin_of(t)) is not None:
+        _alive.discard(before)
+    origin = Origin(t, _alive.discard)
+    origin.primitive, origin.inputs, origin.params = primitive, tuple(inputs), params or {}
+    origin.arrays = tuple(a.data if isinstance(a, Tensor) else a for a in inputs)
+    origin.index, origin.serial, origin.written = index, next_serial(), written
+    _alive.add(origin)
+
+
+def origin_of(t: Tensor) -> Origin | None:
+    """The newest note on a tensor."""
+    return next((r for r in getweakrefs(t) if type(r) is Origin and r in _alive), None)

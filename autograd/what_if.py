@@ -1,0 +1,257 @@
+"""`Tape.what_if`: the recorded calls, run again on other leaves.
+
+The calls behind the output are followed back: those of the graph, and those that it takes as given, which `keep_lines`
+notes (`origins.py`). In the order in which they ran, each call that a changed leaf reaches runs again; of the others,
+the recorded results stay. Where the program may have done something else on the new numbers, this raises.
+"""
+
+import sys
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from tapegrad.autograd import ops, writes
+from tapegrad.autograd.diagnostics import describe
+from tapegrad.autograd.dtypes import is_floating, name_of
+from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.origins import Origin, origin_of
+from tapegrad.autograd.sites import MOST_READS, NOWHERE, Read, outputs_of, site_of
+from tapegrad.autograd.tensor import Node, Tensor, before
+
+if TYPE_CHECKING:
+    from tapegrad.autograd.tape import Tape
+
+Call: TypeAlias = Node | Origin
+NEVER = sys.maxsize  # behind all that was recorded
+INSTEAD = "run the program itself on the new numbers"
+
+
+class Replay:
+    """Runs the calls of a tape again.
+
+    news    leaf -> its new value
+    stands  what stands for a tensor; its key is (call, number of the output), or the leaf itself
+    dirty   the keys of those tensors whose numbers may be others
+    """
+
+    def __init__(self, tape: "Tape", news: dict[Tensor, Tensor]) -> None:
+        self.tape, self.news = tape, news
+        self.stands: dict[Hashable, Tensor] = {leaf: new for leaf, new in news.items()}
+        self.dirty: set[Hashable] = set(news)
+        self.on_tape = set(tape.nodes)
+        self.reached: set[Hashable] = set()  # the leaves behind the output
+        reads = reads_of(tape.nodes)
+        calls = self.in_order([(tape.output, NEVER), *((read.tensor, read.serial) for read in reads)])
+        with changed_flags(grad=True, raw=False, anomaly=False, depth=0, recorder=None, leaves=()):
+            for call in calls:
+                self.run(call)
+        for read in reads:
+            self.refuse_another_way(read)
+        if unreached := self.news.keys() - self.reached:
+            raise no_leaf(tape, unreached.pop())
+
+    def key(self, t: Tensor, serial: int) -> Hashable:
+        """What made a tensor, as it was at a time: (call, number of the output), or the leaf itself."""
+        t = before(t, serial, {})
+        if t in self.news:
+            return t
+        if t.node is not None:
+            return t.node, t.output_index
+        origin = origin_of(t)
+        return t if origin is None or origin.serial > serial else (origin, 0)
+
+    def of(self, t: Tensor) -> Tensor:
+        """What stands for a tensor."""
+        return self.stands.get(self.key(t, NEVER), t)
+
+    def in_order(self, outputs: Sequence[tuple[Tensor, int]]) -> list[Call]:
+        """All calls behind tensors that are given with a time, as they ran."""
+        found: set[Call] = set()
+        stack = [self.key(t, serial) for t, serial in outputs]
+        while stack:
+            key = stack.pop()
+            if not isinstance(key, tuple):
+                self.reached.add(key)
+                self.refuse_shared(key)
+            elif (call := key[0]) not in found and not is_freed(call):
+                found.add(call)
+                stack += [self.key(t, call.serial) for t in call.inputs if isinstance(t, Tensor)]
+        return sorted(found, key=lambda call: call.serial)
+
+    def run(self, call: Call) -> None:
+        """Run a call again if its arguments have changed. A call of the tape is copied in any case, so that the new
+        calls are numbered in the order of the old ones."""
+        keys = [self.key(t, call.serial) if isinstance(t, Tensor) else None for t in call.inputs]
+        olds = [before(t, call.serial, {}) if isinstance(t, Tensor) else t for t in call.inputs]
+        inputs = [self.stands.get(key, old) if key is not None else old for key, old in zip(keys, olds)]
+        is_dirty = not self.dirty.isdisjoint(keys)
+        if is_dirty or call in self.on_tape:
+            self.refuse_written(call, olds)
+        if is_dirty:
+            results = called_again(call, inputs)
+            self.refuse_other_shapes(call, results)
+            self.dirty |= {(call, i) for i in range(len(results))}
+        elif isinstance(call, Node) and call in self.on_tape:
+            copy = Node(
+                call.primitive, tuple(inputs), [*call.arrays], [*call.grad_inputs], call.params, call.out
+            )
+            results = [Tensor(out, True, copy, i) for i, out in enumerate(outputs_of(call))]
+        else:
+            return
+        if isinstance(call, Node) and results[0].node is not None:
+            results[0].node.line, results[0].node.site = call.line, site_of(call)
+        self.stands |= {(call, i): result for i, result in enumerate(results)}
+
+    # ---- where the recorded calls are not what the program would do ----
+    def refuse_shared(self, leaf: Hashable) -> None:
+        assert isinstance(leaf, Tensor)
+        for other in self.news:
+            (a, b), (c, d) = writes.span(leaf.data), writes.span(other.data)
+            if leaf not in self.news and a < d and c < b:
+                raise RuntimeError(
+                    f"what_if: {self.called(leaf)} shares the memory of {self.called(other)}, and nothing says how it "
+                    f"was made from it: make it inside of `with tg.keep_lines():`, or {INSTEAD}"
+                )
+
+    def refuse_written(self, call: Call, inputs: Sequence[Any]) -> None:
+        if isinstance(call, Origin) and call.written:
+            raise RuntimeError(
+                f"what_if: what the change reaches was written into a tensor in place, {describe(inputs[0])}, "
+                f"so its earlier contents are lost: {INSTEAD}"
+            )
+        for i, (t, array) in enumerate(zip(inputs, call.arrays, strict=True)):
+            kept = i == 0 and call.primitive is ops.index_update_p
+            if (
+                isinstance(t, Tensor)
+                and not kept
+                and (t.data is not array or writes.since(array, call.serial))
+            ):
+                raise RuntimeError(
+                    f"what_if: {self.called(t)}, which "
+                    f"{call.primitive.name if call.primitive else 'detach'} was given, was written to since: {INSTEAD}"
+                )
+
+    def refuse_other_shapes(self, call: Call, results: Sequence[Tensor]) -> None:
+        if not isinstance(call, Node):
+            return
+        olds, news = [(a.shape, a.dtype) for a in outputs_of(call)], [(r.shape, r.dtype) for r in results]
+        if olds != news:
+            raise RuntimeError(
+                f"what_if: {call.primitive.name} gives a result of another shape or dtype now: {INSTEAD}"
+            )
+
+    def refuse_another_way(self, read: Read) -> None:
+        key = self.key(read.tensor, read.serial)
+        if key not in self.dirty:
+            return
+        old, new = (t.backend.to_numpy(t.data) for t in (read.tensor, self.stands[key]))
+        if writes.since(read.tensor.data, read.serial) or not np.array_equal(
+            old, new, is_floating(old.dtype)
+        ):
+            raise RuntimeError(
+                f"what_if: the program reads {describe(read.tensor)}, which is another one now, and may go another "
+                f"way: {INSTEAD}, or read it behind the calls of the tape. It is read\n{read.line}"
+            )
+
+    def called(self, t: Tensor) -> str:
+        return self.tape.leaves.get(t) or describe(t)
+
+
+def is_freed(call: Call) -> bool:
+    """Whether a backward pass has freed a call: of another tape, whose program is over."""
+    return isinstance(call, Node) and call.out is None
+
+
+def called_again(call: Call, inputs: Sequence[Any]) -> list[Tensor]:
+    """The results of a call on other arguments; of a call that was not recorded, the one that is asked for."""
+    if call.primitive is None:
+        return [Tensor(inputs[0].data)]
+    if call.primitive.again is not None:
+        results = call.primitive.again(inputs)
+    else:
+        made = call.primitive(*inputs, **call.params)
+        results = list(made) if isinstance(made, tuple) else [made]
+    return results if isinstance(call, Node) else [Tensor(results[call.index].data)]
+
+
+def reads_of(nodes: Sequence[Node]) -> list[Read]:
+    """What the program read before the last of these calls. Raises RuntimeError where that was not noted."""
+    lists = {}
+    for node in nodes:
+        if is_freed(node):
+            raise RuntimeError(
+                "what_if: a backward pass has freed the graph: call what_if before it, or pass retain_graph=True to it"
+            )
+        if site_of(node) is NOWHERE:
+            raise RuntimeError(
+                f"what_if: {node.primitive.name} was recorded without a note of what the tape leaves out, such as "
+                "comparisons and numbers that the program reads: put the forward pass under `with tg.keep_lines():`"
+            )
+        lists[id(site_of(node).reads)] = site_of(node).reads
+    for reads in lists.values():
+        if len(reads) == MOST_READS and reads[0].serial > nodes[0].serial:
+            raise RuntimeError(
+                f"what_if: the program reads more than {MOST_READS:,} tensors under one `with tg.keep_lines():`: "
+                "put it around fewer steps"
+            )
+    return [read for reads in lists.values() for read in reads if read.serial < nodes[-1].serial]
+
+
+def news_of(tape: "Tape", changes: Mapping[Any, Any]) -> dict[Tensor, Tensor]:
+    """The leaves that are to change, with tensors of their new values."""
+    if not isinstance(changes, Mapping):
+        raise TypeError(
+            f"what_if: changes: expected a dict {{leaf or its name: value}}, got {type(changes).__name__}"
+        )
+    news = {}
+    for given, value in changes.items():
+        found = [t for t, name in tape.leaves.items() if isinstance(given, str) and name == given]
+        if isinstance(given, Tensor) and given.node is None:  # it may be behind a leaf
+            found = [given]
+        if len(found) != 1:
+            raise no_leaf(tape, given, len(found))
+        name = tape.leaves.get(found[0], "a tensor")
+        news[found[0]] = Tensor(new_value(name, found[0], value), found[0].requires_grad)
+    return news
+
+
+def no_leaf(tape: "Tape", given: Any, count: int = 0) -> ValueError:
+    what = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
+    what = describe(given) if isinstance(given, Tensor) else what
+    return ValueError(
+        f"what_if: {what} is {f'the name of {count} leaves' if count else 'no leaf'} of this tape, which has "
+        + ", ".join(tape.leaves.values())
+    )
+
+
+def new_value(name: str, leaf: Tensor, value: Any) -> Any:
+    """A leaf's new value as a raw array of its own, of the leaf's shape, dtype and device."""
+    backend = leaf.backend
+    if isinstance(value, Tensor) or hasattr(value, "dtype"):
+        array = value.data if isinstance(value, Tensor) else value
+        if name_of(array.dtype) != name_of(leaf.dtype):
+            raise TypeError(
+                f"what_if: {name} is {name_of(leaf.dtype)}, its new value {name_of(array.dtype)}: write "
+                f".astype({name_of(leaf.dtype)!r})"
+            )
+    else:
+        array = np.asarray(value)
+        kinds = {"b": "b", "i": "bi", "u": "bi"}.get(np.dtype(name_of(leaf.dtype)).kind, "biuf")
+        if array.dtype.kind not in kinds:
+            raise TypeError(f"what_if: {name} is {name_of(leaf.dtype)}, its new value holds {array.dtype}")
+        with np.errstate(over="ignore"):
+            cast = array.astype(name_of(leaf.dtype))
+        if not np.array_equal(np.isfinite(cast), np.isfinite(array)) or (
+            cast.dtype.kind in "iu" and (cast != array).any()
+        ):
+            raise ValueError(
+                f"what_if: {name} is {name_of(leaf.dtype)}, which does not hold numbers as large as its new value"
+            )
+        array = cast
+    if array.shape != leaf.shape:
+        raise ValueError(
+            f"what_if: {name} has shape {leaf.shape}, its new value {tuple(array.shape)}: the recorded calls hold for "
+            f"that shape. For another, {INSTEAD}"
+        )
+    return backend.asarray(array, dtype=leaf.dtype, device=leaf.device, copy=True)
