@@ -24,12 +24,16 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 
 def tape_page(tape: "Tape", title: str, step: Callable[..., object] | None) -> str:
     """The page of a tape, with the lines of a compiled step if one is given."""
-    name = title or f"{tape.name(tape.output)} = {tape.output.node.primitive.name}"  # type: ignore[union-attr]
+    name = title or title_of(tape)
     record = record_of(tape, name)
     data = record.data()
     if step is not None:
         data["program"] = lines_of(step, tape, {row.name: i for i, row in enumerate(record.rows)})
     return assembled("tape", name, data)
+
+
+def title_of(tape: "Tape") -> str:
+    return f"{tape.name(tape.output)} = {tape.output.node.primitive.name}"  # type: ignore[union-attr]
 
 
 def lines_of(step: Callable[..., object], tape: "Tape", rows: dict[str, int]) -> dict[str, object]:
@@ -45,9 +49,10 @@ def lines_of(step: Callable[..., object], tape: "Tape", rows: dict[str, int]) ->
 
 def assembled(kind: str, title: str, data: dict[str, object]) -> str:
     """A page of a kind, "tape" or "program": its files, and the data as JSON."""
-    code = "program" in data or kind == "program"
-    style = part("page.css") + (part("code.css") if code else "")
+    code, live = "program" in data or kind == "program", "live" in data
+    style = part("page.css") + (part("code.css") if code else "") + (part("live.css") if live else "")
     scripts = ["common.js", *(["emitted.js"] if code and kind == "tape" else []), f"{kind}.js"]
+    scripts += ["live.js"] if live else []
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no </script> in it
     return (

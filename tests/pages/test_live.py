@@ -182,3 +182,67 @@ def test_the_live_page_trains_as_the_desktop_does(
     page.click("#run")
     page.wait_for_function("document.getElementById('output').textContent.includes('ZeroDivisionError')")
     assert "runner.py" not in page.inner_text("#output")
+
+
+TAPE = """import tapegrad as tg
+x = tg.tensor([0.5, 2.0], requires_grad=True)
+with tg.keep_lines():
+    y = x * tg.sin(x)
+    loss = tg.where(y > 1.0, y**2, y).sum()
+tg.tape(loss, {"x": x})
+"""
+
+
+def test_the_runner_answers_for_the_tape_that_it_showed() -> None:
+    module = runner()
+    assert "run the program again" in json.loads(module.change('{"row": 0, "cell": 0, "text": "1"}'))["wrong"]
+    ((kind, text),) = module.run(TAPE)
+    assert kind == "html" and "srcdoc" in text and "&quot;live&quot;:true" in text
+    said = json.loads(module.change('{"row": 0, "cell": 0, "text": "3.5"}'))
+    assert said["rows"][0][0][0][6] == "3.5 2" and any(said["marks"])
+    module.run("1")
+    assert "run the program again" in json.loads(module.change('{"reset": true}'))["wrong"]
+
+
+@pytest.mark.slow
+def test_a_tape_in_the_live_page_shows_the_figures_of_other_numbers(
+    served: Callable[[], Any], pyodide: None
+) -> None:
+    from tapegrad.autograd.pages.record import record_of
+
+    exec(
+        compile(TAPE.replace('tg.tape(loss, {"x": x})', "tape = tg.tape(loss, {'x': x})"), "p.py", "exec"),
+        scope := {},
+    )
+    rows = record_of(scope["tape"].what_if({"x": [0.5, 1.0]}), "").rows
+    page = served()
+    page.wait_for_function("document.getElementById('status').textContent === 'ready'", timeout=180_000)
+    page.fill("#code", TAPE)
+    page.keyboard.press("Control+Enter")
+    frame = page.frame_locator("#output iframe")
+    frame.locator("#tape").focus(timeout=60_000)
+    page.keyboard.press("Home")
+    frame.locator("#panel input").nth(1).focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("1.0")
+    page.keyboard.press("Enter")
+    frame.locator("#effect", has_text="rows changed").wait_for()
+    assert frame.locator("#tape").evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    shown = frame.locator("#tape").evaluate(
+        "() => R.map(r => [r[VALUES], r[COTANGENTS]].map(v => v[0] && v[0][6]))"
+    )
+    for row, (value, cotangent) in zip(rows, shown, strict=True):
+        for numbers, text in ((row.values[0], value), (row.cotangents[0], cotangent)):
+            wanted = [x for line in numbers.corner for x in line] if numbers else None
+            found = [float(x) for x in text.split()] if text else None
+            assert found == (pytest.approx(wanted, rel=1e-3, abs=1e-6) if wanted else None), row.name
+    frame.locator("#panel input").nth(0).fill("half")
+    page.keyboard.press("Enter")
+    frame.locator("#wrong", has_text="'half' is not a number").wait_for()
+    frame.locator("#reset").click()
+    frame.locator("#say", has_text="These are the first numbers").wait_for(state="attached")
+    page.click("#settings summary")
+    page.click("#address button")  # Python starts anew, without the tape
+    frame.locator("#panel input").nth(0).fill("4")
+    page.keyboard.press("Enter")
+    frame.locator("#wrong", has_text="run the program again").wait_for()

@@ -6,9 +6,14 @@ R.forEach((r, i) => r[INPUTS].forEach(k => usedBy[k].includes(i) || usedBy[k].pu
 
 // The size of a cotangent: its largest absolute value. Infinity: not all of it is finite.
 const sizeOf = i => R[i][COTANGENTS].reduce((m, g) => g ? Math.max(m, g[4] ? Infinity : Math.max(Math.abs(g[1] ?? 0), Math.abs(g[2] ?? 0))) : m, -1);
-const sizes = R.map((_, i) => sizeOf(i));
-const logs = sizes.filter(s => s > 0 && s < Infinity).map(Math.log10);
-const low = logs.reduce((a, b) => Math.min(a, b), Infinity), high = logs.reduce((a, b) => Math.max(a, b), -Infinity);
+let sizes, low, high;
+function measure() {
+    sizes = R.map((_, i) => sizeOf(i));
+    const logs = sizes.filter(s => s > 0 && s < Infinity).map(Math.log10);
+    low = logs.reduce((a, b) => Math.min(a, b), Infinity);
+    high = logs.reduce((a, b) => Math.max(a, b), -Infinity);
+}
+measure();
 const scaled = s => high > low ? (Math.log10(s) - low) / (high - low) : .6;
 
 // ---- folds: [kind, label, items] ----
@@ -127,7 +132,7 @@ function row(v, top) {
     const heard = `${name}, ${shape(r[VALUES][0])}${s < 0 ? "" : s === Infinity ? ", cotangent not finite" : ", cotangent up to " + number(+s.toPrecision(2))}${D.lines[r[LINE]] ? ", " + D.lines[r[LINE]] : ""}`;
     return `<div class="row ${what}" role="treeitem" id="v${v}" data-v="${v}" aria-level="${e.depth + 1}" aria-posinset="${v + 1}" aria-setsize="${V.length}" aria-selected="${v === sel}"${e.f ? ` aria-expanded="${e.f.open}"` : ""} aria-label="${esc(heard)}" style="top:${top}px"><i></i><span class="n" title="${esc(name)}">${pad}${mark}${esc(name)}</span><span class="s wide">${e.f?.open ? "" : shape(r[VALUES][0])}</span>${e.f?.open ? "<span></span>" : bar(s)}<span class="b wide">${back}</span></div>`;
 }
-const list = listOf($("tape"), height, () => V.length, row, arcs);
+const list = listOf($("tape"), height, () => V.length, (v, top) => row(v, top), arcs);
 
 // ---- the panel ----
 function cells(v) {
@@ -251,7 +256,7 @@ $("play").onclick = play;
 $("folds").onclick = foldAll;
 $("time").oninput = () => go(+$("time").value);
 addEventListener("keydown", event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target === $("time")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT") return;
     const inTape = event.target === $("tape"), key = event.key;
     if (key === "ArrowRight") move(1);
     else if (key === "ArrowLeft") move(-1);

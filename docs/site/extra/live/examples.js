@@ -23,7 +23,7 @@ x = tg.tensor([0.5, 2.0], requires_grad=True)
 with tg.keep_lines():
     y = x * tg.sin(x)
     loss = (y**2).sum()
-tg.tape(loss, {"x": x})
+tg.tape(loss, {"x": x})  # choose x in it, and change its numbers
 `,
   "A compiled step": `import time
 

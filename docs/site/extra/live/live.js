@@ -29,6 +29,7 @@ const SAYS = {
     box.innerHTML = said.text;  // scripts in it do not run; a tape brings its own closed frame
     put(box);
   },
+  figures: (said) => tellTape(JSON.parse(said.text)),
   image: (said) => put(Object.assign(document.createElement("img"), { src: said.text, alt: "a picture that the program made" })),
   error: (said) => { text("error", said.text); },
   done: (said) => idle(`done in ${(said.ms / 1000).toFixed(2)} s`),
@@ -38,6 +39,15 @@ const SAYS = {
     stop.disabled = true;
   },
 };
+
+// A tape in its frame asks for its figures on other numbers; the worker has the tape.
+const tellTape = (figures) => output.querySelectorAll("iframe").forEach((frame) => frame.contentWindow.postMessage(figures, "*"));
+addEventListener("message", (event) => {
+  if (![...output.querySelectorAll("iframe")].some((frame) => frame.contentWindow === event.source)) return;
+  const asked = event.data.tape;
+  if (ready) worker.postMessage({ type: "change", asked: JSON.stringify(asked) });
+  else tellTape({ ...asked, wrong: "Python does not have this tape any more: run the program again" });
+});
 
 function idle(words) {
   state.textContent = words;

@@ -43,4 +43,9 @@ async function run(code) {
   say("done", { ms: performance.now() - started });
 }
 
-onmessage = ({ data }) => (data.type === "start" ? start(data.pyodide, data.wheel) : run(data.code));
+const DOES = {
+  start: (data) => start(data.pyodide, data.wheel),
+  run: (data) => run(data.code),
+  change: (data) => say("figures", { text: python.change(data.asked) }),
+};
+onmessage = ({ data }) => DOES[data.type](data);
