@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import copy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Metric:
             outputs: What the model gave for the rows, a Tensor or an array.
             targets: What it should have given.
         """
-        self.add(*(a.data if isinstance(a, Tensor) else _array(a) for a in (outputs, targets)))
+        self.add(_array(outputs), _array(targets))
 
     def add(self, outputs: Array, targets: Array) -> None:
         """Take in a batch of raw arrays."""
@@ -71,6 +72,8 @@ class Metric:
 
 
 def _array(a: TensorLike) -> Array:
+    if isinstance(a, Tensor):
+        return a.data
     return a if type(a) in BY_TYPE and not isinstance(a, np.generic) else np.asarray(a)
 
 
@@ -99,11 +102,16 @@ def same_shape(name: str, outputs: Array, targets: Array) -> None:
 
 def precise(array: Array) -> Array:
     """An array in which differences and squares are right: integers as float64, float16 as float32."""
-    if not is_floating(array.dtype):
-        return backend_of(array).xp.astype(array, backend_of(array).dtype("float64"))
-    if name_of(array.dtype) == "float16":
-        return backend_of(array).xp.astype(array, backend_of(array).dtype("float32"))
-    return array
+    wanted = precise_dtype(array.dtype)
+    return array if wanted is None else backend_of(array).xp.astype(array, backend_of(array).dtype(wanted))
+
+
+@cache
+def precise_dtype(dtype: Any) -> str | None:
+    """What `precise` casts arrays of this dtype to, None where it leaves them."""
+    if not is_floating(dtype):
+        return "float64"
+    return "float32" if name_of(dtype) == "float16" else None
 
 
 def probabilities(xp: ArrayModule, outputs: Array, kind: str | None) -> Array:
@@ -139,7 +147,7 @@ class Mean(Metric):
     def reset(self) -> None:
         self.total: Array = 0
         self.count = 0
-        self.faults: dict[str, Array] = {}  # what is wrong with the targets -> whether it came, on the device
+        self.faults: dict[str, Array] = {}  # what is wrong with the targets -> how often, on the device
 
     def add(self, outputs: Array, targets: Array) -> None:
         xp = backend_of(outputs).xp
@@ -148,12 +156,12 @@ class Mean(Metric):
         self.total = self.total + (xp.count_nonzero(scores) if hits else xp.sum(scores, dtype=xp.float64))
         self.count += scores.size
 
-    def note(self, fault: str, came: Array) -> None:
-        self.faults[fault] = self.faults[fault] | came if fault in self.faults else came
+    def note(self, fault: str, count: Array) -> None:
+        self.faults[fault] = self.faults.get(fault, 0) + count
 
     def result(self) -> float:
-        for fault, came in self.faults.items():
-            if bool(came):
+        for fault, count in self.faults.items():
+            if int(count):
                 raise ValueError(f"{self.name}: {fault}")
         mean = float(self.total) / self.count if self.count else float("nan")
         return mean**0.5 if self.root else mean

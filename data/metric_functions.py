@@ -16,7 +16,7 @@ def binary_accuracy(metric: Mean, xp: ArrayModule, outputs: Array, targets: Arra
     same_shape(metric.name, outputs, targets)
     metric.note(
         "targets must be 0 and 1 (or -1 and 1), some here are not: it is for two classes",
-        xp.any((targets > 1) | ((targets < 0) & (targets != -1))),
+        xp.count_nonzero((targets > 1) | ((targets < 0) & (targets != -1))),
     )
     outputs = probabilities(xp, outputs, metric.outputs)
     return (outputs > cut(metric.threshold, metric.outputs)) == (targets > 0.5)
@@ -33,7 +33,7 @@ def categorical_accuracy(metric: Mean, xp: ArrayModule, outputs: Array, targets:
     metric.note(
         "the targets of a row must add up to 1, one class for each row; some here do not: name binary_accuracy for "
         "rows of several classes",
-        xp.any(abs(xp.sum(precise(targets), axis=-1) - 1) > 1e-3),
+        xp.count_nonzero(abs(xp.sum(precise(targets), axis=-1) - 1) > 1e-3),
     )
     return xp.argmax(outputs, axis=-1) == xp.argmax(targets, axis=-1)
 
@@ -50,7 +50,7 @@ def sparse_categorical_accuracy(metric: Mean, xp: ArrayModule, outputs: Array, t
         )
     metric.note(
         f"class numbers must be from 0 to {outputs.shape[-1] - 1}, some here are not",
-        xp.any((targets < 0) | (targets >= outputs.shape[-1])),
+        xp.count_nonzero((targets < 0) | (targets >= outputs.shape[-1])),
     )
     return xp.argmax(outputs, axis=-1) == targets
 

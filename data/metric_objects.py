@@ -100,7 +100,7 @@ def _class_of(metric: Mean, xp: ArrayModule, outputs: Array, targets: Array) -> 
         )
     metric.note(
         f"class numbers must be from 0 to {outputs.shape[-1] - 1}, some here are not",
-        xp.any((targets < 0) | (targets >= outputs.shape[-1])),
+        xp.count_nonzero((targets < 0) | (targets >= outputs.shape[-1])),
     )
     return xp.astype(targets, xp.int64)
 

@@ -133,17 +133,18 @@ def train_epoch(model: "Sequential", source: Source, callbacks: Moments, progres
     """One pass over the batches; the loss and the metrics over its rows."""
     if own_step(model, "train_step"):
         return own_epoch(model, source, callbacks, progress)
+    told_before, told_after = callbacks.any("on_train_batch_begin"), callbacks.any("on_train_batch_end")
     with Running(model.metrics) as running:
         step = model.steps().train
         for number, (x, y, weights) in enumerate(source.epoch()):
-            if callbacks.any("on_train_batch_begin"):
+            if told_before:
                 callbacks("on_train_batch_begin", number, {})
                 step = model.steps().train  # a callback may have changed the layers
             with uninterrupted():  # Ctrl-C comes between two batches
                 loss, outputs = step(x, y, weights)
             running.update(loss, outputs, y)
             progress.step(number + 1, running.logs)
-            if callbacks.any("on_train_batch_end"):
+            if told_after:
                 callbacks("on_train_batch_end", number, running.logs())
                 step = model.steps().train
             if model.stop_training:

@@ -157,7 +157,8 @@ class Running:
     def update(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         rows = outputs.data.shape[0]
         xp = backend_of(loss.data).xp
-        self.total = self.total + xp.sum(loss.data, dtype=xp.float64) * rows
+        value = xp.sum(loss.data) if loss.data.ndim else loss.data
+        self.total = self.total + xp.astype(value, xp.float64) * rows
         self.rows += rows
         for metric in self.metrics:
             metric.update(outputs.data, targets.data)

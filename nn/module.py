@@ -364,7 +364,7 @@ class Module(Ruled, KnownAttributes):
 
 def walk(value: object, path: str, seen: set[int]) -> "Iterator[tuple[str, Module | Parameter | Buffer]]":
     """Every Module, Parameter and Buffer in a value, itself included, with its path; each object once."""
-    if not isinstance(value, (Module, Parameter, Buffer, list, tuple, dict)) or id(value) in seen:
+    if not isinstance(value, WALKED) or id(value) in seen:
         return
     seen.add(id(value))
     if isinstance(value, (Parameter, Buffer)):
@@ -376,7 +376,11 @@ def walk(value: object, path: str, seen: set[int]) -> "Iterator[tuple[str, Modul
     else:
         inside = value.items() if isinstance(value, dict) else enumerate(value)
     for name, part in inside:
-        yield from walk(part, f"{path}.{name}" if path else str(name), seen)
+        if isinstance(part, WALKED):
+            yield from walk(part, f"{path}.{name}" if path else str(name), seen)
+
+
+WALKED = (Module, Parameter, Buffer, list, tuple, dict)
 
 
 def children(module: Module) -> Iterator[tuple[str, Module]]:
