@@ -14,7 +14,12 @@ def power(xp: ArrayModule, a: Array, b: Array) -> Array:
     Of floating-point arrays to the number 0.5, -0.5, ±1, ±2 or 3 it is a root, a reciprocal or a product, as one would
     write it by hand. To other whole numbers up to ±8 it is a product in the next longer dtype, rounded once.
     """
-    if isinstance(b, (int, float)) and hasattr(a, "dtype") and (dtype := name_of(a.dtype)) in LONGER:
+    if (
+        isinstance(b, (int, float))
+        and not isinstance(b, np.generic)
+        and hasattr(a, "dtype")
+        and (dtype := name_of(a.dtype)) in LONGER
+    ):
         short = _short(xp, a, b)
         if short is not None:
             return short
@@ -24,6 +29,9 @@ def power(xp: ArrayModule, a: Array, b: Array) -> Array:
             y = _product(x if b > 0 else 1.0 / x, int(abs(b)))
             # products of 0-d arrays are scalars, which NumPy 2.0's function refuses
             return y.astype(a.dtype) if hasattr(y, "astype") else xp.astype(y, a.dtype)
+    if isinstance(a, np.generic) or isinstance(b, np.generic):
+        # Their own ** may differ from that of arrays in the last bit, where the processor has AVX-512.
+        return np.power(a, b)
     return a**b
 
 

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from tapegrad.autograd.aliases import Value
-from tapegrad.autograd.ops import maximum, sqrt
+from tapegrad.autograd.ops import maximum, power, sqrt
 from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, below_1, yes_or_no
@@ -65,8 +65,8 @@ class Adam(Optimizer):
         }
 
     def numbers(self, options: OptionNames, step: Value) -> Numbers:
-        root = sqrt(1.0 - options.beta_2**step)
-        rate = {"rate": options.lr * root / (1.0 - options.beta_1**step)}
+        root = sqrt(1.0 - power(options.beta_2, step))
+        rate = {"rate": options.lr * root / (1.0 - power(options.beta_1, step))}
         return rate | {"eps": options.eps * root} if options.form == "torch" else rate
 
     def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:

@@ -1,7 +1,7 @@
 """Adamax."""
 
 from tapegrad.autograd.aliases import Value
-from tapegrad.autograd.ops import abs, maximum
+from tapegrad.autograd.ops import abs, maximum, power
 from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, below_1
@@ -53,7 +53,7 @@ class Adamax(Optimizer):
         }
 
     def numbers(self, options: OptionNames, step: Value) -> Numbers:
-        return {"rate": options.lr / (1.0 - options.beta_1**step)}
+        return {"rate": options.lr / (1.0 - power(options.beta_1, step))}
 
     def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         torch = n.form == "torch"

@@ -1,7 +1,7 @@
 """Nadam."""
 
 from tapegrad.autograd.aliases import Value
-from tapegrad.autograd.ops import sqrt
+from tapegrad.autograd.ops import power, sqrt
 from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, at_least_0, below_1
@@ -65,7 +65,10 @@ class Nadam(Optimizer):
         return {"beta_1": options.beta_1, "beta_2": options.beta_2, "new": new, "weight": weight}
 
     def numbers(self, options: OptionNames, step: Value) -> Numbers:
-        root, product = sqrt(1.0 - options.beta_2**step), options.momentum_product * momentum(options, step)
+        root, product = (
+            sqrt(1.0 - power(options.beta_2, step)),
+            options.momentum_product * momentum(options, step),
+        )
         now, later = momentum(options, step), momentum(options, step + 1.0)
         weights = {"of_m": later / (1.0 - product * later), "of_g": (1.0 - now) / (1.0 - product)}
         return weights | {"rate": options.lr * root, "eps": options.eps * root}
@@ -81,4 +84,4 @@ class Nadam(Optimizer):
 
 
 def momentum(options: OptionNames, step: Value) -> Value:
-    return options.beta_1 * (1.0 - 0.5 * REMAINS ** (step * options.momentum_decay))
+    return options.beta_1 * (1.0 - 0.5 * power(REMAINS, step * options.momentum_decay))

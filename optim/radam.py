@@ -1,7 +1,7 @@
 """Rectified Adam."""
 
 from tapegrad.autograd.aliases import Value
-from tapegrad.autograd.ops import maximum, minimum, sqrt
+from tapegrad.autograd.ops import maximum, minimum, power, sqrt
 from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.base import Optimizer
 from tapegrad.optim.options import above_0, below_1
@@ -56,15 +56,15 @@ class RAdam(Optimizer):
         return betas | {"weight": weight, "eps": options.eps}
 
     def numbers(self, options: OptionNames, step: Value) -> Numbers:
-        power, total = options.beta_2**step, 2.0 / (1.0 - options.beta_2) - 1.0
-        seen = total - 2.0 * step * power / (1.0 - power)
+        left, total = power(options.beta_2, step), 2.0 / (1.0 - options.beta_2) - 1.0
+        seen = total - 2.0 * step * left / (1.0 - left)
         # Of at most 5 no root is taken, and the result is not used.
         n, most = maximum(seen, 5.0), maximum(total, 5.0)
-        r = sqrt((n - 4.0) * (n - 2.0) * most / ((most - 4.0) * (most - 2.0) * n) * (1.0 - power))
+        r = sqrt((n - 4.0) * (n - 2.0) * most / ((most - 4.0) * (most - 2.0) * n) * (1.0 - left))
         # 1 above 5, else 0, by operations that make no array of a number.
         adaptive = minimum(maximum(seen - 5.0, 0.0) * 1e300, 1.0)
         plain = 1.0 - adaptive
-        rate = options.lr / (1.0 - options.beta_1**step) * (adaptive * r + plain)
+        rate = options.lr / (1.0 - power(options.beta_1, step)) * (adaptive * r + plain)
         return {"rate": rate, "adaptive": adaptive, "plain": plain}
 
     def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.flags import Flags, current
-from tapegrad.autograd.ops import cos, floor, log, maximum, minimum, where_p
+from tapegrad.autograd.ops import cos, floor, log, maximum, minimum, power, where_p
 from tapegrad.autograd.tensor import Tensor
 
 RAW = Flags(grad=False, raw=True)
@@ -82,7 +82,7 @@ class StepDecay(Schedule):
         self.positive("every", "factor")
 
     def at(self, step: Value) -> Value:
-        return self.value * self.factor ** floor(step / self.every)
+        return self.value * power(self.factor, floor(step / self.every))
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Exponential(Schedule):
         self.positive("factor", "every")
 
     def at(self, step: Value) -> Value:
-        return self.value * self.factor ** (step / self.every)
+        return self.value * power(self.factor, step / self.every)
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Polynomial(Schedule):
 
     def at(self, step: Value) -> Value:
         left = maximum(1.0 - step / self.steps, 0.0)
-        return self.end + (self.value - self.end) * left**self.power
+        return self.end + (self.value - self.end) * power(left, self.power)
 
 
 @dataclass(frozen=True)
@@ -214,9 +214,9 @@ class CosineRestarts(Schedule):
             # The sum of the lengths before is (growth**number - 1) / (growth - 1). 1e-9 is for rounding at a restart.
             more = self.growth - 1.0
             number = floor(log(1.0 + done * more) / np.log(self.growth) + 1e-9)
-            length = self.growth**number
+            length = power(self.growth, number)
             part = maximum((done - (length - 1.0) / more) / length, 0.0)
-        return between(self.end + (self.value - self.end) * self.shrink**number, self.end, part)
+        return between(self.end + (self.value - self.end) * power(self.shrink, number), self.end, part)
 
 
 @dataclass(frozen=True)
@@ -325,6 +325,11 @@ KINDS: dict[str, type[Schedule]] = {
     )
 }  # fmt: skip
 __all__ = ["Schedule", *KINDS]
+
+
+def is_ours(schedule: object) -> bool:
+    """Whether this is one of these schedules, which work on Tensors, and not a function or a class of the user's."""
+    return type(schedule) in KINDS.values()
 
 
 def from_config(config: dict[str, Any]) -> Schedule:
