@@ -4,6 +4,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tapegrad.autograd.aliases import Array, ModuleLike, Params, Result, Value
     from tapegrad.autograd.primitive import Primitive
     from tapegrad.autograd.tensor import Node, Tensor
@@ -63,6 +65,10 @@ class Recorder:
 
     def restructured(self, names: str) -> None:
         """Options of an optimizer changed in a way that needs another program."""
+
+    def host_number(self, work_out: "Callable[[], float]", into: "Tensor", of: "Tensor", what: str) -> None:
+        """A number that Python works out from the number in `of`, `what` it is, is to be written into `into`."""
+        into.assign(work_out())
 
     def outside(self, what: str) -> None:
         """A function of ours reads or changes what is no tensor, such as a file."""

@@ -367,20 +367,16 @@ def walk(value: object, path: str, seen: set[int]) -> "Iterator[tuple[str, Modul
     if not isinstance(value, WALKED) or id(value) in seen:
         return
     seen.add(id(value))
-    if isinstance(value, (Parameter, Buffer)):
+    inside: Any = ()
+    if isinstance(value, (Module, Parameter, Buffer)):
         yield path, value
-        return
     if isinstance(value, Module):
-        yield path, value
-        inside: Any = getattr(type(value), "_named_parts", lambda m: vars(m).items())(value)
-    else:
+        inside = getattr(type(value), "_named_parts", lambda m: vars(m).items())(value)
+    elif not isinstance(value, Tensor):
         inside = value.items() if isinstance(value, dict) else enumerate(value)
     for name, part in inside:
         if isinstance(part, WALKED):
             yield from walk(part, f"{path}.{name}" if path else str(name), seen)
-
-
-WALKED = (Module, Parameter, Buffer, list, tuple, dict)
 
 
 def children(module: Module) -> Iterator[tuple[str, Module]]:
@@ -393,6 +389,7 @@ def children(module: Module) -> Iterator[tuple[str, Module]]:
             inner.update(id(m) for _, m in part.named_modules())
 
 
+WALKED = (Module, Parameter, Buffer, list, tuple, dict)
 if TYPE_CHECKING:
 
     class Layer(Module):

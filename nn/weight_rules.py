@@ -247,8 +247,8 @@ def rules_in(parts: "Sequence[Ruled]", kind: str) -> list[tuple[Callable[[Any], 
     for part in parts:
         for name in [n for n in vars(part) if n.endswith(ending)]:
             given = getattr(part, name)
-            weight = name.removesuffix(ending)
-            weight = vars(part).get(part._rule_weights.get(weight, weight))
+            of = name.removesuffix(ending)
+            weight: Any = vars(part).get(part._rule_weights.get(of, of))
             if isinstance(given, (str, type)):
                 given = vars(part)[name] = rule(kind, given)  # set by name, later
             if given is not None and isinstance(weight, Parameter):

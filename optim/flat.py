@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -18,7 +19,7 @@ from tapegrad.backends import backend_of
 from tapegrad.optim.aliases import OptionValues, Slots
 from tapegrad.optim.norms import block_size
 from tapegrad.optim.options import Number, Option
-from tapegrad.optim.schedules import Schedule
+from tapegrad.optim.schedules import Schedule, is_ours
 
 Range = tuple[int, int]  # of parameters, by number: the first, and the one after the last
 ONE_DEVICE = nullcontext()
@@ -110,13 +111,21 @@ class FlatGroup:
         return float(self.kinds[name](f"{name} by its schedule at step {step}", schedule(step)))
 
     def follow_schedules(self) -> None:
-        """Set the options that have a schedule for the next step. A recorder hears a function of the step."""
-        tensors, recorded = dict(self.numbers), current.get().recorder is not None
+        """Set the options that have a schedule for the next step. A recorder hears a function of the step or, of a
+        schedule that is not ours, a number that Python works out."""
+        tensors, recorder = dict(self.numbers), current.get().recorder
         for name, schedule in self.schedules:
-            value = schedule(self.step) if recorded else self.scheduled(name, schedule)
-            if isinstance(value, Tensor) and value.size == 1:
-                value = value.reshape(())  # eager takes one number in any shape
-            tensors[name].assign(value)
+            if recorder is None:
+                tensors[name].assign(self.scheduled(name, schedule))
+            elif is_ours(schedule):
+                tensors[name].assign(schedule(self.step))
+            else:
+                recorder.host_number(
+                    partial(self.scheduled, name, schedule),
+                    tensors[name],
+                    self.step,
+                    f"the schedule of {name}",
+                )
 
     def numbers_in_use(self) -> dict[str, Tensor]:
         """The tensor of each number that is not off."""

@@ -87,6 +87,11 @@ def save(path: str, runner: "Runner") -> None:
     """
     from zipfile import ZipFile  # slow to import, and few programs are saved
 
+    if runner.from_host:
+        raise ValueError(
+            "save: a schedule of your own is asked by Python before each step, which a file cannot do: take one of "
+            "tg.optim.schedules, or give the option a number"
+        )
     target = Path(path)
     captured: dict[str, Array] = {}
     for v, array in zip(runner.program.captured, runner.bound):

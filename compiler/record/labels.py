@@ -18,6 +18,21 @@ from tapegrad.compiler.ir.program import Origin, Program
 from tapegrad.compiler.watch.listen import room_of
 
 
+class On:
+    """`with On(stack, item):` the item is on top of the stack inside."""
+
+    __slots__ = ("item", "stack")
+
+    def __init__(self, stack: list[Any], item: Any) -> None:
+        self.stack, self.item = stack, item
+
+    def __enter__(self) -> None:
+        self.stack.append(self.item)
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.pop()
+
+
 class Labels:
     """Gives each array of one program a name of its own, which no emitter uses."""
 

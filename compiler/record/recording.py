@@ -19,6 +19,7 @@ from tapegrad.compiler.ir.program import Program
 from tapegrad.compiler.record.attach import attach
 from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.data_watch import DataWatch
+from tapegrad.compiler.record.host import HostNumber
 from tapegrad.compiler.record.print_watch import PrintWatch
 from tapegrad.compiler.record.trace import Trace
 from tapegrad.compiler.record.tree import take_apart
@@ -43,6 +44,7 @@ class Recording:
     asked       the leaves whose .grad was asked for, by an optimizer, say
     local_of    id of a tensor -> what the guards call it
     written_places   names of inputs that are no arguments, and that it writes to
+    host_numbers   what Python works out before each call
     calls       which operations carry out which call of a tape
     undo        puts everything back to what it was before the run; None once that is too late
     """
@@ -61,6 +63,7 @@ class Recording:
     asked: list[Tensor] = field(default_factory=list)
     local_of: dict[int, str] = field(default_factory=dict)
     written_places: list[str] = field(default_factory=list)
+    host_numbers: list[HostNumber] = field(default_factory=list)
     device: str = "cpu"
     calls: RecordedCalls = field(default_factory=RecordedCalls)
     undo: Callable[[], None] | None = None
@@ -102,6 +105,7 @@ def record(
     trace, streams = Trace(strict), host_streams()
     watch = DataWatch(trace)
     listener = Listener(watch.meet)
+    trace.beside = listener.beside
     try:
         with no_collection():  # what is called when garbage is found was not called by f
             with changed_flags(recorder=trace), watch, PrintWatch(listener.printed), listener:
@@ -174,7 +178,9 @@ def described(trace: Trace, listener: Listener, reach: Reach, result: Any) -> Re
         )
     if trace.reason is not None:
         recording.fail(trace.reason, final=True)
-    recording.calls = trace.calls
+    if (stale := trace.host_numbers.why_stale()) is not None:
+        recording.fail(stale, final=True)
+    recording.calls, recording.host_numbers = trace.calls, trace.host_numbers.found
     recording.parts = {code: listener.part(code) for code in listener.codes("user")}
     recording.code = frozenset(recording.parts)
     if listener.lost:

@@ -3,6 +3,7 @@ the array library by running its forward on arrays that write down what is done 
 
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from math import isfinite
@@ -22,25 +23,11 @@ from tapegrad.compiler.ir.memory import GrowingSpans, memory_of, order_of, share
 from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
 from tapegrad.compiler.record.calls import RecordedCalls
-from tapegrad.compiler.record.labels import Labels, frame_of_the_user, rate_asked, user_line
+from tapegrad.compiler.record.host import HostNumber, HostNumbers
+from tapegrad.compiler.record.labels import Labels, On, frame_of_the_user, rate_asked, user_line
 from tapegrad.compiler.record.loops import Loop, emit_loop, recorded_loop
 from tapegrad.compiler.record.symbols import Namespace, Symbol, basic
 from tapegrad.compiler.watch.listen import unheard
-
-
-class On:
-    """`with On(stack, item):` the item is on top of the stack inside."""
-
-    __slots__ = ("item", "stack")
-
-    def __init__(self, stack: list[Any], item: Any) -> None:
-        self.stack, self.item = stack, item
-
-    def __enter__(self) -> None:
-        self.stack.append(self.item)
-
-    def __exit__(self, *error: object) -> None:
-        self.stack.pop()
 
 
 class Trace(Recorder):
@@ -51,6 +38,8 @@ class Trace(Recorder):
     written     name of an array that was written in place -> the line of the first write
     gradients   leaf -> what its .grad became; None: dropped
     gradients_before   leaf -> the gradient that it had when that was first asked; None: it had none
+
+    beside      a context in which what runs is no part of the function
 
     strict: what cannot be recorded raises TraceError at once; else the run goes on, unrecorded, as without a trace.
     """
@@ -77,6 +66,8 @@ class Trace(Recorder):
         self.saved: set[int] = set()  # ids of the arrays whose contents can be put back
         self.gradients: dict[Tensor, Tensor | None] = {}
         self.gradients_before: dict[Tensor, Tensor | None] = {}
+        self.host_numbers = HostNumbers()
+        self.beside: Callable[[], AbstractContextManager[None]] = nullcontext
         self.kept: list[Any] = []  # alive until the end: modules and views that are known by their id
         self.modules: list[str] = []  # ids of those that are running, the innermost last
         self.node: Any = None  # the recorded call whose gradient rules are running
@@ -223,6 +214,10 @@ class Trace(Recorder):
         what = f"{primitive.name} raised an error that was caught, and that may depend on the values,"
         self.refuse(what, "Look at them outside")  # where nobody catches it, the run is over
 
+    def host_number(self, work_out: Callable[[], float], into: Tensor, of: Tensor, what: str) -> None:
+        with self.beside():
+            self.host_numbers.add(self, HostNumber(work_out, into), of, what)
+
     def restructured(self, names: str) -> None:
         self.refuse(
             f"it sets {names} to or from None, 0, True or False, which makes another step,", "Do so outside"
@@ -254,14 +249,16 @@ class Trace(Recorder):
         array = target.data
         # An object that the function made may outlive the run, with what was written to its arrays. The state of an
         # optimizer is put back with the parameters.
-        made_here = array.base is None and self.own.get(id(array), UNBOUND[0])() is array
-        if self.parts or not made_here:
+        if self.parts or not (array.base is None and self.made_here(array)):
             self.save(array, target.backend)
         if self.reason is not None:
             return
         with unheard():
             self.origin = self.here("write")
             self.record_write(target, value)
+
+    def made_here(self, array: Any) -> bool:
+        return self.own.get(id(array), UNBOUND[0])() is array
 
     def save(self, array: Any, backend: Any) -> None:
         """Keep what an array holds, to be put back. What it held first counts; `changes` keeps the array alive."""

@@ -12,6 +12,7 @@ from tapegrad.compiler.emit.load import load
 from tapegrad.compiler.emit.summary import by_line
 from tapegrad.compiler.ir.memory import Spans, memory_of, share, written
 from tapegrad.compiler.ir.program import Op, before_last_check
+from tapegrad.compiler.record.host import worked_out
 from tapegrad.compiler.record.recording import Recording
 from tapegrad.compiler.run.case import OtherCase
 from tapegrad.compiler.run.messages import told_after
@@ -67,6 +68,7 @@ class Runner:
         # Whether a call leaves anything but its results.
         self.changes = bool(targets.arrays or r.leaves or r.dropped)
         self.dropped, self.rebuild = r.dropped, r.rebuild
+        self.from_host = [number.into for number in r.host_numbers]
         self.leaves: list[tuple[str, Any]] | None = None  # all new, and in the order in which they are made
         held = len(r.guards.inputs)  # what is returned as it is found comes after these
         if r.results != [("new", n) for n in range(len(program.results))]:
@@ -81,9 +83,9 @@ class Runner:
         self.bound = arrays
         self.step, gradients = self.build(*arrays)
         self.gradients = [(leaf, Tensor(g)) for leaf, g in zip(self.recording.leaves, gradients)]
-        self.all_changed = [*self.written, *(g for _, g in self.gradients)]
+        self.all_changed = [*self.written, *(g for _, g in self.gradients), *self.from_host]
         early_gradients = [g for _, g in self.gradients] if self.gradients_early else []
-        self.rollback_targets = [*self.written_early, *early_gradients]
+        self.rollback_targets = [*self.written_early, *early_gradients, *self.from_host]
         self.written_memory = {memory_of(arrays[i]) for i in self.in_place}
         self.places = [writes.place(arrays[i]) for i in self.targets]
         self.own_memory = {memory_of(g) for g in gradients}
@@ -114,8 +116,9 @@ class Runner:
             given = [self.copy_if_shared(a) for a in arrays]
         if not self.changes:
             return self.results(self.step_or_rollback(given), args, kwargs)
+        numbers = self.host_numbers() if self.from_host else ()
         with uninterrupted():
-            results = self.step_or_rollback(given, given is not arrays)
+            results = self.step_or_rollback(given, given is not arrays, numbers)
             for leaf, g in self.gradients:
                 leaf._grad = g
             for leaf in self.dropped:
@@ -123,9 +126,21 @@ class Runner:
             writes.mark_all(self.places, next_serial())
         return self.results(results, args, kwargs)
 
-    def step_or_rollback(self, arrays: Iterable[Any], reads_own: bool = False) -> Any:
+    def host_numbers(self) -> list[float]:
+        """What Python works out for this call. Raises OtherCase if it looks at what the program writes."""
+        found = []
+        for number in self.recording.host_numbers:
+            value, looked = worked_out(number)
+            if looked.gradient_asked or not self.memories.isdisjoint(map(memory_of, looked.arrays)):
+                raise OtherCase
+            found.append(value)
+        return found
+
+    def step_or_rollback(
+        self, arrays: Iterable[Any], reads_own: bool = False, numbers: Iterable[float] = ()
+    ) -> Any:
         """Call the program; what it had written before it raised is put back. reads_own: f reads gradients of the call
-        before, in whose memory this one makes its own."""
+        before, in whose memory this one makes its own. numbers: what the host has worked out for it."""
         targets = self.rollback_targets
         if self.changes and arithmetic_may_raise():
             targets = self.all_changed
@@ -134,6 +149,8 @@ class Runner:
         before = [t.data.copy() for t in targets] if targets else []
         draws = random.draws()
         try:
+            for t, value in zip(self.from_host, numbers):
+                t.assign(value)
             return self.step(*arrays)
         except BaseException as error:
             for t, array in zip(targets, before):

@@ -137,13 +137,6 @@ def is_average(kind: Any) -> bool:
     return issubclass(kind, EMA)
 
 
-def is_schedule(value: Any) -> bool:
-    """Whether this is a schedule of ours, which never changes."""
-    from tapegrad.optim.schedules import KINDS
-
-    return type(value) in KINDS.values()
-
-
 def random_generators() -> tuple[type, ...]:
     made = sys.modules.get("numpy.random")
     return () if made is None else (made.Generator, made.RandomState, made.BitGenerator)

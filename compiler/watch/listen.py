@@ -3,7 +3,8 @@
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from traceback import walk_tb
@@ -112,6 +113,7 @@ class Listener:
         self.asked: set[CodeType] = set()
         self.impure: dict[tuple[str, str], None] = {}
         self.meet = meet
+        self.codes_beside: list[int] | None = None  # the ids of those that ran beside the function
 
     def __enter__(self) -> "Listener":
         self.outside: FrameType | None = sys._getframe(1)
@@ -157,8 +159,14 @@ class Listener:
         kind = room_of_code(code, frame.f_globals)
         if kind == "user" and self.imported(frame):
             return "library"
+        if kind == "user" and self.codes_beside is not None:
+            self.codes_beside.append(id(code))
+            kind = "beside"
         self.kind_of[id(code)] = kind
         self.alive.append(code)
+        if kind == "beside":
+            self.meet(code)
+            return kind
         self.kinds.setdefault(code, kind)
         if kind == "user":
             self.scopes.setdefault(code, frame.f_globals)
@@ -166,6 +174,18 @@ class Listener:
                 self.instructions.follow(code)
             self.meet(code)
         return kind
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """What the user's code does inside is no part of the function: Python runs it at each call of the program, too.
+        Only what looks at t.data there is met."""
+        self.codes_beside = []
+        try:
+            yield
+        finally:
+            for key in self.codes_beside:
+                self.kind_of.pop(key, None)
+            self.codes_beside = None
 
     def imported(self, frame: FrameType) -> bool:
         """Whether code runs for an import that began inside."""
@@ -178,7 +198,7 @@ class Listener:
 
     def printed(self, frame: FrameType | None) -> None:
         """Something was written to a stream. What the warnings module writes, it writes once."""
-        at = frame
+        at = frame if self.codes_beside is None else None
         while at is not None and room_of(at.f_code.co_filename) != "user":
             if any(reader in at.f_code.co_filename for reader in READERS):
                 return

@@ -6,7 +6,7 @@ import numpy as np
 
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.watch.classes import Classes
-from tapegrad.compiler.watch.kinds import BYTES, is_a, is_schedule, room_of_class
+from tapegrad.compiler.watch.kinds import BYTES, is_a, room_of_class
 from tapegrad.compiler.watch.walk import Reached
 
 
@@ -87,9 +87,6 @@ class Tensors(Classes):
             g.need(
                 f"len({at}.views) == {count} and len({at}.gradient_slots) == {slots}", f"{name}.flats[{i}]"
             )
-            for n, (option, schedule) in enumerate(flat.schedules):
-                if not is_schedule(schedule):
-                    self.visit(f"{at}.schedules[{n}][1]", schedule, f"{name}.{option}")
             renamed = {"lr": "learning_rate", **{slot: f"{slot}_option" for slot in flat.state}}
             options = {renamed.get(n, n): t for n, t in flat.numbers_in_use().items()}
             parts = {"parameters": flat.p, "steps": flat.step, **flat.totals, **flat.state, **options}

@@ -256,13 +256,6 @@ def test_a_function_of_the_users_own() -> None:
     assert compiled.run(3) == training.run(0)
 
 
-def test_a_function_that_no_program_can_have_is_refused() -> None:
-    training = Training("numpy", lr=lambda step: 0.5 if step < 5 else 0.25)
-    with pytest.raises(tg.TraceError, match=r"choose with tg\.where instead of if"):
-        training.step()
-    assert Training(None, lr=lambda step: 0.5 if step < 1 else 0.25).run(3)
-
-
 RATE = 0.5
 
 
