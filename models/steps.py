@@ -14,7 +14,7 @@ from tapegrad.compiler import Compiled
 from tapegrad.data.aliases import Features, PlainData
 from tapegrad.models import rows
 from tapegrad.models.compiled_step import Step
-from tapegrad.nn.weight_rules import apply, rules_in, with_penalties
+from tapegrad.nn.weight_rules import apply, with_penalties
 from tapegrad.optim.base import Optimizer
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ class Steps:
 
 
 def parts_of(model: "Sequential") -> tuple[object, ...]:
-    inside = [part for _, part in model.named_modules()]
-    made_with = (rule for kind in ("regularizer", "constraint") for rule, _ in rules_in(inside, kind))
+    made_with = (rule for kind in ("regularizer", "constraint") for rule, _ in model.rules_of(kind))
     return (model.layers, model.loss, model.optimizer, model.emitter, model.run_eagerly, *made_with)
 
 

@@ -11,7 +11,7 @@ and applies the constraints after each step. In a loop of one's own:
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tapegrad.autograd.arguments import at_least_0, one_of, probability
@@ -240,22 +240,6 @@ def apply(limits: list[tuple[Any, Parameter]]) -> None:
                 weight.assign(constraint(weight))
 
 
-def rules_in(parts: "Sequence[Ruled]", kind: str) -> list[tuple[Callable[[Any], Any], Parameter]]:
-    """The rules that these modules keep, without those inside of them; as `Ruled.rules_of`."""
-    ending = f"_{kind}"
-    found: dict[tuple[int, int], tuple[Any, Parameter]] = {}
-    for part in parts:
-        for name in [n for n in vars(part) if n.endswith(ending)]:
-            given = getattr(part, name)
-            of = name.removesuffix(ending)
-            weight: Any = vars(part).get(part._rule_weights.get(of, of))
-            if isinstance(given, (str, type)):
-                given = vars(part)[name] = rule(kind, given)  # set by name, later
-            if given is not None and isinstance(weight, Parameter):
-                found.setdefault((id(given), id(weight)), (given, weight))
-    return list(found.values())
-
-
 class Ruled:
     """What every Module has of rules."""
 
@@ -273,7 +257,17 @@ class Ruled:
         Returns:
             A list of pairs (rule, Parameter).
         """
-        return rules_in([part for _, part in self.named_modules()], kind)  # type: ignore[attr-defined]
+        found: dict[tuple[int, int], tuple[Any, Parameter]] = {}
+        for _, part in self.named_modules():  # type: ignore[attr-defined]
+            for name in [n for n in vars(part) if n.endswith(f"_{kind}")]:
+                given = getattr(part, name)
+                weight = name.removesuffix(f"_{kind}")
+                weight = vars(part).get(part._rule_weights.get(weight, weight))
+                if isinstance(given, (str, type)):
+                    given = vars(part)[name] = rule(kind, given)  # set by name, later
+                if given is not None and isinstance(weight, Parameter):
+                    found.setdefault((id(given), id(weight)), (given, weight))
+        return list(found.values())
 
     def penalty(self) -> Tensor:
         """The penalties of all weights inside that have a regularizer, added up: `loss + model.penalty()`.
