@@ -78,6 +78,7 @@ class Trace(Recorder):
         self.moves = ""  # the line where an optimizer took up parameters that had their contents elsewhere
         self.origin = Origin("", "")
         self.origins: dict[Any, Origin] = {}  # ((file, line), part, module) -> what its operations share
+        self.spread: dict[Var, Symbol | None] = {}  # what is one number, spread over a shape -> the number
         self.namespaces: dict[int, Namespace] = {}  # id of an array library -> what a forward sees as `xp`
 
     # ---- what cannot be recorded ----
@@ -333,7 +334,12 @@ class Trace(Recorder):
         elif primitive.forward is None:
             self.bind(array, self.emit_whole(name, symbols, params, array))
         elif name == "multiply_from_zero" and isinstance(args[1], (int, float)) and isfinite(args[1]):
-            self.bind(array, self.emit_op("multiply", *symbols).var)  # 0 stays 0 without help
+            # 0 stays 0 without help. What is one number spread over a shape, is so afterwards.
+            one = self.spread.get(symbols[0].var) if xp is np and not any(array.strides) else None
+            product = self.emit_op("multiply", symbols[0] if one is None else one, symbols[1])
+            if one is not None:
+                product = self.emit_op("broadcast_to", product, shape=array.shape)
+            self.bind(array, product.var)
         elif name in KERNELS and xp is np:  # one kernel, as in eager
             self.bind(array, self.emit_op(name, *symbols).var)
         else:
@@ -375,6 +381,8 @@ class Trace(Recorder):
         self.program.ops.append(
             Op(name, [i.var if isinstance(i, Symbol) else i for i in inputs], params, out, self.origin)
         )
+        if xp is np and value.ndim and not any(value.strides) and isinstance(inputs[0], Symbol):
+            self.spread[out] = inputs[0] if values[0].size == 1 else self.spread.get(inputs[0].var)
         return Symbol(value, out, self)
 
 
