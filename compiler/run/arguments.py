@@ -1,7 +1,9 @@
 """Arguments and results of a call, brought into the form in which programs take and give them."""
 
 import sys
-from operator import attrgetter
+from collections.abc import Callable
+from math import inf
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
@@ -9,23 +11,88 @@ import numpy as np
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import ALL
 from tapegrad.backends import BY_TYPE
-from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.watch.parameters import signature_of
 
 
-def as_taken(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """The arguments as programs take them: Tensors for bare arrays, and by place where that is the same call. The very
-    same two objects if they are so already."""
-    return in_order(f, *tensors_for_arrays(args, kwargs))
+class Taken:
+    """The arguments of a call with Tensors in place of bare arrays of numbers, those in tuples, lists and dicts, too.
+
+    A container that holds such an array is handed over as a copy. `give_back` does to the caller's what was done to the
+    copy, and `returned` has the caller's in place of the copy in a result.
+    """
+
+    def __init__(self, args: Any, kwargs: Any) -> None:
+        tensor_for = lambda part: asarray(part) if is_bare_array(part) else part
+        taken, self.exchanged = exchanged((args, kwargs), tensor_for)
+        self.args, self.kwargs = taken
+        self.given = {id(new): old for old, new in self.exchanged}
+        copies = [(old, new) for old, new in self.exchanged if isinstance(old, (dict, list))]
+        self.copies = [(old, new, new.copy()) for old, new in copies]  # with what the copy held at first
+
+    def give_back(self) -> None:
+        """Do to the caller's lists and dicts what was done to their copies."""
+        back = lambda part: self.given.get(id(part), part)
+        for given, copy, first in self.copies:
+            if isinstance(given, dict):
+                if [*copy] != [*first] or any(copy[key] is not part for key, part in first.items()):
+                    items = {key: back(part) for key, part in copy.items()}
+                    given.clear()
+                    given.update(items)
+            elif len(copy) != len(first) or not all(map(is_, copy, first)):
+                given[:] = map(back, copy)
+
+    def returned(self, result: Any) -> Any:
+        """A result with the caller's containers in place of their copies."""
+        containers = {id(new): old for old, new in self.exchanged if not is_bare_array(old)}
+        return exchanged(result, lambda part: containers.get(id(part), part))[0] if containers else result
 
 
-def tensors_for_arrays(args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """The arguments with Tensors in place of bare arrays of numbers."""
-    leaves, rebuild = take_apart((args, kwargs))
-    if not any(map(is_bare_array, leaves)):
-        return args, kwargs
-    args, kwargs = rebuild([asarray(v) if is_bare_array(v) else v for v in leaves])
-    return args, kwargs
+def exchanged(
+    value: Any, exchange: Callable[[Any], Any], deepest: float = inf
+) -> tuple[Any, list[tuple[Any, Any]]]:
+    """A value with `exchange(part)` in place of each part of it, and the pairs (part, what it became) that differ.
+
+    A tuple, list or dict of exactly these types, or a named tuple, is another one only if a part of it is, and keeps
+    those parts of itself that contain it. What lies in more than `deepest` containers stays: 3 where Python's stack
+    does not reach further.
+    """
+    made: dict[int, Any] = {}
+    pairs: list[tuple[Any, Any]] = []
+
+    def take(part: Any, depth: int = 0) -> Any:
+        if id(part) in made:
+            return made[id(part)]
+        made[id(part)] = part
+        new = exchange(part)
+        if new is part and depth <= deepest:
+            new = container(part, depth + 1)
+        made[id(part)] = new
+        if new is not part:
+            pairs.append((part, new))
+        return new
+
+    def container(part: Any, depth: int) -> Any:
+        if type(part) is dict:
+            items = {key: take(inside, depth) for key, inside in part.items()}
+            return part if all(items[key] is inside for key, inside in part.items()) else items
+        if type(part) in (list, tuple) or (isinstance(part, tuple) and hasattr(part, "_make")):
+            parts = [take(inside, depth) for inside in part]
+            return part if all(map(is_, parts, part)) else getattr(type(part), "_make", type(part))(parts)
+        return part
+
+    try:
+        return take(value), pairs
+    except RecursionError:
+        return exchanged(value, exchange, deepest=3)
+
+
+def run_with_tensors(f: Any, args: Any, kwargs: Any) -> Any:
+    """Run a function as it is, but that arrays arrive as Tensors."""
+    taken = Taken(args, kwargs)
+    try:
+        return taken.returned(f(*taken.args, **taken.kwargs))
+    finally:
+        taken.give_back()
 
 
 def is_bare_array(value: Any) -> bool:

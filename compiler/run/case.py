@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.compiler.collection import no_collection
 from tapegrad.compiler.watch.guards import MOVED, Line
@@ -107,15 +108,19 @@ class Case:
             return [Line("", moved)]
         return failures
 
-    def compared(self, made: "Recording", args: Any, kwargs: Any) -> str | None:
-        """What keeps a second run from being the same as this one."""
+    def compared(self, made: "Recording", args: Any, kwargs: Any, places: dict[str, Tensor]) -> str | None:
+        """What keeps a second run from being the same as this one. places: the tensors of its inputs before it."""
         from tapegrad.compiler.record.difference import difference
 
         if self.recording.reason or made.reason:
             return made.reason or self.recording.reason
-        if not self.guards.match(args, kwargs, after=True):
-            changed = self.guards.failures(args, kwargs, after=True)
-            names = ", ".join(dict.fromkeys(line.subject for line in changed[:3]))
+        if self.guards.match(args, kwargs, after=True):
+            now = self.guards.places(args, kwargs)
+            changed = [name for name, t in places.items() if now[name] is not t]
+        else:
+            changed = [line.subject for line in self.guards.failures(args, kwargs, after=True)]
+        if changed:
+            names = ", ".join([*dict.fromkeys(changed)][:3])
             return (
                 f"it changes {names}, which a program would leave as it was. Return it, or change it outside"
             )

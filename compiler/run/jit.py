@@ -15,7 +15,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.emit.available import checked, left_alone
 from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
-from tapegrad.compiler.run.arguments import as_taken, name_to_find, tensors_for_arrays
+from tapegrad.compiler.run.arguments import Taken, in_order, name_to_find, run_with_tensors
 from tapegrad.compiler.run.case import Case, NoCase, OtherCase
 from tapegrad.compiler.run.check import CHECKING, State, every, run_checked
 from tapegrad.compiler.run.forks import LIVE
@@ -168,15 +168,15 @@ class Compiled(Readable, Generic[P, R]):
         flags = current.get()
         # Part of a larger recording, or to be differentiated, or looked into for anomalies.
         if (CHECKING and get_ident() in CHECKING) or not (flags is DEFAULT or flags.plain()):
-            args, kwargs = tensors_for_arrays(args, kwargs)
-            return self.f(*args, **kwargs)
+            return run_with_tensors(self.f, args, kwargs)
         with self.lock:
             self.calls += 1
             result = self.answer(args, kwargs, flags.grad) if self.refused is None else AS_PYTHON
         return self.as_python(args, kwargs) if result is AS_PYTHON else result
 
-    def answer(self, args: Any, kwargs: Any, grad: bool) -> Any:
-        """What the call returns, run by a program or recorded; AS_PYTHON if it is to run as it is."""
+    def answer(self, args: Any, kwargs: Any, grad: bool, taken: bool = False) -> Any:
+        """What the call returns, run by a program or recorded; AS_PYTHON if it is to run as it is. taken: the arguments
+        are as programs take them."""
         for case in self.cases:
             if case.grad is grad and (arrays := case.match(args, kwargs)) is not None:
                 if not case.ready:
@@ -191,7 +191,19 @@ class Compiled(Readable, Generic[P, R]):
                 except OtherCase as other:
                     self.compiled -= 1
                     return self.after_error(case, args, kwargs, other.line)
-        return self.answer_first(args, kwargs, grad)
+        return self.answer_first(args, kwargs) if taken else self.answer_taken(args, kwargs, grad)
+
+    def answer_taken(self, args: Any, kwargs: Any, grad: bool) -> Any:
+        """The same with Tensors for bare arrays, and arguments by place where that is the same call."""
+        taken = Taken(args, kwargs)
+        given, by_name = in_order(self.f, taken.args, taken.kwargs)
+        if given is args and by_name is kwargs:
+            return self.answer_first(args, kwargs)
+        try:
+            result = self.answer(given, by_name, grad, taken=True)
+        finally:
+            taken.give_back()
+        return result if result is AS_PYTHON else taken.returned(result)
 
     def answer_again(self, case: Case, args: Any, kwargs: Any) -> Any:
         """A call of a kind that came before and has no program: it gets one now, or never."""
@@ -200,11 +212,8 @@ class Compiled(Readable, Generic[P, R]):
         self.last, self.unsettled = case, 0
         return AS_PYTHON
 
-    def answer_first(self, args: Any, kwargs: Any, grad: bool) -> Any:
+    def answer_first(self, args: Any, kwargs: Any) -> Any:
         """A call of a new kind: recorded, if it is time and can be."""
-        taken, names = as_taken(self.f, args, kwargs)
-        if taken is not args or names is not kwargs:
-            return self.answer(taken, names, grad)
         if not self.policy.due(args):
             return self.f(*args, **kwargs)
         if not self.begin(args, kwargs):
@@ -227,13 +236,16 @@ class Compiled(Readable, Generic[P, R]):
     def as_python(self, args: Any, kwargs: Any) -> Any:
         """Run f as it is, but that arrays arrive as Tensors; where other calls run a program, a tensor from outside
         that it returns comes back as a copy."""
-        args, kwargs = tensors_for_arrays(args, kwargs)
-        result = self.f(*args, **kwargs)
-        if not self.compiled:
-            return result
-        from tapegrad.compiler.record.recording import own_results
+        taken = Taken(args, kwargs)
+        try:
+            result = self.f(*taken.args, **taken.kwargs)
+        finally:
+            taken.give_back()
+        if self.compiled:
+            from tapegrad.compiler.record.recording import own_results
 
-        return own_results(result, args, kwargs)
+            result = own_results(result, taken.args, taken.kwargs)
+        return taken.returned(result)
 
     def use(self, case: Case) -> None:
         self.last = case
@@ -244,7 +256,8 @@ class Compiled(Readable, Generic[P, R]):
     def prepare(self, *args: P.args, **kwargs: P.kwargs) -> "Compiled[P, R]":
         """Record and compile for calls like this one. f runs twice, and what it does to tensors, gradients, optimizers
         and random streams is taken back; print, append and the like happen twice. Returns the function itself."""
-        args, kwargs = as_taken(self.f, args, kwargs)
+        taken = Taken(args, kwargs)
+        args, kwargs = in_order(self.f, taken.args, taken.kwargs)
         grad = current.get().grad
         with self.lock, random.own_streams(random.streams().copy()):  # of which other threads draw nothing
             for _ in range(2 + RESTLESS):
@@ -295,6 +308,7 @@ class Compiled(Readable, Generic[P, R]):
         """
         from tapegrad.compiler.record.recording import record  # slow to import, and few recordings are made
 
+        places = {} if before is None or before.recording.reason else before.guards.places(args, kwargs)
         try:
             made, result = record(self.f, args, kwargs, self.replaced, self.strict)
         except BaseException:
@@ -305,7 +319,7 @@ class Compiled(Readable, Generic[P, R]):
         if made.written_places:
             return self.without_case(made, result, keep)
         case = Case(made, self.__name__, self.emitter, current.get().grad)
-        why = made.reason if before is None else before.compared(made, args, kwargs)
+        why = made.reason if before is None else before.compared(made, args, kwargs, places)
         again = before is not None and before.recording.reason is not None
         hopeless = made.reason is not None and (made.final or again)
         unlike = before is not None and why is not None and not again and not hopeless

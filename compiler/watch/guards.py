@@ -43,6 +43,7 @@ class Input:
     local: str  # of the check
     name: str
     argument: bool  # whether it is, or is part of, an argument of the call
+    entry: bool = False  # whether it is read as it is before the call alone
 
 
 @dataclass
@@ -114,7 +115,7 @@ class Guards:
         if grad:
             computed = f"{name}: whether it was computed"
             self.need(f"({local}.node is None) is {t.node is None}", computed, entry=entry)
-        self.inputs.append(Input(local, name, argument))
+        self.inputs.append(Input(local, name, argument, entry))
 
     def hold(self, local: str, array: Any) -> None:
         """The program is bound to this array of a captured tensor."""
@@ -202,6 +203,14 @@ class Guards:
             body = [*reversed(lines), f"return [{', '.join(results)}]"]
             self._arguments_of = self.function("arguments_of(args, kwargs)", body)
         return self._arguments_of
+
+    def places(self, args: Any, kwargs: Any) -> dict[str, Tensor]:
+        """The tensor that is at the place of each input now, but for those that are read before a call alone, by name.
+        Slow: for recordings."""
+        scope = {**self.values, "args": args, "kwargs": kwargs}
+        for local, expression in self.fetches.items():
+            scope[local] = eval(expression, scope)
+        return {i.name: eval(i.local, scope) for i in self.inputs if not i.entry}
 
     def failures(self, args: Any, kwargs: Any, after: bool = False) -> list[Line]:
         """The lines that do not hold, with what they name filled in. Slow: for reasons.

@@ -1,0 +1,155 @@
+"""What a function does to its arguments, and to places that others rebind, is done by a compiled one as well."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+Made, Effect = Callable[[], Any], Callable[[Any, tg.Tensor], object]
+
+
+@dataclass
+class Held:
+    h: Any = None
+
+
+def number(value: float) -> tg.Tensor:
+    return tg.tensor(float(value))
+
+
+def put(place: str) -> Effect:
+    return lambda s, x: setattr(s, place, x * 2)
+
+
+ROWS: dict[str, tuple[Made, Effect]] = {
+    "attribute that was None": (Held, put("h")),
+    "attribute": (lambda: Held(number(0)), put("h")),
+    "namespace": (lambda: SimpleNamespace(h=number(0)), put("h")),
+    "__dict__": (lambda: Held(number(0)), lambda s, x: s.__dict__.update(h=x * 2)),
+    "new key": (dict, lambda s, x: s.update(h=x * 2)),
+    "key": (lambda: {"h": number(0)}, lambda s, x: s.update(h=x * 2)),
+    "key of a key": (lambda: {"a": {"h": number(1)}}, lambda s, x: s["a"].update(h=x * 2)),
+    "item": (lambda: [number(0)], lambda s, x: s.__setitem__(0, x * 2)),
+    "slice": (lambda: [number(0)], lambda s, x: s.__setitem__(slice(None), [x * 2])),
+    "clear and append": (lambda: [number(0)], lambda s, x: (s.clear(), s.append(x * 2))),
+    "append and pop": (lambda: [number(0)], lambda s, x: (s.append(x * 2), s.pop(0))),
+    "append": (list, lambda s, x: s.append(x)),
+    "reverse": (lambda: [number(0), number(1)], lambda s, x: s.reverse()),
+    "swap": (lambda: {"a": number(0), "b": number(1)}, lambda s, x: s.update(a=s["b"], b=s["a"])),
+    "deque": (lambda: deque([number(0)], maxlen=1), lambda s, x: s.append(x * 2)),
+    "detached": (lambda: [number(3)], lambda s, x: s.__setitem__(0, s[0].detach())),
+    "beside an array: a list": (lambda: {"a": np.ones(2), "log": []}, lambda s, x: s["log"].append(1)),
+    "beside an array: a count": (lambda: {"a": np.ones(2), "c": 0}, lambda s, x: s.update(c=s["c"] + 1)),
+    "beside an array: a tensor": (lambda: {"a": np.ones(2)}, lambda s, x: s.update(n=x * 2)),
+    "beside an array: an item": (lambda: [np.ones(2)], lambda s, x: s.append(x)),
+    "beside an array: deleted": (lambda: {"a": np.ones(2), "b": 1}, lambda s, x: s.pop("b", None)),
+    "in place of an array": (lambda: {"a": np.ones(2)}, lambda s, x: s.update(a=x * 2)),
+    "inside, beside an array": (lambda: [{"a": np.ones(2)}], lambda s, x: s[0].update(n=x * 2)),
+}  # fmt: skip
+
+
+def shown(value: Any) -> Any:
+    """What a container holds, and of which types."""
+    if isinstance(value, (Held, SimpleNamespace)):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {key: shown(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple, deque)):
+        return [shown(part) for part in value]
+    return (type(value).__name__, value.tolist()) if hasattr(value, "tolist") else value
+
+
+def log_of(how: str | None, made: Made, effect: Effect, fresh: bool) -> list[Any]:
+    def f(s: Any, x: tg.Tensor) -> tg.Tensor:
+        effect(s, x)
+        return x + 1
+
+    call: Any = f if how is None else tg.jit(f, emitter=how)
+    s, log = made(), []
+    for i in range(6):
+        s = made() if fresh else s
+        log.append((call(s, number(i)).item(), shown(s)))
+    return log
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+@pytest.mark.parametrize("fresh", [False, True], ids=["one object", "a new one each time"])
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("emitter", ["numpy", "native"])
+def test_effects_on_arguments_stay(emitter: str, name: str, fresh: bool) -> None:
+    if emitter == "native":
+        pytest.importorskip("llvmlite", reason="llvmlite is not installed")
+    assert log_of(emitter, *ROWS[name], fresh) == log_of(None, *ROWS[name], fresh)
+
+
+def test_the_place_is_named() -> None:
+    class Filter:
+        out: Any = None
+
+        @tg.jit
+        def step(self, x: tg.Tensor) -> tg.Tensor:
+            self.out = x * 2
+            return x + 1
+
+    f = Filter()
+    with pytest.warns(
+        tg.JitWarning, match=r"it changes self\.out at .*, which a program would leave as it was"
+    ):
+        for i in range(5):
+            f.step(number(i))
+            assert f.out.item() == 2 * i
+
+    strict = tg.jit(lambda s, x: s.update(h=x * 2), strict=True)
+    s = {"h": number(0)}
+    with pytest.raises(tg.TraceError, match=r"it changes s\['h'\]"):
+        for i in range(4):
+            strict(s, number(i))
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+def test_a_place_that_others_rebind_too() -> None:
+    s = Held()
+
+    def f(x: tg.Tensor) -> tg.Tensor:
+        s.h = x * 2
+        return x * 1
+
+    compiled = tg.jit(f)
+    for i in range(8):
+        s.h = number(100 * i)
+        compiled(number(i))
+        assert s.h.item() == 2 * i
+
+
+def test_an_argument_that_is_returned_is_the_callers() -> None:
+    d, parts = {"a": np.ones(2), "b": [1]}, [np.ones(1), {"x": 2}]
+    both = tg.jit(lambda d, parts: (d, {"parts": parts, "inner": d["b"]}))
+    for _ in range(5):
+        first, second = both(d, parts)
+        assert first is d and second["parts"] is parts and second["inner"] is d["b"]
+    assert type(d["a"]) is np.ndarray and type(parts[0]) is np.ndarray
+
+
+def test_what_contains_itself_is_taken() -> None:
+    d: dict[str, Any] = {"a": np.ones(2)}
+    d["self"] = d
+    twice = tg.jit(lambda d: d["a"] * 2)
+    for _ in range(4):
+        assert twice(d).numpy().tolist() == [2.0, 2.0]
+
+
+def test_effects_before_an_error_stay() -> None:
+    def f(d: dict[str, Any]) -> None:
+        d["n"] = 1
+        raise KeyError("no")
+
+    d: dict[str, Any] = {"a": np.ones(2)}
+    with pytest.raises(KeyError, match="no"):
+        tg.jit(f)(d)
+    assert d["n"] == 1 and type(d["a"]) is np.ndarray
