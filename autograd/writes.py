@@ -149,7 +149,7 @@ def store(array: Array, value: Array) -> int:
     if not getattr(getattr(array, "flags", None), "writeable", True):  # only NumPy has such
         raise ValueError(
             f"this tensor, {array.dtype}{list(array.shape)}, looks into memory that is read-only, as that of a file "
-            "under numpy.memmap: copy it first, as in tg.tensor(array)"
+            "under numpy.memmap or of a broadcast array: copy it first, as in tg.tensor(array)"
         )
     now = next_serial()
     wrote(array, now)

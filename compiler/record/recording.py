@@ -78,6 +78,14 @@ class Recording:
             self.undo()
         self.undo = None
 
+    def turned_down(self, warn: Callable[[], None]) -> None:
+        """Say that it is no program. If that raises, as strict and where warnings are errors, the run is taken back."""
+        try:
+            warn()
+        except BaseException:
+            self.take_back()
+            raise
+
     def ran_more_than(self, other: "Recording") -> str:
         """Where instructions of the user's code ran that did not in the other run, as file:line; "" if none did."""
         for code, part in self.parts.items():

@@ -328,11 +328,7 @@ class Compiled(Readable, Generic[P, R]):
         if given_up:
             why = with_line(str(why), made.code)
         if hopeless or given_up:
-            try:
-                self.warn(str(why))
-            except BaseException:  # strict, or warnings are errors
-                made.take_back()
-                raise
+            made.turned_down(lambda: self.warn(str(why)))
         made.stay() if keep else made.take_back()
         if before is not None:
             self.cases.remove(before)
@@ -354,8 +350,14 @@ class Compiled(Readable, Generic[P, R]):
 
     def without_case(self, made: "Recording", result: Any, keep: bool) -> Any:
         """A run that took for an input what it writes to: the next one of its kind does not."""
+        again = [name for name in made.written_places if name in self.captured]
         self.captured |= {*made.written_places}
         self.replaced -= self.captured
+        if again:
+            why = f"it writes into {', '.join(again)}, where another tensor is at each call. Keep one tensor there, or "
+            made.turned_down(
+                lambda: self.give_up(f"{why}set a new one; a gradient goes with zero_grad() or = None")
+            )
         if keep:
             made.stay()
         else:

@@ -214,7 +214,9 @@ class Runner:
 
 
 def line_of(error: Exception) -> str:
-    """The line of the program that raised it."""
+    """The line of the program that raised it, which machine code has noted."""
+    if notes := getattr(error, "__notes__", None):
+        return str(notes[-1])
     lines = [f.line for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith("<tg.jit")]
     return f"in the program: {lines[-1]}" if lines and lines[-1] else ""
 

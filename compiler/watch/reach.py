@@ -340,7 +340,10 @@ class Reach(Tensors):
             self.visit(f"{local}.f", value.f, name)
             self.own_attributes(local, value, name)
         elif opaque(kind):
-            self.refuse(f"{name} is a {kind.__module__}.{kind.__qualname__}, which cannot be looked into")
+            self.refuse(
+                f"{name} is a {kind.__module__}.{kind.__qualname__}, which cannot be looked into: read what is needed "
+                "of it outside, and pass that in"
+            )
         else:
             self.attributes(local, value, name, argument)
 

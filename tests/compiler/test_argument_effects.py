@@ -153,3 +153,24 @@ def test_effects_before_an_error_stay() -> None:
     with pytest.raises(KeyError, match="no"):
         tg.jit(f)(d)
     assert d["n"] == 1 and type(d["a"]) is np.ndarray
+
+
+def test_a_write_into_a_gradient_is_named() -> None:
+    """Each call has another tensor there."""
+    w = tg.Parameter(tg.tensor([1.0, 2.0]))
+    (w * w).sum().backward()
+
+    def f(x: tg.Tensor) -> None:
+        w.grad.assign(tg.zeros(2))  # type: ignore[union-attr]
+        (w * x).sum().backward()
+
+    compiled = tg.jit(f)
+    with pytest.warns(tg.JitWarning, match=r"it writes into gradient of w, .* zero_grad\(\) or = None"):
+        for i in range(5):
+            compiled(number(i) + tg.zeros(2))
+            assert w.grad is not None and w.grad.numpy().tolist() == [i, i]
+    strict = tg.jit(f, strict=True)
+    strict(tg.ones(2))
+    with pytest.raises(tg.TraceError, match="it writes into gradient of w"):
+        strict(tg.zeros(2))
+    assert w.grad is not None and w.grad.numpy().tolist() == [1.0, 1.0]

@@ -170,17 +170,20 @@ def unused(name: str, arrays: Arrays, before: Sequence[Any]) -> str:
 # ---- checks ----
 @dataclass(frozen=True)
 class Bounds:
-    """An index array, and the axis and its length that it indexes."""
+    """An index array, the axis and its length that it indexes, and the operation in words."""
 
     array: Slot
     axis: int
     length: int
+    operation: str
 
     def error(self, found: Any) -> IndexError:
         """NumPy's, of an index array that has an element beyond the axis."""
         given = found.astype(np.int64)
         wrong = given[(given < -self.length) | (given >= self.length)]
-        return IndexError(f"index {wrong[0]} is out of bounds for axis {self.axis} with size {self.length}")
+        error = IndexError(f"index {wrong[0]} is out of bounds for axis {self.axis} with size {self.length}")
+        error.add_note(f"in the program: {self.operation}")
+        return error
 
 
 def bounds_of(op: Op, arrays: Arrays) -> list[tuple[Var, Bounds]]:
@@ -188,14 +191,14 @@ def bounds_of(op: Op, arrays: Arrays) -> list[tuple[Var, Bounds]]:
     checked, shape = index_arrays(op), op.inputs[0].shape
     if "index" not in op.params:
         axis = op.params["axis"] % len(shape)
-        return [(v, Bounds(arrays.slot(v), axis, shape[axis])) for v in checked]
+        return [(v, Bounds(arrays.slot(v), axis, shape[axis], str(op))) for v in checked]
     template = op.params["index"]
     named = sum(i is not None and i is not Ellipsis for i in template)
     given, found, axis = index_inputs(op), [], 0
     for i in template:
         if isinstance(i, Numbered) and given[int(i)] in checked:
             v = given[int(i)]
-            found.append((v, Bounds(arrays.slot(v), axis, shape[axis])))
+            found.append((v, Bounds(arrays.slot(v), axis, shape[axis], str(op))))
         axis += len(shape) - named if i is Ellipsis else i is not None
     return found
 

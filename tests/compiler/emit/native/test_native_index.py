@@ -147,8 +147,11 @@ def test_out_of_bounds(wrong: list[int], which: int) -> None:
         for _ in range(4):
             step(tg.tensor(np.array([1, -1])))
         before = total.numpy().copy()
-        with pytest.raises(IndexError, match=f"index {which} is out of bounds for axis 0 with size 9"):
+        with pytest.raises(
+            IndexError, match=f"index {which} is out of bounds for axis 0 with size 9"
+        ) as raised:
             step(tg.tensor(np.array(wrong)))
+        assert raised.value.__notes__ == ["in the program: take_at = take_at(table, i, index=(array0,))"]
         assert np.array_equal(total.numpy(), before)
         assert np.array_equal(step(tg.tensor(np.array([2, -9]))).numpy(), table.numpy()[[2, 0]])
     assert step.stats()["recordings"] == 1
