@@ -65,11 +65,8 @@ class Nadam(Optimizer):
         return {"beta_1": options.beta_1, "beta_2": options.beta_2, "new": new, "weight": weight}
 
     def numbers(self, options: OptionNames, step: Value) -> Numbers:
-        root, product = (
-            sqrt(1.0 - power(options.beta_2, step)),
-            options.momentum_product * momentum(options, step),
-        )
         now, later = momentum(options, step), momentum(options, step + 1.0)
+        root, product = sqrt(1.0 - power(options.beta_2, step)), options.momentum_product * now
         weights = {"of_m": later / (1.0 - product * later), "of_g": (1.0 - now) / (1.0 - product)}
         return weights | {"rate": options.lr * root, "eps": options.eps * root}
 
