@@ -99,16 +99,17 @@ class FlatGroup:
             self.schedules = schedules
         for name, t in self.numbers_in_use().items():
             if name in changed:
-                t.assign(self.scheduled(name, options[name]) if callable(options[name]) else options[name])
+                t.assign(self.scheduled(name) if callable(options[name]) else options[name])
 
     def schedules_with(self, options: OptionValues) -> tuple[tuple[str, Schedule], ...]:
         """What the schedules become with these options."""
         return tuple((name, options[name]) for name, _ in self.numbers if callable(options[name]))
 
-    def scheduled(self, name: str, schedule: Schedule) -> float:
+    def scheduled(self, name: str) -> float:
         """An option's number for the next step. Raises as for a number that is given."""
         step = int(self.step.data)
-        return float(self.kinds[name](f"{name} by its schedule at step {step}", schedule(step)))
+        number = dict(self.schedules)[name](step)
+        return float(self.kinds[name](f"{name} by its schedule at step {step}", number))
 
     def follow_schedules(self) -> None:
         """Set the options that have a schedule for the next step. A recorder hears a function of the step or, of a
@@ -116,12 +117,12 @@ class FlatGroup:
         tensors, recorder = dict(self.numbers), current.get().recorder
         for name, schedule in self.schedules:
             if recorder is None:
-                tensors[name].assign(self.scheduled(name, schedule))
+                tensors[name].assign(self.scheduled(name))
             elif is_ours(schedule):
                 tensors[name].assign(schedule(self.step))
             else:
                 recorder.host_number(
-                    partial(self.scheduled, name, schedule),
+                    partial(self.scheduled, name),
                     tensors[name],
                     self.step,
                     f"the schedule of {name}",
