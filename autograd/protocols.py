@@ -2,9 +2,11 @@
 `np.from_dlpack(t)`. And what a name that a tensor does not have is called here."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
+
+from tapegrad.autograd import foreign
 
 if TYPE_CHECKING:
     from tapegrad.autograd.aliases import DTypeLike, Params, TensorLike, Value
@@ -18,7 +20,34 @@ STANDARD = (
 )
 
 
-class Protocols:
+class Foreign:
+    """What stands on Tensor under a name of other libraries: who reads it is told what to write instead."""
+
+    __slots__ = ("name", "told")
+
+    def __init__(self, name: str, told: str) -> None:
+        self.name, self.told = name, told
+
+    def __get__(self, t: object, kind: object = None) -> NoReturn:
+        raise AttributeError(f"Tensor has no attribute {self.name!r}: {self.told}")
+
+    def __repr__(self) -> str:
+        return f"<{self.told}>"
+
+
+class ForeignNames:
+    """Has the names of other libraries' tensors. A `__getattr__` would answer as well, and make each method call on a
+    tensor take 50 ns instead of 20 in Python 3.11, and each property in later ones."""
+
+    __slots__ = ()
+
+
+for _name, _entry in foreign.table("tensor").items():
+    setattr(ForeignNames, _name, Foreign(_name, str(_entry)))
+setattr(ForeignNames, "__array_namespace__", Foreign("__array_namespace__", STANDARD))  # noqa: B010
+
+
+class Protocols(ForeignNames):
     """Base of Tensor."""
 
     __slots__ = ()
@@ -126,21 +155,11 @@ class Protocols:
     def __dir__(self) -> list[str]:
         return public_names(type(self))
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            from tapegrad.autograd import foreign
-
-            if name == "__array_namespace__":
-                raise AttributeError(STANDARD)
-            if name.startswith("__") or name in INTERNAL:
-                raise AttributeError(f"Tensor has no attribute {name!r}")
-            raise foreign.no_attribute("Tensor", "tensor", name, public_names(type(self)))
-
 
 INTERNAL = frozenset({"version", "node", "output_index", "retains_grad"})
 
 
 def public_names(kind: type) -> list[str]:
     """The attributes of a class that users may read."""
-    return [name for name in dir(kind) if not name.startswith("_") and name not in INTERNAL]
+    names = [name for name in dir(kind) if not name.startswith("_") and name not in INTERNAL]
+    return [name for name in names if hasattr(kind, name)]

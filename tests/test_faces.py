@@ -96,6 +96,7 @@ def test_completion_on_a_tensor_shows_public_names_only():
     assert not [
         n for n in shown if n.startswith("_") or n in ("node", "version", "output_index", "retains_grad")
     ]
+    assert "view" not in shown and "contiguous" not in shown
 
 
 # ---- positional axes ----
