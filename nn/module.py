@@ -71,7 +71,7 @@ class Module(Ruled, KnownAttributes):
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.builds:
+        if type(self).builds:
             self._build_for(args)
         if (recorder := current.get().recorder) is not None:
             with recorder.module(self):

@@ -5,6 +5,7 @@ import types
 from functools import cache
 from typing import Any
 
+from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.structure import is_module_class
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.watch.functions import Functions
@@ -13,12 +14,14 @@ from tapegrad.compiler.watch.kinds import OPEN, PLAIN, is_a, room_of_class
 from tapegrad.compiler.watch.names import OF_CLASSES
 
 DESCRIPTORS = (classmethod, staticmethod, property)
+ANSWERING = answering(lambda: None).__code__
 # What a class has under names with two underscores, and does not matter if its code did not run.
 OF_ANY_CLASS = frozenset({
     "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__", "__slots__",
     "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__orig_bases__", "__parameters__",
     "__abstractmethods__", "__firstlineno__", "__static_attributes__", "__hash__", "__type_params__",
 })  # fmt: skip
+FROM_CLASSES = frozenset({"builds"})  # what Module's code reads from the class, so that no instance hides it
 ORDINARY = (
     types.FunctionType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
     *DESCRIPTORS,
@@ -85,7 +88,7 @@ class Classes(Functions):
         by_name = kind.__module__.startswith("tapegrad.nn.") and not self.computes_names(kind)
         if self.names.walked_modules or self.names.all or not by_name:
             g.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
-        for shadow in sorted((self.names_for(kind) | self.names.user) - set(own)):
+        for shadow in sorted((self.names_for(kind) - FROM_CLASSES | self.names.user) - set(own)):
             hides = resolves(kind, shadow)
             used = hides is not None and getattr(hides, "__code__", None) in (None, *self.ran)
             if used and not shadow.startswith("__"):
@@ -124,7 +127,10 @@ class Classes(Functions):
     def counts(self, attribute: str, value: Any, room: str) -> bool:
         """Whether an attribute of a class is to be looked at."""
         held = value.__func__ if is_a(value, (classmethod, staticmethod)) else value
-        code = getattr(getattr(held, "fget", held), "__code__", None)
+        function = getattr(held, "fget", held)
+        code = getattr(function, "__code__", None)
+        if code is ANSWERING:  # the one wrapper of many functions: of this one, if that ran
+            code = getattr(function.__wrapped__, "__code__", code)
         if code is not None and code in self.ran:
             return True
         if is_a(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.watch.code import part_of
-from tapegrad.compiler.watch.kinds import PLAIN, file_of, is_a
+from tapegrad.compiler.watch.kinds import PLAIN, file_of, holds, is_a
 from tapegrad.compiler.watch.listen import IMPURE_BUILTINS, impure, room_of
 from tapegrad.compiler.watch.names import ASKING, OF_FUNCTIONS
 from tapegrad.compiler.watch.walk import Walk
@@ -110,10 +110,9 @@ class Functions(Walk):
         code = f.__code__
         room = room_of(code.co_filename)
         self.function_attributes(local, f, name, room)
-        looked_into = "__closure__" in self.names.user or (
-            code in self.ran and (room == "user" or f.__closure__)
-        )
-        if not looked_into and not (room == "own" and f.__closure__):
+        closes = f.__closure__ and not is_ours_by_name(f)
+        looked_into = "__closure__" in self.names.user or (code in self.ran and (room == "user" or closes))
+        if not looked_into and not (room == "own" and closes):
             if not constant:
                 self.identical(local, f, name)
             return
@@ -259,6 +258,12 @@ OF_PYTHON = frozenset({"__builtins__", "__loader__", "__spec__", "__path__", "__
 # Builtins whose effects are not heard where C code calls them; what `print` writes is.
 HANDED_ON = IMPURE_BUILTINS - {"print"}
 ASKS = (getattr, hasattr, setattr, vars, dir)
+
+
+def is_ours_by_name(f: types.FunctionType) -> bool:
+    """Whether a module of tapegrad has it under its name: what such a function closes over is not changed."""
+    module = f.__module__
+    return type(module) is str and module.startswith("tapegrad.") and holds(sys.modules.get(module), f)
 
 
 def does_more(f: Any, seen: frozenset[Any] = frozenset()) -> str:

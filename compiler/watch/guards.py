@@ -65,6 +65,7 @@ class Guards:
     # (local of a captured tensor, its array's name)
     arrays: list[tuple[str, str]] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)  # what loops of the check go through
+    asked: set[tuple[str, bool, bool]] = field(default_factory=set)  # the conditions there are
     _match: Any = None
     _arguments_of: Any = None
 
@@ -92,6 +93,10 @@ class Guards:
         return local
 
     def need(self, condition: str, name: str, place: bool = False, entry: bool = False) -> None:
+        """Ask for a condition, once: what a local or a value's name stands for does not change within one check."""
+        if (condition, place, entry) in self.asked:
+            return
+        self.asked.add((condition, place, entry))
         self.lines.append(Line(f"if not ({condition}): return", name, place, entry))
 
     def read(self, local: str, t: Tensor, name: str, argument: bool, entry: bool = False) -> None:
@@ -157,7 +162,7 @@ class Guards:
         self.values |= {"same": same, "in_order": in_order, "by_user": by_user}
         checked = ["try:", *(f" {line}" for line in body), "except Exception as error:"]
         checked += [" if by_user(error): raise", " return None"]
-        self._match = self.function("match(args, kwargs, after=False)", checked)
+        self._match = self.function("match(args, kwargs, after=False, type=type)", checked)
 
     def function(self, head: str, body: list[str]) -> Any:
         """A function of generated lines, which knows the values."""

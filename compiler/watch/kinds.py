@@ -81,12 +81,12 @@ def is_python(kind: type) -> bool:
 DERIVABLE, IMMUTABLE = 1 << 10, 1 << 8  # Py_TPFLAGS_BASETYPE, Py_TPFLAGS_IMMUTABLETYPE
 
 
-def holds(module: Any, kind: type) -> bool:
-    """Whether a module has a class under the name that the class says."""
+def holds(module: Any, named: Any) -> bool:
+    """Whether a module has a class or function under the name that this says."""
     found = module
-    for part in kind.__qualname__.split("."):
+    for part in named.__qualname__.split("."):
         found = getattr(found, "__dict__", {}).get(part)
-    return found is kind
+    return found is named
 
 
 def room_of_name(name: str, kind: type) -> str:
