@@ -5,6 +5,7 @@ import decimal
 import enum
 import sys
 import types
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,28 @@ def a_key_whose_hash_changes(J: Any) -> Any:
     key = Key()
     table = {key: 1}
     return change(J, lambda x: x * 2.0 if key in table else x * 3.0, lambda: state.__setitem__(0, 0))
+
+
+@compiled
+def values_of_keys_that_are_exchanged_with_their_places(J: Any) -> Any:
+    """The order in which an OrderedDict gives its keys is the same, that of the dict below is not."""
+
+    class Key:
+        def __hash__(self) -> int:
+            return 5
+
+        def __eq__(self, other: object) -> bool:
+            return self is other
+
+    a, b = Key(), Key()
+    table: Any = OrderedDict({a: 2.0, b: 3.0})
+
+    def exchange() -> None:
+        del table[a]
+        table[b], table[a] = 2.0, 3.0
+        table.move_to_end(a, last=False)
+
+    return change(J, lambda x: x * table[a], exchange)
 
 
 @compiled

@@ -6,7 +6,7 @@ import sys
 import types
 import weakref
 from abc import get_cache_token
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -18,13 +18,13 @@ import numpy as np
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import is_module_class
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.watch.containers import Containers
 from tapegrad.compiler.watch.kinds import (
     ABC_CHECKS,
     ATOMS,
     CALLABLE,
     GETTERS,
     LOCKS,
-    LONGEST,
     PLAIN,
     SETTINGS,
     VALUES,
@@ -39,8 +39,7 @@ from tapegrad.compiler.watch.kinds import (
 )
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.parameters import parameter_names
-from tapegrad.compiler.watch.sameness import UNWRAP
-from tapegrad.compiler.watch.tensors import Tensors
+from tapegrad.compiler.watch.sameness import UNWRAP, found_in_c
 
 UNSEEN = frozenset(
     {"__globals__", "getclosurevars", "__subclasses__", "f_globals", "f_locals", "f_builtins", "gi_frame"}
@@ -48,7 +47,7 @@ UNSEEN = frozenset(
 DEEPEST = 20_000  # calls inside one another while the walk lasts
 
 
-class Reach(Tensors):
+class Reach(Containers):
     """The whole walk."""
 
     def walk(self, args: Any, kwargs: Any) -> None:
@@ -107,12 +106,15 @@ class Reach(Tensors):
         if not any(i.argument for i in self.guards.inputs):
             return
         own = set(map(id, self.inputs))
-        reached = frozenset(i for i in self.tensors if i not in own)
-        known = self.guards.fresh_value(reached)
+        reached = {i: r.tensor for i, r in self.tensors.items() if i not in own}
+        # A tensor's hash is its address, unless a class of the user's has another one.
+        by_hash = all(map(found_in_c, reached.values()))
+        known = self.guards.fresh_value(frozenset(reached.values() if by_hash else reached))
         for i in self.guards.inputs:
             if i.argument and reached:
                 self.guards.need(
-                    f"id({i.local}) not in {known}", f"{i.name}: a tensor that is in another place as well"
+                    f"{i.local if by_hash else f'id({i.local})'} not in {known}",
+                    f"{i.name}: a tensor that is in another place as well",
                 )
         if len(given) in (2, 3):
             apart = " and ".join(f"{a} is not {b}" for a, b in combinations(given, 2))
@@ -195,66 +197,6 @@ class Reach(Tensors):
             f"{local} is {known} or same({local}, {known})",
             told.replace(f"repr({place})", f"repr({local})"),
         )
-
-    def sequence(self, local: str, value: Any, name: str, argument: bool) -> None:
-        if len(value) > LONGEST:
-            self.refuse(f"{name} has {len(value):,} elements: pass the one that is needed as an argument")
-            return
-        if type(value) is not tuple:
-            self.one(local, value, name)
-        kind = self.guards.value(type(value))
-        self.guards.need(
-            f"type({local}) is {kind} and len({local}) == {len(value)}", f"{name}: its length or type"
-        )
-        if len(value) > 16 and all(type(v) in (bool, int, float, str) for v in value):
-            copy = self.guards.fresh_value(list(value))
-            self.guards.need(f"all(map(same, {local}, {copy}))", f"an element of {name}")
-        else:
-            fields = getattr(value, "_fields", None)
-            for n, part in enumerate(list(value)):
-                told = f"{name}.{fields[n]}" if fields else f"{name}[{n}]"
-                self.visit(f"{local}[{n}]", part, told, argument)
-        if is_a(value, deque):
-            self.guards.need(f"{local}.maxlen == {value.maxlen}", f"{name}.maxlen")
-        if type(value) not in (list, tuple, deque):
-            self.attributes(local, value, name, argument)
-
-    def mapping(self, local: str, value: dict[Any, Any], name: str, argument: bool) -> None:
-        if len(value) > LONGEST:
-            self.refuse(f"{name} has {len(value):,} entries: pass the one that is needed as an argument")
-            return
-        self.one(local, value, name)
-        keys = list(OrderedDict.__iter__(value) if is_a(value, OrderedDict) else dict.keys(value))
-        self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
-        known = self.guards.fresh_value(keys)
-        asked = (
-            f"[*{local}] == {known}" if all(type(k) is str for k in keys) else f"in_order({local}, {known})"
-        )
-        self.guards.need(asked, f"the keys of {name}")
-        exact = type(value) in (dict, OrderedDict, Counter)
-        for key in keys:
-            if not is_a(key, (*PLAIN, tuple, weakref.ref)):
-                self.visit(self.guards.value(key), key, f"a key of {name}")
-            if type(key) is str and key == "__builtins__":
-                continue
-            at = repr(key) if type(key) in (str, int, bool, type(None)) else self.guards.value(key)
-            place = f"{local}[{at}]" if exact else f"{self.guards.value(dict)}.__getitem__({local}, {at})"
-            self.visit(place, dict.__getitem__(value, key), f"{name}[{key!r}]", argument)
-        if type(value) is defaultdict:
-            self.visit(f"{local}.default_factory", value.default_factory, f"{name}.default_factory")
-        if type(value) not in (dict, OrderedDict, Counter, defaultdict):
-            self.attributes(local, value, name, argument)
-
-    def elements(self, local: str, value: Any, name: str, argument: bool) -> None:
-        """Of a set, in the order in which it gives them."""
-        self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
-        elements = list(set.__iter__(value) if is_a(value, set) else frozenset.__iter__(value))
-        self.guards.need(f"in_order({local}, {self.guards.fresh_value(elements)})", name)
-        for part in elements:
-            if not is_a(part, PLAIN):
-                self.visit(self.guards.value(part), part, f"an element of {name}")
-        if type(value) not in (set, frozenset):
-            self.attributes(local, value, name, argument)
 
     def view(self, local: str, value: Any, name: str) -> None:
         """Of a dict, or what stands for another object."""

@@ -1,10 +1,12 @@
 """Whether two values are the same, as far as code can tell. Nothing here runs code of the user's."""
 
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from tapegrad.compiler.watch.kinds import PLAIN
+from tapegrad.compiler.watch.listen import room_of
 
 
 def same(a: Any, b: Any) -> bool:
@@ -35,6 +37,14 @@ def alike(a: Any, b: Any) -> bool:
 def in_order(held: Any, known: list[Any]) -> bool:
     """Whether a set, or the keys of a dict, hold the same in the same order."""
     return len(held) == len(known) and all(map(alike, held, known))
+
+
+def found_in_c(key: Any) -> bool:
+    """Whether to look a key up in a dict runs no code of the user's."""
+    if type(key) is tuple:
+        return all(map(found_in_c, key))
+    methods = [getattr(type(key), name) for name in ("__hash__", "__eq__")]
+    return not any(isinstance(m, FunctionType) and room_of(m.__code__.co_filename) == "user" for m in methods)
 
 
 # The plain number or text in one of a class of the user's.

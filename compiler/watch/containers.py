@@ -1,0 +1,100 @@
+"""The walk through lists, dicts and sets. A class of the user's that is built on one of them may say how long it is and
+what is in it: the check asks the list, dict or set that it is, and runs no code of the user's."""
+
+import weakref
+from collections import Counter, OrderedDict, defaultdict, deque
+from typing import Any
+
+from tapegrad.compiler.watch.kinds import LONGEST, PLAIN, is_a
+from tapegrad.compiler.watch.sameness import found_in_c
+from tapegrad.compiler.watch.tensors import Tensors
+
+
+class Containers(Tensors):
+    """The part of the walk that goes through what holds other values."""
+
+    def sequence(self, local: str, value: Any, name: str, argument: bool) -> None:
+        base = next(b for b in (list, tuple, deque) if is_a(value, b))
+        elements = list(base.__iter__(value))
+        if len(elements) > LONGEST:
+            self.refuse(f"{name} has {len(elements):,} elements: pass the one that is needed as an argument")
+            return
+        if type(value) is not tuple:
+            self.one(local, value, name)
+        exact, g = type(value) is base, self.guards
+        called = lambda method: f"{g.value(getattr(base, method))}({local}"
+        length = f"len({local})" if exact else f"{called('__len__')})"
+        g.need(
+            f"type({local}) is {g.value(type(value))} and {length} == {len(elements)}",
+            f"{name}: its length or type",
+        )
+        if len(elements) > 16 and all(type(v) in (bool, int, float, str) for v in elements):
+            given = local if exact else f"{called('__iter__')})"
+            g.need(f"all(map(same, {given}, {g.fresh_value(elements)}))", f"an element of {name}")
+        else:
+            fields = getattr(value, "_fields", None)
+            for n, part in enumerate(elements):
+                told = f"{name}.{fields[n]}" if fields else f"{name}[{n}]"
+                place = f"{local}[{n}]" if exact else f"{called('__getitem__')}, {n})"
+                self.visit(place, part, told, argument)
+        if base is deque:
+            g.need(f"{local}.maxlen == {deque.maxlen.__get__(value)}", f"{name}.maxlen")
+        if not exact:
+            self.attributes(local, value, name, argument)
+
+    def mapping(self, local: str, value: dict[Any, Any], name: str, argument: bool) -> None:
+        if dict.__len__(value) > LONGEST:
+            self.refuse(
+                f"{name} has {dict.__len__(value):,} entries: pass the one that is needed as an argument"
+            )
+            return
+        self.one(local, value, name)
+        g, ours = self.guards, type(value) in (dict, OrderedDict, Counter, defaultdict)
+        each = OrderedDict.__iter__ if is_a(value, OrderedDict) else dict.__iter__
+        keys = list(each(value))
+        g.need(f"type({local}) is {g.value(type(value))}", f"{name}: its type")
+        held = f"[*{local}]" if ours else f"[*{g.value(each)}({local})]"
+        known = g.fresh_value(keys)
+        asked = f"{held} == {known}" if all(type(k) is str for k in keys) else f"in_order({held}, {known})"
+        g.need(asked, f"the keys of {name}")
+        places = self.entries(local, value, name)
+        for key in keys:
+            if not is_a(key, (*PLAIN, tuple, weakref.ref)):
+                self.visit(g.value(key), key, f"a key of {name}")
+            if type(key) is not str or key != "__builtins__":
+                part, place = places[id(key)]
+                self.visit(place, part, f"{name}[{key!r}]", argument)
+        if type(value) is defaultdict:
+            self.visit(f"{local}.default_factory", value.default_factory, f"{name}.default_factory")
+        if not ours:
+            self.attributes(local, value, name, argument)
+
+    def entries(self, local: str, value: dict[Any, Any], name: str) -> dict[int, tuple[Any, str]]:
+        """id of a key -> (its value, the place of that). Where a key's class says what is equal, it is not asked: the
+        values are taken in their order."""
+        g, items = self.guards, list(dict.items(value))
+        if not all(map(found_in_c, (key for key, _ in items))):
+            if is_a(value, OrderedDict):  # whose own order is another one
+                order = g.fresh_value([key for key, _ in items])
+                g.need(f"in_order([*{g.value(dict.__iter__)}({local})], {order})", f"the keys of {name}")
+            values = g.let(f"[*{g.value(dict.values)}({local})]")
+            return {id(key): (part, f"{values}[{n}]") for n, (key, part) in enumerate(items)}
+        simple = (str, int, bool, type(None))
+        names = [repr(key) if type(key) in simple else g.value(key) for key, _ in items]
+        exact = type(value) in (dict, OrderedDict, Counter)
+        get = "" if exact else f"{g.value(dict)}.__getitem__({local}, "
+        places = [f"{local}[{at}]" if exact else f"{get}{at})" for at in names]
+        return {id(key): (part, place) for (key, part), place in zip(items, places)}
+
+    def elements(self, local: str, value: Any, name: str, argument: bool) -> None:
+        """Of a set, in the order in which it gives them."""
+        g, each = self.guards, set.__iter__ if is_a(value, set) else frozenset.__iter__
+        g.need(f"type({local}) is {g.value(type(value))}", f"{name}: its type")
+        elements, exact = list(each(value)), type(value) in (set, frozenset)
+        held = local if exact else f"[*{g.value(each)}({local})]"
+        g.need(f"in_order({held}, {g.fresh_value(elements)})", name)
+        for part in elements:
+            if not is_a(part, PLAIN):
+                self.visit(g.value(part), part, f"an element of {name}")
+        if not exact:
+            self.attributes(local, value, name, argument)
