@@ -1,6 +1,7 @@
 """The emitted calls bound to arrays: `build(captured arrays)` makes what stays and returns the step."""
 
 from collections.abc import Callable
+from operator import call
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def step_of(
                 raise ValueError("output array is read-only")
         for take, array in zip(takes, given):
             take(array)
-        given_back = [result() for result in results]
+        given_back = list(map(call, results))
         flags = 0
         for n, run in enumerate(runs, 1):
             if code := run():
@@ -168,7 +169,7 @@ def step_of(
                     take_back(code)
                 else:
                     flags |= code
-        done = tuple(result() for result in given_back)
+        done = tuple(map(call, given_back))
         if flags:
             tell(flags, emitter.title, (*given, *read))
         return done
