@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import sys
 import types
 from typing import Any
 
@@ -32,6 +33,8 @@ def strangers() -> dict[str, tuple[type, type]]:
     def body(namespace: dict[str, Any]) -> None:
         namespace.update(k=2.0, m=lambda self: 2.0)
 
+    module = sys.modules["made_without_a_file"] = types.ModuleType("made_without_a_file")
+    exec("class A:\n    k = 2.0\n    def m(self): return 2.0", vars(module))
     made = dataclasses.make_dataclass("Made", [("k", float, 2.0)], namespace={"m": lambda self: 2.0})
     new = types.new_class("New", (), {}, body)
     abstract = abc.ABCMeta("Abstract", (), {"k": 2.0, "m": lambda self: 2.0})
@@ -46,6 +49,7 @@ def strangers() -> dict[str, tuple[type, type]]:
         "named numpy": (Numpy, Numpy),
         "below one named numpy": (Below, Numpy),
         "named re": (plain, plain),
+        "of a module without a file": (module.A, module.A),
     }
 
 

@@ -35,6 +35,7 @@ RESTLESS = 2  # runs in a row that each did something else than the one before: 
 # Recordings in a row without a program that could be used: then it runs as Python. Shapes may come in many kinds, each
 # for the first time; what else is new each time will be new the next time, too.
 UNSETTLED, UNSETTLED_SHAPES = 12, 32
+PAID_BACK = 10  # calls of programs for which one more recording is forgotten
 RECORDINGS = 2 * PROGRAMS  # of one function, if its programs ran less often than that
 HOPELESS = 3  # kinds of call in a row that no program can have: then none is recorded any more
 
@@ -132,7 +133,7 @@ class Compiled(Readable, Generic[P, R]):
         """Start again, without programs."""
         self.lock = threading.RLock()
         self.cases: list[Case] = []  # the most recently used first
-        self.calls = self.compiled = 0
+        self.calls = self.compiled = self.paid = 0
         self.reasons: list[str] = []
         self.refused: str | None = None  # why it runs as Python, whatever the call
         self.warned, self.restless, self.unsettled = False, 0, 0
@@ -182,7 +183,9 @@ class Compiled(Readable, Generic[P, R]):
                 if not case.ready:
                     return self.answer_again(case, args, kwargs)
                 if case is not self.last:
-                    self.use(case)
+                    self.last = case
+                    self.cases.remove(case)
+                    self.cases.insert(0, case)
                 self.compiled += 1
                 try:
                     if self.check and self.compiled % self.check == 0:
@@ -247,11 +250,6 @@ class Compiled(Readable, Generic[P, R]):
             result = own_results(result, taken.args, taken.kwargs)
         return taken.returned(result)
 
-    def use(self, case: Case) -> None:
-        self.last = case
-        self.cases.remove(case)
-        self.cases.insert(0, case)
-
     # ---- a recording ----
     def prepare(self, *args: P.args, **kwargs: P.kwargs) -> "Compiled[P, R]":
         """Record and compile for calls like this one. f runs twice, and what it does to tensors, gradients, optimizers
@@ -277,7 +275,8 @@ class Compiled(Readable, Generic[P, R]):
             self.warn(why)
             return False
         reason = self.news(args, kwargs)
-        self.unsettled += 1
+        self.unsettled = max(self.unsettled - (self.compiled - self.paid) // PAID_BACK, 0) + 1
+        self.paid = self.compiled
         if self.unsettled > (UNSETTLED_SHAPES if ": a tensor of shape " in reason else UNSETTLED):
             why = (
                 f"it was recorded {self.unsettled - 1} times in a row and a guard failed each time: {reason}"

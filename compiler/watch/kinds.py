@@ -96,7 +96,8 @@ def room_of_name(name: str, kind: type) -> str:
     if (name, kind.__name__) in OPEN:
         return "user"
     path = file_of(sys.modules.get(name))
-    if name in ("builtins", "numpy") or (path is None and name not in ("__main__",) and name in sys.modules):
+    built_in = path is None and name.partition(".")[0] in sys.stdlib_module_names
+    if name in ("builtins", "numpy") or (built_in and name != "__main__"):
         return "library"
     return "user" if path is None else room_of(path)
 

@@ -294,3 +294,18 @@ def test_recording_keeps_one_copy_of_what_is_written_again_and_again():
     tracemalloc.stop()
     assert not rows.numpy().any()
     assert peak < 12 * rows.numpy().nbytes, f"{peak:,} bytes"
+
+
+def test_calls_of_programs_pay_for_recordings() -> None:
+    """A kind that comes once between many others is no reason to compile none."""
+    often = tg.jit(lambda x, k: x * k)
+    for i in range(20):
+        for _ in range(12):
+            often(tg.ones(2), 1.0)
+        assert often(tg.ones(2), float(i + 10)).numpy().tolist() == [i + 10, i + 10]
+    assert often.stats()["refused"] is None
+    seldom = tg.jit(lambda x, k: x * k)
+    with pytest.warns(tg.JitWarning, match="it was recorded 12 times in a row"):
+        for i in range(20):
+            seldom(tg.ones(2), 1.0)
+            seldom(tg.ones(2), float(i + 10))
