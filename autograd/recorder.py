@@ -1,6 +1,7 @@
 """`Recorder`: the events that tensors report to a listener such as the compiler."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,6 +10,22 @@ if TYPE_CHECKING:
     from tapegrad.autograd.aliases import Array, ModuleLike, Params, Result, Value
     from tapegrad.autograd.primitive import Primitive
     from tapegrad.autograd.tensor import Node, Tensor
+
+
+@dataclass(frozen=True)
+class HostNumber:
+    """A number that Python works out: an option's, by a schedule of the user's own.
+
+    what       what it is, in words
+    function   the user's, of the number in `of`
+    work_out   gives the number; `into` is where it is read
+    """
+
+    what: str
+    function: "Callable[..., Any]"
+    work_out: "Callable[[], float]"
+    of: "Tensor"
+    into: "Tensor"
 
 
 class Recorder:
@@ -66,9 +83,9 @@ class Recorder:
     def restructured(self, names: str) -> None:
         """Options of an optimizer changed in a way that needs another program."""
 
-    def host_number(self, work_out: "Callable[[], float]", into: "Tensor", of: "Tensor", what: str) -> None:
-        """A number that Python works out from the number in `of`, `what` it is, is to be written into `into`."""
-        into.assign(work_out())
+    def host_number(self, number: HostNumber) -> None:
+        """A number of Python's is to be written where it belongs."""
+        number.into.assign(number.work_out())
 
     def outside(self, what: str) -> None:
         """A function of ours reads or changes what is no tensor, such as a file."""

@@ -13,6 +13,7 @@ from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.filled import full
 from tapegrad.autograd.flags import current
+from tapegrad.autograd.recorder import HostNumber
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.writes import next_serial, store
 from tapegrad.backends import backend_of
@@ -121,12 +122,9 @@ class FlatGroup:
             elif is_ours(schedule):
                 tensors[name].assign(schedule(self.step))
             else:
-                recorder.host_number(
-                    partial(self.scheduled, name),
-                    tensors[name],
-                    self.step,
-                    f"the schedule of {name}",
-                )
+                asked = partial(self.scheduled, name)
+                what = f"the schedule of {name}"
+                recorder.host_number(HostNumber(what, schedule, asked, self.step, tensors[name]))
 
     def numbers_in_use(self) -> dict[str, Tensor]:
         """The tensor of each number that is not off."""

@@ -1,14 +1,16 @@
 """Numbers that Python works out before each call of a program: what a schedule of the user's own gives for a step."""
 
+import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.autograd import writes
+from tapegrad.autograd import random, writes
 from tapegrad.autograd.aliases import Array, Params, Result, Value
 from tapegrad.autograd.flags import changed_flags
-from tapegrad.autograd.recorder import Recorder
+from tapegrad.autograd.recorder import HostNumber, Recorder
 from tapegrad.autograd.tensor import Tensor, next_serial
+from tapegrad.compiler.watch.functions import does_more
 
 if TYPE_CHECKING:
     from tapegrad.compiler.record.trace import Trace
@@ -16,20 +18,21 @@ if TYPE_CHECKING:
 REMEDY = "Set it outside, between two calls"
 
 
-@dataclass(frozen=True)
-class HostNumber:
-    """`work_out()` gives the number, and `into` is where the program reads it."""
-
-    work_out: Callable[[], float]
-    into: Tensor
+class Acts(Exception):
+    """The user's function does more than to give a number."""
 
 
 class Looked(Recorder):
-    """Which arrays Python looks at while it works out a number, and whether it looks at a gradient."""
+    """What the user's function looks at and does while it works out a number.
 
-    def __init__(self) -> None:
+    arrays   what it looks at; `gradient_asked`, whether at a gradient, too
+    trace    the recording that takes back what it does; None: it may do nothing, and raises Acts
+    """
+
+    def __init__(self, trace: "Trace | None") -> None:
         self.arrays: list[Array] = []
-        self.gradient_asked = False
+        self.gradient_asked = self.acts = False
+        self.trace = trace
 
     def primitive(self, primitive: Any, args: tuple[Value, ...], params: Params, result: Result) -> None:
         self.arrays += [a.data for a in args if isinstance(a, Tensor)]
@@ -40,16 +43,54 @@ class Looked(Recorder):
     def gradient_read(self, leaf: Tensor) -> None:
         self.gradient_asked = True
 
+    def acting(self) -> "Trace":
+        self.acts = True
+        if self.trace is None:
+            raise Acts
+        return self.trace
 
-def worked_out(number: HostNumber) -> tuple[float, Looked]:
-    """The number, and what was looked at for it."""
-    looked = Looked()
+    def write(self, tensor: Tensor, value: Tensor) -> None:
+        self.acting().save(tensor.data, tensor.backend)
+
+    def gradient(self, leaf: Tensor, gradient: Tensor | None, before: Tensor | None) -> None:
+        self.acting().gradient(leaf, gradient, before)
+
+    def moved(self, tensor: Tensor, view: Array) -> None:
+        self.acting().moved(tensor, view)
+
+    def restructured(self, names: str) -> None:
+        self.acting()
+
+    def reseeded(self) -> None:
+        self.acting()
+
+
+def worked_out(number: HostNumber, trace: "Trace | None" = None) -> tuple[float, Looked]:
+    """The number, and what was looked at and done for it. Raises Acts where no recording takes that back."""
+    looked, draws = Looked(trace), random.draws()
     with changed_flags(recorder=looked):
-        return number.work_out(), looked
+        value = number.work_out()
+    if random.draws() != draws:
+        if trace is None:
+            random.rewind(draws)
+        looked.acting()
+    return value, looked
+
+
+def code_of(function: Callable[..., Any]) -> list[Any]:
+    """The functions whose code runs where this is called."""
+    if isinstance(function, types.FunctionType):
+        return [function]
+    if isinstance(function, types.MethodType):
+        return code_of(function.__func__)
+    if isinstance(function, partial):
+        return code_of(function.func)
+    return [getattr(type(function), name, None) for name in ("__call__", "at")]
 
 
 class HostNumbers:
-    """Those of one run. There is a program only if nothing that they depend on is made or written by the run itself.
+    """Those of one run. There is a program only if nothing that they depend on is made or written by the run itself,
+    and if the user's functions do nothing else.
 
     looked_at   the arrays that they were worked out from, and which number it was
     """
@@ -59,16 +100,20 @@ class HostNumbers:
         self.found: list[HostNumber] = []
         self.looked_at: list[tuple[Array, str]] = []
 
-    def add(self, trace: "Trace", number: HostNumber, of: Tensor, what: str) -> None:
-        """Work one out, and write it where it belongs. of: the count of steps, which it depends on, too."""
-        value, looked = worked_out(number)
-        if writes.since(of.data, self.began):
+    def add(self, trace: "Trace", number: HostNumber) -> None:
+        """Work one out, and write it where it belongs."""
+        value, looked = worked_out(number, trace)
+        what = f"{number.what} is a function of your own"
+        if writes.since(number.of.data, self.began):
             trace.refuse(
-                f"{what} is a function of your own, and its optimizer makes two steps in one call",
+                f"{what}, and its optimizer makes two steps in one call",
                 "Take a schedule of tg.optim.schedules, or make one step a call",
             )
         if looked.gradient_asked or any(trace.made_here(a) for a in looked.arrays):
-            trace.refuse(f"{what} is a function of your own that looks at what this call has made", REMEDY)
+            trace.refuse(f"{what} that looks at what this call has made", REMEDY)
+        more = next(filter(None, map(does_more, code_of(number.function))), "")
+        if looked.acts or more:
+            trace.refuse(f"{what} that does more than to give a number{more and f': it {more}'}", REMEDY)
         self.looked_at += [(a, what) for a in looked.arrays]
         trace.save(number.into.data, number.into.backend)
         with changed_flags(recorder=None):
@@ -79,5 +124,5 @@ class HostNumbers:
         """What, at the end of the run, it has written to though a number was worked out from it."""
         for array, what in self.looked_at:
             if writes.since(array, self.began):
-                return f"{what} is a function of your own that looks at what this call writes to. {REMEDY}"
+                return f"{what} that looks at what this call writes to. {REMEDY}"
         return None

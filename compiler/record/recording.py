@@ -11,6 +11,7 @@ import numpy as np
 
 from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.recorder import HostNumber
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.compiler.collection import no_collection
@@ -19,7 +20,6 @@ from tapegrad.compiler.ir.program import Program
 from tapegrad.compiler.record.attach import attach
 from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.data_watch import DataWatch
-from tapegrad.compiler.record.host import HostNumber
 from tapegrad.compiler.record.print_watch import PrintWatch
 from tapegrad.compiler.record.trace import Trace
 from tapegrad.compiler.record.tree import take_apart

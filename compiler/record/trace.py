@@ -15,7 +15,7 @@ import numpy as np
 from tapegrad.autograd import random
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.recorder import Recorder
+from tapegrad.autograd.recorder import HostNumber, Recorder
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 from tapegrad.compiler.errors import TraceError
@@ -23,7 +23,7 @@ from tapegrad.compiler.ir.memory import GrowingSpans, memory_of, order_of, share
 from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
 from tapegrad.compiler.record.calls import RecordedCalls
-from tapegrad.compiler.record.host import HostNumber, HostNumbers
+from tapegrad.compiler.record.host import HostNumbers
 from tapegrad.compiler.record.labels import Labels, On, frame_of_the_user, rate_asked, user_line
 from tapegrad.compiler.record.loops import Loop, emit_loop, recorded_loop
 from tapegrad.compiler.record.symbols import Namespace, Symbol, basic
@@ -215,9 +215,9 @@ class Trace(Recorder):
         what = f"{primitive.name} raised an error that was caught, and that may depend on the values,"
         self.refuse(what, "Look at them outside")  # where nobody catches it, the run is over
 
-    def host_number(self, work_out: Callable[[], float], into: Tensor, of: Tensor, what: str) -> None:
+    def host_number(self, number: HostNumber) -> None:
         with self.beside():
-            self.host_numbers.add(self, HostNumber(work_out, into), of, what)
+            self.host_numbers.add(self, number)
 
     def restructured(self, names: str) -> None:
         self.refuse(

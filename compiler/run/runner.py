@@ -12,7 +12,7 @@ from tapegrad.compiler.emit.load import load
 from tapegrad.compiler.emit.summary import by_line
 from tapegrad.compiler.ir.memory import Spans, memory_of, share, written
 from tapegrad.compiler.ir.program import Op, before_last_check
-from tapegrad.compiler.record.host import worked_out
+from tapegrad.compiler.record.host import Acts, worked_out
 from tapegrad.compiler.record.recording import Recording
 from tapegrad.compiler.run.case import OtherCase
 from tapegrad.compiler.run.messages import told_after
@@ -116,7 +116,7 @@ class Runner:
             given = [self.copy_if_shared(a) for a in arrays]
         if not self.changes:
             return self.results(self.step_or_rollback(given), args, kwargs)
-        numbers = self.host_numbers() if self.from_host else ()
+        numbers = self.host_numbers(args, kwargs) if self.from_host else ()
         with uninterrupted():
             results = self.step_or_rollback(given, given is not arrays, numbers)
             for leaf, g in self.gradients:
@@ -126,14 +126,20 @@ class Runner:
             writes.mark_all(self.places, next_serial())
         return self.results(results, args, kwargs)
 
-    def host_numbers(self) -> list[float]:
-        """What Python works out for this call. Raises OtherCase if it looks at what the program writes."""
+    def host_numbers(self, args: Any, kwargs: Any) -> list[float]:
+        """What Python works out for this call. Raises OtherCase if it looks at what the program writes, or does
+        something that the program depends on."""
         found = []
         for number in self.recording.host_numbers:
-            value, looked = worked_out(number)
+            try:
+                value, looked = worked_out(number)
+            except Acts:
+                raise OtherCase from None
             if looked.gradient_asked or not self.memories.isdisjoint(map(memory_of, looked.arrays)):
                 raise OtherCase
             found.append(value)
+        if self.recording.guards.match(args, kwargs) is None:
+            raise OtherCase
         return found
 
     def step_or_rollback(

@@ -126,7 +126,7 @@ class Part:
                 return named
             reaches = i.opname in CHANGING or (i.opname in ("LOAD_ATTR", "LOAD_METHOD") and named in MUTATORS)
             if reaches and owner.opname != "LOAD_FAST":
-                return name_in(owner)
+                return name_in(owner) if name_in(owner).isidentifier() else named
         return ""
 
     @cached_property

@@ -47,9 +47,28 @@ ROWS: dict[str, Callable[[], Rate]] = {
     "bits": lambda: lambda step: 0.01 * (step & 3) + 0.001 * step.bit_length(),
     "comparison as a number": lambda: lambda step: 0.01 * (step > 3) + 0.01,
     "a tensor of the step": lambda: lambda step: tg.where(tg.tensor(float(step)) > 3, 0.1, 0.2),
-    "counting": Counting,
     "class of ours": lambda: Halved(0.5, 10),
-    "print": lambda: lambda step: print(end="") or 0.1,
+}  # fmt: skip
+STATE: dict[str, Any] = {}
+
+
+def toggling(step: int) -> float:
+    """Python's own state, which is read later, is another from step 5 on."""
+    STATE.__setitem__("factor", 2.0 if step >= 5 else 1.0)
+    return 0.1
+
+
+# What a schedule does besides giving a number: the step may depend on it.
+ACTING: dict[str, Callable[[tg.Tensor, Any], Rate]] = {
+    "counts": lambda buffer, other: Counting(),
+    "prints": lambda buffer, other: lambda step: print(end="") or 0.1,  # type: ignore[func-returns-value]
+    "draws": lambda buffer, other: lambda step: 0.1 * float(tg.rand(())),
+    "draws later": lambda buffer, other: lambda step: 0.1 * float(tg.rand(())) if step > 4 else 0.1,
+    "seeds": lambda buffer, other: lambda step: tg.manual_seed(step) or 0.1,  # type: ignore[func-returns-value]
+    "writes": lambda buffer, other: lambda step: buffer.assign([0.1 * step]) or 0.1,  # type: ignore[func-returns-value]
+    "writes later": lambda buffer, other: lambda step: (buffer.assign([0.1 * step]) if step > 4 else None) or 0.1,
+    "sets an option": lambda buffer, other: lambda step: setattr(other, "lr", 0.01 * (step + 1)) or 0.1,  # type: ignore[func-returns-value]
+    "sets an item": lambda buffer, other: toggling,
 }  # fmt: skip
 
 
@@ -89,6 +108,41 @@ def test_compiled_steps_follow(how: str, name: str) -> None:
     assert compiled.weight.numpy().tobytes() == eager.weight.numpy().tobytes()
     stats = compiled.train.stats()
     assert (stats["programs"], stats["compiled"], stats["recordings"]) == ([how], 10, 1)
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+@pytest.mark.parametrize("name", ACTING)
+@pytest.mark.parametrize("how", EMITTERS)
+def test_what_a_schedule_does_is_done_in_its_place(how: str, name: str) -> None:
+    if how == "native":
+        pytest.importorskip("llvmlite", reason="llvmlite is not installed")
+    found = []
+    for way in (None, how):
+        tg.manual_seed(5)
+        STATE["factor"] = 1.0
+        weight, second, buffer = leaf(1.0), leaf(1.0), tg.tensor([0.0], dtype="float64")
+        other = optim.SGD([second], lr=0.1)
+        opt = optim.SGD([weight], lr=ACTING[name](buffer, other))
+        dropout = tg.nn.Dropout(0.5)
+
+        def train(weight: Any = weight, second: Any = second, buffer: Any = buffer, opt: Any = opt,
+                  other: Any = other, dropout: Any = dropout) -> tg.Tensor:  # fmt: skip
+            loss = (dropout(weight * weight) * (1 + buffer) + second).sum()
+            weight.grad = second.grad = None
+            loss.backward()
+            other.step()
+            opt.step()
+            return loss.detach() * STATE["factor"]
+
+        run: Any = train if way is None else tg.jit(train, emitter=way)
+        found.append([(run().item(), opt.lr, other.lr, weight.item(), second.item()) for _ in range(9)])
+    assert found[0] == found[1]
+
+
+def test_what_it_does_is_named() -> None:
+    with pytest.warns(tg.JitWarning, match="the schedule of lr is a function of your own that does more than to give a "
+                      "number: it changes calls"):  # fmt: skip
+        Training("numpy", Counting()).run(3)
 
 
 def with_gradient(training: Training) -> Rate:
