@@ -166,6 +166,29 @@ def a_default_dict_that_is_filled(J: Any) -> Any:
     return change(J, lambda x: x * scales["a"], lambda: scales.__setitem__("a", 5.0))
 
 
+class Missing(dict[str, float]):
+    def __missing__(self, key: str) -> float:
+        self[key] = 7.0
+        return 7.0
+
+
+@compiled
+def a_key_that_its_dict_would_make(J: Any) -> Any:
+    """The check looks at it where another case had it, and must not have it made."""
+    for scales in (collections.defaultdict(lambda: 3.0, a=1.0), Missing(a=1.0)):
+        f = J(lambda x, scales=scales: x * (scales["b"] if "b" in scales else 10.0))
+        for act in (
+            lambda: None,
+            lambda: scales.update(b=4.0),
+            lambda: scales.pop("b"),
+            lambda: scales.update(z=1.0),
+        ):  # noqa: B023
+            act()
+            for _ in range(4):
+                yield f(tg.tensor([1.0, 2.0]))
+            yield len(scales)
+
+
 @compiled
 def a_get_of_a_missing_key(J: Any) -> Any:
     options: dict[str, float] = {}

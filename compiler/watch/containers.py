@@ -82,7 +82,7 @@ class Containers(Tensors):
         simple = (str, int, bool, type(None))
         names = [repr(key) if type(key) in simple else g.value(key) for key, _ in items]
         exact = type(value) in (dict, OrderedDict, Counter)
-        get = "" if exact else f"{g.value(dict)}.__getitem__({local}, "
+        get = "" if exact else f"{g.value(dict.get)}({local}, "  # which has no missing one made
         places = [f"{local}[{at}]" if exact else f"{get}{at})" for at in names]
         return {id(key): (part, place) for (key, part), place in zip(items, places)}
 
