@@ -19,6 +19,8 @@ def fold(op: Op, _: Program) -> Op | Var:
     if not op.operation.effect and all(not isinstance(i, Var) or i.kind == "constant" for i in op.inputs):
         values = [i.value if isinstance(i, Var) else i for i in op.inputs]
         value = np.asarray(op.operation.evaluate(values, op.params, np))
+        if op.kind is Kind.VIEW and not value.flags.c_contiguous and 0 not in value.strides:
+            return op  # a constant is written down in the order of its axes, in which NumPy's products add up otherwise
         constant = Var(op.out.name, op.out.shape, op.out.dtype, "constant", value)
         # A view that was broadcast; not what the recorder keeps in one element to save memory.
         of_view = op.name == "broadcast_to" or (op.kind is Kind.VIEW and not all(v.dense for v in op.vars))

@@ -19,6 +19,10 @@ ROWS: dict[str, tuple[tuple[tuple[int, ...], ...], Loss]] = {
     "twice": (((4, 1), (1, 3)), lambda p, q: (p @ q + 1).sum() - (p @ q * 0.5 * 0.3).mean()),
     "axis by axis": (((4, 1), (1, 3)), lambda p, q: (p @ q * 0.3 * 0.2).sum(axis=0).sum() * 0.1),
     "einsum": (((4, 1), (1, 3)), lambda p, q: (tg.einsum("ij,jk->ik", p, q) * 0.3).mean() * 3.0),
+    "transposed convolution": (
+        ((2, 4, 4, 2), (3, 3, 3, 2)),
+        lambda x, k: tg.nn.functional.conv_transpose(x, k, strides=2).sum(),
+    ),
     "whole number": (((4, 1), (1, 3)), lambda p, q: (p @ q * 3 * 0.3).sum() * 0.1),
 }
 
