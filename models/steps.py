@@ -14,6 +14,8 @@ from tapegrad.compiler import Compiled
 from tapegrad.data.aliases import Features, PlainData
 from tapegrad.models import rows
 from tapegrad.models.compiled_step import Step
+from tapegrad.nn.buffer import Buffer
+from tapegrad.nn.module import walk
 from tapegrad.nn.weight_rules import apply, with_penalties
 from tapegrad.optim.base import Optimizer
 
@@ -91,9 +93,11 @@ def network_of(model: "Sequential") -> nn.Sequential:
 # ---- the steps, as written by hand. Results are detached: nobody differentiates them further. ----
 def train_step(model: nn.Sequential, loss_of: Function, optimizer: Optimizer) -> Function:
     terms, limits = model.rules_of("regularizer"), model.rules_of("constraint")
+    buffers = [t for _, t in walk(model, "", set()) if isinstance(t, Buffer)]
 
     def train(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         before = [(p, p._grad) for flat in optimizer.flats for p in flat.params]
+        contents = [(b, b.data, b.backend.asarray(b.data, copy=True)) for b in buffers]
         draws = random.draws()
         try:
             outputs = model(x)
@@ -106,6 +110,9 @@ def train_step(model: nn.Sequential, loss_of: Function, optimizer: Optimizer) ->
         except BaseException:  # the parameters are those of before, and so is the rest
             for p, gradient in before:
                 p._grad = gradient
+            for b, home, array in contents:
+                b.data = home
+                b.assign(Tensor(array))
             random.rewind(draws)
             raise
         return loss.detach(), outputs.detach()

@@ -249,3 +249,35 @@ def test_source() -> None:
     }.items():
         with pytest.raises((ValueError, RuntimeError), match=words):
             call()
+
+
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}, {"emitter": "numpy"}, {"emitter": "native"}])
+@pytest.mark.parametrize("batch", [0, 1, 5])
+def test_a_batch_that_raises_is_taken_back(batch: int, options: dict[str, Any]) -> None:
+    """Parameters, the optimizer's state and the layers' own, such as moving means, are those of before it."""
+    if options.get("emitter") == "native":
+        pytest.importorskip("llvmlite", reason="llvmlite is not installed")
+    kept, bad = [], []
+
+    def rate(step: int) -> float:
+        if step in bad:
+            raise KeyError("no")
+        return 0.1
+
+    tg.manual_seed(0)
+    model = Sequential([nn.Dense(4), nn.BatchNormalization(), nn.Dense(1)])
+    model.build((X.shape[1],))
+    optimizer = optim.SGD(lr=0.1, momentum=0.9)
+    model.compile(optimizer, "mse", **options)
+    model.fit(X[:8], Y[:8], batch_size=8, verbose=0)
+    optimizer.lr = rate
+    bad.append(optimizer.steps + batch)
+
+    def state() -> dict[str, bytes]:
+        parts = {**model.state_dict(), **optimizer.state_dict()}
+        return {name: t.numpy().tobytes() for name, t in parts.items()}
+
+    watch = LambdaCallback(on_train_batch_begin=lambda number, logs: kept.append(state()))
+    with pytest.raises(KeyError, match="no"):
+        model.fit(X[:80], Y[:80], batch_size=8, verbose=0, callbacks=[watch], shuffle=False)
+    assert len(kept) == batch + 1 and state() == kept[-1]
