@@ -8,6 +8,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import zmq  # noqa: E402
+from jupyter_client.manager import KernelManager  # noqa: E402
+
 import gallery  # noqa: E402
 import tapegrad  # noqa: E402
 
@@ -54,3 +57,7 @@ default_role = "code"
 sphinx_gallery_conf = gallery.CONF
 warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(?!tapegrad)")
 logging.getLogger("tapegrad.jit").setLevel(logging.ERROR)
+logging.getLogger("traitlets").setLevel(logging.WARNING)  # else it tells of each tutorial that it runs
+if hasattr(KernelManager, "transport_encryption") and zmq.has("curve"):
+    # Else the kernel of each tutorial warns that others on this machine could listen to it.
+    KernelManager.transport_encryption.default_value = "auto"
