@@ -169,8 +169,9 @@ def keep_lines() -> LineScope: ...
 def keep_lines(f: F, /) -> F: ...
 def keep_lines(f: Any = None, /) -> Any:
     """`with tg.keep_lines():`: each recorded call keeps the line of your code and the modules that it ran in, which
-    `tg.tape(loss).html("tape.html")` shows as headings and folds. Calls of compiled functions run as Python inside.
-    For looking, not for training: each call takes some microseconds more. A decorator as well, as `no_grad`.
+    `tg.tape(loss).html("tape.html")` shows as headings and folds, and what the tape's `what_if` needs. Calls of
+    compiled functions run as Python inside. For looking, not for training: each call takes some microseconds more. A
+    decorator as well, as `no_grad`.
 
     Args:
         f: The function to decorate; left out, the scope for `with`.

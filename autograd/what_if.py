@@ -108,7 +108,8 @@ class Replay:
         assert isinstance(leaf, Tensor)
         for other in self.news:
             (a, b), (c, d) = writes.span(leaf.data), writes.span(other.data)
-            if leaf not in self.news and a < d and c < b:
+            shared = writes.owner(leaf.data) is writes.owner(other.data) and a < d and c < b
+            if shared and leaf not in self.news:
                 raise RuntimeError(
                     f"what_if: {self.called(leaf)} shares the memory of {self.called(other)}, and nothing says how it "
                     f"was made from it: make it inside of `with tg.keep_lines():`, or {INSTEAD}"

@@ -351,6 +351,14 @@ def test_memory_shared_from_outside_raises() -> None:
     assert tape.what_if({"x": [1.0, 1.0], "outside": [2.0, 3.0]}).output.item() == 5.0
 
 
+def test_on_another_backend(elsewhere: str) -> None:
+    x, y = (tg.tensor([1.0, k], requires_grad=True, device=elsewhere) for k in (2.0, 3.0))
+    with tg.keep_lines():
+        loss = (tg.where(x > 1.5, x, 2.0 * x) * y).sum()
+    changed = tg.tape(loss, {"x": x, "y": y}).what_if({"x": [2.0, 1.0]})
+    assert changed.output.device == x.device and changed.output.item() == 8.0
+
+
 def test_notes_go_with_their_tensors() -> None:
     """Training under keep_lines holds no more from step to step."""
     from tapegrad.autograd import origins
