@@ -175,18 +175,18 @@ class Missing(dict[str, float]):
 @compiled
 def a_key_that_its_dict_would_make(J: Any) -> Any:
     """The check looks at it where another case had it, and must not have it made."""
-    for scales in (collections.defaultdict(lambda: 3.0, a=1.0), Missing(a=1.0)):
-        f = J(lambda x, scales=scales: x * (scales["b"] if "b" in scales else 10.0))
-        for act in (
-            lambda: None,
-            lambda: scales.update(b=4.0),
-            lambda: scales.pop("b"),
-            lambda: scales.update(z=1.0),
-        ):  # noqa: B023
+
+    def one(scales: Any) -> Any:
+        f = J(lambda x: x * (scales["b"] if "b" in scales else 10.0))  # noqa: SIM401
+        changes = (dict, lambda: scales.update(b=4.0), lambda: scales.pop("b"), lambda: scales.update(z=1.0))
+        for act in changes:
             act()
             for _ in range(4):
                 yield f(tg.tensor([1.0, 2.0]))
             yield len(scales)
+
+    yield from one(collections.defaultdict(lambda: 3.0, a=1.0))
+    yield from one(Missing(a=1.0))
 
 
 @compiled

@@ -67,13 +67,15 @@ class Looked(Recorder):
 
 def worked_out(number: HostNumber, trace: "Trace | None" = None) -> tuple[float, Looked]:
     """The number, and what was looked at and done for it. Raises Acts where no recording takes that back."""
-    looked, draws = Looked(trace), random.draws()
-    with changed_flags(recorder=looked):
-        value = number.work_out()
-    if random.draws() != draws:
-        if trace is None:
-            random.rewind(draws)
-        looked.acting()
+    looked, streams = Looked(trace), random.snapshot()
+    try:
+        with changed_flags(recorder=looked):
+            value = number.work_out()
+        if random.snapshot()[:3] != streams[:3]:
+            looked.acting()
+    except Acts:
+        random.go_back(streams)
+        raise
     return value, looked
 
 
@@ -111,7 +113,7 @@ class HostNumbers:
             )
         if looked.gradient_asked or any(trace.made_here(a) for a in looked.arrays):
             trace.refuse(f"{what} that looks at what this call has made", REMEDY)
-        more = next(filter(None, map(does_more, code_of(number.function))), "")
+        more = next(filter(None, (does_more(f, given=True) for f in code_of(number.function))), "")
         if looked.acts or more:
             trace.refuse(f"{what} that does more than to give a number{more and f': it {more}'}", REMEDY)
         self.looked_at += [(a, what) for a in looked.arrays]

@@ -14,7 +14,8 @@ GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL")
 FORMATS = ("FORMAT_VALUE", "FORMAT_SIMPLE", "FORMAT_WITH_SPEC")
 CHANGING = ("STORE_ATTR", "DELETE_ATTR", "STORE_SUBSCR", "DELETE_SUBSCR")
 MUTATORS = frozenset(
-    "append extend insert add update pop popitem remove discard clear setdefault sort reverse write appendleft".split()  # noqa: SIM905
+    "append extend insert add update pop popitem remove discard clear setdefault sort reverse write appendleft "  # noqa: SIM905
+    "__setitem__ __delitem__ __setattr__ __delattr__ __iadd__ setattr delattr".split()
 )
 PRINTING = frozenset({"repr", "str", "format", "dumps", "deepcopy", "copy"})
 ORDERS = frozenset({"<", "<=", ">", ">="})
@@ -126,7 +127,8 @@ class Part:
                 return named
             reaches = i.opname in CHANGING or (i.opname in ("LOAD_ATTR", "LOAD_METHOD") and named in MUTATORS)
             if reaches and owner.opname != "LOAD_FAST":
-                return name_in(owner) if name_in(owner).isidentifier() else named
+                names = (name for name in (name_in(owner), named) if name.isidentifier() and name != "None")
+                return next(names, "a container")
         return ""
 
     @cached_property

@@ -266,19 +266,24 @@ def is_ours_by_name(f: types.FunctionType) -> bool:
     return type(module) is str and module.startswith("tapegrad.") and holds(sys.modules.get(module), f)
 
 
-def does_more(f: Any, seen: frozenset[Any] = frozenset()) -> str:
-    """What a function, or one that it calls by name, does besides returning a value, as far as code shows; or ""."""
+def does_more(f: Any, given: bool = False, seen: frozenset[Any] = frozenset()) -> str:
+    """What a function, or one that it calls by name, does besides returning a value, as far as code shows; or "".
+
+    given   whether it may change nothing that it is given or makes either: another name may hold that, too
+    """
     if not is_a(f, types.FunctionType) or f.__code__ in seen or room_of(f.__code__.co_filename) != "user":
         return ""
     part = part_of(f.__code__)
     if part.changes:
         return f"changes {part.changes}"
+    if given and part.mutates:
+        return "changes a container or an attribute"
     if impure_names := IMPURE_BUILTINS & set(part.globals) - f.__globals__.keys():
         return f"calls {min(impure_names)}"
     cells = dict(zip(f.__code__.co_freevars, f.__closure__ or ()))
     named = [f.__globals__.get(name) for name in part.globals]
     named += [cells[name].cell_contents for name in part.free if not is_empty(cells[name])]
-    return next(filter(None, (does_more(g, seen | {f.__code__}) for g in named)), "")
+    return next(filter(None, (does_more(g, given, seen | {f.__code__}) for g in named)), "")
 
 
 def reads_outside(f: types.FunctionType) -> bool:

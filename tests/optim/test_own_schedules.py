@@ -58,6 +58,12 @@ def toggling(step: int) -> float:
     return 0.1
 
 
+def counted(state: dict[str, Any], step: int) -> float:
+    if step > 4:
+        state["factor"] += 1
+    return 0.1
+
+
 # What a schedule does besides giving a number: the step may depend on it.
 ACTING: dict[str, Callable[[tg.Tensor, Any], Rate]] = {
     "counts": lambda buffer, other: Counting(),
@@ -69,6 +75,8 @@ ACTING: dict[str, Callable[[tg.Tensor, Any], Rate]] = {
     "writes later": lambda buffer, other: lambda step: (buffer.assign([0.1 * step]) if step > 4 else None) or 0.1,
     "sets an option": lambda buffer, other: lambda step: setattr(other, "lr", 0.01 * (step + 1)) or 0.1,  # type: ignore[func-returns-value]
     "sets an item": lambda buffer, other: toggling,
+    "seeds later": lambda buffer, other: lambda step: (tg.manual_seed(step) if step > 4 else None) or 0.1,  # type: ignore[func-returns-value]
+    "counts later, handed on": lambda buffer, other: lambda step: counted(STATE, step),
 }  # fmt: skip
 
 
