@@ -31,14 +31,14 @@ def as_array(name: str, data: Features, *, dtype: DTypeLike | None = None, devic
 
 
 def _numbers(name: str, data: Features) -> np.ndarray:
+    refuse_query(name, data)
     try:
-        array = np.asarray(data)
+        # A frame lies in memory column by column, and batches take rows.
+        array = np.asarray(data, order="C")
     except ValueError as error:
         raise ValueError(f"{name}: the nested lists are not of equal lengths: {error}") from error
     if array.dtype.kind in "fiub":
         return array
-    if array.ndim == 0 and hasattr(data, "collect"):
-        raise TypeError(f"{name}: a {type(data).__name__} is a query without values: give {name}.collect()")
     if array.dtype.kind == "O":  # columns of several dtypes, or with missing values
         try:
             return np.where(_is_missing(array), np.nan, array).astype(np.float64)
@@ -48,6 +48,12 @@ def _numbers(name: str, data: Features) -> np.ndarray:
         f"{name}: expected numbers, got {type(data).__name__} of dtype {array.dtype}{_text_columns(data)}: "
         "turn text and dates into numbers first (pandas.get_dummies does it for categories)"
     )
+
+
+def refuse_query(name: str, data: Features) -> None:
+    """Raise TypeError for a LazyFrame of polars or its like, which is a query and holds no values."""
+    if hasattr(data, "collect") and not hasattr(data, "__len__"):
+        raise TypeError(f"{name}: a {type(data).__name__} is a query without values: give {name}.collect()")
 
 
 def _is_missing(array: np.ndarray) -> np.ndarray:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from tapegrad.autograd.aliases import DTypeLike
-from tapegrad.data.aliases import Features, RowWeights
+from tapegrad.data.aliases import Features, RowWeights, Targets
+from tapegrad.data.arrays import refuse_query
 from tapegrad.models.aliases import AsGiven, ClassWeight
 
 Check = Callable[[str, AsGiven], None]
@@ -160,8 +161,16 @@ def class_weights(class_weight: ClassWeight, classes: np.ndarray, y: np.ndarray)
     return np.asarray(compute_class_weight(class_weight, classes=classes, y=y))
 
 
+def validated(estimator: object, X: Features, *y: Targets, **options: object) -> Any:
+    """X, or the pair of X and y, as scikit-learn's `validate_data` checks them; `options` are its own."""
+    for name, data in zip("Xy", (X, *y)):
+        refuse_query(name, data)
+    return validate_data(estimator, X, *y, **options)
+
+
 def row_weights(sample_weight: RowWeights, x: Features, dtype: DTypeLike = np.float64) -> np.ndarray:
     """A weight for each row; ValueError for negative ones, and where all are 0."""
+    refuse_query("sample_weight", sample_weight)
     weights = np.asarray(_check_sample_weight(sample_weight, x, dtype=dtype, ensure_non_negative=True))
     if not weights.sum() > 0:
         raise ValueError("sample_weight: all weights are zero, which leaves no row to learn from")

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models.aliases import AsGiven, ClassWeight, RandomState
@@ -15,6 +15,7 @@ from tapegrad.models.checks import (
     one_of,
     row_weights,
     set_all,
+    validated,
     whole,
     yes_or_no,
 )
@@ -140,7 +141,7 @@ class SVC(ClassifierMixin, BaseEstimator):
             ValueError: X, y or a parameter is not as described, or y has one class only.
         """
         self._check()
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        X, y = validated(self, X, y, dtype=np.float64)
         if self.kernel == "rbf":
             gamma = self.gamma
             if isinstance(gamma, str):
@@ -201,4 +202,4 @@ class SVC(ClassifierMixin, BaseEstimator):
         return np.asarray(self.linear_.predict(self._features(self._checked(X))))
 
     def _checked(self, X: Features) -> np.ndarray:
-        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+        return np.asarray(validated(self, X, dtype=np.float64, reset=False))

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models.aliases import RandomState, Tags
@@ -18,6 +18,7 @@ from tapegrad.models.checks import (
     one_of,
     row_weights,
     set_all,
+    validated,
     warn,
     whole,
     yes_or_no,
@@ -64,7 +65,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             ValueError: X, y or a parameter is not as described.
         """
         self._check()
-        X, y = validate_data(
+        X, y = validated(
             self, X, y, dtype=np.float64, accept_sparse=SPARSE, multi_output=True, y_numeric=True
         )
         s = row_weights(sample_weight, X)
@@ -111,7 +112,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             X: Features, (n, features), dense or sparse.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
+        X = validated(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
         return np.asarray(X @ self.coef_.T + self.intercept_)
 
     def __sklearn_tags__(self) -> Tags:

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from tapegrad.backends import default_place
 from tapegrad.data.aliases import Features, RowWeights, Targets
@@ -20,6 +20,7 @@ from tapegrad.models.checks import (
     one_of,
     row_weights,
     set_all,
+    validated,
     warn,
     whole,
     yes_or_no,
@@ -71,7 +72,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             ValueError: X, y or a parameter is not as described, or y has one class only.
         """
         self._check()
-        X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse=SPARSE)
+        X, y = validated(self, X, y, dtype=np.float64, accept_sparse=SPARSE)
         check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -101,7 +102,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             X: Features, (n, features), dense or sparse.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
+        X = validated(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
         scores = np.asarray(safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 

@@ -7,13 +7,13 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from tapegrad.autograd.aliases import DType, Function
 from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
 from tapegrad.models.aliases import ClassWeight, RandomState, Tags
 from tapegrad.models.callbacks import Callback
-from tapegrad.models.checks import class_weights, row_weights, set_all
+from tapegrad.models.checks import class_weights, row_weights, set_all, validated
 from tapegrad.models.mlp_base import MLP, is_stochastic
 from tapegrad.models.network import DTYPES
 from tapegrad.nn.aliases import LossLike
@@ -171,7 +171,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         self, X: Features, y: Targets, sample_weight: RowWeights, classes: Targets, once: bool
     ) -> "MLPClassifier":
         going_on = hasattr(self, "model_") and (once or self.warm_start)
-        X, y = validate_data(
+        X, y = validated(
             self, X, y, dtype=DTYPES, accept_sparse=self.accept_sparse, multi_output=True, reset=not going_on
         )
         check_classification_targets(y)

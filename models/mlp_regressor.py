@@ -7,14 +7,14 @@ from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from tapegrad import nn
 from tapegrad.autograd.aliases import Function
 from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
 from tapegrad.models.aliases import AsGiven, RandomState, Tags
 from tapegrad.models.callbacks import Callback
-from tapegrad.models.checks import row_weights, set_all, warn
+from tapegrad.models.checks import row_weights, set_all, validated, warn
 from tapegrad.models.mlp_base import MLP, half_squared_error, is_stochastic, poisson_deviance
 from tapegrad.models.network import DTYPES
 from tapegrad.nn.aliases import LossLike
@@ -149,7 +149,7 @@ class MLPRegressor(RegressorMixin, MLP):
 
     def _fit(self, X: Features, y: Targets, sample_weight: RowWeights, once: bool) -> "MLPRegressor":
         going_on = hasattr(self, "model_") and (once or self.warm_start)
-        X, y = validate_data(
+        X, y = validated(
             self, X, y, dtype=DTYPES, accept_sparse=self.accept_sparse, multi_output=True, y_numeric=True,
             reset=not going_on,
         )  # fmt: skip

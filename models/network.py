@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from tapegrad import nn
 from tapegrad.autograd import random
@@ -20,7 +20,7 @@ from tapegrad.compiler.emit.available import checked
 from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
 from tapegrad.models.aliases import AsGiven, RandomState
 from tapegrad.models.callbacks import Callback
-from tapegrad.models.checks import same, warn
+from tapegrad.models.checks import same, validated, warn
 from tapegrad.models.history import History
 from tapegrad.models.moments import tell
 from tapegrad.models.sequential import Sequential
@@ -352,7 +352,7 @@ class Network(BaseEstimator):
         check_is_fitted(self)
         return predicted(
             self.model_,
-            validate_data(self, x, dtype=DTYPES, accept_sparse=self.accept_sparse, reset=False, **options),
+            validated(self, x, dtype=DTYPES, accept_sparse=self.accept_sparse, reset=False, **options),
         )
 
     def stats(self) -> dict[str, object]:

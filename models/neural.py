@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
 from tapegrad import nn
 from tapegrad.autograd.aliases import DType
@@ -18,11 +17,7 @@ from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models import loss_kinds
 from tapegrad.models.aliases import AsGiven, ClassWeight, RandomState, Tags
 from tapegrad.models.callbacks import Callback
-from tapegrad.models.checks import (
-    class_weights,
-    one_of,
-    row_weights,
-)
+from tapegrad.models.checks import class_weights, one_of, row_weights, validated
 from tapegrad.models.network import DTYPES
 from tapegrad.models.neural_base import NeuralNet
 from tapegrad.models.training import Rows
@@ -119,7 +114,7 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
         self._check()
         one_of("auto", None, "softmax", "sigmoid", "exp")("predict_nonlinearity", self.predict_nonlinearity)
         warm = self.warm_start and hasattr(self, "model_")
-        X, y = validate_data(self, X, y, dtype=DTYPES, allow_nd=True, reset=not warm)
+        X, y = validated(self, X, y, dtype=DTYPES, allow_nd=True, reset=not warm)
         check_classification_targets(y)
         classes, numbers = np.unique(y, return_inverse=True)
         if len(classes) < 2:
@@ -285,7 +280,7 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
         """
         self._check()
         warm = self.warm_start and hasattr(self, "model_")
-        X, y = validate_data(
+        X, y = validated(
             self, X, y, dtype=DTYPES, allow_nd=True, multi_output=True, y_numeric=True, reset=not warm
         )
         targets = np.asarray(y, np.float64).reshape(X.shape[0], -1)

@@ -11,6 +11,7 @@ from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
+from tapegrad.data.arrays import refuse_query
 from tapegrad.data.batches import Batches
 from tapegrad.models import rows
 
@@ -22,6 +23,7 @@ EXPECTED = "arrays, a tuple (x, y) or (x, y, sample_weight), or an iterable of s
 
 def is_batches(x: Features, y: Targets) -> bool:
     """Whether x brings its targets along, batch by batch: a generator, `data.Batches`, a loader, a list of tuples."""
+    refuse_query("x", x)
     if isinstance(x, list):
         return y is None and bool(x) and isinstance(x[0], tuple)
     if isinstance(x, (np.ndarray, Tensor, tuple, str, Mapping)) or hasattr(x, "columns"):

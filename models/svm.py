@@ -5,18 +5,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models.aliases import ClassWeight, RandomState, Tags
-from tapegrad.models.checks import (
-    check_parameters,
-    number,
-    one_of,
-    row_weights,
-    set_all,
-    warn,
-)
+from tapegrad.models.checks import check_parameters, number, one_of, row_weights, set_all, validated, warn
 from tapegrad.models.convex import Fit
 from tapegrad.models.convex_losses import SquaredEpsilon, SquaredHinge
 from tapegrad.models.glm import fit_glm
@@ -195,7 +188,7 @@ class LinearSVR(RegressorMixin, BaseEstimator):
         """
         check_parameters(self, CHECKS | {"epsilon": number(at_least=0)})
         one_of("epsilon_insensitive", "squared_epsilon_insensitive")("loss", self.loss)
-        X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse=SPARSE, y_numeric=True)
+        X, y = validated(self, X, y, dtype=np.float64, accept_sparse=SPARSE, y_numeric=True)
         y = np.asarray(y, np.float64)
         weights = row_weights(sample_weight, X)
         x = with_ones(X, self.intercept_scaling) if self.fit_intercept else X
@@ -242,7 +235,7 @@ class LinearSVR(RegressorMixin, BaseEstimator):
             X: Features, (n, features), dense or sparse.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
+        X = validated(self, X, dtype=np.float64, accept_sparse=SPARSE, reset=False)
         return np.asarray(X @ self.coef_ + self.intercept_)
 
     def __sklearn_tags__(self) -> Tags:

@@ -51,9 +51,9 @@ def test_labels_of_text() -> None:
     assert fitted.score(FRAME, y) > 0.9
 
 
-def trained(x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
+def trained(x: Any, y: Any, weights: Any, features: int | None = 3) -> tuple[Any, Any]:
     tg.manual_seed(0)
-    model = models.Sequential([tg.nn.Dense(1, in_features=3)])
+    model = models.Sequential([tg.nn.Dense(1, in_features=features)])
     model.compile(optimizer="adam", loss="mse", metrics=["mae"])
     history = model.fit(x, y, sample_weight=weights, validation_data=(x, y), epochs=2, verbose=0)
     return history.history, model.predict(x, verbose=0)
@@ -73,7 +73,24 @@ def test_loaders_and_tensors() -> None:
     np.testing.assert_array_equal(tg.tensor(pl.Series([1.0, None])).numpy(), [1.0, np.nan])
 
 
-@pytest.mark.filterwarnings("ignore::polars.exceptions.PerformanceWarning")  # its columns are asked for
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("argument", ["X", "y", "sample_weight"])
+def test_an_estimator_refuses_a_query(name: str, argument: str) -> None:
+    from sklearn.base import clone
+
+    model, y = ESTIMATORS[name]
+    words = rf"^{argument}: a LazyFrame is a query without values: give {argument}\.collect\(\)"
+    given = {"X": ROWS, "y": y, "sample_weight": None, argument: FRAME.lazy()}
+    with pytest.raises(TypeError, match=words):
+        clone(model).fit(**given)
+
+
+def test_a_prediction_refuses_a_query() -> None:
+    for model in (models.LinearRegression(), models.LogisticRegression(), models.SVC()):
+        with pytest.raises(TypeError, match=r"X: a LazyFrame is a query.*X\.collect\(\)"):
+            model.fit(FRAME, LABELS).predict(FRAME.lazy())
+
+
 @pytest.mark.parametrize(
     ("x", "words"),
     [
@@ -85,3 +102,5 @@ def test_loaders_and_tensors() -> None:
 def test_what_is_no_table_of_numbers(x: Any, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
         trained(x, NUMBERS, None)
+    with pytest.raises((TypeError, ValueError), match=words):
+        trained(x, NUMBERS, None, features=None)
