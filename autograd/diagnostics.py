@@ -25,13 +25,9 @@ def describe(a: "object") -> str:
     return repr(a)
 
 
-def all_finite(out: "Array | tuple[Array, ...]") -> bool:
-    arrays = out if isinstance(out, tuple) else (out,)
-    for array in arrays:
-        backend = backend_of(array)
-        if is_floating(array.dtype) and not bool(backend.xp.all(backend.xp.isfinite(array))):
-            return False
-    return True
+def all_finite(array: "Array") -> bool:
+    xp = backend_of(array).xp
+    return not is_floating(array.dtype) or bool(xp.all(xp.isfinite(array)))
 
 
 def user_frame() -> "FrameType | None":

@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Container
-from typing import Any
+from typing import Any, NoReturn
 
-from tapegrad.autograd.aliases import Array, ArrayModule
+from tapegrad.autograd.aliases import Array, ArrayModule, Params, Result, Value
 from tapegrad.autograd.diagnostics import all_finite, describe, user_line
 from tapegrad.autograd.dtypes import FLOATS, common_dtype, is_floating
-from tapegrad.autograd.flags import current
+from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.foreign import unknown_keyword
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.backends import BY_TYPE, BackendError, backend_of
@@ -100,12 +100,12 @@ class Primitive:
         if name == "forward":  # the one that runs from now on
             self._run = {}
 
-    def __call__(self, *args: Any, **params: Any) -> Any:
+    def __call__(self, *args: Value, **params: Any) -> Any:
         flags = current.get()
         if flags.raw:
             run = self._run.get(type(args[0])) or self.find_run(*args)
             return run[0](run[1], *args, **params)
-        raw: list[Any] = []
+        raw: list[Value] = []
         grad_inputs: list[int] = []
         first = None
         mixed = False
@@ -123,45 +123,50 @@ class Primitive:
                 raw.append(a)
             else:
                 return self(*to_tensors(args), **params)
-        if first is None:
-            if not args:
-                raise TypeError(f"{self.name}: give the arrays by position, got none")
-            return self(*to_tensors(args, scalars=True), **params)
-        if (mixed or (self.promote and first.dtype not in FLOATS)) and (
-            alike := self.promoted(args)
-        ) is not None:
-            return self(*alike, **params)
+        if first is None or mixed or (self.promote and first.dtype not in FLOATS):
+            alike = self.promoted(args)
+            if alike is not None:
+                return self(*alike, **params)
 
         kind = type(first)
         run = self._run.get(kind) or self.find_run(first)
         try:
             out = run[0](run[1], *raw, **params)
         except Exception as error:
-            if flags.recorder is not None:
-                flags.recorder.failed(self)
-            explained = self.explain(error, args, params)
-            try:
-                if explained is error:
-                    raise
-                raise explained from error
-            finally:
-                del explained  # this frame would hold it, and it this frame: a cycle that keeps the tensors
-        node = None
+            self.raise_explained(error, args, params)
         if self.outputs > 1:
             out = tuple(out)
         elif type(out) is not kind:  # NumPy's reductions return scalars
             out = backend_of(out).asarray(out)
+        node = None
         if grad_inputs and flags.grad and self.vjp is not None:
             node = Node(self, args, raw, grad_inputs, params, out)
-        if self.outputs > 1:
-            result: Any = tuple(Tensor(o, node is not None, node, i) for i, o in enumerate(out))
-        else:
-            result = Tensor(out, node is not None, node)
+        result = Tensor(out, node is not None, node) if self.outputs == 1 else several_tensors(out, node)
+        if flags.anomaly or flags.recorder is not None:
+            self.report(flags, args, params, result, node)
+        return result
+
+    def raise_explained(self, error: Exception, args: tuple[Value, ...], params: Params) -> NoReturn:
+        """Raise what `explain` makes of the error of a forward."""
+        if (recorder := current.get().recorder) is not None:
+            recorder.failed(self)
+        explained = self.explain(error, args, params)
+        try:
+            if explained is error:
+                raise error
+            raise explained from error
+        finally:
+            # This frame would hold them, and they this frame: a cycle that keeps the tensors.
+            del error, explained
+
+    def report(
+        self, flags: Flags, args: tuple[Value, ...], params: Params, result: Result, node: Node | None
+    ) -> None:
+        """Tell of a call what listens: the search for anomalies, and the recorder."""
         if flags.anomaly:
-            self.look_for_anomaly(out, node)
+            self.look_for_anomaly(result, node)
         if flags.recorder is not None:
             flags.recorder.primitive(self, args, params, result)
-        return result
 
     def make(self, **params: Any) -> Tensor:
         """A call without array arguments: a tensor out of nothing (random numbers)."""
@@ -192,9 +197,14 @@ class Primitive:
         self._run[kind] = forward, backend.xp
         return self._run[kind]
 
-    def promoted(self, args: tuple[Any, ...]) -> list[Any] | None:
-        """The arguments cast to one dtype, or None if they have it already. Raises if their devices differ."""
+    def promoted(self, args: tuple[Value, ...]) -> list[Value] | None:
+        """The arguments cast to one dtype, numbers that stand alone as Tensors, or None if they are so already. Raises
+        if their devices differ."""
+        if not args:
+            raise TypeError(f"{self.name}: give the arrays by position, got none")
         tensors = [a for a in args if isinstance(a, Tensor)]
+        if not tensors:
+            return to_tensors(args, scalars=True)
         places = {i: a.device for i, a in enumerate(args) if isinstance(a, Tensor)}
         if len(set(places.values())) > 1:
             raise mixed_devices(self.name, places)
@@ -259,11 +269,12 @@ class Primitive:
             return f"it takes {self.arrays} array{'s' * (self.arrays > 1)}, got {len(args)}"
         return ""
 
-    def look_for_anomaly(self, out: Array, node: Node | None) -> None:
+    def look_for_anomaly(self, result: Result, node: Node | None) -> None:
         line = user_line()
         if node is not None:
             node.line = line
-        if not all_finite(out):
+        results = result if isinstance(result, tuple) else (result,)
+        if not all(all_finite(t.data) for t in results):
             raise FloatingPointError(f"forward of {self.name} made a NaN or Inf\n{line}")
 
 
@@ -298,6 +309,11 @@ def to_tensors(args: Any, scalars: bool = False) -> list[Any]:
             in_full = dtype is not None and isinstance(a, (list, tuple)) and is_floating(made.dtype)
             converted.append(tensor(a, dtype=dtype, device=place) if in_full else made)
     return converted
+
+
+def several_tensors(arrays: tuple[Array, ...], node: Node | None) -> tuple[Tensor, ...]:
+    """The results of a primitive with several outputs."""
+    return tuple(Tensor(array, node is not None, node, i) for i, array in enumerate(arrays))
 
 
 def mixed_devices(name: str, places: dict[int, str]) -> BackendError:

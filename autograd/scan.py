@@ -1,7 +1,7 @@
 """`scan`: a loop over the first axis that is one recorded call, whatever its length.
 
 The data flow. `scan` takes init and xs apart into tensors, and runs f once, on the first slice, to learn the shapes of
-its results and which tensors it uses that are no arguments (`_probe`). Then one primitive with the inputs (init, xs,
+its results and which tensors it uses that are no arguments (`probe`). Then one primitive with the inputs (init, xs,
 those tensors) runs the steps, with nothing of their insides recorded, and gives (the last carry, the ys, the carries
 before each step). Its gradient rule is a scan in the other direction, whose step runs f again on the kept carry and
 slice, and carries their cotangents through it: the cotangent of the carry goes from step to step, the cotangents of the
@@ -12,34 +12,32 @@ steps, and so is a step of the gradient. Where that cannot be, on a GPU or with 
 recorded one after another, as those of a loop in Python.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from tapegrad.autograd import ops, random, writes
-from tapegrad.autograd.aliases import Value
+from tapegrad.autograd import ops
+from tapegrad.autograd.aliases import Array, ArrayModule, Value
 from tapegrad.autograd.arguments import integer, truth
-from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.custom import (
+from tapegrad.autograd.calls import (
     as_given,
     label,
     refuse_rewritten,
-    same_numbers,
     to_tensors,
     used_from_outside,
 )
+from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.recorder import Recorder
+from tapegrad.autograd.scan_probe import Found, Step, Tensors, compared, probe, refuse_another
 from tapegrad.autograd.structure import as_leaf, flatten, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import cotangents_at, fresh, noted_leaves
 from tapegrad.autograd.writes import next_serial
-
-Tensors = list[Tensor]
-Step = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]  # (carry, slices) -> (carry, y)
+from tapegrad.backends.aliases import Function
 
 
 def scan(
@@ -126,7 +124,7 @@ def _length(xs: Tensors, length: int | None) -> int:
     return length
 
 
-def _check_alike(f: Any, after: Tensors, before: Tensors) -> None:
+def _check_alike(f: Function, after: Tensors, before: Tensors) -> None:
     """Raise where a carry has become another kind of array."""
     for i, (new, old) in enumerate(zip(after, before, strict=True)):
         if new.shape != old.shape or new.dtype != old.dtype:
@@ -140,62 +138,94 @@ def _check_alike(f: Any, after: Tensors, before: Tensors) -> None:
 
 # ---- the loop ----
 def _scan(
-    f: Any, step: Step, init: Tensors, xs: Tensors, length: int, reverse: bool, watched: bool = True
+    f: Function, step: Step, init: Tensors, xs: Tensors, length: int, reverse: bool, watched: bool = True
 ) -> tuple[Tensors, Tensors]:
     """The loop on flat lists, as one recorded call if something is recorded."""
     flags = current.get()
     recorder = flags.recorder
     if not length:
-        ys = _probe(f, step, init, xs, length, reverse, watched).ys
+        ys = probe(f, step, init, xs, length, reverse, watched).ys
         return [_copy(t) for t in init], [zeros((0, *y.shape), dtype=y.dtype, device=y.device) for y in ys]
     if not (flags.grad or watched or recorder):  # the gradient of a loop, which is not differentiated itself
         return _run(step, init, xs, length, reverse, keep=False)[:2]
-    found = _probe(f, step, init, xs, length, reverse, watched)
+    found = probe(f, step, init, xs, length, reverse, watched)
     inputs = [*init, *xs, *found.outside]
     keep = flags.grad and any(t.requires_grad for t in inputs)
-    loop = None
+    recorded = None
     if recorder is not None:
         if watched:
-            _refuse_another(f, step, init, xs, reverse, found)
-        loop = recorder.loop(step, init, xs, length, reverse, keep)
-        if loop is None:
+            refuse_another(f, step, init, xs, reverse, found)
+        recorded = recorder.loop(step, init, xs, length, reverse, keep)
+        if recorded is None:
             return _run(step, init, xs, length, reverse, keep=False)[:2]
-    n, end = len(init), len(init) + len(xs)
-    count = n + found.count + n * keep
+    return _Loop(f, step, len(init), len(xs), length, reverse, watched, keep, found, recorded)(inputs)
 
-    def forward(xp: Any, *raw: Any) -> Any:
+
+@dataclass(slots=True)
+class _Loop:
+    """A loop as one recorded call.
+
+    Its inputs are the first carry, xs, and the tensors from outside. Its results are the last carry, the ys, and with
+    `keep` the carries before each step.
+    """
+
+    f: Function
+    step: Step
+    n_carry: int
+    n_xs: int
+    length: int
+    reverse: bool
+    watched: bool  # whether f is a user's, whose runs are compared, and no step of a gradient
+    keep: bool
+    found: Found
+    recorded: Any  # what a recorder made of the loop, or None
+
+    def __call__(self, inputs: Tensors) -> tuple[Tensors, Tensors]:
+        n, m = self.n_carry, self.n_carry + self.found.count
+        count = m + n * self.keep
+        if not count:
+            return [], []
+        call = Primitive(f"scan({label(self.f)})", self.forward, vjp=self.rule, outputs=count, register=False)
+        call.loop = self.recorded
+        out = call(*inputs) if inputs else _without_inputs(self.forward)
+        outputs = [o if is_floating(o.dtype) else o.detach() for o in ([out] if count == 1 else out)]
+        return outputs[:n], outputs[n:m]
+
+    def apart(self, inputs: Sequence[Value]) -> tuple[Sequence[Value], Sequence[Value]]:
+        """The first carry and xs."""
+        n = self.n_carry
+        return inputs[:n], inputs[n : n + self.n_xs]
+
+    def forward(self, xp: ArrayModule, *raw: Array) -> Array | tuple[Array, ...]:
         with changed_flags(raw=False, grad=False, recorder=None):
-            given = to_tensors(raw)
-            if loop is not None:
-                results = to_tensors(loop.results(list(raw[:end])))
+            carry, xs = map(to_tensors, self.apart(raw))
+            if self.recorded is not None:
+                results = to_tensors(self.recorded.results([*raw[: self.n_carry + self.n_xs]]))
             else:
-                looked_at = _compared(f, step, found) if watched else step
-                carry, ys, before = _run(looked_at, given[:n], given[n:end], length, reverse, keep)
-                results = [*carry, *ys, *before]
+                step = compared(self.f, self.step, self.found) if self.watched else self.step
+                parts = _run(step, carry, xs, self.length, self.reverse, self.keep)
+                results = [t for part in parts for t in part]
         # The last carry may be what was given, or a part of it.
-        arrays = [t.backend.asarray(t.data, copy=True) if i < n else t.data for i, t in enumerate(results)]
-        return arrays[0] if count == 1 else tuple(arrays)
+        arrays = [
+            t.backend.asarray(t.data, copy=True) if i < self.n_carry else t.data
+            for i, t in enumerate(results)
+        ]
+        return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
-    def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Any, ...]:
-        refuse_rewritten(f, found.constants, found.ended)
-        if watched and current.get().recorder is None:
-            held = to_tensors(given)
-            _refuse_another(f, step, held[:n], held[n:end], reverse, found)
+    def rule(self, needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Value, ...]:
+        refuse_rewritten(self.f, self.found.constants, self.found.ended)
+        if self.watched and current.get().recorder is None:
+            carry, xs = map(to_tensors, self.apart(given))
+            refuse_another(self.f, self.step, carry, xs, self.reverse, self.found)
         cotangents, results = (to_tensors(v if isinstance(v, tuple) else (v,)) for v in (g, y))
+        before = results[self.n_carry + self.found.count :]
         with changed_flags(raw=False):
-            back = _Backward(f, step, needed, to_tensors(given), n, end, found)
-            return as_given(g, back.cotangents(cotangents, results[n + found.count :], length, reverse))
-
-    if not count:
-        return [], []
-    call = Primitive(f"scan({label(f)})", forward, vjp=rule, outputs=count, register=False)
-    call.loop = loop
-    out = call(*inputs) if inputs else _without_inputs(forward)
-    outputs = [o if is_floating(o.dtype) else o.detach() for o in ([out] if count == 1 else out)]
-    return outputs[:n], outputs[n : n + found.count]
+            end = self.n_carry + self.n_xs
+            back = _Backward(self.f, self.step, needed, to_tensors(given), self.n_carry, end, self.found)
+            return as_given(g, back.cotangents(cotangents, before, self.length, self.reverse))
 
 
-def _without_inputs(forward: Any) -> Any:
+def _without_inputs(forward: Function) -> Any:
     out = forward(zeros(()).backend.xp)
     return tuple(map(Tensor, out)) if isinstance(out, tuple) else Tensor(out)
 
@@ -222,117 +252,12 @@ def _run(
     return carry, stacked(ys), stacked(before)
 
 
-# ---- what f does, seen once ----
-class _Found:
-    """What one step told.
-
-    first      its results; ys: those of them that are its y
-    outside    the tensors that require grad and are no arguments
-    constants  the memory of the others; ended: when that was
-    """
-
-    def __init__(
-        self, carry: Tensors, ys: Tensors, outside: Tensors, constants: list[Any], ended: int
-    ) -> None:
-        self.first, self.ys, self.outside = [*carry, *ys], ys, outside
-        self.constants, self.ended = constants, ended
-        self.count = len(ys)
-
-
-class _Watch(Recorder):
-    """Refuses a write to memory that was there before: a step is not run as often as there are steps."""
-
-    def __init__(self, f: Any) -> None:
-        self.f = f
-        self.own: dict[int, Any] = {}  # id of the array that owns memory -> that array
-
-    def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
-        given = {id(writes.owner(a.data)) for a in args if isinstance(a, Tensor)}
-        for r in result if isinstance(result, tuple) else (result,):
-            home = writes.owner(r.data)
-            if id(home) not in given:
-                self.own[id(home)] = home
-
-    def made(self, tensor: Any, shared: bool) -> None:
-        if not shared:
-            home = writes.owner(tensor.data)
-            self.own[id(home)] = home
-
-    def becomes(self, tensor: Any) -> None:
-        self.write(tensor, None)
-
-    def write(self, tensor: Any, value: Any) -> None:
-        if id(writes.owner(tensor.data)) not in self.own:
-            raise RuntimeError(
-                f"scan: {label(self.f)} writes to {describe(tensor)}, which it did not make, and runs another "
-                "number of times than there are steps: return it in the carry, and write c = c + x for c += x\n"
-                + user_line()
-            )
-
-
-def _probe(
-    f: Any, step: Step, init: Tensors, xs: Tensors, length: int, reverse: bool, watched: bool
-) -> _Found:
-    """Run one step for what it returns and uses: the first one, or one on zeros where there is none."""
-    flags = current.get()
-    begun = next_serial()
-    with changed_flags(raw=False, recorder=None):
-        slices = [
-            x[-reverse] if length else ops.zeros_like_p(ops.sum(x.detach(), axis=0).astype(x.dtype))
-            for x in xs
-        ]
-        leaves = [Tensor(t.data, requires_grad=flags.grad and is_floating(t.dtype)) for t in (*init, *slices)]
-        with (
-            changed_flags(leaves=(*flags.leaves, *leaves), recorder=_Watch(f) if watched else None),
-            random.noted_draws() as drawn,
-            noted_leaves() as made,
-        ):
-            carry, ys = step(leaves[: len(init)], leaves[len(init) :])
-    if drawn:
-        raise RuntimeError(
-            f"scan: {label(f)} draws random numbers, which its second run would draw again: draw them before, for "
-            f"all steps, and give them as part of xs\n{user_line()}"
-        )
-    outside, constants = used_from_outside([*carry, *ys], leaves, begun, made)
-    carry, ys = ([t.detach() for t in part] for part in (carry, ys))
-    return _Found(carry, ys, outside, constants, next_serial())
-
-
-def _refuse_another(f: Any, step: Step, init: Tensors, xs: Tensors, reverse: bool, found: _Found) -> None:
-    """Raise RuntimeError if the first step gives other results than it did when it was looked at."""
-    with changed_flags(raw=False, grad=False, recorder=None):
-        carry, ys = step([Tensor(t.data) for t in init], [x[-reverse] for x in xs])
-    _compare(f, [*carry, *ys], found)
-
-
-def _compared(f: Any, step: Step, found: _Found) -> Step:
-    """The step, whose first run is compared with the one that was looked at."""
-    left = [found]
-
-    def compared(carry: Tensors, x: Tensors) -> tuple[Tensors, Tensors]:
-        after, ys = step(carry, x)
-        if left:
-            _compare(f, [*after, *ys], left.pop())
-        return after, ys
-
-    return compared
-
-
-def _compare(f: Any, again: Tensors, found: _Found) -> None:
-    if not all(map(same_numbers, [t.data for t in again], [t.data for t in found.first])):
-        raise RuntimeError(
-            f"scan: {label(f)} gave other results when it ran again on the same arguments: what counts, draws or comes "
-            "from an iterator belongs into the carry or xs, and what it uses besides must stay as it is until the "
-            f"backward pass\n{user_line()}"
-        )
-
-
 # ---- the gradient ----
 class _Backward:
     """The cotangents of a scan's inputs, as a scan in the other direction."""
 
     def __init__(
-        self, f: Any, step: Step, needed: list[bool], given: Tensors, n: int, end: int, found: _Found
+        self, f: Function, step: Step, needed: list[bool], given: Tensors, n: int, end: int, found: Found
     ) -> None:
         self.f, self.step, self.given, self.n, self.end = f, step, given, n, end
         self.known = found.outside

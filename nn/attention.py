@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.arguments import above_0, positive_integer, rate, truth
+from tapegrad.autograd.checkpoint import checkpoint
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.custom import checkpoint
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.ops import (
     broadcast_to,

@@ -14,8 +14,9 @@ from tapegrad import random as random
 from tapegrad import tree as tree
 from tapegrad.autograd import ops
 from tapegrad.autograd.check import check_grads
+from tapegrad.autograd.checkpoint import checkpoint
 from tapegrad.autograd.creation import asarray, from_dlpack, tensor
-from tapegrad.autograd.custom import checkpoint, custom_gradient
+from tapegrad.autograd.custom import custom_gradient
 from tapegrad.autograd.distributions import rand, randint, randn, randperm
 from tapegrad.autograd.dtypes import (
     bool,

@@ -11,10 +11,10 @@ from tapegrad import random as random
 from tapegrad import tree as tree
 from tapegrad.autograd.aliases import Axis, DTypeLike, Index, Shape, TensorLike
 from tapegrad.autograd.check import check_grads as check_grads
+from tapegrad.autograd.checkpoint import checkpoint as checkpoint
 from tapegrad.autograd.creation import asarray as asarray
 from tapegrad.autograd.creation import from_dlpack as from_dlpack
 from tapegrad.autograd.creation import tensor as tensor
-from tapegrad.autograd.custom import checkpoint as checkpoint
 from tapegrad.autograd.custom import custom_gradient as custom_gradient
 from tapegrad.autograd.distributions import rand as rand
 from tapegrad.autograd.distributions import randint as randint

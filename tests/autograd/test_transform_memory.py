@@ -112,9 +112,9 @@ def added(call: Callable[[], Any], times: int = 20) -> int:
 
 
 def test_every_transform_has_rows() -> None:
-    from tapegrad.autograd import check, custom, jacobians, tape, transforms
+    from tapegrad.autograd import check, checkpoint, custom, jacobians, tape, transforms
 
-    modules = {m.__name__ for m in (check, custom, jacobians, tape, transforms)}
+    modules = {m.__name__ for m in (check, checkpoint, custom, jacobians, tape, transforms)}
     public = {n for n, v in vars(tg).items() if callable(v) and getattr(v, "__module__", "") in modules}
     assert public == set(CALLS) == set(FAILURES)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.aliases import Array
 from tapegrad.compiler.emit.native import costs
 from tapegrad.compiler.emit.native.arithmetic import take_back, tell
 from tapegrad.compiler.emit.native.calls import Calls, address
@@ -21,7 +22,9 @@ from tapegrad.compiler.emit.native.parts import Parts, parts_of
 from tapegrad.compiler.ir.program import Var
 from tapegrad.compiler.ir.windows import windows_of
 
-Step = Callable[..., tuple[Any, ...]]
+Step = Callable[..., tuple[Array, ...]]
+Taker = Callable[[Array], None]
+Giver = Callable[[], Callable[[], Array]]
 
 
 class Builder:
@@ -79,7 +82,7 @@ def arrays_of(emitter: NativeEmitter, captured: Any) -> dict[str, Any]:
 LARGE = 1 << 14  # bytes: a smaller argument is copied to its place in less time than pointers are set
 
 
-def taker(array: Any, parts: list[Calls], by_library: bool) -> Callable[[Any], None]:
+def taker(array: Any, parts: list[Calls], by_library: bool) -> Taker:
     """Puts the argument of a call where the program reads it: into an array of ours or, where it is large, by setting
     the pointers to where it is."""
     found = [] if by_library or array.nbytes < LARGE else [(p, *p.looking_into(array)) for p in parts]
@@ -96,7 +99,7 @@ def taker(array: Any, parts: list[Calls], by_library: bool) -> Callable[[Any], N
     return take
 
 
-def copier(array: Any) -> Callable[[Any], None]:
+def copier(array: Any) -> Taker:
     """Copies what it is given into an array. An assignment takes two thirds of the time of np.copyto, which asks first
     whether another library wants to do it."""
 
@@ -128,30 +131,12 @@ def step_of(
     parts: Parts,
 ) -> Step:
     """What runs at each call."""
-    compiled = [call for call in calls if isinstance(call, Calls)]
-    # The arrays that calls of BLAS read and write are not exchanged.
-    stays = lambda name: any(np.may_share_memory(arrays[name], x) for x in parts.of_blas)
-    takes = [
-        taker(arrays[v.name], compiled, emitter.by_library(v) or stays(v.name))
-        for v in emitter.program.arguments
-    ]
-    own = {name for name in emitter.own_results() if not stays(name)}
-    results = [
-        giver(v, arrays.get(n), compiled if n in own else [])
-        for v, n in zip(emitter.program.results, emitter.results)
-    ]
+    takes, results = takers_and_givers(emitter, arrays, calls, parts)
     runs = [call.run if isinstance(call, Calls) else call for call in calls]
     written = [arrays[name] for name in emitter.written()]
     steady = [a for a in captured if not any(a is w for w in written)]
     read = [*steady, *(arrays[name] for name in emitter.gradients)]
     bounds, writes = parts.bounds, len(runs) + 1 if parts.writes is None else parts.writes
-
-    def stopped(looked_at: Bounds | None, given: Any) -> Exception:
-        if looked_at is None:
-            return LookupError("guard: another case than recorded")
-        for v, array in zip(emitter.program.arguments, given):  # large ones were read where they are
-            np.copyto(arrays[v.name], array)
-        return looked_at.error(arrays[looked_at.array.name])
 
     def step(*given: Any) -> tuple[Any, ...]:
         for array in written:
@@ -164,7 +149,7 @@ def step_of(
         for n, run in enumerate(runs, 1):
             if code := run():
                 if code >= STOPPED:
-                    raise stopped(bounds.get((n - 1, code - STOPPED)), given)
+                    raise stopped_by(bounds.get((n - 1, code - STOPPED)), emitter, arrays, given)
                 if n < writes:
                     take_back(code)
                 else:
@@ -177,7 +162,37 @@ def step_of(
     return step
 
 
-def giver(v: Any, array: Any, parts: list[Calls]) -> Callable[[], Callable[[], Any]]:
+def takers_and_givers(
+    emitter: NativeEmitter, arrays: dict[str, Any], calls: list[Any], parts: Parts
+) -> tuple[list[Taker], list[Giver]]:
+    """A `taker` for each argument of a call, and a `giver` for each of its results."""
+    compiled = [call for call in calls if isinstance(call, Calls)]
+    # The arrays that calls of BLAS read and write are not exchanged.
+    stays = lambda name: any(np.may_share_memory(arrays[name], x) for x in parts.of_blas)
+    takes = [
+        taker(arrays[v.name], compiled, emitter.by_library(v) or stays(v.name))
+        for v in emitter.program.arguments
+    ]
+    own = {name for name in emitter.own_results() if not stays(name)}
+    results = [
+        giver(v, arrays.get(n), compiled if n in own else [])
+        for v, n in zip(emitter.program.results, emitter.results)
+    ]
+    return takes, results
+
+
+def stopped_by(
+    looked_at: Bounds | None, emitter: NativeEmitter, arrays: dict[str, Any], given: tuple[Any, ...]
+) -> Exception:
+    """The error of a run that stopped: at an index that is out of bounds, or at a guard."""
+    if looked_at is None:
+        return LookupError("guard: another case than recorded")
+    for v, array in zip(emitter.program.arguments, given):  # large ones were read where they are
+        np.copyto(arrays[v.name], array)
+    return looked_at.error(arrays[looked_at.array.name])
+
+
+def giver(v: Any, array: Any, parts: list[Calls]) -> Giver:
     """What is called before a run, and gives what is called after it for a result: the number that it is, a copy of its
     array, or, where that is large and only the parts know it, a new array in which they make it."""
     if not isinstance(v, Var):
