@@ -12,6 +12,7 @@ import ast
 import inspect
 import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,10 @@ def imports(lines: list[str]) -> str:
     return "\n".join(sorted(lines)) + "\n"
 
 
-def aliases_in(text: str) -> str:
-    """The import of the aliases that a stub names."""
-    names = [name for name in aliases.__all__ if re.search(rf"\b{name}\b", text)]
-    return f"from tapegrad.autograd.aliases import {', '.join(names)}"
+def aliases_in(text: str, room: str = "autograd", known: Sequence[str] = tuple(aliases.__all__)) -> str:
+    """The import of a room's aliases that a stub names."""
+    names = [name for name in known if re.search(rf"\b{name}\b", text)]
+    return f"from tapegrad.{room}.aliases import {', '.join(names)}"
 
 
 def face() -> str:
@@ -159,7 +160,8 @@ def functional() -> str:
     names = tg.nn.functional.__all__
     body = "".join(function_stub(name, getattr(tg.nn.functional, name)) for name in names)
     public = ", ".join(repr(name) for name in names)
-    return f"{HEAD}\n{HEADER}{aliases_in(body)}\n{TENSOR}\n\n__all__ = [{public}]\n\n{body}"
+    of_layers = aliases_in(body, "nn", ("Padding", "Sizes"))
+    return f"{HEAD}\n{HEADER}{aliases_in(body)}\n{TENSOR}\n{of_layers}\n\n__all__ = [{public}]\n\n{body}"
 
 
 STUBS = {

@@ -6,7 +6,7 @@ that clip (hard_sigmoid, hard_tanh) have the inner slope at their bounds.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import at_least_0, number, one_of, truth
@@ -33,30 +33,32 @@ from tapegrad.autograd.ops import (
     tanh_softplus,
     where_p,
 )
+from tapegrad.autograd.ops.shape import as_tensor
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import ActivationLike
 from tapegrad.nn.lookup import Named
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
-def _slope(name: str, value: Any) -> Any:
+def _slope(name: str, value: object) -> object:
     many = isinstance(value, Tensor) and (value.requires_grad or value.size > 1)
     return value if many else number(name, value)
 
 
-def _form(name: str, value: Any) -> bool:
+def _form(name: str, value: object) -> bool:
     if isinstance(value, str):
         return one_of(name, value, ("none", "tanh")) == "tanh"
     return truth(name, value)
 
 
-def _nonzero(name: str, value: Any) -> float:
+def _nonzero(name: str, value: object) -> float:
     return number(name, value, lambda x: x != 0, "a finite number other than 0")
 
 
 # What the options of activations may be, for the functions and for the layers: function, option -> check
-OPTIONS: dict[tuple[str, str], Any] = {
+OPTIONS: dict[tuple[str, str], Callable[[str, object], object]] = {
     ("leaky_relu", "negative_slope"): _slope,
     ("elu", "alpha"): number,
     ("celu", "alpha"): _nonzero,
@@ -67,7 +69,7 @@ OPTIONS: dict[tuple[str, str], Any] = {
 
 
 @answering
-def linear(x: Any) -> Any:
+def linear(x: TensorLike) -> TensorLike:
     """x
 
     Args:
@@ -77,14 +79,14 @@ def linear(x: Any) -> Any:
 
 
 @answering
-def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Tensor:
+def leaky_relu(x: TensorLike, negative_slope: TensorLike = 0.2) -> Tensor:
     """x for x > 0, else negative_slope * x
 
     Args:
         x: A Tensor of any shape; integers become the default float dtype.
         negative_slope: The slope for x < 0: a number, or a Tensor that broadcasts to x.
     """
-    slope = _slope("leaky_relu: negative_slope", negative_slope)
+    x, slope = as_tensor(x), _slope("leaky_relu: negative_slope", negative_slope)
     return where_p(x > 0, x, slope * x) if isinstance(slope, Tensor) else leaky_relu_p(x, slope=slope)
 
 
@@ -213,7 +215,7 @@ _TABLE = Named(
 ELEMENTWISE = frozenset(_TABLE.entries.values()) - {softmax, log_softmax}
 
 
-def get(activation: ActivationLike | None) -> Callable[..., Any]:
+def get(activation: ActivationLike | None) -> Function:
     """The activation of a name, or the callable given; None is `linear`.
 
     Args:

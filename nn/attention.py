@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import above_0, positive_integer, rate, truth
 from tapegrad.autograd.checkpoint import checkpoint
 from tapegrad.autograd.creation import tensor
@@ -23,6 +24,7 @@ from tapegrad.autograd.ops import (
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import init
+from tapegrad.nn.aliases import Built, Initializer
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.inputs import as_input
 from tapegrad.nn.module import Module
@@ -30,7 +32,7 @@ from tapegrad.nn.shapes import Shape
 from tapegrad.nn.weights import initial, weights_dtype
 
 
-def as_mask(name: str, mask: Any, x: Tensor) -> Any:
+def as_mask(name: str, mask: TensorLike | None, x: Tensor) -> Tensor | None:
     """A mask as a Tensor beside x: booleans, or numbers of its dtype; None stays None."""
     if mask is None:
         return None
@@ -46,14 +48,16 @@ def as_mask(name: str, mask: Any, x: Tensor) -> Any:
 LONG, ROWS = 1 << 20, 128
 
 
-def attended(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float | None, share: float) -> Any:
+def attended(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float | None, share: float
+) -> Tensor:
     """attention_weights @ v, a share of the weights dropped. From LONG scores on by blocks of rows, whose weights the
     backward pass works out again: its memory grows with the length, not with its square."""
     rows, places = q.shape[-2], k.shape[-2]
     if rows * places < LONG:
         return dropped(attention_weights(q, k, mask, causal, scale), share) @ v
 
-    def block(q: Any, k: Any, v: Any, mask: Any, first: int) -> Any:
+    def block(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, first: int) -> Tensor:
         return dropped(attention_weights(q, k, mask, causal, scale, first), share) @ v
 
     parts = []
@@ -68,7 +72,9 @@ def attended(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float | Non
     return concat(parts, axis=-2)
 
 
-def attention_weights(q: Any, k: Any, mask: Any, causal: bool, scale: float | None, first: int = 0) -> Any:
+def attention_weights(
+    q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float | None, first: int = 0
+) -> Tensor:
     """softmax(q @ k^T * scale) over the places of k that each place of q sees; 0 all along where it sees none.
 
     first: the number of q's first place, of which causal attention sees the first `first + 1` places.
@@ -88,9 +94,9 @@ def attention_weights(q: Any, k: Any, mask: Any, causal: bool, scale: float | No
 
 
 def scaled_dot_product_attention(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None,
-) -> Any:  # fmt: skip
+    query: TensorLike, key: TensorLike, value: TensorLike, attn_mask: TensorLike | None = None,
+    dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
+) -> Tensor:  # fmt: skip
     """softmax(query @ key^T * scale + mask) @ value, over the last two axes (Vaswani et al. 2017)
 
     Order and defaults are PyTorch's. As there, dropout_p takes effect whatever the mode of a module: give 0 in
@@ -152,14 +158,15 @@ class MultiHeadAttention(Module):
         ValueError: The features of an input are other ones than before.
     """
 
-    query_kernel: Any
-    output_kernel: Any
-    output_bias: Any
+    query_kernel: Built
+    output_kernel: Built
+    output_bias: Built
 
     def __init__(
         self, num_heads: int, key_dim: int, value_dim: int | None = None, dropout: float = 0.0, *,
-        use_bias: bool = True, output_shape: int | None = None, kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros", in_features: int | None = None, dtype: Any = None,
+        use_bias: bool = True, output_shape: int | None = None,
+        kernel_initializer: Initializer = "glorot_uniform", bias_initializer: Initializer = "zeros",
+        in_features: int | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = "MultiHeadAttention"
         self.num_heads = positive_integer(f"{name}: num_heads", num_heads)
@@ -203,7 +210,7 @@ class MultiHeadAttention(Module):
         self.built = True
         self.keep_frozen()
 
-    def _heads(self, part: str, x: Tensor) -> Any:
+    def _heads(self, part: str, x: Tensor) -> Tensor:
         """The projection of an input, (batch, heads, length, features of a head)."""
         kernel, bias = getattr(self, f"{part}_kernel"), getattr(self, f"{part}_bias")
         width, heads, size = kernel.shape
@@ -214,8 +221,9 @@ class MultiHeadAttention(Module):
         return permute_p(reshape_p(y, shape=(*x.shape[:2], heads, size)), axes=(0, 2, 1, 3))
 
     def forward(
-        self, query: Any, value: Any = None, key: Any = None, *, attention_mask: Any = None,
-        use_causal_mask: bool = False, return_attention_scores: bool = False,
+        self, query: TensorLike, value: TensorLike | None = None, key: TensorLike | None = None, *,
+        attention_mask: TensorLike | None = None, use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
     ) -> Any:  # fmt: skip
         q = as_input(query)
         v = q if value is None else as_input(value, q)
@@ -264,7 +272,7 @@ class SinePositionEncoding(Module):
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = as_input(x)
         if x.ndim < 2:
             raise ValueError(f"{self!r}: expected an input of shape (batch, length, features), got {x.shape}")
@@ -292,13 +300,13 @@ class PositionEmbedding(Module):
     """
 
     def __init__(
-        self, sequence_length: int, initializer: Any = "glorot_uniform", *, in_features: int | None = None,
-        dtype: Any = None,
+        self, sequence_length: int, initializer: Initializer = "glorot_uniform", *,
+        in_features: int | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.sequence_length = positive_integer("PositionEmbedding: sequence_length", sequence_length)
         self.initializer = init.get(initializer)
         self._dtype = weights_dtype("PositionEmbedding", dtype)
-        self.embeddings: Any = None
+        self.embeddings: Built = None
         self.in_features, self.built = in_features, False
         if in_features is not None:
             self._make_weights(
@@ -322,7 +330,7 @@ class PositionEmbedding(Module):
             self._make_weights(shape[-1], default_place())
         return shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = as_input(x)
         if not self.built and x.ndim:
             self._make_weights(x.shape[-1], x.device)

@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops.windows import window_counts
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
+from tapegrad.backends.aliases import Function
 from tapegrad.nn import activations, init
 from tapegrad.nn import windows as w
-from tapegrad.nn.aliases import Config
+from tapegrad.nn.aliases import ActivationLike, Built, Config, Initializer, Padding, Sizes, WeightRuleLike
 from tapegrad.nn.module import Layer
-from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weight_rules import keep_rules
 from tapegrad.nn.weights import initial, weights_dtype
 
@@ -22,14 +24,14 @@ class _Windows(Layer):
     """What convolution layers share: weights that are made when the number of channels is known."""
 
     axes = 2
-    strides: Any
-    kernel_size: Any
-    dilation_rate: Any
-    padding: Any
-    bias: Any = None
-    bias_initializer: Any
+    strides: Sizes
+    kernel_size: Sizes
+    dilation_rate: Sizes
+    padding: Padding
+    bias: Built = None
+    bias_initializer: Function
 
-    def _prepare(self, options: dict[str, Any]) -> None:
+    def _prepare(self, options: Config) -> None:
         """Keep the options that all have. Called last by the constructors: it may make the weights."""
         name = type(self).__name__
         for option in ("kernel_size", "strides", "padding", "dilation_rate"):
@@ -75,10 +77,10 @@ class _Windows(Layer):
     def _weights(self, channels: int, window: Shape, device: str) -> None:
         raise NotImplementedError
 
-    def _parameter(self, initializer: Any, shape: Shape, device: str) -> Parameter:
+    def _parameter(self, initializer: Function, shape: Shape, device: str) -> Parameter:
         return Parameter(initial(type(self).__name__, initializer, shape, self._dtype, device))
 
-    def _bias(self, filters: int, device: str) -> Any:
+    def _bias(self, filters: int, device: str) -> Parameter | None:
         return self._parameter(self.bias_initializer, (filters,), device) if self.use_bias else None
 
     def _fitting(self, shape: Shape, device: str) -> None:
@@ -109,10 +111,10 @@ class _Windows(Layer):
     def _filters(self) -> int:
         raise NotImplementedError
 
-    def _convolved(self, x: Tensor) -> Any:
+    def _convolved(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         self._fitting(x.shape, x.device)
         y = self._convolved(x)
@@ -128,14 +130,16 @@ class _Windows(Layer):
 
 
 class _Conv(_Windows):
-    kernel_initializer: Any
+    kernel_initializer: Function
 
     def __init__(
-        self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid", *, dilation_rate: Any = 1,
-        groups: int = 1, activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None,
-        kernel_constraint: Any = None, bias_constraint: Any = None, in_features: int | None = None,
-        input_shape: Any = None, dtype: Any = None,
+        self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: Padding = "valid", *,
+        dilation_rate: Sizes = 1, groups: int = 1, activation: ActivationLike | None = None,
+        use_bias: bool = True, kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros", kernel_regularizer: WeightRuleLike | None = None,
+        bias_regularizer: WeightRuleLike | None = None, kernel_constraint: WeightRuleLike | None = None,
+        bias_constraint: WeightRuleLike | None = None, in_features: int | None = None,
+        input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.filters, self.groups = (
@@ -144,7 +148,7 @@ class _Conv(_Windows):
         )
         if self.filters % self.groups:
             raise ValueError(f"{name}: filters={filters} do not divide into groups={groups}")
-        self.kernel: Any = None
+        self.kernel: Built = None
         self._prepare(locals())
 
     def _weights(self, channels: int, window: Shape, device: str) -> None:
@@ -159,25 +163,27 @@ class _Conv(_Windows):
     def _filters(self) -> int:
         return self.filters
 
-    def _convolved(self, x: Tensor) -> Any:
+    def _convolved(self, x: Tensor) -> Tensor:
         return w.conv(x, self.kernel, self.strides, self.padding, dilation_rate=self.dilation_rate)
 
 
 class _ConvTranspose(_Windows):
-    kernel_initializer: Any
+    kernel_initializer: Function
 
     def __init__(
-        self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", *, output_padding: Any = None,
-        dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
-        bias_regularizer: Any = None, kernel_constraint: Any = None, bias_constraint: Any = None,
-        in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid", *,
+        output_padding: Sizes | None = None, dilation_rate: Sizes = 1,
+        activation: ActivationLike | None = None, use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform", bias_initializer: Initializer = "zeros",
+        kernel_regularizer: WeightRuleLike | None = None, bias_regularizer: WeightRuleLike | None = None,
+        kernel_constraint: WeightRuleLike | None = None, bias_constraint: WeightRuleLike | None = None,
+        in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.filters = positive_integer(f"{name}: filters", filters)
         one_of(f"{name}: padding", padding, ("valid", "same"))
         self.output_padding = w.kept(output_padding)
-        self.kernel: Any = None
+        self.kernel: Built = None
         self._prepare(locals())
 
     def _weights(self, channels: int, window: Shape, device: str) -> None:
@@ -190,27 +196,29 @@ class _ConvTranspose(_Windows):
     def _counts(self, lengths: Shape) -> Shape:
         more = self.output_padding
         more = (more,) * self.axes if isinstance(more, int) else more
-        return w.transposed_lengths(lengths, *self._numbers(), self.padding, more)
+        return w.transposed_lengths(lengths, *self._numbers(), str(self.padding), more)
 
-    def _convolved(self, x: Tensor) -> Any:
+    def _convolved(self, x: Tensor) -> Tensor:
         options = {"output_padding": self.output_padding, "dilation_rate": self.dilation_rate}
-        return w.conv_transpose(x, self.kernel, self.strides, self.padding, **options)
+        return w.conv_transpose(x, self.kernel, self.strides, str(self.padding), **options)
 
 
 class _DepthwiseConv(_Windows):
-    depthwise_initializer: Any
+    depthwise_initializer: Function
     _rule_weights: Mapping[str, str] = {"depthwise": "kernel"}
 
     def __init__(
-        self, kernel_size: Any, strides: Any = 1, padding: Any = "valid", *, depth_multiplier: int = 1,
-        dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None, bias_regularizer: Any = None, depthwise_constraint: Any = None,
-        bias_constraint: Any = None, in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        self, kernel_size: Sizes, strides: Sizes = 1, padding: Padding = "valid", *,
+        depth_multiplier: int = 1, dilation_rate: Sizes = 1, activation: ActivationLike | None = None,
+        use_bias: bool = True, depthwise_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros", depthwise_regularizer: WeightRuleLike | None = None,
+        bias_regularizer: WeightRuleLike | None = None, depthwise_constraint: WeightRuleLike | None = None,
+        bias_constraint: WeightRuleLike | None = None, in_features: int | None = None,
+        input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.depth_multiplier = positive_integer(f"{name}: depth_multiplier", depth_multiplier)
-        self.kernel: Any = None
+        self.kernel: Built = None
         self._prepare(locals())
 
     def _weights(self, channels: int, window: Shape, device: str) -> None:
@@ -222,28 +230,31 @@ class _DepthwiseConv(_Windows):
         assert self.in_features is not None
         return self.in_features * self.depth_multiplier
 
-    def _convolved(self, x: Tensor) -> Any:
+    def _convolved(self, x: Tensor) -> Tensor:
         return w.depthwise_conv(x, self.kernel, self.strides, self.padding, dilation_rate=self.dilation_rate)
 
 
 class _SeparableConv(_Windows):
-    depthwise_initializer: Any
-    pointwise_initializer: Any
+    depthwise_initializer: Function
+    pointwise_initializer: Function
     _rule_weights: Mapping[str, str] = {"depthwise": "depthwise_kernel", "pointwise": "pointwise_kernel"}
 
     def __init__(
-        self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid", *, dilation_rate: Any = 1,
-        depth_multiplier: int = 1, activation: Any = None, use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform", pointwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros", depthwise_regularizer: Any = None, pointwise_regularizer: Any = None,
-        bias_regularizer: Any = None, depthwise_constraint: Any = None, pointwise_constraint: Any = None,
-        bias_constraint: Any = None, in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: Padding = "valid", *,
+        dilation_rate: Sizes = 1, depth_multiplier: int = 1, activation: ActivationLike | None = None,
+        use_bias: bool = True, depthwise_initializer: Initializer = "glorot_uniform",
+        pointwise_initializer: Initializer = "glorot_uniform", bias_initializer: Initializer = "zeros",
+        depthwise_regularizer: WeightRuleLike | None = None,
+        pointwise_regularizer: WeightRuleLike | None = None, bias_regularizer: WeightRuleLike | None = None,
+        depthwise_constraint: WeightRuleLike | None = None,
+        pointwise_constraint: WeightRuleLike | None = None, bias_constraint: WeightRuleLike | None = None,
+        in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.filters = positive_integer(f"{name}: filters", filters)
         self.depth_multiplier = positive_integer(f"{name}: depth_multiplier", depth_multiplier)
-        self.depthwise_kernel: Any = None
-        self.pointwise_kernel: Any = None
+        self.depthwise_kernel: Built = None
+        self.pointwise_kernel: Built = None
         self._prepare(locals())
 
     def _weights(self, channels: int, window: Shape, device: str) -> None:
@@ -259,7 +270,7 @@ class _SeparableConv(_Windows):
     def _filters(self) -> int:
         return self.filters
 
-    def _convolved(self, x: Tensor) -> Any:
+    def _convolved(self, x: Tensor) -> Tensor:
         kernels = self.depthwise_kernel, self.pointwise_kernel
         return w.separable_conv(x, *kernels, self.strides, self.padding, dilation_rate=self.dilation_rate)
 

@@ -68,7 +68,7 @@ class Normalization(Layer):
         self.axis = axis if isinstance(axis, int) else tuple(axis)
         self.epsilon = above_0(f"{name}: epsilon", epsilon)
         self._dtype = weights_dtype(name, dtype)
-        self.in_features: Any = in_features
+        self.in_features: Any = in_features  # a number for one axis, a tuple for several
         self.input_shape = None if input_shape is None else sample_shape(input_shape)
         self.built = False
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
@@ -140,7 +140,7 @@ class _Scaled(Normalization):
     """With gamma and beta of the lengths of the axes."""
 
     def _options(
-        self, center: Any, scale: Any, beta_initializer: Initializer, gamma_initializer: Initializer
+        self, center: bool, scale: bool, beta_initializer: Initializer, gamma_initializer: Initializer
     ) -> None:
         name = type(self).__name__
         self.center, self.scale = truth(f"{name}: center", center), truth(f"{name}: scale", scale)
@@ -148,8 +148,8 @@ class _Scaled(Normalization):
             init.get(beta_initializer),
             init.get(gamma_initializer),
         )
-        self.gamma: Any = None
-        self.beta: Any = None
+        self.gamma: Built = None
+        self.beta: Built = None
 
     def _weights(self, shape: Shape, device: str) -> None:
         self.gamma = self._parameter(self.scale, self.gamma_initializer, shape, device)
@@ -328,9 +328,10 @@ class GroupNormalization(_Scaled):
     """
 
     def __init__(
-        self, groups: int = 32, axis: int = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
-        beta_initializer: Initializer = "zeros", gamma_initializer: Initializer = "ones", *,
-        in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
+        self, groups: int = 32, axis: int = -1, epsilon: float = 1e-3, center: bool = True,
+        scale: bool = True, beta_initializer: Initializer = "zeros", gamma_initializer: Initializer = "ones",
+        *, in_features: int | None = None, input_shape: ShapeLike | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         if not isinstance(axis, int) or isinstance(axis, bool):
             raise TypeError(f"GroupNormalization: axis must be an integer, got {axis!r}")

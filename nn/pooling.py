@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import one_of, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import broadcast_p, pad, reshape_p
-from tapegrad.autograd.ops.windows import window_counts
+from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import windows as w
+from tapegrad.nn.aliases import BorderLike, Sizes
 from tapegrad.nn.module import Layer
 from tapegrad.nn.resizing import adaptive_average, adaptive_max, resized
 from tapegrad.nn.shapes import Shape
@@ -18,7 +20,7 @@ class _ByAxis(Layer):
 
     axes = 2
 
-    def _input(self, x: Any) -> Tensor:
+    def _input(self, x: TensorLike) -> Tensor:
         return w.as_floats(repr(self), x, self.axes)
 
     def _lengths(self, shape: Shape) -> Shape:
@@ -30,7 +32,7 @@ class _ByAxis(Layer):
 
 
 class _Pool(_ByAxis):
-    def __init__(self, pool_size: Any = 2, strides: Any = None, padding: str = "valid") -> None:
+    def __init__(self, pool_size: Sizes = 2, strides: Sizes | None = None, padding: str = "valid") -> None:
         name = type(self).__name__
         self.pool_size, self.strides, self.padding = w.kept(pool_size), w.kept(strides), padding
         w.per_axis(f"{name}: pool_size", pool_size, self.axes)
@@ -50,12 +52,12 @@ class _Pool(_ByAxis):
 
 
 class _MaxPooling(_Pool):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         return w.max_pool(self._input(x), self.pool_size, self.strides, self.padding)
 
 
 class _AveragePooling(_Pool):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         return w.average_pool(self._input(x), self.pool_size, self.strides, self.padding)
 
 
@@ -69,17 +71,17 @@ class _Global(_ByAxis):
 
 
 class _GlobalAverage(_Global):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         return self._input(x).mean(axis=tuple(range(1, self.axes + 1)), keepdims=self.keepdims)
 
 
 class _GlobalMax(_Global):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         return self._input(x).max(axis=tuple(range(1, self.axes + 1)), keepdims=self.keepdims)
 
 
 class _Adaptive(_ByAxis):
-    def __init__(self, output_size: Any) -> None:
+    def __init__(self, output_size: Sizes) -> None:
         self.output_size = w.kept(output_size)
         w.per_axis(f"{type(self).__name__}: output_size", output_size, self.axes)
 
@@ -92,17 +94,17 @@ class _Adaptive(_ByAxis):
 
 
 class _AdaptiveAverage(_Adaptive):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         return adaptive_average(self._input(x), self._sizes())
 
 
 class _AdaptiveMax(_Adaptive):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         return adaptive_max(self._input(x), self._sizes())
 
 
 class _UpSampling(_ByAxis):
-    size: Any
+    size: Sizes
     interpolation = "nearest"
 
     def _sizes(self) -> Shape:
@@ -111,7 +113,7 @@ class _UpSampling(_ByAxis):
     def infer_shape(self, shape: Shape) -> Shape:
         return (*(n * s for n, s in zip(self._lengths(shape), self._sizes(), strict=True)), shape[-1])
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = self._input(x)
         if self.interpolation == "bilinear":
             return resized(x, self.infer_shape(x.shape[1:])[:-1], "linear")
@@ -133,7 +135,7 @@ class UpSampling1D(_UpSampling):
 
     axes = 1
 
-    def __init__(self, size: Any = 2) -> None:
+    def __init__(self, size: Sizes = 2) -> None:
         self.size = w.kept(size)
         self._sizes()
 
@@ -148,7 +150,7 @@ class UpSampling2D(_UpSampling):
         interpolation: "nearest": each element repeated; "bilinear": between the four nearest elements.
     """
 
-    def __init__(self, size: Any = 2, interpolation: str = "nearest") -> None:
+    def __init__(self, size: Sizes = 2, interpolation: str = "nearest") -> None:
         self.size = w.kept(size)
         self.interpolation = one_of("UpSampling2D: interpolation", interpolation, ("nearest", "bilinear"))
         self._sizes()
@@ -165,7 +167,7 @@ class UpSampling3D(_UpSampling):
 
     axes = 3
 
-    def __init__(self, size: Any = 2) -> None:
+    def __init__(self, size: Sizes = 2) -> None:
         self.size = w.kept(size)
         self._sizes()
 
@@ -175,15 +177,15 @@ class _AtEnds(_ByAxis):
 
     option = ""
 
-    def _keep(self, given: Any) -> None:
+    def _keep(self, given: BorderLike) -> None:
         setattr(self, self.option, w.kept(given))
         self._pairs()
 
-    def _pairs(self) -> Any:
+    def _pairs(self) -> Border:
         name, given = f"{type(self).__name__}: {self.option}", getattr(self, self.option)
         return (w.pair(name, given),) if self.axes == 1 else w.pairs(name, given, self.axes)
 
-    def _tensor(self, x: Any) -> Tensor:
+    def _tensor(self, x: TensorLike) -> Tensor:
         """The input, of a shape that `infer_shape` takes."""
         x = x if isinstance(x, Tensor) else tensor(x)
         self.infer_shape(x.shape[1:])
@@ -193,21 +195,21 @@ class _AtEnds(_ByAxis):
 class _Padding(_AtEnds):
     option = "padding"
 
-    def __init__(self, padding: Any = 1) -> None:
+    def __init__(self, padding: BorderLike = 1) -> None:
         self._keep(padding)
 
     def infer_shape(self, shape: Shape) -> Shape:
         each = zip(self._lengths(shape), self._pairs(), strict=True)
         return (*(n + a + b for n, (a, b) in each), shape[-1])
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         return pad(self._tensor(x), ((0, 0), *self._pairs(), (0, 0)))
 
 
 class _Cropping(_AtEnds):
     option = "cropping"
 
-    def __init__(self, cropping: Any = 1) -> None:
+    def __init__(self, cropping: BorderLike = 1) -> None:
         self._keep(cropping)
 
     def infer_shape(self, shape: Shape) -> Shape:
@@ -216,7 +218,7 @@ class _Cropping(_AtEnds):
             raise ValueError(f"{self!r}: nothing is left of an input of lengths {tuple(lengths)}")
         return (*(n - a - b for n, (a, b) in zip(lengths, pairs, strict=True)), shape[-1])
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = self._tensor(x)
         each = zip(x.shape[1:-1], self._pairs(), strict=True)
         return x[(slice(None), *(slice(a, n - b) for n, (a, b) in each))]

@@ -1,15 +1,18 @@
 """Recurrent layers: a cell over all steps of (batch, length, features), under Keras's names and with its defaults."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import concat, flip, reshape_p, stack, where_p
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import default_place
+from tapegrad.nn.aliases import ActivationLike, Config, Initializer, StatesLike, WeightRuleLike
 from tapegrad.nn.module import Module
-from tapegrad.nn.recurrent_cells import Gru, Lstm, Recurrence, Simple, described
-from tapegrad.nn.shapes import Shape
+from tapegrad.nn.recurrent_cells import Gru, Lstm, Recurrence, Simple, States, described
+from tapegrad.nn.shapes import Shape, ShapeLike
 
 
 class _Layer(Recurrence):
@@ -19,7 +22,7 @@ class _Layer(Recurrence):
     return_state: bool
     go_backwards: bool
 
-    def _loop(self, options: dict[str, Any]) -> None:
+    def _loop(self, options: Config) -> None:
         name = type(self).__name__
         for option in ("return_sequences", "return_state", "go_backwards"):
             setattr(self, option, truth(f"{name}: {option}", options[option]))
@@ -32,14 +35,16 @@ class _Layer(Recurrence):
             self._make_weights(shape[-1], default_place())
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
-    def forward(self, x: Any, *, mask: Any = None, initial_state: Any = None) -> Any:
+    def forward(
+        self, x: TensorLike, *, mask: TensorLike | None = None, initial_state: StatesLike | None = None
+    ) -> Any:
         x = self._checked(x, 3)
         if not x.shape[1]:
             raise ValueError(f"{self!r}: there is no step in an input of shape {x.shape}")
         kept = _mask_of(self, x, mask)
         states, dropped = self._start(x, initial_state), self._recurrent_mask(x)
         into = self._projected(self._dropped(x, self.dropout, (x.shape[0], 1, x.shape[2])))
-        output: Any = None
+        output: Tensor | None = None
         outputs = []
         steps = range(x.shape[1])
         for t in reversed(steps) if self.go_backwards else steps:
@@ -56,7 +61,7 @@ class _Layer(Recurrence):
         return (y, *states) if self.return_state else y
 
 
-def _mask_of(layer: Module, x: Tensor, mask: Any) -> Any:
+def _mask_of(layer: Module, x: Tensor, mask: TensorLike | None) -> Tensor | None:
     if mask is None:
         return None
     mask = mask if isinstance(mask, Tensor) else tensor(mask, device=x.device)
@@ -70,26 +75,30 @@ def _mask_of(layer: Module, x: Tensor, mask: Any) -> Any:
 
 class SimpleRNN(_Layer, Simple):
     def __init__(
-        self, units: int, activation: Any = "tanh", *, use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None, kernel_constraint: Any = None, recurrent_constraint: Any = None,
-        bias_constraint: Any = None, dropout: float = 0.0, recurrent_dropout: float = 0.0,
+        self, units: int, activation: ActivationLike | None = "tanh", *, use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform", recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros", kernel_regularizer: WeightRuleLike | None = None,
+        recurrent_regularizer: WeightRuleLike | None = None, bias_regularizer: WeightRuleLike | None = None,
+        kernel_constraint: WeightRuleLike | None = None, recurrent_constraint: WeightRuleLike | None = None,
+        bias_constraint: WeightRuleLike | None = None, dropout: float = 0.0, recurrent_dropout: float = 0.0,
         return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
-        in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self._loop(locals())
 
 
 class LSTM(_Layer, Lstm):
     def __init__(
-        self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", *, use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None, bias_regularizer: Any = None, kernel_constraint: Any = None,
-        recurrent_constraint: Any = None, bias_constraint: Any = None, dropout: float = 0.0,
-        recurrent_dropout: float = 0.0, return_sequences: bool = False, return_state: bool = False,
-        go_backwards: bool = False, in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        self, units: int, activation: ActivationLike | None = "tanh",
+        recurrent_activation: ActivationLike | None = "sigmoid", *, use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform", recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros", unit_forget_bias: bool = True,
+        kernel_regularizer: WeightRuleLike | None = None, recurrent_regularizer: WeightRuleLike | None = None,
+        bias_regularizer: WeightRuleLike | None = None, kernel_constraint: WeightRuleLike | None = None,
+        recurrent_constraint: WeightRuleLike | None = None, bias_constraint: WeightRuleLike | None = None,
+        dropout: float = 0.0, recurrent_dropout: float = 0.0, return_sequences: bool = False,
+        return_state: bool = False, go_backwards: bool = False, in_features: int | None = None,
+        input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.unit_forget_bias = truth("LSTM: unit_forget_bias", unit_forget_bias)
         self._loop(locals())
@@ -97,13 +106,16 @@ class LSTM(_Layer, Lstm):
 
 class GRU(_Layer, Gru):
     def __init__(
-        self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", *, use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None, kernel_constraint: Any = None, recurrent_constraint: Any = None,
-        bias_constraint: Any = None, dropout: float = 0.0, recurrent_dropout: float = 0.0,
+        self, units: int, activation: ActivationLike | None = "tanh",
+        recurrent_activation: ActivationLike | None = "sigmoid", *, use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform", recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros", kernel_regularizer: WeightRuleLike | None = None,
+        recurrent_regularizer: WeightRuleLike | None = None, bias_regularizer: WeightRuleLike | None = None,
+        kernel_constraint: WeightRuleLike | None = None, recurrent_constraint: WeightRuleLike | None = None,
+        bias_constraint: WeightRuleLike | None = None, dropout: float = 0.0, recurrent_dropout: float = 0.0,
         return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
-        reset_after: bool = True, in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        reset_after: bool = True, in_features: int | None = None, input_shape: ShapeLike | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.reset_after = truth("GRU: reset_after", reset_after)
         self._loop(locals())
@@ -135,7 +147,9 @@ class Bidirectional(Module):
         backward_layer: The layer that goes backward, with go_backwards=True; None: one with the options of `layer`.
     """
 
-    def __init__(self, layer: Any, merge_mode: str | None = "concat", backward_layer: Any = None) -> None:
+    def __init__(
+        self, layer: _Layer, merge_mode: str | None = "concat", backward_layer: _Layer | None = None
+    ) -> None:
         for given in (layer, *([] if backward_layer is None else [backward_layer])):
             if not isinstance(given, _Layer):
                 raise TypeError(f"Bidirectional: expected an nn.SimpleRNN, nn.LSTM or nn.GRU, got {given!r}")
@@ -157,7 +171,7 @@ class Bidirectional(Module):
         self.input_shape = layer.input_shape
 
     @property
-    def layer(self) -> Any:
+    def layer(self) -> _Layer:
         """The layer that goes forward."""
         return self.forward_layer
 
@@ -166,14 +180,20 @@ class Bidirectional(Module):
         *_, more = self.backward_layer.infer_shape(shape)
         return (*lengths, units + more if self.merge_mode == "concat" else units)
 
-    def forward(self, x: Any, *, mask: Any = None, initial_state: Any = None) -> Any:
+    def forward(
+        self,
+        x: TensorLike,
+        *,
+        mask: TensorLike | None = None,
+        initial_state: Sequence[TensorLike] | None = None,
+    ) -> Any:
         layers = self.forward_layer, self.backward_layer
-        given: list[Any] = [None, None]
+        given: list[StatesLike | None] = [None, None]
         if initial_state is not None:
             n = layers[0].states
             given = [initial_state[:n], initial_state[n:]]
         results = [layer(x, mask=mask, initial_state=s) for layer, s in zip(layers, given, strict=True)]
-        states: list[Any] = []
+        states: States = []
         if layers[0].return_state:
             states = [s for _, *own in results for s in own]
             results = [result[0] for result in results]
@@ -188,7 +208,7 @@ class Bidirectional(Module):
             return y
         return (*y, *states) if isinstance(y, tuple) else (y, *states)
 
-    def _merged(self, a: Any, b: Any) -> Any:
+    def _merged(self, a: Tensor, b: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         if self.merge_mode is None:
             return a, b
         if self.merge_mode == "concat":

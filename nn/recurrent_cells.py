@@ -1,10 +1,10 @@
 """Recurrent cells: one step of a recurrence, under Keras's names and with its order of gates."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Array, DTypeLike, TensorLike
 from tapegrad.autograd.arguments import positive_integer, rate, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import is_floating, name_of
@@ -12,15 +12,16 @@ from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
+from tapegrad.backends.aliases import Function
 from tapegrad.nn import activations, init
-from tapegrad.nn.aliases import Config
+from tapegrad.nn.aliases import ActivationLike, Built, Config, Initializer, StatesLike, WeightRuleLike
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.module import Module
-from tapegrad.nn.shapes import Shape, sample_shape
+from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weight_rules import keep_rules
 from tapegrad.nn.weights import initial, weights_dtype
 
-States = list[Any]
+States = list[Tensor]
 
 
 class Recurrence(Module):
@@ -30,10 +31,10 @@ class Recurrence(Module):
     states = 1  # how many tensors (batch, units) a step hands to the next one
     use_bias: bool
     reset_after = False
-    recurrent_activation: Any
+    recurrent_activation: Function
     _rule_weights: Mapping[str, str] = {"recurrent": "recurrent_kernel"}
 
-    def _prepare(self, options: dict[str, Any]) -> None:
+    def _prepare(self, options: Config) -> None:
         """Keep the options that all have. Called last by the constructors: it may make the weights."""
         name = type(self).__name__
         if isinstance(options["activation"], int) and not isinstance(options["activation"], bool):
@@ -53,9 +54,9 @@ class Recurrence(Module):
         self.dropout = rate(f"{name}: dropout", options["dropout"])
         self.recurrent_dropout = rate(f"{name}: recurrent_dropout", options["recurrent_dropout"])
         self._dtype = weights_dtype(name, options["dtype"])
-        self.kernel: Any = None
-        self.recurrent_kernel: Any = None
-        self.bias: Any = None
+        self.kernel: Built = None
+        self.recurrent_kernel: Built = None
+        self.bias: Built = None
         given, shape = options["in_features"], options["input_shape"]
         self.built, self.in_features = False, given
         self.input_shape = None if shape is None else sample_shape(shape)
@@ -82,10 +83,10 @@ class Recurrence(Module):
         self.built = True
         self.keep_frozen()
 
-    def _bias_law(self, shape: Shape) -> Any:
+    def _bias_law(self, shape: Shape) -> Array:
         return self.bias_initializer(shape)  # type: ignore[attr-defined]
 
-    def _checked(self, x: Any, axes: int) -> Tensor:
+    def _checked(self, x: TensorLike, axes: int) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         if x.ndim != axes:
             shape = "(batch, length, features)" if axes == 3 else "(batch, features)"
@@ -98,23 +99,23 @@ class Recurrence(Module):
             )
         return x if is_floating(x.dtype) else x.astype(self.kernel.dtype)
 
-    def _dropped(self, x: Any, share: float, shape: Shape) -> Any:
+    def _dropped(self, x: Tensor, share: float, shape: Shape) -> Tensor:
         """x without some features, the same ones at each step."""
         return dropped(x, share if self.training else 0.0, shape)
 
-    def _projected(self, x: Any) -> Any:
+    def _projected(self, x: Tensor) -> Tensor:
         """What the inputs, of one step or of all, bring to the gates: (…, gates * units)."""
         if self.bias is None:
             return matmul(x, self.kernel)
         return linear(x, self.kernel, self.bias[0] if self.reset_after else self.bias)
 
-    def _start(self, x: Tensor, given: Any) -> States:
+    def _start(self, x: Tensor, given: StatesLike | None) -> States:
         """The states before the first step: those given, or zeros."""
         if given is None:
             shape = (x.shape[0], self.units)
             return [zeros(shape, dtype=x.dtype, device=x.device) for _ in range(self.states)]
-        states = list(given) if isinstance(given, (list, tuple)) else [given]
-        states = [s if isinstance(s, Tensor) else tensor(s, dtype=x.dtype, device=x.device) for s in states]
+        parts: list[TensorLike] = list(given) if isinstance(given, Sequence) else [given]
+        states = [s if isinstance(s, Tensor) else tensor(s, dtype=x.dtype, device=x.device) for s in parts]
         expected = (x.shape[0], self.units)
         if [s.shape for s in states] != [expected] * self.states:
             raise ValueError(
@@ -122,11 +123,11 @@ class Recurrence(Module):
             )
         return states
 
-    def _advance(self, into: Any, states: States, dropped: Any) -> States:
+    def _advance(self, into: Tensor, states: States, dropped: Tensor | None) -> States:
         """The states after a step; the first one is the output. `dropped`: what the first is multiplied by."""
         raise NotImplementedError
 
-    def _opened(self, *gates: Any) -> list[Any]:
+    def _opened(self, *gates: Tensor) -> list[Tensor]:
         """recurrent_activation of gates that lie side by side, (batch, gates * units), taken apart. An activation that
         looks along the last axis, softmax or a user's own, is of each gate for itself."""
         n, active = self.units, self.recurrent_activation
@@ -135,7 +136,7 @@ class Recurrence(Module):
             return [gate for z in gates for gate in each(active(z))]
         return [active(gate) for z in gates for gate in each(z)]
 
-    def _recurrent_mask(self, x: Tensor) -> Any:
+    def _recurrent_mask(self, x: Tensor) -> Tensor | None:
         if not self.training or not self.recurrent_dropout:
             return None
         ones = zeros((x.shape[0], self.units), dtype=x.dtype, device=x.device) + 1.0
@@ -148,12 +149,12 @@ class Recurrence(Module):
         return config
 
 
-def through(h: Any, dropped: Any) -> Any:
+def through(h: Tensor, dropped: Tensor | None) -> Tensor:
     return h if dropped is None else h * dropped
 
 
 class Simple(Recurrence):
-    def _advance(self, into: Any, states: States, dropped: Any) -> States:
+    def _advance(self, into: Tensor, states: States, dropped: Tensor | None) -> States:
         return [self.activation(into + through(states[0], dropped) @ self.recurrent_kernel)]
 
 
@@ -161,7 +162,7 @@ class Lstm(Recurrence):
     gates, states = 4, 2
     unit_forget_bias: bool
 
-    def _bias_law(self, shape: Shape) -> Any:
+    def _bias_law(self, shape: Shape) -> Array:
         law = super()._bias_law(shape)
         if not self.unit_forget_bias:
             return law
@@ -169,7 +170,7 @@ class Lstm(Recurrence):
         law[self.units : 2 * self.units] = 1.0
         return law
 
-    def _advance(self, into: Any, states: States, dropped: Any) -> States:
+    def _advance(self, into: Tensor, states: States, dropped: Tensor | None) -> States:
         h, c = states
         z, n = into + through(h, dropped) @ self.recurrent_kernel, self.units
         i, f, o = self._opened(z[:, : 2 * n], z[:, 3 * n :])
@@ -180,7 +181,7 @@ class Lstm(Recurrence):
 class Gru(Recurrence):
     gates = 3
 
-    def _advance(self, into: Any, states: States, dropped: Any) -> States:
+    def _advance(self, into: Tensor, states: States, dropped: Tensor | None) -> States:
         h, n, kernel = states[0], self.units, self.recurrent_kernel
         seen = through(h, dropped)
         if self.reset_after:
@@ -196,7 +197,7 @@ class Gru(Recurrence):
 class Cell(Recurrence):
     """A step as a module: (output, states) of (x, states)."""
 
-    def forward(self, x: Any, states: Any = None) -> Any:
+    def forward(self, x: TensorLike, states: StatesLike | None = None) -> tuple[Tensor, States]:
         x = self._checked(x, 2)
         before = self._start(x, states)
         dropped = self._recurrent_mask(x)
@@ -211,24 +212,28 @@ class Cell(Recurrence):
 
 class SimpleRNNCell(Cell, Simple):
     def __init__(
-        self, units: int, activation: Any = "tanh", *, use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None, kernel_constraint: Any = None, recurrent_constraint: Any = None,
-        bias_constraint: Any = None, dropout: float = 0.0, recurrent_dropout: float = 0.0,
-        in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        self, units: int, activation: ActivationLike | None = "tanh", *, use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform", recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros", kernel_regularizer: WeightRuleLike | None = None,
+        recurrent_regularizer: WeightRuleLike | None = None, bias_regularizer: WeightRuleLike | None = None,
+        kernel_constraint: WeightRuleLike | None = None, recurrent_constraint: WeightRuleLike | None = None,
+        bias_constraint: WeightRuleLike | None = None, dropout: float = 0.0, recurrent_dropout: float = 0.0,
+        in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self._prepare(locals())
 
 
 class LSTMCell(Cell, Lstm):
     def __init__(
-        self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", *, use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None, bias_regularizer: Any = None, kernel_constraint: Any = None,
-        recurrent_constraint: Any = None, bias_constraint: Any = None, dropout: float = 0.0,
-        recurrent_dropout: float = 0.0, in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        self, units: int, activation: ActivationLike | None = "tanh",
+        recurrent_activation: ActivationLike | None = "sigmoid", *, use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform", recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros", unit_forget_bias: bool = True,
+        kernel_regularizer: WeightRuleLike | None = None, recurrent_regularizer: WeightRuleLike | None = None,
+        bias_regularizer: WeightRuleLike | None = None, kernel_constraint: WeightRuleLike | None = None,
+        recurrent_constraint: WeightRuleLike | None = None, bias_constraint: WeightRuleLike | None = None,
+        dropout: float = 0.0, recurrent_dropout: float = 0.0, in_features: int | None = None,
+        input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.unit_forget_bias = truth("LSTMCell: unit_forget_bias", unit_forget_bias)
         self._prepare(locals())
@@ -236,12 +241,15 @@ class LSTMCell(Cell, Lstm):
 
 class GRUCell(Cell, Gru):
     def __init__(
-        self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", *, use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None, kernel_constraint: Any = None, recurrent_constraint: Any = None,
-        bias_constraint: Any = None, dropout: float = 0.0, recurrent_dropout: float = 0.0, reset_after: bool = True,
-        in_features: int | None = None, input_shape: Any = None, dtype: Any = None,
+        self, units: int, activation: ActivationLike | None = "tanh",
+        recurrent_activation: ActivationLike | None = "sigmoid", *, use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform", recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros", kernel_regularizer: WeightRuleLike | None = None,
+        recurrent_regularizer: WeightRuleLike | None = None, bias_regularizer: WeightRuleLike | None = None,
+        kernel_constraint: WeightRuleLike | None = None, recurrent_constraint: WeightRuleLike | None = None,
+        bias_constraint: WeightRuleLike | None = None, dropout: float = 0.0, recurrent_dropout: float = 0.0,
+        reset_after: bool = True, in_features: int | None = None, input_shape: ShapeLike | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.reset_after = truth("GRUCell: reset_after", reset_after)
         self._prepare(locals())

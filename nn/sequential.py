@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.foreign import answering
+from tapegrad.autograd.ops.shape import as_tensor
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.lookup import snake_case
 from tapegrad.nn.module import Layer, Module
 from tapegrad.nn.shapes import Shape
@@ -70,10 +73,11 @@ class Sequential(Layer):
         self._output_shape = shape
         return shape
 
-    def forward(self, x: Any) -> Any:
-        for layer in self.layers:
-            x = layer(x)
-        return x
+    def forward(self, x: TensorLike) -> Tensor:
+        y = as_tensor(x) if not self.layers else self.layers[0](x)
+        for layer in self.layers[1:]:
+            y = layer(y)
+        return y
 
     def __getitem__(self, index: int | slice) -> Any:
         """One layer, or for a slice a Sequential of those (the same objects)."""

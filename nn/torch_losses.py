@@ -1,8 +1,8 @@
 """Losses of one prediction and one target under PyTorch's names, in its order and with its defaults."""
 
 import math
-from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, at_least_0, one_of, truth
 from tapegrad.autograd.filled import ones
 from tapegrad.autograd.ops import (
@@ -19,6 +19,8 @@ from tapegrad.autograd.ops import (
     where,
     where_p,
 )
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.nn.class_losses import nll_loss
 from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape, somewhere
 from tapegrad.nn.losses import huber_of, smooth_l1_of
@@ -37,7 +39,7 @@ class SmoothL1Loss(TorchLoss):
         super().__init__(reduction=reduction)
         self.beta = at_least_0("SmoothL1Loss: beta", beta)
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("SmoothL1Loss", input, target)
         return self._reduced(smooth_l1_of(p - t, self.beta))
 
@@ -54,7 +56,7 @@ class HuberLoss(TorchLoss):
         super().__init__(reduction=reduction)
         self.delta = above_0("HuberLoss: delta", delta)
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("HuberLoss", input, target)
         return self._reduced(huber_of(p - t, self.delta))
 
@@ -75,7 +77,7 @@ class KLDivLoss(TorchLoss):
         self.reduction = one_of("KLDivLoss: reduction", reduction, (*REDUCTIONS, "batchmean"))
         self.log_target = truth("KLDivLoss: log_target", log_target)
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("KLDivLoss", input, target)
         if self.log_target:
             loss = exp(t) * (t - p)
@@ -104,7 +106,7 @@ class PoissonNLLLoss(TorchLoss):
         self.log_input = truth("PoissonNLLLoss: log_input", log_input)
         self.full, self.eps = truth("PoissonNLLLoss: full", full), at_least_0("PoissonNLLLoss: eps", eps)
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("PoissonNLLLoss", input, target)
         loss = exp(p) - t * p if self.log_input else p - t * log(p + self.eps)
         if self.full:
@@ -129,7 +131,7 @@ class GaussianNLLLoss(TorchLoss):
         super().__init__(reduction=reduction)
         self.full, self.eps = truth("GaussianNLLLoss: full", full), above_0("GaussianNLLLoss: eps", eps)
 
-    def forward(self, input: Any, target: Any, var: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike, var: TensorLike) -> Tensor:
         p, t = same_shape("GaussianNLLLoss", input, target)
         v = as_target(p, var)
         if v.shape not in (p.shape, p.shape[:-1], (*p.shape[:-1], 1)):
@@ -144,7 +146,7 @@ class GaussianNLLLoss(TorchLoss):
         return self._reduced(loss + 0.5 * math.log(2 * math.pi) if self.full else loss)
 
 
-def _log_from_minus_100(p: Any, log_of: Any, zero: Any) -> Any:
+def _log_from_minus_100(p: Tensor, log_of: Function, zero: Tensor) -> Tensor:
     """A logarithm that ends at -100, flat from there, as PyTorch has it."""
     safe = log_of(where_p(zero, 0.5, p))
     return clip_p(where_p(zero, -100.0, safe), min=-100.0, max=None)
@@ -160,7 +162,7 @@ class BCELoss(WeighedLoss):
         reduction: "mean", "sum" or "none", over all elements.
     """
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("BCELoss", input, target)
         if somewhere(p, lambda a: (a < 0) | (a > 1)):
             raise ValueError(
@@ -182,11 +184,13 @@ class NLLLoss(WeighedLoss):
         reduction: "mean", "sum" or "none", over all elements.
     """
 
-    def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
+    def __init__(
+        self, weight: TensorLike | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+    ) -> None:
         super().__init__(weight, reduction=reduction)
         self.ignore_index = ignore_index
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         x = require_float("NLLLoss", input)
         t = as_target(x, target)
         x = moveaxis(x, 1, -1) if x.ndim > 2 else x
@@ -205,7 +209,7 @@ class SoftMarginLoss(TorchLoss):
         reduction: "mean", "sum" or "none", over all elements.
     """
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("SoftMarginLoss", input, target)
         return self._reduced(softplus(-t * p))
 
@@ -218,7 +222,7 @@ class MultiLabelSoftMarginLoss(WeighedLoss):
         reduction: "mean", "sum" or "none", over the rows.
     """
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("MultiLabelSoftMarginLoss", input, target)
         loss = binary_cross_entropy_p(p, t)
         loss = loss if self.weight is None else loss * self.weight
@@ -237,13 +241,13 @@ class HingeEmbeddingLoss(TorchLoss):
         super().__init__(reduction=reduction)
         self.margin = float(margin)
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("HingeEmbeddingLoss", input, target)
         check_signs("HingeEmbeddingLoss", t)
         return self._reduced(where_p(t == 1, p, clip_p(self.margin - p, min=0.0, max=None)))
 
 
-def check_signs(name: str, t: Any) -> None:
+def check_signs(name: str, t: Tensor) -> None:
     """Raise ValueError unless all are -1 or 1."""
     if somewhere(t, lambda a: (a != 1) & (a != -1)):
         raise ValueError(f"{name}: the target must be -1 and 1")

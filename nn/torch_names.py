@@ -1,7 +1,6 @@
 """Layers and losses under PyTorch's names, in its order and with its defaults."""
 
 import math
-from typing import Any
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, probability, truth
@@ -21,6 +20,7 @@ from tapegrad.autograd.ops import (
 )
 from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import Config
 from tapegrad.nn.dense import Dense
 from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape
@@ -30,7 +30,7 @@ from tapegrad.nn.shapes import Shape
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def _torch_uniform(fan_in: int) -> Any:
+def _torch_uniform(fan_in: int) -> Function:
     """PyTorch's draw for a linear layer's weights and bias: uniform between ±1/sqrt(fan_in)."""
     bound = 1 / math.sqrt(fan_in)
     return lambda shape: host_generator().uniform(-bound, bound, shape)
@@ -87,7 +87,7 @@ class TorchLoss(Module):
     def infer_shape(self, shape: Shape) -> Shape:
         return ()
 
-    def _reduced(self, loss: Any) -> Any:
+    def _reduced(self, loss: Tensor) -> Tensor:
         """PyTorch reduces over all elements, and "none" keeps each."""
         return loss.mean() if self.reduction == "mean" else loss.sum() if self.reduction == "sum" else loss
 
@@ -95,12 +95,12 @@ class TorchLoss(Module):
 class WeighedLoss(TorchLoss):
     """A loss with a factor for each element or class: a Buffer, or None."""
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
+    def __init__(self, weight: TensorLike | None = None, *, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         self.weight = None if weight is None else Buffer(weight)
 
 
-def ratio(loss: Any, share: Any) -> Any:
+def ratio(loss: Tensor, share: Tensor) -> Tensor:
     """sum(loss) / sum(share), in the dtype of the loss: sums of float16, which may overflow, are of float32."""
     wide = [a.astype("float32", copy=False) if name_of(a.dtype) == "float16" else a for a in (loss, share)]
     return (wide[0].sum() / wide[1].sum()).astype(loss.dtype, copy=False)
@@ -203,12 +203,12 @@ class CrossEntropyLoss(WeighedLoss):
         loss = where(keep, loss, 0.0)
         return ratio(loss, share) if self.reduction == "mean" else self._reduced(loss)
 
-    def _even(self, x: Any) -> Any:
+    def _even(self, x: Tensor) -> Tensor:
         """-sum over the classes of weight * ln(softmax(x))."""
         logs = log_softmax(x, axis=-1)
         return -sum_p(logs if self.weight is None else logs * self.weight, axis=(x.ndim - 1,), keepdims=False)
 
-    def _of_probabilities(self, x: Any, t: Any) -> Any:
+    def _of_probabilities(self, x: Tensor, t: Tensor) -> Tensor:
         if self.label_smoothing:
             t = t * (1.0 - self.label_smoothing) + self.label_smoothing / x.shape[-1]
         return self._reduced(cross_entropy_p(x, t if self.weight is None else t * self.weight))

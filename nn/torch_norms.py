@@ -304,8 +304,8 @@ class RMSNorm(_Trailing):
     """
 
     def __init__(
-        self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True,
-        device: str | None = None, dtype: DTypeLike | None = None,
+        self, normalized_shape: int | Sequence[int], eps: float | None = None,
+        elementwise_affine: bool = True, device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.normalized_shape = self._lengths(normalized_shape)
         self.eps = None if eps is None else above_0("RMSNorm: eps", eps)
@@ -339,8 +339,8 @@ class GroupNorm(_Norm):
     """
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: str | None = None,
-        dtype: DTypeLike | None = None,
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
+        device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.num_groups = positive_integer("GroupNorm: num_groups", num_groups)
         self.num_channels = positive_integer("GroupNorm: num_channels", num_channels)

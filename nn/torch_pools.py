@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import is_floating
@@ -29,7 +30,7 @@ class FirstByAxis(Layer):
 
     axes = 2
 
-    def _input(self, x: Tensor) -> Tensor:
+    def _input(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         self._lengths(x.shape[1:])
         return x if is_floating(x.dtype) else x.astype("float32")

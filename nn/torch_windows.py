@@ -3,13 +3,14 @@
 import math
 from typing import Any
 
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import convolution_input_p, convolution_p, pad, permute_p
 from tapegrad.autograd.ops.windows import Border, window_counts
-from tapegrad.autograd.tensor import Parameter
+from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.nn import windows as w
-from tapegrad.nn.aliases import Config
+from tapegrad.nn.aliases import Built, Config, Sizes
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.torch_names import _torch_uniform
 from tapegrad.nn.torch_pools import AXES, SHAPES, FirstByAxis, channels_first, channels_last
@@ -21,16 +22,18 @@ MODES = {"zeros": "", "reflect": "reflect", "replicate": "edge", "circular": "wr
 class _Windows(FirstByAxis):
     """What convolutions share."""
 
-    kernel_size: Any
-    stride: Any
-    dilation: Any
+    kernel_size: Sizes
+    stride: Sizes
+    dilation: Sizes
     in_channels: int
     groups: int
-    weight: Any
-    bias: Any
+    weight: Built
+    bias: Built
     device = None  # of the constructor: where the weights are says `weight.device`
 
-    def _make(self, shape: Shape, filters: int, bias: bool, device: Any, dtype: Any) -> None:
+    def _make(
+        self, shape: Shape, filters: int, bias: bool, device: str | None, dtype: DTypeLike | None
+    ) -> None:
         name = type(self).__name__
         self._dtype = weights_dtype(name, dtype)
         law = _torch_uniform(shape[1] * math.prod(shape[2:]))
@@ -62,11 +65,11 @@ class _Windows(FirstByAxis):
             raise ValueError(f"{self!r}: expected {self.in_channels} channels on axis 1, got {shape[0]}")
         return lengths
 
-    def _kernel(self) -> Any:
+    def _kernel(self) -> Tensor:
         """The weight as (*window, channels, filters)."""
         return permute_p(self.weight, axes=(*range(2, self.axes + 2), 1, 0))
 
-    def _result(self, y: Any) -> Any:
+    def _result(self, y: Tensor) -> Tensor:
         return channels_first(y if self.bias is None else y + self.bias)
 
     def config(self) -> Config:
@@ -75,9 +78,9 @@ class _Windows(FirstByAxis):
 
 class _Conv(_Windows):
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None,
-        dtype: Any = None,
+        self, in_channels: int, out_channels: int, kernel_size: Sizes, stride: Sizes = 1,
+        padding: Sizes | str = 0, dilation: Sizes = 1, groups: int = 1, bias: bool = True,
+        padding_mode: str = "zeros", device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.in_channels = positive_integer(f"{name}: in_channels", in_channels)
@@ -108,7 +111,7 @@ class _Conv(_Windows):
         w.need_windows(type(self).__name__, lengths, counts, window)
         return (self.out_channels, *counts)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = self._input(x)
         self.infer_shape(x.shape[1:])
         _, strides, dilation = self._numbers()
@@ -123,9 +126,9 @@ class _Conv(_Windows):
 
 class _ConvTranspose(_Windows):
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros",
-        device: Any = None, dtype: Any = None,
+        self, in_channels: int, out_channels: int, kernel_size: Sizes, stride: Sizes = 1, padding: Sizes = 0,
+        output_padding: Sizes = 0, groups: int = 1, bias: bool = True, dilation: Sizes = 1,
+        padding_mode: str = "zeros", device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.in_channels = positive_integer(f"{name}: in_channels", in_channels)
@@ -157,7 +160,7 @@ class _ConvTranspose(_Windows):
             raise ValueError(f"{self!r}: nothing is left of an input of lengths {tuple(shape[1:])}")
         return (self.out_channels, *lengths)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: TensorLike) -> Tensor:
         x = self._input(x)
         lengths = self.infer_shape(x.shape[1:])[1:]
         _, strides, dilation = self._numbers()

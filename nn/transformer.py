@@ -1,16 +1,17 @@
 """Attention and transformer layers under PyTorch's names, with its order of arguments, defaults and weights."""
 
 import math
-from typing import Any
 
+from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import positive_integer, rate, truth
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.ops import linear, matmul, permute_p, reshape_p
 from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.nn import activations, init
-from tapegrad.nn.aliases import Config
+from tapegrad.nn.aliases import ActivationLike, Config
 from tapegrad.nn.attention import as_mask, attended, attention_weights
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.inputs import as_input
@@ -25,7 +26,7 @@ class _Affine(Module):
     """x @ weight^T + bias, the weight as PyTorch has it: (out, in)."""
 
     def __init__(
-        self, inputs: int, outputs: int, bias: bool, dtype: str, device: Any, zero: bool = False
+        self, inputs: int, outputs: int, bias: bool, dtype: str, device: str | None, zero: bool = False
     ) -> None:
         law = _torch_uniform(inputs)
         self.weight = Parameter(initial("Linear", law, (outputs, inputs), dtype, device))
@@ -33,11 +34,11 @@ class _Affine(Module):
         made = initial("Linear", init.get(first), (outputs,), dtype, device)
         self.bias = Parameter(made) if bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Tensor) -> Tensor:
         return matmul(x, self.weight.T) if self.bias is None else linear(x, self.weight.T, self.bias)
 
 
-def _sees(mask: Any, x: Tensor) -> Any:
+def _sees(mask: TensorLike | None, x: Tensor) -> Tensor | None:
     """PyTorch's mask, True where a place does not see another, as True where it does; numbers as they are."""
     mask = as_mask("attention: a mask", mask, x)
     return mask if mask is None or is_floating(mask.dtype) else ~mask
@@ -71,8 +72,8 @@ class MultiheadAttention(Module):
     device = None  # of the constructor: where the weights are says `in_proj_weight.device`
 
     def __init__(
-        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, *, batch_first: bool = False,
-        device: Any = None, dtype: Any = None,
+        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, *,
+        batch_first: bool = False, device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = "MultiheadAttention"
         self.embed_dim = positive_integer(f"{name}: embed_dim", embed_dim)
@@ -93,7 +94,7 @@ class MultiheadAttention(Module):
         """The name of the weights' dtype."""
         return name_of(self.in_proj_weight.dtype)
 
-    def _projected(self, number: int, x: Tensor) -> Any:
+    def _projected(self, number: int, x: Tensor) -> Tensor:
         """A head's part of query (0), key (1) or value (2): (batch, heads, length, features)."""
         d = self.embed_dim
         if x.ndim != 3 or x.shape[-1] != d:
@@ -107,9 +108,10 @@ class MultiheadAttention(Module):
         return permute_p(y, axes=(0, 2, 1, 3) if self.batch_first else (1, 2, 0, 3))
 
     def forward(
-        self, query: Any, key: Any = None, value: Any = None, key_padding_mask: Any = None, need_weights: bool = True,
-        attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False,
-    ) -> Any:  # fmt: skip
+        self, query: TensorLike, key: TensorLike | None = None, value: TensorLike | None = None,
+        key_padding_mask: TensorLike | None = None, need_weights: bool = True,
+        attn_mask: TensorLike | None = None, average_attn_weights: bool = True, is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
         x = as_input(query)
         k = x if key is None else as_input(key, x)
         v = k if value is None else as_input(value, x)
@@ -136,7 +138,7 @@ class MultiheadAttention(Module):
         return super().config() | {"device": None}
 
 
-def _both(a: Any, b: Any) -> Any:
+def _both(a: Tensor, b: Tensor) -> Tensor:
     """Two masks: both booleans, or both numbers."""
     if is_floating(a.dtype) != is_floating(b.dtype):
         raise ValueError(
@@ -148,12 +150,12 @@ def _both(a: Any, b: Any) -> Any:
 class _Block(Module):
     """What encoder and decoder layers share."""
 
-    norm1: Any
-    norm2: Any
-    norm3: Any
+    norm1: LayerNorm
+    norm2: LayerNorm
+    norm3: LayerNorm
     device = None
 
-    def _keep(self, options: dict[str, Any]) -> str:
+    def _keep(self, options: Config) -> str:
         name = type(self).__name__
         self.d_model, self.nhead = options["d_model"], options["nhead"]
         self.dim_feedforward = positive_integer(f"{name}: dim_feedforward", options["dim_feedforward"])
@@ -164,7 +166,7 @@ class _Block(Module):
         self.norm_first = truth(f"{name}: norm_first", options["norm_first"])
         return weights_dtype(name, options["dtype"])
 
-    def _attention(self, kind: str, device: Any) -> MultiheadAttention:
+    def _attention(self, kind: str, device: str | None) -> MultiheadAttention:
         return MultiheadAttention(
             self.d_model,
             self.nhead,
@@ -175,7 +177,7 @@ class _Block(Module):
             dtype=kind,
         )
 
-    def _feed_forward(self, kind: str, device: Any, norms: int) -> None:
+    def _feed_forward(self, kind: str, device: str | None, norms: int) -> None:
         self.linear1 = _Affine(self.d_model, self.dim_feedforward, self.bias, kind, device)
         self.linear2 = _Affine(self.dim_feedforward, self.d_model, self.bias, kind, device)
         for n in range(1, norms + 1):
@@ -187,14 +189,14 @@ class _Block(Module):
         """The name of the weights' dtype."""
         return name_of(self.linear1.weight.dtype)
 
-    def _drop(self, x: Any) -> Any:
+    def _drop(self, x: Tensor) -> Tensor:
         return dropped(x, self.dropout if self.training else 0.0)
 
-    def _after(self, x: Any, norm: Any, part: Any) -> Any:
+    def _after(self, x: Tensor, norm: Function, part: Function) -> Tensor:
         """x + part, the norm before the part or after the sum."""
         return x + self._drop(part(norm(x))) if self.norm_first else norm(x + self._drop(part(x)))
 
-    def _forward_part(self, x: Any) -> Any:
+    def _forward_part(self, x: Tensor) -> Tensor:
         return self.linear2(self._drop(self.activation(self.linear1(x))))
 
     def infer_shape(self, shape: Shape) -> Shape:
@@ -219,18 +221,23 @@ _OPTIONS = """d_model: The number of features.
 
 class TransformerEncoderLayer(_Block):
     def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation: Any = "relu",
-        layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False, bias: bool = True,
-        device: Any = None, dtype: Any = None,
+        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
+        activation: ActivationLike | None = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
+        norm_first: bool = False, bias: bool = True, device: str | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         kind = self._keep(locals())
         self.self_attn = self._attention(kind, device)
         self._feed_forward(kind, device, 2)
 
     def forward(
-        self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
-    ) -> Any:
-        def attend(x: Any) -> Any:
+        self,
+        src: TensorLike,
+        src_mask: TensorLike | None = None,
+        src_key_padding_mask: TensorLike | None = None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        def attend(x: Tensor) -> Tensor:
             return self.self_attn(
                 x,
                 attn_mask=src_mask,
@@ -245,9 +252,10 @@ class TransformerEncoderLayer(_Block):
 
 class TransformerDecoderLayer(_Block):
     def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation: Any = "relu",
-        layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False, bias: bool = True,
-        device: Any = None, dtype: Any = None,
+        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
+        activation: ActivationLike | None = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
+        norm_first: bool = False, bias: bool = True, device: str | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         kind = self._keep(locals())
         self.self_attn = self._attention(kind, device)
@@ -255,12 +263,14 @@ class TransformerDecoderLayer(_Block):
         self._feed_forward(kind, device, 3)
 
     def forward(
-        self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None, tgt_key_padding_mask: Any = None,
-        memory_key_padding_mask: Any = None, tgt_is_causal: bool = False, memory_is_causal: bool = False,
-    ) -> Any:  # fmt: skip
+        self, tgt: TensorLike, memory: TensorLike, tgt_mask: TensorLike | None = None,
+        memory_mask: TensorLike | None = None, tgt_key_padding_mask: TensorLike | None = None,
+        memory_key_padding_mask: TensorLike | None = None, tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> Tensor:  # fmt: skip
         memory = as_input(memory)
 
-        def attend(x: Any) -> Any:
+        def attend(x: Tensor) -> Tensor:
             masks = {
                 "attn_mask": tgt_mask,
                 "key_padding_mask": tgt_key_padding_mask,
@@ -268,7 +278,7 @@ class TransformerDecoderLayer(_Block):
             }
             return self.self_attn(x, need_weights=False, **masks)[0]
 
-        def look(x: Any) -> Any:
+        def look(x: Tensor) -> Tensor:
             masks = {"attn_mask": memory_mask, "key_padding_mask": memory_key_padding_mask}
             return self.multihead_attn(x, memory, need_weights=False, is_causal=memory_is_causal, **masks)[0]
 

@@ -11,8 +11,7 @@ and applies the constraints after each step. In a loop of one's own:
 """
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from tapegrad.autograd.arguments import at_least_0, one_of, probability
 from tapegrad.autograd.dtypes import name_of
@@ -20,7 +19,8 @@ from tapegrad.autograd.filled import eye, zeros
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.ops import abs, clip_p, maximum, some_axes, sqrt, square, sum_p, where_p
 from tapegrad.autograd.tensor import Parameter, Tensor
-from tapegrad.nn.aliases import Config
+from tapegrad.backends.aliases import Function
+from tapegrad.nn.aliases import Config, Sizes, WeightRuleLike
 from tapegrad.nn.lookup import Named
 
 EPSILON = 1e-7  # Keras's, beside a norm in a denominator
@@ -122,9 +122,9 @@ class NonNeg(WeightRule):
         return where_p(w >= 0, w, 0.0)
 
 
-def _axes(axis: Any) -> Any:
+def _axes(axis: Sizes) -> int | tuple[int, ...]:
     """Several axes as a tuple: a file holds lists."""
-    return tuple(axis) if isinstance(axis, list) else axis
+    return axis if isinstance(axis, int) else tuple(axis)
 
 
 def _wide(w: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ def _wide(w: Tensor) -> Tensor:
     return w.astype("float32", copy=False) if name_of(w.dtype) == "float16" else w
 
 
-def _lengths(name: str, w: Tensor, axis: Any) -> Tensor:
+def _lengths(name: str, w: Tensor, axis: Sizes) -> Tensor:
     """The norms of a weight along its axes."""
     return sqrt(sum_p(square(_wide(w)), axis=some_axes(name, axis, w.ndim), keepdims=True))
 
@@ -145,7 +145,7 @@ class MaxNorm(WeightRule):
         axis: The axis, or a tuple of them, along which norms are taken: 0 for the inputs of each unit of a Dense.
     """
 
-    def __init__(self, max_value: float = 2.0, axis: Any = 0) -> None:
+    def __init__(self, max_value: float = 2.0, axis: Sizes = 0) -> None:
         self.max_value, self.axis = at_least_0("MaxNorm: max_value", max_value), _axes(axis)
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ class MinMaxNorm(WeightRule):
     """
 
     def __init__(
-        self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Any = 0
+        self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Sizes = 0
     ) -> None:
         self.min_value = at_least_0("MinMaxNorm: min_value", min_value)
         self.max_value = at_least_0("MinMaxNorm: max_value", max_value)
@@ -187,7 +187,7 @@ class UnitNorm(WeightRule):
         axis: The axis, or a tuple of them, along which norms are taken.
     """
 
-    def __init__(self, axis: Any = 0) -> None:
+    def __init__(self, axis: Sizes = 0) -> None:
         self.axis = _axes(axis)
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -207,7 +207,7 @@ _TABLES = {
 }  # fmt: skip
 
 
-def rule(kind: str, given: Any) -> Any:
+def rule(kind: str, given: WeightRuleLike | type | None) -> WeightRule | Function | None:
     """The regularizer or constraint of a name, a class (with its defaults), or a function as it is; None stays None."""
     if given is None:
         return None
@@ -216,7 +216,7 @@ def rule(kind: str, given: Any) -> Any:
     return _TABLES[kind].get(given)
 
 
-def keep_rules(module: Any, options: Mapping[str, Any]) -> None:
+def keep_rules(module: object, options: Config) -> None:
     """Keep the regularizers and constraints among a constructor's arguments as attributes."""
     for name, given in options.items():
         kind = name.rpartition("_")[2]
@@ -224,7 +224,7 @@ def keep_rules(module: Any, options: Mapping[str, Any]) -> None:
             setattr(module, name, rule(kind, given))
 
 
-def with_penalties(loss: Any, terms: list[tuple[Any, Parameter]]) -> Any:
+def with_penalties(loss: Tensor, terms: list[tuple[Function, Parameter]]) -> Tensor:
     """A loss plus the penalties of weights that are trained."""
     for penalty, weight in terms:
         if weight.requires_grad:
@@ -232,7 +232,7 @@ def with_penalties(loss: Any, terms: list[tuple[Any, Parameter]]) -> Any:
     return loss
 
 
-def apply(limits: list[tuple[Any, Parameter]]) -> None:
+def apply(limits: list[tuple[Function, Parameter]]) -> None:
     """Write what constraints make of the weights that are trained into them."""
     with no_grad():
         for constraint, weight in limits:
@@ -248,7 +248,7 @@ class Ruled:
     ] = {}  # of options that do not begin with the weight's attribute: its name
 
     # In a class, and by getattr: a compiled step then compares all attributes of the modules, which may be rules.
-    def rules_of(self, kind: str) -> list[tuple[Callable[[Any], Any], Parameter]]:
+    def rules_of(self, kind: str) -> list[tuple[Function, Parameter]]:
         """The rules of the weights in here and of all inside, each with its weight; of a shared weight once.
 
         Args:
@@ -257,7 +257,7 @@ class Ruled:
         Returns:
             A list of pairs (rule, Parameter).
         """
-        found: dict[tuple[int, int], tuple[Any, Parameter]] = {}
+        found: dict[tuple[int, int], tuple[Function, Parameter]] = {}
         for _, part in self.named_modules():  # type: ignore[attr-defined]
             for name in [n for n in vars(part) if n.endswith(f"_{kind}")]:
                 given = getattr(part, name)

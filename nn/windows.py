@@ -1,25 +1,28 @@
 """Convolution and pooling as functions: (batch, *lengths, channels), over any number of axes."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.aliases import Params, TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import convolution_input_p, convolution_p, max_pool_p, reshape_p, window_sum_p
 from tapegrad.autograd.ops.windows import Border, Lengths, window_counts
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.aliases import BorderLike, Padding, Sizes
 from tapegrad.nn.inputs import as_input
 
 
-def kept(value: Any) -> Any:
+def kept(value: object) -> Any:
     """An option as a layer keeps it: lists, as a file has them, as tuples."""
     return tuple(map(kept, value)) if isinstance(value, (list, tuple)) else value
 
 
-def per_axis(name: str, value: Any, axes: int) -> Lengths:
+def per_axis(name: str, value: Sizes, axes: int) -> Lengths:
     """A positive integer for each axis, of one number or a sequence."""
     if isinstance(value, (list, tuple)):
         if len(value) != axes:
@@ -28,7 +31,7 @@ def per_axis(name: str, value: Any, axes: int) -> Lengths:
     return (positive_integer(name, value),) * axes
 
 
-def pair(name: str, value: Any) -> tuple[int, int]:
+def pair(name: str, value: Sizes) -> tuple[int, int]:
     """A number of elements before and after, of one number for both or a pair."""
     both = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
     if len(both) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in both):
@@ -36,9 +39,9 @@ def pair(name: str, value: Any) -> tuple[int, int]:
     return both
 
 
-def pairs(name: str, value: Any, axes: int) -> Border:
+def pairs(name: str, value: BorderLike, axes: int) -> Border:
     """Of one number for all, or a number or a pair for each axis."""
-    if not isinstance(value, (list, tuple)):
+    if not isinstance(value, Sequence):
         return (pair(name, value),) * axes
     if len(value) != axes:
         raise ValueError(
@@ -48,7 +51,7 @@ def pairs(name: str, value: Any, axes: int) -> Border:
 
 
 def border_of(
-    name: str, padding: Any, lengths: Lengths, window: Lengths, strides: Lengths, dilation: Lengths
+    name: str, padding: Padding, lengths: Lengths, window: Lengths, strides: Lengths, dilation: Lengths
 ) -> Border:
     """The elements of the border before and after, along each axis."""
     if not isinstance(padding, str):
@@ -67,7 +70,7 @@ def border_of(
 
 
 def transposed_lengths(
-    lengths: Lengths, window: Lengths, strides: Lengths, dilation: Lengths, padding: str, more: Any
+    lengths: Lengths, window: Lengths, strides: Lengths, dilation: Lengths, padding: str, more: Lengths | None
 ) -> Lengths:
     """Keras's lengths of the result of a transposed convolution. `more` is its output_padding."""
     found = []
@@ -92,7 +95,7 @@ def transposed_border(
     return tuple(border)
 
 
-def as_floats(name: str, x: Any, axes: int | None = None) -> Tensor:
+def as_floats(name: str, x: TensorLike, axes: int | None = None) -> Tensor:
     """The input as a floating-point tensor of a batch, some axes, and channels."""
     x = as_input(x)
     if x.ndim < 3 or (axes is not None and x.ndim != axes + 2):
@@ -111,7 +114,7 @@ def need_windows(name: str, lengths: Lengths, counts: Lengths, window: Lengths) 
         )
 
 
-def groups_of(name: str, channels: int, kernel: Any) -> int:
+def groups_of(name: str, channels: int, kernel: Tensor) -> int:
     per = kernel.shape[-2]
     if not per or channels % per or kernel.shape[-1] % (channels // per):
         raise ValueError(
@@ -121,7 +124,14 @@ def groups_of(name: str, channels: int, kernel: Any) -> int:
     return channels // per
 
 
-def conv(x: Any, kernel: Any, strides: Any = 1, padding: Any = "valid", *, dilation_rate: Any = 1) -> Any:
+def conv(
+    x: TensorLike,
+    kernel: TensorLike,
+    strides: Sizes = 1,
+    padding: Padding = "valid",
+    *,
+    dilation_rate: Sizes = 1,
+) -> Tensor:
     """y[n, p, o] = sum over i and c of x[n, p * stride + i * dilation - before, c] * kernel[i, c, o]
 
     p and i are places on as many axes as the kernel has. Definition: Keras's `ops.conv`, channels last.
@@ -162,9 +172,9 @@ def conv(x: Any, kernel: Any, strides: Any = 1, padding: Any = "valid", *, dilat
 
 
 def conv_transpose(
-    x: Any, kernel: Any, strides: Any = 1, padding: str = "valid", *, output_padding: Any = None,
-    dilation_rate: Any = 1,
-) -> Any:  # fmt: skip
+    x: TensorLike, kernel: TensorLike, strides: Sizes = 1, padding: str = "valid", *,
+    output_padding: Sizes | None = None, dilation_rate: Sizes = 1,
+) -> Tensor:  # fmt: skip
     """The gradient of a convolution for its input: each element of x times the kernel, added up where they overlap
 
     Definition: Keras's `ops.conv_transpose`, channels last. Zeiler et al. 2010, "Deconvolutional networks".
@@ -192,9 +202,9 @@ def conv_transpose(
     strides = per_axis("conv_transpose: strides", strides, axes)
     dilation = per_axis("conv_transpose: dilation_rate", dilation_rate, axes)
     padding = one_of("conv_transpose: padding", padding, ("valid", "same"))
-    more = output_padding
-    if more is not None:
-        more = tuple(more) if isinstance(more, (list, tuple)) else (more,) * axes
+    more = None
+    if output_padding is not None:
+        more = (output_padding,) * axes if isinstance(output_padding, int) else tuple(output_padding)
         if len(more) != axes or not all(
             isinstance(m, int) and 0 <= m < s for m, s in zip(more, strides, strict=True)
         ):
@@ -214,8 +224,13 @@ def conv_transpose(
 
 
 def depthwise_conv(
-    x: Any, kernel: Any, strides: Any = 1, padding: Any = "valid", *, dilation_rate: Any = 1
-) -> Any:
+    x: TensorLike,
+    kernel: TensorLike,
+    strides: Sizes = 1,
+    padding: Padding = "valid",
+    *,
+    dilation_rate: Sizes = 1,
+) -> Tensor:
     """Each channel convolved with kernels of its own. Definition: Keras's `ops.depthwise_conv`, channels last.
 
     Args:
@@ -240,9 +255,9 @@ def depthwise_conv(
 
 
 def separable_conv(
-    x: Any, depthwise_kernel: Any, pointwise_kernel: Any, strides: Any = 1, padding: Any = "valid", *,
-    dilation_rate: Any = 1,
-) -> Any:  # fmt: skip
+    x: TensorLike, depthwise_kernel: TensorLike, pointwise_kernel: TensorLike, strides: Sizes = 1,
+    padding: Padding = "valid", *, dilation_rate: Sizes = 1,
+) -> Tensor:  # fmt: skip
     """A depthwise convolution, whose channels a convolution over windows of one element then mixes
 
     Definition: Keras's `ops.separable_conv`, channels last. Chollet 2017, "Xception".
@@ -275,7 +290,9 @@ def divisors(
     return total[..., None]
 
 
-def average(x: Tensor, window: Lengths, strides: Lengths, border: Border, room: Border | None = None) -> Any:
+def average(
+    x: Tensor, window: Lengths, strides: Lengths, border: Border, room: Border | None = None
+) -> Tensor:
     """The mean of each window. `room`: the part of the border that counts; None: nothing of it."""
     kind, lengths = x.dtype, x.shape[1:-1]
     if name_of(kind) == "float16":  # added up, it stops growing at 2048
@@ -288,7 +305,7 @@ def average(x: Tensor, window: Lengths, strides: Lengths, border: Border, room: 
     return (total * tensor(1.0 / each, dtype=name_of(x.dtype), device=x.device)).astype(kind, copy=False)
 
 
-def _pool_options(name: str, x: Tensor, pool_size: Any, strides: Any, padding: Any) -> dict[str, Any]:
+def _pool_options(name: str, x: Tensor, pool_size: Sizes, strides: Sizes | None, padding: str) -> Params:
     axes = x.ndim - 2
     window = per_axis(f"{name}: pool_size", pool_size, axes)
     strides = window if strides is None else per_axis(f"{name}: strides", strides, axes)
@@ -299,7 +316,7 @@ def _pool_options(name: str, x: Tensor, pool_size: Any, strides: Any, padding: A
     return {"window": window, "strides": strides, "border": border}
 
 
-def max_pool(x: Any, pool_size: Any, strides: Any = None, padding: str = "valid") -> Any:
+def max_pool(x: TensorLike, pool_size: Sizes, strides: Sizes | None = None, padding: str = "valid") -> Tensor:
     """The largest element of each window, channel by channel; of equal ones the first gets the gradient
 
     Definition: Keras's `ops.max_pool`, channels last.
@@ -321,7 +338,9 @@ def max_pool(x: Any, pool_size: Any, strides: Any = None, padding: str = "valid"
     return max_pool_p(x, dilation=(1,) * (x.ndim - 2), **options)
 
 
-def average_pool(x: Any, pool_size: Any, strides: Any = None, padding: str = "valid") -> Any:
+def average_pool(
+    x: TensorLike, pool_size: Sizes, strides: Sizes | None = None, padding: str = "valid"
+) -> Tensor:
     """The mean of each window, channel by channel, of the elements that are in x
 
     Definition: Keras's `ops.average_pool`, channels last.
