@@ -31,7 +31,7 @@ def number(
     return float(given)
 
 
-def any_number(name: str, value: Any, expected: str = "a number") -> Any:
+def any_number(name: str, value: object, expected: str = "a number") -> Any:
     """The value as a number of Python or NumPy, infinite ones and NaN included."""
     if isinstance(value, (Tensor, np.ndarray)) and value.size == 1:
         if isinstance(value, Tensor) and value.requires_grad:

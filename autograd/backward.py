@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import writes
-from tapegrad.autograd.aliases import Array, Value
+from tapegrad.autograd.aliases import Array, TensorLike, Value
 from tapegrad.autograd.diagnostics import all_finite, describe, user_line, warn_user
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import DEFAULT, Flags, current
@@ -37,7 +37,7 @@ class Cotangents:
 
     def __init__(self, targets: Container[Tensor]) -> None:
         self.targets = targets
-        self.reached: dict[Tensor, Any] = {}
+        self.reached: dict[Tensor, Value] = {}
         self.waiting: dict[int, list[Any]] = {}
         self.newest: list[int] = []
 
@@ -64,12 +64,12 @@ class Cotangents:
 
 
 def backward_pass(
-    outputs: Iterable[tuple[Tensor, Any]],
+    outputs: Iterable[tuple[Tensor, Value]],
     targets: dict[Tensor, None] | None = None,
     *,
     retain: bool = False,
     record: bool = False,
-) -> dict[Tensor, Any]:
+) -> dict[Tensor, Value]:
     """Carry cotangents from outputs, given as (tensor, cotangent) pairs, back to the leaves that require grad, or to
     the `targets` and no further. Returns a cotangent for each one reached.
 
@@ -119,7 +119,7 @@ def flags_for_rules(flags: Flags, record: bool, tensors: bool) -> Flags:
 
 def inputs_before_writes(
     node: Node, updated: dict[Node, Tensor], tensors: bool, consumer: float
-) -> tuple[Any, ...]:
+) -> tuple[Value, ...]:
     """The inputs of a call as they were at its recording, though something was written since; `updated` gets what an
     index_update took. Raises RuntimeError if the write was to these."""
     inputs = node.recorded_inputs(updated)
@@ -129,7 +129,7 @@ def inputs_before_writes(
     return inputs
 
 
-def refuse_written(node: Node, inputs: tuple[Any, ...], tensors: bool, newest: float) -> None:
+def refuse_written(node: Node, inputs: tuple[object, ...], tensors: bool, newest: float) -> None:
     """Raise RuntimeError if an input or the result of a recorded call was overwritten since.
 
     newest    when the last call was recorded that was given the result: if the rule itself does not read the result,
@@ -163,11 +163,11 @@ def refuse_written(node: Node, inputs: tuple[Any, ...], tensors: bool, newest: f
 
 def apply_rules(
     node: Node,
-    cotangents: list[Any],
+    cotangents: list[Value],
     wanted: Sequence[int],
     tensors: bool,
-    given: tuple[Any, ...] | None = None,
-) -> list[Any]:
+    given: tuple[Value, ...] | None = None,
+) -> list[Value]:
     """The cotangents of a node's wanted inputs by its primitive's rules; None for an input without a rule.
 
     The rules see Tensors of the graph, or raw arrays.
@@ -204,7 +204,7 @@ def apply_rules(
     return found
 
 
-def look_for_anomaly(node: Node, wanted: Sequence[int], cotangents: list[Any]) -> None:
+def look_for_anomaly(node: Node, wanted: Sequence[int], cotangents: list[object]) -> None:
     for i, c in zip(wanted, cotangents, strict=True):
         if c is not None and not all_finite(c.data if isinstance(c, Tensor) else c):
             raise FloatingPointError(
@@ -249,7 +249,7 @@ def match_shape_dtype(g: Value, x: Value) -> Value:
     return g if g.dtype is x.dtype or g.dtype == x.dtype else ops.astype_p(g, dtype=x.dtype)
 
 
-def tensors_between(outputs: list[tuple[Tensor, Any]], targets: dict[Tensor, None]) -> set[Tensor]:
+def tensors_between(outputs: list[tuple[Tensor, Value]], targets: dict[Tensor, None]) -> set[Tensor]:
     """The tensors on some path from the outputs back to a target: the rest need no cotangents."""
     nodes: set[Node] = set()
     stack = [t for t, _ in outputs]
@@ -270,7 +270,7 @@ def tensors_between(outputs: list[tuple[Tensor, Any]], targets: dict[Tensor, Non
     return useful
 
 
-def accumulate_into_leaves(loss: Tensor, cotangent: Any, retain: bool, record: bool) -> None:
+def accumulate_into_leaves(loss: Tensor, cotangent: TensorLike | None, retain: bool, record: bool) -> None:
     """`loss.backward()`: see Tensor.backward."""
     if not loss.requires_grad:
         raise RuntimeError(
@@ -313,7 +313,7 @@ def owned_copy(g: Array, given: set[int]) -> Array:
     return g
 
 
-def first_cotangent(y: Tensor, cotangent: Any, as_tensor: bool = True) -> Value:
+def first_cotangent(y: Tensor, cotangent: TensorLike | None, as_tensor: bool = True) -> Value:
     """The cotangent to start with, a Tensor or its raw array: ones for a tensor of one element, else what the caller
     gave, checked."""
     from tapegrad.autograd.creation import tensor

@@ -87,7 +87,7 @@ class Primitive:
     def __copy__(self) -> "Primitive":
         return self
 
-    def __deepcopy__(self, memo: Any) -> "Primitive":
+    def __deepcopy__(self, memo: object) -> "Primitive":
         return self
 
     def __reduce__(self) -> Any:
@@ -95,12 +95,12 @@ class Primitive:
             raise TypeError(f"{self!r} cannot be pickled: it is not registered, so no name finds it again")
         return primitive_named, (self.name,)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
         if name == "forward":  # the one that runs from now on
             self._run = {}
 
-    def __call__(self, *args: Value, **params: Any) -> Any:
+    def __call__(self, *args: Value, **params: object) -> Any:
         flags = current.get()
         if flags.raw:
             run = self._run.get(type(args[0])) or self.find_run(*args)
@@ -168,7 +168,7 @@ class Primitive:
         if flags.recorder is not None:
             flags.recorder.primitive(self, args, params, result)
 
-    def make(self, **params: Any) -> Tensor:
+    def make(self, **params: object) -> Tensor:
         """A call without array arguments: a tensor out of nothing (random numbers)."""
         assert self.forward is not None
         out = self.forward(None, **params)
@@ -177,7 +177,7 @@ class Primitive:
             recorder.primitive(self, (), params, result)
         return result
 
-    def find_run(self, *arrays: Any) -> tuple[Any, Any]:
+    def find_run(self, *arrays: object) -> tuple[Any, Any]:
         """The forward for the arrays' backend, and its namespace. Cached by array type."""
         backend = backend_of(*arrays)
         kind = next(type(a) for a in arrays if type(a) in BY_TYPE)
@@ -187,7 +187,7 @@ class Primitive:
         if backend.several_devices:
             plain = forward
 
-            def forward(xp: ArrayModule, *arrays: Array, **params: Any) -> Any:
+            def forward(xp: ArrayModule, *arrays: Array, **params: object) -> Any:
                 places = {i: backend.device_of(a) for i, a in enumerate(arrays) if type(a) is kind}
                 if len(set(places.values())) > 1:
                     raise mixed_devices(self.name, places)
@@ -216,7 +216,7 @@ class Primitive:
             return None
         return [a.astype(dtype, copy=False) if isinstance(a, Tensor) else a for a in args]
 
-    def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
+    def explain(self, error: Exception, args: tuple[object, ...], params: Params) -> Exception:
         """The same kind of exception, saying which primitive failed, on what, and where in the user's code; the very
         same one where it says what it is about."""
         if not isinstance(error, EXPLAINED) or isinstance(error, (BackendError, NotImplementedError)):
@@ -257,7 +257,7 @@ class Primitive:
         alike = [p for p in parameters[1:] if p.kind is p.POSITIONAL_OR_KEYWORD and not self.vjp]
         return len(alike) or None
 
-    def misfit(self, args: tuple[Any, ...], params: dict[str, Any]) -> str:
+    def misfit(self, args: tuple[object, ...], params: Params) -> str:
         """What is wrong with a call that gives an unknown keyword or too many arrays, or ""."""
         if self.forward is None or self.arrays is None:
             return ""

@@ -83,10 +83,10 @@ class Protocols(ForeignNames):
     def __trunc__(self: Itself) -> int:
         return int(self.item())
 
-    def __divmod__(self: Itself, other: Any) -> "tuple[Tensor, Tensor]":
+    def __divmod__(self: Itself, other: object) -> "tuple[Tensor, Tensor]":
         return self // other, self % other
 
-    def __rdivmod__(self: Itself, other: Any) -> "tuple[Tensor, Tensor]":
+    def __rdivmod__(self: Itself, other: object) -> "tuple[Tensor, Tensor]":
         return other // self, other % self
 
     # ---- a sequence of slices ----

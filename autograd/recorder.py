@@ -4,6 +4,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.backends.aliases import Function
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,7 +47,13 @@ class Recorder:
         """A primitive was called; args and result hold Tensors."""
 
     def loop(
-        self, step: Any, carry: "list[Tensor]", xs: "list[Tensor]", length: int, reverse: bool, keep: bool
+        self,
+        step: Function,
+        carry: "list[Tensor]",
+        xs: "list[Tensor]",
+        length: int,
+        reverse: bool,
+        keep: bool,
     ) -> Any:
         """The loop of a step as one operation, which the Primitive of it carries as `loop`; None: step by step."""
         return None

@@ -12,12 +12,12 @@ steps, and so is a step of the gradient. Where that cannot be, on a GPU or with 
 recorded one after another, as those of a loop in Python.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tapegrad.autograd import ops
-from tapegrad.autograd.aliases import Array, ArrayModule, Value
+from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Tree, Value
 from tapegrad.autograd.arguments import integer, truth
 from tapegrad.autograd.calls import (
     as_given,
@@ -33,7 +33,7 @@ from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.scan_probe import Found, Step, Tensors, compared, probe, refuse_another
-from tapegrad.autograd.structure import as_leaf, flatten, leaves_like, need_function
+from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import cotangents_at, fresh, noted_leaves
 from tapegrad.autograd.writes import next_serial
@@ -41,8 +41,8 @@ from tapegrad.backends.aliases import Function
 
 
 def scan(
-    f: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None, reverse: bool = False
-) -> tuple[Any, Any]:
+    f: Function, init: Tree, xs: Tree = None, length: int | None = None, reverse: bool = False
+) -> tuple[Tree, Tree]:
     """(carry, ys) of the loop `carry, ys[t] = f(carry, xs[t])` for t = 0, 1, …, which starts with carry = init
 
     One call of the tape, whatever the length. It keeps the carries of all steps and nothing of f's inside: the backward
@@ -96,11 +96,11 @@ def scan(
     return build_carry(carry), built[0](ys)
 
 
-def _leaf(value: Any, place: str | None, name: str = "scan") -> Tensor:
+def _leaf(value: TensorLike, place: str | None, name: str = "scan") -> Tensor:
     return tensor(value, device=place) if isinstance(value, (bool, int, float)) else as_leaf(name, value)
 
 
-def _tensors(name: str, tree: Any, place: str | None) -> tuple[Tensors, Callable[[list[Any]], Any]]:
+def _tensors(name: str, tree: Tree, place: str | None) -> tuple[Tensors, Rebuild]:
     leaves, build = flatten(tree)
     return [_leaf(v, place, name) for v in leaves], build
 
@@ -267,7 +267,7 @@ class _Backward:
         self.outside = [i for i in range(end, len(given)) if needed[i]]
         self.ys = [i for i, y in enumerate(found.ys) if is_floating(y.dtype)]
 
-    def cotangents(self, g: Tensors, before: Tensors, length: int, reverse: bool) -> list[Any]:
+    def cotangents(self, g: Tensors, before: Tensors, length: int, reverse: bool) -> list[Tensor | None]:
         n, count = self.n, len(g) - self.n - len(before)
         g_ys, g_before = g[n : n + count], g[n + count :]
         init = [*(g[i] for i in self.carries), *(ops.zeros_like_p(self.given[i]) for i in self.outside)]
@@ -275,7 +275,7 @@ class _Backward:
             *self.given[n : self.end], *before, *(g_ys[i] for i in self.ys), *(g_before[i] for i in self.carries),
         ]  # fmt: skip
         last, slices = _scan(self.f, self.back, init, xs, length, not reverse, watched=False)
-        found: list[Any] = [None] * len(self.given)
+        found: list[Tensor | None] = [None] * len(self.given)
         for i, t in zip([*self.carries, *self.outside], last, strict=True):
             found[i] = t
         for i, t in zip(self.slices, slices, strict=True):

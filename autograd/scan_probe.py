@@ -1,18 +1,19 @@
 """What the function of a scan does, seen by running one step: its results, and what it uses besides its arguments."""
 
 from collections.abc import Callable
-from typing import Any
 
 from tapegrad.autograd import ops, random, writes
+from tapegrad.autograd.aliases import Params
 from tapegrad.autograd.calls import label, same_numbers, used_from_outside
 from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import noted_leaves
 from tapegrad.autograd.writes import next_serial
-from tapegrad.backends.aliases import Function
+from tapegrad.backends.aliases import Array, Function
 
 Tensors = list[Tensor]
 Step = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]  # (carry, slices) -> (carry, y)
@@ -27,7 +28,7 @@ class Found:
     """
 
     def __init__(
-        self, carry: Tensors, ys: Tensors, outside: Tensors, constants: list[Any], ended: int
+        self, carry: Tensors, ys: Tensors, outside: Tensors, constants: list[writes.Place], ended: int
     ) -> None:
         self.first, self.ys, self.outside = [*carry, *ys], ys, outside
         self.constants, self.ended = constants, ended
@@ -39,24 +40,26 @@ class Watch(Recorder):
 
     def __init__(self, f: Function) -> None:
         self.f = f
-        self.own: dict[int, Any] = {}  # id of the array that owns memory -> that array
+        self.own: dict[int, Array] = {}  # id of the array that owns memory -> that array
 
-    def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+    def primitive(
+        self, primitive: Primitive, args: tuple[object, ...], params: Params, result: object
+    ) -> None:
         given = {id(writes.owner(a.data)) for a in args if isinstance(a, Tensor)}
         for r in result if isinstance(result, tuple) else (result,):
             home = writes.owner(r.data)
             if id(home) not in given:
                 self.own[id(home)] = home
 
-    def made(self, tensor: Any, shared: bool) -> None:
+    def made(self, tensor: Tensor, shared: bool) -> None:
         if not shared:
             home = writes.owner(tensor.data)
             self.own[id(home)] = home
 
-    def becomes(self, tensor: Any) -> None:
+    def becomes(self, tensor: Tensor) -> None:
         self.write(tensor, None)
 
-    def write(self, tensor: Any, value: Any) -> None:
+    def write(self, tensor: Tensor, value: object) -> None:
         if id(writes.owner(tensor.data)) not in self.own:
             raise RuntimeError(
                 f"scan: {label(self.f)} writes to {describe(tensor)}, which it did not make, and runs another "

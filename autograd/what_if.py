@@ -217,7 +217,7 @@ def news_of(tape: "Tape", changes: Mapping[Any, Any]) -> dict[Tensor, Tensor]:
     return news
 
 
-def no_leaf(tape: "Tape", given: Any, count: int = 0) -> ValueError:
+def no_leaf(tape: "Tape", given: object, count: int = 0) -> ValueError:
     what = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
     what = describe(given) if isinstance(given, Tensor) else what
     return ValueError(

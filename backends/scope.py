@@ -25,7 +25,7 @@ class Scope:
     def __call__(self, f: F) -> F:
         return self._decorated(f)
 
-    def _decorated(self, f: Any) -> Any:
+    def _decorated(self, f: Function) -> Any:
         if isinstance(f, type) or not callable(f) or isinstance(f, (staticmethod, classmethod)):
             raise TypeError(
                 f"{type(self).__name__}: expected a function to decorate, got {f!r}: decorate the methods of a class, "

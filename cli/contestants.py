@@ -87,7 +87,7 @@ def network(kind: Any, rows: int, seed: int) -> Any:
     )
 
 
-def searched(contestant: Contestant, how: str | None, folds: Any, seed: int) -> Any:
+def searched(contestant: Contestant, how: str | None, folds: object, seed: int) -> Any:
     """The model, or one that first chooses its settings by cross-validation inside the rows it is given."""
     from sklearn.base import clone
 

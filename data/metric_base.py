@@ -107,7 +107,7 @@ def precise(array: Array) -> Array:
 
 
 @cache
-def precise_dtype(dtype: Any) -> str | None:
+def precise_dtype(dtype: object) -> str | None:
     """What `precise` casts arrays of this dtype to, None where it leaves them."""
     if not is_floating(dtype):
         return "float64"

@@ -166,7 +166,7 @@ class Maker:
             setattr(layer, name, self.value(given))
         return layer
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: object) -> Any:
         if isinstance(value, list):
             return [self.value(part) for part in value]
         if not isinstance(value, dict):

@@ -284,7 +284,7 @@ def from_arrays(
 
 
 def from_batches(
-    model: "Sequential", options: dict[str, Any], steps: int | None, epochs: int
+    model: "Sequential", options: dict[str, object], steps: int | None, epochs: int
 ) -> tuple[Source, Features]:
     given = ("y", "sample_weight", "batch_size", "validation_split")
     refuse_for_batches("fit", **{name: options[name] for name in given})

@@ -84,7 +84,9 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         self.intercept_ = (bias if y.ndim > 1 else float(bias[0])) if self.fit_intercept else 0.0
         return self
 
-    def _keep_gap(self, x: Features, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: Any) -> None:
+    def _keep_gap(
+        self, x: Features, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: np.ndarray | float
+    ) -> None:
         """Store what tells how near the solution is to the minimum, where there is such a number."""
 
     def _penalties(self, rows: float) -> tuple[Any, float]:
@@ -318,7 +320,9 @@ class ElasticNet(LinearRegressor):
             [l1_quadratic(h, b[:, k], strength, start, self.positive) for k in range(y.shape[1])], axis=1
         )
 
-    def _keep_gap(self, x: Features, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: Any) -> None:
+    def _keep_gap(
+        self, x: Features, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: np.ndarray | float
+    ) -> None:
         """The objective less the dual one at the residuals, scaled so that they are allowed there."""
         l2, l1 = self._penalties(1.0)
         s = s / s.sum()

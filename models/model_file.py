@@ -158,7 +158,7 @@ def verify(model: Model, structure: PlainData, training: PlainData | None, descr
 
 
 def remade(
-    who: Any, kind: type, structure: PlainData, tensors: Mapping[str, Tensor | np.ndarray], error: Function
+    who: object, kind: type, structure: PlainData, tensors: Mapping[str, Tensor | np.ndarray], error: Function
 ) -> Any:
     """The model of a description, with weights of its own."""
     maker = Maker({name: t if isinstance(t, Tensor) else Tensor(t) for name, t in tensors.items()}, error)

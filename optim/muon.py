@@ -1,8 +1,8 @@
 """Muon."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.optim.adam import Adam
+from tapegrad.optim.aliases import FirstLike, NumberLike, Numbers, OptionNames, Slots, Updated
 from tapegrad.optim.options import Choice, above_0, below_1, optional, yes_or_no
 from tapegrad.optim.orthogonal import orthogonalized
 
@@ -49,10 +49,10 @@ class Muon(Adam):
     always_decoupled = shaped = True
 
     def __init__(
-        self, params: Any = None, lr: float | None = None, momentum: float = 0.95, nesterov: bool = True,
-        ns_steps: int = 5, rms_rate: float | None = 0.2, matrices: bool = True, beta_1: float = 0.9,
-        beta_2: float = 0.999, eps: float | None = None, amsgrad: bool = False, weight_decay: float | None = None,
-        **others: Any,
+        self, params: FirstLike = None, lr: NumberLike | None = None, momentum: NumberLike = 0.95,
+        nesterov: bool = True, ns_steps: int = 5, rms_rate: NumberLike | None = 0.2, matrices: bool = True,
+        beta_1: NumberLike = 0.9, beta_2: NumberLike = 0.999, eps: NumberLike | None = None, amsgrad: bool = False,
+        weight_decay: NumberLike | None = None, **others: object,
     ) -> None:  # fmt: skip
         own = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps, "rms_rate": rms_rate}
         super().__init__(
@@ -68,7 +68,7 @@ class Muon(Adam):
             **others,
         )
 
-    def check(self, options: Any) -> None:
+    def check(self, options: OptionNames) -> None:
         super().check(options)
         if options.form == "torch":
             raise ValueError(
@@ -76,11 +76,11 @@ class Muon(Adam):
                 "out, and give lr for Keras's factor, rms_rate * sqrt(max(rows, columns))"
             )
 
-    def constants(self, options: Any) -> dict[str, Any]:
+    def constants(self, options: OptionNames) -> Numbers:
         numbers = super().constants(options) | {"momentum": options.momentum, "lr": options.lr}
         return numbers if options.rms_rate is None else numbers | {"rms_rate": options.rms_rate}
 
-    def update(self, n: Any, p: Any, g: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def update(self, n: OptionNames, p: Value, g: Value, state: Slots) -> Updated:
         if len(p.shape) != 2 or not n.matrices:
             return super().update(n, p, g, state)
         m = n.momentum * state["m"] + g

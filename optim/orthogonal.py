@@ -1,7 +1,6 @@
 """Matrices with all singular values near 1, by products alone."""
 
-from typing import Any
-
+from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.dtypes import float32, name_of
 from tapegrad.autograd.ops import matmul, permute_p, reshape_p
 from tapegrad.optim.norms import cast, norm_of
@@ -10,7 +9,7 @@ from tapegrad.optim.norms import cast, norm_of
 A, B, C = 3.4445, -4.7750, 2.0315
 
 
-def orthogonalized(u: Any, steps: int) -> Any:
+def orthogonalized(u: Value, steps: int) -> Value:
     """The matrix u with its singular values brought near 1 by a polynomial that is applied `steps` times, in u's dtype;
     float16 is worked out in float32."""
     x = cast(u, float32) if name_of(u.dtype) == "float16" else u

@@ -332,7 +332,7 @@ def is_ours(schedule: object) -> bool:
     return type(schedule) in KINDS.values()
 
 
-def from_config(config: dict[str, Any]) -> Schedule:
+def from_config(config: dict[str, object]) -> Schedule:
     """The schedule that `config()` described. Raises ValueError for an unknown one."""
     name = config.get("schedule")
     if name not in KINDS:

@@ -1,9 +1,9 @@
 """Save and restore an optimizer's state by name."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tapegrad.autograd.aliases import Array
+from tapegrad.autograd.aliases import Array, TensorLike
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.filled import full
@@ -11,7 +11,11 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.backends import backend_of
 from tapegrad.optim.flat import FlatGroup, write
+from tapegrad.optim.group import Group
 from tapegrad.optim.options import Choice, at_least_0
+
+if TYPE_CHECKING:
+    from tapegrad.optim.base import Optimizer
 
 
 def arrays_by_name(flats: Iterable[FlatGroup]) -> dict[str, Array]:
@@ -31,9 +35,9 @@ def fill(flats: Iterable[FlatGroup], arrays: Mapping[str, Array]) -> None:
             write(view, arrays[name])
 
 
-def numbers(opt: Any) -> dict[str, tuple[Any, str, float]]:
+def numbers(opt: "Optimizer") -> dict[str, tuple[Group | None, str, float]]:
     """Each number of the state by its name, as (group, option, number). The first one is how many steps were done."""
-    found = {"steps": (None, "steps", float(opt.steps))}
+    found: dict[str, tuple[Group | None, str, float]] = {"steps": (None, "steps", float(opt.steps))}
     for i, group in enumerate(opt.groups):
         end = f".{i}" if len(opt.groups) > 1 else ""
         for option in group.kinds:
@@ -45,7 +49,7 @@ def numbers(opt: Any) -> dict[str, tuple[Any, str, float]]:
     return found
 
 
-def as_number(group: Any, option: str, value: Any) -> float:
+def as_number(group: Group, option: str, value: Any) -> float:
     """An option's value as a number: -1 for None, since no option is below 0; the position among the choices."""
     kind = group.kinds[option]
     if isinstance(kind, Choice):
@@ -53,20 +57,20 @@ def as_number(group: Any, option: str, value: Any) -> float:
     return -1.0 if value is None else float(value)
 
 
-def from_number(group: Any, option: str, number: float) -> Any:
+def from_number(group: Group, option: str, number: float) -> Any:
     kind = group.kinds[option]
     if isinstance(kind, Choice):
         return kind.values[int(number)] if number in range(len(kind.values)) else number
     return None if number == -1.0 else number
 
 
-def scheduled(number: tuple[Any, str, float]) -> bool:
+def scheduled(number: tuple[Group | None, str, float]) -> bool:
     """Whether a number of the state follows from the number of steps."""
     group, option, _ = number
     return group is not None and option in dict(group.flats[0].schedules)
 
 
-def collect(opt: Any) -> dict[str, Tensor]:
+def collect(opt: "Optimizer") -> dict[str, Tensor]:
     tensors = {
         name: full((), value, dtype=float64, device="cpu") for name, (_, _, value) in numbers(opt).items()
     }
@@ -76,7 +80,7 @@ def collect(opt: Any) -> dict[str, Tensor]:
     return tensors
 
 
-def restore(opt: Any, saved: Mapping[str, Any]) -> None:
+def restore(opt: "Optimizer", saved: Mapping[str, TensorLike]) -> None:
     own, arrays = numbers(opt), arrays_by_name(opt.flats)
     needed = {"steps", "lr", *opt.totals}
     required = {name: ((), "float64") for name, (_, option, _) in own.items() if option in needed}

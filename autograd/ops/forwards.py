@@ -1,7 +1,5 @@
 """What forwards share: functions of raw arrays and their namespace, from the array API as far as it goes."""
 
-from typing import Any
-
 from tapegrad.autograd.aliases import Array, ArrayModule, DType
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.backends import backend_of
@@ -24,7 +22,7 @@ def is_half(x: Array) -> bool:
 def in_float32(forward: Function) -> Function:
     """A forward that computes float16 in float32: added up in float16, numbers stop growing at 2048."""
 
-    def wider(xp: ArrayModule, x: Array, **params: Any) -> Array:
+    def wider(xp: ArrayModule, x: Array, **params: object) -> Array:
         if not is_half(x):
             return forward(xp, x, **params)
         return astype_of(xp, forward(xp, astype_of(xp, x, xp.float32), **params), x.dtype)
