@@ -1,6 +1,6 @@
 """What `custom_gradient`, `checkpoint` and `scan` share: a user's function whose call becomes one recorded call."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from tapegrad.backends import BY_TYPE, backend_of
 from tapegrad.backends.aliases import Function
 
 
-def to_tensors(values: Iterable[Value]) -> list[Tensor]:
-    """The cotangents or inputs that a rule was given, as Tensors whichever way it was called."""
-    return [v if isinstance(v, Tensor) else Tensor(v) for v in values]
+def as_tensors(values: Value) -> list[Tensor]:
+    """The cotangents or inputs that a rule was given, one or several, as Tensors whichever way it was called."""
+    several = values if isinstance(values, (tuple, list)) else (values,)
+    return [v if isinstance(v, Tensor) else Tensor(v) for v in several]
 
 
 def as_given(given: Value, found: Sequence[Value]) -> tuple[Value, ...]:

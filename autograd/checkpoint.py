@@ -10,11 +10,11 @@ from tapegrad.autograd.aliases import Array, Tree, Value
 from tapegrad.autograd.calls import (
     Call,
     as_given,
+    as_tensors,
     call_once,
     label,
     refuse_rewritten,
     same_numbers,
-    to_tensors,
     used_from_outside,
 )
 from tapegrad.autograd.flags import changed_flags, current
@@ -96,14 +96,14 @@ class SecondRun:
         """The gradient rule of the recorded call, whose inputs are the arguments and `outside`."""
         recorded = current.get().grad
         refuse_rewritten(self.call.f, self.constants, self.ended)
-        arguments = to_tensors(given[: len(given) - len(self.outside)])
+        arguments = as_tensors(given[: len(given) - len(self.outside)])
         with changed_flags(raw=False, grad=True), random.repeated_draws(self.draws):
             inputs = [fresh("checkpoint", t) if n else t for t, n in zip(arguments, needed, strict=False)]
             with changed_flags(leaves=tuple(inputs)):
                 results = flatten(self.call(inputs), modules=False)[0]
         outputs = same_results(self.call.f, results, self.tracked, self.arrays)
         targets = [t for t, n in zip([*inputs, *self.outside], needed, strict=True) if n]
-        cotangents = to_tensors(g if isinstance(g, tuple) else (g,))
+        cotangents = as_tensors(g)
         with changed_flags(raw=False, grad=recorded):
             found = iter(cotangents_at(outputs, cotangents, targets, record=recorded))
         return as_given(g, [next(found) if n else None for n in needed])

@@ -9,10 +9,10 @@ from tapegrad.autograd.aliases import Tree, Value
 from tapegrad.autograd.calls import (
     Call,
     as_given,
+    as_tensors,
     call_once,
     is_numbers,
     label,
-    to_tensors,
     used_from_outside,
 )
 from tapegrad.autograd.diagnostics import describe, user_line
@@ -70,14 +70,14 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
         call.inputs = []  # their graph is the recorded call's to keep
 
         def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Value, ...]:
-            cotangents = to_tensors(g if isinstance(g, tuple) else (g,))
+            cotangents = as_tensors(g)
             recorded = current.get().grad
             with changed_flags(raw=False, grad=recorded):
                 pull = pullback
                 if recorded:
                     with random.repeated_draws(drawn):
                         pull = _with_pullback(name, call(given))[2]
-                found = _cotangents_of(name, pull(*cotangents), like, to_tensors(given))
+                found = _cotangents_of(name, pull(*cotangents), like, as_tensors(given))
             return as_given(g, found)
 
         def again(tensors: Sequence[Tensor]) -> list[Tensor]:

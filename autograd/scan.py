@@ -21,9 +21,9 @@ from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Tree, Valu
 from tapegrad.autograd.arguments import integer, truth
 from tapegrad.autograd.calls import (
     as_given,
+    as_tensors,
     label,
     refuse_rewritten,
-    to_tensors,
     used_from_outside,
 )
 from tapegrad.autograd.creation import tensor
@@ -198,9 +198,9 @@ class _Loop:
 
     def forward(self, xp: ArrayModule, *raw: Array) -> Array | tuple[Array, ...]:
         with changed_flags(raw=False, grad=False, recorder=None):
-            carry, xs = map(to_tensors, self.apart(raw))
+            carry, xs = map(as_tensors, self.apart(raw))
             if self.recorded is not None:
-                results = to_tensors(self.recorded.results([*raw[: self.n_carry + self.n_xs]]))
+                results = as_tensors(self.recorded.results([*raw[: self.n_carry + self.n_xs]]))
             else:
                 step = compared(self.f, self.step, self.found) if self.watched else self.step
                 parts = _run(step, carry, xs, self.length, self.reverse, self.keep)
@@ -215,13 +215,13 @@ class _Loop:
     def rule(self, needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Value, ...]:
         refuse_rewritten(self.f, self.found.constants, self.found.ended)
         if self.watched and current.get().recorder is None:
-            carry, xs = map(to_tensors, self.apart(given))
+            carry, xs = map(as_tensors, self.apart(given))
             refuse_another(self.f, self.step, carry, xs, self.reverse, self.found)
-        cotangents, results = (to_tensors(v if isinstance(v, tuple) else (v,)) for v in (g, y))
+        cotangents, results = as_tensors(g), as_tensors(y)
         before = results[self.n_carry + self.found.count :]
         with changed_flags(raw=False):
             end = self.n_carry + self.n_xs
-            back = _Backward(self.f, self.step, needed, to_tensors(given), self.n_carry, end, self.found)
+            back = _Backward(self.f, self.step, needed, as_tensors(given), self.n_carry, end, self.found)
             return as_given(g, back.cotangents(cotangents, before, self.length, self.reverse))
 
 

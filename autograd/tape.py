@@ -5,7 +5,7 @@ from itertools import count
 from os import PathLike
 from typing import Any
 
-from tapegrad.autograd.aliases import Array, TensorLike, Tree, Value
+from tapegrad.autograd.aliases import TensorLike, Tree, Value
 from tapegrad.autograd.sites import outputs_of, site_of
 from tapegrad.autograd.structure import is_module
 from tapegrad.autograd.tape_adjoint import Adjoint, options_of
@@ -185,10 +185,6 @@ def tape(t: Tensor, names: Tree = None) -> Tape:
 
 def describe(t: Tensor) -> str:
     return f"{t.dtype}{list(t.shape)}"
-
-
-def _outputs(node: Node) -> tuple[Array, ...]:
-    return node.out if isinstance(node.out, tuple) else (node.out,)
 
 
 def _shapes(node: Node) -> str:

@@ -72,7 +72,7 @@ class _Home(ref[Any]):
 
     __slots__ = ("spans",)
     spans: dict[Span, int]
-    # As an object, and as quick as one: arrays themselves have neither.
+    # By identity: a weak reference would ask its array, and arrays have no hash.
     __hash__ = object.__hash__
     __eq__ = object.__eq__
 

@@ -186,8 +186,10 @@ class Optimizer(Update):
             return
         kept = state.arrays_by_name(self.flats)
         flats = [
-            group.flatten(group.options(), {slot: 0.0 for slot in first.state}, self.totals, first)
-            for group, first in ((group, group.flats[0]) for group in self.groups)
+            group.flatten(
+                group.options(), {slot: 0.0 for slot in group.flats[0].state}, self.totals, group.flats[0]
+            )
+            for group in self.groups
         ]
         state.fill([flat for own in flats for flat in own], kept)
         self._take(self.groups, flats)

@@ -213,7 +213,7 @@ class FlatGroup:
             state = {slot: buffer.data[a:b] for slot, buffer in self.state.items()}
             yield self.p.data[a:b], self.g.data[a:b], state
 
-    def each_of(self, span: Range) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
+    def each_of(self, span: Range) -> Iterator[tuple[Array, Array, Slots]]:
         """A range of parameters one by one, (p, g, state) in their shapes: views, as raw arrays."""
         for i in range(*span):
             yield (
