@@ -6,20 +6,22 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import random
+from tapegrad.autograd.aliases import Params, Value
 from tapegrad.autograd.ops.indexing import Slot
 from tapegrad.backends import backend_of
+from tapegrad.backends.aliases import Array, ArrayModule
 from tapegrad.backends.indexing import check_bounds
 from tapegrad.backends.numpy_backend import BITS
 from tapegrad.compiler.ir import windows
 
 WINDOWS = windows.__name__
-Evaluate = Callable[[list[Any], dict[str, Any], Any], Any]
+Evaluate = Callable[[list[Value], Params, ArrayModule], Array]
 
 
 def call(name: str, options: tuple[str, ...] = ()) -> Evaluate:
     """The library's function of that name. The options are given by position: libraries name them differently."""
 
-    def evaluate(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    def evaluate(values: list[Value], params: Params, xp: ArrayModule) -> Array:
         with np.errstate(all="ignore"):
             if options:
                 return getattr(xp, name)(*values, *(params[option] for option in options))
@@ -31,7 +33,7 @@ def call(name: str, options: tuple[str, ...] = ()) -> Evaluate:
 def kernel(name: str) -> Evaluate:
     """The backend's own kernel, where the library has no function for it."""
 
-    def evaluate(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+    def evaluate(values: list[Value], params: Params, xp: ArrayModule) -> Array:
         array = next(v for v in values if hasattr(v, "shape"))
         return backend_of(array).kernels[name](xp, *values, **params)
 
@@ -43,72 +45,72 @@ def over_windows(name: str) -> Evaluate:
     return lambda values, params, xp: getattr(windows, name)(*values, **params)
 
 
-def power(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def power(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     """By the operator, as in eager: of a float and a NumPy array of no axes, that of the scalar."""
     a, b = values
     with np.errstate(all="ignore"):
         return a ** b[()] if xp is np and isinstance(a, float) and b.ndim == 0 else a**b
 
 
-def index_of(template: tuple[Any, ...], arrays: list[Any]) -> tuple[Any, ...]:
+def index_of(template: tuple[object, ...], arrays: list[Array]) -> tuple[Any, ...]:
     """An index with the arrays in the places that are kept for them."""
     return tuple(arrays[i] if isinstance(i, Slot) else i for i in template)
 
 
-def take_at(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def take_at(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return values[0][index_of(params["index"], values[1:])]
 
 
-def put_at(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def put_at(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     new = xp.array(values[0])
     new[index_of(params["index"], values[2:])] = values[1]
     return new
 
 
-def add_at(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def add_at(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     add = backend_of(values[0]).kernels["index_add"]
     return add(xp, values[0], values[1], index=index_of(params["index"], values[2:]))
 
 
-def copy(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def copy(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return xp.array(values[0])
 
 
-def astype(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def astype(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return xp.asarray(values[0]).astype(params["dtype"])
 
 
-def clip(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def clip(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return xp.clip(values[0], params["min"], params["max"])
 
 
-def concat(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def concat(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return xp.concatenate(values, axis=params["axis"])
 
 
-def mask_bits(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def mask_bits(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     """All bits where it is true, none elsewhere."""
     return xp.negative(values[0].view("int8"))
 
 
-def and_bits(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def and_bits(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     """The elements whose mask has all bits, and 0 elsewhere."""
     x, mask = values
     return (x.view(BITS[x.dtype.itemsize]) & mask).view(x.dtype)
 
 
-def guard(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def guard(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return xp.asarray(bool(values[0]))
 
 
-def bounds(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def bounds(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     check_bounds(params["shape"], index_of(params["index"], values))
     return xp.asarray(True)
 
 
-def written(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def written(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return values[1]
 
 
-def draw(values: list[Any], params: dict[str, Any], xp: Any) -> Any:
+def draw(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return random.draw(params["shape"], str(params["dtype"]), params["place"])

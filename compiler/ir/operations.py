@@ -24,6 +24,7 @@ from tapegrad.compiler.ir.cuda_forms import (
     SMALLER,
     Cuda,
 )
+from tapegrad.compiler.ir.evaluation import Evaluate
 
 if TYPE_CHECKING:
     from tapegrad.compiler.ir.program import Op, Program
@@ -95,7 +96,7 @@ class Operation:
 
     name: str
     kind: Kind
-    evaluate: Callable[[list[Any], dict[str, Any], Any], Any]
+    evaluate: Evaluate
     numpy: str | Spelling = ""
     cupy: str | Spelling = ""
     helper: str = ""
@@ -140,7 +141,7 @@ def elementwise(name: str, cuda: Cuda | str, **more: Any) -> Operation:
     return Operation(name, Kind.ELEMENTWISE, more.pop("evaluate", e.call(name)), numpy, cuda=form, **more)
 
 
-def called(name: str, **more: Any) -> Operation:
+def called(name: str, **more: object) -> Operation:
     """A function of one floating-point number that C has under the same name."""
     return elementwise(name, f"{name}({{0}})", native=more.pop("native", f"{name}(a)"), **more)
 
@@ -155,14 +156,14 @@ def infix(name: str, sign: str, operator: str, boolean: str = "") -> Operation:
     return elementwise(name, form, native=f"a {sign} b", operator=operator)
 
 
-def reduction(name: str, ufunc: str, cuda: str, identity: Any, native: str = "") -> Operation:
+def reduction(name: str, ufunc: str, cuda: str, identity: object, native: str = "") -> Operation:
     numpy = f"{ufunc}.reduce({{0}}, {{over}}, dtype={{dtype!r}}, out={{out}})"
     return Operation(
         name, Kind.REDUCTION, e.call(name), numpy, s.REDUCE, cuda=cuda, native=native, identity=identity
     )
 
 
-def alike(name: str, kind: Kind, evaluate: Any, source: str | Spelling, **more: Any) -> Operation:
+def alike(name: str, kind: Kind, evaluate: Evaluate, source: str | Spelling, **more: Any) -> Operation:
     """The same words for NumPy and CuPy."""
     return Operation(name, kind, evaluate, source, source, **more)
 

@@ -3,7 +3,7 @@
 
 from functools import cache
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def call_of(library: str, into: bool) -> str:
     return "copyto({out}, cupy.{name}({args}{options}))" if into else "cupy.{name}({args}{options})"
 
 
-def number(value: Any) -> str:
+def number(value: object) -> str:
     """A Python number as source."""
     text = repr(value)
     return {"inf": "float('inf')", "-inf": "-float('inf')", "nan": "float('nan')"}.get(text, text)
@@ -40,10 +40,10 @@ def over(op: "Op") -> str:
     return f"axis={op.params.get('axis')}{keep}"
 
 
-def index_text(template: tuple[Any, ...], arrays: list[str]) -> str:
+def index_text(template: tuple[object, ...], arrays: list[str]) -> str:
     """An index as it stands between brackets."""
 
-    def part(i: Any) -> str:
+    def part(i: object) -> str:
         if isinstance(i, Slot):
             return arrays[int(i)]
         if isinstance(i, slice):

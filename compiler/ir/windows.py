@@ -7,10 +7,13 @@ element stands there once for each window that it is in.
 from collections.abc import Iterator
 from itertools import product
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
+
+from tapegrad.autograd.aliases import Params
+from tapegrad.backends.aliases import Array
 
 Lengths = tuple[int, ...]
 
@@ -26,7 +29,7 @@ class Layout(NamedTuple):
     dilation: Lengths
 
 
-def layout_of(params: dict[str, Any]) -> Layout:
+def layout_of(params: Params) -> Layout:
     """The layout among the parameters of an operation."""
     return Layout(*(params[name] for name in Layout._fields))
 
@@ -44,8 +47,8 @@ def apart(layout: Layout) -> bool:
 
 
 def windows_of(
-    x: Any, *, starts: Lengths, strides: Lengths, counts: Lengths, window: Lengths, dilation: Lengths
-) -> Any:
+    x: Array, *, starts: Lengths, strides: Lengths, counts: Lengths, window: Lengths, dilation: Lengths
+) -> Array:
     """The windows of an array, a view that may be written to."""
     first = x[(slice(None), *(slice(start, None) for start in starts))]
     between = [step * s for step, s in zip(x.strides[1:-1], strides)]
@@ -54,7 +57,7 @@ def windows_of(
     return as_strided(first, shape, (x.strides[0], *between, *inside, x.strides[-1]))
 
 
-def put_windows(*parts: Any, shape: Lengths, **layout: Lengths) -> Any:
+def put_windows(*parts: Array, shape: Lengths, **layout: Lengths) -> Array:
     """An array of this shape, of zeros but for its windows, which do not overlap: a part holds what they all have at
     one place, for one place after the other."""
     x = np.zeros(shape, parts[0].dtype)
@@ -74,25 +77,27 @@ def slices_of(layout: Layout) -> Iterator[tuple[slice, ...]]:
         yield slice(None), *inner, slice(None)
 
 
-def matrix_of(windows: Any) -> Any:
+def matrix_of(windows: Array) -> Array:
     """Windows as a matrix with a row for each, a copy."""
     places = windows.ndim // 2
     return windows.reshape(prod(windows.shape[:places]), prod(windows.shape[places:]))
 
 
-def convolve_windows(windows: Any, kernel: Any, bias: Any = None, *, relu: bool = False) -> Any:
+def convolve_windows(
+    windows: Array, kernel: Array, bias: Array | None = None, *, relu: bool = False
+) -> Array:
     """Each window, as a row, times a kernel of shape (elements of a window, filters); plus a bias, then max(x, 0)."""
     y = matrix_of(windows) @ kernel
     y = y if bias is None else y + bias
     return np.maximum(y, 0) if relu else y
 
 
-def convolve_kernel(windows: Any, g: Any) -> Any:
+def convolve_kernel(windows: Array, g: Array) -> Array:
     """The gradient for the kernel: the windows, as columns, times g of shape (windows, filters)."""
     return matrix_of(windows).T @ g
 
 
-def convolve_input(g: Any, kernel: Any, *, shape: Lengths, **layout: Lengths) -> Any:
+def convolve_input(g: Array, kernel: Array, *, shape: Lengths, **layout: Lengths) -> Array:
     """The gradient for the array of this shape: g times the transposed kernel, of shape (filters, elements of the
     window), added up where windows overlap."""
     x = np.zeros(shape, g.dtype)

@@ -1,6 +1,6 @@
 """What a recorded program has to do with the objects around it: whose its arrays, results and gradients are."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.ir.memory import memory_of
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tapegrad.compiler.record.recording import Recording
 
 
-def attach(recording: "Recording", reach: Reach, trace: Trace, result: Any) -> None:
+def attach(recording: "Recording", reach: Reach, trace: Trace, result: object) -> None:
     """Say whose the results, the gradients and the arrays are, or why that cannot be said."""
     attach_results(recording, reach, trace, result)
     if recording.reason is None:
@@ -25,7 +25,7 @@ def attach(recording: "Recording", reach: Reach, trace: Trace, result: Any) -> N
         attach_arrays(recording, reach, trace)
 
 
-def attach_results(recording: "Recording", reach: Reach, trace: Trace, result: Any) -> None:
+def attach_results(recording: "Recording", reach: Reach, trace: Trace, result: object) -> None:
     """What the function returned, leaf by leaf."""
     guards = reach.guards
     leaves, recording.rebuild = take_apart(result, reach.seen)

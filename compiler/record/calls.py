@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.sites import outputs_of
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.compiler.ir.program import Op, Var
@@ -34,7 +35,7 @@ class RecordedCalls:
         # Id of a node -> its number; a later node may have the id of one that is gone.
         self.numbers: dict[int, int] = {}
 
-    def add(self, primitive: Any, result: Any, rule_of: Node | None, ops: list[Op]) -> None:
+    def add(self, primitive: Primitive, result: Any, rule_of: Node | None, ops: list[Op]) -> None:
         """Note a primitive that was run, by the user's code or by the gradient rule of a call."""
         if rule_of is not None:
             number = self.numbers.get(id(rule_of))

@@ -7,6 +7,7 @@ from types import CodeType
 from typing import Any
 
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Array
 from tapegrad.compiler.record.trace import Trace
 from tapegrad.compiler.watch.code import part_of
 from tapegrad.compiler.watch.listen import room_of
@@ -38,7 +39,7 @@ class DataWatch:
                 self.trace.refuse("it looks at t.data", "Use the tensor itself")
             return get(t)
 
-        def write(t: Tensor, array: Any) -> None:
+        def write(t: Tensor, array: Array) -> None:
             if from_user(sys._getframe(1).f_code) and get_ident() == self.thread:
                 self.trace.refuse("it sets t.data", "Use t.assign(values), or t[...] = values")
             put(t, array)
@@ -70,5 +71,5 @@ NAMING = frozenset(
 
 
 @cache
-def from_user(code: Any) -> bool:
+def from_user(code: CodeType) -> bool:
     return room_of(code.co_filename) == "user"

@@ -39,7 +39,7 @@ class Comparable:
     def kept(self, program: Program) -> list[Any]:
         return [self.value(v) for v in program.kept()]
 
-    def value(self, v: Any) -> Any:
+    def value(self, v: object) -> Any:
         if not isinstance(v, Var):
             return type(v), repr(v)
         if v.kind == "constant":

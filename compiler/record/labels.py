@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def give_names(program: Program, arrays: dict[str, str], modules: dict[str, str]
         op.origin = named.get(op.origin, op.origin)
 
 
-def frame_of_the_user() -> Any:
+def frame_of_the_user() -> FrameType | None:
     """The innermost frame of code that the user wrote: not a library's that it called, nor a dataclass's repr."""
     innermost = frame = user_frame()
     while frame is not None and not written_by_the_user(frame):
@@ -130,7 +131,7 @@ def frame_of_the_user() -> Any:
     return innermost if frame is None else frame
 
 
-def written_by_the_user(frame: Any) -> bool:
+def written_by_the_user(frame: FrameType) -> bool:
     path = frame.f_code.co_filename
     return room_of(path) == "user" and not (path == "<string>" and "__file__" in frame.f_globals)
 
@@ -146,7 +147,7 @@ def user_line() -> str:
 
 def rate_asked() -> str:
     """The user's code for what it asks an optimizer for, as in `opt.lr`, where that needs the number; else ""."""
-    frame: Any = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None and is_own(frame.f_code.co_filename):
         if frame.f_code.co_qualname == "Optimizer.steps":
             return "opt.steps"

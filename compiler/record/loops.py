@@ -1,6 +1,5 @@
 """A loop as one operation: its step recorded once, as a program of its own."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import numpy as np
 from tapegrad.autograd import random
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Array, Function
 from tapegrad.compiler.ir.operations import LOOPS, LoopBody, Operation, loop
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var
 from tapegrad.compiler.record.symbols import Symbol
@@ -30,14 +30,14 @@ class Loop:
         self.inputs = row.body.carries + row.body.slices
         self.body = row.body
 
-    def results(self, arrays: list[Any]) -> list[Any]:
+    def results(self, arrays: list[Array]) -> list[Array]:
         """What the loop gives for the arrays of its carry and slices."""
         with unheard():
             return values_of(self.body, [*arrays, *(t.data for t in self.closures)])
 
 
 def recorded_loop(
-    trace: "Trace", step: Callable[..., Any], carry: Tensors, xs: Tensors, length: int, reverse: bool, keep: bool
+    trace: "Trace", step: Function, carry: Tensors, xs: Tensors, length: int, reverse: bool, keep: bool
 ) -> Loop | None:  # fmt: skip
     """The loop as an operation, or None where it is to be recorded step by step: on a GPU, of arrays of several dtypes,
     or with a step that does more than compute."""
@@ -77,12 +77,12 @@ def recorded_loop(
     return Loop(row, list(inside.captured))
 
 
-def values_of(body: LoopBody, given: list[Any]) -> list[Any]:
+def values_of(body: LoopBody, given: list[Array]) -> list[Array]:
     """The results of a loop on these arrays, operation by operation: none of the step's Python runs."""
     n, end = body.carries, body.carries + body.slices
     carry, xs, others = given[:n], given[n:end], given[end:]
-    before: list[list[Any]] = []
-    ys: list[list[Any]] = []
+    before: list[list[Array]] = []
+    ys: list[list[Array]] = []
     order = range(body.length)
     for t in reversed(order) if body.reverse else order:
         before.append(carry)
@@ -95,7 +95,7 @@ def values_of(body: LoopBody, given: list[Any]) -> list[Any]:
     return [*(np.array(c) for c in carry), *stacked[: len(body.shapes) - n]]
 
 
-def values(program: Program, given: list[Any]) -> list[Any]:
+def values(program: Program, given: list[Array]) -> list[Array]:
     """The results of a program on these arrays."""
     known: dict[Any, Any] = dict(zip(program.arguments, given, strict=True))
     value = lambda v: v if not isinstance(v, Var) else v.value if v.kind == "constant" else known[v]
@@ -108,7 +108,7 @@ def values(program: Program, given: list[Any]) -> list[Any]:
     return [value(r) for r in program.results]
 
 
-def digest(program: Program, more: Any) -> str:
+def digest(program: Program, more: object) -> str:
     """Equal for equal programs, their constants included."""
     hashed = blake2b(digest_size=4)
     for part in (

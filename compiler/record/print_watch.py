@@ -2,9 +2,9 @@
 
 import sys
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 NAMES = ("stdout", "stderr")
 
@@ -40,7 +40,7 @@ class PrintWatch:
 class Stream:
     """A stream that tells when something is written to it, and otherwise is the real one."""
 
-    def __init__(self, real: Any, written: Callable[[], None]) -> None:
+    def __init__(self, real: TextIO, written: Callable[[], None]) -> None:
         self._real, self._written = real, written
 
     __class__ = property(lambda self: type(self._real))
@@ -48,10 +48,10 @@ class Stream:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    def write(self, text: Any) -> Any:
+    def write(self, text: str) -> int:
         self._written()
         return self._real.write(text)
 
-    def writelines(self, lines: Any) -> Any:
+    def writelines(self, lines: Iterable[str]) -> None:
         self._written()
-        return self._real.writelines(lines)
+        self._real.writelines(lines)

@@ -14,6 +14,8 @@ from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.recorder import HostNumber
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
+from tapegrad.backends.aliases import Function
+from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.collection import no_collection
 from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.program import Program
@@ -103,7 +105,11 @@ class Recording:
 
 
 def record(
-    f: Callable[..., Any], args: Any, kwargs: Any, inputs: Iterable[str] = (), strict: bool = False
+    f: Function,
+    args: Args,
+    kwargs: Kwargs,
+    inputs: Iterable[str] = (),
+    strict: bool = False,
 ) -> tuple[Recording, Any]:
     """Run f once and write down what it does. Returns that and what f returned, with memory of its own.
 
@@ -140,7 +146,8 @@ def record(
 
 
 def looked_at(
-    f: Callable[..., Any], args: Any, kwargs: Any, inputs: Iterable[str], trace: Trace, listener: Listener, result: Any
+    f: Function, args: Args, kwargs: Kwargs, inputs: Iterable[str], trace: Trace,
+    listener: Listener, result: object,
 ) -> tuple[Recording, Container[int]]:  # fmt: skip
     """What a run came to, and the ids of what was there before. What cannot be looked at, a key whose hash has changed,
     say, is a reason to run as Python: the function itself did not raise."""
@@ -161,7 +168,7 @@ def looked_at(
     return recording, reach.seen
 
 
-def own_results(result: Any, args: Any, kwargs: Any, held: Container[int] = frozenset()) -> Any:
+def own_results(result: object, args: Args, kwargs: Kwargs, held: Container[int] = frozenset()) -> Any:
     """Results of a run as Python as a program would give them: memory of their own, but for the arguments.
 
     held   ids of containers that were there before, and are returned as they are
@@ -176,7 +183,7 @@ def own_results(result: Any, args: Any, kwargs: Any, held: Container[int] = froz
     return rebuild([copies.get(id(leaf), leaf) for leaf in leaves]) if copies else result
 
 
-def described(trace: Trace, listener: Listener, reach: Reach, result: Any) -> Recording:
+def described(trace: Trace, listener: Listener, reach: Reach, result: object) -> Recording:
     """What a run came to, when it is over."""
     recording = Recording(trace.program, reach.guards)
     if trace.moves:  # before any other reason: the next run may find every parameter where it belongs

@@ -4,6 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd.ops.indexing import Slot
+from tapegrad.backends.aliases import Array, ArrayModule
 from tapegrad.compiler.ir.operations import OPERATIONS, operation
 from tapegrad.compiler.ir.program import Var
 
@@ -17,7 +18,7 @@ class Symbol:
     __array_priority__ = 1000
     __array_ufunc__ = None
 
-    def __init__(self, value: Any, var: Var, trace: "Trace") -> None:
+    def __init__(self, value: Array, var: Var, trace: "Trace") -> None:
         self.value, self.var, self.trace = value, var, trace
 
     shape = property(lambda self: self.value.shape)
@@ -32,14 +33,14 @@ class Symbol:
         self.trace.emit_op("guard", self, expected=choice)
         return choice
 
-    def __array__(self, *_: Any, **__: Any) -> Any:
+    def __array__(self, *_: object, **__: object) -> Any:
         raise TypeError("NumPy was called instead of xp")
 
     @property
     def T(self) -> "Symbol":
         return self.trace.emit_op("permute_dims", self, axes=tuple(reversed(range(self.ndim))))
 
-    def __getitem__(self, index: Any) -> "Symbol":
+    def __getitem__(self, index: object) -> "Symbol":
         parts = index if isinstance(index, tuple) else (index,)
         return self.trace.emit_op("slice", self, index=parts)
 
@@ -60,7 +61,7 @@ _operators()
 class Namespace:
     """What a forward sees as `xp`: the array library, with every call written down."""
 
-    def __init__(self, trace: "Trace", xp: Any) -> None:
+    def __init__(self, trace: "Trace", xp: ArrayModule) -> None:
         self._trace, self.xp = trace, xp
 
     def __getattr__(self, name: str) -> Any:
@@ -72,7 +73,7 @@ class Namespace:
         self.__dict__[name] = written
         return written
 
-    def written_down(self, name: str, real: Any) -> Any:
+    def written_down(self, name: str, real: object) -> Any:
         if not callable(real) or isinstance(real, type):
             return real
         trace = self._trace
@@ -80,7 +81,7 @@ class Namespace:
             return lambda *args, dtype=None, device=None: trace.constant(real(*args, dtype=dtype))
         if name in ("zeros_like", "ones_like", "full_like"):
 
-            def made(*args: Any, **options: Any) -> Symbol:
+            def made(*args: object, **options: object) -> Symbol:
                 return trace.constant(
                     real(*[a.value if isinstance(a, Symbol) else a for a in args], **options)
                 )
@@ -101,6 +102,11 @@ class Namespace:
         return call
 
 
-def basic(index: tuple[Any, ...]) -> bool:
+def var_or_value(value: object) -> object:
+    """What stands for a value in an operation: the Var of a Symbol, and a number as it is."""
+    return value.var if isinstance(value, Symbol) else value
+
+
+def basic(index: tuple[object, ...]) -> bool:
     """Whether an index makes a view: integers, slices, new axes alone."""
     return not any(isinstance(i, (Slot, bool)) for i in index)

@@ -13,11 +13,14 @@ from weakref import ref
 import numpy as np
 
 from tapegrad.autograd import random
+from tapegrad.autograd.aliases import Params, Value
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import HostNumber, Recorder
-from tapegrad.autograd.tensor import Tensor
-from tapegrad.backends import backend_of
+from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.backends import Backend, backend_of
+from tapegrad.backends.aliases import Array, ArrayModule
+from tapegrad.compiler.aliases import Args
 from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.memory import GrowingSpans, memory_of, order_of, share, span
 from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
@@ -26,7 +29,7 @@ from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.host import HostNumbers
 from tapegrad.compiler.record.labels import Labels, On, frame_of_the_user, rate_asked, user_line
 from tapegrad.compiler.record.loops import Loop, emit_loop, recorded_loop
-from tapegrad.compiler.record.symbols import Namespace, Symbol, basic
+from tapegrad.compiler.record.symbols import Namespace, Symbol, basic, var_or_value
 from tapegrad.compiler.watch.listen import unheard
 
 
@@ -50,12 +53,12 @@ class Trace(Recorder):
         self.program = Program()
         self.labels = Labels()
         # id of an array that shows a part of a captured one -> that tensor, and the index of the part
-        self.view_of: dict[int, tuple[Tensor, Any]] = {}
+        self.view_of: dict[int, tuple[Tensor, Array]] = {}
         self.drawn: dict[tuple[int, int], Var] = {}  # (seed, number) -> the random numbers
         # id of a raw array -> the array, and its Var; another array may have the id once that one is gone
         self.vars: dict[int, tuple[ref[Any], Var]] = {}
         self.captured: list[Tensor] = []
-        self.arrays: list[Any] = []
+        self.arrays: list[Array] = []
         self.spans = GrowingSpans()  # of the captured Vars, as they were first
         self.key_of: dict[Var, int] = {}  # one of these -> id of its array
         self.viewers: dict[int, set[int]] = {}  # id of memory -> ids of the bound arrays that look into it
@@ -70,7 +73,7 @@ class Trace(Recorder):
         self.beside: Callable[[], AbstractContextManager[None]] = nullcontext
         self.kept: list[Any] = []  # alive until the end: modules and views that are known by their id
         self.modules: list[str] = []  # ids of those that are running, the innermost last
-        self.node: Any = None  # the recorded call whose gradient rules are running
+        self.node: Node | None = None  # the recorded call whose gradient rules are running
         self.parts: list[str] = []
         self.calls = RecordedCalls()
         self.module_of: dict[int, str] = {}  # id of a node -> the id of the module that it was made in
@@ -98,18 +101,18 @@ class Trace(Recorder):
             var.order, var.dense = order_of(value), False
         return var
 
-    def bind(self, array: Any, var: Var) -> Var:
+    def bind(self, array: Array, var: Var) -> Var:
         """From now on the array is what the Var stands for, until the array is gone."""
         self.vars[id(array)] = ref(array), var
         self.viewers.setdefault(memory_of(array), set()).add(id(array))
         return var
 
-    def bound(self, array: Any) -> Var | None:
+    def bound(self, array: Array) -> Var | None:
         """What the array stands for, if it is bound."""
         alive, var = self.vars.get(id(array), UNBOUND)
         return var if alive() is array else None
 
-    def others_in_memory_of(self, array: Any) -> list[Any]:
+    def others_in_memory_of(self, array: Array) -> list[Array]:
         """The bound arrays that share memory with a bound one."""
         ids = self.viewers[memory_of(array)] - {id(array)}
         others = [self.vars[key][0]() for key in ids]
@@ -131,14 +134,14 @@ class Trace(Recorder):
         self.key_of[var] = id(t.data)
         return self.bind(t.data, var)
 
-    def constant(self, value: Any) -> Symbol:
+    def constant(self, value: object) -> Symbol:
         on_host = np.asarray(backend_of(value).to_numpy(value))
         if on_host.size > 16 and one_number(on_host):  # kept as long as the program, in one element
             on_host = np.broadcast_to(on_host.flat[0], on_host.shape)
         return Symbol(value, self.var("c", value, "constant", on_host), self)
 
     # ---- events ----
-    def primitive(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any], result: Any) -> None:
+    def primitive(self, primitive: Primitive, args: Args, params: Params, result: Any) -> None:
         given = {id(a.data) for a in args if isinstance(a, Tensor)}
         for r in result if isinstance(result, tuple) else (result,):
             if id(r.data) not in given:
@@ -180,7 +183,7 @@ class Trace(Recorder):
         self.kept.append(module)
         return On(self.modules, str(id(module)))  # named at the end
 
-    def rule(self, node: Any) -> None:
+    def rule(self, node: Node | None) -> None:
         self.node = node
 
     def part(self, name: str) -> "On":
@@ -206,12 +209,12 @@ class Trace(Recorder):
         if leaf not in self.gradients:
             self.gradients_before.setdefault(leaf, leaf._grad)
 
-    def moved(self, tensor: Tensor, view: Any) -> None:
+    def moved(self, tensor: Tensor, view: object) -> None:
         self.moves = self.moves or user_line()
         self.save(view, tensor.backend)
         self.changes.append(partial(setattr, tensor, "data", tensor.data))
 
-    def failed(self, primitive: Any) -> None:
+    def failed(self, primitive: Primitive) -> None:
         what = f"{primitive.name} raised an error that was caught, and that may depend on the values,"
         self.refuse(what, "Look at them outside")  # where nobody catches it, the run is over
 
@@ -258,10 +261,10 @@ class Trace(Recorder):
             self.origin = self.here("write")
             self.record_write(target, value)
 
-    def made_here(self, array: Any) -> bool:
+    def made_here(self, array: Array) -> bool:
         return self.own.get(id(array), UNBOUND[0])() is array
 
-    def save(self, array: Any, backend: Any) -> None:
+    def save(self, array: Array, backend: Backend) -> None:
         """Keep what an array holds, to be put back. What it held first counts; `changes` keeps the array alive."""
         writable = getattr(array.flags, "writeable", True)  # else the write will raise
         if id(array) not in self.saved and writable:
@@ -310,9 +313,7 @@ class Trace(Recorder):
     def loop(self, *loop: Any) -> Loop | None:
         return recorded_loop(self, *loop) if self.reason is None else None
 
-    def expand(
-        self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], result: Any
-    ) -> None:
+    def expand(self, primitive: Primitive, args: tuple[Value, ...], params: Params, result: Any) -> None:
         """Take a primitive apart by running its forward on Symbols."""
         symbols = [Symbol(a.data, self.var_of(a), self) if isinstance(a, Tensor) else a for a in args]
         results = result if isinstance(result, tuple) else (result,)
@@ -348,27 +349,26 @@ class Trace(Recorder):
                 if isinstance(part, Symbol) and self.bound(r.data) is None:
                     self.bind(r.data, part.var)
 
-    def namespace(self, xp: Any) -> Namespace:
+    def namespace(self, xp: ArrayModule) -> Namespace:
         """What a forward sees as `xp`."""
         if id(xp) not in self.namespaces:
             self.namespaces[id(xp)] = Namespace(self, xp)
         return self.namespaces[id(xp)]
 
-    def drawn_var(self, symbols: list[Any], params: dict[str, Any], array: Any) -> Var:
+    def drawn_var(self, symbols: list[object], params: Params, array: Array) -> Var:
         """The Var of random numbers; the same one where a checkpoint draws them again."""
         draw = random.position()
         if draw not in self.drawn:
             self.drawn[draw] = self.emit_whole("random_uniform", symbols, params, array)
         return self.drawn[draw]
 
-    def emit_whole(self, name: str, symbols: list[Any], params: dict[str, Any], array: Any) -> Var:
+    def emit_whole(self, name: str, symbols: list[object], params: Params, array: Array) -> Var:
         """Write a primitive down as one operation, which eager has carried out."""
         out = self.var(name, array)
-        inputs = [s.var if isinstance(s, Symbol) else s for s in symbols]
-        self.program.ops.append(Op(name, inputs, dict(params), out, self.origin))
+        self.program.ops.append(Op(name, [*map(var_or_value, symbols)], dict(params), out, self.origin))
         return out
 
-    def emit_op(self, name: str, *inputs: Any, **params: Any) -> Symbol:
+    def emit_op(self, name: str, *inputs: Any, **params: object) -> Symbol:
         """Write an operation down, and carry it out."""
         values = [i.value if isinstance(i, Symbol) else i for i in inputs]
         params.pop("copy", None)
@@ -378,9 +378,7 @@ class Trace(Recorder):
         row = operation(name)
         value = xp.asarray(row.evaluate(values, params, xp))
         out = self.var(row.label or name, value)
-        self.program.ops.append(
-            Op(name, [i.var if isinstance(i, Symbol) else i for i in inputs], params, out, self.origin)
-        )
+        self.program.ops.append(Op(name, [*map(var_or_value, inputs)], params, out, self.origin))
         if xp is np and value.ndim and not any(value.strides) and isinstance(inputs[0], Symbol):
             self.spread[out] = inputs[0] if values[0].size == 1 else self.spread.get(inputs[0].var)
         return Symbol(value, out, self)

@@ -10,7 +10,7 @@ Taker = Callable[[list[Any], list[Any]], Any]
 
 
 def take_apart(
-    value: Any, whole: Container[int] = frozenset(), deepest: float = inf
+    value: object, whole: Container[int] = frozenset(), deepest: float = inf
 ) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The leaves in order, and the function that puts the same structure together again of others. What is at two
     places in it is one and the same there, too.
@@ -23,7 +23,7 @@ def take_apart(
     known: dict[int, Taker] = {}
     depth = 0
 
-    def take(part: Any) -> Taker:
+    def take(part: object) -> Taker:
         nonlocal depth
         if id(part) in known:
             return known[id(part)]
@@ -46,7 +46,7 @@ def take_apart(
     if not makers:
         return leaves, itemgetter(0)
 
-    def rebuild(new: list[Any]) -> Any:
+    def rebuild(new: list[object]) -> Any:
         made: list[Any] = []
         for maker in makers:
             made.append(maker(new, made))

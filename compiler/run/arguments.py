@@ -11,6 +11,8 @@ import numpy as np
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import ALL
 from tapegrad.backends import BY_TYPE
+from tapegrad.backends.aliases import Function
+from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.watch.parameters import signature_of
 
 
@@ -21,7 +23,7 @@ class Taken:
     copy, and `returned` has the caller's in place of the copy in a result.
     """
 
-    def __init__(self, args: Any, kwargs: Any) -> None:
+    def __init__(self, args: Args, kwargs: Kwargs) -> None:
         tensor_for = lambda part: asarray(part) if is_bare_array(part) else part
         taken, self.exchanged = exchanged((args, kwargs), tensor_for)
         self.args, self.kwargs = taken
@@ -41,7 +43,7 @@ class Taken:
             elif len(copy) != len(first) or not all(map(is_, copy, first)):
                 given[:] = map(back, copy)
 
-    def returned(self, result: Any) -> Any:
+    def returned(self, result: object) -> Any:
         """A result with the caller's containers in place of their copies."""
         containers = {id(new): old for old, new in self.exchanged if not is_bare_array(old)}
         return exchanged(result, lambda part: containers.get(id(part), part))[0] if containers else result
@@ -59,7 +61,7 @@ def exchanged(
     made: dict[int, Any] = {}
     pairs: list[tuple[Any, Any]] = []
 
-    def take(part: Any, depth: int = 0) -> Any:
+    def take(part: object, depth: int = 0) -> Any:
         if id(part) in made:
             return made[id(part)]
         made[id(part)] = part
@@ -86,7 +88,7 @@ def exchanged(
         return exchanged(value, exchange, deepest=3)
 
 
-def run_with_tensors(f: Any, args: Any, kwargs: Any) -> Any:
+def run_with_tensors(f: Function, args: Args, kwargs: Kwargs) -> Any:
     """Run a function as it is, but that arrays arrive as Tensors."""
     taken = Taken(args, kwargs)
     try:
@@ -102,7 +104,7 @@ def is_bare_array(value: Any) -> bool:
     )
 
 
-def in_order(f: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+def in_order(f: Function, args: Args, kwargs: Kwargs) -> tuple[Any, Any]:
     """Arguments by name in the places of their parameters, and the others in one order, where that is the same call."""
     if not kwargs:
         return args, kwargs

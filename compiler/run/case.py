@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
+from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.collection import no_collection
 from tapegrad.compiler.watch.guards import MOVED, Line
 
@@ -52,7 +53,7 @@ class Case:
         """Why its last call ran as Python, though a second one may yet come to a program."""
         return self.reason or self.recording.reason
 
-    def match(self, args: Any, kwargs: Any) -> Any:
+    def match(self, args: Args, kwargs: Kwargs) -> Any:
         """The arrays of the inputs, if this call is of the kind; None if not."""
         arrays = (self.check or self.guards.match)(args, kwargs)
         return self.follow(args, kwargs) if arrays is MOVED else arrays
@@ -87,7 +88,7 @@ class Case:
             if id(t) not in captured:
                 guards.hold(local_of[id(t)], t.data)
 
-    def follow(self, args: Any, kwargs: Any) -> Any:
+    def follow(self, args: Args, kwargs: Kwargs) -> Any:
         """Captured tensors have their contents elsewhere now: bind the program to these, if it can be."""
         runner = self.runner
         asked = self.recording.asked
@@ -101,14 +102,20 @@ class Case:
         arrays = self.guards.match(args, kwargs)
         return None if arrays is MOVED else arrays
 
-    def why_not(self, args: Any, kwargs: Any) -> list[Any]:
+    def why_not(self, args: Args, kwargs: Kwargs) -> list[Any]:
         """What does not hold for this call, by the user's names."""
         failures = self.guards.failures(args, kwargs)
         if not failures and self.ready and (moved := self.runner.why_not_follow()):
             return [Line("", moved)]
         return failures
 
-    def compared(self, made: "Recording", args: Any, kwargs: Any, places: dict[str, Tensor]) -> str | None:
+    def compared(
+        self,
+        made: "Recording",
+        args: Args,
+        kwargs: Kwargs,
+        places: dict[str, Tensor],
+    ) -> str | None:
         """What keeps a second run from being the same as this one. places: the tensors of its inputs before it."""
         from tapegrad.compiler.record.difference import difference
 

@@ -2,13 +2,13 @@
 
 import os
 from _thread import get_ident
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tapegrad.autograd import random
 from tapegrad.autograd.tensor import Tensor, next_serial
+from tapegrad.backends.aliases import Array, Function
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.case import Case
 
@@ -67,7 +67,7 @@ class State:
         return found | {"the number of random draws": np.asarray(self.draws)}
 
 
-def run_checked(case: Case, f: Callable[..., Any], arrays: Any, args: Any, kwargs: Any, name: str) -> Any:
+def run_checked(case: Case, f: Function, arrays: Any, args: Any, kwargs: Any, name: str) -> Any:
     """The program's result, after f itself came to the same from the same state; RuntimeError with the first difference
     if it did not."""
     before = State(case)
@@ -98,7 +98,7 @@ def run_checked(case: Case, f: Callable[..., Any], arrays: Any, args: Any, kwarg
     return result
 
 
-def arrays_of(result: Any) -> dict[str, Any]:
+def arrays_of(result: object) -> dict[str, Any]:
     tensors = [leaf for leaf in take_apart(result)[0] if isinstance(leaf, Tensor)]
     return {f"result {n}": t.data for n, t in enumerate(tensors, 1)}
 
@@ -108,14 +108,14 @@ def watched(case: Case) -> str:
     return "\n  ".join(dict.fromkeys(line.subject for line in case.guards.lines if line.name))
 
 
-def largest(array: Any) -> float:
+def largest(array: Array) -> float:
     """The largest finite element of an array of floats, without its sign; 0 for None."""
     if array is None or (array := Tensor(array).numpy()).dtype.kind != "f":
         return 0.0
     return float(np.max(np.abs(array), initial=0.0, where=np.isfinite(array)))
 
 
-def differs(a: Any, b: Any, exact: bool, least: float = 0.0) -> str:
+def differs(a: object, b: object, exact: bool, least: float = 0.0) -> str:
     """How two arrays differ, or "". least: what counts as their largest element, if that is not larger."""
     if a is None or b is None:
         return "" if a is b else "one is None"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from tapegrad.autograd import random
 from tapegrad.autograd.flags import DEFAULT, current
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.emit.available import checked, left_alone
 from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
@@ -141,7 +142,7 @@ class Compiled(Readable, Generic[P, R]):
         self.captured: set[str] = set()  # places that are no inputs though they did: a program writes to them
         self.last: Case | NoCase | None = None  # that of the last call
 
-    def __get__(self, owner: Any, kind: Any = None) -> Any:
+    def __get__(self, owner: object, kind: object = None) -> Any:
         return self if owner is None else MethodType(self, owner)
 
     def __deepcopy__(self, memo: Any) -> "Compiled[P, R]":
@@ -175,7 +176,7 @@ class Compiled(Readable, Generic[P, R]):
             result = self.answer(args, kwargs, flags.grad) if self.refused is None else AS_PYTHON
         return self.as_python(args, kwargs) if result is AS_PYTHON else result
 
-    def answer(self, args: Any, kwargs: Any, grad: bool, taken: bool = False) -> Any:
+    def answer(self, args: Args, kwargs: Kwargs, grad: bool, taken: bool = False) -> Any:
         """What the call returns, run by a program or recorded; AS_PYTHON if it is to run as it is. taken: the arguments
         are as programs take them."""
         for case in self.cases:
@@ -196,7 +197,7 @@ class Compiled(Readable, Generic[P, R]):
                     return self.after_error(case, args, kwargs, other.line)
         return self.answer_first(args, kwargs) if taken else self.answer_taken(args, kwargs, grad)
 
-    def answer_taken(self, args: Any, kwargs: Any, grad: bool) -> Any:
+    def answer_taken(self, args: Args, kwargs: Kwargs, grad: bool) -> Any:
         """The same with Tensors for bare arrays, and arguments by place where that is the same call."""
         taken = Taken(args, kwargs)
         given, by_name = in_order(self.f, taken.args, taken.kwargs)
@@ -208,7 +209,7 @@ class Compiled(Readable, Generic[P, R]):
             taken.give_back()
         return result if result is AS_PYTHON else taken.returned(result)
 
-    def answer_again(self, case: Case, args: Any, kwargs: Any) -> Any:
+    def answer_again(self, case: Case, args: Args, kwargs: Kwargs) -> Any:
         """A call of a kind that came before and has no program: it gets one now, or never."""
         if case.reason is None:
             return self.attempt(args, kwargs, case)
@@ -223,7 +224,7 @@ class Compiled(Readable, Generic[P, R]):
             return AS_PYTHON
         return self.attempt(args, kwargs, None)
 
-    def after_error(self, case: Case, args: Any, kwargs: Any, line: str | None) -> Any:
+    def after_error(self, case: Case, args: Args, kwargs: Kwargs, line: str | None) -> Any:
         """What the function itself gives or raises, with a note of the program's line that raised, if one did."""
         if line is None:
             return AS_PYTHON
@@ -236,7 +237,7 @@ class Compiled(Readable, Generic[P, R]):
                 error.add_note(line)
             raise
 
-    def as_python(self, args: Any, kwargs: Any) -> Any:
+    def as_python(self, args: Args, kwargs: Kwargs) -> Any:
         """Run f as it is, but that arrays arrive as Tensors; where other calls run a program, a tensor from outside
         that it returns comes back as a copy."""
         taken = Taken(args, kwargs)
@@ -268,7 +269,7 @@ class Compiled(Readable, Generic[P, R]):
                 self.attempt(args, kwargs, case, keep=False)
         return self
 
-    def begin(self, args: Any, kwargs: Any) -> bool:
+    def begin(self, args: Args, kwargs: Kwargs) -> bool:
         """Count a new kind of call, and why it is new. False, with a warning: it cannot be recorded."""
         if (why := self.why_not_recorded(args, kwargs)) is not None:
             self.last = NoCase(why)
@@ -295,12 +296,12 @@ class Compiled(Readable, Generic[P, R]):
         self.reasons.append(reason)
         return True
 
-    def why_not_recorded(self, args: Any, kwargs: Any) -> str | None:
+    def why_not_recorded(self, args: Args, kwargs: Kwargs) -> str | None:
         if sys.getprofile() is not None:
             return "a profiler is on: it is recorded when none is"
         return left_alone(self.emitter, [t for t in take_apart((args, kwargs))[0] if isinstance(t, Tensor)])
 
-    def attempt(self, args: Any, kwargs: Any, before: Case | None, keep: bool = True) -> Any:
+    def attempt(self, args: Args, kwargs: Kwargs, before: Case | None, keep: bool = True) -> Any:
         """Run f and record it; if `before`, the case that matched, came to the same, it has its program now.
 
         keep   whether what f did to tensors, gradients, optimizers and random streams is to stay
@@ -347,7 +348,7 @@ class Compiled(Readable, Generic[P, R]):
         else:
             case.reason = reason
 
-    def without_case(self, made: "Recording", result: Any, keep: bool) -> Any:
+    def without_case(self, made: "Recording", result: object, keep: bool) -> Any:
         """A run that took for an input what it writes to: the next one of its kind does not."""
         again = [name for name in made.written_places if name in self.captured]
         self.captured |= {*made.written_places}
@@ -387,14 +388,12 @@ class Compiled(Readable, Generic[P, R]):
     def warning(self, reason: str) -> str:
         return f"tg.jit: {self.__name__} runs as Python: {reason} (strict=True raises instead)"
 
-    def news(self, args: Any, kwargs: Any) -> str:
+    def news(self, args: Args, kwargs: Kwargs) -> str:
         """What is new about a call, beside the case that is most like it."""
         if not self.cases:
             return "the first call"
-        grad = current.get().grad
-        alike = [case for case in self.cases if case.grad is grad]
-        if not alike:
-            return f"gradients are {'on' if grad else 'off'}"
+        if not (alike := [case for case in self.cases if case.grad is current.get().grad]):
+            return "gradients are on" if current.get().grad else "gradients are off"
         lines = min((case.why_not(args, kwargs) for case in alike[:8]), key=len)
         self.replaced |= {line.name for line in lines if line.place} - self.captured
         return lines[0].name if lines else "a check inside the program failed"

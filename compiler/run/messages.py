@@ -4,19 +4,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Timer
-from typing import Any
 
 from tapegrad.compiler.watch.listen import room_of
 
 
-def log(message: str, *values: Any) -> None:
+def log(message: str, *values: object) -> None:
     from logging import getLogger  # slow to import, and few recordings are made
 
     getLogger("tapegrad.jit").info(message, *values)
 
 
 @contextmanager
-def told_after(seconds: float, message: str, *values: Any) -> Iterator[None]:
+def told_after(seconds: float, message: str, *values: object) -> Iterator[None]:
     """Say so in the log, as a warning, while the block runs on after so many seconds."""
     from logging import getLogger
 

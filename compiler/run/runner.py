@@ -1,12 +1,14 @@
 """A program bound to the arrays it captured: run, and taken back where a call turns out to be another case."""
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tapegrad.autograd import random, writes
 from tapegrad.autograd.tensor import Tensor, next_serial
 from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
+from tapegrad.backends.aliases import Array
+from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.emit.choose import Emitted, emit
 from tapegrad.compiler.emit.load import load
 from tapegrad.compiler.emit.summary import by_line
@@ -78,7 +80,7 @@ class Runner:
         self.shared = {i for i, (v, _) in enumerate(kept) if v in sharing}
 
     # ---- the arrays it is bound to ----
-    def bind(self, arrays: list[Any]) -> None:
+    def bind(self, arrays: list[Array]) -> None:
         """Make the step that runs on these captured arrays."""
         self.bound = arrays
         self.step, gradients = self.build(*arrays)
@@ -107,7 +109,7 @@ class Runner:
         return None
 
     # ---- a call ----
-    def run(self, arrays: Iterable[Any], args: Any, kwargs: Any) -> Any:
+    def run(self, arrays: Iterable[Array], args: Args, kwargs: Kwargs) -> Any:
         """Run on the arrays of the inputs; returns what the function would. Whole or not at all: Ctrl-C comes after it,
         and if it raises, everything is as before. Raises OtherCase."""
         if self.memories.isdisjoint([id(a) if a.base is None else memory_of(a) for a in arrays]):
@@ -143,7 +145,7 @@ class Runner:
         return found
 
     def step_or_rollback(
-        self, arrays: Iterable[Any], reads_own: bool = False, numbers: Iterable[float] = ()
+        self, arrays: Iterable[Array], reads_own: bool = False, numbers: Iterable[float] = ()
     ) -> Any:
         """Call the program; what it had written before it raised is put back. reads_own: f reads gradients of the call
         before, in whose memory this one makes its own. numbers: what the host has worked out for it."""
@@ -168,14 +170,14 @@ class Runner:
                 raise OtherCase(line_of(error)) from None  # the function itself raises it with its own line
             raise
 
-    def copy_if_shared(self, array: Any) -> Any:
+    def copy_if_shared(self, array: Array) -> Array:
         """Raises OtherCase for an array that the step writes to as a captured one."""
         memory = memory_of(array)
         if memory in self.written_memory and any(share(array, self.bound[i]) for i in self.in_place):
             raise OtherCase
         return array.copy() if memory in self.own_memory else array
 
-    def results(self, arrays: Any, args: Any, kwargs: Any) -> Any:
+    def results(self, arrays: Sequence[Array], args: Args, kwargs: Kwargs) -> Any:
         """What the function returns, of the arrays that the program made."""
         new = list(map(Tensor, arrays))
         if self.leaves is None:

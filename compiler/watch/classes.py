@@ -46,7 +46,7 @@ class Classes(Functions):
         """Whether code of a class of ours ran that reads attributes by names it computes: all of them count."""
         return any(room_of_class(c) == "own" and c.__name__ in self.names.computing for c in kind.__mro__)
 
-    def attributes(self, local: str, value: Any, name: str, argument: bool) -> None:
+    def attributes(self, local: str, value: object, name: str, argument: bool) -> None:
         kind, g = type(value), self.guards
         g.need(f"type({local}) is {g.value(kind)}", f"the class of {name}")
         self.klass(kind)
@@ -79,7 +79,7 @@ class Classes(Functions):
                 else:
                     self.visit(f"{fetch}.__get__({local})", part, f"{name}.{slot}", argument and not module)
 
-    def present(self, d: str, own: dict[str, Any], kind: type, name: str) -> None:
+    def present(self, d: str, own: dict[str, object], kind: type, name: str) -> None:
         """Which attributes an object has of its own: one that appears hides that of the class."""
         g = self.guards
         if room_of_class(kind) == "user" and len(own) <= 100:
@@ -182,7 +182,7 @@ def absent(member: Any, value: Any) -> bool:
     return False
 
 
-def instance_dict(value: Any) -> dict[str, Any] | None:
+def instance_dict(value: object) -> dict[str, Any] | None:
     try:
         found = object.__getattribute__(value, "__dict__")
     except AttributeError:

@@ -6,10 +6,12 @@ import re
 import sys
 import types
 from functools import partial
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.aliases import Function
 from tapegrad.compiler.watch.code import part_of
 from tapegrad.compiler.watch.kinds import PLAIN, file_of, holds, is_a
 from tapegrad.compiler.watch.listen import IMPURE_BUILTINS, impure, room_of
@@ -20,7 +22,7 @@ from tapegrad.compiler.watch.walk import Walk
 class Functions(Walk):
     """The part of the walk that knows where Python looks up the names in a function."""
 
-    def scope(self, code: Any, scope: dict[str, Any]) -> None:
+    def scope(self, code: CodeType, scope: dict[str, object]) -> None:
         """The globals that a piece of code names, and the builtins that it uses as they are."""
         loaded, part = self.guards.value(sys.modules), self.part(code)
         for module in part.imports:
@@ -41,7 +43,7 @@ class Functions(Walk):
             self.guards.need(f"{name!r} not in {place}", name)
             self.builtin(name, scope.get("__builtins__", builtins))
 
-    def builtin(self, name: str, found_in: Any) -> None:
+    def builtin(self, name: str, found_in: object) -> None:
         """A name that is no global: one of Python's builtins, or of those that a module has of its own, or none."""
         known = found_in if type(found_in) is dict else vars(found_in)
         place = self.guards.value(known)
@@ -101,7 +103,7 @@ class Functions(Walk):
                     self.names.user |= part_of(wrapped.__code__).words
                 self.visit(self.guards.value(wrapped), wrapped, name)
 
-    def function(self, local: str, f: Any, name: str, constant: bool = False) -> None:
+    def function(self, local: str, f: FunctionType, name: str, constant: bool = False) -> None:
         """What a function closes over, its defaults and globals. A function made again with the same is as good.
 
         constant   whether the local is this very function, whatever was replaced
@@ -130,7 +132,7 @@ class Functions(Walk):
         if room == "user":
             self.scope(code, f.__globals__)
 
-    def function_attributes(self, local: str, f: Any, name: str, room: str) -> None:
+    def function_attributes(self, local: str, f: Function, name: str, room: str) -> None:
         """Those that somebody gave to a function."""
         if room == "user" and (self.names.all or vars(f)):
             keys = self.guards.fresh_value(list(vars(f)))
@@ -142,7 +144,7 @@ class Functions(Walk):
             for attribute in sorted(self.names.of_libraries & vars(f).keys()):
                 self.visit(f"{local}.__dict__[{attribute!r}]", vars(f)[attribute], f"{name}.{attribute}")
 
-    def variables(self, local: str, f: Any, constant: bool) -> None:
+    def variables(self, local: str, f: Function, constant: bool) -> None:
         """What a function closes over, as far as the part of its code that ran names it."""
         code = f.__code__
         all_of_them = code not in self.ran or "__closure__" in self.names.user
@@ -182,7 +184,7 @@ class Functions(Walk):
             info = self.guards.let(f"{self.guards.value(cached)}.cache_info()")
             self.guards.need(f"{info}[1] == {misses} and {info}[0] >= {hits}", f"what {name} keeps")
 
-    def double_underscored(self, local: str, value: Any, name: str, attributes: frozenset[str]) -> None:
+    def double_underscored(self, local: str, value: object, name: str, attributes: frozenset[str]) -> None:
         """What functions and classes have besides their own attributes, where code names it."""
         for attribute in sorted(attributes & self.names.user):
             self.visit(f"{local}.{attribute}", getattr(value, attribute), f"{name}.{attribute}")
@@ -293,7 +295,7 @@ def reads_outside(f: types.FunctionType) -> bool:
     return bool(part.free) or not all(callable(v) or is_a(v, types.ModuleType) for v in found)
 
 
-def settled(value: Any) -> bool:
+def settled(value: object) -> bool:
     """Whether nothing in a value can change."""
     if type(value) is tuple:
         return all(map(settled, value))

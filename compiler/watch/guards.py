@@ -6,6 +6,8 @@ from typing import Any
 
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
+from tapegrad.backends.aliases import Array
+from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.watch.listen import by_user
 from tapegrad.compiler.watch.loops import Table, rows, with_loops
 from tapegrad.compiler.watch.sameness import in_order, same
@@ -16,7 +18,7 @@ SAME = re.compile(r"if not \((?P<local>o\d+) is (?P<value>k\d+)\): return")
 MOVED = "moved"  # what `match` returns when only the contents of captured tensors were put elsewhere
 
 
-def strides_of(array: Any) -> Any:
+def strides_of(array: Array) -> tuple[int, ...] | None:
     """How far its elements lie apart: sums are added up in the order of memory."""
     return getattr(array, "strides", None)
 
@@ -70,7 +72,7 @@ class Guards:
     _arguments_of: Any = None
 
     # ---- building ----
-    def value(self, value: Any) -> str:
+    def value(self, value: object) -> str:
         """The name by which the check knows a value."""
         name = self.names_of_values.get(id(value))
         if name is None:
@@ -78,7 +80,7 @@ class Guards:
             self.values[name] = value
         return name
 
-    def fresh_value(self, value: Any) -> str:
+    def fresh_value(self, value: object) -> str:
         """The same for a value made for the check, which must not be taken for another of the same id later."""
         name = f"s{len(self.values)}"
         self.values[name] = value
@@ -104,7 +106,7 @@ class Guards:
         array, dtype = f"a{len(self.inputs)}", self.value(t.data.dtype)
         shape, strides = self.fresh_value(t.data.shape), strides_of(t.data)
 
-        def need(condition: str, what: str, now: str, then: Any) -> None:
+        def need(condition: str, what: str, now: str, then: object) -> None:
             told = f"{name}: a tensor {what} {{{local}.{now}}} instead of {then}"
             self.need(condition, told, entry=entry)
 
@@ -122,18 +124,18 @@ class Guards:
             self.need(f"({local}.node is None) is {t.node is None}", computed, entry=entry)
         self.inputs.append(Input(local, name, argument, entry))
 
-    def hold(self, local: str, array: Any) -> None:
+    def hold(self, local: str, array: Array) -> None:
         """The program is bound to this array of a captured tensor."""
         name = f"b{len(self.arrays)}"
         self.values[name] = array
         self.arrays.append((local, name))
 
-    def held(self, local_of: dict[int, str], tensors: list[Tensor]) -> list[Any]:
+    def held(self, local_of: dict[int, str], tensors: list[Tensor]) -> list[Array]:
         """The arrays that these tensors are held to."""
         arrays = {local: self.values[name] for local, name in self.arrays}
         return [arrays.get(local_of[id(t)], t.data) for t in tensors]
 
-    def hold_again(self, arrays: dict[str, Any]) -> None:
+    def hold_again(self, arrays: dict[str, object]) -> None:
         for local, name in self.arrays:
             if local in arrays:
                 self.values[name] = arrays[local]
@@ -209,7 +211,7 @@ class Guards:
             self._arguments_of = self.function("arguments_of(args, kwargs)", body)
         return self._arguments_of
 
-    def places(self, args: Any, kwargs: Any) -> dict[str, Tensor]:
+    def places(self, args: Args, kwargs: Kwargs) -> dict[str, Tensor]:
         """The tensor that is at the place of each input now, but for those that are read before a call alone, by name.
         Slow: for recordings."""
         scope = {**self.values, "args": args, "kwargs": kwargs}
@@ -217,7 +219,7 @@ class Guards:
             scope[local] = eval(expression, scope)
         return {i.name: eval(i.local, scope) for i in self.inputs if not i.entry}
 
-    def failures(self, args: Any, kwargs: Any, after: bool = False) -> list[Line]:
+    def failures(self, args: Args, kwargs: Kwargs, after: bool = False) -> list[Line]:
         """The lines that do not hold, with what they name filled in. Slow: for reasons.
 
         after   the call is over: without the lines that speak of the moment before it
@@ -241,7 +243,7 @@ class Guards:
         return found
 
 
-def filled(name: str, scope: dict[str, Any]) -> str:
+def filled(name: str, scope: dict[str, object]) -> str:
     """A name with the expressions in braces worked out."""
     start, brace, rest = name.partition("{")
     if not brace:

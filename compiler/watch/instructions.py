@@ -44,7 +44,7 @@ class Traced:
     def follow(self, code: CodeType) -> None:
         met = self.met.setdefault(code, set())
 
-        def mark(frame: FrameType, event: str, arg: Any) -> Any:
+        def mark(frame: FrameType, event: str, arg: object) -> Any:
             if event == "opcode":
                 met.add(frame.f_lasti)
                 self.left -= 1
@@ -54,7 +54,7 @@ class Traced:
 
         self.marks[id(code)] = mark
 
-    def begin(self, frame: FrameType, event: str, arg: Any) -> Any:
+    def begin(self, frame: FrameType, event: str, arg: object) -> Any:
         """What Python calls for each frame that begins."""
         if not self.is_followed(frame):
             return None

@@ -102,12 +102,12 @@ def room_of_name(name: str, kind: type) -> str:
     return "user" if path is None else room_of(path)
 
 
-def file_of(module: Any) -> Any:
+def file_of(module: object) -> Any:
     """Where a module was read from. Asks no `__getattr__` of a module."""
     return None if module is None else object.__getattribute__(module, "__dict__").get("__file__")
 
 
-def cannot_follow(value: Any, name: str) -> str | None:
+def cannot_follow(value: object, name: str) -> str | None:
     """Why a value gives something else at each use, if it does."""
     if is_a(value, (random.Random, *random_generators())):
         return f"{name} is a random generator: draw with tapegrad, or pass the numbers in"

@@ -110,7 +110,7 @@ class Loop:
         return f"for {', '.join(variables.values())} in {table}:"
 
 
-def rows(table: Table, values: dict[str, Any]) -> list[Any]:
+def rows(table: Table, values: dict[str, object]) -> list[Any]:
     """What a loop goes through."""
     columns = [[int(name) if name.isdigit() else values[name] for name in column] for column in table]
     return columns[0] if len(columns) == 1 else list(zip(*columns))

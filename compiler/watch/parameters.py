@@ -4,6 +4,7 @@ from inspect import Parameter, Signature, signature
 from typing import Any
 
 from tapegrad.autograd.structure import is_module
+from tapegrad.backends.aliases import Function
 
 
 def signature_of(f: Any) -> Signature:
@@ -12,12 +13,12 @@ def signature_of(f: Any) -> Signature:
     return signature(f.forward if calls_forward(f) else f)
 
 
-def calls_forward(f: Any) -> bool:
+def calls_forward(f: Function) -> bool:
     """Whether it is a Module that passes its arguments on to `forward`."""
     return is_module(f) and type(f).__call__.__module__ == "tapegrad.nn.module"
 
 
-def parameter_names(f: Any, count: int) -> list[str]:
+def parameter_names(f: Function, count: int) -> list[str]:
     """What f calls its positional arguments."""
     try:
         known = signature_of(f).parameters.values()

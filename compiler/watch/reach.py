@@ -7,7 +7,7 @@ import types
 import weakref
 from abc import get_cache_token
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from itertools import combinations
@@ -18,6 +18,8 @@ import numpy as np
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import is_module_class
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
+from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.watch.containers import Containers
 from tapegrad.compiler.watch.kinds import (
     ABC_CHECKS,
@@ -50,7 +52,7 @@ DEEPEST = 20_000  # calls inside one another while the walk lasts
 class Reach(Containers):
     """The whole walk."""
 
-    def walk(self, args: Any, kwargs: Any) -> None:
+    def walk(self, args: Args, kwargs: Kwargs) -> None:
         """Go to all that the code that ran can reach in a call with these arguments."""
         f = self.f
         for setting in sorted(self.names.used & SETTINGS):
@@ -76,7 +78,7 @@ class Reach(Containers):
         self.unmet_functions()
 
     # ---- roots ----
-    def arguments(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def arguments(self, f: Function, args: Args, kwargs: Kwargs) -> None:
         self.guards.need(
             f"len(args) == {len(args)} and {f'len(kwargs) == {len(kwargs)}' if kwargs else 'not kwargs'}",
             "another number of arguments",
@@ -186,7 +188,7 @@ class Reach(Containers):
         else:
             self.other(local, value, name, argument)
 
-    def plain(self, place: str, value: Any, name: str) -> None:
+    def plain(self, place: str, value: object, name: str) -> None:
         told = f"{name}: {{repr({place})}} instead of {value!r}" if len(repr(value)) < 60 else name
         if value is None or value is True or value is False or value is Ellipsis:
             self.guards.need(f"{place} is {value}", told)
@@ -298,7 +300,7 @@ def only_written(stream: Any) -> bool:
     return in_c and not stream.closed and not stream.readable()
 
 
-def reached(f: Callable[..., Any], args: Any, kwargs: Any, heard: Listener, inputs: Iterable[str]) -> Reach:
+def reached(f: Function, args: Args, kwargs: Kwargs, heard: Listener, inputs: Iterable[str]) -> Reach:
     """The walk, and once more where it came to names that nobody knew before."""
     with deep_recursion():
         reach = Reach(f, heard, inputs)

@@ -97,7 +97,7 @@ class Tensors(Classes):
             if attribute in self.names.user and attribute not in ("flats", "groups", "defaults"):
                 self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}")
 
-    def same_elements(self, place: str, value: list[Any], name: str) -> None:
+    def same_elements(self, place: str, value: list[object], name: str) -> None:
         """A list holds what it held. What has no equality of its own is compared by identity."""
         self.guards.need(f"{place} == {self.guards.fresh_value(list(value))}", name)
 

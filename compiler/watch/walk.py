@@ -1,10 +1,11 @@
 """What all parts of the walk share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import CodeType
 from typing import Any, NamedTuple
 
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Function
 from tapegrad.compiler.watch.code import Part
 from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.listen import Listener
@@ -34,7 +35,7 @@ class Walk:
     """
 
     def __init__(
-        self, f: Callable[..., Any], heard: Listener, made_inputs: Iterable[str], more: Iterable[str] = ()
+        self, f: Function, heard: Listener, made_inputs: Iterable[str], more: Iterable[str] = ()
     ) -> None:
         """made_inputs   names of places whose tensors are read at each call, since they were seen to be replaced"""
         self.f, self.heard, self.made_inputs, self.more = f, heard, set(made_inputs), set(more)
@@ -55,7 +56,7 @@ class Walk:
         self.objects: dict[str, Any] = {}  # local -> what the code could compare by identity
         self.decimals = False  # whether there are any, whose operations depend on a context
 
-    def attributes(self, local: str, value: Any, name: str, argument: bool) -> None:
+    def attributes(self, local: str, value: object, name: str, argument: bool) -> None:
         """Check the attributes of an object that count."""
         raise NotImplementedError
 
@@ -67,7 +68,7 @@ class Walk:
         """What of a piece of code ran; all of what did not run under the listener, such as code behind a cache."""
         return self.heard.part(code)
 
-    def visit(self, place: str, value: Any, name: str, argument: bool = False) -> None:
+    def visit(self, place: str, value: object, name: str, argument: bool = False) -> None:
         """Check one place (an expression), and what the value in it holds.
 
         argument   whether the value is part of an argument of the call: tensors in it are inputs
@@ -78,13 +79,13 @@ class Walk:
         """Nothing that a check could ask makes a program of it."""
         self.guards.refusals.append(reason)
 
-    def identical(self, local: str, value: Any, name: str, place: bool = False) -> str:
+    def identical(self, local: str, value: object, name: str, place: bool = False) -> str:
         """It must be the same object; returns what the check calls it from here on."""
         known = self.seen[id(value)] = self.guards.value(value)
         self.guards.need(f"{local} is {known}", name, place)
         return known
 
-    def one(self, local: str, value: Any, name: str) -> None:
+    def one(self, local: str, value: object, name: str) -> None:
         """An object that another could be compared with by identity."""
         self.objects[local] = value
         if self.names.by_address:

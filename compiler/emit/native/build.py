@@ -1,6 +1,6 @@
 """The emitted calls bound to arrays: `build(captured arrays)` makes what stays and returns the step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import call
 from typing import Any
 
@@ -35,7 +35,7 @@ class Builder:
         self.captured: tuple[Any, ...] = ()
         self.code: Code
 
-    def __call__(self, *captured: Any) -> tuple[Step, tuple[Any, ...]]:
+    def __call__(self, *captured: object) -> tuple[Step, tuple[Any, ...]]:
         arrays = arrays_of(self.emitter, captured)
         parts = parts_of(self.emitter, arrays)
         text = module_text(parts.functions(), parts.declarations)
@@ -65,7 +65,7 @@ class Builder:
         return costs.table(self.emitter.calls, parts, arrays, seconds)
 
 
-def arrays_of(emitter: NativeEmitter, captured: Any) -> dict[str, Any]:
+def arrays_of(emitter: NativeEmitter, captured: Sequence[Array]) -> dict[str, Any]:
     """Every array that stays, by its name."""
     arrays: dict[str, Any] = {
         "np": np,
@@ -99,23 +99,23 @@ def taker(array: Any, parts: list[Calls], by_library: bool) -> Taker:
     return take
 
 
-def copier(array: Any) -> Taker:
+def copier(array: Array) -> Taker:
     """Copies what it is given into an array. An assignment takes two thirds of the time of np.copyto, which asks first
     whether another library wants to do it."""
 
-    def copy(given: Any) -> None:
+    def copy(given: object) -> None:
         array[...] = given
 
     return copy
 
 
-def pointing(array: Any, parts: list[Calls]) -> Callable[[Any], None]:
+def pointing(array: Array, parts: list[Calls]) -> Callable[[Any], None]:
     """Has the calls read and write another array, which is laid out alike, where they had this one."""
     found = [(part.pointers, *part.looking_into(array)) for part in parts]
     # One by one: most arrays have few pointers, and a number is put into a table faster than an array.
     pointers = [(table, int(k), int(o)) for table, which, offsets in found for k, o in zip(which, offsets)]
 
-    def point(other: Any) -> None:
+    def point(other: object) -> None:
         start = address(other)
         for table, which, offset in pointers:
             table[which] = offset + start
@@ -127,7 +127,7 @@ def step_of(
     emitter: NativeEmitter,
     arrays: dict[str, Any],
     calls: list[Any],
-    captured: Any,
+    captured: Sequence[Array],
     parts: Parts,
 ) -> Step:
     """What runs at each call."""
@@ -163,7 +163,7 @@ def step_of(
 
 
 def takers_and_givers(
-    emitter: NativeEmitter, arrays: dict[str, Any], calls: list[Any], parts: Parts
+    emitter: NativeEmitter, arrays: dict[str, object], calls: list[object], parts: Parts
 ) -> tuple[list[Taker], list[Giver]]:
     """A `taker` for each argument of a call, and a `giver` for each of its results."""
     compiled = [call for call in calls if isinstance(call, Calls)]
@@ -182,7 +182,7 @@ def takers_and_givers(
 
 
 def stopped_by(
-    looked_at: Bounds | None, emitter: NativeEmitter, arrays: dict[str, Any], given: tuple[Any, ...]
+    looked_at: Bounds | None, emitter: NativeEmitter, arrays: dict[str, Any], given: tuple[Array, ...]
 ) -> Exception:
     """The error of a run that stopped: at an index that is out of bounds, or at a guard."""
     if looked_at is None:
@@ -192,7 +192,7 @@ def stopped_by(
     return looked_at.error(arrays[looked_at.array.name])
 
 
-def giver(v: Any, array: Any, parts: list[Calls]) -> Giver:
+def giver(v: object, array: Array, parts: list[Calls]) -> Giver:
     """What is called before a run, and gives what is called after it for a result: the number that it is, a copy of its
     array, or, where that is large and only the parts know it, a new array in which they make it."""
     if not isinstance(v, Var):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.aliases import Function
 from tapegrad.compiler.emit.native import forms
 from tapegrad.compiler.emit.native.forms import Called, Local, Number, Value, choose, convert, named, number
 from tapegrad.compiler.emit.native.functions import FUNCTIONS
@@ -30,7 +31,7 @@ BOOLEAN = {"a + b": "a | b", "a * b": "a & b"}  # what the sum and the product o
 OURS = frozenset({*FUNCTIONS, "product_power"})
 
 
-def called(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def called(name: str, function: Function) -> Callable[..., Any]:
     """A function of ours that makes a call of values, which is printed by that name."""
 
     def call(*args: Value) -> Value:

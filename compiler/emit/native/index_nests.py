@@ -58,7 +58,7 @@ class Arrays(Protocol):
     def slot(self, v: Var) -> Slot:
         """The array of a Var."""
 
-    def part(self, array: Slot, index: tuple[Any, ...]) -> Slot:
+    def part(self, array: Slot, index: tuple[object, ...]) -> Slot:
         """A view of an array that stays."""
 
     def dense(self, v: Var) -> bool:
@@ -106,7 +106,7 @@ class Region:
     place: Place
     by_arrays: set[str]
 
-    def nest(self, statement: Any, sequential: bool = False) -> list[Any]:
+    def nest(self, statement: object, sequential: bool = False) -> list[Any]:
         """Loops over the region. sequential: one element after the other where an index array may name one twice."""
         lengths = [(i, n) for i, n in zip(self.indices, self.shape) if n != 1]
         body: list[Any] = [*self.before, statement]
@@ -152,7 +152,7 @@ def first_of_arrays(parts: Sequence[Any]) -> int:
     return sum(not isinstance(i, int) for i in parts[: places[0]]) if side_by_side else 0
 
 
-def wrapped(v: Var, arrays: Arrays, indices: Sequence[str], length: int, before: list[Any]) -> Value:
+def wrapped(v: Var, arrays: Arrays, indices: Sequence[str], length: int, before: list[object]) -> Value:
     """An index counted from the beginning."""
     array = arrays.slot(v)
     given = Local("int64", unused(f"{array.name}_at", arrays, before))

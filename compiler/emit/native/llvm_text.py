@@ -7,7 +7,6 @@ each operation is rounded as NumPy's is.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tapegrad.compiler.emit.native.forms import (
     LANES,
@@ -178,7 +177,7 @@ class Text(Lines):
             self.lines.append(self.call("void", name, [(vector, x), where, mask]))
 
     # ---- statements ----
-    def statement(self, s: Any) -> None:
+    def statement(self, s: object) -> None:
         if isinstance(s, Loop):
             self.loop(s)
         elif isinstance(s, Let):
@@ -297,7 +296,7 @@ class Text(Lines):
         return self.value(total.combine(a, b), lanes)
 
 
-def sets_flags(statement: Any) -> bool:
+def sets_flags(statement: object) -> bool:
     """Whether it has an operation on floats that sets a flag for some numbers."""
     return any(
         isinstance(v, Applied) and v.name in SETTING_FLAGS and kind(v.args[-1].dtype) == "f"

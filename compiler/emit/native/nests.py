@@ -47,7 +47,7 @@ class Arrays(Protocol):
     def row(self, v: Var) -> str:
         """The name of the array as one row."""
 
-    def part(self, array: Slot, index: tuple[Any, ...]) -> Slot:
+    def part(self, array: Slot, index: tuple[object, ...]) -> Slot:
         """A view of an array that stays."""
 
 
@@ -92,7 +92,7 @@ class Nester:
         self.nest = Nest()
         self.op = block.ops[0]
 
-    def put(self, statements: list[Any], statement: Any) -> None:
+    def put(self, statements: list[object], statement: object) -> None:
         """A statement of the operation at hand."""
         statements.append(statement)
         self.nest.ops[statement] = self.op
@@ -150,7 +150,7 @@ class Nester:
         return Place(array, ("i0",) if flat else subscripts(v.shape, self.indices))
 
     # ---- elements ----
-    def value(self, v: Any) -> Any:
+    def value(self, v: object) -> Any:
         """A Var's element; a number as it is."""
         if not isinstance(v, Var):
             return v

@@ -15,7 +15,7 @@ from tapegrad.compiler.emit.native.emitter import Call, Product
 Operands = dict[str, Any]  # "a", "b" -> array
 
 
-def shared_operands(calls: Sequence[Call], arrays: dict[str, Any]) -> list[dict[str, Any]]:
+def shared_operands(calls: Sequence[Call], arrays: dict[str, object]) -> list[dict[str, Any]]:
     """For each call, the operands that other products read, too: "a" or "b" -> a key that equal ones have in common.
 
     The key of an array that is written to meanwhile differs before and after.
@@ -44,11 +44,11 @@ def keys(operands: Operands) -> dict[tuple[Any, ...], Any]:
     return {(name, address(x), x.shape, x.strides, x.dtype.str): x for name, x in operands.items()}
 
 
-def operands_of(call: Call, arrays: dict[str, Any]) -> Operands:
+def operands_of(call: Call, arrays: dict[str, object]) -> Operands:
     return {"a": arrays[call.a], "b": arrays[call.b]} if isinstance(call, Product) else {}
 
 
-def written_by(call: Call, arrays: dict[str, Any]) -> Iterable[Any] | None:
+def written_by(call: Call, arrays: dict[str, object]) -> Iterable[Any] | None:
     """The arrays that a call writes to; None: it may be any."""
     if isinstance(call, (Product, Convolution)):
         return [arrays[call.out]]

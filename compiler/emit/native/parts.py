@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.aliases import Array
 from tapegrad.compiler.emit.native import convolution, pool, products
 from tapegrad.compiler.emit.native.alike import Loops, Shared
 from tapegrad.compiler.emit.native.calls import Part
@@ -94,7 +95,7 @@ class Parts:
                 self.declarations |= text.intrinsics
         self.add("loops", [(text, [Part(a) for a in cut_up(arrays, cuts)]) for text, cuts in self.nests[key]])
 
-    def product(self, a: Any, b: Any, out: Any, shared: dict[str, Any]) -> None:
+    def product(self, a: object, b: object, out: object, shared: dict[str, object]) -> None:
         """`out = a @ b`. shared: keys of the operands whose copies other products have a use for."""
         operands = {"a": a, "b": b}
         listed = steps_of(matrix(a), matrix(b), matrix(out))
@@ -108,9 +109,9 @@ class Parts:
     def run_steps(
         self,
         listed: list[products.Step],
-        operands: dict[str, Any],
-        out: Any,
-        shared: dict[str, Any],
+        operands: dict[str, object],
+        out: object,
+        shared: dict[str, object],
         bias: Sequence[Any] = (),
     ) -> None:
         """Stages of the copies that a product needs, and of its parts."""
@@ -139,7 +140,7 @@ class Parts:
             self.note(step, len(stage), part.packed)
         self.declarations |= set(declarations(vector_bits()))
 
-    def convolution(self, call: Convolution, arrays: dict[str, Any]) -> None:
+    def convolution(self, call: Convolution, arrays: dict[str, object]) -> None:
         a, b, out = (arrays[name] for name in (call.a, call.b, call.out))
         listed = convolution.steps(call.form, matrix(a), matrix(b), matrix(out), call.axes, call.epilogue)
         self.run_steps(listed, {"a": a, "b": b}, out, {}, [arrays[call.bias]] if call.bias else [])
@@ -157,7 +158,7 @@ class Parts:
         title = lambda: kernel_of(product, vector_bits(), fused()).title(packed) + shared
         self.kernels.append((product.operations, title))
 
-    def copy(self, text: str, operand: Part, shape: tuple[int, ...], key: Any) -> Part:
+    def copy(self, text: str, operand: Part, shape: tuple[int, ...], key: object) -> Part:
         """The copy of an operand that a function makes: by this call, or by one before with the same key."""
         if key is not None and (key, text) in self.packed:
             return self.packed[key, text]
@@ -196,11 +197,11 @@ def by_blas(product: products.Product) -> bool:
     return best(product.operations, product.dtype, vector_bits()) == "blas"
 
 
-def matrix(array: Any) -> Matrix:
+def matrix(array: Array) -> Matrix:
     return Matrix(array.shape, tuple(s // array.itemsize for s in array.strides), named(array.dtype))
 
 
-def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
+def parts_of(emitter: NativeEmitter, arrays: dict[str, object]) -> Parts:
     parts, scope = Parts(), library_scope(emitter, arrays)
     outlives = [arrays[name] for name in emitter.written()]
     for call, shared in zip(emitter.calls, shared_operands(emitter.calls, arrays)):
@@ -224,7 +225,7 @@ def parts_of(emitter: NativeEmitter, arrays: dict[str, Any]) -> Parts:
     return parts
 
 
-def writes_to(call: Call, arrays: dict[str, Any], some: list[Any]) -> bool:
+def writes_to(call: Call, arrays: dict[str, object], some: list[object]) -> bool:
     """Whether a call writes to the memory of some arrays."""
     written = written_by(call, arrays)
     if written is None:
@@ -232,7 +233,7 @@ def writes_to(call: Call, arrays: dict[str, Any], some: list[Any]) -> bool:
     return any(np.may_share_memory(a, b) for a in written for b in some)
 
 
-def library_scope(emitter: NativeEmitter, arrays: dict[str, Any]) -> dict[str, Any]:
+def library_scope(emitter: NativeEmitter, arrays: dict[str, object]) -> dict[str, Any]:
     """What calls of NumPy between compiled parts find by name."""
     scope = {**vars(np), "np": np, "float": float, **arrays, "put": put}
     for helper in emitter.helpers():

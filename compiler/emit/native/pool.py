@@ -188,7 +188,7 @@ def code() -> Code:
     return compiled
 
 
-def stays(thing: Any) -> None:
+def stays(thing: object) -> None:
     """Never free it: workers use it until the process ends."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 

@@ -87,7 +87,7 @@ def lines(nest: Nest) -> list[tuple[str, Any]]:
     return [line for statement in nest.body for line in statement_lines(statement, "", nest.ops)]
 
 
-def statement_lines(s: Any, lane: str, ops: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+def statement_lines(s: object, lane: str, ops: Mapping[Any, Any]) -> list[tuple[str, Any]]:
     """The lines of a statement; lane: the index of the innermost loop around it."""
     if isinstance(s, Loop):
         lane = s.index if s.inner else lane
@@ -96,7 +96,7 @@ def statement_lines(s: Any, lane: str, ops: Mapping[Any, Any]) -> list[tuple[str
     return [(text, ops.get(s)) for text in plain_lines(s, lane)]
 
 
-def plain_lines(s: Any, lane: str) -> list[str]:
+def plain_lines(s: object, lane: str) -> list[str]:
     if isinstance(s, Let):
         return [f"{s.local.name} = {value_text(s.value)}"]
     if isinstance(s, Store):

@@ -41,7 +41,7 @@ class Signer:
         self.values: dict[int, int] = {}
         self.kept: list[Any] = []  # so that no other value gets the id of one
 
-    def number(self, kind: str, name: Any) -> int:
+    def number(self, kind: str, name: object) -> int:
         return self.numbers.setdefault((kind, name), len(self.numbers))
 
     def place(self, place: Place) -> Any:
@@ -69,7 +69,7 @@ class Signer:
         assert isinstance(v, (Applied, Called))
         return type(v).__name__, v.name, v.dtype, *map(self.value, v.args)
 
-    def statement(self, s: Any) -> Any:
+    def statement(self, s: object) -> Any:
         if isinstance(s, Loop):
             return self.number("index", s.index), s.length, s.inner, tuple(map(self.statement, s.body))
         if isinstance(s, Let):

@@ -32,7 +32,7 @@ def statements(body: list[Any], turns: int = 1) -> Iterator[tuple[Any, int]]:
             yield s, turns
 
 
-def values_of(s: Any) -> Iterator[Value]:
+def values_of(s: object) -> Iterator[Value]:
     """All values of a statement, each once."""
     found: dict[int, Value] = {}
     waiting = [getattr(s, "value", None)]
@@ -44,7 +44,7 @@ def values_of(s: Any) -> Iterator[Value]:
     yield from found.values()
 
 
-def places_of(s: Any) -> list[Place]:
+def places_of(s: object) -> list[Place]:
     """Where a statement reads and writes."""
     read = [v.place for v in values_of(s) if isinstance(v, Load)]
     return [*read, s.place] if isinstance(s, Store) else read
