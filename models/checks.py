@@ -156,9 +156,22 @@ def set_all(estimator: object, arguments: Mapping[str, object]) -> None:
             setattr(estimator, name, value)
 
 
-def class_weights(class_weight: ClassWeight, classes: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A factor for each class, from None, "balanced" or a dict by class."""
-    return np.asarray(compute_class_weight(class_weight, classes=classes, y=y))
+def class_weights(
+    class_weight: ClassWeight, classes: np.ndarray, y: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """A factor for each class, from None, "balanced" or a dict by class.
+
+    "balanced" makes the classes' sums of row weights equal, so that a row of weight 2 counts as two rows do.
+    """
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        sums = np.bincount(np.searchsorted(classes, y), weights=weights, minlength=len(classes))
+        # A class whose rows all weigh 0 has no share, whatever its factor is.
+        return np.divide(sums.sum(), len(classes) * sums, out=np.zeros(len(classes)), where=sums > 0)
+    factors = np.asarray(compute_class_weight(class_weight, classes=classes, y=y))
+    for name, factor in zip(classes.tolist(), factors.tolist()):
+        if not 0 <= factor < np.inf:
+            raise ValueError(f"class_weight: expected a number of at least 0 for class {name!r}, got {factor}")
+    return factors
 
 
 def validated(estimator: object, X: Features, *y: Targets, **options: object) -> Any:

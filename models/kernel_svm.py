@@ -10,6 +10,7 @@ from tapegrad.models.aliases import AsGiven, ClassWeight, RandomState
 from tapegrad.models.checks import (
     Lacks,
     check_parameters,
+    class_weights,
     either,
     number,
     one_of,
@@ -152,10 +153,11 @@ class SVC(ClassifierMixin, BaseEstimator):
             self.feature_weights_ = drawn.normal(0.0, np.sqrt(2 * gamma), (X.shape[1], self.n_components))
             self.feature_offsets_ = drawn.uniform(0.0, 2 * np.pi, self.n_components)
         steps = 1000 if self.max_iter == -1 else self.max_iter
-        linear = LinearSVC(
-            loss="hinge", C=self.C, tol=1e-3 * self.tol, class_weight=self.class_weight, max_iter=steps
-        )
-        self.linear_ = linear.fit(self._features(X), y, sample_weight)
+        linear = LinearSVC(loss="hinge", C=self.C, tol=1e-3 * self.tol, max_iter=steps)
+        # A class's factor is on all of its rows, and "balanced" counts rows, as in scikit-learn's SVC alone.
+        classes, numbers = np.unique(y, return_inverse=True)
+        factors = class_weights(self.class_weight, classes, y, np.ones(len(numbers)))
+        self.linear_ = linear.fit(self._features(X), y, row_weights(sample_weight, X) * factors[numbers])
         self.classes_, self.n_iter_ = linear.classes_, linear.n_iter_
         return self
 

@@ -54,7 +54,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     coef_: Any
     intercept_: np.ndarray
 
-    def _minimize(self, X: Features, classes: np.ndarray, weights: np.ndarray) -> Fit:
+    def _minimize(
+        self, X: Features, classes: np.ndarray, weights: np.ndarray, factors: np.ndarray
+    ) -> Fit:
         raise NotImplementedError
 
     def _check(self) -> None:
@@ -80,8 +82,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
                 f"y: a classifier needs at least 2 classes, there is one class, {self.classes_.tolist()[0]!r}"
             )
         weights = row_weights(sample_weight, X)
-        weights = weights * class_weights(self.class_weight, self.classes_, y)[numbers]
-        fit = self._minimize(X, numbers, weights)
+        fit = self._minimize(X, numbers, weights, class_weights(self.class_weight, self.classes_, y, weights))
         if not fit.converged:
             warn(
                 self,
@@ -230,7 +231,10 @@ class LogisticRegression(LinearClassifier):
         ratio = float(self.penalty == "l1") if self.penalty in ("l1", "l2") else float(self.l1_ratio or 0.0)
         return (1 - ratio) / (self.C * total), ratio / (self.C * total)
 
-    def _minimize(self, X: Features, classes: np.ndarray, weights: np.ndarray) -> Fit:
+    def _minimize(
+        self, X: Features, classes: np.ndarray, weights: np.ndarray, factors: np.ndarray
+    ) -> Fit:
+        weights = weights * factors[classes]
         l2, l1 = self._strengths(float(weights.sum()))
         count = len(self.classes_)
         options: dict[str, Any] = {"l2": l2, "weights": weights, "tol": self.tol, "max_iter": self.max_iter}

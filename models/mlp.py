@@ -225,8 +225,8 @@ class MLPClassifier(ClassifierMixin, MLP):
             raise ValueError(
                 "class_weight: of one class for each row; y has several labels: give sample_weight"
             )
-        factors = class_weights(self.class_weight, self.classes_, y)[np.searchsorted(self.classes_, y)]
-        return (weights * factors).astype(X.dtype)
+        factors = class_weights(self.class_weight, self.classes_, y, weights)
+        return (weights * factors[np.searchsorted(self.classes_, y)]).astype(X.dtype)
 
     def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: RowWeights) -> float:
         found = outputs.argmax(axis=1) if self.n_outputs_ > 1 and not self._multilabel else outputs > 0.5

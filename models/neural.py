@@ -127,7 +127,8 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
         self._meta = {"X_shape_": X.shape, "n_features_in_": X.shape[1], "n_classes_": len(classes)}
         weights = None
         if sample_weight is not None or self.class_weight is not None:
-            weights = row_weights(sample_weight, X) * class_weights(self.class_weight, classes, y)[numbers]
+            weights = row_weights(sample_weight, X)
+            weights = weights * class_weights(self.class_weight, classes, y, weights)[numbers]
         self._train(X, numbers, weights, stratify=numbers)
         return self
 

@@ -110,25 +110,30 @@ class LinearSVC(LinearClassifier):
             self.intercept_: Any = 0.0
         return self
 
-    def _minimize(self, X: Features, classes: np.ndarray, weights: np.ndarray) -> Fit:
+    def _minimize(
+        self, X: Features, classes: np.ndarray, weights: np.ndarray, factors: np.ndarray
+    ) -> Fit:
         x = with_ones(X, self.intercept_scaling) if self.fit_intercept else X
-        total = float(weights.sum())
-        strength = 1.0 / (self.C * total)
-        l1, l2 = (strength, 0.0) if self.penalty == "l1" else (0.0, strength)
+        two = len(self.classes_) == 2
         fits = []
-        for own in [1] if len(self.classes_) == 2 else range(len(self.classes_)):
+        for own in [1] if two else range(len(self.classes_)):
             signs = np.where(classes == own, 1.0, -1.0)
-            if self.loss == "hinge":
-                fits.append(hinge_fit(x, signs, self.C * weights, self.tol, self.max_iter))
-            else:
-                fits.append(
-                    fit_glm(
-                        x, signs[:, None], SquaredHinge(), l2=l2, l1=l1, weights=weights, intercept=False,
-                        tol=1e-2 * self.tol, max_iter=self.max_iter,
-                    )
-                )  # fmt: skip
+            # Of one class against all others, the factor is that class's alone, as in scikit-learn.
+            shares = weights * (factors[classes] if two else np.where(classes == own, factors[own], 1.0))
+            fits.append(self._separate(x, signs, shares))
         fit = joined(fits)
         return without_ones(fit, self.intercept_scaling) if self.fit_intercept else fit
+
+    def _separate(self, x: Features, signs: np.ndarray, weights: np.ndarray) -> Fit:
+        """The plane between the rows of sign 1 and those of sign -1."""
+        if self.loss == "hinge":
+            return hinge_fit(x, signs, self.C * weights, self.tol, self.max_iter)
+        strength = 1.0 / (self.C * float(weights.sum()))
+        l1, l2 = (strength, 0.0) if self.penalty == "l1" else (0.0, strength)
+        return fit_glm(
+            x, signs[:, None], SquaredHinge(), l2=l2, l1=l1, weights=weights, intercept=False,
+            tol=1e-2 * self.tol, max_iter=self.max_iter,
+        )  # fmt: skip
 
 
 class LinearSVR(RegressorMixin, BaseEstimator):

@@ -38,6 +38,7 @@ LOGISTIC = {
     "no intercept, raw": (IRIS, {"fit_intercept": False}, None),
     "sample weights": (standardized(*CANCER), {}, WEIGHTS),
     "balanced": (standardized(*CANCER), {"class_weight": "balanced"}, None),
+    "balanced, sample weights": (IRIS, {"class_weight": "balanced"}, WEIGHTS[:150]),
     "class weights": (IRIS, {"class_weight": {0: 2.0, 1: 0.5, 2: 1.0}}, WEIGHTS[:150]),
 }
 
@@ -164,6 +165,9 @@ SAME = {
     "squared hinge, l1": ("LinearSVC", CANCER_SCALED, {"penalty": "l1", "C": 0.1}, {"dual": False, **EXACT}, False),
     "hinge": ("LinearSVC", CANCER_SCALED, {"loss": "hinge"}, EXACT, True),
     "hinge, three classes": ("LinearSVC", IRIS_SCALED, {"loss": "hinge", "C": 0.5}, EXACT, False),
+    "squared hinge, class weights": ("LinearSVC", IRIS_SCALED, {"class_weight": {0: 5.0, 2: 0.5}}, EXACT, True),
+    "hinge, class weights": ("LinearSVC", IRIS_SCALED, {"loss": "hinge", "class_weight": {1: 3.0}}, EXACT, False),
+    "squared hinge, balanced": ("LinearSVC", CANCER_SCALED, {"class_weight": "balanced"}, EXACT, True),
     "hinge, no intercept": ("LinearSVC", CANCER_SCALED, {"loss": "hinge", "fit_intercept": False}, EXACT, False),
     "hinge, sparse": ("LinearSVC", TEXT, {"loss": "hinge"}, EXACT, False),
     "squared hinge, sparse": ("LinearSVC", TEXT, {}, EXACT, False),

@@ -129,6 +129,13 @@ def test_options_of_another_solver_are_refused(given):
         models.MLPClassifier((4,), epochs=1, **given).fit(X, CLASSES)
 
 
+@pytest.mark.parametrize("name", ["MLPClassifier", "LogisticRegression", "LinearSVC", "SVC"])
+@pytest.mark.parametrize("factor", [-2.0, np.nan, np.inf])
+def test_a_classes_factor_is_a_number_of_at_least_0(name, factor):
+    said = error_of(getattr(models, name), class_weight={1: factor})
+    assert said == f"class_weight: expected a number of at least 0 for class 1, got {factor}"
+
+
 def test_adams_options_reach_adam_by_either_name():
     for name in ("solver", "optimizer"):
         made = models.MLPClassifier((4,), epochs=1, beta_1=0.5, **{name: "adam"}).fit(X, CLASSES)
