@@ -31,6 +31,9 @@ class Parser(argparse.ArgumentParser):
     """Complains in one line."""
 
     def error(self, message: str) -> NoReturn:
+        if message.endswith("expected one argument"):
+            name = message.removeprefix("argument ").partition(":")[0]
+            message += f", and what begins with a dash is none: write {name}=-…"
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
@@ -144,10 +147,11 @@ def add_table(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--missing",
+        action="extend",
         type=words,
-        default=(),
+        default=[],
         metavar="WORD,…",
-        help="words that mean a missing value (None,-999)",
+        help="words that mean a missing value, None,-999 (may be repeated)",
     )
     command.add_argument(
         "--no-header", action="store_true", help="the first line is data; columns are called 1, 2, …"

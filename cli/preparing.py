@@ -100,7 +100,7 @@ def read_table(options: argparse.Namespace) -> Prepared:
     names = [n for n in table.columns if n != name and n not in dropped]
     notes = [*table.notes, *notes, *(f"target {name!r}: {note}" for note in target.notes)]
     keep = columns_named(table, options.keep)
-    return Prepared(table, target, names, keep, options.day_first, options.missing, all_names, notes)
+    return Prepared(table, target, names, keep, options.day_first, tuple(options.missing), all_names, notes)
 
 
 def columns_named(table: Table, given: Sequence[str]) -> list[str]:

@@ -1,7 +1,5 @@
 """Scores of predictions, by scikit-learn, for `evaluate` and `compare`."""
 
-from typing import Any
-
 import numpy as np
 
 CLASSES = ("accuracy", "precision", "recall", "F1", "AUC")
@@ -60,8 +58,8 @@ def print_table(rows: list[list[str]]) -> None:
 
 
 def confusion_lines(truth: np.ndarray, best: np.ndarray, names: list[str]) -> list[list[str]]:
-    """Rows are the true classes, columns the predicted ones."""
-    from sklearn.metrics import confusion_matrix
-
-    counts: Any = confusion_matrix(truth, best, labels=range(len(names)))
+    """Rows are the true classes, columns the predicted ones. A row of the table of no known class is in none."""
+    counts = np.zeros((len(names), len(names)), int)
+    known = truth >= 0
+    np.add.at(counts, (truth[known], best[known]), 1)
     return [["true \\ predicted", *names], *([name, *map(str, row)] for name, row in zip(names, counts))]

@@ -229,17 +229,33 @@ def encode_numbers(state: PlainData, column: Column) -> tuple[np.ndarray, list[s
 # --- dates ---
 
 
-def learn_dates(column: Column, form: str, rows: np.ndarray) -> PlainData:
+def learn_dates(column: Column, form: str, rows: np.ndarray) -> tuple[PlainData, list[str]]:
+    """(state, notes) of the training rows `rows`."""
     assert column.texts is not None
     by_text = np.append(parse_dates(column.texts, form), np.nan)
-    days = by_text[column.values[rows]]
-    missing = int(np.isnan(days).sum()) >= MARKED
-    return {"name": column.name, "kind": "date", "form": form, "missing": missing, **state_of(days)}
+    none = np.isnan(by_text)
+    missing = int(none[column.values[rows]].sum()) >= MARKED
+    state = {"name": column.name, "kind": "date", "form": form, "missing": missing}
+    strays = np.flatnonzero(none[column.values] & ~column.empty)
+    notes = []
+    if strays.size:
+        words = listed(list(dict.fromkeys(column.texts[column.values[row]] for row in strays)), 4)
+        notes.append(f"is dates but for {words} on {column.on(strays)}: taken as missing")
+    if gaps := int(none[column.values].sum()):
+        marked = ", and marked in a 0/1 column" * missing
+        notes.append(f"filled {gaps} missing with the mean date{marked}")
+    return {**state, **state_of(by_text[column.values[rows]])}, notes
 
 
 def encode_date_column(state: PlainData, column: Column) -> tuple[np.ndarray, list[str]]:
     column = as_text(column)
     by_text = np.append(parse_dates(column.texts or [], state["form"]), np.nan)
+    strays = np.flatnonzero(np.isnan(by_text)[column.values] & ~column.empty)
+    if len(strays) * 2 > len(column):
+        raise TableError(
+            f"column {column.name!r} has {column.cells[strays[0]]!r} on {column.on(strays)}, and the model was trained "
+            f"on dates of the form {state['form']} there: write them so, or empty the cells"
+        )
     encoded = encode_dates(state, by_text)
     if state["missing"]:
         encoded = np.column_stack([encoded, np.isnan(by_text)])

@@ -94,9 +94,9 @@ def as_dates(column: Column, rows: np.ndarray) -> ColumnPlan | None:
     text = kinds.as_text(column)
     if np.isnan(parse_dates(text.texts or [], "%Y%m%d")[text.values[text.values >= 0]]).any():
         return None
-    state = kinds.learn_dates(text, "%Y%m%d", rows)
+    state, notes = kinds.learn_dates(text, "%Y%m%d", rows)
     note = f"{number_text(float(values[0]))} is read as a date"
-    return ColumnPlan(column.name, "date", "date %Y%m%d, days since 1970", [note], state)
+    return ColumnPlan(column.name, "date", "date %Y%m%d, days since 1970", [note, *notes], state)
 
 
 def plan_numbers(column: Column, numbers: kinds.Numbers, rows: np.ndarray) -> ColumnPlan:
@@ -123,9 +123,8 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
     name, counts = column.name, column.counts()
     if (found := find_date_format(column.texts, counts, day_first)) is not None:
         form, ambiguous = found
-        state = kinds.learn_dates(column, form, rows)
+        state, notes = kinds.learn_dates(column, form, rows)
         example = column.texts[int(column.values[column.values >= 0][0])]
-        notes = []
         if ambiguous:
             order = "day first" if day_first else "month first (if not: --day-first)"
             notes.append(f"{example!r} is read with the {order}")

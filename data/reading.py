@@ -51,6 +51,9 @@ def read_csv(
     if rows < len(frame):
         layout.notes.append(f"skipped {len(frame) - rows} empty rows at the end")
         frame = frame.iloc[:rows]
+    # pandas keeps whole numbers beyond 64 bits as objects of Python.
+    great = [i for i in frame if frame[i].dtype == object and is_of_integers(frame[i])]
+    frame = frame.astype(dict.fromkeys(great, np.float64))
     lines = line_finder(layout)
     frame, lines, rows = without_repeated_header(layout, frame, lines, rows)
     columns = {}
@@ -58,6 +61,10 @@ def read_csv(
         if i in frame:
             columns[name] = as_column(name, frame[i], lines)
     return Table(str(path), columns, rows, layout.notes, layout.twice, header, layout.delimiter)
+
+
+def is_of_integers(column: Frame) -> bool:
+    return isinstance(next((cell for cell in column if cell == cell), None), int)
 
 
 def without_repeated_header(

@@ -69,6 +69,15 @@ TABLES = {
         ["filled 45 missing"],
         [],
     ),
+    "two options of what is said to be missing": (
+        csv(
+            "x,y",
+            both(lambda i, z: f"{(-999, -888)[i % 2] if i % 9 == 0 else format(z, '.2f')},{int(z > 0)}"),
+        ),
+        "y --missing -999 --missing -888",
+        ["filled 45 missing"],
+        [],
+    ),
     # --- one cell and its column ---
     "one word among numbers": (
         csv("age,bought", [f"{'unknown' if i == 5 else 20 + i % 40},{int(i % 40 > 20)}" for i in range(400)]),
@@ -139,12 +148,24 @@ TABLES = {
         ["1 column as 1 number"],
         ["category", "but for"],
     ),
+    "whole numbers beyond 64 bits": (
+        csv("great,y", both(lambda i, z: f"{10**30 + int(z * 10**28)},{int(z > 0)}")),
+        "y",
+        ["1 column as 1 number"],
+        ["left out"],
+    ),
     # --- dates and text ---
     "dates": (
         csv("day,y", both(lambda i, z: f"{month(i)},{i % 12}")),
         "y --task regression",
         ["1 column as 5 numbers"],
         ["left out"],
+    ),
+    "days that are none": (
+        csv("day,x,y", both(lambda i, z: f"2024-{1 + i % 2:02}-{1 + i % 31:02},{z:.2f},{i % 12}")),
+        "y --task regression",
+        ["is dates but for '2024-02-30'", ": taken as missing", "missing with the mean date"],
+        [],
     ),
     "dates that may be read in two ways": (
         csv("day,x,y", both(lambda i, z: f"{1 + i % 12}/{1 + i % 11}/2024,{z:.2f},{int(z > 0)}")),

@@ -56,6 +56,10 @@ TRAIN = {
     ),
     "absent target": ("people.csv --target zzz", "it has 'age', 'city', 'income', 'buys'"),
     "no target": ("people.csv", "name the column to predict with --target; people.csv has 'age', 'city'"),
+    "a word with a dash": (
+        "people.csv --target buys --missing -999,NA",
+        "--missing: expected one argument, and what begins with a dash is none: write --missing=-…",
+    ),
     "no such file": ("none.csv --target a", "none.csv: there is no such file"),
     "a folder": ("folder --target a", "folder cannot be read: "),
     "empty file": (
@@ -174,6 +178,10 @@ PREDICT = {
         "runs/people/linear.safetensors words.csv",
         "column 'age' has 'old', no number, on lines 2, 3, 4 and 117 more, and",
     ),
+    "dates in another form": (
+        "runs/days/linear.safetensors days_first.csv",
+        "column 'day' has '1/1/2024' on lines 2, 3, 4 and 37 more, and the model was trained on dates of the form",
+    ),
     "no folder for out": (
         "runs/people/linear.safetensors people.csv --out no/where.csv",
         "tapegrad predict: save: there is no folder",
@@ -186,6 +194,9 @@ PREDICT = {
 def test_predict(row, folder, run):
     prepare()
     run("train", "people.csv", "--target", "income", "--drop", "buys", "--model", "linear")
+    write("days.csv", [["day", "y"], *([f"2024-01-{1 + i % 28:02}", i / 7] for i in range(40))])
+    write("days_first.csv", [["day"], *([f"{1 + i % 28}/1/2024"] for i in range(40))])
+    run("train", "days.csv", "--target", "y", "--model", "linear")
     write("words.csv", changed(age=lambda i, c: "old"))
     write("no_city.csv", [[r[0], r[2]] for r in people()])
     Path("cut.safetensors").write_bytes(Path("runs/people/linear.safetensors").read_bytes()[:-9])

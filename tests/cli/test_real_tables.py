@@ -196,6 +196,10 @@ EVALUATED = {
         "age,city,income,buys\n40,Oslo,5,maybe\n40,Rome,5,no\n",
         "1 row is of unknown classes ('maybe')",
     ),
+    "unknown classes alone": (
+        "age,city,income,buys\n40,Oslo,5,ja\n40,Rome,5,nei\n",
+        "2 rows are of unknown classes ('ja', 'nei')",
+    ),
     "gaps": (
         "age,city,income,buys\n40,Oslo,5,\n40,Rome,5,no\n",
         "1 row has no 'buys' (line 2) and is left out",
