@@ -303,25 +303,37 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.header: list[str] | None = None
+        self.goes_on = self.append and self.path.exists()
         check_replaceable(self.path, "CSVLogger")
-        if self.append and self.path.exists():
-            with open(self.path, newline="", encoding="utf-8") as file:
-                self.header = next(csv.reader(file, delimiter=self.separator), None)
+        if self.goes_on:
+            self.header = next(iter(self._lines()), None)
         else:
             with replacing(self.path, "CSVLogger") as temporary:
                 Path(temporary).write_text("", encoding="utf-8")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         header = ["epoch", *logs]
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, delimiter=self.separator, lineterminator="\n")
-            if self.header is None:
-                writer.writerow(header)
-                self.header = header
-            if missing := [name for name in header if name not in self.header]:
+        if self.header is None:
+            self._write(self.path, [header])
+            self.header = header
+        if missing := [name for name in header if name not in self.header]:
+            if self.goes_on:
                 raise ValueError(
                     f"CSVLogger: {str(self.path)!r} has the columns {', '.join(self.header)}, the training measures "
                     f"{', '.join(missing)}, too: write to another file"
                 )
-            row = {"epoch": epoch, **logs}
-            writer.writerow([row.get(name, "") for name in self.header])
+            # What only some epochs measure, such as val_loss: the lines before have empty cells there.
+            _, *before = self._lines()
+            self.header = [*self.header, *missing]
+            with replacing(self.path, "CSVLogger") as temporary:
+                self._write(temporary, [self.header, *([*line, *[""] * len(missing)] for line in before)])
+        row = {"epoch": epoch, **logs}
+        self._write(self.path, [[row.get(name, "") for name in self.header]])
+
+    def _lines(self) -> list[list[str]]:
+        with open(self.path, newline="", encoding="utf-8") as file:
+            return list(csv.reader(file, delimiter=self.separator))
+
+    def _write(self, path: str | Path, lines: list[list[Any]]) -> None:
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter=self.separator, lineterminator="\n").writerows(lines)

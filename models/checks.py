@@ -170,7 +170,9 @@ def class_weights(
     factors = np.asarray(compute_class_weight(class_weight, classes=classes, y=y))
     for name, factor in zip(classes.tolist(), factors.tolist()):
         if not 0 <= factor < np.inf:
-            raise ValueError(f"class_weight: expected a number of at least 0 for class {name!r}, got {factor}")
+            raise ValueError(
+                f"class_weight: expected a number of at least 0 for class {name!r}, got {factor}"
+            )
     return factors
 
 

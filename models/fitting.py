@@ -275,7 +275,9 @@ def from_arrays(
         x, y, weights = (None if a is None else a[:cut, ...] for a in (x, y, weights))
         wanted = options["validation_steps"]
         wanted = None if wanted is None else count("validation_steps", wanted)
-        held = FromArrays(held, options["validation_batch_size"] or EVALUATION_BATCH, False, wanted)
+        held = FromArrays(
+            held, options["validation_batch_size"] or EVALUATION_BATCH, False, wanted, anew=True
+        )
     if options["class_weight"] is not None:
         factors = rows.class_factors(options["class_weight"], model.build(tuple(x.shape[1:])))
         weights = rows.with_class_weights(weights, y, factors)

@@ -54,9 +54,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     coef_: Any
     intercept_: np.ndarray
 
-    def _minimize(
-        self, X: Features, classes: np.ndarray, weights: np.ndarray, factors: np.ndarray
-    ) -> Fit:
+    def _minimize(self, X: Features, classes: np.ndarray, weights: np.ndarray, factors: np.ndarray) -> Fit:
         raise NotImplementedError
 
     def _check(self) -> None:
@@ -231,9 +229,7 @@ class LogisticRegression(LinearClassifier):
         ratio = float(self.penalty == "l1") if self.penalty in ("l1", "l2") else float(self.l1_ratio or 0.0)
         return (1 - ratio) / (self.C * total), ratio / (self.C * total)
 
-    def _minimize(
-        self, X: Features, classes: np.ndarray, weights: np.ndarray, factors: np.ndarray
-    ) -> Fit:
+    def _minimize(self, X: Features, classes: np.ndarray, weights: np.ndarray, factors: np.ndarray) -> Fit:
         weights = weights * factors[classes]
         l2, l1 = self._strengths(float(weights.sum()))
         count = len(self.classes_)

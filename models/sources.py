@@ -60,11 +60,18 @@ def count(name: str, value: object, least: int = 1) -> int:
 
 
 class FromArrays:
-    """Batches cut from arrays. With `steps`, an epoch is so many batches, and the next one goes on in the pass."""
+    """Batches cut from arrays. With `steps`, an epoch is so many batches, and the next one goes on in the pass, or
+    `anew`: validations that are compared are of the same rows."""
 
     def __init__(
-        self, arrays: tuple[Array, ...], batch_size: int, shuffle: bool, steps: int | None = None
+        self,
+        arrays: tuple[Array, ...],
+        batch_size: int,
+        shuffle: bool,
+        steps: int | None = None,
+        anew: bool = False,
     ) -> None:
+        self.anew = anew
         self.batches = Batches(*arrays, batch_size=batch_size, shuffle=shuffle)
         self.continues = steps is not None and steps != len(self.batches)
         self.steps: int | None = len(self.batches) if steps is None else steps
@@ -74,6 +81,8 @@ class FromArrays:
         if not self.continues:
             yield from self.batches
             return
+        if self.anew:
+            self.running = iter(())
         for _ in range(self.steps or 0):
             batch = next(self.running, None)
             if batch is None:
@@ -86,6 +95,7 @@ class FromBatches:
     """Batches that an iterable gives: tuples (x, y) or (x, y, sample_weight), in its order.
 
     steps      batches in an epoch; an iterator then goes on where the epoch before ended
+    anew       whether an epoch begins with the first batch again, where what is given can be iterated again
     weigh      (weights, y) -> weights, for weights of classes
     """
 
@@ -96,8 +106,9 @@ class FromBatches:
         steps: int | None,
         where: str = "",
         weigh: Function | None = None,
+        anew: bool = False,
     ) -> None:
-        self.model, self.data, self.where, self.weigh = model, data, where, weigh
+        self.model, self.data, self.where, self.weigh, self.anew = model, data, where, weigh, anew
         self.once = hasattr(data, "__next__")
         length = length_hint(data, -1) if hasattr(data, "__len__") else -1  # a loader of a stream has none
         self.limit = steps
@@ -135,7 +146,7 @@ class FromBatches:
                 break
             self.end_pass()
             self.running, empty = self.iterate(), True
-        if self.limit is None and not self.once:
+        if (self.limit is None or self.anew) and not self.once:
             self.end_pass()
             self.running = None
         self.check_ended(done)
@@ -184,7 +195,7 @@ def refuse_for_batches(who: str, **given: object) -> None:
 def held_out(model: "Sequential", data: Features, batch_size: int, steps: int | None, epochs: int) -> Source:
     """The batches of `validation_data`."""
     if is_batches(data, None):
-        source = FromBatches(model, data, steps, "validation ")
+        source = FromBatches(model, data, steps, "validation ", anew=True)
         if source.once and steps is None and epochs > 1:
             raise ValueError(
                 "validation_data: a generator gives its batches once, and there are more epochs: give validation_steps "
@@ -195,4 +206,4 @@ def held_out(model: "Sequential", data: Features, batch_size: int, steps: int | 
         raise ValueError(
             f"validation_data: expected (x, y), (x, y, sample_weight) or batches of them, got {type(data).__name__}"
         )
-    return FromArrays(rows.examples(model, *data, where="validation "), batch_size, False, steps)
+    return FromArrays(rows.examples(model, *data, where="validation "), batch_size, False, steps, anew=True)

@@ -110,9 +110,7 @@ class LinearSVC(LinearClassifier):
             self.intercept_: Any = 0.0
         return self
 
-    def _minimize(
-        self, X: Features, classes: np.ndarray, weights: np.ndarray, factors: np.ndarray
-    ) -> Fit:
+    def _minimize(self, X: Features, classes: np.ndarray, weights: np.ndarray, factors: np.ndarray) -> Fit:
         x = with_ones(X, self.intercept_scaling) if self.fit_intercept else X
         two = len(self.classes_) == 2
         fits = []

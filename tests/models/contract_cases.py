@@ -235,6 +235,18 @@ UNSHUFFLED = lambda **options: fitted(shuffle=False, **options)
 FRAME = pd.DataFrame(X, columns=list("abcd"))
 
 
+def validated(data: Any, **options: Any) -> list[bool]:
+    """Whether the validation of each epoch, of one step, is of the first 40 rows."""
+    model, found = net(), []
+
+    def compare(epoch: int, logs: dict[str, float]) -> None:
+        found.append(bool(np.isclose(logs["val_loss"], model.evaluate(X[:40], Y[:40], **Q)[0])))
+
+    options = {"validation_steps": 1, "callbacks": LambdaCallback(on_epoch_end=compare), **options, **Q}
+    model.fit(X, Y, epochs=3, validation_data=data, **options)
+    return found
+
+
 def frame(other: Any, act: str = "predict") -> Any:
     model = net()
     model.fit(FRAME, Y, **Q)

@@ -133,6 +133,19 @@ def test_csv_logger_writes_and_goes_on(tmp_path):
     assert len(list(csv.reader(path.read_text().splitlines()))) == 2
 
 
+def test_csv_logger_takes_up_what_is_measured_later(tmp_path):
+    path = tmp_path / "log.csv"
+    fit(CSVLogger(path), epochs=3, validation_split=0.2, validation_freq=2)
+    rows = list(csv.reader(path.read_text().splitlines()))
+    assert rows[0] == ["epoch", "loss", "mae", "val_loss", "val_mae"]
+    assert [[cell != "" for cell in row] for row in rows[1:]] == [
+        [True, True, True, there, there] for there in (False, True, False)
+    ]
+    fit(CSVLogger(path), epochs=1)
+    with pytest.raises(ValueError, match="the training measures val_loss, val_mae, too"):
+        fit(CSVLogger(path, append=True), epochs=1, validation_split=0.2)
+
+
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 def test_terminate_on_nan_ends_within_the_epoch():
     batches = []

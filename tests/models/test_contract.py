@@ -47,6 +47,7 @@ from contract_cases import (
     quantile,
     rates,
     training_with,
+    validated,
     weights_of_steps,
     with_teacher,
     wrapped,
@@ -169,6 +170,8 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "validation_freq": (
         lambda: np.isnan(net().fit(X, Y, epochs=3, validation_split=0.2, validation_freq=2, **Q)["val_loss"]).tolist(),
         [True, False, True]),
+    "validation_steps": (lambda: validated((X, Y), validation_batch_size=40), [True] * 3),
+    "validation_steps, batches": (lambda: validated(Batches(X, Y, batch_size=40, shuffle=False)), [True] * 3),
     "a word of Keras's": (lambda: net().fit(X, Y, workers=4), "TypeError: .*workers"),
     "epochs": (lambda: fitted(epochs=2.5), "ValueError: epochs: expected an integer"),
     "initial_epoch": (lambda: fitted(epochs=2, initial_epoch=5), "ValueError: .*past epochs=2"),
