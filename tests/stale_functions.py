@@ -147,7 +147,7 @@ def an_equal_number_of_another_type(J: Any) -> Any:
 def a_negative_zero_and_a_nan(J: Any) -> Any:
     state = types.SimpleNamespace(k=0.0)
     f = J(lambda x: tg.atan2(x * 0.0 + state.k, -x))
-    for k in (0.0, -0.0, float("nan"), 0.0, -0.0):
+    for k in (0.0, -0.0, float("nan"), -float("nan"), 0.0, -0.0):
         state.k = k
         for _ in range(4):
             yield f(x2())

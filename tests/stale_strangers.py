@@ -1,11 +1,13 @@
 """Cases of classes that name another module than the one that made them, and of modules with a class of the user's."""
 
 import abc
+import argparse
 import dataclasses
 import sys
 import types
 from typing import Any
 
+import tapegrad as tg
 from surroundings import Table, change
 
 CASES = Table()
@@ -97,3 +99,18 @@ def the_class_of_a_module(J: Any) -> Any:
     yield from one(lambda c: c.m(), lambda kind: setattr(kind, "m", lambda self: 5.0))
     yield from one(lambda c: c.p, lambda kind: setattr(kind, "k", 5.0))
     yield from one(lambda c: c.p, lambda kind: setattr(kind, "p", 5.0))
+
+
+@compiled
+def an_attribute_of_a_class_that_is_reached_through_its_module(J: Any) -> Any:
+    """One of Python's, and one of ours."""
+
+    def one(f: Any, owner: Any) -> Any:
+        owner.named_here = 2.0
+        try:
+            yield from change(J, f, lambda: setattr(owner, "named_here", 5.0))
+        finally:
+            del owner.named_here
+
+    yield from one(lambda x: x * argparse.Namespace.named_here, argparse.Namespace)
+    yield from one(lambda x: x * tg.nn.Flatten.named_here, tg.nn.Flatten)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tapegrad.backends.aliases import Function
 from tapegrad.compiler.watch.code import part_of
-from tapegrad.compiler.watch.kinds import PLAIN, file_of, holds, is_a
+from tapegrad.compiler.watch.kinds import PLAIN, file_of, holds, is_a, is_python
 from tapegrad.compiler.watch.listen import IMPURE_BUILTINS, impure, room_of
 from tapegrad.compiler.watch.names import ASKING, OF_FUNCTIONS
 from tapegrad.compiler.watch.walk import Walk
@@ -214,7 +214,8 @@ class Functions(Walk):
                 "numpy",
             )
             held = room == "library" and not callable(value) and not attribute.startswith("__")
-            if room == "user" or known or held:
+            a_class = is_a(value, type) and is_python(value)  # which may be given attributes
+            if room == "user" or known or held or a_class:
                 self.visit(place, value, told)
             else:
                 self.function_of_module(place, value, told, module)

@@ -10,13 +10,14 @@ from tapegrad.compiler.watch.listen import room_of
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two plain values are the same in type and value: 1 is not 1.0, 0.0 is not -0.0, nan is nan."""
+    """Whether two plain values are the same in type and value: 1 is not 1.0, 0.0 is not -0.0, and a NaN, which may
+    have a sign, is itself alone."""
     if type(a) is not type(b):
         return False
     if type(a) in (str, bytes, int, bool):
         return bool(a == b)
     if isinstance(a, (float, complex, np.inexact)) or type(a).__module__ == "decimal":
-        return repr(a) == repr(b)
+        return a is b or bool(a == b and repr(a) == repr(b))
     if isinstance(a, np.dtype):
         return a == b and (a.isalignedstruct, repr(a.metadata)) == (b.isalignedstruct, repr(b.metadata))
     # Empty ranges, times of two zones, and 1 day and 24 hours are equal, too, and not the same.
