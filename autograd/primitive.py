@@ -1,6 +1,5 @@
 """`Primitive`: a name, a forward on raw arrays, and one gradient rule (vjp) per array argument."""
 
-import inspect
 from collections.abc import Callable, Container
 from typing import Any, NoReturn
 
@@ -9,6 +8,7 @@ from tapegrad.autograd.diagnostics import all_finite, describe, user_line
 from tapegrad.autograd.dtypes import FLOATS, common_dtype, is_floating
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.foreign import unknown_keyword
+from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.backends import BY_TYPE, BackendError, backend_of
 
@@ -253,7 +253,7 @@ class Primitive:
         """How many arrays it takes; None for any number."""
         if isinstance(self.vjp, tuple):
             return len(self.vjp)
-        parameters = list(inspect.signature(self.forward).parameters.values()) if self.forward else []
+        parameters = list(signature_of(self.forward).parameters.values()) if self.forward else []
         alike = [p for p in parameters[1:] if p.kind is p.POSITIONAL_OR_KEYWORD and not self.vjp]
         return len(alike) or None
 
@@ -261,7 +261,7 @@ class Primitive:
         """What is wrong with a call that gives an unknown keyword or too many arrays, or ""."""
         if self.forward is None or self.arrays is None:
             return ""
-        options = list(inspect.signature(self.forward).parameters)[1 + self.arrays :]
+        options = list(signature_of(self.forward).parameters)[1 + self.arrays :]
         for word in params:
             if word not in options:
                 return unknown_keyword(self.name, word, options)

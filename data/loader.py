@@ -1,6 +1,5 @@
 """Batches from anything that has rows, in an order that (seed, epoch) sets, made ahead of the loop, and resumable."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
@@ -14,6 +13,7 @@ from tapegrad.autograd.aliases import Tree
 from tapegrad.autograd.arguments import above_0, integer, truth
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.foreign import answering
+from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
@@ -247,7 +247,7 @@ def _takes_two(transform: Function | None) -> bool:
     if not callable(transform):
         raise TypeError(f"DataLoader: transform must be a function of a batch, got {transform!r}")
     try:
-        parameters = inspect.signature(transform).parameters.values()
+        parameters = signature_of(transform).parameters.values()
     except (TypeError, ValueError):
         return False
     needed = [

@@ -1,8 +1,8 @@
 """Calls functions of a user with as many arguments as they take."""
 
-import inspect
 from functools import lru_cache
 
+from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.backends.aliases import Function
 
 
@@ -17,7 +17,7 @@ def positional(function: Function, arguments: int) -> int:
 def most_positional(function: Function) -> int | None:
     """How many positional arguments a function takes at most; None where there is no limit, or nobody knows."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature_of(function).parameters.values()
     except (TypeError, ValueError):
         return None
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):

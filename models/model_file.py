@@ -29,6 +29,7 @@ import numpy as np
 
 from tapegrad.autograd import files, random
 from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.compiler.emit.available import EMITTERS, checked
@@ -108,7 +109,7 @@ def described_structure(model: Model, describer: Describer) -> PlainData:
 
 def takes_layers(kind: type) -> bool:
     """Whether a class of models is made from its layers, as Sequential is."""
-    parameters = list(inspect.signature(kind).parameters.values())
+    parameters = list(signature_of(kind).parameters.values())
     return bool(parameters) and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL
 
 

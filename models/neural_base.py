@@ -1,7 +1,6 @@
 """What the two estimators of any module share: the module with its options, and the parameters of the training."""
 
 import copy
-import inspect
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +10,7 @@ from tapegrad import nn, optim
 from tapegrad.autograd.aliases import DType
 from tapegrad.autograd.dtypes import get_default_dtype
 from tapegrad.autograd.flags import no_grad
+from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
 from tapegrad.models.aliases import AsGiven
@@ -92,7 +92,7 @@ class NeuralNet(Network):
             options = {
                 n.removeprefix("module__"): v for n, v in made_with.items() if n.startswith("module__")
             }
-            if "meta" in inspect.signature(module).parameters:
+            if "meta" in signature_of(module).parameters:
                 options["meta"] = self._meta
             made = module(**options)
         if not isinstance(made, nn.Module):

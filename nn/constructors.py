@@ -4,6 +4,8 @@ import inspect
 from functools import wraps
 from typing import TYPE_CHECKING
 
+from tapegrad.autograd.signatures import signature as signature_of
+
 if TYPE_CHECKING:
     from tapegrad.autograd.aliases import Shape
     from tapegrad.backends.aliases import Function
@@ -30,4 +32,4 @@ def built_after(build: "Function") -> "Function":
 def constructor_options(kind: type) -> dict[str, inspect.Parameter]:
     """The constructor's named arguments."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {p.name: p for p in inspect.signature(kind).parameters.values() if p.kind in named}
+    return {p.name: p for p in signature_of(kind).parameters.values() if p.kind in named}

@@ -23,6 +23,7 @@ from tapegrad.autograd.ops import (
     softsign,
     tanh,
 )
+from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.nn import activations as act
@@ -123,7 +124,7 @@ def _layer(name: str, function: Function, options: str = "", **defaults: object)
     text, said = split(function.__doc__ or "")
     parameters = []
     for option in options.split():
-        default = defaults.get(option, inspect.signature(function).parameters[option].default)
+        default = defaults.get(option, signature_of(function).parameters[option].default)
         parameters.append(inspect.Parameter(option, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
     signature = inspect.Signature(parameters)
     body = {

@@ -12,6 +12,7 @@ from tapegrad.autograd.dtypes import int64, is_floating, name_of
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.foreign import answering, unknown_keyword
 from tapegrad.autograd.ops import mean_p, reshape_p, sum_p
+from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.docstrings import joined, split
@@ -144,7 +145,7 @@ ARGUMENTS = {
 def _loss(of_pair: Function, over_elements: bool) -> Function:
     """The public loss made of a function (p, t, options) -> the loss of each element or of each sample."""
     name = of_pair.__name__
-    own = list(inspect.signature(of_pair).parameters.values())[2:]
+    own = list(signature_of(of_pair).parameters.values())[2:]
     known = {option.name for option in own}
 
     def loss(
@@ -172,7 +173,7 @@ def _loss(of_pair: Function, over_elements: bool) -> Function:
 
 def _with_signature(loss: Function, source: Function, options: list[inspect.Parameter]) -> Function:
     """The loss under its own name, documentation and signature."""
-    given = list(inspect.signature(loss).parameters.values())[:4]
+    given = list(signature_of(loss).parameters.values())[:4]
     loss.__name__ = loss.__qualname__ = source.__name__
     loss.__module__ = source.__module__  # where a pickle finds it
     text, described = split(source.__doc__ or "")
@@ -226,7 +227,7 @@ class Loss(KnownAttributes):
         """What may be given to the class, or set on the loss later."""
         if not hasattr(type(self), "function"):
             return ["reduction"]
-        names = list(inspect.signature(self.function).parameters)[2:]
+        names = list(signature_of(self.function).parameters)[2:]
         return [name for name in names if name != "sample_weight"]
 
     def __dir__(self) -> list[str]:

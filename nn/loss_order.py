@@ -6,6 +6,7 @@ from collections.abc import Container
 from functools import partial
 
 from tapegrad.autograd.aliases import TensorLike
+from tapegrad.autograd.signatures import signature
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.loss_base import Loss, reduce
@@ -85,7 +86,7 @@ def signature_of(function: Function) -> "inspect.Signature | None":
     """The signature of a callable as it is called; None where Python does not know it."""
     called = getattr(function, "forward", function) if hasattr(function, "named_modules") else function
     try:
-        return inspect.signature(called)
+        return signature(called)
     except (TypeError, ValueError):
         return None
 

@@ -44,6 +44,7 @@ from tapegrad.autograd.ops import (
     sum_p,
     where_p,
 )
+from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import LossLike
@@ -293,7 +294,7 @@ def kl_divergence(p: Tensor, t: Tensor) -> Tensor:
 # ---- by name, and as objects ----
 def _class(name: str, function: Function) -> Any:
     text, described = split(function.__doc__ or "")
-    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = [p for p in signature_of(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     options = [p for p in parameters if p.name != "sample_weight"]
     options.append(inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None))
     described["name"] = (

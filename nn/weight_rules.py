@@ -10,7 +10,6 @@ and applies the constraints after each step. In a loop of one's own:
     model.constrain()
 """
 
-import inspect
 from collections.abc import Mapping
 
 from tapegrad.autograd.arguments import at_least_0, one_of, probability
@@ -18,6 +17,7 @@ from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.filled import eye, zeros
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.ops import abs, clip_p, maximum, some_axes, sqrt, square, sum_p, where_p
+from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import Config, Sizes, WeightRuleLike
@@ -31,7 +31,7 @@ class WeightRule:
 
     def config(self) -> Config:
         """The constructor's arguments that make this rule again, by name."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: getattr(self, name) for name in signature_of(type(self)).parameters}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"

@@ -20,8 +20,10 @@ OF_ANY_CLASS = frozenset({
     "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__", "__slots__",
     "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__orig_bases__", "__parameters__",
     "__abstractmethods__", "__firstlineno__", "__static_attributes__", "__hash__", "__type_params__",
+    "__annotate_func__", "__annotations_cache__", "__classdictcell__", "__conditional_annotations__",
 })  # fmt: skip
 FROM_CLASSES = frozenset({"builds"})  # what Module's code reads from the class, so that no instance hides it
+NAMED_AS = {"__annotations_cache__": "__annotations__"}  # from Python 3.14 on, once they were asked for
 ORDINARY = (
     types.FunctionType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
     *DESCRIPTORS,
@@ -137,7 +139,7 @@ class Classes(Functions):
             return False
         if attribute.startswith("__"):
             return (
-                attribute in self.names.user
+                NAMED_AS.get(attribute, attribute) in self.names.user
                 or (attribute == "__match_args__" and self.names.all)
                 or (attribute not in OF_ANY_CLASS and not is_a(held, ORDINARY))
             )

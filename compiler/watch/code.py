@@ -1,6 +1,7 @@
 """What a piece of code names, as far as it ran: a branch that was not taken names nothing."""
 
 import dis
+import re
 from dis import Instruction
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -11,7 +12,8 @@ ENDS = frozenset({"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"})
 NAMED, CONSTANT = frozenset(dis.hasname), frozenset(dis.hasconst)
 VARIABLES = frozenset({*dis.hasfree, *dis.haslocal})
 GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL")
-FORMATS = ("FORMAT_VALUE", "FORMAT_SIMPLE", "FORMAT_WITH_SPEC")
+FORMATS = ("FORMAT_VALUE", "FORMAT_SIMPLE", "FORMAT_WITH_SPEC", "BUILD_INTERPOLATION")
+CONSTANTS = ("LOAD_CONST", "LOAD_SMALL_INT", "LOAD_COMMON_CONSTANT")
 CHANGING = ("STORE_ATTR", "DELETE_ATTR", "STORE_SUBSCR", "DELETE_SUBSCR")
 MUTATORS = frozenset(
     "append extend insert add update pop popitem remove discard clear setdefault sort reverse write appendleft "  # noqa: SIM905
@@ -140,7 +142,7 @@ class Part:
     def by_identity(self) -> bool:
         before = None
         for i in self.ran:
-            constant = before is not None and before.opname == "LOAD_CONST"
+            constant = before is not None and before.opname in CONSTANTS
             if i.opname in ("BUILD_MAP", "BUILD_SET", "MAP_ADD", "SET_ADD"):
                 return True
             compares = i.opname in ("IS_OP", "CONTAINS_OP", "COMPARE_OP")
@@ -172,7 +174,19 @@ def part_of(code: CodeType, offsets: frozenset[int] | None = None) -> Part:
 
 @lru_cache(4096)
 def instructions(code: CodeType) -> tuple[Instruction, ...]:
-    return tuple(dis.get_instructions(code))
+    return tuple(simple for i in dis.get_instructions(code) for simple in simplified(i))
+
+
+def simplified(i: Instruction) -> list[Instruction]:
+    """An instruction as those that Python 3.11 has: one that loads or stores two local variables is two."""
+    kinds = re.findall("LOAD_FAST|STORE_FAST", i.opname)
+    if not kinds:
+        return [i]
+    names = i.argval if isinstance(i.argval, tuple) else (i.argval,)
+    return [
+        i._replace(opname=kind, opcode=dis.opmap[kind], argval=name, argrepr=name)
+        for kind, name in zip(kinds, names, strict=True)
+    ]
 
 
 def executed(all_of_them: tuple[Instruction, ...], offsets: frozenset[int]) -> list[Instruction]:

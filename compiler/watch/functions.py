@@ -187,7 +187,11 @@ class Functions(Walk):
     def double_underscored(self, local: str, value: object, name: str, attributes: frozenset[str]) -> None:
         """What functions and classes have besides their own attributes, where code names it."""
         for attribute in sorted(attributes & self.names.user):
-            self.visit(f"{local}.{attribute}", getattr(value, attribute), f"{name}.{attribute}")
+            try:
+                held = getattr(value, attribute)
+            except NameError:  # annotations of a name to come, from Python 3.14 on: nobody has read them
+                continue
+            self.visit(f"{local}.{attribute}", held, f"{name}.{attribute}")
 
     def module(self, local: str, module: types.ModuleType, name: str) -> None:
         """What the user's code names in a Python module, and that what it could ask for is still not there."""

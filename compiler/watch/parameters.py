@@ -1,8 +1,9 @@
 """What a function calls its arguments."""
 
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature
 from typing import Any
 
+from tapegrad.autograd.signatures import signature
 from tapegrad.autograd.structure import is_module
 from tapegrad.backends.aliases import Function
 
