@@ -135,7 +135,7 @@ def _held_by_calls(t: Tensor, value: TensorLike) -> int:
         views |= {id(o) for o in (node.out if isinstance(node.out, tuple) else (node.out,))
                   if o is not t.data and writes.owner(o) is t.data}  # fmt: skip
     for x in list(shared):
-        if sys.getrefcount(x) > shared[x] + 4:  # the dict, the list, the loop, and the question itself
+        if sys.getrefcount(x) > shared[x] + _IN_A_LOOP:
             return -1
     return direct + len(views) + sum(x.data is t.data for x in shared)
 
@@ -146,7 +146,13 @@ def _references() -> int:
     return sys.getrefcount(t.data)
 
 
-_REFERENCES = _references()
+def _in_a_loop() -> int:
+    """The same of a tensor that is the key of a dict, while a loop over its keys asks."""
+    shared = {Tensor(np.zeros(1)): 0}
+    return max(sys.getrefcount(x) for x in list(shared))
+
+
+_REFERENCES, _IN_A_LOOP = _references(), _in_a_loop()
 
 
 def into_array(function: Function, inputs: tuple[Value, ...], out: Array) -> Array:
