@@ -38,7 +38,14 @@ MODULE = tg.nn.Sequential(tg.nn.Dense(2, in_features=2), tg.nn.Dropout(0.5), tg.
 # names that people write though their library has them no longer, only on instances, or only as a text
 FROM_MEMORY = {
     *("np.product", "np.sometrue", "np.alltrue", "np.round_", "np.msort", "np.in1d", "np.trapz", "np.float_"),
-    *("np.bool8", "np.ndarray.ptp", "keras.losses.bce", "keras.losses.kld", "keras.losses.logcosh"),
+    *(
+        "np.bool8",
+        "np.ndarray.ptp",
+        "np.row_stack",
+        "keras.losses.bce",
+        "keras.losses.kld",
+        "keras.losses.logcosh",
+    ),
     *("keras.losses.mse", "keras.losses.mae", "keras.losses.mape", "keras.losses.msle"),
     *("keras.losses.MSE", "keras.losses.MAE", "keras.losses.MAPE", "keras.losses.MSLE"),
     *("torch.nn.Linear.weight", "torch.nn.Linear.out_features", "torch.nn.Dropout.p", "torch.nn.Softmax.dim"),

@@ -203,7 +203,7 @@ ODD = {
     "names of ours": names_of_ours,
     "a truth value and a number": of([True, False], "bool", lambda b: b | 2),
     "a number that the dtype does not hold": of([1, 2, 3], "int8", lambda k: tg.where(k < 300, 1.0, 0.0)),
-    "below all": of([1, 2, 3], "uint8", lambda k: tg.where(k > -1, k, -1)),
+    "below all": of([1, 2, 3], "uint8", lambda k: tg.where(k > -1, k, 0)),
     "clipped by nan": of([0.5, 2.0], "float32", lambda x: tg.clip(x, float("nan"), 1.0)),
     "a float that no integer holds": of([1e10, -5.0, 3.7], "float32", lambda x: tg.astype(x, "int32")),
 }
