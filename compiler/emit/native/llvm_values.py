@@ -288,12 +288,25 @@ class Lines(ABC):
         above = self.new(f"fcmp oge {before} {x}, {low}")
         below = self.new(f"fcmp olt {before} {x}, {high}")
         inside = self.new(f"and {truth} {above}, {below}")
-        whole = self.new(f"fptosi {before} {x} to {t}")
+        whole = self.of_all_lanes(self.new(f"fptosi {before} {x} to {t}"), middle, lanes)
         least = self.filled(str(-(1 << (bits - 1))), middle, lanes)
         found = self.new(f"select {truth} {inside}, {t} {whole}, {t} {least}")
         if bytes_of(new) == bytes_of(middle):
             return found
         return self.new(f"trunc {t} {found} to {self.typed(new, lanes)}")
+
+    def of_all_lanes(self, x: str, dtype: str, lanes: int) -> str:
+        """Integers that are worked out though they may not be taken: AVX-512 would do so for the chosen lanes alone, and
+        set no flag for the others."""
+        if lanes == 1:
+            return x
+        floating = f"float{8 * bytes_of(dtype)}"
+        t, as_float = self.typed(dtype, lanes), self.typed(floating, lanes)
+        seen = self.new(f"bitcast {t} {x} to {as_float}")
+        fence = f"llvm.arithmetic.fence.{vector_suffix(floating, lanes)}"
+        return self.new(
+            f"bitcast {as_float} {self.new(self.call(as_float, fence, [(as_float, seen)]))} to {t}"
+        )
 
     def to_unsigned(self, x: str, old: str, new: str, lanes: int) -> str:
         """As a signed integer; what is too large for that, less 2**31 or 2**63, and then the first bit changed."""

@@ -129,6 +129,8 @@ def test_special_values_of_all_dtypes(name: str, dtype: str) -> None:
     compiled = warmed(f, [np.full(20, 3, dtype)] * (1 + two))
     for n, a in enumerate(odd(dtype)):
         for b in odd(dtype) if two else [None]:
+            if name == "power" and (a, b) == (0.0, -np.inf):
+                continue  # may tell of a division by zero, as IEEE 754 has it: NumPy's does with AVX-512 alone
             given = [np.full(20, 3, dtype) for _ in range(1 + two)]
             for x, value in zip(given, (a, b)):
                 x[7] = value
