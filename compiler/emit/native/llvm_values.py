@@ -296,8 +296,8 @@ class Lines(ABC):
         return self.new(f"trunc {t} {found} to {self.typed(new, lanes)}")
 
     def of_all_lanes(self, x: str, dtype: str, lanes: int) -> str:
-        """Integers that are worked out though they may not be taken: AVX-512 would do so for the chosen lanes alone, and
-        set no flag for the others."""
+        """Integers that are worked out though they may not be taken: AVX-512 would do so for the chosen lanes alone,
+        and set no flag for the others."""
         if lanes == 1:
             return x
         floating = f"float{8 * bytes_of(dtype)}"
