@@ -162,13 +162,15 @@ class Sequential(KerasWords):
             validation_freq: Validate after every n-th epoch, or after those of a list, counted from 1.
             seed: Seed of random streams for this call alone (weights not made yet, the order of rows, dropout): it
                 draws the same numbers next to other threads, and all other streams stay where they are. None: the
-                streams of the process, which `tg.manual_seed` sets.
+                streams of the process, which `tg.manual_seed` sets, or those of the fit that is gone on with.
 
         Raises:
             ValueError: NaN or Inf in x or y, arrays of different lengths, or an argument out of its range.
             RuntimeError: The model is not compiled.
         """
         options = {name: value for name, value in locals().items() if name not in ("self", "seed")}
+        if seed is None and self.interrupted is not None:
+            seed = self.interrupted["seed"]  # of the fit that is gone on with
         if seed is None:
             return fitting.training(self, options).run()
         with random.own_streams(seed):

@@ -72,6 +72,17 @@ def test_a_training_cut_after_any_epoch_ends_in_the_same_file(how: dict[str, Any
     )
 
 
+@pytest.mark.parametrize("given", [{}, {"seed": 3}])
+def test_a_fit_with_a_seed_goes_on_in_its_streams(given: dict[str, Any], tmp_path: Path) -> None:
+    save = LambdaCallback(on_epoch_end=lambda epoch, logs: whole.save(tmp_path / f"{epoch + 1}"))
+    whole = new({})
+    trained(whole, 4, callbacks=[save], seed=3)
+    tg.manual_seed(0)
+    model = Sequential.load(tmp_path / "2", resume=True)
+    trained(model, 4, start=2, **given)
+    assert (model.predict(X) == whole.predict(X)).all()
+
+
 def test_auto_goes_from_python_to_numpy_to_native() -> None:
     pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
     model, ran = new({}), []
