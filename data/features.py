@@ -14,7 +14,9 @@ from tapegrad.data.aliases import PlainData
 from tapegrad.data.plan import ColumnPlan, plan_column
 from tapegrad.data.table import Column, Table, TableError, listed
 
-TOGETHER = 32  # columns that are written into the rows together
+TOGETHER = (
+    8  # columns that are written into the rows together: more would take fresh memory, which costs most
+)
 BLOCK = 4096  # rows
 
 
