@@ -326,13 +326,13 @@ def evaluation(
     steps = None if steps is None else count("steps", steps)
     if is_batches(x, y):
         refuse_for_batches("evaluate", y=y, sample_weight=sample_weight, batch_size=batch_size)
-        source = FromBatches(model, x, steps)
+        source = FromBatches(model, x, steps, anew=True)
         build_for(model, source.peek())
         return source
     x, y, sample_weight = unpacked("evaluate", x, y, sample_weight)
     build_for(model, x)
     size = EVALUATION_BATCH if batch_size is None else batch_size
-    return FromArrays(rows.examples(model, x, y, sample_weight), size, False, steps)
+    return FromArrays(rows.examples(model, x, y, sample_weight), size, False, steps, anew=True)
 
 
 def prediction(

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from operator import length_hint
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,10 @@ class FromArrays:
             yield from self.batches
             return
         if self.anew:
-            self.running = iter(())
+            yield from islice(self.batches, self.steps)
+            if (self.steps or 0) > len(self.batches):
+                tell_of_the_end("", len(self.batches), self.steps)
+            return
         for _ in range(self.steps or 0):
             batch = next(self.running, None)
             if batch is None:
@@ -142,7 +146,7 @@ class FromBatches:
                 yield self.tensors(batch)
                 done, empty = done + 1, False
                 continue
-            if self.once or empty or self.limit is None:
+            if self.once or self.anew or empty or self.limit is None:
                 break
             self.end_pass()
             self.running, empty = self.iterate(), True
@@ -159,7 +163,9 @@ class FromBatches:
     def check_ended(self, done: int) -> None:
         if not done:
             raise ValueError(f"{self.where}x: there is no batch left: a generator gives its batches once")
-        if self.limit is not None and done < self.limit:
+        if self.limit is not None and done < self.limit and self.anew and not self.once:
+            tell_of_the_end(self.where, done, self.limit)
+        elif self.limit is not None and done < self.limit:
             warnings.warn(
                 f"{self.where}x: the batches ended after {done} of the {self.limit} of an epoch: training ends here",
                 stacklevel=2,
@@ -182,6 +188,13 @@ class FromBatches:
 
 
 Source = FromArrays | FromBatches
+
+
+def tell_of_the_end(where: str, done: int, steps: int | None) -> None:
+    """Warn that there are fewer batches to measure than steps: no row is measured twice."""
+    warnings.warn(
+        f"{where}x: the batches ended after {done} of {steps} steps: all are measured once", stacklevel=2
+    )
 
 
 def refuse_for_batches(who: str, **given: object) -> None:
