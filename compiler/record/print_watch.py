@@ -35,6 +35,7 @@ class PrintWatch:
         for name, stream in self.streams.items():
             if getattr(sys, name) is stream:
                 setattr(sys, name, stream._real)
+        self.streams.clear()  # they know this watch
 
 
 class Stream:

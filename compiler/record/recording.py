@@ -140,7 +140,10 @@ def record(
             trace.undo()
         raise
     finally:
-        trace.namespaces.clear()  # they know the trace: without them it goes with the last use
+        # These know the trace: without them it goes with the last use.
+        trace.namespaces.clear()
+        trace.spread.clear()
+        del trace.beside
     recording.undo = trace.undo
     return recording, result
 
