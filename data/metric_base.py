@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from copy import copy
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -102,16 +101,14 @@ def same_shape(name: str, outputs: Array, targets: Array) -> None:
 
 def precise(array: Array) -> Array:
     """An array in which differences and squares are right: integers as float64, float16 as float32."""
-    wanted = precise_dtype(array.dtype)
-    return array if wanted is None else backend_of(array).xp.astype(array, backend_of(array).dtype(wanted))
-
-
-@cache
-def precise_dtype(dtype: object) -> str | None:
-    """What `precise` casts arrays of this dtype to, None where it leaves them."""
+    dtype = array.dtype
+    if isinstance(dtype, np.dtype) and dtype.char in "fd":  # as almost always: to ask by name takes longer
+        return array
     if not is_floating(dtype):
-        return "float64"
-    return "float32" if name_of(dtype) == "float16" else None
+        return backend_of(array).xp.astype(array, backend_of(array).dtype("float64"))
+    if name_of(dtype) == "float16":
+        return backend_of(array).xp.astype(array, backend_of(array).dtype("float32"))
+    return array
 
 
 def probabilities(xp: ArrayModule, outputs: Array, kind: str | None) -> Array:
