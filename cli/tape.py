@@ -24,10 +24,12 @@ class UpTo(Sites):
     """Keeps the tape of the N-th backward pass that begins, and ends the program there."""
 
     def __init__(self, number: int) -> None:
+        super().__init__()
         self.number, self.begun, self.inside = number, 0, False
         self.tape: Tape | None = None
 
     def rule(self, node: Node | None) -> None:
+        super().rule(node)
         begins = node is not None and not self.inside
         self.inside = node is not None
         if not begins or self.tape is not None:
