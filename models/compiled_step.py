@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from tapegrad.data.aliases import PlainData
 Function = Callable[..., Any]
 Kind = tuple[Any, ...]  # the shape and dtype of each argument, None for one that is absent
 
-# Calls of a kind before it is recorded. The two recordings take as long as 20 to 60 train steps that run as they are
-# (MLPs of 30-1 to 784-128-10 in batches of 32, one core), and save a third to four fifths of each later one. So waiting
-# for 20 at most about doubles the time of a training that ends right then.
-PATIENCE = 20
+# Calls of a kind before it is recorded. Two recordings and a program take as long as some 300 eager steps of a network
+# of a few thousand weights, and as 20 of one whose products take most of the time. Who waits as long as that at most
+# about doubles the time of a training that ends right then.
+PATIENCE, LEAST = 300, 20
+WORK = 20_000_000  # numbers of a batch times weights: from about here on products count
 KINDS = 8  # kinds of batch at most: each program holds the buffers for its size of batch
 EAGERLY = "run_eagerly=True"  # why a step runs as Python, if that was asked for
 NEVER = sys.maxsize
@@ -34,13 +36,15 @@ def kind_of(args: tuple[Value, ...]) -> Kind:
 
 
 class AfterCalls(Policy):
-    """When to record: once a kind of batch has come `PATIENCE` times, after each further recording of that kind (what
-    it depends on has changed) after twice as many, and beyond `KINDS` kinds never.
+    """When to record: once a kind of batch has come as often as `patience` says, after each further recording of that
+    kind (what it depends on has changed) after twice as many, and beyond `KINDS` kinds never.
 
+    weights         how many the model has
     frequent_rows   of the batches that come so often that the second call is recorded, and of no other kind before
                     three times `PATIENCE`; None: how often a kind comes is not known
     """
 
+    weights = 0
     frequent_rows: int | None = None
 
     def __init__(self) -> None:
@@ -57,7 +61,8 @@ class AfterCalls(Policy):
 
     def patience(self, kind: Kind) -> int:
         if self.frequent_rows is None:
-            return PATIENCE
+            numbers = 0 if kind[0] is None else prod(kind[0][0])
+            return max(PATIENCE // (1 + numbers * self.weights // WORK), min(PATIENCE, LEAST))
         return 1 if kind[0] is not None and kind[0][0][0] == self.frequent_rows else 3 * PATIENCE
 
 

@@ -53,6 +53,9 @@ class Steps:
         self.train = step(train_step(network, loss, optimizer))
         self.evaluate = step(evaluation_step(network, loss))
         self.predict = step(prediction(network))
+        weights = sum(p.size for p in network.parameters())
+        for made in (self.train, self.evaluate, self.predict):
+            made.waiting.weights = weights
 
     def still_match(self, model: "Sequential") -> bool:
         """Whether they are still those of the model: what is inside of its parts, their guards see."""

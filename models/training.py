@@ -78,6 +78,7 @@ class Training:
             eager=run_eagerly,
             before=before.step if before else None,
         )
+        self.step.waiting.weights = sum(p.size for p in model.parameters())
         if many:
             self.step.waiting.frequent_rows = batch_size
 

@@ -1,6 +1,5 @@
 """`tg.jit(f)`: record f for each kind of call, compare two recordings, and run the program while its guards hold."""
 
-import sys
 import threading
 import warnings
 from _thread import get_ident
@@ -24,6 +23,7 @@ from tapegrad.compiler.run.messages import counted, frames_inside, log
 from tapegrad.compiler.run.policy import Always, Policy
 from tapegrad.compiler.run.readable import Readable
 from tapegrad.compiler.watch.lines import with_line
+from tapegrad.compiler.watch.listen import listening, profiled
 from tapegrad.compiler.watch.parameters import calls_forward, signature_of
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Compiled(Readable, Generic[P, R]):
 
     def answer_first(self, args: Any, kwargs: Any) -> Any:
         """A call of a new kind: recorded, if it is time and can be."""
-        if not self.policy.due(args):
+        if listening() or not self.policy.due(args):  # a step of a loop that is recorded
             return self.f(*args, **kwargs)
         if not self.begin(args, kwargs):
             return AS_PYTHON
@@ -297,7 +297,7 @@ class Compiled(Readable, Generic[P, R]):
         return True
 
     def why_not_recorded(self, args: Args, kwargs: Kwargs) -> str | None:
-        if sys.getprofile() is not None:
+        if profiled():
             return "a profiler is on: it is recorded when none is"
         return left_alone(self.emitter, [t for t in take_apart((args, kwargs))[0] if isinstance(t, Tensor)])
 

@@ -298,6 +298,16 @@ PURE_OWNERS = PURE_MODULES | {"numpy"}
 IMPURE_OWNERS = frozenset({"_io", "_thread_", "_queue", "_contextvars", "_socket"})
 
 
+def profiled() -> bool:
+    """Whether a profiler is on."""
+    return sys.getprofile() is not None
+
+
+def listening() -> bool:
+    """Whether that is a Listener."""
+    return getattr(sys.getprofile(), "__qualname__", "").startswith(f"{Listener.__name__}.")
+
+
 class unheard:
     """`with unheard():` no listener hears what runs inside: it is the recorder's own work."""
 

@@ -309,3 +309,12 @@ def test_calls_of_programs_pay_for_recordings() -> None:
         for i in range(20):
             seldom(tg.ones(2), 1.0)
             seldom(tg.ones(2), float(i + 10))
+
+
+def test_a_compiled_step_of_a_compiled_loop_is_part_of_it() -> None:
+    step = tg.jit(lambda c, x: (c * 0.5 + x, c), strict=True)
+    loop = tg.jit(lambda xs: tg.scan(step, tg.zeros(2), xs), strict=True)
+    for i in range(4):
+        last, all_of_them = loop(tg.ones((3, 2)) * i)
+        assert last.numpy().tolist() == [1.75 * i] * 2 and all_of_them.shape == (3, 2)
+    assert loop.stats()["compiled"] == 2 and step.stats()["compiled"] == 0

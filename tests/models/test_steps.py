@@ -251,6 +251,17 @@ def test_source() -> None:
             call()
 
 
+def test_a_larger_step_is_compiled_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of the batch and of the model decide, and no clock."""
+    monkeypatch.setattr(compiled_step, "PATIENCE", 300)
+    policy = compiled_step.AfterCalls()
+    small, large = (((32, 30), np.dtype("float32")),), (((128, 784), np.dtype("float32")),)
+    policy.weights = 4097
+    assert policy.patience(small) == 300
+    policy.weights = 535_818
+    assert policy.patience(large) == compiled_step.LEAST
+
+
 @pytest.mark.parametrize("options", [{}, {"run_eagerly": True}, {"emitter": "numpy"}, {"emitter": "native"}])
 @pytest.mark.parametrize("batch", [0, 1, 5])
 def test_a_batch_that_raises_is_taken_back(batch: int, options: dict[str, Any]) -> None:
