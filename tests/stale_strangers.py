@@ -3,6 +3,7 @@
 import abc
 import argparse
 import dataclasses
+import logging
 import sys
 import types
 from typing import Any
@@ -114,3 +115,14 @@ def an_attribute_of_a_class_that_is_reached_through_its_module(J: Any) -> Any:
 
     yield from one(lambda x: x * argparse.Namespace.named_here, argparse.Namespace)
     yield from one(lambda x: x * tg.nn.Flatten.named_here, tg.nn.Flatten)
+
+
+@compiled
+def a_logger_that_is_asked_for_by_name(J: Any) -> Any:
+    logger = logging.getLogger("tapegrad.tests.stale")
+    logger.setLevel(logging.WARNING)
+    f = lambda x: x * (2.0 if logging.getLogger("tapegrad.tests.stale").isEnabledFor(logging.DEBUG) else 3.0)
+    try:
+        yield from change(J, f, lambda: logger.setLevel(logging.DEBUG))
+    finally:
+        logger.setLevel(logging.NOTSET)

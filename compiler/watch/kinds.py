@@ -126,6 +126,20 @@ def decimal_context() -> tuple[Any, ...]:
     return c.prec, c.rounding, c.Emin, c.Emax, c.capitals, c.clamp, tuple(c.traps.items())
 
 
+def loggers() -> dict[str, tuple[Any, ...]]:
+    """What loggers that are asked for by name do, but for those that do what a new one does."""
+    logging = sys.modules["logging"]
+    root = logging.getLogger()
+    found = {"root": root, **root.manager.loggerDict}
+    states = {
+        name: (x.level, x.disabled, x.propagate, x.handlers[:])
+        for name, x in found.items()
+        if isinstance(x, logging.Logger)
+    }
+    new: tuple[Any, ...] = (logging.NOTSET, False, True, [])
+    return {"manager": (root.manager.disable,), **{n: s for n, s in states.items() if s != new}}
+
+
 def is_optimizer(kind: Any) -> bool:
     from tapegrad.optim.base import Optimizer
 

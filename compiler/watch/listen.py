@@ -39,12 +39,13 @@ IMPURE_BUILTINS = frozenset({
 # Methods whose answer is not a matter of the object they are called on, or that change what cannot be seen.
 IMPURE_METHODS = frozenset({
     "now", "utcnow", "today", "fromfile", "tofile", "fromtimestamp", "locked", "cache_info", "cache_clear",
-    "timestamp", "astimezone",
+    "timestamp", "astimezone", "setflags",
 })  # fmt: skip
 # Functions of Python's own modules that look outside, or do something there.
 IMPURE_FUNCTIONS = frozenset({
     ("importlib", "reload"), ("inspect", "currentframe"), ("inspect", "stack"), ("argparse", "parse_args"),
     ("argparse", "parse_known_args"), ("importlib", "import_module"),
+    ("importlib.util", "find_spec"),
 })  # fmt: skip
 # Called by libraries, these are as impure as called by the user.
 IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select", "fcntl", "_random")

@@ -36,6 +36,7 @@ from tapegrad.compiler.watch.kinds import (
     is_a,
     is_average,
     is_optimizer,
+    loggers,
     opaque,
     room_of_class,
 )
@@ -75,6 +76,9 @@ class Reach(Containers):
             self.scope(code, scope)
         if any(code.co_qualname == "_Environ.__getitem__" for code in self.ran):
             self.visit(self.guards.value(os.environ), os.environ, "os.environ")
+        if any(code.co_qualname == "getLogger" for code in self.ran):
+            g = self.guards
+            g.need(f"{g.value(loggers)}() == {g.fresh_value(loggers())}", "the loggers")
         self.unmet_functions()
 
     # ---- roots ----
