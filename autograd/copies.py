@@ -33,8 +33,10 @@ def is_differentiated(t: Tensor) -> bool:
 
 def leaf_copy(t: Tensor) -> Tensor:
     """A leaf of the same class and contents, with memory of its own."""
-    twin = type(t).__new__(type(t))
-    Tensor.__init__(twin, copied(t).data, t.requires_grad)
+    twin, copy = type(t).__new__(type(t)), copied(t)
+    Tensor.__init__(twin, copy.data, t.requires_grad)
+    if (recorder := current.get().recorder) is not None:
+        recorder.detached(copy, twin)
     return twin
 
 

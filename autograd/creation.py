@@ -46,11 +46,13 @@ def tensor(
     return made
 
 
-def leaf_data(what: str, data: TensorLike) -> Array:
+def leaf_data(what: str, data: TensorLike, leaf: Tensor) -> Array:
     """The array for a new Parameter or Buffer: that of a Tensor, without a copy, or one made of the data."""
     if not isinstance(data, Tensor):
         return tensor(data).data
     refuse_lost(what, data)
+    if (recorder := current.get().recorder) is not None:
+        recorder.detached(data, leaf)
     return data.data
 
 

@@ -12,19 +12,22 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.writes import next_serial
 
 _alive: set["Origin"] = set()
+BACKWARD = "backward"  # the primitive of what a backward pass computed, whose calls are on no tape
 
 
 class Origin(ref[Tensor]):
     """A weak reference to a tensor of no graph, with the call that made it.
 
-    primitive  that was called; None: the tensor has the contents of its one argument
+    primitive  that was called; None: the tensor has the contents of its one argument; BACKWARD
     inputs     the arguments, and the raw arrays of the tensors among them
     index      which output of the call it is
     serial     when, on the clock that numbers nodes
     written    whether the contents were written into a tensor that was there before
+    before     the note on the contents that were overwritten
+    lost       whether there was a note before that one
     """
 
-    __slots__ = ("arrays", "index", "inputs", "params", "primitive", "serial", "written")
+    __slots__ = ("arrays", "before", "index", "inputs", "lost", "params", "primitive", "serial", "written")
     __hash__ = object.__hash__
     __eq__ = object.__eq__
     primitive: Any
@@ -34,6 +37,8 @@ class Origin(ref[Tensor]):
     index: int
     serial: int
     written: bool
+    before: "Origin | None"
+    lost: bool
 
 
 def note(
@@ -45,9 +50,12 @@ def note(
     written: bool = False,
 ) -> None:
     """Note the call that made a tensor, in place of an earlier note."""
-    if (before := origin_of(t)) is not None:
+    origin, before = Origin(t, _alive.discard), origin_of(t)
+    origin.before, origin.lost = (before, False) if written else (None, False)
+    if before is not None:
         _alive.discard(before)
-    origin = Origin(t, _alive.discard)
+        # One step back is kept and no more: a training loop would hold all its weights.
+        before.lost, before.before = before.lost or before.before is not None, None
     origin.primitive, origin.inputs, origin.params = primitive, tuple(inputs), params or {}
     origin.arrays = tuple(a.data if isinstance(a, Tensor) else a for a in inputs)
     origin.index, origin.serial, origin.written = index, next_serial(), written

@@ -65,7 +65,7 @@ class Recorder:
         """
 
     def detached(self, tensor: "Tensor", result: "Tensor") -> None:
-        """`result` is `tensor.detach()`."""
+        """`result` has the contents of `tensor` and no graph: `tensor.detach()`, `tg.Parameter(tensor)`, a copy."""
 
     def becomes(self, tensor: "Tensor") -> None:
         """A tensor will stand for what index_update makes of it, after t[i] = value."""

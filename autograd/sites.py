@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from tapegrad.autograd.diagnostics import user_frame, user_line
 from tapegrad.autograd.flags import changed_flags, current
-from tapegrad.autograd.origins import note
+from tapegrad.autograd.origins import BACKWARD, note
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.writes import next_serial
@@ -41,15 +41,17 @@ class Site(NamedTuple):
     names   what the user's code calls each argument that is a leaf; "" for others
     root    what it calls the outermost module; "" where that is in no variable
     reads   what the program has read since its `with tg.keep_lines():` began; the list is that of all its calls
+    begun   when that was
     """
 
     runs: tuple[Run, ...]
     names: tuple[str, ...]
     root: str
     reads: deque[Read]
+    begun: int
 
 
-NOWHERE = Site((), (), "", deque())
+NOWHERE = Site((), (), "", deque(), 0)
 MOST_READS = 1000  # are kept, the newest ones
 
 
@@ -73,6 +75,7 @@ class Sites(Recorder):
 
     def __init__(self) -> None:
         self.reads: deque[Read] = deque(maxlen=MOST_READS)
+        self.begun = next_serial()
         self.in_rules = False
 
     def primitive(
@@ -85,17 +88,18 @@ class Sites(Recorder):
         results = result if isinstance(result, tuple) else (result,)
         node = results[0].node
         if node is None:
-            # Gradients that are not differentiated are on no tape: their notes would only hold memory.
-            if any(isinstance(a, Tensor) for a in args) and not (self.in_rules and not current.get().grad):
+            # Gradients that are not differentiated are on no tape: their arguments would only hold memory.
+            is_gradient = self.in_rules and not current.get().grad
+            if is_gradient or any(isinstance(a, Tensor) for a in args):
                 for i, r in enumerate(results):
-                    note(r, primitive, args, params, i)
+                    note(r, BACKWARD if is_gradient else primitive, () if is_gradient else args, params, i)
         elif node.primitive is primitive:
             node.line = user_line()
             frame = user_frame()
             variables = {} if frame is None else frame.f_locals
             runs, root = running.get()
             names = tuple(leaf_name(a, variables) for a in node.inputs)
-            node.site = Site(runs, names, root, self.reads)
+            node.site = Site(runs, names, root, self.reads, self.begun)
 
     def detached(self, tensor: Tensor, result: Tensor) -> None:
         note(result, None, (tensor,))

@@ -5,7 +5,7 @@ from itertools import count
 from os import PathLike
 from typing import Any
 
-from tapegrad.autograd.aliases import TensorLike, Tree, Value
+from tapegrad.autograd.aliases import Array, TensorLike, Tree, Value
 from tapegrad.autograd.sites import outputs_of, site_of
 from tapegrad.autograd.structure import is_module
 from tapegrad.autograd.tape_adjoint import Adjoint, options_of
@@ -82,7 +82,8 @@ class Tape:
 
         The forward pass must have run under `with tg.keep_lines():`, which notes what a tape leaves out: comparisons,
         `detach()`, what runs without gradients, and what the program reads as Python numbers. Random draws stay. What
-        ran before the `with`, and raw arrays (`t.data`), stay as they are.
+        ran before the `with`, raw arrays (`t.data`), and tensors that a function under `checkpoint` or
+        `custom_gradient` uses without gradients and without getting them by position, stay as they are.
 
         Args:
             changes: A dict {leaf, or its name: new value}, of the leaf's shape and dtype; numbers and lists are cast.
@@ -93,8 +94,9 @@ class Tape:
         Raises:
             ValueError: No leaf of that name, another shape, or a number that is too large for the dtype.
             TypeError: Another dtype.
-            RuntimeError: Calls outside of `keep_lines`; a tensor that was written to; or something that the program
-                read, as in `if x > 0:`, is another one now, so that it may do something else.
+            RuntimeError: Calls outside of `keep_lines`; a tensor that was written to; a gradient of `.backward()`; or
+                something that the program read, as in `if x > 0:`, is another one now, so that it may do something
+                else.
         """
         from tapegrad.autograd.what_if import Replay, news_of
 
@@ -115,7 +117,7 @@ class Tape:
         for t, name in self.leaves.items():
             out.append(f"  {name} = leaf  {describe(t)}" + (", requires grad" if t.requires_grad else ""))
         left = [f"  {self.calls[n]} = {self.call(n)}" for n in self.nodes]
-        shapes = [", ".join(f"{a.dtype}{list(a.shape)}" for a in outputs_of(n)) for n in self.nodes]
+        shapes = [", ".join(f"{a.dtype}{list(a.shape)}" for a in _outputs(n)) for n in self.nodes]
         adjoint = self.adjoint()
         title = "  forward, from the top down"
         wide, wide_shape = max(map(len, [title, *left])), max(map(len, shapes), default=0)
@@ -165,6 +167,7 @@ def tape(t: Tensor, names: Tree = None) -> Tape:
         names: A Module, whose parameters are then called by their paths, or a dict {name: leaf}.
 
     Raises:
+        TypeError: No tensor, or names of another form.
         ValueError: A tensor that nothing was recorded for, or whose graph a backward pass has freed.
     """
     if not isinstance(t, Tensor):
@@ -178,9 +181,20 @@ def tape(t: Tensor, names: Tree = None) -> Tape:
         raise ValueError(
             "tape: the graph was freed by a backward pass: print the tape before, or use retain_graph=True"
         )
-    if names is not None and is_module(names):
-        names = dict(names.named_parameters())
-    return Tape(t, names or {})
+    return Tape(t, _names(names))
+
+
+def _names(names: Tree) -> Mapping[str, Tensor]:
+    if names is None or is_module(names):
+        return {} if names is None else dict(names.named_parameters())
+    if not isinstance(names, Mapping):
+        raise TypeError(
+            f"tape: names: expected a Module or a dict {{name: leaf}}, got {type(names).__name__}"
+        )
+    for name, leaf in names.items():
+        if not isinstance(name, str) or not isinstance(leaf, Tensor):
+            raise TypeError(f"tape: names: expected a text for each Tensor, got {name!r}: {leaf!r}")
+    return names
 
 
 def describe(t: Tensor) -> str:
@@ -188,7 +202,15 @@ def describe(t: Tensor) -> str:
 
 
 def _shapes(node: Node) -> str:
-    return ", ".join(f"{a.dtype} {list(a.shape)}" for a in outputs_of(node))
+    return ", ".join(f"{a.dtype} {list(a.shape)}" for a in _outputs(node))
+
+
+def _outputs(node: Node) -> tuple[Array, ...]:
+    if node.out is None:
+        raise RuntimeError(
+            "tape: a backward pass has freed the graph since: print the tape before it, or pass retain_graph=True"
+        )
+    return outputs_of(node)
 
 
 def _safe(name: str) -> str:

@@ -396,5 +396,5 @@ class Parameter(Tensor):
     def __init__(self, data: "TensorLike") -> None:
         from tapegrad.autograd.creation import leaf_data
 
-        super().__init__(leaf_data("tg.Parameter(t)", data))
+        super().__init__(leaf_data("tg.Parameter(t)", data, self))
         self.requires_grad_()

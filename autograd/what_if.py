@@ -15,7 +15,7 @@ from tapegrad.autograd import ops, writes
 from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.flags import changed_flags
-from tapegrad.autograd.origins import Origin, origin_of
+from tapegrad.autograd.origins import BACKWARD, Origin, origin_of
 from tapegrad.autograd.sites import MOST_READS, NOWHERE, Read, outputs_of, site_of
 from tapegrad.autograd.tensor import Node, Tensor, before
 
@@ -42,6 +42,7 @@ class Replay:
         self.on_tape = set(tape.nodes)
         self.reached: set[Hashable] = set()  # the leaves behind the output
         reads = reads_of(tape.nodes)
+        self.begun = min(site_of(node).begun for node in tape.nodes)
         calls = self.in_order([(tape.output, NEVER), *((read.tensor, read.serial) for read in reads)])
         with changed_flags(grad=True, raw=False, anomaly=False, depth=0, recorder=None, leaves=()):
             for call in calls:
@@ -59,7 +60,14 @@ class Replay:
         if t.node is not None:
             return t.node, t.output_index
         origin = origin_of(t)
-        return t if origin is None or origin.serial > serial else (origin, 0)
+        while origin is not None and origin.serial > serial:
+            if origin.lost and self.news:
+                raise RuntimeError(
+                    f"what_if: {self.called(t)} was written to more than once inside of `with tg.keep_lines():`, so "
+                    f"where its earlier contents came from is lost: {INSTEAD}"
+                )
+            origin = origin.before
+        return t if origin is None else (origin, 0)
 
     def of(self, t: Tensor) -> Tensor:
         """What stands for a tensor."""
@@ -68,15 +76,18 @@ class Replay:
     def in_order(self, outputs: Sequence[tuple[Tensor, int]]) -> list[Call]:
         """All calls behind tensors that are given with a time, as they ran."""
         found: set[Call] = set()
-        stack = [self.key(t, serial) for t, serial in outputs]
+        stack = [(self.key(t, serial), serial) for t, serial in outputs]
         while stack:
-            key = stack.pop()
+            key, serial = stack.pop()
+            self.refuse_updated(key, serial)
             if not isinstance(key, tuple):
                 self.reached.add(key)
                 self.refuse_shared(key)
             elif (call := key[0]) not in found and not is_freed(call):
                 found.add(call)
-                stack += [self.key(t, call.serial) for t in call.inputs if isinstance(t, Tensor)]
+                self.refuse_gradient(call)
+                taken = (t for t in call.inputs if isinstance(t, Tensor))
+                stack += [(self.key(t, call.serial), call.serial) for t in taken]
         return sorted(found, key=lambda call: call.serial)
 
     def run(self, call: Call) -> None:
@@ -91,6 +102,8 @@ class Replay:
         if is_dirty:
             results = called_again(call, inputs)
             self.refuse_other_shapes(call, results)
+            if isinstance(call, Origin) and (made := call()) is not None:
+                results[0].requires_grad = made.requires_grad
             self.dirty |= {(call, i) for i in range(len(results))}
         elif isinstance(call, Node) and call in self.on_tape:
             copy = Node(
@@ -104,6 +117,26 @@ class Replay:
         self.stands |= {(call, i): result for i, result in enumerate(results)}
 
     # ---- where the recorded calls are not what the program would do ----
+    def refuse_updated(self, key: Hashable, serial: int) -> None:
+        """Raise for a tensor that was written to by what no note tells of, as by an optimizer's step, before a time."""
+        t = key[0]() if isinstance(key, tuple) and isinstance(key[0], Origin) else key
+        if not (isinstance(t, Tensor) and self.news):
+            return
+        origin = origin_of(t)
+        known = self.begun if origin is None or t in self.news else origin.serial + origin.written
+        if writes.since(t.data, known, serial):
+            raise RuntimeError(
+                f"what_if: {self.called(t)} was written to inside of `with tg.keep_lines():`, and its calls were "
+                f"given what it held after that: {INSTEAD}, or put the `with` behind the write"
+            )
+
+    def refuse_gradient(self, call: Call) -> None:
+        if call.primitive is BACKWARD and call.serial > self.begun and self.news:
+            raise RuntimeError(
+                "what_if: the program uses a gradient that .backward() computed inside of `with tg.keep_lines():`, "
+                f"which may be another one now: take it with tg.grad(function), {INSTEAD}, or put the `with` behind it"
+            )
+
     def refuse_shared(self, leaf: Hashable) -> None:
         assert isinstance(leaf, Tensor)
         for other in self.news:

@@ -50,11 +50,15 @@ def tape(options: argparse.Namespace) -> int:
     if target.suffix.lower() not in (".html", ".htm"):
         raise Mistake(f"--out {target}: expected the name of a page, as in tape.html")
     check_replaceable(target, "--out")
+    try:
+        arguments = shlex.split(options.args)
+    except ValueError as error:
+        raise Mistake(f"--args {options.args}: {error}") from error
     listener = UpTo(options.backward)
-    failed = run(program, shlex.split(options.args), listener)
+    status = run(program, arguments, listener)
     if listener.tape is None:
-        if failed:
-            return 1
+        if status:
+            return status
         times = (
             f"{listener.begun} of the {options.backward} backward passes"
             if listener.begun
@@ -70,8 +74,8 @@ def tape(options: argparse.Namespace) -> int:
     return 0
 
 
-def run(program: Path, arguments: list[str], listener: UpTo) -> bool:
-    """Run a program as `python program` does; returns whether it failed, and prints its traceback then."""
+def run(program: Path, arguments: list[str], listener: UpTo) -> int:
+    """Run a program as `python program` does; returns its exit status, and prints why it is not 0."""
     argv, path = sys.argv, list(sys.path)
     sys.argv = [str(program), *arguments]
     sys.path.insert(0, str(program.resolve().parent))
@@ -79,22 +83,25 @@ def run(program: Path, arguments: list[str], listener: UpTo) -> bool:
         with changed_flags(recorder=listener):
             runpy.run_path(str(program.resolve()), run_name="__main__")
     except Reached:
-        return False
+        return 0
     except SystemExit as end:
-        return bool(end.code)
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
     except Exception as error:
         print_traceback(error)
-        return True
+        return 1
     finally:
         sys.argv, sys.path[:] = argv, path
-    return False
+    return 0
 
 
 def print_traceback(error: BaseException) -> None:
-    """The traceback of the program's own error, without the frames of this command."""
+    """The traceback of the program's own error, without the frames of this command; a SyntaxError has none."""
     frames = error.__traceback__
     while frames is not None and "runpy" not in frames.tb_frame.f_code.co_filename:
         frames = frames.tb_next
     while frames is not None and "runpy" in frames.tb_frame.f_code.co_filename:
         frames = frames.tb_next
-    traceback.print_exception(type(error), error, frames or error.__traceback__)
+    traceback.print_exception(type(error), error, frames)

@@ -15,4 +15,4 @@ class Buffer(Tensor):
     __slots__ = ()
 
     def __init__(self, data: TensorLike) -> None:
-        super().__init__(leaf_data("Buffer(t)", data))
+        super().__init__(leaf_data("Buffer(t)", data, self))

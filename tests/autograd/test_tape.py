@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.autograd.tape import Tape
 
 
 def loss_of(w: tg.Tensor, b: tg.Tensor, x: tg.Tensor) -> tg.Tensor:
@@ -88,6 +89,24 @@ def test_refusals() -> None:
         tg.tape(y)
     with pytest.raises(TypeError, match="expected a Tensor"):
         tg.tape(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "names", [["w"], "w", {"w": 3.0}, {3: tg.ones(())}, {"a": {"w": tg.ones(())}}], ids=repr
+)
+def test_names_of_another_form_raise(names: Any) -> None:
+    x = tg.tensor([1.0], requires_grad=True)
+    with pytest.raises(TypeError, match="tape: names: expected a"):
+        tg.tape(x * 2.0, names)
+
+
+@pytest.mark.parametrize("shown", [str, Tape.mermaid, Tape.dot])
+def test_a_tape_whose_graph_was_freed_since_raises(shown: Any) -> None:
+    x = tg.tensor([1.0], requires_grad=True)
+    tape = tg.tape((x * 2.0).sum())
+    tape.output.backward()
+    with pytest.raises(RuntimeError, match="freed the graph since"):
+        shown(tape)
 
 
 def test_what_is_added_stands_as_an_addition() -> None:

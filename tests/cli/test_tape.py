@@ -59,6 +59,9 @@ WRONG = {
     "too few": ("import tapegrad as tg\nw = tg.ones((), requires_grad=True)\n(w * w).backward()\n",
                 ["--backward", "5"], 2, "1 of the 5"),
     "it fails": ("1 / 0\n", [], 1, "ZeroDivisionError"),
+    "it ends with a message": ("import sys\nsys.exit('no data')\n", [], 1, "no data"),
+    "it ends with a status": ("import sys\nprint('bad', file=sys.stderr)\nsys.exit(3)\n", [], 3, "bad"),
+    "a quote in its arguments": ("print(1)\n", ["--args", "'"], 2, "--args ': No closing quotation"),
     "no page": ("print(1)\n", ["--out", "t.txt"], 2, "expected the name of a page"),
     "no folder": ("print(1)\n", ["--out", "no/t.html"], 2, "no folder"),
 }  # fmt: skip

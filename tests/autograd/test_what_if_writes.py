@@ -1,0 +1,122 @@
+"""`Tape.what_if` where the program writes in place, copies, or takes gradients: it raises, or gives what the program
+gives on the new numbers."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+
+Program = Callable[[tg.Tensor, tg.Tensor], tg.Tensor]
+
+
+def numbers(*values: float) -> tg.Tensor:
+    return tg.tensor(values, dtype="float64")
+
+
+def added(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    y = x * 2.0
+    y += 1.0
+    return y * w
+
+
+def scaled_without_gradients(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    with tg.no_grad():
+        y = x * w
+        y *= 3.0
+    return y * w
+
+
+def written_thrice(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    y = x * 2.0
+    y += 1.0
+    y *= 2.0
+    y -= 3.0
+    return y * w
+
+
+def written_through_a_view(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    y = x * 2.0
+    first = y[:1]
+    first += 1.0
+    return y * w
+
+
+def gradient_of_backward(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    q = numbers(1.0, 2.0).requires_grad_()
+    (x * q * q).sum().backward()
+    return w * q.grad  # type: ignore[operator]
+
+
+def trained(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    q = tg.Parameter(numbers(1.0, 2.0))
+    optimizer = tg.optim.SGD([q], lr=0.1)
+    (x * q * q).sum().backward()
+    optimizer.step()
+    return w * q
+
+
+def trained_itself(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    slope = tg.grad(lambda w: (x * w * w).sum())(w)
+    with tg.no_grad():
+        w -= 0.1 * slope
+    return x * w
+
+
+def copied(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    return copy.copy(x) * w + copy.deepcopy(x) * w * w
+
+
+def kept(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    return tg.Parameter(x * 2.0) * w + nn.Buffer(x * 3.0) * w * w
+
+
+# What becomes of another x, and of another w: the message of an error, or "" where it is the program's result.
+WRITES: dict[Program, tuple[str, str]] = {
+    added: ("written to since", ""), scaled_without_gradients: ("written to since", "written to since"),
+    written_thrice: ("more than once", "more than once"),
+    written_through_a_view: ("y was written to inside", "y was written to inside"),
+    gradient_of_backward: (r"\.backward\(\) computed", r"\.backward\(\) computed"),
+    trained: ("q was written to inside", "q was written to inside"),
+    trained_itself: ("written to since", "w was written to inside"), copied: ("", ""), kept: ("", ""),
+}  # fmt: skip
+
+
+def taped(program: Program, x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    w.requires_grad_()
+    with tg.keep_lines():
+        return (program(x, w) + x * w).sum()
+
+
+@pytest.mark.parametrize("name", ["x", "w"])
+@pytest.mark.parametrize("program", WRITES, ids=lambda program: program.__name__)
+def test_what_was_written_or_copied_is_not_taken_as_it_was(program: Program, name: str) -> None:
+    x, w, new = numbers(1.0, -2.0), numbers(0.5, 3.0), numbers(4.0, 7.0)
+    tape = tg.tape(taped(program, x, w), {"x": x, "w": w})
+    message = WRITES[program]["xw".index(name)]
+    if message:
+        with pytest.raises(RuntimeError, match=message):
+            tape.what_if({name: new})
+        return
+    changed = tape.what_if({name: new})
+    expected = taped(
+        program, new if name == "x" else numbers(1.0, -2.0), new if name == "w" else numbers(0.5, 3.0)
+    )
+    assert changed.output.item() == expected.item()
+    assert [t.requires_grad for t in changed.leaves] == [t.requires_grad for t in tape.leaves]
+
+
+def test_what_was_done_before_the_with_stays() -> None:
+    x, w = numbers(1.0, -2.0), tg.Parameter(numbers(0.5, 3.0))
+    optimizer = tg.optim.SGD([w], lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        with tg.keep_lines():
+            tape = tg.tape(((x * w) ** 2).sum(), {"x": x, "w": w})
+            value = tape.what_if({"x": [1.0, 1.0]}).output.item()
+            assert value == (w.detach() ** 2).sum().item()
+            assert tape.what_if({"w": [1.0, 1.0]}).output.item() == 5.0
+            tape.output.backward()
+            optimizer.step()
