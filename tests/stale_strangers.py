@@ -3,6 +3,8 @@
 import abc
 import argparse
 import dataclasses
+import importlib.util
+import io
 import logging
 import sys
 import types
@@ -126,3 +128,30 @@ def a_logger_that_is_asked_for_by_name(J: Any) -> Any:
         yield from change(J, f, lambda: logger.setLevel(logging.DEBUG))
     finally:
         logger.setLevel(logging.NOTSET)
+
+
+@CASES.eager("find_spec")
+def a_package_that_may_appear(J: Any) -> Any:
+    f = J(lambda x: x * (2.0 if importlib.util.find_spec("tapegrad_no_such_package") is None else 3.0))
+    for _ in range(4):
+        yield f(tg.tensor([1.0, 2.0]))
+
+
+@CASES.eager("a log")
+def a_message_below_the_level_of_the_root(J: Any) -> Any:
+    """It is written once the level changes."""
+
+    def step(x: Any) -> Any:
+        logging.info("tapegrad_test_message")
+        return x * 2.0
+
+    f, root, text = J(step), logging.getLogger(), io.StringIO()
+    level, handler = root.level, logging.StreamHandler(text)
+    root.addHandler(handler)
+    try:
+        for n in range(12):
+            root.setLevel(logging.WARNING if n < 6 else logging.INFO)
+            yield f(tg.tensor([1.0, 2.0])), text.getvalue().count("tapegrad_test_message")
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)

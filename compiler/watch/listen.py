@@ -36,6 +36,11 @@ PURE_MODULES = frozenset(
 IMPURE_BUILTINS = frozenset({
     "open", "input", "print", "eval", "exec", "globals", "breakpoint", "compile", "__import__",
 })  # fmt: skip
+IMPORTING = (
+    "importlib",
+    "importlib._bootstrap",
+    "importlib._bootstrap_external",
+)  # what an import statement calls
 # Methods whose answer is not a matter of the object they are called on, or that change what cannot be seen.
 IMPURE_METHODS = frozenset({
     "now", "utcnow", "today", "fromfile", "tofile", "fromtimestamp", "locked", "cache_info", "cache_clear",
@@ -45,7 +50,7 @@ IMPURE_METHODS = frozenset({
 IMPURE_FUNCTIONS = frozenset({
     ("importlib", "reload"), ("inspect", "currentframe"), ("inspect", "stack"), ("argparse", "parse_args"),
     ("argparse", "parse_known_args"), ("importlib", "import_module"),
-    ("importlib.util", "find_spec"),
+    ("importlib._bootstrap_external", "get_data"), ("importlib._bootstrap_external", "path_stats"),
 })  # fmt: skip
 # Called by libraries, these are as impure as called by the user.
 IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select", "fcntl", "_random")
@@ -234,7 +239,11 @@ class Listener:
         if not by_user or name.startswith("<"):
             return
         module = frame.f_globals.get("__name__", "")
-        pure = module in PURE_MODULES or module.partition(".")[0] in ("numpy", "collections", "importlib")
+        pure = (
+            module in PURE_MODULES
+            or module.partition(".")[0] in ("numpy", "collections")
+            or module in IMPORTING
+        )
         pure &= (module, name) not in IMPURE_FUNCTIONS
         if not pure and frame.f_code.co_qualname not in QUIET:
             self.impure.setdefault((f"{module}.{frame.f_code.co_qualname}", where(caller)))

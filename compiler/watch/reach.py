@@ -47,6 +47,10 @@ from tapegrad.compiler.watch.sameness import UNWRAP, found_in_c
 UNSEEN = frozenset(
     {"__globals__", "getclosurevars", "__subclasses__", "f_globals", "f_locals", "f_builtins", "gi_frame"}
 )
+# Functions of `logging` that ask for a logger by its name, or for the root.
+OF_LOGGING = frozenset(
+    {"getLogger", "debug", "info", "warning", "error", "exception", "critical", "log", "getLevelName"}
+)
 DEEPEST = 20_000  # calls inside one another while the walk lasts
 
 
@@ -76,7 +80,7 @@ class Reach(Containers):
             self.scope(code, scope)
         if any(code.co_qualname == "_Environ.__getitem__" for code in self.ran):
             self.visit(self.guards.value(os.environ), os.environ, "os.environ")
-        if any(code.co_qualname == "getLogger" for code in self.ran):
+        if any(code.co_qualname in OF_LOGGING and is_of_logging(code) for code in self.ran):
             g = self.guards
             g.need(f"{g.value(loggers)}() == {g.fresh_value(loggers())}", "the loggers")
         self.unmet_functions()
@@ -324,3 +328,8 @@ def deep_recursion() -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(before)
+
+
+def is_of_logging(code: types.CodeType) -> bool:
+    logging = sys.modules.get("logging")
+    return logging is not None and code.co_filename == logging.__file__

@@ -9,10 +9,17 @@ from pathlib import Path
 import pytest
 
 from compiler_gpu import gpu  # noqa: F401
+from tapegrad.models import compiled_step
 
 for room in ("nn", "optim"):  # which are also names of rooms: the tables are found without them
     sys.path.insert(0, str(Path(__file__).parent.parent / room))
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def fit_is_compiled_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small models, too, after 20 batches."""
+    monkeypatch.setattr(compiled_step, "PATIENCE", compiled_step.LEAST)
 
 
 @pytest.fixture
