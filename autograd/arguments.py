@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -67,20 +68,30 @@ def one_of(name: str, value: object, known: tuple[str, ...]) -> str:
     return str(value)
 
 
+def index_of(value: Any) -> int | None:
+    """The value as an int; None if it is no integer, as an array of several is not."""
+    if isinstance(value, bool) or getattr(value, "shape", None):
+        return None
+    try:
+        return int(index(value))
+    except TypeError:
+        return None
+
+
 def whole_number(name: str, value: object) -> int:
     """The value as an int; TypeError if it is none."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if (found := index_of(value)) is None:
         raise TypeError(f"{name} must be an integer, got {value!r}")
-    return int(value.__index__())
+    return found
 
 
 def integer(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < least:
+    if (found := index_of(value)) is None or found < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    return int(value.__index__())
+    return found
 
 
 def positive_integer(name: str, value: object) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
+    if (found := index_of(value)) is None or found < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return int(value.__index__())
+    return found

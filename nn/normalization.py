@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import above_0, positive_integer, probability, truth
+from tapegrad.autograd.arguments import above_0, positive_integer, probability, truth, whole_number
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import maximum, mean_p, normalize_p, reshape_p, sqrt, square, sum_p
@@ -52,6 +52,13 @@ def by_group(x: Tensor, axis: int, groups: int, epsilon: float) -> Tensor:
     return reshape_p(y, shape=x.shape)
 
 
+def axes_of(name: str, axis: int | Sequence[int]) -> int | tuple[int, ...]:
+    """One axis as an int, or several as a tuple."""
+    if isinstance(axis, (tuple, list)):
+        return tuple(whole_number(f"{name}: axis", a) for a in axis)
+    return whole_number(f"{name}: axis", axis)
+
+
 class Normalization(Layer):
     """What normalization layers share: weights of the lengths of `axis`, made when these are known."""
 
@@ -65,7 +72,7 @@ class Normalization(Layer):
     ) -> None:
         """Keep the options that all have. Called last by the constructors: it may make the weights."""
         name = type(self).__name__
-        self.axis = axis if isinstance(axis, int) else tuple(axis)
+        self.axis = axes_of(name, axis)
         self.epsilon = above_0(f"{name}: epsilon", epsilon)
         self._dtype = weights_dtype(name, dtype)
         self.in_features: Any = in_features  # a number for one axis, a tuple for several
@@ -364,7 +371,7 @@ class UnitNormalization(Layer):
     """
 
     def __init__(self, axis: int | Sequence[int] = -1) -> None:
-        self.axis = axis if isinstance(axis, int) else tuple(axis)
+        self.axis = axes_of("UnitNormalization", axis)
 
     def infer_shape(self, shape: Shape) -> Shape:
         return shape

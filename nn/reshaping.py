@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import prod
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import positive_integer
+from tapegrad.autograd.arguments import positive_integer, whole_number
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import broadcast_p, permute_p, reshape_p
 from tapegrad.autograd.tensor import Tensor
@@ -69,7 +69,9 @@ class Permute(Layer):
     """
 
     def __init__(self, dims: Sequence[int], *, input_shape: ShapeLike | None = None) -> None:
-        self.dims = tuple(dims)
+        if not isinstance(dims, (tuple, list)):
+            raise TypeError(f"Permute: dims must be a tuple of axes, as in (2, 1), got {dims!r}")
+        self.dims = tuple(whole_number("Permute: dims", d) for d in dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
                 f"Permute: dims must be the numbers from 1 to {len(self.dims)} (the batch, 0, stays), got {dims!r}"

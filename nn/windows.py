@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.aliases import Params, TensorLike
-from tapegrad.autograd.arguments import one_of, positive_integer
+from tapegrad.autograd.arguments import index_of, one_of, positive_integer
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import convolution_input_p, convolution_p, max_pool_p, reshape_p, window_sum_p
@@ -204,9 +204,10 @@ def conv_transpose(
     padding = one_of("conv_transpose: padding", padding, ("valid", "same"))
     more = None
     if output_padding is not None:
-        more = (output_padding,) * axes if isinstance(output_padding, int) else tuple(output_padding)
-        if len(more) != axes or not all(
-            isinstance(m, int) and 0 <= m < s for m, s in zip(more, strides, strict=True)
+        given = output_padding if isinstance(output_padding, (tuple, list)) else (output_padding,) * axes
+        more = tuple(n for m in given if (n := index_of(m)) is not None)
+        if not len(given) == len(more) == axes or not all(
+            0 <= m < s for m, s in zip(more, strides, strict=True)
         ):
             raise ValueError(
                 f"conv_transpose: output_padding must be integers from 0 to below the strides {strides}, got "

@@ -12,6 +12,7 @@ F, nn = tg.nn.functional, tg.nn
 X = tg.tensor([[0.5, 1.0], [-1.0, 2.0]])
 T = tg.tensor([[1.0, 0.0], [0.0, 1.0]])
 LABELS = tg.tensor([0, 1])
+KERNEL = tg.ones((2, 1, 1))
 
 # kind -> values that no argument of that kind may have
 WRONG: dict[str, tuple[Any, ...]] = {
@@ -25,7 +26,8 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "rate": (-0.1, 1.0, 1.5, float("nan"), "0.5", None, True),
     "form": ("exact", "TANH", "false", 2, None),
     "reduction": ("average", "", None, True),
-    "count": (0, -1, 1.5, "3", None, True),
+    "count": (0, -1, 1.5, "3", None, True, np.array([2, 2]), np.array(2.0), tg.tensor([2, 2])),
+    "axes": (0.0, "0", None, True, {}, (1, 2.0), np.array([1, 2])),
     "length": (-1, 1.5, "3", None, True, (2, -1), (2.0,)),
 }
 
@@ -65,6 +67,10 @@ ROWS: list[tuple[str, str, Callable[[Any], Any]]] = [
     *((f"{f}: axis", "axis", lambda v, f=f: getattr(tg, f)(X, axis=v)) for f in REDUCTIONS),
     *((f"{f}: axis", "axis", lambda v, f=f: getattr(tg, f)(X, axis=v)) for f in ("softmax", "log_softmax", "flip")),
     *((f"{f}: axis", "axis", lambda v, f=f: getattr(tg, f)([X, X], axis=v)) for f in ("concat", "stack")),
+    ("LayerNormalization: axis", "axes", lambda v: nn.LayerNormalization(axis=v)),
+    ("UnitNormalization: axis", "axes", lambda v: nn.UnitNormalization(axis=v)),
+    ("Permute: dims", "axes", nn.Permute),
+    ("conv_transpose: output_padding", "axes", lambda v: F.conv_transpose(X[..., None], KERNEL, 2, output_padding=[v])),
     ("expand_dims: axis", "axis", lambda v: tg.expand_dims(X, axis=v)),
     ("squeeze: axis", "axis", lambda v: tg.squeeze(tg.ones((1, 2)), axis=v)),
     ("var: correction", "at_least_0", lambda v: tg.var(X, correction=v)),
@@ -165,3 +171,14 @@ def test_signs_combine_bits_and_numpy_agrees():
     assert np.logical_and(a, b).tolist() == [True, False, False] and np.bitwise_or(a, b).tolist() == [3, 1, 3]
     assert tg.logical_not(tg.tensor([float("nan"), 0.0])).tolist() == [False, True]
     assert (tg.tensor([True]) & 1).dtype == (np.array([True]) & 1).dtype
+
+
+def test_numpy_integers_are_integers() -> None:
+    one, x = np.int64(1), tg.rand(2, 3, 4)
+    assert (
+        nn.LayerNormalization(axis=(one, np.int32(2)))(x).shape
+        == nn.UnitNormalization(axis=one)(x).shape
+        == x.shape
+    )
+    assert nn.Permute([np.int64(2), one])(x).shape == (2, 4, 3)
+    assert nn.Conv1DTranspose(5, 2, strides=2, output_padding=one)(x).shape == (2, 7, 5)
