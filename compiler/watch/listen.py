@@ -36,11 +36,12 @@ PURE_MODULES = frozenset(
 IMPURE_BUILTINS = frozenset({
     "open", "input", "print", "eval", "exec", "globals", "breakpoint", "compile", "__import__",
 })  # fmt: skip
+# What an import statement calls.
 IMPORTING = (
     "importlib",
     "importlib._bootstrap",
     "importlib._bootstrap_external",
-)  # what an import statement calls
+)
 # Methods whose answer is not a matter of the object they are called on, or that change what cannot be seen.
 IMPURE_METHODS = frozenset({
     "now", "utcnow", "today", "fromfile", "tofile", "fromtimestamp", "locked", "cache_info", "cache_clear",

@@ -142,9 +142,8 @@ def test_every_public_function_with_a_dtype_is_in_the_table():
     found = set()
     for room, owner in rooms.items():
         for name in dir(owner):
-            function = getattr(
-                owner, name, None
-            )  # a name of another library is there, and tells what to write
+            # A name of another library is there, and tells what to write.
+            function = getattr(owner, name, None)
             if name.startswith("_") or not callable(function):
                 continue
             try:
