@@ -9,6 +9,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import models, nn
+from tapegrad.models import compiled_step
 from tapegrad.nn.weight_rules import CONSTRAINTS, REGULARIZERS, RULES, rule
 
 R = np.random.default_rng(0)
@@ -199,7 +200,14 @@ def net(**options: Any) -> models.Sequential:
     return models.Sequential([nn.Dense(8, "tanh", in_features=4, **options), nn.Dense(2)])
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small models, too, are compiled after 20 batches."""
+    monkeypatch.setattr(compiled_step, "PATIENCE", compiled_step.LEAST)
+
+
 @pytest.mark.tensorflow
+@pytest.mark.usefixtures("soon")
 def test_a_fit_is_kerass(reference: Any) -> None:
     """From equal weights, without shuffling: the losses with the penalties, the weights, and evaluate."""
     keras = reference.keras
@@ -223,6 +231,7 @@ def test_a_fit_is_kerass(reference: Any) -> None:
     assert ours.stats()["train"]["recordings"] >= 1  # the step was compiled on the way
 
 
+@pytest.mark.usefixtures("soon")
 def test_a_rule_set_after_compile_counts(tmp_path: Path) -> None:
     model = net()
     model.build((4,))
