@@ -37,7 +37,8 @@ class Steps:
         """before   those that these replace"""
         network = network_of(model)
         self.made_of = parts_of(model)
-        self.first = next(iter(network.parameters()), Tensor(np.empty(0)))
+        parameters = network.parameters()
+        self.first = next(iter(parameters), Tensor(np.empty(0)))
         self.kind = type(self.first.data)
         emitter = model.emitter or "auto"
 
@@ -53,7 +54,7 @@ class Steps:
         self.train = step(train_step(network, loss, optimizer))
         self.evaluate = step(evaluation_step(network, loss))
         self.predict = step(prediction(network))
-        weights = sum(p.size for p in network.parameters())
+        weights = sum(p.size for p in parameters)
         for made in (self.train, self.evaluate, self.predict):
             made.waiting.weights = weights
 

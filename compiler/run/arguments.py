@@ -19,8 +19,8 @@ from tapegrad.compiler.watch.parameters import signature_of
 class Taken:
     """The arguments of a call with Tensors in place of bare arrays of numbers, those in tuples, lists and dicts, too.
 
-    A container that holds such an array is handed over as a copy. `give_back` does to the caller's what was done to the
-    copy, and `returned` has the caller's in place of the copy in a result.
+    A container that holds such an array is handed over as a copy. At the end of `with Taken(args, kwargs) as taken:`
+    the caller's has what was done to the copy; `returned` has the caller's in place of the copy in a result.
     """
 
     def __init__(self, args: Args, kwargs: Kwargs) -> None:
@@ -31,7 +31,10 @@ class Taken:
         copies = [(old, new) for old, new in self.exchanged if isinstance(old, (dict, list))]
         self.copies = [(old, new, new.copy()) for old, new in copies]  # with what the copy held at first
 
-    def give_back(self) -> None:
+    def __enter__(self) -> "Taken":
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """Do to the caller's lists and dicts what was done to their copies."""
         back = lambda part: self.given.get(id(part), part)
         for given, copy, first in self.copies:
@@ -90,11 +93,8 @@ def exchanged(
 
 def run_with_tensors(f: Function, args: Args, kwargs: Kwargs) -> Any:
     """Run a function as it is, but that arrays arrive as Tensors."""
-    taken = Taken(args, kwargs)
-    try:
+    with Taken(args, kwargs) as taken:
         return taken.returned(f(*taken.args, **taken.kwargs))
-    finally:
-        taken.give_back()
 
 
 def is_bare_array(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """`tg.jit(f)`: record f for each kind of call, compare two recordings, and run the program while its guards hold."""
 
+import sys
 import threading
 import warnings
 from _thread import get_ident
@@ -23,7 +24,7 @@ from tapegrad.compiler.run.messages import counted, frames_inside, log
 from tapegrad.compiler.run.policy import Always, Policy
 from tapegrad.compiler.run.readable import Readable
 from tapegrad.compiler.watch.lines import with_line
-from tapegrad.compiler.watch.listen import listening, profiled
+from tapegrad.compiler.watch.listen import listening
 from tapegrad.compiler.watch.parameters import calls_forward, signature_of
 
 if TYPE_CHECKING:
@@ -199,14 +200,11 @@ class Compiled(Readable, Generic[P, R]):
 
     def answer_taken(self, args: Args, kwargs: Kwargs, grad: bool) -> Any:
         """The same with Tensors for bare arrays, and arguments by place where that is the same call."""
-        taken = Taken(args, kwargs)
-        given, by_name = in_order(self.f, taken.args, taken.kwargs)
-        if given is args and by_name is kwargs:
-            return self.answer_first(args, kwargs)
-        try:
+        with Taken(args, kwargs) as taken:
+            given, by_name = in_order(self.f, taken.args, taken.kwargs)
+            if given is args and by_name is kwargs:
+                return self.answer_first(args, kwargs)
             result = self.answer(given, by_name, grad, taken=True)
-        finally:
-            taken.give_back()
         return result if result is AS_PYTHON else taken.returned(result)
 
     def answer_again(self, case: Case, args: Args, kwargs: Kwargs) -> Any:
@@ -240,11 +238,8 @@ class Compiled(Readable, Generic[P, R]):
     def as_python(self, args: Args, kwargs: Kwargs) -> Any:
         """Run f as it is, but that arrays arrive as Tensors; where other calls run a program, a tensor from outside
         that it returns comes back as a copy."""
-        taken = Taken(args, kwargs)
-        try:
+        with Taken(args, kwargs) as taken:
             result = self.f(*taken.args, **taken.kwargs)
-        finally:
-            taken.give_back()
         if self.compiled:
             from tapegrad.compiler.record.recording import own_results
 
@@ -255,10 +250,10 @@ class Compiled(Readable, Generic[P, R]):
     def prepare(self, *args: P.args, **kwargs: P.kwargs) -> "Compiled[P, R]":
         """Record and compile for calls like this one. f runs twice, and what it does to tensors, gradients, optimizers
         and random streams is taken back; print, append and the like happen twice. Returns the function itself."""
-        taken = Taken(args, kwargs)
-        args, kwargs = in_order(self.f, taken.args, taken.kwargs)
         grad = current.get().grad
-        with self.lock, random.own_streams(random.streams().copy()):  # of which other threads draw nothing
+        # Of these random streams other threads draw nothing.
+        with Taken(args, kwargs) as taken, self.lock, random.own_streams(random.streams().copy()):
+            args, kwargs = in_order(self.f, taken.args, taken.kwargs)
             for _ in range(2 + RESTLESS):
                 alike = (c for c in self.cases if c.grad is grad)
                 case = next((c for c in alike if c.match(args, kwargs) is not None), None)
@@ -297,7 +292,7 @@ class Compiled(Readable, Generic[P, R]):
         return True
 
     def why_not_recorded(self, args: Args, kwargs: Kwargs) -> str | None:
-        if profiled():
+        if sys.getprofile() is not None:
             return "a profiler is on: it is recorded when none is"
         return left_alone(self.emitter, [t for t in take_apart((args, kwargs))[0] if isinstance(t, Tensor)])
 

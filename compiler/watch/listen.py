@@ -309,13 +309,8 @@ PURE_OWNERS = PURE_MODULES | {"numpy"}
 IMPURE_OWNERS = frozenset({"_io", "_thread_", "_queue", "_contextvars", "_socket"})
 
 
-def profiled() -> bool:
-    """Whether a profiler is on."""
-    return sys.getprofile() is not None
-
-
 def listening() -> bool:
-    """Whether that is a Listener."""
+    """Whether a Listener is on."""
     return getattr(sys.getprofile(), "__qualname__", "").startswith(f"{Listener.__name__}.")
 
 

@@ -174,3 +174,16 @@ def test_a_write_into_a_gradient_is_named() -> None:
     with pytest.raises(tg.TraceError, match="it writes into gradient of w"):
         strict(tg.zeros(2))
     assert w.grad is not None and w.grad.numpy().tolist() == [1.0, 1.0]
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+def test_effects_of_prepare_stay() -> None:
+    """They happen twice, as a print does."""
+
+    def f(d: dict[str, Any]) -> tg.Tensor:
+        d["n"] = d.get("n", 0) + 1
+        return d["a"] * 2
+
+    d: dict[str, Any] = {"a": np.ones(2)}
+    tg.jit(f).prepare(d)
+    assert d["n"] >= 2 and type(d["a"]) is np.ndarray
