@@ -121,7 +121,7 @@ def test_a_process_that_is_told_to_stop(number, status, folder):
             break
         time.sleep(0.1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == status, err
     assert "to go on, repeat the command with --resume" in err
     assert not list((folder / "o").glob(".writing-*"))
