@@ -7,7 +7,7 @@ from math import isfinite
 
 import numpy as np
 
-from tapegrad.backends import powers, splitmix
+from tapegrad.backends import splitmix
 from tapegrad.backends.aliases import Array, ArrayModule, DType, Function, Index
 from tapegrad.backends.base import Backend, BackendError
 
@@ -63,12 +63,6 @@ def divide_from_zero(xp: ArrayModule, g: Array, x: Array) -> Array:
         if np.isnan(quotient).any():
             quotient = np.where(np.equal(g, 0) & np.isnan(quotient), np.zeros((), quotient.dtype), quotient)
     return quotient
-
-
-def power(xp: ArrayModule, a: Array, b: Array) -> Array:
-    """A number to one power as a NumPy scalar has it, which an optimizer's step is: C's pow. For arrays NumPy has, on
-    some processors, a function of its own, which differs in the last bit."""
-    return np.asarray(a ** b[()]) if type(a) is float and b.ndim == 0 else powers.power(xp, a, b)
 
 
 def erf(xp: ArrayModule, x: Array) -> Array:
@@ -204,7 +198,6 @@ backend = Backend(
         "multiply_from_zero": multiply_from_zero,
         "divide_from_zero": divide_from_zero,
         "erf": erf,
-        "power": power,
         "index_add": index_add,
         "argsort": lambda xp, x, *, axis: np.argsort(x, axis=axis, stable=True),
         "einsum": einsum,

@@ -45,13 +45,6 @@ def over_windows(name: str) -> Evaluate:
     return lambda values, params, xp: getattr(windows, name)(*values, **params)
 
 
-def power(values: list[Value], params: Params, xp: ArrayModule) -> Array:
-    """By the operator, as in eager: of a float and a NumPy array of no axes, that of the scalar."""
-    a, b = values
-    with np.errstate(all="ignore"):
-        return a ** b[()] if xp is np and isinstance(a, float) and b.ndim == 0 else a**b
-
-
 def index_of(template: tuple[object, ...], arrays: list[Array]) -> tuple[Any, ...]:
     """An index with the arrays in the places that are kept for them."""
     return tuple(arrays[i] if isinstance(i, Slot) else i for i in template)

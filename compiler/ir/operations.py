@@ -210,7 +210,7 @@ ROWS = (
     from_zero("divide_from_zero", "/", s.DIVIDE_FROM_ZERO),
     elementwise("floor_divide", DIVISION, native="floor_divide(a, b)", operator="floordiv"),
     elementwise("remainder", REMAINDER, native="remainder(a, b)", operator="mod"),
-    elementwise("power", POWER, native="power(a, b)", numpy=s.power, evaluate=e.power, operator="pow"),
+    elementwise("power", POWER, native="power(a, b)", operator="pow"),
     elementwise("negative", "-{0}", native="-a", operator="neg"),
     elementwise("positive", MOVE, native="a", operator="pos"),
     elementwise("square", "{0} * {0}", native="a * a"),

@@ -86,13 +86,6 @@ def broadcast(op: "Op", args: list[str], out: str) -> str:
     return f"broadcast_to({args[0]}, {tuple(op.params['shape'])})"
 
 
-def power(op: "Op", args: list[str], out: str) -> str:
-    """A number to one power by the scalar's operator, as in eager: the array function may differ in the last bit."""
-    if isinstance(op.inputs[0], float) and not op.out.shape:
-        return f"{out}[()] = {args[0]} ** {args[1]}[()]"
-    return f"power({', '.join(args)}, out={out})"
-
-
 def clip(op: "Op", args: list[str], out: str) -> str:
     return f"clip({args[0]}, {number(op.params['min'])}, {number(op.params['max'])}, out={out})"
 

@@ -117,7 +117,7 @@ class NumpyEmitter:
 
     def operands(self, op: Op, args: list[str]) -> list[str]:
         """The inputs' names, numbers as 0-d arrays: NumPy is faster with those than with Python's."""
-        if op.kind is not Kind.ELEMENTWISE or op.name == "power" or len(op.vars) == len(args):
+        if op.kind is not Kind.ELEMENTWISE or len(op.vars) == len(args):
             return args
         # A condition says nothing about the dtype, and both branches may be numbers.
         typed = [op.out] if op.operation.typed_from else op.vars
