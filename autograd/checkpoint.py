@@ -54,6 +54,9 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
         call = Call(f, args, kwargs, numbers=False)
         begun = next_serial()
         inputs = [Tensor(t.data, requires_grad=t.requires_grad) for t in call.inputs]
+        if flags.recorder is not None:
+            for t, stand_in in zip(call.inputs, inputs, strict=True):
+                flags.recorder.detached(t, stand_in)
         with (
             changed_flags(leaves=(*flags.leaves, *inputs)),
             random.noted_draws() as draws,
@@ -111,11 +114,6 @@ class SecondRun:
     def again(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The results for other arguments, recorded as those of the first run were."""
         count = len(tensors) - len(self.outside)
-        if any(new.data is not old.data for new, old in zip(tensors[count:], self.outside, strict=True)):
-            raise RuntimeError(
-                f"what_if: the change reaches what {label(self.call.f)} under checkpoint uses without getting it "
-                "as an argument: make it one"
-            )
         with random.repeated_draws(self.draws):
             made = checkpoint(self.call.f)(*self.call.arguments(tensors[:count]), **self.call.kwargs)
         leaves = flatten(made, modules=False)[0]

@@ -124,6 +124,8 @@ def _name(name: object) -> str:
 
 
 def _array(name: str, value: Tensor | Array) -> Array:
+    if isinstance(value, Tensor):
+        value._read("tg.save", "Save it outside.")
     array = value.data if isinstance(value, Tensor) else value
     if type(array) not in BY_TYPE:
         raise TypeError(f"save: {name!r} must be a Tensor or an array, got {type(value).__name__}")

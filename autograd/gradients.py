@@ -1,10 +1,22 @@
-"""What may be set as `t.grad`."""
+"""What may be set as `t.grad`, and dropping it."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
+
+
+def drop_gradients(leaves: Iterable[Tensor]) -> None:
+    """Set `.grad` to None: what every `zero_grad` does."""
+    recorder = current.get().recorder
+    for leaf in leaves:
+        if recorder is not None:
+            recorder.gradient(leaf, None, leaf._grad)
+        leaf._grad = None
 
 
 def as_gradient(t: Tensor, value: TensorLike | None) -> Tensor | None:

@@ -165,6 +165,10 @@ def into_array(function: Function, inputs: tuple[Value, ...], out: Array) -> Arr
     target = Tensor(out)
     result = function(*(target if a is out else Tensor(a) if type(a) is type(out) else a for a in inputs))
     overwrite(target, _fitting("array op= tensor", target, result))
+    if (recorder := current.get().recorder) is not None:
+        for value in inputs:
+            if isinstance(value, Tensor):
+                recorder.into_array(value)
     return out
 
 

@@ -73,6 +73,9 @@ class Recorder:
     def write(self, tensor: "Tensor", value: "Tensor") -> None:
         """The contents of `tensor` are about to become those of the Tensor `value`, in place."""
 
+    def into_array(self, value: "Tensor") -> None:
+        """`array += value`: the numbers of a Tensor were put into an array, which may be the user's own."""
+
     def read(self, tensor: "Tensor", what: str, remedy: str) -> None:
         """A value is about to leave the tensors: `float(t)`, `print(t)`, `t.numpy()`."""
 

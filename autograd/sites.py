@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
+from tapegrad.autograd.births import Births
 from tapegrad.autograd.diagnostics import user_frame, user_line
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.origins import BACKWARD, note
@@ -73,9 +74,9 @@ number = count(1)
 class Sites(Recorder):
     """Notes the site of each recorded call at its node, and for other tensors how they came about (`origins`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: int) -> None:
         self.reads: deque[Read] = deque(maxlen=MOST_READS)
-        self.begun = next_serial()
+        self.begun = begun
         self.in_rules = False
 
     def primitive(
@@ -90,6 +91,9 @@ class Sites(Recorder):
         if node is None:
             # Gradients that are not differentiated are on no tape: their arguments would only hold memory.
             is_gradient = self.in_rules and not current.get().grad
+            # A draw depends on nothing that is noted.
+            for r in results:
+                r.version = max(r.version, 0)
             if is_gradient or any(isinstance(a, Tensor) for a in args):
                 for i, r in enumerate(results):
                     note(r, BACKWARD if is_gradient else primitive, () if is_gradient else args, params, i)
@@ -107,7 +111,10 @@ class Sites(Recorder):
     def write(self, tensor: Tensor, value: Tensor) -> None:
         note(tensor, None, (value,), written=True)
 
-    def read(self, tensor: Tensor, what: str, remedy: str) -> None:
+    def into_array(self, value: Tensor) -> None:
+        self.read(value)
+
+    def read(self, tensor: Tensor, what: str = "", remedy: str = "") -> None:
         self.reads.append(Read(tensor, user_line(), next_serial()))
 
     def rule(self, node: Node | None) -> None:
@@ -153,15 +160,40 @@ def called(value: object, variables: Mapping[str, Any]) -> str:
     return ""
 
 
+listening: list[Sites] = []  # those of all threads
+
+
+def read_elsewhere(t: Tensor) -> None:
+    """A read in a thread or context where nothing listens: whoever listens may be given the number."""
+    for sites in listening:
+        sites.read(t)
+
+
 class LineScope(changed_flags):
     """The scope of `keep_lines`. Where something else listens, as `tg.jit` does, it changes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside: list[tuple[Sites, Births] | None] = []
 
     def again(self) -> "LineScope":
         return LineScope()
 
     def __enter__(self) -> None:
-        self.changes = {} if current.get().recorder is not None else {"recorder": Sites()}
+        entered, self.changes = None, {}
+        if current.get().recorder is None:
+            births = Births()
+            sites = Sites(births.__enter__())
+            listening.append(sites)
+            entered, self.changes = (sites, births), {"recorder": sites}
+        self.inside.append(entered)
         super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if (entered := self.inside.pop()) is not None:
+            listening.remove(entered[0])
+            entered[1].__exit__()
 
 
 F = TypeVar("F")

@@ -82,8 +82,8 @@ class Tape:
 
         The forward pass must have run under `with tg.keep_lines():`, which notes what a tape leaves out: comparisons,
         `detach()`, what runs without gradients, and what the program reads as Python numbers. Random draws stay. What
-        ran before the `with`, raw arrays (`t.data`), and tensors that a function under `checkpoint` or
-        `custom_gradient` uses without gradients and without getting them by position, stay as they are.
+        ran before the `with`, and raw arrays (`t.data`), stay as they are. Functions under `checkpoint` and
+        `custom_gradient` run again themselves.
 
         Args:
             changes: A dict {leaf, or its name: new value}, of the leaf's shape and dtype; numbers and lists are cast.
@@ -94,9 +94,10 @@ class Tape:
         Raises:
             ValueError: No leaf of that name, another shape, or a number that is too large for the dtype.
             TypeError: Another dtype.
-            RuntimeError: Calls outside of `keep_lines`; a tensor that was written to; a gradient of `.backward()`; or
-                something that the program read, as in `if x > 0:`, is another one now, so that it may do something
-                else.
+            RuntimeError: Calls outside of `keep_lines`; a tensor that was written to, or that another thread made; a
+                gradient of `.backward()`; what a function under `checkpoint` or `custom_gradient` uses without getting
+                it by position, where the change reaches it; or something that the program read, as in `if x > 0:`,
+                is another one now, so that it may do something else.
         """
         from tapegrad.autograd.what_if import Replay, news_of
 

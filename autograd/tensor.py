@@ -1,6 +1,6 @@
 """`Tensor`, an array with a place in a graph, and `Node`, one recorded call of a primitive."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +13,9 @@ from tapegrad.autograd.writes import store
 from tapegrad.backends import BY_TYPE, Backend, backend_of, resolve
 from tapegrad.backends.aliases import Array, DType
 
-
-def drop_gradients(leaves: "Iterable[Tensor]") -> None:
-    """Set `.grad` to None: what every `zero_grad` does."""
-    recorder = current.get().recorder
-    for leaf in leaves:
-        if recorder is not None:
-            recorder.gradient(leaf, None, leaf._grad)
-        leaf._grad = None
+# What a new tensor has for its version: 0; under keep_lines minus the time when that began, so that Tape.what_if sees
+# which tensors were made there, by other threads too.
+born = 0
 
 
 def overwrite(t: "Tensor", value: "Tensor") -> None:
@@ -144,7 +139,7 @@ class Tensor(Protocols, Methods):
         self.output_index = output_index  # which output of that call
         self._grad: Tensor | None = None
         self.retains_grad = False
-        self.version = 0  # when the contents were last written
+        self.version = born  # when the contents were last written; not above 0: not since it was made
 
     @property
     def grad(self) -> "Tensor | None":
@@ -217,6 +212,10 @@ class Tensor(Protocols, Methods):
         """Tell a recorder that a value is about to leave the tensors, which it cannot follow."""
         if (recorder := current.get().recorder) is not None:
             recorder.read(self, what, remedy)
+        elif born:
+            from tapegrad.autograd.sites import read_elsewhere
+
+            read_elsewhere(self)
 
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number, outside any graph, as are float(t), int(t) and

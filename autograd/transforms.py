@@ -58,6 +58,8 @@ def fresh(name: str, x: Tensor) -> Tensor:
     if x.requires_grad and current.get().grad:
         return ops.positive(x)
     leaf = Tensor(x.data, requires_grad=True)
+    if (recorder := current.get().recorder) is not None:
+        recorder.detached(x, leaf)
     for leaves in NOTED.get():
         leaves.append(leaf)
     return leaf

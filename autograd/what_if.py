@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tapegrad.autograd import ops, writes
+from tapegrad.autograd import ops, watched, writes
+from tapegrad.autograd.births import Births
 from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.flags import changed_flags
@@ -41,14 +42,16 @@ class Replay:
         self.dirty: set[Hashable] = set(news)
         self.on_tape = set(tape.nodes)
         self.reached: set[Hashable] = set()  # the leaves behind the output
+        self.known: dict[Hashable, bool] = {}  # what `depends` found
         reads = reads_of(tape.nodes)
         self.begun = min(site_of(node).begun for node in tape.nodes)
-        calls = self.in_order([(tape.output, NEVER), *((read.tensor, read.serial) for read in reads)])
-        with changed_flags(grad=True, raw=False, anomaly=False, depth=0, recorder=None, leaves=()):
-            for call in calls:
-                self.run(call)
-        for read in reads:
-            self.refuse_another_way(read)
+        with Births() as self.started:
+            calls = self.in_order([(tape.output, NEVER), *((read.tensor, read.serial) for read in reads)])
+            with changed_flags(grad=True, raw=False, anomaly=False, depth=0, recorder=None, leaves=()):
+                for call in calls:
+                    self.run(call)
+            for read in reads:
+                self.refuse_another_way(read)
         if unreached := self.news.keys() - self.reached:
             raise no_leaf(tape, unreached.pop())
 
@@ -82,6 +85,7 @@ class Replay:
             self.refuse_updated(key, serial)
             if not isinstance(key, tuple):
                 self.reached.add(key)
+                self.refuse_unknown(key)
                 self.refuse_shared(key)
             elif (call := key[0]) not in found and not is_freed(call):
                 found.add(call)
@@ -99,12 +103,17 @@ class Replay:
         is_dirty = not self.dirty.isdisjoint(keys)
         if is_dirty or call in self.on_tape:
             self.refuse_written(call, olds)
-        if is_dirty:
+        if call.primitive is not None and call.primitive.again is not None:
+            results = watched.call_again(self, call, olds, inputs, is_dirty)
+        elif is_dirty:
             results = called_again(call, inputs)
+        if is_dirty:
             self.refuse_other_shapes(call, results)
             if isinstance(call, Origin) and (made := call()) is not None:
                 results[0].requires_grad = made.requires_grad
             self.dirty |= {(call, i) for i in range(len(results))}
+        elif call.primitive is not None and call.primitive.again is not None:
+            pass
         elif isinstance(call, Node) and call in self.on_tape:
             copy = Node(
                 call.primitive, tuple(inputs), [*call.arrays], [*call.grad_inputs], call.params, call.out
@@ -147,6 +156,26 @@ class Replay:
                     f"what_if: {self.called(leaf)} shares the memory of {self.called(other)}, and nothing says how it "
                     f"was made from it: make it inside of `with tg.keep_lines():`, or {INSTEAD}"
                 )
+
+    def refuse_unknown(self, leaf: Hashable) -> None:
+        """Raise for a tensor that was made inside of keep_lines, and nothing says of what."""
+        assert isinstance(leaf, Tensor)
+        if self.news and leaf not in self.news and self.begun <= -leaf.version < self.started:
+            raise RuntimeError(
+                f"what_if: {self.called(leaf)} was made inside of `with tg.keep_lines():` where no note is taken, as "
+                f"in another thread or of a raw array (t.data), so what it depends on is not known: {INSTEAD}, or "
+                "make it before the `with`"
+            )
+
+    def depends(self, t: Tensor) -> bool:
+        """Whether the change reaches a tensor, as it is now."""
+        key = self.key(t, NEVER)
+        if key not in self.known:
+            reached, self.reached = self.reached, set()
+            self.in_order([(t, NEVER)])
+            self.known[key] = not self.reached.isdisjoint(self.news)
+            self.reached = reached
+        return self.known[key]
 
     def refuse_written(self, call: Call, inputs: Sequence[Any]) -> None:
         if isinstance(call, Origin) and call.written:
@@ -201,11 +230,8 @@ def called_again(call: Call, inputs: Sequence[Any]) -> list[Tensor]:
     """The results of a call on other arguments; of a call that was not recorded, the one that is asked for."""
     if call.primitive is None:
         return [Tensor(inputs[0].data)]
-    if call.primitive.again is not None:
-        results = call.primitive.again(inputs)
-    else:
-        made = call.primitive(*inputs, **call.params)
-        results = list(made) if isinstance(made, tuple) else [made]
+    made = call.primitive(*inputs, **call.params)
+    results = list(made) if isinstance(made, tuple) else [made]
     return results if isinstance(call, Node) else [Tensor(results[call.index].data)]
 
 

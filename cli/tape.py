@@ -13,6 +13,7 @@ from tapegrad.autograd.replacing import check_replaceable
 from tapegrad.autograd.sites import Sites
 from tapegrad.autograd.tape import Tape
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.writes import next_serial
 from tapegrad.cli.arguments import Mistake
 
 
@@ -24,8 +25,8 @@ class UpTo(Sites):
     """Keeps the tape of the N-th backward pass that begins, and ends the program there."""
 
     def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number, self.begun, self.inside = number, 0, False
+        super().__init__(next_serial())
+        self.number, self.passes, self.inside = number, 0, False
         self.tape: Tape | None = None
 
     def rule(self, node: Node | None) -> None:
@@ -34,8 +35,8 @@ class UpTo(Sites):
         self.inside = node is not None
         if not begins or self.tape is not None:
             return
-        self.begun += 1
-        if self.begun == self.number:
+        self.passes += 1
+        if self.passes == self.number:
             assert node is not None
             out = node.out[0] if isinstance(node.out, tuple) else node.out
             self.tape = Tape(Tensor(out, True, node), {})
@@ -60,8 +61,8 @@ def tape(options: argparse.Namespace) -> int:
         if status:
             return status
         times = (
-            f"{listener.begun} of the {options.backward} backward passes"
-            if listener.begun
+            f"{listener.passes} of the {options.backward} backward passes"
+            if listener.passes
             else "no backward pass"
         )
         raise Mistake(f"{program}: it came to its end with {times}: there is no tape to show")

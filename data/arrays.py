@@ -19,6 +19,7 @@ def as_array(name: str, data: Features, *, dtype: DTypeLike | None = None, devic
     """
     backend, device = resolve(device)
     if isinstance(data, Tensor):
+        data._read(name, "Do it outside.")
         data = data.data
     owner = BY_TYPE.get(type(data)) if hasattr(data, "__len__") else None
     if owner is None or getattr(data.dtype, "kind", "f") not in "fiub":  # NumPy's arrays may hold text

@@ -7,7 +7,7 @@ import numpy as np
 from tapegrad.autograd import random
 from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.arguments import truth
-from tapegrad.autograd.creation import asarray
+from tapegrad.autograd.creation import asarray, new
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 from tapegrad.data.aliases import Features
@@ -19,6 +19,9 @@ def checked_arrays(name: str, arrays: tuple[Features, ...]) -> tuple[Array, ...]
         raise TypeError(
             f"{name}: give the {len(arrays[0])} arrays one by one: {name}(x, y), not {name}((x, y))"
         )
+    for a in arrays:
+        if isinstance(a, Tensor):
+            a._read(name, "Make it outside, and give its batches to the step.")
     raw = tuple(None if a is None else asarray(a).data for a in arrays)
     lengths = [a.shape[0] if a.ndim else 1 for a in raw if a is not None]
     if not lengths or len(set(lengths)) > 1:
@@ -64,7 +67,7 @@ class Batches:
         for start in range(0, self.rows, self.batch_size):
             chosen = slice(start, min(start + self.batch_size, self.rows))
             if order is None:
-                yield tuple(None if a is None else Tensor(a[chosen, ...]) for a in self.arrays)
+                yield tuple(None if a is None else new(a[chosen, ...]) for a in self.arrays)
             else:
                 rows = order[chosen]
-                yield tuple(None if a is None else Tensor(take(a, rows, axis=0)) for a in self.arrays)
+                yield tuple(None if a is None else new(take(a, rows, axis=0)) for a in self.arrays)

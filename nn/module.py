@@ -15,10 +15,10 @@ from tapegrad.autograd.diagnostics import is_own
 from tapegrad.autograd.dtypes import DTYPE_NAMES, as_dtype, get_default_dtype, is_floating, name_of
 from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.flags import current, no_grad
+from tapegrad.autograd.gradients import drop_gradients
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.tensor import Parameter, Tensor, drop_gradients
+from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.autograd.whole import uninterrupted
-from tapegrad.autograd.writes import next_serial
 from tapegrad.nn.aliases import Config
 from tapegrad.nn.buffer import Buffer as Buffer
 from tapegrad.nn.constructors import built_after, constructor_options
@@ -256,7 +256,7 @@ class Module(Ruled, KnownAttributes):
             for t, data, grad in moved:
                 if data is not t.data:
                     t._grad = None  # for a moment the two would not fit
-                    t.data, t.grad, t.version = data, grad, next_serial()
+                    t.data, t.grad, t.version = data, grad, writes.next_serial()
                     writes.happened(t.version)
         return self
 

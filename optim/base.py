@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tapegrad.autograd.aliases import Function, TensorLike, Value
 from tapegrad.autograd.diagnostics import all_finite
 from tapegrad.autograd.flags import current
+from tapegrad.autograd.gradients import drop_gradients
 from tapegrad.autograd.ops import maximum, minimum
 from tapegrad.autograd.recorder import NOTHING
-from tapegrad.autograd.tensor import Tensor, drop_gradients
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import arithmetic_may_raise, uninterrupted
 from tapegrad.optim import state
 from tapegrad.optim.aliases import (

@@ -8,7 +8,8 @@ import numpy as np
 from tapegrad.autograd.aliases import TensorLike, Value
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.flags import current, enable_grad, no_grad
-from tapegrad.autograd.tensor import Tensor, drop_gradients
+from tapegrad.autograd.gradients import drop_gradients
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.optim.aliases import ParamsLike
 from tapegrad.optim.params import read_groups

@@ -260,7 +260,7 @@ def accumulated(p: Leaves) -> tg.Tensor:
 
 ANOTHER_WAY: dict[Any, str] = {
     if_positive: r"reads bool\[\].*go another way.*\n.*if p\[\"x\"\]\[0\] > 0",
-    as_float: r"reads float64\[\].*\n.*float\(p", as_array: "reads float64", closed_over: "make it one",
+    as_float: r"reads float64\[\].*\n.*float\(p", as_array: "reads float64", closed_over: "make it a positional",
     written: "in place", accumulated: "written to since", read_in_between: "written to since",
 }  # fmt: skip
 
