@@ -81,6 +81,8 @@ def backward_pass(
     outputs = list(outputs)
     useful = None if targets is None else tensors_between(outputs, targets)
     known = Cotangents(targets or ())
+    if flags.recorder is not None:
+        flags.recorder.backward(outputs)
     updated: dict[Node, Tensor] = {}  # calls of index_update that were done, and what they updated
     try:  # the flags are set inside, so that an interrupt just after that puts them back
         current.set(flags_for_rules(flags, record, tensors))

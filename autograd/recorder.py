@@ -108,6 +108,9 @@ class Recorder:
         """`with recorder.module(m):` m's forward runs inside."""
         return NOTHING
 
+    def backward(self, outputs: "list[tuple[Tensor, Value]]") -> None:
+        """A backward pass begins, at these tensors with these cotangents."""
+
     def rule(self, node: "Node | None") -> None:
         """The gradient rules of this recorded call run next; None: the backward pass is over."""
 

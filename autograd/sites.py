@@ -77,7 +77,7 @@ class Sites(Recorder):
     def __init__(self, begun: int) -> None:
         self.reads: deque[Read] = deque(maxlen=MOST_READS)
         self.begun = begun
-        self.in_rules = False
+        self.passes = 0  # backward passes that are running, one in a rule of another
 
     def primitive(
         self,
@@ -90,7 +90,7 @@ class Sites(Recorder):
         node = results[0].node
         if node is None:
             # Gradients that are not differentiated are on no tape: their arguments would only hold memory.
-            is_gradient = self.in_rules and not current.get().grad
+            is_gradient = self.passes > 0 and not current.get().grad
             # A draw depends on nothing that is noted.
             for r in results:
                 r.version = max(r.version, 0)
@@ -117,8 +117,11 @@ class Sites(Recorder):
     def read(self, tensor: Tensor, what: str = "", remedy: str = "") -> None:
         self.reads.append(Read(tensor, user_line(), next_serial()))
 
+    def backward(self, outputs: "list[tuple[Tensor, Value]]") -> None:
+        self.passes += 1
+
     def rule(self, node: Node | None) -> None:
-        self.in_rules = node is not None
+        self.passes -= node is None
 
     def module(self, module: "ModuleLike") -> "Running":
         runs, root = running.get()
@@ -161,12 +164,14 @@ def called(value: object, variables: Mapping[str, Any]) -> str:
 
 
 listening: list[Sites] = []  # those of all threads
+here: ContextVar[Sites | None] = ContextVar("tapegrad_sites_of_this_thread", default=None)
 
 
 def read_elsewhere(t: Tensor) -> None:
     """A read in a thread or context where nothing listens: whoever listens may be given the number."""
     for sites in listening:
-        sites.read(t)
+        if sites is not here.get():  # it has chosen not to hear this one
+            sites.read(t)
 
 
 class LineScope(changed_flags):
@@ -174,7 +179,7 @@ class LineScope(changed_flags):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inside: list[tuple[Sites, Births] | None] = []
+        self.inside: list[tuple[Sites, Births, Sites | None] | None] = []
 
     def again(self) -> "LineScope":
         return LineScope()
@@ -185,15 +190,18 @@ class LineScope(changed_flags):
             births = Births()
             sites = Sites(births.__enter__())
             listening.append(sites)
-            entered, self.changes = (sites, births), {"recorder": sites}
+            entered, self.changes = (sites, births, here.get()), {"recorder": sites}
+            here.set(sites)
         self.inside.append(entered)
         super().__enter__()
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
         if (entered := self.inside.pop()) is not None:
-            listening.remove(entered[0])
-            entered[1].__exit__()
+            sites, births, before = entered
+            here.set(before)
+            listening.remove(sites)
+            births.__exit__()
 
 
 F = TypeVar("F")

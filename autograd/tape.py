@@ -1,14 +1,16 @@
 """`tg.tape(t)`: the recorded calls behind a tensor as text, Mermaid or DOT, with the adjoint program beside them."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from os import PathLike
 from typing import Any
 
 from tapegrad.autograd.aliases import Array, TensorLike, Tree, Value
+from tapegrad.autograd.backward import first_cotangent
 from tapegrad.autograd.sites import outputs_of, site_of
 from tapegrad.autograd.structure import is_module
-from tapegrad.autograd.tape_adjoint import Adjoint, options_of
+from tapegrad.autograd.tape_adjoint import Adjoint, Start, options_of
 from tapegrad.autograd.tensor import Node, Tensor
 
 FRAMED = 1000  # calls: a notebook keeps a page of so many
@@ -22,20 +24,29 @@ class Tape:
     tape.what_if({"x": value}) the tape of the same calls on other numbers
     tape.mermaid() the graph for Markdown pages;  tape.dot() the graph for Graphviz
     tape.nodes     the recorded calls;  tape.leaves  the tensors they start from
+    tape.starts    where the backward pass starts: (tensor, its cotangent, or None for ones)
+    tape.names     what was given a name, leaves and others
     """
 
-    def __init__(self, output: Tensor, names: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        output: Tensor,
+        names: Mapping[str, Tensor],
+        starts: Sequence[Start] = (),
+    ) -> None:
         self.output = output
-        self.nodes = _nodes(output)
+        self.starts = starts or [(output, None)]
+        self.nodes = _nodes([t for t, _ in self.starts])
+        self.names = {tensor: name for name, tensor in names.items()}
+        known = names_kept(self.nodes, self.names)
+        used = {*known.values()}
+        free = {kind: numbered(kind, used) for kind in "pxv"}
         self.leaves: dict[Tensor, str] = {}
-        self.calls: dict[Node, str] = {node: f"v{i}" for i, node in enumerate(self.nodes, 1)}
-        known = {**names_kept(self.nodes), **{tensor: name for name, tensor in names.items()}}
         for node in self.nodes:
             for t in node.recorded_inputs():
                 if isinstance(t, Tensor) and t.node is None and t not in self.leaves:
-                    kind = "p" if t.requires_grad else "x"
-                    number = sum(n.startswith(kind) and n[1:].isdigit() for n in self.leaves.values()) + 1
-                    self.leaves[t] = known.get(t, f"{kind}{number}")
+                    self.leaves[t] = known.get(t) or next(free["p" if t.requires_grad else "x"])
+        self.calls: dict[Node, str] = {node: next(free["v"]) for node in self.nodes}
 
     def name(self, t: Value) -> str:
         """What an input is called: a leaf's name, a call's, or the number itself."""
@@ -102,8 +113,10 @@ class Tape:
         from tapegrad.autograd.what_if import Replay, news_of
 
         replay = Replay(self, news_of(self, changes))
-        changed = Tape(replay.of(self.output), {})
+        starts = [(replay.of(t), g) for t, g in self.starts]
+        changed = Tape(replay.of(self.output), {}, starts)
         changed.leaves = {replay.of(leaf): name for leaf, name in self.leaves.items()}
+        changed.names = {replay.news.get(t, t): name for t, name in self.names.items()}
         return changed
 
     def _repr_html_(self) -> str:
@@ -127,28 +140,33 @@ class Tape:
             first, *rest = reversed(adjoint[node])
             out.append(f"{call:{wide}}  {shape:{wide_shape}}  | {first}".rstrip())
             out += [f"{'':{wide}}  {'':{wide_shape}}  | {line}" for line in rest]
-        start = f"d{self.name(self.output)} = ones"
-        return "\n".join([*out, f"{'':{wide}}  {'':{wide_shape}}  | {start}"])
+        for t, g in self.starts:
+            start = f"d{self.name(t)} = {'ones' if g is None else 'given'}"
+            out.append(f"{'':{wide}}  {'':{wide_shape}}  | {start}")
+        return "\n".join(out)
 
     __repr__ = __str__
 
     def mermaid(self) -> str:
         """The graph as a Mermaid flowchart: leaves as rounded boxes, calls as boxes, arrows along the data."""
         lines = ["flowchart TD"]
+        ids = ids_of([*self.leaves.values()])
         for t, name in self.leaves.items():
-            lines.append(f'    {_safe(name)}(["{name}<br/>{t.dtype} {list(t.shape)}"])')
+            lines.append(f'    {ids[name]}(["{entities(name)}<br/>{t.dtype} {list(t.shape)}"])')
         for node, name in self.calls.items():
-            lines.append(f'    {name}["{name} = {node.primitive.name}<br/>{_shapes(node)}"]')
-        return "\n".join(lines + [f"    {_safe(a)} --> {b}" for a, b in self.edges()])
+            lines.append(f'    {name}["{name} = {entities(node.primitive.name)}<br/>{_shapes(node)}"]')
+        return "\n".join(lines + [f"    {ids.get(a, a)} --> {b}" for a, b in self.edges()])
 
     def dot(self) -> str:
         """The graph in Graphviz's DOT language."""
         lines = ["digraph tape {", "    node [shape=box, fontname=monospace]"]
         for t, name in self.leaves.items():
-            lines.append(f'    "{name}" [shape=ellipse, label="{name}\\n{t.dtype} {list(t.shape)}"]')
+            lines.append(
+                f'    "{quoted(name)}" [shape=ellipse, label="{quoted(name)}\\n{t.dtype} {list(t.shape)}"]'
+            )
         for node, name in self.calls.items():
-            lines.append(f'    "{name}" [label="{name} = {node.primitive.name}\\n{_shapes(node)}"]')
-        return "\n".join([*lines, *(f'    "{a}" -> "{b}"' for a, b in self.edges()), "}"])
+            lines.append(f'    "{name}" [label="{name} = {quoted(node.primitive.name)}\\n{_shapes(node)}"]')
+        return "\n".join([*lines, *(f'    "{quoted(a)}" -> "{b}"' for a, b in self.edges()), "}"])
 
     def edges(self) -> list[tuple[str, str]]:
         """(from, to) for every tensor that goes into a call."""
@@ -160,16 +178,18 @@ class Tape:
         ]
 
 
-def tape(t: Tensor, names: Tree = None) -> Tape:
+def tape(t: Tensor, names: Tree = None, cotangent: TensorLike | None = None) -> Tape:
     """The recorded calls behind a tensor: `print(tg.tape(loss))`, or a page, `tg.tape(loss).html("tape.html")`.
 
     Args:
         t: The tensor.
         names: A Module, whose parameters are then called by their paths, or a dict {name: leaf}.
+        cotangent: What `t.backward` is given: where the cotangents of the page start. None is ones, in t's shape.
 
     Raises:
         TypeError: No tensor, or names of another form.
-        ValueError: A tensor that nothing was recorded for, or whose graph a backward pass has freed.
+        ValueError: A tensor that nothing was recorded for, or whose graph a backward pass has freed; a cotangent of
+            another shape.
     """
     if not isinstance(t, Tensor):
         raise TypeError(f"tape: expected a Tensor, got {type(t).__name__}")
@@ -182,7 +202,8 @@ def tape(t: Tensor, names: Tree = None) -> Tape:
         raise ValueError(
             "tape: the graph was freed by a backward pass: print the tape before, or use retain_graph=True"
         )
-    return Tape(t, _names(names))
+    start = None if cotangent is None else Tensor(first_cotangent(t, cotangent, as_tensor=False))
+    return Tape(t, _names(names), [(t, start)])
 
 
 def _names(names: Tree) -> Mapping[str, Tensor]:
@@ -214,24 +235,46 @@ def _outputs(node: Node) -> tuple[Array, ...]:
     return outputs_of(node)
 
 
-def _safe(name: str) -> str:
-    return name.replace(".", "_")
+def ids_of(names: list[str]) -> dict[str, str]:
+    """name -> what stands for it in Mermaid, which takes letters, digits and underscores, and not the word "end"."""
+    ids: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+        ids[name] = unused(f"{plain}_" if plain.lower() == "end" else plain, ids)
+    return ids
 
 
-def unused(name: str, names: Mapping[Tensor, str]) -> str:
+def entities(name: str) -> str:
+    """A name between the quotes of Mermaid."""
+    return "".join(c if c.isalnum() or c in " ._[]()'" else f"#{ord(c)};" for c in name)
+
+
+def quoted(name: str) -> str:
+    """A name between the quotes of DOT."""
+    return name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def numbered(kind: str, used: set[str]) -> Iterator[str]:
+    """Names of a letter and a number that nothing has."""
+    return (name for name in map(f"{kind}{{}}".format, count(1)) if name not in used)
+
+
+def unused(name: str, names: Mapping[Any, str]) -> str:
     """A name, with a number behind it if there is one like it."""
     others = set(names.values())
     return name if name not in others else next(n for k in count(2) if (n := f"{name}_{k}") not in others)
 
 
-def names_kept(nodes: list[Node]) -> dict[Tensor, str]:
-    """What keep_lines knows of the leaves: the paths of parameters, and the user's variables."""
-    names: dict[Tensor, str] = {}
+def names_kept(nodes: list[Node], given: Mapping[Tensor, str]) -> dict[Tensor, str]:
+    """The names that were given, and what keep_lines knows of the other leaves: the paths of parameters, and the user's
+    variables."""
+    names = dict(given)
     roots = {site.runs[0].module: site.root for node in nodes if (site := site_of(node)).runs}
     for root, variable in roots.items():
         prefix = "" if len(roots) == 1 else f"{variable or type(root).__name__}."
         for path, parameter in root.named_parameters():
-            names.setdefault(parameter, unused(prefix + path, names))
+            if parameter not in names:
+                names[parameter] = unused(prefix + path, names)
     for node in nodes:
         for t, name in zip(node.inputs, site_of(node).names):
             if name and isinstance(t, Tensor) and name not in names.values():
@@ -239,10 +282,10 @@ def names_kept(nodes: list[Node]) -> dict[Tensor, str]:
     return names
 
 
-def _nodes(output: Tensor) -> list[Node]:
-    """Every recorded call behind a tensor, in the order they ran."""
+def _nodes(outputs: Sequence[Tensor]) -> list[Node]:
+    """Every recorded call behind some tensors, in the order they ran."""
     found: set[Node] = set()
-    stack = [output.node]
+    stack = [t.node for t in outputs]
     while stack:
         node = stack.pop()
         if node is not None and node not in found:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import count
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from tapegrad.autograd.aliases import Params, Result, Value
 from tapegrad.autograd.backward import apply_rules, match_shape_dtype
@@ -12,11 +12,13 @@ from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.sites import outputs_of
 from tapegrad.autograd.tensor import Node, Tensor
 
+Start: TypeAlias = tuple[Tensor, Tensor | None]  # an output, and its cotangent, or None for ones
+
 
 class NamedCalls(Protocol):
     """What a tape has: its calls, in the order they ran, and a name for each tensor."""
 
-    output: Tensor
+    starts: Sequence[Start]
     nodes: list[Node]
     leaves: dict[Tensor, str]
 
@@ -41,14 +43,18 @@ class Adjoint(Recorder):
         self.kept: list[object] = []  # alive until the end, so that no id is used twice
         # [result, "=" or "+=", call] of each primitive run for the call at hand.
         self.current: list[list[str]] = []
-        self.number = count(1)
+        used = set(self.names.values())
+        self.others = (name for i in count(1) if (name := f"t{i}") not in used)
         self.run()
 
     def run(self) -> None:
-        output = self.tape.output
-        one = Tensor(output.backend.xp.ones_like(output.data))
-        self.cotangents[(output.node, output.output_index)] = one
-        self.names[id(one.data)] = f"d{self.tape.name(output)}"
+        for t, start in self.tape.starts:
+            g = Tensor(t.backend.xp.ones_like(t.data)) if start is None else start
+            key = t.node, t.output_index
+            if key in self.cotangents:
+                g = self.cotangents[key] + g
+            self.cotangents[key] = g
+            self.names[id(g.data)] = f"d{self.tape.name(t)}"
         with changed_flags(grad=False, raw=False, recorder=self):
             for node in reversed(self.tape.nodes):
                 given = [self.cotangents.get((node, i)) for i in range(node.primitive.outputs)]
@@ -64,7 +70,7 @@ class Adjoint(Recorder):
         results = result if isinstance(result, tuple) else (result,)
         self.kept.extend(results)
         for r in results:
-            self.names.setdefault(id(r.data), f"t{next(self.number)}")
+            self.names.setdefault(id(r.data), next(self.others))
         shown = [self.names.get(id(a.data), "const") if isinstance(a, Tensor) else repr(a) for a in args]
         call = f"{primitive.name}({', '.join(shown + options_of(params))})"
         self.current.append([", ".join(self.names[id(r.data)] for r in results), "=", call])

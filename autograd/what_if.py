@@ -13,10 +13,11 @@ import numpy as np
 
 from tapegrad.autograd import ops, watched, writes
 from tapegrad.autograd.births import Births
+from tapegrad.autograd.creation import new
 from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.flags import changed_flags
-from tapegrad.autograd.origins import BACKWARD, Origin, origin_of
+from tapegrad.autograd.origins import BACKWARD, Origin, note, origin_of
 from tapegrad.autograd.sites import MOST_READS, NOWHERE, Read, outputs_of, site_of
 from tapegrad.autograd.tensor import Node, Tensor, before
 
@@ -46,7 +47,9 @@ class Replay:
         reads = reads_of(tape.nodes)
         self.begun = min(site_of(node).begun for node in tape.nodes)
         with Births() as self.started:
-            calls = self.in_order([(tape.output, NEVER), *((read.tensor, read.serial) for read in reads)])
+            calls = self.in_order(
+                [*((t, NEVER) for t, _ in tape.starts), *((read.tensor, read.serial) for read in reads)]
+            )
             with changed_flags(grad=True, raw=False, anomaly=False, depth=0, recorder=None, leaves=()):
                 for call in calls:
                     self.run(call)
@@ -109,8 +112,10 @@ class Replay:
             results = called_again(call, inputs)
         if is_dirty:
             self.refuse_other_shapes(call, results)
-            if isinstance(call, Origin) and (made := call()) is not None:
-                results[0].requires_grad = made.requires_grad
+            if isinstance(call, Origin):
+                note(results[0], call.primitive, inputs, call.params, call.index)
+                if (made := call()) is not None:
+                    results[0].requires_grad = made.requires_grad
             self.dirty |= {(call, i) for i in range(len(results))}
         elif call.primitive is not None and call.primitive.again is not None:
             pass
@@ -218,7 +223,7 @@ class Replay:
             )
 
     def called(self, t: Tensor) -> str:
-        return self.tape.leaves.get(t) or describe(t)
+        return self.tape.leaves.get(t) or self.tape.names.get(t) or describe(t)
 
 
 def is_freed(call: Call) -> bool:
@@ -264,15 +269,21 @@ def news_of(tape: "Tape", changes: Mapping[Any, Any]) -> dict[Tensor, Tensor]:
         raise TypeError(
             f"what_if: changes: expected a dict {{leaf or its name: value}}, got {type(changes).__name__}"
         )
-    news = {}
+    news: dict[Tensor, Tensor] = {}
     for given, value in changes.items():
-        found = [t for t, name in tape.leaves.items() if isinstance(given, str) and name == given]
+        found = [
+            t for t, name in {**tape.names, **tape.leaves}.items() if isinstance(given, str) and name == given
+        ]
         if isinstance(given, Tensor) and given.node is None:  # it may be behind a leaf
             found = [given]
         if len(found) != 1:
             raise no_leaf(tape, given, len(found))
-        name = tape.leaves.get(found[0], "a tensor")
-        news[found[0]] = Tensor(new_value(name, found[0], value), found[0].requires_grad)
+        name = tape.leaves.get(found[0]) or tape.names.get(found[0], "a tensor")
+        if found[0] in news:
+            raise ValueError(
+                f"what_if: changes: {name} is there twice, as a name and as a tensor: give it once"
+            )
+        news[found[0]] = new(new_value(name, found[0], value)).requires_grad_(found[0].requires_grad)
     return news
 
 
@@ -296,7 +307,12 @@ def new_value(name: str, leaf: Tensor, value: Any) -> Any:
                 f".astype({name_of(leaf.dtype)!r})"
             )
     else:
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(
+                f"what_if: the new value of {name} has lists of several lengths: {error}"
+            ) from error
         kinds = {"b": "b", "i": "bi", "u": "bi"}.get(np.dtype(name_of(leaf.dtype)).kind, "biuf")
         if array.dtype.kind not in kinds:
             raise TypeError(f"what_if: {name} is {name_of(leaf.dtype)}, its new value holds {array.dtype}")

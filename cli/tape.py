@@ -8,11 +8,13 @@ import traceback
 import webbrowser
 from pathlib import Path
 
+from tapegrad.autograd.aliases import Value
+from tapegrad.autograd.calls import as_tensors
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.replacing import check_replaceable
 from tapegrad.autograd.sites import Sites
 from tapegrad.autograd.tape import Tape
-from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.writes import next_serial
 from tapegrad.cli.arguments import Mistake
 
@@ -26,21 +28,17 @@ class UpTo(Sites):
 
     def __init__(self, number: int) -> None:
         super().__init__(next_serial())
-        self.number, self.passes, self.inside = number, 0, False
+        self.number, self.seen = number, 0
         self.tape: Tape | None = None
 
-    def rule(self, node: Node | None) -> None:
-        super().rule(node)
-        begins = node is not None and not self.inside
-        self.inside = node is not None
-        if not begins or self.tape is not None:
-            return
-        self.passes += 1
-        if self.passes == self.number:
-            assert node is not None
-            out = node.out[0] if isinstance(node.out, tuple) else node.out
-            self.tape = Tape(Tensor(out, True, node), {})
+    def backward(self, outputs: list[tuple[Tensor, Value]]) -> None:
+        starts = [(t, as_tensors(g)[0].detach()) for t, g in outputs if t.node is not None]
+        self.seen += not self.passes and bool(starts)
+        if self.seen == self.number and self.tape is None:
+            last = max((t for t, _ in starts), key=lambda t: t.node.serial)  # type: ignore[union-attr]
+            self.tape = Tape(last, {}, starts)
             raise Reached
+        super().backward(outputs)
 
 
 def tape(options: argparse.Namespace) -> int:
@@ -61,8 +59,8 @@ def tape(options: argparse.Namespace) -> int:
         if status:
             return status
         times = (
-            f"{listener.passes} of the {options.backward} backward passes"
-            if listener.passes
+            f"{listener.seen} of the {options.backward} backward passes"
+            if listener.seen
             else "no backward pass"
         )
         raise Mistake(f"{program}: it came to its end with {times}: there is no tape to show")

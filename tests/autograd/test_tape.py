@@ -8,6 +8,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.autograd.tape import Tape
+from tapegrad.autograd.tape_adjoint import Adjoint
 
 
 def loss_of(w: tg.Tensor, b: tg.Tensor, x: tg.Tensor) -> tg.Tensor:
@@ -107,6 +108,51 @@ def test_a_tape_whose_graph_was_freed_since_raises(shown: Any) -> None:
     tape.output.backward()
     with pytest.raises(RuntimeError, match="freed the graph since"):
         shown(tape)
+
+
+def test_the_adjoint_starts_with_the_cotangent_that_is_given() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.keep_lines():
+        y = x * x
+    tape = tg.tape(y, {"x": x}, cotangent=[1.0, 5.0])
+    assert "dv1 = given" in str(tape) and "dv1 = ones" in str(tg.tape(y))
+    assert Adjoint(tape).cotangents[x].tolist() == [2.0, 20.0]
+    changed = tape.what_if({"x": [3.0, 3.0]})
+    assert [g.tolist() for t, g in Adjoint(changed).cotangents.items() if t in changed.leaves] == [
+        [6.0, 30.0]
+    ]
+    with pytest.raises(ValueError, match=r"cotangent: expected the tensor's shape \(2,\), got \(3,\)"):
+        tg.tape(y, cotangent=[1.0, 2.0, 3.0])
+
+
+def test_no_name_stands_for_two() -> None:
+    leaves = {
+        name: tg.tensor([1.0, 2.0], requires_grad=True) for name in ("v1", "x1", "t1", "a.b", "a_b", "end")
+    }
+    other = tg.tensor([3.0, 4.0])
+    with tg.keep_lines():
+        v3 = tg.tensor([5.0, 6.0])
+        total = other * v3
+        for leaf in leaves.values():
+            total = total + leaf * leaf * v3
+    tape = tg.tape(total.sum(), leaves)
+    names = [*tape.leaves.values(), *tape.calls.values()]
+    assert len(set(names)) == len(names) and set(leaves) < set(names)
+    made = re.findall(r"\| (\S+) = ", str(tape))
+    assert not set(made) & set(names)
+    ids = re.findall(r"^    (\w+)[\[(]", tape.mermaid(), re.M)
+    assert len(set(ids)) == len(ids) == len(names) and "end" not in ids
+
+
+@pytest.mark.parametrize("name", ["params['w']", 'say "w"', "Gewicht µ", "a\\b", "two\nlines", "w" * 300])
+def test_odd_names_are_drawn(name: str) -> None:
+    w = tg.tensor([1.0], requires_grad=True)
+    tape = tg.tape((w * w).sum(), {name: w})
+    (leaf,) = re.findall(r'^    (\w+)\(\["([^"\n]*)<br/>float32 \[1\]"\]\)$', tape.mermaid(), re.M)
+    assert leaf[0].isascii() and f"{leaf[0]} --> v1" in tape.mermaid()
+    assert re.sub(r"#(\d+);", lambda m: chr(int(m[1])), leaf[1]) == name
+    drawn = re.findall(r'^    "((?:[^"\\\n]|\\.)*)" \[shape=ellipse', tape.dot(), re.M)
+    assert len(drawn) == 1 and f'"{drawn[0]}" -> "v1"' in tape.dot()
 
 
 def test_what_is_added_stands_as_an_addition() -> None:

@@ -297,7 +297,7 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     "no dict": ([1.0, 2.0], TypeError, "a dict .*got list"),
     "another shape": ({"x": [1.0, 2.0, 3.0]}, ValueError, r"x has shape \(2,\), its new value \(3,\)"),
     "a number for two": ({"x": 1.0}, ValueError, r"its new value \(\)"),
-    "ragged": ({"x": [[1.0], 2.0]}, ValueError, "inhomogeneous"),
+    "ragged": ({"x": [[1.0], 2.0]}, ValueError, "the new value of x has lists of several lengths"),
     "another dtype": (
         {"x": np.ones(2)},
         TypeError,
@@ -319,6 +319,23 @@ def test_mistakes_are_named(case: str) -> None:
     changes, kind, message = WRONG[case]
     with pytest.raises(kind, match=message):
         made()[0].what_if(changes)
+
+
+def test_a_leaf_has_one_new_value() -> None:
+    tape, x = made()
+    with pytest.raises(ValueError, match="x is there twice, as a name and as a tensor"):
+        tape.what_if({"x": [1.0, 1.0], x: [2.0, 2.0]})
+
+
+def test_a_name_that_was_given_is_known_behind_a_leaf() -> None:
+    """The tape starts from what the layer made of the indices."""
+    layer, index = nn.Embedding(5, 2), tg.tensor([3, 1])
+    with tg.keep_lines():
+        loss = (layer(index.astype("int32") - 1) ** 2).sum()
+    tape = tg.tape(loss, {"index": index})
+    changed = tape.what_if({"index": [4, 4]})
+    assert changed.output.item() == 2 * (layer.embeddings[3] ** 2).sum().item() != loss.item()
+    assert changed.what_if({"index": [3, 1]}).output.item() == loss.item()
 
 
 def test_calls_outside_of_keep_lines_raise() -> None:

@@ -91,6 +91,12 @@ def writing(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
     return tg.checkpoint(f)(w)
 
 
+def looping(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    """What a loop reads in the runs that look at it first is not the program's to read."""
+    slices = numbers(1.0, -1.0)
+    return tg.scan(lambda h, s: (tg.tanh(h * w + s) if s.item() > 0 else h * w, None), x * 2.0, slices)[0]
+
+
 # ---- transforms of what has no gradient of its own ----
 def slope(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
     return tg.grad(lambda y: (y**3 * w).sum())(x * 2.0)
@@ -159,9 +165,9 @@ OUTSIDE: dict[Program, tuple[str, str]] = {
     read_inside: (USES + "|" + READS, ""), by_keyword: (USES, ""), nested: (USES, ""), by_position: ("", ""),
     custom: (USES, ""), custom_by_keyword: (USES, ""), custom_without_gradients: (USES, ""),
     writing: ("which it did not make", "which it did not make"), slope: ("", ""), both: ("", ""),
-    forward_mode: ("", ""), curvature: ("", ""), added_to_an_array: (READS, ""), written_by_numpy: (READS, ""),
-    saved: (READS, ""), in_batches: ("shares the memory", ""), loaded: (READS, ""), in_a_thread: (UNKNOWN, UNKNOWN),
-    read_in_a_thread: (UNKNOWN, UNKNOWN), listed_in_a_thread: (READS, ""),
+    forward_mode: ("", ""), curvature: ("", ""), looping: ("", ""), added_to_an_array: (READS, ""),
+    written_by_numpy: (READS, ""), saved: (READS, ""), in_batches: ("shares the memory", ""), loaded: (READS, ""),
+    in_a_thread: (UNKNOWN, UNKNOWN), read_in_a_thread: (UNKNOWN, UNKNOWN), listed_in_a_thread: (READS, ""),
 }  # fmt: skip
 
 

@@ -54,6 +54,35 @@ def test_a_later_backward_pass_and_arguments(tmp_path: Path, monkeypatch: Any) -
     assert product[2] == "multiply(w, 7.0)" and product[5][0][1] == 7
 
 
+HEAD_2 = "import tapegrad as tg\nx = tg.tensor([1.0, 2.0], requires_grad=True)\n"
+# What the program is, and the cotangents of x that its page shows.
+GIVEN = {
+    "backward": ("y = x * x\ny.backward(tg.tensor([1.0, 5.0]))\n", "2 20"),
+    "a list": ("y = x * x\ny.backward([1.0, 5.0])\n", "2 20"),
+    "a number": ("(x * x).sum().backward(3.0)\n", "6 12"),
+    "a pullback": ("y, back = tg.vjp(lambda x: x * x, x)\nback(tg.tensor([1.0, 5.0]))\n", "2 20"),
+    "two outputs": ("_, back = tg.vjp(lambda x: (x * x, 3 * x), x)\n"
+                    "back((tg.tensor([1.0, 5.0]), tg.tensor([7.0, 1.0])))\n", "23 23"),
+    "one output twice": ("def f(x):\n    y = x * x\n    return y, y\n_, back = tg.vjp(f, x)\n"
+                         "back((tg.tensor([1.0, 5.0]), tg.tensor([7.0, 1.0])))\n", "16 24"),
+    "a checkpoint": ("tg.checkpoint(lambda x: x * x)(x).backward([1.0, 5.0])\n", "2 20"),
+    "a leaf first": ("x.backward([1.0, 5.0])\n(x * x).backward([1.0, 5.0])\n", "2 20"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GIVEN)
+def test_the_page_starts_with_the_cotangent_that_the_program_gives(
+    case: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    text, shown = GIVEN[case]
+    monkeypatch.chdir(tmp_path)
+    Path("p.py").write_text(HEAD_2 + text)
+    assert main(["tape", "p.py"]) == 0
+    page = Path("p.html").read_text(encoding="utf-8")
+    rows = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])["rows"]
+    assert next(row for row in rows if row[0] == "x")[6][0][6] == shown
+
+
 WRONG = {
     "no backward": ("print(1)\n", [], 2, "no backward pass"),
     "too few": ("import tapegrad as tg\nw = tg.ones((), requires_grad=True)\n(w * w).backward()\n",
