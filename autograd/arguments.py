@@ -1,7 +1,7 @@
 """Checks of arguments. Each takes the name for messages ("dropout: rate") and the value, and returns the value."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from operator import index
 from typing import Any
 
@@ -63,9 +63,9 @@ def rate(name: str, value: object) -> float:
 
 
 def one_of(name: str, value: object, known: tuple[str, ...]) -> str:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} must be {', '.join(map(repr, known[:-1]))} or {known[-1]!r}, got {value!r}")
-    return str(value)
+    return value
 
 
 def index_of(value: Any) -> int | None:
@@ -83,6 +83,13 @@ def whole_number(name: str, value: object) -> int:
     if (found := index_of(value)) is None:
         raise TypeError(f"{name} must be an integer, got {value!r}")
     return found
+
+
+def several_integers(name: str, value: object) -> tuple[int, ...]:
+    """A list, tuple, range or array of integers as a tuple; TypeError if it is none."""
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be integers, got {value!r}")
+    return tuple(whole_number(name, n) for n in value)
 
 
 def integer(name: str, value: object, least: int) -> int:

@@ -1,6 +1,7 @@
 """Which attributes users may set on an object. An attribute that nothing reads is refused."""
 
 import sys
+from collections.abc import Callable, Mapping
 
 from tapegrad.autograd.foreign import answer
 
@@ -32,8 +33,12 @@ class KnownAttributes:
     """
 
     __slots__ = ()
+    # Attributes that are checked when they are set: (what messages call it, the value) -> the value to keep.
+    checks: Mapping[str, Callable[[str, object], object]] = {}
 
     def __setattr__(self, name: str, value: object) -> None:
+        if name in self.checks:
+            value = self.checks[name](f"{type(self).__name__}.{name}", value)
         if not may_set(self, name) and (said := answer("module", name, dir(self))):
             raise AttributeError(f"nothing reads the attribute {name!r} of {type(self).__name__}: {said}")
         object.__setattr__(self, name, value)

@@ -145,7 +145,7 @@ def refuse_written(node: Node, inputs: tuple[object, ...], tensors: bool, newest
             and (
                 t.version > node.serial
                 or writes.since(array, node.serial)
-                or (tensors and t.data is not array and writes.since(t.data, node.serial))
+                or (tensors and t._data is not array and writes.since(t._data, node.serial))
             )
         ):
             raise RuntimeError(
@@ -208,7 +208,7 @@ def apply_rules(
 
 def look_for_anomaly(node: Node, wanted: Sequence[int], cotangents: list[object]) -> None:
     for i, c in zip(wanted, cotangents, strict=True):
-        if c is not None and not all_finite(c.data if isinstance(c, Tensor) else c):
+        if c is not None and not all_finite(c._data if isinstance(c, Tensor) else c):
             raise FloatingPointError(
                 f"the gradient of {node.primitive.name} for its argument {i} has a NaN or Inf; the forward call was\n"
                 f"{node.line or '  (not recorded under detect_anomaly: put the forward pass inside it, too)'}"
@@ -274,7 +274,7 @@ def tensors_between(outputs: list[tuple[Tensor, Value]], targets: dict[Tensor, N
 
 def accumulate_into_leaves(loss: Tensor, cotangent: TensorLike | None, retain: bool, record: bool) -> None:
     """`loss.backward()`: see Tensor.backward."""
-    if not loss.requires_grad:
+    if not loss._requires_grad:
         raise RuntimeError(
             "backward: this tensor does not require grad: nothing it was made of requires grad, or it was made under "
             f"no_grad\n{user_line()}"
@@ -282,16 +282,16 @@ def accumulate_into_leaves(loss: Tensor, cotangent: TensorLike | None, retain: b
     recorder = current.get().recorder
     tensors = record or recorder is not None
     seed = first_cotangent(loss, cotangent, tensors)
-    given = {id(seed.data) if tensors else id(seed)}
+    given = {id(seed._data) if tensors else id(seed)}
     leaves: list[Tensor] = []
     gradients: list[Tensor] = []
     for leaf, g in backward_pass([(loss, seed)], retain=retain, record=record).items():
         if not tensors:
             g = Tensor(owned_copy(g, given))
         elif not record:
-            if id(g.data) in given or not g.backend.owns(g.data):
+            if id(g._data) in given or not g.backend.owns(g._data):
                 g = ops.positive(g)
-            given.add(id(g.data))
+            given.add(id(g._data))
         before = leaf._grad
         if recorder is not None and before is not None:
             recorder.gradient_read(leaf)
@@ -330,8 +330,8 @@ def first_cotangent(y: Tensor, cotangent: TensorLike | None, as_tensor: bool = T
             )
         if as_tensor:
             return ops.ones_like_p(y.detach())
-        with y.backend.scope(y.data):
-            return y.backend.xp.ones_like(y.data)
+        with y.backend.scope(y._data):
+            return y.backend.xp.ones_like(y._data)
     g = cotangent if isinstance(cotangent, Tensor) else tensor(cotangent, dtype=y.dtype, device=y.device)
     if g.shape != y.shape:
         raise ValueError(f"cotangent: expected the tensor's shape {y.shape}, got {g.shape}")
@@ -340,7 +340,7 @@ def first_cotangent(y: Tensor, cotangent: TensorLike | None, as_tensor: bool = T
             f"cotangent: the tensor is on {y.device}, the cotangent on {g.device}: move it with .to(...)"
         )
     g = g if g.dtype == y.dtype else g.astype(y.dtype)
-    return g if as_tensor else g.data
+    return g if as_tensor else g._data
 
 
 from tapegrad.autograd import ops  # noqa: E402 (sum and reshape are primitives like any other)

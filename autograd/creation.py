@@ -38,7 +38,7 @@ def tensor(
         TypeError: Data that are not numbers.
         ValueError: Ragged lists.
     """
-    made = _make("tensor", data, dtype, device, copy=True)
+    made = from_data("tensor", data, dtype, device, copy=True)
     if truth("tensor: requires_grad", requires_grad):
         made.requires_grad_()
         if made.node is not None:
@@ -73,18 +73,21 @@ def asarray(
     Raises:
         ValueError: copy=False, and a change of dtype or device or a list needs a copy.
     """
+    copy = None if copy is None else truth("asarray: copy", copy)
     if isinstance(obj, Tensor):
-        moved = obj if device is None else obj.to(device)
+        moved = obj if device is None else obj.to_device(device)
         moved = moved if dtype is None else moved.astype(dtype, copy=False)
         if copy is False and moved is not obj:
             raise ValueError("asarray: copy=False, but a change of dtype or device needs a copy")
         return recorded_copy(obj) if copy and moved is obj else moved
-    return _make("asarray", obj, dtype, device, copy=copy)
+    return from_data("asarray", obj, dtype, device, copy=copy)
 
 
-def _make(
-    name: str, data: TensorLike, dtype: DTypeLike | None, device: str | None, copy: bool | None
-) -> Tensor:
+def from_data(
+    name: str, data: TensorLike, dtype: DTypeLike | None = None, device: str | None = None,
+    copy: bool | None = True,
+) -> Tensor:  # fmt: skip
+    """What `tensor` and `asarray` make. name: what messages call it."""
     if isinstance(data, Tensor):
         moved = data if device is None else data.to(resolve(device)[1] or device)
         moved = moved if dtype is None else moved.astype(dtype, copy=False)

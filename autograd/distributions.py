@@ -210,7 +210,9 @@ def categorical(logits: TensorLike, axis: int = -1, size: Shape | int | None = N
         axis: The axis of the classes.
         size: The shape of the result, which ends in logits' shape without the axis (the default).
     """
-    x = ops.moveaxis(ops.as_tensor(logits).detach(), axis, -1).astype(dtypes.float64, copy=False)
+    given = ops.as_tensor(logits).detach()
+    at = ops.one_axis("categorical", axis, given.ndim)
+    x = ops.moveaxis(given, at, -1).astype(dtypes.float64, copy=False)
     batch = x.shape[:-1]
     shape = batch if size is None else read_shape("categorical", size, "size")
     if shape[len(shape) - len(batch) :] != batch:
@@ -234,7 +236,8 @@ def permutation(x: TensorLike, axis: int = 0, *, device: str | None = None) -> T
         return ops.argsort(draw((n,), dtype=dtypes.float64, device=device))
     x = ops.as_tensor(x)
     at = ops.one_axis("permutation", axis, x.ndim)
-    return ops.take(x, permutation(x.shape[at], device=x.device), axis=at)
+    shuffled = ops.take(x, permutation(x.shape[at], device=x.device), axis=at)
+    return shuffled if device is None else shuffled.to_device(device)
 
 
 @answering
@@ -258,10 +261,12 @@ def choice(
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
     """
     if is_integer(a):
+        ops.one_axis("choice", axis, 1)
         return _places(int(a), size, replace, p, device)
     a = ops.as_tensor(a)
     at = ops.one_axis("choice", axis, a.ndim)
-    return ops.take(a, _places(a.shape[at], size, replace, p, a.device), axis=at)
+    drawn = ops.take(a, _places(a.shape[at], size, replace, p, a.device), axis=at)
+    return drawn if device is None else drawn.to_device(device)
 
 
 def _places(
@@ -289,7 +294,10 @@ def _probabilities(n: int, p: TensorLike, count: int, device: str | None) -> Ten
         if p.shape != (n,):
             raise ValueError(f"choice: p must have the shape ({n},), got {p.shape}")
         return p.detach().astype(dtypes.float64, copy=False)
-    given = np.asarray(p, np.float64)
+    try:
+        given = np.asarray(p, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"choice: p must be {n} probabilities, got {p!r}") from None
     if (
         given.shape != (n,)
         or not (given >= 0).all()

@@ -1,10 +1,12 @@
 """Making tensors of a shape: filled with one value, or with evenly spaced numbers."""
 
+import math
+
 import numpy as np
 
 from tapegrad.autograd import creation, dtypes
 from tapegrad.autograd.aliases import DTypeLike, Shape, TensorLike
-from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.arguments import integer, truth
 from tapegrad.autograd.creation import asarray, is_integer, new, read_shape
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.foreign import answering
@@ -266,6 +268,9 @@ def arange(
     start = _number("arange", "start", start)
     first, last = (0, start) if stop is None else (start, _number("arange", "stop", stop))
     step = _number("arange", "step", step)
+    for argument, value in (("start", first), ("stop", last), ("step", step)):
+        if not math.isfinite(value):
+            raise ValueError(f"arange: {argument} must be a finite number, got {value!r}")
     if step == 0:
         raise ValueError("arange: step must not be 0")
     return _placed(np.arange(first, last, step), "arange", dtype, device, requires_grad)
@@ -322,7 +327,8 @@ def eye(
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
         requires_grad: Whether to record what is done to it.
     """
-    rows, columns = read_shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
+    rows = integer("eye: n_rows", n_rows, 0)
+    columns = rows if n_cols is None else integer("eye: n_cols", n_cols, 0)
     if not is_integer(k):
         raise TypeError(f"eye: k must be an integer, got {k!r}")
     return _placed(np.eye(rows, columns, int(k)), "eye", dtype, device, requires_grad)

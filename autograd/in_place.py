@@ -87,8 +87,8 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
         assert new.node is not None
         new.node.out = t.data  # the rule of index_update reads neither its result nor what it updates
     else:
-        t.data = new.data
-    t.node, t.output_index, t.requires_grad = new.node, new.output_index, new.requires_grad
+        t._data = new._data
+    t.node, t.output_index, t._requires_grad = new.node, new.output_index, new._requires_grad
     t.version = next_serial()
     writes.happened(t.version)
 

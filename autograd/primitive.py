@@ -111,12 +111,12 @@ class Primitive:
         mixed = False
         for a in args:
             if isinstance(a, Tensor):
-                data = a.data
+                data = a._data
                 if first is None:
                     first = data
                 elif type(data) is not type(first) or (self.promote and data.dtype is not first.dtype):
                     mixed = True
-                if a.requires_grad:
+                if a._requires_grad:
                     grad_inputs.append(len(raw))
                 raw.append(data)
             elif type(a) in SCALARS:
@@ -212,7 +212,7 @@ class Primitive:
             return None
         dtype = common_dtype(self.name, [a.dtype if isinstance(a, Tensor) else a for a in args], self.promote)
         dtype = tensors[0].backend.dtype(dtype)
-        if all(t.data.dtype == dtype for t in tensors):
+        if all(t._data.dtype == dtype for t in tensors):
             return None
         return [a.astype(dtype, copy=False) if isinstance(a, Tensor) else a for a in args]
 
@@ -274,7 +274,7 @@ class Primitive:
         if node is not None:
             node.line = line
         results = result if isinstance(result, tuple) else (result,)
-        if not all(all_finite(t.data) for t in results):
+        if not all(all_finite(t._data) for t in results):
             raise FloatingPointError(f"forward of {self.name} made a NaN or Inf\n{line}")
 
 

@@ -102,9 +102,12 @@ class own_streams:
 
 
 def checked_seed(what: str, seed: object) -> int:
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed.__index__() < 2**63:
-        raise ValueError(f"{what}: expected an integer from 0 to 2**63 - 1, got {seed!r}")
-    return int(seed)
+    from tapegrad.autograd.arguments import index_of
+
+    number = index_of(seed)
+    if number is None or not 0 <= number < 2**63:
+        raise ValueError(f"{what}: seed: expected an integer from 0 to 2**63 - 1, got {seed!r}")
+    return number
 
 
 def manual_seed(seed: int) -> None:

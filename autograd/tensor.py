@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.autograd.dtypes import DTYPE_NAMES, is_floating
+from tapegrad.autograd.dtypes import DTYPE_NAMES
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.protocols import Protocols
+from tapegrad.autograd.slots import Slots, set_requires_grad
 from tapegrad.autograd.writes import next_serial as next_serial
 from tapegrad.autograd.writes import store
 from tapegrad.backends import BY_TYPE, Backend, backend_of, resolve
@@ -89,7 +90,7 @@ else:
     Methods = object
 
 
-class Tensor(Protocols, Methods):
+class Tensor(Slots, Protocols, Methods):
     """An n-dimensional array (NumPy or CuPy) that can record what is done to it and be differentiated.
 
     Made by `tg.tensor`, `tg.asarray`, `tg.zeros`, …; the arithmetic operators, indexing and the methods are the
@@ -114,16 +115,15 @@ class Tensor(Protocols, Methods):
 
     __slots__ = (
         "__weakref__",
+        "_data",
         "_grad",
-        "data",
+        "_requires_grad",
         "node",
         "output_index",
-        "requires_grad",
         "retains_grad",
         "version",
     )
     __hash__ = object.__hash__  # by identity, though == compares elements
-    data: Array
 
     def __init__(
         self, data: Array, requires_grad: bool = False, node: Node | None = None, output_index: int = 0
@@ -133,8 +133,8 @@ class Tensor(Protocols, Methods):
                 f"Tensor: expected the array of a backend, got {type(data).__name__}: tg.tensor(data) makes a tensor "
                 "of numbers, lists and arrays"
             )
-        self.data = data
-        self.requires_grad = requires_grad
+        self._data = data
+        self._requires_grad = requires_grad
         self.node = node  # the call that made it; None for a leaf
         self.output_index = output_index  # which output of that call
         self._grad: Tensor | None = None
@@ -160,28 +160,28 @@ class Tensor(Protocols, Methods):
     # ---- what it is ----
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.data.shape
+        return self._data.shape
 
     @property
     def dtype(self) -> DType:
-        return self.data.dtype
+        return self._data.dtype
 
     @property
     def ndim(self) -> int:
-        return self.data.ndim
+        return self._data.ndim
 
     @property
     def size(self) -> int:
-        return self.data.size
+        return self._data.size
 
     @property
     def backend(self) -> Backend:
-        return backend_of(self.data)
+        return backend_of(self._data)
 
     @property
     def device(self) -> str:
         """Where the data is: "cpu", "cuda:0", …"""
-        return self.backend.device_of(self.data)
+        return self.backend.device_of(self._data)
 
     @property
     def is_leaf(self) -> bool:
@@ -199,14 +199,14 @@ class Tensor(Protocols, Methods):
         from tapegrad.autograd.pages.inline import heat_map
 
         self._read("_repr_html_()", "Return the tensor and show it outside.")
-        return f"<div>{heat_map(self.data)}</div>"
+        return f"<div>{heat_map(self._data)}</div>"
 
     # ---- its values, on the host ----
     def numpy(self) -> np.ndarray:
         """A NumPy copy of the values, on the host, outside any graph: no gradient goes through it. Later changes of the
         tensor do not reach it, nor the reverse."""
         self._read("numpy()", "Return the tensor from the step and convert it outside.")
-        return np.array(self.backend.to_numpy(self.data))
+        return np.array(self.backend.to_numpy(self._data))
 
     def _read(self, what: str, remedy: str) -> None:
         """Tell a recorder that a value is about to leave the tensors, which it cannot follow."""
@@ -229,7 +229,7 @@ class Tensor(Protocols, Methods):
             "item(), float(), int() or bool()",
             "Return the tensor and read it outside; choose with tg.where instead of if.",
         )
-        return self.backend.to_numpy(self.data).item()
+        return self.backend.to_numpy(self._data).item()
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers, outside any graph."""
@@ -246,17 +246,7 @@ class Tensor(Protocols, Methods):
             TypeError: Integer and boolean tensors.
             RuntimeError: A tensor made by a recorded operation.
         """
-        from tapegrad.autograd.arguments import truth
-
-        value = truth("requires_grad_: value", value)
-        if value and not is_floating(self.data.dtype):
-            raise TypeError(
-                f"requires_grad: only floating-point tensors have gradients, this one is {self.dtype}: "
-                "convert it first, as in t.astype(tg.float32)"
-            )
-        if not value and self.node is not None:
-            raise RuntimeError("only a leaf's requires_grad can be turned off: use .detach()")
-        self.requires_grad = value
+        set_requires_grad(self, value, "requires_grad_: value")
         return self
 
     def retain_grad(self) -> "Tensor":
@@ -266,7 +256,7 @@ class Tensor(Protocols, Methods):
 
     def detach(self) -> "Tensor":
         """The same data outside any graph: no copy, no gradient."""
-        result = Tensor(self.data)
+        result = Tensor(self._data)
         if (recorder := current.get().recorder) is not None:
             recorder.detached(self, result)
         return result
@@ -337,6 +327,7 @@ class Tensor(Protocols, Methods):
         """
         if stream is not None:
             raise ValueError("stream: only None is supported")
+        resolve(device)  # raises for what is no device, which `to` may take for a dtype
         return self.to(device)
 
     def __copy__(self) -> "Tensor":

@@ -115,7 +115,7 @@ class Replay:
             if isinstance(call, Origin):
                 note(results[0], call.primitive, inputs, call.params, call.index)
                 if (made := call()) is not None:
-                    results[0].requires_grad = made.requires_grad
+                    results[0]._requires_grad = made._requires_grad
             self.dirty |= {(call, i) for i in range(len(results))}
         elif call.primitive is not None and call.primitive.again is not None:
             pass

@@ -62,6 +62,8 @@ def get_backend(name: str) -> Backend:
     Raises:
         BackendError: When the name is unknown, or when CuPy or its GPU is absent.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"get_backend: name must be a text such as 'numpy', got {name!r}")
     if name in _LOADED:
         return _LOADED[name]
     if name not in _LOADERS:
@@ -86,14 +88,15 @@ def backend_of(*arrays: Array) -> Backend:
     raise BackendError(f"no backend owns {', '.join(type(a).__name__ for a in arrays) or 'nothing'}")
 
 
-def resolve(place: str) -> tuple[Backend, str]:
+def resolve(place: str, argument: str = "device") -> tuple[Backend, str]:
     """Split a place, a backend's name or a device ("numpy", "cpu", "cupy", "cuda:1"), into backend and device.
 
     Args:
         place: A backend's name or a device, "cpu", "cuda:1".
+        argument: What messages call it.
     """
     if not isinstance(place, str):
-        raise TypeError(f"device: expected a string such as 'cpu', 'cuda:0' or 'cupy', got {place!r}")
+        raise TypeError(f"{argument}: expected a string such as 'cpu', 'cuda:0' or 'cupy', got {place!r}")
     kind = place.partition(":")[0]
     backend = get_backend(_DEVICES.get(kind, kind))
     return backend, (place if kind in _DEVICES else "") or backend.default_device()
@@ -115,7 +118,7 @@ def set_backend(name: str) -> None:
         name: "numpy", "cupy", or a device such as "cuda:1".
     """
     global _process_default
-    resolve(name)
+    resolve(name, "set_backend: name")
     _process_default = name
 
 
@@ -129,7 +132,7 @@ class use_backend(Scope):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.backend, _ = resolve(name)
+        self.backend, _ = resolve(name, "use_backend: name")
         self.tokens: list[Token[str | None]] = []
 
     def again(self) -> "use_backend":

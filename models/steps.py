@@ -115,7 +115,7 @@ def train_step(model: nn.Sequential, loss_of: Function, optimizer: Optimizer) ->
             for p, gradient in before:
                 p._grad = gradient
             for b, home, array in contents:
-                b.data = home
+                b._data = home
                 b.assign(Tensor(array))
             random.rewind(draws)
             raise

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import at_least_0, number, one_of, truth
+from tapegrad.autograd.arguments import at_least_0, number, one_of, truth, whole_number
 from tapegrad.autograd.foreign import answering, getattr_of
 from tapegrad.autograd.ops import (
     clip_p,
@@ -65,6 +65,8 @@ OPTIONS: dict[tuple[str, str], Callable[[str, object], object]] = {
     ("gelu", "approximate"): _form,
     ("soft_shrink", "threshold"): at_least_0,
     ("hard_shrink", "threshold"): at_least_0,
+    ("softmax", "axis"): whole_number,
+    ("log_softmax", "axis"): whole_number,
 }
 
 
@@ -215,11 +217,12 @@ _TABLE = Named(
 ELEMENTWISE = frozenset(_TABLE.entries.values()) - {softmax, log_softmax}
 
 
-def get(activation: ActivationLike | None) -> Function:
+def get(activation: ActivationLike | None, argument: str = "") -> Function:
     """The activation of a name, or the callable given; None is `linear`.
 
     Args:
         activation: A name, a function, or None.
+        argument: What messages call it, such as "Dense: activation".
 
     Returns:
         A function x -> y.
@@ -227,7 +230,7 @@ def get(activation: ActivationLike | None) -> Function:
     Raises:
         ValueError: The name is unknown; the message lists the known ones.
     """
-    return linear if activation is None else _TABLE.get(activation)
+    return linear if activation is None else _TABLE.get(activation, argument)
 
 
 __all__ = [*(name for name in _TABLE.entries if name in globals()), "get"]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from tapegrad.autograd.aliases import TensorLike
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 
 ActivationLike: TypeAlias = str | Function  # a name of `nn.activations`, or a function of a tensor
@@ -15,4 +16,5 @@ BorderLike: TypeAlias = int | Sequence[int | Sequence[int]]  # as `Sizes`, or pa
 Padding: TypeAlias = str | BorderLike  # or by its name
 StatesLike: TypeAlias = TensorLike | Sequence[TensorLike]  # the state of a recurrence, or several
 Config: TypeAlias = dict[str, Any]  # the arguments that make a layer again, as a file keeps them
+State: TypeAlias = dict[str, Tensor]  # the parameters and buffers of a module by path
 Built: TypeAlias = Any  # a Parameter, and None before the layer is built or where it has none

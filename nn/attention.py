@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import above_0, positive_integer, rate, truth
+from tapegrad.autograd.arguments import above_0, number, positive_integer, rate, truth
 from tapegrad.autograd.checkpoint import checkpoint
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
@@ -121,6 +121,7 @@ def scaled_dot_product_attention(
     mask = as_mask("scaled_dot_product_attention: attn_mask", attn_mask, q)
     share = rate("scaled_dot_product_attention: dropout_p", dropout_p)
     causal = truth("scaled_dot_product_attention: is_causal", is_causal)
+    scale = None if scale is None else number("scaled_dot_product_attention: scale", scale)
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise ValueError(
             "scaled_dot_product_attention: expected query (…, length, features), key (…, places, features) and value "
@@ -177,8 +178,8 @@ class MultiHeadAttention(Module):
         )
         self.dropout, self.use_bias = rate(f"{name}: dropout", dropout), truth(f"{name}: use_bias", use_bias)
         self.kernel_initializer, self.bias_initializer = (
-            init.get(kernel_initializer),
-            init.get(bias_initializer),
+            init.get(kernel_initializer, f"{name}: kernel_initializer"),
+            init.get(bias_initializer, f"{name}: bias_initializer"),
         )
         self._dtype = weights_dtype(name, dtype)
         self.in_features, self.built = in_features, False
@@ -304,7 +305,7 @@ class PositionEmbedding(Module):
         in_features: int | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         self.sequence_length = positive_integer("PositionEmbedding: sequence_length", sequence_length)
-        self.initializer = init.get(initializer)
+        self.initializer = init.get(initializer, "PositionEmbedding: initializer")
         self._dtype = weights_dtype("PositionEmbedding", dtype)
         self.embeddings: Built = None
         self.in_features, self.built = in_features, False

@@ -3,7 +3,7 @@ probabilities."""
 
 from tapegrad.autograd import writes
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import probability, truth, whole_number
+from tapegrad.autograd.arguments import number, probability, truth, whole_number
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.ops import (
@@ -51,8 +51,8 @@ def logits_of(p: Tensor, from_logits: bool) -> Tensor:
 
 def class_factors(name: str, option: str, given: float | TensorLike, p: Tensor) -> Tensor | float:
     """One factor for each class, or a number, in the prediction's dtype."""
-    if isinstance(given, (int, float)) and not isinstance(given, bool):
-        return float(given)
+    if isinstance(given, (int, float)):
+        return number(f"{name}: {option}", given)
     w = as_target(p, given)
     if w.shape not in ((), (1,), p.shape[-1:]):
         raise ValueError(
@@ -62,14 +62,14 @@ def class_factors(name: str, option: str, given: float | TensorLike, p: Tensor) 
 
 
 def _kept(
-    name: str, p: Tensor, labels: TensorLike, ignored: int | None
+    name: str, p: Tensor, labels: TensorLike, option: str, ignored: int | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The prediction and the class numbers, 0 for samples of the ignored class, and which are not: None if none is
     ignored."""
     if ignored is None:
         return p, class_numbers(name, p, labels), None
     t = as_target(p, labels)
-    keep = not_equal(t, whole_number(f"{name}: the class to ignore", ignored))
+    keep = not_equal(t, whole_number(f"{name}: {option}", ignored))
     numbers = class_numbers(name, p, where_p(keep, t, 0))
     return where_p(reshape_p(keep, shape=(*keep.shape, 1)), p, 0.0), numbers, keep
 
@@ -130,7 +130,7 @@ def cross_entropy(
                 "cross_entropy: ignore_index is for class numbers, and the labels are probabilities"
             )
     else:
-        p, t, keep = _kept(name, p, t, ignore_index)
+        p, t, keep = _kept(name, p, t, "ignore_index", ignore_index)
         if not s and class_weight is None:
             return _reduced(name, sparse_cross_entropy_p(p, t), keep, sample_weight, reduction)
         t = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype, checked=True)
@@ -170,7 +170,7 @@ def sparse_categorical_crossentropy(
     name = "sparse_categorical_crossentropy"
     p = require_float(name, prediction)
     from_logits = truth(f"{name}: from_logits", from_logits)
-    logits, t, keep = _kept(name, logits_of(p, from_logits), labels, ignore_class)
+    logits, t, keep = _kept(name, logits_of(p, from_logits), labels, "ignore_class", ignore_class)
     loss = sparse_cross_entropy_p(logits, t)
     return _reduced(name, loss, keep, sample_weight, reduction)
 
@@ -201,7 +201,7 @@ def nll_loss(
         ValueError: A label is no class number, or the shapes do not fit.
     """
     p = require_float("nll_loss", prediction)
-    p, t, keep = _kept("nll_loss", p, labels, ignore_index)
+    p, t, keep = _kept("nll_loss", p, labels, "ignore_index", ignore_index)
     chosen = one_hot_p(t, classes=p.shape[-1], dtype=p.dtype, checked=True) == 1
     logs = p if class_weight is None else p * class_factors("nll_loss", "class_weight", class_weight, p)
     loss = -sum_p(where_p(chosen, logs, 0.0), axis=(p.ndim - 1,), keepdims=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 from tapegrad.autograd import ops
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import one_of
+from tapegrad.autograd.arguments import one_of, whole_number
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.aliases import Config
 from tapegrad.nn.module import Module
@@ -73,7 +73,7 @@ class Parallel(Sequential):
 
     def __init__(self, *layers: Module | Sequence[Module], join: str = "concat", axis: int = -1) -> None:
         self.join = one_of("Parallel: join", join, ("concat", *_JOINS))
-        self.axis = axis
+        self.axis = whole_number("Parallel: axis", axis)
         super().__init__(*layers)
 
     def append(self, layer: Module) -> None:

@@ -39,15 +39,15 @@ class _Windows(Layer):
         window, steps, apart = self._numbers()
         w.border_of(name, options["padding"], window, window, steps, apart)  # says what it does not know
         given = options["activation"]
-        self.activation = None if given is None else activations.get(given)
+        self.activation = None if given is None else activations.get(given, f"{name}: activation")
         self.use_bias = truth(f"{name}: use_bias", options["use_bias"])
         for law in (option for option in options if option.endswith("_initializer")):
-            setattr(self, law, init.get(options[law]))
+            setattr(self, law, init.get(options[law], f"{name}: {law}"))
         keep_rules(self, options)
         in_features, input_shape = options["in_features"], options["input_shape"]
         self._dtype = weights_dtype(name, options["dtype"])
         self.in_features, self.built = in_features, False
-        self.input_shape = None if input_shape is None else sample_shape(input_shape)
+        self.input_shape = None if input_shape is None else sample_shape(f"{name}: input_shape", input_shape)
         if self.input_shape is not None:
             if in_features is not None:
                 raise ValueError(f"{name}: give in_features or input_shape, not both")
@@ -182,6 +182,8 @@ class _ConvTranspose(_Windows):
         name = type(self).__name__
         self.filters = positive_integer(f"{name}: filters", filters)
         one_of(f"{name}: padding", padding, ("valid", "same"))
+        steps = w.per_axis(f"{name}: strides", strides, self.axes)
+        w.more_at_end(name, output_padding, steps)
         self.output_padding = w.kept(output_padding)
         self.kernel: Built = None
         self._prepare(locals())
@@ -194,8 +196,7 @@ class _ConvTranspose(_Windows):
         return self.filters
 
     def _counts(self, lengths: Shape) -> Shape:
-        more = self.output_padding
-        more = (more,) * self.axes if isinstance(more, int) else more
+        more = w.more_at_end(type(self).__name__, self.output_padding, self._numbers()[1])
         return w.transposed_lengths(lengths, *self._numbers(), str(self.padding), more)
 
     def _convolved(self, x: Tensor) -> Tensor:

@@ -59,15 +59,15 @@ class Dense(Layer):
     ) -> None:
         refuse_torch_order(units, activation)
         self.units = positive_integer("Dense: units", units)
-        self.activation = None if activation is None else activations.get(activation)
+        self.activation = None if activation is None else activations.get(activation, "Dense: activation")
         self.in_features, self.input_shape = input_of(in_features, input_shape)
         self.use_bias = truth("Dense: use_bias", use_bias)
-        self.kernel_initializer = init.get(kernel_initializer)
-        self.bias_initializer = init.get(bias_initializer)
-        self.kernel_regularizer = rule("regularizer", kernel_regularizer)
-        self.bias_regularizer = rule("regularizer", bias_regularizer)
-        self.kernel_constraint = rule("constraint", kernel_constraint)
-        self.bias_constraint = rule("constraint", bias_constraint)
+        self.kernel_initializer = init.get(kernel_initializer, "Dense: kernel_initializer")
+        self.bias_initializer = init.get(bias_initializer, "Dense: bias_initializer")
+        self.kernel_regularizer = rule("Dense", "kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = rule("Dense", "bias_regularizer", bias_regularizer)
+        self.kernel_constraint = rule("Dense", "kernel_constraint", kernel_constraint)
+        self.bias_constraint = rule("Dense", "bias_constraint", bias_constraint)
         self._dtype = weights_dtype("Dense", dtype)
         self.kernel: Built = None
         self.bias: Built = None
@@ -102,12 +102,12 @@ class Dense(Layer):
     def forward(self, x: TensorLike) -> Tensor:
         if not isinstance(x, Tensor):
             x = tensor(x)
-        shape = x.data.shape
+        shape = x._data.shape
         if self.kernel is None:
             if not shape:
                 raise self._wrong_width(shape)
             self._make_weights(shape[-1], x.device)
-        if not shape or shape[-1] != self.kernel.data.shape[0]:
+        if not shape or shape[-1] != self.kernel._data.shape[0]:
             raise self._wrong_width(shape)
         y = matmul(x, self.kernel) if self.bias is None else linear(x, self.kernel, self.bias)
         return y if self.activation is None else self.activation(y)
@@ -141,7 +141,7 @@ def input_of(in_features: int | None, input_shape: ShapeLike | None) -> tuple[in
     if input_shape is None:
         known = None if in_features is None else (positive_integer("Dense: in_features", in_features),)
         return in_features, known
-    shape = sample_shape(input_shape)
+    shape = sample_shape("Dense: input_shape", input_shape)
     if not shape or in_features not in (None, shape[-1]):
         raise ValueError(
             f"Dense: input_shape={input_shape!r} and in_features={in_features!r} disagree: give one of them"

@@ -1,9 +1,7 @@
 """The table of vectors that integers look up."""
 
-import numpy as np
-
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import positive_integer
+from tapegrad.autograd.arguments import index_of, positive_integer
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import expand_dims, getitem, index_update, where_p
@@ -53,10 +51,10 @@ class Embedding(Layer):
     ) -> None:
         self.input_dim = positive_integer("Embedding: input_dim", input_dim)
         self.output_dim = positive_integer("Embedding: output_dim", output_dim)
-        self.embeddings_initializer = init.get(embeddings_initializer)
+        self.embeddings_initializer = init.get(embeddings_initializer, "Embedding: embeddings_initializer")
         self.padding_idx = None if padding_idx is None else self._row(padding_idx)
-        self.embeddings_regularizer = rule("regularizer", embeddings_regularizer)
-        self.embeddings_constraint = rule("constraint", embeddings_constraint)
+        self.embeddings_regularizer = rule("Embedding", "embeddings_regularizer", embeddings_regularizer)
+        self.embeddings_constraint = rule("Embedding", "embeddings_constraint", embeddings_constraint)
         self._dtype = weights_dtype("Embedding", dtype)
         shape = (self.input_dim, self.output_dim)
         made = initial("Embedding", self.embeddings_initializer, shape, self._dtype, default_place())
@@ -70,12 +68,11 @@ class Embedding(Layer):
         return name_of(self.embeddings.dtype)
 
     def _row(self, number: object) -> int:
-        if isinstance(number, (bool, np.bool_)) or not hasattr(number, "__index__"):
+        if (row := index_of(number)) is None:
             raise TypeError(f"Embedding: padding_idx must be an integer or None, got {number!r}")
-        row = number.__index__()
         if not -self.input_dim <= row < self.input_dim:
             raise ValueError(f"Embedding: padding_idx must be one of {self.input_dim} rows, got {number!r}")
-        return int(row % self.input_dim)
+        return row % self.input_dim
 
     def infer_shape(self, shape: Shape) -> Shape:
         return (*shape, self.output_dim)

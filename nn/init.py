@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tapegrad.autograd.arguments import at_least_0
+from tapegrad.autograd.arguments import above_0, any_number, at_least_0, number, one_of
+from tapegrad.autograd.creation import read_shape
 from tapegrad.autograd.foreign import getattr_of
 from tapegrad.autograd.random import host_generator
 from tapegrad.backends.aliases import Function
@@ -16,6 +17,7 @@ from tapegrad.nn.aliases import Initializer
 from tapegrad.nn.lookup import Named
 
 Shape = tuple[int, ...]
+DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 _TRUNCATED_STD = 0.87962566103423978  # the standard deviation of a standard normal cut off at ±2
 
 
@@ -26,7 +28,7 @@ def constant(shape: Shape, value: float = 0.0) -> np.ndarray:
         shape: The shape of the weights, (…, in, out).
         value: The value.
     """
-    return np.full(shape, value, np.float64)
+    return np.full(read_shape("constant", shape), any_number("constant: value", value), np.float64)
 
 
 def zeros(shape: Shape) -> np.ndarray:
@@ -57,9 +59,10 @@ def identity(shape: Shape, gain: float = 1.0) -> np.ndarray:
     Raises:
         ValueError: The shape is not that of a matrix.
     """
+    shape = read_shape("identity", shape)
     if len(shape) != 2:
         raise ValueError(f"identity: expected the shape of a matrix, got {shape}")
-    return gain * np.eye(*shape)
+    return number("identity: gain", gain) * np.eye(*shape)
 
 
 def random_uniform(shape: Shape, minval: float = -0.05, maxval: float = 0.05) -> np.ndarray:
@@ -70,9 +73,10 @@ def random_uniform(shape: Shape, minval: float = -0.05, maxval: float = 0.05) ->
         minval: The lower bound.
         maxval: The upper bound, excluded.
     """
+    minval, maxval = number("random_uniform: minval", minval), number("random_uniform: maxval", maxval)
     if not minval <= maxval:
         raise ValueError(f"random_uniform: minval must not be above maxval, got {minval!r} and {maxval!r}")
-    return host_generator().uniform(minval, maxval, shape)
+    return host_generator().uniform(minval, maxval, read_shape("random_uniform", shape))
 
 
 def random_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> np.ndarray:
@@ -83,7 +87,8 @@ def random_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> np.n
         mean: The mean.
         stddev: The standard deviation, at least 0.
     """
-    return host_generator().normal(mean, at_least_0("random_normal: stddev", stddev), shape)
+    mean, stddev = number("random_normal: mean", mean), at_least_0("random_normal: stddev", stddev)
+    return host_generator().normal(mean, stddev, read_shape("random_normal", shape))
 
 
 def truncated_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> np.ndarray:
@@ -94,8 +99,8 @@ def truncated_normal(shape: Shape, mean: float = 0.0, stddev: float = 0.05) -> n
         mean: The mean.
         stddev: The standard deviation, at least 0.
     """
-    stddev = at_least_0("truncated_normal: stddev", stddev)
-    drawn = host_generator().standard_normal(shape)
+    mean, stddev = number("truncated_normal: mean", mean), at_least_0("truncated_normal: stddev", stddev)
+    drawn = host_generator().standard_normal(read_shape("truncated_normal", shape))
     while (far := np.abs(drawn) > 2).any():
         drawn[far] = host_generator().standard_normal(int(far.sum()))
     return mean + stddev * drawn
@@ -110,6 +115,7 @@ def fans(shape: Shape) -> tuple[int, int]:
     Returns:
         (fan_in, fan_out).
     """
+    shape = read_shape("fans", shape)
     if len(shape) < 2:
         return (shape[0], shape[0]) if shape else (1, 1)
     receptive = math.prod(shape[:-2])
@@ -133,22 +139,15 @@ def variance_scaling(
     """
     fan_in, fan_out = fans(shape)
     counts = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
-    if mode not in counts:
-        raise ValueError(f"variance_scaling: mode must be one of {', '.join(counts)}, got {mode!r}")
-    if scale <= 0:
-        raise ValueError(f"variance_scaling: scale must be positive, got {scale!r}")
-    variance = scale / max(1.0, counts[mode])
+    one_of("variance_scaling: mode", mode, tuple(counts))
+    one_of("variance_scaling: distribution", distribution, DISTRIBUTIONS)
+    variance = above_0("variance_scaling: scale", scale) / max(1.0, counts[mode])
     if distribution == "truncated_normal":
         return truncated_normal(shape, stddev=math.sqrt(variance) / _TRUNCATED_STD)
     if distribution == "untruncated_normal":
         return random_normal(shape, stddev=math.sqrt(variance))
-    if distribution == "uniform":
-        limit = math.sqrt(3 * variance)
-        return random_uniform(shape, -limit, limit)
-    raise ValueError(
-        "variance_scaling: distribution must be truncated_normal, untruncated_normal or uniform, "
-        f"got {distribution!r}"
-    )
+    limit = math.sqrt(3 * variance)
+    return random_uniform(shape, -limit, limit)
 
 
 def glorot_uniform(shape: Shape) -> np.ndarray:
@@ -216,12 +215,13 @@ def orthogonal(shape: Shape, gain: float = 1.0) -> np.ndarray:
     Raises:
         ValueError: The shape has less than 2 axes.
     """
+    shape = read_shape("orthogonal", shape)
     if len(shape) < 2:
         raise ValueError(f"orthogonal: expected a shape of at least 2 axes, got {shape}")
     rows, columns = math.prod(shape[:-1]), shape[-1]
     q, r = np.linalg.qr(host_generator().standard_normal((max(rows, columns), min(rows, columns))))
     q *= np.sign(np.diag(r))  # makes the draw uniform over all orthogonal matrices
-    return gain * (q if rows >= columns else q.T).reshape(shape)
+    return number("orthogonal: gain", gain) * (q if rows >= columns else q.T).reshape(shape)
 
 
 _TABLE = Named(
@@ -236,11 +236,12 @@ _TABLE = Named(
 )  # fmt: skip
 
 
-def get(initializer: Initializer) -> Function:
+def get(initializer: Initializer, argument: str = "") -> Function:
     """The initializer of a name, or the callable given.
 
     Args:
         initializer: A name, or a function shape -> array.
+        argument: What messages call it, such as "Dense: kernel_initializer".
 
     Returns:
         A function shape -> NumPy array of float64.
@@ -248,7 +249,7 @@ def get(initializer: Initializer) -> Function:
     Raises:
         ValueError: The name is unknown; the message lists the known ones.
     """
-    return _TABLE.get(initializer)
+    return _TABLE.get(initializer, argument)
 
 
 __all__ = [*_TABLE.entries, "fans", "get"]

@@ -42,7 +42,9 @@ class Flatten(Layer):
     """
 
     def __init__(self, *, input_shape: ShapeLike | None = None) -> None:
-        self.input_shape = None if input_shape is None else sample_shape(input_shape)
+        self.input_shape = (
+            None if input_shape is None else sample_shape(f"{type(self).__name__}: input_shape", input_shape)
+        )
 
     def infer_shape(self, shape: Shape) -> Shape:
         return (prod(shape),)
@@ -124,8 +126,9 @@ def _layer(name: str, function: Function, options: str = "", **defaults: object)
     text, said = split(function.__doc__ or "")
     parameters = []
     for option in options.split():
-        default = defaults.get(option, signature_of(function).parameters[option].default)
-        parameters.append(inspect.Parameter(option, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
+        own = signature_of(function).parameters[option]
+        default = defaults.get(option, own.default)
+        parameters.append(own.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
     signature = inspect.Signature(parameters)
     body = {
         "__doc__": joined(

@@ -17,17 +17,19 @@ class Named:
         for name, entry in entries.items():
             NAMES.setdefault(entry, name)
 
-    def get(self, given: object) -> Function:
+    def get(self, given: object, argument: str = "") -> Function:
+        """What a name stands for, and a callable as it is. argument: what messages call it, "Dense: activation"."""
         if isinstance(given, str):
             if given in self.entries:
                 return self.entries[given]
+            where = f"{argument}: " if argument else ""
             raise ValueError(
-                f"unknown {self.kind} {given!r}{hint(given, self.entries)}; known: {self.known()}"
+                f"{where}unknown {self.kind} {given!r}{hint(given, self.entries)}; known: {self.known()}"
             )
         if callable(given):
             return given
         raise TypeError(
-            f"{self.kind}: expected a callable or one of these names, got {given!r}: {self.known()}"
+            f"{argument or self.kind}: expected a callable or one of these names, got {given!r}: {self.known()}"
         )
 
     def known(self) -> str:

@@ -5,7 +5,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tapegrad.autograd.aliases import Array, TensorLike
+from tapegrad.autograd.arguments import number, one_of, truth, whole_number
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import int64, is_floating, name_of
@@ -60,7 +63,7 @@ def refuse_swapped(name: str, p: Tensor, t: Tensor, probabilities: bool = False)
         TypeError: The target requires grad and the prediction does not.
         ValueError: The prediction is one-hot and the target is not.
     """
-    if p.requires_grad:
+    if p._requires_grad:
         return
     order = (
         f"the prediction comes first, {name}(prediction, target), and Keras's y_true is the second argument"
@@ -122,6 +125,8 @@ def reduce(name: str, loss: Tensor, weight: TensorLike | None, reduction: str) -
         loss = loss * (
             w if w.ndim == loss.ndim else reshape_p(w, shape=w.shape + (1,) * (loss.ndim - w.ndim))
         )
+    if not isinstance(reduction, str):
+        raise TypeError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
     if reduction == "mean":
         if loss.size == 0:
             raise ValueError(f"{name}: there is no mean over an empty batch (losses of shape {loss.shape})")
@@ -159,6 +164,8 @@ def _loss(of_pair: Function, over_elements: bool) -> Function:
         if options and not known.issuperset(options):
             words = ["prediction", "target", "reduction", "sample_weight", *sorted(known)]
             raise TypeError(unknown_keyword(name, next(o for o in options if o not in known), words))
+        if not isinstance(reduction, str):
+            raise TypeError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
         p, t = same_shape(name, prediction, target)
         if not over_elements and p.ndim == 0:
             raise ValueError(f"{name}: expected an axis of classes or features, got a prediction of shape ()")
@@ -195,6 +202,17 @@ def samplewise(of_pair: Function) -> Function:
     return _loss(of_pair, over_elements=False)
 
 
+def number_or_array(name: str, value: object) -> object:
+    """A number, or an array as it is: one number for each class."""
+    return value if isinstance(value, (Tensor, np.ndarray, list, tuple)) else number(name, value)
+
+
+# How the options of a loss are checked, by their annotations; the loss functions check their ranges.
+KINDS: dict[object, Callable[[str, object], object]] = {
+    bool: truth, int: whole_number, int | None: whole_number, float: number, float | TensorLike: number_or_array,
+}  # fmt: skip
+
+
 class Loss(KnownAttributes):
     """A loss with its options, called in Keras's order: `Huber(delta=2.0)(y_true, y_pred, sample_weight=None)`.
 
@@ -214,14 +232,26 @@ class Loss(KnownAttributes):
     name: str | None
 
     def __init__(self, *, reduction: str = "mean", name: str | None = None, **options: object) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"{type(self).__name__}: name must be a text or None, got {name!r}")
         self.__dict__["name"] = name
         for option in options:
             if option not in self.option_names():
                 raise TypeError(unknown_keyword(type(self).__name__, option, self.option_names()))
-        reduction = (
-            "mean" if reduction == "sum_over_batch_size" else "none" if reduction is None else reduction
-        )
-        self.options: dict[str, Any] = {"reduction": reduction, **options}
+        given = {"reduction": reduction, **options}
+        self.options: dict[str, Any] = {option: self._checked(option, v) for option, v in given.items()}
+
+    def _checked(self, option: str, value: object) -> object:
+        """An option's value as it is kept. The annotation of the loss function says what kind it is."""
+        what = f"{type(self).__name__}: {option}"
+        if option == "reduction":
+            value = "mean" if isinstance(value, str) and value == "sum_over_batch_size" else value
+            return one_of(what, "none" if value is None else value, ("mean", "sum", "none"))
+        annotation = signature_of(self.function).parameters[option].annotation
+        if value is None and annotation == int | None:
+            return None
+        check = KINDS.get(annotation)
+        return value if check is None else check(what, value)
 
     def option_names(self) -> list[str]:
         """What may be given to the class, or set on the loss later."""
@@ -240,7 +270,7 @@ class Loss(KnownAttributes):
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self.option_names():
-            self.options[name] = value
+            self.options[name] = self._checked(name, value)
         else:
             super().__setattr__(name, value)
 

@@ -296,7 +296,9 @@ def _class(name: str, function: Function) -> Any:
     text, described = split(function.__doc__ or "")
     parameters = [p for p in signature_of(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     options = [p for p in parameters if p.name != "sample_weight"]
-    options.append(inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None))
+    options.append(
+        inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=str | None)
+    )
     described["name"] = (
         "What the loss is called in histories and messages; None takes the name of the function."
     )

@@ -19,14 +19,12 @@ from tapegrad.autograd.gradients import drop_gradients
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.autograd.whole import uninterrupted
-from tapegrad.nn.aliases import Config
+from tapegrad.nn.aliases import Config, State
 from tapegrad.nn.buffer import Buffer as Buffer
 from tapegrad.nn.constructors import built_after, constructor_options
 from tapegrad.nn.lookup import NAMES, hint, snake_case
 from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weight_rules import Ruled
-
-State = dict[str, Tensor]
 
 
 class Module(Ruled, KnownAttributes):
@@ -48,6 +46,7 @@ class Module(Ruled, KnownAttributes):
     """
 
     training = True  # set by train() and eval(); dropout reads it
+    checks = {"training": truth}
     built = True  # False while a layer waits for its input's shape to make its weights
     input_shape: Shape | None = None  # of one sample, where a layer knows it
     takes_integers = False  # whether the input is integers, as an Embedding's is
@@ -267,7 +266,7 @@ class Module(Ruled, KnownAttributes):
         Args:
             shape: The shape of one sample; a leading None is dropped.
         """
-        return self.infer_shape(sample_shape(shape))
+        return self.infer_shape(sample_shape("build: shape", shape))
 
     def infer_shape(self, shape: Shape) -> Shape:
         """The output's shape for one sample of `shape`, making the weights that wait for it. Here by a forward pass of
@@ -321,7 +320,7 @@ class Module(Ruled, KnownAttributes):
         """
         from tapegrad.nn.summary import summary
 
-        return summary(self, self.input_shape if shape is None else sample_shape(shape))
+        return summary(self, self.input_shape if shape is None else sample_shape("summary: shape", shape))
 
     def _shown(self) -> Iterator[tuple[str, object]]:
         """The constructor's arguments that differ from the defaults and that the module keeps under their names."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import above_0, positive_integer, probability, truth, whole_number
+from tapegrad.autograd.arguments import above_0, index_of, positive_integer, probability, truth, whole_number
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import maximum, mean_p, normalize_p, reshape_p, sqrt, square, sum_p
@@ -76,7 +76,9 @@ class Normalization(Layer):
         self.epsilon = above_0(f"{name}: epsilon", epsilon)
         self._dtype = weights_dtype(name, dtype)
         self.in_features: Any = in_features  # a number for one axis, a tuple for several
-        self.input_shape = None if input_shape is None else sample_shape(input_shape)
+        self.input_shape = (
+            None if input_shape is None else sample_shape(f"{type(self).__name__}: input_shape", input_shape)
+        )
         self.built = False
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         if self.input_shape is not None:
@@ -152,8 +154,8 @@ class _Scaled(Normalization):
         name = type(self).__name__
         self.center, self.scale = truth(f"{name}: center", center), truth(f"{name}: scale", scale)
         self.beta_initializer, self.gamma_initializer = (
-            init.get(beta_initializer),
-            init.get(gamma_initializer),
+            init.get(beta_initializer, f"{name}: beta_initializer"),
+            init.get(gamma_initializer, f"{name}: gamma_initializer"),
         )
         self.gamma: Built = None
         self.beta: Built = None
@@ -200,8 +202,12 @@ class BatchNormalization(_Scaled):
             raise TypeError(f"BatchNormalization: axis must be an integer, got {axis!r}")
         self.momentum = probability("BatchNormalization: momentum", momentum)
         self._options(center, scale, beta_initializer, gamma_initializer)
-        self.moving_mean_initializer = init.get(moving_mean_initializer)
-        self.moving_variance_initializer = init.get(moving_variance_initializer)
+        self.moving_mean_initializer = init.get(
+            moving_mean_initializer, "BatchNormalization: moving_mean_initializer"
+        )
+        self.moving_variance_initializer = init.get(
+            moving_variance_initializer, "BatchNormalization: moving_variance_initializer"
+        )
         self.moving_mean: Built = None
         self.moving_variance: Built = None
         self._prepare(axis, epsilon, in_features, input_shape, dtype)
@@ -342,7 +348,8 @@ class GroupNormalization(_Scaled):
     ) -> None:  # fmt: skip
         if not isinstance(axis, int) or isinstance(axis, bool):
             raise TypeError(f"GroupNormalization: axis must be an integer, got {axis!r}")
-        self.groups = groups if groups == -1 else positive_integer("GroupNormalization: groups", groups)
+        alone = index_of(groups) == -1
+        self.groups = -1 if alone else positive_integer("GroupNormalization: groups", groups)
         self._options(center, scale, beta_initializer, gamma_initializer)
         self._prepare(axis, epsilon, in_features, input_shape, dtype)
 

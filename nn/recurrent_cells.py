@@ -44,12 +44,13 @@ class Recurrence(Module):
                 f"nn.{name}({b}, in_features={a})"
             )
         self.units = positive_integer(f"{name}: units", options["units"])
-        self.activation = activations.get(options["activation"] or "linear")
+        self.activation = activations.get(options["activation"], f"{name}: activation")
         if "recurrent_activation" in options:
-            self.recurrent_activation = activations.get(options["recurrent_activation"] or "linear")
+            given = options["recurrent_activation"]
+            self.recurrent_activation = activations.get(given, f"{name}: recurrent_activation")
         self.use_bias = truth(f"{name}: use_bias", options["use_bias"])
         for law in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):
-            setattr(self, law, init.get(options[law]))
+            setattr(self, law, init.get(options[law], f"{name}: {law}"))
         keep_rules(self, options)
         self.dropout = rate(f"{name}: dropout", options["dropout"])
         self.recurrent_dropout = rate(f"{name}: recurrent_dropout", options["recurrent_dropout"])
@@ -59,7 +60,7 @@ class Recurrence(Module):
         self.bias: Built = None
         given, shape = options["in_features"], options["input_shape"]
         self.built, self.in_features = False, given
-        self.input_shape = None if shape is None else sample_shape(shape)
+        self.input_shape = None if shape is None else sample_shape(f"{name}: input_shape", shape)
         if self.input_shape is not None:
             if given is not None:
                 raise ValueError(f"{name}: give in_features or input_shape, not both")

@@ -41,7 +41,9 @@ class Reshape(Layer):
         if list(given).count(-1) > 1:
             raise ValueError(f"{name} may have one -1, got {target_shape!r}")
         self.target_shape = tuple(n if n == -1 else positive_integer(name, n) for n in given)
-        self.input_shape = None if input_shape is None else sample_shape(input_shape)
+        self.input_shape = (
+            None if input_shape is None else sample_shape(f"{type(self).__name__}: input_shape", input_shape)
+        )
 
     def infer_shape(self, shape: Shape) -> Shape:
         size, known = prod(shape), prod(n for n in self.target_shape if n != -1)
@@ -76,7 +78,9 @@ class Permute(Layer):
             raise ValueError(
                 f"Permute: dims must be the numbers from 1 to {len(self.dims)} (the batch, 0, stays), got {dims!r}"
             )
-        self.input_shape = None if input_shape is None else sample_shape(input_shape)
+        self.input_shape = (
+            None if input_shape is None else sample_shape(f"{type(self).__name__}: input_shape", input_shape)
+        )
 
     def infer_shape(self, shape: Shape) -> Shape:
         if len(shape) != len(self.dims):

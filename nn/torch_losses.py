@@ -3,7 +3,7 @@
 import math
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import above_0, at_least_0, one_of, truth
+from tapegrad.autograd.arguments import above_0, at_least_0, number, one_of, truth, whole_number
 from tapegrad.autograd.filled import ones
 from tapegrad.autograd.ops import (
     binary_cross_entropy_p,
@@ -73,7 +73,6 @@ class KLDivLoss(TorchLoss):
     """
 
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__(reduction="sum" if reduction == "batchmean" else reduction)
         self.reduction = one_of("KLDivLoss: reduction", reduction, (*REDUCTIONS, "batchmean"))
         self.log_target = truth("KLDivLoss: log_target", log_target)
 
@@ -188,7 +187,7 @@ class NLLLoss(WeighedLoss):
         self, weight: TensorLike | None = None, *, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
         super().__init__(weight, reduction=reduction)
-        self.ignore_index = ignore_index
+        self.ignore_index = whole_number("NLLLoss: ignore_index", ignore_index)
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         x = require_float("NLLLoss", input)
@@ -239,7 +238,7 @@ class HingeEmbeddingLoss(TorchLoss):
 
     def __init__(self, *, margin: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.margin = float(margin)
+        self.margin = number("HingeEmbeddingLoss: margin", margin)
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("HingeEmbeddingLoss", input, target)

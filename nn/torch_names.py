@@ -3,7 +3,8 @@
 import math
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import one_of, probability, truth
+from tapegrad.autograd.arguments import one_of, positive_integer, probability, truth, whole_number
+from tapegrad.autograd.creation import from_data
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.ops import (
     abs,
@@ -20,6 +21,7 @@ from tapegrad.autograd.ops import (
 )
 from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends import resolve
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import Config
 from tapegrad.nn.dense import Dense
@@ -59,12 +61,14 @@ class Linear(Dense):
         device: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
-        law = _torch_uniform(in_features) if isinstance(in_features, int) and in_features > 0 else "zeros"
+        law = _torch_uniform(positive_integer("Linear: in_features", in_features))
+        units = positive_integer("Linear: out_features", out_features)
         super().__init__(
-            out_features, in_features=in_features, use_bias=truth("Linear: bias", bias), dtype=dtype,
+            units, in_features=in_features, use_bias=truth("Linear: bias", bias), dtype=dtype,
             kernel_initializer=law, bias_initializer=law,
         )  # fmt: skip
         if device is not None:
+            resolve(device)  # raises for what is no device, which `to` may take for a dtype
             self.to(device)
 
     @property
@@ -92,12 +96,19 @@ class TorchLoss(Module):
         return loss.mean() if self.reduction == "mean" else loss.sum() if self.reduction == "sum" else loss
 
 
+def factors(name: str, given: TensorLike | None) -> Buffer | None:
+    """What a loss multiplies with, as it keeps it."""
+    if given is not None and not isinstance(given, Tensor):
+        given = from_data(name, given)
+    return None if given is None else Buffer(given)
+
+
 class WeighedLoss(TorchLoss):
     """A loss with a factor for each element or class: a Buffer, or None."""
 
     def __init__(self, weight: TensorLike | None = None, *, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.weight = None if weight is None else Buffer(weight)
+        self.weight = factors(f"{type(self).__name__}: weight", weight)
 
 
 def ratio(loss: Tensor, share: Tensor) -> Tensor:
@@ -147,7 +158,7 @@ class BCEWithLogitsLoss(WeighedLoss):
         pos_weight: TensorLike | None = None,
     ) -> None:
         super().__init__(weight, reduction=reduction)
-        self.pos_weight = None if pos_weight is None else Buffer(pos_weight)
+        self.pos_weight = factors("BCEWithLogitsLoss: pos_weight", pos_weight)
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         x, t = same_shape("BCEWithLogitsLoss", input, target)
@@ -180,7 +191,7 @@ class CrossEntropyLoss(WeighedLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(weight, reduction=reduction)
-        self.ignore_index = ignore_index
+        self.ignore_index = whole_number("CrossEntropyLoss: ignore_index", ignore_index)
         self.label_smoothing = probability("CrossEntropyLoss: label_smoothing", label_smoothing)
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:

@@ -10,6 +10,7 @@ from tapegrad.autograd.dtypes import finfo, name_of
 from tapegrad.autograd.filled import ones, zeros
 from tapegrad.autograd.ops import normalize_p, sqrt
 from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.backends import resolve
 from tapegrad.nn.aliases import Config
 from tapegrad.nn.module import Buffer, Layer
 from tapegrad.nn.normalization import affine, along, by_group, follow, moments
@@ -27,6 +28,8 @@ class _Norm(Layer):
         self, shape: Shape, weight: bool, bias: bool, device: str | None, dtype: DTypeLike | None
     ) -> None:
         self._dtype = weights_dtype(type(self).__name__, dtype)
+        if device is not None:
+            resolve(device)  # raises for a wrong one, though there may be no weights
         self.weight = Parameter(ones(shape, dtype=self._dtype, device=device)) if weight else None
         self.bias = Parameter(zeros(shape, dtype=self._dtype, device=device)) if bias else None
 

@@ -3,7 +3,7 @@
 import math
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import above_0, at_least_0, truth
+from tapegrad.autograd.arguments import above_0, at_least_0, number, truth
 from tapegrad.autograd.ops import abs, max_p, minimum, relu, sqrt, square, square_factor, sum_p, where_p
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.loss_base import as_target, same_shape
@@ -43,8 +43,10 @@ class TripletMarginLoss(TorchLoss):
         reduction: str = "mean",
     ) -> None:  # fmt: skip
         super().__init__(reduction=reduction)
-        self.margin, self.eps = above_0("TripletMarginLoss: margin", margin), float(eps)
-        self.p = math.inf if p == math.inf else above_0("TripletMarginLoss: p", p)
+        self.margin = above_0("TripletMarginLoss: margin", margin)
+        self.eps = number("TripletMarginLoss: eps", eps)
+        largest = isinstance(p, float) and p == math.inf
+        self.p = math.inf if largest else above_0("TripletMarginLoss: p", p)
         self.swap = truth("TripletMarginLoss: swap", swap)
 
     def forward(self, anchor: TensorLike, positive: TensorLike, negative: TensorLike) -> Tensor:
@@ -71,7 +73,7 @@ class CosineEmbeddingLoss(TorchLoss):
 
     def __init__(self, *, margin: float = 0.0, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.margin = float(margin)
+        self.margin = number("CosineEmbeddingLoss: margin", margin)
 
     def forward(self, x1: TensorLike, x2: TensorLike, target: TensorLike) -> Tensor:
         a, b = same_shape("CosineEmbeddingLoss", x1, x2)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import one_of, positive_integer, truth
+from tapegrad.autograd.arguments import above_0, one_of, positive_integer, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.ops import max_pool_p, permute_p
@@ -184,12 +184,20 @@ class Upsample(Layer):
         mode: str = "nearest",
         align_corners: bool | None = None,
     ) -> None:
-        if (size is None) == (scale_factor is None):
-            raise ValueError("Upsample: give size or scale_factor, and not both")
         self.mode = one_of("Upsample: mode", mode, ("nearest", "linear", "bilinear", "trilinear"))
+        self.align_corners = (
+            None if align_corners is None else truth("Upsample: align_corners", align_corners)
+        )
         if align_corners is not None and mode == "nearest":
             raise ValueError("Upsample: align_corners is an option of the linear modes")
-        self.size, self.scale_factor, self.align_corners = w.kept(size), w.kept(scale_factor), align_corners
+        for length in size if isinstance(size, (list, tuple)) else () if size is None else (size,):
+            positive_integer("Upsample: size", length)
+        factors = scale_factor if isinstance(scale_factor, (list, tuple)) else (scale_factor,)
+        for factor in factors if scale_factor is not None else ():
+            above_0("Upsample: scale_factor", factor)
+        if (size is None) == (scale_factor is None):
+            raise ValueError("Upsample: give size or scale_factor, and not both")
+        self.size, self.scale_factor = w.kept(size), w.kept(scale_factor)
 
     def infer_shape(self, shape: Shape) -> Shape:
         return (shape[0], *self._sizes(tuple(shape[1:])))

@@ -3,7 +3,7 @@
 import math
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import positive_integer, rate, truth
+from tapegrad.autograd.arguments import above_0, positive_integer, rate, truth
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.ops import linear, matmul, permute_p, reshape_p
@@ -157,11 +157,13 @@ class _Block(Module):
 
     def _keep(self, options: Config) -> str:
         name = type(self).__name__
-        self.d_model, self.nhead = options["d_model"], options["nhead"]
+        self.d_model = positive_integer(f"{name}: d_model", options["d_model"])
+        self.nhead = positive_integer(f"{name}: nhead", options["nhead"])
         self.dim_feedforward = positive_integer(f"{name}: dim_feedforward", options["dim_feedforward"])
         self.dropout = rate(f"{name}: dropout", options["dropout"])
-        self.activation = activations.get(options["activation"])
-        self.layer_norm_eps, self.bias = options["layer_norm_eps"], truth(f"{name}: bias", options["bias"])
+        self.activation = activations.get(options["activation"], f"{name}: activation")
+        self.layer_norm_eps = above_0(f"{name}: layer_norm_eps", options["layer_norm_eps"])
+        self.bias = truth(f"{name}: bias", options["bias"])
         self.batch_first = truth(f"{name}: batch_first", options["batch_first"])
         self.norm_first = truth(f"{name}: norm_first", options["norm_first"])
         return weights_dtype(name, options["dtype"])

@@ -12,7 +12,7 @@ and applies the constraints after each step. In a loop of one's own:
 
 from collections.abc import Mapping
 
-from tapegrad.autograd.arguments import at_least_0, one_of, probability
+from tapegrad.autograd.arguments import at_least_0, one_of, probability, whole_number
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.filled import eye, zeros
 from tapegrad.autograd.flags import no_grad
@@ -122,9 +122,11 @@ class NonNeg(WeightRule):
         return where_p(w >= 0, w, 0.0)
 
 
-def _axes(axis: Sizes) -> int | tuple[int, ...]:
+def _axes(name: str, axis: Sizes) -> int | tuple[int, ...]:
     """Several axes as a tuple: a file holds lists."""
-    return axis if isinstance(axis, int) else tuple(axis)
+    if isinstance(axis, (list, tuple)):
+        return tuple(whole_number(f"{name}: axis", a) for a in axis)
+    return whole_number(f"{name}: axis", axis)
 
 
 def _wide(w: Tensor) -> Tensor:
@@ -146,7 +148,7 @@ class MaxNorm(WeightRule):
     """
 
     def __init__(self, max_value: float = 2.0, axis: Sizes = 0) -> None:
-        self.max_value, self.axis = at_least_0("MaxNorm: max_value", max_value), _axes(axis)
+        self.max_value, self.axis = at_least_0("MaxNorm: max_value", max_value), _axes("MaxNorm", axis)
 
     def __call__(self, w: Tensor) -> Tensor:
         norms = _lengths("MaxNorm", w, self.axis)
@@ -171,7 +173,7 @@ class MinMaxNorm(WeightRule):
         self.max_value = at_least_0("MinMaxNorm: max_value", max_value)
         if self.max_value < self.min_value:
             raise ValueError(f"MinMaxNorm: max_value={max_value!r} is below min_value={min_value!r}")
-        self.rate, self.axis = probability("MinMaxNorm: rate", rate), _axes(axis)
+        self.rate, self.axis = probability("MinMaxNorm: rate", rate), _axes("MinMaxNorm", axis)
 
     def __call__(self, w: Tensor) -> Tensor:
         norms = _lengths("MinMaxNorm", w, self.axis)
@@ -188,7 +190,7 @@ class UnitNorm(WeightRule):
     """
 
     def __init__(self, axis: Sizes = 0) -> None:
-        self.axis = _axes(axis)
+        self.axis = _axes("UnitNorm", axis)
 
     def __call__(self, w: Tensor) -> Tensor:
         return (w / (EPSILON + _lengths("UnitNorm", w, self.axis))).astype(w.dtype, copy=False)
@@ -207,21 +209,23 @@ _TABLES = {
 }  # fmt: skip
 
 
-def rule(kind: str, given: WeightRuleLike | type | None) -> WeightRule | Function | None:
-    """The regularizer or constraint of a name, a class (with its defaults), or a function as it is; None stays None."""
+def rule(layer: str, option: str, given: WeightRuleLike | type | None) -> WeightRule | Function | None:
+    """The regularizer or constraint of a name, a class (with its defaults), or a function as it is; None stays None.
+
+    option: as the layer calls it, such as "kernel_regularizer"
+    """
     if given is None:
         return None
     if isinstance(given, type) and issubclass(given, WeightRule):
         return given()
-    return _TABLES[kind].get(given)
+    return _TABLES[option.rpartition("_")[2]].get(given, f"{layer}: {option}")
 
 
 def keep_rules(module: object, options: Config) -> None:
     """Keep the regularizers and constraints among a constructor's arguments as attributes."""
     for name, given in options.items():
-        kind = name.rpartition("_")[2]
-        if kind in _TABLES:
-            setattr(module, name, rule(kind, given))
+        if name.rpartition("_")[2] in _TABLES:
+            setattr(module, name, rule(type(module).__name__, name, given))
 
 
 def with_penalties(loss: Tensor, terms: list[tuple[Function, Parameter]]) -> Tensor:
@@ -264,7 +268,7 @@ class Ruled:
                 weight = name.removesuffix(f"_{kind}")
                 weight = vars(part).get(part._rule_weights.get(weight, weight))
                 if isinstance(given, (str, type)):
-                    given = vars(part)[name] = rule(kind, given)  # set by name, later
+                    given = vars(part)[name] = rule(type(part).__name__, name, given)  # set by name, later
                 if given is not None and isinstance(weight, Parameter):
                     found.setdefault((id(given), id(weight)), (given, weight))
         return list(found.values())

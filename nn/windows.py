@@ -1,6 +1,5 @@
 """Convolution and pooling as functions: (batch, *lengths, channels), over any number of axes."""
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -31,17 +30,18 @@ def per_axis(name: str, value: Sizes, axes: int) -> Lengths:
     return (positive_integer(name, value),) * axes
 
 
-def pair(name: str, value: Sizes) -> tuple[int, int]:
+def pair(name: str, value: object) -> tuple[int, int]:
     """A number of elements before and after, of one number for both or a pair."""
-    both = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
-    if len(both) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in both):
+    given = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+    both = tuple(n for size in given if (n := index_of(size)) is not None and n >= 0)
+    if len(given) != 2 or len(both) != 2:
         raise ValueError(f"{name} must be made of integers of at least 0, got {value!r}")
-    return both
+    return both[0], both[1]
 
 
 def pairs(name: str, value: BorderLike, axes: int) -> Border:
     """Of one number for all, or a number or a pair for each axis."""
-    if not isinstance(value, Sequence):
+    if not isinstance(value, (list, tuple)):
         return (pair(name, value),) * axes
     if len(value) != axes:
         raise ValueError(
@@ -93,6 +93,20 @@ def transposed_border(
         total = max((count - 1) * s + (k - 1) * d + 1 - n, 0)
         border.append((total // 2, total - total // 2))
     return tuple(border)
+
+
+def more_at_end(name: str, output_padding: Sizes | None, strides: Lengths) -> Lengths | None:
+    """How much longer the result of a transposed convolution is, along each axis."""
+    if output_padding is None:
+        return None
+    given = output_padding if isinstance(output_padding, (tuple, list)) else (output_padding,) * len(strides)
+    more = tuple(n for m in given if (n := index_of(m)) is not None)
+    fits = len(given) == len(more) == len(strides) and all(0 <= m < s for m, s in zip(more, strides))
+    if not fits:
+        raise ValueError(
+            f"{name}: output_padding must be integers from 0 to below the strides {strides}, got {output_padding!r}"
+        )
+    return more
 
 
 def as_floats(name: str, x: TensorLike, axes: int | None = None) -> Tensor:
@@ -202,17 +216,7 @@ def conv_transpose(
     strides = per_axis("conv_transpose: strides", strides, axes)
     dilation = per_axis("conv_transpose: dilation_rate", dilation_rate, axes)
     padding = one_of("conv_transpose: padding", padding, ("valid", "same"))
-    more = None
-    if output_padding is not None:
-        given = output_padding if isinstance(output_padding, (tuple, list)) else (output_padding,) * axes
-        more = tuple(n for m in given if (n := index_of(m)) is not None)
-        if not len(given) == len(more) == axes or not all(
-            0 <= m < s for m, s in zip(more, strides, strict=True)
-        ):
-            raise ValueError(
-                f"conv_transpose: output_padding must be integers from 0 to below the strides {strides}, got "
-                f"{output_padding!r}"
-            )
+    more = more_at_end("conv_transpose", output_padding, strides)
     lengths = transposed_lengths(x.shape[1:-1], window, strides, dilation, padding, more)
     if not all(n > 0 for n in lengths):
         raise ValueError(
@@ -310,7 +314,8 @@ def _pool_options(name: str, x: Tensor, pool_size: Sizes, strides: Sizes | None,
     axes = x.ndim - 2
     window = per_axis(f"{name}: pool_size", pool_size, axes)
     strides = window if strides is None else per_axis(f"{name}: strides", strides, axes)
-    padding = one_of(f"{name}: padding", str(padding).lower(), ("valid", "same"))
+    lowered = padding.lower() if isinstance(padding, str) else padding
+    padding = one_of(f"{name}: padding", lowered, ("valid", "same"))
     ones = (1,) * axes
     border = border_of(name, padding, x.shape[1:-1], window, strides, ones)
     need_windows(name, x.shape[1:-1], window_counts(x.shape[1:-1], window, strides, border, ones), window)

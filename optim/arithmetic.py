@@ -51,7 +51,7 @@ class Arrays:
         stamps = [t.version for _, t in flat.numbers]
         kept = flat.kept
         if kept.stamps != stamps or kept.structure is not flat.structure:
-            options = by_name(flat, {name: t.data[()] for name, t in flat.numbers})
+            options = by_name(flat, {name: t._data[()] for name, t in flat.numbers})
             kept.prepared = options, *prepare(self, flat, options)
             kept.stamps, kept.structure = stamps, flat.structure
         return kept.prepared
@@ -59,10 +59,10 @@ class Arrays:
     def next_step(self, flat: FlatGroup) -> Value:
         """The number of the step that is to be done, in float64."""
         # [()] gives NumPy's scalar, which computes much faster than a 0-d array.
-        return flat.step.data[()] + 1.0
+        return flat.step._data[()] + 1.0
 
     def totals(self, flat: FlatGroup) -> Numbers:
-        return {name: t.data[()] for name, t in flat.totals.items()}
+        return {name: t._data[()] for name, t in flat.totals.items()}
 
     def in_dtype(self, flat: FlatGroup, number: Value) -> Value:
         """A number worked out in float64, in the parameters' dtype."""
@@ -72,7 +72,7 @@ class Arrays:
 
     def gradient(self, flat: FlatGroup, span: Range) -> Value:
         """The gradients of a range of parameters, end to end."""
-        return flat.g.data[flat.ends[span[0]] : flat.ends[span[1]]]
+        return flat.g._data[flat.ends[span[0]] : flat.ends[span[1]]]
 
     def shrink_each(self, flat: FlatGroup, span: Range, limit: Value) -> None:
         """Bring the norm of each parameter's gradient down to the limit."""
@@ -98,9 +98,9 @@ class Arrays:
                     yield state[slot], new
 
     def counted(self, flat: FlatGroup, step: Value, totals: Numbers) -> Iterator[Change]:
-        yield flat.step.data, step
+        yield flat.step._data, step
         for name, total in totals.items():
-            yield flat.totals[name].data, total
+            yield flat.totals[name]._data, total
 
     def write(self, changes: Iterable[Change]) -> None:
         for target, value in changes:

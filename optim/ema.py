@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tapegrad.autograd.aliases import TensorLike
+from tapegrad.autograd.arguments import rate, truth
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.filled import full
@@ -37,11 +38,9 @@ class EMA:
     """
 
     def __init__(self, params: ParamsLike, decay: float = 0.999, warmup: bool = False) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"EMA: decay: expected a number of at least 0 and below 1, got {decay!r}")
+        self.decay, self.warmup = rate("EMA: decay", decay), truth("EMA: warmup", warmup)
         groups = read_groups(params)
         self.params: dict[str, Tensor] = {name: p for named, _ in groups for name, p in named.items()}
-        self.decay, self.warmup = float(decay), bool(warmup)
         self.averages = {name: copy_of(p) for name, p in self.params.items()}
         self.updates = full((), 0.0, dtype=float64)
 

@@ -59,7 +59,7 @@ class FlatGroup:
         self.gradient_slots = [(p, self.view(self.g, i), tuple(p.shape)) for i, p in enumerate(params)]
         self.all_params: Range = (0, len(params))
         self.all_blocks = list(self.blocks_of(self.all_params))
-        self.memory = writes.place(self.p.data)
+        self.memory = writes.place(self.p._data)
         self.attach(write)  # nobody has seen the buffer: nothing in it was changed
 
     def buffer(self, value: float) -> Tensor:
@@ -70,15 +70,15 @@ class FlatGroup:
 
     def view(self, buffer: Tensor, i: int) -> Array:
         """The part of a buffer that belongs to parameter i, in its shape: no copy."""
-        return self.backend.xp.reshape(buffer.data[self.ends[i] : self.ends[i + 1]], self.params[i].shape)
+        return self.backend.xp.reshape(buffer._data[self.ends[i] : self.ends[i + 1]], self.params[i].shape)
 
     def scope(self) -> AbstractContextManager[object]:
         """Makes the buffers' device the current one."""
-        return self.backend.scope(self.p.data) if self.backend.several_devices else ONE_DEVICE
+        return self.backend.scope(self.p._data) if self.backend.several_devices else ONE_DEVICE
 
     def counts(self) -> dict[str, float]:
         """The number of steps, as "steps", and the totals."""
-        return {name: float(t.data) for name, t in {"steps": self.step, **self.totals}.items()}
+        return {name: float(t._data) for name, t in {"steps": self.step, **self.totals}.items()}
 
     def count_on(self, counts: Mapping[str, float]) -> None:
         """Take up what `counts` gave."""
@@ -108,7 +108,7 @@ class FlatGroup:
 
     def scheduled(self, name: str) -> float:
         """An option's number for the next step. Raises as for a number that is given."""
-        step = int(self.step.data)
+        step = int(self.step._data)
         number = dict(self.schedules)[name](step)
         return float(self.kinds[name](f"{name} by its schedule at step {step}", number))
 
@@ -138,7 +138,7 @@ class FlatGroup:
     def value(self, name: str) -> Any:
         """An option's value, which no recorder hears of."""
         off = dict(self.structure)
-        return off[name] if name in off else float(dict(self.numbers)[name].data)
+        return off[name] if name in off else float(dict(self.numbers)[name]._data)
 
     def read_option(self, name: str) -> Any:
         """An option's value. A recorder hears of it, as of every number that Python asks for."""
@@ -149,7 +149,7 @@ class FlatGroup:
     def attached(self) -> bool:
         """Whether every parameter has its values here."""
         for p, view in zip(self.params, self.views):  # noqa: SIM110 (all() of a generator is slower)
-            if p.data is not view:
+            if p._data is not view:
                 return False
         return True
 
@@ -161,11 +161,11 @@ class FlatGroup:
         """Copy each parameter into the buffer and make its `data` a view of it."""
         recorder = current.get().recorder
         for p, view in zip(self.params, self.views):
-            if p.data is not view:
+            if p._data is not view:
                 if recorder is not None:
                     recorder.moved(p, view)
-                copy_in(view, p.data)
-                p.data = view
+                copy_in(view, p._data)
+                p._data = view
 
     # ---- gradients ----
     def collect_gradients(self) -> list[Range]:
@@ -176,10 +176,10 @@ class FlatGroup:
                 recorder.gradient_read(p)
         for p, view, shape in self.gradient_slots:
             g = p._grad
-            if g is None or not p.requires_grad:
+            if g is None or not p._requires_grad:
                 complete = False
                 continue
-            array = g.data
+            array = g._data
             if type(array) is not type(view) or array.shape != shape:
                 self.raise_bad_gradient(p)
             view[...] = array
@@ -188,7 +188,7 @@ class FlatGroup:
     def ranges_with_gradient(self) -> list[Range]:
         ranges: list[Range] = []
         for i, p in enumerate(self.params):
-            if p._grad is not None and p.requires_grad:
+            if p._grad is not None and p._requires_grad:
                 if ranges and ranges[-1][1] == i:
                     ranges[-1] = (ranges[-1][0], i + 1)
                 else:
@@ -210,8 +210,8 @@ class FlatGroup:
         start, stop, size = self.ends[span[0]], self.ends[span[1]], block_size(self.device)
         for a in range(start, stop, size):
             b = min(a + size, stop)
-            state = {slot: buffer.data[a:b] for slot, buffer in self.state.items()}
-            yield self.p.data[a:b], self.g.data[a:b], state
+            state = {slot: buffer._data[a:b] for slot, buffer in self.state.items()}
+            yield self.p._data[a:b], self.g._data[a:b], state
 
     def each_of(self, span: Range) -> Iterator[tuple[Array, Array, Slots]]:
         """A range of parameters one by one, (p, g, state) in their shapes: views, as raw arrays."""
@@ -228,7 +228,7 @@ class FlatGroup:
         for p in self.params[span[0] : span[1]]:
             p.version = now
         part = span != self.all_params
-        at = writes.place(self.p.data[self.ends[span[0]] : self.ends[span[1]]]) if part else self.memory
+        at = writes.place(self.p._data[self.ends[span[0]] : self.ends[span[1]]]) if part else self.memory
         writes.mark(at, now)
 
 

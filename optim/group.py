@@ -76,7 +76,9 @@ class Group:
 
     def __setattr__(self, name: str, value: object) -> None:
         optimizer = self.optimizer()
-        if name not in self.kinds or optimizer is None:
+        if optimizer is None:
+            raise RuntimeError(f"the optimizer of this Group is gone, and nothing would read {name!r}")
+        if name not in self.kinds:
             hint = name_hint(name, self.kinds) or f"; its options are {', '.join(self.kinds)}"
             raise AttributeError(f"nothing reads the attribute {name!r} of a Group{hint}")
         optimizer.set_options([self], {name: value})

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tapegrad.autograd.aliases import TensorLike, Value
+from tapegrad.autograd.arguments import above_0, number, positive_integer
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.flags import current, enable_grad, no_grad
 from tapegrad.autograd.gradients import drop_gradients
@@ -66,15 +67,16 @@ class LBFGS:
             raise ValueError(
                 "LBFGS: params: expected the parameters without groups: one direction is for all of them"
             )
-        if line_search not in LINE_SEARCHES:
+        if not (line_search is None or isinstance(line_search, str)) or line_search not in LINE_SEARCHES:
             raise ValueError(f"LBFGS: line_search: expected None or 'strong_wolfe', got {line_search!r}")
-        for name, value in {"lr": lr, "max_iter": max_iter, "history_size": history_size}.items():
-            if not value > 0:
-                raise ValueError(f"LBFGS: {name}: expected a number above 0, got {value!r}")
         self.params: dict[str, Tensor] = groups[0][0]
-        self.lr, self.max_iter, self.history_size, self.line_search = lr, max_iter, history_size, line_search
-        self.max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
-        self.tolerance_grad, self.tolerance_change = tolerance_grad, tolerance_change
+        self.lr, self.line_search = above_0("LBFGS: lr", lr), line_search
+        self.max_iter = positive_integer("LBFGS: max_iter", max_iter)
+        self.history_size = positive_integer("LBFGS: history_size", history_size)
+        usual = self.max_iter * 5 // 4
+        self.max_eval = usual if max_eval is None else positive_integer("LBFGS: max_eval", max_eval)
+        self.tolerance_grad = number("LBFGS: tolerance_grad", tolerance_grad)
+        self.tolerance_change = number("LBFGS: tolerance_change", tolerance_change)
         size = sum(p.size for p in self.params.values())
         self.iterations = 0
         self.moves, self.changes = np.zeros((0, size)), np.zeros((0, size))  # s and y, the oldest pair first

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from tapegrad.autograd.arguments import at_least_0, integer, number, one_of, several_integers
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.filled import full
 from tapegrad.autograd.tensor import Tensor
@@ -35,16 +36,20 @@ class Plateau:
         self, optimizer: Optimizer, option: str = "lr", factor: float = 0.1, patience: int = 10, mode: str = "min",
         threshold: float = 1e-4, cooldown: int = 0, minimum: float = 0.0, groups: Sequence[int] | None = None,
     ) -> None:  # fmt: skip
-        if not 0 < factor < 1:
-            raise ValueError(f"Plateau: factor: expected a number between 0 and 1, got {factor!r}")
-        if mode not in ("min", "max"):
-            raise ValueError(f"Plateau: mode: expected 'min' or 'max', got {mode!r}")
-        if option not in optimizer.option_kinds():
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"Plateau: optimizer must be an optimizer, got {optimizer!r}")
+        if not isinstance(option, str) or option not in optimizer.option_kinds():
             raise ValueError(f"Plateau: {type(optimizer).__name__} has no option {option!r}")
         optimizer.refuse_schedule("Plateau", option)
-        self.optimizer, self.option, self.factor, self.patience = optimizer, option, factor, patience
-        self.mode, self.threshold, self.cooldown, self.minimum = mode, threshold, cooldown, minimum
-        self.groups = groups
+        between = "a number between 0 and 1"
+        self.optimizer, self.option = optimizer, option
+        self.factor = number("Plateau: factor", factor, lambda x: 0 < x < 1, between)
+        self.patience = integer("Plateau: patience", patience, 0)
+        self.mode = one_of("Plateau: mode", mode, ("min", "max"))
+        self.threshold = at_least_0("Plateau: threshold", threshold)
+        self.cooldown = integer("Plateau: cooldown", cooldown, 0)
+        self.minimum = at_least_0("Plateau: minimum", minimum)
+        self.groups = None if groups is None else several_integers("Plateau: groups", groups)
         self.best, self.waited, self.resting = math.inf, 0, 0
 
     def update(self, value: float | Tensor) -> bool:
@@ -63,8 +68,8 @@ class Plateau:
         if self.waited <= self.patience:
             return False
         self.resting, self.waited = self.cooldown, 0
-        for number, group in enumerate(self.optimizer.groups):
-            if self.groups is None or number in self.groups:
+        for i, group in enumerate(self.optimizer.groups):
+            if self.groups is None or i in self.groups:
                 setattr(group, self.option, max(getattr(group, self.option) * self.factor, self.minimum))
         return True
 

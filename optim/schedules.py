@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.aliases import Value
+from tapegrad.autograd.arguments import above_0, number
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.ops import cos, floor, log, maximum, minimum, power, where_p
 from tapegrad.autograd.tensor import Tensor
@@ -46,12 +47,17 @@ class Schedule:
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
         return {"schedule": type(self).__name__, **{name: plain(value) for name, value in values.items()}}
 
-    def positive(self, *names: str) -> None:
-        for name in names:
-            if not getattr(self, name) > 0:
-                raise ValueError(
-                    f"{type(self).__name__}: {name}: expected a number above 0, got {getattr(self, name)!r}"
-                )
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self, *positive: str) -> None:
+        """Refuse a field that is no finite number, or of those named one that is not above 0."""
+        for field in fields(self):  # type: ignore[arg-type]
+            value, name = getattr(self, field.name), f"{type(self).__name__}: {field.name}"
+            if field.name in positive:
+                above_0(name, value)
+            elif field.type is float or (field.type == float | None and value is not None):
+                number(name, value)
 
 
 def plain(value: object) -> object:
@@ -79,7 +85,7 @@ class StepDecay(Schedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        self.positive("every", "factor")
+        self.check("every", "factor")
 
     def at(self, step: Value) -> Value:
         return self.value * power(self.factor, floor(step / self.every))
@@ -93,13 +99,14 @@ class Piecewise(Schedule):
     steps: tuple[float, ...]
 
     def __init__(self, values: Sequence[float], steps: Sequence[float]) -> None:
-        object.__setattr__(self, "values", tuple(values))
+        object.__setattr__(self, "values", several("Piecewise: values", values))
         object.__setattr__(self, "steps", increasing("Piecewise", steps))
         if len(self.values) != len(self.steps) + 1:
             raise ValueError(
                 f"Piecewise: expected one value more than steps, got {len(self.values)} values and "
                 f"{len(self.steps)} steps"
             )
+        self.check()
 
     def at(self, step: Value) -> Value:
         value = self.values[0] + 0.0 * step
@@ -118,7 +125,7 @@ class MultiStep(Schedule):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", increasing("MultiStep", self.steps))
-        self.positive("factor")
+        self.check("factor")
 
     def at(self, step: Value) -> Value:
         values = [self.value * self.factor**n for n in range(len(self.steps) + 1)]
@@ -134,7 +141,7 @@ class Exponential(Schedule):
     every: float = 1.0
 
     def __post_init__(self) -> None:
-        self.positive("factor", "every")
+        self.check("factor", "every")
 
     def at(self, step: Value) -> Value:
         return self.value * power(self.factor, step / self.every)
@@ -149,7 +156,7 @@ class InverseTime(Schedule):
     every: float = 1.0
 
     def __post_init__(self) -> None:
-        self.positive("rate", "every")
+        self.check("rate", "every")
 
     def at(self, step: Value) -> Value:
         return self.value / (1.0 + self.rate * (step / self.every))
@@ -165,7 +172,7 @@ class Polynomial(Schedule):
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        self.positive("steps", "power")
+        self.check("steps", "power")
 
     def at(self, step: Value) -> Value:
         left = maximum(1.0 - step / self.steps, 0.0)
@@ -181,7 +188,7 @@ class Cosine(Schedule):
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        self.positive("steps")
+        self.check("steps")
 
     def at(self, step: Value) -> Value:
         return between(self.value, self.end, minimum(step / self.steps, 1.0))
@@ -201,7 +208,7 @@ class CosineRestarts(Schedule):
     shrink: float = 1.0
 
     def __post_init__(self) -> None:
-        self.positive("steps", "shrink")
+        self.check("steps", "shrink")
         if self.growth < 1:
             raise ValueError(f"CosineRestarts: growth: expected a number of at least 1, got {self.growth!r}")
 
@@ -236,7 +243,7 @@ class OneCycle(Schedule):
     up: float = 0.3
 
     def __post_init__(self) -> None:
-        self.positive("steps")
+        self.check("steps")
         if not 0 < self.up < 1 or self.up * self.steps <= 1:
             raise ValueError(
                 f"OneCycle: up: expected a part of the steps, between 0 and 1 and more than one step, got {self.up!r}"
@@ -263,7 +270,7 @@ class Warmup(Schedule):
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        self.positive("steps")
+        self.check("steps")
         object.__setattr__(self, "then", as_schedule(self.then))
 
     def at(self, step: Value) -> Value:
@@ -285,12 +292,13 @@ class Chained(Schedule):
 
     def __init__(self, schedules: Sequence[Any], lengths: Sequence[float]) -> None:
         object.__setattr__(self, "schedules", tuple(as_schedule(s) for s in schedules))
-        object.__setattr__(self, "lengths", tuple(lengths))
+        object.__setattr__(self, "lengths", several("Chained: lengths", lengths))
         if len(self.schedules) != len(self.lengths) + 1 or not all(n > 0 for n in self.lengths):
             raise ValueError(
                 f"Chained: expected lengths above 0, one fewer than schedules, got {len(self.schedules)} schedules and "
                 f"lengths {list(self.lengths)}"
             )
+        self.check()
 
     def at(self, step: Value) -> Value:
         value, start = self.schedules[0].at(step), 0.0
@@ -305,10 +313,19 @@ def between(first: float, last: Value, part: Value) -> Value:
     return last + (first - last) * (0.5 * (1.0 + cos(pi * part)))
 
 
+def several(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    if not isinstance(values, (list, tuple, np.ndarray)):
+        raise TypeError(f"{name} must be a list of numbers, got {values!r}")
+    for value in values:
+        number(name, value)
+    return tuple(values)
+
+
 def increasing(who: str, steps: Sequence[float]) -> tuple[float, ...]:
-    if any(a >= b for a, b in pairwise(steps)):
+    given = several(f"{who}: steps", steps)
+    if any(a >= b for a, b in pairwise(given)):
         raise ValueError(f"{who}: steps: expected increasing numbers, got {list(steps)}")
-    return tuple(steps)
+    return given
 
 
 def as_schedule(value: float | Schedule) -> Schedule:

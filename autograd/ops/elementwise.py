@@ -339,8 +339,8 @@ def where(condition: TensorLike, x1: TensorLike, x2: TensorLike, /) -> Tensor:
     # Nothing to bring to one dtype, as is most frequent.
     if (
         type(x1) is Tensor is type(condition)
-        and (type(x2) is float or (type(x2) is Tensor and x1.data.dtype is x2.data.dtype))
-        and is_floating(x1.data.dtype)
+        and (type(x2) is float or (type(x2) is Tensor and x1._data.dtype is x2._data.dtype))
+        and is_floating(x1._data.dtype)
     ):
         return where_p(condition, x1, x2)
     from tapegrad.autograd.creation import tensor

@@ -89,7 +89,8 @@ def vecdot(x1: TensorLike, x2: TensorLike, /, axis: int = -1) -> Tensor:
         x2: An array of shape (…, n).
         axis: The axis of length n.
     """
-    products = as_tensor(x1) * x2
+    products = as_tensor(x1) * as_tensor(x2)
+    axis = one_axis("vecdot", axis, products.ndim)
     return products.sum(axis=axis, dtype=products.dtype)
 
 

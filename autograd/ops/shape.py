@@ -1,11 +1,11 @@
 """Primitives that move elements and change none: reshape, permute, broadcast, join; and dtype and device."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, Shape, TensorLike, Value
-from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.arguments import index_of, several_integers, truth, whole_number
 from tapegrad.autograd.dtypes import as_dtype, is_floating
 from tapegrad.autograd.primitive import EVERY, Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -83,13 +83,11 @@ def as_tensor(x: TensorLike) -> Tensor:
     return x if isinstance(x, Tensor) else tensor(x)
 
 
-def one_axis(name: str, axis: object, ndim: int) -> int:
+def one_axis(name: str, axis: object, ndim: int, argument: str = "axis") -> int:
     """An axis counted from the front; TypeError and IndexError name the argument."""
-    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise TypeError(f"{name}: axis must be an integer, got {axis!r}")
-    number = axis.__index__()
+    number = whole_number(f"{name}: {argument}", axis)
     if not -ndim <= number < ndim:
-        raise IndexError(f"{name}: axis {number} is out of range for an array of {ndim} dimension(s)")
+        raise IndexError(f"{name}: {argument} {number} is out of range for an array of {ndim} dimension(s)")
     return number % ndim
 
 
@@ -114,8 +112,11 @@ def reshape(x: TensorLike, /, shape: Shape | int) -> Tensor:
         ValueError: The elements do not fit into the shape.
     """
     x = as_tensor(x)
+    given = shape if isinstance(shape, (tuple, list)) else (shape,)
     try:
-        shape = tuple(n.__index__() for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
+        if bool in map(type, given):
+            raise AttributeError
+        shape = tuple(n.__index__() for n in given)
     except AttributeError:
         raise TypeError(f"reshape: the shape must be integers, got {shape!r}") from None
     if shape.count(-1) == 1:
@@ -136,7 +137,7 @@ def permute_dims(x: TensorLike, /, axes: Sequence[int]) -> Tensor:
         axes: Each axis of x once, in the new order.
     """
     x = as_tensor(x)
-    order = some_axes("permute_dims", tuple(axes), x.ndim)
+    order = some_axes("permute_dims", several_integers("permute_dims: axes", axes), x.ndim)
     if order is None or len(order) != x.ndim:
         raise ValueError(f"permute_dims: axes must name each of the {x.ndim} axes once, got {axes}")
     return permute_p(x, axes=order)
@@ -166,7 +167,8 @@ def moveaxis(x: TensorLike, source: int, destination: int, /) -> Tensor:
         destination: Its new position.
     """
     x = as_tensor(x)
-    source, destination = (one_axis("moveaxis", a, x.ndim) for a in (source, destination))
+    source = one_axis("moveaxis", source, x.ndim, "source")
+    destination = one_axis("moveaxis", destination, x.ndim, "destination")
     order = [a for a in range(x.ndim) if a != source]
     order.insert(destination, source)
     return permute_p(x, axes=tuple(order))
@@ -221,7 +223,7 @@ def flatten(x: TensorLike, /) -> Tensor:
 
 def _arrays(name: str, arrays: Sequence[TensorLike] | Tensor) -> list[Tensor]:
     if isinstance(arrays, Tensor) or not isinstance(arrays, (list, tuple)) or not arrays:
-        raise TypeError(f"{name}: expected a list or tuple of at least one array, got {arrays!r}")
+        raise TypeError(f"{name}: arrays: expected a list or tuple of at least one array, got {arrays!r}")
     return [as_tensor(a) for a in arrays]
 
 
@@ -265,13 +267,16 @@ def split(x: TensorLike, /, sections: int | Sequence[int], axis: int = 0) -> tup
     x = as_tensor(x)
     at = one_axis("split", axis, x.ndim)
     length = x.shape[at]
-    if isinstance(sections, int):
-        if sections < 1 or length % sections:
+    cuts: Iterable[int]
+    if (parts := index_of(sections)) is not None:
+        if parts < 1 or length % parts:
             raise ValueError(
-                f"split: {length} elements along axis {at} do not divide into {sections} equal parts"
+                f"split: {length} elements along axis {at} do not divide into sections={parts} equal parts"
             )
-        sections = range(length // sections, length, length // sections) if length else [0] * (sections - 1)
-    ends = [0, *sections, length]
+        cuts = range(length // parts, length, length // parts) if length else [0] * (parts - 1)
+    else:
+        cuts = several_integers("split: sections", sections)
+    ends = [0, *cuts, length]
     before = (slice(None),) * at
     return tuple(x[(*before, slice(a, b))] for a, b in pairwise(ends))
 

@@ -10,7 +10,7 @@ EMITTERS = ("auto", "numpy", "native", "cupy")
 
 def checked(emitter: str) -> str:
     """The name of an emitter, if it can be used here."""
-    if emitter not in EMITTERS:
+    if not isinstance(emitter, str) or emitter not in EMITTERS:
         raise ValueError(f"tg.jit: emitter must be one of {', '.join(map(repr, EMITTERS))}, got {emitter!r}")
     if emitter == "native" and find_spec("llvmlite") is None:
         raise ValueError("tg.jit: the emitter 'native' needs llvmlite: pip install \"tapegrad[jit]\"")

@@ -96,7 +96,7 @@ def guard_shapes(reach: Reach, trace: Trace) -> None:
         if id(t) not in known:
             kind = guards.fresh_value((t.data.shape, t.data.dtype))
             guards.need(
-                f"({local}.data.shape, {local}.data.dtype) == {kind}", f"the shape or dtype of {name}"
+                f"({local}._data.shape, {local}._data.dtype) == {kind}", f"the shape or dtype of {name}"
             )
 
 

@@ -6,6 +6,7 @@ from functools import cache
 from types import CodeType
 from typing import Any
 
+from tapegrad.autograd.slots import set_data
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Array
 from tapegrad.compiler.record.trace import Trace
@@ -21,37 +22,36 @@ class DataWatch:
 
     def __init__(self, trace: Trace) -> None:
         self.trace, self.thread = trace, get_ident()
-        self.slot: Any = None  # what it stands in place of
+        self.watching = False
 
     def meet(self, code: CodeType) -> None:
         """A piece of the user's code is about to run for the first time."""
-        if self.slot is None and not NAMING.isdisjoint(part_of(code).words):
+        if not self.watching and not NAMING.isdisjoint(part_of(code).words):
             self.begin()
 
     def begin(self) -> None:
-        self.slot = Tensor.__dict__["data"]
-        if type(self.slot) is property:  # a recording inside a recording, or in another thread
+        if "data" in vars(Tensor):  # a recording inside a recording, or in another thread
             return
-        get, put = self.slot.__get__, self.slot.__set__
 
         def read(t: Tensor) -> Any:
             if from_user(sys._getframe(1).f_code) and get_ident() == self.thread:
                 self.trace.refuse("it looks at t.data", "Use the tensor itself")
-            return get(t)
+            return t._data
 
         def write(t: Tensor, array: Array) -> None:
             if from_user(sys._getframe(1).f_code) and get_ident() == self.thread:
                 self.trace.refuse("it sets t.data", "Use t.assign(values), or t[...] = values")
-            put(t, array)
+            set_data(t, array)
 
-        setattr(Tensor, "data", property(read, write))  # noqa: B010 (the type checker knows a slot)
+        self.watching = True
+        setattr(Tensor, "data", property(read, write))  # noqa: B010 (the type checker knows an attribute)
 
     def __enter__(self) -> "DataWatch":
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.slot is not None and type(self.slot) is not property:
-            setattr(Tensor, "data", self.slot)  # noqa: B010
+        if self.watching:
+            del Tensor.data  # what its base class has counts again
 
 
 # What code contains that looks at t.data, also by a name that it puts together.

@@ -212,7 +212,7 @@ class Trace(Recorder):
     def moved(self, tensor: Tensor, view: object) -> None:
         self.moves = self.moves or user_line()
         self.save(view, tensor.backend)
-        self.changes.append(partial(setattr, tensor, "data", tensor.data))
+        self.changes.append(partial(setattr, tensor, "_data", tensor.data))
 
     def failed(self, primitive: Primitive) -> None:
         what = f"{primitive.name} raised an error that was caught, and that may depend on the values,"
@@ -305,7 +305,7 @@ class Trace(Recorder):
     def undo(self) -> None:
         """Put tensors, their gradients and the random streams back to what they were when the run began."""
         for t, array in zip(reversed(self.captured), reversed(self.arrays)):
-            t.data = array  # in the end the one that it had first
+            t._data = array  # in the end the one that it had first
         for put_back in reversed(self.changes):
             put_back()
 

@@ -93,7 +93,7 @@ class Case:
         runner = self.runner
         asked = self.recording.asked
         moved = any(
-            leaf.data is not a for leaf, a in zip(asked, self.guards.held(self.recording.local_of, asked))
+            leaf._data is not a for leaf, a in zip(asked, self.guards.held(self.recording.local_of, asked))
         )
         if runner.why_not_follow() is not None or (moved and not set(asked) <= set(runner.captured)):
             return None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import random
+from tapegrad.autograd.arguments import index_of
 from tapegrad.autograd.tensor import Tensor, next_serial
 from tapegrad.backends.aliases import Array, Function
 from tapegrad.compiler.record.tree import take_apart
@@ -24,11 +25,8 @@ CHECKING: set[int] = set()
 def every(check: Any) -> int:
     """The n of check=n, or of TAPEGRAD_JIT_CHECK where that is None; 0: never."""
     given = os.environ.get("TAPEGRAD_JIT_CHECK") or 0 if check is None else check
-    try:
-        n = int(given)
-    except (TypeError, ValueError):
-        n = -1
-    if n < 0:
+    n = int(given) if isinstance(given, str) and given.isdecimal() and check is None else index_of(given)
+    if n is None or n < 0:
         what = "TAPEGRAD_JIT_CHECK" if check is None else "check"
         raise ValueError(f"tg.jit: {what} must be a number of calls, or 0 for never, got {given!r}")
     return n
@@ -49,7 +47,7 @@ class State:
         now = next_serial()
         for t, home, array in self.written:
             home[...] = array
-            t.data, t.version = home, now
+            t._data, t.version = home, now
         for leaf, gradient, array in self.gradients:
             leaf._grad = gradient
             if gradient is not None:

@@ -10,6 +10,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from tapegrad.autograd import random
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.flags import DEFAULT, current
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.aliases import Args, Kwargs
@@ -93,6 +94,9 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
             array's largest element (of gradients: of the largest of all). It names the first difference.
     """
     checked(emitter)
+    strict = truth("jit: strict", strict)
+    if check is not None:
+        every(check)  # raises for what is no number of calls
     if f is None:
         return lambda g: Compiled(g, emitter, strict, check)
     return Compiled(f, emitter, strict, check)

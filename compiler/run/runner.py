@@ -96,7 +96,7 @@ class Runner:
     def why_not_follow(self) -> str | None:
         """Why the program cannot be bound to the arrays that its tensors have now; None: it can."""
         for i, (t, bound) in enumerate(zip(self.captured, self.bound)):
-            array = t.data
+            array = t._data
             if array is bound:
                 continue
             if i in self.in_place:

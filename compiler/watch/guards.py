@@ -111,14 +111,14 @@ class Guards:
             self.need(condition, told, entry=entry)
 
         self.need(f"type({local}) is {self.value(type(t))}", name, entry=entry)
-        self.lines.append(Line(f"{array} = {local}.data"))
+        self.lines.append(Line(f"{array} = {local}._data"))
         need(f"{array}.shape == {shape}", "of shape", "shape", t.shape)
         # An unpickled array has a dtype of its own, equal to the one that all others share.
         need(f"{array}.dtype is {dtype} or {array}.dtype == {dtype}", "of dtype", "dtype", t.dtype)
         need(f"type({array}) is {self.value(type(t.data))}", "on", "device", t.device)
         need(f"{array}.strides == {self.fresh_value(strides)}", "with strides", "data.strides", strides)
         grad = t.requires_grad
-        need(f"{'' if grad else 'not '}{local}.requires_grad", "with requires_grad", "requires_grad", grad)
+        need(f"{'' if grad else 'not '}{local}._requires_grad", "with requires_grad", "requires_grad", grad)
         if grad:
             computed = f"{name}: whether it was computed"
             self.need(f"({local}.node is None) is {t.node is None}", computed, entry=entry)
@@ -156,7 +156,7 @@ class Guards:
         body = ["moved = False", *with_loops(head, self.tables), "if after: return True"]
         body += with_loops(texts[entry:], self.tables)
         for i in range(0, len(rest), 20):
-            stay = " and ".join(f"{local}.data is {name}" for local, name in rest[i : i + 20])
+            stay = " and ".join(f"{local}._data is {name}" for local, name in rest[i : i + 20])
             body.append(f"if not ({stay}): moved = True")
         body.append(f"if moved: return {MOVED!r}")
         body.append(f"return ({''.join(f'a{n}, ' for n in range(len(self.inputs)))})")
@@ -180,7 +180,7 @@ class Guards:
             lines.append(text)
             found = SAME.fullmatch(text)
             if found is not None and (array := left.pop(found["value"], None)) is not None:
-                lines.append(f"if {found['local']}.data is not {array}: moved = True")
+                lines.append(f"if {found['local']}._data is not {array}: moved = True")
         return lines, list(left.items())
 
     def fill_tables(self) -> None:

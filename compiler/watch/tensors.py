@@ -22,7 +22,8 @@ class Tensors(Classes):
         owner = self.owners.get(id(t.data))
         if owner is not None and owner is not t:
             self.guards.need(
-                f"{local}.data is {self.tensors[id(owner)].local}.data", f"{name}: memory shared with another"
+                f"{local}._data is {self.tensors[id(owner)].local}._data",
+                f"{name}: memory shared with another",
             )
         plain = type(t) is Tensor and t.node is None and not t.requires_grad
         if (argument and type(t) is Tensor) or (name in self.made_inputs and plain):
@@ -30,7 +31,7 @@ class Tensors(Classes):
         else:
             self.tensors[id(t)] = Reached(self.identical(local, t, name, place=plain), name, t)
             if t.node is None or t.requires_grad:
-                asked = f"{local}.requires_grad" if t.requires_grad else f"not {local}.requires_grad"
+                asked = f"{local}._requires_grad" if t.requires_grad else f"not {local}._requires_grad"
                 self.guards.need(asked, f"requires_grad of {name}")
         if owner is None:
             self.owners[id(t.data)] = t

@@ -137,16 +137,20 @@ def test_get_and_options() -> None:
             r"orthogonal: expected a shape of at least 2 axes, got \(5,\)",
         ),
         (lambda: init.identity((5,)), ValueError, r"identity: expected the shape of a matrix, got \(5,\)"),
-        (lambda: init.variance_scaling((5, 5), scale=0.0), ValueError, "scale must be positive, got 0.0"),
+        (
+            lambda: init.variance_scaling((5, 5), scale=0.0),
+            ValueError,
+            "scale must be a finite number above 0, got 0.0",
+        ),
         (
             lambda: init.variance_scaling((5, 5), mode="fan"),
             ValueError,
-            "mode must be one of fan_in, fan_out, fan_avg",
+            "mode must be 'fan_in', 'fan_out' or 'fan_avg'",
         ),
         (
             lambda: init.variance_scaling((5, 5), distribution="beta"),
             ValueError,
-            "distribution must be truncated_normal",
+            "distribution must be 'truncated_normal'",
         ),
     ],
 )

@@ -79,7 +79,7 @@ def test_resumes_to_equal_bytes(how: str | None) -> None:
     assert second.run(5) == expected
     with pytest.raises(ValueError, match="missing: updates"):
         second.ema.load_state_dict({})
-    with pytest.raises(ValueError, match="decay: expected"):
+    with pytest.raises(ValueError, match="decay must be at least 0 and below 1"):
         optim.EMA(second.layer, 1.0)
 
 

@@ -309,7 +309,7 @@ def test_fit_follows_and_a_file_keeps_it(tmp_path: Any, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Cosine(0.1, 0), "Cosine: steps: expected a number above 0"),
+        (lambda: Cosine(0.1, 0), "Cosine: steps must be a finite number above 0"),
         (lambda: MultiStep(0.1, [3, 2]), "increasing"),
         (lambda: Piecewise([1.0], [3]), "one value more"),
         (lambda: Chained([1.0, 2.0], [0]), "lengths above 0"),

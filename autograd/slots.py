@@ -1,0 +1,56 @@
+"""What users set on a Tensor, `data` and `requires_grad`: checked when it is set, and read as quickly as a slot.
+
+tapegrad's own code sets and reads the slots behind them, `_data` and `_requires_grad`.
+"""
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.autograd.dtypes import DTYPE_NAMES, is_floating, name_of
+from tapegrad.backends import BY_TYPE
+from tapegrad.backends.aliases import Array
+
+
+def set_data(t: Any, value: object) -> None:
+    """`t.data = value`: the array of a backend, or a Tensor, whose memory is then shared."""
+    array: Any = value._data if isinstance(value, Slots) else value
+    if type(array) not in BY_TYPE:
+        raise TypeError(
+            f"data: expected the array of a backend or a Tensor, got {array!r}: t.assign(value) writes numbers and "
+            "lists into a tensor"
+        )
+    if name_of(array.dtype) not in DTYPE_NAMES or (t._requires_grad and not is_floating(array.dtype)):
+        expected = "a floating-point array, since the tensor requires grad" if t._requires_grad else "numbers"
+        raise TypeError(f"data: expected {expected}, got an array of dtype {array.dtype}")
+    # What NumPy computes of an array without axes is a scalar.
+    t._data = array if hasattr(array, "__setitem__") else BY_TYPE[type(array)].asarray(array)
+
+
+def set_requires_grad(t: Any, value: object, name: str = "requires_grad") -> None:
+    """`t.requires_grad = value`, and `t.requires_grad_(value)`."""
+    from tapegrad.autograd.arguments import truth
+
+    value = truth(name, value)
+    if value and not is_floating(t._data.dtype):
+        raise TypeError(
+            f"requires_grad: only floating-point tensors have gradients, this one is {t.dtype}: "
+            "convert it first, as in t.astype(tg.float32)"
+        )
+    if not value and t.node is not None:
+        raise RuntimeError("only a leaf's requires_grad can be turned off: use .detach()")
+    t._requires_grad = value
+
+
+class Slots:
+    """The base of Tensor that has these two."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        data: Array
+        requires_grad: bool
+        _data: Array
+        _requires_grad: bool
+    else:
+        data = property(attrgetter("_data"), set_data)
+        requires_grad = property(attrgetter("_requires_grad"), set_requires_grad)
