@@ -14,10 +14,7 @@ from tapegrad.data.aliases import PlainData
 from tapegrad.data.plan import ColumnPlan, plan_column
 from tapegrad.data.table import Column, Table, TableError, listed
 
-TOGETHER = (
-    8  # columns that are written into the rows together: more would take fresh memory, which costs most
-)
-BLOCK = 4096  # rows
+BLOCK = 2048  # rows that are written together, and stay in the cache while their columns come
 
 
 class FeatureEncoder:
@@ -101,22 +98,16 @@ class FeatureEncoder:
                 f"{table.title} lacks {len(absent)} of the {len(self.columns)} columns the model was trained on: "
                 f"{listed(absent)}{hint}"
             )
-        self.notes = []
+        parts = [kinds.ENCODERS[c["kind"]](c, table.columns[c["name"]]) for c in self.columns]
+        self.notes = [
+            f"column {state['name']!r}: {note}"
+            for state, part in zip(self.columns, parts)
+            for note in part.notes
+        ]
         encoded = np.empty((table.rows, self.width))
-        start = 0
-        for first in range(0, len(self.columns), TOGETHER):
-            parts = [self._encoded(state, table) for state in self.columns[first : first + TOGETHER]]
-            width = sum(part.shape[1] for part in parts)
-            # A block of rows stays in the cache while its columns come.
-            for row in range(0, table.rows, BLOCK):
-                rows, at = slice(row, row + BLOCK), start
-                for part in parts:
-                    encoded[rows, at : at + part.shape[1]] = part[rows]
-                    at += part.shape[1]
-            start += width
+        for row in range(0, table.rows, BLOCK):
+            rows, at = slice(row, row + BLOCK), 0
+            for part in parts:
+                part.write(rows, encoded[rows, at : at + part.width])
+                at += part.width
         return encoded
-
-    def _encoded(self, state: PlainData, table: Table) -> np.ndarray:
-        part, notes = kinds.ENCODERS[state["kind"]](state, table.columns[state["name"]])
-        self.notes += [f"column {state['name']!r}: {note}" for note in notes]
-        return part

@@ -10,86 +10,15 @@ into the model's file, and turns cells into numbers by it.
 
 import re
 from collections import Counter
-from typing import NamedTuple
 
 import numpy as np
 
 from tapegrad.data.aliases import PlainData
-from tapegrad.data.cells import (
-    DEFAULT,
-    SAMPLE,
-    WORDS,
-    NumberFormat,
-    as_format,
-    canonicals,
-    find_format,
-    is_mark,
-    parse_numbers,
-    truth_words,
-)
+from tapegrad.data.cells import WORDS, canonicals, is_mark, truth_words
 from tapegrad.data.dates import encode_dates, parse_dates, state_of
-from tapegrad.data.numbers import MAX_STRAY, described_signs, quartiles, several_units
+from tapegrad.data.encoded import Encoded, by_code
+from tapegrad.data.number_columns import MARKED, MAX_CATEGORIES, encode_numbers
 from tapegrad.data.table import Column, TableError, listed, number_text
-
-MAX_CATEGORIES = 50  # and as many words
-MARKED = 5  # training rows from which on what is missing gets a column
-FAR = 1000.0  # times the distance of the quartiles: a number so far out would hide all others
-NEAR = 10.0  # times it: where such a number is put
-LARGEST = 1e100  # a number that no product overflows with
-LIMIT = 1e6  # of a standardized number in prediction
-
-
-class Numbers(NamedTuple):
-    """A column read as numbers: `values` NaN where there is none; `strays` the rows whose text is neither a number nor
-    a word for missing, and `words` the text of each such row."""
-
-    values: np.ndarray
-    form: NumberFormat
-    strays: np.ndarray
-    words: list[str]
-
-    @property
-    def missing(self) -> int:
-        return int(np.isnan(self.values).sum())
-
-
-def read_numbers(column: Column, form: NumberFormat) -> Numbers:
-    if column.texts is None:
-        return Numbers(column.values, DEFAULT, np.array([], np.int64), [])
-    by_text = parse_numbers(column.texts, form)
-    stray_text = np.array(
-        [np.isnan(v) and not is_missing_number(t) for v, t in zip(by_text, column.texts)] + [False], bool
-    )
-    values = np.append(by_text, np.nan)[column.values]
-    strays = np.flatnonzero(stray_text[column.values])
-    return Numbers(values, form, strays, [column.texts[column.values[row]] for row in strays])
-
-
-def is_missing_number(text: str) -> bool:
-    return is_mark(text) or text.lower() in WORDS
-
-
-def find_numbers(column: Column, delimiter: str) -> Numbers | None:
-    """The column as numbers, or None where it is better taken as text."""
-    if column.texts is None:
-        return read_numbers(column, DEFAULT)
-    counts = column.counts()
-    form = find_format(column.texts, counts, delimiter)
-    some = column.texts[:SAMPLE]
-    if np.isnan(parse_numbers(some, form)).sum() > 0.95 * len(some) > 20:
-        return None  # text, and there may be a million different ones
-    by_text = parse_numbers(column.texts, form)
-    number = ~np.isnan(by_text)
-    if not number.any():
-        return None
-    text = np.array([not is_missing_number(t) for t in column.texts]) & ~number
-    share = counts[text].sum() / max(1, counts[number | text].sum())
-    if share > MAX_STRAY and several_units(column):
-        return None
-    # Stray words among numbers; or codes, a few of which happen to be digits.
-    if share > 0.5 or (share > MAX_STRAY and len(column.texts) <= MAX_CATEGORIES):
-        return None
-    return read_numbers(column, form)
 
 
 def without_marks(column: Column) -> Column:
@@ -99,131 +28,6 @@ def without_marks(column: Column) -> Column:
     if not marks.any():
         return column
     return Column(column.name, np.where(marks[column.values], -1, column.values), column.texts, column.lines)
-
-
-# --- numbers ---
-
-
-def learn_numbers(column: Column, numbers: Numbers, rows: np.ndarray) -> tuple[PlainData, list[str]]:
-    """(state, notes) of the training rows `rows`, at least one of which holds a number."""
-    train = numbers.values[rows]
-    known = train[~np.isnan(train)]
-    state: PlainData = {"name": column.name, "kind": "number"}
-    notes = []
-    if numbers.form != DEFAULT:
-        state["format"] = numbers.form.state()
-        example = next((t for t in column.texts or [] if not np.isnan(numbers.form.parse(t))), "")
-        notes.append(
-            f"read {example!r} as {number_text(numbers.form.parse(example))}: {numbers.form.described()}"
-        )
-    elif column.texts is not None:
-        notes += described_signs(column.texts)
-    first, median, third = quartiles(known)
-    if cut := bounds(known, first, third):
-        state["cut"] = cut
-        out = np.flatnonzero((numbers.values < cut[0]) | (numbers.values > cut[3]))
-        one = float(numbers.values[out[0]])
-        notes.append(
-            f"{number_text(one)} on {column.on(out)} is so far from all others that it is taken as "
-            f"{number_text(cut[1] if one < cut[0] else cut[2])}"
-        )
-        train = cut_off(train, cut)
-    filled = np.where(np.isnan(train), median, train)
-    state |= {"median": median, "mean": float(filled.mean()), "scale": float(filled.std()) or 1.0}
-    in_training = np.isin(numbers.strays, rows)
-    counts = Counter(word for word, there in zip(numbers.words, in_training) if there)
-    state["words"] = sorted(word for word, count in counts.items() if count >= MARKED)[:MAX_CATEGORIES]
-    unmarked = int(np.isnan(train).sum()) - sum(counts[word] for word in state["words"])
-    state["missing"] = unmarked >= MARKED
-    return state, notes + described_gaps(column, numbers, state)
-
-
-def check_size(column: Column, values: np.ndarray) -> None:
-    """TableError for an infinite cell, and for a column of numbers that overflow or differ by next to nothing."""
-    low, high = np.fmin.reduce(values), np.fmax.reduce(values)  # NaN where there is no number
-    if max(-low, high) <= LARGEST and not 0 < high - low < 1 / LARGEST:
-        return
-    with np.errstate(invalid="ignore"):
-        infinite = np.flatnonzero(np.isinf(values))
-        if infinite.size:
-            raise TableError(
-                f"column {column.name!r}, {column.on(infinite)}: infinite: leave the cell empty or fix it"
-            )
-        spread = np.nanmax(values) - np.nanmin(values) if not np.isnan(values).all() else 0.0
-        if 0 < spread < 1 / LARGEST:
-            raise TableError(
-                f"column {column.name!r} has numbers that differ by less than {1 / LARGEST:g}: scale it first, or "
-                f"leave it out with --drop {column.name!r}"
-            )
-        large = np.flatnonzero(np.abs(values) > LARGEST)
-        if large.size * 2 > len(values):
-            raise TableError(
-                f"column {column.name!r} has numbers beyond {LARGEST:g}, as on {column.on(large)}: scale it first, or "
-                f"leave it out with --drop {column.name!r}"
-            )
-
-
-def bounds(known: np.ndarray, first: float, third: float) -> list[float] | None:
-    """[below which number, it is taken as this one, or as this one, above that number], where numbers are so far out
-    that they would hide the differences of all others."""
-    width = third - first
-    far, near = (FAR * width, NEAR * width) if width else (LARGEST, 0.0)
-    if known.min() >= first - far and known.max() <= third + far:
-        return None
-    return [first - far, first - near, third + near, third + far]
-
-
-def cut_off(values: np.ndarray, cut: list[float]) -> np.ndarray:
-    return np.where(values < cut[0], cut[1], np.where(values > cut[3], cut[2], values))
-
-
-def described_gaps(column: Column, numbers: Numbers, state: PlainData) -> list[str]:
-    """What is told of words among the numbers, and of missing cells."""
-    notes = []
-    if numbers.words:
-        counts = Counter(numbers.words)
-        shown = ", ".join(f"{w!r} ({n})" if n > 1 else repr(w) for w, n in counts.most_common(4))
-        more = f" and {len(counts) - 4} more" * (len(counts) > 4)
-        own = "each has a 0/1 column" if state["words"] else "taken as missing"
-        notes.append(f"is numbers but for {shown}{more} on {column.on(numbers.strays)}: {own}")
-    if numbers.missing:
-        marked = ", and marked in a 0/1 column" if state["missing"] else ""
-        notes.append(
-            f"filled {numbers.missing} missing with the median, {number_text(state['median'])}{marked}"
-        )
-    return notes
-
-
-def encode_numbers(state: PlainData, column: Column) -> tuple[np.ndarray, list[str]]:
-    numbers = read_numbers(column, as_format(state.get("format")))
-    if len(numbers.strays) * 2 > len(column):
-        raise TableError(
-            f"column {column.name!r} has {numbers.words[0]!r}, no number, on {column.on(numbers.strays)}, and the "
-            "model was trained on numbers there: fix or empty the cells"
-        )
-    notes = described_gaps(column, numbers, state)
-    values = cut_off(numbers.values, state["cut"]) if "cut" in state else numbers.values
-    missing = np.isnan(values)
-    filled = np.where(missing, state["median"], values) if missing.any() else values
-    scaled = (filled - state["mean"]) / state["scale"]
-    beyond = max(scaled.max(initial=0.0), -scaled.min(initial=0.0)) > LIMIT
-    far = np.flatnonzero(np.abs(scaled) > LIMIT) if beyond else np.array([], np.int64)
-    if far.size:
-        notes.append(
-            f"{number_text(float(numbers.values[far[0]]))} on {column.on(far)} is far from all that was trained on: "
-            f"taken as {number_text(state['mean'] + float(np.sign(scaled[far[0]])) * LIMIT * state['scale'])}"
-        )
-        scaled = np.clip(scaled, -LIMIT, LIMIT)
-    parts = [scaled]
-    for word in state["words"]:
-        places = numbers.strays[np.array([w == word for w in numbers.words], bool)]
-        has = np.zeros(len(column))
-        has[places] = 1.0
-        missing[places] = False
-        parts.append(has)
-    if state["missing"]:
-        parts.append(missing.astype(np.float64))
-    return np.stack(parts, axis=1) if len(parts) > 1 else scaled[:, None], notes
 
 
 # --- dates ---
@@ -247,7 +51,7 @@ def learn_dates(column: Column, form: str, rows: np.ndarray) -> tuple[PlainData,
     return {**state, **state_of(by_text[column.values[rows]])}, notes
 
 
-def encode_date_column(state: PlainData, column: Column) -> tuple[np.ndarray, list[str]]:
+def encode_date_column(state: PlainData, column: Column) -> Encoded:
     column = as_text(column)
     by_text = np.append(parse_dates(column.texts or [], state["form"]), np.nan)
     strays = np.flatnonzero(np.isnan(by_text)[column.values] & ~column.empty)
@@ -261,7 +65,7 @@ def encode_date_column(state: PlainData, column: Column) -> tuple[np.ndarray, li
         encoded = np.column_stack([encoded, np.isnan(by_text)])
     missing = int(np.isnan(by_text)[column.values].sum())
     notes = [f"{missing} cells without a date are taken as the mean date"] if missing else []
-    return encoded[column.values], notes
+    return by_code(encoded, column.values, notes)
 
 
 # --- categories ---
@@ -308,18 +112,15 @@ def described_texts(column: Column, counts: Counter[str], fold: bool) -> list[st
     return notes
 
 
-def encode_categories(state: PlainData, column: Column) -> tuple[np.ndarray, list[str]]:
+def encode_categories(state: PlainData, column: Column) -> Encoded:
     categories = state["categories"]
     column = as_text(column)
     texts = column.texts or []
     places = {key: i for i, key in enumerate(categories)}
     width = len(categories) + state["other"] + state["missing"]
-    other = len(categories) if state["other"] else width  # the place `width` is cut off below
+    other = len(categories) if state["other"] else width  # the place `width` has no 1
     gap = len(categories) + state["other"] if state["missing"] else width
     by_text = np.array([places.get(key, other) for key in canonicals(texts, state["fold"])] + [gap], np.int64)
-    where = by_text[column.values]
-    encoded = np.zeros((len(column), width + 1))
-    encoded[np.arange(len(column)), where] = 1.0
     notes = []
     unseen = np.bincount(column.values[column.values >= 0], minlength=len(texts)) > 0
     strange = sorted(text for text, there, place in zip(texts, unseen, by_text) if there and place == width)
@@ -327,7 +128,12 @@ def encode_categories(state: PlainData, column: Column) -> tuple[np.ndarray, lis
         notes.append(f"not seen in training, taken as none: {listed(strange)}")
     if gap == width and column.empty.any():
         notes.append(f"{int(column.empty.sum())} missing, which training had none of, are taken as none")
-    return encoded[:, :width], notes
+    one_hot = np.eye(width + 1, width)
+
+    def write(rows: slice, out: np.ndarray) -> None:
+        out[...] = one_hot[by_text[column.values[rows]]]
+
+    return Encoded(width, write, notes)
 
 
 def as_text(column: Column) -> Column:
@@ -364,7 +170,7 @@ def learn_words(column: Column, rows: np.ndarray) -> PlainData | None:
     return {"name": column.name, "kind": "words", "words": sorted(frequent[:MAX_CATEGORIES])}
 
 
-def encode_words(state: PlainData, column: Column) -> tuple[np.ndarray, list[str]]:
+def encode_words(state: PlainData, column: Column) -> Encoded:
     column = as_text(column)
     texts = [*(column.texts or []), ""]
     places = {word: i for i, word in enumerate(state["words"])}
@@ -373,7 +179,7 @@ def encode_words(state: PlainData, column: Column) -> tuple[np.ndarray, list[str
         for word in words_of(text):
             if word in places:
                 by_text[row, places[word]] = 1.0
-    return by_text[column.values], []
+    return by_code(by_text, column.values, [])
 
 
 ENCODERS = {

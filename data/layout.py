@@ -19,7 +19,7 @@ SAMPLE = 50  # lines that must agree on the delimiter
 
 @dataclass
 class Layout:
-    """`skipped` lines stand above the header; `fields` is how many cells a row has."""
+    """`skipped` lines stand above the header; `fields` is how many cells a row has; `first` are the first rows."""
 
     path: Path
     encoding: str
@@ -29,6 +29,7 @@ class Layout:
     header: bool
     notes: list[str] = field(default_factory=list)
     twice: frozenset[str] = frozenset()
+    first: list[list[str]] = field(default_factory=list)
 
     @property
     def fields(self) -> int:
@@ -86,7 +87,7 @@ def find_layout(path: Path, header: bool = True, encoding: str | None = None) ->
         if twice:
             twice = frozenset()
         names = [f"column {i}" for i in range(1, len(rows[0]) + 1)]
-    layout = Layout(path, encoding, delimiter, skipped, names, header, notes + found, twice)
+    layout = Layout(path, encoding, delimiter, skipped, names, header, notes + found, twice, rows[header:])
     if header:
         check_header(layout, rows)
     return layout

@@ -6,6 +6,9 @@ from tapegrad.data.cells import DEFAULT, SAMPLE, parse_plain, units
 from tapegrad.data.table import Column, number_text
 
 MAX_STRAY = 0.2  # of the cells of a column of numbers may be text
+QUARTERS = (0.25, 0.5, 0.75)
+MANY = 5000  # values of which a part tells where a quartile lies
+WIDTH = 200  # places of that part to each side: a random part of MANY errs by 35
 
 
 def several_units(column: Column) -> str | None:
@@ -30,19 +33,32 @@ def described_signs(texts: list[str]) -> list[str]:
 
 
 def quartiles(values: np.ndarray) -> tuple[float, float, float]:
-    """np.percentile(values, (25, 50, 75)), without its set-up for few values, which tables of many columns have."""
-    if len(values) > 1000:
-        first, median, third = np.percentile(values, (25, 50, 75)).tolist()
-        return first, median, third
-    ordered = np.sort(values).tolist()
-    found = []
-    for share in (0.25, 0.5, 0.75):
-        place = share * (len(ordered) - 1)
-        low = int(place)
-        part, step = place - low, ordered[min(low + 1, len(ordered) - 1)] - ordered[low]
-        found.append(
-            ordered[low] + step * part
-            if part < 0.5
-            else ordered[min(low + 1, len(ordered) - 1)] - step * (1 - part)
-        )
-    return found[0], found[1], found[2]
+    """np.percentile(values, (25, 50, 75)), in less time for few values and for many. None of them is NaN."""
+    if len(values) > MANY:
+        part = np.sort(values[:: len(values) // MANY])
+        first, median, third = (percentile_near(values, part, share) for share in QUARTERS)
+    else:
+        ordered = np.sort(values).tolist()
+        first, median, third = (between(ordered, share * (len(ordered) - 1)) for share in QUARTERS)
+    return first, median, third
+
+
+def percentile_near(values: np.ndarray, part: np.ndarray, share: float) -> float:
+    """The percentile, sought among the values near that of an ordered part of them, which are few."""
+    middle = round(share * (len(part) - 1))
+    low, high = part[max(0, middle - WIDTH)], part[min(len(part) - 1, middle + WIDTH)]
+    below = values < low
+    near = values[(values <= high) & ~below]
+    place = share * (len(values) - 1) - int(np.count_nonzero(below))
+    if not 0 <= place < len(near) - 1:
+        return float(np.percentile(values, 100 * share))
+    near.partition((int(place), int(place) + 1))
+    return between([near[int(place)].item(), near[int(place) + 1].item()], place % 1)
+
+
+def between(ordered: list[float], place: float) -> float:
+    """The value at a place that may lie between two, as NumPy works it out."""
+    low = int(place)
+    part, after = place - low, ordered[min(low + 1, len(ordered) - 1)]
+    step = after - ordered[low]
+    return ordered[low] + step * part if part < 0.5 else after - step * (1 - part)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.data import kinds
+from tapegrad.data import kinds, number_columns
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import canonicals, truth_words
 from tapegrad.data.dates import find_date_format, parse_dates
@@ -21,6 +21,7 @@ ID_NAME = re.compile(
 NEARLY_ALL = 0.5  # different texts per cell from which on a column is no category
 FEWEST = 20  # different texts that may always be one
 ROUNDING = 2e-3  # of the target's range
+ALIKE = 1e-12  # of the numbers themselves: a column that differs by less is constant
 LEAST_ROWS = 10  # from which on chance makes no copy of the target
 
 
@@ -70,7 +71,7 @@ def plan_column(
             return ColumnPlan(name, "left out", reason, harmless=harmless)
     if (dates := as_dates(column, rows)) is not None:
         return dates
-    numbers = kinds.find_numbers(column, table.delimiter)
+    numbers = number_columns.find_numbers(column, table.delimiter)
     if numbers is not None and not np.isnan(numbers.values[rows]).all():
         plan = plan_numbers(column, numbers, rows)
         if target is not None and name not in keep and plan.state is not None and near_copy(column, target):
@@ -99,23 +100,21 @@ def as_dates(column: Column, rows: np.ndarray) -> ColumnPlan | None:
     return ColumnPlan(column.name, "date", "date %Y%m%d, days since 1970", [note, *notes], state)
 
 
-def plan_numbers(column: Column, numbers: kinds.Numbers, rows: np.ndarray) -> ColumnPlan:
+def plan_numbers(column: Column, numbers: number_columns.Numbers, rows: np.ndarray) -> ColumnPlan:
     train = numbers.values[rows]
-    kinds.check_size(column, numbers.values)
-    if not np.isnan(train).any() and is_constant(train):
-        value = number_text(float(train[0]))
-        return ColumnPlan(column.name, "left out", f"has the one value {value} in the training rows")
-    state, notes = kinds.learn_numbers(column, numbers, rows)
-    if is_constant(train) and kinds.width_of(state) == 1:
-        value = number_text(state["median"])
-        return ColumnPlan(column.name, "left out", f"has the one value {value} in the training rows")
+    number_columns.check_size(column, numbers.values)
+    low, high = float(np.fmin.reduce(train)), float(np.fmax.reduce(train))
+    if constant := high - low <= ALIKE * max(-low, high):
+        value = (
+            f"the one value {number_text(low)}" if low == high else f"nearly one value, {number_text(low)},"
+        )
+        left_out = ColumnPlan(column.name, "left out", f"has {value} in the training rows")
+        if not np.isnan(train).any():
+            return left_out
+    state, notes = number_columns.learn_numbers(column, numbers, rows)
+    if constant and kinds.width_of(state) == 1:
+        return left_out
     return ColumnPlan(column.name, "number", "standardized", notes, state)
-
-
-def is_constant(values: np.ndarray) -> bool:
-    low, high = np.fmin.reduce(values), np.fmax.reduce(values)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(high - low <= 1e-12 * max(-low, high))
 
 
 def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> ColumnPlan:

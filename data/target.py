@@ -19,7 +19,8 @@ from tapegrad.data.cells import (
     truth_words,
 )
 from tapegrad.data.dates import find_date_format
-from tapegrad.data.kinds import LARGEST, without_marks
+from tapegrad.data.kinds import without_marks
+from tapegrad.data.number_columns import LARGEST
 from tapegrad.data.table import Column, Table, TableError, listed, number_text
 
 MAX_CLASSES = 20  # of whole numbers that are taken as classes unless told otherwise
