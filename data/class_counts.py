@@ -284,4 +284,8 @@ class CohenKappa(_OfMatrix):
         counts = self.counts.astype(np.float64)
         n = counts.sum()
         chance = counts.sum(axis=0) @ counts.sum(axis=1) / (n * n) if n else float("nan")
-        return float((np.trace(counts) / n - chance) / (1 - chance)) if n and chance < 1 else float("nan")
+        if not n or chance >= 1:
+            if n:
+                self.warn_undefined("all rows are of one class and predicted to be: NaN")
+            return float("nan")
+        return float((np.trace(counts) / n - chance) / (1 - chance))

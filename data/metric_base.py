@@ -1,5 +1,6 @@
 """How a metric keeps its sums or its rows from batch to batch. `data.metrics` has the metrics themselves."""
 
+import warnings
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -24,6 +25,7 @@ class Metric:
     spec: PlainData | None = None  # the arguments of `metrics.get` that make it again
     outputs: str | None = None
     scalar: Any = True  # whether the result is one number, which logs can show
+    final = True  # whether `result` warns that it is not defined; False in the middle of a pass, when more rows come
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -48,6 +50,13 @@ class Metric:
     def result(self) -> Any:
         """The number over all rows since the last `reset`; NaN of no rows."""
         raise NotImplementedError
+
+    def warn_undefined(self, why: str) -> None:
+        """Warn with scikit-learn's class that the result is not defined."""
+        if self.final:
+            from sklearn.exceptions import UndefinedMetricWarning
+
+            warnings.warn(f"{self.name}: {why}", UndefinedMetricWarning, stacklevel=3)
 
     def of_outputs(self, kind: str | None) -> "Metric":
         """The metric for a model whose outputs are logits or signs, as its loss says."""
@@ -167,7 +176,8 @@ class Mean(Metric):
 class Whole(Metric):
     """A function of all rows at once: it keeps them, on their device, until `reset`.
 
-    function   (outputs, targets) -> a float, both as float64 on the host; with `cuts`, also of the threshold
+    function    (outputs, targets) -> a float, both as float64 on the host; with `cuts`, also of the threshold
+    undefined   (targets) -> why there is no score of such targets, or ""
     """
 
     def __init__(
@@ -178,8 +188,10 @@ class Whole(Metric):
         binary: bool,
         cuts: bool,
         threshold: float | None = None,
+        undefined: Function | None = None,
     ) -> None:
         self.function, self.binary, self.cuts, self.threshold = function, binary, cuts, threshold
+        self.undefined = undefined
         super().__init__(name)
 
     def reset(self) -> None:
@@ -196,6 +208,8 @@ class Whole(Metric):
         outputs, targets = (
             np.concatenate([to_numpy(a) for a in column]).astype(np.float64) for column in zip(*self.rows)
         )
+        if self.undefined is not None and (why := self.undefined(targets)):
+            self.warn_undefined(why)
         if not self.binary:
             return self.function(outputs, targets)
         if (wrong := targets[~((targets == -1) | ((targets >= 0) & (targets <= 1)))]).size:

@@ -105,9 +105,27 @@ def f1(outputs: np.ndarray, targets: np.ndarray, threshold: float = 0.5) -> floa
     return 2 * hits / (predicted + actual) if predicted + actual else 0.0
 
 
+def one_class(targets: np.ndarray) -> str:
+    positive = targets.reshape(-1, targets.shape[-1] if targets.ndim > 1 else 1) > 0.5
+    if not len(positive) or not (positive.all(axis=0) | ~positive.any(axis=0)).any():
+        return ""
+    return "the targets are of one class: there is no area under the curve, NaN"
+
+
+def none_positive(targets: np.ndarray) -> str:
+    positive = targets.reshape(-1, targets.shape[-1] if targets.ndim > 1 else 1) > 0.5
+    if not len(positive) or positive.any(axis=0).all():
+        return ""
+    return "no target is positive: the average precision is set to 0"
+
+
+def one_row(targets: np.ndarray) -> str:
+    return "R² is not defined for one row: NaN" if len(targets) == 1 else ""
+
+
 def auc(outputs: np.ndarray, targets: np.ndarray) -> float:
     """The area under the ROC curve, exact: how often a positive row scores above a negative one, ties counting half.
-    The mean over columns. NaN when one of the two is missing."""
+    The mean over columns. NaN where one of the two is missing, with a warning, and where an output is NaN."""
     if outputs.ndim > 1:
         columns = [a.reshape(-1, a.shape[-1]).T for a in (outputs, targets)]
         return float(np.mean([auc(o, t) for o, t in zip(*columns)]))
@@ -115,30 +133,43 @@ def auc(outputs: np.ndarray, targets: np.ndarray) -> float:
     rank = (np.cumsum(counts) - (counts - 1) / 2)[place.reshape(-1)]
     positive = targets.reshape(-1) > 0.5
     p, n = int(positive.sum()), int((~positive).sum())
-    return float((rank[positive].sum() - p * (p + 1) / 2) / (p * n)) if p and n else float("nan")
+    if not p or not n or np.isnan(outputs).any():
+        return float("nan")
+    return float((rank[positive].sum() - p * (p + 1) / 2) / (p * n))
 
 
 def average_precision(outputs: np.ndarray, targets: np.ndarray) -> float:
     """Σ (recall_n - recall_n-1) · precision_n over the distinct outputs as thresholds: the area under the curve of
-    precision and recall, without interpolation. The mean over columns. NaN when no row is positive."""
+    precision and recall, without interpolation. The mean over columns. 0 where no row is positive, with a warning; NaN
+    where an output is NaN."""
     if outputs.ndim > 1:
         columns = [a.reshape(-1, a.shape[-1]).T for a in (outputs, targets)]
         return float(np.mean([average_precision(o, t) for o, t in zip(*columns)]))
+    if not len(outputs) or np.isnan(outputs).any():
+        return float("nan")
     order = np.argsort(-outputs, kind="stable")
     positive = targets[order] > 0.5
     last = np.append(np.diff(outputs[order]) != 0, True)  # of each distinct output
     hits, predicted = np.cumsum(positive)[last], np.flatnonzero(last) + 1
-    if not positive.any():
-        return float("nan")
-    return float(np.sum(np.diff(hits, prepend=0) / positive.sum() * hits / predicted))
+    return float(np.sum(np.diff(hits, prepend=0) / max(1, positive.sum()) * hits / predicted))
 
 
 def r2(outputs: np.ndarray, targets: np.ndarray) -> float:
-    """1 - Σ(target - output)² / Σ(target - mean target)², averaged over columns. NaN for a constant target."""
-    total = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
+    """1 - Σ(target - output)² / Σ(target - mean target)², averaged over columns. A constant target gives 1 where all
+    outputs hit it, else 0. NaN of one row, with a warning."""
+    if len(targets) < 2:
+        return float("nan")
+    spread = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
+    return determination(((targets - outputs) ** 2).sum(axis=0), spread)
+
+
+def determination(errors: np.ndarray, spread: np.ndarray, force_finite: bool = True) -> float:
+    """R² of the sums of squares of the errors and of the targets about their mean; the mean over columns."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        score = 1 - ((targets - outputs) ** 2).sum(axis=0) / total
-    return float(np.mean(np.where(total > 0, score, np.nan)))
+        score = 1 - errors / spread
+    if force_finite:
+        score = np.where(spread == 0, np.where(errors == 0, 1.0, np.where(np.isnan(errors), np.nan, 0.0)), score)
+    return float(np.mean(score))
 
 
 MEANS: dict[str, Function] = {
@@ -162,5 +193,7 @@ WHOLES: dict[str, Callable[..., float]] = {
     "r2": r2,
     "r2_score": r2,
 }
+# (targets) -> why there is no score of such targets, or "".
+UNDEFINED: dict[Function, Function] = {auc: one_class, average_precision: none_positive, r2: one_row}
 CUT = (accuracy, binary_accuracy, precision, recall, f1)  # these have a threshold
 NAMES = {function: name for name, function in reversed({**MEANS, **WHOLES}.items())}

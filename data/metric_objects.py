@@ -117,7 +117,8 @@ def _among_the_first(metric: Any, xp: ArrayModule, outputs: Array, targets: Arra
     mine = number_of[..., None] == places
     own = xp.sum(xp.where(mine, outputs, xp.zeros_like(outputs)), axis=-1, keepdims=True)
     above = (outputs > own) | ((outputs == own) & (places > number_of[..., None]))
-    return xp.sum(xp.astype(above, xp.int64), axis=-1) < metric.k
+    # Nothing is above a NaN, which is no hit.
+    return (xp.sum(xp.astype(above, xp.int64), axis=-1) < metric.k) & (own[..., 0] == own[..., 0])
 
 
 class TopKAccuracy(Mean):
@@ -137,7 +138,8 @@ class TopKAccuracy(Mean):
 class AUC(Whole):
     """The area under the ROC curve, ties counting half; or the average precision, the area under the curve of precision
     and recall. Exact: it keeps the rows. The mean over columns. scikit-learn's `roc_auc_score` (one against the rest)
-    and `average_precision_score`. NaN where a column has no positive row, or for ROC no negative one.
+    and `average_precision_score`. With a warning, where a column has no positive row, the average precision is 0, and where
+    it has no positive or no negative one, the area under the ROC curve is NaN.
 
     Args:
         curve: "ROC" or "PR".
@@ -149,7 +151,8 @@ class AUC(Whole):
         function, usual = {
             "ROC": (functions.auc, "auc"), "PR": (functions.average_precision, "average_precision"),
         }[curve]  # fmt: skip
-        super().__init__(name or usual, function, binary=True, cuts=False)
+        undefined = functions.UNDEFINED[function]
+        super().__init__(name or usual, function, binary=True, cuts=False, undefined=undefined)
         self.spec = {"metric": "area_under_curve", "curve": curve}
 
     def add(self, outputs: Array, targets: Array) -> None:
@@ -260,12 +263,10 @@ class R2(Metric):
 
     def result(self) -> float:
         if self.rows < 2:
+            if self.rows:
+                self.warn_undefined(functions.one_row(np.empty(1)))
             return float("nan")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            score = 1 - self.errors / self.spread
-        if self.force_finite:
-            score = np.where(self.spread == 0, np.where(self.errors == 0, 1.0, 0.0), score)
-        return float(np.mean(score))
+        return functions.determination(self.errors, self.spread, self.force_finite)
 
 
 # The names that `get` and `compile` take besides those of functions.

@@ -11,7 +11,7 @@ probability. Weights of rows and classes change the loss and no metric.
 from tapegrad.autograd.aliases import Array
 from tapegrad.backends.aliases import Function
 from tapegrad.data.metric_base import Custom, Mean, Metric, OfKeras, OfLoss, Whole
-from tapegrad.data.metric_functions import CUT, MEANS, NAMES, ROOTS, WHOLES, r2
+from tapegrad.data.metric_functions import CUT, MEANS, NAMES, ROOTS, UNDEFINED, WHOLES, r2
 from tapegrad.data.metric_objects import (
     AUC,
     F1,
@@ -147,7 +147,14 @@ def _named(metric: str, threshold: float | None) -> Metric:
         raise ValueError(f"metrics: {metric}: threshold={threshold!r}: {expected}")
     made: Metric
     if name in WHOLES:
-        made = Whole(metric, function, binary=function is not r2, cuts=function in CUT, threshold=threshold)
+        made = Whole(
+            metric,
+            function,
+            binary=function is not r2,
+            cuts=function in CUT,
+            threshold=threshold,
+            undefined=UNDEFINED.get(function),
+        )
     else:
         made = Mean(metric, function, root=name in ROOTS, threshold=threshold)
     made.spec = {"metric": metric} | ({} if threshold is None else {"threshold": threshold})

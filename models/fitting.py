@@ -143,9 +143,9 @@ def train_epoch(model: "Sequential", source: Source, callbacks: Moments, progres
             with uninterrupted():  # Ctrl-C comes between two batches
                 loss, outputs = step(x, y, weights)
             running.update(loss, outputs, y)
-            progress.step(number + 1, running.logs)
+            progress.step(number + 1, running.so_far)
             if told_after:
-                callbacks("on_train_batch_end", number, running.logs())
+                callbacks("on_train_batch_end", number, running.so_far())
                 step = model.steps().train
             if model.stop_training:
                 break
@@ -211,7 +211,7 @@ def measure(model: "Sequential", source: Source, callbacks: Moments = NOBODY) ->
                     loss, outputs = model.steps().evaluate(*batch)
                     running.update(loss, outputs, batch[1])
                 if callbacks.any("on_test_batch_end"):
-                    callbacks("on_test_batch_end", number, dict(logs) if own else running.logs())
+                    callbacks("on_test_batch_end", number, dict(logs) if own else running.so_far())
         finally:
             model.running = before
         logs = logs if own else running.logs()

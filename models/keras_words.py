@@ -149,7 +149,7 @@ class KerasWords(nn.Sequential):
         loss, outputs = step(x, y, weights)
         if self.running is not None:
             self.running.update(loss, outputs, y)
-            return self.running.logs()
+            return self.running.so_far()
         with Running(self.metrics) as running:
             running.update(loss, outputs, y)
             return running.logs()

@@ -153,6 +153,8 @@ class Running:
 
     def __exit__(self, *error: object) -> None:
         IN_USE.difference_update(map(id, self.metrics))
+        for metric in self.metrics:
+            metric.final = True
 
     def update(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         rows = outputs.data.shape[0]
@@ -163,6 +165,12 @@ class Running:
         for metric in self.metrics:
             metric.update(outputs.data, targets.data)
 
-    def logs(self) -> dict[str, float]:
+    def so_far(self) -> dict[str, float]:
+        """`logs` in the middle of a pass: of a metric that is not defined yet nothing is said."""
+        return self.logs(final=False)
+
+    def logs(self, final: bool = True) -> dict[str, float]:
+        for metric in self.metrics:
+            metric.final = final
         loss = float(self.total) / self.rows if self.rows else float("nan")
         return {"loss": loss, **{m.name: m.result() for m in self.metrics}}

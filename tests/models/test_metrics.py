@@ -1,11 +1,16 @@
 """Every metric against scikit-learn, over uneven batches; and by name."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn import metrics as reference
+from sklearn.exceptions import UndefinedMetricWarning
 
 import tapegrad as tg
+from tapegrad import nn
 from tapegrad.data import metrics
+from tapegrad.models import LambdaCallback, Sequential
 
 generator = np.random.default_rng(0)
 P = np.round(generator.uniform(size=(101, 1)), 2)  # rounded: some scores tie
@@ -54,15 +59,108 @@ def test_every_name_has_a_row():
     assert known == tested | aliases
 
 
-def test_edges():
-    nothing, one = np.zeros((3, 1)), np.ones((3, 1))
-    assert metrics.get("precision")(nothing, one) == 0.0
-    assert metrics.get("recall")(one, nothing) == 0.0
-    assert metrics.get("f1")(nothing, nothing) == 0.0
-    assert np.isnan(metrics.get("auc")(P[:3], one))
-    assert np.isnan(metrics.get("r2")(P[:3], one))
-    assert np.isnan(metrics.get("mse").result())
-    assert np.isnan(metrics.get("auc").result())
+O, ONES, NONE = np.array([0.1, 0.9, 0.4]), np.ones(3), np.zeros(3)
+SOME, GAP = np.array([0.0, 1.0, 1.0]), np.array([0.1, np.nan, 0.4])
+COLUMNS, CONSTANT, ABSENT = np.stack([O, O], 1), np.stack([SOME, ONES], 1), np.stack([SOME, NONE], 1)
+TIES = np.array([[0.3, 0.3, 0.3], [0.5, 0.5, 0.0], [0.0, 0.0, 0.0]])
+
+
+def positive(score, **options):
+    """scikit-learn's score of classes, for outputs that are probabilities."""
+    return lambda targets, outputs: score(targets, outputs > 0.5, **options)
+
+
+def first_two(targets, outputs):
+    return reference.top_k_accuracy_score(targets, outputs, k=2, labels=[0, 1, 2])
+
+
+# metrics, scikit-learn's function, outputs, targets, whether both warn that the score is not defined
+EDGES = {
+    "R2, constant targets": (("r2", metrics.R2()), reference.r2_score, O, ONES, False),
+    "R2, constant and hit": (("r2", metrics.R2()), reference.r2_score, ONES, ONES, False),
+    "R2, one of two constant": (("r2", metrics.R2()), reference.r2_score, COLUMNS, CONSTANT, False),
+    "R2, one row": (("r2", metrics.R2()), reference.r2_score, O[:1], ONES[:1], True),
+    "R2, far from 0": (("r2", metrics.R2()), reference.r2_score, 1e8 + O, 1e8 + SOME, False),
+    "AUC, all positive": (("auc", metrics.AUC()), reference.roc_auc_score, O, ONES, True),
+    "AUC, none positive": (("auc", metrics.AUC()), reference.roc_auc_score, O, NONE, True),
+    "AUC, a column all positive": (("auc", metrics.AUC()), reference.roc_auc_score, COLUMNS, CONSTANT, True),
+    "precision and recall, none": (
+        ("average_precision", metrics.AUC("PR")), reference.average_precision_score, O, NONE, True,
+    ),
+    "precision and recall, all": (
+        ("average_precision", metrics.AUC("PR")), reference.average_precision_score, O, ONES, False,
+    ),
+    "precision and recall, a column of none": (
+        ("average_precision", metrics.AUC("PR")), reference.average_precision_score, COLUMNS, ABSENT, True,
+    ),
+    "precision, none predicted": (
+        ("precision", metrics.Precision()), positive(reference.precision_score), NONE, ONES, None,
+    ),
+    "recall, none positive": (("recall", metrics.Recall()), positive(reference.recall_score), ONES, NONE, None),
+    "F1, neither": (("f1", metrics.F1()), positive(reference.f1_score), NONE, NONE, None),
+    "precision by class": (
+        (metrics.Precision("macro"),), positive(reference.precision_score, average="macro"), NONE, ONES, None,
+    ),
+    "recall by rows": (
+        (metrics.Recall("weighted"),), positive(reference.recall_score, average="weighted"), ONES, NONE, None,
+    ),
+    "kappa, one class": ((metrics.CohenKappa(),), positive(reference.cohen_kappa_score), ONES, ONES, True),
+    "kappa, the other": ((metrics.CohenKappa(),), positive(reference.cohen_kappa_score), NONE, ONES, None),
+    "correlation": ((metrics.MatthewsCorrelation(),), positive(reference.matthews_corrcoef), ONES, ONES, None),
+    "balanced": ((metrics.BalancedAccuracy(),), positive(reference.balanced_accuracy_score), O, ONES, None),
+    "log loss, one class": (
+        (metrics.LogLoss(),), lambda t, o: reference.log_loss(t, o, labels=[0, 1]), O, ONES, False,
+    ),
+    "log loss, sure and wrong": (
+        (metrics.LogLoss(),), lambda t, o: reference.log_loss(t, o, labels=[0, 1]), NONE, SOME, False,
+    ),
+    "top k, ties": ((metrics.TopKAccuracy(2),), first_two, TIES, np.array([0, 2, 1]), False),
+    "squared error, columns": (("mse", "rmse"), reference.mean_squared_error, ONES[:, None], ONES[:, None], False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edges(name):
+    given, theirs, outputs, targets, undefined = EDGES[name]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        right = theirs(targets, outputs)
+    if undefined is not None:
+        assert bool(said) == undefined
+    for metric in map(metrics.get, given):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            assert metric(outputs, targets) == pytest.approx(right, rel=1e-12, nan_ok=True)
+        assert [w.category for w in said] == [UndefinedMetricWarning] * bool(undefined)
+
+
+@pytest.mark.parametrize("name", ["auc", "average_precision", "mse", "mae", "r2", "log_loss"])
+def test_a_nan_is_no_score(name):
+    """scikit-learn refuses a NaN; the score of a training that diverges is one."""
+    assert np.isnan(metrics.get(name)(GAP, SOME))
+
+
+def test_a_nan_is_no_hit():
+    wrong = np.array([[np.nan, 0.2, 0.1], [0.1, np.nan, 0.3]])
+    assert metrics.TopKAccuracy(1)(wrong, np.array([0, 1])) == 0.0
+
+
+def test_no_rows():
+    for name in ("mse", "auc", "r2", "f1", "log_loss", "cohen_kappa"):
+        assert np.isnan(metrics.get(name).result())
+
+
+def test_nothing_is_said_of_a_metric_before_all_rows_came():
+    """The first batches have one class, and one row."""
+    x, y = np.linspace(-1, 1, 8)[:, None], np.repeat([0.0, 1.0], 4)[:, None]
+    model = Sequential(nn.Dense(1, "sigmoid", in_features=1))
+    model.compile("sgd", "binary_crossentropy", ["auc", "r2"])
+    seen = LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(x, y, batch_size=1, shuffle=False, verbose=0, callbacks=[seen], validation_data=(x, y))
+    with pytest.warns(UndefinedMetricWarning, match="auc: the targets are of one class"):
+        model.evaluate(x[:4], y[:4], verbose=0)
 
 
 def test_means_of_float32_are_summed_in_float64():
