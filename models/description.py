@@ -2,7 +2,8 @@
 
 A value is itself where JSON has it. Others are {"$": kind, …}: a tensor ("tensor", kept in the file under its name), a
 function or class that a user registered ("registered"), a partial ("partial"), an object of a registered class
-("object"), a loss ("loss"), a regularizer or constraint ("rule"), a layer ("layer"). A layer is {"class": …, "config":
+("object"), a loss ("loss"), a regularizer or constraint ("rule"), an initializer without a name ("initializer"), a layer
+("layer"). A layer is {"class": …, "config":
 {…}}, a Sequential {"class": "Sequential", "layers": […]}, and one that was there before {"shared": its number}.
 Residual and Parallel have "config" and "layers". Regularizers and constraints that were set later are in "rules".
 """
@@ -82,11 +83,12 @@ class Describer:
             config = layer.config()
         except AttributeError as error:
             raise TypeError(f"save: {where}: {error}") from None
-        # Initializers have done their work; those without a name are left out.
+        # Initializers have done their work: of one that a file cannot hold, it says that there was one.
         return {
-            name: self.value(value, f"{name} of {where}, {type(layer).__name__},")
+            name: {"$": "initializer"}
+            if name.endswith("_initializer") and callable(value) and not is_named_partial(value)
+            else self.value(value, f"{name} of {where}, {type(layer).__name__},")
             for name, value in config.items()
-            if not (name.endswith("_initializer") and callable(value))
         }
 
     def value(self, value: object, where: str) -> object:
@@ -133,6 +135,16 @@ class Describer:
             f"save: {where} is {what}: a file stores names, never code: only what has a name in tapegrad can be saved, "
             f"or {REMEDY}"
         )
+
+
+def is_named_partial(value: object) -> bool:
+    """Whether it is a function that has a name, with options: partial(random_normal, stddev=0.01)."""
+    return isinstance(value, partial) and not value.args and value.func in NAMES
+
+
+def unnamed_initializer(shape: tuple[int, ...]) -> np.ndarray:
+    """Stands in a loaded layer for an initializer that the file could not hold: Keras's default, a matrix or zeros."""
+    return nn.init.glorot_uniform(shape) if len(shape) > 1 else nn.init.zeros(shape)
 
 
 class Maker:
@@ -189,6 +201,8 @@ class Maker:
             if isinstance(function, str):
                 function = find("function", function, {name: f for f, name in NAMES.items()}, self.error)
             return partial(function, **self.value(value["keywords"]))
+        if kind == "initializer":
+            return unnamed_initializer
         if kind == "registered":
             return find("function", value["name"], REGISTERED, self.error)
         return find("class", value["class"], REGISTERED, self.error)(**self.value(value["config"]))

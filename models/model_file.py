@@ -137,11 +137,8 @@ def verify(model: Model, structure: PlainData, training: PlainData | None, descr
         raise TypeError(
             f"save: this model cannot be made again from what a file holds of it: {error}"
         ) from error
-    again = Describer()
-    if described_structure(twin, again) | {"frozen": [], "columns": None} != structure | {
-        "frozen": [],
-        "columns": None,
-    }:
+    kept: PlainData = {"frozen": [], "columns": None}
+    if described_structure(twin, Describer()) | kept != structure | kept:
         raise TypeError(
             f"save: a layer of this model changes its config() when it is made again from it: {twin!r}"
         )

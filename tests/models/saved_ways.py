@@ -240,6 +240,12 @@ WAYS: dict[str, Callable[[], Sequential]] = {
     "layers inside one's own": lambda: made([Block(nn.Sequential(nn.Dense(3, "gelu"))), nn.Dense(1, "sigmoid")]),
     "a layer that builds": lambda: made([Late(4), nn.ReLU(), nn.Dense(1, "sigmoid")]),
     "a function of one's own": lambda: made([nn.Dense(4, SWISH, in_features=6), nn.Dense(1, "sigmoid")]),
+    "an initializer with options": lambda: made(
+        [nn.Dense(4, bias_initializer=partial(nn.init.random_uniform, minval=-0.3, maxval=0.3)), nn.Dense(1, "sigmoid")]
+    ),
+    "an initializer of one's own": lambda: made(
+        [nn.Dense(4, kernel_initializer=lambda shape: np.full(shape, 0.1)), nn.Dense(1, "sigmoid")]
+    ),
     "an optimizer of one's own": lambda: made(optimizer=Slow(lr=0.05, momentum=0.9)),
     "a model with options": lambda: made(Net(7)),
     "a model with its own forward and step": lambda: made(Doubled(dense()), measured=[]),
