@@ -15,6 +15,12 @@ DELIMITERS = ",;\t|"
 HEAD = 1 << 16  # bytes that are looked at
 LONGEST = 1 << 26  # of them where the lines are long
 SAMPLE = 50  # lines that must agree on the delimiter
+MARKS = {
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+# (encoding, bytes of a letter, the place of the one that is not 0 in most alphabets' letters)
+WIDE = (("utf-32-le", 4, 0), ("utf-32-be", 4, 3), ("utf-16-le", 2, 0), ("utf-16-be", 2, 1))
 
 
 @dataclass
@@ -131,8 +137,8 @@ def check_kind(path: Path, head: bytes) -> None:
 
 
 def find_encoding(path: Path, head: bytes, given: str | None) -> tuple[str, list[str]]:
-    """(the encoding, notes): the one given, the one that a mark at the start names, UTF-16 where every other byte is
-    0, else UTF-8."""
+    """(the encoding, notes): the one given, the one that a mark at the start names, UTF-16 or UTF-32 where every other
+    byte is 0, or three of four, else UTF-8."""
     if given is not None:
         try:
             return codecs.lookup(given).name, []
@@ -140,13 +146,17 @@ def find_encoding(path: Path, head: bytes, given: str | None) -> tuple[str, list
             raise TableError(
                 f"--encoding {given}: unknown; usual are utf-8, cp1252, latin-1, utf-16"
             ) from None
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16", []
+    # The mark of UTF-32 begins as that of UTF-16 does.
+    for name, marks in MARKS.items():
+        if head.startswith(marks):
+            return name, []
     if b"\0" not in head:
         return "utf-8-sig", []
-    for name, zeros, letters in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
-        if zeros.count(0) > 0.7 * len(zeros) and letters.count(0) < 0.1 * len(letters):
-            return name, [f"read as {name.upper()}: every other byte is 0"]
+    for name, width, place in WIDE:
+        letters = head[place::width]
+        zeros, others = head.count(0) - letters.count(0), len(head) - len(letters)
+        if zeros > 0.7 * others and letters.count(0) < 0.1 * len(letters):
+            return name, [f"read as {name.upper()}: {'every other byte is' if width == 2 else 'three of four bytes are'} 0"]
     raise TableError(
         f"{path} is no text (byte {head.index(0) + 1} is NUL): save the table as CSV in UTF-8, or copy the file again"
     )

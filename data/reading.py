@@ -103,7 +103,7 @@ def holds(column: Frame, text: str) -> np.ndarray:
 
 def check_bytes(layout: Layout) -> None:
     """TableError for a NUL byte beyond the head, which pandas would take for the end of a cell."""
-    if layout.encoding.startswith("utf-16"):
+    if layout.encoding.startswith(("utf-16", "utf-32")):
         return
     with (
         open(layout.path, "rb") as file,

@@ -78,7 +78,9 @@ def test_that_a_text_is_missing_says_something(folder, run):
     assert float(row.split()[2]) > 0.94
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-8-sig", "cp1252"]
+)
 def test_encodings(encoding, folder, run):
     text = csv("größe,y", both(lambda i, z: f"{z:.2f},{'jä' if z > 0 else 'nein'}", 40))
     (folder / "a.csv").write_bytes(text.encode(encoding))
