@@ -31,7 +31,7 @@ def test_without_arguments_it_trains_on_the_builtin_data(folder, run):
     assert "2 classes, benign (357), malignant (212)" in out
     assert "455 rows to train on, 114 to test on (seed 42)" in out
     assert float(row_of(out, "logistic regression ")[0]) > 0.95
-    assert float(row_of(out, "MLP 64-32-1 ")[0]) > 0.95
+    assert float(row_of(out, "MLP 100-1 ")[0]) > 0.95
     assert files(folder / "runs") == [
         f"breast_cancer/{name}"
         for name in ("history.csv", "history.png", "logistic.safetensors", "mlp.safetensors")
@@ -108,7 +108,7 @@ def test_regression_of_a_table(folder, run):
     assert status == 0
     assert "target 'income': numbers from" in out
     assert float(row_of(out, "linear regression ")[0]) > 0.8
-    assert float(row_of(out, "MLP 64-32-1 ")[0]) > 0.7
+    assert float(row_of(out, "MLP 100-1 ")[0]) > 0.7
 
 
 def test_a_model_predicts_what_it_learned(folder, run):
