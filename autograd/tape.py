@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
 from itertools import count
 from os import PathLike
 from typing import Any
@@ -124,7 +125,12 @@ class Tape:
 
         if len(self.nodes) > FRAMED:
             return f"<p>A tape of {len(self.nodes):,} calls: write <code>tape.html('tape.html')</code></p>"
-        return in_a_frame(tape_page(self, "", None))
+        try:
+            return in_a_frame(tape_page(self, "", None))
+        except RuntimeError as error:  # a backward pass or a write since: a notebook shows what it can
+            return (
+                f"<p>A tape of {len(self.nodes):,} calls, whose page cannot be made: {escape(str(error))}</p>"
+            )
 
     def __str__(self) -> str:
         out = [f"{describe(self.output)}, made by {len(self.nodes)} calls from {len(self.leaves)} leaves", ""]

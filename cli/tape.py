@@ -65,8 +65,9 @@ def tape(options: argparse.Namespace) -> int:
         )
         raise Mistake(f"{program}: it came to its end with {times}: there is no tape to show")
     listener.tape.html(target, title=program.name)
+    count = len(listener.tape.nodes)
     print(
-        f"wrote {target}: {len(listener.tape.nodes):,} calls, up to backward pass {options.backward} of {program}"
+        f"wrote {target}: {count:,} call{'s' * (count != 1)}, up to backward pass {options.backward} of {program}"
     )
     if options.open:
         webbrowser.open(target.resolve().as_uri())

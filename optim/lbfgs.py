@@ -193,6 +193,15 @@ class LBFGS:
     def __repr__(self) -> str:
         return f"LBFGS(lr={self.lr!r}, max_iter={self.max_iter!r}, line_search={self.line_search!r})"
 
+    def _repr_html_(self) -> str:
+        from tapegrad.autograd.pages.inline import table
+
+        params = f"{len(self.params)}, of {sum(p.size for p in self.params.values()):,} numbers"
+        rows = [["parameters", params], ["pairs kept", f"{len(self.moves)} of {self.history_size}"]]
+        names = ("lr", "max_iter", "max_eval", "tolerance_grad", "tolerance_change", "line_search")
+        rows += [[name, repr(getattr(self, name))] for name in names]
+        return f"<div>{table(rows, [f'LBFGS, {self.iterations:,} iterations', ''])}</div>"
+
 
 class Search:
     """The closure as a function of all parameters, which remembers its last point."""

@@ -78,11 +78,19 @@ def one(text: str) -> str:
 
 def name(node: ast.Name) -> tuple[str, int]:
     if node.id == "g":
-        return "<mover><mi>y</mi><mo>¯</mo></mover>", ATOM
+        return barred("y"), ATOM
     word = node.id.removesuffix("_p").lstrip("_")
     letter, number = re.fullmatch(r"(.*?)(\d*)", word).groups()  # type: ignore[union-attr]
     text = f"<mi>{escape(GREEK.get(letter, letter))}</mi>"
     return (f"<msub>{text}<mn>{number}</mn></msub>" if number and letter else text), ATOM
+
+
+def barred(argument: str) -> str:
+    """What stands for the cotangent of an argument: its name under a bar, which over a word is a line of the style."""
+    if letter := re.fullmatch(r"([^\W\d_])(\d*)", argument):
+        text = f"<mover><mi>{letter[1]}</mi><mo>¯</mo></mover>"
+        return f"<msub>{text}<mn>{letter[2]}</mn></msub>" if letter[2] else text
+    return f'<mi class="over">{escape(argument)}</mi>'
 
 
 def constant(node: ast.Constant) -> tuple[str, int]:

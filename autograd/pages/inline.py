@@ -44,6 +44,8 @@ def sparkline(values: Iterable[float], label: str, best: int | None = None) -> s
     points = [(i, v) for i, v in enumerate(values) if isfinite(v)]
     if not points:
         return ""
+    most = max(abs(v) for _, v in points) or 1.0
+    points = [(i, v / most) for i, v in points]
     low, high = min(v for _, v in points), max(v for _, v in points)
     last = max(points[-1][0], 1)
     place = [
@@ -68,6 +70,8 @@ def histogram(data: Array, label: str, bins: int = 24) -> str:
     array = array[np.isfinite(array)].astype(np.float64)
     if not array.size:
         return ""
+    # Scaled by a power of two, so that the largest doubles have a difference and the least ones are apart.
+    array = np.ldexp(array, -int(np.frexp(np.abs(array).max())[1]))
     counts, _ = np.histogram(array, bins)
     high = counts.max()
     bars = "".join(

@@ -49,7 +49,10 @@ def numbers_of(data: Array, rows: int, columns: int) -> Numbers:
     seen = array[finite] if bad else array
     if seen.size:
         low, high = float(np.minimum.reduce(seen, None)), float(np.maximum.reduce(seen, None))
-        mean = float(np.add.reduce(seen, None, np.float64)) / seen.size
+        with np.errstate(over="ignore"):
+            mean = float(np.add.reduce(seen, None, np.float64)) / seen.size
+        if not isfinite(mean):  # the sum is too large, and the mean is not
+            mean = float(np.add.reduce(seen / seen.size, None, np.float64))
     first = array[(0,) * (array.ndim - 2)] if array.ndim > 2 and array.size else array
     table = first[:rows, :columns] if first.ndim > 1 else first.reshape(1, -1)[:, :columns]
     corner = table.astype(np.float64).tolist() if array.size else []

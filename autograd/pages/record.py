@@ -56,6 +56,7 @@ class TapeRecord:
     tree: list[Item]
     rules: list[Rule]
     has_lines: bool
+    start: str  # where the cotangents start, in words; "" for those of one number
 
     def data(self) -> dict[str, object]:
         """As JSON has it: each text that comes again once, in a table."""
@@ -81,7 +82,7 @@ class TapeRecord:
         tree = [item if isinstance(item, int) else item.data() for item in self.tree]
         return {
             "title": self.title, "rows": rows, "tree": tree, "rules": shown, "kept": self.has_lines,
-            **{name: list(table) for name, table in tables.known.items()},
+            "start": self.start, **{name: list(table) for name, table in tables.known.items()},
         }  # fmt: skip
 
 
@@ -151,8 +152,18 @@ def record_of(tape: "Tape", title: str) -> TapeRecord:
     primitives = dict.fromkeys(node.primitive for node in tape.nodes)
     return TapeRecord(
         title, rows, folded([r.modules for r in rows], kinds), [rule_of(p) for p in primitives],
-        any(node.line for node in tape.nodes),
+        any(node.line for node in tape.nodes), start_of(tape),
     )  # fmt: skip
+
+
+def start_of(tape: "Tape") -> str:
+    """Where the cotangents of a tape start, in words."""
+    if len(tape.starts) > 1:
+        return f"Cotangents start at {', '.join(dict.fromkeys(tape.name(t) for t, _ in tape.starts))}"
+    ((t, g),) = tape.starts
+    if g is not None and not bool(t.backend.xp.all(g.data == 1)):
+        return "Cotangents start from the given one"
+    return "Cotangents are those of the sum of the result" if t.shape else ""
 
 
 def kind_of(row: Row, of_one_call: bool) -> Any:

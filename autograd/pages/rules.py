@@ -4,12 +4,13 @@ import ast
 import inspect
 import linecache
 import textwrap
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from tapegrad.autograd.diagnostics import is_own
-from tapegrad.autograd.pages.formulas import formula_of, math, rule_formula
+from tapegrad.autograd.pages.formulas import barred, formula_of, math, rule_formula
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.backends.aliases import Function
 
@@ -56,12 +57,21 @@ def rule_of(primitive: Primitive) -> Rule:
 def cotangent(rule: Function | None, number: int) -> tuple[str, str] | None:
     """(the argument that a rule gives the cotangent of, that as MathML); None for a rule that is no formula."""
     tree = place_of(rule)[2] if rule is not None else None
-    if not isinstance(tree, ast.Lambda) or not (text := rule_formula(tree)):
+    if not isinstance(tree, ast.Lambda):
         return None
     names = [a.arg for a in tree.args.args[2:]]
-    if number >= len(names):
+    if names[:2] == ["a", "b"]:  # as the doc calls them
+        tree, names[:2] = Renamed().visit(deepcopy(tree)), ["x1", "x2"]
+    if number >= len(names) or not (text := rule_formula(tree)):
         return None
-    return names[number], math(f"<mover><mi>{names[number]}</mi><mo>¯</mo></mover><mo>=</mo>{text[6:-7]}")
+    return names[number], math(f"{barred(names[number])}<mo>=</mo>{text[6:-7]}")
+
+
+class Renamed(ast.NodeTransformer):
+    """An expression with the names that the array API standard has for two arrays."""
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name({"a": "x1", "b": "x2"}.get(node.id, node.id))
 
 
 @lru_cache(1000)

@@ -40,6 +40,18 @@ def compiled() -> Any:
     return programs.train_step("numpy")[0]
 
 
+def weights(values: list[list[float]]) -> nn.Module:
+    layer = nn.Dense(2, in_features=2, dtype="float64")
+    layer.kernel.assign(values)
+    return layer
+
+
+def freed() -> Any:
+    tape = programs.taped(programs.mlp())
+    tape.output.backward()
+    return tape
+
+
 SHOWN = {
     "a tensor": (lambda: tg.tensor([[1.0, -2.5]]), ["1 -2.5", "float32[1, 2]: min -2.5, max 1, mean -0.75"]),
     "a large tensor": (lambda: tg.zeros((20, 20)), ["float32[20, 20], a corner of it"]),
@@ -47,12 +59,23 @@ SHOWN = {
     "an empty tensor": (lambda: tg.zeros((0, 3)), ["float32[0, 3]"]),
     "a module": (trained, ["layers.0 Dense (batch, 16) 80", "total 243 parameters, 243 of them trained"]),
     "a module without weights": (lambda: nn.Sequential(nn.Dense(2)), ["not built", "total 0 parameters"]),
+    "weights of all sizes": (
+        lambda: weights([[1.7e308, -1.7e308], [1.7e308, 5e-324]]),
+        ["Dense (batch, 2) 6"],
+    ),
+    "subnormal weights": (lambda: weights([[5e-324, 0.0], [0.0, 0.0]]), ["Dense (batch, 2) 6"]),
+    "a mean of large numbers": (lambda: tg.tensor([1.7e308, 1.5e308], dtype="float64"), ["mean 1.6e+308"]),
     "a history": (history, ["loss 3 2 1 in epoch 2", "val_accuracy 0.5 0.8 0.9 in epoch 2"]),
     "a history with gaps": (gaps, ["loss nan 2 2 in epoch 2", "note a b"]),
     "an empty history": (History, ["0 epochs"]),
     "an optimizer": (lambda: tg.optim.SGD(trained().parameters(), lr=0.25), ["SGD, 0 steps", "lr 0.25"]),
+    "LBFGS": (
+        lambda: tg.optim.LBFGS(trained().parameters()),
+        ["LBFGS, 0 iterations", "6, of 243 numbers", "0 of 10"],
+    ),
     "an optimizer alone": (lambda: tg.optim.Adam(lr=0.5), ["Adam lr 0.5"]),
     "a compiled function": (compiled, ["calls 3 compiled 1 eager 2 recordings 1", "the first call"]),
+    "a tape that was freed": (freed, ["A tape of 11 calls", "cannot be made", "pass retain_graph=True"]),
     "one that was not called": (lambda: tg.jit(abs), ["calls 0"]),
     "one that runs as Python": (lambda: python(), ["runs as Python", "print"]),
 }

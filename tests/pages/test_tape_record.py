@@ -16,6 +16,7 @@ from tapegrad.autograd.pages.record import record_of
 from tapegrad.autograd.pages.rules import rule_of
 from tapegrad.autograd.primitive import REGISTRY
 from tapegrad.autograd.sites import site_of
+from tapegrad.autograd.tape import Tape
 
 PROGRAMS = {"mlp": programs.mlp, "rnn": programs.rnn, "unlike": lambda: programs.unlike(60)}
 
@@ -207,6 +208,42 @@ def test_every_rule_of_the_registry_is_shown_as_it_is_written() -> None:
             compile(
                 f"_ = {source}" if source.startswith("lambda") and "\n" not in source else "_", name, "exec"
             )
+
+
+RULES = {
+    "add": ["x¯1=y¯", "x¯2=y¯"], "multiply": ["x¯1=y¯·x2", "x¯2=y¯·x1"], "exp": ["x¯=y¯·y"],
+    "hypot": ["x¯1=y¯·x1nonzero(y)", "x¯2=y¯·x2nonzero(y)"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_has_the_letters_of_the_doc(name: str) -> None:
+    shown = [re.sub("<[^>]+>", "", text) for _, text in rule_of(REGISTRY[name]).formulas]
+    assert shown == RULES[name]
+
+
+def test_a_word_is_under_a_line() -> None:
+    shown = [text for _, text in rule_of(REGISTRY["linear"]).formulas]
+    assert '<mi class="over">kernel</mi><mo>=</mo>' in shown[1] and "<mover><mi>x</mi>" in shown[0]
+
+
+STARTS: dict[str, tuple[Any, str]] = {
+    "a number": (lambda y: tg.tape(y.sum()), ""),
+    "a number, given one": (lambda y: tg.tape(y.sum(), cotangent=1.0), ""),
+    "several": (tg.tape, "Cotangents are those of the sum of the result"),
+    "several, given ones": (
+        lambda y: tg.tape(y, cotangent=[1, 1]),
+        "Cotangents are those of the sum of the result",
+    ),
+    "several, given others": (lambda y: tg.tape(y, cotangent=[1, 2]), "Cotangents start from the given one"),
+    "two": (lambda y: Tape(y, {}, [(y, None), (y * 2.0, None)]), "Cotangents start at v1, v2"),
+}
+
+
+@pytest.mark.parametrize("case", STARTS)
+def test_where_the_cotangents_start(case: str) -> None:
+    make, words = STARTS[case]
+    assert record_of(make(tg.tensor([1.0, 2.0], requires_grad=True) * 3.0), "").start == words
 
 
 def test_a_doc_is_shown_without_its_arguments() -> None:

@@ -30,6 +30,7 @@ function fold(item, parent, k, n) {
     return f;
 }
 const tree = D.tree.map((x, j) => fold(x, null, j, D.tree.length));
+const calls = n => `${n.toLocaleString("en")} call${n === 1 ? "" : "s"}`;
 const words = f => [...new Set(R.slice(f.first, f.last + 1).filter(r => r[RULE] >= 0).map(r => D.rules[r[RULE]][0]))];
 function title(f) {
     if (f.kind === "m") return f.label;
@@ -128,7 +129,7 @@ function row(v, top) {
     const name = e.f ? title(e.f) : isCall(e.i) ? `${r[NAME]} = ${r[CALL]}` : r[NAME] + (s < 0 ? "  (no gradient)" : "");
     const mark = e.f ? (e.f.open ? "▾ " : "▸ ") : "";
     const lines = r[BACKWARD] && !e.f ? r[BACKWARD].split("\n") : [];
-    const back = e.f ? `<span class="s">${e.f.open ? "" : e.f.calls + " calls"}</span>` : `${esc(lines.at(-1) ?? "")}${lines.length > 1 ? ` <span class="s">+${lines.length - 1}</span>` : ""}`;
+    const back = e.f ? `<span class="s">${e.f.open ? "" : calls(e.f.calls)}</span>` : `${esc(lines.at(-1) ?? "")}${lines.length > 1 ? ` <span class="s">+${lines.length - 1}</span>` : ""}`;
     const heard = `${name}, ${shape(r[VALUES][0])}${s < 0 ? "" : s === Infinity ? ", cotangent not finite" : ", cotangent up to " + number(+s.toPrecision(2))}${D.lines[r[LINE]] ? ", " + D.lines[r[LINE]] : ""}`;
     return `<div class="row ${what}" role="treeitem" id="v${v}" data-v="${v}" aria-level="${e.depth + 1}" aria-posinset="${v + 1}" aria-setsize="${V.length}" aria-selected="${v === sel}"${e.f ? ` aria-expanded="${e.f.open}"` : ""} aria-label="${esc(heard)}" style="top:${top}px"><i></i><span class="n" title="${esc(name)}">${pad}${mark}${esc(name)}</span><span class="s wide">${e.f?.open ? "" : shape(r[VALUES][0])}</span>${e.f?.open ? "<span></span>" : bar(s)}<span class="b wide">${back}</span></div>`;
 }
@@ -173,7 +174,7 @@ function panelOfFold(f) {
     for (let k = f.first; k <= f.last; k++) if (sizes[k] === Infinity) bad++; else if (sizes[k] > 0) { least = Math.min(least, sizes[k]); most = Math.max(most, sizes[k]); }
     const own = [];
     for (let k = f.first; k <= f.last; k++) if (!isCall(k)) own.push(k);
-    return `<h2>${esc(title(f))}</h2><p>${f.calls} calls: ${esc(words(f).slice(0, 12).join(", "))}</p><p>Cotangents from ${number(+least.toPrecision(3))} to ${number(+most.toPrecision(3))}${bad ? `, <b class="bad">${bad} not finite</b>` : ""}</p><div class="links"><button type="button" data-f="${f.id}">${f.open ? "Fold" : "Unfold"}</button></div>${links("Its leaves", own)}<h3 class="fwd">Value of its last call, ${esc(R[lastCall(f)][NAME])}</h3>${numbers(R[lastCall(f)][VALUES][0], "value")}<h3 class="bwd">Its cotangent</h3>${numbers(R[lastCall(f)][COTANGENTS][0], "cotangent")}${D.program ? emitted(f.first, f.last) : ""}`;
+    return `<h2>${esc(title(f))}</h2><p>${calls(f.calls)}: ${esc(words(f).slice(0, 12).join(", "))}</p><p>Cotangents from ${number(+least.toPrecision(3))} to ${number(+most.toPrecision(3))}${bad ? `, <b class="bad">${bad} not finite</b>` : ""}</p><div class="links"><button type="button" data-f="${f.id}">${f.open ? "Fold" : "Unfold"}</button></div>${links("Its leaves", own)}<h3 class="fwd">Value of its last call, ${esc(R[lastCall(f)][NAME])}</h3>${numbers(R[lastCall(f)][VALUES][0], "value")}<h3 class="bwd">Its cotangent</h3>${numbers(R[lastCall(f)][COTANGENTS][0], "cotangent")}${D.program ? emitted(f.first, f.last) : ""}`;
 }
 
 function fill() {
@@ -274,7 +275,7 @@ addEventListener("resize", () => { if (narrow() !== was) { was = narrow(); bundl
 
 $("title").textContent = D.title;
 const count = R.filter((_, i) => isCall(i)).length;
-$("about").textContent = `${count.toLocaleString("en")} calls, ${R.length - count} ${R.length - count === 1 ? "leaf" : "leaves"}${/\[\]$/.test(shape(R.at(-1)[VALUES][0])) ? "" : ". Cotangents are those of the sum of the result"}${D.kept ? "" : ". Lines and modules: make it under tg.keep_lines()"}`;
+$("about").textContent = `${calls(count)}, ${R.length - count} ${R.length - count === 1 ? "leaf" : "leaves"}${D.start && ". " + D.start}${D.kept ? "" : ". Lines and modules: make it under tg.keep_lines()"}`;
 layOut(); label();
 choose(V.length - 1, "");
 document.body.dataset.ms = (performance.now() - T0).toFixed(1);
