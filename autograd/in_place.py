@@ -77,6 +77,8 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
             recorder.becomes(t)
     old = Tensor(t.data, t.requires_grad, t.node, t.output_index)
     old.version = t.version
+    if (recorder := current.get().recorder) is not None:
+        recorder.succeeds(old, t)
     new = indexing.index_update(old, index, value)
     if own:
         if (recorder := current.get().recorder) is not None:

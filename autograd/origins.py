@@ -62,6 +62,17 @@ def note(
     _alive.add(origin)
 
 
+def hand_on(t: Tensor, other: Tensor) -> None:
+    """Let the notes on a tensor hold for another one, which has its contents."""
+    origin = origin_of(t)
+    if origin is None:
+        return
+    copy = Origin(other, _alive.discard)
+    for name in Origin.__slots__:
+        setattr(copy, name, getattr(origin, name))
+    _alive.add(copy)
+
+
 def origin_of(t: Tensor) -> Origin | None:
     """The newest note on a tensor."""
     return next((r for r in getweakrefs(t) if type(r) is Origin and r in _alive), None)

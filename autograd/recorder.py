@@ -37,6 +37,9 @@ class Recorder:
     sees every primitive they call.
     """
 
+    # Whether the numbers are those of one run, so that a function that runs again has to give them again.
+    compares = True
+
     def primitive(
         self,
         primitive: "Primitive",
@@ -69,6 +72,9 @@ class Recorder:
 
     def becomes(self, tensor: "Tensor") -> None:
         """A tensor will stand for what index_update makes of it, after t[i] = value."""
+
+    def succeeds(self, old: "Tensor", tensor: "Tensor") -> None:
+        """`old` stands for what `tensor` was before t[i] = value, which is about to have another origin."""
 
     def write(self, tensor: "Tensor", value: "Tensor") -> None:
         """The contents of `tensor` are about to become those of the Tensor `value`, in place."""

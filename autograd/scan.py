@@ -214,7 +214,8 @@ class _Loop:
 
     def rule(self, needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Value, ...]:
         refuse_rewritten(self.f, self.found.constants, self.found.ended)
-        if self.watched and current.get().recorder is None:
+        recorder = current.get().recorder
+        if self.watched and (recorder is None or recorder.compares):
             carry, xs = map(as_tensors, self.apart(given))
             refuse_another(self.f, self.step, carry, xs, self.reverse, self.found)
         cotangents, results = as_tensors(g), as_tensors(y)

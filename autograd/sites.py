@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 from tapegrad.autograd.births import Births
 from tapegrad.autograd.diagnostics import user_frame, user_line
 from tapegrad.autograd.flags import changed_flags, current
-from tapegrad.autograd.origins import BACKWARD, note
+from tapegrad.autograd.origins import BACKWARD, hand_on, note
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.writes import next_serial
@@ -107,6 +107,9 @@ class Sites(Recorder):
 
     def detached(self, tensor: Tensor, result: Tensor) -> None:
         note(result, None, (tensor,))
+
+    def succeeds(self, old: Tensor, tensor: Tensor) -> None:
+        hand_on(tensor, old)
 
     def write(self, tensor: Tensor, value: Tensor) -> None:
         note(tensor, None, (value,), written=True)

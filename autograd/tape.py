@@ -114,9 +114,9 @@ class Tape:
         from tapegrad.autograd.what_if import Replay, news_of
 
         replay = Replay(self, news_of(self, changes))
-        starts = [(replay.of(t), g) for t, g in self.starts]
-        changed = Tape(replay.of(self.output), {}, starts)
-        changed.leaves = {replay.of(leaf): name for leaf, name in self.leaves.items()}
+        starts = [(replay.stand_in(t), g) for t, g in self.starts]
+        changed = Tape(replay.stand_in(self.output), {}, starts)
+        changed.leaves = {replay.stand_in(leaf): name for leaf, name in self.leaves.items()}
         changed.names = {replay.news.get(t, t): name for t, name in self.names.items()}
         return changed
 

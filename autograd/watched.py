@@ -102,6 +102,9 @@ def call_again(
     if not isinstance(call, Node):
         return [Tensor(results[call.index].data)]
     for node in {r.node for r in results if r.node is not None}:
+        # What the function uses besides its arguments, and is not changed, is on the new tape, too.
+        known = {t: replay.stand_in(t, call.serial) for t in call.inputs if isinstance(t, Tensor)}
+        node.inputs = tuple(known.get(t, t) for t in node.inputs)
         node.primitive.vjp = watched_rule(replay, call, node.primitive.vjp)
     return results
 

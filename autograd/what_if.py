@@ -75,9 +75,9 @@ class Replay:
             origin = origin.before
         return t if origin is None else (origin, 0)
 
-    def of(self, t: Tensor) -> Tensor:
-        """What stands for a tensor."""
-        return self.stands.get(self.key(t, NEVER), t)
+    def stand_in(self, t: Any, serial: int = NEVER) -> Any:
+        """What stands for a tensor, as it was at a time; of another argument, itself."""
+        return self.stands.get(self.key(t, serial), before(t, serial, {})) if isinstance(t, Tensor) else t
 
     def in_order(self, outputs: Sequence[tuple[Tensor, int]]) -> list[Call]:
         """All calls behind tensors that are given with a time, as they ran."""
@@ -90,7 +90,7 @@ class Replay:
                 self.reached.add(key)
                 self.refuse_unknown(key)
                 self.refuse_shared(key)
-            elif (call := key[0]) not in found and not is_freed(call):
+            elif (call := key[0]) not in found and not self.is_over(call):
                 found.add(call)
                 self.refuse_gradient(call)
                 taken = (t for t in call.inputs if isinstance(t, Tensor))
@@ -102,7 +102,7 @@ class Replay:
         calls are numbered in the order of the old ones."""
         keys = [self.key(t, call.serial) if isinstance(t, Tensor) else None for t in call.inputs]
         olds = [before(t, call.serial, {}) if isinstance(t, Tensor) else t for t in call.inputs]
-        inputs = [self.stands.get(key, old) if key is not None else old for key, old in zip(keys, olds)]
+        inputs = [self.stand_in(t, call.serial) for t in call.inputs]
         is_dirty = not self.dirty.isdisjoint(keys)
         if is_dirty or call in self.on_tape:
             self.refuse_written(call, olds)
@@ -131,6 +131,15 @@ class Replay:
         self.stands |= {(call, i): result for i, result in enumerate(results)}
 
     # ---- where the recorded calls are not what the program would do ----
+    def is_over(self, call: Call) -> bool:
+        """Whether a call was freed that ran before `with tg.keep_lines():`. Raises for one that ran inside."""
+        if is_freed(call) and call.serial > self.begun and self.news:
+            raise RuntimeError(
+                "what_if: the program uses what it made before a backward pass inside of `with tg.keep_lines():`, "
+                "which has freed how it was made: pass retain_graph=True to that pass, or put the `with` behind it"
+            )
+        return is_freed(call)
+
     def refuse_updated(self, key: Hashable, serial: int) -> None:
         """Raise for a tensor that was written to by what no note tells of, as by an optimizer's step, before a time."""
         t = key[0]() if isinstance(key, tuple) and isinstance(key[0], Origin) else key
@@ -147,8 +156,9 @@ class Replay:
     def refuse_gradient(self, call: Call) -> None:
         if call.primitive is BACKWARD and call.serial > self.begun and self.news:
             raise RuntimeError(
-                "what_if: the program uses a gradient that .backward() computed inside of `with tg.keep_lines():`, "
-                f"which may be another one now: take it with tg.grad(function), {INSTEAD}, or put the `with` behind it"
+                "what_if: the program uses a gradient that was computed inside of `with tg.keep_lines():` and cannot "
+                "be differentiated, by .backward() or by tg.grad of what nothing else requires a gradient of. It may "
+                f"be another one now: {INSTEAD}, or put the `with` behind it"
             )
 
     def refuse_shared(self, leaf: Hashable) -> None:
@@ -227,7 +237,7 @@ class Replay:
 
 
 def is_freed(call: Call) -> bool:
-    """Whether a backward pass has freed a call: of another tape, whose program is over."""
+    """Whether a backward pass has freed a call."""
     return isinstance(call, Node) and call.out is None
 
 

@@ -47,6 +47,8 @@ class Trace(Recorder):
     strict: what cannot be recorded raises TraceError at once; else the run goes on, unrecorded, as without a trace.
     """
 
+    compares = False
+
     def __init__(self, strict: bool) -> None:
         self.strict = strict
         self.reason: str | None = None

@@ -215,6 +215,36 @@ def test_what_only_the_pullback_uses_is_refused_by_the_backward_pass() -> None:
     tape.what_if({"w": numbers(4.0, 7.0)}).html()
 
 
+def test_what_a_function_uses_and_is_not_changed_is_on_the_new_tape() -> None:
+    """And so a backward pass of it leaves the first tape as it was."""
+
+    def program(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+        used = tg.exp(w)
+        return tg.checkpoint(lambda x: x * used)(x * 2.0) * used
+
+    x, w = numbers(1.0, -2.0), numbers(0.5, 3.0)
+    tape = tg.tape(taped(program, x, w), {"x": x, "w": w})
+    for _ in range(2):
+        changed = tape.what_if({"x": numbers(4.0, 7.0)})
+        assert [changed.call(node) for node in changed.nodes] == [tape.call(node) for node in tape.nodes]
+        changed.output.backward()
+    expected = taped(program, numbers(4.0, 7.0), v := numbers(0.5, 3.0))
+    expected.backward()
+    assert v.grad is not None and w.grad is not None and w.grad.tolist() == (2.0 * v.grad).tolist()
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "scan"])
+def test_a_page_shows_no_gradient_of_another_function(kind: str) -> None:
+    x, factor = numbers(1.0, -2.0).requires_grad_(), [2.0]
+    f = lambda h, s=None: (h * h * factor[0], None)
+    y = tg.checkpoint(f)(x)[0] if kind == "checkpoint" else tg.scan(f, x, length=2)[0]
+    tape = tg.tape(y)
+    tape.html()
+    factor[0] = 3.0
+    with pytest.raises(RuntimeError, match=r"gave other (numbers|results)"):
+        tape.html()
+
+
 def number_inside() -> tuple[Program, Callable[[], None]]:
     factor = [2.0]
     return lambda x, w: tg.checkpoint(lambda w: w * factor[0])(w), lambda: factor.append(factor.pop() + 1.0)

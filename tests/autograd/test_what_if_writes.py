@@ -50,6 +50,18 @@ def gradient_of_backward(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
     return w * q.grad  # type: ignore[operator]
 
 
+def made_before_a_backward_pass(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    y = x * w
+    (y * y).sum().backward()
+    return y.detach() * w
+
+
+def updated_in_one_place(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    y = x * 2.0
+    y[0] = w[1]
+    return y * w
+
+
 def trained(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
     q = tg.Parameter(numbers(1.0, 2.0))
     optimizer = tg.optim.SGD([q], lr=0.1)
@@ -78,8 +90,9 @@ WRITES: dict[Program, tuple[str, str]] = {
     added: ("written to since", ""), scaled_without_gradients: ("written to since", "written to since"),
     written_thrice: ("more than once", "more than once"),
     written_through_a_view: ("y was written to inside", "y was written to inside"),
-    gradient_of_backward: (r"\.backward\(\) computed", r"\.backward\(\) computed"),
-    trained: ("q was written to inside", "q was written to inside"),
+    gradient_of_backward: (r"gradient that was computed", r"gradient that was computed"),
+    made_before_a_backward_pass: ("has freed how it was made", "has freed how it was made"),
+    updated_in_one_place: ("", ""), trained: ("q was written to inside", "q was written to inside"),
     trained_itself: ("written to since", "w was written to inside"), copied: ("", ""), kept: ("", ""),
 }  # fmt: skip
 
