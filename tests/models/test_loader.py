@@ -339,6 +339,11 @@ def test_every_installed_set_loads() -> None:
         assert x.dtype == np.float32 and len(x) >= 20 and (y is None or len(y) == len(x)), name
         assert not data.features or len(data.features) == (1 if x.ndim == 1 else x.shape[1]), name
         assert not data.classes or y.max() + 1 == len(data.classes), name
+    if "mnist_5k" in loaded:
+        assert (
+            loaded["mnist_5k"].x.shape == (5000, 784)
+            and np.bincount(loaded["mnist_5k"].y).tolist() == [500] * 10
+        )
     assert loaded["digits"].x.max() == 16 and loaded["iris"].y.dtype == np.int64
 
 
