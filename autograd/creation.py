@@ -138,6 +138,11 @@ def to_numpy(name: str, data: TensorLike, dtype: DTypeLike | None) -> np.ndarray
     if not array.dtype.isnative:  # the other order of bytes, as files may have it
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype not in dtypes.ALL:
+        if hasattr(data, "collect") and not hasattr(data, "__len__"):  # a LazyFrame of polars
+            kind = type(data).__name__
+            raise TypeError(
+                f"{name}: a {kind} is a query without values: write .collect().to_numpy() behind it"
+            )
         raise TypeError(
             f"{name}: expected numbers, got {type(data).__name__} of dtype {array.dtype}: "
             "convert text and dates to numbers first; complex numbers and long doubles are not supported"

@@ -1,7 +1,7 @@
 """Convolution layers under Keras's names, channels last. PyTorch's, channels first, stand in `torch_windows`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
@@ -14,7 +14,7 @@ from tapegrad.backends.aliases import Function
 from tapegrad.nn import activations, init
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import ActivationLike, Built, Config, Initializer, Padding, Sizes, WeightRuleLike
-from tapegrad.nn.module import Layer
+from tapegrad.nn.module import Layer, Module
 from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weight_rules import keep_rules
 from tapegrad.nn.weights import initial, weights_dtype
@@ -349,6 +349,7 @@ _SEPARABLE = """activation(depthwise convolution of x, its channels mixed + bias
         depth_multiplier: How many kernels each channel has.
         {tail}
     """
+Kind = TypeVar("Kind", bound=Module)
 _AXES = {1: "one axis", 2: "two axes", 3: "three axes"}
 _SHAPES = {
     1: "(batch, length, channels)",
@@ -365,7 +366,9 @@ def _named(stems: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def _layer(name: str, base: type, axes: int, doc: str, stems: tuple[str, ...], torch: str = "") -> Any:
+def _layer(
+    name: str, base: type[Kind], axes: int, doc: str, stems: tuple[str, ...], torch: str = ""
+) -> type[Kind]:
     causal = ', "causal": all of them before' if axes == 1 else ""
     text = doc.format(
         axes=_AXES[axes], shape=_SHAPES[axes], name=name, torch=torch, shared=_SHARED.format(causal=causal),

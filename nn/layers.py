@@ -2,7 +2,6 @@
 
 import inspect
 from math import prod
-from typing import Any
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import rate as check_rate
@@ -121,7 +120,7 @@ class _Fixed(Layer):
         return type(self).function(x, **{name: getattr(self, name) for name in self.signature.parameters})
 
 
-def _layer(name: str, function: Function, options: str = "", **defaults: object) -> Any:
+def _layer(name: str, function: Function, options: str = "", **defaults: object) -> "type[_Fixed]":
     """The layer class of an activation function; `options` names its options, `defaults` are those that differ."""
     text, said = split(function.__doc__ or "")
     parameters = []

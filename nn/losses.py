@@ -19,7 +19,7 @@ first: `Huber(delta=2.0)(y_true, y_pred)`. A model calls a function of your own 
 """
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, at_least_0, number, truth
@@ -292,7 +292,7 @@ def kl_divergence(p: Tensor, t: Tensor) -> Tensor:
 
 
 # ---- by name, and as objects ----
-def _class(name: str, function: Function) -> Any:
+def _class(name: str, function: Function) -> type[Loss]:
     text, described = split(function.__doc__ or "")
     parameters = [p for p in signature_of(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     options = [p for p in parameters if p.name != "sample_weight"]

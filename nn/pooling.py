@@ -1,6 +1,6 @@
 """Pooling, up-sampling, padding and cropping under Keras's names, channels last."""
 
-from typing import Any
+from typing import TypeVar
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import one_of, truth
@@ -10,7 +10,7 @@ from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import BorderLike, Sizes
-from tapegrad.nn.module import Layer
+from tapegrad.nn.module import Layer, Module
 from tapegrad.nn.resizing import adaptive_average, adaptive_max, resized
 from tapegrad.nn.shapes import Shape
 
@@ -259,6 +259,7 @@ _PAD = """{what} {axes}
     Args:
         {option}: How many elements; one number for all{forms}.
     """
+Kind = TypeVar("Kind", bound=Module)
 _AXES = {1: "one axis", 2: "two axes", 3: "three axes"}
 _SHAPES = {
     1: "(batch, length, channels)",
@@ -267,7 +268,7 @@ _SHAPES = {
 }
 
 
-def _layer(name: str, base: type, axes: int, doc: str, **words: str) -> Any:
+def _layer(name: str, base: type[Kind], axes: int, doc: str, **words: str) -> type[Kind]:
     forms = ", or a pair (before, after)" + (" or a number for each axis" if axes > 1 else "")
     text = doc.format(axes=_AXES[axes], shape=_SHAPES[axes], name=name, forms=forms, **words)
     return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})

@@ -1,7 +1,7 @@
 """Pooling and resizing under PyTorch's names: channels first, its order of arguments and defaults."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, one_of, positive_integer, truth
@@ -12,7 +12,7 @@ from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import Sizes
-from tapegrad.nn.module import Layer
+from tapegrad.nn.module import Layer, Module
 from tapegrad.nn.resizing import adaptive_average, adaptive_max, resized
 from tapegrad.nn.shapes import Shape
 
@@ -274,7 +274,10 @@ SHAPES = {
 }
 
 
-def _layer(name: str, base: type, axes: int, doc: str, **words: str) -> Any:
+Kind = TypeVar("Kind", bound=Module)
+
+
+def _layer(name: str, base: type[Kind], axes: int, doc: str, **words: str) -> type[Kind]:
     text = doc.format(axes=AXES[axes], shape=SHAPES[axes], **words)
     return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})
 

@@ -1,7 +1,7 @@
 """Convolution under PyTorch's names: channels first, its order of arguments, defaults and weights."""
 
 import math
-from typing import Any
+from typing import TypeVar
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
@@ -11,6 +11,7 @@ from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import Built, Config, Sizes
+from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.torch_names import _torch_uniform
 from tapegrad.nn.torch_pools import AXES, SHAPES, FirstByAxis, channels_first, channels_last
@@ -214,7 +215,10 @@ _TRANSPOSE = """transposed convolution of x with weight + bias over {axes}, chan
 _ZEROS = 'What is around x: "zeros", "reflect", "replicate" or "circular".'
 
 
-def _layer(name: str, base: type, axes: int, doc: str, **words: str) -> Any:
+Kind = TypeVar("Kind", bound=Module)
+
+
+def _layer(name: str, base: type[Kind], axes: int, doc: str, **words: str) -> type[Kind]:
     transposed = base is _ConvTranspose
     dilation = (
         "dilation: How far apart the elements of a window are; one number, or one for each axis.\n        "

@@ -255,9 +255,16 @@ def take_along_axis(x: TensorLike, indices: TensorLike, /, axis: int = -1) -> Te
 
     x = as_tensor(x)
     indices = _integers("take_along_axis", indices, x)
-    if indices.ndim != x.ndim:
-        raise ValueError(f"take_along_axis: indices need {x.ndim} dimensions as x, got shape {indices.shape}")
     at = one_axis("take_along_axis", axis, x.ndim)
+    others = [a for a in range(x.ndim) if a != at]
+    if indices.ndim != x.ndim or any(
+        indices.shape[a] != x.shape[a] and 1 not in (indices.shape[a], x.shape[a]) for a in others
+    ):
+        expected = ", ".join("any" if a == at else f"{n} or 1" for a, n in enumerate(x.shape))
+        remedy = ": indices.expand_dims(axis) adds an axis" if indices.ndim < x.ndim else ""
+        raise ValueError(
+            f"take_along_axis: x of shape {x.shape} needs indices of shape ({expected}), got {indices.shape}{remedy}"
+        )
     where = [
         indices if a == at
         else arange(n, device=x.device).reshape(tuple(n if b == a else 1 for b in range(x.ndim)))

@@ -73,6 +73,14 @@ def test_loaders_and_tensors() -> None:
     np.testing.assert_array_equal(tg.tensor(pl.Series([1.0, None])).numpy(), [1.0, np.nan])
 
 
+@pytest.mark.parametrize("make", [tg.tensor, tg.asarray, tg.Parameter])
+def test_a_tensor_of_a_query_says_what_to_write(make: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"a LazyFrame is a query without values: write \.collect\(\)\.to_numpy\(\)"
+    ):
+        make(FRAME.lazy())
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
 @pytest.mark.parametrize("argument", ["X", "y", "sample_weight"])
 def test_an_estimator_refuses_a_query(name: str, argument: str) -> None:
