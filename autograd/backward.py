@@ -8,7 +8,6 @@ consumer is always made later than what it consumes: taking the highest number f
 from collections.abc import Container, Iterable, Sequence
 from heapq import heappop, heappush
 from math import inf
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +37,7 @@ class Cotangents:
     def __init__(self, targets: Container[Tensor]) -> None:
         self.targets = targets
         self.reached: dict[Tensor, Value] = {}
-        self.waiting: dict[int, list[Any]] = {}
+        self.waiting: dict[int, list[Value]] = {}
         self.newest: list[int] = []
 
     def add(self, tensor: Tensor, g: Value, consumer: float) -> None:
@@ -58,7 +57,7 @@ class Cotangents:
         at = tensor.output_index + 2
         entry[at] = g if entry[at] is None else entry[at] + g
 
-    def pop(self) -> list[Any]:
+    def pop(self) -> list[Value]:
         """The entry of the newest node: that of all its outputs are complete."""
         return self.waiting.pop(-heappop(self.newest))
 

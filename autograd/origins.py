@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import getweakrefs, ref
 
+from tapegrad.autograd.aliases import Array, Params, Value
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.writes import next_serial
 
@@ -31,9 +32,9 @@ class Origin(ref[Tensor]):
     __hash__ = object.__hash__
     __eq__ = object.__eq__
     primitive: Any
-    inputs: tuple[Any, ...]
-    arrays: tuple[Any, ...]
-    params: dict[str, Any]
+    inputs: tuple[Value, ...]
+    arrays: tuple[Array, ...]
+    params: Params
     index: int
     serial: int
     written: bool
@@ -44,8 +45,8 @@ class Origin(ref[Tensor]):
 def note(
     t: Tensor,
     primitive: Any,
-    inputs: Sequence[Any],
-    params: dict[str, Any] | None = None,
+    inputs: Sequence[Value],
+    params: Params | None = None,
     index: int = 0,
     written: bool = False,
 ) -> None:

@@ -1,9 +1,9 @@
 """`Primitive`: a name, a forward on raw arrays, and one gradient rule (vjp) per array argument."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NoReturn
 
-from tapegrad.autograd.aliases import Array, ArrayModule, Params, Result, Value
+from tapegrad.autograd.aliases import Array, ArrayModule, Function, Params, Result, Value
 from tapegrad.autograd.diagnostics import all_finite, describe, user_line
 from tapegrad.autograd.dtypes import FLOATS, common_dtype, is_floating
 from tapegrad.autograd.flags import Flags, current
@@ -27,7 +27,7 @@ EXPLAINED = (
 
 EVERY = range(-1, 1 << 20)  # the result and each argument, however many there are
 
-Rule = Callable[..., Any] | None
+Rule = Function | None
 
 
 class Primitive:
@@ -51,15 +51,15 @@ class Primitive:
 
     loop: Any = None  # of a loop that a recorder takes as one operation: what it made of it
     # Of a call whose forward gives what was computed before it was recorded: the function that computes it from others.
-    again: Callable[[Any], list[Tensor]] | None = None
-    _run: dict[type, tuple[Any, Any]]  # array type -> (forward or kernel, namespace)
+    again: Callable[[Sequence[Value]], list[Tensor]] | None = None
+    _run: dict[type, tuple[Function, ArrayModule]]  # array type -> (forward or kernel, namespace)
 
     def __init__(
         self,
         name: str,
-        forward: Callable[..., Any] | None,
+        forward: Function | None,
         *,
-        vjp: tuple[Rule, ...] | Callable[..., tuple[Any, ...]] | None = None,
+        vjp: tuple[Rule, ...] | Callable[..., tuple[Value, ...]] | None = None,
         promote: str = "",
         outputs: int = 1,
         hint: Callable[..., str | None] | None = None,
@@ -90,7 +90,7 @@ class Primitive:
     def __deepcopy__(self, memo: object) -> "Primitive":
         return self
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         if REGISTRY.get(self.name) is not self:
             raise TypeError(f"{self!r} cannot be pickled: it is not registered, so no name finds it again")
         return primitive_named, (self.name,)
@@ -177,7 +177,7 @@ class Primitive:
             recorder.primitive(self, (), params, result)
         return result
 
-    def find_run(self, *arrays: object) -> tuple[Any, Any]:
+    def find_run(self, *arrays: object) -> tuple[Function, ArrayModule]:
         """The forward for the arrays' backend, and its namespace. Cached by array type."""
         backend = backend_of(*arrays)
         kind = next(type(a) for a in arrays if type(a) in BY_TYPE)
@@ -187,7 +187,7 @@ class Primitive:
         if backend.several_devices:
             plain = forward
 
-            def forward(xp: ArrayModule, *arrays: Array, **params: object) -> Any:
+            def forward(xp: ArrayModule, *arrays: Array, **params: object) -> Array:
                 places = {i: backend.device_of(a) for i, a in enumerate(arrays) if type(a) is kind}
                 if len(set(places.values())) > 1:
                     raise mixed_devices(self.name, places)
@@ -283,7 +283,7 @@ def primitive_named(name: str) -> Primitive:
     return REGISTRY[name]
 
 
-def to_tensors(args: Any, scalars: bool = False) -> list[Any]:
+def to_tensors(args: Sequence[Value], scalars: bool = False) -> list[Value]:
     """Convert array and list arguments to Tensors on the device of the other arguments. Lists also take their dtype.
 
     NumPy scalars count as Python scalars: they do not turn float32 into float64.

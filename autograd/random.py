@@ -145,7 +145,7 @@ def set_state(state: Mapping[str, Any]) -> None:
     _tell()
 
 
-def snapshot() -> tuple[Any, ...]:
+def snapshot() -> tuple[object, ...]:
     """Where all random streams stand, for `go_back` and to be compared with another snapshot; quicker than a state."""
     now = streams()
     if now.host is None:

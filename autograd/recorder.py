@@ -24,7 +24,7 @@ class HostNumber:
     """
 
     what: str
-    function: "Callable[..., Any]"
+    function: "Function"
     work_out: "Callable[[], float]"
     of: "Tensor"
     into: "Tensor"

@@ -76,7 +76,7 @@ def scan(
     sequences, build_x = _tensors("scan: xs", xs, place)
     steps = _length(sequences, length)
     like = build_carry([t.dtype for t in first])
-    built: list[Any] = []  # of y: what builds its structure, and that structure
+    built: list[Tree] = []  # of y: what builds its structure, and that structure
 
     def step(carry: Tensors, x: Tensors) -> tuple[Tensors, Tensors]:
         returned = f(build_carry(list(carry)), build_x(list(x)))

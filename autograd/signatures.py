@@ -3,10 +3,9 @@
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any
 
 
-def signature(function: Callable[..., Any]) -> inspect.Signature:
+def signature(function: Callable[..., object]) -> inspect.Signature:
     """`inspect.signature`, whatever the annotations say.
 
     From Python 3.14 on they are evaluated when they are asked for, and may name what only type checkers import.

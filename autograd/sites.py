@@ -146,7 +146,7 @@ class Running:
         running.reset(self.before)
 
 
-def leaf_name(value: object, variables: Mapping[str, object]) -> str:
+def leaf_name(value: object, variables: Mapping[str, Any]) -> str:
     """What a leaf is called; "" for what is none."""
     return called(value, variables) if isinstance(value, Tensor) and value.node is None else ""
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
-from tapegrad.autograd.aliases import TensorLike, Tree
+from tapegrad.autograd.aliases import TensorLike, Tree, Value
 from tapegrad.autograd.tensor import Tensor
 
-Rebuild = Callable[[list[Any]], Any]
+Rebuild = Callable[[list[Value]], Tree]
 
 
 def is_module(value: object) -> bool:

@@ -13,6 +13,7 @@ from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Node, Tensor
 
 if TYPE_CHECKING:
+    from tapegrad.autograd.aliases import Params, Result, Value
     from tapegrad.autograd.primitive import Primitive
     from tapegrad.autograd.what_if import Call, Replay
 
@@ -53,7 +54,9 @@ class Watch(Recorder):
         if replay.depends(t):
             raise RuntimeError(f"{name}, and the change reaches it: {instead}")
 
-    def primitive(self, primitive: "Primitive", args: "Any", params: "Any", result: "Any") -> None:
+    def primitive(
+        self, primitive: "Primitive", args: "tuple[Value, ...]", params: "Params", result: "Result"
+    ) -> None:
         for a in args:
             if isinstance(a, Tensor):
                 self.take(a)
@@ -77,7 +80,7 @@ class Watch(Recorder):
 
 
 def call_again(
-    replay: "Replay", call: "Call", olds: Sequence[Any], inputs: Sequence[Any], changed: bool
+    replay: "Replay", call: "Call", olds: "Sequence[Value]", inputs: "Sequence[Value]", changed: bool
 ) -> list[Tensor]:
     """The results of a call of a user's function on other arguments.
 

@@ -22,6 +22,7 @@ from tapegrad.autograd.sites import MOST_READS, NOWHERE, Read, outputs_of, site_
 from tapegrad.autograd.tensor import Node, Tensor, before
 
 if TYPE_CHECKING:
+    from tapegrad.autograd.aliases import Value
     from tapegrad.autograd.tape import Tape
 
 Call: TypeAlias = Node | Origin
@@ -192,7 +193,7 @@ class Replay:
             self.reached = reached
         return self.known[key]
 
-    def refuse_written(self, call: Call, inputs: Sequence[Any]) -> None:
+    def refuse_written(self, call: Call, inputs: "Sequence[Value]") -> None:
         if isinstance(call, Origin) and call.written:
             raise RuntimeError(
                 f"what_if: what the change reaches was written into a tensor in place, {describe(inputs[0])}, "
@@ -241,7 +242,7 @@ def is_freed(call: Call) -> bool:
     return isinstance(call, Node) and call.out is None
 
 
-def called_again(call: Call, inputs: Sequence[Any]) -> list[Tensor]:
+def called_again(call: Call, inputs: "Sequence[Value]") -> list[Tensor]:
     """The results of a call on other arguments; of a call that was not recorded, the one that is asked for."""
     if call.primitive is None:
         return [Tensor(inputs[0].data)]

@@ -8,7 +8,6 @@ an optimizer lie in one buffer, and writing one of them says nothing about the o
 from collections.abc import Callable, Iterable
 from itertools import count
 from math import inf
-from typing import Any
 from weakref import getweakrefs, ref
 
 from tapegrad.backends.aliases import Array
@@ -63,7 +62,7 @@ def happened(now: int) -> None:
         last = now
 
 
-class _Home(ref[Any]):
+class _Home(ref[Array]):
     """A weak reference to an array that owns memory, with the notes on it: span -> when it was last written.
 
     It is found among the references to the array, not by a number that another array may have later: so threads that

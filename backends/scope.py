@@ -52,7 +52,7 @@ class Scope:
         return function
 
 
-def _each_step(scope: Scope, f: Function) -> Function:
+def _each_step(scope: Scope, f: Function) -> Any:
     """A generator function whose code runs inside the scope, from each `next` to the `yield` that follows."""
 
     def steps(generator: Generator[Any, Any, Any]) -> Iterator[object]:

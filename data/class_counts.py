@@ -138,7 +138,7 @@ class _Averaged(ClassCounts):
         return float(np.average(scores[there], weights=weights))
 
 
-def _ratio(part: Any, whole: Any) -> Array:
+def _ratio(part: Array, whole: Array) -> Array:
     """part / whole, 0 where there is nothing to divide by."""
     return part / np.where(whole == 0, 1, whole)
 

@@ -237,7 +237,7 @@ class DataLoader:
         return asarray(leaf, device=self.device) if numbers else leaf
 
 
-END: Any = object()  # what a stream gives after its last batch
+END = object()  # what a stream gives after its last batch
 
 
 def _takes_two(transform: Function | None) -> bool:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -190,7 +189,7 @@ def copy_of(column: Column, target: Column | None) -> str | None:
 
 def target_labels(target: Column) -> tuple[np.ndarray, int]:
     """(labels of the target, how many the first rows have), worked out once for all the columns."""
-    kept: dict[str, Any] = vars(target)
+    kept: PlainData = vars(target)
     if "_labels" not in kept:
         own = labels(target)
         kept["_labels"] = own, len(np.unique(own[:1000]))

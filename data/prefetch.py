@@ -7,11 +7,10 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
 
 from tapegrad.data.aliases import Batch
 
-Job = Callable[[], Any]
+Job = Callable[[], object]
 
 
 def ahead(

@@ -15,7 +15,7 @@ from tapegrad.backends import BY_TYPE, backend_of
 from tapegrad.data.aliases import Batch, Features
 from tapegrad.data.batches import checked_arrays
 
-Collate = Callable[[list[Any]], Any]
+Collate = Callable[[list[Batch]], Batch]
 
 
 def collated(samples: list[Tree]) -> Batch:

@@ -17,7 +17,7 @@ class Trainable(Protocol):
 
 Groups: TypeAlias = Iterable[Mapping[str, Any]]  # {"params": …, and options that this group has for itself}
 ParamsLike: TypeAlias = (
-    Trainable | Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Mapping[str, Tensor] | Groups
+    Trainable | Iterable[Tensor] | Iterable[tuple[str, Any]] | Mapping[str, Tensor] | Groups
 )
 NumberLike: TypeAlias = float | Schedule  # an option that is a number: one for all steps, or one for each
 # The first argument of an optimizer: parameters, or a learning rate for parameters that come later.

@@ -375,7 +375,7 @@ class Optimizer(Update):
         self._need_parameters("load_state_dict")
         state.restore(self, saved)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """For copy and pickle: possible until there are parameters, whose memory the optimizer shares."""
         if self.groups:
             raise TypeError(

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
-from tapegrad.autograd.aliases import TensorLike
+from tapegrad.autograd.aliases import TensorLike, Value
 from tapegrad.autograd.arguments import rate, truth
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import float64
@@ -48,7 +47,7 @@ class EMA:
         """Take up the parameters as they are now."""
         with no_grad():
             self.updates.assign(self.updates + 1.0)
-            new: Any = 1.0 - self.decay
+            new: Value = 1.0 - self.decay
             if self.warmup:
                 new = 1.0 - minimum((1.0 + self.updates) / (10.0 + self.updates), self.decay)
             for name, p in self.params.items():

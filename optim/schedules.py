@@ -42,7 +42,7 @@ class Schedule:
         finally:
             current.set(flags)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, object]:
         """The schedule as plain data, of which `from_config` makes it again."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
         return {"schedule": type(self).__name__, **{name: plain(value) for name, value in values.items()}}
@@ -287,10 +287,10 @@ class Chained(Schedule):
     lengths     how many steps each but the last one has
     """
 
-    schedules: tuple[Any, ...]
+    schedules: tuple[Schedule, ...]
     lengths: tuple[float, ...]
 
-    def __init__(self, schedules: Sequence[Any], lengths: Sequence[float]) -> None:
+    def __init__(self, schedules: Sequence[float | Schedule], lengths: Sequence[float]) -> None:
         object.__setattr__(self, "schedules", tuple(as_schedule(s) for s in schedules))
         object.__setattr__(self, "lengths", several("Chained: lengths", lengths))
         if len(self.schedules) != len(self.lengths) + 1 or not all(n > 0 for n in self.lengths):

@@ -6,6 +6,7 @@ import numpy as np
 
 import tapegrad as tg
 from tapegrad import nn
+from tapegrad.autograd.tape import Tape
 
 
 def numbers(*shape: int, seed: int = 0) -> tg.Tensor:
@@ -67,7 +68,7 @@ def special() -> tuple[tg.Tensor, Any]:
         return (y / x).sum(), {"x": x}
 
 
-def taped(made: tuple[tg.Tensor, Any]) -> tg.autograd.tape.Tape:
+def taped(made: tuple[tg.Tensor, Any]) -> Tape:
     return tg.tape(*made)
 
 
