@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tapegrad.autograd.aliases import Tree
+from tapegrad.autograd.arguments import above_0, at_least_0, integer, positive_integer
 from tapegrad.autograd.structure import check_sequence, need_function, tensors_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import jvp, vjp
@@ -41,7 +42,10 @@ def check_grads(
     """
     need_function("check_grads", f)
     check_sequence("check_grads: args", args)
-    rng = np.random.default_rng(seed)
+    order = positive_integer("check_grads: order", order)
+    rtol, atol = at_least_0("check_grads: rtol", rtol), at_least_0("check_grads: atol", atol)
+    step = above_0("check_grads: step", step)
+    rng = np.random.default_rng(integer("check_grads: seed", seed, 0))
     tensors, rebuild = tensors_of("check_grads", list(args))
     point = [Tensor(t.backend.asarray(t.numpy().astype(np.float64), device=t.device)) for t in tensors]
 

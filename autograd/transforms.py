@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from tapegrad.autograd import ops
 from tapegrad.autograd.aliases import Tree, Value
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.backward import backward_pass, first_cotangent
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
@@ -179,6 +180,7 @@ def value_and_grad(
     """
     need_function("value_and_grad", f)
     check_argnums(argnums)
+    has_aux = truth("grad: has_aux", has_aux)
 
     def function(*args: P.args, **kwargs: P.kwargs) -> Tree:
         call, leaves, rebuild = stand_ins("grad", args, argument_numbers("grad", argnums, len(args)))

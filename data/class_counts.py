@@ -229,7 +229,7 @@ class _OfMatrix(ClassCounts):
     OF = ""
 
     def __init__(self, *, threshold: float | None = None, name: str | None = None) -> None:
-        super().__init__(name or self.OF, threshold)
+        super().__init__(self.OF if name is None else name, threshold)
         self._describe(self.OF)
 
 

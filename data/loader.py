@@ -16,7 +16,7 @@ from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.structure import flatten
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.backends import BY_TYPE
+from tapegrad.backends import BY_TYPE, resolve
 from tapegrad.backends.aliases import Function
 from tapegrad.data.aliases import Batch, Features
 from tapegrad.data.batches import checked_size
@@ -84,6 +84,8 @@ class DataLoader:
         if prefetch is not None and not self.workers:
             raise ValueError(f"DataLoader: prefetch={prefetch} needs threads: give workers=1 or more")
         self.timeout = None if timeout is None else above_0("DataLoader: timeout", timeout)
+        if device is not None:
+            resolve(device)  # raises for what is no device
         self.device = device
         self.epoch = 0
         self._passes = 0

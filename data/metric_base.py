@@ -28,6 +28,8 @@ class Metric:
     final = True  # whether `result` warns that it is not defined; False in the middle of a pass, when more rows come
 
     def __init__(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"{type(self).__name__}: name must be a text, got {name!r}")
         self.name = name
         self.reset()
 

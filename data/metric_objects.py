@@ -152,7 +152,9 @@ class AUC(Whole):
             "ROC": (functions.auc, "auc"), "PR": (functions.average_precision, "average_precision"),
         }[curve]  # fmt: skip
         undefined = functions.UNDEFINED[function]
-        super().__init__(name or usual, function, binary=True, cuts=False, undefined=undefined)
+        super().__init__(
+            usual if name is None else name, function, binary=True, cuts=False, undefined=undefined
+        )
         self.spec = {"metric": "area_under_curve", "curve": curve}
 
     def add(self, outputs: Array, targets: Array) -> None:

@@ -23,10 +23,15 @@ class WeightedSampler:
     """
 
     def __init__(self, weights: TensorLike, draws: int | None = None, *, replacement: bool = True) -> None:
-        w = np.asarray(weights, np.float64)
+        try:
+            w = np.asarray(weights, np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"WeightedSampler: weights must be numbers, one per row, got {weights!r}"
+            ) from None
         if w.ndim != 1 or not np.isfinite(w).all() or (w < 0).any() or w.sum() <= 0:
             raise ValueError(
-                "WeightedSampler: weights must be one number of at least 0 per row, and not all 0"
+                f"WeightedSampler: weights must be one number of at least 0 per row, and not all 0, got {weights!r}"
             )
         self.weights = w / w.sum()
         self.draws = len(w) if draws is None else positive_integer("WeightedSampler: draws", draws)
@@ -60,7 +65,10 @@ class BalancedSampler(WeightedSampler):
     """
 
     def __init__(self, labels: TensorLike, draws: int | None = None) -> None:
-        _, numbers, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+        given = np.asarray(labels)
+        if given.ndim == 0:
+            raise TypeError(f"BalancedSampler: labels must be a class for each row, got {labels!r}")
+        _, numbers, counts = np.unique(given, return_inverse=True, return_counts=True)
         super().__init__(1.0 / counts[numbers.reshape(-1)], draws)
 
 

@@ -271,7 +271,7 @@ class Warmup(Schedule):
 
     def __post_init__(self) -> None:
         self.check("steps")
-        object.__setattr__(self, "then", as_schedule(self.then))
+        object.__setattr__(self, "then", as_schedule("Warmup: then", self.then))
 
     def at(self, step: Value) -> Value:
         first = self.then.at(0.0 * step)
@@ -291,7 +291,9 @@ class Chained(Schedule):
     lengths: tuple[float, ...]
 
     def __init__(self, schedules: Sequence[float | Schedule], lengths: Sequence[float]) -> None:
-        object.__setattr__(self, "schedules", tuple(as_schedule(s) for s in schedules))
+        if not isinstance(schedules, (list, tuple)):
+            raise TypeError(f"Chained: schedules must be a list of schedules or numbers, got {schedules!r}")
+        object.__setattr__(self, "schedules", tuple(as_schedule("Chained: schedules", s) for s in schedules))
         object.__setattr__(self, "lengths", several("Chained: lengths", lengths))
         if len(self.schedules) != len(self.lengths) + 1 or not all(n > 0 for n in self.lengths):
             raise ValueError(
@@ -328,10 +330,10 @@ def increasing(who: str, steps: Sequence[float]) -> tuple[float, ...]:
     return given
 
 
-def as_schedule(value: float | Schedule) -> Schedule:
-    if isinstance(value, dict):
+def as_schedule(name: str, value: float | Schedule) -> Schedule:
+    if isinstance(value, dict) and "schedule" in value:
         return from_config(value)
-    return value if isinstance(value, Schedule) else Constant(float(value))
+    return value if isinstance(value, Schedule) else Constant(number(name, value))
 
 
 KINDS: dict[str, type[Schedule]] = {

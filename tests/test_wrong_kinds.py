@@ -15,6 +15,7 @@ import pytest
 import tapegrad as tg
 from tapegrad import nn, optim
 from tapegrad.autograd.signatures import signature
+from tapegrad.data import metric_objects
 from tapegrad.optim import schedules
 
 NAN = float("nan")
@@ -37,7 +38,7 @@ KINDS = {
     "<class 'bool'>": "flag", "bool": "flag", "bool | str": "flag", "<class 'int'>": "integer", "int": "integer",
     "<class 'float'>": "number", "float": "number", "float | schedules.Schedule": "number",
     "float | Sequence[float]": "number", "float | Tensor | Any": "number",
-    "Sequence[float]": "numbers", "tuple[float, ...]": "numbers",
+    "Sequence[float]": "numbers", "Sequence[float | schedules.Schedule]": "numbers", "tuple[float, ...]": "numbers",
     "int | Sequence[int]": "sizes", "Sequence[int] | int": "sizes", "Sequence[int]": "sizes",
     "tuple[int, ...]": "sizes", "<class 'Tensor'>": "array",
     "str | int | Sequence[int | Sequence[int]]": "sizes", "int | Sequence[int | Sequence[int]]": "sizes",
@@ -48,9 +49,10 @@ KINDS = {
 # Functions of modules, parameters or programs have tests of their own; so do groups of modules and arrays.
 OTHERS = re.compile(
     r"Module|Trainable|Callable\[|Function|Optimizer|_Layer|Sequence\[Tensor|Sequence\[Any\]|^Any$|object|Node|Mapping"
-    r"|PathLike|Sequence\[Sequence|DTypeLike \| Tensor|tuple\[str|int \| Tensor|^F$|dict"
+    r"|PathLike|Sequence\[Sequence|DTypeLike \| Tensor|tuple\[str|int \| Tensor|^F$|dict|Path|Iterable"
 )
 
+METRICS = sorted({kind.__name__ for kind in metric_objects.OBJECTS.values() if isinstance(kind, type)})
 LABELS = tg.tensor([0, 1])
 LOSSES = [name for name in nn.losses.__all__ if isinstance(getattr(nn.losses, name), type)]
 X = tg.tensor([[0.5, 0.25], [0.75, 0.5]])
@@ -86,10 +88,14 @@ OWN: dict[str, dict[str, Any]] = {
         "query": IMAGE, "key": IMAGE, "value": IMAGE}, "random.categorical": {"logits": X},
     "F.separable_conv": {"x": IMAGE, "depthwise_kernel": tg.ones((2, 2, 1)), "pointwise_kernel": tg.ones((1, 2, 3))},
     "tg.pad": {"pad_width": 1}, "tg.arange": {"stop": 3.0}, "tg.tape": {"t": LEAF * 2.0},
-    "tg.get_backend": {"name": "numpy"},
+    "data.WeightedSampler": {"weights": [0.5, 0.5]}, "data.BalancedSampler": {"labels": [0, 1]},
+    "data.SubsetSampler": {"indices": [0, 1]}, "tg.get_backend": {"name": "numpy"},
 }  # fmt: skip
+# What comes by position before the arguments.
+DATA = {"Batches": (np.ones(4),), "DataLoader": (np.ones((4, 2)),)}
 # Left out, with the reason.
 LEFT_OUT = {
+    "data.Dataset": "a record of what `load` read",
     "tg.einsum": "its arrays come by position, and tests of its own give it wrong texts",
     "tg.randint": "it takes PyTorch's two orders of arguments, and has tests of its own",
     "losses.Loss": "the base class", "optim.Optimizer": "the base class", "schedules.Schedule": "the base class",
@@ -104,7 +110,7 @@ FINE: dict[str, tuple[tuple[Any, ...], str]] = {
     "init.constant.value": ((NAN,), "filled with it"),
     "tg.pad.constant_values": ((NAN,), "filled with it"),
     "reduction": ((None,), "Keras's word for none"),
-    **{f"losses.{name}.name": (("no such",), "any text is a name") for name in LOSSES},
+    "name": (("no such",), "any text is a name of a loss or metric"),
     "losses.CategoricalFocalCrossentropy.alpha": (([1.0, 2.0], PAIR), "one for each class"),
     "tg.linspace.start": ((NAN,), "NumPy's answer, all NaN"),
     "tg.linspace.stop": ((NAN,), "NumPy's answer, all NaN"),
@@ -122,15 +128,18 @@ FINE: dict[str, tuple[tuple[Any, ...], str]] = {
 def public() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every function and class that is tested, with its name here."""
     for room, names, prefix in (
-        (nn, nn.__all__, "nn"), (nn.losses, LOSSES, "losses"), (nn.functional, nn.functional.__all__, "F"),
-        (nn.init, nn.init.__all__, "init"),
+        (nn, nn.__all__, "nn"), (nn.losses, LOSSES, "losses"), (nn.init, nn.init.__all__, "init"),
+        (metric_objects, METRICS, "metrics"), (nn.functional, nn.functional.__all__, "F"),
         (optim, optim.__all__, "optim"), (schedules, schedules.__all__, "schedules"), (tg, tg.__all__, "tg"),
-        (tg.random, tg.random.__all__, "random"),
+        (tg.random, tg.random.__all__, "random"), (tg.data, tg.data.__all__, "data"),
     ):  # fmt: skip
         for name in names:
             thing, known = getattr(room, name), f"{prefix}.{name}"
-            takes = isinstance(thing, type) if room in (nn, nn.losses) else callable(thing) and not (
-                room is tg and isinstance(thing, type))  # fmt: skip
+            is_class = isinstance(thing, type)
+            if room in (nn, nn.losses, metric_objects, tg.data):
+                takes = is_class
+            else:
+                takes = callable(thing) and not (room is tg and is_class)
             if takes and known not in LEFT_OUT:
                 yield known, thing
 
@@ -159,8 +168,9 @@ def parameters(thing: Callable[..., Any]) -> list[Any]:
 
 def call(thing: Callable[..., Any], values: dict[str, Any]) -> object:
     """A call with these arguments, by position where they have no other way."""
+    data = DATA.get(getattr(thing, "__name__", ""), ())
     first = [p.name for p in parameters(thing) if p.kind is p.POSITIONAL_ONLY and p.name in values]
-    return thing(*(values[n] for n in first), **{n: v for n, v in values.items() if n not in first})
+    return thing(*data, *(values[n] for n in first), **{n: v for n, v in values.items() if n not in first})
 
 
 def given(known: str, thing: Callable[..., Any]) -> dict[str, Any] | None:

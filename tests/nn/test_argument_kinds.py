@@ -13,10 +13,12 @@ X = tg.tensor([[0.5, 1.0], [-1.0, 2.0]])
 T = tg.tensor([[1.0, 0.0], [0.0, 1.0]])
 LABELS = tg.tensor([0, 1])
 KERNEL = tg.ones((2, 1, 1))
+GROWS = tg.ones(2, requires_grad=True)
 
 # kind -> values that no argument of that kind may have
 WRONG: dict[str, tuple[Any, ...]] = {
     "truth": ("none", "False", "", 2, 0.5, None, [True]),
+    "truth or None": ("none", "False", "", 2, 0.5, [True], np.array([1, 2])),
     "axis": ("0", 0.0, True, [0.5]),
     "at_least_0": (-0.5, float("nan"), float("inf"), "1", None, True, 1j),
     "above_0": (0.0, -1.0, float("nan"), "1", None, True),
@@ -35,6 +37,14 @@ WRONG: dict[str, tuple[Any, ...]] = {
 def loss(function: Callable[..., Any], option: str) -> Callable[[Any], Any]:
     target = LABELS if "sparse" in function.__name__ or function is F.nll_loss else T
     return lambda v: function(F.sigmoid(X), target, **{option: v})
+
+
+def loss_of(x: Any) -> Any:
+    return (x * x).sum()
+
+
+def checked(**options: Any) -> None:
+    tg.check_grads(loss_of, [X], **options)
 
 
 REDUCTIONS = (
@@ -71,6 +81,15 @@ ROWS: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("UnitNormalization: axis", "axes", lambda v: nn.UnitNormalization(axis=v)),
     ("Permute: dims", "axes", nn.Permute),
     ("conv_transpose: output_padding", "axes", lambda v: F.conv_transpose(X[..., None], KERNEL, 2, output_padding=[v])),
+    ("backward: retain_graph", "truth or None", lambda v: loss_of(GROWS).backward(retain_graph=v)),
+    ("backward: create_graph", "truth", lambda v: loss_of(GROWS).backward(create_graph=v)),
+    ("grad: has_aux", "truth", lambda v: tg.grad(loss_of, has_aux=v)),
+    ("grad: has_aux", "truth", lambda v: tg.value_and_grad(loss_of, has_aux=v)),
+    ("check_grads: order", "count", lambda v: checked(order=v)),
+    ("check_grads: rtol", "at_least_0", lambda v: checked(rtol=v)),
+    ("check_grads: atol", "at_least_0", lambda v: checked(atol=v)),
+    ("check_grads: step", "above_0", lambda v: checked(step=v)),
+    ("check_grads: seed", "length", lambda v: checked(seed=v)),
     ("expand_dims: axis", "axis", lambda v: tg.expand_dims(X, axis=v)),
     ("squeeze: axis", "axis", lambda v: tg.squeeze(tg.ones((1, 2)), axis=v)),
     ("var: correction", "at_least_0", lambda v: tg.var(X, correction=v)),
