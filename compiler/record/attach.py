@@ -103,6 +103,8 @@ def guard_shapes(reach: Reach, trace: Trace) -> None:
 def guard_gradients(reach: Reach, trace: Trace) -> None:
     """Whether leaves have a gradient when the program starts; one that is used is read at each call."""
     guards = reach.guards
+    place_of = {id(t): i.local for t, i in zip(reach.inputs, guards.inputs)}
+    place_of |= {i: found.local for i, found in reach.tensors.items()}
     for leaf, gradient in trace.gradients_before.items():
         if id(leaf) not in reach.tensors:
             continue  # it was made inside
@@ -113,7 +115,10 @@ def guard_gradients(reach: Reach, trace: Trace) -> None:
             )
         else:
             guards.need(f"{local}._grad is not None", f"{name}.grad: there is none", entry=True)
-            reach.read(guards.let(f"{local}._grad"), gradient, f"gradient of {name}", entry=True)
+            own = guards.let(f"{local}._grad")
+            if (same := place_of.setdefault(id(gradient), own)) != own:
+                guards.need(f"{own} is {same}", f"gradient of {name}: a tensor in two places", entry=True)
+            reach.read(own, gradient, f"gradient of {name}", entry=True)
 
 
 def attach_arrays(recording: "Recording", reach: Reach, trace: Trace) -> None:

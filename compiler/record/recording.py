@@ -209,6 +209,7 @@ def described(trace: Trace, listener: Listener, reach: Reach, result: object) ->
         recording.fail(f"it calls {what} at {line}. Call it outside, and pass in what it gives")
     if recording.reason is None:
         attach(recording, reach, trace, result)
+    reach.distinct_tensors()
     if reach.guards.refusals:
         recording.fail("; ".join(dict.fromkeys(reach.guards.refusals)), final=True)
     return recording

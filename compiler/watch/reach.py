@@ -101,8 +101,7 @@ class Reach(Containers):
             self.visit(f"kwargs[{key!r}]", value, key, argument=True)
 
     def distinct(self) -> None:
-        """What was another than another stays so: objects where code asks with `is` or `==`, and tensors among the
-        arguments, also beside those that f reaches."""
+        """Objects of which one was another than the other stay so, where code asks with `is` or `==`."""
         alike: dict[type, list[str]] = {}
         for local, o in self.objects.items():
             changed = self.names.mutates and type(o) in (list, dict, set, deque)
@@ -112,28 +111,28 @@ class Reach(Containers):
         ids = [i for same_kind in alike.values() if len(same_kind) > 1 for i in same_kind]
         if ids:
             self.guards.need(f"len({{{', '.join(ids)}}}) == {len(ids)}", "which objects are one and the same")
-        given = [i.local for i in self.guards.inputs]
-        if not any(i.argument for i in self.guards.inputs):
-            return
-        own = set(map(id, self.inputs))
-        reached = {i: r.tensor for i, r in self.tensors.items() if i not in own}
+
+    def distinct_tensors(self) -> None:
+        """So do tensors of which one is read at each call: from each other, and from those that stay."""
+        read = set(map(id, self.inputs))
+        stay = {i: r.tensor for i, r in self.tensors.items() if i not in read}
         # A tensor's hash is its address, unless a class of the user's has another one.
-        by_hash = all(map(found_in_c, reached.values()))
-        known = self.guards.fresh_value(frozenset(reached.values() if by_hash else reached))
-        for i in self.guards.inputs:
-            if i.argument and reached:
-                self.guards.need(
-                    f"{i.local if by_hash else f'id({i.local})'} not in {known}",
-                    f"{i.name}: a tensor that is in another place as well",
-                )
-        if len(given) in (2, 3):
-            apart = " and ".join(f"{a} is not {b}" for a, b in combinations(given, 2))
-            self.guards.need(apart, "a tensor that is given twice")
-        elif len(given) > 1:
+        by_hash = all(map(found_in_c, stay.values()))
+        known = self.guards.fresh_value(frozenset(stay.values() if by_hash else stay))
+        first = {id(t): i for t, i in reversed([*zip(self.inputs, self.guards.inputs)])}
+        given = sorted(first.values(), key=lambda i: i.entry)
+        for i in given if stay else ():
             self.guards.need(
-                f"len({{{', '.join(f'id({g})' for g in given)}}}) == {len(given)}",
-                "a tensor that is given twice",
+                f"{i.local if by_hash else f'id({i.local})'} not in {known}",
+                f"{i.name}: a tensor that is in another place as well",
+                entry=i.entry,
             )
+        for asked in ([i for i in given if not i.entry], given):
+            apart = f"len({{{', '.join(f'id({i.local})' for i in asked)}}}) == {len(asked)}"
+            if len(asked) in (2, 3):
+                apart = " and ".join(f"{a.local} is not {b.local}" for a, b in combinations(asked, 2))
+            if len(asked) > 1:
+                self.guards.need(apart, "a tensor that is given twice", entry=asked[-1].entry)
 
     def settings(self) -> None:
         """tapegrad's own settings, where the code that ran asked for them."""
