@@ -26,7 +26,7 @@ from tapegrad.compiler.run.policy import Always, Policy
 from tapegrad.compiler.run.readable import Readable
 from tapegrad.compiler.watch.lines import with_line
 from tapegrad.compiler.watch.listen import listening
-from tapegrad.compiler.watch.parameters import calls_forward, signature_of
+from tapegrad.compiler.watch.parameters import calls_forward, lazy_code, signature_of
 
 if TYPE_CHECKING:
     from tapegrad.compiler.record.recording import Recording
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")  # what the function takes
 R = TypeVar("R")  # and returns
 PROGRAMS = 64  # of one function at most: each holds buffers of its own
-RESTLESS = 2  # runs in a row that each did something else than the one before: then it runs as Python
+RESTLESS = (
+    2  # runs in a row, of one kind, that each did something else than the one before: then it runs as Python
+)
 # Recordings in a row without a program that could be used: then it runs as Python. Shapes may come in many kinds, each
 # for the first time; what else is new each time will be new the next time, too.
 UNSETTLED, UNSETTLED_SHAPES = 12, 32
@@ -142,7 +144,7 @@ class Compiled(Readable, Generic[P, R]):
         self.calls = self.compiled = self.paid = 0
         self.reasons: list[str] = []
         self.refused: str | None = None  # why it runs as Python, whatever the call
-        self.warned, self.restless, self.unsettled = False, 0, 0
+        self.warned, self.unsettled = False, 0
         self.replaced: set[str] = set()  # places that are inputs, since they held one tensor and then another
         self.captured: set[str] = set()  # places that are no inputs though they did: a program writes to them
         self.last: Case | NoCase | None = None  # that of the last call
@@ -298,6 +300,10 @@ class Compiled(Readable, Generic[P, R]):
     def why_not_recorded(self, args: Args, kwargs: Kwargs) -> str | None:
         if sys.getprofile() is not None:
             return "a profiler is on: it is recorded when none is"
+        if (code := lazy_code(self.f)) is not None:
+            return with_line(
+                "a call makes a generator or coroutine, which runs later: compile what it calls", [code]
+            )
         return left_alone(self.emitter, [t for t in take_apart((args, kwargs))[0] if isinstance(t, Tensor)])
 
     def attempt(self, args: Args, kwargs: Kwargs, before: Case | None, keep: bool = True) -> Any:
@@ -322,8 +328,8 @@ class Compiled(Readable, Generic[P, R]):
         again = before is not None and before.recording.reason is not None
         hopeless = made.reason is not None and (made.final or again)
         unlike = before is not None and why is not None and not again and not hopeless
-        self.restless += unlike
-        given_up = unlike and self.restless >= RESTLESS
+        case.restless = before.restless + 1 if before is not None and unlike else 0
+        given_up = case.restless >= RESTLESS
         if given_up:
             why = with_line(str(why), made.code)
         if hopeless or given_up:
@@ -364,7 +370,7 @@ class Compiled(Readable, Generic[P, R]):
         return result
 
     def settle(self, case: Case) -> None:
-        self.restless = self.unsettled = 0
+        self.unsettled = 0
         case.settle()
         number, reason = len(self.reasons), self.reasons[-1]
         log("%s: recording %d (%s), run by %s", self.__name__, number, reason, case.runner.emitter)
