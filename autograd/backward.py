@@ -142,7 +142,7 @@ def refuse_written(node: Node, inputs: tuple[object, ...], tensors: bool, newest
             isinstance(t, Tensor)
             and i not in unread
             and (
-                t.version > node.serial
+                t._version > node.serial
                 or writes.since(array, node.serial)
                 or (tensors and t._data is not array and writes.since(t._data, node.serial))
             )

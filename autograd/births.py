@@ -26,4 +26,4 @@ class Births:
 
 def made_since(t: Tensor, begun: int) -> bool:
     """Whether a tensor was made, or written to, after a time at which a `Births` began."""
-    return t.version <= -begun or t.version > begun or (t.node is not None and t.node.serial > begun)
+    return t._version <= -begun or t._version > begun or (t.node is not None and t.node.serial > begun)

@@ -110,7 +110,7 @@ def from_data(
 def new(array: Array, shared: bool = False) -> Tensor:
     """A tensor of this array, which may be the user's if `shared`."""
     made = Tensor(array)
-    made.version = next_serial()
+    made._version = next_serial()
     if (recorder := current.get().recorder) is not None:
         recorder.made(made, shared)
     return made

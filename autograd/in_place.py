@@ -59,7 +59,7 @@ def setitem(self: Tensor, index: Index, value: TensorLike) -> None:
         return
     raw = value.data if isinstance(value, Tensor) else np.asarray(value, self.dtype)
     try:
-        self.version = store(self.data[parts], raw)
+        self._version = store(self.data[parts], raw)
     except (IndexError, ValueError) as error:
         raise indexing.index_update_p.explain(error, (self, value), {"index": parts}) from error
 
@@ -76,7 +76,7 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
         if (recorder := current.get().recorder) is not None:
             recorder.becomes(t)
     old = Tensor(t.data, t.requires_grad, t.node, t.output_index)
-    old.version = t.version
+    old._version = t._version
     if (recorder := current.get().recorder) is not None:
         recorder.succeeds(old, t)
     new = indexing.index_update(old, index, value)
@@ -91,8 +91,8 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
     else:
         t._data = new._data
     t.node, t.output_index, t._requires_grad = new.node, new.output_index, new._requires_grad
-    t.version = next_serial()
-    writes.happened(t.version)
+    t._version = next_serial()
+    writes.happened(t._version)
 
 
 def _only_one_to_see(t: Tensor, value: TensorLike) -> None:

@@ -156,7 +156,7 @@ class Protocols(ForeignNames):
         return public_names(type(self))
 
 
-INTERNAL = frozenset({"version", "node", "output_index", "retains_grad"})
+INTERNAL = frozenset({"node", "output_index", "retains_grad"})
 
 
 def public_names(kind: type) -> list[str]:

@@ -93,7 +93,7 @@ class Sites(Recorder):
             is_gradient = self.passes > 0 and not current.get().grad
             # A draw depends on nothing that is noted.
             for r in results:
-                r.version = max(r.version, 0)
+                r._version = max(r._version, 0)
             if is_gradient or any(isinstance(a, Tensor) for a in args):
                 for i, r in enumerate(results):
                     note(r, BACKWARD if is_gradient else primitive, () if is_gradient else args, params, i)

@@ -26,7 +26,7 @@ def overwrite(t: "Tensor", value: "Tensor") -> None:
     data = value.data
     if data.dtype != t.data.dtype:  # a conversion may raise, and the write may not
         data = t.backend.asarray(data, dtype=t.data.dtype)
-    t.version = store(t.data, data)
+    t._version = store(t.data, data)
 
 
 class Node:
@@ -118,10 +118,10 @@ class Tensor(Slots, Protocols, Methods):
         "_data",
         "_grad",
         "_requires_grad",
+        "_version",
         "node",
         "output_index",
         "retains_grad",
-        "version",
     )
     __hash__ = object.__hash__  # by identity, though == compares elements
 
@@ -139,7 +139,7 @@ class Tensor(Slots, Protocols, Methods):
         self.output_index = output_index  # which output of that call
         self._grad: Tensor | None = None
         self.retains_grad = False
-        self.version = born  # when the contents were last written; not above 0: not since it was made
+        self._version = born  # when the contents were last written; not above 0: not since it was made
 
     @property
     def grad(self) -> "Tensor | None":

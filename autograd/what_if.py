@@ -176,7 +176,7 @@ class Replay:
     def refuse_unknown(self, leaf: Hashable) -> None:
         """Raise for a tensor that was made inside of keep_lines, and nothing says of what."""
         assert isinstance(leaf, Tensor)
-        if self.news and leaf not in self.news and self.begun <= -leaf.version < self.started:
+        if self.news and leaf not in self.news and self.begun <= -leaf._version < self.started:
             raise RuntimeError(
                 f"what_if: {self.called(leaf)} was made inside of `with tg.keep_lines():` where no note is taken, as "
                 f"in another thread or of a raw array (t.data), so what it depends on is not known: {INSTEAD}, or "

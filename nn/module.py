@@ -255,8 +255,8 @@ class Module(Ruled, KnownAttributes):
             for t, data, grad in moved:
                 if data is not t.data:
                     t._grad = None  # for a moment the two would not fit
-                    t.data, t.grad, t.version = data, grad, writes.next_serial()
-                    writes.happened(t.version)
+                    t.data, t.grad, t._version = data, grad, writes.next_serial()
+                    writes.happened(t._version)
         return self
 
     # ---- shapes ----

@@ -48,7 +48,7 @@ class Arrays:
     def prepared(self, flat: FlatGroup, prepare: Prepare) -> tuple[OptionNames, OptionNames, Function]:
         """The options by name, numbers in float64, and what `prepare` makes of them. Made again when an option was set,
         by hand or by a compiled step."""
-        stamps = [t.version for _, t in flat.numbers]
+        stamps = [t._version for _, t in flat.numbers]
         kept = flat.kept
         if kept.stamps != stamps or kept.structure is not flat.structure:
             options = by_name(flat, {name: t._data[()] for name, t in flat.numbers})

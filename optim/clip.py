@@ -123,6 +123,6 @@ def _rewrite(gradients: list[Tensor], new: Callable[[Value], Value]) -> None:
                 if recording:
                     g.assign(value)
                 else:
-                    g.version = store(g.data, value)
+                    g._version = store(g.data, value)
     finally:
         current.set(flags)

@@ -226,7 +226,7 @@ class FlatGroup:
         """Mark parameters as written to: a graph recorded with the old values refuses to be gone back through."""
         now = next_serial()
         for p in self.params[span[0] : span[1]]:
-            p.version = now
+            p._version = now
         part = span != self.all_params
         at = writes.place(self.p._data[self.ends[span[0]] : self.ends[span[1]]]) if part else self.memory
         writes.mark(at, now)

@@ -287,3 +287,23 @@ def class_numbers_that_become_wrong(J: Any) -> Iterator[Any]:
                 yield f(p)
             except (ValueError, IndexError) as error:
                 yield type(error).__name__
+
+
+@eager
+def how_often_a_tensor_was_written(J: Any) -> Iterator[Any]:
+    w = tg.nn.Parameter(X)
+    f = J(lambda x: x * float(w._version))
+    for i in range(6):
+        if i == 2:
+            w.assign(w * 2)
+        yield f(tg.tensor(X))
+
+
+@compiled
+def whether_a_gradient_is_retained(J: Any) -> Iterator[Any]:
+    w = tg.nn.Parameter(X)
+    f = J(lambda x: x * 2 if w.retains_grad else x)
+    for i in range(6):
+        if i == 2:
+            w.retains_grad = True
+        yield f(tg.tensor(X))

@@ -47,7 +47,7 @@ class State:
         now = next_serial()
         for t, home, array in self.written:
             home[...] = array
-            t._data, t.version = home, now
+            t._data, t._version = home, now
         for leaf, gradient, array in self.gradients:
             leaf._grad = gradient
             if gradient is not None:

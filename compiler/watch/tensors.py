@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.protocols import INTERNAL
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.watch.classes import Classes
 from tapegrad.compiler.watch.kinds import BYTES, is_a, room_of_class
@@ -17,6 +18,7 @@ class Tensors(Classes):
         """An argument, and what was seen to be replaced, is read at each call; any other must be the same. So must a
         Parameter or Buffer that is an argument: a step sets its gradient, or writes to it."""
         self.tensors[id(t)] = Reached(local, name, t)
+        self.inner_state(local, t, name)
         if room_of_class(type(t)) == "user":
             self.attributes(local, t, name, False)
         owner = self.owners.get(id(t.data))
@@ -35,6 +37,16 @@ class Tensors(Classes):
                 self.guards.need(asked, f"requires_grad of {name}")
         if owner is None:
             self.owners[id(t.data)] = t
+
+    def inner_state(self, local: str, t: Tensor, name: str) -> None:
+        """What is no input, and yet may be asked for by name."""
+        if "_version" in self.names.user:
+            self.refuse(
+                f"it may read how often {name} was written, which changes by itself: count it yourself"
+            )
+        for slot in INTERNAL & self.names.user:
+            asked = f"{local}.{slot} is {self.guards.value(getattr(t, slot))}"
+            self.guards.need(asked, f"{name}.{slot}")
 
     def read(self, local: str, t: Tensor, name: str, argument: bool = False, entry: bool = False) -> None:
         """A tensor that is an input. entry: it is read as it is before the call alone, like a gradient."""
@@ -105,4 +117,5 @@ class Tensors(Classes):
     def known_tensor(self, t: Tensor, name: str) -> None:
         """A tensor that cannot be replaced by another one without a check that fails."""
         self.tensors.setdefault(id(t), Reached(self.guards.value(t), name, t))
+        self.inner_state(self.guards.value(t), t, name)
         self.owners.setdefault(id(t.data), t)
