@@ -9,11 +9,11 @@ from tapegrad.compiler.record.labels import give_names, identifier, module_path,
 from tapegrad.compiler.record.trace import Trace
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.watch.kinds import PLAIN
+from tapegrad.compiler.watch.lines import it_changes, with_line
 from tapegrad.compiler.watch.reach import Reach
 
 if TYPE_CHECKING:
     from tapegrad.compiler.record.recording import Recording
-
 
 def attach(recording: "Recording", reach: Reach, trace: Trace, result: object) -> None:
     """Say whose the results, the gradients and the arrays are, or why that cannot be said."""
@@ -132,7 +132,7 @@ def attach_arrays(recording: "Recording", reach: Reach, trace: Trace) -> None:
         owner = t if id(t) in reach.tensors or id(t) in number_of else reach.owners.get(id(array))
         number = number_of.get(id(owner))
         if owner is None:
-            recording.fail(unknown(var, trace))
+            recording.fail(unknown(recording, var, trace, reach))
         elif owner.data is not array:
             recording.fail("arrays were put elsewhere while it ran")
         elif number is not None and var.name in trace.written:
@@ -162,8 +162,13 @@ def attach_arrays(recording: "Recording", reach: Reach, trace: Trace) -> None:
     give_names(program, names, {str(i): module_path(n, reach.roots) for i, n in reach.modules.items()})
 
 
-def unknown(var: Var, trace: Trace) -> str:
-    """Why there is no program with an array that the walk did not come to."""
+def unknown(recording: "Recording", var: Var, trace: Trace, reach: Reach) -> str:
+    """Why there is no program with an array that the walk did not come to: another one may be in its place by now."""
+    new = [
+        name for _, name, t in reach.tensors.values() if (v := trace.bound(t.data)) and v.kind == "made"
+    ]
+    if new:
+        return with_line(it_changes(new), recording.code)
     line = next((op.origin.line for op in trace.program.ops if var in op.vars), "")
     return (
         f"it uses a tensor {var.dtype}{list(var.shape)} that comes from where it cannot be followed"

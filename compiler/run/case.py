@@ -7,6 +7,7 @@ from tapegrad.autograd.whole import uninterrupted
 from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.collection import no_collection
 from tapegrad.compiler.watch.guards import MOVED, Line
+from tapegrad.compiler.watch.lines import it_changes
 
 if TYPE_CHECKING:
     from tapegrad.compiler.record.recording import Recording
@@ -128,10 +129,7 @@ class Case:
         else:
             changed = [line.subject for line in self.guards.failures(args, kwargs, after=True)]
         if changed:
-            names = ", ".join([*dict.fromkeys(changed)][:3])
-            return (
-                f"it changes {names}, which a program would leave as it was. Return it, or change it outside"
-            )
+            return it_changes(changed)
         if line := made.ran_more_than(self.recording):
             return (
                 f"other code ran than before at {line}, though nothing that it can reach by name had changed"

@@ -173,7 +173,7 @@ class Compiled(Readable, Generic[P, R]):
         )
 
     # ---- a call ----
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         flags = current.get()
         # Part of a larger recording, or to be differentiated, or looked into for anomalies.
         if (CHECKING and get_ident() in CHECKING) or not (flags is DEFAULT or flags.plain()):
@@ -253,7 +253,7 @@ class Compiled(Readable, Generic[P, R]):
         return taken.returned(result)
 
     # ---- a recording ----
-    def prepare(self, *args: P.args, **kwargs: P.kwargs) -> "Compiled[P, R]":
+    def prepare(self, /, *args: P.args, **kwargs: P.kwargs) -> "Compiled[P, R]":
         """Record and compile for calls like this one. f runs twice, and what it does to tensors, gradients, optimizers
         and random streams is taken back; print, append and the like happen twice. Returns the function itself."""
         grad = current.get().grad

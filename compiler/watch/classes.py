@@ -53,7 +53,6 @@ class Classes(Functions):
         g.need(f"type({local}) is {g.value(kind)}", f"the class of {name}")
         self.klass(kind)
         names, module = self.names_for(kind), is_module_class(kind)
-        self.one(local, value, name)
         if module:
             self.modules[id(value)] = name
             self.roots |= {name} if name.isidentifier() else set()

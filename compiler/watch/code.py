@@ -24,6 +24,9 @@ ORDERS = frozenset({"<", "<=", ">", ">="})
 IDENTITY = frozenset(
     "id hash index count remove is_ is_not eq ne set frozenset add fromkeys setdefault Counter discard".split()  # noqa: SIM905
 )
+SAME_MEMORY = frozenset(
+    {"id", "is_", "is_not", "shares_memory", "may_share_memory", "__array_interface__", "ctypes"}
+)
 
 
 class Part:
@@ -38,6 +41,7 @@ class Part:
     free       the variables of functions around it that it uses
     imports    the modules that it imports
     by_identity   whether it may tell objects apart: `a is b` (but not `a is None`), `a == b`, `a in b`, `id(a)`
+    tells_apart   whether it may tell apart what is equal and never changes: `a is b`, `id(a)`
     prints        whether it may read all that is in an object without naming it: `a == b`, `f"{a}"`, `str(a)`
     matches       whether it has a `case Point(x, y)`, which reads attributes that it does not name
     """
@@ -135,8 +139,21 @@ class Part:
 
     @cached_property
     def mutates(self) -> bool:
-        """Whether it may change a container, which another name may hold, too."""
-        return any(i.opname in CHANGING or name_in(i) in MUTATORS for i in self.ran)
+        """Whether it may change an object, which another name may hold, too."""
+        free = self.code.co_freevars
+        return any(
+            i.opname in CHANGING
+            or name_in(i) in MUTATORS
+            or (i.opname in ("STORE_DEREF", "DELETE_DEREF") and name_in(i) in free)
+            for i in self.ran
+        )
+
+    @cached_property
+    def tells_apart(self) -> bool:
+        """Whether it has an `a is b` of which neither is None, or what says the same."""
+        pairs = pairwise(self.ran)
+        compares = any(i.opname == "IS_OP" and before.opname not in CONSTANTS for before, i in pairs)
+        return compares or not SAME_MEMORY.isdisjoint(self.names)
 
     @cached_property
     def by_identity(self) -> bool:

@@ -9,6 +9,8 @@ from tapegrad.compiler.watch.kinds import LONGEST, PLAIN, is_a
 from tapegrad.compiler.watch.sameness import found_in_c
 from tapegrad.compiler.watch.tensors import Tensors
 
+OF_TYPES = frozenset({"type", "isinstance", "__class__"})  # names of what asks for a type
+
 
 class Containers(Tensors):
     """The part of the walk that goes through what holds other values."""
@@ -19,8 +21,6 @@ class Containers(Tensors):
         if len(elements) > LONGEST:
             self.refuse(f"{name} has {len(elements):,} elements: pass the one that is needed as an argument")
             return
-        if type(value) is not tuple:
-            self.one(local, value, name)
         exact, g = type(value) is base, self.guards
         called = lambda method: f"{g.value(getattr(base, method))}({local}"
         length = f"len({local})" if exact else f"{called('__len__')})"
@@ -48,14 +48,14 @@ class Containers(Tensors):
                 f"{name} has {dict.__len__(value):,} entries: pass the one that is needed as an argument"
             )
             return
-        self.one(local, value, name)
         g, ours = self.guards, type(value) in (dict, OrderedDict, Counter, defaultdict)
         each = OrderedDict.__iter__ if is_a(value, OrderedDict) else dict.__iter__
         keys = list(each(value))
         g.need(f"type({local}) is {g.value(type(value))}", f"{name}: its type")
         held = f"[*{local}]" if ours else f"[*{g.value(each)}({local})]"
         known = g.fresh_value(keys)
-        asked = f"{held} == {known}" if all(type(k) is str for k in keys) else f"in_order({held}, {known})"
+        texts = all(type(k) is str for k in keys) and self.names.used.isdisjoint(OF_TYPES)
+        asked = f"{held} == {known}" if texts else f"in_order({held}, {known})"
         g.need(asked, f"the keys of {name}")
         places = self.entries(local, value, name)
         for key in keys:

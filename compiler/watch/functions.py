@@ -153,10 +153,20 @@ class Functions(Walk):
             if variable not in used:
                 continue
             place = self.guards.value(cell) if constant else f"{local}.__closure__[{n}]"
+            if self.names.mutates:
+                self.shared(place, cell, variable)
             if is_empty(cell):
                 self.guards.need(f"{self.guards.value(is_empty)}({place})", variable)
             else:
                 self.visit(f"{place}.cell_contents", cell.cell_contents, variable)
+
+    def shared(self, place: str, cell: Any, variable: str) -> None:
+        """A variable that several functions have in common, or each one for itself."""
+        self.kept.append(cell)
+        if (known := self.seen.setdefault(id(cell), place)) != place:
+            self.guards.need(f"{place} is {known}", variable)
+        else:
+            self.objects[place] = cell
 
     def kept_results(self, cached: Any, name: str) -> None:
         """What functools.lru_cache keeps must be what nobody can change; the code that made it is looked at as well."""
@@ -219,7 +229,8 @@ class Functions(Walk):
             )
             held = room == "library" and not callable(value) and not attribute.startswith("__")
             a_class = is_a(value, type) and is_python(value)  # which may be given attributes
-            if room == "user" or known or held or a_class:
+            of_object = is_a(value, types.MethodType) and value.__func__.__code__ in self.ran
+            if room == "user" or known or held or a_class or of_object:
                 self.visit(place, value, told)
             else:
                 self.function_of_module(place, value, told, module)

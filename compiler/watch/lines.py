@@ -26,6 +26,12 @@ def with_line(reason: str, codes: Iterable[CodeType], at_end: bool = False) -> s
     return f"{reason[:at]} at {line}{reason[at:]}"
 
 
+def it_changes(names: Iterable[str]) -> str:
+    """The reason why a function with such an effect is not compiled."""
+    first = ", ".join([*dict.fromkeys(names)][:3])
+    return f"it changes {first}, which a program would leave as it was. Return it, or change it outside"
+
+
 def words_of(reason: str) -> list[str]:
     """The names in a reason: those of paths from the end, then single words."""
     paths = [re.findall(r"[^\W\d]\w*", path) for path in PATH.findall(reason)]

@@ -6,7 +6,7 @@ import sys
 import types
 import weakref
 from abc import get_cache_token
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -17,7 +17,7 @@ import numpy as np
 
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import is_module_class
-from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.watch.containers import Containers
@@ -51,6 +51,8 @@ UNSEEN = frozenset(
 OF_LOGGING = frozenset(
     {"getLogger", "debug", "info", "warning", "error", "exception", "critical", "log", "getLevelName"}
 )
+# What is as good as another of the same contents, though a dict may have it as a key.
+BY_CONTENTS = (tuple, frozenset, types.FunctionType, types.MethodType)
 DEEPEST = 20_000  # calls inside one another while the walk lasts
 
 
@@ -101,16 +103,26 @@ class Reach(Containers):
             self.visit(f"kwargs[{key!r}]", value, key, argument=True)
 
     def distinct(self) -> None:
-        """Objects of which one was another than the other stay so, where code asks with `is` or `==`."""
+        """Objects of which one was another than the other stay so, where code asks with `is` or `==`, looks them up by
+        their hash, or may change one and put it back."""
         alike: dict[type, list[str]] = {}
+        moving: set[type] = set()  # those of which some need not be the same object at each call
+        every = self.names.by_identity or self.names.mutates
+        holders = Counter(id(part) for o in self.objects.values() for part in self.own_parameters(o))
         for local, o in self.objects.items():
-            changed = self.names.mutates and type(o) in (list, dict, set, deque)
-            hashed = not (is_module_class(type(o)) or type(o).__hash__ is None)
-            if self.names.by_identity or changed or hashed:
+            # Of a Module with a Parameter of its own, that one is the same at each call.
+            asked = every or is_hashed(o) or (self.names.walked_modules and is_module_class(type(o)))
+            if asked and not any(holders[id(p)] == 1 for p in self.own_parameters(o)):
                 alike.setdefault(type(o), []).append(f"id({local})")
-        ids = [i for same_kind in alike.values() if len(same_kind) > 1 for i in same_kind]
+                moving |= {type(o)} if self.seen.get(id(o)) not in self.guards.values else set()
+        ids = [i for kind, same in alike.items() if len(same) > 1 and kind in moving for i in same]
         if ids:
             self.guards.need(f"len({{{', '.join(ids)}}}) == {len(ids)}", "which objects are one and the same")
+
+    def own_parameters(self, o: object) -> list[Tensor]:
+        """Those that a Module has as attributes, and that no other can take the place of."""
+        parts = vars(o).values() if is_module_class(type(o)) else ()
+        return [p for p in parts if is_a(p, Parameter) and id(p) in self.tensors]
 
     def distinct_tensors(self) -> None:
         """So do tensors of which one is read at each call: from each other, and from those that stay."""
@@ -171,13 +183,15 @@ class Reach(Containers):
             self.plain(place, value, name)
             return
         known = self.seen.get(id(value))
-        if known is not None and type(value) is not tuple:
+        if known is not None and (type(value) is not tuple or self.names.tells_apart):
             if place != known:
                 self.guards.need(f"{place} is {known}", name, is_a(value, Tensor))
             return
         self.kept.append(value)
         local = self.guards.let(place)
         self.seen[id(value)] = local
+        if known is None and not is_a(value, (Tensor, type, types.ModuleType)):
+            self.one(local, value, name)
         if is_a(value, Tensor):
             self.tensor(local, value, name, argument)
         elif is_a(value, type):
@@ -202,10 +216,8 @@ class Reach(Containers):
             return
         known = self.guards.fresh_value(value)
         local = self.guards.let(place)
-        self.guards.need(
-            f"{local} is {known} or same({local}, {known})",
-            told.replace(f"repr({place})", f"repr({local})"),
-        )
+        equal = "" if self.names.tells_apart else f" or same({local}, {known})"
+        self.guards.need(f"{local} is {known}{equal}", told.replace(f"repr({place})", f"repr({local})"))
 
     def view(self, local: str, value: Any, name: str) -> None:
         """Of a dict, or what stands for another object."""
@@ -260,10 +272,8 @@ class Reach(Containers):
         elif room in VALUES or is_a(value, (slice, range)):
             self.decimals |= room == "decimal"
             known = self.guards.value(value)
-            self.guards.need(
-                f"{local} is {known} or same({local}, {known})",
-                f"{name}: {{repr({local})}} instead of {value!r}",
-            )
+            equal = "" if self.names.tells_apart else f" or same({local}, {known})"
+            self.guards.need(f"{local} is {known}{equal}", f"{name}: {{repr({local})}} instead of {value!r}")
         elif (is_a(value, types.GeneratorType) and value.gi_code not in self.ran) or only_written(value):
             self.identical(local, value, name)
         elif is_a(value, (*VIEWS, weakref.ProxyType, weakref.CallableProxyType)):
@@ -297,6 +307,11 @@ class Reach(Containers):
             )
         else:
             self.attributes(local, value, name, argument)
+
+
+def is_hashed(o: object) -> bool:
+    """Whether a dict may have it as a key, which its contents do not tell from others."""
+    return not (is_module_class(type(o)) or type(o).__hash__ is None or is_a(o, BY_CONTENTS))
 
 
 def only_written(stream: Any) -> bool:

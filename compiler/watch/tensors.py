@@ -63,6 +63,7 @@ class Tensors(Classes):
                 "tensor outside, with tg.tensor"
             )
             return
+        self.arrays.append((local, value, name))
         if type(value) is not np.ndarray:
             self.attributes(local, value, name, False)
         self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
@@ -78,9 +79,16 @@ class Tensors(Classes):
                 )
         if "flags" in self.names.user:
             self.guards.need(f"{local}.flags.num == {value.flags.num}", f"{name}.flags")
+        bytes_of = self.guards.value(np.ndarray.tobytes)  # a subclass may hide some
         self.guards.need(
-            f"{local}.tobytes() == {self.guards.fresh_value(value.tobytes())}", f"the contents of {name}"
+            f"{bytes_of}({local}) == {self.guards.fresh_value(np.ndarray.tobytes(value))}",
+            f"the contents of {name}",
         )
+
+    def same_arrays(self) -> None:
+        """Arrays must be the same objects as well: one may be written, and another one of the same memory read."""
+        for local, value, name in self.arrays:
+            self.identical(local, value, name)
 
     def optimizer(self, local: str, value: Any, name: str) -> None:
         """Its buffers, where it is; what a class of the user's adds, as of any other object."""

@@ -54,6 +54,7 @@ class Walk:
         self.functions: set[Any] = set()
         self.classes: set[int] = set()  # ids of those that were walked into
         self.objects: dict[str, Any] = {}  # local -> what the code could compare by identity
+        self.arrays: list[tuple[str, Any, str]] = []  # (local, NumPy array, name)
         self.decimals = False  # whether there are any, whose operations depend on a context
 
     def attributes(self, local: str, value: object, name: str, argument: bool) -> None:
