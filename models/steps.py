@@ -80,7 +80,7 @@ class Steps:
 
 
 def parts_of(model: "Sequential") -> tuple[object, ...]:
-    made_with = (rule for kind in ("regularizer", "constraint") for rule, _ in model.rules_of(kind))
+    made_with = (rule for pairs in model.rules().values() for rule, _ in pairs)
     return (model.layers, model.loss, model.optimizer, model.emitter, model.run_eagerly, *made_with)
 
 
@@ -96,7 +96,7 @@ def network_of(model: "Sequential") -> nn.Sequential:
 
 # ---- the steps, as written by hand. Results are detached: nobody differentiates them further. ----
 def train_step(model: nn.Sequential, loss_of: Function, optimizer: Optimizer) -> Function:
-    terms, limits = model.rules_of("regularizer"), model.rules_of("constraint")
+    terms, limits = model.rules().values()
     buffers = [t for _, t in walk(model, "", set()) if isinstance(t, Buffer)]
 
     def train(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -125,7 +125,7 @@ def train_step(model: nn.Sequential, loss_of: Function, optimizer: Optimizer) ->
 
 
 def evaluation_step(model: nn.Sequential, loss_of: Function) -> Function:
-    terms = model.rules_of("regularizer")
+    terms = model.rules()["regularizer"]
 
     def evaluate(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         # Not under no_grad: the losses look behind a sigmoid or softmax for its logits, and need the graph for it.

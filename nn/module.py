@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tapegrad.autograd import foreign, writes
 from tapegrad.autograd.aliases import Array, DTypeLike, TensorLike
@@ -338,6 +338,8 @@ class Module(Ruled, KnownAttributes):
                 yield name, value
 
     def __repr__(self) -> str:
+        from tapegrad.nn.summary import children
+
         args = [f"{name}={v!r}" for name, v in self._shown()]
         parts = [
             f"  {name}: {line}"
@@ -361,34 +363,26 @@ class Module(Ruled, KnownAttributes):
             raise foreign.no_attribute(type(self).__name__, "module", name, known)
 
 
-def walk(value: object, path: str, seen: set[int]) -> "Iterator[tuple[str, Module | Parameter | Buffer]]":
+def walk(value: object, path: str, seen: set[int], found: "Found | None" = None) -> "Found":
     """Every Module, Parameter and Buffer in a value, itself included, with its path; each object once."""
-    if not isinstance(value, WALKED) or id(value) in seen:
-        return
-    seen.add(id(value))
-    inside: Any = ()
-    if isinstance(value, (Module, Parameter, Buffer)):
-        yield path, value
-    if isinstance(value, Module):
-        inside = getattr(type(value), "_named_parts", lambda m: vars(m).items())(value)
-    elif not isinstance(value, Tensor):
-        inside = value.items() if isinstance(value, dict) else enumerate(value)
-    for name, part in inside:
-        if isinstance(part, WALKED):
-            yield from walk(part, f"{path}.{name}" if path else str(name), seen)
-
-
-def children(module: Module) -> Iterator[tuple[str, Module]]:
-    """The modules directly inside a module, through its lists, tuples and dicts, with their paths."""
-    found = [(path, part) for path, part in walk(module, "", set()) if isinstance(part, Module) and path]
-    inner: set[int] = set()
-    for path, part in found:
-        if id(part) not in inner:
-            yield path, part
-            inner.update(id(m) for _, m in part.named_modules())
+    found = [] if found is None else found
+    if isinstance(value, WALKED) and id(value) not in seen:
+        seen.add(id(value))
+        inside: Any = ()
+        if isinstance(value, Module):
+            inside = getattr(type(value), "_named_parts", lambda m: vars(m).items())(value)
+        elif not isinstance(value, Tensor):
+            inside = value.items() if isinstance(value, dict) else enumerate(value)
+        if isinstance(value, (Module, Parameter, Buffer)):
+            found.append((path, value))
+        for name, part in inside:
+            if isinstance(part, WALKED):
+                walk(part, f"{path}.{name}" if path else str(name), seen, found)
+    return found
 
 
 WALKED = (Module, Parameter, Buffer, list, tuple, dict)
+Found: TypeAlias = list[tuple[str, Module | Parameter | Buffer]]
 if TYPE_CHECKING:
 
     class Layer(Module):

@@ -1,5 +1,6 @@
 """The table that `Module.summary` returns, and that a notebook shows."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -24,6 +25,15 @@ class Row:
     @property
     def count(self) -> int:
         return sum(t.size for t in self.parameters)
+
+
+def children(module: Module) -> Iterator[tuple[str, Module]]:
+    """The modules directly inside a module, through its lists, tuples and dicts, with their paths."""
+    inner: set[int] = set()
+    for path, part in module.named_modules()[1:]:
+        if id(part) not in inner:
+            yield path, part
+            inner.update(id(m) for _, m in part.named_modules())
 
 
 def rows_of(model: Module, shapes: dict[int, Shape]) -> list[Row]:

@@ -207,6 +207,7 @@ _TABLES = {
         "max_norm": MaxNorm(), "min_max_norm": MinMaxNorm(), "non_neg": NonNeg(), "unit_norm": UnitNorm(),
     }),
 }  # fmt: skip
+_ENDINGS = tuple(f"_{kind}" for kind in _TABLES)
 
 
 def rule(layer: str, option: str, given: WeightRuleLike | type | None) -> WeightRule | Function | None:
@@ -252,26 +253,23 @@ class Ruled:
     ] = {}  # of options that do not begin with the weight's attribute: its name
 
     # In a class, and by getattr: a compiled step then compares all attributes of the modules, which may be rules.
-    def rules_of(self, kind: str) -> list[tuple[Function, Parameter]]:
+    def rules(self) -> dict[str, list[tuple[Function, Parameter]]]:
         """The rules of the weights in here and of all inside, each with its weight; of a shared weight once.
 
-        Args:
-            kind: "regularizer" or "constraint".
-
         Returns:
-            A list of pairs (rule, Parameter).
+            {"regularizer": a list of pairs (rule, Parameter), "constraint": another one}.
         """
-        found: dict[tuple[int, int], tuple[Function, Parameter]] = {}
+        found: dict[str, dict[tuple[int, int], tuple[Function, Parameter]]] = {kind: {} for kind in _TABLES}
         for _, part in self.named_modules():  # type: ignore[attr-defined]
-            for name in [n for n in vars(part) if n.endswith(f"_{kind}")]:
+            for name in [n for n in vars(part) if n.endswith(_ENDINGS)]:
                 given = getattr(part, name)
-                weight = name.removesuffix(f"_{kind}")
+                weight, _, kind = name.rpartition("_")
                 weight = vars(part).get(part._rule_weights.get(weight, weight))
                 if isinstance(given, (str, type)):
                     given = vars(part)[name] = rule(type(part).__name__, name, given)  # set by name, later
                 if given is not None and isinstance(weight, Parameter):
-                    found.setdefault((id(given), id(weight)), (given, weight))
-        return list(found.values())
+                    found[kind].setdefault((id(given), id(weight)), (given, weight))
+        return {kind: list(pairs.values()) for kind, pairs in found.items()}
 
     def penalty(self) -> Tensor:
         """The penalties of all weights inside that have a regularizer, added up: `loss + model.penalty()`.
@@ -286,7 +284,7 @@ class Ruled:
         """
         weights = self.parameters()  # type: ignore[attr-defined]
         dtype, device = (weights[0].dtype, weights[0].device) if weights else (None, None)
-        return with_penalties(zeros((), dtype=dtype, device=device), self.rules_of("regularizer"))
+        return with_penalties(zeros((), dtype=dtype, device=device), self.rules()["regularizer"])
 
     def constrain(self) -> None:
         """Apply the constraints of all weights inside, in place: after `optimizer.step()`.
@@ -295,4 +293,4 @@ class Ruled:
             RuntimeError: A layer has not made its weights yet.
         """
         self.parameters()  # type: ignore[attr-defined]
-        apply(self.rules_of("constraint"))
+        apply(self.rules()["constraint"])
