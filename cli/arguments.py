@@ -99,9 +99,7 @@ def add_train(commands: Commands) -> None:
     train.add_argument(
         "--model", choices=MODELS, help="default: logistic (for classes) or linear (for numbers), and mlp"
     )
-    train.add_argument(
-        "--hidden", type=widths, metavar="N,…", help="mlp: widths of the hidden layers (100)"
-    )
+    train.add_argument("--hidden", type=widths, metavar="N,…", help="mlp: widths of the hidden layers (100)")
     train.add_argument(
         "--epochs",
         type=whole(0),

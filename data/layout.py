@@ -156,7 +156,8 @@ def find_encoding(path: Path, head: bytes, given: str | None) -> tuple[str, list
         letters = head[place::width]
         zeros, others = head.count(0) - letters.count(0), len(head) - len(letters)
         if zeros > 0.7 * others and letters.count(0) < 0.1 * len(letters):
-            return name, [f"read as {name.upper()}: {'every other byte is' if width == 2 else 'three of four bytes are'} 0"]
+            zeros_in = "every other byte is" if width == 2 else "three of four bytes are"
+            return name, [f"read as {name.upper()}: {zeros_in} 0"]
     raise TableError(
         f"{path} is no text (byte {head.index(0) + 1} is NUL): save the table as CSV in UTF-8, or copy the file again"
     )

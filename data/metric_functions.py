@@ -168,7 +168,9 @@ def determination(errors: np.ndarray, spread: np.ndarray, force_finite: bool = T
     with np.errstate(divide="ignore", invalid="ignore"):
         score = 1 - errors / spread
     if force_finite:
-        score = np.where(spread == 0, np.where(errors == 0, 1.0, np.where(np.isnan(errors), np.nan, 0.0)), score)
+        score = np.where(
+            spread == 0, np.where(errors == 0, 1.0, np.where(np.isnan(errors), np.nan, 0.0)), score
+        )
     return float(np.mean(score))
 
 

@@ -138,8 +138,8 @@ class TopKAccuracy(Mean):
 class AUC(Whole):
     """The area under the ROC curve, ties counting half; or the average precision, the area under the curve of precision
     and recall. Exact: it keeps the rows. The mean over columns. scikit-learn's `roc_auc_score` (one against the rest)
-    and `average_precision_score`. With a warning, where a column has no positive row, the average precision is 0, and where
-    it has no positive or no negative one, the area under the ROC curve is NaN.
+    and `average_precision_score`. With a warning, where a column has no positive row, the average precision is 0, and
+    where it has no positive or no negative one, the area under the ROC curve is NaN.
 
     Args:
         curve: "ROC" or "PR".

@@ -53,7 +53,7 @@ def read_csv(
         layout.notes.append(f"skipped {len(frame) - rows} empty rows at the end")
         frame = frame.iloc[:rows]
     # pandas keeps whole numbers beyond 64 bits as objects of Python.
-    great = [i for i, kind in frame.dtypes.items() if kind == object and is_of_integers(frame[i])]
+    great = [i for i, kind in frame.dtypes.items() if kind == np.dtype(object) and is_of_integers(frame[i])]
     frame = frame.astype(dict.fromkeys(great, np.float64)) if great else frame
     lines = line_finder(layout)
     frame, lines, rows = without_repeated_header(layout, frame, lines, rows)

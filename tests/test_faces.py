@@ -93,9 +93,7 @@ def test_functions_that_are_no_methods_have_a_reason():
 def test_completion_on_a_tensor_shows_public_names_only():
     shown = dir(tg.ones(2))
     assert {"sum", "tan", "floor", "grad", "shape", "backward", "numpy", "argsort"} <= set(shown)
-    assert not [
-        n for n in shown if n.startswith("_") or n in ("node", "output_index", "retains_grad")
-    ]
+    assert not [n for n in shown if n.startswith("_") or n in ("node", "output_index", "retains_grad")]
     assert "view" not in shown and "contiguous" not in shown
 
 

@@ -15,6 +15,7 @@ from tapegrad.compiler.watch.reach import Reach
 if TYPE_CHECKING:
     from tapegrad.compiler.record.recording import Recording
 
+
 def attach(recording: "Recording", reach: Reach, trace: Trace, result: object) -> None:
     """Say whose the results, the gradients and the arrays are, or why that cannot be said."""
     attach_results(recording, reach, trace, result)
@@ -164,9 +165,7 @@ def attach_arrays(recording: "Recording", reach: Reach, trace: Trace) -> None:
 
 def unknown(recording: "Recording", var: Var, trace: Trace, reach: Reach) -> str:
     """Why there is no program with an array that the walk did not come to: another one may be in its place by now."""
-    new = [
-        name for _, name, t in reach.tensors.values() if (v := trace.bound(t.data)) and v.kind == "made"
-    ]
+    new = [name for _, name, t in reach.tensors.values() if (v := trace.bound(t.data)) and v.kind == "made"]
     if new:
         return with_line(it_changes(new), recording.code)
     line = next((op.origin.line for op in trace.program.ops if var in op.vars), "")
