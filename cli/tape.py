@@ -63,7 +63,9 @@ def tape(options: argparse.Namespace) -> int:
             if listener.seen
             else "no backward pass"
         )
-        raise Mistake(f"{program}: it came to its end with {times}: there is no tape to show")
+        raise Mistake(
+            f"{program}: it came to its end with {times} in its main thread: there is no tape to show"
+        )
     listener.tape.html(target, title=program.name)
     count = len(listener.tape.nodes)
     print(

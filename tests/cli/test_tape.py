@@ -85,6 +85,8 @@ def test_the_page_starts_with_the_cotangent_that_the_program_gives(
 
 WRONG = {
     "no backward": ("print(1)\n", [], 2, "no backward pass"),
+    "in a thread": (HEAD_2 + "import threading\nt = threading.Thread(target=lambda: x.sum().backward())\n"
+                    "t.start(); t.join()\n", [], 2, "no backward pass in its main thread"),
     "too few": ("import tapegrad as tg\nw = tg.ones((), requires_grad=True)\n(w * w).backward()\n",
                 ["--backward", "5"], 2, "1 of the 5"),
     "it fails": ("1 / 0\n", [], 1, "ZeroDivisionError"),
