@@ -149,7 +149,7 @@ class Primitive:
     def raise_explained(self, error: Exception, args: tuple[Value, ...], params: Params) -> NoReturn:
         """Raise what `explain` makes of the error of a forward."""
         if (recorder := current.get().recorder) is not None:
-            recorder.failed(self)
+            recorder.failed(self, args)
         explained = self.explain(error, args, params)
         try:
             if explained is error:
@@ -164,7 +164,12 @@ class Primitive:
     ) -> None:
         """Tell of a call what listens: the search for anomalies, and the recorder."""
         if flags.anomaly:
-            self.look_for_anomaly(result, node)
+            try:
+                self.look_for_anomaly(result, node)
+            except FloatingPointError:
+                if flags.recorder is not None:
+                    flags.recorder.failed(self, args)
+                raise
         if flags.recorder is not None:
             flags.recorder.primitive(self, args, params, result)
 

@@ -94,8 +94,8 @@ class Recorder:
     def moved(self, tensor: "Tensor", view: "Array") -> None:
         """An optimizer is about to copy the contents of `tensor` to `view`, a part of its buffer and the new data."""
 
-    def failed(self, primitive: "Primitive") -> None:
-        """A primitive raised an error."""
+    def failed(self, primitive: "Primitive", args: "tuple[Value, ...]") -> None:
+        """A primitive raised an error, which may be caught."""
 
     def restructured(self, names: str) -> None:
         """Options of an optimizer changed in a way that needs another program."""

@@ -114,6 +114,11 @@ class Sites(Recorder):
     def write(self, tensor: Tensor, value: Tensor) -> None:
         note(tensor, None, (value,), written=True)
 
+    def failed(self, primitive: "Primitive", args: "tuple[Value, ...]") -> None:
+        for a in args:
+            if isinstance(a, Tensor):
+                self.read(a)
+
     def into_array(self, value: Tensor) -> None:
         self.read(value)
 

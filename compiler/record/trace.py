@@ -216,7 +216,7 @@ class Trace(Recorder):
         self.save(view, tensor.backend)
         self.changes.append(partial(setattr, tensor, "_data", tensor.data))
 
-    def failed(self, primitive: Primitive) -> None:
+    def failed(self, primitive: Primitive, args: Args) -> None:
         what = f"{primitive.name} raised an error that was caught, and that may depend on the values,"
         self.refuse(what, "Look at them outside")  # where nobody catches it, the run is over
 

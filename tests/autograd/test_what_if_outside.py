@@ -134,6 +134,21 @@ def saved(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
     return tg.load(PLACE / "x")["x"] * w
 
 
+def caught(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    try:
+        return w[(x * 2.0).astype("int64")]
+    except IndexError:
+        return w * 3.0
+
+
+def caught_anomaly(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    try:
+        with tg.detect_anomaly(), np.errstate(invalid="ignore"):
+            return tg.sqrt(x[1]) * w
+    except FloatingPointError:
+        return w * 3.0
+
+
 def in_batches(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
     return next(batch for (batch,) in tg.data.Batches(x, batch_size=2, shuffle=False)) * w
 
@@ -166,8 +181,9 @@ OUTSIDE: dict[Program, tuple[str, str]] = {
     custom: (USES, ""), custom_by_keyword: (USES, ""), custom_without_gradients: (USES, ""),
     writing: ("which it did not make", "which it did not make"), slope: ("", ""), both: ("", ""),
     forward_mode: ("", ""), curvature: ("", ""), looping: ("", ""), added_to_an_array: (READS, ""),
-    written_by_numpy: (READS, ""), saved: (READS, ""), in_batches: ("shares the memory", ""), loaded: (READS, ""),
-    in_a_thread: (UNKNOWN, UNKNOWN), read_in_a_thread: (UNKNOWN, UNKNOWN), listed_in_a_thread: (READS, ""),
+    written_by_numpy: (READS, ""), caught: (READS, READS), caught_anomaly: (READS, ""), saved: (READS, ""),
+    in_batches: ("shares the memory", ""), loaded: (READS, ""), in_a_thread: (UNKNOWN, UNKNOWN),
+    read_in_a_thread: (UNKNOWN, UNKNOWN), listed_in_a_thread: (READS, ""),
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -368,6 +369,14 @@ def test_a_page_is_small(case: str) -> None:
     with tg.keep_lines():
         made = program()
     assert len(tg.tape(*made).html().encode()) <= most
+
+
+def test_a_page_is_made_in_no_time_that_is_seen() -> None:
+    """A second for 1,000 calls is the goal; here with a wide margin, for slow machines."""
+    tape = programs.taped(programs.unlike(1000))
+    begun = process_time()
+    tape.html()
+    assert process_time() - begun < 3.0
 
 
 def test_a_page_asks_for_nothing() -> None:
