@@ -19,9 +19,11 @@ def lines_of_tape(name: str, runner: "Runner", tape: "Tape") -> dict[str, Any]:
     try:
         numbers = calls.numbers_of(tape.nodes)
     except ValueError as error:
+        remedy = "Make the tape with the arguments that the step was called with last"
+        if any(kind.primitive.startswith("scan(") for kind in calls.kinds):
+            remedy += ", and without tg.keep_lines(), which takes the steps of tg.scan apart"
         raise ValueError(
-            f"html: step: {name} does not compute this tape: it has no call of {error} where the tape has it\n"
-            "Make the tape with the arguments that the step was called with last"
+            f"html: step: {name} does not compute this tape: it has no call of {error} where the tape has it\n{remedy}"
         ) from None
     names = {number: tape.calls[node] for number, node in zip(numbers, tape.nodes)}
     call_of = {var.name: call for var, call in calls.of.items()}

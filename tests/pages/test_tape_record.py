@@ -340,6 +340,27 @@ def test_lines_of_a_step_belong_to_the_calls(emitter: str) -> None:
     assert not any("parameters" in text for text in done.values()), "the update is part of no call"
 
 
+def test_a_step_with_a_loop_has_the_lines_of_a_tape_with_that_loop() -> None:
+    w = tg.ones((2,), requires_grad=True)
+
+    def loss_of() -> tg.Tensor:
+        return (tg.scan(lambda h, _: (tg.tanh(h * w), None), tg.ones((2,)), length=4)[0] ** 2).sum()
+
+    @tg.jit
+    def step() -> tg.Tensor:
+        loss = loss_of()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        step()
+    assert data_of(tg.tape(loss_of()).html(step=step))["program"]["lines"]
+    with tg.keep_lines():
+        tape = tg.tape(loss_of())
+    with pytest.raises(ValueError, match=r"without tg.keep_lines.*steps of tg.scan"):
+        tape.html(step=step)
+
+
 def test_a_step_that_computes_something_else_raises() -> None:
     step, loss_of, _ = programs.train_step("numpy")
     other = tg.tape(loss_of(programs.numbers(5, 3), tg.ones((5, 1))))
