@@ -81,9 +81,10 @@ def find_numbers(column: Column, delimiter: str) -> Numbers | None:
     return read_numbers(column, form)
 
 
-def learn_numbers(column: Column, numbers: Numbers, rows: np.ndarray) -> tuple[PlainData, list[str]]:
-    """(state, notes) of the training rows `rows`, at least one of which holds a number."""
-    train = numbers.values[rows]
+def learn_numbers(
+    column: Column, numbers: Numbers, rows: np.ndarray, train: np.ndarray
+) -> tuple[PlainData, list[str]]:
+    """(state, notes) of the training rows `rows`, whose numbers are `train`: one of them at least is not NaN."""
     gaps = np.isnan(train)
     some = bool(gaps.any())
     known = train[~gaps] if some else train

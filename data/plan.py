@@ -110,7 +110,7 @@ def plan_numbers(column: Column, numbers: number_columns.Numbers, rows: np.ndarr
         left_out = ColumnPlan(column.name, "left out", f"has {value} in the training rows")
         if not np.isnan(train).any():
             return left_out
-    state, notes = number_columns.learn_numbers(column, numbers, rows)
+    state, notes = number_columns.learn_numbers(column, numbers, rows, train)
     if constant and kinds.width_of(state) == 1:
         return left_out
     return ColumnPlan(column.name, "number", "standardized", notes, state)

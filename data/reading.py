@@ -20,6 +20,7 @@ from tapegrad.data.layout import Layout, find_layout, not_text
 from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, is_float, listed
 
 RULE = re.compile(r":?-{2,}:?")
+SAMPLE = 20_000  # rows that hold all the texts of most columns
 INSTALL = 'reading CSV files needs pandas: pip install "tapegrad[data]"'
 
 
@@ -227,10 +228,18 @@ def factorized(series: Frame) -> tuple[np.ndarray, Sequence[str]]:
         codes, texts = series.factorize()
         return codes, texts
     texts, codes = series.cat.categories, series.cat.codes.to_numpy(np.int64)
-    # Of several values for one place NumPy keeps the last: from the end on, that is the first row.
-    first = np.full(len(texts) + 1, len(codes))
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
-    order = np.argsort(first[:-1])[: np.count_nonzero(first[:-1] < len(codes))]
+    first = first_rows(codes[:SAMPLE], len(texts))
+    if (first == SAMPLE).any() and len(codes) > SAMPLE:
+        first = first_rows(codes, len(texts))
+    order = np.argsort(first)[: np.count_nonzero(first < len(codes))]
     places = np.full(len(texts) + 1, -1)
     places[order] = np.arange(len(order))
     return places[codes], texts[order]
+
+
+def first_rows(codes: np.ndarray, count: int) -> np.ndarray:
+    """The row where each of the codes 0, 1, … stands first; how many rows there are for one that stands nowhere."""
+    first = np.full(count + 1, len(codes))
+    # Of several values for one place NumPy keeps the last: from the end on, that is the first row. -1 is the last place.
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return first[:-1]

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,9 @@ class Column:
     def __len__(self) -> int:
         return len(self.values)
 
-    @property
+    @cached_property
     def empty(self) -> np.ndarray:
-        """bool, (rows,): where a cell is empty."""
+        """bool, (rows,): where a cell is empty. Kept, and not to be written to."""
         return np.isnan(self.values) if self.texts is None else self.values < 0
 
     @property
@@ -49,7 +50,8 @@ class Column:
     def counts(self) -> np.ndarray:
         """Of a column of text: how often each of `texts` occurs."""
         assert self.texts is not None
-        return np.bincount(self.values[self.values >= 0], minlength=len(self.texts))
+        there = self.values[~self.empty] if self.empty.any() else self.values
+        return np.bincount(there, minlength=len(self.texts))
 
     def on(self, rows: Sequence[int] | np.ndarray, limit: int = 3) -> str:
         """Where in the file these rows are: `line 7`, `lines 7, 9, 12 and 4 more`."""

@@ -19,6 +19,7 @@ TEXTS = {
     "numbers after text": (["x", *["2"] * 60], ["x", "2"], [0, *[1] * 60]),
     "no number of Python's": (["1_0", "2"], ["1_0", "2"], [0, 1]),
     "more than 64 bits": (["9" * 25, "x"], ["9" * 25, "x"], [0, 1]),
+    "texts that come late": (["b"] * 30_000 + ["z", "a", ""], ["b", "z", "a"], [0] * 30_000 + [1, 2, -1]),
     "the header again": (["b", "x", "a"], ["b", "a"], [0, 1]),
 }
 
