@@ -18,6 +18,7 @@ from tapegrad.models import loss_kinds, rows
 from tapegrad.models.aliases import Logs, Measured, Model
 from tapegrad.models.callbacks import Callback
 from tapegrad.models.history import History
+from tapegrad.models.in_mode import mode, set_mode
 from tapegrad.models.moments import NOBODY, Moments, as_callbacks
 from tapegrad.models.progress import Progress, Running
 from tapegrad.models.readiness import build_for, check_compiled, last_activation, ready_to_train
@@ -37,27 +38,6 @@ if TYPE_CHECKING:
     from tapegrad.models.sequential import Sequential
 
 BATCH, EVALUATION_BATCH = 32, 1024
-
-
-@contextmanager
-def mode(model: Model, training: bool) -> Iterator[None]:
-    """Put all modules into training or evaluation, and back to where each of them was."""
-    modules = [module for _, module in model.named_modules()]
-    before = [module.training for module in modules]
-    try:
-        set_mode(modules, training)
-        yield
-    finally:
-        for module, was in zip(modules, before):
-            if module.training is not was:
-                module.training = was
-
-
-def set_mode(modules: list[Module], training: bool) -> None:
-    """Each gets an attribute of its own, also one that is in this mode by its class: compiled steps tell them apart."""
-    for module in modules:
-        if vars(module).get("training") is not training:
-            module.training = training
 
 
 @dataclass

@@ -12,6 +12,7 @@ from tapegrad.backends.aliases import Function
 from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
 from tapegrad.models import fitting, rows
 from tapegrad.models.aliases import ClassWeight, Logs, Measured
+from tapegrad.models.in_mode import InMode, mode
 from tapegrad.models.progress import Running
 from tapegrad.models.readiness import build_for, ready_to_train
 from tapegrad.models.sources import unpacked
@@ -33,7 +34,7 @@ NOT_CALLED = {
 }
 
 
-class KerasWords(nn.Sequential):
+class KerasWords(InMode):
     """The part of `models.Sequential` that has to do with single batches and single layers."""
 
     loss: Any
@@ -84,7 +85,7 @@ class KerasWords(nn.Sequential):
         if class_weight is not None:
             factors = rows.class_factors(class_weight, self.build(arrays[0].shape[1:]))
             arrays = (*arrays[:2], rows.with_class_weights(arrays[2], arrays[1], factors))
-        with fitting.mode(self, True):
+        with mode(self, True):
             logs = self.train_step(fitting.shown(tensors(arrays)))
         return fitting.reported(fitting.numbers("train_step", logs), return_dict)
 
@@ -99,7 +100,7 @@ class KerasWords(nn.Sequential):
         """
         x, y, sample_weight = unpacked("test_on_batch", x, y, sample_weight)
         build_for(self, x)
-        with fitting.mode(self, False):
+        with mode(self, False):
             logs = self.test_step(fitting.shown(tensors(rows.examples(self, x, y, sample_weight))))
         return fitting.reported(fitting.numbers("test_step", logs), return_dict)
 

@@ -8,6 +8,7 @@ from tapegrad import nn
 from tapegrad.backends.aliases import Function
 from tapegrad.data.aliases import Features
 from tapegrad.models.aliases import Model
+from tapegrad.models.in_mode import own_forward
 from tapegrad.nn.lookup import NAMES
 from tapegrad.optim.base import Optimizer
 
@@ -30,6 +31,8 @@ def build_for(model: Model, x: Features) -> None:
         raise RuntimeError(
             "this model has no layers: add some, as in model.add(Dense(1, activation='sigmoid'))"
         )
+    if x is None:
+        raise ValueError("x is missing: give the rows, an array of shape (n, features)")
     if not all(module.built for _, module in model.named_modules()):
         shape = np.shape(x)
         if len(shape) < 2:
@@ -45,7 +48,7 @@ def ready_to_train(model: Model, x: Features) -> None:
 
 def last_activation(model: nn.Sequential) -> str | None:
     """The name of the last layer's activation, "linear" for none; None where it is not known."""
-    if type(model).forward is not nn.Sequential.forward or not model.layers:
+    if own_forward(model) or not model.layers:
         return None
     layers = [layer for layer in model.layers if not isinstance(layer, (nn.Dropout, nn.Flatten))]
     last = layers[-1] if layers else None

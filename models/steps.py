@@ -14,6 +14,7 @@ from tapegrad.compiler import Compiled
 from tapegrad.data.aliases import Features, PlainData
 from tapegrad.models import rows
 from tapegrad.models.compiled_step import Step
+from tapegrad.models.in_mode import own_forward
 from tapegrad.nn.buffer import Buffer
 from tapegrad.nn.module import walk
 from tapegrad.nn.weight_rules import apply, with_penalties
@@ -87,7 +88,7 @@ def parts_of(model: "Sequential") -> tuple[object, ...]:
 def network_of(model: "Sequential") -> nn.Sequential:
     """What to call for the model's outputs: the layers alone, so that the steps do not hold the model, which holds
     them, and memory goes with the last reference. A model with a forward of its own is called itself."""
-    if type(model).forward is not nn.Sequential.forward or type(model).__call__ is not nn.Module.__call__:
+    if own_forward(model) or type(model).__call__ is not nn.Module.__call__:
         return model
     network = nn.Sequential()
     network.layers = model.layers

@@ -337,3 +337,39 @@ def test_importing_it_is_light():
     ).stdout.split()
     heavy = {"sklearn", "scipy", "pandas", "matplotlib", "safetensors", "tqdm", "array_api_compat"}
     assert {name.partition(".")[0] for name in loaded} & heavy == set()
+
+
+def test_a_call_names_its_mode():
+    """As in Keras, also in the guide's train_step; afterwards each layer is in its own mode."""
+
+    class Guided(Sequential):
+        def train_step(self, data):
+            x, y = data
+            loss = tg.mean((self(x, training=True) - y) ** 2)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            return {"loss": loss}
+
+    model = Guided([nn.Dense(1, kernel_initializer="ones", in_features=2), nn.Dropout(0.5)])
+    model.compile("sgd", "mse")
+    x = tg.ones((50, 2))
+    for mode in (True, False):
+        model.train(mode)
+        assert set(np.unique(model(x, training=True).numpy())) == {0.0, 4.0}
+        assert np.unique(model(x, training=False).numpy()).tolist() == [2.0]
+        assert [model.training, model.layers[1].training] == [mode, mode]
+    model.train()
+    assert 0.0 in model(x).numpy()
+    assert model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0).history["loss"][0] > 0
+    with pytest.raises(TypeError, match="training must be True or False, got 2"):
+        model(x, training=2)
+
+
+@pytest.mark.parametrize("method", ["fit", "predict", "evaluate", "train_on_batch"])
+def test_no_rows_at_all_are_named(method):
+    model = Sequential(nn.Dense(1))
+    model.compile("sgd", "mse")
+    given = (None,) if method == "predict" else (None, np.ones(3))
+    with pytest.raises(ValueError, match="x is missing: give the rows"):
+        getattr(model, method)(*given)
