@@ -23,6 +23,7 @@ FORMATS = (
     *("%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M"),
     *("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y"),
     *("%d %B %Y", "%B %d, %Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y-%m", "%H:%M:%S", "%H:%M"),
+    *("%I:%M:%S %p", "%I:%M %p"),
 )
 ENOUGH = 0.9  # of the cells
 SAMPLE = 200

@@ -167,6 +167,12 @@ TABLES = {
         ["is dates but for '2024-02-30'", ": taken as missing", "missing with the mean date"],
         [],
     ),
+    "times of twelve hours": (
+        csv("at,y", both(lambda i, z: f"{1 + i % 12}:30 {'AM' if i % 24 < 12 else 'PM'},{int(i % 24 > 11)}")),
+        "y",
+        ["1 column as 3 numbers"],
+        ["left out", "categor"],
+    ),
     "dates that may be read in two ways": (
         csv("day,x,y", both(lambda i, z: f"{1 + i % 12}/{1 + i % 11}/2024,{z:.2f},{int(z > 0)}")),
         "y",
