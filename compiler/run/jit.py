@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")  # what the function takes
 R = TypeVar("R")  # and returns
 PROGRAMS = 64  # of one function at most: each holds buffers of its own
-RESTLESS = (
-    2  # runs in a row, of one kind, that each did something else than the one before: then it runs as Python
-)
+RESTLESS = 2  # runs of one kind in a row that each did something else than the last: then it runs as Python
 # Recordings in a row without a program that could be used: then it runs as Python. Shapes may come in many kinds, each
 # for the first time; what else is new each time will be new the next time, too.
 UNSETTLED, UNSETTLED_SHAPES = 12, 32
@@ -97,8 +95,7 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
     """
     checked(emitter)
     strict = truth("jit: strict", strict)
-    if check is not None:
-        every(check)  # raises for what is no number of calls
+    every(check)  # raises for what is no number of calls
     if f is None:
         return lambda g: Compiled(g, emitter, strict, check)
     return Compiled(f, emitter, strict, check)
@@ -301,9 +298,7 @@ class Compiled(Readable, Generic[P, R]):
         if sys.getprofile() is not None:
             return "a profiler is on: it is recorded when none is"
         if (code := lazy_code(self.f)) is not None:
-            return with_line(
-                "a call makes a generator or coroutine, which runs later: compile what it calls", [code]
-            )
+            return with_line("it is a generator or async function: compile what it calls", [code])
         return left_alone(self.emitter, [t for t in take_apart((args, kwargs))[0] if isinstance(t, Tensor)])
 
     def attempt(self, args: Args, kwargs: Kwargs, before: Case | None, keep: bool = True) -> Any:
@@ -359,9 +354,9 @@ class Compiled(Readable, Generic[P, R]):
         self.captured |= {*made.written_places}
         self.replaced -= self.captured
         if again:
-            why = f"it writes into {', '.join(again)}, where another tensor is at each call. Keep one tensor there, or "
+            why = f"it writes into {', '.join(again)}, where another tensor may be at each call. Keep one there, or "
             made.turned_down(
-                lambda: self.give_up(f"{why}set a new one; a gradient goes with zero_grad() or = None")
+                lambda: self.give_up(f"{why}set a new one, as in p.grad = p.grad * 0.5 or = None")
             )
         if keep:
             made.stay()
