@@ -275,15 +275,16 @@ class Tensor(Slots, Protocols, Methods):
             retain_graph: Keep the graph for another backward (default: only with create_graph).
             create_graph: Record the backward pass itself, so that the gradients can be differentiated.
         """
-        from tapegrad.autograd.arguments import truth
         from tapegrad.autograd.backward import accumulate_into_leaves
 
-        create_graph = truth("backward: create_graph", create_graph)
-        if retain_graph is not None:
-            retain_graph = truth("backward: retain_graph", retain_graph)
-        accumulate_into_leaves(
-            self, cotangent, create_graph if retain_graph is None else retain_graph, create_graph
-        )
+        if create_graph is not False or retain_graph is not None:
+            from tapegrad.autograd.arguments import truth
+
+            create_graph = truth("backward: create_graph", create_graph)
+            retain_graph = (
+                create_graph if retain_graph is None else truth("backward: retain_graph", retain_graph)
+            )
+        accumulate_into_leaves(self, cotangent, bool(retain_graph), create_graph)
 
     def assign(self, value: "TensorLike") -> None:
         """Write new contents in place: same shape, dtype and device. For optimizers, buffers and loading.
