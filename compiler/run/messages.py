@@ -9,17 +9,21 @@ from tapegrad.compiler.watch.listen import room_of
 
 
 def log(message: str, *values: object) -> None:
-    from logging import getLogger  # slow to import, and few recordings are made
+    """Tell the logger "tapegrad.jit"; nobody can listen before the program has imported `logging`."""
+    if (logging := sys.modules.get("logging")) is not None:
+        logging.getLogger("tapegrad.jit").info(message, *values)
 
-    getLogger("tapegrad.jit").info(message, *values)
+
+def warn_in_log(message: str, *values: object) -> None:
+    from logging import getLogger  # slow to import, and seldom asked for
+
+    getLogger("tapegrad.jit").warning(message, *values)
 
 
 @contextmanager
 def told_after(seconds: float, message: str, *values: object) -> Iterator[None]:
     """Say so in the log, as a warning, while the block runs on after so many seconds."""
-    from logging import getLogger
-
-    timer = Timer(seconds, getLogger("tapegrad.jit").warning, (message, *values))
+    timer = Timer(seconds, warn_in_log, (message, *values))
     timer.daemon = True
     with suppress(RuntimeError):  # a machine without threads is not told
         timer.start()
