@@ -68,13 +68,18 @@ class Replay:
             return t.node, t.output_index
         origin = origin_of(t)
         while origin is not None and origin.serial > serial:
-            if origin.lost and self.news:
+            if origin.lost and self.news and origin.serial > self.begun:
                 raise RuntimeError(
                     f"what_if: {self.called(t)} was written to more than once inside of `with tg.keep_lines():`, so "
                     f"where its earlier contents came from is lost: {INSTEAD}"
                 )
             origin = origin.before
-        return t if origin is None else (origin, 0)
+        return t if origin is None or self.is_given(t, origin) else (origin, 0)
+
+    def is_given(self, t: Tensor, origin: Origin) -> bool:
+        """Whether a tensor was written to before the `with`, as weights and statistics that were trained: it stays."""
+        earlier = origin.serial < self.begun
+        return earlier and (origin.written or writes.since(t.data, origin.serial, self.begun))
 
     def stand_in(self, t: Any, serial: int = NEVER) -> Any:
         """What stands for a tensor, as it was at a time; of another argument, itself."""
@@ -143,11 +148,11 @@ class Replay:
 
     def refuse_updated(self, key: Hashable, serial: int) -> None:
         """Raise for a tensor that was written to by what no note tells of, as by an optimizer's step, before a time."""
-        t = key[0]() if isinstance(key, tuple) and isinstance(key[0], Origin) else key
+        origin = key[0] if isinstance(key, tuple) and isinstance(key[0], Origin) else None
+        t = key if origin is None else origin()
         if not (isinstance(t, Tensor) and self.news):
             return
-        origin = origin_of(t)
-        known = self.begun if origin is None or t in self.news else origin.serial + origin.written
+        known = self.begun if origin is None else origin.serial + origin.written
         if writes.since(t.data, known, serial):
             raise RuntimeError(
                 f"what_if: {self.called(t)} was written to inside of `with tg.keep_lines():`, and its calls were "

@@ -121,6 +121,44 @@ def test_what_was_written_or_copied_is_not_taken_as_it_was(program: Program, nam
     assert [t.requires_grad for t in changed.leaves] == [t.requires_grad for t in tape.leaves]
 
 
+def test_what_was_written_under_an_earlier_with_stays() -> None:
+    layer, x, w = nn.BatchNormalization(), numbers(1.0, -2.0), numbers(0.5, 3.0).requires_grad_()
+    for _ in range(3):
+        with tg.keep_lines():
+            layer((x * w)[:, None])
+    layer.eval()
+
+    def evaluated(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+        with tg.keep_lines():
+            return (layer((x * w)[:, None]) ** 2).sum()
+
+    tape = tg.tape(evaluated(x, w), {"x": x, "w": w})
+    new = numbers(4.0, 7.0)
+    assert tape.what_if({"x": new}).output.item() == evaluated(new, w).item() != tape.output.item()
+    assert tape.what_if({"w": new}).output.item() == evaluated(x, new.requires_grad_()).item()
+
+
+def test_what_was_built_under_an_earlier_with_and_trained_stays() -> None:
+    tg.manual_seed(0)
+    model, x, new = nn.Sequential(nn.Dense(3, "tanh"), nn.Dense(1)), tg.rand(4, 2), tg.rand(4, 2)
+
+    def loss_of(x: tg.Tensor) -> tg.Tensor:
+        with tg.keep_lines():
+            return (model(x) ** 2).mean()
+
+    loss_of(x)
+    optimizer = tg.optim.Adam(model.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss_of(x).backward()
+        optimizer.step()
+    tape = tg.tape(loss_of(x), model)
+    assert tape.what_if({x: new}).output.item() == loss_of(new).item() != tape.output.item()
+    bias = tape.what_if({"layers.1.bias": [3.0]}).output.item()
+    model.layers[1].bias.assign([3.0])
+    assert bias == loss_of(x).item()
+
+
 def test_what_was_done_before_the_with_stays() -> None:
     x, w = numbers(1.0, -2.0), tg.Parameter(numbers(0.5, 3.0))
     optimizer = tg.optim.SGD([w], lr=0.1)

@@ -69,6 +69,17 @@ def test_a_row_shows_its_rule_and_what_runs_on_the_way_back(opened: Opened, mlp:
     assert "page_programs.py" in text and page.locator("#panel math").count() == 2
 
 
+def test_the_page_says_where_its_cotangents_start(opened: Opened) -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    shown = {
+        "1 call, 1 leaf. Cotangents are those of the sum of the result": tg.tape(x * x),
+        "1 call, 1 leaf. Cotangents start from the given one": tg.tape(x * x, cotangent=[1.0, 5.0]),
+        "2 calls, 1 leaf. Lines": tg.tape((x * x).sum()),
+    }
+    for text, tape in shown.items():
+        assert opened(tape.html()).inner_text("#about").startswith(text)
+
+
 def test_what_is_not_finite_is_named(opened: Opened) -> None:
     page = opened(tg.tape(*programs.special()).html())
     bars = page.locator("#tape .row .bar").all_inner_texts()
