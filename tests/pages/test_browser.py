@@ -164,12 +164,16 @@ def pages() -> dict[str, str]:
     step, loss_of, batch = programs.train_step("numpy")
     with tg.keep_lines():
         loss = loss_of(*batch)
-    return {"tape": tg.tape(loss).html(step=step), "program": step.html()}
+    return {
+        "tape": tg.tape(loss).html(step=step),
+        "program": step.html(),
+        "a long tape": tg.tape(*programs.rnn()).html(),
+    }
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("kind", ["tape", "program"])
+@pytest.mark.parametrize("kind", ["tape", "program", "a long tape"])
 def test_axe_finds_no_serious_fault(opened: Opened, kind: str, width: int, dark: bool) -> None:
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"

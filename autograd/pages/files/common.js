@@ -26,6 +26,10 @@ function listOf(box, height, count, row, more) {
         for (let i = first; i < last; i++) html += row(i, i * h);
         space.style.height = n * h + "px";
         space.innerHTML = html;
+        // The chosen row, while there is an element of it.
+        const chosen = space.querySelector("[aria-selected=true]");
+        if (chosen) box.setAttribute("aria-activedescendant", chosen.id);
+        else box.removeAttribute("aria-activedescendant");
     }
     const later = () => due ||= requestAnimationFrame(draw);
     box.addEventListener("scroll", later, {passive: true});

@@ -61,7 +61,6 @@ function fill() {
 function choose(v) {
     sel = Math.max(0, Math.min(V.length - 1, v));
     list.show(sel); list.draw(); fill();
-    $("tape").setAttribute("aria-activedescendant", "v" + sel);
     $("say").textContent = spoken[V[sel].how] + D.ops[V[sel].k][TEXT];
 }
 function stages(focus) {

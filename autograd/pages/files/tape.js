@@ -190,7 +190,6 @@ function choose(v, direction, step) {
     sel = Math.max(0, Math.min(V.length - 1, v)); dir = direction; now = step ?? -1;
     list.show(sel); list.draw(); fill();
     const e = V[sel], name = e.f ? title(e.f) : R[e.i][NAME];
-    $("tape").setAttribute("aria-activedescendant", "v" + sel);
     $("time").max = 2 * steps.length - 1;
     $("time").value = Math.max(now, 0);
     const text = now < 0 ? `${name}` : `${dir === "f" ? "forward" : "backward"} ${name}, step ${now + 1} of ${2 * steps.length}`;
