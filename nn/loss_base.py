@@ -5,8 +5,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tapegrad.autograd.aliases import Array, TensorLike
 from tapegrad.autograd.arguments import number, one_of, truth, whole_number
 from tapegrad.autograd.attributes import KnownAttributes
@@ -204,7 +202,8 @@ def samplewise(of_pair: Function) -> Function:
 
 def number_or_array(name: str, value: object) -> object:
     """A number, or an array as it is: one number for each class."""
-    return value if isinstance(value, (Tensor, np.ndarray, list, tuple)) else number(name, value)
+    is_array = hasattr(value, "__len__") and not isinstance(value, (str, bytes, dict))
+    return value if is_array else number(name, value)
 
 
 # How the options of a loss are checked, by their annotations; the loss functions check their ranges.
