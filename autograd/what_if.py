@@ -46,7 +46,7 @@ class Replay:
         self.reached: set[Hashable] = set()  # the leaves behind the output
         self.known: dict[Hashable, bool] = {}  # what `depends` found
         reads = reads_of(tape.nodes)
-        self.begun = min(site_of(node).begun for node in tape.nodes)
+        self.begun = site_of(tape.nodes[0]).begun
         with Births() as self.started:
             calls = self.in_order(
                 [*((t, NEVER) for t, _ in tape.starts), *((read.tensor, read.serial) for read in reads)]
@@ -270,13 +270,18 @@ def reads_of(nodes: Sequence[Node]) -> list[Read]:
                 "comparisons and numbers that the program reads: put the forward pass under `with tg.keep_lines():`"
             )
         lists[id(site_of(node).reads)] = site_of(node).reads
-    for reads in lists.values():
-        if len(reads) == MOST_READS and reads[0].serial > nodes[0].serial:
-            raise RuntimeError(
-                f"what_if: the program reads more than {MOST_READS:,} tensors under one `with tg.keep_lines():`: "
-                "put it around fewer steps"
-            )
-    return [read for reads in lists.values() for read in reads if read.serial < nodes[-1].serial]
+    if len(lists) > 1:
+        raise RuntimeError(
+            f"what_if: the calls were recorded under {len(lists)} blocks `with tg.keep_lines():`, and nothing is known "
+            "of what ran between them: put the whole forward pass under one"
+        )
+    (reads,) = lists.values()
+    if len(reads) == MOST_READS and reads[0].serial > nodes[0].serial:
+        raise RuntimeError(
+            f"what_if: the program reads more than {MOST_READS:,} tensors under one `with tg.keep_lines():`: "
+            "put it around fewer steps"
+        )
+    return [read for read in reads if read.serial < nodes[-1].serial]
 
 
 def news_of(tape: "Tape", changes: Mapping[Any, Any]) -> dict[Tensor, Tensor]:

@@ -343,6 +343,20 @@ def test_calls_outside_of_keep_lines_raise() -> None:
         made(keep=False)[0].what_if({"x": [1.0, 1.0]})
 
 
+def test_calls_of_two_blocks_raise() -> None:
+    """The branch between them was not noted."""
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.keep_lines():
+        y = x * 2.0
+    positive = y[0].item() > 0
+    with tg.keep_lines():
+        with tg.keep_lines():
+            inner = y * 2.0
+        loss = inner.sum() if positive else y.sum()
+    with pytest.raises(RuntimeError, match=r"under 2 blocks .*put the whole forward pass under one"):
+        tg.tape(loss).what_if({x: [-1.0, 2.0]})
+
+
 def test_a_leaf_that_was_written_to_raises() -> None:
     tape, x = made()
     x.assign([5.0, 5.0])
