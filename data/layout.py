@@ -15,6 +15,7 @@ DELIMITERS = ",;\t|"
 HEAD = 1 << 16  # bytes that are looked at
 LONGEST = 1 << 26  # of them where the lines are long
 SAMPLE = 50  # lines that must agree on the delimiter
+FIRST = 500  # rows that tell which columns hold text
 MARKS = {
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
@@ -85,7 +86,8 @@ def find_layout(path: Path, header: bool = True, encoding: str | None = None) ->
     skipped, delimiter, found = lines_above(lines)
     notes += found
     delimiter = delimiter or find_delimiter(lines[skipped:])
-    rows = list(itertools.islice((r for r in csv.reader(lines[skipped:], delimiter=delimiter) if r), SAMPLE))
+    first = list(itertools.islice((r for r in csv.reader(lines[skipped:], delimiter=delimiter) if r), FIRST))
+    rows = first[:SAMPLE]
     if not any(cell.strip() for row in rows[:1] for cell in row):
         raise TableError(f"{path} is empty: it needs a header line with column names, and rows")
     names, twice, found = column_names(rows, header)
@@ -93,7 +95,7 @@ def find_layout(path: Path, header: bool = True, encoding: str | None = None) ->
         if twice:
             twice = frozenset()
         names = [f"column {i}" for i in range(1, len(rows[0]) + 1)]
-    layout = Layout(path, encoding, delimiter, skipped, names, header, notes + found, twice, rows[header:])
+    layout = Layout(path, encoding, delimiter, skipped, names, header, notes + found, twice, first[header:])
     if header:
         check_header(layout, rows)
     return layout

@@ -21,6 +21,7 @@ from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, is
 
 RULE = re.compile(r":?-{2,}:?")
 SAMPLE = 20_000  # rows that hold all the texts of most columns
+REPEATED = 0.9  # different texts per cell from which on they are hardly repeated
 INSTALL = 'reading CSV files needs pandas: pip install "tapegrad[data]"'
 
 
@@ -154,9 +155,14 @@ def read_frame(layout: Layout, as_text: Collection[str], only: Collection[str] |
 
 
 def text_columns(layout: Layout) -> list[int]:
-    """The columns that hold text in the first rows. As categories, pandas reads them in half the time."""
+    """The columns that hold text in the first rows, and the same one several times. As categories, pandas reads these in
+    half the time, and others in twice."""
     rows = [row for row in layout.first if len(row) == layout.fields]
-    return [i for i, cells in enumerate(zip(*rows)) if any(map(is_text, cells))]
+    return [
+        i
+        for i, cells in enumerate(zip(*rows))
+        if len(set(cells)) < REPEATED * len(cells) and any(map(is_text, cells))
+    ]
 
 
 def is_text(cell: str) -> bool:

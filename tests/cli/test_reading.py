@@ -20,6 +20,11 @@ TEXTS = {
     "no number of Python's": (["1_0", "2"], ["1_0", "2"], [0, 1]),
     "more than 64 bits": (["9" * 25, "x"], ["9" * 25, "x"], [0, 1]),
     "texts that come late": (["b"] * 30_000 + ["z", "a", ""], ["b", "z", "a"], [0] * 30_000 + [1, 2, -1]),
+    "texts that hardly repeat": (
+        [f"t{i}" for i in range(60)] + ["t1"],
+        [f"t{i}" for i in range(60)],
+        [*range(60), 1],
+    ),
     "the header again": (["b", "x", "a"], ["b", "a"], [0, 1]),
 }
 
