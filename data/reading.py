@@ -48,7 +48,7 @@ def read_csv(
     if not len(frame):
         raise TableError(f"{path} has a header ({listed(layout.names)}) and no rows")
     last = layout.fields - 1
-    if layout.fields > 1 and (last not in frame or frame[last].isna().any()):
+    if layout.fields > 1 and (last not in frame or is_empty(frame[last]).any()):
         check_widths(layout)  # pandas fills up rows that are too short
     rows = len(frame) - trailing_blanks(frame)
     if rows < len(frame):
@@ -196,9 +196,14 @@ def check_widths(layout: Layout, unclosed: bool = False) -> None:
 def trailing_blanks(frame: Frame) -> int:
     """How many rows at the end have no cell that holds anything, as spreadsheets leave them."""
     count = 0
-    while count < len(frame) and frame.iloc[-1 - count].isna().all():
+    while count < len(frame) and is_empty(frame.iloc[-1 - count]).all():
         count += 1
     return count
+
+
+def is_empty(cells: Frame) -> Frame:
+    """Where cells are empty: pandas leaves them "" where text and whole numbers beyond 64 bits meet."""
+    return cells.isna() if cells.dtype.kind in "iufb" else cells.isna() | (cells == "")
 
 
 def line_finder(layout: Layout) -> Lines:

@@ -5,6 +5,7 @@ import pytest
 
 from tapegrad.data.numbers import quartiles
 from tapegrad.data.reading import read_csv
+from tapegrad.data.table import TableError
 
 # cells from the first row on -> (the different texts, the place of each cell among them)
 TEXTS = {
@@ -62,3 +63,13 @@ def test_quartiles_are_numpys(name):
     for n in (1, 2, 3, 4, 999, 5000, 5001, 9999, 35_001, 100_000):
         values = VALUES[name](n)
         assert quartiles(values) == tuple(np.percentile(values, (25, 50, 75)).tolist())
+
+
+def test_empty_cells_beside_numbers_of_more_than_64_bits(tmp_path):
+    """pandas gives them as texts."""
+    (tmp_path / "a.csv").write_text(f"n,m\n1,{'9' * 25}\n2,2024-01-01\n,\n,\n")
+    table = read_csv(tmp_path / "a.csv")
+    assert (table.rows, table.notes) == (2, ["skipped 2 empty rows at the end"])
+    (tmp_path / "a.csv").write_text(f"n,m\n1,{'9' * 25}\n2,2024-01-01\n3\n4,x\n")
+    with pytest.raises(TableError, match="line 4: 1 fields where the header has 2"):
+        read_csv(tmp_path / "a.csv")
