@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tapegrad.cli.arguments import COMPARED, Mistake
-from tapegrad.cli.fitting import FEW, FEW_BATCH, FEW_EPOCHS, HIDDEN, VALIDATION, epochs_for
+from tapegrad.cli.fitting import FEW, FEW_EPOCHS, HIDDEN, VALIDATION, epochs_for
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ MLP: dict[str, list[object]] = {"hidden_layer_sizes": [(32,), (64, 32), (128, 64
 def network(kind: Any, rows: int, seed: int) -> Any:
     """As `tapegrad train` trains it: epochs by the number of rows, the best weights kept where rows are held out."""
     if rows < FEW:
-        batch = min(FEW_BATCH, rows)
-        return kind(hidden_layer_sizes=HIDDEN, batch_size=batch, epochs=FEW_EPOCHS, random_state=seed)
+        # By default 200 rows are a batch, or all of them, as many as there are in a fold.
+        return kind(hidden_layer_sizes=HIDDEN, epochs=FEW_EPOCHS, random_state=seed)
     return kind(
         hidden_layer_sizes=HIDDEN,
         batch_size=32,

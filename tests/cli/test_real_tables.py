@@ -102,6 +102,7 @@ def test_compare_with_small_settings(name, folder, run, monkeypatch):
     rows = [line for line in out.splitlines() if "±" in line]
     assert len(rows) == 4
     assert not any("nan" in row for row in rows)
+    assert "batch_size" not in out
 
 
 # Their scores differ less from split to split.
