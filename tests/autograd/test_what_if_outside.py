@@ -11,6 +11,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
+from tapegrad.autograd.births import Births, made_since
 
 Program = Callable[[tg.Tensor, tg.Tensor], tg.Tensor]
 PLACE = Path()  # of the files that programs write
@@ -312,3 +313,14 @@ def test_tensors_are_stamped_inside_of_keep_lines_alone() -> None:
             assert numbers(1.0).detach()._version < 0
         assert POOL.submit(lambda: numbers(1.0).detach()).result()._version < 0
     assert numbers(1.0).detach()._version == 0
+
+
+def test_a_block_of_another_thread_ends_its_own_stamps_alone() -> None:
+    def block() -> tg.Tensor:
+        with Births():
+            return numbers(1.0).detach()
+
+    one = numbers(1.0)
+    with Births() as begun:
+        assert made_since(POOL.submit(block).result(), begun) and made_since(one.detach(), begun)
+    assert not made_since(one.detach(), begun) and not made_since(one, begun)
