@@ -251,6 +251,6 @@ def factorized(series: Frame) -> tuple[np.ndarray, Sequence[str]]:
 def first_rows(codes: np.ndarray, count: int) -> np.ndarray:
     """The row where each of the codes 0, 1, … stands first; how many rows there are for one that stands nowhere."""
     first = np.full(count + 1, len(codes))
-    # Of several values for one place NumPy keeps the last: from the end on, that is the first row. -1 is the last place.
+    # Of several values for one place NumPy keeps the last: from the end on, the first row. -1 is the last place.
     first[codes[::-1]] = np.arange(len(codes))[::-1]
     return first[:-1]

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,6 @@ from tapegrad.models.sources import (
     refuse_for_batches,
     unpacked,
 )
-from tapegrad.nn.module import Module
 
 if TYPE_CHECKING:
     from tapegrad.models.sequential import Sequential

@@ -1,6 +1,10 @@
 """Two places that hold two equal objects in some calls and one object in others, and code that sees the difference: by
 its identity, or since it changes one, reads the other, and puts the first one back."""
 
+import copy
+import functools
+import heapq
+import operator
 import reprlib
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -64,6 +68,24 @@ CHANGED: dict[str, tuple[Callable[[], Any], Any, Any, Any]] = {
     "a dataclass": (Point, lambda a: setattr(a, "k", 5), lambda b: b.k, lambda a: setattr(a, "k", 1)),
     "an array": (
         lambda: np.ones(2), lambda a: a.__setitem__(0, 5.0), lambda b: b[0], lambda a: a.__setitem__(0, 1.0),
+    ),
+    "an array, filled": (lambda: np.ones(2), lambda a: a.fill(5), lambda b: b.sum(), lambda a: a.fill(1)),
+    "an array, as out=": (
+        lambda: np.ones(2), lambda a: np.multiply(a, 5, out=a), lambda b: b.sum(),
+        lambda a: np.divide(a, 5, out=a),
+    ),
+    "an array, copied to": (
+        lambda: np.ones(2), lambda a: np.copyto(a, 5), lambda b: b.sum(), lambda a: np.copyto(a, 1),
+    ),
+    "an array, by an operator": (
+        lambda: np.ones(2), lambda a: operator.imul(a, 5), lambda b: b.sum(), lambda a: operator.itruediv(a, 5),
+    ),
+    "a list, by a function": (
+        lambda: [1], lambda a: operator.setitem(a, 0, 5), lambda b: b[0], lambda a: operator.setitem(a, 0, 1),
+    ),
+    "a heap": (lambda: [1], lambda a: heapq.heappush(a, 5), len, lambda a: a.remove(5)),
+    "a deque, turned": (
+        lambda: deque([1, 2]), lambda a: a.rotate(1), lambda b: b[0], lambda a: a.rotate(1),
     ),
     "an array of a class": (
         lambda: np.ma.array([1.0, 1.0]), lambda a: a.__setitem__(0, 5.0), lambda b: b[0],
@@ -152,6 +174,52 @@ def an_array_that_becomes_a_tensors_memory(J: Any) -> Iterator[Any]:
         if i == 4:
             o.a = t.data
         yield step(tg.tensor(X))
+
+
+@compiled
+def two_arrays_that_come_to_overlap(J: Any) -> Iterator[Any]:
+    buffer = np.ones(6)
+    o = SimpleNamespace(a=buffer[:3], b=buffer[3:])
+
+    def f(x):
+        o.a.fill(5)
+        r = o.b.sum()
+        o.a.fill(1)
+        return x * r
+
+    step = J(f)
+    for i in range(8):
+        if i == 4:
+            o.b = buffer[1:4]
+        yield step(tg.tensor(X))
+
+
+@compiled
+def arrays_that_are_made_anew_with_equal_contents(J: Any) -> Iterator[Any]:
+    o = SimpleNamespace(history=[])
+
+    def f(x):
+        o.history = [1]
+        return x * float(o.a.sum() + o.b.sum())
+
+    step = J(f)
+    for _ in range(6):
+        o.a, o.b, o.history = np.ones(2), np.full(2, 3.0), [1]
+        yield step(tg.tensor(X))
+
+
+@compiled
+def a_partial_of_a_bound_method(J: Any) -> Iterator[Any]:
+    class K:
+        def m(self, v: float = 1.0) -> float:
+            return v
+
+    o = SimpleNamespace(p=functools.partial(K().m, 1.0))
+    f = J(lambda x: x * (2 if copy.copy([o.p])[0] is o.p else 3))
+    for i in range(7):
+        if i == 4:
+            o.p = functools.partial(K().m, 1.0)
+        yield f(tg.tensor(X))
 
 
 @compiled

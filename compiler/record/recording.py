@@ -210,8 +210,7 @@ def described(trace: Trace, listener: Listener, reach: Reach, result: object) ->
     if recording.reason is None:
         attach(recording, reach, trace, result)
     reach.distinct_tensors()
-    if trace.written or reach.names.mutates or reach.names.tells_apart:
-        reach.same_arrays()
+    reach.distinct_arrays(bool(trace.written))
     if reach.guards.refusals:
         recording.fail("; ".join(dict.fromkeys(reach.guards.refusals)), final=True)
     return recording

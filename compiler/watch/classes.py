@@ -78,7 +78,11 @@ class Classes(Functions):
                 except AttributeError:
                     g.need(f"{g.value(absent)}({fetch}, {local})", f"{name}.{slot}")
                 else:
-                    self.visit(f"{fetch}.__get__({local})", part, f"{name}.{slot}", argument and not module)
+                    place, told = f"{fetch}.__get__({local})", f"{name}.{slot}"
+                    if member.__get__(value, kind) is part:
+                        self.visit(place, part, told, argument and not module)
+                    else:  # made of C's number when it is asked for
+                        g.need(f"{place} == {g.fresh_value(part)}", told)
 
     def present(self, d: str, own: dict[str, object], kind: type, name: str) -> None:
         """Which attributes an object has of its own: one that appears hides that of the class."""

@@ -24,9 +24,7 @@ ORDERS = frozenset({"<", "<=", ">", ">="})
 IDENTITY = frozenset(
     "id hash index count remove is_ is_not eq ne set frozenset add fromkeys setdefault Counter discard".split()  # noqa: SIM905
 )
-SAME_MEMORY = frozenset(
-    {"id", "is_", "is_not", "shares_memory", "may_share_memory", "__array_interface__", "ctypes"}
-)
+TELLING_APART = frozenset({"id", "is_", "is_not"})
 
 
 class Part:
@@ -139,21 +137,15 @@ class Part:
 
     @cached_property
     def mutates(self) -> bool:
-        """Whether it may change an object, which another name may hold, too."""
-        free = self.code.co_freevars
-        return any(
-            i.opname in CHANGING
-            or name_in(i) in MUTATORS
-            or (i.opname in ("STORE_DEREF", "DELETE_DEREF") and name_in(i) in free)
-            for i in self.ran
-        )
+        """Whether it may change a container, which another name may hold, too."""
+        return any(i.opname in CHANGING or name_in(i) in MUTATORS for i in self.ran)
 
     @cached_property
     def tells_apart(self) -> bool:
         """Whether it has an `a is b` of which neither is None, or what says the same."""
         pairs = pairwise(self.ran)
         compares = any(i.opname == "IS_OP" and before.opname not in CONSTANTS for before, i in pairs)
-        return compares or not SAME_MEMORY.isdisjoint(self.names)
+        return compares or not TELLING_APART.isdisjoint(self.names)
 
     @cached_property
     def by_identity(self) -> bool:

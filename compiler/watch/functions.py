@@ -153,8 +153,7 @@ class Functions(Walk):
             if variable not in used:
                 continue
             place = self.guards.value(cell) if constant else f"{local}.__closure__[{n}]"
-            if self.names.mutates:
-                self.shared(place, cell, variable)
+            self.shared(place, cell, variable)
             if is_empty(cell):
                 self.guards.need(f"{self.guards.value(is_empty)}({place})", variable)
             else:

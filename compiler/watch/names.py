@@ -29,9 +29,7 @@ class Names:
     of_libraries   the names in code of libraries that ran
     all            whether the user's code may read attributes by names it computes: all count then
     computing      names of our classes whose code does that
-    by_identity    whether it may tell objects apart; by_address: by their numbers
-    tells_apart    whether it may tell equal ones apart that never change
-    mutates        whether it may change a container
+    tells_apart    whether it may tell objects apart that are equal and never change; by_address: by their numbers
     whole          whether it may read all that is in an object without naming it
     """
 
@@ -46,8 +44,6 @@ class Names:
         for code in own:
             self.of_files.setdefault(code.co_filename, set()).update(code.co_names)
         self.of_libraries: set[str] = set().union(*(c.co_names for c in heard.codes("library")))
-        self.by_identity = any(p.by_identity for p in parts)
-        self.mutates = any(p.mutates for p in parts)
         self.tells_apart = any(p.tells_apart for p in parts)
         self.by_address = bool(self.used & {"id", "hash"})
         self.whole = any(p.prints for p in parts)

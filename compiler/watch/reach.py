@@ -51,8 +51,7 @@ UNSEEN = frozenset(
 OF_LOGGING = frozenset(
     {"getLogger", "debug", "info", "warning", "error", "exception", "critical", "log", "getLevelName"}
 )
-# What is as good as another of the same contents, though a dict may have it as a key.
-BY_CONTENTS = (tuple, frozenset, types.FunctionType, types.MethodType)
+NEVER_CHANGE = (tuple, frozenset, types.MethodType, range, slice)  # in themselves
 DEEPEST = 20_000  # calls inside one another while the walk lasts
 
 
@@ -103,16 +102,15 @@ class Reach(Containers):
             self.visit(f"kwargs[{key!r}]", value, key, argument=True)
 
     def distinct(self) -> None:
-        """Objects of which one was another than the other stay so, where code asks with `is` or `==`, looks them up by
-        their hash, or may change one and put it back."""
+        """Objects of which one was another than the other stay so: code may ask, or change one and put it back. Of what
+        never changes, where code tells equal ones apart."""
         alike: dict[type, list[str]] = {}
         moving: set[type] = set()  # those of which some need not be the same object at each call
-        every = self.names.by_identity or self.names.mutates
         holders = Counter(id(part) for o in self.objects.values() for part in self.own_parameters(o))
         for local, o in self.objects.items():
             # Of a Module with a Parameter of its own, that one is the same at each call.
-            asked = every or is_hashed(o) or (self.names.walked_modules and is_module_class(type(o)))
-            if asked and not any(holders[id(p)] == 1 for p in self.own_parameters(o)):
+            known = any(holders[id(part)] == 1 for part in self.own_parameters(o))
+            if not known and (self.names.tells_apart or not is_a(o, NEVER_CHANGE)):
                 alike.setdefault(type(o), []).append(f"id({local})")
                 moving |= {type(o)} if self.seen.get(id(o)) not in self.guards.values else set()
         ids = [i for kind, same in alike.items() if len(same) > 1 and kind in moving for i in same]
@@ -307,11 +305,6 @@ class Reach(Containers):
             )
         else:
             self.attributes(local, value, name, argument)
-
-
-def is_hashed(o: object) -> bool:
-    """Whether a dict may have it as a key, which its contents do not tell from others."""
-    return not (is_module_class(type(o)) or type(o).__hash__ is None or is_a(o, BY_CONTENTS))
 
 
 def only_written(stream: Any) -> bool:

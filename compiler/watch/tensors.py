@@ -10,6 +10,26 @@ from tapegrad.compiler.watch.classes import Classes
 from tapegrad.compiler.watch.kinds import BYTES, is_a, room_of_class
 from tapegrad.compiler.watch.walk import Reached
 
+ADDRESSES = frozenset({"__array_interface__", "ctypes"})
+
+
+def extent(array: np.ndarray) -> tuple[int, int]:
+    """How many bytes before its first element its memory begins, and how many behind that it ends."""
+    steps = [(n - 1) * stride for n, stride in zip(array.shape, array.strides)]
+    last = sum(s for s in steps if s > 0) + array.itemsize if array.size else 0
+    return sum(s for s in steps if s < 0), last
+
+
+def layout(extents: list[tuple[int, int]], *arrays: np.ndarray) -> list[tuple[int, int]]:
+    """Of each array, the first one whose memory overlaps with its own, and how many bytes behind that it begins."""
+    places = [array.__array_interface__["data"][0] for array in arrays]
+    bounds = [(at + low, at + high) for at, (low, high) in zip(places, extents)]
+    found: list[tuple[int, int]] = []
+    for n, (low, high) in enumerate(bounds):
+        first = next(k for k, (begin, end) in enumerate(bounds) if k == n or (begin < high and low < end))
+        found.append((first, places[n] - places[first]))
+    return found
+
 
 class Tensors(Classes):
     """The part of the walk that knows which tensors are read at each call, and which must stay."""
@@ -85,10 +105,18 @@ class Tensors(Classes):
             f"the contents of {name}",
         )
 
-    def same_arrays(self) -> None:
-        """Arrays must be the same objects as well: one may be written, and another one of the same memory read."""
-        for local, value, name in self.arrays:
-            self.identical(local, value, name)
+    def distinct_arrays(self, written: bool) -> None:
+        """What has memory in common, goes on having it: one may be written, and another one read. Where the program
+        writes, or code asks for addresses, arrays must be the same objects."""
+        if written or not self.names.user.isdisjoint(ADDRESSES):
+            for local, value, name in self.arrays:
+                self.identical(local, value, name)
+        elif len(self.arrays) > 1:
+            g, given = self.guards, ", ".join(local for local, *_ in self.arrays)
+            arrays = [value for _, value, _ in self.arrays]
+            extents = [*map(extent, arrays)]
+            known, sizes = g.fresh_value(layout(extents, *arrays)), g.fresh_value(extents)
+            g.need(f"{g.value(layout)}({sizes}, {given}) == {known}", "which arrays share memory")
 
     def optimizer(self, local: str, value: Any, name: str) -> None:
         """Its buffers, where it is; what a class of the user's adds, as of any other object."""
