@@ -155,8 +155,8 @@ def read_frame(layout: Layout, as_text: Collection[str], only: Collection[str] |
 
 
 def text_columns(layout: Layout) -> list[int]:
-    """The columns that hold text in the first rows, and the same one several times. As categories, pandas reads these in
-    half the time, and others in twice."""
+    """The columns that hold text in the first rows, and the same one several times. As categories, pandas reads these
+    in half the time, and others in twice."""
     rows = [row for row in layout.first if len(row) == layout.fields]
     return [
         i

@@ -209,6 +209,25 @@ def arrays_that_are_made_anew_with_equal_contents(J: Any) -> Iterator[Any]:
 
 
 @compiled
+def a_mask_made_anew_for_a_training_step(J: Any) -> Iterator[Any]:
+    w = tg.nn.Parameter(X)
+    opt = tg.optim.SGD([w], lr=0.1)
+
+    def f(batch):
+        kept = []
+        opt.zero_grad()
+        loss = (w * batch.x * batch.mask).sum()
+        kept.append(loss)
+        loss.backward()
+        opt.step()
+        return kept[0].detach()
+
+    step = J(f)
+    for _ in range(6):
+        yield step(SimpleNamespace(x=tg.tensor(X), mask=np.ones(2, "f4")))
+
+
+@compiled
 def a_partial_of_a_bound_method(J: Any) -> Iterator[Any]:
     class K:
         def m(self, v: float = 1.0) -> float:

@@ -20,15 +20,26 @@ def extent(array: np.ndarray) -> tuple[int, int]:
     return sum(s for s in steps if s < 0), last
 
 
-def layout(extents: list[tuple[int, int]], *arrays: np.ndarray) -> list[tuple[int, int]]:
+def bounds(array: np.ndarray, extent: tuple[int, int]) -> tuple[int, int]:
+    """Where its memory begins and ends."""
+    place = array.__array_interface__["data"][0]
+    return place + extent[0], place + extent[1]
+
+
+def overlaps(extents: list[tuple[int, int]], *arrays: np.ndarray) -> list[tuple[int, int]]:
     """Of each array, the first one whose memory overlaps with its own, and how many bytes behind that it begins."""
-    places = [array.__array_interface__["data"][0] for array in arrays]
-    bounds = [(at + low, at + high) for at, (low, high) in zip(places, extents)]
     found: list[tuple[int, int]] = []
-    for n, (low, high) in enumerate(bounds):
-        first = next(k for k, (begin, end) in enumerate(bounds) if k == n or (begin < high and low < end))
-        found.append((first, places[n] - places[first]))
+    places = [*map(bounds, arrays, extents)]
+    for n, (low, high) in enumerate(places):
+        first = next(k for k, (begin, end) in enumerate(places) if k == n or (begin < high and low < end))
+        found.append((first, low - places[first][0]))
     return found
+
+
+def apart(extents: list[tuple[int, int]], written: list[tuple[int, int]], *arrays: np.ndarray) -> bool:
+    """Whether no array lies where a program writes."""
+    places = map(bounds, arrays, extents)
+    return not any(begin < high and low < end for low, high in places for begin, end in written)
 
 
 class Tensors(Classes):
@@ -105,18 +116,27 @@ class Tensors(Classes):
             f"the contents of {name}",
         )
 
-    def distinct_arrays(self, written: bool) -> None:
-        """What has memory in common, goes on having it: one may be written, and another one read. Where the program
-        writes, or code asks for addresses, arrays must be the same objects."""
-        if written or not self.names.user.isdisjoint(ADDRESSES):
+    def distinct_arrays(self, written: list[np.ndarray]) -> None:
+        """What has memory in common, goes on having it: one may be written, and another one read. An array in memory
+        that the program writes to must be the same one, and every array where code asks for addresses."""
+        if not self.arrays:
+            return
+        g, given = self.guards, [value for _, value, _ in self.arrays]
+        extents, filled = (
+            [*map(extent, given)],
+            [bounds(a, extent(a)) for a in written if type(a) is np.ndarray],
+        )
+        sizes, places = g.fresh_value(extents), ", ".join(local for local, *_ in self.arrays)
+        aside = apart(extents, filled, *given)
+        if not aside or not self.names.user.isdisjoint(ADDRESSES):
             for local, value, name in self.arrays:
                 self.identical(local, value, name)
-        elif len(self.arrays) > 1:
-            g, given = self.guards, ", ".join(local for local, *_ in self.arrays)
-            arrays = [value for _, value, _ in self.arrays]
-            extents = [*map(extent, arrays)]
-            known, sizes = g.fresh_value(layout(extents, *arrays)), g.fresh_value(extents)
-            g.need(f"{g.value(layout)}({sizes}, {given}) == {known}", "which arrays share memory")
+        elif filled:
+            asked = f"{g.value(apart)}({sizes}, {g.fresh_value(filled)}, {places})"
+            g.need(asked, "an array in memory that is written to")
+        if len(given) > 1:
+            known = g.fresh_value(overlaps(extents, *given))
+            g.need(f"{g.value(overlaps)}({sizes}, {places}) == {known}", "which arrays share memory")
 
     def optimizer(self, local: str, value: Any, name: str) -> None:
         """Its buffers, where it is; what a class of the user's adds, as of any other object."""
