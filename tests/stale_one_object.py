@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import tapegrad as tg
-from surroundings import Case, Table
+from surroundings import Case, Table, each_call
 
 CASES = Table()
 compiled = CASES.compiled
@@ -158,7 +158,7 @@ for first, also in ((True, "one at first"), (False, "two at first")):
         CASES[f"identity of {what}, {also}"] = Case(identity(made, first), "compiled")
 
 
-@compiled
+@CASES.either("shares memory with a tensor")
 def an_array_that_becomes_a_tensors_memory(J: Any) -> Iterator[Any]:
     t, o = tg.nn.Buffer(X), SimpleNamespace(a=X.copy())
 
@@ -174,6 +174,35 @@ def an_array_that_becomes_a_tensors_memory(J: Any) -> Iterator[Any]:
         if i == 4:
             o.a = t.data
         yield step(tg.tensor(X))
+
+
+@CASES.eager("shares memory with a tensor")
+def an_array_that_is_a_tensors_memory(J: Any) -> Iterator[Any]:
+    array = X.copy()
+    t = tg.asarray(array)
+
+    def f(x):
+        array[0] = 5
+        r = t.sum()
+        array[0] = 1
+        return x * r
+
+    yield from each_call(J, f)
+
+
+@CASES.either("shares memory with a tensor")
+def an_argument_that_is_an_arrays_memory(J: Any) -> Iterator[Any]:
+    array = X.copy()
+
+    def f(p):
+        array.fill(5)
+        r = p * 2
+        array[:] = X
+        return r
+
+    step = J(f)
+    for i in range(9):
+        yield step(tg.asarray(array if 3 < i < 6 else X.copy()))
 
 
 @compiled

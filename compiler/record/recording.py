@@ -207,11 +207,10 @@ def described(trace: Trace, listener: Listener, reach: Reach, result: object) ->
         )
     for what, line in listener.impure:
         recording.fail(f"it calls {what} at {line}. Call it outside, and pass in what it gives")
-    written = [a for var, a in zip(trace.program.captured, trace.arrays) if var.name in trace.written]
     if recording.reason is None:
         attach(recording, reach, trace, result)
     reach.distinct_tensors()
-    reach.distinct_arrays(written)
+    reach.distinct_arrays(trace.arrays)
     if reach.guards.refusals:
         recording.fail("; ".join(dict.fromkeys(reach.guards.refusals)), final=True)
     return recording

@@ -8,6 +8,7 @@ from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.collection import no_collection
 from tapegrad.compiler.watch.guards import MOVED, Line
 from tapegrad.compiler.watch.lines import it_changes
+from tapegrad.compiler.watch.shared_memory import memory
 
 if TYPE_CHECKING:
     from tapegrad.compiler.record.recording import Recording
@@ -80,6 +81,8 @@ class Case:
 
     def hold(self, runner: "Runner") -> None:
         """From now on the check asks whether tensors have the contents that the program is bound to."""
+        if self.guards.program_memory:
+            self.guards.program_memory[:] = memory(runner.bound)
         guards, local_of = self.guards, self.recording.local_of
         for t, array in zip(runner.captured, runner.bound):
             guards.hold(local_of[id(t)], array)
@@ -97,7 +100,12 @@ class Case:
         moved = any(
             leaf._data is not a for leaf, a in zip(asked, self.guards.held(self.recording.local_of, asked))
         )
-        if runner.why_not_follow() is not None or (moved and not set(asked) <= set(runner.captured)):
+        watched = bool(self.guards.program_memory)  # arrays of the user's lie elsewhere than where it was
+        if (
+            watched
+            or runner.why_not_follow() is not None
+            or (moved and not set(asked) <= set(runner.captured))
+        ):
             return None
         runner.bind([t.data for t in runner.captured])
         self.guards.hold_again({self.recording.local_of[id(t)]: t.data for t in runner.captured})

@@ -24,6 +24,12 @@ ORDERS = frozenset({"<", "<=", ">", ">="})
 IDENTITY = frozenset(
     "id hash index count remove is_ is_not eq ne set frozenset add fromkeys setdefault Counter discard".split()  # noqa: SIM905
 )
+# What writes into an array besides, by its name or as the name of an argument.
+WRITERS = frozenset(
+    "out fill put itemset sort partition resize byteswap setfield copyto putmask place put_along_axis "  # noqa: SIM905
+    "fill_diagonal at copy shuffle setitem iadd isub imul itruediv ifloordiv imod ipow imatmul iand ior ixor "
+    "__setitem__ __iadd__ __isub__ __imul__ __itruediv__ memoryview frombuffer data".split()
+)
 TELLING_APART = frozenset({"id", "is_", "is_not"})
 
 
@@ -139,6 +145,13 @@ class Part:
     def mutates(self) -> bool:
         """Whether it may change a container, which another name may hold, too."""
         return any(i.opname in CHANGING or name_in(i) in MUTATORS for i in self.ran)
+
+    @cached_property
+    def writes_arrays(self) -> bool:
+        """Whether it may write into a NumPy array: by an index, an operator such as `+=`, `out=`, or a function."""
+        in_place = any(i.opname == "BINARY_OP" and i.argrepr.endswith("=") for i in self.ran)
+        stores = any(i.opname in ("STORE_SUBSCR", "STORE_SLICE") for i in self.ran)
+        return in_place or stores or not WRITERS.isdisjoint(self.words)
 
     @cached_property
     def tells_apart(self) -> bool:

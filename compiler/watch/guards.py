@@ -67,6 +67,8 @@ class Guards:
     # (local of a captured tensor, its array's name)
     arrays: list[tuple[str, str]] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)  # what loops of the check go through
+    # Where the program's arrays lie, if the code reaches arrays of the user's, which may come to lie there.
+    program_memory: list[tuple[int, int]] = field(default_factory=list)
     asked: set[tuple[str, bool, bool]] = field(default_factory=set)  # the conditions there are
     _match: Any = None
     _arguments_of: Any = None

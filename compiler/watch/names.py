@@ -30,6 +30,7 @@ class Names:
     all            whether the user's code may read attributes by names it computes: all count then
     computing      names of our classes whose code does that
     tells_apart    whether it may tell objects apart that are equal and never change; by_address: by their numbers
+    writes_arrays  whether it may write into a NumPy array
     whole          whether it may read all that is in an object without naming it
     """
 
@@ -45,6 +46,7 @@ class Names:
             self.of_files.setdefault(code.co_filename, set()).update(code.co_names)
         self.of_libraries: set[str] = set().union(*(c.co_names for c in heard.codes("library")))
         self.tells_apart = any(p.tells_apart for p in parts)
+        self.writes_arrays = any(p.writes_arrays for p in parts)
         self.by_address = bool(self.used & {"id", "hash"})
         self.whole = any(p.prints for p in parts)
         inspects = any(c.co_filename.endswith("inspect.py") for c in heard.asked)

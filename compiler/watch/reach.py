@@ -51,7 +51,7 @@ UNSEEN = frozenset(
 OF_LOGGING = frozenset(
     {"getLogger", "debug", "info", "warning", "error", "exception", "critical", "log", "getLevelName"}
 )
-NEVER_CHANGE = (tuple, frozenset, types.MethodType, range, slice)  # in themselves
+NEVER_CHANGE = (*PLAIN, tuple, frozenset, types.MethodType, range, slice)  # in themselves
 DEEPEST = 20_000  # calls inside one another while the walk lasts
 
 
@@ -214,8 +214,15 @@ class Reach(Containers):
             return
         known = self.guards.fresh_value(value)
         local = self.guards.let(place)
-        equal = "" if self.names.tells_apart else f" or same({local}, {known})"
-        self.guards.need(f"{local} is {known}{equal}", told.replace(f"repr({place})", f"repr({local})"))
+        self.guards.need(
+            f"{local} is {known} or same({local}, {known})", told.replace(f"repr({place})", f"repr({local})")
+        )
+        if self.names.tells_apart:
+            self.kept.append(value)
+            if (first := self.seen.setdefault(id(value), local)) != local:
+                self.guards.need(f"{local} is {first}", name)
+            else:
+                self.objects[local] = value
 
     def view(self, local: str, value: Any, name: str) -> None:
         """Of a dict, or what stands for another object."""
@@ -270,8 +277,8 @@ class Reach(Containers):
         elif room in VALUES or is_a(value, (slice, range)):
             self.decimals |= room == "decimal"
             known = self.guards.value(value)
-            equal = "" if self.names.tells_apart else f" or same({local}, {known})"
-            self.guards.need(f"{local} is {known}{equal}", f"{name}: {{repr({local})}} instead of {value!r}")
+            told = f"{name}: {{repr({local})}} instead of {value!r}"
+            self.guards.need(f"{local} is {known} or same({local}, {known})", told)
         elif (is_a(value, types.GeneratorType) and value.gi_code not in self.ran) or only_written(value):
             self.identical(local, value, name)
         elif is_a(value, (*VIEWS, weakref.ProxyType, weakref.CallableProxyType)):

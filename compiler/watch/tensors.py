@@ -6,40 +6,13 @@ import numpy as np
 
 from tapegrad.autograd.protocols import INTERNAL
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.backends.aliases import Array
 from tapegrad.compiler.watch.classes import Classes
 from tapegrad.compiler.watch.kinds import BYTES, is_a, room_of_class
+from tapegrad.compiler.watch.shared_memory import apart, clear, extent, layout, memory
 from tapegrad.compiler.watch.walk import Reached
 
 ADDRESSES = frozenset({"__array_interface__", "ctypes"})
-
-
-def extent(array: np.ndarray) -> tuple[int, int]:
-    """How many bytes before its first element its memory begins, and how many behind that it ends."""
-    steps = [(n - 1) * stride for n, stride in zip(array.shape, array.strides)]
-    last = sum(s for s in steps if s > 0) + array.itemsize if array.size else 0
-    return sum(s for s in steps if s < 0), last
-
-
-def bounds(array: np.ndarray, extent: tuple[int, int]) -> tuple[int, int]:
-    """Where its memory begins and ends."""
-    place = array.__array_interface__["data"][0]
-    return place + extent[0], place + extent[1]
-
-
-def overlaps(extents: list[tuple[int, int]], *arrays: np.ndarray) -> list[tuple[int, int]]:
-    """Of each array, the first one whose memory overlaps with its own, and how many bytes behind that it begins."""
-    found: list[tuple[int, int]] = []
-    places = [*map(bounds, arrays, extents)]
-    for n, (low, high) in enumerate(places):
-        first = next(k for k, (begin, end) in enumerate(places) if k == n or (begin < high and low < end))
-        found.append((first, low - places[first][0]))
-    return found
-
-
-def apart(extents: list[tuple[int, int]], written: list[tuple[int, int]], *arrays: np.ndarray) -> bool:
-    """Whether no array lies where a program writes."""
-    places = map(bounds, arrays, extents)
-    return not any(begin < high and low < end for low, high in places for begin, end in written)
 
 
 class Tensors(Classes):
@@ -116,27 +89,33 @@ class Tensors(Classes):
             f"the contents of {name}",
         )
 
-    def distinct_arrays(self, written: list[np.ndarray]) -> None:
-        """What has memory in common, goes on having it: one may be written, and another one read. An array in memory
-        that the program writes to must be the same one, and every array where code asks for addresses."""
+    def distinct_arrays(self, program: list[Array]) -> None:
+        """What has memory in common, goes on having it: one may be written, and another one read. No array that code
+        may write lies in memory that the program reads or writes. program: the arrays that it captured."""
         if not self.arrays:
             return
         g, given = self.guards, [value for _, value, _ in self.arrays]
-        extents, filled = (
-            [*map(extent, given)],
-            [bounds(a, extent(a)) for a in written if type(a) is np.ndarray],
-        )
-        sizes, places = g.fresh_value(extents), ", ".join(local for local, *_ in self.arrays)
-        aside = apart(extents, filled, *given)
-        if not aside or not self.names.user.isdisjoint(ADDRESSES):
-            for local, value, name in self.arrays:
-                self.identical(local, value, name)
-        elif filled:
-            asked = f"{g.value(apart)}({sizes}, {g.fresh_value(filled)}, {places})"
-            g.need(asked, "an array in memory that is written to")
-        if len(given) > 1:
-            known = g.fresh_value(overlaps(extents, *given))
-            g.need(f"{g.value(overlaps)}({sizes}, {places}) == {known}", "which arrays share memory")
+        inputs = [(f"a{n}", t.data) for n, t in enumerate(self.inputs) if type(t.data) is np.ndarray]
+        others = [array for _, array in inputs]
+        g.program_memory[:] = memory(a for a in program if not any(a is array for array in others))
+        extents = [*map(extent, given + others)]
+        if not apart(g.program_memory, extents, len(given), *given, *others):
+            if self.names.writes_arrays:
+                names = ", ".join(name for *_, name in self.arrays)
+                self.refuse(
+                    f"it may write into {names}, which shares memory with a tensor: take a copy of one"
+                )
+            return
+        same = " and ".join(f"{local} is {g.value(value)}" for local, value, _ in self.arrays)
+        arrays, theirs = (", ".join(local for local, *_ in part) for part in (self.arrays, inputs))
+        if inputs:
+            own, sizes = g.fresh_value(memory(given)), g.fresh_value(extents[len(given) :])
+            same += f" and {g.value(clear)}({own}, {sizes}, {theirs})"
+        if self.names.user.isdisjoint(ADDRESSES):
+            sizes, known = g.fresh_value(extents), g.fresh_value(layout(extents, *given))
+            asked = f"{g.value(g.program_memory)}, {sizes}, {len(given)}, {', '.join(filter(None, (arrays, theirs)))}"
+            same += f" or {g.value(layout)}({sizes}, {arrays}) == {known} and {g.value(apart)}({asked})"
+        g.need(same, "which arrays share memory", entry=True)
 
     def optimizer(self, local: str, value: Any, name: str) -> None:
         """Its buffers, where it is; what a class of the user's adds, as of any other object."""
