@@ -4,12 +4,15 @@ A shell has what it runs in the background ignore Ctrl-C, which some tests press
 """
 
 import gc
+import random
 import signal
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from zlib import crc32
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
@@ -37,6 +40,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(
         key=lambda item: (item.get_closest_marker("slow") is None, -rows[item.nodeid.split("[", 1)[0]])
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Each test has random numbers of its own, the same in every run."""
+    seed = crc32(item.nodeid.encode())
+    tg.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
 
 
 def pytest_collection_finish() -> None:
