@@ -206,6 +206,22 @@ def an_argument_that_is_an_arrays_memory(J: Any) -> Iterator[Any]:
 
 
 @compiled
+def rows_of_an_array_whose_length_is_asked_for(J: Any) -> Iterator[Any]:
+    data = np.arange(12, dtype="f4").reshape(6, 2)
+
+    def f(rows):
+        total, count = 0.0, 0
+        for row in rows:
+            total += row.sum()
+            count += 1
+        return total / (count * len(data))
+
+    step = J(f)
+    for i in range(6):
+        yield step(tg.asarray(data[i % 3 : i % 3 + 2]))
+
+
+@compiled
 def two_arrays_that_come_to_overlap(J: Any) -> Iterator[Any]:
     buffer = np.ones(6)
     o = SimpleNamespace(a=buffer[:3], b=buffer[3:])

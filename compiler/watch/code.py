@@ -27,9 +27,13 @@ IDENTITY = frozenset(
 # What writes into an array besides, by its name or as the name of an argument.
 WRITERS = frozenset(
     "out fill put itemset sort partition resize byteswap setfield copyto putmask place put_along_axis "  # noqa: SIM905
-    "fill_diagonal at copy shuffle setitem iadd isub imul itruediv ifloordiv imod ipow imatmul iand ior ixor "
-    "__setitem__ __iadd__ __isub__ __imul__ __itruediv__ memoryview frombuffer data".split()
+    "fill_diagonal at shuffle setitem iadd isub imul itruediv ifloordiv imod ipow imatmul iand ior ixor "
+    "__setitem__ __iadd__ __isub__ __imul__ __itruediv__ memoryview frombuffer".split()
 )
+HOLDERS = (
+    "LOAD_FAST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_ATTR", "BINARY_SUBSCR", "FOR_ITER", "UNPACK_SEQUENCE",
+    "UNPACK_EX",
+)  # fmt: skip
 TELLING_APART = frozenset({"id", "is_", "is_not"})
 
 
@@ -149,9 +153,26 @@ class Part:
     @cached_property
     def writes_arrays(self) -> bool:
         """Whether it may write into a NumPy array: by an index, an operator such as `+=`, `out=`, or a function."""
-        in_place = any(i.opname == "BINARY_OP" and i.argrepr.endswith("=") for i in self.ran)
+        in_place = any(
+            before.opname == "BINARY_OP"
+            and before.argrepr.endswith("=")
+            and (i.opname != "STORE_FAST" or name_in(i) in self.handed_on)
+            for before, i in pairwise(self.ran)
+        )
         stores = any(i.opname in ("STORE_SUBSCR", "STORE_SLICE") for i in self.ran)
         return in_place or stores or not WRITERS.isdisjoint(self.words)
+
+    @cached_property
+    def handed_on(self) -> frozenset[str]:
+        """Parameters, and local variables that are set to what another name, a container or a loop holds: not to a
+        number, or to what a call or an operation makes."""
+        found, held = set(self.code.co_varnames[: self.code.co_argcount + self.code.co_kwonlyargcount]), False
+        for before, i in pairwise(self.ran):
+            if i.opname != "STORE_FAST":
+                held = i.opname in HOLDERS and before.opname not in CONSTANTS
+            elif held:
+                found.add(name_in(i))
+        return frozenset(found)
 
     @cached_property
     def tells_apart(self) -> bool:
