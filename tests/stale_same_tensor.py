@@ -89,3 +89,18 @@ def a_gradient_and_a_tensor(J: Any) -> Iterator[Any]:
     for i in range(9):
         w.grad = fresh() if i < 5 else t
         yield f(tg.tensor(X))
+
+
+@compiled
+def many_places_that_are_bound_anew_and_a_gradient(J: Any) -> Iterator[Any]:
+    w, places = tg.nn.Parameter(X), [fresh() for _ in range(20)]
+
+    def f(x):
+        sum((w * t).sum() for t in places).backward()
+        gradient, w.grad = w.grad, None
+        return x * gradient
+
+    step = J(f)
+    for i in range(8):
+        places[:] = [fresh(i + n) for n in range(20)]
+        yield step(tg.tensor(X))

@@ -67,7 +67,7 @@ class Loop:
     def __init__(
         self, repeat: Repeat, split: Sequence[tuple[str, tuple[str, ...]]], assigned: dict[str, int]
     ) -> None:
-        self.repeat, self.split, self.assigned = repeat, split, assigned
+        self.repeat, self.split = repeat, split
         here = range(repeat.start, repeat.stop)
         self.inside = {name: at for name, at in assigned.items() if at in here}
 
@@ -85,7 +85,7 @@ class Loop:
             for column in zip(*(names for _, names in turns)):
                 if all(name == column[0] for name in column):
                     texts.append(column[0])
-                elif not any(name in self.assigned for name in column):
+                elif not any(map(LOCAL.fullmatch, column)):
                     texts.append(variables.setdefault(column, f"v{len(variables)}"))
                 elif self.of_each_turn(column):
                     texts.append(column[0])
