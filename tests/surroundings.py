@@ -45,9 +45,11 @@ class Table(dict[str, Case]):
         return self.add(run, Case(run, "compiled"))
 
     def eager(self, *words: str) -> Any:
+        assert all(type(word) is str for word in words), "write @eager(…), with a word of the reason"
         return lambda run: self.add(run, Case(run, "eager", words))
 
     def either(self, *words: str) -> Any:
+        assert all(type(word) is str for word in words), "write @either(…), with a word of the reason"
         return lambda run: self.add(run, Case(run, "either", words))
 
     def add(self, run: Any, case: Case) -> Any:

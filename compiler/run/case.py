@@ -100,12 +100,9 @@ class Case:
         moved = any(
             leaf._data is not a for leaf, a in zip(asked, self.guards.held(self.recording.local_of, asked))
         )
-        watched = bool(self.guards.program_memory)  # arrays of the user's lie elsewhere than where it was
-        if (
-            watched
-            or runner.why_not_follow() is not None
-            or (moved and not set(asked) <= set(runner.captured))
-        ):
+        if runner.why_not_follow() is not None or (moved and not set(asked) <= set(runner.captured)):
+            return None
+        if self.guards.program_memory:  # an array of the user's may lie where the new contents are
             return None
         runner.bind([t.data for t in runner.captured])
         self.guards.hold_again({self.recording.local_of[id(t)]: t.data for t in runner.captured})

@@ -44,9 +44,9 @@ from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.parameters import parameter_names
 from tapegrad.compiler.watch.sameness import UNWRAP, found_in_c
 
-UNSEEN = frozenset(
-    {"__globals__", "getclosurevars", "__subclasses__", "f_globals", "f_locals", "f_builtins", "gi_frame"}
-)
+UNSEEN = frozenset({
+    "__globals__", "getclosurevars", "__subclasses__", "f_globals", "f_locals", "f_builtins", "gi_frame", "_version",
+})  # fmt: skip
 # Functions of `logging` that ask for a logger by its name, or for the root.
 OF_LOGGING = frozenset(
     {"getLogger", "debug", "info", "warning", "error", "exception", "critical", "log", "getLevelName"}
@@ -106,10 +106,11 @@ class Reach(Containers):
         never changes, where code tells equal ones apart."""
         alike: dict[type, list[str]] = {}
         moving: set[type] = set()  # those of which some need not be the same object at each call
-        holders = Counter(id(part) for o in self.objects.values() for part in self.own_parameters(o))
+        held = {local: self.own_parameters(o) for local, o in self.objects.items()}
+        holders = Counter(part for parts in held.values() for part in parts)
         for local, o in self.objects.items():
             # Of a Module with a Parameter of its own, that one is the same at each call.
-            known = any(holders[id(part)] == 1 for part in self.own_parameters(o))
+            known = any(holders[part] == 1 for part in held[local])
             if not known and (self.names.tells_apart or not is_a(o, NEVER_CHANGE)):
                 alike.setdefault(type(o), []).append(f"id({local})")
                 moving |= {type(o)} if self.seen.get(id(o)) not in self.guards.values else set()
@@ -117,10 +118,10 @@ class Reach(Containers):
         if ids:
             self.guards.need(f"len({{{', '.join(ids)}}}) == {len(ids)}", "which objects are one and the same")
 
-    def own_parameters(self, o: object) -> list[Tensor]:
-        """Those that a Module has as attributes, and that no other can take the place of."""
+    def own_parameters(self, o: object) -> list[int]:
+        """The ids of those that a Module has as attributes, and that no other can take the place of."""
         parts = vars(o).values() if is_module_class(type(o)) else ()
-        return [p for p in parts if is_a(p, Parameter) and id(p) in self.tensors]
+        return [id(p) for p in parts if is_a(p, Parameter) and id(p) in self.tensors]
 
     def distinct_tensors(self) -> None:
         """So do tensors of which one is read at each call: from each other, and from those that stay."""

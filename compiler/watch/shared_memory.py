@@ -47,23 +47,20 @@ def clear(taken: list[Range], extents: list[Range], *arrays: np.ndarray) -> bool
     return True
 
 
-def layout(extents: list[Range], *arrays: np.ndarray) -> list[Range]:
+def layout(extents: list[Range], *arrays: np.ndarray) -> list[tuple[int, int]]:
     """Of each array, the first one of those whose memory hangs together with its own, and how many bytes behind that
     it begins."""
     places = [*map(bounds, arrays, extents)]
-    found, together, end = [(0, 0)] * len(arrays), [0], 0
     groups: list[list[int]] = []
+    end = 0
     for n in sorted(range(len(arrays)), key=places.__getitem__):
         low, high = places[n]
         if not groups or low >= end:
-            groups.append(together := [])
-        together.append(n)
+            groups.append([])
+        groups[-1].append(n)
         end = max(end, high)
-    for together in groups:
-        first = min(together)
-        for n in together:
-            found[n] = first, places[n][0] - places[first][0]
-    return found
+    first = {n: min(together) for together in groups for n in together}
+    return [(first[n], low - places[first[n]][0]) for n, (low, _) in enumerate(places)]
 
 
 def apart(program: list[Range], extents: list[Range], count: int, *arrays: np.ndarray) -> bool:
