@@ -12,13 +12,9 @@ import pytest
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.autograd.births import Births, made_since
+from what_if_pairs import Program, check_change, numbers, taped
 
-Program = Callable[[tg.Tensor, tg.Tensor], tg.Tensor]
 PLACE = Path()  # of the files that programs write
-
-
-def numbers(*values: float) -> tg.Tensor:
-    return tg.tensor(values, dtype="float64")
 
 
 # ---- functions under checkpoint and custom_gradient ----
@@ -188,33 +184,13 @@ OUTSIDE: dict[Program, tuple[str, str]] = {
 }  # fmt: skip
 
 
-def taped(program: Program, x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
-    w.requires_grad_()
-    with tg.keep_lines():
-        return (program(x, w) + x * w).sum()
-
-
 @pytest.mark.parametrize("name", ["x", "w"])
 @pytest.mark.parametrize("program", OUTSIDE, ids=lambda program: program.__name__)
 def test_what_goes_past_the_tape_is_followed_or_refused(
     program: Program, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(globals(), "PLACE", tmp_path)
-    x, w, new = numbers(1.0, -2.0), numbers(0.5, 3.0), numbers(4.0, 7.0)
-    tape = tg.tape(taped(program, x, w), {"x": x, "w": w})
-    message = OUTSIDE[program]["xw".index(name)]
-    if message:
-        with pytest.raises(RuntimeError, match=message):
-            tape.what_if({name: new})
-        return
-    changed = tape.what_if({name: new})
-    y, v = (new if name == given else numbers(*old) for given, old in (("x", (1.0, -2.0)), ("w", (0.5, 3.0))))
-    expected = taped(program, y, v)
-    assert changed.output.item() == expected.item()
-    changed.output.backward()
-    expected.backward()
-    (gradient,) = (t.grad for t, called in changed.leaves.items() if called == "w")
-    assert gradient is not None and v.grad is not None and gradient.tolist() == v.grad.tolist()
+    check_change(program, name, OUTSIDE[program]["xw".index(name)])
 
 
 def test_what_only_the_pullback_uses_is_refused_by_the_backward_pass() -> None:
@@ -324,3 +300,14 @@ def test_a_block_of_another_thread_ends_its_own_stamps_alone() -> None:
     with Births() as begun:
         assert made_since(POOL.submit(block).result(), begun) and made_since(one.detach(), begun)
     assert not made_since(one.detach(), begun) and not made_since(one, begun)
+
+
+def test_memory_shared_from_outside_raises() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    outside = x.detach()
+    with tg.keep_lines():
+        loss = (x * outside).sum()
+    tape = tg.tape(loss, {"x": x, "outside": outside})
+    with pytest.raises(RuntimeError, match="outside shares the memory of x"):
+        tape.what_if({"x": [1.0, 1.0]})
+    assert tape.what_if({"x": [1.0, 1.0], "outside": [2.0, 3.0]}).output.item() == 5.0

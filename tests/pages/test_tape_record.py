@@ -1,4 +1,4 @@
-"""What is on the pages, before a browser shows it: values, folds, formulas, rules, lines, and how large they are."""
+"""What is on the pages, before a browser shows it: values, folds, lines, and how large they are."""
 
 import json
 import re
@@ -11,11 +11,8 @@ import pytest
 import page_programs as programs
 import tapegrad as tg
 from tapegrad.autograd.pages.folds import Fold, folded
-from tapegrad.autograd.pages.formulas import formula_of
 from tapegrad.autograd.pages.numbers import numbers_of
 from tapegrad.autograd.pages.record import record_of
-from tapegrad.autograd.pages.rules import rule_of
-from tapegrad.autograd.primitive import REGISTRY
 from tapegrad.autograd.sites import site_of
 from tapegrad.autograd.tape import Tape
 
@@ -179,55 +176,6 @@ def test_every_row_is_somewhere_once() -> None:
         assert flat == list(range(n))
 
 
-# --- formulas and rules ---
-
-FORMULAS = {
-    "x1 + x2": "x1+x2",
-    "1 / (1 + e**-x)": "11+e−x",
-    "-log_softmax(x)[label] over the last axis: labels are class numbers": "−log_softmax(x)label",
-    "x1 @ x2: the matrix product": "x1@x2",
-    "(x - 1) * 2": "(x−1)·2",
-    "a - (b - c)": "a−(b−c)",
-    "the sum over axes": "",
-    "-1, 0 or 1, as x is negative, zero or positive": "",
-    "x for x > 0, else slope * x": "",
-}
-
-
-@pytest.mark.parametrize("doc", FORMULAS)
-def test_formula_of_a_doc(doc: str) -> None:
-    assert re.sub("<[^>]+>", "", formula_of(doc)[0]) == FORMULAS[doc]
-
-
-def test_every_rule_of_the_registry_is_shown_as_it_is_written() -> None:
-    for name, primitive in REGISTRY.items():
-        rule = rule_of(primitive)
-        rules = primitive.vjp if isinstance(primitive.vjp, tuple) else (primitive.vjp,)
-        if any(rules):
-            assert rule.source and rule.where.startswith("autograd/"), name
-        for source in rule.source:
-            compile(
-                f"_ = {source}" if source.startswith("lambda") and "\n" not in source else "_", name, "exec"
-            )
-
-
-RULES = {
-    "add": ["x¯1=y¯", "x¯2=y¯"], "multiply": ["x¯1=y¯·x2", "x¯2=y¯·x1"], "exp": ["x¯=y¯·y"],
-    "hypot": ["x¯1=y¯·x1nonzero(y)", "x¯2=y¯·x2nonzero(y)"],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", RULES)
-def test_a_rule_has_the_letters_of_the_doc(name: str) -> None:
-    shown = [re.sub("<[^>]+>", "", text) for _, text in rule_of(REGISTRY[name]).formulas]
-    assert shown == RULES[name]
-
-
-def test_a_word_is_under_a_line() -> None:
-    shown = [text for _, text in rule_of(REGISTRY["linear"]).formulas]
-    assert '<mi class="over">kernel</mi><mo>=</mo>' in shown[1] and "<mover><mi>x</mi>" in shown[0]
-
-
 STARTS: dict[str, tuple[Any, str]] = {
     "a number": (lambda y: tg.tape(y.sum()), ""),
     "a number, given one": (lambda y: tg.tape(y.sum(), cotangent=1.0), ""),
@@ -245,21 +193,6 @@ STARTS: dict[str, tuple[Any, str]] = {
 def test_where_the_cotangents_start(case: str) -> None:
     make, words = STARTS[case]
     assert record_of(make(tg.tensor([1.0, 2.0], requires_grad=True) * 3.0), "").start == words
-
-
-def test_a_doc_is_shown_without_its_arguments() -> None:
-    rule = rule_of(REGISTRY["tanh"])
-    assert "Args:" in (REGISTRY["tanh"].__doc__ or "")
-    assert rule.words == "" and re.sub("<[^>]+>", "", rule.formula) == "tanh(x)"
-
-
-def test_the_rule_of_a_users_primitive_is_shown() -> None:
-    from tapegrad.autograd.primitive import Primitive
-
-    twice = Primitive("twice_as_much", lambda xp, x: x + x, vjp=(lambda g, y, x: g * 2.0,), register=False)
-    rule = rule_of(twice)
-    assert rule.source == ["lambda g, y, x: g * 2.0"] and rule.where.startswith("test_tape_record.py:")
-    assert re.sub("<[^>]+>", "", rule.formulas[0][1]) == "x¯=y¯·2"
 
 
 # --- lines, modules and names ---
