@@ -1,6 +1,7 @@
 """Arrays cut into batches, in a new order at every pass."""
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from tapegrad.autograd.creation import asarray, new
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 from tapegrad.data.aliases import Features
+
+TOGETHER = 2**16  # numbers of the batches that are copied at once
 
 
 def checked_arrays(name: str, arrays: tuple[Features, ...]) -> tuple[Array, ...]:
@@ -38,7 +41,8 @@ def checked_size(batch_size: object) -> int:
 class Batches:
     """Iterates over arrays of equal length in batches of Tensors: `for x, y in Batches(x, y, batch_size=32): …`.
 
-    A pass draws one permutation and copies each row once. Without shuffling the batches are views.
+    A pass draws one permutation and copies each row once, several batches ahead. Without shuffling the batches are
+    views.
 
     Args:
         arrays: Arrays or Tensors, (rows, …), all on one device; None stands for an absent one and stays None.
@@ -59,15 +63,23 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
         first = next(a for a in self.arrays if a is not None)
         backend = backend_of(first)
+        if not self.shuffle:
+            yield from self._cut(self.arrays, self.rows)
+            return
         take = backend.xp.take
-        order: np.ndarray | None = None
-        if self.shuffle:
-            drawn = random.host_generator().permutation(self.rows)
-            order = backend.asarray(drawn, device=backend.device_of(first))
-        for start in range(0, self.rows, self.batch_size):
-            chosen = slice(start, min(start + self.batch_size, self.rows))
-            if order is None:
-                yield tuple(None if a is None else new(a[chosen, ...]) for a in self.arrays)
-            else:
-                rows = order[chosen]
-                yield tuple(None if a is None else new(take(a, rows, axis=0)) for a in self.arrays)
+        drawn = random.host_generator().permutation(self.rows)
+        order = backend.asarray(drawn, device=backend.device_of(first))
+        # Of many batches at once: each is a part of the copy then, which costs a tenth of a copy of its own.
+        together = self.batch_size * max(1, TOGETHER // (self.batch_size * self._row_size()))
+        for start in range(0, self.rows, together):
+            rows = order[start : min(start + together, self.rows)]
+            copies = tuple(None if a is None else take(a, rows, axis=0) for a in self.arrays)
+            yield from self._cut(copies, rows.shape[0])
+
+    def _cut(self, arrays: tuple[Array, ...], rows: int) -> Iterator[tuple[Array, ...]]:
+        for start in range(0, rows, self.batch_size):
+            chosen = slice(start, min(start + self.batch_size, rows))
+            yield tuple(None if a is None else new(a[chosen, ...]) for a in arrays)
+
+    def _row_size(self) -> int:
+        return max(1, sum(prod(a.shape[1:]) for a in self.arrays if a is not None))

@@ -25,6 +25,9 @@ class Metric:
     spec: PlainData | None = None  # the arguments of `metrics.get` that make it again
     outputs: str | None = None
     scalar: Any = True  # whether the result is one number, which logs can show
+    is_count = (
+        False  # whether it has only counted so far, so that it is the same however rows are put together
+    )
     final = True  # whether `result` warns that it is not defined; False in the middle of a pass, when more rows come
 
     def __init__(self, name: str) -> None:
@@ -154,14 +157,15 @@ class Mean(Metric):
 
     def reset(self) -> None:
         self.total: Array = 0
-        self.count = 0
+        self.count, self.is_count = 0, False
         self.faults: dict[str, Array] = {}  # what is wrong with the targets -> how often, on the device
 
     def add(self, outputs: Array, targets: Array) -> None:
         xp = backend_of(outputs).xp
         scores = self.score(self, xp, precise(outputs), targets)
-        hits = scores.dtype == xp.bool
-        self.total = self.total + (xp.count_nonzero(scores) if hits else xp.sum(scores, dtype=xp.float64))
+        self.is_count = bool(scores.dtype == xp.bool)
+        total = xp.count_nonzero(scores) if self.is_count else xp.sum(scores, dtype=xp.float64)
+        self.total = self.total + total
         self.count += scores.size
 
     def note(self, fault: str, count: Array) -> None:

@@ -31,6 +31,7 @@ from tapegrad.models.sources import (
     refuse_for_batches,
     unpacked,
 )
+from tapegrad.nn.module import Module
 
 if TYPE_CHECKING:
     from tapegrad.models.sequential import Sequential
@@ -57,7 +58,7 @@ class Training:
         model.history, model.stop_training = History(), False
         model.fitting_callbacks, model.fit_seed = self.callbacks.callbacks, self.seed
         try:
-            with mode(model, True):
+            with mode(model, True) as self.modules:
                 self.loop()
         finally:
             model.fitting_callbacks, model.fit_seed = (), None
@@ -79,8 +80,10 @@ class Training:
         self.callbacks("on_epoch_begin", epoch, {})
         progress.begin(f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}")
         try:
-            set_mode([module for _, module in model.named_modules()], True)
-            logs = train_epoch(model, self.source, self.callbacks, progress)
+            if self.callbacks.callbacks:  # one may have added a layer
+                self.modules = [module for _, module in model.named_modules()]
+            set_mode(self.modules, True)
+            logs = train_epoch(model, self.source, self.callbacks, progress, self.modules)
             if self.validation is not None and self.validate_after(epoch):
                 measured = measure(model, self.validation, self.callbacks)
                 logs |= {f"val_{name}": value for name, value in measured.items()}
@@ -107,20 +110,24 @@ def go_on(model: "Sequential", callbacks: list[Callback], seed: int | None) -> N
             callback.restore(seen.pop(0)[1])
 
 
-def train_epoch(model: "Sequential", source: Source, callbacks: Moments, progress: Progress) -> Logs:
-    """One pass over the batches; the loss and the metrics over its rows."""
+def train_epoch(
+    model: "Sequential", source: Source, callbacks: Moments, progress: Progress, modules: list[Module]
+) -> Logs:
+    """One pass over the batches; the loss and the metrics over its rows. modules: those of the model."""
     if own_step(model, "train_step"):
         return own_epoch(model, source, callbacks, progress)
     told_before, told_after = callbacks.any("on_train_batch_begin"), callbacks.any("on_train_batch_end")
     with Running(model.metrics) as running:
-        step = model.steps().train
+        step = model.steps(modules).train
+        together = source.alike and not (told_before or told_after)
         for number, (x, y, weights) in enumerate(source.epoch()):
             if told_before:
                 callbacks("on_train_batch_begin", number, {})
                 step = model.steps().train  # a callback may have changed the layers
+            programs = step.compiled
             with uninterrupted():  # Ctrl-C comes between two batches
                 loss, outputs = step(x, y, weights)
-            running.update(loss, outputs, y)
+            running.update(loss, outputs, y, together=together and step.compiled > programs)
             progress.step(number + 1, running.so_far)
             if told_after:
                 callbacks("on_train_batch_end", number, running.so_far())

@@ -12,13 +12,13 @@ from tapegrad.nn.module import Module
 
 
 @contextmanager
-def mode(model: Model, training: bool) -> Iterator[None]:
-    """Put all modules into training or evaluation, and back to where each of them was."""
+def mode(model: Model, training: bool) -> Iterator[list[Module]]:
+    """Put all modules, which the block is given, into training or evaluation, and back to where each of them was."""
     modules = [module for _, module in model.named_modules()]
     before = [module.training for module in modules]
     try:
         set_mode(modules, training)
-        yield
+        yield modules
     finally:
         for module, was in zip(modules, before):
             if module.training is not was:

@@ -24,6 +24,7 @@ from tapegrad.models.progress import Progress
 from tapegrad.models.readiness import check_compiled
 from tapegrad.models.steps import Steps, program_of
 from tapegrad.nn.aliases import LossLike
+from tapegrad.nn.module import Module
 from tapegrad.optim.base import Optimizer
 
 
@@ -291,9 +292,13 @@ class Sequential(KerasWords):
         return load(cls, path, resume)
 
     # ---- getting ready ----
-    def steps(self) -> Steps:
-        """The steps for the layers, the loss and the optimizer as they are now; kept for as long as they stay so."""
-        if self._steps is None or not self._steps.still_match(self):
+    def steps(self, modules: list[Module] | None = None) -> Steps:
+        """The steps for the layers, the loss and the optimizer as they are now; kept for as long as they stay so.
+
+        Args:
+            modules: All modules of the model, where they are known.
+        """
+        if self._steps is None or not self._steps.still_match(self, modules):
             self._steps = Steps(self, self._steps)
         return self._steps
 

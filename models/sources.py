@@ -64,6 +64,8 @@ class FromArrays:
     """Batches cut from arrays. With `steps`, an epoch is so many batches, and the next one goes on in the pass, or
     `anew`: validations that are compared are of the same rows."""
 
+    alike = True  # whether all batches have rows of one shape
+
     def __init__(
         self,
         arrays: tuple[Array, ...],
@@ -102,6 +104,8 @@ class FromBatches:
     anew       whether an epoch begins with the first batch again, where what is given can be iterated again
     weigh      (weights, y) -> weights, for weights of classes
     """
+
+    alike = False
 
     def __init__(
         self,

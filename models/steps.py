@@ -59,9 +59,9 @@ class Steps:
         for made in (self.train, self.evaluate, self.predict):
             made.waiting.weights = weights
 
-    def still_match(self, model: "Sequential") -> bool:
+    def still_match(self, model: "Sequential", modules: list[nn.Module] | None) -> bool:
         """Whether they are still those of the model: what is inside of its parts, their guards see."""
-        parts = parts_of(model)
+        parts = parts_of(model, modules)
         same = len(parts) == len(self.made_of) and all(map(is_, parts, self.made_of))
         return same and type(self.first.data) is self.kind
 
@@ -80,8 +80,9 @@ class Steps:
         return None
 
 
-def parts_of(model: "Sequential") -> tuple[object, ...]:
-    made_with = (rule for pairs in model.rules().values() for rule, _ in pairs)
+def parts_of(model: "Sequential", modules: list[nn.Module] | None = None) -> tuple[object, ...]:
+    rules = model.rules() if modules is None else model._rules_of(modules)
+    made_with = (rule for pairs in rules.values() for rule, _ in pairs)
     return (model.layers, model.loss, model.optimizer, model.emitter, model.run_eagerly, *made_with)
 
 

@@ -376,12 +376,14 @@ def walk(value: object, path: str, seen: set[int], found: "Found | None" = None)
         if isinstance(value, (Module, Parameter, Buffer)):
             found.append((path, value))
         for name, part in inside:
-            if isinstance(part, WALKED):
+            if type(part) not in PLAIN and isinstance(part, WALKED):
                 walk(part, f"{path}.{name}" if path else str(name), seen, found)
     return found
 
 
 WALKED = (Module, Parameter, Buffer, list, tuple, dict)
+# Most attributes: it takes less time to see that than that they are none of WALKED.
+PLAIN = frozenset((str, int, float, bool, type(None)))
 Found: TypeAlias = list[tuple[str, Module | Parameter | Buffer]]
 if TYPE_CHECKING:
 

@@ -11,6 +11,7 @@ and applies the constraints after each step. In a loop of one's own:
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from tapegrad.autograd.arguments import at_least_0, one_of, probability, whole_number
 from tapegrad.autograd.dtypes import name_of
@@ -252,15 +253,19 @@ class Ruled:
         str, str
     ] = {}  # of options that do not begin with the weight's attribute: its name
 
-    # In a class, and by getattr: a compiled step then compares all attributes of the modules, which may be rules.
     def rules(self) -> dict[str, list[tuple[Function, Parameter]]]:
         """The rules of the weights in here and of all inside, each with its weight; of a shared weight once.
 
         Returns:
             {"regularizer": a list of pairs (rule, Parameter), "constraint": another one}.
         """
+        return self._rules_of([part for _, part in self.named_modules()])  # type: ignore[attr-defined]
+
+    # In a class, and by getattr: a compiled step then compares all attributes of the modules, which may be rules.
+    def _rules_of(self, modules: list[Any]) -> dict[str, list[tuple[Function, Parameter]]]:
+        """The same where the modules inside are known."""
         found: dict[str, dict[tuple[int, int], tuple[Function, Parameter]]] = {kind: {} for kind in _TABLES}
-        for _, part in self.named_modules():  # type: ignore[attr-defined]
+        for part in modules:
             for name in [n for n in vars(part) if n.endswith(_ENDINGS)]:
                 given = getattr(part, name)
                 weight, _, kind = name.rpartition("_")
