@@ -102,6 +102,7 @@ class _Averaged(ClassCounts):
     """A score of each class, averaged."""
 
     OF = ""
+    larger_is_better = True
 
     def __init__(self, average: str | None, threshold: float | None, name: str, **options: object) -> None:
         self.average = None if average is None else one_of(f"{name}: average", average, AVERAGES)
@@ -242,6 +243,7 @@ class BalancedAccuracy(_OfMatrix):
     """
 
     OF = "balanced_accuracy"
+    larger_is_better = True
 
     def result(self) -> float:
         true = self.counts.sum(axis=1)
@@ -259,6 +261,7 @@ class MatthewsCorrelation(_OfMatrix):
     """
 
     OF = "matthews_correlation"
+    larger_is_better = True
 
     def result(self) -> float:
         counts = self.counts.astype(np.float64)
@@ -279,6 +282,7 @@ class CohenKappa(_OfMatrix):
     """
 
     OF = "cohen_kappa"
+    larger_is_better = True
 
     def result(self) -> float:
         counts = self.counts.astype(np.float64)

@@ -19,8 +19,13 @@ LOGIT, LOGITS, LOG_PROBABILITIES, SIGNS = "logit", "logits", "log_probabilities"
 
 
 class Metric:
-    """One number over all the rows it was shown since the last `reset`: `update(outputs, targets)`, `result()`."""
+    """One number over all the rows it was shown since the last `reset`: `update(outputs, targets)`, `result()`.
 
+    Attributes:
+        larger_is_better: Whether more of it is better, which callbacks with mode="auto" ask; None: it is not known.
+    """
+
+    larger_is_better: bool | None = None
     given: Function | None = None  # the function that a user gave
     spec: PlainData | None = None  # the arguments of `metrics.get` that make it again
     outputs: str | None = None
@@ -255,6 +260,8 @@ class Custom(Metric):
 class OfLoss(Metric):
     """One of tapegrad's losses as a metric: its mean over all rows."""
 
+    larger_is_better = False
+
     def __init__(self, name: str, loss: Function) -> None:
         self.loss = loss
         self.function: Function = losses.our_function(loss) or loss
@@ -280,6 +287,9 @@ class OfKeras(Metric):
 
     def __init__(self, metric: Any) -> None:
         self.metric = metric
+        # Where Keras's own metrics say which way is better.
+        direction = getattr(metric, "_direction", None)
+        self.larger_is_better = direction == "up" if direction in ("up", "down") else None
         super().__init__(str(getattr(metric, "name", None) or loss_order.name_of(metric)))
 
     def reset(self) -> None:

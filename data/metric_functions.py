@@ -195,6 +195,12 @@ WHOLES: dict[str, Callable[..., float]] = {
     "r2": r2,
     "r2_score": r2,
 }
+# Whether more of it is better.
+LARGER_IS_BETTER: dict[Function, bool] = {
+    accuracy: True, binary_accuracy: True, categorical_accuracy: True, sparse_categorical_accuracy: True,
+    squared_error: False, absolute_error: False, precision: True, recall: True, f1: True, auc: True,
+    average_precision: True, r2: True,
+}  # fmt: skip
 # (targets) -> why there is no score of such targets, or "".
 UNDEFINED: dict[Function, Function] = {auc: one_class, average_precision: none_positive, r2: one_row}
 CUT = (accuracy, binary_accuracy, precision, recall, f1)  # these have a threshold

@@ -69,6 +69,7 @@ def _mean(kind: str, score: Function, name: str, thresholded: bool, root: bool =
         f"{'The square root of: ' * root}{score.__doc__}\n\nArgs:\n{said}    name: What it is called in logs."
     )
     body = {"__init__": made, "__doc__": doc, "__module__": __name__, "OF": name}
+    body["larger_is_better"] = functions.LARGER_IS_BETTER[score]
     return type(kind, (Mean,), body)
 
 
@@ -129,6 +130,8 @@ class TopKAccuracy(Mean):
         name: What it is called in logs.
     """
 
+    larger_is_better = True
+
     def __init__(self, k: int = 5, *, name: str = "top_k_accuracy") -> None:
         self.k = positive_integer("TopKAccuracy: k", k)
         super().__init__(name, _among_the_first)
@@ -145,6 +148,8 @@ class AUC(Whole):
         curve: "ROC" or "PR".
         name: What it is called in logs; None is "auc" or "average_precision".
     """
+
+    larger_is_better = True
 
     def __init__(self, curve: str = "ROC", *, name: str | None = None) -> None:
         self.curve = one_of("AUC: curve", curve, ("ROC", "PR"))
@@ -181,6 +186,8 @@ class LogLoss(Metric):
     Args:
         name: What it is called in logs.
     """
+
+    larger_is_better = False
 
     def __init__(self, *, name: str = "log_loss") -> None:
         super().__init__(name)
@@ -243,6 +250,8 @@ class R2(Metric):
         force_finite: Whether a constant target gives 1 where all outputs hit it, else 0; False gives NaN and -inf.
         name: What it is called in logs.
     """
+
+    larger_is_better = True
 
     def __init__(self, *, force_finite: bool = True, name: str = "r2_score") -> None:
         self.force_finite = truth("R2: force_finite", force_finite)

@@ -8,10 +8,12 @@ and targets must have one shape, or be columns and class numbers where that is s
 probability. Weights of rows and classes change the loss and no metric.
 """
 
+from collections.abc import Mapping
+
 from tapegrad.autograd.aliases import Array
 from tapegrad.backends.aliases import Function
 from tapegrad.data.metric_base import Custom, Mean, Metric, OfKeras, OfLoss, Whole
-from tapegrad.data.metric_functions import CUT, MEANS, NAMES, ROOTS, UNDEFINED, WHOLES, r2
+from tapegrad.data.metric_functions import CUT, LARGER_IS_BETTER, MEANS, NAMES, ROOTS, UNDEFINED, WHOLES, r2
 from tapegrad.data.metric_objects import (
     AUC,
     F1,
@@ -78,6 +80,32 @@ def get(
     return made
 
 
+def larger_is_better(name: str, measured: Mapping[str, bool | None]) -> bool | None:
+    """Whether more of a number in the logs is better; None where that is not known.
+
+    A metric of that name knows it; else the number is what a metric of tapegrad's has that name, "loss" or "score".
+
+    name       with or without val_
+    measured   `larger_is_better` of the metrics, by name
+    """
+    plain = name.removeprefix("val_")
+    for called in (name, plain):
+        if (known := measured.get(called)) is not None:
+            return known
+    by_name = {"loss": False, "score": True, **{n: kind.larger_is_better for n, kind in OBJECTS.items()}}
+    by_name |= {n: LARGER_IS_BETTER[function] for n, function in {**MEANS, **ROOTS, **WHOLES}.items()}
+    return by_name.get(plain.lower())
+
+
+def _by_its_ending(name: str) -> bool | None:
+    """Whether more is better of one of scikit-learn's functions, by the endings that it gives them."""
+    if name in ("matthews_corrcoef", "davies_bouldin_score"):
+        return name == "matthews_corrcoef"
+    if name.endswith("_score"):
+        return True
+    return False if name.endswith(("_error", "_loss", "_deviance")) else None
+
+
 def _made(metric: str | Function, threshold: float | None) -> Metric:
     if isinstance(metric, str):
         for name in (metric, snake_case(metric)):  # "BinaryAccuracy" is Keras's class
@@ -106,8 +134,12 @@ def _made(metric: str | Function, threshold: float | None) -> Metric:
     if str(getattr(metric, "__module__", "")).startswith("sklearn.metrics"):
         whole = Whole(metric.__name__, _of_scikit_learn(metric), binary=False, cuts=False)
         whole.given = metric
+        whole.larger_is_better = _by_its_ending(metric.__name__)
         return whole
-    return Custom(metric)
+    custom = Custom(metric)
+    if isinstance(metric, losses.Loss):
+        custom.larger_is_better = False
+    return custom
 
 
 def _of_scikit_learn(metric: Function) -> Function:
@@ -157,6 +189,7 @@ def _named(metric: str, threshold: float | None) -> Metric:
         )
     else:
         made = Mean(metric, function, root=name in ROOTS, threshold=threshold)
+    made.larger_is_better = LARGER_IS_BETTER[function]
     made.spec = {"metric": metric} | ({} if threshold is None else {"threshold": threshold})
     return made
 

@@ -126,6 +126,12 @@ the error says what to write. Nothing is taken and ignored.
   broadcast, NaN, class weights of no class, and the columns of a table in another order than in the fit before. It
   warns of a softmax over one unit, of a sigmoid before a loss on logits, and of a linear output before one on
   probabilities.
+- `mode="auto"` of `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` asks the model's metric of the monitored
+  name, without `val_`, as Keras does: metrics and losses of tapegrad know which way is better under any `name=`, and so
+  do scikit-learn's functions by their endings (`_score`, `_loss`, `_error`, `_deviance`), objects of Keras's kind that
+  have Keras's `_direction`, "up" or "down", and your own subclasses of `Metric` that set `larger_is_better`. A function
+  of your own, or a number of your own `train_step`, counts as the metric of tapegrad's that has exactly its name.
+  Otherwise `fit` raises ValueError before the first epoch: write `mode="max"` or `mode="min"`.
 - `LearningRateScheduler` and `ReduceLROnPlateau` add `learning_rate` to the logs and the History, as Keras 3 does.
 - `validation_data` is taken where `validation_split` is given as well. Freezing, unfreezing, adding or popping a layer
   needs another `compile`, and `fit` says so: Keras goes on without a word.

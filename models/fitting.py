@@ -56,6 +56,7 @@ class Training:
     def run(self) -> History:
         model = self.model
         model.history, model.stop_training = History(), False
+        model.history.larger_is_better = {metric.name: metric.larger_is_better for metric in model.metrics}
         model.fitting_callbacks, model.fit_seed = self.callbacks.callbacks, self.seed
         try:
             with mode(model, True) as self.modules:

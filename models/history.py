@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tapegrad.autograd.replacing import replacing
 from tapegrad.data.aliases import Frame
@@ -20,7 +21,10 @@ class History(Mapping[str, list[float]]):
     Attributes:
         epoch: The epochs' numbers, from 0.
         history: The same as a dict, as in Keras.
+        larger_is_better: Whether more of a metric is better, by its name; None where that is not known.
     """
+
+    larger_is_better: Mapping[str, bool | None] = MappingProxyType({})
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}

@@ -6,14 +6,13 @@ from typing import Any
 
 from tapegrad.autograd import files
 from tapegrad.data.aliases import PlainData
+from tapegrad.data.metrics import larger_is_better
 from tapegrad.models.callbacks import Callback, Logs, say
 from tapegrad.models.file_names import check_name
 
-RISING = ("accuracy", "acc", "auc", "precision", "recall", "f1", "r2", "r2_score")  # more of these is better
-
 
 class Monitor(Callback):
-    """Base of those that watch one number: knows which way is better, and the best so far."""
+    """Base of those that watch one number: knows which way is better, and the best so far, None before the first."""
 
     kept: tuple[str, ...] = ("best",)  # what a file keeps
 
@@ -22,15 +21,30 @@ class Monitor(Callback):
     ) -> None:
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
-        rising = mode == "max" or (mode == "auto" and monitor.removeprefix("val_").lower().endswith(RISING))
-        self.monitor, self.min_delta = monitor, abs(min_delta)
-        self.sign = -1.0 if rising else 1.0
-        self.baseline = baseline
-        self.start()
+        self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
+        self.best = self.baseline = baseline
 
     def start(self) -> None:
-        """Forget the best of an earlier training."""
-        self.best = math.inf if self.baseline is None else self.sign * self.baseline  # of sign * value
+        """Forget the best of an earlier training; raise ValueError where it is not known which way is better."""
+        self.best = self.baseline
+        self.rising()
+
+    def rising(self) -> bool:
+        """Whether more of the number is better, as `mode` or the model's metric of that name says.
+
+        Raises:
+            ValueError: Nothing says it.
+        """
+        if self.mode != "auto":
+            return self.mode == "max"
+        measured = {metric.name: metric.larger_is_better for metric in getattr(self.model, "metrics", ())}
+        known = larger_is_better(self.monitor, measured)
+        if known is None:
+            raise ValueError(
+                f'{type(self).__name__}: monitor={self.monitor!r}: mode="auto" does not know whether more or less of '
+                f'it is better: write mode="max" or mode="min". The model measures {", ".join(("loss", *measured))}'
+            )
+        return known
 
     def state(self) -> PlainData:
         found = {name: getattr(self, name) for name in self.kept}
@@ -56,8 +70,8 @@ class Monitor(Callback):
                 f"{type(self).__name__}: nothing called {self.monitor!r} is measured, only {', '.join(logs)}: "
                 "for val_… give fit validation_split or validation_data; metrics are named in compile"
             )
-        value = self.sign * logs[self.monitor]
-        if value < self.best - self.min_delta:
+        value, sign = logs[self.monitor], -1.0 if self.rising() else 1.0
+        if sign * value < (math.inf if self.best is None else sign * self.best) - self.min_delta:
             self.best = value
             return True
         return False
@@ -71,7 +85,7 @@ class EarlyStopping(Monitor):
         min_delta: An improvement is larger than this.
         patience: How many epochs without an improvement end the training.
         verbose: 1 prints when it stops.
-        mode: "min" or "max", which of two numbers is better; "auto" knows it from the name.
+        mode: "min" or "max", which of two numbers is better; "auto" asks the metric of that name.
         baseline: What the number must be better than, to count as an improvement.
         restore_best_weights: Whether to go back to the weights of the best epoch at the end, stopped early or not.
         start_from_epoch: Epochs before this one are not looked at.
@@ -137,7 +151,7 @@ class ModelCheckpoint(Monitor):
         verbose: 1 prints the name of each file.
         save_best_only: Whether to save only after an epoch that improved the number.
         save_weights_only: Whether to write the weights alone, as tg.save(path, model.state_dict()) does.
-        mode: "min" or "max", which of two numbers is better; "auto" knows it from the name.
+        mode: "min" or "max", which of two numbers is better; "auto" asks the metric of that name.
         save_freq: "epoch", the only one.
         initial_value_threshold: What the number must be better than, such as the best of an earlier training.
 
@@ -166,7 +180,8 @@ class ModelCheckpoint(Monitor):
         self.save_weights_only = save_weights_only
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        self.start()
+        if self.save_best_only:
+            self.start()
         if not self.save_weights_only:
             from tapegrad.models.model_file import check_savable
 
@@ -198,7 +213,7 @@ class ReduceLROnPlateau(Monitor):
         factor: Between 0 and 1.
         patience: How many epochs without an improvement reduce the rate.
         verbose: 1 prints each reduction.
-        mode: "min" or "max", which of two numbers is better; "auto" knows it from the name.
+        mode: "min" or "max", which of two numbers is better; "auto" asks the metric of that name.
         min_delta: An improvement is larger than this.
         cooldown: Epochs after a reduction that are not counted.
         min_lr: The rate is not made smaller than this.

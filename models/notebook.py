@@ -3,23 +3,28 @@
 from collections.abc import Sequence
 
 from tapegrad.autograd.pages.inline import sparkline, table
+from tapegrad.data.metrics import larger_is_better
 from tapegrad.models.history import History, shown
-from tapegrad.models.monitors import RISING
 
 
 def history_as_html(history: History) -> str:
-    rows = [row(name, values, history.epoch) for name, values in history.history.items()]
+    rows = [
+        row(name, values, history.epoch, larger_is_better(name, history.larger_is_better))
+        for name, values in history.history.items()
+    ]
     return f"<div>{table(rows, (f'{len(history.epoch)} epochs', 'first', 'last', 'best', ''), html=4)}</div>"
 
 
-def row(name: str, values: Sequence[object], epochs: list[int]) -> list[str]:
-    """Epochs are numbered from 1. What is no number, or NaN, is in no curve and is never the best."""
+def row(name: str, values: Sequence[object], epochs: list[int], rising: bool | None) -> list[str]:
+    """Epochs are numbered from 1. What is no number, or NaN, is in no curve and is never the best. rising: whether more
+    is better; None, where nobody knows, shows no best epoch."""
     ends = [name, shown(values[0]), shown(values[-1])]
     numbers = [v if isinstance(v, (int, float)) else float("nan") for v in values]
     measured = [i for i, v in enumerate(numbers) if v == v]
     if not measured:
         return [*ends, "", ""]
-    choose = max if name.removeprefix("val_").lower().endswith(RISING) else min
-    best = choose(measured, key=numbers.__getitem__)
+    if rising is None:
+        return [*ends, "", sparkline(numbers, f"{name} by epoch")]
+    best = (max if rising else min)(measured, key=numbers.__getitem__)
     where = f"{shown(values[best])} in epoch {epochs[best] + 1}"
     return [*ends, where, sparkline(numbers, f"{name} by epoch, best: {where}", best)]
