@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tapegrad.autograd.files import read_metadata
-from tapegrad.autograd.replacing import replacing
+from tapegrad.autograd.replacing import check_replaceable, replacing
 from tapegrad.backends import set_backend
 from tapegrad.cli.arguments import Mistake
 from tapegrad.data.aliases import PlainData
@@ -22,6 +22,9 @@ from tapegrad.models.sequential import Sequential
 
 
 def predict(options: argparse.Namespace) -> int:
+    if options.out is not None:
+        # Before the work, not after it.
+        check_replaceable(options.out, "--out")
     if options.backend:
         set_backend(options.backend)
     known = read_known(Path(options.model))
@@ -32,7 +35,7 @@ def predict(options: argparse.Namespace) -> int:
     if options.out is None:
         sys.stdout.write(text)
     else:
-        with replacing(options.out) as temporary:
+        with replacing(options.out, "--out") as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
         print(f"wrote {table.rows} predictions of {target.name!r} to {options.out}")
     for note in [*table.notes, *features.notes]:

@@ -49,6 +49,8 @@ def tape(options: argparse.Namespace) -> int:
     if target.suffix.lower() not in (".html", ".htm"):
         raise Mistake(f"--out {target}: expected the name of a page, as in tape.html")
     check_replaceable(target, "--out")
+    # The program may go to another folder.
+    place = target.absolute()
     try:
         arguments = shlex.split(options.args)
     except ValueError as error:
@@ -66,19 +68,19 @@ def tape(options: argparse.Namespace) -> int:
         raise Mistake(
             f"{program}: it came to its end with {times} in its main thread: there is no tape to show"
         )
-    listener.tape.html(target, title=program.name)
+    listener.tape.html(place, title=program.name)
     count = len(listener.tape.nodes)
     print(
         f"wrote {target}: {count:,} call{'s' * (count != 1)}, up to backward pass {options.backward} of {program}"
     )
     if options.open:
-        webbrowser.open(target.resolve().as_uri())
+        webbrowser.open(place.as_uri())
     return 0
 
 
 def run(program: Path, arguments: list[str], listener: UpTo) -> int:
     """Run a program as `python program` does; returns its exit status, and prints why it is not 0."""
-    argv, path = sys.argv, list(sys.path)
+    argv, path, out, err = sys.argv, list(sys.path), sys.stdout, sys.stderr
     sys.argv = [str(program), *arguments]
     sys.path.insert(0, str(program.resolve().parent))
     try:
@@ -95,7 +97,7 @@ def run(program: Path, arguments: list[str], listener: UpTo) -> int:
         print_traceback(error)
         return 1
     finally:
-        sys.argv, sys.path[:] = argv, path
+        sys.argv, sys.path[:], sys.stdout, sys.stderr = argv, path, out, err
     return 0
 
 

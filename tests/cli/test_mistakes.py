@@ -184,7 +184,11 @@ PREDICT = {
     ),
     "no folder for out": (
         "runs/people/linear.safetensors people.csv --out no/where.csv",
-        "tapegrad predict: save: there is no folder",
+        "tapegrad predict: --out: there is no folder",
+    ),
+    "no folder for out, before the table is read": (
+        "runs/people/linear.safetensors words.csv --out no/where.csv",
+        "tapegrad predict: --out: there is no folder",
     ),
     "a cut file": ("cut.safetensors people.csv", "cut.safetensors: cut short"),
 }

@@ -83,6 +83,41 @@ def test_the_page_starts_with_the_cotangent_that_the_program_gives(
     assert next(row for row in rows if row[0] == "x")[6][0][6] == shown
 
 
+# Programs that leave the process in another state than they found it in.
+MOVED = {
+    "another folder": "import os\nos.makedirs('there')\nos.chdir('there')\n",
+    "a folder that is gone": "import os\nos.makedirs('gone')\nos.chdir('gone')\nos.rmdir('../gone')\n",
+    "another output": "import io, sys\nsys.stdout = sys.stderr = io.StringIO()\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("out", ["", "pages/shown.html"])
+@pytest.mark.parametrize("case", MOVED)
+def test_the_page_is_where_the_command_was_typed(
+    case: str, out: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pages").mkdir()
+    Path("p.py").write_text(MOVED[case] + HEAD_2 + "(x * x).sum().backward()\n")
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert main(["tape", "p.py", "--open", *(["--out", out] if out else [])]) == 0
+    out = out or "p.html"
+    assert opened == [(tmp_path / out).as_uri()]
+    assert f"wrote {out}: " in capsys.readouterr().out
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.html")] == [Path(out)]
+
+
+def test_a_missing_folder_is_told_before_the_program_runs(
+    tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.py").write_text("import os\nos.makedirs('no')\nprint('ran')\n")
+    assert main(["tape", "p.py", "--out", "no/t.html"]) == 2
+    said = capsys.readouterr()
+    assert "ran" not in said.out and "--out: there is no folder" in said.err
+
+
 WRONG = {
     "no backward": ("print(1)\n", [], 2, "no backward pass"),
     "in a thread": (HEAD_2 + "import threading\nt = threading.Thread(target=lambda: x.sum().backward())\n"
