@@ -17,6 +17,7 @@ from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
+from tapegrad.autograd.origins import held_by_notes
 from tapegrad.autograd.tensor import Tensor, overwrite
 from tapegrad.autograd.writes import next_serial, store
 from tapegrad.backends.aliases import Function
@@ -104,9 +105,9 @@ def _only_one_to_see(t: Tensor, value: TensorLike) -> None:
             "gradient: write into that one, as in t[i, j] = value for t[i][j] = value, or into a copy, t = t + 0\n"
             + user_line()
         )
-    if current.get().recorder is not None:  # it may hold arrays for its own ends
-        return
     others = sys.getrefcount(t.data) - _REFERENCES - (t.node is not None and t.node.out is not None)
+    if others > 0 and current.get().recorder is not None:
+        others -= held_by_notes(t.data)
     if others > 0 and others != _held_by_calls(t, value):
         raise RuntimeError(
             "t[index] = value: a gradient is recorded, and other views of t, or calls that were given t before, "

@@ -77,3 +77,8 @@ def hand_on(t: Tensor, other: Tensor) -> None:
 def origin_of(t: Tensor) -> Origin | None:
     """The newest note on a tensor."""
     return next((r for r in getweakrefs(t) if type(r) is Origin and r in _alive), None)
+
+
+def held_by_notes(array: Array) -> int:
+    """How many references to an array the notes hold."""
+    return sum(held is array for origin in _alive for held in origin.arrays)

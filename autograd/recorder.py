@@ -79,6 +79,9 @@ class Recorder:
     def write(self, tensor: "Tensor", value: "Tensor") -> None:
         """The contents of `tensor` are about to become those of the Tensor `value`, in place."""
 
+    def checked(self, tensor: "Tensor", wrong: "Callable[[Any], Any]") -> None:
+        """`wrong(array)`, elementwise, held nowhere in the array of `tensor`, of which an error would have told."""
+
     def into_array(self, value: "Tensor") -> None:
         """`array += value`: the numbers of a Tensor were put into an array, which may be the user's own."""
 

@@ -1,17 +1,20 @@
 """`tg.keep_lines()`: each recorded call keeps the user's line, the modules that ran, and the names of its arguments."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from tapegrad.autograd.births import Births
 from tapegrad.autograd.diagnostics import user_frame, user_line
+from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.ops.indexing import getitem_p
 from tapegrad.autograd.origins import BACKWARD, hand_on, note
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.whole import arithmetic_may_raise, errors_are_heard
 from tapegrad.autograd.writes import next_serial
 from tapegrad.backends.aliases import Array
 
@@ -27,12 +30,23 @@ class Run(NamedTuple):
     number: int
 
 
+VALUES, SHAPE, FINITE, CHECKED = "values", "shape", "finite", "checked"
+
+
 class Read(NamedTuple):
-    """A tensor whose numbers the program took out, as `if t > 0:` and `float(t)` do; where, and when."""
+    """A tensor that the program may have looked at, with what it may know of it; where, and when.
+
+    VALUES   its numbers, as `if t > 0:` and `float(t)` do
+    SHAPE    how many a mask has picked
+    FINITE   whether all numbers are, where those that are not may raise
+    CHECKED  that `wrong`, a condition of the elements, holds for none
+    """
 
     tensor: Tensor
     line: str
     serial: int
+    known: str = VALUES
+    wrong: Callable[[Array], Array] | None = None
 
 
 class Site(NamedTuple):
@@ -104,6 +118,13 @@ class Sites(Recorder):
             runs, root = running.get()
             names = tuple(leaf_name(a, variables) for a in node.inputs)
             node.site = Site(runs, names, root, self.reads, self.begun)
+        if primitive is getitem_p and any(
+            isinstance(a, Tensor) and name_of(a.dtype) == "bool" for a in args[1:]
+        ):
+            self.know(results[0], SHAPE)
+        if current.get().anomaly or (arithmetic_may_raise() and errors_are_heard()):
+            for r in results:
+                self.know(r, FINITE)
 
     def detached(self, tensor: Tensor, result: Tensor) -> None:
         note(result, None, (tensor,))
@@ -123,7 +144,13 @@ class Sites(Recorder):
         self.read(value)
 
     def read(self, tensor: Tensor, what: str = "", remedy: str = "") -> None:
-        self.reads.append(Read(tensor, user_line(), next_serial()))
+        self.know(tensor, VALUES)
+
+    def checked(self, tensor: Tensor, wrong: Callable[[Array], Array]) -> None:
+        self.know(tensor, CHECKED, wrong)
+
+    def know(self, tensor: Tensor, what: str, wrong: Callable[[Array], Array] | None = None) -> None:
+        self.reads.append(Read(tensor, user_line(), next_serial(), what, wrong))
 
     def backward(self, outputs: "list[tuple[Tensor, Value]]") -> None:
         self.passes += 1

@@ -9,10 +9,12 @@ from typing import Any
 
 from tapegrad.autograd.aliases import Array, TensorLike, Tree, Value
 from tapegrad.autograd.backward import first_cotangent
+from tapegrad.autograd.origins import note
 from tapegrad.autograd.sites import outputs_of, site_of
 from tapegrad.autograd.structure import is_module
 from tapegrad.autograd.tape_adjoint import Adjoint, Start, options_of
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.writes import next_serial
 
 FRAMED = 1000  # calls: a notebook keeps a page of so many
 
@@ -36,6 +38,9 @@ class Tape:
         starts: Sequence[Start] = (),
     ) -> None:
         self.output = output
+        self.made = next_serial()
+        # Of `what_if`: the tape whose calls these are, on other numbers, and the new tensors of its leaves.
+        self.base: tuple[Tape, dict[Tensor, Tensor]] | None = None
         self.starts = starts or [(output, None)]
         self.nodes = _nodes([t for t, _ in self.starts])
         self.names = {tensor: name for name, tensor in names.items()}
@@ -108,16 +113,20 @@ class Tape:
             TypeError: Another dtype.
             RuntimeError: Calls outside of `keep_lines`; a tensor that was written to, or that another thread made; a
                 gradient of `.backward()`; what a function under `checkpoint` or `custom_gradient` uses without getting
-                it by position, where the change reaches it; or something that the program read, as in `if x > 0:`,
-                is another one now, so that it may do something else.
+                it by position, where the change reaches it; or something that the program looked at before the tape
+                was made, as in `if x > 0:`, is another one now, so that it may do something else.
         """
         from tapegrad.autograd.what_if import Replay, news_of
 
-        replay = Replay(self, news_of(self, changes))
-        starts = [(replay.stand_in(t), g) for t, g in self.starts]
-        changed = Tape(replay.stand_in(self.output), {}, starts)
-        changed.leaves = {replay.stand_in(leaf): name for leaf, name in self.leaves.items()}
-        changed.names = {replay.news.get(t, t): name for t, name in self.names.items()}
+        base, earlier = self.base or (self, {})
+        leaf_of = {new: leaf for leaf, new in earlier.items()}
+        news = earlier | {leaf_of.get(t, t): new for t, new in news_of(self, changes).items()}
+        replay = Replay(base, news)
+        starts = [(replay.stand_in(t), replay.stand_in(g)) for t, g in base.starts]
+        changed = Tape(replay.stand_in(base.output), {}, starts)
+        changed.base = base, news
+        changed.leaves = {replay.stand_in(leaf): name for leaf, name in base.leaves.items()}
+        changed.names = {replay.news.get(t, t): name for t, name in base.names.items()}
         return changed
 
     def _repr_html_(self) -> str:
@@ -209,6 +218,8 @@ def tape(t: Tensor, names: Tree = None, cotangent: TensorLike | None = None) -> 
             "tape: the graph was freed by a backward pass: print the tape before, or use retain_graph=True"
         )
     start = None if cotangent is None else Tensor(first_cotangent(t, cotangent, as_tensor=False))
+    if start is not None and isinstance(cotangent, Tensor):
+        note(start, None, (cotangent,))
     return Tape(t, _names(names), [(t, start)])
 
 

@@ -18,7 +18,17 @@ from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.origins import BACKWARD, Origin, note, origin_of
-from tapegrad.autograd.sites import MOST_READS, NOWHERE, Read, outputs_of, site_of
+from tapegrad.autograd.sites import (
+    CHECKED,
+    FINITE,
+    MOST_READS,
+    NOWHERE,
+    SHAPE,
+    VALUES,
+    Read,
+    outputs_of,
+    site_of,
+)
 from tapegrad.autograd.tensor import Node, Tensor, before
 
 if TYPE_CHECKING:
@@ -45,12 +55,11 @@ class Replay:
         self.on_tape = set(tape.nodes)
         self.reached: set[Hashable] = set()  # the leaves behind the output
         self.known: dict[Hashable, bool] = {}  # what `depends` found
-        reads = reads_of(tape.nodes)
+        reads = reads_of(tape)
         self.begun = site_of(tape.nodes[0]).begun
         with Births() as self.started:
-            calls = self.in_order(
-                [*((t, NEVER) for t, _ in tape.starts), *((read.tensor, read.serial) for read in reads)]
-            )
+            given = [(t, NEVER) for start in tape.starts for t in start if t is not None]
+            calls = self.in_order([*given, *((read.tensor, read.serial) for read in reads)])
             with changed_flags(grad=True, raw=False, anomaly=False, depth=0, recorder=None, leaves=()):
                 for call in calls:
                     self.run(call)
@@ -112,7 +121,8 @@ class Replay:
         is_dirty = not self.dirty.isdisjoint(keys)
         if is_dirty or call in self.on_tape:
             self.refuse_written(call, olds)
-        if call.primitive is not None and call.primitive.again is not None:
+        of_user = getattr(call.primitive, "again", None) is not None
+        if of_user:
             results = watched.call_again(self, call, olds, inputs, is_dirty)
         elif is_dirty:
             results = called_again(call, inputs)
@@ -123,7 +133,7 @@ class Replay:
                 if (made := call()) is not None:
                     results[0]._requires_grad = made._requires_grad
             self.dirty |= {(call, i) for i in range(len(results))}
-        elif call.primitive is not None and call.primitive.again is not None:
+        elif of_user:
             pass
         elif isinstance(call, Node) and call in self.on_tape:
             copy = Node(
@@ -229,17 +239,37 @@ class Replay:
         key = self.key(read.tensor, read.serial)
         if key not in self.dirty:
             return
-        old, new = (t.backend.to_numpy(t.data) for t in (read.tensor, self.stands[key]))
-        if writes.since(read.tensor.data, read.serial) or not np.array_equal(
-            old, new, is_floating(old.dtype)
-        ):
-            raise RuntimeError(
-                f"what_if: the program reads {describe(read.tensor)}, which is another one now, and may go another "
-                f"way: {INSTEAD}, or read it behind the calls of the tape. It is read\n{read.line}"
-            )
+        written = read.known == VALUES and writes.since(read.tensor.data, read.serial)
+        if not written and is_as_known(read, self.stands[key]):
+            return
+        what, other = {
+            VALUES: ("reads", "is another one now"),
+            SHAPE: ("picks by a mask", "has another shape now"),
+            FINITE: ("lets errors of arithmetic raise, and has made", "is not finite now"),
+            CHECKED: ("checks the numbers of", "holds wrong ones now"),
+        }[read.known]
+        raise RuntimeError(
+            f"what_if: the program {what} {describe(read.tensor)}, which {other}, and may go another way: {INSTEAD}, "
+            f"or put that behind the `with`, or behind tg.tape. It stands\n{read.line}"
+        )
 
     def called(self, t: Tensor) -> str:
         return self.tape.leaves.get(t) or self.tape.names.get(t) or describe(t)
+
+
+def is_as_known(read: Read, new: Tensor) -> bool:
+    """Whether a tensor is what the program knows of the one it looked at."""
+    if read.known == SHAPE:
+        return read.tensor.shape == new.shape
+    if read.wrong is not None:
+        return not np.any(read.wrong(new.backend.to_numpy(new.data)))
+    before, now = (t.backend.to_numpy(t.data) for t in (read.tensor, new))
+    if not is_floating(before.dtype):
+        return read.known == FINITE or np.array_equal(before, now)
+    if read.known == FINITE:
+        return bool(np.all(np.isfinite(now) | ~np.isfinite(before)))
+    # A zero has a sign, which a program may see.
+    return np.array_equal(before, now, equal_nan=True) and np.array_equal(np.signbit(before), np.signbit(now))
 
 
 def is_freed(call: Call) -> bool:
@@ -256,10 +286,10 @@ def called_again(call: Call, inputs: "Sequence[Value]") -> list[Tensor]:
     return results if isinstance(call, Node) else [Tensor(results[call.index].data)]
 
 
-def reads_of(nodes: Sequence[Node]) -> list[Read]:
-    """What the program read before the last of these calls. Raises RuntimeError where that was not noted."""
+def reads_of(tape: "Tape") -> list[Read]:
+    """What the program looked at before the tape was made. Raises RuntimeError where that was not noted."""
     lists = {}
-    for node in nodes:
+    for node in tape.nodes:
         if is_freed(node):
             raise RuntimeError(
                 "what_if: a backward pass has freed the graph: call what_if before it, or pass retain_graph=True to it"
@@ -276,12 +306,12 @@ def reads_of(nodes: Sequence[Node]) -> list[Read]:
             "of what ran between them: put the whole forward pass under one"
         )
     (reads,) = lists.values()
-    if len(reads) == MOST_READS and reads[0].serial > nodes[0].serial:
+    if len(reads) == MOST_READS and reads[0].serial > tape.nodes[0].serial:
         raise RuntimeError(
             f"what_if: the program reads more than {MOST_READS:,} tensors under one `with tg.keep_lines():`: "
             "put it around fewer steps"
         )
-    return [read for read in reads if read.serial < nodes[-1].serial]
+    return [read for read in reads if read.serial < tape.made]
 
 
 def news_of(tape: "Tape", changes: Mapping[Any, Any]) -> dict[Tensor, Tensor]:

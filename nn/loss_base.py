@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.autograd.aliases import Array, TensorLike
+from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import number, one_of, truth, whole_number
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.creation import tensor
@@ -78,9 +78,12 @@ def _only_0_and_1(t: Tensor) -> bool:
     return all(bool(t.backend.to_numpy(x)) for x in (xp.all(zeros | ones), xp.any(zeros), xp.any(ones)))
 
 
-def somewhere(t: Tensor, condition: Callable[[Array], Array]) -> bool:
-    """Whether a condition of the elements holds for one. Reads raw arrays, which no trace sees."""
-    return bool(t.backend.to_numpy(t.backend.xp.any(condition(t.data))))
+def somewhere(t: Tensor, wrong: Callable[[Any], Any]) -> bool:
+    """Whether a condition of the elements holds for one, of which an error will tell. Who records checks it, too."""
+    found = bool(t.backend.to_numpy(t.backend.xp.any(wrong(t.data))))
+    if not found and (recorder := current.get().recorder) is not None:
+        recorder.checked(t, wrong)
+    return found
 
 
 def class_numbers(name: str, p: Tensor, labels: TensorLike) -> Tensor:

@@ -1,12 +1,15 @@
 """Arrays that write down what is done to them: what a primitive's forward runs on while a function is recorded."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd.ops.indexing import Slot
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Array, ArrayModule
 from tapegrad.compiler.ir.operations import OPERATIONS, operation
 from tapegrad.compiler.ir.program import Var
+from tapegrad.compiler.watch.listen import unheard
 
 if TYPE_CHECKING:
     from tapegrad.compiler.record.trace import Trace
@@ -56,6 +59,15 @@ def _operators() -> None:
 
 
 _operators()
+
+
+def recorded_check(trace: "Trace", tensor: Tensor, wrong: Callable[[Any], Any]) -> None:
+    """Have the program ask, too, that a condition of the elements holds for none."""
+    if trace.reason is None:
+        with unheard():
+            trace.origin = trace.here("check")
+            found = wrong(Symbol(tensor.data, trace.var_of(tensor), trace))
+            bool(trace.emit_op("any", found, axis=None, keepdims=False))
 
 
 class Namespace:

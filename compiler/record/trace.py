@@ -29,7 +29,7 @@ from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.host import HostNumbers
 from tapegrad.compiler.record.labels import Labels, On, frame_of_the_user, rate_asked, user_line
 from tapegrad.compiler.record.loops import Loop, emit_loop, recorded_loop
-from tapegrad.compiler.record.symbols import Namespace, Symbol, basic, var_or_value
+from tapegrad.compiler.record.symbols import Namespace, Symbol, basic, recorded_check, var_or_value
 from tapegrad.compiler.watch.listen import unheard
 
 
@@ -65,9 +65,8 @@ class Trace(Recorder):
         self.key_of: dict[Var, int] = {}  # one of these -> id of its array
         self.viewers: dict[int, set[int]] = {}  # id of memory -> ids of the bound arrays that look into it
         self.written: dict[str, str] = {}
-        self.own: dict[
-            int, Callable[[], Any]
-        ] = {}  # id of an array that the function made -> a weak reference to it
+        # id of an array that the function made -> a weak reference to it
+        self.own: dict[int, Callable[[], Any]] = {}
         self.saved: set[int] = set()  # ids of the arrays whose contents can be put back
         self.gradients: dict[Tensor, Tensor | None] = {}
         self.gradients_before: dict[Tensor, Tensor | None] = {}
@@ -228,6 +227,8 @@ class Trace(Recorder):
         self.refuse(
             f"it sets {names} to or from None, 0, True or False, which makes another step,", "Do so outside"
         )
+
+    checked = recorded_check
 
     def outside(self, what: str) -> None:
         self.refuse(f"it calls {what}", "Call it outside")
