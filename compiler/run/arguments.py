@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from math import inf
 from operator import attrgetter, is_
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,11 @@ def in_order(f: Function, args: Args, kwargs: Kwargs) -> tuple[Any, Any]:
         return args, kwargs
     same = len(bound.args) == len(args) and [*bound.kwargs] == [*kwargs]
     return (args, kwargs) if same else (bound.args, bound.kwargs)
+
+
+def given_to(f: Function) -> dict[str, Any]:
+    """The attributes that the user has given to a function."""
+    return vars(f) if isinstance(f, FunctionType) else {}
 
 
 def name_to_find(compiled: Any) -> str | None:

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.collection import no_collection
@@ -121,16 +120,16 @@ class Case:
         made: "Recording",
         args: Args,
         kwargs: Kwargs,
-        places: dict[str, Tensor],
+        places: dict[str, object],
     ) -> str | None:
-        """What keeps a second run from being the same as this one. places: the tensors of its inputs before it."""
+        """What keeps a second run from being the same as this one. places: what was in its places before it."""
         from tapegrad.compiler.record.difference import difference
 
         if self.recording.reason or made.reason:
             return made.reason or self.recording.reason
         if self.guards.match(args, kwargs, after=True):
             now = self.guards.places(args, kwargs)
-            changed = [name for name, t in places.items() if now[name] is not t]
+            changed = [name for name, t in places.items() if now.get(name) is not t]
         else:
             changed = [line.subject for line in self.guards.failures(args, kwargs, after=True)]
         if changed:

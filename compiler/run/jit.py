@@ -17,7 +17,7 @@ from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.emit.available import checked, left_alone
 from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
-from tapegrad.compiler.run.arguments import Taken, in_order, name_to_find, run_with_tensors
+from tapegrad.compiler.run.arguments import Taken, given_to, in_order, name_to_find, run_with_tensors
 from tapegrad.compiler.run.case import Case, NoCase, OtherCase
 from tapegrad.compiler.run.check import CHECKING, State, every, run_checked
 from tapegrad.compiler.run.forks import LIVE
@@ -132,6 +132,7 @@ class Compiled(Readable, Generic[P, R]):
         self.__name__: str = getattr(f, "__name__", type(f).__name__)
         self.forget()
         self.parts = frozenset({*vars(self), "parts"})  # the attributes that are ours; others are the user's
+        vars(self).update({name: part for name, part in given_to(f).items() if name not in self.parts})
         LIVE.add(self)
 
     def forget(self) -> None:

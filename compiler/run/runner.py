@@ -1,6 +1,7 @@
 """A program bound to the arrays it captured: run, and taken back where a call turns out to be another case."""
 
 import traceback
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,15 +13,22 @@ from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.emit.choose import Emitted, emit
 from tapegrad.compiler.emit.load import load
 from tapegrad.compiler.emit.summary import by_line
+from tapegrad.compiler.errors import JitWarning
 from tapegrad.compiler.ir.memory import Spans, memory_of, share, written
 from tapegrad.compiler.ir.program import Op, before_last_check
 from tapegrad.compiler.record.host import Acts, worked_out
 from tapegrad.compiler.record.recording import Recording
 from tapegrad.compiler.run.case import OtherCase
-from tapegrad.compiler.run.messages import told_after
+from tapegrad.compiler.run.messages import frames_inside, told_after
 from tapegrad.compiler.watch.listen import by_user
 
 SLOW = 2.0  # seconds
+TOLD = 20  # calls that are taken back for overflow and the like, until that is told
+TAKEN_BACK = (
+    "tg.jit: %s: at %d calls by now the numbers were such as NumPy is to warn of, and each of them was taken back and "
+    "ran as Python, which names the line. If they are as they should be, put `with np.errstate(all='ignore'):` "
+    "around the calls; emitter='numpy' warns by itself"
+)
 COMPILING = "%s: compiling takes longer than %g s, once for this kind of call"
 
 
@@ -32,7 +40,8 @@ class Runner:
     """
 
     def __init__(self, recording: Recording, name: str, emitter: str) -> None:
-        self.recording = recording
+        self.recording, self.name = recording, name
+        self.taken_back = 0  # calls of machine code, for the numbers that it met
         self.title = f"{name}, as recorded by tapegrad"
         try:
             with told_after(SLOW, COMPILING, name, SLOW):
@@ -166,6 +175,11 @@ class Runner:
             random.rewind(draws)
             if is_failed_check(error):
                 raise OtherCase from None
+            if self.emitter == "native" and type(error) is FloatingPointError:
+                self.taken_back += 1
+                if self.taken_back == TOLD:
+                    message = TAKEN_BACK % (self.name, TOLD)
+                    warnings.warn(message, JitWarning, stacklevel=frames_inside())
             if isinstance(error, Exception) and not isinstance(error, MemoryError) and not by_user(error):
                 raise OtherCase(line_of(error)) from None  # the function itself raises it with its own line
             raise

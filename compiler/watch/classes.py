@@ -125,6 +125,9 @@ class Classes(Functions):
                 self.guards.need(
                     f"{at}.__mro__ is {self.guards.value(of.__mro__)}", f"the bases of {of.__name__}"
                 )
+                if "__abstractmethods__" in vars(of):
+                    told = f"{of.__name__}.__abstractmethods__"
+                    self.visit(f"{at}.__abstractmethods__", of.__abstractmethods__, told)
             for attribute, value in list(vars(of).items()):
                 if self.counts(attribute, value, room):
                     self.class_attribute(kind if plain else of, of, attribute, value, plain)
@@ -138,7 +141,7 @@ class Classes(Functions):
             code = getattr(function.__wrapped__, "__code__", code)
         if code is not None and code in self.ran:
             return True
-        if is_a(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+        if is_a(value, types.GetSetDescriptorType):
             return False
         if attribute.startswith("__"):
             return (
@@ -164,7 +167,12 @@ class Classes(Functions):
             self.function(known, value, name, constant=True)
         elif is_a(value, DESCRIPTORS):
             g.need(f"{raw} is {g.value(value)}", name)
-            for f in (value.fget, value.fset) if is_a(value, property) else (value.__func__,):
+            for part in ("fget", "fset") if is_a(value, property) else ("__func__",):
+                f = getattr(value, part)
+                if (
+                    room_of_class(of) == "user"
+                ):  # who calls a property's __init__ again gives it other functions
+                    g.need(f"{g.value(value)}.{part} is {g.value(f)}", name)
                 if isinstance(f, types.FunctionType):
                     self.function(g.value(f), f, name, constant=True)
                 elif f is not None:

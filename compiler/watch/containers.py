@@ -3,6 +3,7 @@ what is in it: the check asks the list, dict or set that it is, and runs no code
 
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterator
 from typing import Any
 
 from tapegrad.compiler.watch.kinds import LONGEST, PLAIN, is_a
@@ -58,12 +59,14 @@ class Containers(Tensors):
         asked = f"{held} == {known}" if texts else f"in_order({held}, {known})"
         g.need(asked, f"the keys of {name}")
         places = self.entries(local, value, name)
-        for key in keys:
-            if not is_a(key, (*PLAIN, tuple, weakref.ref)):
-                self.visit(g.value(key), key, f"a key of {name}")
+        for n, key in enumerate(keys):
+            for part in parts_of(key):
+                self.key(part, f"key {n} of {name}")
             if type(key) is not str or key != "__builtins__":
                 part, place = places[id(key)]
-                self.visit(place, part, f"{name}[{key!r}]", argument)
+                # The text of an object may change, and is code of the user's.
+                told = f"[{key!r}]" if is_a(key, PLAIN) else f"[key {n}]"
+                self.visit(place, part, name + told, argument)
         if type(value) is defaultdict:
             self.visit(f"{local}.default_factory", value.default_factory, f"{name}.default_factory")
         if not ours:
@@ -86,6 +89,16 @@ class Containers(Tensors):
         places = [f"{local}[{at}]" if exact else f"{get}{at})" for at in names]
         return {id(key): (part, place) for (key, part), place in zip(items, places)}
 
+    def key(self, part: object, name: str) -> None:
+        """What a key is, or is made of: this object, and no other. A weak reference is as good as what it refers to."""
+        place = self.guards.value(part)
+        if is_a(part, weakref.ref):
+            referent = part()  # type: ignore[operator]
+            if referent is None:
+                return
+            part, place = referent, f"{place}()"
+        self.visit(place, part, name)
+
     def elements(self, local: str, value: Any, name: str, argument: bool) -> None:
         """Of a set, in the order in which it gives them."""
         g, each = self.guards, set.__iter__ if is_a(value, set) else frozenset.__iter__
@@ -93,8 +106,17 @@ class Containers(Tensors):
         elements, exact = list(each(value)), type(value) in (set, frozenset)
         held = local if exact else f"[*{g.value(each)}({local})]"
         g.need(f"in_order({held}, {g.fresh_value(elements)})", name)
-        for part in elements:
-            if not is_a(part, PLAIN):
-                self.visit(g.value(part), part, f"an element of {name}")
+        for part in (part for element in elements for part in parts_of(element)):
+            self.key(part, f"an element of {name}")
         if not exact:
             self.attributes(local, value, name, argument)
+
+
+def parts_of(key: object) -> Iterator[object]:
+    """What a key is made of: of tuples and frozensets what is in them. Which objects these are, makes it the key."""
+    if is_a(key, (tuple, frozenset)):
+        base: Any = tuple if is_a(key, tuple) else frozenset
+        for part in base.__iter__(key):
+            yield from parts_of(part)
+    elif not is_a(key, PLAIN):
+        yield key

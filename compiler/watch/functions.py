@@ -86,6 +86,8 @@ class Functions(Walk):
                 self.refuse(f"{name} is {what}: what it does cannot be part of a program. Call it outside")
             if value in ASKS:
                 self.more |= ASKING
+            if value in TELLING:
+                self.more.add(value.__name__)
             of = value.__self__
             if is_a(of, str) and value.__name__ in ("format", "format_map"):  # it reads what the text names
                 self.more |= {"format", *re.findall(r"\w+", of)}
@@ -207,6 +209,8 @@ class Functions(Walk):
         path = file_of(module) or ""
         made_by_hand = vars(module).get("__spec__") is None
         room = room_of(path) if path else "user" if made_by_hand else "library"
+        if room == "user":
+            self.guards.need(f"type({local}) is {self.guards.value(type(module))}", f"the class of {name}")
         if room != "own":
             self.absent(local, module, name, room)
         if module is sys and "modules" in self.names.user:
@@ -274,6 +278,7 @@ class Functions(Walk):
 OF_PYTHON = frozenset({"__builtins__", "__loader__", "__spec__", "__path__", "__all__"})
 # Builtins whose effects are not heard where C code calls them; what `print` writes is.
 HANDED_ON = IMPURE_BUILTINS - {"print"}
+TELLING = (repr, format, ascii, print, id, hash)  # what is in an object, or which one it is
 ASKS = (getattr, hasattr, setattr, vars, dir)
 
 

@@ -69,6 +69,7 @@ class Guards:
     tables: dict[str, Table] = field(default_factory=dict)  # what loops of the check go through
     # Where the program's arrays lie, if the code reaches arrays of the user's, which may come to lie there.
     program_memory: list[tuple[int, int]] = field(default_factory=list)
+    objects: dict[str, str] = field(default_factory=dict)  # local of one that may be changed -> its name
     asked: set[tuple[str, bool, bool]] = field(default_factory=set)  # the conditions there are
     _match: Any = None
     _arguments_of: Any = None
@@ -213,13 +214,21 @@ class Guards:
             self._arguments_of = self.function("arguments_of(args, kwargs)", body)
         return self._arguments_of
 
-    def places(self, args: Args, kwargs: Kwargs) -> dict[str, Tensor]:
-        """The tensor that is at the place of each input now, but for those that are read before a call alone, by name.
-        Slow: for recordings."""
+    def places(self, args: Args, kwargs: Kwargs) -> dict[str, object]:
+        """What is at the place of each input, but for those that are read before a call alone, and of each object that
+        may be changed, by name. Slow: for recordings."""
+        first, again = self.fetched(args, kwargs), self.fetched(args, kwargs)
+        found = {i.name: eval(i.local, first) for i in self.inputs if not i.entry}
+        # Some expressions make a new object each time.
+        stay = [local for local in self.objects if local in first and first[local] is again[local]]
+        return found | {self.objects[local]: first[local] for local in stay}
+
+    def fetched(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
+        """The values, and what each local of the check stands for."""
         scope = {**self.values, "args": args, "kwargs": kwargs}
         for local, expression in self.fetches.items():
             scope[local] = eval(expression, scope)
-        return {i.name: eval(i.local, scope) for i in self.inputs if not i.entry}
+        return scope
 
     def failures(self, args: Args, kwargs: Kwargs, after: bool = False) -> list[Line]:
         """The lines that do not hold, with what they name filled in. Slow: for reasons.

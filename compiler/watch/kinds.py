@@ -5,6 +5,7 @@ import random
 import sys
 import types
 from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, defaultdict, deque, namedtuple
+from copy import deepcopy
 from functools import lru_cache, partial
 from typing import Any
 
@@ -33,8 +34,19 @@ CONTAINERS = {
 }  # fmt: skip
 # Of NumPy: state of the thread that no program looks at.
 SETTINGS = frozenset(
-    {"errstate", "seterr", "geterr", "seterrcall", "geterrcall", "printoptions", "set_printoptions"}
+    {
+        "errstate",
+        "seterr",
+        "geterr",
+        "seterrcall",
+        "geterrcall",
+        "getbufsize",
+        "setbufsize",
+        "printoptions",
+        "set_printoptions",
+    }
 )
+NEVER_CHANGE = (*PLAIN, tuple, frozenset, types.MethodType, range, slice)  # in themselves
 LONGEST = 10_000  # elements of one container
 BYTES = 65_536  # of an array that is compared at each call
 
@@ -115,9 +127,16 @@ def cannot_follow(value: object, name: str) -> str | None:
         return f"{name} is a stream: read it outside, and pass in what it gives"
     if is_a(value, (types.GeneratorType, types.CoroutineType)) or hasattr(type(value), "__next__"):
         return f"{name} is an iterator: pass its next value as an argument"
+    if is_a(value, decimal_contexts()):
+        return f"{name} is a context of decimal, which each operation in it changes: pass in what comes of it"
     if type(value) in BY_TYPE and not is_a(value, np.ndarray):
         return f"{name} is a bare array: make it a tensor outside, with tg.tensor"
     return None
+
+
+def decimal_contexts() -> tuple[type, ...]:
+    decimal = sys.modules.get("decimal")
+    return () if decimal is None else (decimal.Context,)
 
 
 def decimal_context() -> tuple[Any, ...]:
@@ -138,6 +157,21 @@ def loggers() -> dict[str, tuple[Any, ...]]:
     }
     new: tuple[Any, ...] = (logging.NOTSET, False, True, [])
     return {"manager": (root.manager.disable,), **{n: s for n, s in states.items() if s != new}}
+
+
+def ends_of(value: slice) -> tuple[Any, Any, Any]:
+    return value.start, value.stop, value.step
+
+
+def shows_address(kind: type) -> bool:
+    """Whether the text of an object says where it lies."""
+    usual: Any = object.__repr__
+    return kind.__repr__ is usual
+
+
+def as_it_is(value: Any) -> Any:
+    """The value, of a structured dtype a copy: the names of its fields may be set."""
+    return deepcopy(value) if is_a(value, np.dtype) and value.names else value
 
 
 def is_optimizer(kind: Any) -> bool:

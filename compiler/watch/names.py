@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from types import CodeType
 
+from tapegrad.compiler.watch.code import PRINTING
 from tapegrad.compiler.watch.listen import Listener
 
 OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
@@ -47,11 +48,12 @@ class Names:
         self.of_libraries: set[str] = set().union(*(c.co_names for c in heard.codes("library")))
         self.tells_apart = any(p.tells_apart for p in parts)
         self.writes_arrays = any(p.writes_arrays for p in parts)
-        self.by_address = bool(self.used & {"id", "hash"})
-        self.whole = any(p.prints for p in parts)
+        found = self.used | set(more)
+        self.by_address = bool(found & {"id", "hash", "__hash__"})
+        self.whole = any(p.prints for p in parts) or not PRINTING.isdisjoint(more)
         inspects = any(c.co_filename.endswith("inspect.py") for c in heard.asked)
         self.all = (
-            bool((self.used | set(more)) & (ASKING | ALSO_ASKING))
+            bool(found & (ASKING | ALSO_ASKING))
             or any(ASKING & set(c.co_names) for c in heard.asked)
             or any(p.matches for p in parts)
             or inspects

@@ -27,12 +27,16 @@ from tapegrad.compiler.watch.kinds import (
     CALLABLE,
     GETTERS,
     LOCKS,
+    NEVER_CHANGE,
     PLAIN,
     SETTINGS,
     VALUES,
     VIEWS,
+    as_it_is,
     cannot_follow,
     decimal_context,
+    decimal_contexts,
+    ends_of,
     is_a,
     is_average,
     is_optimizer,
@@ -51,7 +55,6 @@ UNSEEN = frozenset({
 OF_LOGGING = frozenset(
     {"getLogger", "debug", "info", "warning", "error", "exception", "critical", "log", "getLevelName"}
 )
-NEVER_CHANGE = (*PLAIN, tuple, frozenset, types.MethodType, range, slice)  # in themselves
 DEEPEST = 20_000  # calls inside one another while the walk lasts
 
 
@@ -171,6 +174,8 @@ class Reach(Containers):
         for name in sorted(self.names.used & vars(Tensor).keys()):  # one that is patched
             if (method := vars(Tensor)[name]) and getattr(method, "__code__", None) in self.ran:
                 g.need(f"{g.value(Tensor)}.{name} is {g.value(method)}", f"Tensor.{name}")
+        if self.host_arithmetic or "np" in self.names.used or "numpy" in self.names.used:
+            g.need(f"{g.value(np.geterr)}() == {g.fresh_value(np.geterr())}", "np.geterr()")
         if "decimal" in sys.modules and (self.decimals or self.names.user & {"Decimal", "decimal"}):
             known = g.fresh_value(decimal_context())
             g.need(f"{g.value(decimal_context)}() == {known}", "the context of decimal")
@@ -198,6 +203,8 @@ class Reach(Containers):
             self.decimals |= value.__module__ == "decimal"
             if value in GETTERS:
                 self.more.add("attrgetter")
+            if value is str:
+                self.more.add("str")
             self.klass(value)
         elif is_a(value, (list, tuple, deque)):
             self.sequence(local, value, name, argument)
@@ -213,11 +220,13 @@ class Reach(Containers):
         if value is None or value is True or value is False or value is Ellipsis:
             self.guards.need(f"{place} is {value}", told)
             return
-        known = self.guards.fresh_value(value)
+        self.host_arithmetic |= is_a(value, np.generic)
+        known = self.guards.fresh_value(as_it_is(value))
         local = self.guards.let(place)
-        self.guards.need(
-            f"{local} is {known} or same({local}, {known})", told.replace(f"repr({place})", f"repr({local})")
-        )
+        alike = f"{local} is {known} or same({local}, {known})"
+        if self.names.by_address and is_a(value, (str, bytes)):
+            alike = f"{local} is {known}"
+        self.guards.need(alike, told.replace(f"repr({place})", f"repr({local})"))
         if self.names.tells_apart:
             self.kept.append(value)
             if (first := self.seen.setdefault(id(value), local)) != local:
@@ -275,7 +284,10 @@ class Reach(Containers):
             self.mapping(self.guards.let(f"{self.guards.value(dict)}({local})"), shown, name, argument)
         elif is_a(value, (Enum, *ATOMS, *GETTERS)):
             self.atom(local, value, name)
-        elif room in VALUES or is_a(value, (slice, range)):
+        elif is_a(value, slice) and not all(is_a(part, PLAIN) for part in ends_of(value)):
+            for n, part in enumerate(ends_of(value)):
+                self.visit(f"{self.guards.value(ends_of)}({local})[{n}]", part, f"{name}[{n}]", argument)
+        elif (room in VALUES and not is_a(value, decimal_contexts())) or is_a(value, (slice, range)):
             self.decimals |= room == "decimal"
             known = self.guards.value(value)
             told = f"{name}: {{repr({local})}} instead of {value!r}"

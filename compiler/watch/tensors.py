@@ -8,7 +8,7 @@ from tapegrad.autograd.protocols import INTERNAL
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Array
 from tapegrad.compiler.watch.classes import Classes
-from tapegrad.compiler.watch.kinds import BYTES, is_a, room_of_class
+from tapegrad.compiler.watch.kinds import BYTES, as_it_is, is_a, room_of_class
 from tapegrad.compiler.watch.shared_memory import apart, clear, extent, layout, memory
 from tapegrad.compiler.watch.walk import Reached
 
@@ -64,10 +64,11 @@ class Tensors(Classes):
             )
             return
         self.arrays.append((local, value, name))
+        self.host_arithmetic = True
         if type(value) is not np.ndarray:
             self.attributes(local, value, name, False)
         self.guards.need(f"type({local}) is {self.guards.value(type(value))}", f"{name}: its type")
-        kind = self.guards.fresh_value((value.shape, value.dtype, value.strides))
+        kind = self.guards.fresh_value((value.shape, as_it_is(value.dtype), value.strides))
         asked = f"({local}.shape, {local}.dtype, {local}.strides)"
         self.guards.need(f"{asked} == {kind}", f"the shape, dtype or order in memory of {name}")
         if "base" in self.names.user:

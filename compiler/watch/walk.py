@@ -8,6 +8,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.compiler.watch.code import Part
 from tapegrad.compiler.watch.guards import Guards
+from tapegrad.compiler.watch.kinds import NEVER_CHANGE, is_a, shows_address
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.names import Names
 
@@ -55,6 +56,9 @@ class Walk:
         self.classes: set[int] = set()  # ids of those that were walked into
         self.objects: dict[str, Any] = {}  # local -> what the code could compare by identity
         self.arrays: list[tuple[str, Any, str]] = []  # (local, NumPy array, name)
+        self.host_arithmetic = (
+            False  # whether there are NumPy's numbers, whose errors NumPy's settings decide on
+        )
         self.decimals = False  # whether there are any, whose operations depend on a context
 
     def attributes(self, local: str, value: object, name: str, argument: bool) -> None:
@@ -89,6 +93,8 @@ class Walk:
     def one(self, local: str, value: object, name: str) -> None:
         """An object that another could be compared with by identity."""
         self.objects[local] = value
-        if self.names.by_address:
+        if not is_a(value, NEVER_CHANGE):
+            self.guards.objects[local] = name
+        if self.names.by_address or (self.names.whole and shows_address(type(value))):
             same = f"{local} is {self.guards.value(value)}"
             self.guards.need(same, f"{name}: whether it is the same object")

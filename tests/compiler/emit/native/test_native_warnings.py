@@ -226,6 +226,24 @@ def test_what_is_asked_for_later_is_not_missed() -> None:
                 assert len(caught) == (reactions.get("over") == "warn")
 
 
+def test_calls_that_are_taken_back_again_and_again_are_told_of_once() -> None:
+    """Each runs as Python, which takes long; NumPy's own warnings, which are shown once, say nothing of that."""
+    f = native(lambda x: tg.where(x > 0, tg.log(x), 0.0))
+    x = tg.tensor(np.linspace(0.0, 1.0, 20, dtype="float32"))
+    with tg.no_grad(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(50):
+            assert f(x)[0].item() == 0.0
+    told_of = [w for w in caught if w.category is tg.JitWarning]
+    assert len(told_of) == 1 and told_of[0].filename == __file__
+    for part in ("at 20 calls", "np.errstate"):
+        assert part in str(told_of[0].message)
+    with tg.no_grad(), np.errstate(all="ignore"):
+        before = f.stats()["compiled"]
+        f(x)
+        assert f.stats()["compiled"] == before + 1
+
+
 @pytest.mark.parametrize("count", [*range(9, 16), *range(17, 21), 33])
 def test_idle_lanes_set_no_flag(count: int) -> None:
     """The last vector of a loop is not full: what its idle lanes work on must not be told of."""

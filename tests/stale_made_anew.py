@@ -1,0 +1,389 @@
+"""Steps that make an object anew at each call and keep it; parts of classes, arrays, modules and settings that change
+in place, so that what holds them is still the same object; keys and texts that say which object something is."""
+
+import abc
+import dataclasses
+import decimal
+import types
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import tapegrad as tg
+from surroundings import Case, Table
+
+CASES = Table()
+compiled, eager, either = CASES.compiled, CASES.eager, CASES.either
+X = np.array([1.0, -2.0], "f4")
+
+
+# ---- an object that is new at each call ----
+class Kept:
+    pass
+
+
+MADE: dict[str, Callable[[], Any]] = {
+    "a list": lambda: [1],
+    "a dict": lambda: {"k": 1},
+    "a set": lambda: {1},
+    "a deque": lambda: deque([1]),
+    "an object": Kept,
+    "an array": lambda: np.zeros(2),
+    "a namespace": lambda: types.SimpleNamespace(k=1),
+    "a list in a tuple": lambda: ([1],),
+}
+
+
+def kept_in_an_attribute(make: Callable[[], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        holder = Kept()
+
+        def step(x):
+            holder.last = make()
+            return x * 2.0
+
+        f, records = J(step), []
+        for _ in range(6):
+            out = f(tg.tensor(X))
+            records.append(holder.last[0] if type(holder.last) is tuple else holder.last)
+            yield out, len(set(map(id, records)))
+
+    return case
+
+
+def kept_in_a_dict(make: Callable[[], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        held: dict[str, Any] = {}
+
+        def step(x):
+            held["last"] = make()
+            return x * 2.0
+
+        f, records = J(step), []
+        for _ in range(6):
+            out = f(tg.tensor(X))
+            records.append(held["last"])
+            yield out, len(set(map(id, records)))
+
+    return case
+
+
+for name, make in MADE.items():
+    for how in (kept_in_an_attribute, kept_in_a_dict):
+        CASES[f"{how.__name__}_{name.replace(' ', '_')}"] = Case(how(make), "eager", ("changes",))
+
+
+@eager("changes")
+def a_layer_that_keeps_what_it_saw_in_a_dict(J: Any) -> Iterator[Any]:
+    class Watched(tg.nn.Module):
+        def forward(self, x):
+            self.seen = {"rows": x.shape[0]}
+            return x + 1.0
+
+    layer, records = Watched(), []
+    f = J(layer)
+    for _ in range(6):
+        out = f(tg.tensor(X))
+        records.append(layer.seen)
+        yield out, len(set(map(id, records)))
+
+
+@compiled
+def a_list_that_is_made_outside_at_each_call(J: Any) -> Iterator[Any]:
+    """It is another object, and the step leaves it where it is."""
+    settings = [2.0]
+    f = J(lambda x: x * settings[0])
+    for _ in range(6):
+        settings = [2.0]
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_list_that_is_made_once(J: Any) -> Iterator[Any]:
+    holder = Kept()
+
+    def step(x):
+        if not hasattr(holder, "scales"):
+            holder.scales = [2.0]
+        return x * holder.scales[0]
+
+    f = J(step)
+    for _ in range(6):
+        yield f(tg.tensor(X)), id(holder.scales) > 0
+
+
+# ---- parts of classes ----
+@compiled
+def a_slot_becomes_a_property(J: Any) -> Iterator[Any]:
+    @dataclasses.dataclass(slots=True)
+    class Config:
+        k: float = 2.0
+
+    config = Config()
+    f = J(lambda x: x * config.k)
+    for call in range(8):
+        if call == 3:
+            Config.k = property(lambda self: 8.0)
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_slot_becomes_another_slot(J: Any) -> Iterator[Any]:
+    class Pair:
+        __slots__ = ("a", "b")
+
+    class Derived(Pair):
+        __slots__ = ()
+
+    pair = Derived()
+    pair.a, pair.b = 2.0, 8.0
+    f = J(lambda x: x * pair.a)
+    for call in range(8):
+        if call == 3:
+            Pair.a = Pair.b
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_property_that_is_made_again_in_place(J: Any) -> Iterator[Any]:
+    class Config:
+        @property
+        def k(self):
+            return 2.0
+
+    config = Config()
+    f = J(lambda x: x * config.k)
+    for call in range(8):
+        if call == 3:
+            vars(Config)["k"].__init__(lambda self: 8.0)
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_static_method_that_is_made_again_in_place(J: Any) -> Iterator[Any]:
+    class Config:
+        @staticmethod
+        def k():
+            return 2.0
+
+    config = Config()
+    f = J(lambda x: x * config.k())
+    for call in range(8):
+        if call == 3:
+            vars(Config)["k"].__init__(lambda: 8.0)
+        yield f(tg.tensor(X))
+
+
+@either("abstract")
+def a_class_that_becomes_abstract(J: Any) -> Iterator[Any]:
+    class Plain(abc.ABC):  # noqa: B024
+        pass
+
+    def step(x):
+        try:
+            Plain()
+            return x * 2.0
+        except TypeError:
+            return x * 3.0
+
+    f = J(step)
+    for call in range(8):
+        if call == 3:
+            Plain.__abstractmethods__ = frozenset({"m"})
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_module_that_gets_another_class(J: Any) -> Iterator[Any]:
+    module: Any = types.ModuleType("module")
+    module.k = 2.0
+
+    class Lazy(types.ModuleType):
+        k = property(lambda self: 8.0)
+
+    f = J(lambda x: x * module.k)
+    for call in range(8):
+        if call == 3:
+            module.__class__ = Lazy
+        yield f(tg.tensor(X))
+
+
+# ---- arrays and numbers ----
+@compiled
+def fields_that_change_their_names(J: Any) -> Iterator[Any]:
+    records = np.zeros(1, dtype=[("a", "f8"), ("b", "f8")])
+    records["b"] = 2.0
+    f = J(lambda x: x * float(records["a"][0]))
+    for call in range(8):
+        if call == 3:
+            records.dtype.names = ("b", "a")
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_dtype_whose_fields_change_their_names(J: Any) -> Iterator[Any]:
+    pair = np.dtype([("a", "f8"), ("b", "f8")])
+    f = J(lambda x: x * (2.0 if pair.names[0] == "a" else 8.0))
+    for call in range(8):
+        if call == 3:
+            pair.names = ("b", "a")
+        yield f(tg.tensor(X))
+
+
+@compiled
+def errors_of_numpy_that_raise_from_some_call_on(J: Any) -> Iterator[Any]:
+    large = np.float32(1e38)
+
+    def step(x):
+        try:
+            return x * float(np.isinf(large * large))
+        except FloatingPointError:
+            return x * -1.0
+
+    f = J(step)
+    for call in range(8):
+        with np.errstate(all="ignore" if call < 3 else "raise"):
+            yield f(tg.tensor(X))
+
+
+@eager("context of decimal")
+def a_context_of_decimal_that_the_function_names(J: Any) -> Iterator[Any]:
+    context = decimal.Context(prec=5)
+    f = J(lambda x: x * float(context.divide(1, 3)) + context.prec)
+    for call in range(8):
+        context.prec = 5 if call < 3 else 2
+        yield f(tg.tensor(X))
+
+
+# ---- keys and texts that say which object it is ----
+class Node:
+    pass
+
+
+class Pair(NamedTuple):
+    node: Any
+    side: str
+
+
+KEYS: dict[str, Callable[[Any], Any]] = {
+    "in a tuple": lambda node: (node, "in"),
+    "in a tuple in a tuple": lambda node: (("in", (node,)), 1),
+    "in a named tuple": lambda node: Pair(node, "in"),
+    "in a frozenset": lambda node: frozenset({node}),
+    "as text": str,
+    "in a text": lambda node: f"<{node}>",
+    "in a text of a list": lambda node: repr([node]),
+    "as a weak reference": weakref.ref,
+    "by its hash": lambda node: node.__hash__(),
+    "by a function in a variable": repr,
+    "by its number, from a variable": id,
+}
+
+
+def two_nodes_that_change_places(key: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        a, b = Node(), Node()
+        gain = {key(a): 2.0, key(b): 3.0}
+        f = J(lambda x: x * gain[key(a)])
+        for call in range(8):
+            if call == 3:
+                a, b = b, a
+            yield f(tg.tensor(X))
+
+    return case
+
+
+def two_nodes_as_arguments(key: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        a, b = Node(), Node()
+        gain = {key(a): 2.0, key(b): 3.0}
+        f = J(lambda x, node: x * gain[key(node)])
+        for call in range(10):
+            yield f(tg.tensor(X), a if call < 4 else b)
+
+    return case
+
+
+for name, key in KEYS.items():
+    for program in (two_nodes_that_change_places, two_nodes_as_arguments):
+        CASES[f"{program.__name__}_{name.replace(' ', '_')}"] = Case(program(key), "compiled")
+
+
+@either("same")
+def equal_texts_by_their_numbers(J: Any) -> Iterator[Any]:
+    a, b = "".join(["wor", "d"]), "".join(["wor", "d"])
+    gain = {id(a): 2.0, id(b): 3.0}
+    f = J(lambda x: x * gain[id(a)])
+    for call in range(8):
+        if call == 3:
+            a, b = b, a
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_slice_of_a_list(J: Any) -> Iterator[Any]:
+    pair = slice([2.0], None)
+    f = J(lambda x: x * pair.start[0])
+    for call in range(8):
+        pair.start[0] = 2.0 if call < 3 else 8.0
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_set_of_tuples_of_nodes(J: Any) -> Iterator[Any]:
+    a, b = Node(), Node()
+    chosen = {(a, 1)}
+    f = J(lambda x: x * (2.0 if (a, 1) in chosen else 3.0))
+    for call in range(8):
+        if call == 3:
+            a, b = b, a
+        yield f(tg.tensor(X))
+
+
+# ---- keys that are tensors ----
+def state_by(key: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        tg.manual_seed(0)
+        layer = tg.nn.Dense(2, in_features=2)
+        velocity = {key(p): tg.zeros(p.shape) for p in layer.parameters()}
+
+        def step(x):
+            loss = (layer(x) ** 2).mean()
+            layer.zero_grad()
+            loss.backward()
+            with tg.no_grad():
+                for p in layer.parameters():
+                    v = velocity[key(p)]
+                    v.assign(v * 0.9 + p.grad)
+                    p.assign(p - 0.1 * v)
+            return loss.detach()
+
+        f = J(step)
+        for _ in range(6):
+            yield f(tg.tensor(X)[None])
+
+    return case
+
+
+for name, key in {
+    "a parameter": lambda p: p,
+    "a parameter in a tuple": lambda p: (p, "m"),
+    "its number": id,
+}.items():
+    CASES[f"momentum_by_{name.replace(' ', '_')}"] = Case(state_by(key), "compiled")
+
+
+@compiled
+def attributes_of_the_function_itself(J: Any) -> Iterator[Any]:
+    def step(x):
+        return x * step.k
+
+    step.k = 2.0
+    step = J(step)
+    for call in range(8):
+        if call == 3:
+            step.k = 8.0
+        yield step(tg.tensor(X))
