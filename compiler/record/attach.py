@@ -148,6 +148,7 @@ def attach_arrays(recording: "Recording", reach: Reach, trace: Trace) -> None:
         else:
             name = without_root(reach.tensors[id(owner)].name, reach.roots)
             captured.append(var)
+            recording.calls.owned(array, owner)
             recording.captured.append(owner)
         if recording.reason is not None:
             return

@@ -158,7 +158,7 @@ class Trace(Recorder):
                 start = len(self.program.ops)
                 try:
                     self.expand(primitive, args, params, result)
-                    self.calls.add(primitive, result, self.node, self.program.ops[start:])
+                    self.calls.add(primitive, result, self.node, self.program.ops[start:], self.bound)
                 except TraceError:
                     raise
                 except Exception as error:  # eager has just done it: what fails is to record it

@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd.pages.inline import table
 from tapegrad.autograd.pages.page import assembled
+from tapegrad.autograd.pages.record import cut
+from tapegrad.autograd.sites import outputs_of
 from tapegrad.compiler.ir.program import Op
+from tapegrad.compiler.record.same_calls import NotMade, SameCalls
 
 if TYPE_CHECKING:
     from tapegrad.autograd.tape import Tape
@@ -17,15 +20,18 @@ def lines_of_tape(name: str, runner: "Runner", tape: "Tape") -> dict[str, Any]:
     1 for its gradient rule]."""
     calls = runner.recording.calls
     try:
-        numbers = calls.numbers_of(tape.nodes)
-    except ValueError as error:
-        remedy = "Make the tape with the arguments that the step was called with last"
+        ends = [t.node for t, _ in tape.starts if t.node is not None]
+        numbers = SameCalls(calls).numbers_of(tape.nodes, ends)
+    except NotMade as error:
+        remedy = "Make the tape with the tensors and numbers that the step was called with last"
         if any(kind.primitive.startswith("scan(") for kind in calls.kinds):
             remedy += ", and without tg.keep_lines(), which takes the steps of tg.scan apart"
+        shapes = ", ".join(str(list(a.shape)) for a in outputs_of(error.node))
+        call = f"{tape.calls[error.node]} = {cut(tape.call(error.node))}, of shape {shapes}"
         raise ValueError(
-            f"html: step: {name} does not compute this tape: it has no call of {error} where the tape has it\n{remedy}"
+            f"html: step: {name} does not compute this tape: it has no {call}\n{remedy}"
         ) from None
-    names = {number: tape.calls[node] for number, node in zip(numbers, tape.nodes)}
+    names = {number: tape.calls[node] for node, number in numbers.items()}
     call_of = {var.name: call for var, call in calls.of.items()}
     lines = []
     for line, ops in runner.lines:

@@ -1,0 +1,209 @@
+"""`tape.html(step=step)`: which tapes a compiled step computes, and which it does not."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+
+Program = Callable[..., tg.Tensor]
+
+
+class World:
+    """What the programs close over."""
+
+    def __init__(self) -> None:
+        tg.manual_seed(0)
+        self.m = nn.Dense(3, "tanh", in_features=3)
+        self.twin = nn.Dense(3, "tanh", in_features=3)
+        self.norm = nn.Sequential(nn.BatchNormalization(in_features=3), nn.Dropout(0.5))
+        self.c = tg.ones((2, 3))
+        self.again = tg.ones((2, 3))
+        self.half = 0.5
+
+
+def numbers(seed: int) -> tuple[tg.Tensor, tg.Tensor]:
+    draw = np.random.default_rng(seed)
+    return tuple(tg.tensor(draw.normal(size=(2, 3)), dtype="float32") for _ in "xy")  # type: ignore[return-value]
+
+
+def compiled(f: Program, w: World, again: bool = False) -> Any:
+    """A step that minimizes f(w, x, y), after calls enough to have a program. again: it makes two steps in each."""
+    optimizer = tg.optim.SGD(w.m.parameters(), lr=0.1)
+
+    @tg.jit(emitter="numpy")
+    def step(x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+        for _ in range(1 + again):
+            loss = f(w, x, y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return loss.detach()
+
+    for _ in range(5):
+        step(*numbers(0))
+    assert step.stats()["compiled"], step.stats()
+    return step
+
+
+def lines_of(step: Any, tape: Any) -> int:
+    """How many lines of the program belong to a call of the tape."""
+    page = tape.html(step=step)
+    assert re.search(r'"program":\{"name":"step, emitter numpy"', page)
+    return len(step.lines_of_tape(tape)["lines"])
+
+
+def squared(f: Program) -> Program:
+    return lambda w, x, y: (f(w, x, y) ** 2).sum()
+
+
+def written(w: World, x: tg.Tensor, y: tg.Tensor, row: int = 0) -> tg.Tensor:
+    h = w.m(x) * 2.0
+    h[row] = y[0]
+    square = h * h
+    return (square * h).sum()
+
+
+def parts(first: int, second: int) -> Program:
+    def f(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+        both = tg.checkpoint(lambda t: (tg.exp(t), tg.cos(t)))(w.m(x))
+        return (tg.sin(both[first]) * tg.tan(both[second])).sum()
+
+    return f
+
+
+def product_of_parts(first: int, second: int) -> Program:
+    def f(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+        both = tg.checkpoint(lambda t: (tg.exp(t), tg.cos(t)))(w.m(x))
+        return (both[first] * both[second]).sum()
+
+    return f
+
+
+def taken(dtype: str) -> Program:
+    return squared(lambda w, x, y: tg.take(w.m(x), tg.argmax(y, axis=1).astype(dtype) * 0, axis=0))
+
+
+def looped(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    return (tg.scan(lambda h, _: (tg.tanh(w.m(h)), None), x, length=4)[0] ** 2).sum()
+
+
+def rerun(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    return tg.checkpoint(lambda t: tg.sin(w.m(t)))(x).sum()
+
+
+def alike(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    """Two halves that differ by what they are given alone."""
+    return (tg.sin(w.m(x) * 2.0) * x).sum() + (tg.sin(w.m(y) * 2.0) * y).sum()
+
+
+PROGRAMS: dict[str, Program] = {
+    "a model": squared(lambda w, x, y: w.m(x) - y),
+    "a number": squared(lambda w, x, y: w.m(x) * 2.0),
+    "an option": squared(lambda w, x, y: w.m(x).clip(-0.5, 0.5)),
+    "an axis": squared(lambda w, x, y: w.m(x).sum(axis=0)),
+    "a part": squared(lambda w, x, y: w.m(x)[:, 1:]),
+    "a tensor of the program": squared(lambda w, x, y: w.m(x) * w.c),
+    "a number of the program": squared(lambda w, x, y: w.m(x) * w.half),
+    "a constant": squared(lambda w, x, y: w.m(x) * tg.tensor([1.0, 2.0, 3.0])),
+    "zeros": squared(lambda w, x, y: w.m(x) + tg.zeros((2, 3))),
+    "a mask": squared(lambda w, x, y: w.m(x) * (x > 0)),
+    "no gradient": squared(lambda w, x, y: w.m(x) * w.m(y).detach()),
+    "layers that train": squared(lambda w, x, y: w.norm(w.m(x))),
+    "a weight in two places": squared(lambda w, x, y: w.m(x) @ w.m.kernel),
+    "an argument in two places": lambda w, x, y: ((w.m(x) - y) * y).sum(),
+    "halves": alike,
+    "a write": written,
+    "a loop": looped,
+    "a checkpoint": rerun,
+    "a call of two results": parts(0, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["one step", "two steps"])
+@pytest.mark.parametrize("case", PROGRAMS)
+def test_a_step_computes_its_own_tape(case: str, again: bool) -> None:
+    w, f = World(), PROGRAMS[case]
+    step = compiled(f, w, again)
+    for seed in (0, 1):
+        x, y = numbers(seed)
+        assert lines_of(step, tg.tape(f(w, x, y)))
+        assert lines_of(step, tg.tape(f(w, x, x)))
+        if case != "a loop":
+            with tg.keep_lines():
+                assert lines_of(step, tg.tape(f(w, x, y)))
+
+
+def test_weights_that_are_loaded_are_the_same_weights() -> None:
+    w, f = World(), PROGRAMS["a model"]
+    step = compiled(f, w)
+    w.m.load_state_dict(w.twin.state_dict())
+    w.m.kernel.data = w.m.kernel.numpy().copy()
+    assert lines_of(step, tg.tape(f(w, *numbers(0))))
+
+
+# What the step computes, what the tape has, and the first call that is another one.
+DIFFER: dict[str, tuple[Program, Program, str]] = {
+    "another number": (PROGRAMS["a number"], squared(lambda w, x, y: w.m(x) * 3.0), r"multiply\(v2, 3\.0\)"),
+    "another option": (PROGRAMS["an option"], squared(lambda w, x, y: w.m(x).clip(-0.5, 1.0)), "clip.*max=1.0"),
+    "another axis": (squared(lambda w, x, y: (w.m(x) @ w.m.kernel[:, :2]).sum(axis=0)),
+                     squared(lambda w, x, y: (w.m(x) @ w.m.kernel[:, :2]).sum(axis=1)), r"sum\(v4, axis=.*1"),
+    "another part": (PROGRAMS["a part"], squared(lambda w, x, y: w.m(x)[:, :2]), "get|slice|index"),
+    "another model": (PROGRAMS["a model"], squared(lambda w, x, y: w.twin(x) - y), "linear"),
+    "another weight": (PROGRAMS["a weight in two places"], squared(lambda w, x, y: w.m(x) @ w.twin.kernel), "matmul"),
+    "another tensor": (PROGRAMS["a tensor of the program"], squared(lambda w, x, y: w.m(x) * w.again), "multiply"),
+    "a tensor in place of an argument": (
+        PROGRAMS["a tensor of the program"], squared(lambda w, x, y: w.m(x) * x), r"multiply\(v2, x1\)"),
+    "another constant": (
+        PROGRAMS["a constant"], squared(lambda w, x, y: w.m(x) * tg.tensor([1.0, 2.0, 4.0])), "multiply"),
+    "exchanged arguments": (PROGRAMS["an argument in two places"],
+                            lambda w, x, y: ((w.m(x) - y) * x).sum(), ""),
+    "halves that are exchanged": (
+        alike, lambda w, x, y: (tg.sin(w.m(x) * 2.0) * y).sum() + (tg.sin(w.m(y) * 2.0) * x).sum(), ""),
+    "one half twice": (lambda w, x, y: (tg.sin(w.m(x)) * tg.sin(w.m(y))).sum(),
+                       lambda w, x, y: (lambda h: (h * h).sum())(tg.sin(w.m(x))), ""),
+    "another dtype": (squared(lambda w, x, y: w.m(x).astype("float16")),
+                      squared(lambda w, x, y: w.m(x).astype("float64")), "astype"),
+    "other outputs": (parts(0, 1), parts(0, 0), r"tan\(v3\[0\]"),
+    "another second output": (product_of_parts(0, 1), product_of_parts(0, 0), r"multiply\(v3\[0\], v3\[0\]"),
+    "another dtype of an argument": (taken("int32"), taken("int64"), "getitem"),
+    "another write": (written, lambda w, x, y: written(w, x, y, 1), "update"),
+    "another order": (squared(lambda w, x, y: tg.sin(tg.cos(w.m(x)))),
+                      squared(lambda w, x, y: tg.cos(tg.sin(w.m(x)))), "sin"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DIFFER)
+def test_a_tape_of_something_else_is_told_from_it(case: str) -> None:
+    f, other, call = DIFFER[case]
+    w = World()
+    step = compiled(f, w)
+    assert lines_of(step, tg.tape(f(w, *numbers(0))))
+    with pytest.raises(ValueError, match=rf"step does not compute this tape: it has no v\d+ = .*{call}"):
+        tg.tape(other(w, *numbers(0))).html(step=step)
+
+
+# What docs/pages.md says is not compared.
+NOT_COMPARED: dict[str, tuple[Program, Program]] = {
+    "a mask": (PROGRAMS["a mask"], squared(lambda w, x, y: w.m(x) * (x > 1))),
+    "no gradient": (PROGRAMS["no gradient"], squared(lambda w, x, y: w.m(x) * (3.0 * w.twin(y)).detach())),
+    "inside of a loop": (
+        looped, lambda w, x, y: (tg.scan(lambda h, _: (tg.sin(w.m(h)), None), x, length=4)[0] ** 2).sum()),
+    "inside of a checkpoint": (rerun, lambda w, x, y: tg.checkpoint(lambda t: tg.cos(w.m(t)))(x).sum()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_COMPARED)
+def test_what_a_tape_does_not_have_is_not_compared(case: str) -> None:
+    f, other = NOT_COMPARED[case]
+    w = World()
+    assert lines_of(compiled(f, w), tg.tape(other(w, *numbers(0))))
+
+
+def test_where_the_cotangents_start_is_not_compared() -> None:
+    w, f = World(), PROGRAMS["a model"]
+    assert lines_of(compiled(f, w), tg.tape(f(w, *numbers(0)), cotangent=tg.tensor(2.0)))
