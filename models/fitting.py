@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -327,9 +328,8 @@ def prediction(
     """The batches of `Sequential.predict`, each an array of inputs."""
     if is_batches(x, None):
         refuse_for_batches("predict", batch_size=batch_size)
-        for number, batch in enumerate(x if hasattr(x, "__iter__") else (x[i] for i in range(len(x)))):
-            if steps is not None and number >= steps:
-                return
+        batches = x if hasattr(x, "__iter__") else (x[i] for i in range(len(x)))
+        for batch in islice(batches, None if steps is None else count("steps", steps)):
             x_of = batch[0] if isinstance(batch, (tuple, list)) else batch
             build_for(model, x_of)
             yield rows.inputs(model, x_of)

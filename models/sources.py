@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from operator import length_hint
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from tapegrad.models import rows
 if TYPE_CHECKING:
     from tapegrad.models.sequential import Sequential
 
+NO_BATCH: Any = object()  # None is what a faulty generator gives, and no end
 EXPECTED = "arrays, a tuple (x, y) or (x, y, sample_weight), or an iterable of such tuples"
 
 
@@ -90,8 +91,8 @@ class FromArrays:
                 tell_of_the_end("", len(self.batches), self.steps)
             return
         for _ in range(self.steps or 0):
-            batch = next(self.running, None)
-            if batch is None:
+            batch = next(self.running, NO_BATCH)
+            if batch is NO_BATCH:
                 self.running = iter(self.batches)
                 batch = next(self.running)
             yield batch
@@ -122,7 +123,7 @@ class FromBatches:
         self.limit = steps
         self.steps = steps if steps is not None else None if length < 0 else length
         self.running: Iterator[Array] | None = None
-        self.first: Batch = None
+        self.first: Batch = NO_BATCH
 
     def iterate(self) -> Iterator[Batch]:
         if hasattr(self.data, "__iter__"):
@@ -131,23 +132,23 @@ class FromBatches:
 
     def peek(self) -> Batch:
         """The x of the first batch, which the next epoch begins with."""
-        if self.first is None:
+        if self.first is NO_BATCH:
             self.running = self.iterate()
-            self.first = next(self.running, None)
-            if self.first is None:
+            self.first = next(self.running, NO_BATCH)
+            if self.first is NO_BATCH:
                 raise ValueError(f"{self.where}x: there is no batch")
-        return self.parts(self.first)[0]
+        return self.parts(self.first, 0)[0]
 
     def epoch(self) -> Iterator[tuple[Array, ...]]:
         if self.running is None:
             self.running = self.iterate()
         done, empty = 0, False
         while self.limit is None or done < self.limit:
-            batch, self.first = self.first, None
-            if batch is None:
-                batch = next(self.running, None)
-            if batch is not None:
-                yield self.tensors(batch)
+            batch, self.first = self.first, NO_BATCH
+            if batch is NO_BATCH:
+                batch = next(self.running, NO_BATCH)
+            if batch is not NO_BATCH:
+                yield self.tensors(batch, done)
                 done, empty = done + 1, False
                 continue
             if self.once or self.anew or empty or self.limit is None:
@@ -176,16 +177,17 @@ class FromBatches:
             )
             self.model.stop_training = True
 
-    def parts(self, batch: Batch) -> tuple[Array, ...]:
-        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+    def parts(self, batch: Batch, number: int) -> tuple[Array, ...]:
+        several = isinstance(batch, (tuple, list))
+        if not several or len(batch) not in (2, 3):
+            got = f"{len(batch)} parts" if several else "None" if batch is None else type(batch).__name__
             raise ValueError(
-                f"{self.where}x: expected batches (x, y) or (x, y, sample_weight), got "
-                f"{f'{len(batch)} parts' if isinstance(batch, (tuple, list)) else type(batch).__name__}"
+                f"{self.where}x: expected batches (x, y) or (x, y, sample_weight), got in place of batch {number} {got}"
             )
         return tuple(batch)
 
-    def tensors(self, batch: Batch) -> tuple[Array, ...]:
-        x, y, weights = rows.examples(self.model, *self.parts(batch), where=self.where)
+    def tensors(self, batch: Batch, number: int) -> tuple[Array, ...]:
+        x, y, weights = rows.examples(self.model, *self.parts(batch, number), where=self.where)
         if self.weigh is not None:
             weights = self.weigh(weights, y)
         return tuple(None if a is None else Tensor(a) for a in (x, y, weights))
