@@ -169,9 +169,8 @@ class Classes(Functions):
             g.need(f"{raw} is {g.value(value)}", name)
             for part in ("fget", "fset") if is_a(value, property) else ("__func__",):
                 f = getattr(value, part)
-                if (
-                    room_of_class(of) == "user"
-                ):  # who calls a property's __init__ again gives it other functions
+                # Who calls a property's __init__ again gives it other functions.
+                if room_of_class(of) == "user":
                     g.need(f"{g.value(value)}.{part} is {g.value(f)}", name)
                 if isinstance(f, types.FunctionType):
                     self.function(g.value(f), f, name, constant=True)
