@@ -94,6 +94,10 @@ DIFFERS: dict[tuple[str, str], str] = {
     ("predict", "verbose"): "0 by default",
     ("train_on_batch", "return_dict"): "the numbers are of this batch alone",
     ("add", "layer"): "layers make their weights as soon as the input's shape is known",
+    (
+        "EarlyStopping",
+        "restore_best_weights",
+    ): "`best_weights` is a state dict, None again after the training",
     ("ModelCheckpoint", "filepath"): "a safetensors file; a name such as `best.keras` is refused",
     ("ModelCheckpoint", "save_freq"): '"epoch" only',
     ("ModelCheckpoint", "save_best_only"): "a second fit starts anew",
@@ -132,6 +136,8 @@ the error says what to write. Nothing is taken and ignored.
   have Keras's `_direction`, "up" or "down", and your own subclasses of `Metric` that set `larger_is_better`. A function
   of your own, or a number of your own `train_step`, counts as the metric of tapegrad's that has exactly its name.
   Otherwise `fit` raises ValueError before the first epoch: write `mode="max"` or `mode="min"`.
+- The three raise where the monitored number is not measured, and take a number for better than a NaN that came first:
+  Keras warns, and stays with the NaN.
 - `LearningRateScheduler` and `ReduceLROnPlateau` add `learning_rate` to the logs and the History, as Keras 3 does.
 - `validation_data` is taken where `validation_split` is given as well. Freezing, unfreezing, adding or popping a layer
   needs another `compile`, and `fit` says so: Keras goes on without a word.

@@ -17,16 +17,16 @@ class Monitor(Callback):
     kept: tuple[str, ...] = ("best",)  # what a file keeps
 
     def __init__(
-        self, monitor: str, mode: str, min_delta: float = 0.0, baseline: float | None = None
+        self, monitor: str, mode: str, min_delta: float = 0.0, threshold: float | None = None
     ) -> None:
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
         self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
-        self.best = self.baseline = baseline
+        self.best = self.threshold = threshold
 
     def start(self) -> None:
         """Forget the best of an earlier training; raise ValueError where it is not known which way is better."""
-        self.best = self.baseline
+        self.best = self.threshold
         self.rising()
 
     def rising(self) -> bool:
@@ -57,7 +57,7 @@ class Monitor(Callback):
             setattr(self, name, float(state[name]) if isinstance(state[name], str) else state[name])
 
     def improved(self, logs: dict[str, float]) -> bool:
-        """Whether the number is better than the best so far, which it then becomes.
+        """Whether the number is better than the best so far, which it then becomes. The first one is the best.
 
         Args:
             logs: The numbers of an epoch by name.
@@ -70,15 +70,29 @@ class Monitor(Callback):
                 f"{type(self).__name__}: nothing called {self.monitor!r} is measured, only {', '.join(logs)}: "
                 "for val_… give fit validation_split or validation_data; metrics are named in compile"
             )
-        value, sign = logs[self.monitor], -1.0 if self.rising() else 1.0
-        if sign * value < (math.inf if self.best is None else sign * self.best) - self.min_delta:
-            self.best = value
-            return True
-        return False
+        if not self.better(logs[self.monitor], self.best):
+            return False
+        self.best = logs[self.monitor]
+        return True
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether one value of the number is better than another by more than `min_delta`; each is better than none,
+        and each but NaN better than NaN.
+
+        Args:
+            value: The one.
+            than: The other, or None.
+        """
+        if than is None or math.isnan(than):
+            return than is None or not math.isnan(value)
+        sign = -1.0 if self.rising() else 1.0
+        return sign * value < sign * than - self.min_delta
 
 
 class EarlyStopping(Monitor):
     """Ends the training when a number has not improved for `patience` epochs.
+
+    The first epoch that is looked at counts as an improvement. An epoch that improves never ends the training.
 
     Args:
         monitor: The number's name in the logs.
@@ -86,12 +100,17 @@ class EarlyStopping(Monitor):
         patience: How many epochs without an improvement end the training.
         verbose: 1 prints when it stops.
         mode: "min" or "max", which of two numbers is better; "auto" asks the metric of that name.
-        baseline: What the number must be better than, to count as an improvement.
-        restore_best_weights: Whether to go back to the weights of the best epoch at the end, stopped early or not.
+        baseline: What an improvement must be better than, too, for the count up to `patience` to begin anew.
+        restore_best_weights: Whether to go back to the weights of the best epoch at the end, stopped early or not, and
+            whether it is better than the baseline or not.
         start_from_epoch: Epochs before this one are not looked at.
 
     Attributes:
+        best: The best value so far; None before the first.
         best_epoch: The number of the best epoch, from 0; None before the first.
+        best_weights: What `restore_best_weights` goes back to, a state dict; None where there is nothing to go back to.
+        stopped_epoch: The number of the epoch after which it ended the training; 0 where it did not.
+        wait: How many epochs it has waited for an improvement.
     """
 
     kept = ("best", "wait", "best_epoch", "best_weights")
@@ -107,33 +126,43 @@ class EarlyStopping(Monitor):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        super().__init__(monitor, mode, min_delta, baseline)
+        super().__init__(monitor, mode, min_delta)
         self.patience = patience
         self.verbose = verbose
+        self.baseline = baseline
         self.restore_best_weights = restore_best_weights
         self.start_from_epoch = start_from_epoch
+        self.forget()
+
+    def forget(self) -> None:
+        """Have seen no epoch."""
+        self.wait = self.stopped_epoch = 0
+        self.best_epoch: int | None = None
+        self.best_weights: dict[str, Any] | None = None
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.start()
-        self.wait = 0
-        self.best_epoch: int | None = None
-        self.best_weights: dict[str, Any] | None = None
+        self.forget()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if epoch < self.start_from_epoch:
             return
+        self.wait += 1
         if self.improved(logs):
-            self.wait, self.best_epoch = 0, epoch
+            self.best_epoch = epoch
             if self.restore_best_weights:
                 self.best_weights = self.model.state_dict()
-            return
-        self.wait += 1
-        if self.wait >= self.patience and epoch > 0:
-            self.model.stop_training = True
-            say(
-                self.verbose,
-                f"epoch {epoch + 1}: stopped, {self.monitor} has not improved for {self.wait} epochs",
-            )
+            if self.reached():
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch, self.model.stop_training = epoch, True
+            fault = "not improved" if self.reached() else f"not been better than {self.baseline:g}"
+            text = f"epoch {epoch + 1}: stopped, {self.monitor} has {fault} for {self.wait} epochs"
+            say(self.verbose, text)
+
+    def reached(self) -> bool:
+        """Whether the best so far is better than the baseline, if there is one."""
+        return self.baseline is None or (self.best is not None and self.better(self.best, self.baseline))
 
     def on_train_end(self, logs: Logs = None) -> None:
         if self.best_weights is not None:
@@ -170,7 +199,7 @@ class ModelCheckpoint(Monitor):
         save_freq: str = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
-        super().__init__(monitor, mode, baseline=initial_value_threshold)
+        super().__init__(monitor, mode, threshold=initial_value_threshold)
         if save_freq != "epoch":
             raise ValueError(f"ModelCheckpoint: save_freq: expected 'epoch', got {save_freq!r}")
         check_name(filepath, "ModelCheckpoint")
@@ -237,6 +266,7 @@ class ReduceLROnPlateau(Monitor):
             raise ValueError(f"ReduceLROnPlateau: factor: expected a number between 0 and 1, got {factor!r}")
         self.factor, self.patience, self.verbose = factor, patience, verbose
         self.cooldown, self.min_lr = cooldown, min_lr
+        self.wait = self.resting = 0
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.model.optimizer.refuse_schedule("ReduceLROnPlateau", "lr")

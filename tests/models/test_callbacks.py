@@ -67,6 +67,17 @@ STOPS = [
     (1, {"monitor": "val_auc"}, [0.5, 0.9, 0.8], 2, 1),
     (3, {}, [5, 4, 3, 2], None, 3),
     (1, {}, [2, math.nan, 1], 1, 0),
+    # a baseline that is not reached: an improvement does not end the training, nor does it begin the count anew
+    (2, {"baseline": 0.5}, [3, 2, 1, 1, 0], 3, 2),
+    (2, {"baseline": 0.5}, [3, 4, 5], 1, 0),
+    (2, {"baseline": 1.5}, [3, 2, 1, 1, 1], 4, 2),
+    (0, {"baseline": 0.5}, [3, 2, 1], None, 2),
+    (1, {"baseline": 0.5, "start_from_epoch": 2}, [0, 0, 3, 2, 2], 4, 3),
+    (1, {"baseline": 9, "mode": "max"}, [1, 2, 3, 2], 3, 2),
+    # a NaN is better than nothing alone
+    (2, {}, [math.nan, 3, 4, 4], 3, 1),
+    (2, {}, [math.nan, math.nan, math.nan], 2, 0),
+    (2, {}, [math.inf, 3, 4, 4], 3, 1),
 ]
 
 
@@ -87,6 +98,34 @@ def test_early_stopping_in_a_training_brings_the_best_weights_back():
     assert stop.best_epoch == np.argmin([loss for loss, _ in seen])
     best = min(seen, key=lambda pair: pair[0])[1]
     assert all(np.array_equal(p.numpy(), best[name].numpy()) for name, p in model.named_parameters())
+
+
+def test_early_stopping_has_its_attributes_before_a_training():
+    """And after it what the training was; another one begins anew."""
+    stop = EarlyStopping("loss", patience=1, restore_best_weights=True)
+    names = ("best", "best_epoch", "best_weights", "stopped_epoch", "wait")
+    nothing = [getattr(stop, name) for name in names]
+    assert nothing == [None, None, None, 0, 0]
+    assert sequence(stop, [1, 0, 2], "loss") == (2, 1)
+    assert [getattr(stop, name) for name in names] == [0, 1, None, 2, 1]
+    stop.on_train_begin()
+    assert [getattr(stop, name) for name in names] == nothing
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "said"),
+    [
+        ({"patience": 2}, [1, 2, 3], "epoch 3: stopped, val_loss has not improved for 2 epochs"),
+        (
+            {"patience": 2, "baseline": 0.5},
+            [3, 2, 2],
+            "epoch 3: stopped, val_loss has not been better than 0.5 for 3 epochs",
+        ),
+    ],
+)
+def test_early_stopping_says_why(options, values, said, capsys):
+    sequence(EarlyStopping(verbose=1, **options), values)
+    assert capsys.readouterr().out.splitlines() == [said]
 
 
 def test_early_stopping_names_what_is_measured():

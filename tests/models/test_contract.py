@@ -140,9 +140,9 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "a misspelt moment": (lambda: fitted(callbacks=Misspelt()),
         "TypeError: .*'on_epoch_ends': did you mean 'on_epoch_end'"),
     "a class": (lambda: fitted(callbacks=[EarlyStopping]), "TypeError: .*write EarlyStopping"),
-    "one in no list": (lambda: len(fitted(epochs=9, callbacks=EarlyStopping("loss", baseline=0.0))), 2),
+    "one in no list": (lambda: len(fitted(epochs=9, callbacks=EarlyStopping("loss", min_delta=9.0))), 2),
     "from epoch 4": (
-        lambda: len(fitted(epochs=9, callbacks=EarlyStopping("loss", baseline=0.0, start_from_epoch=4))), 5),
+        lambda: len(fitted(epochs=9, callbacks=EarlyStopping("loss", min_delta=9.0, start_from_epoch=4))), 6),
     "a schedule of the epoch": (lambda: rates(LearningRateScheduler(lambda epoch: 0.01 * (epoch + 1))),
         [0.01, 0.02, 0.03]),
     "a plateau": (

@@ -194,14 +194,18 @@ def test_a_checkpoint_of_every_epoch_needs_no_direction() -> None:
 
 
 def test_a_baseline_is_a_value_of_the_number() -> None:
-    for metrics, monitor, improves in (
+    for metrics, monitor, reached in (
         ([m.R2(name="q")], "q", [False, True]),
         (["mae"], "mae", [True, False]),
     ):
-        stop = EarlyStopping(monitor=monitor, baseline=0.5)
-        stop.set_model(model_of(metrics))
-        stop.on_train_begin()
-        assert [stop.improved({monitor: value}) for value in (0.25, 0.75)] == improves
+        for value, right in zip((0.25, 0.75), reached, strict=True):
+            stop = EarlyStopping(monitor=monitor, baseline=0.5)
+            keep = ModelCheckpoint("-", monitor, save_best_only=True, initial_value_threshold=0.5)
+            for callback in (stop, keep):
+                callback.set_model(model_of(metrics))
+                callback.on_train_begin()
+            stop.on_epoch_end(0, {monitor: value})
+            assert (stop.reached(), keep.improved({monitor: value})) == (right, right)
 
 
 def test_the_best_weights_come_back(tmp_path: Any) -> None:
