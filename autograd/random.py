@@ -123,6 +123,13 @@ def manual_seed(seed: int) -> None:
     _tell()
 
 
+def begin_part(seed: int, number: int) -> None:
+    """Put the streams of this block at the beginning of a numbered part, such as an epoch, of what has this seed: they
+    are a function of the two, wherever they stood."""
+    mixed = np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0]
+    streams().start(int(mixed) >> 1)
+
+
 def host_generator() -> "Generator":
     """The host's stream, for initial weights and the order of samples."""
     return streams().generator()

@@ -145,8 +145,9 @@ the error says what to write. Nothing is taken and ignored.
   the one that was saved stay in the file; the first column tells them.
 - `save` writes one safetensors file with the training's state. Code of your own is named in it: mark it with
   `@tapegrad.models.register`, where it is saved and where it is loaded, or leave the training out by
-  `training=False`. `Sequential.load(path, resume=True)` and `fit(…, initial_epoch=…)` go on bit for bit. The position
-  in a pass that `steps_per_epoch` cut is not kept: cut at a whole pass.
+  `training=False`. `Sequential.load(path, resume=True)` and `fit(…, initial_epoch=…)` go on bit for bit; after a fit
+  with a seed, `fit(…, initial_epoch=…, seed=…)` does, loaded or not. The position in a pass that `steps_per_epoch` cut
+  is not kept: cut at a whole pass.
 """
 
 

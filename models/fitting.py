@@ -79,6 +79,8 @@ class Training:
 
     def epoch(self, epoch: int) -> Logs:
         model, progress = self.model, Progress(self.verbose, self.source.steps)
+        if self.seed is not None:
+            random.begin_part(self.seed, epoch)
         self.callbacks("on_epoch_begin", epoch, {})
         progress.begin(f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}")
         try:

@@ -162,8 +162,10 @@ class Sequential(KerasWords):
             validation_batch_size: Rows per batch of the validation; None is 1024.
             validation_freq: Validate after every n-th epoch, or after those of a list, counted from 1.
             seed: Seed of random streams for this call alone (weights not made yet, the order of rows, dropout): it
-                draws the same numbers next to other threads, and all other streams stay where they are. None: the
-                streams of the process, which `tg.manual_seed` sets, or those of the fit that is gone on with.
+                draws the same numbers next to other threads, and all other streams stay where they are. What an epoch
+                draws is a function of the seed and of its number: to go on with a fit, give the seed of that fit and
+                `initial_epoch`. None: the streams of the process, which `tg.manual_seed` sets, or in a model that was
+                saved in the midst of a fit, and loaded to resume it, those of that fit.
 
         Raises:
             ValueError: NaN or Inf in x or y, arrays of different lengths, or an argument out of its range.
@@ -281,8 +283,9 @@ class Sequential(KerasWords):
             path: The file.
             resume: Whether to put the random streams (shuffling, dropout) where they stood, too, and to run a program
                 from the first batch on where one ran when the model was saved. Then `fit(…, initial_epoch=…)` goes on
-                as if it had not been interrupted, bit for bit on the same kind of CPU. Callbacks go on, too: those of
-                the same classes, in the same order, get back what they had seen.
+                as if it had not been interrupted, bit for bit on the same kind of CPU; where the fit before had a
+                seed, and had ended, give it again. Callbacks go on, too: those of the same classes, in the same order,
+                get back what they had seen.
 
         Raises:
             FileError: The file holds no model, is damaged, or names code that is not registered.

@@ -83,6 +83,37 @@ def test_a_fit_with_a_seed_goes_on_in_its_streams(given: dict[str, Any], tmp_pat
     assert (model.predict(X) == whole.predict(X)).all()
 
 
+GONE_ON: dict[str, Any] = {
+    "the same object": lambda model, path: model,
+    "loaded": lambda model, path: Sequential.load(path),
+    "loaded to resume": lambda model, path: Sequential.load(path, resume=True),
+}
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+@pytest.mark.parametrize("way", GONE_ON)
+def test_a_fit_with_a_seed_goes_on_after_its_end(way: str, cut: int, tmp_path: Path) -> None:
+    """An epoch is a function of the seed and its number, whatever the streams of the process gave meanwhile."""
+    whole, model = new({}), new({})
+    trained(whole, 4, seed=3)
+    trained(model, cut, seed=3).save(tmp_path / "cut")
+    model = GONE_ON[way](model, tmp_path / "cut")
+    tg.uniform((5,))
+    trained(model, 4, start=cut, seed=3)
+    assert all((a == b).all() for a, b in zip(model.get_weights(), whole.get_weights(), strict=True))
+
+
+def test_the_epochs_of_a_fit_with_a_seed_differ() -> None:
+    model, drawn = Sequential(nn.Dense(1, in_features=6)), []
+    model.compile("sgd", lambda y_true, y_pred: (y_pred - y_true) ** 2, run_eagerly=True)
+    keep = LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: drawn.append(float(random.host_generator().random()))
+    )
+    trained(model, 3, seed=3, callbacks=[keep])
+    trained(model, 3, seed=4, callbacks=[keep])
+    assert len(set(drawn)) == 6
+
+
 def test_auto_goes_from_python_to_numpy_to_native() -> None:
     pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
     model, ran = new({}), []
