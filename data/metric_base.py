@@ -51,7 +51,7 @@ class Metric:
             outputs: What the model gave for the rows, a Tensor or an array.
             targets: What it should have given.
         """
-        self.add(_array(outputs), _array(targets))
+        self.add(raw(outputs), raw(targets))
 
     def add(self, outputs: Array, targets: Array) -> None:
         """Take in a batch of raw arrays."""
@@ -89,8 +89,10 @@ class Metric:
         return self.result()
 
 
-def _array(a: TensorLike) -> Array:
+def raw(a: TensorLike) -> Array:
+    """The raw array of what a metric is shown. A recorder hears that its numbers leave the tensors."""
     if isinstance(a, Tensor):
+        a._read("a metric", "Return the outputs from the step and measure outside.")
         return a.data
     return a if type(a) in BY_TYPE and not isinstance(a, np.generic) else np.asarray(a)
 

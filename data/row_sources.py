@@ -36,6 +36,8 @@ def collated(samples: list[Tree]) -> Batch:
 
 def _stacked(values: list[Tree]) -> Batch:
     if isinstance(values[0], Tensor):
+        for t in values:
+            t._read("a DataLoader", "Make it outside, and give its batches to the step.")
         return stack(values).data
     if isinstance(values[0], (str, bytes)):
         return values

@@ -12,6 +12,7 @@ import numpy as np
 from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
+from tapegrad.data.metric_base import raw
 from tapegrad.data.metrics import Metric
 
 SHORTEST_BAR, LONGEST_BAR = 8, 20
@@ -164,7 +165,8 @@ class Running:
     def update(self, loss: Tensor, outputs: Tensor, targets: Tensor, together: bool = False) -> None:
         """Take in a batch. together: nobody writes into its outputs and targets, and others have rows of that shape, so
         that several may be counted at once, which takes as long as one."""
-        rows = outputs.data.shape[0]
+        rows = outputs.shape[0]
+        loss._read("the loss of fit or evaluate", "Call it outside.")
         self.total = self.total + sum_of(loss.data) * rows
         self.rows += rows
         late = False
@@ -172,9 +174,9 @@ class Running:
             if together and metric.is_count:
                 late = True
             else:
-                metric.update(outputs.data, targets.data)
+                metric.update(raw(outputs), raw(targets))
         if late:
-            self.waiting.append((outputs.data, targets.data))
+            self.waiting.append((raw(outputs), raw(targets)))
             self.waiting_rows += rows
             if self.waiting_rows >= COUNTED_TOGETHER:
                 self.catch_up()

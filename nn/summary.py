@@ -79,8 +79,10 @@ def as_html(model: Module) -> str:
     layers = rows_of(model, shapes)
     rows = []
     for r in layers:
-        weights = " ".join(histogram(p.data, f"values of a parameter of {r.path}") for p in r.parameters)
         gradients = [p._grad for p in r.parameters if p._grad is not None]
+        for t in (*r.parameters, *gradients):
+            t._read("_repr_html_()", "Show the model outside.")
+        weights = " ".join(histogram(p.data, f"values of a parameter of {r.path}") for p in r.parameters)
         slopes = " ".join(histogram(g.data, f"a gradient of {r.path}") for g in gradients)
         rows.append([r.path, r.kind, r.shape, f"{r.count:,}" if r.built else "not built", weights, slopes])
     head = ("layer", "kind", "output shape", "parameters", "weights", "gradients")

@@ -106,6 +106,8 @@ def restore(opt: "Optimizer", saved: Mapping[str, TensorLike]) -> None:
             f"load_state_dict: this does not fit {opt!r}; nothing was loaded:\n  " + "\n  ".join(faults)
         )
     values = {name: at_least_0(f"{name} of the state", given[name]) for name in own if name in required}
+    for t in given.values():
+        t._read("load_state_dict", "Call it outside.")
     with uninterrupted():
         for name, number in own.items():
             group, option, _ = number
