@@ -86,8 +86,9 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
             recorder.write(t, new)
         parts, arrays = indexing.template(t, index)
         where = ... if arrays else parts
-        store(t.data[where], new.data[where])
         assert new.node is not None
+        # The call is this write: who asks for others after it does not find its own.
+        new.node.serial = store(t.data[where], new.data[where])
         new.node.out = t.data  # the rule of index_update reads neither its result nor what it updates
     else:
         t._data = new._data

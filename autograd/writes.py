@@ -127,6 +127,16 @@ def since(array: Array, serial: int, until: float = inf) -> bool:
     return notes is not None and written_at((notes, span(array)), serial, until)
 
 
+def times_since(array: Array, serial: int) -> list[int]:
+    """When the memory that this array shows was written to after the time `serial`, as far as that is kept."""
+    notes, (low, high) = _notes(owner(array)), span(array)
+    return [
+        when
+        for (a, b), when in list((notes or {}).items())
+        if when > serial and a < high and low < b and low < high
+    ]
+
+
 def written_at(at: Place, serial: int, until: float = inf) -> bool:
     """As `since`, for a place that is known."""
     spans, (low, high) = at

@@ -9,7 +9,8 @@ from tapegrad.autograd.backward import refuse_written
 from tapegrad.autograd.pages.folds import Item, Path, folded
 from tapegrad.autograd.pages.numbers import Numbers, numbers_of, short
 from tapegrad.autograd.pages.rules import Rule, rule_of
-from tapegrad.autograd.sites import outputs_of, site_of
+from tapegrad.autograd.pages.values import Values
+from tapegrad.autograd.sites import site_of
 from tapegrad.autograd.tape_adjoint import Adjoint
 from tapegrad.autograd.tensor import Node, Tensor
 
@@ -122,6 +123,7 @@ def record_of(tape: "Tape", title: str) -> TapeRecord:
     Raises RuntimeError if a tensor was written to since: its value would not be the one that was computed with.
     """
     refuse_changed(tape.nodes)
+    values = Values(tape)
     adjoint = Adjoint(tape)
     once = taken_once(tape)
     order = rows_in_order(tape, once)
@@ -137,7 +139,7 @@ def record_of(tape: "Tape", title: str) -> TapeRecord:
         row = Row(
             tape.calls[key], key.primitive.name, cut(tape.call(key)), shown_line(key.line), labels.path(key),
             [place[i] for i in inputs],
-            [numbers_of(out, side, side) for out in outputs_of(key)],
+            [numbers_of(out, side, side) for out in values.of(key)],
             [
                 None if (g := adjoint.cotangents.get((key, i))) is None else numbers_of(g.data, side, side)
                 for i in range(key.primitive.outputs)
@@ -199,7 +201,7 @@ def taken_once(tape: "Tape") -> set[Tensor]:
 
 
 def refuse_changed(nodes: list[Node]) -> None:
-    """Raise RuntimeError for a call whose arguments or result were written to after it was recorded."""
+    """Raise RuntimeError where the gradient would be wrong, for what a rule reads was written to since."""
     newest: dict[Node, float] = {}
     for node in nodes:
         for t in node.recorded_inputs():
