@@ -48,10 +48,11 @@ class Tape:
         used = {*known.values()}
         free = {kind: numbered(kind, used) for kind in "pxv"}
         self.leaves: dict[Tensor, str] = {}
-        for node in self.nodes:
-            for t in node.recorded_inputs():
-                if isinstance(t, Tensor) and t.node is None and t not in self.leaves:
-                    self.leaves[t] = known.get(t) or next(free["p" if t.requires_grad else "x"])
+        taken = [t for node in self.nodes for t in node.recorded_inputs() if isinstance(t, Tensor)]
+        # An output that is a leaf: of a function that returns an argument.
+        for t in (*taken, *(t for t, _ in self.starts)):
+            if t.node is None and t not in self.leaves:
+                self.leaves[t] = known.get(t) or next(free["p" if t.requires_grad else "x"])
         self.calls: dict[Node, str] = {node: next(free["v"]) for node in self.nodes}
 
     def name(self, t: Value) -> str:

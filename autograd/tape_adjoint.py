@@ -50,7 +50,7 @@ class Adjoint(Recorder):
     def run(self) -> None:
         for t, start in self.tape.starts:
             g = Tensor(t.backend.xp.ones_like(t.data)) if start is None else start
-            key = t.node, t.output_index
+            key = t if t.node is None else (t.node, t.output_index)
             if key in self.cotangents:
                 g = self.cotangents[key] + g
             self.cotangents[key] = g

@@ -32,10 +32,11 @@ class UpTo(Sites):
         self.tape: Tape | None = None
 
     def backward(self, outputs: list[tuple[Tensor, Value]]) -> None:
-        starts = [(t, as_tensors(g)[0].detach()) for t, g in outputs if t.node is not None]
-        self.seen += not self.passes and bool(starts)
+        starts = [(t, as_tensors(g)[0].detach()) for t, g in outputs]
+        made = [t for t, _ in starts if t.node is not None]
+        self.seen += not self.passes and bool(made)
         if self.seen == self.number and self.tape is None:
-            last = max((t for t, _ in starts), key=lambda t: t.node.serial)  # type: ignore[union-attr]
+            last = max(made, key=lambda t: t.node.serial)  # type: ignore[union-attr]
             self.tape = Tape(last, {}, starts)
             raise Reached
         super().backward(outputs)
@@ -68,11 +69,16 @@ def tape(options: argparse.Namespace) -> int:
         raise Mistake(
             f"{program}: it came to its end with {times} in its main thread: there is no tape to show"
         )
-    listener.tape.html(place, title=program.name)
+    try:
+        listener.tape.html(place, title=program.name)
+    except RuntimeError as error:
+        raise Mistake(f"{program}: no page of its tape: {str(error).removeprefix('html: ')}") from error
     count = len(listener.tape.nodes)
-    print(
-        f"wrote {target}: {count:,} call{'s' * (count != 1)}, up to backward pass {options.backward} of {program}"
-    )
+    # The program may have closed what it prints to.
+    free = next((stream for stream in (sys.stdout, sys.stderr) if stream and not stream.closed), None)
+    if free is not None:
+        calls = f"{count:,} call{'s' * (count != 1)}"
+        print(f"wrote {target}: {calls}, up to backward pass {options.backward} of {program}", file=free)
     if options.open:
         webbrowser.open(place.as_uri())
     return 0

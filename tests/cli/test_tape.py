@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,10 @@ GIVEN = {
                     "back((tg.tensor([1.0, 5.0]), tg.tensor([7.0, 1.0])))\n", "23 23"),
     "one output twice": ("def f(x):\n    y = x * x\n    return y, y\n_, back = tg.vjp(f, x)\n"
                          "back((tg.tensor([1.0, 5.0]), tg.tensor([7.0, 1.0])))\n", "16 24"),
+    "an argument among the outputs": ("_, back = tg.vjp(lambda x: (x**3, x), x.detach())\n"
+                                      "back((tg.tensor([1.0, 10.0]), tg.tensor([5.0, 7.0])))\n", "8 127"),
+    "an argument that is an output alone": ("_, back = tg.vjp(lambda x, y: (y * 2, x), x.detach(), tg.ones(2))\n"
+                                            "back((tg.ones(2), tg.tensor([5.0, 7.0])))\n", "5 7"),
     "a checkpoint": ("tg.checkpoint(lambda x: x * x)(x).backward([1.0, 5.0])\n", "2 20"),
     "a leaf first": ("x.backward([1.0, 5.0])\n(x * x).backward([1.0, 5.0])\n", "2 20"),
 }  # fmt: skip
@@ -80,7 +86,8 @@ def test_the_page_starts_with_the_cotangent_that_the_program_gives(
     assert main(["tape", "p.py"]) == 0
     page = Path("p.html").read_text(encoding="utf-8")
     rows = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])["rows"]
-    assert next(row for row in rows if row[0] == "x")[6][0][6] == shown
+    # No call takes the argument that is an output alone: p1 has no name of its own.
+    assert next(row for row in rows if row[0] in ("x", "p1"))[6][0][6] == shown
 
 
 # Programs that leave the process in another state than they found it in.
@@ -128,6 +135,8 @@ WRONG = {
     "it ends with a message": ("import sys\nsys.exit('no data')\n", [], 1, "no data"),
     "it ends with a status": ("import sys\nprint('bad', file=sys.stderr)\nsys.exit(3)\n", [], 3, "bad"),
     "a quote in its arguments": ("print(1)\n", ["--args", "'"], 2, "--args ': No closing quotation"),
+    "written to before": (HEAD_2 + "y = (x + 1.0).sum()\nwith tg.no_grad(): x += 100.0\ny.backward()\n", [], 2,
+                          "p.py: no page of its tape: an argument of add, float32[2], was written to"),
     "no page": ("print(1)\n", ["--out", "t.txt"], 2, "expected the name of a page"),
     "no folder": ("print(1)\n", ["--out", "no/t.html"], 2, "no folder"),
 }  # fmt: skip
@@ -141,6 +150,18 @@ def test_what_goes_wrong(case: str, tmp_path: Path, monkeypatch: Any, capsys: An
     assert main(["tape", "p.py", *options]) == status
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("*.html"))
+
+
+@pytest.mark.parametrize("closed", ["sys.stdout", "sys.stdout, sys.stderr"])
+def test_a_program_that_closes_what_it_prints_to(closed: str, tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(
+        f"import sys\n{HEAD_2}for stream in ({closed},): stream.close()\n(x * x).sum().backward()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "tapegrad", "tape", "p.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (ran.returncode, (tmp_path / "p.html").exists()) == (0, True)
+    assert ran.stdout == "" and ran.stderr.startswith("" if "stderr" in closed else "wrote p.html: 2 calls")
 
 
 def test_a_missing_program(capsys: Any) -> None:
