@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Protocol, TypeAlias
 
+from tapegrad.autograd import random, writes
 from tapegrad.autograd.aliases import Params, Result, Value
 from tapegrad.autograd.backward import apply_rules, match_shape_dtype
 from tapegrad.autograd.flags import changed_flags
@@ -25,6 +26,22 @@ class NamedCalls(Protocol):
     def name(self, t: Value) -> str: ...
 
 
+class Contents:
+    """What a tensor holds, with the notes on when its memory was written to."""
+
+    def __init__(self, t: Tensor) -> None:
+        self.tensor, self.array, self.version = t, t.data, t._version
+        self.copy = t.backend.asarray(t.data, copy=True)
+        self.notes, _ = writes.place(t.data)
+        self.times = dict(self.notes)
+
+    def put_back(self) -> None:
+        self.array[...] = self.copy
+        self.tensor._version = self.version
+        self.notes.clear()
+        self.notes.update(self.times)
+
+
 class Adjoint(Recorder):
     """The adjoint program of a tape.
 
@@ -43,9 +60,17 @@ class Adjoint(Recorder):
         self.kept: list[object] = []  # alive until the end, so that no id is used twice
         # [result, "=" or "+=", call] of each primitive run for the call at hand.
         self.current: list[list[str]] = []
+        self.untouched: dict[Tensor, Contents] = {}  # what a function that runs again has written to
         used = set(self.names.values())
         self.others = (name for i in count(1) if (name := f"t{i}") not in used)
-        self.run()
+        drawn = random.snapshot()
+        try:
+            self.run()
+        finally:
+            # To look at a tape changes nothing, though a layer under `checkpoint` moves its statistics again.
+            for contents in reversed(self.untouched.values()):
+                contents.put_back()
+            random.go_back(drawn)
 
     def run(self) -> None:
         for t, start in self.tape.starts:
@@ -74,6 +99,10 @@ class Adjoint(Recorder):
         shown = [self.names.get(id(a.data), "const") if isinstance(a, Tensor) else repr(a) for a in args]
         call = f"{primitive.name}({', '.join(shown + options_of(params))})"
         self.current.append([", ".join(self.names[id(r.data)] for r in results), "=", call])
+
+    def write(self, tensor: Tensor, value: Tensor) -> None:
+        if tensor not in self.untouched:
+            self.untouched[tensor] = Contents(tensor)
 
     def accumulate(self, t: Tensor, g: Tensor) -> None:
         """Add a cotangent to that of a tensor, and write that down."""

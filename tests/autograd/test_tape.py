@@ -175,3 +175,65 @@ def test_every_array_with_a_name_is_alive() -> None:
     alive = [t.data for t in (*adjoint.kept, *adjoint.cotangents.values(), *tape.leaves)]
     alive += [out for node in tape.nodes for out in outputs_of(node)]
     assert set(adjoint.names) <= set(map(id, alive))
+
+
+class Counted(tg.nn.Module):
+    """Counts its calls in a buffer, through a view of it, too."""
+
+    def __init__(self) -> None:
+        self.calls = tg.nn.Buffer(tg.zeros(3))
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        self.calls[1] = self.calls[1] + 1.0
+        view = self.calls.reshape((3, 1))
+        view += 1.0
+        return x * x
+
+
+class DrawnGradient(tg.nn.Module):
+    """Draws in its pullback, and counts there."""
+
+    def __init__(self) -> None:
+        self.calls = tg.nn.Buffer(tg.zeros(()))
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        @tg.custom_gradient
+        def f(x: tg.Tensor) -> Any:
+            def pullback(g: tg.Tensor) -> tg.Tensor:
+                self.calls.assign(self.calls + 1.0)
+                return g * tg.rand(3, 2)
+
+            return x * 2.0, pullback
+
+        return f(x)
+
+
+MOVED_BY_RULES = {
+    "statistics": (lambda: tg.nn.BatchNorm1d(2), tg.checkpoint),
+    "a buffer": (Counted, tg.checkpoint),
+    "a pullback": (DrawnGradient, lambda model: model),
+}  # fmt: skip
+LOOKS = {"text": str, "page": Tape.html, "lines": Tape.adjoint}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("case", MOVED_BY_RULES)
+def test_to_look_at_a_tape_changes_nothing(case: str, look: str) -> None:
+    """Its rules run once more, and functions under checkpoint with them."""
+    make, wrap = MOVED_BY_RULES[case]
+    found = []
+    for looks in (0, 2):
+        tg.manual_seed(0)
+        model = make()
+        x = tg.rand(3, 2).requires_grad_()
+        y = (wrap(model)(x) ** 3).sum()
+        before = {name: t.tolist() for name, t in model.state_dict().items()}
+        for _ in range(looks):
+            LOOKS[look](tg.tape(y, {"x": x}))
+        assert {name: t.tolist() for name, t in model.state_dict().items()} == before
+        y.backward()
+        assert x.grad is not None
+        found.append(
+            (x.grad.tolist(), tg.rand(2).tolist(), [t.tolist() for t in model.state_dict().values()])
+        )
+    assert found[0] == found[1]
