@@ -51,13 +51,18 @@ class Schedule:
         self.check()
 
     def check(self, *positive: str) -> None:
-        """Refuse a field that is no finite number, or of those named one that is not above 0."""
+        """Refuse a field that is no finite number, or of those named one that is not above 0. A tensor or an array of
+        one number becomes that number."""
         for field in fields(self):  # type: ignore[arg-type]
             value, name = getattr(self, field.name), f"{type(self).__name__}: {field.name}"
             if field.name in positive:
-                above_0(name, value)
+                checked = above_0(name, value)
             elif field.type is float or (field.type == float | None and value is not None):
-                number(name, value)
+                checked = number(name, value)
+            else:
+                continue
+            if type(value) not in (int, float):
+                object.__setattr__(self, field.name, checked)
 
 
 def plain(value: object) -> object:
@@ -318,9 +323,8 @@ def between(first: float, last: Value, part: Value) -> Value:
 def several(name: str, values: Sequence[float]) -> tuple[float, ...]:
     if not isinstance(values, (list, tuple, np.ndarray)):
         raise TypeError(f"{name} must be a list of numbers, got {values!r}")
-    for value in values:
-        number(name, value)
-    return tuple(values)
+    checked = [number(name, value) for value in values]
+    return tuple(v if type(v) in (int, float) else n for v, n in zip(values, checked, strict=True))
 
 
 def increasing(who: str, steps: Sequence[float]) -> tuple[float, ...]:

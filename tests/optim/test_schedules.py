@@ -139,6 +139,26 @@ def test_is_plain_data(schedule: Any) -> None:
         schedule.steps = 3
 
 
+def with_numbers_as(kind: Any, config: Any) -> Any:
+    """The plain data of a schedule with other objects for its numbers."""
+    if isinstance(config, dict):
+        return {name: with_numbers_as(kind, value) for name, value in config.items()}
+    if isinstance(config, list):
+        return [with_numbers_as(kind, value) for value in config]
+    return config if config is None or isinstance(config, str) else kind(config)
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda n: tg.tensor(n, dtype="float64"), np.float64, lambda n: np.array([n])]
+)
+@pytest.mark.parametrize("schedule", OURS, ids=IDS)
+def test_numbers_may_be_tensors_of_one_element(schedule: Any, kind: Any) -> None:
+    again = from_config(with_numbers_as(kind, schedule.config()))
+    assert again == schedule and hash(again) == hash(schedule)
+    assert [again(step) for step in (0, 3, 70)] == [schedule(step) for step in (0, 3, 70)]
+    assert from_config(json.loads(json.dumps(again.config()))) == schedule
+
+
 X = tg.tensor(np.random.default_rng(0).normal(size=(8, 3)).astype("float32"))
 Y = tg.tensor(np.random.default_rng(1).normal(size=(8, 1)).astype("float32"))
 WAYS = [None, "numpy", "native"]
@@ -309,6 +329,8 @@ def test_fit_follows_and_a_file_keeps_it(tmp_path: Any, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Cosine(tg.ones(2), 9), "Cosine: value must be a finite number"),
+        (lambda: Cosine(0.1, tg.tensor(9.0, requires_grad=True)), "Cosine: steps .* would get no gradient"),
         (lambda: Cosine(0.1, 0), "Cosine: steps must be a finite number above 0"),
         (lambda: MultiStep(0.1, [3, 2]), "increasing"),
         (lambda: Piecewise([1.0], [3]), "one value more"),
