@@ -360,7 +360,7 @@ def jvp(f: Callable[..., R], primals: Sequence[Tree], tangents: Sequence[Tree]) 
     flat, rebuild = tensors_of("jvp: the function's result", run(f, call, {}, leaves))
     live = [y for y in flat if y.requires_grad]
     # Cotangents that require grad: what the rules do with them is recorded, and differentiated for them.
-    probes = [Tensor(ops.zeros_like_p(y.detach()).data, requires_grad=True) for y in live]
+    probes = [ops.zeros_like_p(y.detach()).requires_grad_() for y in live]
     with changed_flags(grad=True, raw=False, depth=current.get().depth + 1):
         pulled = cotangents_at(live, probes, leaves, record=True, retain=True)
     pairs = [(p, m) for p, m in zip(pulled, moves, strict=True) if p.requires_grad and m is not None]

@@ -113,6 +113,11 @@ def curvature(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
     return tg.hessian(lambda y: (y**3 * w).sum())(x * 2.0).sum(axis=0)
 
 
+def curvature_along(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
+    """Of what depends on some elements alone: the zeros of the others are made inside."""
+    return tg.hvp(lambda y: (y * y).sum() * y[0], (w,), (tg.ones(2, dtype="float64"),)) * x
+
+
 # ---- what leaves the tensors and comes back ----
 def added_to_an_array(x: tg.Tensor, w: tg.Tensor) -> tg.Tensor:
     array = np.zeros(2)
@@ -177,7 +182,7 @@ OUTSIDE: dict[Program, tuple[str, str]] = {
     read_inside: (USES + "|" + READS, ""), by_keyword: (USES, ""), nested: (USES, ""), by_position: ("", ""),
     custom: (USES, ""), custom_by_keyword: (USES, ""), custom_without_gradients: (USES, ""),
     writing: ("which it did not make", "which it did not make"), slope: ("", ""), both: ("", ""),
-    forward_mode: ("", ""), curvature: ("", ""), looping: ("", ""), added_to_an_array: (READS, ""),
+    forward_mode: ("", ""), curvature: ("", ""), curvature_along: ("", ""), looping: ("", ""), added_to_an_array: (READS, ""),
     written_by_numpy: (READS, ""), caught: (READS, READS), caught_anomaly: (READS, ""), saved: (READS, ""),
     in_batches: ("shares the memory", ""), loaded: (READS, ""), in_a_thread: (UNKNOWN, UNKNOWN),
     read_in_a_thread: (UNKNOWN, UNKNOWN), listed_in_a_thread: (READS, ""),
