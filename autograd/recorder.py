@@ -79,8 +79,11 @@ class Recorder:
     def write(self, tensor: "Tensor", value: "Tensor") -> None:
         """The contents of `tensor` are about to become those of the Tensor `value`, in place."""
 
-    def checked(self, tensor: "Tensor", wrong: "Callable[[Any], Any]") -> None:
-        """`wrong(array)`, elementwise, held nowhere in the array of `tensor`, of which an error would have told."""
+    def checked(self, tensor: "Tensor", wrong: "Callable[[Any], Any]", repeated: bool = False) -> None:
+        """`wrong(array)`, elementwise, held nowhere in the array of `tensor`, of which an error would have told.
+
+        repeated   whether an operation that follows checks the same
+        """
 
     def into_array(self, value: "Tensor") -> None:
         """`array += value`: the numbers of a Tensor were put into an array, which may be the user's own."""

@@ -146,8 +146,10 @@ class Sites(Recorder):
     def read(self, tensor: Tensor, what: str = "", remedy: str = "") -> None:
         self.know(tensor, VALUES)
 
-    def checked(self, tensor: Tensor, wrong: Callable[[Array], Array]) -> None:
-        self.know(tensor, CHECKED, wrong)
+    def checked(self, tensor: Tensor, wrong: Callable[[Array], Array], repeated: bool = False) -> None:
+        # What the operation checks once more raises when it runs again: to keep the tensor would hold its notes.
+        if not repeated:
+            self.know(tensor, CHECKED, wrong)
 
     def know(self, tensor: Tensor, what: str, wrong: Callable[[Array], Array] | None = None) -> None:
         self.reads.append(Read(tensor, user_line(), next_serial(), what, wrong))

@@ -205,7 +205,7 @@ def tape(t: Tensor, names: Tree = None, cotangent: TensorLike | None = None) -> 
     Raises:
         TypeError: No tensor, or names of another form.
         ValueError: A tensor that nothing was recorded for, or whose graph a backward pass has freed; a cotangent of
-            another shape.
+            another shape; one tensor under two names.
     """
     if not isinstance(t, Tensor):
         raise TypeError(f"tape: expected a Tensor, got {type(t).__name__}")
@@ -234,6 +234,10 @@ def _names(names: Tree) -> Mapping[str, Tensor]:
     for name, leaf in names.items():
         if not isinstance(name, str) or not isinstance(leaf, Tensor):
             raise TypeError(f"tape: names: expected a text for each Tensor, got {name!r}: {leaf!r}")
+    known: dict[Tensor, str] = {}
+    for name, leaf in names.items():
+        if known.setdefault(leaf, name) != name:
+            raise ValueError(f"tape: names: {known[leaf]!r} and {name!r} are one tensor: give it one name")
     return names
 
 

@@ -18,6 +18,7 @@ from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.origins import BACKWARD, Origin, note, origin_of
+from tapegrad.autograd.primitive import EXPLAINED
 from tapegrad.autograd.sites import (
     CHECKED,
     FINITE,
@@ -55,7 +56,7 @@ class Replay:
         self.on_tape = set(tape.nodes)
         self.reached: set[Hashable] = set()  # the leaves behind the output
         self.known: dict[Hashable, bool] = {}  # what `depends` found
-        reads = reads_of(tape)
+        reads = self.reads = reads_of(tape)
         self.begun = site_of(tape.nodes[0]).begun
         with Births() as self.started:
             given = [(t, NEVER) for start in tape.starts for t in start if t is not None]
@@ -125,7 +126,10 @@ class Replay:
         if of_user:
             results = watched.call_again(self, call, olds, inputs, is_dirty)
         elif is_dirty:
-            results = called_again(call, inputs)
+            try:
+                results = called_again(call, inputs)
+            except EXPLAINED as error:
+                raise self.refused_error(call, error) from error
         if is_dirty:
             self.refuse_other_shapes(call, results)
             if isinstance(call, Origin):
@@ -252,6 +256,13 @@ class Replay:
             f"what_if: the program {what} {describe(read.tensor)}, which {other}, and may go another way: {INSTEAD}, "
             f"or put that behind the `with`, or behind tg.tape. It stands\n{read.line}"
         )
+
+    def refused_error(self, call: Call, error: Exception) -> RuntimeError:
+        """What to raise for a call that fails on the new numbers; a check that the program made before says more."""
+        for read in self.reads:
+            if read.serial < call.serial:
+                self.refuse_another_way(read)
+        return RuntimeError(f"what_if: the program raises an error on these numbers, or catches it: {error}")
 
     def called(self, t: Tensor) -> str:
         return self.tape.leaves.get(t) or self.tape.names.get(t) or describe(t)

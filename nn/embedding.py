@@ -9,6 +9,7 @@ from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import init
 from tapegrad.nn.aliases import Initializer, WeightRuleLike
+from tapegrad.nn.loss_base import somewhere
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.weight_rules import rule
@@ -91,8 +92,7 @@ class Embedding(Layer):
         return where_p(expand_dims(x == self.padding_idx, axis=-1), y.detach(), y)
 
     def _look(self, x: Tensor) -> None:
-        """What the integers are is looked at on raw arrays: a trace does not see it."""
-        outside = (x.data < 0) | (x.data >= self.input_dim)
-        if bool(x.backend.to_numpy(x.backend.xp.any(outside))):
-            wrong = x.numpy().ravel()[x.backend.to_numpy(outside).ravel()][0]
+        rows = self.input_dim
+        if somewhere(x, lambda a: (a < 0) | (a >= rows), repeated=True):
+            wrong = next(number for number in x.numpy().ravel() if not 0 <= number < rows)
             raise IndexError(f"{self!r}: expected integers from 0 to {self.input_dim - 1}, got {wrong}")

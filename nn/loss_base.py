@@ -78,17 +78,21 @@ def _only_0_and_1(t: Tensor) -> bool:
     return all(bool(t.backend.to_numpy(x)) for x in (xp.all(zeros | ones), xp.any(zeros), xp.any(ones)))
 
 
-def somewhere(t: Tensor, wrong: Callable[[Any], Any]) -> bool:
-    """Whether a condition of the elements holds for one, of which an error will tell. Who records checks it, too."""
+def somewhere(t: Tensor, wrong: Callable[[Any], Any], repeated: bool = False) -> bool:
+    """Whether a condition of the elements holds for one, of which an error will tell. Who records checks it, too.
+
+    repeated   whether the operation that takes them checks it once more in a program
+    """
     found = bool(t.backend.to_numpy(t.backend.xp.any(wrong(t.data))))
-    if not found and (recorder := current.get().recorder) is not None:
-        recorder.checked(t, wrong)
+    if found:
+        t._read("a check that failed", "Look at the numbers outside.")
+    elif (recorder := current.get().recorder) is not None:
+        recorder.checked(t, wrong, repeated)
     return found
 
 
 def class_numbers(name: str, p: Tensor, labels: TensorLike) -> Tensor:
-    """Integer labels, one for each sample, each the number of a class. The check reads raw arrays, which no trace sees:
-    the operation that takes them checks them once more in a program."""
+    """Integer labels, one for each sample, each the number of a class."""
     t = as_target(p, labels)
     kind = name_of(t.dtype)
     if not kind.startswith(("int", "uint")):
@@ -103,9 +107,8 @@ def class_numbers(name: str, p: Tensor, labels: TensorLike) -> Tensor:
         )
     t = t if kind == "int64" else t.astype(int64)
     classes = p.shape[-1]
-    outside = (t.data < 0) | (t.data >= classes)
-    if bool(t.backend.to_numpy(t.backend.xp.any(outside))):
-        wrong = t.numpy().ravel()[t.backend.to_numpy(outside).ravel()]
+    if somewhere(t, lambda a: (a < 0) | (a >= classes), repeated=True):
+        wrong = [label for label in t.numpy().ravel() if not 0 <= label < classes]
         raise ValueError(
             f"{name}: labels must be class numbers from 0 to {classes - 1}, since the prediction has {classes} "
             f"classes; got {wrong[0]}"

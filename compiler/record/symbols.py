@@ -61,9 +61,11 @@ def _operators() -> None:
 _operators()
 
 
-def recorded_check(trace: "Trace", tensor: Tensor, wrong: Callable[[Any], Any]) -> None:
-    """Have the program ask, too, that a condition of the elements holds for none."""
-    if trace.reason is None:
+def recorded_check(
+    trace: "Trace", tensor: Tensor, wrong: Callable[[Any], Any], repeated: bool = False
+) -> None:
+    """Have the program ask, too, that a condition of the elements holds for none, unless an operation of it does."""
+    if trace.reason is None and not repeated:
         with unheard():
             trace.origin = trace.here("check")
             found = wrong(Symbol(tensor.data, trace.var_of(tensor), trace))

@@ -237,3 +237,9 @@ def test_to_look_at_a_tape_changes_nothing(case: str, look: str) -> None:
             (x.grad.tolist(), tg.rand(2).tolist(), [t.tolist() for t in model.state_dict().values()])
         )
     assert found[0] == found[1]
+
+
+def test_one_tensor_has_one_name() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ValueError, match="'a' and 'b' are one tensor"):
+        tg.tape((x * x).sum(), {"a": x, "b": x})

@@ -115,6 +115,26 @@ def variances(x: tg.Tensor) -> tg.Tensor:
     return nn.GaussianNLLLoss()(numbers(1.0, 2.0, 3.0), numbers(1.0, 2.0, 2.0), x)
 
 
+def looked_up(x: tg.Tensor) -> tg.Tensor:
+    table = nn.Embedding(4, 2, embeddings_initializer="ones")
+    return table(x.detach().astype("int64")).sum() * x.sum()
+
+
+def of_classes(x: tg.Tensor) -> tg.Tensor:
+    return nn.CrossEntropyLoss()(x * numbers(1.0, 2.0)[:, None], x.detach().astype("int64")[:2] - 1)
+
+
+def indexed(x: tg.Tensor) -> tg.Tensor:
+    return (x[x.detach().astype("int64") - 1] * x).sum()
+
+
+def caught_check(x: tg.Tensor) -> tg.Tensor:
+    try:
+        return nn.BCELoss()(x / 2.0, tg.ones(3, dtype="float64"))
+    except ValueError:
+        return x.sum()
+
+
 ANOTHER = (-2.0, 5.0, 0.5)
 # program -> the change that it cannot follow, the message, and one that it can, or None
 LOOKED_AT: dict[Program, tuple[tuple[float, ...], str, tuple[float, ...] | None]] = {
@@ -134,6 +154,10 @@ LOOKED_AT: dict[Program, tuple[tuple[float, ...], str, tuple[float, ...] | None]
     sign_of_zero: ((-0.0, 2.0, 3.0), "reads float64", (0.0, 2.0, 4.0)),
     probabilities: ((9.0, 2.0, 3.0), "checks the numbers", (2.0, 2.0, 3.0)),
     variances: ((-1.0, 2.0, 3.0), "checks the numbers", (2.0, 2.0, 3.0)),
+    looked_up: ((1.0, 2.0, -1.0), "raises an error on these numbers", (2.0, 2.0, 3.0)),
+    of_classes: ((0.0, 2.0, 3.0), "raises an error on these numbers", (2.0, 2.0, 2.0)),
+    indexed: ((1.0, 2.0, 4.0), "raises an error on these numbers", (2.0, 2.0, 3.0)),
+    caught_check: ((1.0, 0.5, 0.5), "reads float64", None),
     signs: ((float("nan"), 2.0, 3.0), "checks the numbers", (-2.0, 2.0, 3.0)),
 }
 

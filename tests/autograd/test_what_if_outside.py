@@ -182,10 +182,10 @@ OUTSIDE: dict[Program, tuple[str, str]] = {
     read_inside: (USES + "|" + READS, ""), by_keyword: (USES, ""), nested: (USES, ""), by_position: ("", ""),
     custom: (USES, ""), custom_by_keyword: (USES, ""), custom_without_gradients: (USES, ""),
     writing: ("which it did not make", "which it did not make"), slope: ("", ""), both: ("", ""),
-    forward_mode: ("", ""), curvature: ("", ""), curvature_along: ("", ""), looping: ("", ""), added_to_an_array: (READS, ""),
-    written_by_numpy: (READS, ""), caught: (READS, READS), caught_anomaly: (READS, ""), saved: (READS, ""),
-    in_batches: ("shares the memory", ""), loaded: (READS, ""), in_a_thread: (UNKNOWN, UNKNOWN),
-    read_in_a_thread: (UNKNOWN, UNKNOWN), listed_in_a_thread: (READS, ""),
+    forward_mode: ("", ""), curvature: ("", ""), curvature_along: ("", ""), looping: ("", ""),
+    added_to_an_array: (READS, ""), written_by_numpy: (READS, ""), caught: (READS, READS),
+    caught_anomaly: (READS, ""), saved: (READS, ""), in_batches: ("shares the memory", ""), loaded: (READS, ""),
+    in_a_thread: (UNKNOWN, UNKNOWN), read_in_a_thread: (UNKNOWN, UNKNOWN), listed_in_a_thread: (READS, ""),
 }  # fmt: skip
 
 

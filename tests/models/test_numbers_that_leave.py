@@ -142,9 +142,8 @@ QUIET = {
     "models/rows.py: inputs": "rows that `as_array` has taken", "models/rows.py: targets": "the same",
     "models/steps.py: train_step.train": "buffers, which are put back", "models/steps.py: Steps.still_match": "a type",
     "models/steps.py: Steps.__init__": "a type", "models/training.py: Training.__init__": "a type",
-    "nn/dense.py: Dense.forward": "a shape", "nn/embedding.py: Embedding._look": "a check, which the operation repeats",
-    "nn/loss_base.py: class_numbers": "a check, which the operation repeats",
-    "nn/loss_base.py: _only_0_and_1": "a check of the order of arguments", "nn/loss_base.py: somewhere": "`checked`",
+    "nn/dense.py: Dense.forward": "a shape",
+    "nn/loss_base.py: _only_0_and_1": "a check of the order of arguments",
     "nn/module.py: Module.to": "the same numbers at another place",
 }  # fmt: skip
 
