@@ -64,13 +64,14 @@ def call_once(
     arrays: list[Array],
     rebuild: Rebuild,
     again: Function,
+    user: tuple[object, ...],
 ) -> Tree:
     """The results as one recorded call with this rule; integers among them are in no graph."""
     call = Primitive(
         name, lambda xp, *raw: arrays[0] if len(arrays) == 1 else tuple(arrays),
         vjp=rule, outputs=len(arrays), register=False,
     )  # fmt: skip
-    call.again = again
+    call.again, call.user = again, user
     out = call(*inputs)
     outputs = [out] if len(arrays) == 1 else list(out)
     return rebuild([o if is_floating(o.dtype) else o.detach() for o in outputs])

@@ -78,7 +78,8 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
             whole = dict(enumerate(others)) | dict(zip(tracked, outputs, strict=True))
             return rebuild_results(list(whole.values()))
 
-        return call_once(f"checkpoint({label(f)})", second.rule, given, arrays, rebuild, second.again)
+        user = (f, call.others, kwargs)
+        return call_once(f"checkpoint({label(f)})", second.rule, given, arrays, rebuild, second.again, user)
 
     return function
 

@@ -84,7 +84,8 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
             with random.repeated_draws(drawn):
                 return flatten(function(*call.arguments(tensors), **kwargs))[0]
 
-        return call_once(name, rule, inputs, arrays, rebuild_results, again)
+        user = (f, call.others, kwargs)
+        return call_once(name, rule, inputs, arrays, rebuild_results, again, user)
 
     return function
 

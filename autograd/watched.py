@@ -9,6 +9,7 @@ from tapegrad.autograd import writes
 from tapegrad.autograd.births import Births, made_since
 from tapegrad.autograd.calls import same_numbers
 from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.kept import Kept
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Node, Tensor
 
@@ -27,6 +28,7 @@ class Watch(Recorder):
     def __init__(self, replay: "Replay", call: "Call") -> None:
         self.replay, self.call = replay, call
         self.births = Births()
+        self.kept = Kept(*call.primitive.user)
         self.scope = changed_flags(recorder=self)
 
     def __enter__(self) -> None:
@@ -36,6 +38,13 @@ class Watch(Recorder):
     def __exit__(self, *error: object) -> None:
         self.scope.__exit__(*error)
         self.births.__exit__(*error)
+        if self.kept.put_back() and error[0] is None:
+            raise RuntimeError(
+                f"what_if: {self.call.primitive.name} keeps something of a call outside of itself, in a list, a dict, "
+                "an attribute or a variable, where the calls on the new numbers would meet those on the old ones: let "
+                "the pullback have what it needs from the function around it, or run the program itself on the new "
+                "numbers"
+            )
 
     def is_inside(self, t: Tensor) -> bool:
         """Whether the function itself made a tensor, when it ran again."""
