@@ -123,9 +123,11 @@ class Replay:
         if is_dirty or call in self.on_tape:
             self.refuse_written(call, olds)
         of_user = getattr(call.primitive, "again", None) is not None
+        # A later t[i] = v may have written over what this one gave.
+        is_write = call.primitive is ops.index_update_p and call in self.on_tape
         if of_user:
             results = watched.call_again(self, call, olds, inputs, is_dirty)
-        elif is_dirty:
+        elif is_dirty or is_write:
             try:
                 results = called_again(call, inputs)
             except EXPLAINED as error:
@@ -137,7 +139,7 @@ class Replay:
                 if (made := call()) is not None:
                     results[0]._requires_grad = made._requires_grad
             self.dirty |= {(call, i) for i in range(len(results))}
-        elif of_user:
+        elif of_user or is_write:
             pass
         elif isinstance(call, Node) and call in self.on_tape:
             copy = Node(

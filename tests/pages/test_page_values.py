@@ -6,6 +6,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.autograd.pages.record import record_of
+from tapegrad.autograd.tape import Tape
 
 Program = Callable[[tg.Tensor], tg.Tensor]
 
@@ -102,6 +103,34 @@ def test_each_write_shows_what_it_made(program: Program, scope: Callable[[], tg.
     # The sum of all is what was computed: nothing of the page is written into the tape.
     assert rows[-1].values[0].corner == [[y.item()]]
     y.backward()
+
+
+@pytest.mark.parametrize("name", ["x", "w"])
+@pytest.mark.parametrize("program", WRITES, ids=lambda program: program.__name__)
+def test_on_other_numbers_the_rows_are_those_of_the_program(program: Program, name: str) -> None:
+    """Also where the change does not reach the writes."""
+
+    def shown(**leaves: tg.Tensor) -> tuple[Tape, list[object]]:
+        with tg.keep_lines():
+            y = program(leaves["x"]) * leaves["w"]
+        tape = tg.tape(y, leaves)
+        return tape, rows_of(tape)
+
+    def rows_of(tape: Tape) -> list[object]:
+        return [(row.call, row.values, row.cotangents) for row in record_of(tape, "").rows]
+
+    def leaf(*numbers: float) -> tg.Tensor:
+        return tg.tensor(numbers if len(numbers) > 1 else numbers[0], requires_grad=True)
+
+    new = {"x": leaf(1.5, 2.5, 3.5), "w": leaf(7.0)}[name]
+    tape, first = shown(x=leaf(1.0, 2.0, 3.0), w=leaf(2.0))
+    if program in READS:
+        with pytest.raises(RuntimeError, match="which getitem was given, was written to since"):
+            tape.what_if({name: new})
+        return
+    changed = tape.what_if({name: new})
+    assert rows_of(changed) == shown(**{"x": leaf(1.0, 2.0, 3.0), "w": leaf(2.0)} | {name: new})[1]
+    assert rows_of(tape) == first
 
 
 # ---- other writes, after which nobody knows what was there ----
