@@ -84,9 +84,10 @@ def test_a_fit_with_a_seed_goes_on_in_its_streams(given: dict[str, Any], tmp_pat
 
 
 GONE_ON: dict[str, Any] = {
-    "the same object": lambda model, path: model,
-    "loaded": lambda model, path: Sequential.load(path),
-    "loaded to resume": lambda model, path: Sequential.load(path, resume=True),
+    "the same object": ({}, lambda model, path: model),
+    # without the programs that ran, whose last bits may differ
+    "loaded": (HOW["eager"], lambda model, path: Sequential.load(path)),
+    "loaded to resume": ({}, lambda model, path: Sequential.load(path, resume=True)),
 }
 
 
@@ -94,10 +95,11 @@ GONE_ON: dict[str, Any] = {
 @pytest.mark.parametrize("way", GONE_ON)
 def test_a_fit_with_a_seed_goes_on_after_its_end(way: str, cut: int, tmp_path: Path) -> None:
     """An epoch is a function of the seed and its number, whatever the streams of the process gave meanwhile."""
-    whole, model = new({}), new({})
+    how, gone_on = GONE_ON[way]
+    whole, model = new(how), new(how)
     trained(whole, 4, seed=3)
     trained(model, cut, seed=3).save(tmp_path / "cut")
-    model = GONE_ON[way](model, tmp_path / "cut")
+    model = gone_on(model, tmp_path / "cut")
     tg.uniform((5,))
     trained(model, 4, start=cut, seed=3)
     assert all((a == b).all() for a, b in zip(model.get_weights(), whole.get_weights(), strict=True))
