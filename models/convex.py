@@ -145,3 +145,10 @@ def fit_least_squares(
     return Fit(
         coef, bias, [mean_square(np.broadcast_to(y_mean, y.shape)), mean_square(x @ coef + bias)], True
     )
+
+
+def not_negative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The coef >= 0 with the smallest |x coef - y|², for each target."""
+    from scipy.optimize import nnls
+
+    return np.stack([nnls(x, y[:, k])[0] for k in range(y.shape[1])], axis=1)

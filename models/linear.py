@@ -23,6 +23,7 @@ from tapegrad.models.checks import (
     whole,
     yes_or_no,
 )
+from tapegrad.models.convex import not_negative
 from tapegrad.models.convex_losses import SquaredError
 from tapegrad.models.glm import EXPLICIT, fit_glm, weighted_square
 from tapegrad.models.quadratic import l1_quadratic, solve_symmetric
@@ -45,6 +46,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
     positive: bool
     coef_: np.ndarray
     intercept_: Any
+    flattens = True  # whether y of one column, (n, 1), gives coef_ (features,) and predictions (n,), as in scikit-learn
 
     def _solve(self, x: Features, y: np.ndarray, s: np.ndarray) -> np.ndarray:
         """(columns, targets) of the centred x and y with the weights s."""
@@ -80,7 +82,8 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             coef = self._solve(X - x_mean, targets - y_mean, s)
             bias = y_mean - x_mean @ coef
         self._keep_gap(X, targets, s, coef, bias)
-        self.coef_ = coef.T if y.ndim > 1 else coef[:, 0]
+        flat = y.ndim == 1 or (self.flattens and y.shape[1] == 1)
+        self.coef_ = coef[:, 0] if flat else coef.T
         self.intercept_ = (bias if y.ndim > 1 else float(bias[0])) if self.fit_intercept else 0.0
         return self
 
@@ -88,6 +91,9 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         self, x: Features, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: np.ndarray | float
     ) -> None:
         """Store what tells how near the solution is to the minimum, where there is such a number."""
+
+    def _keep_steps(self, steps: list[int]) -> None:
+        """Store how many steps the solution of each target took, where that is of use."""
 
     def _penalties(self, rows: float) -> tuple[Any, float]:
         """(l2 of each target, l1) of the mean of the squares over 2."""
@@ -105,10 +111,11 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             )
             for k in range(y.shape[1])
         ]  # fmt: skip
+        self._keep_steps([len(fit.losses) for fit in fits])
         return np.hstack([fit.coef for fit in fits]), np.concatenate([fit.intercept for fit in fits])
 
     def predict(self, X: Features) -> np.ndarray:
-        """X @ coef + intercept, (n,) or (n, targets).
+        """X @ coef + intercept, (n,) or (n, targets): of y (n, 1), LinearRegression's are (n, 1), all others' (n,).
 
         Args:
             X: Features, (n, features), dense or sparse.
@@ -124,13 +131,6 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         return tags
 
 
-def not_negative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The coef >= 0 with the smallest |x coef - y|², for each target."""
-    from scipy.optimize import nnls
-
-    return np.stack([nnls(x, y[:, k])[0] for k in range(y.shape[1])], axis=1)
-
-
 class LinearRegression(LinearRegressor):
     """Ordinary least squares: the coef and intercept with the smallest Σ weight · |x @ coef + intercept - y|².
 
@@ -143,10 +143,12 @@ class LinearRegression(LinearRegressor):
             exact.
 
     Attributes:
-        coef_: (features,) or (targets, features).
+        coef_: (features,), or (targets, features) for y of two dimensions.
         intercept_: A number or (targets,).
         rank_, singular_: The rank and the singular values of dense rows.
     """
+
+    flattens = False
 
     def __init__(
         self,
@@ -178,7 +180,7 @@ class Ridge(LinearRegressor):
         copy_X, max_iter, tol, random_state: Taken as scikit-learn's, and of no effect.
 
     Attributes:
-        coef_: (features,) or (targets, features).
+        coef_: (features,), or (targets, features) for several targets.
         intercept_: A number or (targets,).
         n_iter_: 1.
         solver_: "cholesky".
@@ -267,10 +269,10 @@ class ElasticNet(LinearRegressor):
             solution.
 
     Attributes:
-        coef_: (features,) or (targets, features).
+        coef_: (features,), or (targets, features) for several targets.
         sparse_coef_: coef_ as a SciPy sparse matrix.
         intercept_: A number or (targets,).
-        n_iter_: Steps made.
+        n_iter_: Steps made; a list of them for several targets.
         dual_gap_: By how much the objective is at most above its minimum; one for each target.
     """
 
@@ -309,7 +311,7 @@ class ElasticNet(LinearRegressor):
     def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
         l2, l1 = self._penalties(1.0)
         s = s / s.sum()
-        self.n_iter_ = 1
+        self._keep_steps([1] * y.shape[1])
         if x.shape[1] > EXPLICIT:
             return self._solve_wide(x, y, s, l2, l1)
         h = weighted_square(x, s) + l2 * np.eye(x.shape[1])
@@ -335,6 +337,9 @@ class ElasticNet(LinearRegressor):
         gap = 0.5 * (1 + allowed**2) * squares + l1 * np.abs(coef).sum(axis=0) - allowed * across
         self.dual_gap_ = np.maximum(gap, 0.0) if len(gap) > 1 else max(float(gap[0]), 0.0)
 
+    def _keep_steps(self, steps: list[int]) -> None:
+        self.n_iter_ = steps if len(steps) > 1 else steps[0]
+
     @property
     def sparse_coef_(self) -> Features:
         """coef_ as a SciPy sparse matrix."""
@@ -346,7 +351,7 @@ class ElasticNet(LinearRegressor):
     def _solve_wide(self, x: np.ndarray, y: np.ndarray, s: np.ndarray, l2: float, l1: float) -> np.ndarray:
         if self.positive:
             raise ValueError(f"positive=True: takes at most {EXPLICIT} columns, got {x.shape[1]}")
-        coefs = []
+        coefs, steps = [], []
         for k in range(y.shape[1]):
             size = float(np.sqrt(s @ y[:, k] ** 2)) or 1.0
             fit = fit_glm(
@@ -354,13 +359,11 @@ class ElasticNet(LinearRegressor):
                 tol=self.tol, max_iter=self.max_iter,
             )  # fmt: skip
             if not fit.converged:
-                warn(
-                    self,
-                    f"not converged after {100 * self.max_iter} steps: raise max_iter",
-                    ConvergenceWarning,
-                )
+                said = f"not converged after {100 * self.max_iter} steps: raise max_iter"
+                warn(self, said, ConvergenceWarning)
             coefs.append(fit.coef * size)
-            self.n_iter_ = max(self.n_iter_, len(fit.losses))
+            steps.append(len(fit.losses))
+        self._keep_steps(steps)
         return np.hstack(coefs)
 
 

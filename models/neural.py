@@ -285,7 +285,7 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
             self, X, y, dtype=DTYPES, allow_nd=True, multi_output=True, y_numeric=True, reset=not warm
         )
         targets = np.asarray(y, np.float64).reshape(X.shape[0], -1)
-        self._flat = y.ndim == 1
+        self._flat = targets.shape[1] == 1
         self._meta = {"X_shape_": X.shape, "n_features_in_": X.shape[1], "n_outputs_": targets.shape[1]}
         weights = None if sample_weight is None else row_weights(sample_weight, X)
         self._train(X, targets, weights)
@@ -307,7 +307,7 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
         return float(r2_score(y, outputs, sample_weight=weights))
 
     def predict(self, X: Features) -> np.ndarray:
-        """The outputs, (n,) or (n, targets).
+        """The outputs, (n,) for one target, also where y was (n, 1), and else (n, targets).
 
         Args:
             X: Inputs, (n, …).
