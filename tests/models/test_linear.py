@@ -14,7 +14,7 @@ import tapegrad as tg
 from tapegrad import models
 from tapegrad.models import LinearRegression, LogisticRegression, convex_losses, glm
 from tapegrad.models.convex import fit_convex, newton
-from tapegrad.models.quadratic import box_quadratic
+from tapegrad.models.quadratic import box_quadratic, l1_quadratic
 
 generator = np.random.default_rng(0)
 CANCER, IRIS = load_breast_cancer(return_X_y=True), load_iris(return_X_y=True)
@@ -350,3 +350,31 @@ def test_box_quadratic_meets_its_conditions():
     rest = np.linalg.lstsq(z[free].T, v - z[clear].T @ a[clear], rcond=None)[0]
     assert np.allclose(z[free].T @ rest, v - z[clear].T @ a[clear], atol=1e-6)
     assert (rest >= -1e-4).all() and (rest <= upper[free] + 1e-4).all()
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_an_l1_penalty_is_solved_to_the_end(positive):
+    """No unknown is pulled by more than its penalty: one that left 0 late, alike columns, more columns than rows."""
+    rng = np.random.default_rng(0)
+    for trial in range(300):
+        rows, columns = rng.integers(2, 40), rng.integers(1, 30)
+        x = rng.normal(size=(rows, columns))
+        x += (0, 0, 10 ** rng.uniform(0, 3))[trial % 3] * rng.normal(size=(rows, 1))
+        x[:, 0] += 3 * (trial % 3 == 1) * x[:, -1]
+        h, b = x.T @ x / rows, x.T @ rng.normal(size=rows) / rows
+        l1 = np.full(columns, np.abs(b).max() * 10 ** rng.uniform(-4, 0)) * (trial % 7 > 0)
+        w = l1_quadratic(h, b, l1, np.zeros(columns), positive)
+        pull = b - h @ w
+        over = np.where(w == 0, (pull if positive else np.abs(pull)) - l1, np.abs(pull - l1 * np.sign(w)))
+        assert over.max() <= 2e-8 * np.abs(b).max(), trial
+        assert not positive or w.min() >= 0
+
+
+@pytest.mark.parametrize("options", [{"alpha": 0.1, "l1_ratio": 0.0}, {"alpha": 0.0}])
+def test_positive_without_an_l1_penalty(options):
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    y = x @ [1.0, -1.0, 2.0, 0.1]
+    ours = models.ElasticNet(positive=True, **options).fit(x, y)
+    with pytest.warns(UserWarning):
+        theirs = reference.ElasticNet(positive=True, tol=1e-12, max_iter=10000, **options).fit(x, y)
+    assert ours.coef_ == pytest.approx(theirs.coef_, abs=1e-5)
