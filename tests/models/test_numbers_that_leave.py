@@ -133,6 +133,15 @@ def test_a_compiled_step_refuses_a_metric(name: str) -> None:
         step(tg.tensor([[0.9], [0.2], [0.6], [0.7]]))
 
 
+@pytest.mark.parametrize("name", LEAVE)
+@pytest.mark.filterwarnings("ignore")
+def test_no_program_is_made_of_numbers_that_leave(name: str) -> None:
+    step = tg.jit(lambda p: (LEAVE[name](p), p * 2.0)[1])
+    for factor in (1.0, 0.5, 0.25):
+        step(tg.tensor([[0.9], [0.2], [0.6], [0.7]]) * factor)
+    assert step.stats()["compiled"] == 0
+
+
 # Functions of these rooms that take the raw array of a tensor, say nothing, and may.
 QUIET = {
     "data/installed.py: _of_sklearn": "no tensor", "data/installed.py: _of_statsmodels": "no tensor",
