@@ -178,6 +178,10 @@ def canonical(text: str) -> str:
     """What two spellings of one category share: 1 and 1.0, -0 and 0, the two forms of é. 007 stays apart from 7."""
     text = unicodedata.normalize("NFC", text)
     if PLAIN.fullmatch(text) and not re.match(r"[-+]?0\d", text):
+        if re.fullmatch(r"[-+]?\d{15,}", text):
+            return text.lstrip("+")  # a float64 does not hold all of its digits
+        if (value := float(text)).is_integer() and abs(value) < 2**53:
+            return str(int(value))
         return f"{float(text) + 0.0:.15g}"  # -0.0 + 0.0 is 0.0
     return text
 

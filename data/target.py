@@ -78,7 +78,8 @@ class TargetEncoder:
         if task == "regression":
             self.read_numbers(column, numbers, text)
         else:
-            self.read_classes(column, texts, counts, keys, text)
+            values = None if text else dict(zip(keys, numbers.tolist()))
+            self.read_classes(column, texts, counts, keys, text, values)
 
     def read_numbers(self, column: Column, numbers: np.ndarray, text: list[str]) -> None:
         if text:
@@ -105,8 +106,10 @@ class TargetEncoder:
             )
 
     def read_classes(
-        self, column: Column, texts: list[str], counts: np.ndarray, keys: list[str], text: list[str]
-    ) -> None:
+        self, column: Column, texts: list[str], counts: np.ndarray, keys: list[str], text: list[str],
+        values: dict[str, float] | None,
+    ) -> None:  # fmt: skip
+        """`values`: the number that each key is read as, by which classes are ordered; None for texts."""
         rows = int((~column.empty).sum())
         different = len(set(keys))
         if different > max(MAX_CLASSES, rows // 2):
@@ -122,7 +125,10 @@ class TargetEncoder:
         spellings: dict[str, Counter[str]] = {}
         for written, key, count in zip(texts, keys, counts):
             spellings.setdefault(key, Counter())[written] += int(count)
-        self.classes = [most_usual(spellings[key]) for key in sorted(spellings, key=None if text else float)]
+        self.classes = [
+            most_usual(spellings[key])
+            for key in sorted(spellings, key=values.__getitem__ if values else None)
+        ]
         if different < len(texts):
             several = next(c for c in spellings.values() if len(c) > 1)
             self.notes.append(f"{listed(sorted(several), 4)} are one class")

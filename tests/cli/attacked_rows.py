@@ -78,6 +78,33 @@ ATTACKED = {
         ["column 'x' has numbers that differ by less than 1e-100", "--drop 'x'"],
         [],
     ),
+    **{
+        f"a target of few numbers, as {form.format(1)}": (
+            csv("x,y", both(lambda i, z, form=form: f'{z:.3f},"{form.format(1 + i % 3)}"', 60)),
+            "y",
+            ["3 classes, " + form.format(3 if form in ("({})", "−{}", "{}-") else 1)],
+            [],
+        )
+        for form in ("${}", "{}0%", "{},000", "{} stars", "{}K", "({})", "−{}", "{}-", "{} 000")
+    },
+    "decimals with a sign, as classes": (
+        csv("x,y", both(lambda i, z: f"{z:.3f},${1 + i % 3}.5", 60)),
+        "y --task classification",
+        ["3 classes, $1.5"],
+        [],
+    ),
+    "cards that differ in the last digit": (
+        csv("x,y", both(lambda i, z: f"{z:.3f},{4111111111111111 + i % 2}", 60)),
+        "y",
+        ["2 classes, 4111111111111111 (30), 4111111111111112 (30)"],
+        ["one class"],
+    ),
+    "a target of many numbers of 16 digits": (
+        csv("x,y", both(lambda i, z: f"{z:.3f},{10**15 + i}", 60)),
+        "y",
+        ["numbers from 1e+15"],
+        ["classes,"],
+    ),
     # --- copies of the target ---
     "a rounded copy in another unit": (
         csv("f,b,y", both(lambda i, z: f"{20 + 18 * z:.1f},{E[i]:.2f},{-6.6667 + 10 * z:.2f}")),
