@@ -1,9 +1,11 @@
 """Which attributes users may set on an object. An attribute that nothing reads is refused."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 
 from tapegrad.autograd.foreign import answer
+
+PLAIN = (bool, int, float, str, tuple)
 
 
 def may_set(value: object, name: str) -> bool:
@@ -15,8 +17,15 @@ def may_set(value: object, name: str) -> bool:
     kind = type(value)
     if name in value.__dict__ or not is_ours(kind.__module__) or hasattr(kind, name):
         return True
+    return set_by_us()
+
+
+def set_by_us() -> bool:
+    """Whether the line that sets an attribute is tapegrad's own."""
     frame = sys._getframe(2)
-    while frame.f_code.co_name == "__setattr__" and frame.f_back is not None:
+    while frame.f_globals is globals() or frame.f_code.co_name == "__setattr__":
+        if frame.f_back is None:
+            break
         frame = frame.f_back
     return is_ours(frame.f_globals.get("__name__", ""))
 
@@ -35,10 +44,28 @@ class KnownAttributes:
     __slots__ = ()
     # Attributes that are checked when they are set: (what messages call it, the value) -> the value to keep.
     checks: Mapping[str, Callable[[str, object], object]] = {}
+    # Options that the object was made of, and that nothing reads afterwards.
+    made_of: Set[str] = frozenset()
 
     def __setattr__(self, name: str, value: object) -> None:
+        if name in self.made_of:
+            self._refuse_late(name, value)
         if name in self.checks:
             value = self.checks[name](f"{type(self).__name__}.{name}", value)
         if not may_set(self, name) and (said := answer("module", name, dir(self))):
             raise AttributeError(f"nothing reads the attribute {name!r} of {type(self).__name__}: {said}")
         object.__setattr__(self, name, value)
+
+    def _refuse_late(self, name: str, value: object) -> None:
+        """Raise AttributeError where another value of an option would be read by nothing any more."""
+        kind = type(self)
+        made = name in vars(self) and getattr(self, "built", True)
+        if not made or not is_ours(kind.__module__) or set_by_us():
+            return
+        if (old := vars(self)[name]) is value or (type(old) is type(value) in PLAIN and old == value):
+            return
+        shown = repr(value) if type(value) in PLAIN else "…"
+        raise AttributeError(
+            f"{kind.__name__}.{name}: it is made already, and nothing reads this option any more: make a new one, "
+            f"{kind.__name__}(…, {name}={shown})"
+        )

@@ -23,6 +23,7 @@ from tapegrad.nn.aliases import Config, State
 from tapegrad.nn.buffer import Buffer as Buffer
 from tapegrad.nn.constructors import built_after, constructor_options
 from tapegrad.nn.lookup import NAMES, hint, snake_case
+from tapegrad.nn.made_of import MADE_OF
 from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weight_rules import Ruled
 
@@ -47,6 +48,7 @@ class Module(Ruled, KnownAttributes):
 
     training = True  # set by train() and eval(); dropout reads it
     checks = {"training": truth}
+    made_of = MADE_OF
     built = True  # False while a layer waits for its input's shape to make its weights
     input_shape: Shape | None = None  # of one sample, where a layer knows it
     takes_integers = False  # whether the input is integers, as an Embedding's is

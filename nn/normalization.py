@@ -14,6 +14,7 @@ from tapegrad.backends import default_place
 from tapegrad.backends.aliases import Function
 from tapegrad.nn import init
 from tapegrad.nn.aliases import Built, Config, Initializer
+from tapegrad.nn.made_of import MADE_OF
 from tapegrad.nn.module import Buffer, Layer
 from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weights import initial, weights_dtype
@@ -301,6 +302,8 @@ class RMSNormalization(Normalization):
         ValueError: The axes of an input have other lengths, or one of them is the batch.
     """
 
+    made_of = MADE_OF - {"scale"}  # which is its weight
+
     def __init__(
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, *,
         in_features: int | Sequence[int] | None = None, input_shape: ShapeLike | None = None,
@@ -339,6 +342,8 @@ class GroupNormalization(_Scaled):
     Raises:
         ValueError: The groups do not divide the channels, or an input has another number of channels.
     """
+
+    made_of = MADE_OF - {"groups"}
 
     def __init__(
         self, groups: int = 32, axis: int = -1, epsilon: float = 1e-3, center: bool = True,

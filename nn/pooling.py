@@ -32,6 +32,8 @@ class _ByAxis(Layer):
 
 
 class _Pool(_ByAxis):
+    made_of: frozenset[str] = frozenset()  # there are no weights
+
     def __init__(self, pool_size: Sizes = 2, strides: Sizes | None = None, padding: str = "valid") -> None:
         name = type(self).__name__
         self.pool_size, self.strides, self.padding = w.kept(pool_size), w.kept(strides), padding

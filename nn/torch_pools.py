@@ -53,6 +53,8 @@ class _Pool(FirstByAxis):
     ceil_mode: bool
     dilation: Sizes = 1
 
+    made_of: frozenset[str] = frozenset()  # there are no weights
+
     def _check(self) -> None:
         name = type(self).__name__
         self.ceil_mode = truth(f"{name}: ceil_mode", self.ceil_mode)

@@ -15,6 +15,7 @@ from tapegrad.nn.aliases import ActivationLike, Config
 from tapegrad.nn.attention import as_mask, attended, attention_weights
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.inputs import as_input
+from tapegrad.nn.made_of import MADE_OF
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.torch_names import _torch_uniform
@@ -70,6 +71,8 @@ class MultiheadAttention(Module):
     """
 
     device = None  # of the constructor: where the weights are says `in_proj_weight.device`
+    # Each call reads how the features are cut into heads.
+    made_of = MADE_OF - {"num_heads"} | {"bias"}
 
     def __init__(
         self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, *,
@@ -154,6 +157,15 @@ class _Block(Module):
     norm2: LayerNorm
     norm3: LayerNorm
     device = None
+    made_of = MADE_OF | {
+        "d_model",
+        "nhead",
+        "dim_feedforward",
+        "dropout",
+        "layer_norm_eps",
+        "batch_first",
+        "bias",
+    }
 
     def _keep(self, options: Config) -> str:
         name = type(self).__name__
