@@ -1,5 +1,6 @@
 """One line per epoch: a bar while it runs (on a terminal), the loss and the metrics at its end."""
 
+import os
 import shutil
 import sys
 import time
@@ -40,6 +41,8 @@ def columns() -> int:
 
 class Progress:
     """verbose 0: silent; 1: a bar that is redrawn on a terminal, elsewhere as 2; 2: one plain line per epoch.
+
+    The bar has no colours where the environment variable NO_COLOR is set (no-color.org).
 
     steps   the number of batches; None where nobody knows it
 
@@ -101,11 +104,16 @@ class Progress:
             return f"{self.label}  {text}" if room + len(count) > 0 else None
         size = min(room, LONGEST_BAR)
         filled = size * min(done, self.steps) // self.steps
-        mark = self._mark()
-        return f"{self.label} {CYAN}{mark * filled}{DIM}{mark * (size - filled)}{PLAIN} {count}  {text}"
+        return f"{self.label} {self._bar(filled, size - filled)} {count}  {text}"
 
-    def _mark(self) -> str:
-        return "━" if (getattr(self.out, "encoding", "") or "").lower().startswith("utf") else "="
+    def _bar(self, done: int, left: int) -> str:
+        """What is done and what is left, told apart by colours, or by the marks where none are wanted."""
+        mark, pale = "=-"
+        if (getattr(self.out, "encoding", "") or "").lower().startswith("utf"):
+            mark, pale = "━╌"
+        if os.environ.get("NO_COLOR"):
+            return mark * done + pale * left
+        return f"{CYAN}{mark * done}{DIM}{mark * left}{PLAIN}"
 
     def _write(self, text: str) -> None:
         """A training does not end because nobody reads its progress."""
@@ -126,7 +134,10 @@ class Progress:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether a line can be drawn over: on a terminal, and in a notebook, whose stdout says that it is none."""
+    """Whether a line can be drawn over: on a terminal, and in a notebook, whose stdout says that it is none. A terminal
+    that knows no escapes calls itself dumb."""
+    if os.environ.get("TERM") == "dumb":
+        return False
     if type(stream).__module__ == "ipykernel.iostream":
         return True
     try:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -48,6 +49,12 @@ def test_picture_shows_every_curve(history, tmp_path):
         history.plot()
 
 
+@pytest.fixture(autouse=True)
+def plain_surroundings(monkeypatch):
+    for variable in ("TERM", "NO_COLOR"):
+        monkeypatch.delenv(variable, raising=False)
+
+
 class Terminal(io.StringIO):
     encoding = "utf-8"
 
@@ -71,6 +78,33 @@ def test_a_file_gets_one_plain_line_per_epoch(monkeypatch):
     lines = fit(monkeypatch, io.StringIO()).splitlines()
     assert [line.split()[:3] for line in lines] == [["epoch", "1/2", "loss"], ["epoch", "2/2", "loss"]]
     assert not any("\r" in line or "\x1b" in line for line in lines)
+
+
+# what the surroundings say -> the escapes there are, and whether the line is drawn over
+SURROUNDINGS = {
+    "a terminal": ({"TERM": "xterm"}, {"\x1b[36m", "\x1b[2m", "\x1b[0m", "\x1b[K"}, True),
+    "no TERM": ({}, {"\x1b[36m", "\x1b[2m", "\x1b[0m", "\x1b[K"}, True),
+    "NO_COLOR": ({"NO_COLOR": "1"}, {"\x1b[K"}, True),
+    "NO_COLOR, empty": ({"NO_COLOR": ""}, {"\x1b[36m", "\x1b[2m", "\x1b[0m", "\x1b[K"}, True),
+    "a dumb terminal": ({"TERM": "dumb"}, set(), False),
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_colours_and_escapes_are_those_that_are_wanted(name, encoding, monkeypatch):
+    variables, escapes, redrawn = SURROUNDINGS[name]
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    stream = Terminal()
+    monkeypatch.setattr(Terminal, "encoding", encoding)
+    text = fit(monkeypatch, stream)
+    assert set(re.findall(r"\x1b\[\d*[A-Za-z]", text)) == escapes
+    assert ("\r" in text) == redrawn
+    assert text.count("\n") == 2
+    if name == "NO_COLOR":
+        half = {"utf-8": "━" * 10 + "╌" * 10, "ascii": "=" * 10 + "-" * 10}[encoding]
+        assert f"{half} 2/4" in text
 
 
 def test_a_terminal_gets_a_bar_that_is_redrawn(monkeypatch):
