@@ -8,6 +8,9 @@ import importlib
 import os
 import signal
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from tapegrad.autograd.files import FileError
@@ -25,6 +28,17 @@ def ended(number: int, frame: object) -> NoReturn:
 
 
 EXPECTED = (Mistake, TableError, FileError, BackendError)
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Print a warning as the notes are: who types a command did not write the line that it names."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *where, **more: f"note: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
             restart_if_slow(given, options.data)
             signal.signal(signal.SIGTERM, ended)
         module = importlib.import_module(f"tapegrad.cli.{options.command}")
-        return int(getattr(module, options.command)(options))
+        with warnings_as_notes():
+            return int(getattr(module, options.command)(options))
     except EXPECTED as error:
         message = str(error)
     except BrokenPipeError:  # the reader, `head` say, has seen enough

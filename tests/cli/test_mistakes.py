@@ -287,3 +287,11 @@ def test_names_of_any_script_print_anywhere(folder):
     assert "3 classes" in done.stdout
     model = Sequential.load("runs/cities/logistic.safetensors")
     assert np.isfinite(model.parameters()[0].numpy()).all()
+
+
+def test_a_warning_is_a_note_without_a_line_of_source(folder):
+    """As of R² on the one row that the network's validation has."""
+    write("few.csv", [["a", "y"], *([i, 1.5 * i] for i in range(10))])
+    command = [sys.executable, "-m", "tapegrad", "train", "few.csv", "--target", "y", "--epochs", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=True)
+    assert done.stderr.splitlines() == ["note: r2: R² is not defined for one row: NaN"]
