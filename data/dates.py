@@ -6,24 +6,15 @@ import numpy as np
 
 from tapegrad.data.aliases import PlainData
 
-# Tried in this order; the first that reads nearly all texts is taken.
+# Tried in this order, the month first where it may be either; the first that reads nearly all texts is taken.
+SHORT = ("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%m-%d-%Y", "%d-%m-%Y")
 FORMATS = (
     *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "ISO8601"),
-    *(
-        "%m/%d/%Y",
-        "%d/%m/%Y",
-        "%m/%d/%y",
-        "%d/%m/%y",
-        "%Y/%m/%d",
-        "%d.%m.%Y",
-        "%d.%m.%y",
-        "%d-%m-%Y",
-        "%m-%d-%Y",
-    ),
-    *("%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M"),
-    *("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y"),
-    *("%d %B %Y", "%B %d, %Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y-%m", "%H:%M:%S", "%H:%M"),
-    *("%I:%M:%S %p", "%I:%M %p"),
+    *(*SHORT, "%Y/%m/%d", "%d.%m.%Y", "%d.%m.%y"),
+    *(f"{day} {time}" for time in ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p") for day in SHORT),
+    *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d-%b-%Y %H:%M:%S", "%d-%b-%Y %H:%M", "%B %d %Y %H:%M"),
+    *("%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%B %d %Y"),
+    *("%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y-%m", "%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p"),
 )
 ENOUGH = 0.9  # of the cells
 SAMPLE = 200
@@ -45,17 +36,21 @@ def find_date_format(texts: Sequence[str], counts: np.ndarray, day_first: bool) 
         return None
     order = np.argsort(-counts, kind="stable")[:SAMPLE]
     sample, weights = [texts[i] for i in order], counts[order]
-    fitting: list[str] = []
     for form in FORMATS:
-        if fitting and form not in (swapped(fitting[0]),):
-            continue
         read = ~np.isnan(parse_dates(sample, form))
         if weights[read].sum() >= ENOUGH * weights.sum():
-            fitting.append(form)
-    if not fitting:
+            break
+    else:
         return None
-    ambiguous = len(fitting) > 1
-    return fitting[1 if ambiguous and day_first else 0], ambiguous
+    if (other := swapped(form)) == form or other not in FORMATS:
+        return form, False
+    # A few days beyond the twelfth, maybe none of the sample, tell which of the two it is.
+    one, two = (counts[~np.isnan(parse_dates(texts, f))].sum() for f in (form, other))
+    if two < ENOUGH * counts.sum():
+        return form, False
+    if day_first:
+        return min(form, other), True
+    return (form if one >= two else other), bool(one == two)
 
 
 def swapped(form: str) -> str:

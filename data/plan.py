@@ -119,6 +119,12 @@ def plan_numbers(column: Column, numbers: number_columns.Numbers, rows: np.ndarr
 def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> ColumnPlan:
     assert column.texts is not None
     name, counts = column.name, column.counts()
+    train = column.values[rows]
+    different, cells = len(np.unique(train[train >= 0])), int((train >= 0).sum())
+    if different == 1 and cells == len(train):
+        return ColumnPlan(
+            name, "left out", f"has the one value {column.texts[train[0]]!r} in the training rows"
+        )
     if (found := find_date_format(column.texts, counts, day_first)) is not None:
         form, ambiguous = found
         state, notes = kinds.learn_dates(column, form, rows)
@@ -127,12 +133,6 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
             order = "day first" if day_first else "month first (if not: --day-first)"
             notes.append(f"{example!r} is read with the {order}")
         return ColumnPlan(name, "date", f"date {form}, days since 1970", notes, state)
-    train = column.values[rows]
-    different, cells = len(np.unique(train[train >= 0])), int((train >= 0).sum())
-    if different == 1 and cells == len(train):
-        return ColumnPlan(
-            name, "left out", f"has the one value {column.texts[train[0]]!r} in the training rows"
-        )
     if different > FEWEST and different > NEARLY_ALL * cells and not kept:
         if (found_units := several_units(column)) is not None:
             why = f"has numbers in several units, {found_units}: convert them to one"

@@ -1,6 +1,6 @@
 """Tables that `train` read wrongly: units, multiples, rounded copies, repeated headers, dates without dashes."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from table_rows import E, both, csv
 
@@ -119,6 +119,49 @@ ATTACKED = {
         ["left out", "nearly"],
     ),
     # --- dates ---
+    "days first, of which few tell it": (
+        csv("d,y", both(lambda i, z: f"{13 if i % 12 == 0 else i % 12}/{1 + i % 7}/2020,{z:.3f}", 60)),
+        "y --dry-run",
+        ["date %d/%m/%Y"],
+        ["missing", "month first"],
+    ),
+    "dashes that may be either": (
+        csv("d,y", both(lambda i, z: f"{1 + i % 12}-{1 + i % 7}-2020,{z:.3f}", 60)),
+        "y --dry-run",
+        ["date %m-%d-%Y", "is read with the month first"],
+        [],
+    ),
+    "dashes with the day first": (
+        csv("d,y", both(lambda i, z: f"{1 + i % 12}-{1 + i % 7}-2020,{z:.3f}", 60)),
+        "y --dry-run --day-first",
+        ["date %d-%m-%Y", "is read with the day first"],
+        [],
+    ),
+    "one date in every row": (
+        csv("d,x,y", both(lambda i, z: f"2020-01-01,{E[i]:.3f},{z:.3f}", 60)),
+        "y --dry-run",
+        ["has the one value '2020-01-01' in the training rows"],
+        [],
+    ),
+    **{
+        f"dates of the form {form}": (
+            csv(
+                "d,y",
+                both(
+                    lambda i, z, form=form: (
+                        f"{datetime(2020, 1, 1) + timedelta(hours=31.5 * i):{form}},{z:.3f}"
+                    )
+                ),
+            ),
+            "y --dry-run",
+            [f"date {form}, days since 1970"],
+            ["missing", "read with"],
+        )
+        for form in (
+            *("%d-%m-%Y %H:%M", "%d/%m/%Y %I:%M %p", "%d.%m.%Y %H:%M:%S", "%m/%d/%y %H:%M", "%d-%b-%Y %H:%M"),
+            *("%b %d %Y", "%B %d %Y %H:%M", "%m/%d/%y %I:%M %p"),
+        )
+    },
     "dates without dashes": (
         csv("day,y", both(lambda i, z: f"{DAYS[i]:%Y%m%d},{z:.3f}")),
         "y",
