@@ -24,7 +24,7 @@ NUMBER = re.compile(
     rf"(?P<open>\()?(?P<minus>[-+−])?\s*(?P<prefix>{CURRENCY})?\s*(?P<inner>[-+−])?"
     rf"(?P<digits>\d[\d.,'{SPACES} ]*\d|\d[.,]?|[.,]\d[\d.,'{SPACES} ]*\d|[.,]\d)"
     r"(?P<power>[eE][-+]?\d{1,3}(?![\w]))?"
-    rf"\s*(?P<suffix>{CURRENCY}|[%°‰\"″′a-zA-Zµ²³][^\d\s]{{0,6}})?(?P<after>[-−])?(?P<close>\))?"
+    rf"\s*(?P<suffix>{CURRENCY}|[%°‰\"″′a-zA-Zµ²³][^\d\s]{{0,8}})?(?P<after>[-−])?(?P<close>\))?"
 )
 MULTIPLES = {"K": 1e3, "M": 1e6, "MN": 1e6, "B": 1e9, "BN": 1e9, "T": 1e12}
 PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")

@@ -103,6 +103,10 @@ def find_layout(path: Path, header: bool = True, encoding: str | None = None) ->
 
 def read_head(path: Path) -> bytes:
     """The first bytes, more of a file with long lines: three of them at least."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise TableError(
+            f"{path} is no file but a pipe or a device: write what comes of it to a file, which is read more than once"
+        )
     try:
         with open(path, "rb") as file:
             head = part = file.read(HEAD)

@@ -75,8 +75,9 @@ def find_numbers(column: Column, delimiter: str) -> Numbers | None:
     share = counts[text].sum() / max(1, counts[number | text].sum())
     if share > MAX_STRAY and several_units(column):
         return None
-    # Stray words among numbers; or codes, a few of which happen to be digits.
-    if share > 0.5 or (share > MAX_STRAY and len(column.texts) <= MAX_CATEGORIES):
+    # Stray words among numbers; or codes, a few of which happen to be digits. A word that is frequent gets a column.
+    rare = counts[text & (counts < MARKED)].sum() / max(1, counts[number | text].sum())
+    if share > 0.5 or rare > MAX_STRAY or (share > MAX_STRAY and len(column.texts) <= MAX_CATEGORIES):
         return None
     return read_numbers(column, form)
 
@@ -182,9 +183,11 @@ def described_gaps(column: Column, numbers: Numbers, state: PlainData) -> list[s
 
 def encode_numbers(state: PlainData, column: Column) -> Encoded:
     numbers = read_numbers(column, as_format(state.get("format")))
-    if len(numbers.strays) * 2 > len(column):
+    unknown = [at for at, word in enumerate(numbers.words) if word not in state["words"]]
+    if len(unknown) * 2 > len(column):
         raise TableError(
-            f"column {column.name!r} has {numbers.words[0]!r}, no number, on {column.on(numbers.strays)}, and the "
+            f"column {column.name!r} has {numbers.words[unknown[0]]!r}, no number, on "
+            f"{column.on(numbers.strays[unknown])}, and the "
             "model was trained on numbers there: fix or empty the cells"
         )
     notes = described_gaps(column, numbers, state)

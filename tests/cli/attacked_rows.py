@@ -105,6 +105,24 @@ ATTACKED = {
         ["numbers from 1e+15"],
         ["classes,"],
     ),
+    "thousands and millions in letters": (
+        csv("x,b,y", both(lambda i, z: f"{i} {('thousand', 'million')[i % 2]},{E[i]:.3f},{z:.3f}", 60)),
+        "y",
+        ["has numbers in several units"],
+        ["missing"],
+    ),
+    "different words in a third of the cells": (
+        csv("x,b,y", both(lambda i, z: f"{f'w{i}' if i % 3 == 0 else i * i},{E[i]:.3f},{z:.3f}", 240)),
+        "y",
+        ["'x' is left out: has"],
+        ["missing"],
+    ),
+    "one word in a third of many cells": (
+        csv("x,b,y", both(lambda i, z: f"{'low' if i % 3 == 0 else i * i},{E[i]:.3f},{z:.3f}", 240)),
+        "y",
+        ["is numbers but for 'low' (80)", "each has a 0/1 column"],
+        ["left out"],
+    ),
     # --- copies of the target ---
     "a rounded copy in another unit": (
         csv("f,b,y", both(lambda i, z: f"{20 + 18 * z:.1f},{E[i]:.2f},{-6.6667 + 10 * z:.2f}")),

@@ -16,6 +16,12 @@ PREDICTED = {
         "x\n1\n-1\n",
         ["1e5", "00123"],
     ),
+    "a word that has a column, in every row": (
+        csv("a,y", [f"{'<2000' if i % 5 == 0 else i},{-50 if i % 5 == 0 else 2 * i}.5" for i in range(400)]),
+        "y",
+        "a\n<2000\n",
+        [-50.5],
+    ),
     "all digits": (
         csv("x,price", both(lambda i, z: f"{z:.4f},{123456789 + 50 * z:.2f}")),
         "price",

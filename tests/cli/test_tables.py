@@ -29,7 +29,8 @@ def test_train(name, folder, run):
         assert part in out + err
     for part in has_not:
         assert part not in out + err
-    if status == 0 and "--dry-run" not in words:  # and every file that was trained on is predicted, a line for each row
+    # Every file that was trained on is predicted, a line for each row.
+    if status == 0 and "--dry-run" not in words:
         model = next((folder / "out").glob("l*.safetensors"))
         status, out, err = run("predict", model, "a.csv")
         assert status == 0, err
