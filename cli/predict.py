@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -23,8 +24,15 @@ from tapegrad.models.sequential import Sequential
 
 def predict(options: argparse.Namespace) -> int:
     if options.out is not None:
-        # Before the work, not after it.
+        # Before the work, not after it. A pipe such as /dev/stdout may have no other name.
+        if os.path.exists(options.out) and not os.path.exists(os.path.realpath(options.out)):
+            raise Mistake(
+                f"--out {options.out}: this is no file: leave --out away to write to the terminal or a pipe"
+            )
         check_replaceable(options.out, "--out")
+        for path, what in ((options.data, "table"), (options.model, "model")):
+            if os.path.realpath(options.out) == os.path.realpath(path):
+                raise Mistake(f"--out {options.out}: this is the {what} itself: give the name of a new file")
     if options.backend:
         set_backend(options.backend)
     known = read_known(Path(options.model))

@@ -45,8 +45,10 @@ def number_scores(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]
 
 
 def shown(value: float) -> str:
-    """A score in four digits or so."""
-    return "-" if np.isnan(value) else f"{value:.4f}" if abs(value) < 100 else f"{value:.5g}"
+    """A score in four digits or so, which an error of a small unit has, too; what is left of 0 by rounding is 0."""
+    if np.isnan(value):
+        return "-"
+    return f"{value:.5g}" if abs(value) >= 100 or 1e-12 < abs(value) < 1e-3 else f"{value:.4f}"
 
 
 def print_table(rows: list[list[str]]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tables import people, write
 
+from tapegrad.cli.scores import shown
 from tapegrad.models import Sequential
 from tapegrad.nn import Dense
 
@@ -190,6 +191,16 @@ PREDICT = {
         "runs/people/linear.safetensors words.csv --out no/where.csv",
         "tapegrad predict: --out: there is no folder",
     ),
+    "out over the data": (
+        "runs/people/linear.safetensors people.csv --out ./people.csv",
+        "--out ./people.csv: this is the table itself",
+    ),
+    "out over the model": (
+        "runs/people/linear.safetensors people.csv --out runs/people/linear.safetensors",
+        "this is the model itself",
+    ),
+    "a pipe": ("runs/people/linear.safetensors pipe", "pipe is no file but a pipe or a device: write"),
+    "out to a pipe": ("runs/people/linear.safetensors people.csv --out pipe", "'pipe' is no file"),
     "a cut file": ("cut.safetensors people.csv", "cut.safetensors: cut short"),
 }
 
@@ -201,6 +212,7 @@ def test_predict(row, folder, run):
     write("days.csv", [["day", "y"], *([f"2024-01-{1 + i % 28:02}", i / 7] for i in range(40))])
     write("days_first.csv", [["day"], *([f"{1 + i % 28}/1/2024"] for i in range(40))])
     run("train", "days.csv", "--target", "y", "--model", "linear")
+    os.mkfifo("pipe")
     write("words.csv", changed(age=lambda i, c: "old"))
     write("no_city.csv", [[r[0], r[2]] for r in people()])
     Path("cut.safetensors").write_bytes(Path("runs/people/linear.safetensors").read_bytes()[:-9])
@@ -295,3 +307,20 @@ def test_a_warning_is_a_note_without_a_line_of_source(folder):
     command = [sys.executable, "-m", "tapegrad", "train", "few.csv", "--target", "y", "--epochs", "2"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=True)
     assert done.stderr.splitlines() == ["note: r2: R² is not defined for one row: NaN"]
+
+
+def test_predictions_to_a_pipe_without_a_name(folder):
+    run = [sys.executable, "-m", "tapegrad"]
+    subprocess.run([*run, "train", "people.csv", "--target", "buys", "--model", "logistic"], check=True)
+    command = [*run, "predict", "runs/people/logistic.safetensors", "people.csv", "--out", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--out /dev/stdout: this is no file: leave --out away" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.8036e-05, "1.8036e-05"), (-2e-16, "-0.0000"), (0.5, "0.5000"), (12345.678, "12346")],
+)
+def test_the_digits_of_a_score(value, text):
+    assert shown(value) == text
