@@ -1,7 +1,5 @@
 """What forwards share: functions of raw arrays and their namespace, from the array API as far as it goes."""
 
-import numpy as np
-
 from tapegrad.autograd.aliases import Array, ArrayModule, DType
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.backends import backend_of
@@ -53,5 +51,5 @@ def erf_of(xp: ArrayModule, x: Array) -> Array:
 
 def relu_of(xp: ArrayModule, x: Array) -> Array:
     # Of a few elements NumPy's zeros_like takes longer than all the rest.
-    zero = x.dtype.type(0) if type(x) is np.ndarray else xp.zeros_like(x)
+    zero = x.dtype.type(0) if hasattr(x, "__array_interface__") else xp.zeros_like(x)
     return xp.maximum(x, zero)

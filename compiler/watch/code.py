@@ -19,7 +19,10 @@ MUTATORS = frozenset(
     "append extend insert add update pop popitem remove discard clear setdefault sort reverse write appendleft "  # noqa: SIM905
     "__setitem__ __delitem__ __setattr__ __delattr__ __iadd__ setattr delattr".split()
 )
-PRINTING = frozenset({"repr", "str", "format", "dumps", "deepcopy", "copy"})
+PRINTING = frozenset({
+    "repr", "str", "format", "ascii", "__repr__", "__str__", "__format__", "format_map", "vformat", "mod", "__mod__",
+    "substitute", "safe_substitute", "dumps", "deepcopy", "copy",
+})  # fmt: skip
 ORDERS = frozenset({"<", "<=", ">", ">="})
 IDENTITY = frozenset(
     "id hash index count remove is_ is_not eq ne set frozenset add fromkeys setdefault Counter discard".split()  # noqa: SIM905

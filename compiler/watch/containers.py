@@ -4,6 +4,7 @@ what is in it: the check asks the list, dict or set that it is, and runs no code
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
+from operator import is_
 from typing import Any
 
 from tapegrad.compiler.watch.kinds import LONGEST, PLAIN, is_a
@@ -29,9 +30,8 @@ class Containers(Tensors):
             f"type({local}) is {g.value(type(value))} and {length} == {len(elements)}",
             f"{name}: its length or type",
         )
-        if len(elements) > 16 and all(type(v) in (bool, int, float, str) for v in elements):
-            given = local if exact else f"{called('__iter__')})"
-            g.need(f"all(map(same, {given}, {g.fresh_value(elements)}))", f"an element of {name}")
+        if self.are_simple(elements):
+            self.simple(local if exact else f"{called('__iter__')})", elements, f"an element of {name}")
         else:
             fields = getattr(value, "_fields", None)
             for n, part in enumerate(elements):
@@ -42,6 +42,16 @@ class Containers(Tensors):
             g.need(f"{local}.maxlen == {deque.maxlen.__get__(value)}", f"{name}.maxlen")
         if not exact:
             self.attributes(local, value, name, argument)
+
+    def are_simple(self, values: list[Any]) -> bool:
+        """Whether they are many numbers and texts, which are compared in one line."""
+        return len(values) > 16 and all(type(v) in (bool, int, float, str) for v in values)
+
+    def simple(self, given: str, values: list[Any], name: str) -> None:
+        """These, one after the other: the same objects, which is soon seen, or such as are the same."""
+        g = self.guards
+        known = g.fresh_value(values)
+        g.need(f"all(map({g.value(is_)}, {given}, {known})) or all(map(same, {given}, {known}))", name)
 
     def mapping(self, local: str, value: dict[Any, Any], name: str, argument: bool) -> None:
         if dict.__len__(value) > LONGEST:
@@ -58,6 +68,10 @@ class Containers(Tensors):
         texts = all(type(k) is str for k in keys) and self.names.used.isdisjoint(OF_TYPES)
         asked = f"{held} == {known}" if texts else f"in_order({held}, {known})"
         g.need(asked, f"the keys of {name}")
+        values = list(value.values()) if ours else []
+        if self.are_simple(values) and all(is_a(key, PLAIN) for key in keys):
+            self.simple(f"{local}.values()", values, f"an entry of {name}")
+            keys = []
         places = self.entries(local, value, name)
         for n, key in enumerate(keys):
             for part in parts_of(key):

@@ -2,6 +2,7 @@
 
 import builtins
 import gc
+import operator
 import re
 import sys
 import types
@@ -278,7 +279,7 @@ class Functions(Walk):
 OF_PYTHON = frozenset({"__builtins__", "__loader__", "__spec__", "__path__", "__all__"})
 # Builtins whose effects are not heard where C code calls them; what `print` writes is.
 HANDED_ON = IMPURE_BUILTINS - {"print"}
-TELLING = (repr, format, ascii, print, id, hash)  # what is in an object, or which one it is
+TELLING = (repr, format, ascii, print, operator.mod, id, hash)  # what is in an object, or which one it is
 ASKS = (getattr, hasattr, setattr, vars, dir)
 
 

@@ -50,7 +50,8 @@ class Names:
         self.writes_arrays = any(p.writes_arrays for p in parts)
         found = self.used | set(more)
         self.by_address = bool(found & {"id", "hash", "__hash__"})
-        self.whole = any(p.prints for p in parts) or not PRINTING.isdisjoint(more)
+        called = self.texts if "methodcaller" in found else set()
+        self.whole = any(p.prints for p in parts) or not PRINTING.isdisjoint(called.union(more))
         inspects = any(c.co_filename.endswith("inspect.py") for c in heard.asked)
         self.all = (
             bool(found & (ASKING | ALSO_ASKING))

@@ -158,7 +158,8 @@ class Reach(Containers):
         g.need(f"{at} is {g.value(dtypes.get_default_dtype())}", "tg.get_default_dtype()")
         if default_place.__code__ in self.ran:
             g.need(f"{g.value(default_place)}() == {g.fresh_value(default_place())}", "tg.default_place()")
-        if any(code.co_filename.endswith("arrayprint.py") for code in self.ran):
+        shown = self.names.whole and self.host_arithmetic
+        if shown or any(code.co_filename.endswith("arrayprint.py") for code in self.ran):
             known = g.fresh_value(np.get_printoptions())
             g.need(f"{g.value(np.get_printoptions)}() == {known}", "np.get_printoptions()")
         if self.names.by_abc or any(code.co_qualname in ABC_CHECKS for code in self.ran):

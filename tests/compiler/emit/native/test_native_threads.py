@@ -245,6 +245,7 @@ def test_eight_threads_of_the_users(everything_is_shared: None, monkeypatch: pyt
     assert all(t.state() == want.state() for t in trainings)
 
 
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")  # of calls that are taken back
 def test_what_went_wrong_in_a_worker_is_told(
     everything_is_shared: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
