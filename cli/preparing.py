@@ -80,10 +80,14 @@ def read_table(options: argparse.Namespace) -> Prepared:
             )
         name = table.name_of(options.target)
     all_names = list(table.columns)
+    unused = [word for word in options.missing if stands_nowhere(table, word)]
     table = table.without(options.missing)
     dropped = columns_named(table, options.drop)
     if name in dropped:
         raise Mistake(f"--drop {name!r}: this is the target")
+    keep = columns_named(table, options.keep)
+    if both := [name for name in keep if name in dropped]:
+        raise Mistake(f"--keep and --drop both name {listed(both)}: leave one away")
     if table.rows < MIN_ROWS:
         raise Mistake(
             f"{table.title} has {table.rows} rows, and at least {MIN_ROWS} are needed to train and to test"
@@ -99,8 +103,14 @@ def read_table(options: argparse.Namespace) -> Prepared:
         )
     names = [n for n in table.columns if n != name and n not in dropped]
     notes = [*table.notes, *notes, *(f"target {name!r}: {note}" for note in target.notes)]
-    keep = columns_named(table, options.keep)
+    notes += [f"--missing {word}: no cell holds it; upper and lower case count" for word in unused]
     return Prepared(table, target, names, keep, options.day_first, tuple(options.missing), all_names, notes)
+
+
+def stands_nowhere(table: Table, word: str) -> bool:
+    """Whether no cell holds a word that --missing names."""
+    columns = table.columns.values()
+    return all(np.array_equal(column.empty, column.without([word]).empty) for column in columns)
 
 
 def columns_named(table: Table, given: Sequence[str]) -> list[str]:

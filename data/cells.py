@@ -56,7 +56,8 @@ class NumberFormat:
         if self.thousands:
             separator = re.escape(self.thousands)
             whole = digits.partition(self.decimal)[0]
-            if not re.fullmatch(rf"\d*|\d{{1,3}}({separator}\d{{2,3}})*{separator}\d{{3}}", whole):
+            between = "3" if self.thousands == "." else "2,3"  # 12,34,567 in India; 1.10.100 is a version
+            if not re.fullmatch(rf"\d*|\d{{1,3}}({separator}\d{{{between}}})*{separator}\d{{3}}", whole):
                 return np.nan
             digits = digits.replace(self.thousands, "")
         try:

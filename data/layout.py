@@ -216,14 +216,16 @@ def find_delimiter(lines: list[str]) -> str:
 
 
 def common_delimiter(lines: list[str]) -> str | None:
+    """The delimiter that splits all lines into equally many cells, of several the one that makes the most."""
+    found: dict[str, int] = {}
     for delimiter in DELIMITERS:
         try:
             widths = {len(row) for row in csv.reader(lines, delimiter=delimiter) if row}
         except csv.Error:
             continue
         if len(widths) == 1 and min(widths) > 1:
-            return delimiter
-    return None
+            found[delimiter] = min(widths)
+    return max(found, key=found.__getitem__, default=None)
 
 
 def column_names(rows: list[list[str]], header: bool) -> tuple[list[str], frozenset[str], list[str]]:

@@ -123,6 +123,27 @@ ATTACKED = {
         ["is numbers but for 'low' (80)", "each has a 0/1 column"],
         ["left out"],
     ),
+    "versions": (
+        csv("x,b,y", both(lambda i, z: f"1.{10 + i % 3}.{100 + i},{E[i]:.3f},{z:.3f}", 60)),
+        "y",
+        ["'x' is left out: has"],
+        ["thousands", "missing"],
+    ),
+    "a comma in a name between semicolons": (
+        csv(
+            "a;x, EUR;b;y",
+            both(lambda i, z: f"{'uv'[i % 2]};{abs(E[i]):.2f};{i * i};{i % 7}".replace(".", ","), 60),
+        ),
+        "b",
+        ["3 columns"],
+        [],
+    ),
+    "a word for missing that stands nowhere": (
+        csv("x,y", both(lambda i, z: f"{E[i] if i % 9 else 'UNKNOWN'},{z:.3f}", 60)),
+        "y --missing unknown",
+        ["note: --missing unknown: no cell holds it"],
+        [],
+    ),
     # --- copies of the target ---
     "a rounded copy in another unit": (
         csv("f,b,y", both(lambda i, z: f"{20 + 18 * z:.1f},{E[i]:.2f},{-6.6667 + 10 * z:.2f}")),

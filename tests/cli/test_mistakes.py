@@ -88,6 +88,10 @@ TRAIN = {
     "not text": ("picture.csv --target a", "picture.csv is not UTF-8 text (byte 0x89)"),
     "Latin-1": ("latin.csv --target b", "latin.csv is not UTF-8 text (byte 0xe9): save it as CSV in UTF-8"),
     "drop of the target": ("people.csv --target buys --drop buys", "--drop 'buys': this is the target"),
+    "keep and drop of one column": (
+        "people.csv --target buys --keep age --drop age",
+        "--keep and --drop both name 'age': leave one away",
+    ),
     "drop of nothing": ("people.csv --target buys --drop zip", "people.csv has no column 'zip'"),
     "target without a file": ("--target buys", "--target needs a CSV file"),
     "linear for classes": (
