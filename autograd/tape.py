@@ -84,7 +84,8 @@ class Tape:
         title   the heading; by default, the call that made the output
 
         Raises RuntimeError if a tensor was written to after the calls were recorded; ValueError if `step` has no
-        program. Lines of your code are headings if the forward pass ran under `with tg.keep_lines():`.
+        program, or one of other calls, numbers or weights. Lines of your code are headings if the forward pass ran
+        under `with tg.keep_lines():`.
         """
         from tapegrad.autograd.pages.page import tape_page, written
 
