@@ -8,6 +8,8 @@ import numpy as np
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import (
     DEFAULT,
+    MULTIPLES,
+    NUMBER,
     SAMPLE,
     WORDS,
     NumberFormat,
@@ -93,6 +95,8 @@ def learn_numbers(
     notes = []
     if numbers.form != DEFAULT:
         state["format"] = numbers.form.state()
+        in_multiples = numbers.form.suffix.upper() in MULTIPLES
+        state["always"] = in_multiples and not np.isin(rows, bare(column)).any()
         example = next((t for t in column.texts or [] if not np.isnan(numbers.form.parse(t))), "")
         notes.append(
             f"read {example!r} as {number_text(numbers.form.parse(example))}: {numbers.form.described()}"
@@ -181,8 +185,22 @@ def described_gaps(column: Column, numbers: Numbers, state: PlainData) -> list[s
     return notes
 
 
+def bare(column: Column) -> np.ndarray:
+    """The rows with a number and nothing behind it."""
+    if column.texts is None:
+        return np.flatnonzero(~np.isnan(column.values))
+    texts = [n for n, t in enumerate(column.texts) if (found := NUMBER.fullmatch(t)) and not found["suffix"]]
+    return np.flatnonzero(np.isin(column.values, texts))
+
+
 def encode_numbers(state: PlainData, column: Column) -> Encoded:
     numbers = read_numbers(column, as_format(state.get("format")))
+    if state.get("always") and (without := bare(column)).size:
+        suffix = numbers.form.suffix or as_format(state["format"]).suffix
+        raise TableError(
+            f"column {column.name!r} has a number without {suffix!r} on {column.on(without)}, and the model was "
+            f"trained on numbers that all have it, as 1.5{suffix}: write it so, if {suffix} is meant"
+        )
     unknown = [at for at, word in enumerate(numbers.words) if word not in state["words"]]
     if len(unknown) * 2 > len(column):
         raise TableError(

@@ -63,6 +63,21 @@ def test_predict(name, folder, run):
         assert all(len(cell) > 7 for cell in cells if float(cell) % 1)
 
 
+@pytest.mark.parametrize("cells", ["1.5K\n1500", "1500\n2000"])
+def test_numbers_that_lack_what_all_had_in_training(cells, folder, run):
+    """1500 among thousands that are written 1.5K may be 1500K, and may be 1.5K."""
+    (folder / "a.csv").write_text(
+        csv("x,y", both(lambda i, z: f"{2 + abs(z):.3f}K,{2000 + 1000 * abs(z):.1f}"))
+    )
+    run("train", "a.csv", "--target", "y", "--model", "linear", "--keep", "x", "--out", "out")
+    (folder / "n.csv").write_text(f"x\n{cells}\n")
+    status, out, err = run("predict", "out/linear.safetensors", "n.csv")
+    assert (status, out) == (2, "") and "a number without 'K'" in err
+    (folder / "n.csv").write_text("x\n2.5K\n")
+    status, out, err = run("predict", "out/linear.safetensors", "n.csv")
+    assert float(out.splitlines()[1]) == pytest.approx(2500, rel=1e-3), err
+
+
 def test_the_missing_column_had_no_name(folder, run):
     (folder / "a.csv").write_text(csv(",x,y", both(lambda i, z: f"{z:.4f},{E[i]:.2f},{3 * z:.2f}")))
     run("train", "a.csv", "--target", "y", "--model", "linear", "--out", "out")
