@@ -168,3 +168,74 @@ def attributes_of_the_function_itself(J: Any) -> Iterator[Any]:
         if call == 3:
             step.k = 8.0
         yield step(tg.tensor(X))
+
+
+# ---- keys and arguments that have attributes ----
+class Tag(str):
+    pass
+
+
+class Number(int):
+    pass
+
+
+KINDS_OF_KEYS: dict[str, Callable[[], Any]] = {
+    "a text": lambda: Tag("a"),
+    "a number": lambda: Number(3),
+    "a named tuple": lambda: type("Named", (Pair,), {})(1, "in"),
+}
+
+
+def key_with_an_attribute(make: Callable[[], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        tag = make()
+        tag.k = 2.0
+        weights = {tag: 3.0}
+
+        def step(x):
+            for key, w in weights.items():
+                x = x * key.k * w
+            return x
+
+        f = J(step)
+        for call in range(8):
+            tag.k = 2.0 if call < 3 else 8.0
+            yield f(tg.tensor(X))
+
+    return case
+
+
+for name, make in KINDS_OF_KEYS.items():
+    CASES[f"an_attribute_of_{name.replace(' ', '_')}_that_is_a_key"] = Case(
+        key_with_an_attribute(make), "compiled"
+    )
+
+
+@compiled
+def what_a_methodcaller_hands_on(J: Any) -> Iterator[Any]:
+    class Holder:
+        def scaled(self, by, also=None):
+            return by[0] * also[0]
+
+    holder, by, also = Holder(), [2.0], [3.0]
+    call_it = operator.methodcaller("scaled", by, also=also)
+    f = J(lambda x: x * call_it(holder))
+    for call in range(10):
+        by[0], also[0] = 2.0 if call < 3 else 8.0, 3.0 if call < 6 else 5.0
+        yield f(tg.tensor(X))
+
+
+@compiled
+def what_an_itemgetter_asks_for(J: Any) -> Iterator[Any]:
+    class Place:
+        at = 0
+
+        def __index__(self):
+            return self.at
+
+    place, numbers = Place(), [2.0, 8.0]
+    get = operator.itemgetter(place)
+    f = J(lambda x: x * get(numbers))
+    for call in range(8):
+        place.at = int(call >= 3)
+        yield f(tg.tensor(X))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from operator import is_
 from typing import Any
 
-from tapegrad.compiler.watch.kinds import LONGEST, PLAIN, is_a
+from tapegrad.compiler.watch.kinds import LONGEST, PLAIN, is_a, never_changes
 from tapegrad.compiler.watch.sameness import found_in_c
 from tapegrad.compiler.watch.tensors import Tensors
 
@@ -132,5 +132,7 @@ def parts_of(key: object) -> Iterator[object]:
         base: Any = tuple if is_a(key, tuple) else frozenset
         for part in base.__iter__(key):
             yield from parts_of(part)
-    elif not is_a(key, PLAIN):
+        if type(key) is not base:
+            yield key
+    elif not never_changes(key):
         yield key

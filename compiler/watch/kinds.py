@@ -159,6 +159,18 @@ def loggers() -> dict[str, tuple[Any, ...]]:
     return {"manager": (root.manager.disable,), **{n: s for n, s in states.items() if s != new}}
 
 
+def never_changes(value: object) -> bool:
+    """Whether it is a plain value, and of a class that no user has given attributes or methods."""
+    plain = is_a(value, PLAIN) and not is_a(value, np.void)
+    return plain and type(value).__module__ in ("builtins", "numpy", "numpy.dtypes")
+
+
+def given_to_getter(value: Any) -> tuple[Any, ...]:
+    """What an attrgetter, itemgetter or methodcaller was made of."""
+    kind, given = value.__reduce__()
+    return (*kind.args, *kind.keywords.values(), *given) if is_a(kind, partial) else given
+
+
 def ends_of(value: slice) -> tuple[Any, Any, Any]:
     return value.start, value.stop, value.step
 

@@ -28,7 +28,6 @@ from tapegrad.compiler.watch.kinds import (
     GETTERS,
     LOCKS,
     NEVER_CHANGE,
-    PLAIN,
     SETTINGS,
     VALUES,
     VIEWS,
@@ -37,10 +36,12 @@ from tapegrad.compiler.watch.kinds import (
     decimal_context,
     decimal_contexts,
     ends_of,
+    given_to_getter,
     is_a,
     is_average,
     is_optimizer,
     loggers,
+    never_changes,
     opaque,
     room_of_class,
 )
@@ -183,8 +184,7 @@ class Reach(Containers):
 
     # ---- one value ----
     def visit(self, place: str, value: Any, name: str, argument: bool = False) -> None:
-        never_changes = is_a(value, PLAIN) and not is_a(value, np.void)
-        if never_changes and type(value).__module__ in ("builtins", "numpy", "numpy.dtypes"):
+        if never_changes(value):
             self.plain(place, value, name)
             return
         known = self.seen.get(id(value))
@@ -267,8 +267,12 @@ class Reach(Containers):
         elif is_a(value, Enum):
             self.names.user |= {"_value_", "_name_"} if self.names.user & {"value", "name"} else set()
             self.attributes(local, value, name, False)
-        elif is_a(value, GETTERS[:2]):
-            self.more |= {part for word in value.__reduce__()[1] for part in str(word).split(".")}
+        elif is_a(value, GETTERS):
+            given = given_to_getter(value)
+            self.more |= {part for word in given if type(word) is str for part in word.split(".")}
+            for part in given:
+                if not never_changes(part):
+                    self.visit(self.guards.value(part), part, f"an argument of {name}")
         elif is_a(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             self.more.add(value.__name__)
 
@@ -285,7 +289,7 @@ class Reach(Containers):
             self.mapping(self.guards.let(f"{self.guards.value(dict)}({local})"), shown, name, argument)
         elif is_a(value, (Enum, *ATOMS, *GETTERS)):
             self.atom(local, value, name)
-        elif is_a(value, slice) and not all(is_a(part, PLAIN) for part in ends_of(value)):
+        elif is_a(value, slice) and not all(map(never_changes, ends_of(value))):
             for n, part in enumerate(ends_of(value)):
                 self.visit(f"{self.guards.value(ends_of)}({local})[{n}]", part, f"{name}[{n}]", argument)
         elif (room in VALUES and not is_a(value, decimal_contexts())) or is_a(value, (slice, range)):
