@@ -14,7 +14,7 @@ from tapegrad.autograd.ops.indexing import getitem_p
 from tapegrad.autograd.origins import BACKWARD, hand_on, note
 from tapegrad.autograd.recorder import Recorder
 from tapegrad.autograd.tensor import Node, Tensor
-from tapegrad.autograd.whole import arithmetic_may_raise, errors_are_heard
+from tapegrad.autograd.whole import arithmetic_may_raise, kinds_heard
 from tapegrad.autograd.writes import next_serial
 from tapegrad.backends.aliases import Array
 
@@ -57,6 +57,7 @@ class Site(NamedTuple):
     root    what it calls the outermost module; "" where that is in no variable
     reads   what the program has read since its `with tg.keep_lines():` began; the list is that of all its calls
     begun   when that was
+    errors  what `np.errstate` raised at some call: {"divide": "raise"}; the dict is that of all calls
     """
 
     runs: tuple[Run, ...]
@@ -64,9 +65,10 @@ class Site(NamedTuple):
     root: str
     reads: deque[Read]
     begun: int
+    errors: dict[str, Any]
 
 
-NOWHERE = Site((), (), "", deque(), 0)
+NOWHERE = Site((), (), "", deque(), 0, {})
 MOST_READS = 1000  # are kept, the newest ones
 
 
@@ -90,6 +92,7 @@ class Sites(Recorder):
 
     def __init__(self, begun: int) -> None:
         self.reads: deque[Read] = deque(maxlen=MOST_READS)
+        self.errors: dict[str, Any] = {}
         self.begun = begun
         self.passes = 0  # backward passes that are running, one in a rule of another
 
@@ -117,12 +120,14 @@ class Sites(Recorder):
             variables = {} if frame is None else frame.f_locals
             runs, root = running.get()
             names = tuple(leaf_name(a, variables) for a in node.inputs)
-            node.site = Site(runs, names, root, self.reads, self.begun)
+            node.site = Site(runs, names, root, self.reads, self.begun, self.errors)
         if primitive is getitem_p and any(
             isinstance(a, Tensor) and name_of(a.dtype) == "bool" for a in args[1:]
         ):
             self.know(results[0], SHAPE)
-        if current.get().anomaly or (arithmetic_may_raise() and errors_are_heard()):
+        heard = kinds_heard() if arithmetic_may_raise() else []
+        if current.get().anomaly or heard:
+            self.errors.update((kind, "raise") for kind in heard)
             for r in results:
                 self.know(r, FINITE)
 

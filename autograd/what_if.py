@@ -18,7 +18,6 @@ from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.origins import BACKWARD, Origin, note, origin_of
-from tapegrad.autograd.primitive import EXPLAINED
 from tapegrad.autograd.sites import (
     CHECKED,
     FINITE,
@@ -57,7 +56,7 @@ class Replay:
         self.reached: set[Hashable] = set()  # the leaves behind the output
         self.known: dict[Hashable, bool] = {}  # what `depends` found
         reads = self.reads = reads_of(tape)
-        self.begun = site_of(tape.nodes[0]).begun
+        self.begun, self.errors = site_of(tape.nodes[0])[-2:]
         with Births() as self.started:
             given = [(t, NEVER) for start in tape.starts for t in start if t is not None]
             calls = self.in_order([*given, *((read.tensor, read.serial) for read in reads)])
@@ -125,12 +124,12 @@ class Replay:
         of_user = getattr(call.primitive, "again", None) is not None
         # A later t[i] = v may have written over what this one gave.
         is_write = call.primitive is ops.index_update_p and call in self.on_tape
-        if of_user:
-            results = watched.call_again(self, call, olds, inputs, is_dirty)
-        elif is_dirty or is_write:
+        if of_user or is_dirty or is_write:
             try:
-                results = called_again(call, inputs)
-            except EXPLAINED as error:
+                with np.errstate(**self.errors):
+                    again = watched.call_again if of_user else called_again
+                    results = again(self, call, olds, inputs, is_dirty)
+            except Exception as error:
                 raise self.refused_error(call, error) from error
         if is_dirty:
             self.refuse_other_shapes(call, results)
@@ -259,8 +258,10 @@ class Replay:
             f"or put that behind the `with`, or behind tg.tape. It stands\n{read.line}"
         )
 
-    def refused_error(self, call: Call, error: Exception) -> RuntimeError:
+    def refused_error(self, call: Call, error: Exception) -> Exception:
         """What to raise for a call that fails on the new numbers; a check that the program made before says more."""
+        if str(error).startswith("what_if: "):
+            return error
         for read in self.reads:
             if read.serial < call.serial:
                 self.refuse_another_way(read)
@@ -290,7 +291,9 @@ def is_freed(call: Call) -> bool:
     return isinstance(call, Node) and call.out is None
 
 
-def called_again(call: Call, inputs: "Sequence[Value]") -> list[Tensor]:
+def called_again(
+    replay: Replay, call: Call, olds: object, inputs: "Sequence[Value]", changed: bool
+) -> list[Tensor]:
     """The results of a call on other arguments; of a call that was not recorded, the one that is asked for."""
     if call.primitive is None:
         return [Tensor(inputs[0].data)]

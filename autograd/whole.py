@@ -104,14 +104,14 @@ def arithmetic_may_raise() -> bool:
     count, first = len(filters), filters[0] if filters else None
     known, may_raise = _asked
     if not (settings is known[0] and filters is known[1] and count == known[2] and first is known[3]):
-        may_raise = errors_are_heard() or _warnings_raise()
+        may_raise = bool(kinds_heard()) or _warnings_raise()
         _asked = ((settings, filters, count, first), may_raise)
     return may_raise
 
 
-def errors_are_heard() -> bool:
-    """Whether `np.errstate` asks that overflow and the like raise, or call a function of the user's."""
-    return not {"raise", "call", "log", "print"}.isdisjoint(np.geterr().values())
+def kinds_heard() -> list[str]:
+    """Which of overflow and the like raise, or call a function of the user's, as `np.errstate` asks."""
+    return [kind for kind, how in np.geterr().items() if how in ("raise", "call", "log", "print")]
 
 
 # NumPy's settings for this thread: one object, which `np.errstate` replaces. To ask for what is in it takes two

@@ -98,6 +98,32 @@ def anomalies(x: tg.Tensor) -> tg.Tensor:
     return y.sum()
 
 
+def divided(x: tg.Tensor) -> tg.Tensor:
+    with np.errstate(all="raise"):
+        try:
+            return (6 // x.astype("int64")).sum() * x.sum()
+        except FloatingPointError:
+            return x.sum()
+
+
+def vanishing(x: tg.Tensor) -> tg.Tensor:
+    with np.errstate(under="raise"):
+        try:
+            return tg.exp(x).sum()
+        except FloatingPointError:
+            return x.sum()
+
+
+def failing_in_a_checkpoint(x: tg.Tensor) -> tg.Tensor:
+    def f(v: tg.Tensor) -> tg.Tensor:
+        return v * [1.0, 2.0, 3.0][int(v[0])]
+
+    try:
+        return tg.checkpoint(f)(x).sum()
+    except IndexError:
+        return x.sum()
+
+
 # ---- numbers ----
 def sign_of_zero(x: tg.Tensor) -> tg.Tensor:
     return x.sum() * math.copysign(1, x[0])
@@ -149,8 +175,11 @@ LOOKED_AT: dict[Program, tuple[tuple[float, ...], str, tuple[float, ...] | None]
     counted_without_gradients: (ANOTHER, "another shape", (2.0, 2.0, 3.0)),
     shaped_alike: (ANOTHER, "another shape", (2.0, 2.0, 3.0)),
     gone_through: (ANOTHER, "another shape", (2.0, 2.0, 3.0)),
-    raising: (ANOTHER, "lets errors of arithmetic raise", (2.0, 2.0, 3.0)),
+    raising: (ANOTHER, "raises an error on these numbers", (2.0, 2.0, 3.0)),
     anomalies: (ANOTHER, "lets errors of arithmetic raise", (2.0, 2.0, 3.0)),
+    divided: ((0.0, 2.0, 3.0), "raises an error on these numbers", (2.0, 2.0, 3.0)),
+    vanishing: ((-1000.0, 2.0, 3.0), "raises an error on these numbers", (2.0, 2.0, 3.0)),
+    failing_in_a_checkpoint: ((7.0, 2.0, 3.0), "reads float64|raises an error on these numbers", (1.5, 2.0, 3.0)),
     sign_of_zero: ((-0.0, 2.0, 3.0), "reads float64", (0.0, 2.0, 4.0)),
     probabilities: ((9.0, 2.0, 3.0), "checks the numbers", (2.0, 2.0, 3.0)),
     variances: ((-1.0, 2.0, 3.0), "checks the numbers", (2.0, 2.0, 3.0)),
