@@ -1,8 +1,11 @@
 """Keys and texts that say which object something is: two objects that are alike change places."""
 
+import datetime
 import operator
 import string
+import types
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -238,4 +241,39 @@ def what_an_itemgetter_asks_for(J: Any) -> Iterator[Any]:
     f = J(lambda x: x * get(numbers))
     for call in range(8):
         place.at = int(call >= 3)
+        yield f(tg.tensor(X))
+
+
+# ---- values that show or hold others ----
+@compiled
+def a_dict_in_the_place_of_a_proxy(J: Any) -> Iterator[Any]:
+    table: Any = types.MappingProxyType({"k": 2.0})
+    f = J(lambda x: x * (2.0 if isinstance(table, dict) else 3.0))
+    for call in range(8):
+        table = {"k": 2.0} if call >= 3 else types.MappingProxyType({"k": 2.0})
+        yield f(tg.tensor(X))
+
+
+@compiled
+def a_proxy_of_another_class(J: Any) -> Iterator[Any]:
+    table: Any = types.MappingProxyType({"k": 2.0})
+    f = J(lambda x: x * (2.0 if type(table | {}) is dict else 3.0))
+    for call in range(8):
+        table = types.MappingProxyType(OrderedDict(k=2.0) if call >= 3 else {"k": 2.0})
+        yield f(tg.tensor(X))
+
+
+@either("datetime", "cannot", "else")
+def a_time_in_a_zone_of_the_users(J: Any) -> Iterator[Any]:
+    class Zone(datetime.tzinfo):
+        hours = 1
+
+        def utcoffset(self, when):
+            return datetime.timedelta(hours=self.hours)
+
+    zone = Zone()
+    when = datetime.datetime(2020, 1, 1, tzinfo=zone)
+    f = J(lambda x: x * when.utcoffset().seconds)
+    for call in range(8):
+        zone.hours = 1 if call < 3 else 2
         yield f(tg.tensor(X))

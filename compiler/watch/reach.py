@@ -286,6 +286,9 @@ class Reach(Containers):
             self.array(local, value, name)
         elif is_a(value, types.MappingProxyType):
             self.kept.append(shown := dict(value))
+            # It shows a dict, or one of a class of its own, whose copy is one, too.
+            for at, one in ((local, value), (f"{local}.copy()", value.copy())):
+                self.guards.need(f"type({at}) is {self.guards.value(type(one))}", f"{name}: its type")
             self.mapping(self.guards.let(f"{self.guards.value(dict)}({local})"), shown, name, argument)
         elif is_a(value, (Enum, *ATOMS, *GETTERS)):
             self.atom(local, value, name)
@@ -297,6 +300,9 @@ class Reach(Containers):
             known = self.guards.value(value)
             told = f"{name}: {{repr({local})}} instead of {value!r}"
             self.guards.need(f"{local} is {known} or same({local}, {known})", told)
+            zone = getattr(value, "tzinfo", None) if room == "datetime" else None
+            if zone is not None and room_of_class(type(zone)) != "library":
+                self.visit(f"{local}.tzinfo", zone, f"{name}.tzinfo")
         elif (is_a(value, types.GeneratorType) and value.gi_code not in self.ran) or only_written(value):
             self.identical(local, value, name)
         elif is_a(value, (*VIEWS, weakref.ProxyType, weakref.CallableProxyType)):
