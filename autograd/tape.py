@@ -115,8 +115,8 @@ class Tape:
             TypeError: Another dtype.
             RuntimeError: Calls outside of `keep_lines`; a tensor that was written to, or that another thread made; a
                 gradient of `.backward()`; what a function under `checkpoint` or `custom_gradient` uses without getting
-                it by position, where the change reaches it; or something that the program looked at before the tape
-                was made, as in `if x > 0:`, is another one now, so that it may do something else.
+                it by position, where the change reaches it; or something that the program looked at inside of
+                `keep_lines`, before the tape was made, is another one now, so that it may do something else.
         """
         from tapegrad.autograd.what_if import Replay, news_of
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from operator import is_
 from typing import Any
 
-from tapegrad.compiler.watch.kinds import LONGEST, PLAIN, is_a, never_changes
+from tapegrad.compiler.watch.kinds import LONGEST, PLAIN, is_a, is_plain_value
 from tapegrad.compiler.watch.sameness import found_in_c
 from tapegrad.compiler.watch.tensors import Tensors
 
@@ -134,5 +134,5 @@ def parts_of(key: object) -> Iterator[object]:
             yield from parts_of(part)
         if type(key) is not base:
             yield key
-    elif not never_changes(key):
+    elif not is_plain_value(key):
         yield key

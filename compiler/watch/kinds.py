@@ -159,7 +159,7 @@ def loggers() -> dict[str, tuple[Any, ...]]:
     return {"manager": (root.manager.disable,), **{n: s for n, s in states.items() if s != new}}
 
 
-def never_changes(value: object) -> bool:
+def is_plain_value(value: object) -> bool:
     """Whether it is a plain value, and of a class that no user has given attributes or methods."""
     plain = is_a(value, PLAIN) and not is_a(value, np.void)
     return plain and type(value).__module__ in ("builtins", "numpy", "numpy.dtypes")

@@ -40,8 +40,8 @@ from tapegrad.compiler.watch.kinds import (
     is_a,
     is_average,
     is_optimizer,
+    is_plain_value,
     loggers,
-    never_changes,
     opaque,
     room_of_class,
 )
@@ -184,7 +184,7 @@ class Reach(Containers):
 
     # ---- one value ----
     def visit(self, place: str, value: Any, name: str, argument: bool = False) -> None:
-        if never_changes(value):
+        if is_plain_value(value):
             self.plain(place, value, name)
             return
         known = self.seen.get(id(value))
@@ -271,7 +271,7 @@ class Reach(Containers):
             given = given_to_getter(value)
             self.more |= {part for word in given if type(word) is str for part in word.split(".")}
             for part in given:
-                if not never_changes(part):
+                if not is_plain_value(part):
                     self.visit(self.guards.value(part), part, f"an argument of {name}")
         elif is_a(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             self.more.add(value.__name__)
@@ -292,7 +292,7 @@ class Reach(Containers):
             self.mapping(self.guards.let(f"{self.guards.value(dict)}({local})"), shown, name, argument)
         elif is_a(value, (Enum, *ATOMS, *GETTERS)):
             self.atom(local, value, name)
-        elif is_a(value, slice) and not all(map(never_changes, ends_of(value))):
+        elif is_a(value, slice) and not all(map(is_plain_value, ends_of(value))):
             for n, part in enumerate(ends_of(value)):
                 self.visit(f"{self.guards.value(ends_of)}({local})[{n}]", part, f"{name}[{n}]", argument)
         elif (room in VALUES and not is_a(value, decimal_contexts())) or is_a(value, (slice, range)):

@@ -56,9 +56,8 @@ class Walk:
         self.classes: set[int] = set()  # ids of those that were walked into
         self.objects: dict[str, Any] = {}  # local -> what the code could compare by identity
         self.arrays: list[tuple[str, Any, str]] = []  # (local, NumPy array, name)
-        self.host_arithmetic = (
-            False  # whether there are NumPy's numbers, whose errors NumPy's settings decide on
-        )
+        # Whether there are NumPy's numbers, on whose errors NumPy's settings decide.
+        self.host_arithmetic = False
         self.decimals = False  # whether there are any, whose operations depend on a context
 
     def attributes(self, local: str, value: object, name: str, argument: bool) -> None:

@@ -255,3 +255,26 @@ def test_means_of_float16_neither_overflow_nor_change_the_dtype(weight: Any):
         assert p.grad.dtype == "float16" and np.isfinite(p.grad.numpy()).all()
     rows = tg.nn.KLDivLoss(reduction="batchmean")(logs, np.ones_like(logs))
     assert rows.dtype == "float16" and rows.item() == 60.0
+
+
+# A loss, what it takes, and what it refuses.
+REFUSED: dict[str, tuple[list[Any], list[Any]]] = {
+    "BCELoss": ([[0.2, 0.9], [0.0, 1.0]], [[1.5, 0.9], [0.0, 1.0]]),
+    "MarginRankingLoss": ([[0.2, 0.9], [1.0, 2.0], [-1.0, 1.0]], [[0.2, 0.9], [1.0, 2.0], [0.0, 5.0]]),
+    "HingeEmbeddingLoss": ([[0.2, 0.9], [-1.0, 1.0]], [[0.2, 0.9], [0.0, 5.0]]),
+    "GaussianNLLLoss": ([[0.2, 0.9], [-1.0, 1.0], [1.0, 1.0]], [[0.2, 0.9], [-1.0, 1.0], [-1.0, 1.0]]),
+}
+
+
+@pytest.mark.parametrize("emitter", ["numpy", "auto"])
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_program_refuses_what_the_loss_refuses(name: str, emitter: str) -> None:
+    right, wrong = ([tg.tensor(part) for part in given] for given in REFUSED[name])
+    loss = getattr(tg.nn, name)()
+    step = tg.jit(lambda *given: loss(*given), emitter=emitter, strict=True)
+    for _ in range(4):
+        assert step(*right).item() == pytest.approx(loss(*right).item(), rel=1e-5)
+    assert step.stats()["compiled"] == 2
+    with pytest.raises(ValueError, match=name):
+        step(*wrong)
+    assert step(*right).item() == pytest.approx(loss(*right).item(), rel=1e-5)

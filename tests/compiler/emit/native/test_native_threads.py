@@ -246,9 +246,8 @@ def test_eight_threads_of_the_users(everything_is_shared: None, monkeypatch: pyt
 
 
 @pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")  # of calls that are taken back
-def test_what_went_wrong_in_a_worker_is_told(
-    everything_is_shared: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("everything_is_shared")
+def test_what_went_wrong_in_a_worker_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """One element divides by zero, in the last part."""
     monkeypatch.setenv("TAPEGRAD_THREADS", "3")
     f = tg.jit(lambda x, y: x / y, emitter="native")
