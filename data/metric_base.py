@@ -30,9 +30,8 @@ class Metric:
     spec: PlainData | None = None  # the arguments of `metrics.get` that make it again
     outputs: str | None = None
     scalar: Any = True  # whether the result is one number, which logs can show
-    is_count = (
-        False  # whether it has only counted so far, so that it is the same however rows are put together
-    )
+    # Whether it has only counted so far, so that it is the same however rows are put together.
+    is_count = False
     final = True  # whether `result` warns that it is not defined; False in the middle of a pass, when more rows come
 
     def __init__(self, name: str) -> None:
