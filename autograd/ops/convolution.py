@@ -8,7 +8,7 @@ gradients of each of these three primitives are the other two.
 from collections.abc import Iterable
 from math import prod
 
-from tapegrad.autograd.aliases import Array, ArrayModule, Index
+from tapegrad.autograd.aliases import Array, ArrayModule, Index, Value
 from tapegrad.autograd.ops.forwards import sum_of
 from tapegrad.autograd.ops.windows import (
     Border,
@@ -152,6 +152,11 @@ def _to_kernel(
     return xp.reshape(xp.permute_dims(y, (1, 2, 0, 3)), (*window, channels, out))
 
 
+def _windows_of(y: Value, g: Value) -> Value:
+    """y at the windows that g has a value for: a transposed convolution with output_padding may have fewer than fit."""
+    return y if y.shape == g.shape else y[tuple(slice(n) for n in g.shape)]
+
+
 convolution_p: Primitive = Primitive(
     "convolution", _convolve, promote="float",
     vjp=(lambda g, y, x, w, **p: convolution_input_p(g, w, lengths=x.shape[1:-1], **p),
@@ -160,13 +165,13 @@ convolution_p: Primitive = Primitive(
 )  # fmt: skip
 convolution_input_p: Primitive = Primitive(
     "convolution_input", _to_input, promote="float",
-    vjp=(lambda h, y, g, w, lengths, **p: convolution_p(h, w, **p),
+    vjp=(lambda h, y, g, w, lengths, **p: _windows_of(convolution_p(h, w, **p), g),
          lambda h, y, g, w, lengths, **p: convolution_kernel_p(h, g, window=w.shape[:-2], **p)),
     unread=(-1,), doc="the gradient of a convolution for its input, and the transposed convolution",
 )  # fmt: skip
 convolution_kernel_p: Primitive = Primitive(
     "convolution_kernel", _to_kernel, promote="float",
     vjp=(lambda v, y, x, g, window, **p: convolution_input_p(g, v, lengths=x.shape[1:-1], **p),
-         lambda v, y, x, g, window, **p: convolution_p(x, v, **p)),
+         lambda v, y, x, g, window, **p: _windows_of(convolution_p(x, v, **p), g)),
     unread=(-1,), doc="the gradient of a convolution for its kernel",
 )  # fmt: skip

@@ -195,6 +195,9 @@ TORCH = [
     torchs("Conv2d", (1, 1, 4, 4), PAIR, 1, 2, 3, padding=(2, 1), padding_mode="reflect"),
     torchs("Conv3d", (1, 1, 3, 2, 4), PAIR, 1, 2, (2, 1, 3)),
     torchs("ConvTranspose1d", (2, 2, 3), PAIR, 2, 3, 3, stride=3, padding=1, output_padding=2),
+    # More results than the last window reaches.
+    torchs("ConvTranspose1d", (2, 2, 3), PAIR, 2, 3, 3, output_padding=1, dilation=2),
+    torchs("ConvTranspose2d", (2, 2, 3, 2), PAIR, 2, 4, 2, output_padding=2, dilation=3, groups=2),
     torchs("ConvTranspose2d", (1, 4, 2, 3), PAIR, 4, 2, 2, stride=2, groups=2, dilation=2),
     torchs("ConvTranspose3d", (1, 2, 1, 2, 2), PAIR, 2, 1, 2, padding=(0, 1, 1), stride=2),
     bare("MaxPool1d", (2, 2, 6), 3, stride=2, padding=1),
