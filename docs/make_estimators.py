@@ -34,18 +34,24 @@ with `clone`, `pickle` and `joblib`. A program changes one import:
 - **Perceptrons**: the same `random_state` gives scikit-learn's initial weights, order of rows and held-out rows, and
   with them its loss curve and coefs to the last digits. A warm start keeps the optimizer's state and the random
   streams, so that two fits of 5 passes are one of 10; it takes up changed parameters of the training, and refuses
-  another network. A training that diverges raises `ValueError`; a warm start goes back to the weights it had.
-  `coefs_` and `intercepts_` are read-only. `MLPRegressor` takes `loss` by name: its first argument is
-  `hidden_layer_sizes`.
+  another network. `partial_fit` takes the rows in scikit-learn's order: with a seed, the same one in each call.
+  `MLPClassifier` refuses a `y` of one class ("a classifier needs at least 2 classes"), which scikit-learn's learns to
+  predict always; `partial_fit` takes it, given all `classes`. A training that diverges raises `ValueError`; a warm
+  start goes back to the weights it had. `coefs_` and `intercepts_` are read-only. `MLPRegressor` takes `loss` by name:
+  its first argument is `hidden_layer_sizes`.
 - `epochs=30` makes exactly 30 passes, without the rule of `tol`. `epochs` with `max_iter` is an error, and so is
   `optimizer` with `solver`. A number given as `learning_rate` is `learning_rate_init`. `momentum`, `beta_1` and the
   like with an optimizer of tapegrad's raise: give them to the optimizer object.
 - Each step of `solver="lbfgs"` is an epoch to `callbacks`.
 - **Tables** of pandas and of polars are taken as scikit-learn takes them: `feature_names_in_` has the columns' names.
 - **Linear models** find the one minimum, whatever `solver` says, on dense and on sparse rows. `LogisticRegression`
-  takes `penalty` in the older spelling too. `n_iter_` counts Newton's steps.
+  takes `penalty` in the older spelling too. `n_iter_` counts Newton's steps. `LinearRegression` takes the shortest of
+  all coefs that fit equally well, on dense and on sparse rows.
 - **`SVC`** is an approximation by random Fourier features: near scikit-learn's scores, not the same, and without
-  support vectors. Other kernels than "rbf" and "linear" are refused, and so are `probability=True` and
+  support vectors: `support_`, `support_vectors_`, `n_support_` and `dual_coef_` raise an `AttributeError` that says
+  so. `coef_` is the linear kernel's alone; `linear_.coef_` has that of the random features. `gamma="scale"` counts
+  each row of X by its `sample_weight`, where scikit-learn counts all alike: `gamma=1 / (X.shape[1] * X.var())` is
+  scikit-learn's. Other kernels than "rbf" and "linear" are refused, and so are `probability=True` and
   `decision_function_shape="ovo"`.
 - **Refused**: `LinearSVC(multi_class="crammer_singer")`, `positive=True` with sparse rows.
 

@@ -58,7 +58,8 @@ class SVC(ClassifierMixin, BaseEstimator):
     Args:
         C: The inverse of the penalty's strength.
         kernel: "rbf" or "linear".
-        gamma: A number; "scale": 1 / (features · variance of X); "auto": 1 / features.
+        gamma: A number; "scale": 1 / (features · variance of X), each row counted by its weight, where scikit-learn
+            counts all alike; "auto": 1 / features.
         tol: How near to the minimum to stop.
         class_weight: Factors by class, or "balanced": inversely to the classes' frequencies.
         max_iter: The most steps; -1 is 1000.
@@ -74,7 +75,8 @@ class SVC(ClassifierMixin, BaseEstimator):
         feature_weights_: w, (features, n_components).
         feature_offsets_: b, (n_components,).
         linear_: The LinearSVC.
-        coef_, intercept_: The linear kernel's.
+        coef_: The linear kernel's.
+        intercept_: What is added to the products with the features, one for each score.
 
     References:
         A. Rahimi, B. Recht, "Random features for large-scale kernel machines", 2007.
@@ -146,6 +148,7 @@ class SVC(ClassifierMixin, BaseEstimator):
         if self.kernel == "rbf":
             gamma = self.gamma
             if isinstance(gamma, str):
+                # By weight, so that a weight of 2 is two rows, and one of 0 none: scikit-learn's X.var() breaks both.
                 s = row_weights(sample_weight, X)
                 variance = float(s @ ((X - (s @ X).mean() / s.sum()) ** 2).mean(axis=1) / s.sum())
                 gamma = 1.0 / (X.shape[1] * ((variance or 1.0) if gamma == "scale" else 1.0))
@@ -170,20 +173,18 @@ class SVC(ClassifierMixin, BaseEstimator):
     @property
     def coef_(self) -> np.ndarray:
         """The linear kernel's coefs, (1, features) for two classes, else (classes, features)."""
-        return self._of_linear("coef_")
+        if self.kernel != "linear":
+            raise AttributeError(
+                "SVC has coef_ with kernel='linear' alone; linear_ has that of the random features"
+            )
+        check_is_fitted(self)
+        return np.asarray(self.linear_.coef_)
 
     @property
     def intercept_(self) -> np.ndarray:
-        """The linear kernel's intercepts, (1,) for two classes, else (classes,)."""
-        return self._of_linear("intercept_")
-
-    def _of_linear(self, name: str) -> np.ndarray:
-        if self.kernel != "linear":
-            raise AttributeError(
-                f"SVC has {name} with kernel='linear' alone; linear_ has that of the random features"
-            )
+        """What is added to the products with the features, (1,) for two classes, else (classes,)."""
         check_is_fitted(self)
-        return np.asarray(getattr(self.linear_, name))
+        return np.asarray(self.linear_.intercept_)
 
     def decision_function(self, X: Features) -> np.ndarray:
         """The scores: (n,) for two classes, positive for the second; else (n, classes).

@@ -26,6 +26,7 @@ from tapegrad.models.checks import (
 from tapegrad.models.convex import not_negative
 from tapegrad.models.convex_losses import SquaredError
 from tapegrad.models.glm import EXPLICIT, fit_glm, weighted_square
+from tapegrad.models.least_squares import shortest_solution
 from tapegrad.models.quadratic import l1_quadratic, solve_symmetric
 
 SPARSE = ("csr", "csc")
@@ -134,7 +135,8 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
 class LinearRegression(LinearRegressor):
     """Ordinary least squares: the coef and intercept with the smallest Σ weight · |x @ coef + intercept - y|².
 
-    Solved in closed form in float64; where several solutions fit equally, the shortest coef is taken.
+    Solved in float64, in closed form; very large sparse X by LSQR (Paige and Saunders, 1982). Where several solutions
+    fit equally, the shortest coef is taken, of dense and of sparse X.
 
     Args:
         fit_intercept: Whether there is an intercept.
@@ -167,6 +169,14 @@ class LinearRegression(LinearRegressor):
             return not_negative(root * x, root * y)
         coef, _, self.rank_, self.singular_ = np.linalg.lstsq(root * x, root * y, rcond=None)
         return np.asarray(coef)
+
+    def _solve_sparse(self, x: Features, y: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.positive:
+            return super()._solve_sparse(x, y, s)
+        coef, bias, exact = shortest_solution(x, y, s, self.fit_intercept)
+        if not exact:
+            warn(self, "not solved to the end: bring the columns to like sizes", ConvergenceWarning)
+        return coef, bias
 
 
 class Ridge(LinearRegressor):
@@ -212,20 +222,9 @@ class Ridge(LinearRegressor):
         for alpha in np.ravel(self.alpha):
             number(at_least=0)("alpha", alpha)
 
-    def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "Ridge":
-        """The estimator itself, fitted.
-
-        Args:
-            X: Features, (n, features), dense or sparse. No NaN or Inf.
-            y: Targets, (n,) or (n, targets).
-            sample_weight: A weight for each row, (n,), or one number; None is 1.
-
-        Raises:
-            ValueError: X, y or a parameter is not as described.
-        """
-        super().fit(X, y, sample_weight)
+    def _keep_gap(self, *solution: object) -> None:
+        """The solution is exact: one step finds it, and there is no gap."""
         self.n_iter_, self.solver_ = 1, "cholesky"
-        return self
 
     def _penalties(self, rows: float) -> tuple[Any, float]:
         return np.asarray(self.alpha, np.float64) / rows, 0.0

@@ -1,6 +1,7 @@
 """What the two multi-layer perceptrons share: the network, the solvers and the stopping rules of scikit-learn."""
 
 import numpy as np
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from tapegrad import nn
@@ -178,6 +179,9 @@ class MLP(Network):
     def _iterate(
         self, training: Training, rows: Rows, held_out: Rows | None, callbacks: list[Callback], once: bool
     ) -> None:
+        if once and self.t_:
+            # As in scikit-learn's partial_fit, a seed gives each call the same order of rows.
+            self._random_state, self._order = check_random_state(self.random_state), None
         if solvers.solver_of(self) == "lbfgs":
             self._run_lbfgs(training, rows, callbacks)
         else:

@@ -328,6 +328,8 @@ def test_random_features_come_near_the_kernel():
     theirs = svm.SVC(C=10.0).fit(x, y)
     assert abs(ours.score(x, y) - theirs.score(x, y)) < 0.02
     assert np.corrcoef(ours.decision_function(x), theirs.decision_function(x))[0, 1] > 0.97
+    scores = ours._features(x) @ ours.linear_.coef_[0] + ours.intercept_
+    assert np.allclose(scores, ours.decision_function(x)) and ours.intercept_.shape == theirs.intercept_.shape
     products = ours._features(x[:50]) @ ours._features(x[:50]).T
     kernel = rbf_kernel(x[:50], gamma=1 / (30 * x.var()))
     assert np.abs(products - kernel).max() < 0.2

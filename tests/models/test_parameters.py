@@ -162,7 +162,7 @@ def test_a_linear_svc_has_a_coef():
     ours = models.SVC(kernel="linear").fit(x, y)
     assert np.allclose(x @ ours.coef_.T + ours.intercept_, ours.decision_function(x))
     with pytest.raises(AttributeError, match="kernel='linear' alone"):
-        models.SVC().fit(x, y).intercept_  # noqa: B018
+        models.SVC().fit(x, y).coef_  # noqa: B018
 
 
 # ---- what the fitted models tell ----

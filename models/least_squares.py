@@ -1,0 +1,65 @@
+"""Least squares on sparse rows: of all solutions that fit equally, the shortest, as `numpy.linalg.lstsq` takes it."""
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.data.aliases import Features
+
+WORK = 1e11  # multiplications up to which the rows are decomposed, some seconds; beyond, steps of LSQR
+BLOCK = 1 << 22  # numbers of dense rows at a time
+EXACT = 1e-13  # of the norms of x and y: where LSQR stops
+
+
+def shortest_solution(
+    x: Features, y: np.ndarray, s: np.ndarray, intercept: bool
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """(coef, intercepts, whether they are found to the end) with the smallest Σ s · |x coef + intercepts - y|²."""
+    rows, columns = x.shape
+    x_mean, y_mean = np.zeros(columns), np.zeros(y.shape[1])
+    if intercept:
+        x_mean, y_mean = np.asarray(x.T @ s).ravel() / s.sum(), s @ y / s.sum()
+    root, y = np.sqrt(s), np.sqrt(s)[:, None] * (y - y_mean)
+    if float(rows) * columns * min(rows, columns) <= WORK:
+        coef, found = by_decomposition(x, y, root, x_mean), True
+    else:
+        coef, found = by_steps(x, y, root, x_mean)
+    return coef, y_mean - x_mean @ coef, found
+
+
+def by_decomposition(x: Features, y: np.ndarray, root: np.ndarray, x_mean: np.ndarray) -> np.ndarray:
+    """Through the triangle R of x = Q R, made block by block of dense rows: it has the singular values of x."""
+    columns = x.shape[1]
+    size = max(BLOCK // max(columns, 1), 2 * columns)
+    r, b = np.zeros((0, columns)), np.zeros((0, y.shape[1]))
+    for start in range(0, x.shape[0], size):
+        part = slice(start, start + size)
+        r = np.vstack([r, root[part, None] * (x[part].toarray() - x_mean)])
+        b = np.vstack([b, y[part]])
+        if len(r) > 2 * columns:
+            q, r = np.linalg.qr(r)
+            b = q.T @ b
+    # The threshold below which lstsq takes a singular value as 0 grows with the rows.
+    rcond = np.finfo(np.float64).eps * max(x.shape)
+    return np.asarray(np.linalg.lstsq(r, b, rcond=rcond)[0])
+
+
+def by_steps(x: Features, y: np.ndarray, root: np.ndarray, x_mean: np.ndarray) -> tuple[np.ndarray, bool]:
+    """By LSQR, whose steps from 0 on stay in the span of the rows, where the shortest solution is."""
+    from scipy.sparse.linalg import LinearOperator, lsqr
+
+    def centred(v: Any) -> Any:
+        return root * (x @ v.ravel() - x_mean @ v.ravel())
+
+    def transposed(v: Any) -> Any:
+        weighted = root * v.ravel()
+        return x.T @ weighted - x_mean * weighted.sum()
+
+    operator = LinearOperator(x.shape, matvec=centred, rmatvec=transposed, dtype=np.float64)
+    limit = 20 * min(x.shape) + 1000
+    found = [
+        lsqr(operator, y[:, k], atol=EXACT, btol=EXACT, conlim=0.0, iter_lim=limit) for k in range(y.shape[1])
+    ]
+    # [1] is 7 where the limit ended it, and [6] the condition number, which multiplies the error.
+    exact = all(each[1] != 7 and EXACT * each[6] < 0.01 for each in found)
+    return np.stack([each[0] for each in found], axis=1), exact
