@@ -10,6 +10,7 @@ into it: then it keeps its graph.
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from tapegrad.autograd import ops
 from tapegrad.autograd.aliases import Tree, Value
@@ -33,6 +34,8 @@ from tapegrad.backends.aliases import Function
 P = ParamSpec("P")  # the parameters of a user's function
 R = TypeVar("R")  # and what it returns
 G = TypeVar("G", bound=Function)  # a function that a transform returns
+# The leaves that transforms made, by their id: no user holds one, so nothing can be differentiated for it later.
+OWN: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
 NOTED: ContextVar[tuple[list[Tensor], ...]] = ContextVar("tapegrad_noted_leaves", default=())
 
 
@@ -59,6 +62,7 @@ def fresh(name: str, x: Tensor) -> Tensor:
     if x.requires_grad and current.get().grad:
         return ops.positive(x)
     leaf = Tensor(x.data, requires_grad=True)
+    OWN[id(leaf)] = leaf
     if (recorder := current.get().recorder) is not None:
         recorder.detached(x, leaf)
     for leaves in NOTED.get():
@@ -125,7 +129,8 @@ def must_record(outputs: Sequence[Tensor], leaves: Sequence[Tensor]) -> bool:
             if t.node is not None:  # a recorded copy of a tensor that requires grad
                 return True
         elif t.node is None:
-            return True
+            if OWN.get(id(t)) is not t:
+                return True
         elif t.node not in seen:
             seen.add(t.node)
             stack += [i for i in t.node.recorded_inputs() if isinstance(i, Tensor) and i.requires_grad]
@@ -361,6 +366,7 @@ def jvp(f: Callable[..., R], primals: Sequence[Tree], tangents: Sequence[Tree]) 
     live = [y for y in flat if y.requires_grad]
     # Cotangents that require grad: what the rules do with them is recorded, and differentiated for them.
     probes = [ops.zeros_like_p(y.detach()).requires_grad_() for y in live]
+    OWN.update((id(probe), probe) for probe in probes)
     with changed_flags(grad=True, raw=False, depth=current.get().depth + 1):
         pulled = cotangents_at(live, probes, leaves, record=True, retain=True)
     pairs = [(p, m) for p, m in zip(pulled, moves, strict=True) if p.requires_grad and m is not None]

@@ -57,6 +57,15 @@ def multiply_from_zero(xp: ArrayModule, g: Array, slope: Array) -> Array:
     return product
 
 
+def multiply_from_zeros(xp: ArrayModule, a: Array, b: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        product = np.multiply(a, b)
+        if np.isnan(product).any():
+            zero = (np.equal(a, 0) | np.equal(b, 0)) & np.isnan(product)
+            product = np.where(zero, np.zeros((), product.dtype), product)
+    return product
+
+
 def divide_from_zero(xp: ArrayModule, g: Array, x: Array) -> Array:
     with np.errstate(all="ignore"):
         quotient = np.divide(g, x)
@@ -196,6 +205,7 @@ backend = Backend(
     memory_info=memory_info,
     kernels={
         "multiply_from_zero": multiply_from_zero,
+        "multiply_from_zeros": multiply_from_zeros,
         "divide_from_zero": divide_from_zero,
         "erf": erf,
         "index_add": index_add,

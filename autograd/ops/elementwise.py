@@ -24,14 +24,23 @@ BOUND: tuple[type, ...] = (*SCALAR, type(None))  # what limits `clip`, if it is 
 scale: Primitive = Primitive(
     "multiply_from_zero",
     lambda xp, g, s: xp.where(g == 0, xp.zeros_like(g * s), g * s),
-    vjp=(lambda g, y, a, s: scale(g, s), lambda g, y, a, s: where_p(a == 0, 0.0, scale(g, a))),
+    vjp=(lambda g, y, a, s: scale(g, s), lambda g, y, a, s: scale_both(g, a)),
     promote="same",
     doc="g * slope, but 0 wherever g is 0, even if the slope is infinite or NaN",
+)
+# Of the slopes of `scale` and `over`: both factors are cotangents, one of the derivative before. Where a factor is 0 its
+# own slope is the other factor, and not 0: third derivatives need it.
+scale_both: Primitive = Primitive(
+    "multiply_from_zeros",
+    lambda xp, a, b: xp.where((a == 0) | (b == 0), xp.zeros_like(a * b), a * b),
+    vjp=(lambda g, y, a, b: scale_both(g, b), lambda g, y, a, b: scale_both(g, a)),
+    promote="same",
+    doc="x1 * x2, but 0 wherever one of them is 0, even if the other one is infinite or NaN",
 )
 over: Primitive = Primitive(
     "divide_from_zero",
     lambda xp, g, x: xp.where(g == 0, xp.zeros_like(g / x), g / x),
-    vjp=(lambda g, y, a, x: over(g, x), lambda g, y, a, x: where_p(a == 0, 0.0, -scale(g, over(y, x)))),
+    vjp=(lambda g, y, a, x: over(g, x), lambda g, y, a, x: -scale_both(g, over(y, x))),
     promote="same",
     doc="g / x, but 0 wherever g is 0, even if x is 0 or NaN",
 )

@@ -168,12 +168,14 @@ def alike(name: str, kind: Kind, evaluate: Evaluate, source: str | Spelling, **m
     return Operation(name, kind, evaluate, source, source, **more)
 
 
-def from_zero(name: str, sign: str, helper: str) -> Operation:
-    """A product or quotient in which 0 stays 0, whatever the other input is: a function of the emitted module."""
-    form = f"{{0}} == 0 ? 0 : {{0}} {sign} {{1}}"
+def from_zero(name: str, sign: str, helper: str, either: bool = False) -> Operation:
+    """A product or quotient in which 0 stays 0, whatever the other input is: a function of the emitted module. either:
+    the second input's, too."""
+    form = f"{{0}} == 0{' || {1} == 0' * either} ? 0 : {{0}} {sign} {{1}}"
     numpy = f"{name}({{args}}, out={{out}})"
     evaluate = e.kernel(name)
-    native = f"choose((a {sign} b != a {sign} b) & (a == 0), 0, a {sign} b)"
+    zero = "((a == 0) | (b == 0))" if either else "(a == 0)"
+    native = f"choose((a {sign} b != a {sign} b) & {zero}, 0, a {sign} b)"
     return elementwise(
         name,
         form,
@@ -207,6 +209,7 @@ ROWS = (
     infix("multiply", "*", "mul", boolean="{0} && {1}"),
     infix("divide", "/", "truediv"),
     from_zero("multiply_from_zero", "*", s.MULTIPLY_FROM_ZERO),
+    from_zero("multiply_from_zeros", "*", s.MULTIPLY_FROM_ZEROS, either=True),
     from_zero("divide_from_zero", "/", s.DIVIDE_FROM_ZERO),
     elementwise("floor_divide", DIVISION, native="floor_divide(a, b)", operator="floordiv"),
     elementwise("remainder", REMAINDER, native="remainder(a, b)", operator="mod"),

@@ -162,6 +162,15 @@ def multiply_from_zero(g, slope, out):
         if np.isnan(out).any():
             np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
 """
+MULTIPLY_FROM_ZEROS = """
+
+def multiply_from_zeros(a, b, out):
+    # 0 * inf is 0 here, whichever is which
+    with np.errstate(invalid="ignore"):
+        np.multiply(a, b, out=out)
+        if np.isnan(out).any():
+            np.copyto(out, 0, where=np.isnan(out) & (np.equal(a, 0) | np.equal(b, 0)))
+"""
 DIVIDE_FROM_ZERO = """
 
 def divide_from_zero(g, x, out):

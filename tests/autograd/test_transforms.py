@@ -1,5 +1,7 @@
 """The transforms, against closed forms and against each other."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -227,3 +229,41 @@ def test_check_grads_finds_a_wrong_rule() -> None:
     half = tg.custom_gradient(lambda x: (x**3, lambda g: g * 3.0 * x.detach() ** 2))  # right once, not twice
     with pytest.raises(AssertionError, match="order 2"):
         tg.check_grads(lambda x: half(x), (t(X),))
+
+
+def penalty(w: tg.Tensor) -> tg.Tensor:
+    """The size of a gradient for another argument, as of a critic for its inputs."""
+    x = tg.tensor([1.0, 2.0])
+    return tg.sum(tg.grad(lambda x: tg.sum(tg.tanh(x * w)))(x) ** 2)
+
+
+NESTED: dict[str, Callable[[tg.Tensor], tg.Tensor]] = {
+    "grad": lambda w: tg.grad(penalty)(w),
+    "the value": lambda w: tg.value_and_grad(penalty)(w)[0],
+    "has_aux": lambda w: tg.grad(lambda w: (penalty(w), penalty(w)), has_aux=True)(w)[1],
+    "vjp": lambda w: tg.vjp(penalty, w)[1](tg.tensor(1.0))[0],
+    "jvp": lambda w: tg.jvp(penalty, (w,), (w,))[1],
+    "a jvp inside": lambda w: tg.grad(lambda w: tg.jvp(lambda x: tg.sum(x * w), (w * 2,), (w,))[1])(w),
+    "hvp": lambda w: tg.hvp(penalty, (w,), (w,)),
+    "jacobian": lambda w: tg.jacobian(lambda w: tg.grad(lambda x: tg.sum(tg.tanh(x * w)))(w * 0 + 1))(w),
+    "three deep": lambda w: tg.grad(lambda w: tg.sum(tg.grad(penalty)(w) ** 2))(w),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_the_leaf_of_an_inner_transform_keeps_no_graph(name: str) -> None:
+    """Nobody can differentiate for it later, so the results are detached, and compiled."""
+    w = tg.tensor([3.0, 4.0])
+    want = NESTED[name](w)
+    assert not want.requires_grad
+    step = tg.jit(NESTED[name], emitter="numpy", strict=True)
+    for _ in range(3):
+        np.testing.assert_allclose(step(w).numpy(), want.numpy(), rtol=1e-6)
+
+
+def test_a_parameter_outside_keeps_the_graph_of_nested_transforms() -> None:
+    scale = tg.tensor(2.0, requires_grad=True)
+    g = tg.grad(lambda w: penalty(w * scale))(tg.tensor([0.3, 0.4]))
+    assert g.requires_grad
+    g.sum().backward()
+    assert scale.grad is not None and scale.grad.item() != 0

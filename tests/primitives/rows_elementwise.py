@@ -65,6 +65,7 @@ ONE_ARGUMENT: tuple[tuple[Any, ...], ...] = (
 
 TWO_ARGUMENTS: tuple[tuple[Any, ...], ...] = (
     ("multiply_from_zero", np.multiply, "multiply", (WIDE, WIDE), "same"),
+    ("multiply_from_zeros", np.multiply, "multiply", (WIDE, WIDE), "same"),
     ("divide_from_zero", np.divide, "divide", (WIDE, POSITIVE), None),
     ("add", np.add, "add", (WIDE, WIDE), "same"),
     ("subtract", np.subtract, "subtract", (WIDE, WIDE), "same"),
@@ -252,7 +253,7 @@ def activation(name: str, title: str, ref: Any, tf_function: Any, options: dict[
     )
 
 
-PUBLIC = {"multiply_from_zero": "scale", "divide_from_zero": "over"}
+PUBLIC = {"multiply_from_zero": "scale", "multiply_from_zeros": "scale_both", "divide_from_zero": "over"}
 
 ROWS = [
     *(Row(name, getattr(ops, name), ref, samples(ONE, limits), tf, name, *grad, ints=ints)
