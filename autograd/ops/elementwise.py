@@ -28,8 +28,8 @@ scale: Primitive = Primitive(
     promote="same",
     doc="g * slope, but 0 wherever g is 0, even if the slope is infinite or NaN",
 )
-# Of the slopes of `scale` and `over`: both factors are cotangents, one of the derivative before. Where a factor is 0 its
-# own slope is the other factor, and not 0: third derivatives need it.
+# In the slopes of `scale` and `over`, where both factors are cotangents, one of the derivative before. The slope for a
+# factor that is 0 is the other factor, and not 0: third derivatives need it.
 scale_both: Primitive = Primitive(
     "multiply_from_zeros",
     lambda xp, a, b: xp.where((a == 0) | (b == 0), xp.zeros_like(a * b), a * b),

@@ -13,7 +13,8 @@ OPERATORS: dict[type, str] = {
 }  # fmt: skip
 # How tightly an expression binds; parentheses stand around what binds less than its place.
 LOOSE, SUM, PRODUCT, SIGN, POWER, ATOM = range(6)
-TIMES = {"scale", "multiply_from_zero", "scale_both", "multiply_from_zeros"}  # what rules call to multiply and to divide
+# What rules call to multiply and to divide.
+TIMES = {"scale", "multiply_from_zero", "scale_both", "multiply_from_zeros"}
 OVER = {"over", "divide_from_zero"}
 ENDS = re.compile(r": |; |, |\. | over | along | without | for a | in the shape |\.$|$")
 
