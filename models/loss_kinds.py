@@ -44,6 +44,8 @@ def function(loss: CompiledLoss) -> Function | None:
     """The function of `nn.losses` behind a loss, also behind PyTorch's classes; None for a user's own."""
     if isinstance(loss, nn.CrossEntropyLoss):
         return losses.cross_entropy
+    if isinstance(loss, nn.NLLLoss):
+        return losses.nll_loss
     if isinstance(loss, nn.BCEWithLogitsLoss):
         return losses.binary_cross_entropy_with_logits
     return losses.our_function(loss)

@@ -17,6 +17,7 @@ from tapegrad.models.compiled_step import Step
 from tapegrad.models.in_mode import own_forward
 from tapegrad.nn.buffer import Buffer
 from tapegrad.nn.module import walk
+from tapegrad.nn.torch_names import TorchLoss
 from tapegrad.nn.weight_rules import apply, with_penalties
 from tapegrad.optim.base import Optimizer
 
@@ -96,6 +97,15 @@ def network_of(model: "Sequential") -> nn.Sequential:
     return network
 
 
+def loss_with(loss_of: Function, outputs: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+    """The loss of a batch; `weights` are of its rows."""
+    if weights is None:
+        return loss_of(outputs, y)
+    if isinstance(loss_of, TorchLoss):
+        return loss_of.weighted(outputs, y, weights)
+    return loss_of(outputs, y, sample_weight=weights)
+
+
 # ---- the steps, as written by hand. Results are detached: nobody differentiates them further. ----
 def train_step(model: nn.Sequential, loss_of: Function, optimizer: Optimizer) -> Function:
     terms, limits = model.rules().values()
@@ -107,7 +117,7 @@ def train_step(model: nn.Sequential, loss_of: Function, optimizer: Optimizer) ->
         draws = random.draws()
         try:
             outputs = model(x)
-            loss = loss_of(outputs, y) if weights is None else loss_of(outputs, y, sample_weight=weights)
+            loss = loss_with(loss_of, outputs, y, weights)
             loss = with_penalties(loss, terms)
             optimizer.zero_grad()
             loss.backward()
@@ -132,7 +142,7 @@ def evaluation_step(model: nn.Sequential, loss_of: Function) -> Function:
     def evaluate(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         # Not under no_grad: the losses look behind a sigmoid or softmax for its logits, and need the graph for it.
         outputs = model(x)
-        loss = loss_of(outputs, y) if weights is None else loss_of(outputs, y, sample_weight=weights)
+        loss = loss_with(loss_of, outputs, y, weights)
         return with_penalties(loss, terms).detach(), outputs.detach()
 
     return evaluate

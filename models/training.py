@@ -14,7 +14,7 @@ from tapegrad.data.aliases import Features
 from tapegrad.models.compiled_step import Step
 from tapegrad.models.fitting import EVALUATION_BATCH
 from tapegrad.models.sequential import Sequential
-from tapegrad.models.steps import network_of, train_step
+from tapegrad.models.steps import loss_with, network_of, train_step
 
 # From so many batches in a pass on, the few passes that every training has repay machine code.
 MANY_BATCHES = 20
@@ -41,7 +41,7 @@ class Objective:
             loss = self.loss(outputs, y)
         else:
             total = (sample_weight.sum()).clip(min=1e-30)
-            loss = self.loss(outputs, y, sample_weight=sample_weight * (outputs.shape[0] / total))
+            loss = loss_with(self.loss, outputs, y, sample_weight * (outputs.shape[0] / total))
         if self.half:
             for kernel in self.kernels:
                 loss = loss + self.half * (kernel * kernel).sum() / total

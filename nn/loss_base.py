@@ -116,19 +116,22 @@ def class_numbers(name: str, p: Tensor, labels: TensorLike) -> Tensor:
     return t
 
 
+def weighed(name: str, loss: Tensor, weight: TensorLike) -> Tensor:
+    """The loss of each sample times its weight."""
+    w = as_target(loss, weight)
+    if w.ndim == 0 or w.shape != loss.shape[: w.ndim]:
+        raise ValueError(
+            f"{name}: sample_weight must have the shape of the unreduced loss, {loss.shape}, or of its first axes, "
+            f"got {w.shape}"
+        )
+    w = w if w.dtype == loss.dtype else w.astype(loss.dtype)
+    return loss * (w if w.ndim == loss.ndim else reshape_p(w, shape=w.shape + (1,) * (loss.ndim - w.ndim)))
+
+
 def reduce(name: str, loss: Tensor, weight: TensorLike | None, reduction: str) -> Tensor:
     """Weigh and reduce the loss of each sample."""
     if weight is not None:
-        w = as_target(loss, weight)
-        if w.ndim == 0 or w.shape != loss.shape[: w.ndim]:
-            raise ValueError(
-                f"{name}: sample_weight must have the shape of the unreduced loss, {loss.shape}, or of its first axes, "
-                f"got {w.shape}"
-            )
-        w = w if w.dtype == loss.dtype else w.astype(loss.dtype)
-        loss = loss * (
-            w if w.ndim == loss.ndim else reshape_p(w, shape=w.shape + (1,) * (loss.ndim - w.ndim))
-        )
+        loss = weighed(name, loss, weight)
     if not isinstance(reduction, str):
         raise TypeError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
     if reduction == "mean":

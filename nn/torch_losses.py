@@ -84,7 +84,7 @@ class KLDivLoss(TorchLoss):
             none = t == 0
             loss = where_p(none, 0.0, t * (log(where_p(none, 1.0, t)) - p))
         if self.reduction == "batchmean":
-            return ratio(loss, ones(p.shape[:1], dtype=p.dtype, device=p.device))
+            return ratio(self._weighed(loss), ones(p.shape[:1], dtype=p.dtype, device=p.device))
         return self._reduced(loss)
 
 
@@ -198,7 +198,7 @@ class NLLLoss(WeighedLoss):
         factor = 1.0 if self.weight is None else take(self.weight, labels)
         share = where(keep, factor, 0.0).astype(x.dtype, copy=False)
         loss = where(keep, nll_loss(x, labels, reduction="none") * share, 0.0)
-        return ratio(loss, share) if self.reduction == "mean" else self._reduced(loss)
+        return self._reduced(loss, share)
 
 
 class SoftMarginLoss(TorchLoss):

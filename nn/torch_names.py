@@ -25,7 +25,7 @@ from tapegrad.backends import resolve
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import Config
 from tapegrad.nn.dense import Dense
-from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape
+from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape, weighed
 from tapegrad.nn.module import Buffer, Module
 from tapegrad.nn.shapes import Shape
 
@@ -91,9 +91,39 @@ class TorchLoss(Module):
     def infer_shape(self, shape: Shape) -> Shape:
         return ()
 
-    def _reduced(self, loss: Tensor) -> Tensor:
-        """PyTorch reduces over all elements, and "none" keeps each."""
-        return loss.mean() if self.reduction == "mean" else loss.sum() if self.reduction == "sum" else loss
+    _sample_weight: TensorLike | None = None
+
+    def weighted(self, input: TensorLike, target: TensorLike, sample_weight: TensorLike) -> Tensor:
+        """The loss with a factor on each element that reduction="none" gives, as models weigh rows and classes.
+
+        Args:
+            input, target: As for a call.
+            sample_weight: Of the shape of the unreduced loss, or of its first axes. A mean still divides by what it
+                divides by without.
+        """
+        # Another one of the same options: this one may be in use elsewhere.
+        own = type(self).__new__(type(self))
+        vars(own).update(vars(self), _sample_weight=sample_weight)
+        loss = own.forward(input, target)
+        if own._sample_weight is not None:
+            raise TypeError(
+                f"{type(self).__name__}: its own forward does not weigh the samples: return self._reduced(loss) of the "
+                "loss of each, or train without weights of rows and classes"
+            )
+        return loss
+
+    def _weighed(self, loss: Tensor) -> Tensor:
+        if (weight := self._sample_weight) is None:
+            return loss
+        vars(self)["_sample_weight"] = None
+        return weighed(type(self).__name__, loss, weight)
+
+    def _reduced(self, loss: Tensor, share: Tensor | None = None) -> Tensor:
+        """PyTorch reduces over all elements, and "none" keeps each. A mean divides by the sum of `share`, if given."""
+        loss = self._weighed(loss)
+        if self.reduction == "mean":
+            return loss.mean() if share is None else ratio(loss, share)
+        return loss.sum() if self.reduction == "sum" else loss
 
 
 def factors(name: str, given: TensorLike | None) -> Buffer | None:
@@ -212,7 +242,7 @@ class CrossEntropyLoss(WeighedLoss):
             even = self._even(x) / x.shape[-1]
             loss = (1.0 - self.label_smoothing) * loss + self.label_smoothing * even
         loss = where(keep, loss, 0.0)
-        return ratio(loss, share) if self.reduction == "mean" else self._reduced(loss)
+        return self._reduced(loss, share)
 
     def _even(self, x: Tensor) -> Tensor:
         """-sum over the classes of weight * ln(softmax(x))."""
