@@ -86,6 +86,9 @@ class Embedding(Layer):
         if name_of(x.dtype).startswith("int"):
             # A negative one would count from the end. In a compiled step, which does not look, it is out of bounds.
             x = where_p(x < 0, self.input_dim, x.astype("int64", copy=False))
+        elif name_of(x.dtype) == "uint64":
+            # As an int64, which an index becomes, a large one would count from the end, too.
+            x = where_p(x < self.input_dim, x, self.input_dim).astype("int64")
         y = getitem(self.embeddings, x)
         if self.padding_idx is None:
             return y

@@ -80,7 +80,7 @@ def index_set(x: np.ndarray, values: Any, *, index: Any) -> np.ndarray:
 
 
 def index_add(x: np.ndarray, values: Any, *, index: Any) -> np.ndarray:
-    np.add.at(x, index, values)
+    np.add.at(x, index, np.broadcast_to(values, x[index].shape))
     return x
 
 

@@ -120,14 +120,19 @@ def add_at(op: "Op", args: list[str], out: str) -> str:
     """An element that an index array names twice gets both values; without such arrays none is named twice."""
     same = "" if args[0] == out else f"copyto({out}, {args[0]}); "
     where = index_text(op.params["index"], args[2:])
-    if args[2:] and op.out.dtype.char == "e":
+    if not args[2:]:
+        return f"{same}{out}[{where}] += {args[1]}"
+    values = args[1]
+    if len(op.out.shape) == 1 and getattr(op.inputs[1], "ndim", 0) == 1:
+        # NumPy 2.4's add.at does not repeat them along the axes of an index array, and reads past their end.
+        wide = [i.shape for i in op.inputs[2:] if len(i.shape) > 1]
+        values = f"broadcast_to({values}, {wide[0]})" if wide else values
+    if op.out.dtype.char == "e":
         return (
-            f"in_full = {args[0]}.astype('float32'); add.at(in_full, s_[{where}], {args[1]}); "
+            f"in_full = {args[0]}.astype('float32'); add.at(in_full, s_[{where}], {values}); "
             f"copyto({out}, in_full, casting='same_kind')"
         )
-    return (
-        f"{same}add.at({out}, s_[{where}], {args[1]})" if args[2:] else f"{same}{out}[{where}] += {args[1]}"
-    )
+    return f"{same}add.at({out}, s_[{where}], {values})"
 
 
 def take_at_checked(op: "Op", args: list[str], out: str) -> str:

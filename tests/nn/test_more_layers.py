@@ -93,16 +93,21 @@ def test_the_padding_row_starts_at_0_and_stays() -> None:
     assert layer(tg.tensor([2])).tolist() == [[5.0, 5.0]]
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("wrong", [-1, 4, 100])
-@pytest.mark.parametrize("dtype", ["int64", "int32", "int8"])
-def test_embedding_refuses_what_is_no_row(compiled: bool, wrong: int, dtype: str) -> None:
+@pytest.mark.parametrize("emitter", [None, "numpy", "native"])
+@pytest.mark.parametrize(
+    ("dtype", "wrong"),
+    [
+        *((dtype, wrong) for dtype in ("int64", "int32", "int8") for wrong in (-1, 4, 100)),
+        *(("uint64", wrong) for wrong in (4, 2**63, 2**64 - 1)), ("uint8", 255),
+    ],
+)  # fmt: skip
+def test_embedding_refuses_what_is_no_row(emitter: str | None, wrong: int, dtype: str) -> None:
     layer = nn.Embedding(4, 2)
-    call = tg.jit(lambda x: layer(x).detach(), strict=True) if compiled else layer
+    call = tg.jit(lambda x: layer(x).detach(), strict=True, emitter=emitter) if emitter else layer
     for _ in range(3):
         assert call(tg.tensor([3, 0], dtype=dtype)).shape == (2, 2)
     with pytest.raises(IndexError, match=r"expected integers from 0 to 3, got|out of bounds"):
-        call(tg.tensor([0, wrong], dtype=dtype))
+        call(tg.tensor(np.array([0, wrong], dtype)))
 
 
 def test_embedding_takes_lists_arrays_and_unsigned_integers() -> None:

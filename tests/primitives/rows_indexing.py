@@ -122,6 +122,10 @@ ROWS = [
         lambda tf, x: tf.cast(tf.math.top_k(x, 3)[1], tf.int64), None, False, ints="int64"),
     Row("index_update a number", lambda x: tg.index_update(x, 1, 0.5), lambda x: assigned(x, 1, 0.5), X),
     Row("index_add a number", lambda x: tg.index_add(x, [1, 1], 0.5), lambda x: added(x, [1, 1], 0.5), X),
+    # NumPy's own add.at reads past the end of such values.
+    Row("index_add values repeated along an array's axes", lambda x, v: tg.index_add(x, [[0, 1, 2], [0, 3, -1]], v),
+        lambda x, v: added(x, [[0, 1, 2], [0, 3, -1]], np.broadcast_to(v, (2, 3))), samples([((4,), (3,))], WIDE),
+        ints="same"),
     Row("where by mask", lambda x: tg.where(tg.tensor(MASK, device=x.device), x, 0.0), lambda x: np.where(MASK, x, 0.0),
         X, lambda tf, x: tf.where(MASK, x, tf.zeros_like(x))),
     Row("numbered", ops.numbered_p, lambda x: np.arange(x.size).reshape(x.shape), X,
