@@ -58,9 +58,7 @@ class _Pool(FirstByAxis):
     def _check(self) -> None:
         name = type(self).__name__
         self.ceil_mode = truth(f"{name}: ceil_mode", self.ceil_mode)
-        window, _, _ = self._numbers()
-        if any(2 * p > k for (p, _), k in zip(self._padding(), window, strict=True)):
-            raise ValueError(f"{name}: padding must be at most half of the window, got {self.padding!r}")
+        self._padding()
 
     def _numbers(self) -> tuple[Shape, Shape, Shape]:
         name = type(self).__name__
@@ -69,7 +67,12 @@ class _Pool(FirstByAxis):
         return window, steps, w.per_axis(f"{name}: dilation", self.dilation, self.axes)
 
     def _padding(self) -> Border:
-        return w.pairs(f"{type(self).__name__}: padding", self.padding, self.axes)
+        name = type(self).__name__
+        border = w.pairs(f"{name}: padding", self.padding, self.axes)
+        # Here, and not where the layer is made alone: an option may be set later.
+        if any(2 * p > k for (p, _), k in zip(border, self._numbers()[0], strict=True)):
+            raise ValueError(f"{name}: padding must be at most half of the window, got {self.padding!r}")
+        return border
 
     def _border(self, lengths: Shape) -> Border:
         """The padding, and after it what the last window needs with ceil_mode."""

@@ -89,20 +89,27 @@ class _Conv(_Windows):
         self.kernel_size, self.stride = w.kept(kernel_size), w.kept(stride)
         self.padding, self.dilation = w.kept(padding), w.kept(dilation)
         self.groups = positive_integer(f"{name}: groups", groups)
-        self.padding_mode = one_of(f"{name}: padding_mode", padding_mode, tuple(MODES))
-        window, steps, _ = self._numbers()
-        if isinstance(padding, str):
-            one_of(f"{name}: padding", padding, ("valid", "same"))
-        else:
-            w.pairs(f"{name}: padding", padding, self.axes)
-        if padding == "same" and any(s != 1 for s in steps):
-            raise ValueError(f"{name}: padding='same' needs stride 1, as in PyTorch, got {stride!r}")
+        self.padding_mode = padding_mode
+        window, _, _ = self._numbers()
+        self._check_padding()
         self._divide(name, in_channels)
         self._divide(name, out_channels)
         shape = (self.out_channels, self.in_channels // self.groups, *window)
         self._make(shape, self.out_channels, bias, device, dtype)
 
+    def _check_padding(self) -> None:
+        """At each call, too, as an option may be set later."""
+        name = type(self).__name__
+        one_of(f"{name}: padding_mode", self.padding_mode, tuple(MODES))
+        if isinstance(self.padding, str):
+            one_of(f"{name}: padding", self.padding, ("valid", "same"))
+        else:
+            w.pairs(f"{name}: padding", self.padding, self.axes)
+        if self.padding == "same" and any(s != 1 for s in self._numbers()[1]):
+            raise ValueError(f"{name}: padding='same' needs stride 1, as in PyTorch, got {self.stride!r}")
+
     def _border(self, lengths: Shape) -> Border:
+        self._check_padding()
         return w.border_of(type(self).__name__, self.padding, lengths, *self._numbers())
 
     def infer_shape(self, shape: Shape) -> Shape:
@@ -138,23 +145,28 @@ class _ConvTranspose(_Windows):
         self.padding, self.dilation = w.kept(padding), w.kept(dilation)
         self.output_padding = w.kept(output_padding)
         self.groups = positive_integer(f"{name}: groups", groups)
-        self.padding_mode = one_of(f"{name}: padding_mode", padding_mode, ("zeros", ""))
-        window, steps, apart = self._numbers()
-        more = w.pairs(f"{name}: output_padding", output_padding, self.axes)
-        if any(m >= max(s, d) for (m, _), s, d in zip(more, steps, apart, strict=True)):
-            raise ValueError(
-                f"{name}: output_padding must be below stride or dilation, got {output_padding!r}"
-            )
-        w.pairs(f"{name}: padding", padding, self.axes)
+        self.padding_mode = padding_mode
+        window, _, _ = self._numbers()
+        self._borders()
         self._divide(name, in_channels)
         self._divide(name, out_channels)
         shape = (self.in_channels, self.out_channels // self.groups, *window)
         self._make(shape, self.out_channels, bias, device, dtype)
 
-    def infer_shape(self, shape: Shape) -> Shape:
+    def _borders(self) -> tuple[Border, Border]:
+        """(padding, output_padding), checked at each call, too, as an option may be set later."""
         name = type(self).__name__
-        border = w.pairs(f"{name}: padding", self.padding, self.axes)
+        one_of(f"{name}: padding_mode", self.padding_mode, ("zeros", ""))
+        _, steps, apart = self._numbers()
         more = w.pairs(f"{name}: output_padding", self.output_padding, self.axes)
+        if any(m >= max(s, d) for (m, _), s, d in zip(more, steps, apart, strict=True)):
+            raise ValueError(
+                f"{name}: output_padding must be below stride or dilation, got {self.output_padding!r}"
+            )
+        return w.pairs(f"{name}: padding", self.padding, self.axes), more
+
+    def infer_shape(self, shape: Shape) -> Shape:
+        border, more = self._borders()
         each = zip(self._checked(shape), *self._numbers(), border, more, strict=True)
         lengths = tuple((n - 1) * s - a - b + (k - 1) * d + 1 + m for n, k, s, d, (a, b), (m, _) in each)
         if min(lengths) < 1:
@@ -165,8 +177,12 @@ class _ConvTranspose(_Windows):
         x = self._input(x)
         lengths = self.infer_shape(x.shape[1:])[1:]
         _, strides, dilation = self._numbers()
-        border = w.pairs(type(self).__name__, self.padding, self.axes)
-        options = {"strides": strides, "border": border, "dilation": dilation, "groups": self.groups}
+        options = {
+            "strides": strides,
+            "border": self._borders()[0],
+            "dilation": dilation,
+            "groups": self.groups,
+        }
         return self._result(convolution_input_p(channels_last(x), self._kernel(), lengths=lengths, **options))
 
 

@@ -29,6 +29,9 @@ def another(name: str, value: Any) -> list[Any]:
     """Other values of an option's kind."""
     if name.endswith("initializer"):
         return [lambda shape: np.full(shape, 0.5, "float32")]
+    if name == "padding" and value is not None:
+        words = ["same", "valid", "causal"]
+        return words if isinstance(value, str) else [*words, 1, 7]
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):
@@ -68,7 +71,9 @@ def unlike(sample: tuple[Any, tuple[int, ...], int, int]) -> Iterator[str]:
                 continue
             try:
                 other = type(layer)(*vars(make()).get("layers", ()), **layer.config())
-            except ValueError:  # the constructor checks it together with other options
+            except ValueError:  # the constructor checks it, alone or together with other options
+                if result(layer, inputs) is not None:
+                    yield name
                 continue
             result(other, inputs)
             state = layer.state_dict()
