@@ -19,7 +19,7 @@ from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
 from tapegrad.autograd.origins import held_by_notes
 from tapegrad.autograd.tensor import Tensor, overwrite
-from tapegrad.autograd.writes import next_serial, store
+from tapegrad.autograd.writes import next_serial, refuse_shared_places, store
 from tapegrad.backends.aliases import Function
 
 
@@ -59,6 +59,9 @@ def setitem(self: Tensor, index: Index, value: TensorLike) -> None:
         overwrite(self, indexing.index_update_p(self, value, *arrays, index=parts))
         return
     raw = value.data if isinstance(value, Tensor) else np.asarray(value, self.dtype)
+    # `store` sees only the part, whose elements may each have a place of their own.
+    if 0 in self.data.strides:
+        refuse_shared_places(self.data)
     try:
         self._version = store(self.data[parts], raw)
     except (IndexError, ValueError) as error:

@@ -145,14 +145,21 @@ def written_at(at: Place, serial: int, until: float = inf) -> bool:
     )
 
 
-def store(array: Array, value: Array) -> int:
-    """Write into an array, and note where and when for `backward`. Returns when."""
-    strides = getattr(array, "strides", ())
-    if 0 in strides and any(n > 1 and s == 0 for n, s in zip(array.shape, strides, strict=True)):
+def refuse_shared_places(array: Array) -> None:
+    """Raise RuntimeError for an array some of whose elements share one place in memory: none can be written alone.
+
+    An array without elements is accepted: NumPy gives it strides of 0, and a write changes nothing."""
+    if array.size and any(n > 1 and s == 0 for n, s in zip(array.shape, array.strides, strict=True)):
         raise RuntimeError(
             "some elements of this tensor share one place in memory, as after broadcast_to, so they cannot be written "
-            "to: make a copy first, as in t = t + 0"
+            "to: make a copy first, as in t = tg.tensor(t)"
         )
+
+
+def store(array: Array, value: Array) -> int:
+    """Write into an array, and note where and when for `backward`. Returns when."""
+    if 0 in getattr(array, "strides", ()):
+        refuse_shared_places(array)
     if array is not value and owner(value) is owner(array):  # NumPy mixes up overlapping arrays of one axis
         value = value.copy()
     if not getattr(getattr(array, "flags", None), "writeable", True):  # only NumPy has such

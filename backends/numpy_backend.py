@@ -37,7 +37,10 @@ def the_number(x: Array) -> Array:
 
 
 def spread(x: Array, shape: tuple[int, ...]) -> Array:
-    return np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
+    """A view of an array of one element in which that fills a shape; read-only, as NumPy's broadcast_to."""
+    view = np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
+    view.setflags(write=False)
+    return view
 
 
 ZERO_MET_INFINITY = [0]  # how many products had a 0 in g where the slope is infinite; the backward loop asks

@@ -203,6 +203,9 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("by a product", lambda: op.imatmul(tg.ones((2, 3)), tg.ones((3, 4))), ValueError, r"\(2, 4\)"),
     ("one place for many elements", lambda: op.iadd(tg.broadcast_to(tg.tensor(1.0), (3,)), 1), RuntimeError, "copy"),
     ("by index, too", lambda: op.setitem(tg.broadcast_to(tg.ones(1), (3, 2)), 0, 2.0), RuntimeError, "copy"),
+    ("of one axis, too", lambda: op.setitem(tg.broadcast_to(tg.ones(1), (3,)), 0, 2.0), RuntimeError, "copy"),
+    ("and by a slice", lambda: op.setitem(tg.broadcast_to(tg.ones(1), (3,)), slice(1), 2.0), RuntimeError, "copy"),
+    ("nor a view of it", lambda: op.setitem(tg.broadcast_to(tg.ones(1), (3,))[:1], 0, 2.0), ValueError, "read-only"),
     ("an array keeps no gradient", lambda: op.iadd(np.ones(2), tg.ones(2).requires_grad_()), RuntimeError, "detach"),
     ("an array's shape stays", lambda: op.iadd(np.ones(2), tg.ones((3, 2))), ValueError, r"\(3, 2\)"),
     ("an index out of bounds", lambda: op.setitem(tg.ones(2), 2, 1.0), IndexError, r"(?s)index_update.*out of bounds"),
@@ -228,6 +231,31 @@ def test_the_dtype_and_the_memory_stay() -> None:
         seen = t[1:]
         t += tg.tensor(np.array([1, 2], value))
         assert t.dtype == have and t.tolist() == [2, 3] and seen.tolist() == [3]
+
+
+EMPTY: dict[str, Callable[[Any], Any]] = {
+    "all": lambda t: op.setitem(t, ..., 1.0),
+    "an axis": lambda t: op.setitem(t, slice(None), 1.0),
+    "a column of none": lambda t: op.setitem(t, (..., slice(0, 0)), 1.0),
+    "a mask": lambda t: op.setitem(t, t > 5.0, 1.0),
+    "+=": lambda t: op.iadd(t, 1.0),
+    "data": lambda t: op.iadd(t.data, tg.tensor(1.0)),
+    "assign": lambda t: t.assign(np.zeros(t.shape)),
+    "+= of a row of none": lambda t: op.iadd(t[:0], 1.0),
+}
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 2)])
+@pytest.mark.parametrize("name", EMPTY)
+def test_a_write_to_no_elements_is_accepted(name: str, shape: tuple[int, ...]) -> None:
+    for t in (
+        tg.zeros(shape),
+        tg.zeros(shape) + 1.0,
+        tg.ones((3, 4))[:0],
+        tg.broadcast_to(tg.tensor(1.0), (0, 2)) * 1,
+    ):
+        EMPTY[name](t)
+        assert t.size == 0
 
 
 OVERLAPPING: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
