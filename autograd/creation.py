@@ -30,13 +30,15 @@ def tensor(
             array (a pandas column, say).
         dtype: Default: that of a NumPy array or scalar; for Python floats and all lists of floats the default float
             dtype (float32, see `set_default_dtype`); for integers int64. Any spelling of a dtype is taken: "float64",
-            np.float64, tg.float64, and Python's float, int and bool (float64, int64 and bool, as in NumPy).
+            np.float64, tg.float64, and Python's float, int and bool (float64, int64 and bool, as in NumPy). Arrays and
+            Tensors of another dtype are cast as by NumPy's astype, which wraps integers around.
         device: "cpu", "cuda:0", or a backend's name; default: where an array is, else the default backend.
         requires_grad: Record what is done to it; TypeError unless the dtype is a float.
 
     Raises:
         TypeError: Data that are not numbers.
         ValueError: Ragged lists.
+        OverflowError: A Python integer, alone or in a list, that the dtype does not hold.
     """
     made = from_data("tensor", data, dtype, device, copy=True)
     if truth("tensor: requires_grad", requires_grad):
@@ -66,11 +68,13 @@ def asarray(
 
     Args:
         obj: A Tensor, an array, a number or nested lists of numbers.
-        dtype: The dtype of the result; None is that of the data.
+        dtype: The dtype of the result; None is that of the data. Python integers must fit it; arrays are cast as by
+            NumPy's astype.
         device: Where to put it; None is where the data is.
         copy: True copies, False raises where a copy is needed, None copies where it is needed.
 
     Raises:
+        OverflowError: A Python integer, alone or in a list, that the dtype does not hold.
         ValueError: copy=False, and a change of dtype or device or a list needs a copy.
     """
     copy = None if copy is None else truth("asarray: copy", copy)
@@ -147,9 +151,25 @@ def to_numpy(name: str, data: TensorLike, dtype: DTypeLike | None) -> np.ndarray
             f"{name}: expected numbers, got {type(data).__name__} of dtype {array.dtype}: "
             "convert text and dates to numbers first; complex numbers and long doubles are not supported"
         )
+    if dtype is not None and not hasattr(data, "dtype") and array.dtype.kind in "iu" and array.size:
+        _refuse_out_of_range(name, array, dtype)
     if dtype is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
         array = array.astype(dtypes.get_default_dtype())
     return array
+
+
+def _refuse_out_of_range(name: str, array: np.ndarray, dtype: DTypeLike) -> None:
+    """Raise OverflowError for Python's integers that a dtype of integers does not hold."""
+    kind = dtypes.name_of(dtypes.as_dtype(dtype, f"{name}: dtype"))
+    if array.dtype == kind or not kind.startswith(("int", "uint")):
+        return
+    least, greatest = dtypes.integer_limits(kind)
+    for number in (int(array.min()), int(array.max())):
+        if not least <= number <= greatest:
+            raise OverflowError(
+                f"{name}: {number} is out of range for {kind}, {least} to {greatest}: choose a longer dtype, "
+                f"or wrap around as NumPy does with np.asarray(data).astype({kind!r})"
+            )
 
 
 def _holds_tensors(data: object) -> bool:

@@ -34,6 +34,12 @@ def is_floating(dtype: DType) -> builtins.bool:
 _OTHER_NAMES = {"float": float64, "double": float64, "half": float16, "int": int64, "long": int64}
 
 
+def integer_limits(name: str) -> tuple[int, int]:
+    """The least and the greatest number of a dtype of integers."""
+    limits = np.iinfo(name)
+    return int(limits.min), int(limits.max)
+
+
 def as_dtype(given: DTypeLike, argument: str = "dtype") -> DType:
     """The dtype that a user asks for, as a NumPy dtype: the one reader of every `dtype=`.
 

@@ -83,6 +83,28 @@ def test_tensor_copies_and_asarray_does_not():
         tg.asarray(a, dtype="float32", copy=False)
 
 
+BEYOND: tuple[tuple[Any, str, int], ...] = (
+    ([300], "int8", 300),
+    (-1, "uint8", -1),
+    ([[1, 2], [3, 2**31]], "int32", 2**31),
+    (2**63, "int64", 2**63),
+    ([-(2**63)], "uint64", -(2**63)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [tg.tensor, tg.asarray], ids=["tensor", "asarray"])
+@pytest.mark.parametrize(("data", "dtype", "number"), BEYOND)
+def test_integers_that_a_dtype_does_not_hold(make: Any, data: Any, dtype: str, number: int) -> None:
+    with pytest.raises(OverflowError, match=rf"{make.__name__}: {number} is out of range for {dtype}"):
+        make(data, dtype=dtype)
+    array = np.array(data)
+    assert make(array, dtype=dtype).tolist() == array.astype(dtype).tolist()
+    limits = np.iinfo(dtype)
+    for held in (limits.min, limits.max):
+        assert make([held], dtype=dtype).tolist() == [held]
+    assert make(data, dtype="float64").dtype == "float64" and make([7], dtype="bool").tolist() == [True]
+
+
 def test_gradients_go_back_through_asarray():
     x = tg.tensor([1.0], requires_grad=True)
     tg.asarray(x, dtype="float64").sum().backward()
