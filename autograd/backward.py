@@ -15,7 +15,7 @@ from tapegrad.autograd import writes
 from tapegrad.autograd.aliases import Array, TensorLike, Value
 from tapegrad.autograd.diagnostics import all_finite, describe, user_line, warn_user
 from tapegrad.autograd.dtypes import is_floating
-from tapegrad.autograd.flags import DEFAULT, Flags, current
+from tapegrad.autograd.flags import DEFAULT, Flags, changed_flags, current
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.whole import set_all, uninterrupted
 from tapegrad.backends import BY_TYPE
@@ -287,10 +287,8 @@ def accumulate_into_leaves(loss: Tensor, cotangent: TensorLike | None, retain: b
     for leaf, g in backward_pass([(loss, seed)], retain=retain, record=record).items():
         if not tensors:
             g = Tensor(owned_copy(g, given))
-        elif not record:
-            if id(g._data) in given or not g.backend.owns(g._data):
-                g = ops.positive(g)
-            given.add(id(g._data))
+        else:
+            g = owned_tensor(g, given, record)
         before = leaf._grad
         if recorder is not None and before is not None:
             recorder.gradient_read(leaf)
@@ -311,6 +309,15 @@ def owned_copy(g: Array, given: set[int]) -> Array:
     if id(g) in given or not backend.owns(g):
         g = backend.asarray(g, copy=True)
     given.add(id(g))
+    return g
+
+
+def owned_tensor(g: Tensor, given: set[int], record: bool) -> Tensor:
+    """The same for a Tensor. record: whether the copy is recorded, as the backward pass was."""
+    if id(g._data) in given or not g.backend.owns(g._data):
+        with changed_flags(grad=record):
+            g = ops.positive(g)
+    given.add(id(g._data))
     return g
 
 

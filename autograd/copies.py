@@ -7,11 +7,11 @@ from tapegrad.autograd.tensor import Tensor
 
 def copied(t: Tensor) -> Tensor:
     """A tensor of its own with the same contents, outside any graph; a recorder sees the copy being made."""
-    from tapegrad.autograd.ops import astype
+    from tapegrad.autograd.ops import astype_p
 
     if current.get().recorder is None:
         return Tensor(t.backend.asarray(t.data, copy=True))
-    copy: Tensor = astype(t.detach(), t.dtype)
+    copy: Tensor = astype_p(t.detach(), dtype=t.dtype)
     return copy
 
 

@@ -18,6 +18,7 @@ from tapegrad.autograd.calls import (
 from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.ops import reshape_p
 from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, is_module, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import noted_leaves
@@ -154,7 +155,8 @@ def _checked(where: str, g: Value, x: Tensor) -> Tensor | None:
         raise ValueError(f"{where} is on {g.device}, the argument on {x.device}: move it with .to(…)")
     if not is_floating(g.dtype):
         raise TypeError(f"{where} is {g.dtype}, the argument {x.dtype}: convert it with .astype(…)")
-    return g if g.dtype == x.dtype else g.astype(x.dtype)
+    # A view: the user may have returned a tensor of theirs, and who keeps a cotangent copies what is a view.
+    return reshape_p(g, shape=g.shape) if g.dtype == x.dtype else g.astype(x.dtype)
 
 
 def _refuse_lost(call: Call, results: list[Tensor], begun: int, made: list[Tensor]) -> None:

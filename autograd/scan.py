@@ -26,9 +26,10 @@ from tapegrad.autograd.calls import (
     refuse_rewritten,
     used_from_outside,
 )
+from tapegrad.autograd.copies import recorded_copy
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.diagnostics import describe, user_line
-from tapegrad.autograd.dtypes import is_floating, name_of
+from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
@@ -145,7 +146,9 @@ def _scan(
     recorder = flags.recorder
     if not length:
         ys = probe(f, step, init, xs, length, reverse, watched).ys
-        return [_copy(t) for t in init], [zeros((0, *y.shape), dtype=y.dtype, device=y.device) for y in ys]
+        return [recorded_copy(t) for t in init], [
+            zeros((0, *y.shape), dtype=y.dtype, device=y.device) for y in ys
+        ]
     if not (flags.grad or watched or recorder):  # the gradient of a loop, which is not differentiated itself
         return _run(step, init, xs, length, reverse, keep=False)[:2]
     found = probe(f, step, init, xs, length, reverse, watched)
@@ -229,11 +232,6 @@ class _Loop:
 def _without_inputs(forward: Function) -> Any:
     out = forward(zeros(()).backend.xp)
     return tuple(map(Tensor, out)) if isinstance(out, tuple) else Tensor(out)
-
-
-def _copy(t: Tensor) -> Tensor:
-    """A tensor of its own, whose gradient is t's."""
-    return ops.logical_not(ops.logical_not(t)) if name_of(t.dtype) == "bool" else ops.positive(t)
 
 
 def _run(

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from tapegrad.autograd import ops
 from tapegrad.autograd.aliases import Tree, Value
 from tapegrad.autograd.arguments import truth
-from tapegrad.autograd.backward import backward_pass, first_cotangent
+from tapegrad.autograd.backward import backward_pass, first_cotangent, owned_copy, owned_tensor
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.structure import (
@@ -145,20 +145,25 @@ def cotangents_at(
     record: bool,
     retain: bool = False,
 ) -> list[Tensor]:
-    """Carry cotangents of the outputs back to the leaves, as Tensors; zeros for a leaf that has no part in them."""
+    """Carry cotangents of the outputs back to the leaves; zeros for a leaf that has no part in them.
+
+    Each Tensor has memory of its own, so that its user may write into it."""
     tensors = record or current.get().recorder is not None
     targets = dict.fromkeys(leaves)
     pairs = [
         (y, g if tensors else g.data) for y, g in zip(outputs, cotangents, strict=True) if y.requires_grad
     ]
     reached = backward_pass(pairs, targets, retain=retain or record, record=record)
+    given = {id(g.data) for g in cotangents}
     found = []
     for leaf in leaves:
         g = reached.get(leaf)
         if g is None:
             g = ops.zeros_like_p(leaf.detach())
-        elif not tensors:
-            g = Tensor(leaf.backend.asarray(g, copy=not leaf.backend.owns(g) if hasattr(g, "base") else True))
+        elif tensors:
+            g = owned_tensor(g, given, record)
+        else:
+            g = Tensor(owned_copy(g, given))
         found.append(g)
     return found
 

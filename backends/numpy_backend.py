@@ -129,7 +129,7 @@ def mean(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None, keepdims: b
 
 def broadcast_to(xp: ArrayModule, x: Array, *, shape: tuple[int, ...]) -> Array:
     if x.size == 1 and x.ndim <= len(shape):
-        return np.ndarray(shape, x.dtype, np.asarray(x), strides=(0,) * len(shape))
+        return spread(np.asarray(x), shape)
     return np.broadcast_to(x, shape)
 
 
@@ -223,6 +223,6 @@ backend = Backend(
         "broadcast_to": broadcast_to,
         "relu": relu,
         "where": chosen,
-        "astype": lambda xp, x, *, dtype: x.astype(dtype, copy=False),
+        "astype": lambda xp, x, *, dtype: x.astype(dtype),
     },
 )

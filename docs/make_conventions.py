@@ -48,6 +48,17 @@ This page says what functions and their gradients are where mathematics leaves a
 
 ## Copies, graphs and numbers
 
+- **Views.** As in NumPy, these share their argument's memory where they can: `reshape`, `flatten`, `permute_dims`,
+  `matrix_transpose`, `t.T`, `t.mT`, `moveaxis`, `expand_dims`, `squeeze`, `flip`, `split`, `unstack`, `broadcast_to`,
+  `getitem` (indexing by integers, slices, None and ...), `t.detach`. A write into the one changes the other. Layers
+  that only reshape, permute or crop give views as well.
+- **The argument itself.** These may return it, if there is nothing to do: `asarray`, `from_dlpack`, `t.to`,
+  `t.to_device`, `dropout`; so do astype with copy=False, an Identity layer, and layers of dropout and noise outside
+  training.
+- All other results have memory of their own. So have gradients, from `backward` and from every transform. The value
+  that a transform returns is what the function gave: a view of an argument, if that is what it returned.
+- Some elements of what `broadcast_to` gives share one place: every write into it raises. Write into `tg.tensor(t)`. A
+  RepeatVector layer and layers that encode positions give such tensors.
 - Differentiable: `tg.tensor(t)`, `tg.asarray(t, copy=True)`, `copy.copy(t)`, `astype`, `to`, indexing, `t[i] = v`.
 - Outside any graph: `t.detach()`, `t.numpy()`, `t.tolist()`, `t.item()`, `float(t)`, `t.data`, `t.assign(v)`.
 - Refused where a gradient would be lost: `np.asarray(t)`, `tg.Parameter(t)`, `copy.deepcopy(t)`. Pickling a Tensor is

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import one_of, truth
+from tapegrad.autograd.copies import recorded_copy
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import broadcast_p, pad, reshape_p
 from tapegrad.autograd.ops.windows import Border, window_counts
@@ -119,11 +120,14 @@ class _UpSampling(_ByAxis):
         x = self._input(x)
         if self.interpolation == "bilinear":
             return resized(x, self.infer_shape(x.shape[1:])[:-1], "linear")
-        between = [n for pair in zip(x.shape[1:-1], self._sizes(), strict=True) for n in pair]
+        pairs = [*zip(x.shape[1:-1], self._sizes(), strict=True)]
+        between = [n for pair in pairs for n in pair]
         ones = [n for length in x.shape[1:-1] for n in (length, 1)]
         deep = reshape_p(x, shape=(x.shape[0], *ones, x.shape[-1]))
         spread = broadcast_p(deep, shape=(x.shape[0], *between, x.shape[-1]))
-        return reshape_p(spread, shape=(x.shape[0], *self.infer_shape(x.shape[1:])))
+        larger = reshape_p(spread, shape=(x.shape[0], *self.infer_shape(x.shape[1:])))
+        # Of these lengths the reshape needs no copy, and gives a view of x.
+        return recorded_copy(larger) if all(1 in pair for pair in pairs) else larger
 
 
 class UpSampling1D(_UpSampling):

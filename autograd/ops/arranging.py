@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from math import isfinite
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, TensorLike, Value
-from tapegrad.autograd.arguments import any_number, integer, one_of, truth, whole_number
-from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.arguments import any_number, integer, one_of, positive_integer, truth, whole_number
+from tapegrad.autograd.copies import recorded_copy
+from tapegrad.autograd.dtypes import as_dtype, get_default_dtype, name_of
 from tapegrad.autograd.ops.elementwise import not_equal, where_p
 from tapegrad.autograd.ops.indexing import argsort, index_update_p, take, take_along_axis
 from tapegrad.autograd.ops.losses import one_hot_p
@@ -66,6 +67,7 @@ def pad(
     if mode != "constant":
         if fill != 0:
             raise ValueError(f"pad: constant_values={constant_values!r} has no meaning with mode={mode!r}")
+        x = recorded_copy(x) if sum(sum(width) for width in widths) == 0 else x
         for axis, width in enumerate(widths):
             x = _repeated_ends(x, axis, width, mode)
         return x
@@ -185,7 +187,7 @@ def roll(x: TensorLike, /, shift: int | Sequence[int], axis: Axis = None) -> Ten
         start = -places % n if n else 0
         parts = (along(t, at, start, None), along(t, at, 0, start)) if start else (along(t, at, 0, None),)
         t = concat_p(*parts, axis=at)
-    return t
+    return t if axes else recorded_copy(t)
 
 
 def repeat(x: TensorLike, repeats: int | TensorLike, /, axis: int | None = None) -> Tensor:
@@ -216,9 +218,11 @@ def repeat(x: TensorLike, repeats: int | TensorLike, /, axis: int | None = None)
         )
     if len(times) == 1:
         k = times[0].__index__()
-        spread = (*x.shape[: at + 1], k, *x.shape[at + 1 :])
-        wide = reshape_p(x, shape=(*x.shape[: at + 1], 1, *x.shape[at + 1 :]))
-        return reshape_p(broadcast_p(wide, shape=spread), shape=(*x.shape[:at], n * k, *x.shape[at + 1 :]))
+        before, after = x.shape[: at + 1], x.shape[at + 1 :]
+        spread = broadcast_p(reshape_p(x, shape=(*before, 1, *after)), shape=(*before, k, *after))
+        repeated = reshape_p(spread, shape=(*x.shape[:at], n * k, *after))
+        # Of these lengths the reshape needs no copy, and gives a view of x.
+        return recorded_copy(repeated) if 1 in (n, k) else repeated
     return take(x, [i for i, k in enumerate(times) for _ in range(k)], at)
 
 
@@ -300,8 +304,9 @@ def diff(
         A Tensor of x's dtype, shorter by n along the axis.
     """
     t = as_tensor(x)
-    at = one_axis("diff", axis, t.ndim)
-    n = integer("diff: n", n, 0)
+    at, n = one_axis("diff", axis, t.ndim), integer("diff: n", n, 0)
+    if n == 0 and prepend is None is append:
+        return recorded_copy(t)
     ends = [
         None if e is None else e if isinstance(e, Tensor) else as_tensor(e).to(t.device)
         for e in (prepend, append)
@@ -328,9 +333,6 @@ def one_hot(labels: TensorLike, /, classes: int, axis: int = -1, *, dtype: DType
         TypeError: The labels are not integers.
         IndexError: A label is outside 0 … classes - 1, in compiled calls too.
     """
-    from tapegrad.autograd.arguments import positive_integer
-    from tapegrad.autograd.dtypes import as_dtype, get_default_dtype
-
     labels = as_tensor(labels)
     if not name_of(labels.dtype).startswith(("int", "uint")):
         raise TypeError(
@@ -381,7 +383,7 @@ def meshgrid(*arrays: TensorLike, indexing: str = "xy") -> tuple[Tensor, ...]:
             first array runs along columns.
 
     Returns:
-        As many Tensors as arrays, all of one shape.
+        As many Tensors as arrays, all of one shape, each with memory of its own.
     """
     one_of("meshgrid: indexing", indexing, ("xy", "ij"))
     xs = [as_tensor(a) for a in arrays]
@@ -390,11 +392,9 @@ def meshgrid(*arrays: TensorLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     places = list(range(len(xs)))
     if indexing == "xy" and len(xs) > 1:
         places[:2] = [1, 0]
-    shape = [0] * len(xs)
-    for x, at in zip(xs, places, strict=True):
-        shape[at] = x.size
-    spread = []
-    for x, at in zip(xs, places, strict=True):
-        column = reshape_p(x, shape=tuple(x.size if a == at else 1 for a in range(len(xs))))
-        spread.append(broadcast_p(column, shape=tuple(shape)))
-    return tuple(spread)
+    shape = tuple(xs[place].size for place in places)
+    lines = [
+        reshape_p(x, shape=tuple(x.size if a == at else 1 for a in range(len(xs))))
+        for x, at in zip(xs, places, strict=True)
+    ]
+    return tuple(recorded_copy(broadcast_p(line, shape=shape)) for line in lines)

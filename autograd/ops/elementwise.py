@@ -294,7 +294,7 @@ abs = Primitive(
 def _clip(xp: ArrayModule, x: Array, *, min: float | None, max: float | None) -> Array:
     if min is not None and max is not None and max < min:
         min = max  # not all libraries give the upper bound then
-    return x if min is None is max else clip_of(xp, x, min, max)
+    return xp.asarray(x, copy=True) if min is None is max else clip_of(xp, x, min, max)
 
 
 def _within(g: Value, x: Value, low: float | None, high: float | None) -> Value:
@@ -311,8 +311,8 @@ clip_p = Primitive(
 
 # ---- piecewise constant: no gradient ----
 def _integral(name: str) -> Function:
-    """floor and its like: integers stay as they are (NumPy 2.0 and CuPy make floats of them)."""
-    return lambda xp, x: getattr(xp, name)(x) if is_floating(x.dtype) else x
+    """floor and its like: integers are copied as they are (NumPy 2.0 and CuPy make floats of them)."""
+    return lambda xp, x: getattr(xp, name)(x) if is_floating(x.dtype) else xp.asarray(x, copy=True)
 
 
 sign: Primitive = Primitive(

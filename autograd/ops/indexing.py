@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Index, TensorLike, Value
 from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.copies import recorded_copy
 from tapegrad.autograd.diagnostics import describe, user_line
-from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.dtypes import integer_limits, is_floating, name_of
 from tapegrad.autograd.ops.shape import as_tensor, zeros_like_p
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -195,11 +196,37 @@ def index_add(x: TensorLike, index: Index, values: TensorLike, /) -> Tensor:
     Args:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
         index: An index as for `getitem`.
-        values: What to add; broadcast to x[index] and cast to x's dtype.
+        values: What to add, of no more general a kind than x's dtype: no floats to integers, no numbers to booleans.
+            Broadcast to x[index] and cast to x's dtype.
+
+    Raises:
+        TypeError: Floats for integers, or numbers for booleans.
+        OverflowError: A Python integer that x's dtype does not hold.
     """
     x = as_tensor(x)
     parts, arrays = template(x, index)
+    if not is_floating(x.dtype):
+        _refuse_truncated(x, values)
     return index_add_p(x, values_like(x, values), *arrays, index=parts)
+
+
+def _refuse_truncated(x: Tensor, values: Value) -> None:
+    """Raise TypeError or OverflowError for values that x's dtype would truncate."""
+    given = as_tensor(values) if not isinstance(values, (bool, int, float)) else None
+    kind = type(values).__name__ if given is None else name_of(given.dtype)
+    own = name_of(x.dtype)
+    if kind == "bool" or (own != "bool" and not kind.startswith("float")):
+        if kind == "int":
+            least, greatest = integer_limits(own)
+            if not least <= values <= greatest:
+                raise OverflowError(
+                    f"index_add: {values} is out of range for x, {describe(x)}\n{user_line()}"
+                )
+        return
+    raise TypeError(
+        f"index_add: values are {kind}, and the result keeps the dtype of x, {describe(x)}: convert x, or the values "
+        f"with .astype({own!r})\n{user_line()}"
+    )
 
 
 def values_like(x: Tensor, values: Value) -> Value:
@@ -274,7 +301,7 @@ def take_along_axis(x: TensorLike, indices: TensorLike, /, axis: int = -1) -> Te
 
 
 def take(x: TensorLike, indices: TensorLike, /, axis: int = 0) -> Tensor:
-    """The slices of x at integer `indices` along `axis`, repeats allowed.
+    """A copy of the slices of x at integer `indices` along `axis`, repeats allowed.
 
     Args:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
@@ -289,7 +316,9 @@ def take(x: TensorLike, indices: TensorLike, /, axis: int = 0) -> Tensor:
     x = as_tensor(x)
     at = one_axis("take", axis, x.ndim)
     indices = indices if type(indices) is int else _integers("take", indices, x)
-    return _getitem_at("take", x, indices, at, (slice(None),) * at + (indices,))
+    taken = _getitem_at("take", x, indices, at, (slice(None),) * at + (indices,))
+    # By a plain integer NumPy's indexing gives a view.
+    return taken if isinstance(indices, Tensor) else recorded_copy(taken)
 
 
 argsort_p = Primitive(

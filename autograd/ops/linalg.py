@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Value
+from tapegrad.autograd.copies import recorded_copy
 from tapegrad.autograd.ops.shape import as_tensor, one_axis, permute_dims, permute_p, reshape, reshape_p
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -219,7 +220,9 @@ def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
                 raise ValueError(f"einsum: label {label!r} is {lengths[label]} long here and {length} there")
             lengths[label] = length if lengths[label] == 1 else lengths[label]
     xs, names = _without_repeats(*_stretched(xs, names, lengths), free)
-    return einsum_p(*xs, subscripts=",".join(names) + "->" + out)
+    summed = einsum_p(*xs, subscripts=",".join(names) + "->" + out)
+    # Of one operand whose axes are only exchanged, array libraries give a view.
+    return recorded_copy(summed) if len(xs) == 1 and len(out) == len(names[0]) else summed
 
 
 def _stretched(xs: list[Value], names: list[str], lengths: dict[str, int]) -> tuple[list[Value], list[str]]:

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, Shape, TensorLike, Value
 from tapegrad.autograd.arguments import index_of, several_integers, truth, whole_number
+from tapegrad.autograd.copies import recorded_copy
 from tapegrad.autograd.dtypes import as_dtype, is_floating
 from tapegrad.autograd.primitive import EVERY, Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -48,10 +49,10 @@ concat_p = Primitive(
     unread=EVERY, doc="arrays joined along an axis",
 )  # fmt: skip
 astype_p = Primitive(
-    "astype", lambda xp, x, dtype: xp.astype(x, dtype, copy=False),
+    "astype", lambda xp, x, dtype: xp.astype(x, dtype),
     vjp=(lambda g, y, x, dtype: g,),  # the backward loop casts to x's dtype
     unread=(-1, 0),
-    doc="x in another dtype",
+    doc="a copy of x in a dtype",
 )  # fmt: skip
 
 
@@ -199,14 +200,19 @@ def expand_dims(x: TensorLike, /, axis: int = 0) -> Tensor:
 
 
 def squeeze(x: TensorLike, /, axis: Axis) -> Tensor:
-    """Without the named axes, which must be of length 1.
+    """A view of x without the named axes, which must be of length 1.
 
     Args:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
-        axis: The axes to drop: an integer or a tuple.
+        axis: The axes to drop: an integer or a tuple; None drops all axes of length 1.
+
+    Raises:
+        ValueError: A named axis is not of length 1.
     """
     x = as_tensor(x)
-    axes = some_axes("squeeze", axis, x.ndim) or ()
+    axes = some_axes("squeeze", axis, x.ndim)
+    if axes is None:
+        axes = tuple(a for a, n in enumerate(x.shape) if n == 1)
     if any(x.shape[a] != 1 for a in axes):
         raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of length 1")
     return reshape_p(x, shape=tuple(n for a, n in enumerate(x.shape) if a not in axes))
@@ -320,7 +326,10 @@ def tile(x: TensorLike, repetitions: int | Shape, /) -> Tensor:
     shape = (1,) * (len(times) - x.ndim) + x.shape
     doubled = reshape_p(x, shape=tuple(n for length in shape for n in (1, length)))
     spread = broadcast_p(doubled, shape=tuple(n for pair in zip(times, shape, strict=True) for n in pair))
-    return reshape_p(spread, shape=tuple(t * n for t, n in zip(times, shape, strict=True)))
+    tiled = reshape_p(spread, shape=tuple(t * n for t, n in zip(times, shape, strict=True)))
+    # Of these lengths the reshape needs no copy, and gives a view of x.
+    is_view = all(1 in pair for pair in zip(times, shape, strict=True))
+    return recorded_copy(tiled) if is_view else tiled
 
 
 def astype(x: TensorLike, dtype: DTypeLike, /, *, copy: bool = True) -> Tensor:
@@ -331,13 +340,11 @@ def astype(x: TensorLike, dtype: DTypeLike, /, *, copy: bool = True) -> Tensor:
         dtype: The new dtype, or its name.
         copy: Whether to copy where x has that dtype already.
     """
-    from tapegrad.autograd.ops.elementwise import positive
-
     x, copy = as_tensor(x), truth("astype: copy", copy)
     dtype = x.backend.dtype(as_dtype(dtype, "astype: dtype"))
     if x.dtype == dtype and not copy:
         return x
-    if x.dtype == dtype and dtype != x.backend.dtype("bool"):  # NumPy has no +x for bool
-        return positive(x)
+    if x.dtype == dtype:
+        return recorded_copy(x)
     with_grad = is_floating(dtype) and is_floating(x.dtype)
     return astype_p(x if with_grad else x.detach(), dtype=dtype)

@@ -69,13 +69,13 @@ def alike(x: Any, out: Var) -> bool:
     return like(x, out) and x.dense and out.order is None
 
 
-@rule("positive")
+@rule("positive", "astype")
 def unchanged(op: Op, makers: Makers) -> Var | None:
     return op.inputs[0] if alike(op.inputs[0], op.out) else None
 
 
-@rule("astype", "reshape", "broadcast_to")
-def same_shape_and_dtype(op: Op, makers: Makers) -> Var | None:
+@rule("reshape", "broadcast_to")
+def same_shape(op: Op, makers: Makers) -> Var | None:
     return op.inputs[0] if like(op.inputs[0], op.out) else None
 
 
