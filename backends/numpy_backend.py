@@ -46,34 +46,49 @@ def spread(x: Array, shape: tuple[int, ...]) -> Array:
 ZERO_MET_INFINITY = [0]  # how many products had a 0 in g where the slope is infinite; the backward loop asks
 
 
+def surely_finite(x: Array) -> bool:
+    """Whether all elements are finite, by the sum of their squares, which the BLAS adds up in half the time of
+    np.isnan. False, too, where that sum overflows, or is no faster."""
+    plain = type(x) is np.ndarray and x.flags.c_contiguous and x.dtype.char in "fd"
+    return plain and bool(np.vdot(x, x) < math.inf)
+
+
+# As decorators, these take half the time of `with`.
+@np.errstate(invalid="ignore")
+def silent_product(g: Array, slope: Array) -> Array:
+    return np.multiply(g, slope)
+
+
+@np.errstate(all="ignore")
+def silent_quotient(g: Array, x: Array) -> Array:
+    return np.divide(g, x)
+
+
 def multiply_from_zero(xp: ArrayModule, g: Array, slope: Array) -> Array:
     """g * slope; where that is NaN and g is 0, it is 0. The mask is made only when a NaN shows that it is needed."""
     if type(slope) is float and isfinite(slope):
         return spread(np.asarray(the_number(g) * slope), g.shape) if one_number(g) else g * slope
-    with np.errstate(invalid="ignore"):
-        product = np.multiply(g, slope)
-        if np.isnan(product).any():
-            zero = np.equal(g, 0) & np.isnan(product)
-            if np.any(zero & np.isinf(slope)):
-                ZERO_MET_INFINITY[0] += 1
-            product = np.where(zero, np.zeros((), product.dtype), product)
+    product = silent_product(g, slope)
+    if not surely_finite(slope) and np.isnan(product).any():
+        zero = np.equal(g, 0) & np.isnan(product)
+        if np.any(zero & np.isinf(slope)):
+            ZERO_MET_INFINITY[0] += 1
+        product = np.where(zero, np.zeros((), product.dtype), product)
     return product
 
 
 def multiply_from_zeros(xp: ArrayModule, a: Array, b: Array) -> Array:
-    with np.errstate(invalid="ignore"):
-        product = np.multiply(a, b)
-        if np.isnan(product).any():
-            zero = (np.equal(a, 0) | np.equal(b, 0)) & np.isnan(product)
-            product = np.where(zero, np.zeros((), product.dtype), product)
+    product = silent_product(a, b)
+    if np.isnan(product).any():
+        zero = (np.equal(a, 0) | np.equal(b, 0)) & np.isnan(product)
+        product = np.where(zero, np.zeros((), product.dtype), product)
     return product
 
 
 def divide_from_zero(xp: ArrayModule, g: Array, x: Array) -> Array:
-    with np.errstate(all="ignore"):
-        quotient = np.divide(g, x)
-        if np.isnan(quotient).any():
-            quotient = np.where(np.equal(g, 0) & np.isnan(quotient), np.zeros((), quotient.dtype), quotient)
+    quotient = silent_quotient(g, x)
+    if not surely_finite(quotient) and np.isnan(quotient).any():
+        quotient = np.where(np.equal(g, 0) & np.isnan(quotient), np.zeros((), quotient.dtype), quotient)
     return quotient
 
 

@@ -16,8 +16,14 @@ This page says what functions and their gradients are where mathematics leaves a
 ## Slopes
 
 - **A cotangent of 0 stays 0.** A value that `tg.where`, an index or a mask did not take has the gradient 0, even if the
-  slope there is infinite or NaN. So `tg.where(x > 0, tg.log(x), 0.0)` needs no second `where`. PyTorch and JAX give
-  NaN.
+  slope there is infinite or NaN. So `tg.where(x > 0, tg.log(x), 0.0)` needs no second `where`, and a row of scores that
+  are all -inf may go through `softmax` if nothing takes that row of the result. PyTorch and JAX give NaN. The rule
+  holds to any order, eagerly and compiled, for every function except products of matrices.
+- **Products of matrices are the exception.** In `x @ w`, the gradient of w adds up products with all rows of x, and
+  the BLAS computes 0 times NaN as NaN. A row of x with a NaN or an infinity makes the gradient of w NaN, even if
+  nothing takes that row of the result. The gradient of that row of x is 0. The same holds for `linear`, `einsum`,
+  `tensordot`, convolutions, and the layers made of them. Keeping 0 there would take a look at every operand of every
+  product. Replace such values before the product: `tg.where(tg.isfinite(x), x, 0.0) @ w`.
 - **The price of that rule.** A 0 from arithmetic counts as well. In float32, `tg.log(1 + tg.exp(x))` at 89 has the
   gradient 0: `exp` overflows, and 0 times infinity counts as 0. A RuntimeWarning then names the function that
   overflowed; `np.errstate(over="ignore")` silences it. The backward pass on NumPy warns while a function runs eagerly

@@ -105,11 +105,11 @@ def test_stubs_are_up_to_date(path: str) -> None:
 
 def test_the_primitive_of_contributing_is_right() -> None:
     import tapegrad as tg
-    from tapegrad.autograd.ops import cos, where_p
+    from tapegrad.autograd.ops import cos, scale, where_p
     from tapegrad.autograd.primitive import REGISTRY, Primitive
 
     snippet = re.findall(r" {3}```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)[0]
-    names = {"Primitive": Primitive, "cos": cos, "where_p": where_p}
+    names = {"Primitive": Primitive, "cos": cos, "scale": scale, "where_p": where_p}
     try:
         exec(compile(inspect.cleandoc(snippet), "CONTRIBUTING.md", "exec"), names)
     finally:

@@ -7,11 +7,12 @@ whose functions call these.
 import math
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Value
-from tapegrad.autograd.ops.elementwise import abs, clip_p, exp, scale, sigmoid, where_p
+from tapegrad.autograd.ops.elementwise import abs, clip_p, exp, scale, scale_both, sigmoid, where_p
 from tapegrad.autograd.ops.forwards import astype_of, clip_of, erf_of, exp_of_minus_abs
 from tapegrad.autograd.primitive import Primitive
 
 FAR = 10.0  # here both forms of the normal distribution are 0 or 1 to the last digit, and x**3 does not overflow
+FLAT = 40.0  # here the slope of the exact one is 0 in float64, too
 _ROOT = math.sqrt(2 / math.pi)
 
 
@@ -69,10 +70,14 @@ def _normal(xp: ArrayModule, x: Array, *, approximate: bool) -> Array:
 
 
 def _normal_slope(g: Value, y: Value, x: Value, approximate: bool) -> Value:
-    x = clip_p(x, min=-FAR, max=FAR)
     if approximate:
-        return g * y * (1.0 - y) * (x * x * (6 * 0.044715 * _ROOT) + 2 * _ROOT)
-    return g * exp(x * x * -0.5) * (0.5 * _ROOT)
+        x = clip_p(x, min=-FAR, max=FAR)
+        slope = y * (1.0 - y) * (x * x * (6 * 0.044715 * _ROOT) + 2 * _ROOT)
+    else:
+        x = clip_p(x, min=-FLAT, max=FLAT)
+        slope = exp(x * x * -0.5) * (0.5 * _ROOT)
+    # In gelu(inf), g is inf: there the slope goes to 0 faster than x to infinity.
+    return scale_both(g, slope)
 
 
 normal_cdf_p: Primitive = Primitive(
@@ -96,7 +101,7 @@ def _tanh_softplus(xp: ArrayModule, x: Array) -> Array:
 
 tanh_softplus: Primitive = Primitive(
     "tanh_softplus", _tanh_softplus, promote="float",
-    vjp=(lambda g, y, x: g * (1.0 - y * y) * sigmoid(x),),
+    vjp=(lambda g, y, x: scale_both(g, (1.0 - y * y) * sigmoid(x)),),
     doc="tanh(ln(1 + e**x))",
 )  # fmt: skip
 
@@ -146,6 +151,6 @@ softsign: Primitive = Primitive(
 )
 log_sigmoid: Primitive = Primitive(
     "log_sigmoid", lambda xp, x: xp.minimum(x, 0.0) - xp.log1p(exp_of_minus_abs(xp, x)), promote="float", unread=(-1,),
-    vjp=(lambda g, y, x: g * sigmoid(-x),),
+    vjp=(lambda g, y, x: scale(g, sigmoid(-x)),),
     doc="ln(sigmoid(x)) = -softplus(-x)",
 )  # fmt: skip

@@ -21,9 +21,13 @@ BOUND: tuple[type, ...] = (*SCALAR, type(None))  # what limits `clip`, if it is 
 
 
 # ---- what the rules are made of ----
+def _zero_where(xp: ArrayModule, zero: Array, result: Array) -> Array:
+    return xp.where(zero, xp.zeros_like(result), result)
+
+
 scale: Primitive = Primitive(
     "multiply_from_zero",
-    lambda xp, g, s: xp.where(g == 0, xp.zeros_like(g * s), g * s),
+    lambda xp, g, s: _zero_where(xp, g == 0, g * s),
     vjp=(lambda g, y, a, s: scale(g, s), lambda g, y, a, s: scale_both(g, a)),
     promote="same",
     doc="g * slope, but 0 wherever g is 0, even if the slope is infinite or NaN",
@@ -32,14 +36,14 @@ scale: Primitive = Primitive(
 # factor that is 0 is the other factor, and not 0: third derivatives need it.
 scale_both: Primitive = Primitive(
     "multiply_from_zeros",
-    lambda xp, a, b: xp.where((a == 0) | (b == 0), xp.zeros_like(a * b), a * b),
+    lambda xp, a, b: _zero_where(xp, (a == 0) | (b == 0), a * b),
     vjp=(lambda g, y, a, b: scale_both(g, b), lambda g, y, a, b: scale_both(g, a)),
     promote="same",
     doc="x1 * x2, but 0 wherever one of them is 0, even if the other one is infinite or NaN",
 )
 over: Primitive = Primitive(
     "divide_from_zero",
-    lambda xp, g, x: xp.where(g == 0, xp.zeros_like(g / x), g / x),
+    lambda xp, g, x: _zero_where(xp, g == 0, g / x),
     vjp=(lambda g, y, a, x: over(g, x), lambda g, y, a, x: -scale_both(g, over(y, x))),
     promote="same",
     doc="g / x, but 0 wherever g is 0, even if x is 0 or NaN",
@@ -72,7 +76,7 @@ multiply = Primitive(
 )  # fmt: skip
 divide = Primitive(
     "divide", lambda xp, a, b: a / b, promote="float",
-    vjp=(lambda g, y, a, b: g / b if isinstance(b, SCALAR) else over(g, b),
+    vjp=(lambda g, y, a, b: g / b if isinstance(b, SCALAR) and (b < 0 or b > 0) else over(g, b),
          lambda g, y, a, b: -scale(g, y / b)),
     doc="x1 / x2",
 )  # fmt: skip
@@ -194,7 +198,7 @@ atan = Primitive(
 
 
 def _over_twice(g: Value, x: Value) -> Value:
-    return g / x / x
+    return over(over(g, x), x)
 
 
 def _nonzero(x: Value) -> Value:
@@ -226,10 +230,14 @@ cosh: Primitive = Primitive(
     "cosh", lambda xp, x: xp.cosh(x), vjp=(lambda g, y, x: scale(g, sinh(x)),), promote="float", doc="cosh"
 )
 tanh = Primitive(
-    "tanh", lambda xp, x: xp.tanh(x), vjp=(lambda g, y, x: g * (1.0 - y * y),), promote="float", doc="tanh(x)"
+    "tanh",
+    lambda xp, x: xp.tanh(x),
+    vjp=(lambda g, y, x: scale(g, 1.0 - y * y),),
+    promote="float",
+    doc="tanh(x)",
 )
 asinh = Primitive(
-    "asinh", lambda xp, x: xp.asinh(x), vjp=(lambda g, y, x: g / hypot(x, 1.0),), promote="float",
+    "asinh", lambda xp, x: xp.asinh(x), vjp=(lambda g, y, x: over(g, hypot(x, 1.0)),), promote="float",
     doc="the inverse of sinh",
 )  # fmt: skip
 acosh = Primitive(
@@ -253,15 +261,20 @@ def _sigmoid(xp: ArrayModule, x: Array) -> Array:
 
 
 sigmoid: Primitive = Primitive(
-    "sigmoid", _sigmoid, vjp=(lambda g, y, x: g * y * (1.0 - y),), promote="float", doc="1 / (1 + e**-x)"
+    "sigmoid",
+    _sigmoid,
+    vjp=(lambda g, y, x: scale(g, y * (1.0 - y)),),
+    promote="float",
+    doc="1 / (1 + e**-x)",
 )
 softplus = Primitive(
-    "softplus", lambda xp, x: xp.log1p(exp_of_minus_abs(xp, x)) + relu_of(xp, x), vjp=(lambda g, y, x: g * sigmoid(x),),
-    promote="float", doc="ln(1 + e**x)",
+    "softplus", lambda xp, x: xp.log1p(exp_of_minus_abs(xp, x)) + relu_of(xp, x), promote="float",
+    vjp=(lambda g, y, x: scale(g, sigmoid(x)),), doc="ln(1 + e**x)",
 )  # fmt: skip
+# Its slope is 0 in float64 from 28 on; far beyond, x*x would overflow.
 erf = Primitive(
-    "erf", None, vjp=(lambda g, y, x: g * (2.0 / math.sqrt(math.pi)) * exp(-(x * x)),), promote="float",
-    doc="2/sqrt(pi) * integral of e**(-t*t) for t from 0 to x",
+    "erf", None, promote="float", doc="2/sqrt(pi) * integral of e**(-t*t) for t from 0 to x",
+    vjp=(lambda g, y, x: scale(g, (2.0 / math.sqrt(math.pi)) * exp(-square(clip_p(x, min=-28.0, max=28.0)))),),
 )  # fmt: skip
 
 
@@ -287,7 +300,7 @@ minimum = Primitive(
     doc="the smaller of x1 and x2; equal ones share the gradient",
 )  # fmt: skip
 abs = Primitive(
-    "abs", lambda xp, x: xp.abs(x), vjp=(lambda g, y, x: g * sign(x),), doc="|x|; its slope at 0 is 0"
+    "abs", lambda xp, x: xp.abs(x), vjp=(lambda g, y, x: scale(g, sign(x)),), doc="|x|; its slope at 0 is 0"
 )
 
 
@@ -303,7 +316,7 @@ def _within(g: Value, x: Value, low: float | None, high: float | None) -> Value:
     return g if high is None else where_p(~(x > high), g, 0.0)
 
 
-clip_p = Primitive(
+clip_p: Primitive = Primitive(
     "clip", _clip, vjp=(lambda g, y, x, min, max: _within(g, x, min, max),),
     doc="x brought into [min, max]; the gradient passes at the bounds",
 )  # fmt: skip

@@ -2,7 +2,7 @@
 One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 
 from tapegrad.autograd.aliases import Array, ArrayModule, DType, Value
-from tapegrad.autograd.ops.elementwise import sigmoid
+from tapegrad.autograd.ops.elementwise import scale, sigmoid
 from tapegrad.autograd.ops.forwards import relu_of
 from tapegrad.autograd.ops.reductions import log_softmax_of, log_softmax_p, softmax_p, sum_p
 from tapegrad.autograd.ops.shape import reshape_p
@@ -16,7 +16,7 @@ def _binary(xp: ArrayModule, x: Array, t: Array) -> Array:
 
 binary_cross_entropy_p = Primitive(
     "binary_cross_entropy_with_logits", _binary, promote="float",
-    vjp=(lambda g, y, x, t: g * (sigmoid(x) - t), lambda g, y, x, t: -(g * x)),
+    vjp=(lambda g, y, x, t: scale(g, sigmoid(x) - t), lambda g, y, x, t: -scale(g, x)),
     doc="-t*ln(sigmoid(x)) - (1-t)*ln(1-sigmoid(x)), elementwise and without overflow",
 )  # fmt: skip
 
@@ -27,9 +27,9 @@ def _spread(g: Value) -> Value:
 
 cross_entropy_p = Primitive(
     "cross_entropy_with_logits", lambda xp, x, t: -xp.sum(t * log_softmax_of(xp, x, axis=-1), axis=-1), promote="float",
-    vjp=(lambda g, y, x, t: _spread(g)
-         * (softmax_p(x, axis=x.ndim - 1) * sum_p(t, axis=(t.ndim - 1,), keepdims=True) - t),
-         lambda g, y, x, t: -(_spread(g) * log_softmax_p(x, axis=x.ndim - 1))),
+    vjp=(lambda g, y, x, t: scale(
+             _spread(g), softmax_p(x, axis=x.ndim - 1) * sum_p(t, axis=(t.ndim - 1,), keepdims=True) - t),
+         lambda g, y, x, t: -scale(_spread(g), log_softmax_p(x, axis=x.ndim - 1))),
     doc="-sum(t * log_softmax(x)) over the last axis: t holds a probability for each class",
 )  # fmt: skip
 
@@ -55,7 +55,7 @@ def _sparse(xp: ArrayModule, x: Array, labels: Array) -> Array:
 
 sparse_cross_entropy_p = Primitive(
     "sparse_cross_entropy_with_logits", _sparse,
-    vjp=(lambda g, y, x, labels: _spread(g)
-         * (softmax_p(x, axis=x.ndim - 1) - one_hot_p(labels, classes=x.shape[-1], dtype=x.dtype)), None),
+    vjp=(lambda g, y, x, labels: scale(
+             _spread(g), softmax_p(x, axis=x.ndim - 1) - one_hot_p(labels, classes=x.shape[-1], dtype=x.dtype)), None),
     doc="-log_softmax(x)[label] over the last axis: labels are class numbers",
 )  # fmt: skip

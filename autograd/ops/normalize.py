@@ -2,7 +2,7 @@
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Value
 from tapegrad.autograd.dtypes import float32
-from tapegrad.autograd.ops.elementwise import sqrt
+from tapegrad.autograd.ops.elementwise import scale, sqrt
 from tapegrad.autograd.ops.forwards import astype_of, is_half
 from tapegrad.autograd.ops.reductions import mean_p
 from tapegrad.autograd.ops.shape import astype_p
@@ -30,8 +30,8 @@ def _slope(g: Value, y: Value, x: Value, axis: tuple[int, ...], epsilon: float, 
     apart = x - mean_p(x, axis=axis, keepdims=True) if center else x
     factor = 1.0 / sqrt(mean_p(apart * apart, axis=axis, keepdims=True) + epsilon)
     y = apart * factor
-    inner = g - y * mean_p(g * y, axis=axis, keepdims=True)
-    return (inner - mean_p(g, axis=axis, keepdims=True) if center else inner) * factor
+    inner = g - scale(mean_p(scale(g, y), axis=axis, keepdims=True), y)
+    return scale(inner - mean_p(g, axis=axis, keepdims=True) if center else inner, factor)
 
 
 normalize_p: Primitive = Primitive(

@@ -5,7 +5,7 @@ import math
 from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, TensorLike, Value
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import float64
-from tapegrad.autograd.ops.elementwise import exp, over, where_p
+from tapegrad.autograd.ops.elementwise import exp, over, scale, where_p
 from tapegrad.autograd.ops.forwards import in_float32, sum_of
 from tapegrad.autograd.ops.shape import (
     as_tensor,
@@ -109,7 +109,7 @@ def _prod_vjp(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> Value
     if 0 in flat.shape:
         return _spread(g, x, axis)
     others = reshape_p(_product_of_others(flat), shape=moved.shape)
-    return back(g, x, axis) * permute_p(others, axes=tuple(order.index(a) for a in range(x.ndim)))
+    return scale(back(g, x, axis), permute_p(others, axes=tuple(order.index(a) for a in range(x.ndim))))
 
 
 prod_p = Primitive(
@@ -139,7 +139,7 @@ def _logsumexp_vjp(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> 
     y = back(y, x, axis)
     e = exp(x - where_p(y == -math.inf, 0.0, y))  # of elements that are all -inf, the slopes are 0
     # For large x the rounding of y scales all of e alike: dividing by the sum, which is 1 in truth, takes it out.
-    return back(g, x, axis) * over(e, sum_p(e, axis=axis, keepdims=True))
+    return scale(back(g, x, axis), over(e, sum_p(e, axis=axis, keepdims=True)))
 
 
 logsumexp_p = Primitive(
@@ -159,7 +159,7 @@ def _softmax(xp: ArrayModule, x: Array, *, axis: int) -> Array:
 
 softmax_p = Primitive(
     "softmax", _softmax, promote="float",
-    vjp=(lambda g, y, x, axis: y * (g - sum_p(g * y, axis=(axis,), keepdims=True)),),
+    vjp=(lambda g, y, x, axis: scale(g - sum_p(scale(g, y), axis=(axis,), keepdims=True), y),),
     doc="e**x / sum(e**x) along an axis",
 )  # fmt: skip
 
@@ -172,7 +172,7 @@ def log_softmax_of(xp: ArrayModule, x: Array, *, axis: int) -> Array:
 
 log_softmax_p = Primitive(
     "log_softmax", log_softmax_of, promote="float",
-    vjp=(lambda g, y, x, axis: g - exp(y) * sum_p(g, axis=(axis,), keepdims=True),),
+    vjp=(lambda g, y, x, axis: g - scale(sum_p(g, axis=(axis,), keepdims=True), exp(y)),),
     doc="x - logsumexp(x) along an axis",
 )  # fmt: skip
 

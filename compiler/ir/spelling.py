@@ -160,12 +160,14 @@ def bounds(op: "Op", args: list[str], out: str) -> str:
 # ---- functions that the emitted module defines itself: the column `helper` ----
 MULTIPLY_FROM_ZERO = """
 
+@np.errstate(invalid="ignore")
 def multiply_from_zero(g, slope, out):
     # 0 * inf is 0 here: a branch that was not taken adds nothing
-    with np.errstate(invalid="ignore"):
-        np.multiply(g, slope, out=out)
-        if np.isnan(out).any():
-            np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
+    np.multiply(g, slope, out=out)
+    slopes = np.asarray(slope).ravel("K")
+    finite = slopes.itemsize > 2 and slopes.dot(slopes) < np.inf
+    if not finite and np.isnan(out).any():
+        np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
 """
 MULTIPLY_FROM_ZEROS = """
 
@@ -178,12 +180,12 @@ def multiply_from_zeros(a, b, out):
 """
 DIVIDE_FROM_ZERO = """
 
+@np.errstate(all="ignore")
 def divide_from_zero(g, x, out):
     # 0 / 0 is 0 here: a branch that was not taken adds nothing
-    with np.errstate(all="ignore"):
-        np.divide(g, x, out=out)
-        if np.isnan(out).any():
-            np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
+    np.divide(g, x, out=out)
+    if np.isnan(out).any():
+        np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
 """
 DRAW = """
 try:

@@ -10,6 +10,7 @@ import pytest
 from activation_rows import FAR, ROWS, Row, call, named, points
 
 import tapegrad as tg
+from primitives.untaken import FEW, check, eager
 from tapegrad import nn
 
 F = nn.functional
@@ -101,6 +102,14 @@ def test_slopes_at_kinks_and_zero(name: str, x: float, slope: float) -> None:
 @pytest.mark.parametrize("row", [r for r in ROWS if not r.options], ids=named)
 def test_nan_stays_nan(row: Row) -> None:
     assert np.isnan(nn.activations.get(row.name)(tg.tensor([float("nan"), 1.0])).numpy()[0])
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@rows
+def test_values_not_taken(row: Row, order: int) -> None:
+    """A cotangent of 0 stays 0, docs/conventions.md."""
+    with np.errstate(all="ignore"):
+        check(call(row), [points()[0]], eager(call(row), order), FEW)
 
 
 @rows

@@ -9,6 +9,7 @@ import pytest
 from loss_rows import FACTORS, KERAS_ROWS, MADE, REAL, RNG, ROWS, D, N, Row, call, named, target_of
 
 import tapegrad as tg
+from primitives.untaken import FEW, check, eager
 from tapegrad import nn
 
 F = nn.functional
@@ -122,6 +123,15 @@ def test_probabilities_of_0_and_1_in_float16(row: Row, run: Any) -> None:
     p = np.where(RNG.random((N, D)) < 0.5, 0, 1).astype("float16")
     got, (gradient,) = run(call(row, target_of(row, "float16")), None, p)
     assert np.isfinite(got) and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@rows
+def test_values_not_taken(row: Row, order: int) -> None:
+    """A cotangent of 0 stays 0, docs/conventions.md."""
+    f = call(row, target_of(row, "float64"), reduction="none")
+    with np.errstate(all="ignore"):
+        check(f, [MADE[row.prediction]], eager(f, order), FEW)
 
 
 @rows

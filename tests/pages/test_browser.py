@@ -65,7 +65,7 @@ def test_a_row_shows_its_rule_and_what_runs_on_the_way_back(opened: Opened, mlp:
     node = mlp.nodes[3]
     for line in mlp.adjoint()[node]:
         assert line in text
-    assert "lambda g, y, x: g * (1.0 - y * y)" in text and "autograd/ops/elementwise.py" in text
+    assert "lambda g, y, x: scale(g, 1.0 - y * y)" in text and "autograd/ops/elementwise.py" in text
     assert "page_programs.py" in text and page.locator("#panel math").count() == 2
 
 

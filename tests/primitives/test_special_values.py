@@ -175,6 +175,8 @@ BRANCHES: tuple[tuple[str, Callable[..., Any], float, list[float]], ...] = (
     ("sqrt", tg.sqrt, 2.0, [0, -1]),
     ("1 / x", lambda x: 1 / x, 2.0, [0, NAN]),
     ("x / x", lambda x: x / x, 2.0, [0, INF]),
+    ("x / 0", lambda x: x / 0.0, 2.0, [1, NAN]),
+    ("x / NaN", lambda x: x / NAN, 2.0, [1, INF]),
     ("x * log(x)", lambda x: x * tg.log(x), 2.0, [0, -1]),
     ("x ** 0.5", lambda x: x**0.5, 2.0, [0, -1]),
     ("x ** -2", lambda x: x**-2.0, 2.0, [0]),
