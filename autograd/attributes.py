@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Callable, Mapping, Set
 
+from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.foreign import answer
+from tapegrad.autograd.tensor import Parameter, Tensor
 
 PLAIN = (bool, int, float, str, tuple)
 
@@ -46,6 +48,8 @@ class KnownAttributes:
     checks: Mapping[str, Callable[[str, object], object]] = {}
     # Options that the object was made of, and that nothing reads afterwards.
     made_of: Set[str] = frozenset()
+    # What is saved with the object. Another value in its place would not be.
+    _saved: tuple[type[Tensor], ...] = ()
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self.made_of:
@@ -54,6 +58,8 @@ class KnownAttributes:
             value = self.checks[name](f"{type(self).__name__}.{name}", value)
         if not may_set(self, name) and (said := answer("module", name, dir(self))):
             raise AttributeError(f"nothing reads the attribute {name!r} of {type(self).__name__}: {said}")
+        if value is not None and isinstance(self.__dict__.get(name), self._saved):
+            self._refuse_loss(name, value)
         object.__setattr__(self, name, value)
 
     def _refuse_late(self, name: str, value: object) -> None:
@@ -68,4 +74,18 @@ class KnownAttributes:
         raise AttributeError(
             f"{kind.__name__}.{name}: it is made already, and nothing reads this option any more: make a new one, "
             f"{kind.__name__}(…, {name}={shown})"
+        )
+
+    def _refuse_loss(self, name: str, value: object) -> None:
+        """Raise TypeError where a plain Tensor, an array or a number is to replace a Parameter or a Buffer."""
+        if isinstance(value, (*self._saved, KnownAttributes)):
+            return
+        trained = isinstance(vars(self)[name], Parameter)
+        kind, lost = ("Parameter", "trained nor saved") if trained else ("Buffer", "saved nor moved")
+        given = describe(value) if isinstance(value, (Tensor, *PLAIN)) else type(value).__name__
+        raise TypeError(
+            f"{type(self).__name__}.{name} is a {kind}, got {given}, which would be neither {lost}: write "
+            f"self.{name}.assign(value) for new numbers, self.{name} = nn.{kind}(value) for a new {kind}, or "
+            f"vars(self)[{name!r}] = value to only compute with it\n"
+            f"{user_line()}"
         )

@@ -49,6 +49,7 @@ class Module(Ruled, KnownAttributes):
     training = True  # set by train() and eval(); dropout reads it
     checks = {"training": truth}
     made_of = MADE_OF
+    _saved = (Parameter, Buffer)
     built = True  # False while a layer waits for its input's shape to make its weights
     input_shape: Shape | None = None  # of one sample, where a layer knows it
     takes_integers = False  # whether the input is integers, as an Embedding's is

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
@@ -51,3 +52,62 @@ def test_a_class_of_the_users_takes_any_name() -> None:
     net = Net(2, in_features=2)
     net.trainable = net.activaton = False
     assert net.trainable is net.activaton is False
+
+
+# ---- what is saved stays saved ----
+class Mean(nn.Module):
+    """A running mean, changed as `write` does it."""
+
+    def __init__(self, write: Any) -> None:
+        self.write = write
+        self.mean = nn.Buffer(tg.zeros(1))
+        self.scale = nn.Parameter(tg.ones(1))
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        self.write(self, x)
+        return (x * self.scale + self.mean).detach()
+
+
+def set_to(name: str, value: Any) -> Any:
+    return lambda m, x: setattr(m, name, value(m, x))
+
+
+def add_in_place(m: Mean, x: tg.Tensor) -> None:
+    m.mean += x.mean()
+
+
+LOST = {
+    "a Tensor for a Buffer": (set_to("mean", lambda m, x: 0.9 * m.mean + x.mean()), False, "mean is a Buffer"),
+    "a sum with a gradient": (add_in_place, True, "mean is a Buffer, got float32.*mean.assign"),
+    "a number for a Buffer": (set_to("mean", lambda m, x: 3.0), False, "mean is a Buffer, got 3.0"),
+    "an array for a Buffer": (set_to("mean", lambda m, x: np.ones(1)), False, "mean is a Buffer, got ndarray"),
+    "a Tensor for a Parameter": (set_to("scale", lambda m, x: m.scale * 2), False, "scale is a Parameter"),
+}  # fmt: skip
+KEPT = {
+    "assign": (lambda m, x: m.mean.assign(0.9 * m.mean + x.mean()), True),
+    "in place": (add_in_place, False),
+    "another Buffer": (set_to("mean", lambda m, x: nn.Buffer(x.detach())), True),
+    "another Parameter": (set_to("scale", lambda m, x: nn.Parameter(m.scale.detach() * 2)), True),
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("write", "differentiated", "said"), LOST.values(), ids=list(LOST))
+def test_a_plain_value_does_not_replace_what_is_saved(
+    write: Any, differentiated: bool, said: str, compiled: bool
+) -> None:
+    m = Mean(write)
+    call = tg.jit(lambda x: m(x)) if compiled else m
+    with pytest.raises(TypeError, match=said):
+        call(tg.ones(1, requires_grad=differentiated))
+    assert list(m.state_dict()) == ["mean", "scale"] and m.scale.tolist() == [1.0]
+
+
+@pytest.mark.parametrize(("write", "differentiated"), KEPT.values(), ids=list(KEPT))
+def test_what_is_saved_is_replaced_by_its_kind(write: Any, differentiated: bool) -> None:
+    m = Mean(write)
+    m(tg.ones(1, requires_grad=differentiated))
+    assert list(m.state_dict()) == ["mean", "scale"]
+    assert m.mean.tolist() == [1.0] or m.scale.tolist() == [2.0]
+    m.scale = None  # type: ignore[assignment]
+    assert list(m.state_dict()) == ["mean"]

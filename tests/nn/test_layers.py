@@ -50,8 +50,7 @@ def test_dense_derivatives_are_differences(options: Any, shape: Any) -> None:
 
     def f(x: Any, weights: Any) -> Any:
         twin = copy.deepcopy(layer)
-        for name, value in weights.items():
-            setattr(twin, name, value)
+        vars(twin).update(weights)
         return twin(x)
 
     weights = {name: p.detach() for name, p in layer.named_parameters()}

@@ -123,7 +123,7 @@ def test_derivatives_are_differences(row: Same, training: bool) -> None:
         twin = copy.deepcopy(layer)
         for name, value in weights.items():
             *inside, last = name.split(".")
-            setattr(attrgetter(".".join(inside))(twin) if inside else twin, last, value)
+            vars(attrgetter(".".join(inside))(twin) if inside else twin)[last] = value
         return twin(x)
 
     if row.integers:
