@@ -66,7 +66,10 @@ def widths(text: str) -> tuple[int, ...]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(","))
+    parts = tuple(word.strip() for word in text.split(","))
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"expected words separated by commas, got {text!r}")
+    return parts
 
 
 def parser() -> Parser:

@@ -16,7 +16,7 @@ from tapegrad.autograd.aliases import Array
 from tapegrad.cli.arguments import Mistake
 from tapegrad.data.aliases import PlainData
 from tapegrad.models.callbacks import Callback
-from tapegrad.models.progress import columns, number
+from tapegrad.models.progress import columns, is_terminal, number
 from tapegrad.models.sequential import Sequential
 
 FOLDER = "checkpoint"
@@ -74,14 +74,14 @@ class Checkpoints(Callback):
         epochs = self.settings["epochs"]
         logs = "  ".join(f"{name} {number(value)}" for name, value in self.logs[-1].items())
         line = f"epoch {epoch + 1:>{len(str(epochs))}}/{epochs}  {logs}"
-        if sys.stdout.isatty():
+        if is_terminal(sys.stdout):
             sys.stdout.write(f"\r{line[: columns() - 1]}\x1b[K")
             sys.stdout.flush()
         elif epoch + 1 in SHOWN or (epoch + 1) % 50 == 0:
             print(line)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        if sys.stdout.isatty():
+        if is_terminal(sys.stdout):
             print()
 
     def write(self, epochs: int) -> None:

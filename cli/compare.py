@@ -17,6 +17,7 @@ from tapegrad.cli.preparing import Prepared, described_target, printable, read_t
 from tapegrad.cli.scores import class_scores, number_scores, print_table, shown
 from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.data.table import counted
+from tapegrad.models.progress import is_terminal
 
 FILES = ("scores.csv", "roc.png", "residuals.png", "confusion.png", "learning_curves.png")
 SHARES = (0.1, 0.25, 0.5, 0.75)  # of the training rows, for the learning curves; 1 is the fold itself
@@ -88,7 +89,9 @@ def make_folds(prepared: Prepared, options: argparse.Namespace) -> Iterator[Fold
                 f"fewer than {options.folds} rows have the class {shown_names}: some folds have none to test"
             )
     if prepared.table.rows < 2 * options.folds:
-        raise Mistake(f"--folds {options.folds}: {prepared.table.rows} rows are too few for as many folds")
+        raise Mistake(
+            f"--folds {options.folds}: {counted(prepared.table.rows, 'row')} are too few for as many folds"
+        )
     splitter = kind(options.folds, shuffle=True, random_state=options.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about rare classes, which the note tells
@@ -121,7 +124,7 @@ class Steps:
 
     def __init__(self, total: int) -> None:
         self.total, self.done, self.label = total, 0, ""
-        self.live = sys.stdout.isatty()
+        self.live = is_terminal(sys.stdout)
 
     def step(self, label: str) -> None:
         self.done += 1

@@ -17,7 +17,7 @@ from tapegrad.cli.arguments import Mistake
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.reading import read_csv
-from tapegrad.data.table import Table, TableError
+from tapegrad.data.table import Table, TableError, counted
 from tapegrad.data.target import TargetEncoder
 from tapegrad.models.sequential import Sequential
 
@@ -45,7 +45,7 @@ def predict(options: argparse.Namespace) -> int:
     else:
         with replacing(options.out, "--out") as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
-        print(f"wrote {table.rows} predictions of {target.name!r} to {options.out}")
+        print(f"wrote {counted(table.rows, 'prediction')} of {target.name!r} to {options.out}")
     for note in [*table.notes, *features.notes]:
         print(f"note: {note}", file=sys.stderr)
     return 0

@@ -12,7 +12,7 @@ from tapegrad.cli.arguments import Mistake
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.reading import read_csv
-from tapegrad.data.table import Column, Table, breast_cancer, listed
+from tapegrad.data.table import Column, Table, breast_cancer, counted, listed
 from tapegrad.data.target import TargetEncoder, split_rows, usable_rows
 
 MIN_ROWS = 10
@@ -90,7 +90,7 @@ def read_table(options: argparse.Namespace) -> Prepared:
         raise Mistake(f"--keep and --drop both name {listed(both)}: leave one away")
     if table.rows < MIN_ROWS:
         raise Mistake(
-            f"{table.title} has {table.rows} rows, and at least {MIN_ROWS} are needed to train and to test"
+            f"{table.title} has {counted(table.rows, 'row')}, and at least {MIN_ROWS} are needed to train and to test"
         )
     target = TargetEncoder()
     target.read(table.columns[name], options.task, table.delimiter)
@@ -99,10 +99,12 @@ def read_table(options: argparse.Namespace) -> Prepared:
         table = table.take(rows)
     if table.rows < MIN_ROWS:
         raise Mistake(
-            f"only {table.rows} rows of {table.title} have {name!r}, and at least {MIN_ROWS} are needed"
+            f"{counted(table.rows, 'row')} of {table.title} with {name!r}: at least {MIN_ROWS} are needed"
         )
     names = [n for n in table.columns if n != name and n not in dropped]
     notes = [*table.notes, *notes, *(f"target {name!r}: {note}" for note in target.notes)]
+    if name in keep:
+        notes.append(f"--keep {name!r}: this is the target, and no column to learn from")
     notes += [f"--missing {word}: no cell holds it; upper and lower case count" for word in unused]
     return Prepared(table, target, names, keep, options.day_first, tuple(options.missing), all_names, notes)
 

@@ -10,6 +10,7 @@ from tapegrad.cli.arguments import Mistake
 from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.compiler import Compiled, TraceError
 from tapegrad.compiler.emit.available import checked
+from tapegrad.models.progress import is_terminal
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.steps import program_of
 
@@ -29,7 +30,7 @@ def source(options: argparse.Namespace) -> int:
     program = compiled(options)
     if target is None:
         text = program.source()
-        sys.stdout.write(coloured(text) if sys.stdout.isatty() else text)
+        sys.stdout.write(coloured(text) if is_terminal(sys.stdout) else text)
         return 0
     names = target.name, target.with_suffix(".npz").name
     with all_or_nothing(target.parent, names) as folder:

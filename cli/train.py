@@ -18,6 +18,7 @@ from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.table import counted
 from tapegrad.data.target import TargetEncoder
+from tapegrad.models.progress import is_terminal
 
 TITLES = {"logistic": "logistic regression", "linear": "linear regression", "mlp": "neural network"}
 
@@ -69,7 +70,7 @@ def describe(
     target = described_target(prepared.target, prepared.labels())
     print(f"target {prepared.target.name!r}: {target}")
     n_train, n_test = len(problem.y_train), len(problem.y_test)
-    print(f"{n_train} rows to train on, {n_test} to test on (seed {options.seed})")
+    print(f"{counted(n_train, 'row')} to train on, {n_test} to test on (seed {options.seed})")
     for note in [*prepared.notes, *features.plan_notes()]:
         print(f"note: {note}")
 
@@ -167,4 +168,4 @@ def heading(text: str) -> None:
 
 
 def emphasized(text: str) -> str:
-    return f"\x1b[1m{text}\x1b[0m" if sys.stdout.isatty() else text
+    return f"\x1b[1m{text}\x1b[0m" if is_terminal(sys.stdout) else text

@@ -119,6 +119,8 @@ def find_format(texts: Sequence[str], counts: np.ndarray, delimiter: str) -> Num
     if not matches:
         return DEFAULT
     written = [m["digits"] for m in (NUMBER.fullmatch(text) for text in sample) if m]
+    if all(map(is_address, written)):
+        return DEFAULT
     decimal, thousands = find_marks(written, delimiter)
     prefix = most_common([m["prefix"] or "" for m in matches])
     suffixes = [m["suffix"] or "" for m in matches]
@@ -149,6 +151,12 @@ def units(texts: Sequence[str], counts: np.ndarray) -> dict[str, int]:
 
 def most_common(texts: list[str]) -> str:
     return max(sorted(set(texts)), key=texts.count)
+
+
+def is_address(text: str) -> bool:
+    """Whether digits are an address of the Internet: 192.168.100.101 is none of 192 billion."""
+    parts = text.split(".")
+    return len(parts) == 4 and all(part.isdigit() and int(part) <= 255 for part in parts)
 
 
 def find_marks(written: list[str], delimiter: str) -> tuple[str, str]:

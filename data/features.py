@@ -29,6 +29,7 @@ class FeatureEncoder:
         self.columns = columns or []
         self.plans: list[ColumnPlan] = []
         self.notes: list[str] = []
+        self.idle_day_first = False
 
     @property
     def width(self) -> int:
@@ -56,6 +57,7 @@ class FeatureEncoder:
         rows = np.asarray(rows, np.int64)
         names = list(names)
         self.plans = [plan_column(table, name, rows, target, keep, day_first) for name in names]
+        self.idle_day_first = day_first and not any(plan.ambiguous for plan in self.plans)
         if all(plan.state is None for plan in self.plans):
             # An index alone is poor, and better than nothing.
             for i, plan in enumerate(self.plans):
@@ -81,9 +83,10 @@ class FeatureEncoder:
             hint = f" (to use it: --keep {plan.name!r})" if plan.harmless else ""
             notes.append(f"column {plan.name!r} is left out: {plan.why}{hint}")
         if len(left_out) > 8:
-            notes.append(
-                f"{len(left_out) - 8} more columns are left out: {listed(p.name for p in left_out[8:])}"
-            )
+            more = "1 more column is" if len(left_out) == 9 else f"{len(left_out) - 8} more columns are"
+            notes.append(f"{more} left out: {listed(p.name for p in left_out[8:])}")
+        if self.idle_day_first:
+            notes.append("--day-first: no column has dates whose day and month could change places")
         return notes
 
     def transform(self, table: Table) -> np.ndarray:

@@ -9,6 +9,7 @@ into the model's file, and turns cells into numbers by it.
 """
 
 import re
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -18,7 +19,7 @@ from tapegrad.data.cells import WORDS, canonicals, is_mark, truth_words
 from tapegrad.data.dates import encode_dates, parse_dates, state_of
 from tapegrad.data.encoded import Encoded, by_code
 from tapegrad.data.number_columns import MARKED, MAX_CATEGORIES, encode_numbers
-from tapegrad.data.table import Column, TableError, listed, number_text
+from tapegrad.data.table import Column, TableError, counted, listed, number_text
 
 
 def without_marks(column: Column) -> Column:
@@ -64,7 +65,8 @@ def encode_date_column(state: PlainData, column: Column) -> Encoded:
     if state["missing"]:
         encoded = np.column_stack([encoded, np.isnan(by_text)])
     missing = int(np.isnan(by_text)[column.values].sum())
-    notes = [f"{missing} cells without a date are taken as the mean date"] if missing else []
+    are = "is" if missing == 1 else "are"
+    notes = [f"{counted(missing, 'cell')} without a date {are} taken as the mean date"] if missing else []
     return by_code(encoded, column.values, notes)
 
 
@@ -89,7 +91,7 @@ def learn_categories(column: Column, rows: np.ndarray) -> tuple[PlainData, list[
         rest = len(rows) - int((train < 0).sum()) - sum(counts[key] for key in kept)
         notes.append(
             f"{len(counts)} different texts: the {MAX_CATEGORIES} most frequent have a 0/1 column each, the others "
-            f"({rest} training rows) one together"
+            f"({counted(rest, 'training row')}) one together"
         )
     missing = bool((train < 0).any())
     if gaps := int(column.empty.sum()):
@@ -101,7 +103,7 @@ def learn_categories(column: Column, rows: np.ndarray) -> tuple[PlainData, list[
 
 
 def described_texts(column: Column, counts: Counter[str], fold: bool) -> list[str]:
-    notes = []
+    notes = described_forms(column.texts or [])
     words = [key for key in sorted(counts) if key.lower() in WORDS]
     if words:
         shown = ", ".join(f"{key!r} ({counts[key]})" for key in words)
@@ -110,6 +112,20 @@ def described_texts(column: Column, counts: Counter[str], fold: bool) -> list[st
     if not fold and (alike := [key for key in sorted(counts) if by_case[key.lower()] > 1]):
         notes.append(f"{listed(alike, 4)} differ only in upper and lower case, and are different categories")
     return notes
+
+
+def described_forms(texts: list[str]) -> list[str]:
+    """A note on letters that some cells write as one character and others as two: é, and e with an accent."""
+    forms: dict[str, set[str]] = {}
+    for text in texts:
+        if not text.isascii():
+            forms.setdefault(unicodedata.normalize("NFC", text), set()).add(text)
+    several = [text for text in sorted(forms) if len(forms[text]) > 1]
+    if not several:
+        return []
+    return [
+        f"{listed(several, 4)}: cells that write the same letters in several forms of Unicode are one text"
+    ]
 
 
 def encode_categories(state: PlainData, column: Column) -> Encoded:

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import itertools
+import string
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ HEAD = 1 << 16  # bytes that are looked at
 LONGEST = 1 << 26  # of them where the lines are long
 SAMPLE = 50  # lines that must agree on the delimiter
 FIRST = 500  # rows that tell which columns hold text
+# Around a name: blanks, and marks of byte order, which files that were joined have in the middle.
+AROUND = "\ufeff" + string.whitespace
 MARKS = {
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
@@ -78,7 +81,7 @@ def find_layout(path: Path, header: bool = True, encoding: str | None = None) ->
     encoding, notes = find_encoding(path, head, encoding)
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise not_text(path, encoding, error) from None
     lines = text.splitlines(keepends=True)
     if len(head) >= HEAD and len(lines) > 1 and path.stat().st_size > len(head):
@@ -105,7 +108,8 @@ def read_head(path: Path) -> bytes:
     """The first bytes, more of a file with long lines: three of them at least."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise TableError(
-            f"{path} is no file but a pipe or a device: write what comes of it to a file, which is read more than once"
+            f"{path} is no file but a pipe or a device, and a table is read more than once: write what comes of it to "
+            "a file first"
         )
     try:
         with open(path, "rb") as file:
@@ -147,10 +151,12 @@ def find_encoding(path: Path, head: bytes, given: str | None) -> tuple[str, list
     byte is 0, or three of four, else UTF-8."""
     if given is not None:
         try:
+            # Python counts rot13 and base64 as encodings, too, and refuses them for text.
+            "a".encode(given)
             return codecs.lookup(given).name, []
-        except LookupError:
+        except (LookupError, UnicodeError):
             raise TableError(
-                f"--encoding {given}: unknown; usual are utf-8, cp1252, latin-1, utf-16"
+                f"--encoding {given}: unknown for text; usual are utf-8, cp1252, latin-1, utf-16"
             ) from None
     # The mark of UTF-32 begins as that of UTF-16 does.
     for name, marks in MARKS.items():
@@ -169,8 +175,14 @@ def find_encoding(path: Path, head: bytes, given: str | None) -> tuple[str, list
     )
 
 
-def not_text(path: Path, encoding: str, error: UnicodeDecodeError) -> TableError:
+def not_text(path: Path, encoding: str, error: UnicodeError) -> TableError:
     name = "UTF-8" if encoding == "utf-8-sig" else encoding
+    if not isinstance(error, UnicodeDecodeError):
+        # UTF-16 and UTF-32 name no order of bytes, and the file has no mark that tells it.
+        return TableError(
+            f"{path} is not {name} text ({error}): leave --encoding away, or name the one it has, as in --encoding "
+            f"{name}-le or cp1252"
+        )
     return TableError(
         f"{path} is not {name} text (byte 0x{error.object[error.start]:02x}): save it as CSV in UTF-8, or name its "
         "encoding, as in --encoding cp1252"
@@ -228,10 +240,15 @@ def common_delimiter(lines: list[str]) -> str | None:
     return max(found, key=found.__getitem__, default=None)
 
 
+def plain(text: str) -> str:
+    """A name of the header without what stands around it."""
+    return unicodedata.normalize("NFC", text).strip(AROUND)
+
+
 def column_names(rows: list[list[str]], header: bool) -> tuple[list[str], frozenset[str], list[str]]:
     """(a name for each column, the names that two have, notes). A column without a name, and a second one of a name,
     gets one."""
-    written = [unicodedata.normalize("NFC", name).strip() for name in rows[0]]
+    written = [plain(name) for name in rows[0]]
     notes = []
     wider = {len(row) for row in rows[1:]}
     if header and len(rows) > 1 and wider == {len(written) + 1}:

@@ -106,12 +106,7 @@ def learn_numbers(
     first, median, third = quartiles(known)
     if cut := bounds(known, first, third):
         state["cut"] = cut
-        out = np.flatnonzero((numbers.values < cut[0]) | (numbers.values > cut[3]))
-        one = float(numbers.values[out[0]])
-        notes.append(
-            f"{number_text(one)} on {column.on(out)} is so far from all others that it is taken as "
-            f"{number_text(cut[1] if one < cut[0] else cut[2])}"
-        )
+        notes += described_cut(column, numbers.values, cut)
         train = cut_off(train, cut)
     filled = np.where(gaps, median, train) if some else train
     state |= {"median": median, "mean": float(filled.mean()), "scale": float(filled.std()) or 1.0}
@@ -168,6 +163,17 @@ def cut_off(values: np.ndarray, cut: list[float]) -> np.ndarray:
     return np.where(values < cut[0], cut[1], np.where(values > cut[3], cut[2], values))
 
 
+def described_cut(column: Column, values: np.ndarray, cut: list[float]) -> list[str]:
+    out = np.flatnonzero((values < cut[0]) | (values > cut[3]))
+    if not out.size:
+        return []
+    one = float(values[out[0]])
+    return [
+        f"{number_text(one)} on {column.on(out)} is so far from all others that it is taken as "
+        f"{number_text(cut[1] if one < cut[0] else cut[2])}"
+    ]
+
+
 def described_gaps(column: Column, numbers: Numbers, state: PlainData) -> list[str]:
     """What is told of words among the numbers, and of missing cells."""
     notes = []
@@ -209,6 +215,8 @@ def encode_numbers(state: PlainData, column: Column) -> Encoded:
             "model was trained on numbers there: fix or empty the cells"
         )
     notes = described_gaps(column, numbers, state)
+    if "cut" in state:
+        notes += described_cut(column, numbers.values, state["cut"])
     gaps, far = numbers.missing > 0, far_rows(numbers.values, state)
     if far.size:
         one = float(numbers.values[far[0]])
@@ -224,7 +232,9 @@ def encode_numbers(state: PlainData, column: Column) -> Encoded:
             values = cut_off(values, state["cut"])
         if gaps:
             values = np.where(np.isnan(values), state["median"], values)
-        np.divide(values - state["mean"], state["scale"], out=scaled)
+        # What overflows is far, and put at the limit.
+        with np.errstate(over="ignore"):
+            np.divide(values - state["mean"], state["scale"], out=scaled)
         if far.size:
             np.clip(scaled, -LIMIT, LIMIT, out=scaled)
         for i, flag in enumerate(flags, start=1):
@@ -239,9 +249,10 @@ def far_rows(values: np.ndarray, state: PlainData) -> np.ndarray:
         values = cut_off(values, state["cut"])
     # The extremes tell it of nearly all columns.
     low, high = np.fmin.reduce(values, initial=np.inf), np.fmax.reduce(values, initial=-np.inf)
-    if max(high - state["mean"], state["mean"] - low) / state["scale"] <= LIMIT:
-        return np.array([], np.int64)
-    return np.flatnonzero(np.abs((values - state["mean"]) / state["scale"]) > LIMIT)
+    with np.errstate(over="ignore"):
+        if max(high - state["mean"], state["mean"] - low) / state["scale"] <= LIMIT:
+            return np.array([], np.int64)
+        return np.flatnonzero(np.abs((values - state["mean"]) / state["scale"]) > LIMIT)
 
 
 def flags_of(numbers: Numbers, state: PlainData) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import canonicals, truth_words
 from tapegrad.data.dates import find_date_format, parse_dates
 from tapegrad.data.numbers import several_units
-from tapegrad.data.table import Column, Table, listed, number_text
+from tapegrad.data.table import Column, Table, counted, listed, number_text
 
 # Columns that are called so and differ in every row name the rows, and say nothing about them.
 ID_NAME = re.compile(
@@ -27,7 +27,8 @@ LEAST_ROWS = 10  # from which on chance makes no copy of the target
 @dataclass
 class ColumnPlan:
     """`kind` is one of data/kinds.py, or "left out"; `why` says how it was told, `notes` what the user should know.
-    `state` is None for a column left out; `harmless`: it could be learned from all the same."""
+    `state` is None for a column left out; `harmless`: it could be learned from all the same; `ambiguous`: of its dates
+    no cell tells the day from the month."""
 
     name: str
     kind: str
@@ -35,6 +36,7 @@ class ColumnPlan:
     notes: list[str] = field(default_factory=list)
     state: PlainData | None = None
     harmless: bool = False
+    ambiguous: bool = False
 
     @property
     def done(self) -> str:
@@ -120,7 +122,10 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
     assert column.texts is not None
     name, counts = column.name, column.counts()
     train = column.values[rows]
-    different, cells = len(np.unique(train[train >= 0])), int((train >= 0).sum())
+    texts = [column.texts[code] for code in np.unique(train[train >= 0])]
+    different, cells = len(texts), int((train >= 0).sum())
+    if different <= number_columns.MAX_CATEGORIES:
+        different = len(set(canonicals(texts, truth_words(column.texts))))
     if different == 1 and cells == len(train):
         return ColumnPlan(
             name, "left out", f"has the one value {column.texts[train[0]]!r} in the training rows"
@@ -132,14 +137,15 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
         if ambiguous:
             order = "day first" if day_first else "month first (if not: --day-first)"
             notes.append(f"{example!r} is read with the {order}")
-        return ColumnPlan(name, "date", f"date {form}, days since 1970", notes, state)
+        return ColumnPlan(name, "date", f"date {form}, days since 1970", notes, state, ambiguous=ambiguous)
     if different > FEWEST and different > NEARLY_ALL * cells and not kept:
         if (found_units := several_units(column)) is not None:
             why = f"has numbers in several units, {found_units}: convert them to one"
             return ColumnPlan(name, "left out", why)
         state_or_none = kinds.learn_words(column, rows)
         if state_or_none is None:
-            return ColumnPlan(name, "left out", f"has {different} different texts in {cells} training rows")
+            rows_there = counted(cells, "training row")
+            return ColumnPlan(name, "left out", f"has {different} different texts in {rows_there}")
         shown = listed(state_or_none["words"], 3)
         return ColumnPlan(
             name, "words", f"{different} different texts, their words {shown}", [], state_or_none
@@ -147,7 +153,8 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
     state, notes = kinds.learn_categories(column, rows)
     if different > FEWEST and (found_units := several_units(column)) is not None:
         notes.append(f"numbers in several units, {found_units}, are taken as texts: convert them to one")
-    return ColumnPlan(name, "category", f"{different} categories", notes, state)
+    kind = "1 category" if different == 1 else f"{different} categories"
+    return ColumnPlan(name, "category", kind, notes, state)
 
 
 def rows_named(table: Table, column: Column) -> str | None:

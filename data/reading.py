@@ -8,6 +8,7 @@ An empty cell is missing and no other is: what a word such as NA means depends o
 import csv
 import mmap
 import re
+import unicodedata
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.data.aliases import Frame
-from tapegrad.data.layout import Layout, find_layout, not_text
-from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, is_float, listed
+from tapegrad.data.layout import AROUND, Layout, find_layout, not_text, plain
+from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, counted, is_float, listed
 
 RULE = re.compile(r":?-{2,}:?")
 SAMPLE = 20_000  # rows that hold all the texts of most columns
@@ -52,7 +53,7 @@ def read_csv(
         check_widths(layout)  # pandas fills up rows that are too short
     rows = len(frame) - trailing_blanks(frame)
     if rows < len(frame):
-        layout.notes.append(f"skipped {len(frame) - rows} empty rows at the end")
+        layout.notes.append(f"skipped {counted(len(frame) - rows, 'empty row')} at the end")
         frame = frame.iloc[:rows]
     # pandas keeps whole numbers beyond 64 bits as objects of Python.
     great = [i for i, kind in frame.dtypes.items() if kind == np.dtype(object) and is_of_integers(frame[i])]
@@ -99,8 +100,9 @@ def without_repeated_header(
 def holds(column: Frame, text: str) -> np.ndarray:
     """bool, (rows,): where a column of text holds this one."""
     if column.dtype != "category":
-        return (column.str.strip() == text).to_numpy(bool, na_value=False)
-    return np.array([str(t).strip() == text for t in column.cat.categories] + [False])[column.cat.codes]
+        forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
+        return column.str.strip(AROUND).isin(forms).to_numpy(bool, na_value=False)
+    return np.array([plain(str(t)) == text for t in column.cat.categories] + [False])[column.cat.codes]
 
 
 def check_bytes(layout: Layout) -> None:

@@ -21,7 +21,7 @@ from tapegrad.data.cells import (
 from tapegrad.data.dates import find_date_format
 from tapegrad.data.kinds import without_marks
 from tapegrad.data.number_columns import LARGEST
-from tapegrad.data.table import Column, Table, TableError, listed, number_text
+from tapegrad.data.table import Column, Table, TableError, counted, listed, number_text
 
 MAX_CLASSES = 20  # of whole numbers that are taken as classes unless told otherwise
 RARE = 5  # rows of a class, below which it is mentioned
@@ -58,7 +58,7 @@ class TargetEncoder:
         texts, counts = texts_of(column)
         if len(texts) < 2:
             value = (
-                f"the one value {texts[0]!r} in all {int(there.sum())} rows"
+                f"the one value {texts[0]!r} in {'the 1 row' if there.sum() == 1 else f'all {int(there.sum())} rows'}"
                 if texts
                 else "no value in any row"
             )
@@ -119,7 +119,8 @@ class TargetEncoder:
             elif text and find_date_format(texts, counts, False) is not None:
                 hint = ", or turn its dates into numbers first, such as days"
             raise TableError(
-                f"the target {self.name!r} has {different} different values in {rows} rows, too many for classes: "
+                f"the target {self.name!r} has {different} different values in {counted(rows, 'row')}, too many for "
+                "classes: "
                 f"choose another --target{hint}"
             )
         spellings: dict[str, Counter[str]] = {}
@@ -140,7 +141,7 @@ class TargetEncoder:
             )
         if words := [key for key in sorted(totals) if key.lower() in WORDS]:
             self.notes.append(
-                f"{words[0]!r} ({totals[words[0]]} rows) is a class of its own; if it means missing: "
+                f"{words[0]!r} ({counted(totals[words[0]], 'row')}) is a class of its own; if it means missing: "
                 f"--missing {words[0]}"
             )
 
@@ -254,7 +255,8 @@ def split_rows(
         for i in rare[:4]
     ]
     if len(rare) > 4:
-        notes.append(f"{len(rare) - 4} more classes have fewer than {RARE} rows")
+        more = "1 more class has" if len(rare) == 5 else f"{len(rare) - 4} more classes have"
+        notes.append(f"{more} fewer than {RARE} rows")
     single = np.isin(y, np.flatnonzero(counts == 1))
     rest = np.flatnonzero(~single)
     try:

@@ -2,9 +2,10 @@
 
 from datetime import date, datetime, timedelta
 
-from table_rows import E, both, csv
+from table_rows import E, both, csv, month
 
 WIDE = [f"column {i} " + "of a long name" * 10 for i in range(600)]
+CAFE = ("caf\u00e9", "cafe\u0301", "bar")
 DAYS = [date(2020, 1, 1) + timedelta(days=3 * i) for i in range(400)]
 
 # name: (file, target and options, what the output has, what it has not)
@@ -144,6 +145,50 @@ ATTACKED = {
         ["note: --missing unknown: no cell holds it"],
         [],
     ),
+    "addresses of three digits in each part": (
+        csv("ip,b,y", both(lambda i, z: f"192.168.{100 + i % 60}.{100 + i % 99},{E[i]:.3f},{z:.3f}", 60)),
+        "y",
+        ["'ip' is left out: has 48 different texts"],
+        ["thousands"],
+    ),
+    "numbers with dots at thousands": (
+        csv("x,y", both(lambda i, z: f"1.{100 + i}.{300 + i % 99}.{100 + i % 99},{z:.3f}", 60)),
+        "y",
+        ["1 column as 1 number", "the dot separates thousands"],
+        [],
+    ),
+    # --- letters that Unicode writes in two ways ---
+    "one text in two forms": (
+        csv("x,v,y", both(lambda i, z: f"{z:.3f},{CAFE[i % 2]},{'ab'[i % 3 % 2]}", 60)),
+        "y",
+        ["'v' is left out: has the one value 'caf"],
+        [],
+    ),
+    "two texts, one of them in two forms": (
+        csv(
+            "x,v,y",
+            both(lambda i, z: f"{z:.3f},{CAFE[i % 3]},{'ab'[i % 5 % 2]}", 60),
+        ),
+        "y --dry-run",
+        [
+            "category  2 categories, as 2 numbers",
+            "'caf\u00e9': cells that write the same letters in several forms",
+        ],
+        [],
+    ),
+    # --- options that do nothing ---
+    "the target is kept": (
+        csv("x,y", both(lambda i, z: f"{E[i]:.3f},{z:.3f}", 60)),
+        "y --keep y",
+        ["note: --keep 'y': this is the target, and no column to learn from"],
+        [],
+    ),
+    "days first, of no dates": (
+        csv("x,d,y", both(lambda i, z: f"{E[i]:.3f},{month(i)},{z:.3f}", 60)),
+        "y --day-first",
+        ["note: --day-first: no column has dates whose day and month could change places"],
+        [],
+    ),
     # --- copies of the target ---
     "a rounded copy in another unit": (
         csv("f,b,y", both(lambda i, z: f"{20 + 18 * z:.1f},{E[i]:.2f},{-6.6667 + 10 * z:.2f}")),
@@ -174,7 +219,7 @@ ATTACKED = {
         csv("d,y", both(lambda i, z: f"{1 + i % 12}-{1 + i % 7}-2020,{z:.3f}", 60)),
         "y --dry-run --day-first",
         ["date %d-%m-%Y", "is read with the day first"],
-        [],
+        ["could change places"],
     ),
     "one date in every row": (
         csv("d,x,y", both(lambda i, z: f"2020-01-01,{E[i]:.3f},{z:.3f}", 60)),
@@ -224,6 +269,35 @@ ATTACKED = {
         csv("x,y", [*both(lambda i, z: f"{z:.2f},{int(z > 0)}"), "x,y", "0.5,1"]),
         "y",
         ["401 rows", "skipped the header that stands again on line 402", "2 classes", "1 column as 1 number"],
+        [],
+    ),
+    "joined files with a mark of byte order each": (
+        "\ufeff" + csv("x,y", [*both(lambda i, z: f"{z:.2f},{int(z > 0)}"), "\ufeffx,y", "0.5,1"]),
+        "y",
+        ["401 rows", "skipped the header that stands again on line 402", "2 classes", "1 column as 1 number"],
+        [],
+    ),
+    "joined files of texts": (
+        csv("v,y", [*both(lambda i, z: f"{'uv'[i % 2]},{'ab'[i % 3 % 2]}"), "\ufeffv,y", "u,b"]),
+        "y",
+        [
+            "401 rows",
+            "skipped the header that stands again on line 402",
+            "2 classes",
+            "1 column as 2 numbers",
+        ],
+        [],
+    ),
+    "two marks of byte order": (
+        "\ufeff\ufeff" + csv("x,y", both(lambda i, z: f"{z:.2f},{int(z > 0)}")),
+        "y --dry-run",
+        ["\nx       number"],
+        [],
+    ),
+    "one empty row at the end": (
+        csv("x,y", [*both(lambda i, z: f"{z:.2f},{int(z > 0)}"), ","]),
+        "y",
+        ["400 rows", "skipped 1 empty row at the end"],
         [],
     ),
     "a header that is also a value": (

@@ -73,3 +73,36 @@ PREDICTED = {
         [0.5, 10.5],
     ),
 }
+
+NEAR = csv("x,y", both(lambda i, z: f"{z / 10:.4f},{3 * z:.3f}"))
+OUT = csv("x,y", [*both(lambda i, z: f"{z / 10:.4f},{3 * z:.3f}"), *["2500.5,9"] * 5])
+# training file, file to predict; what stands in the notes, and what does not
+NOTED = {
+    "a number as those that were cut": (
+        OUT,
+        "x\n0.1\n600\n",
+        ["600 on line 3 is so far from all others"],
+        [],
+    ),
+    "two such numbers": (OUT, "x\n-1e5\n600\n", ["-100000 on lines 2, 3 is so far", "taken as -1."], []),
+    "a number that was not cut": (OUT, "x\n-10\n40\n", [], ["note"]),
+    "a number that training had none of": (NEAR, "x\n600\n1e4\n", [], ["note"]),
+    "a million standard deviations": (
+        NEAR,
+        "x\n600\n1e6\n",
+        ["1000000 on line 3 is far from all that was"],
+        [],
+    ),
+    "a number that overflows": (
+        NEAR,
+        "x\n1e308\n",
+        ["1e+308 on line 2 is far from all that was"],
+        ["overflow"],
+    ),
+    "one that overflows below": (
+        NEAR,
+        "x\n-1.7e308\n",
+        ["-1.7e+308 on line 2 is far from all"],
+        ["overflow"],
+    ),
+}

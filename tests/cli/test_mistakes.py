@@ -117,7 +117,28 @@ TRAIN = {
         "--seed 99999999999999999999",
         "--seed: expected a whole number below 4294967296, got",
     ),
-    "unknown encoding": ("people.csv --target buys --encoding utf9", "--encoding utf9: unknown; usual are"),
+    "unknown encoding": (
+        "people.csv --target buys --encoding utf9",
+        "--encoding utf9: unknown for text; usual",
+    ),
+    **{
+        f"{name}, no encoding of text": (
+            f"people.csv --target buys --encoding {name}",
+            f"--encoding {name}: unknown for text; usual are utf-8, cp1252, latin-1, utf-16",
+        )
+        for name in ("rot13", "base64", "hex", "undefined")
+    },
+    **{
+        f"UTF-{bits} without a mark": (
+            f"people.csv --target buys --encoding utf-{bits}",
+            f"people.csv is not utf-{bits} text",
+        )
+        for bits in (16, 32)
+    },
+    "an empty word": (
+        "people.csv --target buys --missing NA,",
+        "--missing: expected words separated by commas",
+    ),
     "an unclosed quote": (
         "quote.csv --target b",
         "quote.csv, line 4: a quote opens here and is never closed",
@@ -203,7 +224,10 @@ PREDICT = {
         "runs/people/linear.safetensors people.csv --out runs/people/linear.safetensors",
         "this is the model itself",
     ),
-    "a pipe": ("runs/people/linear.safetensors pipe", "pipe is no file but a pipe or a device: write"),
+    "a pipe": (
+        "runs/people/linear.safetensors pipe",
+        "pipe is no file but a pipe or a device, and a table is read more than once: write what comes of it to a file",
+    ),
     "out to a pipe": ("runs/people/linear.safetensors people.csv --out pipe", "'pipe' is no file"),
     "a cut file": ("cut.safetensors people.csv", "cut.safetensors: cut short"),
 }

@@ -1,8 +1,11 @@
 """Tables as people have them: what `train` says of each, and what its model then predicts. A row per table."""
 
+import subprocess
+import sys
+
 import pytest
 from attacked_rows import ATTACKED
-from predicted_rows import PREDICTED
+from predicted_rows import NOTED, PREDICTED
 from table_rows import GENERATOR, TABLES, E, both, csv
 
 from tapegrad.data.reading import read_csv
@@ -61,6 +64,26 @@ def test_predict(name, folder, run):
     else:
         assert [float(cell) for cell in cells] == pytest.approx(right, rel=1e-3, abs=0.01)
         assert all(len(cell) > 7 for cell in cells if float(cell) % 1)
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_notes_of_predict(name, folder):
+    """In a process of its own, which shows warnings of NumPy's."""
+    text, new, has, has_not = NOTED[name]
+    (folder / "a.csv").write_text(text)
+    (folder / "n.csv").write_text(new)
+    for words in (
+        ["train", "a.csv", "--target", "y", "--model", "linear", "--out", "out"],
+        ["predict", "out/linear.safetensors", "n.csv"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "tapegrad", *words], capture_output=True, text=True, check=True
+        )
+    assert len(done.stderr.splitlines()) == len(has[:1])
+    for part in has:
+        assert part in done.stderr
+    for part in has_not:
+        assert part not in done.stderr
 
 
 @pytest.mark.parametrize("cells", ["1.5K\n1500", "1500\n2000"])

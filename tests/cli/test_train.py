@@ -9,6 +9,8 @@ import pytest
 from tables import people, read, write
 
 import tapegrad as tg
+from tapegrad.cli.compare import Steps
+from tapegrad.cli.train import heading
 from tapegrad.data.table import breast_cancer
 from tapegrad.models import Sequential
 
@@ -219,6 +221,17 @@ def test_training_on_another_device(folder, run, monkeypatch):
     assert "tapegrad 0.1.0 on strict" in out
     monkeypatch.setattr("tapegrad.backends._process_default", None)
     assert run("predict", "runs/people/mlp.safetensors", "people.csv")[0] == 0
+
+
+@pytest.mark.parametrize(("terminal", "escapes"), [("dumb", False), ("xterm", True)])
+def test_a_terminal_that_knows_no_escapes(terminal, escapes, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", terminal)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    steps = Steps(2)
+    steps.step("mlp")
+    steps.end()
+    heading("neural network")
+    assert ("\x1b" in capsys.readouterr().out) is escapes
 
 
 def test_without_matplotlib_it_says_how_to_get_pictures(folder, run, monkeypatch):
