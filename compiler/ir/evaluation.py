@@ -92,6 +92,17 @@ def and_bits(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return (x.view(BITS[x.dtype.itemsize]) & mask).view(x.dtype)
 
 
+def bounded(values: list[Value], params: Params, xp: ArrayModule) -> Array:
+    g, c = values
+    with np.errstate(all="ignore"):
+        return g / xp.maximum(xp.abs(g) * c, 1.0)
+
+
+def scalar(name: str) -> Evaluate:
+    """The function of that name on arrays of one number."""
+    return lambda values, params, xp: xp.asarray(call(name)(values, {}, xp))
+
+
 def guard(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return xp.asarray(bool(values[0]))
 

@@ -4,7 +4,6 @@ To add an operation, add a row here. A target without a spelling in the row gets
 compiled parts. An operation without a row, which a user's own primitive may bring, is one call of the library too.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from tapegrad.compiler.ir.cuda_forms import (
     Cuda,
 )
 from tapegrad.compiler.ir.evaluation import Evaluate
+from tapegrad.compiler.ir.spelling import Spelling
 
 if TYPE_CHECKING:
     from tapegrad.compiler.ir.program import Op, Program
@@ -44,10 +44,6 @@ class Kind(Enum):
     RANDOM = "other numbers at each call"
     WRITE = "puts the second input into the captured array that is the first"
     GUARD = "stops a call of another case than was recorded"
-
-
-# (op, names of the inputs, name of the result's array or "" where the operation allocates it) -> source
-Spelling = Callable[["Op", list[str], str], str]
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,8 @@ class Operation:
     identity    of a reduction: what changes nothing
     in_place    the result may take the place of an input; not where the first one is looked at again afterwards
     over_first  the result may be made in the memory of the first input, of which it changes some elements
+    scalar      the same on NumPy's scalars, a template, where a pass makes an operation of its own of that
+    filled      whether NumPy is faster with an array that is one number all over than with the number
     extreme     of a place: the reduction that finds the element
     mean        of a reduction: whether the total is divided by the number of elements
     typed_from  from which input on the inputs have the dtype of the result
@@ -108,6 +106,8 @@ class Operation:
     identity: Any = None
     in_place: bool = True
     over_first: bool = False
+    scalar: str = ""
+    filled: bool = False
     extreme: str = ""
     mean: bool = False
     typed_from: int = 0
@@ -151,9 +151,9 @@ def rounded(name: str, cuda: str = "") -> Operation:
     return elementwise(name, Cuda(f"{cuda or name}({{0}})", integer="{0}"), native=f"{name}(a)")
 
 
-def infix(name: str, sign: str, operator: str, boolean: str = "") -> Operation:
+def infix(name: str, sign: str, operator: str, boolean: str = "", **more: Any) -> Operation:
     form = Cuda(f"{{0}} {sign} {{1}}", boolean=boolean)
-    return elementwise(name, form, native=f"a {sign} b", operator=operator)
+    return elementwise(name, form, native=f"a {sign} b", operator=operator, **more)
 
 
 def reduction(name: str, ufunc: str, cuda: str, identity: object, native: str = "") -> Operation:
@@ -204,16 +204,16 @@ ROWS = (
     view("broadcast_to", s.broadcast, options=("shape",), label="spread"),
     view("slice", "{0}[{index}]", evaluate=e.take_at, label="part"),
     # ---- elementwise: arithmetic ----
-    infix("add", "+", "add", boolean="{0} || {1}"),
-    infix("subtract", "-", "sub"),
-    infix("multiply", "*", "mul", boolean="{0} && {1}"),
-    infix("divide", "/", "truediv"),
+    infix("add", "+", "add", boolean="{0} || {1}", scalar="{0} + {1}"),
+    infix("subtract", "-", "sub", scalar="{0} - {1}"),
+    infix("multiply", "*", "mul", boolean="{0} && {1}", scalar="{0} * {1}"),
+    infix("divide", "/", "truediv", scalar="{0} / {1}"),
     from_zero("multiply_from_zero", "*", s.MULTIPLY_FROM_ZERO),
     from_zero("multiply_from_zeros", "*", s.MULTIPLY_FROM_ZEROS, either=True),
     from_zero("divide_from_zero", "/", s.DIVIDE_FROM_ZERO),
     elementwise("floor_divide", DIVISION, native="floor_divide(a, b)", operator="floordiv"),
     elementwise("remainder", REMAINDER, native="remainder(a, b)", operator="mod"),
-    elementwise("power", POWER, native="power(a, b)", operator="pow"),
+    elementwise("power", POWER, native="power(a, b)", operator="pow", scalar="power({0}, {1})"),
     elementwise("negative", "-{0}", native="-a", operator="neg"),
     elementwise("positive", MOVE, native="a", operator="pos"),
     elementwise("square", "{0} * {0}", native="a * a"),
@@ -222,12 +222,12 @@ ROWS = (
         operator="abs",
     ),
     elementwise("sign", SIGN, native="sign(a)"),
-    elementwise("maximum", LARGER, native=LARGER_VALUE),
-    elementwise("minimum", SMALLER, native=SMALLER_VALUE),
+    elementwise("maximum", LARGER, native=LARGER_VALUE, filled=True),
+    elementwise("minimum", SMALLER, native=SMALLER_VALUE, filled=True),
     elementwise("clip", CLIP, numpy=s.clip, evaluate=e.clip, options=("min", "max")),
     # ---- elementwise: functions ----
     *map(called, ("exp", "expm1", "log", "log1p", "log2", "log10")),
-    called("sqrt", native="root(a)"),
+    called("sqrt", native="root(a)", scalar="sqrt({0})"),
     *map(called, ("sin", "cos", "tan", "asin", "acos", "atan")),
     *map(called, ("sinh", "cosh", "tanh", "asinh", "acosh", "atanh")),
     elementwise("atan2", "atan2({0}, {1})", native="atan2(a, b)"),
@@ -260,12 +260,14 @@ ROWS = (
     elementwise(
         "where", CHOICE, native="choose(a, b, c)", numpy=s.CALL, allocates=frozenset({"numpy"}), typed_from=1,
     ),
-    elementwise("astype", MOVE, native="a", numpy=s.CONVERT, evaluate=e.astype, options=("dtype",)),
-    elementwise("copy", MOVE, native="a", numpy=s.CONVERT, evaluate=e.copy),
+    elementwise("astype", MOVE, native="a", numpy=s.convert, evaluate=e.astype, options=("dtype",)),
+    elementwise("copy", MOVE, native="a", numpy=s.convert, evaluate=e.copy),
     # What the pass zero_masks makes of `where`, for NumPy.
     # True is 1 as an integer, and -1 is all bits.
     Operation("mask_bits", Kind.ELEMENTWISE, e.mask_bits, "negative({0}, out={out})", bits=(0,)),
     Operation("and_bits", Kind.ELEMENTWISE, e.and_bits, "bitwise_and({0}, {1}, out={out})", bits=(0, -1)),
+    # Of the pass bounds, for NumPy.
+    Operation("bounded", Kind.ELEMENTWISE, e.bounded, "bounded({args}, out={out})", helper=s.BOUNDED),
     # ---- reductions ----
     reduction("sum", "add", "a + b", 0, "a + b"),
     reduction("prod", "multiply", "a * b", 1, "a * b"),
@@ -319,11 +321,19 @@ ROWS = (
         "random_uniform", Kind.RANDOM, e.draw, "draw({shape}, {dtype!r}, {place!r})",
         helper=s.DRAW, allocates=BOTH, effect=True,
     ),
-    alike("write", Kind.WRITE, e.written, "copyto({0}, {1})", effect=True),
+    Operation("write", Kind.WRITE, e.written, s.write, "copyto({0}, {1})", effect=True),
     Operation("guard", Kind.GUARD, e.guard, s.guard, allocates=BOTH, effect=True),
     # What the emitter of CUDA graphs makes of an index array: its elements are looked at before the launch.
     alike("bounds", Kind.GUARD, e.bounds, s.bounds, allocates=BOTH, effect=True),
 )  # fmt: skip
+# What the pass scalars makes of them, for NumPy.
+ROWS += tuple(
+    Operation(
+        f"scalar_{r.name}", Kind.CALL, e.scalar(r.name), s.scalar(r.scalar), allocates=frozenset({"numpy"})
+    )
+    for r in ROWS
+    if r.scalar
+)
 OPERATIONS: dict[str, Operation] = {row.name: row for row in ROWS}
 # Loops, each of a step of its own, by names that follow from what they are; known as long as a program has them.
 LOOPS: WeakValueDictionary[str, Operation] = WeakValueDictionary()

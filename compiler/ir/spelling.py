@@ -1,6 +1,7 @@
 """How operations are written for NumPy: the column `numpy` of their rows. Templates, and functions
 (operation, operands, name of the result's array) -> source where a template is not enough."""
 
+from collections.abc import Callable
 from functools import cache
 from string import Formatter
 from typing import TYPE_CHECKING
@@ -12,11 +13,13 @@ from tapegrad.autograd.ops.indexing import Slot
 if TYPE_CHECKING:
     from tapegrad.compiler.ir.program import Op
 
+# (op, names of the inputs, name of the result's array or "" where the operation allocates it) -> source
+Spelling = Callable[["Op", list[str], str], str]
+
 CALL = "{name}({args}{options})"
 CALL_INTO = "copyto({out}, np.{name}({args}{options}))"
 CALL_OURS = "copyto({out}, {name}({args}{options}))"
 REDUCE = "cupy.{name}({0}, {over}, out={out})"
-CONVERT = "copyto({out}, {0}, casting='unsafe')"
 FIRST_PLACE = "asarray({name}({0}, axis={axis}, keepdims={keepdims}))"
 FIRST_PLACE_THERE = "cupy.{name}({0}, axis={axis}, keepdims={keepdims})"
 
@@ -86,6 +89,23 @@ def broadcast(op: "Op", args: list[str], out: str) -> str:
     return f"broadcast_to({args[0]}, {tuple(op.params['shape'])})"
 
 
+def convert(op: "Op", args: list[str], out: str) -> str:
+    return f"copyto({out}, {args[0]}, casting='unsafe')" if op.out.shape else f"{out}[()] = {args[0]}"
+
+
+def write(op: "Op", args: list[str], out: str) -> str:
+    return f"copyto({args[0]}, {args[1]})" if op.out.shape else f"{args[0]}[()] = {args[1]}"
+
+
+def scalar(template: str) -> Spelling:
+    """Arithmetic on scalars. The operands that are 0-d arrays, by the parameter `arrays`, are read first."""
+
+    def spell(op: "Op", args: list[str], out: str) -> str:
+        return template.format(*(f"{a}[()]" if i in op.params["arrays"] else a for i, a in enumerate(args)))
+
+    return spell
+
+
 def clip(op: "Op", args: list[str], out: str) -> str:
     return f"clip({args[0]}, {number(op.params['min'])}, {number(op.params['max'])}, out={out})"
 
@@ -94,6 +114,8 @@ def mean(op: "Op", args: list[str], out: str) -> str:
     if op.out.dtype.itemsize <= 2:  # NumPy's own adds float16 in float32
         return filled(CALL_INTO, op, args, out)
     count = op.vars[0].size // max(op.out.size, 1)
+    if not op.out.shape:
+        return f"{out}[()] = add.reduce({args[0]}, axis=None) / {count}"
     return f"add.reduce({args[0]}, {over(op)}, out={out}); divide({out}, {count}, out={out})"
 
 
@@ -186,6 +208,17 @@ def divide_from_zero(g, x, out):
     np.divide(g, x, out=out)
     if np.isnan(out).any():
         np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
+"""
+BOUNDED = """
+
+def bounded(g, c, out):
+    # g / maximum(|g| * c, 1), which is g where the root of the sum of all squares is below 1 / c
+    lost = 1e-37 * g.size  # of squares that underflow
+    limit = float(c)
+    if (float(np.dot(g, g)) + lost) * limit * limit < 0.99:
+        np.copyto(out, g)
+    else:
+        np.divide(g, np.maximum(np.abs(g) * c, 1.0), out=out)
 """
 DRAW = """
 try:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 from tapegrad.compiler.ir.program import Program
 from tapegrad.compiler.passes.algebra import simplify
+from tapegrad.compiler.passes.bounds import skip_bounds
 from tapegrad.compiler.passes.common import merge_common
 from tapegrad.compiler.passes.constants import fold_constants
 from tapegrad.compiler.passes.dead_code import remove_dead_code
 from tapegrad.compiler.passes.gradients import materialize_gradients
 from tapegrad.compiler.passes.lifetimes import shorten_lifetimes
 from tapegrad.compiler.passes.outer_products import spread_outer_products
+from tapegrad.compiler.passes.scalars import compute_scalars
 from tapegrad.compiler.passes.slices import add_into_slices
 from tapegrad.compiler.passes.windows import read_windows
 from tapegrad.compiler.passes.zero_masks import mask_by_bits
@@ -20,7 +22,16 @@ History = list[tuple[str, Program]]
 
 SHARED: list[Pass] = [remove_dead_code, fold_constants, simplify, merge_common, simplify, remove_dead_code]
 PIPELINES: dict[str, list[Pass]] = {
-    "numpy": [*SHARED, add_into_slices, materialize_gradients("numpy"), mask_by_bits, shorten_lifetimes],
+    "numpy": [
+        *SHARED,
+        skip_bounds,
+        remove_dead_code,
+        add_into_slices,
+        materialize_gradients("numpy"),
+        mask_by_bits,
+        shorten_lifetimes,
+        compute_scalars,
+    ],
     "native": [
         *SHARED,
         read_windows,

@@ -91,6 +91,13 @@ def one_times(op: Op, makers: Makers) -> Var | None:
     return y if not isinstance(x, Var) and x == 1.0 and alike(y, op.out) else None
 
 
+@rule("multiply")
+def minus_one_times(op: Op, makers: Makers) -> Op | None:
+    x, y = op.inputs
+    minus = op.out.dtype.kind == "f" and not isinstance(y, Var) and y == -1.0 and like(x, op.out)
+    return Op("negative", [x], {}, op.out, op.origin) if minus else None
+
+
 @rule("multiply_from_zero")
 def from_a_number(op: Op, makers: Makers) -> Op | None:
     """A cotangent that is one number, and not 0, as in the gradient of a sum, needs no help with zeros."""

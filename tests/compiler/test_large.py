@@ -95,3 +95,21 @@ def test_a_gradient_takes_the_memory_of_the_activations_that_mask_it(
     activations = batch * width * 4
     assert activations * 4 < sizes[0] < 8 * activations
     assert sizes[1] - sizes[0] > 0.5 * activations
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(16, 16), (17, 31), (300, 1000), (1000, 300), (131072,)])
+def test_a_number_beside_an_array_is_an_array_for_maximum(shape: tuple[int, ...], dtype: str) -> None:
+    """NumPy is slow with the number. The bits are those of the number: of zeros, NaN and infinities, too."""
+    rng = np.random.default_rng(0)
+    x = rng.choice(np.array([-1.5, -0.0, 0.0, 2.0, np.nan, np.inf, -np.inf], dtype), shape)
+
+    def f(x: tg.Tensor) -> list[tg.Tensor]:
+        return [tg.maximum(x, 0.0), tg.minimum(x, -0.0), tg.maximum(x * 2, 1.0) + 1, tg.nn.functional.relu(x)]
+
+    step = tg.jit(f, emitter="numpy", strict=True)
+    for _ in range(3):
+        found = step(tg.tensor(x))
+    for a, b in zip(found, f(tg.tensor(x)), strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes()
+    assert ("np.full(" in step.source()) == (np.prod(shape) > 256)

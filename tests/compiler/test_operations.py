@@ -38,6 +38,10 @@ def recorded(case: Case) -> list[Any]:
     return [program, *(improve(program, target)[0] for target in ("numpy", "native", "cupy"))]
 
 
+# What passes make of many elements, or of the numbers of an optimizer.
+OF_PASSES = {"mask_bits", "and_bits", "bounded", *(name for name in OPERATIONS if name.startswith("scalar_"))}
+
+
 def test_every_recorded_operation_has_a_row_and_every_row_is_recorded() -> None:
     names: set[str] = set()
     for case in cases(lambda row: row.primitive not in ("move", "set_item")):
@@ -45,7 +49,7 @@ def test_every_recorded_operation_has_a_row_and_every_row_is_recorded() -> None:
     assert names <= OPERATIONS.keys()
     effects = {"write", "guard", "bounds", "random_uniform", "copy"}  # of whole steps
     others = {"logical_and", "logical_or", "logical_xor", "logical_not"}  # of primitives that users write
-    missing = OPERATIONS.keys() - names - effects - others - {"mask_bits", "and_bits"}  # of many elements
+    missing = OPERATIONS.keys() - names - effects - others - OF_PASSES
     assert not missing, missing
 
 
@@ -55,7 +59,7 @@ def test_a_name_stands_in_one_row() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_row_is_whole(row: Operation) -> None:
-    if row.kind is Kind.ELEMENTWISE and row.name not in ("mask_bits", "and_bits"):
+    if row.kind is Kind.ELEMENTWISE and row.name not in OF_PASSES:
         assert isinstance(row.cuda, Cuda)
     if row.kind is Kind.REDUCTION:
         assert isinstance(row.cuda, str) and row.identity is not None

@@ -101,7 +101,7 @@ def test_what_each_pass_did() -> None:
     before, after = (int(table[i].split()[1]) for i in (1, -2))
     assert 0 < after < before
     assert table[-1].startswith("fused, in ") and 0 < int(table[-1].split()[-2]) < after
-    assert "matmul" in step.program("recorded") and step.program() == step.program("lifetimes")
+    assert "matmul" in step.program("recorded") and step.program() == step.program("scalars")
     counted = [line.split(maxsplit=2) for line in lines.splitlines()[1:]]
     assert sum(int(count) for count, _, _ in counted) == after
     assert any(where.endswith("opt.step()") for _, _, where in counted)

@@ -43,11 +43,12 @@ class Emitter(Protocol):
 
     module: SourceModule
     at_build: set[Var]
+    full: set[str]
     run_count: int
 
     def place(self, v: Var | object) -> str: ...
     def home(self, v: Var) -> str | None: ...
-    def operands(self, op: Op, args: list[str]) -> list[str]: ...
+    def operands(self, op: Op, args: list[str], shape: tuple[int, ...] | None = None) -> list[str]: ...
     def into(self, op: Op, args: list[str], out: str) -> str: ...
     def add(self, text: str, op: Op, others: Sequence[Op] = ()) -> None: ...
 
@@ -71,6 +72,7 @@ class Run:
         self.shape = block.shape or ()
         self.rows = self.shape[0]
         self.step = max(1, PART // prod(self.shape[1:]))
+        self.part = (min(self.step, self.rows), *self.shape[1:])  # the shape of the longest
         self.views: dict[str, str] = {}
         self.names: dict[Var, str] = {}
         self.free: list[tuple[str, str]] = []
@@ -99,17 +101,24 @@ class Run:
                 return name
         self.caches += 1
         whole = f"cache_{self.number}_{self.caches}"
-        shape = (min(self.step, self.rows), *self.shape[1:])
-        self.emitter.module.define(whole, f"empty({shape}, {dtype!r})")
+        self.emitter.module.define(whole, f"empty({self.part}, {dtype!r})")
+        return self.as_long(whole)
+
+    def as_long(self, whole: str) -> str:
+        """An array of the shape of a part, as long as the part is that is to be made."""
         self.views[f"{whole}_part"] = f"{whole}[: {self.rows} - i]"
         return f"{whole}_part"
+
+    def operands(self, op: Op) -> list[str]:
+        args = self.emitter.operands(op, [self.name(i) for i in op.inputs], self.part)
+        return [self.as_long(a) if a in self.emitter.full else a for a in args]
 
     def emit(self) -> None:
         block, emitter = self.block, self.emitter
         last = {v: n for n, op in enumerate(block.ops) for v in op.vars}
         body: list[tuple[str, Op]] = []
         for n, op in enumerate(block.ops):
-            args = emitter.operands(op, [self.name(i) for i in op.inputs])
+            args = self.operands(op)
             ended = [v for v in dict.fromkeys(op.vars) if v in block.inner and last[v] == n]
             done = [(str(v.dtype), self.names[v]) for v in ended]
             in_place = op.operation.in_place

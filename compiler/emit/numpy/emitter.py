@@ -1,15 +1,17 @@
 """A program as Python source on NumPy: buffers and views are made once, then each call runs down the list."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
+from math import prod
 
 import numpy as np
 
 from tapegrad.autograd.aliases import Array
 from tapegrad.compiler.emit.folding import Body
 from tapegrad.compiler.emit.module import SourceModule, listed
-from tapegrad.compiler.emit.numpy.chunks import emit_run, runs
+from tapegrad.compiler.emit.numpy.chunks import LARGE, emit_run, runs
 from tapegrad.compiler.emit.numpy.loops import loop_source
 from tapegrad.compiler.ir.operations import Kind, allocating
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, spelled, spelled_view
@@ -34,6 +36,7 @@ class NumpyEmitter:
         self.module = SourceModule(title, self.program)
         self.constants: dict[str, Array] = {}
         self.broadcast: set[str] = set()  # the constants that eager has as views of fewer elements
+        self.full: set[str] = set()  # names of arrays that are a number all over
         self.at_build: set[Var] = {v for v in program.captured}
         # Module -> the function of it that the program calls, if not NumPy's.
         self.modules: dict[str, str] = {}
@@ -115,8 +118,9 @@ class NumpyEmitter:
         else:
             self.add(self.into(op, args, out), op)
 
-    def operands(self, op: Op, args: list[str]) -> list[str]:
-        """The inputs' names, numbers as 0-d arrays: NumPy is faster with those than with Python's."""
+    def operands(self, op: Op, args: list[str], shape: tuple[int, ...] | None = None) -> list[str]:
+        """The inputs' names, numbers as 0-d arrays: NumPy is faster with those than with Python's. shape: of the part
+        of the result that is made at once; None: all of it."""
         if op.kind is not Kind.ELEMENTWISE or len(op.vars) == len(args):
             return args
         # A condition says nothing about the dtype, and both branches may be numbers.
@@ -125,7 +129,18 @@ class NumpyEmitter:
         if not floats:
             return args
         dtype = str(floats[0].dtype)
-        return [a if isinstance(i, Var) else self.scalar(i, dtype) for i, a in zip(op.inputs, args)]
+        shape = op.out.shape if shape is None else shape
+        hold: Callable[[float, str], str] = self.scalar
+        if op.operation.filled and FEW < prod(shape) <= LARGE:
+            hold = partial(self.filled, shape=shape)
+        return [a if isinstance(i, Var) else hold(i, dtype) for i, a in zip(op.inputs, args)]
+
+    def filled(self, value: float, dtype: str, shape: tuple[int, ...]) -> str:
+        """The name of an array that is a number all over."""
+        name = f"{self.scalar(value, dtype)}_{'x'.join(map(str, shape))}"
+        self.module.define(name, f"np.full({shape}, {number(value)}, {dtype!r})")
+        self.full.add(name)
+        return name
 
     def view(self, op: Op, args: list[str]) -> None:
         """A view of memory that stays where it is, is made once; of others, at each call."""
@@ -224,6 +239,7 @@ class NumpyEmitter:
         return [source for source in sources if source and f"{defined_in(source)}(" in text]
 
 
+FEW = 256  # elements; up to here a call takes the same time whatever they are
 OTHER = ("empty", "inf", "nan", "s_")
 
 

@@ -12,6 +12,8 @@ CASES = {
     "divided by one": ("x: float32[3]\na = divide(x, 1.0)\nb = exp(a)\nreturn b", "b = exp(x)\nreturn b"),
     "one divided by": ("x: float32[3]\na = divide(1.0, x)\nreturn a", None),
     "an integer divided by one is a float": ("x: int64[3]\na = divide(x, 1.0)\nreturn a", None),
+    "times minus one": ("x: float32[3]\na = multiply(x, -1.0)\nreturn a", "a = negative(x)\nreturn a"),
+    "times minus one in another dtype": ("x: int64[3]\na = multiply(x, -1.0)\nreturn a", None),
     "times two": ("x: float32[3]\na = multiply(x, 2.0)\nreturn a", None),
     "plus": ("x: float32[3]\na = positive(x)\nreturn a", "return x"),
     "to its own dtype": ("x: float32[3]\na = astype(x, dtype='float32')\nreturn a", "return x"),

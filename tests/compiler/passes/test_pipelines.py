@@ -15,7 +15,7 @@ from tapegrad.compiler.passes import PIPELINES, improve
 
 SHARED = ["recorded", "dead_code", "constants", "algebra", "common", "algebra 2", "dead_code 2"]
 STEPS = {
-    "numpy": [*SHARED, "slices", "gradients", "zero_masks", "lifetimes"],
+    "numpy": [*SHARED, "bounds", "dead_code 3", "slices", "gradients", "zero_masks", "lifetimes", "scalars"],
     "native": [*SHARED, "windows", "slices", "gradients", "outer_products", "lifetimes"],
     "cupy": [*SHARED, "gradients"],
 }
@@ -100,7 +100,7 @@ def test_the_steps_of_a_compiled_step() -> None:
     step = tg.jit(step_of(*make()), emitter="numpy")
     for x, t in batches(2):
         step(x, t)
-    assert step.program() == step.program("lifetimes") != step.program("algebra")
+    assert step.program() == step.program("scalars") != step.program("algebra")
     with pytest.raises(
         ValueError, match=r"known passes are recorded, dead_code, .*algebra 2.*, got 'algebra 3'"
     ):
