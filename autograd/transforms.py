@@ -62,7 +62,6 @@ def fresh(name: str, x: Tensor) -> Tensor:
     if x.requires_grad and current.get().grad:
         return ops.positive(x)
     leaf = Tensor(x.data, requires_grad=True)
-    OWN[id(leaf)] = leaf
     if (recorder := current.get().recorder) is not None:
         recorder.detached(x, leaf)
     for leaves in NOTED.get():
@@ -80,6 +79,7 @@ def leaves_of(name: str, arg: Tree) -> tuple[Tree, list[Tensor], Rebuild]:
         return arg, [p for p in parameters if p.requires_grad], _frozen_as_none(parameters, rebuild)
     tensors, rebuild = tensors_of(name, arg)
     made = [fresh(name, t) for t in tensors]
+    OWN.update((id(leaf), leaf) for leaf in made if leaf.node is None)
     return rebuild(list(made)), made, rebuild
 
 

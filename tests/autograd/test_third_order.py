@@ -1,6 +1,6 @@
 """Derivatives up to the fourth order, above all where factors are 0: a cotangent of 0 has slopes, too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -52,8 +52,11 @@ SERIES: dict[str, tuple[Function, tuple[float, ...]]] = {
 
 
 @pytest.fixture(autouse=True)
-def float64() -> None:
+def float64() -> Iterator[None]:
+    usual = tg.get_default_dtype()
     tg.set_default_dtype("float64")
+    yield
+    tg.set_default_dtype(usual)
 
 
 def derivatives(f: Function, x: float) -> list[float]:
