@@ -170,7 +170,7 @@ class BCELoss(WeighedLoss):
         sure = _log_from_minus_100(p, log, p == 0)
         not_sure = _log_from_minus_100(p, lambda q: log1p(-q), p == 1)
         loss = -(t * sure + (1.0 - t) * not_sure)
-        return self._reduced(loss if self.weight is None else loss * self.weight)
+        return self._reduced(self._times_weight(loss))
 
 
 class NLLLoss(WeighedLoss):
@@ -193,6 +193,7 @@ class NLLLoss(WeighedLoss):
         x = require_float("NLLLoss", input)
         t = as_target(x, target)
         x = moveaxis(x, 1, -1) if x.ndim > 2 else x
+        self._check_class_factors(x.shape[-1] if x.ndim else 0)
         keep = t != self.ignore_index
         labels = class_numbers("NLLLoss", x, where(keep, t, 0))
         factor = 1.0 if self.weight is None else take(self.weight, labels)
@@ -223,8 +224,7 @@ class MultiLabelSoftMarginLoss(WeighedLoss):
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("MultiLabelSoftMarginLoss", input, target)
-        loss = binary_cross_entropy_p(p, t)
-        loss = loss if self.weight is None else loss * self.weight
+        loss = self._times_weight(binary_cross_entropy_p(p, t))
         return self._reduced(mean_p(loss, axis=(p.ndim - 1,), keepdims=False))
 
 

@@ -140,6 +140,33 @@ class WeighedLoss(TorchLoss):
         super().__init__(reduction=reduction)
         self.weight = factors(f"{type(self).__name__}: weight", weight)
 
+    def _check_class_factors(self, classes: int) -> None:
+        """Raise ValueError unless there is one factor for each class."""
+        if self.weight is not None and self.weight.shape != (classes,):
+            raise ValueError(
+                f"{type(self).__name__}: weight must have one factor for each of the {classes} classes, shape "
+                f"({classes},), got {self.weight.shape}"
+            )
+
+    def _check_fit(self, name: str, x: Tensor) -> None:
+        """Raise ValueError unless the factors of a name broadcast to x, the input."""
+        if not fits_into(shape := getattr(self, name).shape, x.shape):
+            raise ValueError(
+                f"{type(self).__name__}: {name} must broadcast to the input's shape {x.shape}, got {shape}"
+            )
+
+    def _times_weight(self, loss: Tensor) -> Tensor:
+        if self.weight is None:
+            return loss
+        self._check_fit("weight", loss)
+        return loss * self.weight
+
+
+def fits_into(shape: Shape, whole: Shape) -> bool:
+    """Whether an array of a shape broadcasts to another shape."""
+    ends = zip(reversed(shape), reversed(whole), strict=False)
+    return len(shape) <= len(whole) and all(n in (1, m) for n, m in ends)
+
 
 def ratio(loss: Tensor, share: Tensor) -> Tensor:
     """sum(loss) / sum(share), in the dtype of the loss: sums of float16, which may overflow, are of float32."""
@@ -195,8 +222,9 @@ class BCEWithLogitsLoss(WeighedLoss):
         if self.pos_weight is None:
             loss = binary_cross_entropy_p(x, t)
         else:
+            self._check_fit("pos_weight", x)
             loss = (1.0 - t) * x + (1.0 + (self.pos_weight - 1.0) * t) * softplus(-x)
-        return self._reduced(loss if self.weight is None else loss * self.weight)
+        return self._reduced(self._times_weight(loss))
 
 
 class CrossEntropyLoss(WeighedLoss):
@@ -230,6 +258,7 @@ class CrossEntropyLoss(WeighedLoss):
         by_class = is_floating(t.dtype) and t.shape == x.shape
         if x.ndim > 2:
             x, t = moveaxis(x, 1, -1), moveaxis(t, 1, -1) if by_class else t
+        self._check_class_factors(x.shape[-1] if x.ndim else 0)
         if by_class:
             return self._of_probabilities(x, t if t.dtype == x.dtype else t.astype(x.dtype))
         keep = t != self.ignore_index

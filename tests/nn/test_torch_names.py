@@ -278,3 +278,28 @@ def test_a_program_refuses_what_the_loss_refuses(name: str, emitter: str) -> Non
     with pytest.raises(ValueError, match=name):
         step(*wrong)
     assert step(*right).item() == pytest.approx(loss(*right).item(), rel=1e-5)
+
+
+LOGITS = ((2, 3), (2, 3))
+WRONG_WEIGHTS = [
+    ("CrossEntropyLoss", {"weight": (2,)}, ((2, 3), (2,)), "one factor for each of the 3 classes.*got .2,."),
+    ("CrossEntropyLoss", {"weight": (5,)}, ((2, 3, 4), (2, 4)), "one factor for each of the 3 classes.*got .5,."),
+    ("CrossEntropyLoss", {"weight": ()}, ((2, 3), (2,)), "one factor for each of the 3 classes.*got .."),
+    ("CrossEntropyLoss", {"weight": (1,)}, LOGITS, "one factor for each of the 3 classes.*got .1,."),
+    ("NLLLoss", {"weight": (2,)}, ((2, 3), (2,)), "one factor for each of the 3 classes.*got .2,."),
+    ("BCELoss", {"weight": (4, 2, 3)}, LOGITS, "weight must broadcast.*.2, 3., got .4, 2, 3."),
+    ("BCELoss", {"weight": (2,)}, LOGITS, "weight must broadcast.*.2, 3., got .2,."),
+    ("BCEWithLogitsLoss", {"weight": (1, 2, 3)}, LOGITS, "weight must broadcast.*got .1, 2, 3."),
+    ("BCEWithLogitsLoss", {"pos_weight": (4, 2, 3)}, LOGITS, "pos_weight must broadcast.*got .4, 2, 3."),
+    ("MultiLabelSoftMarginLoss", {"weight": (2,)}, LOGITS, "weight must broadcast.*got .2,."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "weights", "shapes", "said"), WRONG_WEIGHTS)
+def test_a_weight_of_another_shape_is_refused(name: str, weights: dict, shapes: tuple, said: str) -> None:
+    """It would count the losses several times, or leave classes without a factor."""
+    loss = getattr(nn, name)(**{option: tg.ones(shape) for option, shape in weights.items()})
+    prediction = tg.full(shapes[0], 0.5)
+    target = tg.zeros(shapes[1], dtype="int64" if shapes[0] != shapes[1] else "float32")
+    with pytest.raises(ValueError, match=f"{name}: .*{said}"):
+        loss(prediction, target)
