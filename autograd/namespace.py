@@ -61,6 +61,7 @@ _SAME = [
     "isnan",
     "isinf",
     "isfinite",
+    "hypot",
     "matmul",
 ]
 BY_UFUNC = {name: getattr(ops, name) for name in _SAME} | {
@@ -89,6 +90,13 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Value, ...], kwargs: 
 
         return into_array(function, inputs, out)
     if function is None or method != "__call__" or kwargs:
+        if function is None and method == "__call__":
+            name = f"np.{ufunc.__name__}"
+            entry = foreign.table("tg").get(ufunc.__name__)
+            said = str(entry._replace(theirs=name)) if entry else "use functions of tapegrad"
+            raise TypeError(
+                f"{name} is not recorded on Tensors: {said}, or give .detach().numpy() to leave the graph"
+            )
         said = foreign.answer("tg", ufunc.__name__, ()) if function is None else ""
         raise TypeError(
             f"np.{ufunc.__name__} with method {method!r} and options {sorted(kwargs)} has no counterpart on Tensors: "

@@ -20,6 +20,19 @@ STANDARD = (
 )
 
 
+def integers_to_tens(t: "Tensor", zeros: int) -> "Tensor":
+    """Integers at the nearest multiple of 10**zeros, halves to the even one. Exact, and of the same dtype."""
+    from tapegrad.autograd import ops
+
+    step = 10**zeros if zeros > 0 else 1
+    if step == 1 or step > np.iinfo(str(t.dtype)).max:
+        return ops.round(t) if step == 1 else t * 0
+    below = t % step
+    base, above = t - below, step - below
+    up = (below > above) | ((below == above) & (base // step % 2 == 1))
+    return base + up.astype(t.dtype) * step
+
+
 class Foreign:
     """What stands on Tensor under a name of other libraries: who reads it is told what to write instead."""
 
@@ -77,6 +90,8 @@ class Protocols(ForeignNames):
 
         if not ndigits:
             return ops.round(self)
+        if str(self.dtype).rpartition(".")[2].startswith(("int", "uint")):
+            return integers_to_tens(self, -ndigits.__index__())
         scale = 10.0 ** ndigits.__index__()
         return ops.round(self * scale) / scale
 

@@ -180,3 +180,31 @@ def test_no_claim_to_be_a_whole_array_api():
     assert not hasattr(t, "__array_namespace__")
     with pytest.raises(AttributeError, match=r"not yet the whole of it.*t.numpy\(\)"):
         t.__array_namespace__()
+
+
+INTEGERS = [0, 1, 4, 5, 6, 15, 25, 35, 44, 45, 49, 50, 51, 55, 99]
+
+
+@pytest.mark.parametrize("decimals", [2, 0, -1, -2, -3])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64", "uint64"])
+def test_integers_are_rounded_to_integers(dtype: str, decimals: int) -> None:
+    given = np.array(INTEGERS).astype(dtype)
+    for x in (given, -given) if dtype.startswith("int") else (given,):
+        got, want = np.round(tg.tensor(x), decimals), np.round(x, decimals)
+        assert isinstance(got, tg.Tensor) and got.numpy().dtype == dtype
+        np.testing.assert_array_equal(got.numpy(), want)
+
+
+def test_large_integers_keep_their_digits_when_rounded() -> None:
+    assert (
+        round(tg.tensor(2**62 + 3), -1).item() == 2**62 + 6
+        and round(tg.tensor(2**62 + 3), 1).item() == 2**62 + 3
+    )
+
+
+def test_ufuncs_by_other_names_are_told() -> None:
+    assert np.hypot(tg.tensor([3.0]), tg.tensor([4.0])).tolist() == [5.0]
+    with pytest.raises(
+        TypeError, match=r"np.exp2 is not recorded on Tensors: tapegrad's name for np.exp2 is 2 \*\* x"
+    ):
+        np.exp2(tg.tensor([1.0]))
