@@ -1,7 +1,7 @@
 """`Tensor`, an array with a place in a graph, and `Node`, one recorded call of a primitive."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -359,6 +359,8 @@ class Tensor(Slots, Protocols, Methods):
         def __add__(self, other: "TensorLike") -> "Tensor": ...
         def __neg__(self) -> "Tensor": ...
         def __getitem__(self, index: "Index") -> "Tensor": ...
+        def __setitem__(self, index: "Index", value: "TensorLike") -> None: ...
+        def __iadd__(self, other: "TensorLike") -> "Self": ...
         def reshape(self, *shape: "int | Shape") -> "Tensor": ...
         def __eq__(self, other: "object") -> "Tensor": ...  # type: ignore[override]
         def __ne__(self, other: "object") -> "Tensor": ...  # type: ignore[override]
@@ -370,6 +372,7 @@ class Tensor(Slots, Protocols, Methods):
         __lt__ = __le__ = __gt__ = __ge__ = __and__ = __or__ = __xor__ = __rand__ = __ror__ = __rxor__ = (
             __add__
         )
+        __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = __imod__ = __ifloordiv__ = __iadd__
         __pos__ = __abs__ = __invert__ = __neg__
 
         def transpose(self, *axes: int) -> "Tensor": ...

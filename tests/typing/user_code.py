@@ -53,6 +53,9 @@ array: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]" = t.numpy()
 number: float = float(t.sum())
 item = t.sum().item()
 t += 1.0
+t[0] = 1.0
+a[0, 1] = a[1, 0]
+a[a > 0] = 0.0
 for row in a:
     print(row.shape, len(a))
 
@@ -86,6 +89,10 @@ class Block(nn.Module):
         return x + self.scale * self.dense(x)
 
 
+block = Block(4)
+with tg.no_grad():
+    block.scale -= 0.1 * tg.ones(4)
+    assert_type(block.scale, tg.Parameter)
 model = nn.Sequential(Block(4), nn.Dropout(0.1), nn.Dense(1, in_features=4))
 out = model(tg.ones((2, 4)))
 assert_type(F.mse_loss(out, tg.zeros((2, 1))), Tensor)
