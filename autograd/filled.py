@@ -294,7 +294,7 @@ def linspace(
         start: The first number.
         stop: The last number.
         num: How many numbers.
-        dtype: The dtype of the result; None is the default float dtype.
+        dtype: The dtype of the result; None is the default float dtype. For integers the values are rounded down.
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
         endpoint: Whether stop is included.
         requires_grad: Whether to record what is done to it.
@@ -303,6 +303,8 @@ def linspace(
         raise ValueError(f"linspace: num must be an integer of at least 0, got {num!r}")
     ends = _number("linspace", "start", start), _number("linspace", "stop", stop)
     array = np.linspace(*ends, int(num), endpoint=truth("linspace: endpoint", endpoint))
+    if dtype is not None and not dtypes.is_floating(dtypes.as_dtype(dtype, "linspace")):
+        array = np.floor(array)
     return _placed(array, "linspace", dtype, device, requires_grad)
 
 

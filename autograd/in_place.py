@@ -35,7 +35,8 @@ def in_place(
             if self.requires_grad and self.node is None:
                 raise _leaf(f"t {symbol}= value", f"t = t {symbol} value")
             if self.requires_grad or (isinstance(other, Tensor) and other.requires_grad):
-                return function(self, other)
+                result = function(self, other)
+                return result.retain_grad() if self.retains_grad else result
         overwrite(self, _fitting(f"t {symbol}= value", self, function(self, other)))
         return self
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import at_least_0, number, one_of, truth, whole_number
+from tapegrad.autograd.dtypes import get_default_dtype, is_floating
 from tapegrad.autograd.foreign import answering, getattr_of
 from tapegrad.autograd.ops import (
     clip_p,
@@ -166,7 +167,8 @@ def hard_tanh(x: TensorLike) -> Tensor:
     Args:
         x: A Tensor of any shape; integers become the default float dtype.
     """
-    return clip_p(x, min=-1.0, max=1.0)
+    t = as_tensor(x)
+    return clip_p(t if is_floating(t.dtype) else t.astype(get_default_dtype()), min=-1.0, max=1.0)
 
 
 @answering
@@ -230,6 +232,11 @@ def get(activation: ActivationLike | None, argument: str = "") -> Function:
     Raises:
         ValueError: The name is unknown; the message lists the known ones.
     """
+    if isinstance(activation, type):
+        raise TypeError(
+            f"{argument or 'activation'}: expected a name, a function or a module, got the class "
+            f"{activation.__name__}: write {activation.__name__}()"
+        )
     return linear if activation is None else _TABLE.get(activation, argument)
 
 

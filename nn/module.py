@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tapegrad.autograd import foreign, writes
@@ -340,6 +341,7 @@ class Module(Ruled, KnownAttributes):
             if not same and not isinstance(value, (Module, Tensor)):
                 yield name, value
 
+    @recursive_repr("(the module around this one)")
     def __repr__(self) -> str:
         from tapegrad.nn.summary import children
 

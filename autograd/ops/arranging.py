@@ -19,7 +19,6 @@ from tapegrad.autograd.ops.shape import (
     moveaxis,
     one_axis,
     reshape_p,
-    some_axes,
 )
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -168,7 +167,7 @@ def roll(x: TensorLike, /, shift: int | Sequence[int], axis: Axis = None) -> Ten
     Args:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
         shift: The number of places, negative to move back; a tuple with one for each axis.
-        axis: An axis, or a tuple of them; None moves the elements in row-major order.
+        axis: An axis, or a tuple, in which one may stand twice; None moves the elements in row-major order.
 
     Raises:
         ValueError: A tuple of shifts and a tuple of axes of other lengths.
@@ -176,7 +175,8 @@ def roll(x: TensorLike, /, shift: int | Sequence[int], axis: Axis = None) -> Ten
     t = as_tensor(x)
     if axis is None:
         return reshape_p(roll(flatten(t), shift, 0), shape=t.shape)
-    axes = some_axes("roll", axis, t.ndim) or ()
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = tuple(one_axis("roll", a, t.ndim) for a in given)
     shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
     if len(shifts) != len(axes):
         raise ValueError(

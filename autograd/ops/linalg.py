@@ -189,6 +189,11 @@ def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
     Raises:
         ValueError: The subscripts do not fit the operands.
     """
+    if not isinstance(subscripts, str):
+        raise TypeError(
+            f"einsum: the subscripts come first, as a text, got {type(subscripts).__name__}: write "
+            'einsum("ij->i", x) for NumPy\'s einsum(x, [0, 1], [0])'
+        )
     xs = [as_tensor(x) for x in operands]
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     names = left.split(",")

@@ -34,6 +34,14 @@ def test_gradients_accumulate_over_calls_and_only_on_leaves() -> None:
     assert y.grad is None
 
 
+def test_retain_grad_holds_after_an_operation_in_place() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = (x * 2).retain_grad()
+    y += 1
+    (y * y).sum().backward()
+    assert y.grad is not None and y.grad.tolist() == [6.0, 10.0]
+
+
 def test_retain_grad_keeps_an_inner_gradient() -> None:
     x = leaf(2.0)
     y = (x * x).retain_grad()

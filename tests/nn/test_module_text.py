@@ -79,3 +79,10 @@ def test_config_says_what_is_not_kept() -> None:
         AttributeError, match=r"config: the constructor of KeepsNothing takes 'size'.*self.size = size"
     ):
         KeepsNothing(2).config()
+
+
+def test_a_module_that_knows_its_parent_has_a_repr_and_a_summary() -> None:
+    net = nn.Sequential(nn.Dense(1, in_features=2))
+    net.layers[0].parent = net
+    assert repr(net).count("Dense(") == 1 and "(the module around this one)" in repr(net)
+    assert "total 3 parameters" in net.summary((2,))

@@ -77,6 +77,13 @@ def test_whole_channels_are_dropped(kind: str) -> None:
         layer(tg.ones((2, 3, 4, 5, 6, 7)))
 
 
+@pytest.mark.parametrize(
+    "f", [nn.functional.hard_tanh, lambda x: nn.functional.dropout(x, 0.5), nn.Dropout(0.5)]
+)
+def test_integers_become_the_default_float_dtype(f: Any) -> None:
+    assert f(tg.tensor([1, 2])).dtype == tg.get_default_dtype() == tg.float32
+
+
 # ---- Embedding ----
 def test_embedding_adds_the_gradients_of_equal_integers() -> None:
     layer = nn.Embedding(4, 2)
@@ -317,6 +324,7 @@ REFUSED = [
     (lambda: nn.Permute((0, 1)), "dims must be the numbers from 1 to 2"),
     (lambda: nn.Permute((2, 1))(np.ones((2, 3))), "expected samples of 2 axes"),
     (lambda: nn.RepeatVector(2)(np.ones((2, 3, 4))), "expected samples of one axis"),
+    (lambda: nn.Dense(2, nn.LeakyReLU), r"Dense: activation: .* got the class LeakyReLU: write LeakyReLU\(\)"),
     (lambda: nn.Embedding(4, 2)(np.ones(3)), "expected integers, got float64"),
     (lambda: nn.Embedding(4, 2, padding_idx=4), "padding_idx must be one of 4 rows"),
     (lambda: nn.GaussianNoise(-1.0), "GaussianNoise: stddev must be a finite number of at least 0"),

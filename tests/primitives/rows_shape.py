@@ -94,6 +94,7 @@ ROWS = [
     one("roll flat", lambda x: tg.roll(x, -5), lambda x: np.roll(x, -5), X34 + X0 + SCALAR),
     one("roll no axis", lambda x: tg.roll(x, (), ()), lambda x: np.roll(x, (), ()), X34),
     one("pad nothing", lambda x: tg.pad(x, 0, "edge"), lambda x: np.pad(x, 0, "edge"), X34),
+    one("roll an axis twice", lambda x: tg.roll(x, (1, -3), (1, -1)), lambda x: np.roll(x, (1, -3), (1, 1)), X34),
     one("roll two axes", lambda x: tg.roll(x, (1, -2), (0, -1)), lambda x: np.roll(x, (1, -2), (0, -1)), X34 + X234,
         lambda tf, x: tf.roll(x, (1, -2), (0, -1))),
     one("roll by a whole turn", lambda x: tg.roll(x, 3, 0), lambda x: np.roll(x, 3, 0), X34 + X0),

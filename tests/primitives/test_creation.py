@@ -47,6 +47,7 @@ MADE: tuple[tuple[str, Callable[..., tg.Tensor], Any, str], ...] = (
     ("arange by steps", lambda **k: tg.arange(5, 0, -2, **k), [5, 3, 1], I64),
     ("arange of floats", lambda **k: tg.arange(0.0, 1.0, 0.25, **k), [0, 0.25, 0.5, 0.75], F32),
     ("linspace", lambda **k: tg.linspace(0, 1, 3, **k), [0, 0.5, 1], F32),
+    ("linspace of integers", lambda **k: tg.linspace(-3, 3, 5, **{"dtype": "int64"} | k), [-3, -2, 0, 1, 3], "int64"),
     ("linspace, open", lambda **k: tg.linspace(0, 1, 4, endpoint=False, **k), [0, 0.25, 0.5, 0.75], F32),
     ("eye", lambda **k: tg.eye(2, 3, k=1, **k), np.eye(2, 3, 1), F32),
 )  # fmt: skip

@@ -33,6 +33,7 @@ ERRORS: tuple[tuple[str, Callable[[], Any], type[Exception], tuple[str, ...]], .
     ("tensordot axes", lambda: tg.tensordot(X, V, axes=2), ValueError, ("tensordot", "axes=2", "1 dimensions")),
     ("tensordot number", lambda: tg.tensordot(X, V, axes=(5, 0)), IndexError, ("tensordot", "axis 5")),
     ("einsum count", lambda: tg.einsum("ij,jk->ik", X), ValueError, ("einsum", "names 2 operand(s), 1")),
+    ("einsum in NumPy's form of lists", lambda: tg.einsum(X, [0, 1], [0]), TypeError, ("einsum", "text", '"ij->i"')),
     ("einsum axes", lambda: tg.einsum("ijk->i", X), ValueError, ("einsum", "names 3 axes", "(2, 3)")),
     ("einsum lengths", lambda: tg.einsum("ij,j->i", X, V), ValueError, ("einsum", "'j'", "3", "4")),
     ("einsum output", lambda: tg.einsum("ij->iz", X), ValueError, ("einsum", "'z'")),
