@@ -83,14 +83,16 @@ def attention_weights(
     scores = (q @ k.mT) * scale
     sees = triangle_p(q, rows=q.shape[-2], columns=k.shape[-2], k=first) if causal else None
     if mask is not None and is_floating(mask.dtype):
-        scores = scores + mask
-    elif mask is not None:
+        # -inf hides a place. Of a row of nothing else the softmax would be NaN.
+        added, mask = mask, mask != float("-inf")
+        scores = scores + where_p(mask, added, 0.0)
+    if mask is not None:
         sees = mask if sees is None else logical_and(sees, mask)
     if sees is None:
         return softmax(scores, axis=-1)
     lowest = float(finfo(scores.dtype).min)  # -inf would put NaN into the gradients of a place that sees none
     weights = softmax(where_p(sees, scores, lowest), axis=-1)
-    return weights if mask is None or is_floating(mask.dtype) else where_p(sees, weights, 0.0)
+    return weights if mask is None else where_p(sees, weights, 0.0)
 
 
 def scaled_dot_product_attention(
@@ -108,7 +110,7 @@ def scaled_dot_product_attention(
         key: Shape (…, places, features).
         value: Shape (…, places, width).
         attn_mask: Booleans, True where a place of the query sees one of the key, or numbers that are added to the
-            scores; of a shape that broadcasts to (…, length, places).
+            scores, -inf where it sees none; of a shape that broadcasts to (…, length, places).
         dropout_p: The share of the weights that is 0.
         is_causal: Whether place i of the query sees the first i + 1 places of the key.
         scale: None is 1 / sqrt(features).

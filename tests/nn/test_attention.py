@@ -289,3 +289,16 @@ def test_memory_grows_with_the_length() -> None:
         tracemalloc.stop()
     matrix = 4 * 1024 * 1024  # bytes of the weights at length 1,024
     assert peaks[1] < 2.5 * peaks[0] < 2 * matrix, peaks
+
+
+def test_a_row_that_a_mask_of_numbers_hides_is_0_as_by_booleans() -> None:
+    q, k, v = (tg.tensor(np.random.default_rng(n).normal(size=(3, 4)), requires_grad=True) for n in range(3))
+    sees = np.array([[True, False, True], [False] * 3, [True] * 3])
+    by_numbers, by_booleans = (
+        F.scaled_dot_product_attention(q, k, v, tg.tensor(mask))
+        for mask in (np.where(sees, 0.0, -np.inf), sees)
+    )
+    np.testing.assert_allclose(by_numbers.detach().numpy(), by_booleans.detach().numpy(), rtol=1e-12)
+    assert by_numbers[1].tolist() == [0.0] * 4
+    by_numbers.sum().backward()
+    assert all(np.isfinite(x.grad.numpy()).all() for x in (q, k, v))
