@@ -109,7 +109,7 @@ def normal(
 
     Args:
         loc: The mean: a number, or a Tensor, which gets a gradient.
-        scale: The standard deviation, at least 0: a number or a Tensor.
+        scale: The standard deviation, at least 0: a number or a Tensor. Only a number is checked.
         size: The shape, an integer or a tuple; None is the shape to which the other arguments broadcast.
         dtype: The dtype of the result; None is the default float dtype.
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
@@ -183,7 +183,7 @@ def bernoulli(p: TensorLike = 0.5, size: Shape | int | None = None, *, device: s
     """Booleans that are true with probability p.
 
     Args:
-        p: The probability of True, from 0 to 1: a number, an array or a Tensor.
+        p: The probability of True, from 0 to 1: a number, an array or a Tensor. Only a number is checked.
         size: The shape, an integer or a tuple; None is the shape to which the other arguments broadcast.
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
     """

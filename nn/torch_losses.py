@@ -12,7 +12,6 @@ from tapegrad.autograd.ops import (
     log,
     log1p,
     mean_p,
-    moveaxis,
     softplus,
     square,
     take,
@@ -24,7 +23,7 @@ from tapegrad.backends.aliases import Function
 from tapegrad.nn.class_losses import nll_loss
 from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape, somewhere
 from tapegrad.nn.losses import huber_of, smooth_l1_of
-from tapegrad.nn.torch_names import REDUCTIONS, TorchLoss, WeighedLoss, ratio
+from tapegrad.nn.torch_names import REDUCTIONS, TorchLoss, WeighedLoss, classes_last, ratio
 
 
 class SmoothL1Loss(TorchLoss):
@@ -192,7 +191,7 @@ class NLLLoss(WeighedLoss):
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         x = require_float("NLLLoss", input)
         t = as_target(x, target)
-        x = moveaxis(x, 1, -1) if x.ndim > 2 else x
+        x = classes_last("NLLLoss", x, t)
         self._check_class_factors(x.shape[-1] if x.ndim else 0)
         keep = t != self.ignore_index
         labels = class_numbers("NLLLoss", x, where(keep, t, 0))

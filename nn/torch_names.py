@@ -162,6 +162,18 @@ class WeighedLoss(TorchLoss):
         return loss * self.weight
 
 
+def classes_last(name: str, x: Tensor, target: Tensor) -> Tensor:
+    """x with its classes, axis 1, as the last axis; ValueError if the class numbers do not have its other lengths."""
+    if x.ndim < 3:
+        return x
+    if target.shape != (want := (x.shape[0], *x.shape[2:])):
+        raise ValueError(
+            f"{name}: the classes are axis 1, so an input of shape {x.shape} needs a target of class numbers of shape "
+            f"{want}, got {target.shape}"
+        )
+    return moveaxis(x, 1, -1)
+
+
 def fits_into(shape: Shape, whole: Shape) -> bool:
     """Whether an array of a shape broadcasts to another shape."""
     ends = zip(reversed(shape), reversed(whole), strict=False)
@@ -256,8 +268,10 @@ class CrossEntropyLoss(WeighedLoss):
         x = require_float("CrossEntropyLoss", input)
         t = as_target(x, target)
         by_class = is_floating(t.dtype) and t.shape == x.shape
-        if x.ndim > 2:
-            x, t = moveaxis(x, 1, -1), moveaxis(t, 1, -1) if by_class else t
+        if not by_class:
+            x = classes_last("CrossEntropyLoss", x, t)
+        elif x.ndim > 2:
+            x, t = moveaxis(x, 1, -1), moveaxis(t, 1, -1)
         self._check_class_factors(x.shape[-1] if x.ndim else 0)
         if by_class:
             return self._of_probabilities(x, t if t.dtype == x.dtype else t.astype(x.dtype))

@@ -210,6 +210,8 @@ def sum(
 def mean(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The arithmetic mean over `axis` (an int, a tuple, or None for all).
 
+    Of no elements it is NaN, and a RuntimeWarning says so. A program of `tg.jit` gives the NaN without the warning.
+
     Args:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
         axis: One axis, a tuple of them, or None for all; negative ones count from the end.

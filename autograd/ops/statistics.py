@@ -121,7 +121,8 @@ def _of_spread(primitive: Primitive, x: Value, axis: Axis, correction: float, ke
 def var(x: TensorLike, /, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The variance over `axis`: sum((x - mean(x))**2) / (n - correction).
 
-    Of no more elements than `correction` it is NaN, and a RuntimeWarning says so, as in NumPy.
+    Of no more elements than `correction` it is NaN, and a RuntimeWarning says so, as in NumPy. A program of `tg.jit`
+    gives the NaN without the warning.
 
     Args:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.

@@ -295,6 +295,15 @@ WRONG_WEIGHTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "NLLLoss"])
+def test_labels_of_another_shape_are_told_of_axis_1(name: str) -> None:
+    said = (
+        r"the classes are axis 1, so an input of shape \(2, 3, 4\) needs a target .* \(2, 4\), got \(2, 3\)"
+    )
+    with pytest.raises(ValueError, match=f"{name}: {said}"):
+        getattr(nn, name)()(tg.zeros((2, 3, 4)), tg.zeros((2, 3), dtype="int64"))
+
+
 @pytest.mark.parametrize(("name", "weights", "shapes", "said"), WRONG_WEIGHTS)
 def test_a_weight_of_another_shape_is_refused(name: str, weights: dict, shapes: tuple, said: str) -> None:
     """It would count the losses several times, or leave classes without a factor."""
