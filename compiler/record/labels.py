@@ -71,7 +71,7 @@ def helpers() -> tuple[str, ...]:
 # What the emitted source calls its own helpers and modules.
 OURS = (
     *("np", "erf", "s_", "index_add", "step", "build", "draw", "program"),
-    *("LANES", "lanes", "folded", "put", "sigmoid", "product_power", "inf", "nan"),
+    *("LANES", "lanes", "folded", "put", "product_power", "inf", "nan"),
     *("cupy", "ElementwiseKernel", "ReductionKernel", "get_backend", "index_get", "index_set"),
     *(
         "products",

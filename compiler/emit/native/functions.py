@@ -14,7 +14,7 @@ value.
 
 from tapegrad.backends.aliases import Function
 from tapegrad.compiler.emit.native.functions_division import product_power as product_power
-from tapegrad.compiler.emit.native.functions_exp import cosh, erf, exp, expm1, sigmoid, sinh, tanh
+from tapegrad.compiler.emit.native.functions_exp import cosh, erf, exp, expm1, sinh, tanh
 from tapegrad.compiler.emit.native.functions_log import (
     acosh,
     asinh,
@@ -39,7 +39,7 @@ from tapegrad.compiler.emit.native.functions_trig import (
 FUNCTIONS: dict[str, Function] = {
     function.__name__: function
     for function in (
-        *(exp, expm1, sigmoid, tanh, sinh, cosh, erf),
+        *(exp, expm1, tanh, sinh, cosh, erf),
         *(log, log1p, log2, log10, asinh, acosh, atanh, power),
         *(sin, cos, tan, asin, acos, atan, atan2, hypot),
     )

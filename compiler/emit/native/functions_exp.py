@@ -1,4 +1,4 @@
-"""exp and what is made of it: expm1, sigmoid, tanh, sinh, cosh, erf."""
+"""exp and what is made of it: expm1, tanh, sinh, cosh, erf."""
 
 from tapegrad.compiler.emit.native.coefficients import ERF, ERF_TAIL, EXP, SINH, TANH
 from tapegrad.compiler.emit.native.forms import Operand, choose, convert, dtype_of, magnitude
@@ -81,22 +81,6 @@ def expm1(x: Operand) -> Operand:
     return choose(magnitude(x) < layout.tiny, x, 2.0 * (high + low))
 
 
-def sigmoid(x: Operand) -> Operand:
-    """1 / (1 + exp(-x)). Worst error: float32 0.51 ulp, float64 1.9 ulp.
-
-    E = exp(-|x|) never overflows; the result is 1 / (1 + E), for negative x E / (1 + E). The float32 one is
-    computed in float64: in float32, the quotient's corrections cost as much as the longer numbers.
-    """
-    if dtype_of(x) == "float32":
-        wide = limited(convert(x, "float64"), -110.0, 40.0)
-        return convert(1.0 / (1.0 + wide_exp(-wide)), "float32")
-    high, low, n = exp_pair(limited(-magnitude(x), -746.0, 0.0))
-    power = scaled(high + low, n)
-    whole, rest = fast_two_sum(1.0, power)
-    ratio = choose(x < 0.0, power, 1.0) / whole
-    return ratio - ratio * rest
-
-
 def tanh(x: Operand) -> Operand:
     """The hyperbolic tangent. Worst error: float32 0.8 ulp, float64 0.9 ulp.
 
@@ -158,7 +142,7 @@ def cosh(x: Operand) -> Operand:
 
 
 def erf(x: Operand) -> Operand:
-    """The error function. Worst error: float32 1.0 ulp, float64 1.3 ulp.
+    """The error function. Worst error: float32 1.0 ulp (1.2 at 284 numbers near 0.87), float64 1.3 ulp.
 
     For |x| up to 7/8 it is x + x Q(x²), Q of degree 6 (float32) or 12. Above, with u = |x| - 7/8, it is 1 -
     erfc(7/8) exp(-u P(u)), P of degree 5 or 17: erfc falls so fast that P needs no more. Error of either: 2**-29
