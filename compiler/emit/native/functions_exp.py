@@ -142,7 +142,7 @@ def cosh(x: Operand) -> Operand:
 
 
 def erf(x: Operand) -> Operand:
-    """The error function. Worst error: float32 1.0 ulp, float64 1.3 ulp. Of float32, 284 numbers near 0.87 have 1.2 ulp.
+    """The error function. Worst error: float32 1.0 ulp, float64 1.3 ulp. 284 numbers of float32 near 0.87 have 1.2.
 
     For |x| up to 7/8 it is x + x Q(x²), Q of degree 6 (float32) or 12. Above, with u = |x| - 7/8, it is 1 -
     erfc(7/8) exp(-u P(u)), P of degree 5 or 17: erfc falls so fast that P needs no more. Error of either: 2**-29
