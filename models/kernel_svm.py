@@ -21,7 +21,7 @@ from tapegrad.models.checks import (
     yes_or_no,
 )
 from tapegrad.models.linear_classifiers import CHECKS
-from tapegrad.models.svm import LinearSVC
+from tapegrad.models.svm import FreeHinge
 
 KERNELS = ("rbf", "linear")
 NO_VECTORS = "it is fitted on random features, without support vectors: use sklearn.svm.SVC"
@@ -47,13 +47,14 @@ SVC_CHECKS = {
 class SVC(ClassifierMixin, BaseEstimator):
     """A support vector machine with a Gaussian kernel, approximated by random Fourier features.
 
-    A LinearSVC with the hinge loss, one class against the rest, on `n_components` features of the rows:
+    The hinge loss with an intercept that is not penalized, one class against the rest, on `n_components` features of
+    the rows:
 
         features(x) = sqrt(2 / n_components) cos(w · x + b),  w normal of variance 2 gamma, b uniform in [0, 2π)
 
     Their products are exp(-gamma |x - x'|²) but for an error of about 1 / sqrt(n_components). So the scores are near
     scikit-learn's SVC, and not the same; the time grows with the rows, not with their square. There are no support
-    vectors, and no other kernels but "linear", which is a LinearSVC on the rows as they are.
+    vectors, and no other kernels but "linear", which takes the rows as they are.
 
     Args:
         C: The inverse of the penalty's strength.
@@ -74,7 +75,7 @@ class SVC(ClassifierMixin, BaseEstimator):
         classes_, n_features_in_: The classes, in order, and the number of columns.
         feature_weights_: w, (features, n_components).
         feature_offsets_: b, (n_components,).
-        linear_: The LinearSVC.
+        linear_: The linear model.
         coef_: The linear kernel's.
         intercept_: What is added to the products with the features, one for each score.
 
@@ -156,7 +157,7 @@ class SVC(ClassifierMixin, BaseEstimator):
             self.feature_weights_ = drawn.normal(0.0, np.sqrt(2 * gamma), (X.shape[1], self.n_components))
             self.feature_offsets_ = drawn.uniform(0.0, 2 * np.pi, self.n_components)
         steps = 1000 if self.max_iter == -1 else self.max_iter
-        linear = LinearSVC(loss="hinge", C=self.C, tol=1e-3 * self.tol, max_iter=steps)
+        linear = FreeHinge(loss="hinge", C=self.C, tol=1e-3 * self.tol, max_iter=steps)
         # A class's factor is on all of its rows, and "balanced" counts rows, as in scikit-learn's SVC alone.
         classes, numbers = np.unique(y, return_inverse=True)
         factors = class_weights(self.class_weight, classes, y, np.ones(len(numbers)))

@@ -80,7 +80,12 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
                 f"y: a classifier needs at least 2 classes, there is one class, {self.classes_.tolist()[0]!r}"
             )
         weights = row_weights(sample_weight, X)
-        fit = self._minimize(X, numbers, weights, class_weights(self.class_weight, self.classes_, y, weights))
+        factors = class_weights(self.class_weight, self.classes_, y, weights)
+        if not (weights * factors[numbers]).any():
+            raise ValueError(
+                "class_weight and sample_weight: together all weights are zero, which leaves no row to learn from"
+            )
+        fit = self._minimize(X, numbers, weights, factors)
         if not fit.converged:
             warn(
                 self,

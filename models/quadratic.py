@@ -1,10 +1,8 @@
-"""Quadratic problems of linear models: symmetric systems, with an L1 penalty, and within a box."""
+"""Quadratic problems of linear models: symmetric systems, and with an L1 penalty."""
 
 from collections.abc import Callable
 
 import numpy as np
-
-from tapegrad.data.aliases import Features
 
 
 def solver_of(h: np.ndarray, least: float = 1e-15) -> Callable[[np.ndarray], np.ndarray]:
@@ -101,56 +99,3 @@ def finished(
         j = int(pull.argmax())
         sign[j], live[j] = np.sign(r[j]), True
     return w, False
-
-
-def box_quadratic(
-    z: Features, c: np.ndarray, upper: np.ndarray, tol: float, max_iter: int = 200
-) -> tuple[np.ndarray, int, bool]:
-    """(zᵀ a, steps, whether it converged) for the a that minimizes  |zᵀ a|² / 2 + cᵀ a  with 0 <= a <= upper.
-
-    A primal-dual interior-point method whose systems are of z's columns (M. Ferris, T. Munson, "Interior-point methods
-    for massive support vector machines", 2002). It ends where the gap is below tol times the objective.
-    """
-    from scipy.linalg import cho_factor, cho_solve
-
-    n, columns = z.shape
-    a, tol = 0.5 * upper, max(tol, 1e-12)
-    low = high = np.ones(n)
-    for step in range(1, max_iter + 1):
-        v = np.asarray(z.T @ a).ravel()
-        gradient = np.asarray(z @ v).ravel() + c
-        room = upper - a
-        residual = gradient - low + high
-        gap = float(a @ low + room @ high)
-        objective = 0.5 * float(v @ v) + float(c @ a)
-        if gap <= tol * (abs(objective) + tol) and np.abs(residual).max() <= 1e-6 * (1 + np.abs(c).max()):
-            return v, step, True
-        barrier = 0.1 * gap / (2 * n)
-        d = low / a + high / room
-        rhs = -gradient + barrier / a - barrier / room
-        scaled = z.multiply(1.0 / d[:, None]).tocsr() if hasattr(z, "toarray") else z / d[:, None]
-        inner = z.T @ scaled
-        inner = inner.toarray() if hasattr(inner, "toarray") else inner
-        try:
-            factor = cho_factor(inner + np.eye(columns))
-        except (np.linalg.LinAlgError, ValueError):  # as near as float64 comes
-            return v, step, gap <= 1e-6 * (abs(objective) + 1e-6)
-        move = rhs / d
-        move = move - np.asarray(scaled @ cho_solve(factor, np.asarray(z.T @ move).ravel())).ravel()
-        low_move = barrier / a - low - low / a * move
-        high_move = barrier / room - high + high / room * move
-        size = 0.995 * min(
-            largest(a, move),
-            largest(room, -move),
-            largest(low, low_move),
-            largest(high, high_move),
-            1 / 0.995,
-        )
-        a, low, high = a + size * move, low + size * low_move, high + size * high_move
-    return np.asarray(z.T @ a).ravel(), max_iter, False
-
-
-def largest(x: np.ndarray, move: np.ndarray) -> float:
-    """The largest step that keeps x + step · move at 0 or above."""
-    falling = move < 0
-    return float((-x[falling] / move[falling]).min()) if falling.any() else np.inf

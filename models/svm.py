@@ -13,9 +13,9 @@ from tapegrad.models.checks import check_parameters, number, one_of, row_weights
 from tapegrad.models.convex import Fit
 from tapegrad.models.convex_losses import SquaredEpsilon, SquaredHinge
 from tapegrad.models.glm import fit_glm
+from tapegrad.models.hinge import fit_hinges
 from tapegrad.models.linear import SPARSE
 from tapegrad.models.linear_classifiers import CHECKS, LinearClassifier, with_ones, without_ones
-from tapegrad.models.quadratic import box_quadratic
 
 
 def joined(fits: list[Fit]) -> Fit:
@@ -26,15 +26,6 @@ def joined(fits: list[Fit]) -> Fit:
         max((fit.losses for fit in fits), key=len),
         all(fit.converged for fit in fits),
     )
-
-
-def hinge_fit(x: Features, signs: np.ndarray, upper: np.ndarray, tol: float, max_iter: int) -> Fit:
-    """The w that minimizes  Σ upper · max(0, 1 - sign · x w) + |w|² / 2,  from the dual problem."""
-    kept = upper > 0
-    x, signs, upper = x[kept], signs[kept], upper[kept]
-    z = x.multiply(signs[:, None]).tocsr() if hasattr(x, "toarray") else x * signs[:, None]
-    v, steps, converged = box_quadratic(z, -np.ones(len(signs)), upper, 1e-4 * tol, max(max_iter, 200))
-    return Fit(v[:, None], np.zeros(1), [0.0] * (steps + 1), converged)
 
 
 class LinearSVC(LinearClassifier):
@@ -111,27 +102,39 @@ class LinearSVC(LinearClassifier):
         return self
 
     def _minimize(self, X: Features, classes: np.ndarray, weights: np.ndarray, factors: np.ndarray) -> Fit:
-        x = with_ones(X, self.intercept_scaling) if self.fit_intercept else X
         two = len(self.classes_) == 2
         fits = []
         for own in [1] if two else range(len(self.classes_)):
             signs = np.where(classes == own, 1.0, -1.0)
             # Of one class against all others, the factor is that class's alone, as in scikit-learn.
             shares = weights * (factors[classes] if two else np.where(classes == own, factors[own], 1.0))
-            fits.append(self._separate(x, signs, shares))
-        fit = joined(fits)
-        return without_ones(fit, self.intercept_scaling) if self.fit_intercept else fit
+            fits.append(self._separate(X, signs, shares))
+        return joined(fits)
 
     def _separate(self, x: Features, signs: np.ndarray, weights: np.ndarray) -> Fit:
         """The plane between the rows of sign 1 and those of sign -1."""
         if self.loss == "hinge":
-            return hinge_fit(x, signs, self.C * weights, self.tol, self.max_iter)
+            scaling = self._intercept_scaling()
+            hinge = (signs, np.ones(len(signs)))
+            return fit_hinges(x, [hinge], self.C * weights, scaling, 1e-4 * self.tol, self.max_iter)
         strength = 1.0 / (self.C * float(weights.sum()))
         l1, l2 = (strength, 0.0) if self.penalty == "l1" else (0.0, strength)
-        return fit_glm(
-            x, signs[:, None], SquaredHinge(), l2=l2, l1=l1, weights=weights, intercept=False,
-            tol=1e-2 * self.tol, max_iter=self.max_iter,
+        fit = fit_glm(
+            with_ones(x, self.intercept_scaling) if self.fit_intercept else x, signs[:, None], SquaredHinge(), l2=l2,
+            l1=l1, weights=weights, intercept=False, tol=1e-2 * self.tol, max_iter=self.max_iter,
         )  # fmt: skip
+        return without_ones(fit, self.intercept_scaling) if self.fit_intercept else fit
+
+    def _intercept_scaling(self) -> float | None:
+        """The value of the column whose coef is the intercept; inf for one that is not penalized."""
+        return float(self.intercept_scaling) if self.fit_intercept else None
+
+
+class FreeHinge(LinearSVC):
+    """A LinearSVC with the hinge loss and an intercept that is not penalized, as SVC's is."""
+
+    def _intercept_scaling(self) -> float | None:
+        return np.inf
 
 
 class LinearSVR(RegressorMixin, BaseEstimator):
@@ -194,16 +197,13 @@ class LinearSVR(RegressorMixin, BaseEstimator):
         X, y = validated(self, X, y, dtype=np.float64, accept_sparse=SPARSE, y_numeric=True)
         y = np.asarray(y, np.float64)
         weights = row_weights(sample_weight, X)
-        x = with_ones(X, self.intercept_scaling) if self.fit_intercept else X
-        fit = (self._squared if self.loss.startswith("squared") else self._absolute)(x, y, weights)
+        fit = (self._squared if self.loss.startswith("squared") else self._absolute)(X, y, weights)
         if not fit.converged:
             warn(
                 self,
                 f"not converged after {self.max_iter} steps: raise max_iter, or scale X",
                 ConvergenceWarning,
             )
-        if self.fit_intercept:
-            fit = without_ones(fit, self.intercept_scaling)
         self.coef_, self.intercept_ = fit.coef[:, 0], fit.intercept if self.fit_intercept else 0.0
         self.n_iter_ = max(len(fit.losses) - 1, 1)
         return self
@@ -211,25 +211,18 @@ class LinearSVR(RegressorMixin, BaseEstimator):
     def _squared(self, x: Features, y: np.ndarray, weights: np.ndarray) -> Fit:
         size = float(np.abs(y).max()) or 1.0  # of about 1, so that tol means the same for any unit of y
         fit = fit_glm(
-            x, y[:, None] / size, SquaredEpsilon(self.epsilon / size), l2=1.0 / (self.C * float(weights.sum())),
-            weights=weights, intercept=False, tol=1e-2 * self.tol, max_iter=self.max_iter,
+            with_ones(x, self.intercept_scaling) if self.fit_intercept else x, y[:, None] / size,
+            SquaredEpsilon(self.epsilon / size), l2=1.0 / (self.C * float(weights.sum())), weights=weights,
+            intercept=False, tol=1e-2 * self.tol, max_iter=self.max_iter,
         )  # fmt: skip
-        return fit._replace(coef=fit.coef * size)
+        fit = fit._replace(coef=fit.coef * size)
+        return without_ones(fit, self.intercept_scaling) if self.fit_intercept else fit
 
     def _absolute(self, x: Features, y: np.ndarray, weights: np.ndarray) -> Fit:
-        kept = weights > 0
-        x, y, upper = x[kept], y[kept], self.C * weights[kept]
-        if hasattr(x, "toarray"):
-            from scipy.sparse import vstack
-
-            z = vstack([x, -x]).tocsr()
-        else:
-            z = np.vstack([x, -x])
-        cost = np.concatenate([self.epsilon - y, self.epsilon + y])
-        v, steps, converged = box_quadratic(
-            z, cost, np.tile(upper, 2), 1e-4 * self.tol, max(self.max_iter, 200)
-        )
-        return Fit(v[:, None], np.zeros(1), [0.0] * (steps + 1), converged)
+        ones = np.ones(len(y))
+        hinges = [(ones, y - self.epsilon), (-ones, -y - self.epsilon)]
+        scaling = float(self.intercept_scaling) if self.fit_intercept else None
+        return fit_hinges(x, hinges, self.C * weights, scaling, 1e-4 * self.tol, self.max_iter)
 
     def predict(self, X: Features) -> np.ndarray:
         """X @ coef + intercept, (n,).
