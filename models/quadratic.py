@@ -51,9 +51,12 @@ def l1_quadratic(
                 largest = max(largest, change * change * diagonal[j])
         active = np.flatnonzero((w != 0) | ((l1 == 0) & (diagonal > 0)))
         if sweep % 8 in (1, 4, 7):
-            w, minimum = finished(h, b, l1, w, positive, moves)
-            if minimum:
-                break
+            reached, minimum = finished(h, b, l1, w, positive, moves)
+            # Of columns nearly alike, rounding can lead far off.
+            if value(h, b, l1, reached) <= value(h, b, l1, w):
+                w = reached
+                if minimum:
+                    break
             r, moves = b - h @ w, min(2 * moves, 50 + 4 * len(w))
             active = np.flatnonzero((w != 0) | ((l1 == 0) & (diagonal > 0)))
         settled = largest <= 1e-30 * max(float(b @ w), 1e-300)
@@ -61,6 +64,10 @@ def l1_quadratic(
         if settled and whole:
             break
     return w
+
+
+def value(h: np.ndarray, b: np.ndarray, l1: np.ndarray, w: np.ndarray) -> float:
+    return float(0.5 * w @ (h @ w) - b @ w + l1 @ np.abs(w))
 
 
 def finished(
