@@ -7,7 +7,7 @@ import numpy as np
 from tapegrad.backends import splitmix
 from tapegrad.backends.aliases import Array, ArrayModule, DType, Function, Index
 from tapegrad.backends.base import Backend, BackendError
-from tapegrad.backends.indexing import check_bounds, check_labels, last_values
+from tapegrad.backends.indexing import check_bounds, check_labels, last_values, repeated
 
 INSTALL = 'pip install "tapegrad[cuda13]" (CUDA 13) or "tapegrad[cuda12]" (CUDA 12)'
 
@@ -45,7 +45,8 @@ def index_set(xp: ArrayModule, x: Array, values: Array, *, index: Index) -> Arra
 def index_add(xp: ArrayModule, x: Array, values: Array, *, index: Index) -> Array:
     check_bounds(x.shape, index)
     total = x.astype(ATOMIC.get(x.dtype.name, x.dtype))  # a copy
-    xp.add.at(total, index, xp.asarray(values).astype(total.dtype, copy=False))
+    values = repeated(xp, x, xp.asarray(values), index)
+    xp.add.at(total, index, values.astype(total.dtype, copy=False))
     return total.astype(x.dtype, copy=False)
 
 

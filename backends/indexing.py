@@ -55,3 +55,13 @@ def last_values(np: ArrayModule, x: Array, values: Array, index: tuple[Index, ..
     values = np.broadcast_to(values[(0,) * max(values.ndim - len(shape), 0)], shape)
     np.maximum.at(last, index, np.arange(values.size, dtype=np.uint64).reshape(shape))
     return values.ravel()[last[index].astype(np.int64)]
+
+
+def repeated(xp: ArrayModule, x: Array, values: Array, index: Index) -> Array:
+    """The values to add at an index, repeated along the axes of an index array where both x and they have one axis:
+    NumPy 2.4's add.at does not, and reads past their end."""
+    if x.ndim == 1 and getattr(values, "ndim", 0) == 1:
+        values = xp.broadcast_to(
+            values, next((i.shape for i in index if getattr(i, "ndim", 0) > 1), values.shape)
+        )
+    return values

@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.backends import splitmix
 from tapegrad.backends.aliases import Array, ArrayModule, DType, Function, Index
 from tapegrad.backends.base import Backend, BackendError
+from tapegrad.backends.indexing import repeated
 
 
 def asarray(
@@ -104,10 +105,7 @@ def scipy_erf() -> Function:
 
 
 def index_add(xp: ArrayModule, x: Array, values: Array, *, index: Index) -> Array:
-    if x.ndim == 1 and np.ndim(values) == 1:
-        # NumPy 2.4's add.at does not repeat them along the axes of an index array, and reads past their end.
-        wide = next((i.shape for i in index if getattr(i, "ndim", 0) > 1), values.shape)
-        values = np.broadcast_to(values, wide)
+    values = repeated(xp, x, values, index)
     if x.dtype.char == "e":  # float16 counts to 2048
         total = x.astype(np.float32)
         np.add.at(total, index, values)
