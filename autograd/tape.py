@@ -157,9 +157,12 @@ class Tape:
             first, *rest = reversed(adjoint[node])
             out.append(f"{call:{wide}}  {shape:{wide_shape}}  | {first}".rstrip())
             out += [f"{'':{wide}}  {'':{wide_shape}}  | {line}" for line in rest]
-        for t, g in self.starts:
-            start = f"d{self.name(t)} = {'ones' if g is None else 'given'}"
-            out.append(f"{'':{wide}}  {'':{wide_shape}}  | {start}")
+        begun = [f"d{self.name(t)}" for t, _ in self.starts]
+        starts = [
+            f"{name} {'+=' if name in begun[:i] else '='} {'ones' if self.starts[i][1] is None else 'given'}"
+            for i, name in enumerate(begun)
+        ]
+        out += [f"{'':{wide}}  {'':{wide_shape}}  | {start}" for start in reversed(starts)]
         return "\n".join(out)
 
     __repr__ = __str__

@@ -1,5 +1,7 @@
 """The backward pass of a tape, run once: what each rule calls, by the names of the tape, and the cotangents."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 from typing import Protocol, TypeAlias
@@ -63,6 +65,7 @@ class Adjoint(Recorder):
         self.untouched: dict[Tensor, Contents] = {}  # what a function that runs again has written to
         used = set(self.names.values())
         self.others = (name for i in count(1) if (name := f"t{i}") not in used)
+        self.results: set[str] = set()  # those of them that are in use
         drawn = random.snapshot()
         try:
             self.run()
@@ -82,20 +85,36 @@ class Adjoint(Recorder):
             self.names[id(g.data)] = f"d{self.tape.name(t)}"
         with changed_flags(grad=False, raw=False, recorder=self):
             for node in reversed(self.tape.nodes):
-                given = [self.cotangents.get((node, i)) for i in range(node.primitive.outputs)]
-                for i, g in zip(
-                    node.grad_inputs, apply_rules(node, given, node.grad_inputs, True), strict=True
-                ):
-                    if g is not None:
-                        self.accumulate(node.recorded_inputs()[i], g)
-                self.lines[node] = [" ".join(line) for line in self.current]
-                self.current.clear()
+                self.go_back(node)
+
+    def go_back(self, node: Node) -> None:
+        """Run the rules of a call, and write down what they call and what they add to."""
+        given = [self.cotangents.get((node, i)) for i in range(node.primitive.outputs)]
+        # An array may be the cotangent of several tensors. This call's is complete, so its name keeps its value; that
+        # of another may be added to before it is read.
+        for i, g in enumerate(given):
+            if g is not None:
+                self.names[id(g.data)] = f"d{self.tape.name(Tensor(g.data, True, node, i))}"
+        inputs = node.recorded_inputs()
+        gradients = [
+            (inputs[i], match_shape_dtype(g, inputs[i].data))
+            for i, g in zip(node.grad_inputs, apply_rules(node, given, node.grad_inputs, True), strict=True)
+            if g is not None
+        ]
+        self.kept.extend(g for _, g in gradients)
+        handed = Counter(id(g.data) for _, g in gradients)
+        for t, g in gradients:
+            self.accumulate(t, g, handed[id(g.data)] == 1)
+        self.lines[node] = [" ".join(line) for line in self.current]
+        self.current.clear()
 
     def primitive(self, primitive: Primitive, args: Sequence[Value], params: Params, result: Result) -> None:
         results = result if isinstance(result, tuple) else (result,)
         self.kept.extend(results)
         for r in results:
-            self.names.setdefault(id(r.data), next(self.others))
+            if id(r.data) not in self.names:
+                self.names[id(r.data)] = next(self.others)
+                self.results.add(self.names[id(r.data)])
         shown = [self.names.get(id(a.data), "const") if isinstance(a, Tensor) else repr(a) for a in args]
         call = f"{primitive.name}({', '.join(shown + options_of(params))})"
         self.current.append([", ".join(self.names[id(r.data)] for r in results), "=", call])
@@ -104,27 +123,28 @@ class Adjoint(Recorder):
         if tensor not in self.untouched:
             self.untouched[tensor] = Contents(tensor)
 
-    def accumulate(self, t: Tensor, g: Tensor) -> None:
-        """Add a cotangent to that of a tensor, and write that down."""
+    def accumulate(self, t: Tensor, g: Tensor, only_here: bool) -> None:
+        """Add a cotangent to that of a tensor, and write that down. `only_here`: no other tensor is handed it."""
         key = t if t.node is None else (t.node, t.output_index)
-        g = match_shape_dtype(g, t.data)
         known, name = self.cotangents.get(key), f"d{self.tape.name(t)}"
-        self.kept.append(g)
-        made = self.names.get(id(g.data), "?")
+        made = self.names.get(id(g.data), "const")
         if known is not None:  # the addition stands as +=, and not as the call of add that it is
             with changed_flags(recorder=None):
                 self.cotangents[key] = known + g
             self.kept.append(known)
             self.current.append([name, "+=", made])
+            if self.names.get(id(known.data)) == name:  # the name has another value from here on
+                self.names[id(known.data)] = "const"
             self.names[id(self.cotangents[key].data)] = name
             return
         self.cotangents[key] = g
-        fitting = [line for line in self.current if line[0] == made and made.startswith("t")]
-        if fitting:
-            fitting[-1][0] = name
+        own = [line for line in self.current if line[0] == made]
+        read = any(re.search(rf"\b{made}\b", call) for _, _, call in self.current)
+        if only_here and not read and own and made in self.results:
+            own[0][0] = name
+            self.names[id(g.data)] = name
         else:
             self.current.append([name, "=", made])
-        self.names[id(g.data)] = name
 
 
 def options_of(params: Params) -> list[str]:

@@ -1,16 +1,22 @@
 """`tapegrad tape`: run a program up to one of its backward passes, and write the tape of that as a page."""
 
 import argparse
+import io
+import os
 import runpy
 import shlex
 import sys
 import traceback
 import webbrowser
 from pathlib import Path
+from typing import TextIO
+
+import numpy as np
 
 from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.calls import as_tensors
 from tapegrad.autograd.flags import changed_flags
+from tapegrad.autograd.pages.page import written
 from tapegrad.autograd.replacing import check_replaceable
 from tapegrad.autograd.sites import Sites
 from tapegrad.autograd.tape import Tape
@@ -24,22 +30,48 @@ class Reached(BaseException):
 
 
 class UpTo(Sites):
-    """Keeps the tape of the N-th backward pass that begins, and ends the program there."""
+    """Makes the page of the N-th backward pass that begins, and ends the program there."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, title: str) -> None:
         super().__init__(next_serial())
-        self.number, self.seen = number, 0
-        self.tape: Tape | None = None
+        self.number, self.title, self.seen = number, title, 0
+        self.process = os.getpid()
+        self.page: str | None = None
+        self.calls = 0
+        self.error: Exception | None = None  # why the tape has no page
 
     def backward(self, outputs: list[tuple[Tensor, Value]]) -> None:
-        starts = [(t, as_tensors(g)[0].detach()) for t, g in outputs]
-        made = [t for t, _ in starts if t.node is not None]
-        self.seen += not self.passes and bool(made)
-        if self.seen == self.number and self.tape is None:
-            last = max(made, key=lambda t: t.node.serial)  # type: ignore[union-attr]
-            self.tape = Tape(last, {}, starts)
-            raise Reached
+        # A forked process runs as it does without this command.
+        if not self.is_child():
+            starts = [(t, as_tensors(g)[0].detach()) for t, g in outputs]
+            made = [t for t, _ in starts if t.node is not None]
+            self.seen += not self.passes and bool(made)
+            if self.seen >= self.number:
+                if not self.calls:
+                    last = max(made, key=lambda t: t.node.serial)  # type: ignore[union-attr]
+                    self.keep(Tape(last, {}, starts))
+                # The program may have a bare `except:`: then it is ended at its next pass.
+                raise Reached
         super().backward(outputs)
+
+    def keep(self, tape: Tape) -> None:
+        """Make the page here: what the program does in an `except:` or `finally:` may write to its tensors."""
+        self.calls = len(tape.nodes)
+        try:
+            with (
+                changed_flags(grad=True, raw=False, anomaly=False, depth=0, recorder=None, leaves=()),
+                np.errstate(all="ignore"),
+            ):
+                self.page = tape.html(title=self.title)
+        # It is not the program's, which might catch it.
+        except Exception as error:
+            self.error = error
+
+    def is_child(self) -> bool:
+        return os.getpid() != self.process
+
+    def passes_seen(self) -> str:
+        return f"{self.seen} of the {self.number} backward passes" if self.seen else "no backward pass"
 
 
 def tape(options: argparse.Namespace) -> int:
@@ -56,32 +88,34 @@ def tape(options: argparse.Namespace) -> int:
         arguments = shlex.split(options.args)
     except ValueError as error:
         raise Mistake(f"--args {options.args}: {error}") from error
-    listener = UpTo(options.backward)
+    listener = UpTo(options.backward, program.name)
     status = run(program, arguments, listener)
-    if listener.tape is None:
-        if status:
-            return status
-        times = (
-            f"{listener.seen} of the {options.backward} backward passes"
-            if listener.seen
-            else "no backward pass"
-        )
-        raise Mistake(
-            f"{program}: it came to its end with {times} in its main thread: there is no tape to show"
-        )
-    try:
-        listener.tape.html(place, title=program.name)
-    except RuntimeError as error:
-        raise Mistake(f"{program}: no page of its tape: {str(error).removeprefix('html: ')}") from error
-    count = len(listener.tape.nodes)
-    # The program may have closed what it prints to.
-    free = next((stream for stream in (sys.stdout, sys.stderr) if stream and not stream.closed), None)
-    if free is not None:
-        calls = f"{count:,} call{'s' * (count != 1)}"
-        print(f"wrote {target}: {calls}, up to backward pass {options.backward} of {program}", file=free)
+    if listener.is_child():
+        return status
+    if not listener.calls:
+        how = f"it ended with the status {status} after" if status else "it came to its end with"
+        message = f"{program}: {how} {listener.passes_seen()} in its main thread: there is no tape to show"
+        if not status:
+            raise Mistake(message)
+        print(f"tapegrad tape: {message}", file=free_stream(sys.stderr, sys.stdout))
+        return status
+    if isinstance(listener.error, RuntimeError):
+        reason = str(listener.error).removeprefix("html: ")
+        raise Mistake(f"{program}: no page of its tape: {reason}") from listener.error
+    if listener.page is None:
+        raise listener.error or AssertionError("a page, or why there is none")
+    written(listener.page, place)
+    calls = f"{listener.calls:,} call{'s' * (listener.calls != 1)}"
+    message = f"wrote {target}: {calls}, up to backward pass {options.backward} of {program}"
+    print(message, file=free_stream(sys.stdout, sys.stderr))
     if options.open:
         webbrowser.open(place.as_uri())
     return 0
+
+
+def free_stream(*streams: TextIO) -> TextIO:
+    """The first that is open: the program may have closed what it prints to."""
+    return next((stream for stream in streams if stream and not stream.closed), io.StringIO())
 
 
 def run(program: Path, arguments: list[str], listener: UpTo) -> int:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tapegrad.autograd.tape import Tape
 
 SPACES = re.compile(r" *([=*<>?:,;{}()&|]|[-+](?! *[-+])) *")
+# Of names of files that are not UTF-8: a page is, and has none.
+SURROGATES = re.compile("[\ud800-\udfff]")
 FILES = Path(__file__).parent / "files"
 TEXTS = re.compile(r'("(?:[^"\\]|\\.)*")')
 # What the page may load: nothing but what stands in it.
@@ -55,13 +57,14 @@ def assembled(kind: str, title: str, data: dict[str, object]) -> str:
     scripts += ["live.js"] if live else []
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no </script> in it
-    return (
+    return SURROGATES.sub(
+        "\N{REPLACEMENT CHARACTER}",
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><link rel="icon" href="data:,">'
         f"<style>{style}</style></head><body>{part(f'{kind}.html')}"
         f'<script type="application/json" id="data">{text}</script>'
-        f"<script>{chr(10).join(map(part, scripts))}</script></body></html>\n"
+        f"<script>{chr(10).join(map(part, scripts))}</script></body></html>\n",
     )
 
 

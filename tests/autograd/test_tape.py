@@ -26,7 +26,7 @@ def test_text_lists_calls_and_adjoints(parts: tuple) -> None:
     w, b, x = parts
     text = str(tg.tape(loss_of(*parts), {"w": w, "b": b, "x": x}))
     for line in ("v1 = matmul(x, w)", "v2 = add(v1, b)", "v3 = relu(v2)", "v6 = mean(v5)", "float64[5, 2]",
-                 "w = leaf  float64[3, 2], requires grad", "db = sum(dv1, axis=(0,))"):  # fmt: skip
+                 "w = leaf  float64[3, 2], requires grad", "db = sum(dv2, axis=(0,))"):  # fmt: skip
         assert line in text, text
     assert text.count("\n") < 30
 

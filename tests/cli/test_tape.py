@@ -1,6 +1,7 @@
 """`tapegrad tape`: programs of three styles, as they are, and what goes wrong."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -133,6 +134,9 @@ WRONG = {
                 ["--backward", "5"], 2, "1 of the 5"),
     "it fails": ("1 / 0\n", [], 1, "ZeroDivisionError"),
     "it ends with a message": ("import sys\nsys.exit('no data')\n", [], 1, "no data"),
+    "it ends too early": (HEAD_2 + "import sys\n(x * x).sum().backward()\nsys.exit(3)\n", ["--backward", "2"], 3,
+                          "p.py: it ended with the status 3 after 1 of the 2 backward passes"),
+    "it ends well and too early": (HEAD_2 + "import sys\nsys.exit(0)\n", [], 2, "no backward pass"),
     "it ends with a status": ("import sys\nprint('bad', file=sys.stderr)\nsys.exit(3)\n", [], 3, "bad"),
     "a quote in its arguments": ("print(1)\n", ["--args", "'"], 2, "--args ': No closing quotation"),
     "written to before": (HEAD_2 + "y = (x + 1.0).sum()\nwith tg.no_grad(): x += 100.0\ny.backward()\n", [], 2,
@@ -162,6 +166,63 @@ def test_a_program_that_closes_what_it_prints_to(closed: str, tmp_path: Path) ->
     )
     assert (ran.returncode, (tmp_path / "p.html").exists()) == (0, True)
     assert ran.stdout == "" and ran.stderr.startswith("" if "stderr" in closed else "wrote p.html: 2 calls")
+
+
+# A forked process is none of the command's: it runs as with plain Python, and writes no page.
+FORKS = {
+    "a pool": "import multiprocessing\ndef work(k):\n    (x * k).sum().backward()\n    return x.grad.tolist()\n"
+    "with multiprocessing.get_context('fork').Pool(1) as pool:\n    print(pool.map(work, [3]))\n",
+    "os.fork": "import os, sys\nchild = os.fork()\nif not child:\n    (x * 3).sum().backward()\n"
+    "    print([x.grad.tolist()], flush=True)\n    sys.exit(5)\n"
+    "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5\n",
+    "os.fork, to its end": "import os\nchild = os.fork()\nif not child:\n    print('[[3.0, 3.0]]', flush=True)\nelse:\n"
+    "    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n    (x * x).sum().backward()\n",
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.parametrize("case", FORKS)
+def test_a_forked_process_runs_as_it_does(case: str, tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(HEAD_2 + FORKS[case] + "(x * x).sum().backward()\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "tapegrad", "tape", "p.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == [
+        "[[3.0, 3.0]]", "wrote p.html: 2 calls, up to backward pass 1 of p.py"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("out", [[], ["--out", os.fsdecode(b"page-\xe9.html")]], ids=["", "out"])
+def test_a_name_that_is_no_utf_8(out: list[str], tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"caf\xe9.py")
+    try:
+        Path(name).write_text(HEAD_2 + "(x * x).sum().backward()\n")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    assert main(["tape", name, *out]) == 0
+    page = Path(out[-1] if out else os.fsdecode(b"caf\xe9.html")).read_bytes().decode("utf-8")
+    assert "<title>caf\N{REPLACEMENT CHARACTER}.py</title>" in page
+
+
+# Programs that catch what ends them, and then write to what the page shows.
+CATCHING = {
+    "except": "try:\n    y.backward()\nexcept:\n    with tg.no_grad(): x += 100.0\n",
+    "finally": "try:\n    y.backward()\nfinally:\n    with tg.no_grad(): x += 100.0\n",
+    "a later pass": "try:\n    y.backward()\nexcept:\n    pass\n(x * x).sum().backward()\nraise SystemExit('too far')\n",
+    "errors of arithmetic": "import numpy\nwith numpy.errstate(all='raise'), tg.detect_anomaly():\n    y.backward()\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CATCHING)
+def test_the_page_is_made_where_the_pass_begins(case: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.py").write_text(HEAD_2 + "y = (x * x).sum()\n" + CATCHING[case])
+    assert main(["tape", "p.py"]) == 0
+    page = Path("p.html").read_text(encoding="utf-8")
+    rows = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])["rows"]
+    assert (rows[0][0], rows[0][5][0][6], rows[0][6][0][6]) == ("x", "1 2", "2 4") and len(rows) == 3
 
 
 def test_a_missing_program(capsys: Any) -> None:
