@@ -210,7 +210,9 @@ def test_a_name_that_is_no_utf_8(out: list[str], tmp_path: Path, monkeypatch: An
 CATCHING = {
     "except": "try:\n    y.backward()\nexcept:\n    with tg.no_grad(): x += 100.0\n",
     "finally": "try:\n    y.backward()\nfinally:\n    with tg.no_grad(): x += 100.0\n",
-    "a later pass": "try:\n    y.backward()\nexcept:\n    pass\n(x * x).sum().backward()\nraise SystemExit('too far')\n",
+    "a later pass": (
+        "try:\n    y.backward()\nexcept:\n    pass\n(x * x * x).sum().backward()\nraise SystemExit('too far')\n"
+    ),
     "errors of arithmetic": "import numpy\nwith numpy.errstate(all='raise'), tg.detect_anomaly():\n    y.backward()\n",
 }  # fmt: skip
 
