@@ -38,6 +38,18 @@ HOLDERS = (
     "UNPACK_EX",
 )  # fmt: skip
 TELLING_APART = frozenset({"id", "is_", "is_not"})
+# What operators ask for: of one operand, and, turned round, of the other.
+BINARY = {
+    "+": "add", "-": "sub", "*": "mul", "/": "truediv", "//": "floordiv", "%": "mod", "**": "pow", "@": "matmul",
+    "&": "and", "|": "or", "^": "xor", "<<": "lshift", ">>": "rshift", "[]": "getitem",
+}  # fmt: skip
+COMPARISONS = {"<": ("lt", "gt"), "<=": ("le", "ge"), "==": ("eq",), "!=": ("ne",)}
+COMPARISONS |= {">": ("gt", "lt"), ">=": ("ge", "le")}
+OTHERS = {
+    "UNARY_NEGATIVE": "neg", "UNARY_INVERT": "invert", "UNARY_POSITIVE": "pos", "CALL_INTRINSIC_1": "pos",
+    "BINARY_SUBSCR": "getitem", "BINARY_SLICE": "getitem", "STORE_SUBSCR": "setitem", "STORE_SLICE": "setitem",
+    "CONTAINS_OP": "contains", "GET_ITER": "getitem", "UNPACK_SEQUENCE": "getitem", "UNPACK_EX": "getitem",
+}  # fmt: skip
 
 
 class Part:
@@ -53,6 +65,7 @@ class Part:
     imports    the modules that it imports
     by_identity   whether it may tell objects apart: `a is b` (but not `a is None`), `a == b`, `a in b`, `id(a)`
     tells_apart   whether it may tell apart what is equal and never changes: `a is b`, `id(a)`
+    operators     the special methods that its operators ask for
     prints        whether it may read all that is in an object without naming it: `a == b`, `f"{a}"`, `str(a)`
     matches       whether it has a `case Point(x, y)`, which reads attributes that it does not name
     """
@@ -183,6 +196,18 @@ class Part:
         pairs = pairwise(self.ran)
         compares = any(i.opname == "IS_OP" and before.opname not in CONSTANTS for before, i in pairs)
         return compares or not TELLING_APART.isdisjoint(self.names)
+
+    @cached_property
+    def operators(self) -> frozenset[str]:
+        words = {"add", "radd"} if "sum" in self.globals else set()
+        for i in self.ran:
+            if i.opname == "BINARY_OP" and (word := BINARY.get(i.argrepr.removesuffix("="))):
+                words |= {word, f"r{word}"} | ({f"i{word}"} if i.argrepr.endswith("=") else set())
+            elif i.opname == "COMPARE_OP":
+                words.update(COMPARISONS.get(i.argval, ()))
+            elif i.opname in OTHERS:
+                words.add(OTHERS[i.opname])
+        return frozenset(f"__{word}__" for word in words)
 
     @cached_property
     def by_identity(self) -> bool:

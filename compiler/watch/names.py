@@ -25,6 +25,7 @@ class Names:
 
     user           the names in the user's code, and its texts that may be names; `texts`, these texts alone
     used           of them, those that stand in the code as names
+    operators      the special methods that its operators, and functions such as `abs` and `operator.mul`, ask for
     of_modules     the names that count in Modules: with those in the code of our layers and models that ran
     of_files       file -> the names in code of ours in it that ran: they count in the objects whose classes it defines
     of_libraries   the names in code of libraries that ran
@@ -40,6 +41,7 @@ class Names:
         parts, own = [heard.part(code) for code in heard.codes("user")], heard.codes("own")
         self.user: set[str] = set(more).union(*(p.words for p in parts))
         self.used: set[str] = set().union(*(p.names for p in parts))
+        self.operators = {f"__{name}__" for name in self.used}.union(*(p.operators for p in parts))
         self.texts: set[str] = set().union(*(p.texts for p in parts))
         self.of_modules: set[str] = self.user.union(*(c.co_names for c in own if of_layers(c)))
         self.of_files: dict[str, set[str]] = {}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from itertools import combinations
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -173,14 +174,26 @@ class Reach(Containers):
         if self.names.whole or self.names.used & {"int", "str", "repr", "format"}:
             digits = sys.get_int_max_str_digits
             g.need(f"{g.value(digits)}() == {digits()}", "sys.get_int_max_str_digits()")
-        for name in sorted(self.names.used & vars(Tensor).keys()):  # one that is patched
-            if (method := vars(Tensor)[name]) and getattr(method, "__code__", None) in self.ran:
-                g.need(f"{g.value(Tensor)}.{name} is {g.value(method)}", f"Tensor.{name}")
+        self.methods_of_tensor()
         if self.host_arithmetic or "np" in self.names.used or "numpy" in self.names.used:
             g.need(f"{g.value(np.geterr)}() == {g.fresh_value(np.geterr())}", "np.geterr()")
         if "decimal" in sys.modules and (self.decimals or self.names.user & {"Decimal", "decimal"}):
             known = g.fresh_value(decimal_context())
             g.need(f"{g.value(decimal_context)}() == {known}", "the context of decimal")
+
+    def methods_of_tensor(self) -> None:
+        """Those that the user's code names and uses are not patched; nor is the one that `fit` calls for the user."""
+        methods, g = vars(Tensor), self.guards
+        named = {n for n in self.names.used | {"backward"} if self.has_run(methods.get(n))}
+        if not (names := sorted(named | self.names.operators & methods.keys())):
+            return
+        get = itemgetter(names[0], *(names[1:] or names))  # of two at least, so that it gives a tuple
+        known = dict(zip(names, get(methods)))
+        told = f"{{{g.value(patched)}({g.fresh_value(known)})}}"
+        g.need(f"{g.fresh_value(get)}({g.value(methods)}) == {g.fresh_value(get(methods))}", told)
+
+    def has_run(self, function: object) -> bool:
+        return getattr(function, "__code__", None) in self.ran
 
     # ---- one value ----
     def visit(self, place: str, value: Any, name: str, argument: bool = False) -> None:
@@ -336,6 +349,11 @@ class Reach(Containers):
             )
         else:
             self.attributes(local, value, name, argument)
+
+
+def patched(known: dict[str, Any]) -> str:
+    """Which methods of Tensor are not the known ones."""
+    return ", ".join(f"Tensor.{n}" for n, method in known.items() if vars(Tensor).get(n) is not method)
 
 
 def only_written(stream: Any) -> bool:

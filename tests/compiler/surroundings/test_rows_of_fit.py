@@ -234,6 +234,23 @@ def a_weight_of_a_global_schedule() -> Row:
     return of(loss=loss, epoch=lambda m, e: setattr(state, "epoch", min(e + 1, 3)))
 
 
+@row
+def a_backward_that_is_patched_for_two_epochs() -> Row:
+    usual = tg.Tensor.backward
+    patches = {1: lambda loss, *args, **options: usual(loss * 0.5, *args, **options), 3: usual}
+    return of(epoch=lambda m, e: setattr(tg.Tensor, "backward", patches.get(e, tg.Tensor.backward)))
+
+
+@row
+def an_operator_that_is_patched_for_two_epochs() -> Row:
+    usual = tg.Tensor.__pow__
+    patches = {1: lambda t, exponent: usual(t, exponent) * 0.5, 3: usual}
+    return of(
+        loss=lambda: mse,
+        epoch=lambda m, e: setattr(tg.Tensor, "__pow__", patches.get(e, tg.Tensor.__pow__)),
+    )
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_trained_compiled_is_trained_eagerly(name: str) -> None:
     make, loss, epoch, batch, word = ROWS[name]()
