@@ -171,7 +171,8 @@ def test_a_program_that_closes_what_it_prints_to(closed: str, tmp_path: Path) ->
 # A forked process is none of the command's: it runs as with plain Python, and writes no page.
 FORKS = {
     "a pool": "import multiprocessing\ndef work(k):\n    (x * k).sum().backward()\n    return x.grad.tolist()\n"
-    "with multiprocessing.get_context('fork').Pool(1) as pool:\n    print(pool.map(work, [3]))\n",
+    "with multiprocessing.get_context('fork').Pool(1) as pool:\n    print(pool.map(work, [3]))\n"
+    "    pool.close()\n    pool.join()\n",
     "os.fork": "import os, sys\nchild = os.fork()\nif not child:\n    (x * 3).sum().backward()\n"
     "    print([x.grad.tolist()], flush=True)\n    sys.exit(5)\n"
     "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5\n",
@@ -185,7 +186,11 @@ FORKS = {
 def test_a_forked_process_runs_as_it_does(case: str, tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text(HEAD_2 + FORKS[case] + "(x * x).sum().backward()\n")
     ran = subprocess.run(
-        [sys.executable, "-m", "tapegrad", "tape", "p.py"], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", "tapegrad", "tape", "p.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.splitlines() == [
