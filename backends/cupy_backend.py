@@ -44,6 +44,11 @@ def index_set(xp: ArrayModule, x: Array, values: Array, *, index: Index) -> Arra
 
 def index_add(xp: ArrayModule, x: Array, values: Array, *, index: Index) -> Array:
     check_bounds(x.shape, index)
+    return added(xp, x, values, index)
+
+
+def added(xp: ArrayModule, x: Array, values: Array, index: Index) -> Array:
+    """x plus values at an index whose bounds have been looked at."""
     total = x.astype(ATOMIC.get(x.dtype.name, x.dtype))  # a copy
     values = repeated(xp, x, xp.asarray(values), index)
     xp.add.at(total, index, values.astype(total.dtype, copy=False))

@@ -173,7 +173,7 @@ class GraphEmitter(CupyEmitter):
             return super().fresh(op, args)
         where = index_text(op.params["index"], args[op.operation.index_from :])  # looked at before the graph
         if op.name == "add_at":
-            return f"added({args[0]}, {args[1]}, s_[{where},])"
+            return f"added(cupy, {args[0]}, {args[1]}, s_[{where},])"
         return f"{args[0]}[{where}]"
 
     def note(self) -> str:
@@ -216,18 +216,10 @@ class GraphEmitter(CupyEmitter):
     def head(self, text: str) -> list[str]:
         """Imports, kernels and helpers that lines of code need."""
         lines = self.imports_of(text)
+        lines += ["from tapegrad.backends.cupy_backend import added"] * ("added(" in text)
         lines += ["from tapegrad.backends.indexing import check_bounds"] * ("check_bounds(" in text)
         lines += ["from tapegrad.compiler.emit.cupy.runtime import Captured, Products", ""]
-        return [*lines, *self.kernels.values(), *([ADDED] if "added(" in text else [])]
+        return [*lines, *self.kernels.values()]
 
     def indented(self, lines: list[str], times: int = 1) -> list[str]:
         return [f"{'    ' * times}{line}" for line in lines]
-
-
-ADDED = """
-
-def added(x, values, index):
-    total = x.copy()
-    cupy.add.at(total, index, cupy.asarray(values).astype(total.dtype, copy=False))
-    return total
-"""
