@@ -240,6 +240,26 @@ def test_the_program_page_shows_what_each_pass_changed(opened: Opened) -> None:
     assert page.locator("#source .fwd").count() >= 1
 
 
+def test_a_pass_that_left_no_operation_shows_so(opened: Opened) -> None:
+    """A function that hands its argument on, and one whose result the passes compute."""
+    for f, of_stages in ((lambda x: x, "0 0"), (lambda x: tg.ones(3) * 2, "1 0")):
+        step = tg.jit(f, emitter="numpy")
+        for _ in range(3):
+            step(tg.ones(2))
+        page = opened(step.html())
+        buttons = page.locator("#stages button")
+        seen = []
+        for k in range(buttons.count()):
+            buttons.nth(k).click()
+            rows, story = page.locator("#tape .row").count(), page.locator("#story").inner_text()
+            assert ("no operation" in story) == ("no operation" in page.locator("#say").inner_text()) == (not rows)
+            seen.append(rows)
+        assert [min(seen[0], 1), seen[-1]] == [int(n) for n in of_stages.split()]
+        for key in ("ArrowLeft", "ArrowRight", "ArrowDown", "End", "Home"):
+            page.locator("#tape").focus()
+            page.keyboard.press(key)
+
+
 # --- long tapes ---
 
 

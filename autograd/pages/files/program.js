@@ -42,7 +42,10 @@ function row(v, top) {
 }
 const list = listOf($("tape"), height, () => V.length, row);
 const codeLine = n => `<div${opsOf.has(n) ? ` data-o="${n}"` : ""}><span>${n}</span><span>${esc(source[n - 1].replace(/(\S) +#/, "$1  #"))}</span></div>`;
+const nothing = "no operation: the program computes nothing, and hands out what it was given and constants";
 function fill() {
+    $("source").querySelectorAll(".fwd").forEach(e => e.classList.remove("fwd"));
+    if (!V.length) { $("story").innerHTML = `<p class="soft">${nothing}</p>`; return; }
     const op = D.ops[V[sel].k], name = op[RESULT], [line, part, module] = D.origins[op[ORIGIN]];
     const on = new Set(linesOf.get(name));
     let story = "", last = null;
@@ -53,7 +56,6 @@ function fill() {
         last = text;
     });
     $("story").innerHTML = `<h2>${esc(op[TEXT])}</h2><p class="soft mono">${esc([line, module && module + ": " + part || part].filter(Boolean).join("   "))}</p><p class="soft">${esc(op[TYPE])}, ${op[BYTES].toLocaleString("en")} bytes</p><h3>What the passes made of it</h3><ul>${story}</ul><h3>The emitted source${on.size ? "" : ": no line of its own"}</h3>`;
-    $("source").querySelectorAll(".fwd").forEach(e => e.classList.remove("fwd"));
     for (const n of on) $("source").children[n - 1].classList.add("fwd");
     const code = $("source").querySelector(".fwd"), box = $("source");
     if (code) box.scrollTop = code.offsetTop - box.clientHeight / 2;
@@ -61,7 +63,7 @@ function fill() {
 function choose(v) {
     sel = Math.max(0, Math.min(V.length - 1, v));
     list.show(sel); list.draw(); fill();
-    $("say").textContent = spoken[V[sel].how] + D.ops[V[sel].k][TEXT];
+    $("say").textContent = V.length ? spoken[V[sel].how] + D.ops[V[sel].k][TEXT] : nothing;
 }
 function stages(focus) {
     $("stages").innerHTML = S.map((s, j) => `<button type="button" role="tab" data-s="${j}" tabindex="${j === stage ? 0 : -1}" aria-selected="${j === stage}" title="${s[1]} operations that compute, ${s[2].toLocaleString("en")} bytes">${esc(s[0])} <span class="soft">${changes(j) || s[1]}</span></button>`).join("");
