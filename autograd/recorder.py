@@ -1,7 +1,7 @@
 """`Recorder`: the events that tensors report to a listener such as the compiler."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.backends.aliases import Function
@@ -28,6 +28,29 @@ class HostNumber:
     work_out: "Callable[[], float]"
     of: "Tensor"
     into: "Tensor"
+
+
+@dataclass
+class Steps:
+    """The steps of a `tg.scan` that run one after another, where elsewhere the loop is one call.
+
+    name     of that call; inputs: its arguments; begun: when they were given, on the clock that numbers nodes
+    kept     (dtype, shape) of the carries before all steps, which that call keeps
+    outputs  (dtype, shape) of the last carry and the ys; and what each is, once they are there: (serial of its node,
+             number of the output), or the tensor where no call of a graph made it
+    """
+
+    name: str
+    inputs: "list[Tensor]"
+    begun: int
+    kept: "list[tuple[Any, tuple[int, ...]]]"
+    outputs: "list[tuple[Any, tuple[int, ...]]]" = field(default_factory=list)
+    made: "list[tuple[int, int] | Tensor]" = field(default_factory=list)
+
+    def end(self, results: "list[Tensor]") -> None:
+        """Note what the steps gave."""
+        self.outputs = [(t.dtype, t.shape) for t in results]
+        self.made = [t if t.node is None else (t.node.serial, t.output_index) for t in results]
 
 
 class Recorder:
@@ -60,6 +83,10 @@ class Recorder:
     ) -> Any:
         """The loop of a step as one operation, which the Primitive of it carries as `loop`; None: step by step."""
         return None
+
+    def steps(self, steps: Steps) -> "AbstractContextManager[object]":
+        """`with recorder.steps(s):` the steps of a loop run inside, as `loop` said."""
+        return NOTHING
 
     def made(self, tensor: "Tensor", shared: bool) -> None:
         """A tensor was made from numbers of the host: `tg.tensor`, `tg.zeros`, …

@@ -33,6 +33,7 @@ from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
+from tapegrad.autograd.recorder import Steps
 from tapegrad.autograd.scan_probe import Found, Step, Tensors, compared, probe, refuse_another
 from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
@@ -137,6 +138,10 @@ def _check_alike(f: Function, after: Tensors, before: Tensors) -> None:
             )
 
 
+def _name(f: Function) -> str:
+    return f"scan({label(f)})"
+
+
 # ---- the loop ----
 def _scan(
     f: Function, step: Step, init: Tensors, xs: Tensors, length: int, reverse: bool, watched: bool = True
@@ -160,7 +165,14 @@ def _scan(
             refuse_another(f, step, init, xs, reverse, found)
         recorded = recorder.loop(step, init, xs, length, reverse, keep)
         if recorded is None:
-            return _run(step, init, xs, length, reverse, keep=False)[:2]
+            kept = [(t.dtype, (length, *t.shape)) for t in init] if keep else []
+            steps = Steps(_name(f), inputs, next_serial(), kept)
+            with recorder.steps(steps):
+                carry, ys, _ = _run(step, init, xs, length, reverse, keep=False)
+                # As one call would, the steps give a carry memory of its own.
+                carry = [t if own else recorded_copy(t) for t, own in zip(carry, found.own, strict=True)]
+            steps.end([*carry, *ys])
+            return carry, ys
     return _Loop(f, step, len(init), len(xs), length, reverse, watched, keep, found, recorded)(inputs)
 
 
@@ -188,7 +200,7 @@ class _Loop:
         count = m + n * self.keep
         if not count:
             return [], []
-        call = Primitive(f"scan({label(self.f)})", self.forward, vjp=self.rule, outputs=count, register=False)
+        call = Primitive(_name(self.f), self.forward, vjp=self.rule, outputs=count, register=False)
         call.loop = self.recorded
         out = call(*inputs) if inputs else _without_inputs(self.forward)
         outputs = [o if is_floating(o.dtype) else o.detach() for o in ([out] if count == 1 else out)]

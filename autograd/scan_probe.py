@@ -25,14 +25,16 @@ class Found:
     first      its results; ys: those of them that are its y
     outside    the tensors that require grad and are no arguments
     constants  the memory of the others; ended: when that was
+    own        whether each carry has memory of its own: that the step made, and no carry before it has
     """
 
     def __init__(
-        self, carry: Tensors, ys: Tensors, outside: Tensors, constants: list[writes.Place], ended: int
-    ) -> None:
+        self, carry: Tensors, ys: Tensors, outside: Tensors, constants: list[writes.Place], ended: int,
+        own: list[bool],
+    ) -> None:  # fmt: skip
         self.first, self.ys, self.outside = [*carry, *ys], ys, outside
         self.constants, self.ended = constants, ended
-        self.count = len(ys)
+        self.count, self.own = len(ys), own
 
 
 class Watch(Recorder):
@@ -80,8 +82,9 @@ def probe(
             for x in xs
         ]
         leaves = [Tensor(t.data, requires_grad=flags.grad and is_floating(t.dtype)) for t in (*init, *slices)]
+        watch = Watch(f) if watched else None
         with (
-            changed_flags(leaves=(*flags.leaves, *leaves), recorder=Watch(f) if watched else None),
+            changed_flags(leaves=(*flags.leaves, *leaves), recorder=watch),
             random.noted_draws() as drawn,
             noted_leaves() as made,
         ):
@@ -92,8 +95,10 @@ def probe(
             f"all steps, and give them as part of xs\n{user_line()}"
         )
     outside, constants = used_from_outside([*carry, *ys], leaves, begun, made)
+    homes = [id(writes.owner(t.data)) for t in carry]
+    own = [watch is None or (h in watch.own and h not in homes[:i]) for i, h in enumerate(homes)]
     carry, ys = ([t.detach() for t in part] for part in (carry, ys))
-    return Found(carry, ys, outside, constants, next_serial())
+    return Found(carry, ys, outside, constants, next_serial(), own)
 
 
 def refuse_another(f: Function, step: Step, init: Tensors, xs: Tensors, reverse: bool, found: Found) -> None:

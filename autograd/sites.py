@@ -1,7 +1,8 @@
 """`tg.keep_lines()`: each recorded call keeps the user's line, the modules that ran, and the names of its arguments."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
@@ -12,7 +13,7 @@ from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.ops.indexing import getitem_p
 from tapegrad.autograd.origins import BACKWARD, hand_on, note
-from tapegrad.autograd.recorder import Recorder
+from tapegrad.autograd.recorder import Recorder, Steps
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.whole import arithmetic_may_raise, kinds_heard
 from tapegrad.autograd.writes import next_serial
@@ -55,6 +56,7 @@ class Site(NamedTuple):
     runs    the modules whose forward was running, the outermost first
     names   what the user's code calls each argument that is a leaf; "" for others
     root    what it calls the outermost module; "" where that is in no variable
+    steps   of the outermost `tg.scan` that was running, whose steps ran one after another; None outside of one
     reads   what the program has read since its `with tg.keep_lines():` began; the list is that of all its calls
     begun   when that was
     errors  what `np.errstate` raised at some call: {"divide": "raise"}; the dict is that of all calls
@@ -63,12 +65,13 @@ class Site(NamedTuple):
     runs: tuple[Run, ...]
     names: tuple[str, ...]
     root: str
+    steps: Steps | None
     reads: deque[Read]
     begun: int
     errors: dict[str, Any]
 
 
-NOWHERE = Site((), (), "", deque(), 0, {})
+NOWHERE = Site((), (), "", None, deque(), 0, {})
 MOST_READS = 1000  # are kept, the newest ones
 
 
@@ -94,6 +97,7 @@ class Sites(Recorder):
         self.reads: deque[Read] = deque(maxlen=MOST_READS)
         self.errors: dict[str, Any] = {}
         self.begun = begun
+        self.inside: Steps | None = None  # of the outermost scan that is running
         self.passes = 0  # backward passes that are running, one in a rule of another
 
     def primitive(
@@ -120,7 +124,7 @@ class Sites(Recorder):
             variables = {} if frame is None else frame.f_locals
             runs, root = running.get()
             names = tuple(leaf_name(a, variables) for a in node.inputs)
-            node.site = Site(runs, names, root, self.reads, self.begun, self.errors)
+            node.site = Site(runs, names, root, self.inside, self.reads, self.begun, self.errors)
         if primitive is getitem_p and any(
             isinstance(a, Tensor) and name_of(a.dtype) == "bool" for a in args[1:]
         ):
@@ -164,6 +168,15 @@ class Sites(Recorder):
 
     def rule(self, node: Node | None) -> None:
         self.passes -= node is None
+
+    @contextmanager
+    def steps(self, steps: Steps) -> Iterator[None]:
+        before = self.inside
+        self.inside = before or steps
+        try:
+            yield
+        finally:
+            self.inside = before
 
     def module(self, module: "ModuleLike") -> "Running":
         runs, root = running.get()

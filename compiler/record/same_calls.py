@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
-from tapegrad.autograd.aliases import Value
-from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Array
 from tapegrad.compiler.record.calls import (
     ArrayKind,
@@ -15,18 +14,18 @@ from tapegrad.compiler.record.calls import (
     RecordedCalls,
     Result,
     array_kind,
-    kind_of,
 )
+from tapegrad.compiler.record.taped_calls import Input, Made, TapedCall
 
-Found: TypeAlias = dict[Node, int]  # call of a tape -> number of the call that did the same
+Found: TypeAlias = dict[TapedCall, int]  # call of a tape -> number of the call that did the same
 Leaves: TypeAlias = dict[int, Array]  # key of a Leaf -> the array that a tape has for it
 
 
 class NotMade(Exception):
     """The run has no call that did what one of a tape did."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, call: TapedCall) -> None:
+        self.call = call
 
 
 class LeafClass(NamedTuple):
@@ -69,16 +68,16 @@ class SameCalls:
             return LeafClass(a.kind, None, a.var.value.tobytes())
         return LeafClass(a.kind, a.key if a.key in self.recorded.owners else None, None)
 
-    def numbers_of(self, nodes: Sequence[Node], ends: Sequence[Node]) -> Found:
+    def numbers_of(self, calls: Sequence[TapedCall], ends: Sequence[TapedCall]) -> Found:
         """The numbers of the calls that did what these did. Raises NotMade for the first that none did.
 
-        nodes   in the order in which they ran; ends: those that lead to no other
+        calls   in the order in which they ran; ends: those that lead to no other
         """
-        choice: dict[Node, set[int]] = {}
-        for node in nodes:
-            choice[node] = self.candidates(node, choice)
-            if not choice[node]:
-                raise NotMade(node)
+        choice: dict[TapedCall, set[int]] = {}
+        for call in calls:
+            choice[call] = self.candidates(call, choice)
+            if not choice[call]:
+                raise NotMade(call)
         found: Found = {}
         leaves: Leaves = {}
         for end in ends:
@@ -91,26 +90,30 @@ class SameCalls:
                 found, leaves = self.traced_back(end, last, choice, found, leaves)
         return found
 
-    def candidates(self, node: Node, choice: dict[Node, set[int]]) -> set[int]:
+    def candidates(self, call: TapedCall, choice: dict[TapedCall, set[int]]) -> set[int]:
         """The classes of calls that may have done what this one did."""
-        kind, inputs = kind_of(node), node.recorded_inputs()
-        made = next((t for t in inputs if isinstance(t, Tensor) and t.node is not None), None)
+        inputs = call.inputs
+        made = next((t for t in inputs if isinstance(t, Made)), None)
         firsts: list[Result | None] = [None]
-        if made is not None:
-            firsts = [Result(number, made.output_index) for number in choice[made.node]]  # type: ignore[index]
+        if any(t is None for t in inputs):
+            firsts = [first for kind, first in self.known if kind == call.kind]
+        elif made is not None:
+            firsts = [Result(number, output) for number in choice[made.call] for output in made.outputs]
         return {
             number
             for first in firsts
-            for given, number in self.known.get((kind, first), {}).items()
+            for given, number in self.known.get((call.kind, first), {}).items()
             if len(given) == len(inputs) and all(self.may_be(a, t, choice) for a, t in zip(given, inputs))
         }
 
-    def may_be(self, a: Result | LeafClass | str, t: Value, choice: dict[Node, set[int]]) -> bool:
+    def may_be(self, a: Result | LeafClass | str, t: Input, choice: dict[TapedCall, set[int]]) -> bool:
         """Whether an argument of a call of the tape may be that of a recorded call."""
-        if not isinstance(t, Tensor):
-            return a == repr(t)
-        if t.node is not None:
-            return isinstance(a, Result) and a.output == t.output_index and a.call in choice[t.node]
+        if t is None:
+            return True
+        if isinstance(t, str):
+            return a == t
+        if isinstance(t, Made):
+            return isinstance(a, Result) and a.output in t.outputs and a.call in choice[t.call]
         if not isinstance(a, LeafClass) or a.kind != array_kind(t.data):
             return False
         if a.contents is not None:
@@ -121,7 +124,7 @@ class SameCalls:
         return owner is t or owner.data is t.data
 
     def traced_back(
-        self, end: Node, number: int, choice: dict[Node, set[int]], found: Found, leaves: Leaves
+        self, end: TapedCall, number: int, choice: dict[TapedCall, set[int]], found: Found, leaves: Leaves
     ) -> tuple[Found, Leaves]:
         """What the calls and leaves behind a call of the tape are in the run, where that call is the one of a number.
         Raises NotMade for one that does not fit: a call is one call in all places, and so is a leaf.
@@ -131,19 +134,19 @@ class SameCalls:
         found, leaves = dict(found), dict(leaves)
         stack = [(end, number)]
         while stack:
-            node, number = stack.pop()
-            if node in found and found[node] == number:
+            call, number = stack.pop()
+            if call in found and found[call] == number:
                 continue
-            if node in found or self.classes[number] not in choice[node]:
-                raise NotMade(node)
-            found[node] = number
-            for a, t in zip(self.recorded.arguments[number], node.recorded_inputs(), strict=True):
-                if isinstance(a, Result) and isinstance(t, Tensor) and t.node is not None:
-                    stack.append((t.node, a.call))
+            if call in found or self.classes[number] not in choice[call]:
+                raise NotMade(call)
+            found[call] = number
+            for a, t in zip(self.recorded.arguments[number], call.inputs, strict=True):
+                if isinstance(a, Result) and isinstance(t, Made):
+                    stack.append((t.call, a.call))
                 elif (
                     isinstance(a, Leaf)
                     and isinstance(t, Tensor)
                     and leaves.setdefault(a.key, t.data) is not t.data
                 ):
-                    raise NotMade(node)
+                    raise NotMade(call)
         return found, leaves

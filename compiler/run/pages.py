@@ -9,6 +9,7 @@ from tapegrad.autograd.pages.record import cut
 from tapegrad.autograd.sites import outputs_of
 from tapegrad.compiler.ir.program import Op
 from tapegrad.compiler.record.same_calls import NotMade, SameCalls
+from tapegrad.compiler.record.taped_calls import TapedCall, TapedCalls
 
 if TYPE_CHECKING:
     from tapegrad.autograd.tape import Tape
@@ -20,26 +21,33 @@ def lines_of_tape(name: str, runner: "Runner", tape: "Tape") -> dict[str, Any]:
     1 for its gradient rule]."""
     calls = runner.recording.calls
     try:
-        ends = [t.node for t, _ in tape.starts if t.node is not None]
-        numbers = SameCalls(calls).numbers_of(tape.nodes, ends)
+        taped = TapedCalls(tape, calls)
+        numbers = SameCalls(calls).numbers_of(taped.calls, taped.ends)
     except NotMade as error:
         remedy = "Make the tape with the tensors and numbers that the step was called with last"
-        if any(kind.primitive.startswith("scan(") for kind in calls.kinds):
-            remedy += ", and without tg.keep_lines(), which takes the steps of tg.scan apart"
-        shapes = ", ".join(str(list(a.shape)) for a in outputs_of(error.node))
-        call = f"{tape.calls[error.node]} = {cut(tape.call(error.node))}, of shape {shapes}"
+        if error.call.kind.primitive.startswith("scan(") and error.call.kind not in calls.kinds:
+            remedy += ", and under `with tg.keep_lines():` where the step, too, takes tg.scan apart"
         raise ValueError(
-            f"html: step: {name} does not compute this tape: it has no {call}\n{remedy}"
+            f"html: step: {name} does not compute this tape: it has no {shown(error.call, tape)}\n{remedy}"
         ) from None
-    names = {number: tape.calls[node] for node, number in numbers.items()}
+    names = {number: [tape.calls[node] for node in call.nodes] for call, number in numbers.items()}
     call_of = {var.name: call for var, call in calls.of.items()}
     lines = []
     for line, ops in runner.lines:
         found = [call_of[op.out.name] for op in ops if op.out.name in call_of]
-        own = [[names[number], int(back)] for number, back in dict.fromkeys(found) if number in names]
+        own = [[call, int(back)] for number, back in dict.fromkeys(found) for call in names.get(number, ())]
         if own:
             lines.append([line, *own])
     return {"name": f"{name}, emitter {runner.emitter}", "text": runner.source, "lines": lines}
+
+
+def shown(call: TapedCall, tape: "Tape") -> str:
+    """A call of a tape for the eyes."""
+    node = call.nodes[0]
+    if len(call.nodes) > 1:
+        return f"{call.kind.primitive} of these steps: {tape.calls[node]} to {tape.calls[call.nodes[-1]]}"
+    shapes = ", ".join(str(list(a.shape)) for a in outputs_of(node))
+    return f"{tape.calls[node]} = {cut(tape.call(node))}, of shape {shapes}"
 
 
 def program_page(name: str, runner: "Runner") -> str:

@@ -25,6 +25,32 @@ def test_what_it_gives_has_memory_of_its_own(emitter: str | None, length: int, k
         assert not (held.numpy().any() or b.numpy().any() or ys.numpy().any())
 
 
+@pytest.mark.parametrize("where", ["eager", "keep_lines", "jit of two dtypes"])
+@pytest.mark.parametrize("given", ["carry", "slice", "closure", "view", "one for two"])
+def test_a_carry_has_memory_of_its_own_also_step_by_step(given: str, where: str) -> None:
+    """keep_lines runs the steps one after another, and so does a program whose results have several dtypes."""
+    held, start, rows = (tg.tensor(np.zeros(s, "float32")) for s in (3, 3, (2, 3)))
+
+    def body(c: Any, x: Any) -> Any:
+        made = x + 1.0
+        after = {"carry": c[0], "slice": x, "closure": held, "view": c[0].reshape((3,)), "one for two": made}[
+            given
+        ]
+        return (after, made if given == "one for two" else c[1]), made.astype("float64")
+
+    def f(start: Any, rows: Any) -> Any:
+        (a, b), _ = tg.scan(body, (start, start), rows)
+        a[...] = 5.0
+        return b
+
+    step = tg.jit(f, emitter="numpy") if where.startswith("jit") else f
+    for _ in range(4):
+        with tg.keep_lines() if where == "keep_lines" else tg.enable_grad():
+            b = step(start, rows)
+        assert not (held.numpy().any() or start.numpy().any() or rows.numpy().any())
+        assert b.tolist() == [float(given == "one for two")] * 3
+
+
 @pytest.mark.parametrize("emitter", [None, "numpy"])
 def test_a_write_of_a_carry_into_what_was_there_before(emitter: str | None) -> None:
     """Refused at the first call, whatever the way it is written, and nothing is written."""

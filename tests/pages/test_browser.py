@@ -252,7 +252,11 @@ def test_a_pass_that_left_no_operation_shows_so(opened: Opened) -> None:
         for k in range(buttons.count()):
             buttons.nth(k).click()
             rows, story = page.locator("#tape .row").count(), page.locator("#story").inner_text()
-            assert ("no operation" in story) == ("no operation" in page.locator("#say").inner_text()) == (not rows)
+            assert (
+                ("no operation" in story)
+                == ("no operation" in page.locator("#say").inner_text())
+                == (not rows)
+            )
             seen.append(rows)
         assert [min(seen[0], 1), seen[-1]] == [int(n) for n in of_stages.split()]
         for key in ("ArrowLeft", "ArrowRight", "ArrowDown", "End", "Home"):

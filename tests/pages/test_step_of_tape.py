@@ -92,6 +92,51 @@ def looped(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
     return (tg.scan(lambda h, _: (tg.tanh(w.m(h)), None), x, length=4)[0] ** 2).sum()
 
 
+def two_carries(first: int, second: int, count: int = 3) -> Program:
+    """A loop of two carries, of which one is handed on, and of a y; its results are multiplied."""
+
+    def f(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+        def step(
+            c: tuple[tg.Tensor, tg.Tensor], row: tg.Tensor
+        ) -> tuple[tuple[tg.Tensor, tg.Tensor], tg.Tensor]:
+            return (tg.tanh(w.m(c[0]) + row), c[1]), c[0] * 2.0
+
+        rows = tg.stack([y, x, y])[:count]
+        (h, kept), ys = tg.scan(step, (x, w.m(y)), rows)
+        results = [h, kept, ys[0]]
+        return (results[first] * tg.sin(results[second])).sum()
+
+    return f
+
+
+def constant_carry(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    """A carry that requires no grad but is a result of the call that does, and another one twice."""
+    h, c, again = tg.scan(
+        lambda c, _: ((w.m(c[0]) * c[1], c[1] * 0.5, w.m(c[2])), None), (x, y, x), length=2
+    )[0]
+    return (h * c * again).sum()
+
+
+def same_carry(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    def step(c: tuple[tg.Tensor, tg.Tensor], _: None) -> tuple[tuple[tg.Tensor, tg.Tensor], None]:
+        h = w.m(c[0] * c[1])
+        return (h, h), None
+
+    a, b = tg.scan(step, (x, y), length=2)[0]
+    return (a * tg.sin(b)).sum()
+
+
+def nested(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    inner = lambda h, row: (tg.tanh(w.m(h) + row), None)
+    return tg.scan(lambda h, _: (tg.scan(inner, h, tg.stack([y, x]))[0], None), x, length=2)[0].sum()
+
+
+def of_two_dtypes(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    """A loop that the compiler, too, takes apart, and one that it does not."""
+    h, ys = tg.scan(lambda h, _: (w.m(h), h.astype("float64")), x, length=2)
+    return (tg.scan(lambda h, _: (w.m(h), None), h, length=2)[0] * ys[0]).sum()
+
+
 def rerun(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
     return tg.checkpoint(lambda t: tg.sin(w.m(t)))(x).sum()
 
@@ -119,6 +164,12 @@ PROGRAMS: dict[str, Program] = {
     "halves": alike,
     "a write": written,
     "a loop": looped,
+    "carries": two_carries(0, 2),
+    "a carry that is handed on": two_carries(0, 1),
+    "a carry that requires no grad": constant_carry,
+    "one tensor for two carries": same_carry,
+    "loops in loops": nested,
+    "loops of two dtypes": of_two_dtypes,
     "a checkpoint": rerun,
     "a call of two results": parts(0, 1),
 }  # fmt: skip
@@ -131,11 +182,17 @@ def test_a_step_computes_its_own_tape(case: str, again: bool) -> None:
     step = compiled(f, w, again)
     for seed in (0, 1):
         x, y = numbers(seed)
-        assert lines_of(step, tg.tape(f(w, x, y)))
-        assert lines_of(step, tg.tape(f(w, x, x)))
-        if case != "a loop":
-            with tg.keep_lines():
-                assert lines_of(step, tg.tape(f(w, x, y)))
+        if case == "loops of two dtypes":
+            with pytest.raises(ValueError, match=r"(?s)scan\(.*under `with tg.keep_lines"):
+                tg.tape(f(w, x, y)).html(step=step)
+        else:
+            assert lines_of(step, tg.tape(f(w, x, y)))
+            assert lines_of(step, tg.tape(f(w, x, x)))
+        with tg.keep_lines():
+            tape = tg.tape(f(w, x, y), {"x": x})
+        assert lines_of(step, tape)
+        if x in tape.leaves and case not in ("a write", "a mask", "a checkpoint", "a call of two results"):
+            assert lines_of(step, tape.what_if({"x": y}))
 
 
 def test_weights_that_are_loaded_are_the_same_weights() -> None:
@@ -185,6 +242,51 @@ def test_a_tape_of_something_else_is_told_from_it(case: str) -> None:
     assert lines_of(step, tg.tape(f(w, *numbers(0))))
     with pytest.raises(ValueError, match=rf"step does not compute this tape: it has no v\d+ = .*{call}"):
         tg.tape(other(w, *numbers(0))).html(step=step)
+
+
+# Loops whose steps keep_lines took apart: what the step computes, and what the tape has.
+OTHER_LOOPS: dict[str, tuple[Program, Program]] = {
+    "another result": (two_carries(0, 2), two_carries(2, 0)),
+    "another carry": (two_carries(0, 2), two_carries(1, 2)),
+    "another length": (two_carries(0, 2), two_carries(0, 2, count=2)),
+    "another weight": (looped, lambda w, x, y: (
+        tg.scan(lambda h, _: (tg.tanh(w.twin(h)), None), x, length=4)[0] ** 2).sum()),
+    "another start": (
+        lambda w, x, y: (tg.scan(lambda h, _: (w.m(h), None), w.m(x) * 2.0, length=4)[0] ** 2).sum(),
+        lambda w, x, y: (tg.scan(lambda h, _: (w.m(h), None), w.m(x) * 3.0, length=4)[0] ** 2).sum()),
+    "another order of loops": (
+        lambda w, x, y: tg.scan(lambda h, _: (w.m(h), None), tg.scan(
+            lambda h, _: (w.twin(h), None), x, length=4)[0], length=4)[0].sum(),
+        lambda w, x, y: tg.scan(lambda h, _: (w.twin(h), None), tg.scan(
+            lambda h, _: (w.m(h), None), x, length=4)[0], length=4)[0].sum()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHER_LOOPS)
+def test_a_tape_of_another_loop_is_told_from_it(case: str) -> None:
+    f, other = OTHER_LOOPS[case]
+    w = World()
+    step = compiled(f, w)
+    for program, same in ((f, True), (other, False)):
+        with tg.keep_lines():
+            tape = tg.tape(program(w, *numbers(0)))
+        if same:
+            assert lines_of(step, tape)
+        else:
+            with pytest.raises(ValueError, match="step does not compute this tape: it has no "):
+                tape.html(step=step)
+
+
+def test_the_lines_of_a_loop_belong_to_each_of_its_calls() -> None:
+    w = World()
+    step = compiled(looped, w)
+    with tg.keep_lines():
+        tape = tg.tape(looped(w, *numbers(0)))
+    lines = step.lines_of_tape(tape)["lines"]
+    source = step.source().split("\n")
+    loop = next(calls for line, *calls in lines if "scan" in source[line - 1] and len(calls) > 1)
+    inside = [name for node, name in tape.calls.items() if node.primitive.name in ("linear", "tanh")]
+    assert len(inside) == 12 and {name for name, back in loop} == {*inside}
 
 
 # What docs/pages.md says is not compared.
