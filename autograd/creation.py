@@ -29,16 +29,17 @@ def tensor(
         data: Numbers, nested lists of numbers, a NumPy or CuPy array, a Tensor, or anything that NumPy turns into an
             array (a pandas column, say).
         dtype: Default: that of a NumPy array or scalar; for Python floats and all lists of floats the default float
-            dtype (float32, see `set_default_dtype`); for integers int64. Any spelling of a dtype is taken: "float64",
-            np.float64, tg.float64, and Python's float, int and bool (float64, int64 and bool, as in NumPy). Arrays and
-            Tensors of another dtype are cast as by NumPy's astype, which wraps integers around.
+            dtype (float32, see `set_default_dtype`); for integers int64, or uint64 where one is beyond int64. Any
+            spelling of a dtype is taken: "float64", np.float64, tg.float64, and Python's float, int and bool (float64,
+            int64 and bool, as in NumPy). Python numbers must fit it. Arrays, NumPy's scalars and Tensors of another
+            dtype are cast as by NumPy's astype, which cuts off fractions and wraps integers around.
         device: "cpu", "cuda:0", or a backend's name; default: where an array is, else the default backend.
         requires_grad: Record what is done to it; TypeError unless the dtype is a float.
 
     Raises:
         TypeError: Data that are not numbers.
-        ValueError: Ragged lists.
-        OverflowError: A Python integer, alone or in a list, that the dtype does not hold.
+        ValueError: Ragged lists; a Python number with a fraction, or NaN, for a dtype of integers.
+        OverflowError: A Python number, alone or in a list, that the dtype does not hold.
     """
     made = from_data("tensor", data, dtype, device, copy=True)
     if truth("tensor: requires_grad", requires_grad):
@@ -68,14 +69,15 @@ def asarray(
 
     Args:
         obj: A Tensor, an array, a number or nested lists of numbers.
-        dtype: The dtype of the result; None is that of the data. Python integers must fit it; arrays are cast as by
+        dtype: The dtype of the result; None is that of the data. Python numbers must fit it; arrays are cast as by
             NumPy's astype.
         device: Where to put it; None is where the data is.
         copy: True copies, False raises where a copy is needed, None copies where it is needed.
 
     Raises:
-        OverflowError: A Python integer, alone or in a list, that the dtype does not hold.
-        ValueError: copy=False, and a change of dtype or device or a list needs a copy.
+        OverflowError: A Python number, alone or in a list, that the dtype does not hold.
+        ValueError: A number with a fraction for a dtype of integers; copy=False, and a change of dtype or device or a
+            list needs a copy.
     """
     copy = None if copy is None else truth("asarray: copy", copy)
     if isinstance(obj, Tensor):
@@ -141,6 +143,8 @@ def to_numpy(name: str, data: TensorLike, dtype: DTypeLike | None) -> np.ndarray
         raise ValueError(f"{name}: the nested lists are not of equal lengths: {error}") from error
     if not array.dtype.isnative:  # the other order of bytes, as files may have it
         array = array.astype(array.dtype.newbyteorder("="))
+    if not hasattr(data, "dtype"):
+        array = _whole_numbers(name, data, array, dtype)
     if array.dtype not in dtypes.ALL:
         if hasattr(data, "collect") and not hasattr(data, "__len__"):  # a LazyFrame of polars
             kind = type(data).__name__
@@ -151,25 +155,42 @@ def to_numpy(name: str, data: TensorLike, dtype: DTypeLike | None) -> np.ndarray
             f"{name}: expected numbers, got {type(data).__name__} of dtype {array.dtype}: "
             "convert text and dates to numbers first; complex numbers and long doubles are not supported"
         )
-    if dtype is not None and not hasattr(data, "dtype") and array.dtype.kind in "iu" and array.size:
-        _refuse_out_of_range(name, array, dtype)
     if dtype is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
         array = array.astype(dtypes.get_default_dtype())
     return array
 
 
-def _refuse_out_of_range(name: str, array: np.ndarray, dtype: DTypeLike) -> None:
-    """Raise OverflowError for Python's integers that a dtype of integers does not hold."""
-    kind = dtypes.name_of(dtypes.as_dtype(dtype, f"{name}: dtype"))
-    if array.dtype == kind or not kind.startswith(("int", "uint")):
-        return
-    least, greatest = dtypes.integer_limits(kind)
-    for number in (int(array.min()), int(array.max())):
-        if not least <= number <= greatest:
-            raise OverflowError(
-                f"{name}: {number} is out of range for {kind}, {least} to {greatest}: choose a longer dtype, "
-                f"or wrap around as NumPy does with np.asarray(data).astype({kind!r})"
-            )
+BEYOND_INT64 = 2.0**63  # from here on NumPy makes floats or objects of Python's integers
+
+
+def _whole_numbers(name: str, data: object, array: np.ndarray, dtype: DTypeLike | None) -> np.ndarray:
+    """The array of Python's numbers, without the roundings of NumPy's float64 where they are to be integers.
+
+    Raises for numbers that the dtype does not hold, and for integers that no dtype holds.
+    """
+    wanted = None if dtype is None else dtypes.as_dtype(dtype, f"{name}: dtype")
+    to_integers = wanted is not None and dtypes.name_of(wanted).startswith(("int", "uint"))
+    if array.dtype.kind in "iu":
+        if to_integers and array.size and array.dtype != wanted:
+            for number in (int(array.min()), int(array.max())):
+                dtypes.refuse_unheld(name, number, wanted)
+        return array
+    far = array.dtype.kind == "O" or (array.dtype.kind == "f" and (np.abs(array) >= BEYOND_INT64).any())
+    if not far and not (to_integers and array.dtype.kind == "f"):
+        return array
+    numbers = np.array(data, dtype=object)
+    whole = all(isinstance(n, (int, np.integer)) for n in numbers.flat)
+    if to_integers and all(isinstance(n, (int, float, np.integer, np.floating)) for n in numbers.flat):
+        for number in numbers.flat:
+            dtypes.refuse_unheld(name, number, wanted)
+        return np.array([int(n) for n in numbers.flat], wanted).reshape(numbers.shape)
+    if not whole or not numbers.size:
+        return array
+    if wanted is not None:
+        return numbers.astype(np.float64)
+    for number in (min(numbers.flat), max(numbers.flat)):
+        dtypes.refuse_unheld(name, int(number), dtypes.uint64)
+    return numbers.astype(np.uint64)
 
 
 def _holds_tensors(data: object) -> bool:

@@ -40,6 +40,26 @@ def integer_limits(name: str) -> tuple[int, int]:
     return int(limits.min), int(limits.max)
 
 
+def refuse_unheld(what: str, number: float, dtype: DType) -> None:
+    """Raise for a Python number that a dtype of integers does not hold: a fraction, NaN, or one beyond its limits."""
+    kind = name_of(dtype)
+    if not kind.startswith(("int", "uint")):
+        return
+    from tapegrad.autograd.diagnostics import user_line
+
+    if isinstance(number, float) and not number.is_integer():
+        raise ValueError(
+            f"{what}: {number} is no whole number, as {kind} needs: round it first, cut off the fraction as NumPy does "
+            f"with np.asarray(data).astype({kind!r}), or choose a float dtype\n{user_line()}"
+        )
+    least, greatest = integer_limits(kind)
+    if not least <= number <= greatest:
+        raise OverflowError(
+            f"{what}: {number} is out of range for {kind}, {least} to {greatest}: choose a longer dtype, "
+            f"or wrap around as NumPy does with np.asarray(data).astype({kind!r})\n{user_line()}"
+        )
+
+
 def as_dtype(given: DTypeLike, argument: str = "dtype") -> DType:
     """The dtype that a user asks for, as a NumPy dtype: the one reader of every `dtype=`.
 

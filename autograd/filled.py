@@ -41,7 +41,11 @@ def _placed(
 ) -> Tensor:
     """A tensor of a NumPy array: of the dtype asked for; floats that have none (`rounded`) in the default dtype."""
     if dtype is not None:
-        array = array.astype(dtypes.as_dtype(dtype, f"{name}: dtype"), copy=False)
+        wanted = dtypes.as_dtype(dtype, f"{name}: dtype")
+        # Evenly spaced numbers: the ends are the extremes, and the second one has the step's fraction.
+        for number in array[:2].ravel().tolist() + array[-1:].ravel().tolist():
+            dtypes.refuse_unheld(name, number, wanted)
+        array = array.astype(wanted, copy=False)
     elif rounded and array.dtype.kind == "f":
         array = array.astype(dtypes.get_default_dtype(), copy=False)
     backend, device = creation.place(device)
@@ -84,7 +88,9 @@ def _filled(
     if dtype is None:
         kind = type(value)
         dtype = dtypes.bool if kind is bool else dtypes.int64 if kind is int else dtypes.get_default_dtype()
-    array = np.full(read_shape(name, shape), value, dtypes.as_dtype(dtype, f"{name}: dtype"))
+    wanted = dtypes.as_dtype(dtype, f"{name}: dtype")
+    dtypes.refuse_unheld(f"{name}: fill_value", value, wanted)
+    array = np.full(read_shape(name, shape), value, wanted)
     return _placed(array, name, None, device, requires_grad, rounded=False)
 
 

@@ -55,7 +55,7 @@ def setitem(self: Tensor, index: Index, value: TensorLike) -> None:
             _become_updated(self, index, value)
             return
     parts, arrays = indexing.template(self, index)
-    value = indexing.values_like(self, value)
+    value = indexing.writable("t[index] = value", self, value)
     if flags.recorder is not None or arrays or type(self.data) is not np.ndarray:
         overwrite(self, indexing.index_update_p(self, value, *arrays, index=parts))
         return

@@ -48,6 +48,10 @@ This page says what functions and their gradients are where mathematics leaves a
   squares that would overflow.
 - The mean is the sum divided by n, as in NumPy, PyTorch and JAX. In float32 and float64 the sum may overflow where the
   mean would not. Sums of float16 are computed in float32.
+- A Python number, alone or in a list, that a dtype of integers does not hold raises: a fraction, NaN, one beyond its
+  limits. This holds for `tensor`, `asarray`, `full`, `arange`, `where`, `t[i] = v`, `index_update` and arithmetic.
+  Tensors and arrays of integers are cast as by NumPy's astype, which wraps around; floats are not written into
+  integers. A boolean is whether a number is not 0. Results of integer arithmetic wrap around, as in NumPy and PyTorch.
 - `floor_divide` gives NumPy's results for infinities (`inf // 2` is NaN, `1 // -inf` is -1), as do PyTorch and JAX. The
   array API standard says inf and -0.
 - `max`, `min`, `argmax` and `logsumexp` of no elements raise ValueError.

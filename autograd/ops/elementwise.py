@@ -1,14 +1,13 @@
 """Elementwise primitives, each with its gradient rule beside it.
 
-Conventions at kinks, poles and NaN, kept by every rule, stand in docs/conventions.md. The one that shapes the rules: a
-cotangent of exactly 0 stays 0 however steep the slope (`scale`, `over`), so that the branch which `where` did not take,
-were it log(0) or 1/0, adds nothing.
+Every rule keeps the conventions of docs/conventions.md at kinks, poles and NaN. A cotangent of exactly 0 stays 0
+however steep the slope (`scale`, `over`): the branch that `where` did not take, were it log(0) or 1/0, adds nothing.
 """
 
 import math
 
 from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Value
-from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating
+from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating, refuse_unheld
 from tapegrad.autograd.ops.forwards import astype_of, clip_of, exp_of_minus_abs, relu_of
 from tapegrad.autograd.ops.shape import astype
 from tapegrad.autograd.primitive import Primitive, to_tensors
@@ -61,8 +60,7 @@ where_p: Primitive = Primitive(
 # ---- arithmetic ----
 add = Primitive(
     "add", lambda xp, a, b: a + b, promote="same",
-    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: g), unread=(-1, 0, 1),
-    doc="x1 + x2",
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: g), unread=(-1, 0, 1), doc="x1 + x2",
 )  # fmt: skip
 subtract = Primitive(
     "subtract", lambda xp, a, b: a - b, promote="same",
@@ -372,6 +370,8 @@ def where(condition: TensorLike, x1: TensorLike, x2: TensorLike, /) -> Tensor:
     if not isinstance(condition, Tensor):
         condition = tensor(condition, device=None if like is None else like.device)
     dtype = common_dtype("where", [t.dtype if isinstance(t, Tensor) else t for t in (x1, x2)], "same")
+    for value in (v for v in (x1, x2) if isinstance(v, SCALAR)):
+        refuse_unheld("where", value, dtype)
     if not isinstance(x1, Tensor) and not isinstance(x2, Tensor):
         x1 = tensor(x1, dtype=dtype, device=condition.device)
     x1, x2 = (astype(t, dtype, copy=False) if isinstance(t, Tensor) else t for t in (x1, x2))

@@ -11,7 +11,7 @@ from tapegrad.autograd.aliases import Array, ArrayModule, Index, TensorLike, Val
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.copies import recorded_copy
 from tapegrad.autograd.diagnostics import describe, user_line
-from tapegrad.autograd.dtypes import integer_limits, is_floating, name_of
+from tapegrad.autograd.dtypes import is_floating, name_of, refuse_unheld
 from tapegrad.autograd.ops.shape import as_tensor, zeros_like_p
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -183,11 +183,17 @@ def index_update(x: TensorLike, index: Index, values: TensorLike, /) -> Tensor:
     Args:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
         index: An index as for `getitem`.
-        values: What to write; broadcast to x[index] and cast to x's dtype.
+        values: What to write, broadcast to x[index]: for an x of integers, integers or whole numbers. Tensors and
+            arrays are cast to x's dtype as by NumPy's astype, which wraps integers around.
+
+    Raises:
+        TypeError: A tensor or an array of floats for integers.
+        ValueError: A number with a fraction, or NaN, for integers.
+        OverflowError: A number that x's dtype does not hold.
     """
     x = as_tensor(x)
     parts, arrays = template(x, index)
-    return index_update_p(x, values_like(x, values), *arrays, index=parts)
+    return index_update_p(x, writable("index_update", x, values), *arrays, index=parts)
 
 
 def index_add(x: TensorLike, index: Index, values: TensorLike, /) -> Tensor:
@@ -206,36 +212,40 @@ def index_add(x: TensorLike, index: Index, values: TensorLike, /) -> Tensor:
     x = as_tensor(x)
     parts, arrays = template(x, index)
     if not is_floating(x.dtype):
-        _refuse_truncated(x, values)
-    return index_add_p(x, values_like(x, values), *arrays, index=parts)
+        _refuse_general("index_add", x, values)
+    return index_add_p(x, writable("index_add", x, values), *arrays, index=parts)
 
 
-def _refuse_truncated(x: Tensor, values: Value) -> None:
-    """Raise TypeError or OverflowError for values that x's dtype would truncate."""
+def _refuse_general(name: str, x: Tensor, values: Value) -> None:
+    """Raise TypeError for values of a more general kind than x's: floats for integers, numbers for booleans."""
     given = as_tensor(values) if not isinstance(values, (bool, int, float)) else None
     kind = type(values).__name__ if given is None else name_of(given.dtype)
     own = name_of(x.dtype)
     if kind == "bool" or (own != "bool" and not kind.startswith("float")):
-        if kind == "int":
-            least, greatest = integer_limits(own)
-            if not least <= values <= greatest:
-                raise OverflowError(
-                    f"index_add: {values} is out of range for x, {describe(x)}\n{user_line()}"
-                )
         return
     raise TypeError(
-        f"index_add: values are {kind}, and the result keeps the dtype of x, {describe(x)}: convert x, or the values "
+        f"{name}: values are {kind}, and the result keeps the dtype of x, {describe(x)}: convert x, or the values "
         f"with .astype({own!r})\n{user_line()}"
     )
 
 
-def values_like(x: Tensor, values: Value) -> Value:
-    """What is to be written into x, in x's dtype; numbers stay numbers."""
+def writable(name: str, x: Tensor, values: Value) -> Value:
+    """What is to be written into x, in x's dtype; numbers stay numbers. Raises for what integers do not hold."""
+    if type(values) in BY_TYPE and not hasattr(values, "__len__"):  # a scalar of NumPy
+        values = values.item()
     if isinstance(values, (int, float)):
+        if not is_floating(x.dtype):
+            refuse_unheld(f"{name} of {describe(x)}", values, x.dtype)
         return values
-    from tapegrad.autograd.creation import tensor
+    from tapegrad.autograd.creation import from_data
 
-    values = values if isinstance(values, Tensor) else tensor(values, device=x.device)
+    integers = name_of(x.dtype).startswith(("int", "uint"))
+    if not isinstance(values, Tensor):
+        # Of lists each number is looked at, of arrays the dtype.
+        numbers = integers and not hasattr(values, "dtype")
+        values = from_data(name, values, x.dtype if numbers else None, x.device)
+    if integers:
+        _refuse_general(name, x, values)
     # Arrays of another backend stay as they are: the primitive refuses them.
     same = values.backend is not x.backend or values.dtype == x.dtype
     return values if same else values.astype(x.dtype)

@@ -90,6 +90,7 @@ BEYOND: tuple[tuple[Any, str, int], ...] = (
     ([[1, 2], [3, 2**31]], "int32", 2**31),
     (2**63, "int64", 2**63),
     ([-(2**63)], "uint64", -(2**63)),
+    ([0, 2**64 - 1], "int64", 2**64 - 1),
 )  # fmt: skip
 
 
@@ -98,12 +99,83 @@ BEYOND: tuple[tuple[Any, str, int], ...] = (
 def test_integers_that_a_dtype_does_not_hold(make: Any, data: Any, dtype: str, number: int) -> None:
     with pytest.raises(OverflowError, match=rf"{make.__name__}: {number} is out of range for {dtype}"):
         make(data, dtype=dtype)
-    array = np.array(data)
+    array = np.array(data, np.uint64 if number > 2**63 else None)
     assert make(array, dtype=dtype).tolist() == array.astype(dtype).tolist()
     limits = np.iinfo(dtype)
     for held in (limits.min, limits.max):
         assert make([held], dtype=dtype).tolist() == [held]
     assert make(data, dtype="float64").dtype == "float64" and make([7], dtype="bool").tolist() == [True]
+
+
+# Python numbers, the dtype asked for -> the dtype and the integers
+WHOLE: list[tuple[Any, str | None, str, Any]] = [
+    ([0, 2**64 - 1], "uint64", "uint64", [0, 2**64 - 1]),
+    ([[1, 2**64 - 1], [2, 3]], None, "uint64", [[1, 2**64 - 1], [2, 3]]),
+    ([2**53 + 1, 1.0], "int64", "int64", [2**53 + 1, 1]),
+    ([2.0, -3.0], "int8", "int8", [2, -3]),
+    ([], "int64", "int64", []),
+    ([0, 2**70], "float64", "float64", [0, 2.0**70]),
+    ([0.5, 2.0**70], "float64", "float64", [0.5, 2.0**70]),
+]
+
+
+@pytest.mark.parametrize(("data", "dtype", "made", "numbers"), WHOLE)
+def test_integers_are_exact(data: Any, dtype: str | None, made: str, numbers: Any) -> None:
+    for make in (tg.tensor, tg.asarray):
+        assert make(data, dtype=dtype).dtype == made and make(data, dtype=dtype).tolist() == numbers
+
+
+INTS, BYTES = tg.tensor([1, 2]), tg.tensor([1, 2], dtype="uint8")
+
+# What integers do not hold -> the kind of error, and words of the message
+UNHELD: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
+    ("a fraction", lambda: tg.tensor([1, 2.5], dtype="int64"), ValueError, "tensor: 2.5 is no whole number.*int64"),
+    ("alone", lambda: tg.asarray(2.5, dtype="int8"), ValueError, "asarray: 2.5 is no whole number"),
+    ("NaN", lambda: tg.tensor([np.nan], dtype="int64"), ValueError, "nan is no whole number"),
+    ("infinity", lambda: tg.tensor([-np.inf], dtype="int64"), ValueError, "-inf is no whole number"),
+    ("a large float", lambda: tg.tensor([1e30], dtype="int64"), OverflowError, "1e.30 is out of range for int64"),
+    ("no dtype holds it", lambda: tg.tensor([0, 2**64]), OverflowError, "18446744073709551616 is out of range"),
+    ("no dtype holds both", lambda: tg.tensor([-1, 2**63]), OverflowError, "-1 is out of range for uint64"),
+    ("full", lambda: tg.full(2, 2.5, dtype="int64"), ValueError, "full: fill_value: 2.5"),
+    ("full_like", lambda: tg.full_like(BYTES, -1), OverflowError, "full_like: fill_value: -1 is out of range"),
+    ("arange beyond", lambda: tg.arange(300, dtype="uint8"), OverflowError, "arange: 299"),
+    ("arange below", lambda: tg.arange(-1, 3, dtype="uint8"), OverflowError, "arange: -1"),
+    ("arange of halves", lambda: tg.arange(0, 3, 0.5, dtype="int64"), ValueError, "arange: 0.5"),
+    ("linspace", lambda: tg.linspace(0, 300, 4, dtype="int8"), OverflowError, "linspace: 300"),
+    ("where", lambda: tg.where(BYTES > 1, BYTES, -1), OverflowError, "where: -1 is out of range for uint8"),
+    ("where, first", lambda: tg.where(BYTES > 1, 300, BYTES), OverflowError, "where: 300"),
+]  # fmt: skip
+for way, write in {
+    "t[i] = v": lambda t, v: t.__setitem__(0, v),
+    "t[mask] = v": lambda t, v: t.__setitem__(t > 5, v),
+    "index_update": lambda t, v: tg.index_update(t, 0, v),
+    "index_update at an array": lambda t, v: tg.index_update(t, [0], v),
+}.items():
+    UNHELD += [
+        (f"{way}, a fraction", lambda write=write: write(INTS, 2.5), ValueError, "2.5 is no whole number"),
+        (f"{way}, NumPy's", lambda write=write: write(INTS, np.float32(2.5)), ValueError, "2.5 is no whole number"),
+        (f"{way}, a list", lambda write=write: write(INTS, [2.5]), ValueError, "2.5 is no whole number"),
+        (f"{way}, an array", lambda write=write: write(INTS, np.array([2.0])), TypeError, "values are float64"),
+        (f"{way}, a tensor", lambda write=write: write(INTS, tg.tensor(2.0)), TypeError, "values are float32.*int64"),
+        (f"{way}, too large", lambda write=write: write(BYTES, 300), OverflowError, "300 is out of range for uint8"),
+        (f"{way}, NumPy's integer", lambda write=write: write(BYTES, np.int64(300)), OverflowError, "300 is out"),
+        (f"{way}, in a list", lambda write=write: write(BYTES, [-1]), OverflowError, "-1 is out of range for uint8"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), [r[1:] for r in UNHELD], ids=[r[0] for r in UNHELD])
+def test_what_integers_do_not_hold(call: Callable[[], Any], kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=rf"(?s){message}.* at .*test_creation"):
+        call()
+    assert INTS.tolist() == [1, 2] == BYTES.tolist()
+
+
+def test_what_integers_hold_is_written() -> None:
+    t = tg.zeros(6, dtype="uint8")
+    t[0], t[1], t[2], t[3], t[4], t[5] = 3.0, True, np.float64(5), [7.0], tg.tensor(300), np.array(-1)
+    assert t.tolist() == [3, 1, 5, 7, 44, 255]
+    t[t > 40] = 2.0
+    assert t.tolist() == [3, 1, 5, 7, 2, 2]
 
 
 def test_gradients_go_back_through_asarray():
