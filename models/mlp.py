@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
@@ -16,6 +15,7 @@ from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import class_weights, row_weights, set_all, validated
 from tapegrad.models.mlp_base import MLP, is_stochastic
 from tapegrad.models.network import DTYPES
+from tapegrad.models.scikit_learn import accuracy_score
 from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
@@ -17,6 +16,7 @@ from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import row_weights, set_all, validated, warn
 from tapegrad.models.mlp_base import MLP, half_squared_error, is_stochastic, poisson_deviance
 from tapegrad.models.network import DTYPES
+from tapegrad.models.scikit_learn import r2_score
 from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer
 

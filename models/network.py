@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,6 +22,7 @@ from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import same, validated, warn
 from tapegrad.models.history import History
 from tapegrad.models.moments import tell
+from tapegrad.models.scikit_learn import train_test_split
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.stopping import Stopping, diverged
 from tapegrad.models.training import MANY_BATCHES, Objective, Rows, Training, fit_lbfgs, predicted, snapshot

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
 
 from tapegrad import nn
@@ -20,6 +19,7 @@ from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import class_weights, one_of, row_weights, validated
 from tapegrad.models.network import DTYPES
 from tapegrad.models.neural_base import NeuralNet
+from tapegrad.models.scikit_learn import accuracy_score, r2_score
 from tapegrad.models.training import Rows
 from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer

@@ -1,6 +1,8 @@
 """What has a seed draws from streams of its own, in any thread; all else from those of the process."""
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Thread
@@ -212,3 +214,22 @@ def test_a_seed_is_a_whole_number(seed: Any) -> None:
     for call in (tg.manual_seed, random.own_streams):
         with pytest.raises(ValueError, match="expected an integer from 0"):
             call(seed)
+
+
+TOUCHED = """
+import random
+import numpy as np
+random.seed(0)
+np.random.seed(0)
+states = lambda: (random.getstate(), np.random.get_state()[1].tobytes())
+before = states()
+from tapegrad import models
+for name in models.__all__:
+    getattr(models, name)
+    assert states() == before, name
+"""
+
+
+def test_the_first_use_of_a_model_draws_nothing() -> None:
+    """Nor does what it imports: a library that draws as it is imported is made to forget that."""
+    subprocess.run([sys.executable, "-c", TOUCHED], check=True, capture_output=True, text=True)
