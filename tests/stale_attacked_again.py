@@ -1,6 +1,7 @@
 """What was found by attacks once more: patched methods and operators of Tensor, another metaclass, memory that is named
 by its address, attributes of the compiled function itself."""
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -56,3 +57,155 @@ def patched(name: str, step: Callable[[Any], Any]) -> Callable[[Any], Iterator[A
 
 for name, (method, step) in PATCHED.items():
     CASES[f"a_patched_method_for_{name.replace(' ', '_')}"] = Case(patched(method, step), "compiled")
+
+
+# ---- methods that a subclass of Tensor is given, and that Tensor did not have ----
+W = tg.nn.Parameter(tg.tensor([3.0, 4.0])).requires_grad_(False)
+BUFFER = tg.nn.Buffer(tg.tensor([3.0, 4.0]))
+A_TENSOR = property(lambda t: tg.tensor([7.0, 7.0]))
+
+
+def two_of_seven(t: Any) -> Iterator[Any]:
+    return iter([tg.tensor(7.0), tg.tensor(7.0)])
+
+
+class Operand:
+    """Something that operators of Tensors ask for a result."""
+
+    def __rlshift__(self, x: Any) -> Any:
+        return x * 2.0
+
+
+OPERAND = Operand()
+GIVEN: dict[str, tuple[type, str, Any, Callable[[Any], Any]]] = {
+    "a product of a parameter": (tg.nn.Parameter, "__mul__", None, lambda x: W * x),
+    "a product with a parameter": (tg.nn.Parameter, "__rmul__", None, lambda x: x * W),
+    "a sum of a parameter": (tg.nn.Parameter, "sum", None, lambda x: x * W.sum()),
+    "a sum of a buffer": (tg.nn.Buffer, "sum", None, lambda x: x * BUFFER.sum()),
+    "a sum by a text": (tg.nn.Parameter, "sum", None, lambda x: x * getattr(W, "sum")()),  # noqa: B009
+    "a sum by a computed name": (
+        tg.Tensor, "sum", lambda t: t * 5.0, lambda x: getattr(x, "".join(("su", "m")))() * 1.0,
+    ),
+    "a parameter's rows": (tg.nn.Parameter, "__iter__", two_of_seven, lambda x: [x * r for r in W]),
+    "rows": (tg.Tensor, "__iter__", two_of_seven, lambda x: [r * 3.0 for r in x]),
+    "a shift": (tg.Tensor, "__lshift__", None, lambda x: x << OPERAND),
+    "a product turned round by a function": (tg.Tensor, "__rmul__", None, lambda x: operator.mul(2.0, x)),
+    "a product of all": (tg.Tensor, "__mul__", None, lambda x: math.prod([x, x])),
+    "a length": (tg.Tensor, "__len__", lambda t: 5, lambda x: x * len(x)),
+    "a property": (tg.Tensor, "mT", A_TENSOR, lambda x: x.expand_dims(0).mT * 2.0),
+    "a number of dimensions": (tg.Tensor, "ndim", property(lambda t: 5), lambda x: x * x.ndim),
+}  # fmt: skip
+
+
+def given(
+    kind: Any, name: str, method: Any, step: Callable[[Any], Any], calls: int = 10
+) -> Callable[[Any], Iterator[Any]]:
+    """With a class that has another method of its own for four calls, and then as at first."""
+    another = method or (lambda *args: tg.tensor([7.0, 7.0]))
+
+    def case(J: Any) -> Iterator[Any]:
+        f, own = J(step), vars(kind).get(name)
+        try:
+            for call in range(calls):
+                if call == 4:
+                    setattr(kind, name, another)
+                elif call == 8 and own is None:
+                    delattr(kind, name)
+                yield f(tg.tensor(X))
+        finally:
+            if own is not None:
+                setattr(kind, name, own)
+            elif name in vars(kind):
+                delattr(kind, name)
+
+    return case
+
+
+for name, row in GIVEN.items():
+    CASES[f"a_method_given_for_{name.replace(' ', '_')}"] = Case(given(*row), "compiled")
+
+
+def another_attribute(t: Any, name: str) -> Any:
+    return object.__getattribute__(t, {"sum": "mean"}.get(name, name))
+
+
+patched_access = given(tg.nn.Parameter, "__getattribute__", another_attribute, lambda x: x * W.sum(), calls=8)
+CASES["a_method_given_for_any_attribute"] = Case(patched_access, "eager", ("t.data",))
+
+
+# ---- the class of a class ----
+READINGS: dict[str, Callable[[Any, Any], Any]] = {
+    "an attribute": lambda x, C: x * C.k,
+    "an attribute of its class": lambda x, C: x * type(C).k,
+    "a method": lambda x, C: x * C.m(),
+    "a property": lambda x, C: x * C.p,
+    "its length": lambda x, C: x * len(C),
+    "an item": lambda x, C: x * C[0],
+    "a call": lambda x, C: x * C(),
+    "what is in it": lambda x, C: x * 2.0 if 1 in C else x,
+    "what is an instance": lambda x, C: x * 2.0 if isinstance(3, C) else x,
+}
+
+
+def classes() -> tuple[Any, Any]:
+    """A class, and another one for what its class is."""
+
+    class First(type):
+        k: Any = 2.0
+        p = property(lambda C: C.k)
+        m = __call__ = lambda C: C.k
+        __getitem__ = lambda C, i: C.k
+        __len__ = lambda C: int(C.k)
+        __contains__ = __instancecheck__ = lambda C, x: C.k == 2.0
+
+    class Second(First):
+        k = 8.0
+
+    return First("Held", (), {}), Second
+
+
+def with_another_metaclass(read: Callable[[Any, Any], Any], of: str) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        held, another = classes()
+        value = {"the class": held, "an instance": object.__new__(held)}[of]
+        f = J((lambda x: read(x, held)) if of == "the class" else (lambda x: read(x, type(value))))
+        for call in range(8):
+            if call == 4:
+                held.__class__ = another
+            yield f(tg.tensor(X))
+
+    return case
+
+
+for name, read in READINGS.items():
+    for of in ("the class", "an instance"):
+        case_name = f"another_metaclass_that_gives_{name} of {of}".replace(" ", "_")
+        CASES[case_name] = Case(with_another_metaclass(read, of), "compiled")
+
+
+# ---- attributes of the compiled function itself ----
+@compiled
+def what_the_compiled_function_says_of_itself(J: Any) -> Any:
+    held: dict[str, Any] = {}
+
+    def step(x: Any) -> Any:
+        f = held["f"]
+        return x * len(f.__name__) + len(f.__doc__ or "") + len(f.__qualname__) + len(f.__module__)
+
+    f = held["f"] = J(step)
+    for attribute in ("", "__name__", "__doc__", "__qualname__", "__module__"):
+        if attribute:
+            setattr(f, attribute, "a name of another length")
+        for _ in range(4):
+            yield f(tg.tensor(X))
+
+
+@compiled
+def an_attribute_of_the_compiled_function_by_a_computed_name(J: Any) -> Any:
+    held: dict[str, Any] = {}
+    f = held["f"] = J(lambda x: x * getattr(held["f"], "_".join(("a", "factor")), 2.0))
+    for value in (None, 3.0, 4.0):
+        if value is not None:
+            f.a_factor = value
+        for _ in range(4):
+            yield f(tg.tensor(X))

@@ -116,6 +116,9 @@ class Classes(Functions):
             if (room := room_of_class(of)) == "library":
                 continue
             at = self.guards.value(of)
+            if type(of) is not type:  # that of any other may be replaced
+                told = f"the class of {of.__name__}"
+                self.guards.need(f"type({at}) is {self.guards.value(type(of))}", told)
             if room == "own":
                 self.missing(f"{at}.__dict__", vars(of), f"the attributes of {of.__name__}")
             if room == "user":

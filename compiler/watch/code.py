@@ -7,6 +7,8 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from types import CodeType
 
+from tapegrad.compiler.watch.operators import asked_by
+
 JUMPS = frozenset({*dis.hasjrel, *dis.hasjabs})
 ENDS = frozenset({"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"})
 NAMED, CONSTANT = frozenset(dis.hasname), frozenset(dis.hasconst)
@@ -38,18 +40,6 @@ HOLDERS = (
     "UNPACK_EX",
 )  # fmt: skip
 TELLING_APART = frozenset({"id", "is_", "is_not"})
-# What operators ask for: of one operand, and, turned round, of the other.
-BINARY = {
-    "+": "add", "-": "sub", "*": "mul", "/": "truediv", "//": "floordiv", "%": "mod", "**": "pow", "@": "matmul",
-    "&": "and", "|": "or", "^": "xor", "<<": "lshift", ">>": "rshift", "[]": "getitem",
-}  # fmt: skip
-COMPARISONS = {"<": ("lt", "gt"), "<=": ("le", "ge"), "==": ("eq",), "!=": ("ne",)}
-COMPARISONS |= {">": ("gt", "lt"), ">=": ("ge", "le")}
-OTHERS = {
-    "UNARY_NEGATIVE": "neg", "UNARY_INVERT": "invert", "UNARY_POSITIVE": "pos", "CALL_INTRINSIC_1": "pos",
-    "BINARY_SUBSCR": "getitem", "BINARY_SLICE": "getitem", "STORE_SUBSCR": "setitem", "STORE_SLICE": "setitem",
-    "CONTAINS_OP": "contains", "GET_ITER": "getitem", "UNPACK_SEQUENCE": "getitem", "UNPACK_EX": "getitem",
-}  # fmt: skip
 
 
 class Part:
@@ -199,15 +189,7 @@ class Part:
 
     @cached_property
     def operators(self) -> frozenset[str]:
-        words = {"add", "radd"} if "sum" in self.globals else set()
-        for i in self.ran:
-            if i.opname == "BINARY_OP" and (word := BINARY.get(i.argrepr.removesuffix("="))):
-                words |= {word, f"r{word}"} | ({f"i{word}"} if i.argrepr.endswith("=") else set())
-            elif i.opname == "COMPARE_OP":
-                words.update(COMPARISONS.get(i.argval, ()))
-            elif i.opname in OTHERS:
-                words.add(OTHERS[i.opname])
-        return frozenset(f"__{word}__" for word in words)
+        return asked_by(self.ran)
 
     @cached_property
     def by_identity(self) -> bool:

@@ -6,6 +6,7 @@ from types import CodeType
 
 from tapegrad.compiler.watch.code import PRINTING
 from tapegrad.compiler.watch.listen import Listener
+from tapegrad.compiler.watch.operators import asked_by_functions
 
 OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
 OF_FUNCTIONS = OF_CLASSES | {"__defaults__", "__kwdefaults__", "__annotations__", "__code__"}
@@ -41,7 +42,7 @@ class Names:
         parts, own = [heard.part(code) for code in heard.codes("user")], heard.codes("own")
         self.user: set[str] = set(more).union(*(p.words for p in parts))
         self.used: set[str] = set().union(*(p.names for p in parts))
-        self.operators = {f"__{name}__" for name in self.used}.union(*(p.operators for p in parts))
+        self.operators = asked_by_functions(self.used).union(*(p.operators for p in parts))
         self.texts: set[str] = set().union(*(p.texts for p in parts))
         self.of_modules: set[str] = self.user.union(*(c.co_names for c in own if of_layers(c)))
         self.of_files: dict[str, set[str]] = {}

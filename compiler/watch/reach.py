@@ -10,8 +10,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from functools import WRAPPER_ASSIGNMENTS
 from itertools import combinations
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,8 @@ UNSEEN = frozenset({
 OF_LOGGING = frozenset(
     {"getLogger", "debug", "info", "warning", "error", "exception", "critical", "log", "getLevelName"}
 )
+# What a function under `tg.jit` has besides its counts, and anybody may set.
+OF_COMPILED = frozenset({*WRAPPER_ASSIGNMENTS, "__wrapped__", "__signature__", "emitter", "strict", "check"})
 DEEPEST = 20_000  # calls inside one another while the walk lasts
 
 
@@ -174,26 +176,12 @@ class Reach(Containers):
         if self.names.whole or self.names.used & {"int", "str", "repr", "format"}:
             digits = sys.get_int_max_str_digits
             g.need(f"{g.value(digits)}() == {digits()}", "sys.get_int_max_str_digits()")
-        self.methods_of_tensor()
+        self.methods_of_tensors()
         if self.host_arithmetic or "np" in self.names.used or "numpy" in self.names.used:
             g.need(f"{g.value(np.geterr)}() == {g.fresh_value(np.geterr())}", "np.geterr()")
         if "decimal" in sys.modules and (self.decimals or self.names.user & {"Decimal", "decimal"}):
             known = g.fresh_value(decimal_context())
             g.need(f"{g.value(decimal_context)}() == {known}", "the context of decimal")
-
-    def methods_of_tensor(self) -> None:
-        """Those that the user's code names and uses are not patched; nor is the one that `fit` calls for the user."""
-        methods, g = vars(Tensor), self.guards
-        named = {n for n in self.names.used | {"backward"} if self.has_run(methods.get(n))}
-        if not (names := sorted(named | self.names.operators & methods.keys())):
-            return
-        get = itemgetter(names[0], *(names[1:] or names))  # of two at least, so that it gives a tuple
-        known = dict(zip(names, get(methods)))
-        told = f"{{{g.value(patched)}({g.fresh_value(known)})}}"
-        g.need(f"{g.fresh_value(get)}({g.value(methods)}) == {g.fresh_value(get(methods))}", told)
-
-    def has_run(self, function: object) -> bool:
-        return getattr(function, "__code__", None) in self.ran
 
     # ---- one value ----
     def visit(self, place: str, value: Any, name: str, argument: bool = False) -> None:
@@ -257,14 +245,16 @@ class Reach(Containers):
             self.refuse(f"{name} is a weakref.proxy: hold a weakref.ref, or the object")
 
     def own_attributes(self, local: str, compiled: Any, name: str) -> None:
-        """Those that the user gives to a function under `tg.jit`."""
-        for attribute in sorted(self.names.user - compiled.parts):
-            if attribute in vars(compiled):
-                self.visit(
-                    f"{local}.__dict__[{attribute!r}]", vars(compiled)[attribute], f"{name}.{attribute}"
-                )
+        """Those of a function under `tg.jit`: what the user gives it, and what it has of the function."""
+        own, d = vars(compiled), self.guards.let(f"{local}.__dict__")
+        others = self.names.user | (own.keys() if self.names.all else set())
+        for attribute in sorted(others - (compiled.parts - OF_COMPILED)):
+            if attribute in own:
+                self.visit(f"{d}[{attribute!r}]", own[attribute], f"{name}.{attribute}")
             elif not hasattr(type(compiled), attribute):
-                self.guards.need(f"{attribute!r} not in {local}.__dict__", f"{name}.{attribute}")
+                self.guards.need(f"{attribute!r} not in {d}", f"{name}.{attribute}")
+        if self.names.all:
+            self.guards.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
 
     def atom(self, local: str, value: Any, name: str) -> None:
         """What is known by its identity, and the little that can change in it or hide behind it."""
@@ -349,11 +339,6 @@ class Reach(Containers):
             )
         else:
             self.attributes(local, value, name, argument)
-
-
-def patched(known: dict[str, Any]) -> str:
-    """Which methods of Tensor are not the known ones."""
-    return ", ".join(f"Tensor.{n}" for n, method in known.items() if vars(Tensor).get(n) is not method)
 
 
 def only_written(stream: Any) -> bool:

@@ -1,5 +1,6 @@
 """The walk through tensors, arrays and optimizers."""
 
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,32 @@ class Tensors(Classes):
             if attribute in self.names.user and attribute not in ("flats", "groups", "defaults"):
                 self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}")
 
+    def methods_of_tensors(self) -> None:
+        """Those that the user's code names, that its operators ask for, and that `fit` calls for the user: in Tensor,
+        and in each class of ours built on it that was met."""
+        g, asked = self.guards, []
+        known: dict[type, dict[str, Any]] = {}
+        ours = {type(r.tensor) for r in self.tensors.values() if room_of_class(type(r.tensor)) == "own"}
+        for kind in sorted(ours | {Tensor}, key=lambda kind: kind.__name__):
+            named = self.ran_of(kind) if self.names.all else self.names.user | {"backward"}
+            found = {n: getattr(kind, n) for n in sorted(named) if self.has_run(getattr(kind, n, None))}
+            found |= {n: getattr(kind, n) for n in sorted(self.names.operators) if hasattr(kind, n)}
+            if found:
+                get = attrgetter(*found)
+                asked.append(f"{g.fresh_value(get)}({g.value(kind)}) == {g.fresh_value(get(kind))}")
+            absent = sorted(self.names.operators - found.keys())
+            asked += [f"not {g.value(hasattr)}({g.value(kind)}, {n!r})" for n in absent]
+            known[kind] = {**dict.fromkeys(absent), **found}
+        if asked:
+            g.need(" and ".join(asked), f"{{{g.value(patched)}({g.fresh_value(known)})}}")
+
+    def ran_of(self, kind: type) -> set[str]:
+        return {n for of in kind.__mro__ for n, method in vars(of).items() if self.has_run(method)}
+
+    def has_run(self, function: Any) -> bool:
+        function = function.fget if is_a(function, property) else function
+        return getattr(function, "__code__", None) in self.ran
+
     def same_elements(self, place: str, value: list[object], name: str) -> None:
         """A list holds what it held. What has no equality of its own is compared by identity."""
         self.guards.need(f"{place} == {self.guards.fresh_value(list(value))}", name)
@@ -151,3 +178,13 @@ class Tensors(Classes):
         self.tensors.setdefault(id(t), Reached(self.guards.value(t), name, t))
         self.inner_state(self.guards.value(t), t, name)
         self.owners.setdefault(id(t.data), t)
+
+
+def patched(known: dict[type, dict[str, Any]]) -> str:
+    """Which attributes of classes are not the known ones."""
+    return ", ".join(
+        f"{kind.__name__}.{n}"
+        for kind, found in known.items()
+        for n, attribute in found.items()
+        if getattr(kind, n, None) is not attribute
+    )
