@@ -269,9 +269,11 @@ class Primitive:
         """What is wrong with a call that gives an unknown keyword or too many arrays, or ""."""
         if self.forward is None or self.arrays is None:
             return ""
-        options = list(signature_of(self.forward).parameters)[1 + self.arrays :]
+        parameters = signature_of(self.forward).parameters
+        options = list(parameters)[1 + self.arrays :]
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         for word in params:
-            if word not in options:
+            if word not in options and not takes_any:
                 return unknown_keyword(self.name, word, options)
         if len(args) != self.arrays:
             return f"it takes {self.arrays} array{'s' * (self.arrays > 1)}, got {len(args)}"

@@ -19,7 +19,15 @@ from tapegrad.autograd.ops import (
     where_p,
 )
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.nn.loss_base import as_target, class_numbers, reduce, refuse_swapped, require_float, same_shape
+from tapegrad.nn.loss_base import (
+    as_target,
+    class_numbers,
+    reduce,
+    refuse_numbers,
+    refuse_swapped,
+    require_float,
+    same_shape,
+)
 
 
 def epsilon(p: Tensor) -> float:
@@ -120,6 +128,7 @@ def cross_entropy(
     name = "cross_entropy"
     s = smoothing(name, label_smoothing)
     p = require_float(name, prediction)
+    refuse_numbers(name, p)
     t = as_target(p, labels)
     if t.shape == p.shape and is_floating(t.dtype):
         p, t = same_shape(name, p, t)

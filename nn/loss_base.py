@@ -91,15 +91,25 @@ def somewhere(t: Tensor, wrong: Callable[[Any], Any], repeated: bool = False) ->
     return found
 
 
+PREDICTION = "an axis of classes or features, a prediction of shape (…, classes)"
+
+
+def refuse_numbers(name: str, p: Tensor, expected: str = PREDICTION) -> None:
+    """Raise ValueError for one number where an axis is expected."""
+    if p.ndim == 0:
+        raise ValueError(f"{name}: expected {expected}, got shape ()")
+
+
 def class_numbers(name: str, p: Tensor, labels: TensorLike) -> Tensor:
     """Integer labels, one for each sample, each the number of a class."""
+    refuse_numbers(name, p)
     t = as_target(p, labels)
     kind = name_of(t.dtype)
     if not kind.startswith(("int", "uint")):
         raise TypeError(
             f"{name}: labels must be integers (class numbers), got {kind}: labels.astype(tg.int64)"
         )
-    if p.ndim == 0 or t.shape != p.shape[:-1]:
+    if t.shape != p.shape[:-1]:
         remedy = ": labels.squeeze(-1)" if t.shape == (*p.shape[:-1], 1) else ""
         raise ValueError(
             f"{name}: labels must have the prediction's shape without its last axis, the classes: got prediction "
@@ -174,8 +184,8 @@ def _loss(of_pair: Function, over_elements: bool) -> Function:
         if not isinstance(reduction, str):
             raise TypeError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
         p, t = same_shape(name, prediction, target)
-        if not over_elements and p.ndim == 0:
-            raise ValueError(f"{name}: expected an axis of classes or features, got a prediction of shape ()")
+        if not over_elements:
+            refuse_numbers(name, p)
         out = of_pair(p, t, **options)
         # The mean of means of equal length is the mean of all, so the plain case reduces once.
         if over_elements and out.ndim > 1 and not (sample_weight is None and reduction == "mean"):

@@ -21,7 +21,14 @@ from tapegrad.autograd.ops import (
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.class_losses import nll_loss
-from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape, somewhere
+from tapegrad.nn.loss_base import (
+    as_target,
+    class_numbers,
+    refuse_numbers,
+    require_float,
+    same_shape,
+    somewhere,
+)
 from tapegrad.nn.losses import huber_of, smooth_l1_of
 from tapegrad.nn.torch_names import REDUCTIONS, TorchLoss, WeighedLoss, classes_last, ratio
 
@@ -223,6 +230,7 @@ class MultiLabelSoftMarginLoss(WeighedLoss):
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("MultiLabelSoftMarginLoss", input, target)
+        refuse_numbers("MultiLabelSoftMarginLoss", p)
         loss = self._times_weight(binary_cross_entropy_p(p, t))
         return self._reduced(mean_p(loss, axis=(p.ndim - 1,), keepdims=False))
 

@@ -25,7 +25,14 @@ from tapegrad.backends import resolve
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import Config
 from tapegrad.nn.dense import Dense
-from tapegrad.nn.loss_base import as_target, class_numbers, require_float, same_shape, weighed
+from tapegrad.nn.loss_base import (
+    as_target,
+    class_numbers,
+    refuse_numbers,
+    require_float,
+    same_shape,
+    weighed,
+)
 from tapegrad.nn.module import Buffer, Module
 from tapegrad.nn.shapes import Shape
 
@@ -266,13 +273,14 @@ class CrossEntropyLoss(WeighedLoss):
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         x = require_float("CrossEntropyLoss", input)
+        refuse_numbers("CrossEntropyLoss", x)
         t = as_target(x, target)
         by_class = is_floating(t.dtype) and t.shape == x.shape
         if not by_class:
             x = classes_last("CrossEntropyLoss", x, t)
         elif x.ndim > 2:
             x, t = moveaxis(x, 1, -1), moveaxis(t, 1, -1)
-        self._check_class_factors(x.shape[-1] if x.ndim else 0)
+        self._check_class_factors(x.shape[-1])
         if by_class:
             return self._of_probabilities(x, t if t.dtype == x.dtype else t.astype(x.dtype))
         keep = t != self.ignore_index

@@ -6,10 +6,12 @@ from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, at_least_0, number, truth
 from tapegrad.autograd.ops import abs, max_p, minimum, relu, sqrt, square, square_factor, sum_p, where_p
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.nn.loss_base import as_target, same_shape
+from tapegrad.nn.loss_base import as_target, refuse_numbers, same_shape
 from tapegrad.nn.losses import direction
 from tapegrad.nn.torch_losses import check_signs
 from tapegrad.nn.torch_names import TorchLoss
+
+VECTORS = "vectors of shape (N, D) or (D,)"
 
 
 def norm(x: Tensor, p: float) -> Tensor:
@@ -52,8 +54,7 @@ class TripletMarginLoss(TorchLoss):
     def forward(self, anchor: TensorLike, positive: TensorLike, negative: TensorLike) -> Tensor:
         a, b = same_shape("TripletMarginLoss", anchor, positive)
         _, c = same_shape("TripletMarginLoss", anchor, negative)
-        if a.ndim == 0:
-            raise ValueError("TripletMarginLoss: expected vectors of shape (N, D) or (D,), got shape ()")
+        refuse_numbers("TripletMarginLoss", a, VECTORS)
         near, far = (norm(a - other + self.eps, self.p) for other in (b, c))
         if self.swap:
             far = minimum(far, norm(b - c + self.eps, self.p))
@@ -77,8 +78,9 @@ class CosineEmbeddingLoss(TorchLoss):
 
     def forward(self, x1: TensorLike, x2: TensorLike, target: TensorLike) -> Tensor:
         a, b = same_shape("CosineEmbeddingLoss", x1, x2)
+        refuse_numbers("CosineEmbeddingLoss", a, VECTORS)
         t = as_target(a, target)
-        if a.ndim == 0 or t.shape != a.shape[:-1]:
+        if t.shape != a.shape[:-1]:
             raise ValueError(
                 f"CosineEmbeddingLoss: vectors of shape {a.shape} need targets of shape {a.shape[:-1]}, got {t.shape}"
             )

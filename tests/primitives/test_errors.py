@@ -219,3 +219,9 @@ def test_moves_are_recorded(there: tg.Tensor):
     assert (y.device, z.device) == ("strict:1", "cpu")
     z.sum().backward()
     assert x.grad.device == "cpu" and (x.grad.numpy() == 2).all()
+
+
+@pytest.mark.parametrize("p", [ops.sum_p, ops.logsumexp_p], ids=lambda p: p.name)
+def test_an_option_that_the_forward_hands_on_is_not_called_unknown(p: Any) -> None:
+    with pytest.raises(IndexError, match=rf"^{p.name}\(float32\[\], axis=.*\): axis -1 is out of bounds"):
+        p(tg.tensor(1.0), axis=(-1,), keepdims=True)
