@@ -25,6 +25,16 @@ as they are:
   NumPy's other functions read the values of tensors that require no grad;
 - `np.from_dlpack(t)`, `torch.from_dlpack(t)`, `tg.from_dlpack(array)`.
 
+Some names are there and mean something else than in PyTorch:
+
+- `F.cosine_similarity` is Keras's loss, -1 where the two agree: PyTorch's is `-F.cosine_similarity(a, b,
+  reduction="none")`, of the last axis; `F.cross_entropy` and `F.nll_loss` have the classes in the last axis, and
+  `nn.CrossEntropyLoss()` and `nn.NLLLoss()` in axis 1, as PyTorch;
+- `t.std()` and `t.var()` divide by n, as NumPy's: `t.std(correction=1)` is PyTorch's;
+- `t.transpose(0, 1)` of a matrix is the order of axes, as NumPy's, which changes nothing: write `t.T`, or
+  `t.transpose(-2, -1)`; of more axes it exchanges the two;
+- `t.max(axis=0)` and `t.sort()` give values alone: `t.argmax(axis=0)` and `t.argsort()` have the places.
+
 In the tables np is NumPy, jnp is jax.numpy, F is `torch.nn.functional` on the left and `tg.nn.functional` on the right,
 t is a tensor and m a module.
 """
