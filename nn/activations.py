@@ -16,6 +16,7 @@ from tapegrad.autograd.ops import (
     clip_p,
     elu_p,
     exp,
+    gated,
     hard_shrink_p,
     hard_sigmoid,
     hard_silu,
@@ -26,6 +27,7 @@ from tapegrad.autograd.ops import (
     relu,
     relu6,
     sigmoid,
+    sigmoid_gate,
     soft_shrink_p,
     softmax,
     softplus,
@@ -137,7 +139,7 @@ def gelu(x: TensorLike, approximate: bool | str = False) -> Tensor:
         x: A Tensor of any shape; integers become the default float dtype.
         approximate: True, or "tanh" as in PyTorch, for the form with tanh; False or "none" for the exact one.
     """
-    return x * normal_cdf_p(x, approximate=_form("gelu: approximate", approximate))
+    return gated(x, normal_cdf_p(x, approximate=_form("gelu: approximate", approximate)))
 
 
 @answering
@@ -147,7 +149,7 @@ def silu(x: TensorLike) -> Tensor:
     Args:
         x: A Tensor of any shape; integers become the default float dtype.
     """
-    return x * sigmoid(x)
+    return gated(x, sigmoid_gate(x))
 
 
 @answering
@@ -157,7 +159,7 @@ def mish(x: TensorLike) -> Tensor:
     Args:
         x: A Tensor of any shape; integers become the default float dtype.
     """
-    return x * tanh_softplus(x)
+    return gated(x, tanh_softplus(x))
 
 
 @answering

@@ -7,11 +7,13 @@ whose functions call these.
 import math
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Value
+from tapegrad.autograd.dtypes import finfo, name_of
 from tapegrad.autograd.ops.elementwise import abs, clip_p, exp, scale, scale_both, sigmoid, where_p
-from tapegrad.autograd.ops.forwards import astype_of, clip_of, erf_of, exp_of_minus_abs
+from tapegrad.autograd.ops.forwards import astype_of, at_least, clip_of, erf_of, exp_of_minus_abs
 from tapegrad.autograd.primitive import Primitive
 
 FAR = 10.0  # here both forms of the normal distribution are 0 or 1 to the last digit, and x**3 does not overflow
+CLOSED = 1000.0  # at minus this all gates are 0
 FLAT = 40.0  # here the slope of the exact one is 0 in float64, too
 _ROOT = math.sqrt(2 / math.pi)
 
@@ -53,6 +55,18 @@ elu_p: Primitive = Primitive(
 
 
 # ---- gates: x times one of them is an activation ----
+gated: Primitive = Primitive(
+    "gated", lambda xp, x, gate: at_least(xp, x, -CLOSED) * gate, promote="float",
+    vjp=(lambda g, y, x, gate: scale(g, gate), lambda g, y, x, gate: scale(g, x)),
+    doc="x * gate, and 0 at -infinity, for a gate that is 0 from x = -1000 on",
+)  # fmt: skip
+# In gated(inf), g is inf: there the slope goes to 0 faster than x to infinity. sigmoid itself keeps inf * 0 as NaN.
+sigmoid_gate: Primitive = Primitive(
+    "sigmoid_gate", sigmoid.forward, promote="float", vjp=(lambda g, y, x: scale_both(g, y * (1.0 - y)),),
+    doc="sigmoid(x), whose slope at infinity is 0 for an infinite cotangent, too",
+)  # fmt: skip
+
+
 def _normal(xp: ArrayModule, x: Array, *, approximate: bool) -> Array:
     if approximate:
         x = clip_of(xp, x, -FAR, FAR)
@@ -76,7 +90,6 @@ def _normal_slope(g: Value, y: Value, x: Value, approximate: bool) -> Value:
     else:
         x = clip_p(x, min=-FLAT, max=FLAT)
         slope = exp(x * x * -0.5) * (0.5 * _ROOT)
-    # In gelu(inf), g is inf: there the slope goes to 0 faster than x to infinity.
     return scale_both(g, slope)
 
 
@@ -101,7 +114,7 @@ def _tanh_softplus(xp: ArrayModule, x: Array) -> Array:
 
 tanh_softplus: Primitive = Primitive(
     "tanh_softplus", _tanh_softplus, promote="float",
-    vjp=(lambda g, y, x: scale_both(g, (1.0 - y * y) * sigmoid(x)),),
+    vjp=(lambda g, y, x: scale_both(g, (1.0 - y * y) * sigmoid_gate(x)),),
     doc="tanh(ln(1 + e**x))",
 )  # fmt: skip
 
@@ -119,7 +132,7 @@ hard_sigmoid: Primitive = Primitive(
     doc="x/6 + 1/2, brought into [0, 1]",
 )  # fmt: skip
 hard_silu: Primitive = Primitive(
-    "hard_silu", lambda xp, x: x * _hard_sigmoid(xp, x), promote="float", unread=(-1,),
+    "hard_silu", lambda xp, x: at_least(xp, x, -3.0) * _hard_sigmoid(xp, x), promote="float", unread=(-1,),
     vjp=(lambda g, y, x: scale(g, hard_sigmoid(x) + where_p(abs(x) <= 3, x / 6.0, 0.0)),),
     doc="x * hard_sigmoid(x)",
 )  # fmt: skip
@@ -135,7 +148,13 @@ hard_shrink_p: Primitive = Primitive(
 )  # fmt: skip
 
 
+# By which infinity is replaced: there x / (1 + |x|) is 1.
+LARGEST = {kind: float(finfo(kind).max) for kind in ("float16", "float32", "float64")}
+
+
 def _softsign(xp: ArrayModule, x: Array) -> Array:
+    most = LARGEST[name_of(x.dtype)]
+    x = clip_of(xp, x, -most, most)
     below = xp.abs(x)
     below += 1.0
     return x / below

@@ -172,12 +172,8 @@ cos: Primitive = Primitive(
     "cos", lambda xp, x: xp.cos(x), vjp=(lambda g, y, x: -scale(g, sin(x)),), promote="float", doc="cos(x)"
 )
 tan = Primitive(
-    "tan",
-    lambda xp, x: xp.tan(x),
-    vjp=(lambda g, y, x: scale(g, 1.0 + y * y),),
-    promote="float",
-    doc="tan(x)",
-)
+    "tan", lambda xp, x: xp.tan(x), vjp=(lambda g, y, x: scale(g, 1.0 + y * y),), promote="float", doc="tan(x)",
+)  # fmt: skip
 asin = Primitive(
     "asin", lambda xp, x: xp.asin(x), vjp=(lambda g, y, x: over(g, sqrt((1.0 - x) * (1.0 + x))),),
     promote="float", doc="the inverse of sin",
@@ -203,9 +199,14 @@ def _nonzero(x: Value) -> Value:
     return where_p(x == 0, math.inf, x)
 
 
+def _share(a: Value, r: Value) -> Value:
+    """a / r for the longest side r of a triangle: 0 at the origin, 1 or -1 where a is infinite."""
+    return where_p(abs(a) == math.inf, sign(a), a / _nonzero(r))
+
+
 hypot: Primitive = Primitive(
     "hypot", lambda xp, a, b: xp.hypot(a, b), promote="float",
-    vjp=(lambda g, y, a, b: scale(g, a / _nonzero(y)), lambda g, y, a, b: scale(g, b / _nonzero(y))),
+    vjp=(lambda g, y, a, b: scale(g, _share(a, y)), lambda g, y, a, b: scale(g, _share(b, y))),
     doc="sqrt(x1*x1 + x2*x2) without overflow; its slopes at the origin are 0",
 )  # fmt: skip
 
@@ -228,12 +229,9 @@ cosh: Primitive = Primitive(
     "cosh", lambda xp, x: xp.cosh(x), vjp=(lambda g, y, x: scale(g, sinh(x)),), promote="float", doc="cosh"
 )
 tanh = Primitive(
-    "tanh",
-    lambda xp, x: xp.tanh(x),
-    vjp=(lambda g, y, x: scale(g, 1.0 - y * y),),
-    promote="float",
+    "tanh", lambda xp, x: xp.tanh(x), vjp=(lambda g, y, x: scale(g, 1.0 - y * y),), promote="float",
     doc="tanh(x)",
-)
+)  # fmt: skip
 asinh = Primitive(
     "asinh", lambda xp, x: xp.asinh(x), vjp=(lambda g, y, x: over(g, hypot(x, 1.0)),), promote="float",
     doc="the inverse of sinh",

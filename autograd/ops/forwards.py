@@ -1,5 +1,7 @@
 """What forwards share: functions of raw arrays and their namespace, from the array API as far as it goes."""
 
+from math import inf
+
 from tapegrad.autograd.aliases import Array, ArrayModule, DType
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.backends import backend_of
@@ -9,6 +11,11 @@ from tapegrad.backends.aliases import Function
 # NumPy's functions of these names take twice as long for small arrays as the methods, which the standard has not.
 def clip_of(xp: ArrayModule, x: Array, low: float | None, high: float | None) -> Array:
     return x.clip(low, high) if hasattr(x, "clip") else xp.clip(x, low, high)
+
+
+def at_least(xp: ArrayModule, x: Array, low: float) -> Array:
+    """max(x, low). In NumPy clipping with two bounds takes a third of the time of a maximum with a number."""
+    return x.clip(low, inf) if hasattr(type(x), "__array_interface__") else xp.maximum(x, low)
 
 
 def astype_of(xp: ArrayModule, x: Array, dtype: DType) -> Array:

@@ -10,7 +10,11 @@ import pytest
 from activation_rows import ROWS, Row, call, named
 
 import tapegrad as tg
+from compiler_emitters import EMITTERS, emitting
 from tapegrad import nn
+
+mp = pytest.importorskip("mpmath").mp
+INF = math.inf
 
 Pair = tuple[Any, Any]  # value and slope
 
@@ -144,12 +148,17 @@ def test_all_sizes(row: Row, dtype: str) -> None:
         assert found[worst] <= most, f"{what} at {x.numpy()[worst]}: {found[worst]} units of rounding"
 
 
-# activation -> its slopes at infinity and -infinity: what those near them are
+# activation -> its values at infinity and -infinity, and its slopes there: what those near them are
 AT_INFINITY = {
-    "relu": (1, 0), "leaky_relu": (1, 0.2), "relu6": (0, 0), "elu": (1, 0), "selu": (1.0507009873554805, 0),
-    "celu-0.5": (1, 0), "mish": (1, 0), "gelu": (1, 0), "gelu-True": (1, 0), "softplus": (1, 0), "softsign": (0, 0),
-    "sigmoid": (0, 0), "log_sigmoid": (0, 1), "hard_sigmoid": (0, 0), "hard_silu": (1, 0), "tanh": (0, 0),
-    "hard_tanh": (0, 0), "tanh_shrink": (1, 1), "soft_shrink": (1, 1), "hard_shrink": (1, 1),
+    "linear": (INF, -INF, 1, 1), "relu": (INF, 0, 1, 0), "leaky_relu": (INF, -INF, 1, 0.2),
+    "leaky_relu-0.3": (INF, -INF, 1, 0.3), "relu6": (6, 0, 0, 0), "elu": (INF, -1, 1, 0), "elu-1.7": (INF, -1.7, 1, 0),
+    "selu": (INF, -1.7580993408473766, 1.0507009873554805, 0), "celu-0.5": (INF, -0.5, 1, 0), "mish": (INF, 0, 1, 0),
+    "gelu": (INF, 0, 1, 0), "gelu-True": (INF, 0, 1, 0), "silu": (INF, 0, 1, 0), "swish": (INF, 0, 1, 0),
+    "softplus": (INF, 0, 1, 0), "softsign": (1, -1, 0, 0), "sigmoid": (1, 0, 0, 0), "log_sigmoid": (0, -INF, 0, 1),
+    "hard_sigmoid": (1, 0, 0, 0), "hard_silu": (INF, 0, 1, 0), "hard_swish": (INF, 0, 1, 0), "tanh": (1, -1, 0, 0),
+    "hard_tanh": (1, -1, 0, 0), "tanh_shrink": (INF, -INF, 1, 1), "soft_shrink": (INF, -INF, 1, 1),
+    "soft_shrink-0.25": (INF, -INF, 1, 1), "hard_shrink": (INF, -INF, 1, 1), "hard_shrink-0.25": (INF, -INF, 1, 1),
+    "exponential": (INF, 0, INF, 0),
 }  # fmt: skip
 
 
@@ -159,9 +168,84 @@ def test_erf_far_out() -> None:
     np.testing.assert_allclose(x.grad.numpy(), [0, 0, 0, 2 / math.sqrt(math.pi) * math.exp(-729)], rtol=1e-4)
 
 
-@pytest.mark.parametrize("row", [row for row in ELEMENTWISE if named(row) in AT_INFINITY], ids=named)
-def test_slopes_at_infinity(row: Row) -> None:
-    x = tg.tensor([np.inf, -np.inf], dtype="float64", requires_grad=True)
-    with np.errstate(invalid="ignore"):
-        call(row)(x).sum().backward()
-    np.testing.assert_allclose(x.grad.numpy(), AT_INFINITY[named(row)], rtol=1e-15)
+def derivatives(f: Callable[[Any], Any]) -> list[Callable[[Any], Any]]:
+    """f, its slope and its second derivative, at each element."""
+    slope = tg.grad(lambda x: f(x).sum())
+    return [f, slope, tg.grad(lambda x: slope(x).sum())]
+
+
+def ways(f: Callable[[Any], Any]) -> dict[str, Callable[[Any], Any]]:
+    return {"eager": f, **{e: emitting(e)(f) for e in EMITTERS}}
+
+
+@pytest.mark.parametrize("dtype", SIZES)
+@pytest.mark.parametrize("row", ELEMENTWISE, ids=named)
+def test_infinities_and_nan(row: Row, dtype: str) -> None:
+    """Values, slopes and second derivatives are the limits, 0 for the last; NaN gives NaN."""
+    high, low, right, left = AT_INFINITY[named(row)]
+    bent = INF if row.name == "exponential" else 0
+    x = tg.tensor([INF, -INF, np.nan], dtype=dtype)
+    want = ([high, low], [right, left], [bent, 0])
+    for order, f in enumerate(derivatives(call(row))):
+        for way, run in ways(f).items():
+            with np.errstate(all="ignore"):
+                got = run(x).numpy()
+            np.testing.assert_allclose(
+                got[:2], np.array(want[order], dtype), rtol=1e-6, err_msg=f"{order}, {way}"
+            )
+            assert order or np.isnan(got[2]), way
+
+
+def logistic(x: Any) -> Any:
+    return 1 / (1 + mp.exp(-x))
+
+
+def bent(right: float, left: float, width: float) -> Callable[[Any], Any]:
+    return lambda x: right * x if x > 0 else left * mp.expm1(x / width)
+
+
+# In the numbers of mpmath, of as many digits as needed
+SMOOTH: dict[str, Callable[[Any], Any]] = {
+    "elu": bent(1, 1, 1),
+    "celu-0.5": bent(1, 0.5, 0.5),
+    "gelu": lambda x: x * mp.erfc(-x / mp.sqrt(2)) / 2,
+    "gelu-True": lambda x: x * logistic(mp.sqrt(8 / mp.pi) * (x + mp.mpf("0.044715") * x**3)),
+    "silu": lambda x: x * logistic(x),
+    "mish": lambda x: x * mp.tanh(mp.log(1 + mp.exp(x))),
+    "softplus": lambda x: mp.log(1 + mp.exp(x)),
+    "softsign": lambda x: x / (1 + abs(x)),
+    "sigmoid": logistic,
+    "log_sigmoid": lambda x: -mp.log(1 + mp.exp(-x)),
+    "tanh": mp.tanh,
+    "tanh_shrink": lambda x: x - mp.tanh(x),
+}
+FAR_OUT = [s * p for p in (1e-30, 0.3, 3.0, 30.0, 100.0, 1e4, 1e22) for s in (1.0, -1.0)]
+
+
+def exact(f: Callable[[Any], Any], x: float) -> list[Any]:
+    """f(x), f'(x), f''(x), by differences of which no digit is lost."""
+    with mp.workdps(200):
+        step = mp.mpf(10) ** (-60 if abs(x) > 1e-20 else -80)
+        high, middle, low = (f(mp.mpf(x) + n * step) for n in (1, 0, -1))
+        return [middle, (high - low) / (2 * step), (high - 2 * middle + low) / step**2]
+
+
+@pytest.mark.parametrize("dtype", SIZES)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_far_out(name: str, dtype: str) -> None:
+    """Few units of rounding of the result, or of x (values) and 1 (slopes) where LIMITS says so. Second derivatives: of
+    x, where x * y * (1 - y) is in the slope, which is where 1 - y is not 0, or of 1."""
+    row = next(row for row in ELEMENTWISE if named(row) == name)
+    limit, eps = LIMITS.get(name, Limit()), np.finfo(dtype).eps
+    x = np.array(FAR_OUT, dtype)
+    want = np.array([[float(w) for w in exact(SMOOTH[name], float(v))] for v in x]).T
+    size = np.maximum(np.abs(want), np.finfo(dtype).smallest_normal * np.maximum(1, np.abs(x.astype(float))))
+    size[0] = np.maximum(size[0], {"result": 0, "x": np.abs(x), "1": 1}[limit.of_value])
+    size[1] = np.maximum(size[1], limit.of_slope == "1")
+    size[2] = np.maximum(size[2], 1)
+    for order, f in enumerate(derivatives(call(row))):
+        most = 1 + [limit.value, limit.slope, 40][order]
+        for way, run in ways(f).items():
+            with np.errstate(all="ignore"):
+                wrong = np.abs(run(tg.tensor(x)).numpy() - want[order]) / size[order] / eps
+            assert (wrong <= most).all(), f"{way}, order {order}: {dict(zip(FAR_OUT, wrong, strict=True))}"

@@ -50,6 +50,7 @@ ONE_ARGUMENT: tuple[tuple[Any, ...], ...] = (
     ("acosh", np.arccosh, "acosh", ABOVE_1, "float"),
     ("atanh", np.arctanh, "atanh", UNIT, None),
     ("sigmoid", sigmoid, "sigmoid", WIDE, "float"),
+    ("sigmoid_gate", sigmoid, "sigmoid", WIDE, "float"),
     ("softplus", softplus, "math.softplus", WIDE, "float"),
     ("erf", erf, "math.erf", WIDE, "float"),
     ("relu", lambda x: np.maximum(x, 0), "nn.relu", WIDE, "same"),
@@ -66,6 +67,7 @@ ONE_ARGUMENT: tuple[tuple[Any, ...], ...] = (
 TWO_ARGUMENTS: tuple[tuple[Any, ...], ...] = (
     ("multiply_from_zero", np.multiply, "multiply", (WIDE, WIDE), "same"),
     ("multiply_from_zeros", np.multiply, "multiply", (WIDE, WIDE), "same"),
+    ("gated", np.multiply, "multiply", (WIDE, WIDE), "float"),
     ("divide_from_zero", np.divide, "divide", (WIDE, POSITIVE), None),
     ("add", np.add, "add", (WIDE, WIDE), "same"),
     ("subtract", np.subtract, "subtract", (WIDE, WIDE), "same"),

@@ -78,6 +78,8 @@ PAIRS: tuple[tuple[str, Any, Any, float, float, float], ...] = (
     ("atan2", 3e-200, 4e-200, np.arctan2(3, 4), 0.16e200, -0.12e200),
     ("hypot", 0, 0, 0, 0, 0),
     ("hypot", 3e200, -4e200, 5e200, 0.6, -0.8),
+    ("hypot", INF, 1, INF, 1, 0),
+    ("hypot", 2, -INF, INF, 0, -1),
     ("maximum", 2, 2, 2, 0.5, 0.5),
     ("maximum", 0.0, -0.0, 0, 0.5, 0.5),
     ("maximum", INF, 1, INF, 1, 0),
