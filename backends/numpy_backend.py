@@ -65,10 +65,20 @@ def silent_quotient(g: Array, x: Array) -> Array:
     return np.divide(g, x)
 
 
+FEW = 4096  # products, up to here the BLAS adds them up sooner than NumPy's warnings are switched off
+
+
 def multiply_from_zero(xp: ArrayModule, g: Array, slope: Array) -> Array:
     """g * slope; where that is NaN and g is 0, it is 0. The mask is made only when a NaN shows that it is needed."""
     if type(slope) is float and isfinite(slope):
         return spread(np.asarray(the_number(g) * slope), g.shape) if one_number(g) else g * slope
+    if type(g) is np.ndarray is type(slope) and g.shape == slope.shape:
+        if g.size <= FEW:
+            # A finite sum has finite terms.
+            if g.flags.c_contiguous and g.itemsize > 2 and isfinite(np.vdot(g, slope)):
+                return np.multiply(g, slope)
+        elif one_number(g) and (number := the_number(g)):
+            return silent_product(number, slope)
     product = silent_product(g, slope)
     if not surely_finite(slope) and np.isnan(product).any():
         zero = np.equal(g, 0) & np.isnan(product)

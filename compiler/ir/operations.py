@@ -172,7 +172,7 @@ def from_zero(name: str, sign: str, helper: str, either: bool = False) -> Operat
     """A product or quotient in which 0 stays 0, whatever the other input is: a function of the emitted module. either:
     the second input's, too."""
     form = f"{{0}} == 0{' || {1} == 0' * either} ? 0 : {{0}} {sign} {{1}}"
-    numpy = f"{name}({{args}}, out={{out}})"
+    numpy = s.multiply_from_zero if helper is s.MULTIPLY_FROM_ZERO else f"{name}({{args}}, out={{out}})"
     evaluate = e.kernel(name)
     zero = "((a == 0) | (b == 0))" if either else "(a == 0)"
     native = f"choose((a {sign} b != a {sign} b) & {zero}, 0, a {sign} b)"

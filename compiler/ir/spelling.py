@@ -110,6 +110,15 @@ def clip(op: "Op", args: list[str], out: str) -> str:
     return f"clip({args[0]}, {number(op.params['min'])}, {number(op.params['max'])}, out={out})"
 
 
+FEW = 4096  # products, up to here
+
+
+def multiply_from_zero(op: "Op", args: list[str], out: str) -> str:
+    a, b = (getattr(i, "shape", None) for i in op.inputs)
+    few = a == b and op.out.size <= FEW and op.out.dtype.itemsize > 2
+    return f"multiply_from_zero({', '.join(args)}, out={out}{', few=True' * few})"
+
+
 def mean(op: "Op", args: list[str], out: str) -> str:
     if op.out.dtype.itemsize <= 2:  # NumPy's own adds float16 in float32
         return filled(CALL_INTO, op, args, out)
@@ -182,12 +191,20 @@ def bounds(op: "Op", args: list[str], out: str) -> str:
 # ---- functions that the emitted module defines itself: the column `helper` ----
 MULTIPLY_FROM_ZERO = """
 
+def multiply_from_zero(g, slope, out, few=False):
+    # of few elements the BLAS adds up the products sooner than NumPy's warnings are switched off
+    if few and -np.inf < np.vdot(g, slope) < np.inf:
+        np.multiply(g, slope, out=out)
+    else:
+        fill_product(g, slope, out)
+
+
 @np.errstate(invalid="ignore")
-def multiply_from_zero(g, slope, out):
+def fill_product(g, slope, out):
     # 0 * inf is 0 here: a branch that was not taken adds nothing
     np.multiply(g, slope, out=out)
-    slopes = np.asarray(slope).ravel("K")
-    finite = slopes.itemsize > 2 and slopes.dot(slopes) < np.inf
+    products = out.ravel("K")
+    finite = products.itemsize > 2 and products.dot(products) < np.inf
     if not finite and np.isnan(out).any():
         np.copyto(out, 0, where=np.isnan(out) & np.equal(g, 0))
 """

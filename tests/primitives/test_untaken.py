@@ -132,3 +132,32 @@ def test_the_price_of_products_of_matrices() -> None:
         tg.where(taken, clean @ w, 0.0).sum().backward()
         slopes.append(w.grad.item())
     assert np.isnan(slopes[0]) and slopes[1] == 2
+
+
+# The cotangents of many and of few elements, which are checked in different ways: of x[0], of x[1], of the others
+COTANGENTS: dict[str, tuple[float, float, float]] = {
+    "0 at NaN": (0.0, 1.0, 1.0),
+    "not 0 at NaN": (1.0, 0.0, 1.0),
+    "a sum that overflows": (0.0, 1.0, 3e38),
+    "sums that cancel": (0.0, -3e38, 1.0),
+    "an infinite one": (0.0, np.inf, 1.0),
+    "one number for all": (2.0, 2.0, 2.0),
+    "all 0": (0.0, 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("way", ["eager", *EMITTERS])
+@pytest.mark.parametrize("size", [4, 5000])
+@pytest.mark.parametrize("name", COTANGENTS)
+def test_few_and_many(name: str, size: int, way: str) -> None:
+    values = np.linspace(-1, 1, size, dtype="float32")
+    values[0] = np.nan
+    weights = np.full(size, COTANGENTS[name][2], "float32")
+    weights[:2] = COTANGENTS[name][:2]
+    slopes = np.cos(values)
+    want = np.where((weights == 0) & np.isnan(slopes), 0, weights * slopes)
+    same = name in ("one number for all", "all 0")
+    factor = float(weights[0]) if same else tg.tensor(weights)
+    f = tg.grad(lambda x: (tg.sin(x) * factor).sum())
+    run = f if way == "eager" else emitting(way)(f)
+    np.testing.assert_allclose(run(tg.tensor(values)).numpy(), want, rtol=1e-6)
