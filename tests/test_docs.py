@@ -3,7 +3,10 @@
 import builtins
 import importlib.util
 import inspect
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -42,15 +45,38 @@ def test_the_promise_of_jit_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == re.findall(r"```text\n(.*?)```", text, re.S)[0]
 
 
+BLOCKS = re.compile(r"```(?:python|{code-cell} python)\n(.*?)```", re.S)
+WITH_PROGRAMS = [
+    path
+    for path in (*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "site").rglob("*.md"))
+    # That page shows what the emitters write.
+    if BLOCKS.search(path.read_text()) and path.name != "compiled_step.md"
+]
+
+
+@pytest.mark.parametrize("page", WITH_PROGRAMS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_programs_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
+    """As a reader types them one after another. In a process of their own: they set defaults and add primitives."""
+    blocks = BLOCKS.findall(page.read_text())
+    for i, block in enumerate(blocks):
+        (tmp_path / f"block_{i}.py").write_text(block)
+    run_all = f"for i in range({len(blocks)}): exec(compile(open(f'block_{{i}}.py').read(), f'block_{{i}}.py', 'exec'))"
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", run_all]
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
 def test_the_pages_of_the_docs_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / "pages.md").read_text()
     monkeypatch.chdir(tmp_path)
-    Path("pages.py").write_text(re.findall(r"```python\n(.*?)```", text, re.S)[0])
+    Path("pages.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)))
     exec(compile(Path("pages.py").read_text(), "pages.py", "exec"), {"__name__": "pages"})
     assert {path.name for path in tmp_path.glob("*.html")} == {
         "tape.html",
         "with_program.html",
         "program.html",
+        "changed.html",
     }
 
 
