@@ -12,7 +12,8 @@ def history_as_html(history: History) -> str:
         row(name, values, history.epoch, larger_is_better(name, history.larger_is_better))
         for name, values in history.history.items()
     ]
-    return f"<div>{table(rows, (f'{len(history.epoch)} epochs', 'first', 'last', 'best', ''), html=4)}</div>"
+    epochs = f"{len(history.epoch)} epoch{'s' * (len(history.epoch) != 1)}"
+    return f"<div>{table(rows, (epochs, 'first', 'last', 'best', ''), html=4)}</div>"
 
 
 def row(name: str, values: Sequence[object], epochs: list[int], rising: bool | None) -> list[str]:

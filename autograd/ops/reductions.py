@@ -34,6 +34,11 @@ def count(shape: tuple[int, ...], axis: Axes) -> int:
     return math.prod(shape if axis is None else [n for i, n in enumerate(shape) if i in axis])
 
 
+def averaged(shape: tuple[int, ...], axis: Axes) -> int:
+    """Of how many elements a mean is; 1 where there are none, and no cotangent is divided."""
+    return count(shape, axis) or 1
+
+
 def back(g: Value, x: Value, axis: Axes) -> Value:
     """A reduction's cotangent (or result) with its axes put back, of length 1."""
     kept = _kept(x.shape, axis)
@@ -51,7 +56,7 @@ sum_p = Primitive(
 )  # fmt: skip
 mean_p = Primitive(
     "mean", lambda xp, x, axis, keepdims: xp.mean(x, axis=axis, keepdims=keepdims),
-    vjp=(lambda g, y, x, axis, keepdims: _spread(g * (1.0 / (count(x.shape, axis) or 1)), x, axis),),
+    vjp=(lambda g, y, x, axis, keepdims: _spread(g * (1.0 / averaged(x.shape, axis)), x, axis),),
     promote="float", unread=(-1, 0),
     doc="the arithmetic mean over axes",
 )  # fmt: skip

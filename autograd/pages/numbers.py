@@ -49,14 +49,23 @@ def numbers_of(data: Array, rows: int, columns: int) -> Numbers:
     seen = array[finite] if bad else array
     if seen.size:
         low, high = float(np.minimum.reduce(seen, None)), float(np.maximum.reduce(seen, None))
-        with np.errstate(over="ignore"):
-            mean = float(np.add.reduce(seen, None, np.float64)) / seen.size
-        if not isfinite(mean):  # the sum is too large, and the mean is not
-            mean = float(np.add.reduce(seen / seen.size, None, np.float64))
+        mean = mean_of(seen, max(abs(low), abs(high)))
     first = array[(0,) * (array.ndim - 2)] if array.ndim > 2 and array.size else array
     table = first[:rows, :columns] if first.ndim > 1 else first.reshape(1, -1)[:, :columns]
     corner = table.astype(np.float64).tolist() if array.size else []
     return Numbers(name_of(array.dtype), tuple(array.shape), low, high, mean, bad, corner)
+
+
+def mean_of(seen: Array, most: float) -> float:
+    """The mean of an array without NaN and infinities, of which `most` is the largest absolute value."""
+    if seen.dtype.kind in "iu" and most >= 2**53:
+        # Of more digits than float64 has: in two halves, which have sums without rounding.
+        total = int(np.add.reduce(seen >> 32, None)) * 2**32 + int(np.add.reduce(seen & 0xFFFFFFFF, None))
+        return total / seen.size
+    with np.errstate(over="ignore"):
+        mean = float(np.add.reduce(seen, None, np.float64)) / seen.size
+    # The sum may be too large where the mean is not.
+    return mean if isfinite(mean) else float(np.add.reduce(seen / seen.size, None, np.float64))
 
 
 @cache

@@ -72,7 +72,7 @@ class TapeRecord:
                 row.inputs,
                 [tables.packed(v) for v in row.values],
                 [tables.packed(g) for g in row.cotangents],
-                "\n".join(row.backward),
+                "\n".join(" ".join(line.splitlines()) for line in row.backward),
             ]
             for row in self.rows
         ]

@@ -30,6 +30,12 @@ def gaps() -> History:
     return made
 
 
+def one_epoch() -> History:
+    made = History()
+    made.append(0, {"loss": 2.0})
+    return made
+
+
 def trained() -> nn.Module:
     loss, model = programs.mlp()
     loss.backward()
@@ -68,6 +74,11 @@ SHOWN = {
     "a history": (history, ["loss 3 2 1 in epoch 2", "val_accuracy 0.5 0.8 0.9 in epoch 2"]),
     "a history with gaps": (gaps, ["loss nan 2 2 in epoch 2", "note a b"]),
     "an empty history": (History, ["0 epochs"]),
+    "a history of one epoch": (one_epoch, ["1 epoch first", "loss 2"]),
+    "a mean of the largest integers": (
+        lambda: tg.tensor([-(2**63), 2**63 - 1]),
+        ["mean -0.5"],
+    ),
     "an optimizer": (lambda: tg.optim.SGD(trained().parameters(), lr=0.25), ["SGD, 0 steps", "lr 0.25"]),
     "LBFGS": (
         lambda: tg.optim.LBFGS(trained().parameters()),

@@ -3,6 +3,8 @@
 const T0 = performance.now(), D = JSON.parse(document.getElementById("data").textContent);
 const $ = id => document.getElementById(id);
 const esc = s => String(s ?? "").replace(/[&<>"]/g, c => ({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})[c]);
+// Text of a row, which is one line whatever is in a name.
+const flat = s => esc(String(s ?? "").replace(/\s/g, " "));
 const number = x => {
     if (x === null) return "none";
     const a = Math.abs(x);

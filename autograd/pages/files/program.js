@@ -37,8 +37,8 @@ const marks = {"": " ", new: "+", changed: "~", gone: "−"}, spoken = {"": "", 
 const height = () => narrow() ? 30 : 24;
 function row(v, top) {
     const {k, how} = V[v], op = D.ops[k], [line, part, module] = D.origins[op[ORIGIN]];
-    const own = how === "gone" ? "gone" : how ? "new" : "";
-    return `<div class="row op ${own}${v === sel ? " fwd" : ""}" role="option" id="v${v}" data-v="${v}" aria-selected="${v === sel}" aria-posinset="${v + 1}" aria-setsize="${V.length}" aria-label="${esc(spoken[how] + op[TEXT] + ", " + op[TYPE])}" style="top:${top}px"><span>${marks[how]}</span><span class="n" title="${esc(op[TEXT])}">${esc(op[TEXT])}</span><span class="s wide">${op[TYPE]}</span><span class="s wide">${esc((module ? module + ": " : "") + part)}</span></div>`;
+    const own = how === "gone" ? "gone" : how ? "new" : "", at = (module ? module + ": " : "") + part;
+    return `<div class="row op ${own}${v === sel ? " fwd" : ""}" role="option" id="v${v}" data-v="${v}" aria-selected="${v === sel}" aria-posinset="${v + 1}" aria-setsize="${V.length}" aria-label="${esc(spoken[how] + op[TEXT] + ", " + op[TYPE])}" style="top:${top}px"><span>${marks[how]}</span><span class="n" title="${esc(op[TEXT])}">${flat(op[TEXT])}</span><span class="s wide" title="${op[TYPE]}">${op[TYPE]}</span><span class="s wide" title="${esc(at)}">${flat(at)}</span></div>`;
 }
 const list = listOf($("tape"), height, () => V.length, row);
 const codeLine = n => `<div${opsOf.has(n) ? ` data-o="${n}"` : ""}><span>${n}</span><span>${esc(source[n - 1].replace(/(\S) +#/, "$1  #"))}</span></div>`;

@@ -121,7 +121,7 @@ const lastCall = f => { let k = f.last; while (k > f.first && !isCall(k)) k--; r
 const sizeAt = e => sizes[e.f ? lastCall(e.f) : e.i];
 function row(v, top) {
     const e = V[v], pad = "  ".repeat(e.depth);
-    if (e.line) return `<div class="row line" aria-hidden="true" data-v="${v}" style="top:${top}px"><i></i><span>${pad}${esc(e.line)}</span></div>`;
+    if (e.line) return `<div class="row line" aria-hidden="true" data-v="${v}" style="top:${top}px"><i></i><span title="${esc(e.line)}">${pad}${flat(e.line)}</span></div>`;
     const on = v === sel ? (dir === "b" ? " bwd" : " fwd") : "", s = sizeAt(e);
     const wait = dir === "f" && v > sel || dir === "b" && v < sel && !e.f?.open ? " wait" : "";
     const what = e.f ? `fold${on}${wait}` : (isCall(e.i) ? "call" : "leaf") + on + wait;
@@ -129,9 +129,9 @@ function row(v, top) {
     const name = e.f ? title(e.f) : isCall(e.i) ? `${r[NAME]} = ${r[CALL]}` : r[NAME] + (s < 0 ? "  (no gradient)" : "");
     const mark = e.f ? (e.f.open ? "▾ " : "▸ ") : "";
     const lines = r[BACKWARD] && !e.f ? r[BACKWARD].split("\n") : [];
-    const back = e.f ? `<span class="s">${e.f.open ? "" : calls(e.f.calls)}</span>` : `${esc(lines.at(-1) ?? "")}${lines.length > 1 ? ` <span class="s">+${lines.length - 1}</span>` : ""}`;
+    const back = e.f ? `<span class="s">${e.f.open ? "" : calls(e.f.calls)}</span>` : `${flat(lines.at(-1))}${lines.length > 1 ? ` <span class="s">+${lines.length - 1}</span>` : ""}`;
     const heard = `${name}, ${shape(r[VALUES][0])}${s < 0 ? "" : s === Infinity ? ", cotangent not finite" : ", cotangent up to " + number(+s.toPrecision(2))}${D.lines[r[LINE]] ? ", " + D.lines[r[LINE]] : ""}`;
-    return `<div class="row ${what}" role="treeitem" id="v${v}" data-v="${v}" aria-level="${e.depth + 1}" aria-posinset="${v + 1}" aria-setsize="${V.length}" aria-selected="${v === sel}"${e.f ? ` aria-expanded="${e.f.open}"` : ""} aria-label="${esc(heard)}" style="top:${top}px"><i></i><span class="n" title="${esc(name)}">${pad}${mark}${esc(name)}</span><span class="s wide">${e.f?.open ? "" : shape(r[VALUES][0])}</span>${e.f?.open ? "<span></span>" : bar(s)}<span class="b wide">${back}</span></div>`;
+    return `<div class="row ${what}" role="treeitem" id="v${v}" data-v="${v}" aria-level="${e.depth + 1}" aria-posinset="${v + 1}" aria-setsize="${V.length}" aria-selected="${v === sel}"${e.f ? ` aria-expanded="${e.f.open}"` : ""} aria-label="${esc(heard)}" style="top:${top}px"><i></i><span class="n" title="${esc(name)}">${pad}${mark}${flat(name)}</span><span class="s wide" title="${e.f?.open ? "" : shape(r[VALUES][0])}">${e.f?.open ? "" : shape(r[VALUES][0])}</span>${e.f?.open ? "<span></span>" : bar(s)}<span class="b wide" title="${esc(e.f ? "" : lines.join("\n"))}">${back}</span></div>`;
 }
 const list = listOf($("tape"), height, () => V.length, (v, top) => row(v, top), arcs);
 
@@ -143,7 +143,7 @@ function cells(v) {
         const x = +c, share = Number.isFinite(x) ? Math.round(Math.min(1, Math.abs(x) / most) * 45) : 0;
         html += `${k % columns ? "" : "<tr>"}<td${Number.isFinite(x) ? ` style="background:color-mix(in srgb,var(${x < 0 ? "--bwd" : "--fwd"}) ${share}%,transparent)"` : ' class="bad"'}>${c}</td>`;
     });
-    return `<table class="cells">${html}</table>`;
+    return `<div class="scroll" role="group" aria-label="Numbers"><table class="cells">${html}</table></div>`;
 }
 function numbers(v, what) {
     if (!v) return `<p class="soft">${what === "cotangent" ? "None: nothing comes back to it." : ""}</p>`;
@@ -179,9 +179,12 @@ function panelOfFold(f) {
 
 function fill() {
     const e = V[sel], call = e.f ? panelOfFold(e.f) : panelOf(e.i);
-    if (D.program && filled(call, e)) return;
-    $("panel").innerHTML = call;
-    $("panel").scrollTop = 0;
+    if (!(D.program && filled(call, e))) {
+        $("panel").innerHTML = call;
+        $("panel").scrollTop = 0;
+    }
+    // What can be scrolled can be reached by keyboard.
+    for (const box of $("panel").querySelectorAll(".scroll")) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 }
 
 // ---- moving ----
@@ -256,7 +259,7 @@ $("play").onclick = play;
 $("folds").onclick = foldAll;
 $("time").oninput = () => go(+$("time").value);
 addEventListener("keydown", event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT") return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT" || event.target.className === "scroll") return;
     const inTape = event.target === $("tape"), key = event.key;
     if (key === "ArrowRight") move(1);
     else if (key === "ArrowLeft") move(-1);
