@@ -40,7 +40,7 @@ def test_every_rule_of_the_registry_is_shown_as_it_is_written() -> None:
 
 RULES = {
     "add": ["x¯1=y¯", "x¯2=y¯"], "multiply": ["x¯1=y¯·x2", "x¯2=y¯·x1"], "exp": ["x¯=y¯·y"],
-    "hypot": ["x¯1=y¯·x1nonzero(y)", "x¯2=y¯·x2nonzero(y)"],
+    "hypot": ["x¯1=y¯·share(x1,y)", "x¯2=y¯·share(x2,y)"],
 }  # fmt: skip
 
 
