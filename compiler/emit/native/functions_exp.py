@@ -142,7 +142,7 @@ def cosh(x: Operand) -> Operand:
 
 
 def erf(x: Operand) -> Operand:
-    """The error function. Worst error: float32 1.0 ulp, float64 1.3 ulp. 284 numbers of float32 near 0.87 have 1.2.
+    """The error function. Worst error: float32 1.0 ulp, float64 1.3 ulp.
 
     For |x| up to 7/8 it is x + x Q(x²), Q of degree 6 (float32) or 12. Above, with u = |x| - 7/8, it is 1 -
     erfc(7/8) exp(-u P(u)), P of degree 5 or 17: erfc falls so fast that P needs no more. Error of either: 2**-29
@@ -155,4 +155,7 @@ def erf(x: Operand) -> Operand:
     high, low, n = exp_pair(-u * polynomial(u, ERF_TAIL[dtype]))
     large = 1.0 - (high + low) * power_of_two(n, x) * ERFC_START
     small = limited(a, 0.0, 0.875)
-    return with_sign_of(choose(a > 0.875, large, small + small * polynomial(small * small, ERF[dtype])), x)
+    square, (first, *others) = small * small, ERF[dtype]
+    # The second coefficient is added by itself: summed in a pair with the third, its rounding would be felt near 7/8.
+    q = first + square * polynomial(square, tuple(others))
+    return with_sign_of(choose(a > 0.875, large, small + small * q), x)
