@@ -1,4 +1,4 @@
-"""A convolutional network, an LSTM and a transformer's encoder layer, each of the library's own layers.
+"""A convolutional network, an LSTM, a transformer's encoder layer and a GPT, each of the library's own layers.
 
 The arrays start from the same law in each library, not from the same numbers: what is timed is a step.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.deep import EPSILON
+from benchmarks.deep import EPSILON, Gpt
 
 Parts = tuple[Any, Callable[..., Any]]
 
@@ -136,6 +136,41 @@ class LongShortTerm:
             return ((h @ p["v"] + p["c"] - y) ** 2).mean()
 
         return p, loss_of
+
+
+@dataclass(frozen=True)
+class GptOfLayers(Gpt):
+    """The GPT of deep.py, of tapegrad's layers; PyTorch and JAX have their fused functions there as well."""
+
+    def tapegrad(self, device: str) -> Parts:
+        import tapegrad as tg
+
+        nn, F, width = tg.nn, tg.nn.functional, self.width
+        block = lambda: nn.ModuleDict({
+            "first": nn.LayerNorm(width), "second": nn.LayerNorm(width),
+            "attention": nn.MultiHeadAttention(self.heads, width // self.heads, in_features=width),
+            "up": nn.Dense(self.hidden, lambda x: F.gelu(x, approximate=True), in_features=width),
+            "down": nn.Dense(width, in_features=self.hidden),
+        })  # fmt: skip
+        blocks = nn.ModuleList(block() for _ in range(self.layers))
+        ends = nn.ModuleDict({
+            "letters": nn.Embedding(self.letters, width), "norm": nn.LayerNorm(width),
+            "places": nn.PositionEmbedding(self.length, "random_uniform", in_features=width),
+            "head": nn.Dense(self.letters, in_features=width),
+        })  # fmt: skip
+
+        def loss(x: Any, y: Any) -> Any:
+            h = ends["letters"](x)
+            h = h + ends["places"](h)
+            for b in blocks:
+                h = h + b["attention"](b["first"](h), use_causal_mask=True)
+                h = h + b["down"](b["up"](b["second"](h)))
+            return F.cross_entropy(ends["head"](ends["norm"](h)).reshape(-1, self.letters), y)
+
+        loss(*map(tg.tensor, self.batch()))  # the norms learn their width
+        both = nn.ModuleList([ends, blocks])
+        both.to(device)
+        return both.parameters(), loss
 
 
 @dataclass(frozen=True)

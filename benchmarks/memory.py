@@ -1,5 +1,5 @@
-"""Peak memory of a training step: 8 layers of 1024, batch 4096, plain SGD (so that the optimizer keeps nothing),
-cross-entropy on the logits. The figure is the highest resident memory while steps run, less the resident memory before
+"""Peak memory of a training step: of 8 layers of 1024, batch 4096, plain SGD (so that the optimizer keeps nothing),
+cross-entropy on the logits; and of the deep networks of the jobs cnn, lstm, encoder and gpt_4. The figure is the highest resident memory while steps run, less the resident memory before
 the first one, when the model, the optimizer and the batch are there: activations, gradients, buffers, whatever a step
 needs. Steps of a tiny network come before, so that imports, compilers and thread pools are not counted. The first two
 steps record, trace and compile; "later" is the peak over the steps after them, with what those left behind.
@@ -13,11 +13,17 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import Case, Contestant, Promise
 from benchmarks.networks import CONTESTANTS, START, Task
+from benchmarks.steps import JOBS
 
-TINY, TASK = Task((4, 4, 2), 4, "sgd"), Task((1024,) * 9, 4096, "sgd", lr=0.1)
+TINY, MLP = Task((4, 4, 2), 4, "sgd"), "8 layers of 1024"
+NETWORKS: dict[str, Any] = {
+    MLP: Task((1024,) * 9, 4096, "sgd", lr=0.1),
+    **{name: JOBS[name].task for name in ("cnn", "lstm", "encoder", "gpt_4")},
+}
 NAMES = ("tapegrad", "tapegrad jit, NumPy", "tapegrad jit, native", "PyTorch eager", "JAX jit")
 STEPS = 2  # after those that record and compile
 
@@ -33,13 +39,13 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def measure(contestant: str) -> dict[str, float]:
+def measure(network: str, contestant: str) -> dict[str, float]:
     _, build = CONTESTANTS[contestant]
     tiny, value = build(TINY)
     for _ in range(START + STEPS):
         value(tiny())
     del tiny
-    step, value = build(TASK)
+    step, value = build(NETWORKS[network])
     gc.collect()
     before = resident("VmRSS")
     reset_peak()
@@ -53,24 +59,27 @@ def measure(contestant: str) -> dict[str, float]:
     return {"first": first - before, "later": resident("VmHWM") - before}
 
 
-CASES = (
-    Case(
-        title="Peak memory of a step, all cores",
+def case(network: str) -> Case:
+    limit = 0.6 if network == MLP else None
+    return Case(
+        title=f"Peak memory of a step, all cores: {network}",
         contestants=tuple(
             Contestant(
                 name,
-                ("-m", "benchmarks.memory", name),
+                ("-m", "benchmarks.memory", network, name),
                 needs=CONTESTANTS[name][0],
                 env={"MALLOC_MMAP_THRESHOLD_": "1048576"},
             )
             for name in NAMES
         ),
         columns={"first": "first two steps, MB", "later": "later steps, MB", "peak": "whole process, MB"},
-        promises=tuple(Promise("later", name, "tapegrad", 0.6) for name in NAMES[1:3])
+        promises=tuple(Promise("later", name, "tapegrad", limit) for name in NAMES[1:3])
         + tuple(Promise("later", "tapegrad jit, native", name, None) for name in NAMES[3:]),
         rounds=2,
-    ),
-)
+    )
+
+
+CASES = tuple(map(case, NETWORKS))
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1])))
+    print(json.dumps(measure(*sys.argv[1:])))

@@ -26,6 +26,10 @@ NETWORKS: dict[str, tuple[Any, float]] = {
     "RNN of 200 steps": (Recurrent(steps=200), 1.6),
     "100 Dense layers": (JOBS["dense_100"].task, 0.6),
     "GPT of 2 layers": (Gpt(layers=2), 1.6),
+    "CNN": (JOBS["cnn"].task, 2.0),
+    "LSTM of 50 steps": (JOBS["lstm"].task, 2.0),
+    "Encoder layer": (JOBS["encoder"].task, 2.0),
+    "GPT of 4 layers": (JOBS["gpt_4"].task, 2.0),
 }
 COLD, WARM = "tapegrad jit, native, nothing cached", "tapegrad jit, native, from disk"
 NUMPY, JAX = "tapegrad jit, NumPy", "JAX jit"

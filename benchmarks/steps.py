@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import timing
 from benchmarks.deep import Gpt, Recurrent
-from benchmarks.deep_layers import Convolutional, Encoder, LongShortTerm
+from benchmarks.deep_layers import Convolutional, Encoder, GptOfLayers, LongShortTerm
 from benchmarks.harness import THREADS, Case, Contestant, Promise
 from benchmarks.networks import CONTESTANTS, START, Step, Task
 
@@ -109,6 +109,14 @@ JOBS = {
         Gpt(layers=2),
         LIBRARIES,
         ((NATIVE, TORCH, 0.6), (NUMPY, TORCH, None), (NATIVE, JAX, None), (NUMPY, JAX, None)),
+        rounds=4,
+    ),
+    "gpt_4": StepJob(
+        "One training step of a GPT of 4 layers, 128 wide, 4 heads, 16 rows of 64 letters, Adam; of the library's "
+        "layers, against PyTorch's and JAX's fused functions.",
+        GptOfLayers(layers=4),
+        LIBRARIES,
+        ((NATIVE, TORCH, 0.55), (NUMPY, TORCH, 1.5), (NATIVE, JAX, 0.55), (NUMPY, JAX, None)),
         rounds=4,
     ),
     "cnn": StepJob(
