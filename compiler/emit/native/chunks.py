@@ -11,7 +11,6 @@ from math import prod
 from typing import Protocol
 
 from tapegrad.compiler.emit.native.forms import (
-    Folded,
     Let,
     Load,
     Local,
@@ -27,12 +26,9 @@ from tapegrad.compiler.emit.native.forms import (
 from tapegrad.compiler.emit.native.nests import (
     Arrays,
     Nester,
-    finished,
-    reduced_axes,
     subscripts,
-    total_of,
-    wide,
 )
+from tapegrad.compiler.emit.native.totals import come_to, finished, reduced_axes, totals_of, wide
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Shape, Var
 from tapegrad.compiler.plan.blocks import Block
@@ -94,10 +90,7 @@ class Chunks(Nester):
     def reduction(self, op: Op) -> None:
         value: Value = self.taken(op)
         if len(self.lengths) > self.depth:
-            total = total_of(op, self.unique(op.out.name))
-            self.put(self.before[self.depth], total)
-            self.put(self.before[-1], Take(total, value))
-            value = Folded(total)
+            value = self.totalled(op, self.depth, value, exact=False)  # the errors of many chunks even out
         self.nest.arrays.setdefault(self.partials[op])
         place = Place(self.partials[op], (self.indices[0] if self.depth else "0",))
         self.put(self.after[self.depth], Store(place, value))
@@ -132,7 +125,7 @@ def in_chunks(block: Block, arrays: Definer) -> list[Nest]:
         end = Chunks(block, arrays, last, flat, count * rows, 0, (rest, *tail)).made()
     for n, (op, partial) in enumerate(partials.items()):
         result = Slot(arrays.name(op.out), named(op.out.dtype), op.out.shape)
-        combine(end, op, partial, result, arrays.unused(f"{op.out.name}_whole"), f"j{n}")
+        combine(end, op, partial, result, f"{op.out.name}_whole", f"j{n}", arrays)
     return [first, end]
 
 
@@ -150,12 +143,13 @@ def partial_of(op: Op, count: int, arrays: Definer) -> Slot:
     return Slot(name, wide(op), (count,))
 
 
-def combine(nest: Nest, op: Op, partial: Slot, result: Slot, name: str, index: str) -> None:
+def combine(nest: Nest, op: Op, partial: Slot, result: Slot, name: str, index: str, arrays: Definer) -> None:
     """Statements at the end of a nest: the result of partial results, in their order."""
-    total, value = total_of(op, name), Local(wide(op), f"{name}_value")
+    totals, value = totals_of(op, name, arrays.unused, partial.shape[0]), Local(wide(op), f"{name}_value")
     count = op.vars[0].size if op.operation.mean else 0
     store = Store(Place(result, ("0",) * len(result.shape)), finished(value, count, result.dtype))
-    take = Take(total, Load(Place(partial, (index,))))
-    nest.body += [total, Loop(index, partial.shape[0], [take], True), Let(value, Folded(total)), store]
-    nest.ops.update(dict.fromkeys((total, take, nest.body[-2], store), op))
+    take = Take(totals[-1], Load(Place(partial, (index,))))
+    let = Let(value, come_to(totals[-1]))
+    nest.body += [*totals, Loop(index, partial.shape[0], [take], True), let, store]
+    nest.ops.update(dict.fromkeys((*totals, take, let, store), op))
     nest.arrays.update(dict.fromkeys((partial, result)))

@@ -329,6 +329,7 @@ class NativeEmitter:
         code = re.sub("#.*", "", text)
         ours = {
             "interpreted": [n for n in ("LANES", "folded", "lanes", "put") if re.search(rf"\b{n}\b", code)],
+            "pairs": [n for n in ("corrected", "rounding_error") if f"{n}(" in code],
             "windows": ["windows_of"] if re.search(r"\bwindows_of\(", code) else [],
             "functions": [n for n in sorted(OURS) if re.search(rf"(?<![\w.]){n}\((?!.*out=)", code)],
         }

@@ -3,8 +3,7 @@
 `python_text` prints a nest as Python that runs as it stands, `llvm_text` as LLVM IR. Both print the same operations in
 the same order, each rounded by itself.
 
-The functions at the end (`choose`, `bits`, …) make values of values, and numbers of NumPy's numbers: a function that is
-written with them and with operators serves both.
+The functions at the end (`choose`, `bits`, …) make values of values and numbers of numbers: one function serves both.
 """
 
 import math
@@ -209,6 +208,7 @@ class Total:
     """Partial results, one for each lane of the innermost loop, that start as what changes nothing.
 
     combine    makes one of two
+    lost       what the additions of a sum lost: whatever it takes in, this takes in the rounding error
     """
 
     name: str
@@ -216,6 +216,7 @@ class Total:
     start: Number
     combine: Callable[[Operand, Operand], Operand]
     ufunc: str  # NumPy's, which makes one of two arrays
+    lost: "Total | None" = None
 
 
 @dataclass(frozen=True, eq=False)

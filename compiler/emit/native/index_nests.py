@@ -39,11 +39,9 @@ from tapegrad.compiler.emit.native.nests import (
     copied,
     filled,
     loops,
-    reduced_axes,
-    start,
     subscripts,
-    ufunc_of,
 )
+from tapegrad.compiler.emit.native.totals import reduced_axes, start, ufunc_of
 from tapegrad.compiler.ir.operations import operation
 from tapegrad.compiler.ir.program import Op, Shape, Var, chosen_by_mask, index_arrays, index_inputs
 

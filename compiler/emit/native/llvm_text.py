@@ -34,6 +34,7 @@ from tapegrad.compiler.emit.native.llvm_values import (
     kind,
     memory_type,
 )
+from tapegrad.compiler.emit.native.totals import error_of
 from tapegrad.compiler.emit.native.walks import values_of
 
 # Of two numbers that no element has, such as inf and 0, these may set a flag.
@@ -268,6 +269,8 @@ class Text(Lines):
         total = s.total
         held = Local(total.dtype, f"{total.name} so far")
         self.locals[held.name] = self.partial(total), LANES
+        if total.lost is not None:
+            self.take(error_of(total, held, s.value))
         x = self.value(total.combine(held, s.value), LANES)
         t, memory = self.typed(total.dtype, LANES), f"<{LANES} x {memory_type(total.dtype)}>"
         if self.mask:

@@ -1,33 +1,37 @@
 """Blocks as nests of loops: elementwise operations, and the reductions that end them."""
 
 from collections.abc import Callable, Sequence
-from math import inf, prod
+from math import prod
 from typing import Any, Protocol
-
-import numpy as np
 
 from tapegrad.compiler.emit.native.elements import as_dtype, combined, element
 from tapegrad.compiler.emit.native.forms import (
     Check,
-    Folded,
     Let,
     Load,
     Local,
     Loop,
     Nest,
-    Number,
     Place,
     Slot,
     Store,
     Take,
-    Total,
     Value,
     convert,
     named,
     nest_of,
     number,
 )
-from tapegrad.compiler.ir.operations import Kind, Operation
+from tapegrad.compiler.emit.native.totals import (
+    come_to,
+    extreme,
+    finished,
+    reduced_axes,
+    start,
+    totals_of,
+    wide,
+)
+from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Shape, Var
 from tapegrad.compiler.ir.windows import layout_of, slices_of
 from tapegrad.compiler.plan.blocks import Block
@@ -196,11 +200,8 @@ class Nester:
         combine = combined(op.operation)
         place = self.place_of_result(op, axes)
         if depth < len(self.lengths):
-            total = total_of(op, self.unique(op.out.name))
-            self.put(self.before[depth], total)
-            self.put(self.before[-1], Take(total, value))
             local = Local(wide(op), self.unique(f"{op.out.name}_value"))
-            self.put(self.after[depth], Let(local, Folded(total)))
+            self.put(self.after[depth], Let(local, self.totalled(op, depth, value)))
             value = local
         into = self.after[depth] if depth < len(self.lengths) else self.before[-1]
         if not any(reduced[:depth]):
@@ -211,6 +212,15 @@ class Nester:
         self.put(into, Store(place, combine(held, convert(value, out))))
         if count:
             self.last += self.over_result(op, lambda at: Store(at, finished(Load(at), count, out)))
+
+    def totalled(self, op: Op, depth: int, value: Value, exact: bool = True) -> Value:
+        """What the values of the loops from a depth on come to, behind these."""
+        count = prod(n for _, n in self.lengths[depth:]) if exact else 1
+        totals = totals_of(op, op.out.name, self.unique, count)
+        for total in totals:
+            self.put(self.before[depth], total)
+        self.put(self.before[-1], Take(totals[-1], value))
+        return come_to(totals[-1])
 
     def taken(self, op: Op) -> Value:
         """What a total takes in of an element."""
@@ -241,48 +251,6 @@ def loops(lengths: Sequence[tuple[str, int]], body: list[Any]) -> list[Any]:
     for n, (index, length) in enumerate(reversed(lengths)):
         body = [Loop(index, length, body, n == 0)]
     return body
-
-
-def total_of(op: Op, name: str) -> Total:
-    row = op.operation
-    return Total(name, wide(op), start(row, wide(op)), combined(row), ufunc_of(row))
-
-
-def reduced_axes(op: Op) -> frozenset[int]:
-    axis, ndim = op.params.get("axis"), op.vars[0].ndim
-    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return frozenset(a % ndim for a in axes)
-
-
-def wide(op: Op) -> str:
-    """The dtype in which partial results are kept: a float32 sum of many is closest to the truth in float64."""
-    dtype = named(op.out.dtype)
-    return "float64" if dtype == "float32" and not extreme(op) else dtype
-
-
-def extreme(op: Op) -> bool:
-    """Whether a reduction picks one of the elements."""
-    return isinstance(op.operation.identity, float)
-
-
-def ufunc_of(row: Operation) -> str:
-    """NumPy's function that makes one of two partial results."""
-    return "add" if row.mean else str(row.numpy).partition(".")[0]
-
-
-def start(row: Operation, dtype: str) -> Number:
-    """What changes no result of a reduction."""
-    identity = row.identity
-    if np.dtype(dtype).kind in "iu" and identity in (inf, -inf):
-        limits = np.iinfo(dtype)
-        identity = limits.max if identity > 0 else limits.min
-    return number(identity, dtype)
-
-
-def finished(value: Any, count: int, dtype: str) -> Any:
-    if count:
-        value = value / float(count)
-    return convert(value, dtype)
 
 
 def filled(target: Slot, value: Value | None = None, source: Slot | None = None) -> list[Any]:

@@ -121,6 +121,16 @@ def two_sum(a: Operand, b: Operand) -> Pair:
     return high, (a - (high - back)) + (b - back)
 
 
+def rounding_error(a: Operand, b: Operand) -> Operand:
+    """What the rounded sum of a and b lost."""
+    return two_sum(a, b)[1]
+
+
+def corrected(total: Operand, lost: Operand) -> Operand:
+    """A sum with what its additions lost, which is NaN where they reached infinity."""
+    return choose((lost < 0.0) | (lost > 0.0), total + lost, total)
+
+
 def fast_two_sum(a: Operand, b: Operand) -> Pair:
     """a + b, exactly where a is not smaller than b, or is 0."""
     high = a + b

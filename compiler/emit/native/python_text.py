@@ -23,6 +23,7 @@ from tapegrad.compiler.emit.native.forms import (
     Total,
     Value,
 )
+from tapegrad.compiler.emit.native.totals import error_of
 
 INFIX = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^", "shl": "<<", "shr": ">>",
@@ -104,7 +105,8 @@ def plain_lines(s: object, lane: str) -> list[str]:
     if isinstance(s, Total):
         return [f"{s.name} = lanes({value_text(s.start)})"]
     if isinstance(s, Take):
-        at = f"{s.total.name}[{lane} % LANES]"
-        return [f"{at} = {value_text(s.total.combine(Local(s.total.dtype, at), s.value))}"]
+        held = Local(s.total.dtype, f"{s.total.name}[{lane} % LANES]")
+        lost = plain_lines(error_of(s.total, held, s.value), lane) if s.total.lost is not None else []
+        return [*lost, f"{held.name} = {value_text(s.total.combine(held, s.value))}"]
     assert isinstance(s, Check)
     return [f"if not ({value_text(s.condition)}):", f"    raise {s.error}({s.message!r})"]

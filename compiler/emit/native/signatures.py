@@ -77,7 +77,7 @@ class Signer:
         if isinstance(s, Store):
             return self.place(s.place), self.value(s.value)
         if isinstance(s, Total):
-            return "total", self.number("total", s.name), s.dtype, repr(s.start.value), s.ufunc
+            return "total", self.number("total", s.name), s.dtype, repr(s.start.value), s.ufunc, bool(s.lost)
         if isinstance(s, Take):
             return "take", self.number("total", s.total.name), self.value(s.value)
         assert isinstance(s, Check)
