@@ -1,8 +1,9 @@
 """Peak memory of a training step: of 8 layers of 1024, batch 4096, plain SGD (so that the optimizer keeps nothing),
-cross-entropy on the logits; and of the deep networks of the jobs cnn, lstm, encoder and gpt_4. The figure is the highest resident memory while steps run, less the resident memory before
-the first one, when the model, the optimizer and the batch are there: activations, gradients, buffers, whatever a step
-needs. Steps of a tiny network come before, so that imports, compilers and thread pools are not counted. The first two
-steps record, trace and compile; "later" is the peak over the steps after them, with what those left behind.
+cross-entropy on the logits; and of the deep networks of the jobs cnn, lstm, encoder and gpt_4. The figure is the highest
+resident memory while steps run, less the resident memory before the first one, when the model, the optimizer and the
+batch are there: activations, gradients, buffers, whatever a step needs. Steps of a tiny network come before, so that
+imports, compilers and thread pools are not counted. The first two steps record, trace and compile; "later" is the peak
+over the steps after them, with what those left behind.
 
 Memory from 1 MB on is asked of and given back to the system directly (MALLOC_MMAP_THRESHOLD_), for all alike, so that
 what is resident is what is in use. Linux only: it reads and resets the peak in /proc/self.
