@@ -1,5 +1,5 @@
 """Peak memory of a training step: of 8 layers of 1024, batch 4096, plain SGD (so that the optimizer keeps nothing),
-cross-entropy on the logits; and of the deep networks of the jobs cnn, lstm, encoder and gpt_4. The figure is the highest
+cross-entropy on the logits; and of the networks of the jobs cnn, lstm, encoder and gpt_4. The figure is the highest
 resident memory while steps run, less the resident memory before the first one, when the model, the optimizer and the
 batch are there: activations, gradients, buffers, whatever a step needs. Steps of a tiny network come before, so that
 imports, compilers and thread pools are not counted. The first two steps record, trace and compile; "later" is the peak
