@@ -165,10 +165,14 @@ def integers(
     """
     for name, value in (("low", low), ("high", 0 if high is None else high)):
         if not is_integer(value):
-            raise TypeError(f"integers: {name} must be an integer, got {value!r}")
+            hint = ": for truth values write tg.random.bernoulli()" if isinstance(value, bool) else ""
+            raise TypeError(f"integers: {name} must be an integer, got {value!r}{hint}")
     first, last = (0, int(low)) if high is None else (int(low), int(high))
     count = last - first + truth("integers: endpoint", endpoint)
     asked = dtypes.as_dtype(dtype, "integers: dtype")
+    if asked not in dtypes.ALL - dtypes.FLOATS - {dtypes.bool}:
+        remedy = "tg.random.bernoulli()" if asked == dtypes.bool else "…integers(…).astype(dtype)"
+        raise TypeError(f"integers: dtype must be one of integers, got {asked}: write {remedy}")
     limits = dtypes.iinfo(asked)
     if not 0 < count <= LARGEST or first < limits.min or first + count - 1 > limits.max:
         raise ValueError(
@@ -275,7 +279,9 @@ def _places(
     shape = _shape("choice", size)
     count = math.prod(shape)
     replace = truth("choice: replace", replace)
-    if n < 1 or (not replace and count > n):
+    if n < 1:
+        raise ValueError(f"choice: there is nothing to draw from: a has {max(n, 0)} elements along the axis")
+    if not replace and count > n:
         raise ValueError(f"choice: {count} of {n} elements cannot be drawn without replacement")
     if p is None and replace:
         return integers(n, size=shape, device=device)

@@ -104,7 +104,8 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
 def _only_one_to_see(t: Tensor, value: TensorLike) -> None:
     """Raise RuntimeError if a tensor that is to get memory of its own shares the old one with others than the calls
     that the value was made by."""
-    if writes.owner(t.data) is not t.data:
+    refuse_shared_places(t.data)
+    if not _own_memory(t.data):
         raise RuntimeError(
             "t[index] = value: a gradient is recorded and t is a view of another tensor, which would not see its "
             "gradient: write into that one, as in t[i, j] = value for t[i][j] = value, or into a copy, t = t + 0\n"
@@ -148,6 +149,20 @@ def _held_by_calls(t: Tensor, value: TensorLike) -> int:
     return direct + len(views) + sum(x.data is t.data for x in shared)
 
 
+def _own_memory(array: Array) -> bool:
+    """Whether no other array shows the memory of this one: it owns it, or is the only view of what does, as the results
+    of `repeat` and `tile` are."""
+    home = writes.owner(array)
+    return home is array or (array.base is home and sys.getrefcount(home) == _OF_ONE_VIEW)
+
+
+def _of_one_view() -> int:
+    """What sys.getrefcount tells of an array that only a view holds, and who asks."""
+    array = np.zeros(2)[:1]
+    home = writes.owner(array)
+    return sys.getrefcount(home)
+
+
 def _references() -> int:
     """What sys.getrefcount tells of an array that only one tensor holds."""
     t = Tensor(np.zeros(1))
@@ -160,7 +175,7 @@ def _in_a_loop() -> int:
     return max(sys.getrefcount(x) for x in list(shared))
 
 
-_REFERENCES, _IN_A_LOOP = _references(), _in_a_loop()
+_REFERENCES, _IN_A_LOOP, _OF_ONE_VIEW = _references(), _in_a_loop(), _of_one_view()
 
 
 def into_array(function: Function, inputs: tuple[Value, ...], out: Array) -> Array:

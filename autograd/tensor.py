@@ -190,10 +190,12 @@ class Tensor(Slots, Protocols, Methods):
 
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=100)
+        # The brackets of an array without elements do not show its shape.
+        shape = f", shape={self.shape}" if self.size == 0 and self.shape != (0,) else ""
         place = "" if self.device == "cpu" else f", device={self.device!r}"
         made_by = f", made_by={self.node.primitive.name!r}" if self.node is not None else ""
         leaf = ", requires_grad=True" if self.requires_grad and self.node is None else ""
-        return f"tensor({values}, dtype={self.dtype}{place}{leaf}{made_by})"
+        return f"tensor({values}{shape}, dtype={self.dtype}{place}{leaf}{made_by})"
 
     def _repr_html_(self) -> str:
         from tapegrad.autograd.pages.inline import heat_map

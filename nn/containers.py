@@ -162,6 +162,14 @@ class ModuleList(Module):
         """
         self.modules.insert(index, _module("ModuleList", module))
 
+    def pop(self, index: int = -1) -> Module:
+        """Take a module out of the list; returns it.
+
+        Args:
+            index: Its number; by default the last one is taken.
+        """
+        return self.modules.pop(index)
+
     def __getitem__(self, index: int | slice) -> Any:
         """One module, or for a slice a ModuleList of those (the same objects)."""
         return ModuleList(self.modules[index]) if isinstance(index, slice) else self.modules[index]
@@ -226,6 +234,14 @@ class ModuleDict(Module):
 
     def __contains__(self, name: object) -> bool:
         return name in self.modules
+
+    def pop(self, name: str) -> Module:
+        """Take a module out of the dict; returns it.
+
+        Args:
+            name: Its name; an unknown one raises KeyError.
+        """
+        return self.modules.pop(name)
 
     def keys(self) -> Iterable[str]:
         """The names."""

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from tapegrad.autograd.copies import recorded_copy
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import concat, max_p, mean_p, take, tensordot
@@ -72,12 +73,16 @@ def resized(
     first: int = 1,
 ) -> Tensor:
     """x with other lengths from axis `first` on, "nearest" or "linear" along each axis."""
+    given = x
     for number, count in enumerate(sizes):
         length = x.shape[first + number]
+        # PyTorch copies an axis whose length stays, whatever the scale is, but for "nearest" along a single axis.
+        if count == length and (mode == "linear" or len(sizes) > 1):
+            continue
         scale = length / count if scales is None else 1.0 / scales[number]
         if mode == "nearest":
             at = np.minimum((np.arange(count) * scale).astype(int), length - 1)
             x = take(x, tensor(at, device=x.device), axis=first + number)
         else:
             x = along_axis(x, resize_matrix(length, count, align_corners, scale), first + number)
-    return x
+    return recorded_copy(x) if x is given else x

@@ -18,7 +18,8 @@ class Plateau:
         plateau.update(validation_loss)          returns whether the option was reduced
 
     Call it between steps, outside `tg.jit`: a compiled step follows without being recorded again. In `Sequential.fit`
-    it is the callback `ReduceLROnPlateau`. The rule and the defaults are those of PyTorch's ReduceLROnPlateau.
+    it is the callback `ReduceLROnPlateau`. The rule and the defaults are those of PyTorch's ReduceLROnPlateau, but for
+    negative numbers: where the best is -100 and the threshold 0.1, PyTorch counts -91 as better, here -110 is.
 
     Args:
         optimizer: The optimizer.

@@ -19,6 +19,7 @@ from tapegrad.autograd.ops.shape import (
     moveaxis,
     one_axis,
     reshape_p,
+    with_ends,
 )
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -297,7 +298,8 @@ def diff(
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
         n: How often to take differences, 0 or more.
         axis: The axis; negative ones count from the end.
-        prepend: An array to join in front along the axis before the differences are taken.
+        prepend: An array to join in front along the axis before the differences are taken, or a number that stands
+            for one slice, as in NumPy. With n = 0 the joined array is the result, as in PyTorch.
         append: The same, behind.
 
     Returns:
@@ -307,12 +309,7 @@ def diff(
     at, n = one_axis("diff", axis, t.ndim), integer("diff: n", n, 0)
     if n == 0 and prepend is None is append:
         return recorded_copy(t)
-    ends = [
-        None if e is None else e if isinstance(e, Tensor) else as_tensor(e).to(t.device)
-        for e in (prepend, append)
-    ]
-    if any(e is not None for e in ends):
-        t = concat_p(*(a for a in (ends[0], t, ends[1]) if a is not None), axis=at)
+    t = with_ends(t, at, prepend, append)
     for _ in range(n):
         after, before = along(t, at, 1, None), along(t, at, 0, max(t.shape[at] - 1, 0))
         t = not_equal(after, before) if name_of(t.dtype) == "bool" else after - before

@@ -248,6 +248,21 @@ def concat(arrays: Sequence[TensorLike], /, axis: int | None = 0) -> Tensor:
     return concat_p(*xs, axis=one_axis("concat", axis, xs[0].ndim))
 
 
+def with_ends(x: Tensor, axis: int, *ends: TensorLike | None) -> Tensor:
+    """x with an array in front of it along an axis and one behind; a number stands for one slice, None for nothing."""
+    from tapegrad.autograd.filled import zeros
+
+    def slices(end: TensorLike) -> Tensor:
+        if not isinstance(end, (Tensor, int, float)):
+            end = as_tensor(end).to(x.device)
+        if isinstance(end, Tensor) and end.ndim:
+            return end
+        return zeros((*x.shape[:axis], 1, *x.shape[axis + 1 :]), dtype=x.dtype, device=x.device) + end
+
+    front, back = ([] if end is None else [slices(end)] for end in ends)
+    return concat_p(*front, x, *back, axis=axis) if front or back else x
+
+
 def stack(arrays: Sequence[TensorLike], /, axis: int = 0) -> Tensor:
     """Arrays of one shape joined along a new axis.
 

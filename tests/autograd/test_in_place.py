@@ -205,6 +205,8 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("by index, too", lambda: op.setitem(tg.broadcast_to(tg.ones(1), (3, 2)), 0, 2.0), RuntimeError, "copy"),
     ("of one axis, too", lambda: op.setitem(tg.broadcast_to(tg.ones(1), (3,)), 0, 2.0), RuntimeError, "copy"),
     ("and by a slice", lambda: op.setitem(tg.broadcast_to(tg.ones(1), (3,)), slice(1), 2.0), RuntimeError, "copy"),
+    ("with a gradient, too", lambda: op.setitem(tg.broadcast_to(tg.ones(1), (3,)), 0, tg.ones((), requires_grad=True)),
+     RuntimeError, "share one place.*copy"),
     ("nor a view of it", lambda: op.setitem(tg.broadcast_to(tg.ones(1), (3,))[:1], 0, 2.0), ValueError, "read-only"),
     ("an array keeps no gradient", lambda: op.iadd(np.ones(2), tg.ones(2).requires_grad_()), RuntimeError, "detach"),
     ("an array's shape stays", lambda: op.iadd(np.ones(2), tg.ones((3, 2))), ValueError, r"\(3, 2\)"),

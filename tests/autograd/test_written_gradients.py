@@ -68,6 +68,24 @@ def recurrent(w: Any) -> Any:
     return h.sum()
 
 
+def into_repeats(w: Any) -> Any:
+    t = tg.repeat(w, 2)
+    t[0] = w[1] * w[1]
+    return (t * t).sum()
+
+
+def into_tiles(w: Any) -> Any:
+    t = tg.tile(w, 2)
+    t[1:3] = w[0] * 3.0
+    return (t * t).sum()
+
+
+def into_the_only_view(w: Any) -> Any:
+    t = tg.zeros(4, dtype="float64").reshape((2, 2))
+    t[1] = w * w
+    return t.sum()
+
+
 SAME_WITHOUT: dict[Callable[[Any], Any], Callable[[Any], Any]] = {
     filled_row_by_row: lambda w: (tg.stack([w, w * 2.0, w * 3.0]) ** 2).sum(),
     made_of_its_own_rows: lambda w: (w + w**2 + w**3 + w**4).sum(),
@@ -75,6 +93,9 @@ SAME_WITHOUT: dict[Callable[[Any], Any], Callable[[Any], Any]] = {
     into_a_result: lambda w: w[1] ** 4 + tg.tanh(w[1]) ** 2,
     by_mask_and_integers: lambda w: (w * w).sum() + w[1] ** 4 + 49.0,
     added_to: lambda w: ((1.0 + w + w * w) ** 2 + (1.0 - w) ** 2 + 1.0).sum(),
+    into_repeats: lambda w: w[1] ** 4 + w[0] ** 2 + 2.0 * w[1] ** 2,
+    into_tiles: lambda w: 19.0 * w[0] ** 2 + w[1] ** 2,
+    into_the_only_view: lambda w: (w * w).sum(),
     recurrent: lambda w: (w + (w + w * w) + (w + w * (w + w * w))).sum(),
 }
 
@@ -162,6 +183,9 @@ def recorded_and_seen(value: Any) -> Callable[[Any, Any], None]:
 CUTS = {
     "a row of a row": cut(lambda b, w: op.setitem(b[0], 1, w[0])),
     "a view": cut(lambda b, w: op.setitem(b.T, 0, w)),
+    "a view that is not the only one": cut(
+        lambda b, w: [op.setitem(t, 0, w[0]) for t in tg.split(tg.zeros(4), 2)]
+    ),
     "another name's view": cut(seen_by_a_view),
     "a row that is used and kept": cut(held_beside),
     "contents that were used": cut(used_before),

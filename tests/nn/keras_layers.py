@@ -214,5 +214,8 @@ TORCH = [
     bare("AdaptiveAvgPool2d", (1, 2, 3, 4), (None, 3)),
     bare("Upsample", (2, 2, 3), scale_factor=1.7),
     bare("Upsample", (1, 2, 3, 2), size=(5, 3), mode="bilinear"),
+    bare("Upsample", (2, 2, 5), scale_factor=1.1, mode="linear"),
+    bare("Upsample", (1, 2, 5, 20), scale_factor=1.1, mode="bilinear"),
+    bare("Upsample", (1, 2, 5, 20), scale_factor=1.1),
     bare("Upsample", (1, 2, 3, 2), scale_factor=2, mode="bilinear", align_corners=True),
 ]

@@ -188,6 +188,8 @@ def test_lists_and_dicts_of_modules() -> None:
     assert [path for path, _ in blocks.named_parameters()][:3] == ["0.kernel", "0.bias", "1.kernel"]
     assert len(blocks[1:3]) == 2 and blocks[1:3][0] is blocks[1] and blocks[1] in blocks
     assert not blocks.eval()[2].training and len(blocks) == 5  # `training` is no item
+    last, first = blocks[-1], blocks[0]
+    assert blocks.pop() is last and blocks.pop(0) is first and len(blocks) == 3
     heads = nn.ModuleDict({"left": nn.Dense(1, in_features=2)})
     heads["right"] = nn.ReLU()
     heads.update([("third", nn.ReLU())])
@@ -203,6 +205,10 @@ def test_lists_and_dicts_of_modules() -> None:
     assert twin["left"] is not heads["left"] and dict(twin.items()).keys() == {"left", "third"}
     with pytest.raises(KeyError):
         heads["right"]
+    third = heads["third"]
+    assert heads.pop("third") is third and list(heads) == ["left"]
+    with pytest.raises(KeyError, match="third"):
+        heads.pop("third")
     for call in (lambda: blocks.append(tg.relu), lambda: heads.update({"f": tg.relu})):
         with pytest.raises(
             TypeError, match=r"expected a module, got <primitive relu>: wrap a function as nn.Activation"

@@ -389,3 +389,10 @@ def test_a_plateau_does_not_end_a_schedule() -> None:
     with pytest.raises(ValueError, match="Plateau sets lr, which a schedule of this Adam sets"):
         optim.Plateau(opt)
     assert optim.Plateau(opt, option="beta_1").factor == 0.1
+
+
+@pytest.mark.parametrize(("mode", "numbers"), [("min", (-100, -91, -111)), ("max", (-100, -91, -89))])
+def test_a_plateau_of_negative_numbers(mode: str, numbers: tuple[float, ...]) -> None:
+    """A tenth of the best one's size, towards what is better; PyTorch takes -91 as below -100."""
+    plateau = optim.Plateau(optim.Adam([leaf(1.0)]), mode=mode, threshold=0.1)
+    assert [(plateau.update(n), plateau.waited)[1] for n in numbers] == [0, 1, 0]

@@ -178,6 +178,19 @@ def test_what_integers_hold_is_written() -> None:
     assert t.tolist() == [3, 1, 5, 7, 2, 2]
 
 
+REPRS = (
+    (lambda: tg.zeros((0, 3)), "tensor([], shape=(0, 3), dtype=float32)"),
+    (lambda: tg.zeros((2, 0), dtype="int64"), "tensor([], shape=(2, 0), dtype=int64)"),
+    (lambda: tg.zeros(0), "tensor([], dtype=float32)"),
+    (lambda: tg.ones((1, 2), requires_grad=True), "tensor([[1., 1.]], dtype=float32, requires_grad=True)"),
+)
+
+
+@pytest.mark.parametrize(("make", "text"), REPRS)
+def test_how_a_tensor_prints(make: Any, text: str) -> None:
+    assert repr(make()) == text
+
+
 def test_gradients_go_back_through_asarray():
     x = tg.tensor([1.0], requires_grad=True)
     tg.asarray(x, dtype="float64").sum().backward()
