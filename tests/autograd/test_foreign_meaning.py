@@ -148,6 +148,7 @@ DIFFERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("median", "modf", "sgn", "torch.heaviside", "logcumsumexp", "polyval"), NANS),
     **dict.fromkeys(("jnp.modf", "torch.trace", "torch.Tensor.trace"), ()),
     **dict.fromkeys(("torch.pow", "jnp.pow", "torch.Tensor.pow", "jnp.divmod", "np.reciprocal"), ("integers",)),
+    **dict.fromkeys(("jax.nn.swish", "jax.nn.silu", "hardswish", "hard_swish", "soft_sign"), NANS),
     "F.kl_div": NANS, "F.multi_margin_loss": ("special",),
 }  # fmt: skip
 
