@@ -128,10 +128,11 @@ remainder = Primitive(
 exp = Primitive(
     "exp", lambda xp, x: xp.exp(x), vjp=(lambda g, y, x: scale(g, y),), promote="float", doc="e ** x"
 )
+# y + 1 would lose all digits of a small slope.
 expm1 = Primitive(
     "expm1",
     lambda xp, x: xp.expm1(x),
-    vjp=(lambda g, y, x: scale(g, exp(x)),),  # y + 1 would lose all digits of a small slope
+    vjp=(lambda g, y, x: scale(g, exp(x)),),
     promote="float",
     doc="e ** x - 1",
 )
@@ -171,15 +172,22 @@ sin = Primitive(
 cos: Primitive = Primitive(
     "cos", lambda xp, x: xp.cos(x), vjp=(lambda g, y, x: -scale(g, sin(x)),), promote="float", doc="cos(x)"
 )
+
+
+def _one_minus_square(x: Value) -> Value:
+    """1 - x*x: near 1 without a digit lost, near 0 with a derivative of no digit lost."""
+    return where_p(abs(x) < 0.5, 1.0 - x * x, (1.0 - x) * (1.0 + x))
+
+
 tan = Primitive(
     "tan", lambda xp, x: xp.tan(x), vjp=(lambda g, y, x: scale(g, 1.0 + y * y),), promote="float", doc="tan(x)",
 )  # fmt: skip
 asin = Primitive(
-    "asin", lambda xp, x: xp.asin(x), vjp=(lambda g, y, x: over(g, sqrt((1.0 - x) * (1.0 + x))),),
+    "asin", lambda xp, x: xp.asin(x), vjp=(lambda g, y, x: over(g, sqrt(_one_minus_square(x))),),
     promote="float", doc="the inverse of sin",
 )  # fmt: skip
 acos = Primitive(
-    "acos", lambda xp, x: xp.acos(x), vjp=(lambda g, y, x: -over(g, sqrt((1.0 - x) * (1.0 + x))),),
+    "acos", lambda xp, x: xp.acos(x), vjp=(lambda g, y, x: -over(g, sqrt(_one_minus_square(x))),),
     promote="float", doc="the inverse of cos",
 )  # fmt: skip
 atan = Primitive(
@@ -241,7 +249,7 @@ acosh = Primitive(
     promote="float", doc="the inverse of cosh",
 )  # fmt: skip
 atanh = Primitive(
-    "atanh", lambda xp, x: xp.atanh(x), vjp=(lambda g, y, x: over(g, (1.0 - x) * (1.0 + x)),),
+    "atanh", lambda xp, x: xp.atanh(x), vjp=(lambda g, y, x: over(g, _one_minus_square(x)),),
     promote="float", doc="the inverse of tanh",
 )  # fmt: skip
 
@@ -257,12 +265,8 @@ def _sigmoid(xp: ArrayModule, x: Array) -> Array:
 
 
 sigmoid: Primitive = Primitive(
-    "sigmoid",
-    _sigmoid,
-    vjp=(lambda g, y, x: scale(g, y * (1.0 - y)),),
-    promote="float",
-    doc="1 / (1 + e**-x)",
-)
+    "sigmoid", _sigmoid, vjp=(lambda g, y, x: scale(g, y * (1.0 - y)),), promote="float", doc="1 / (1 + e**-x)",
+)  # fmt: skip
 softplus = Primitive(
     "softplus", lambda xp, x: xp.log1p(exp_of_minus_abs(xp, x)) + relu_of(xp, x), promote="float",
     vjp=(lambda g, y, x: scale(g, sigmoid(x)),), doc="ln(1 + e**x)",

@@ -338,3 +338,25 @@ def test_float16_counts_beyond_its_precision():
     assert np.allclose(slopes(tg.var, np.tile([0.0, 2.0], n // 2), dtype="float16")[0], 1)
     assert np.allclose(slopes(tg.sum, np.full(n, 0.5), dtype="float16")[0], 50_000)
     assert np.allclose(slopes(tg.cumulative_sum, np.full(n, 0.5), dtype="float16")[0][-1], 50_000)
+
+
+# name, x, the second derivative there: in the slope, digits must not go where 1 - x*x is near 1, nor where it is near 0
+BENT: tuple[tuple[str, float, float], ...] = (
+    ("asin", 1e-30, 1e-30),
+    ("asin", -0.25, -0.25 / 0.9375**1.5),
+    ("asin", 1 - 2**-20, (1 - 2**-20) / (2**-19 - 2**-40) ** 1.5),
+    ("acos", 1e-30, -1e-30),
+    ("acos", -0.75, 0.75 / 0.4375**1.5),
+    ("atanh", -1e-30, -2e-30),
+    ("atanh", 0.5, 1 / 0.75**2),
+    ("atanh", 2**-20 - 1, -2 * (1 - 2**-20) / (2**-19 - 2**-40) ** 2),
+    ("atan", 1e-30, -2e-30),
+    ("asinh", 1e-30, -1e-30),
+)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "x", "second"), BENT)
+def test_second_derivatives_keep_their_digits(name: str, x: float, second: float, dtype: str):
+    got = tg.grad(tg.grad(getattr(tg, name)))(tg.tensor(x, dtype=dtype)).item()
+    np.testing.assert_allclose(got, second, rtol=8 * np.finfo(dtype).eps)
