@@ -130,12 +130,9 @@ exp = Primitive(
 )
 # y + 1 would lose all digits of a small slope.
 expm1 = Primitive(
-    "expm1",
-    lambda xp, x: xp.expm1(x),
-    vjp=(lambda g, y, x: scale(g, exp(x)),),
-    promote="float",
+    "expm1", lambda xp, x: xp.expm1(x), vjp=(lambda g, y, x: scale(g, exp(x)),), promote="float",
     doc="e ** x - 1",
-)
+)  # fmt: skip
 log = Primitive(
     "log", lambda xp, x: xp.log(x), vjp=(lambda g, y, x: over(g, x),), promote="float", doc="ln(x)"
 )
