@@ -19,6 +19,7 @@ from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.collection import no_collection
 from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.program import Program
+from tapegrad.compiler.record.argument_changes import changed, contents
 from tapegrad.compiler.record.attach import attach
 from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.data_watch import DataWatch
@@ -37,6 +38,8 @@ class Recording:
     """What one run came to.
 
     reason      why it is no program, or None; final: whether another run would come to the same
+    disturbed   whether the reason may be what another thread did
+    changed     what it changed in its arguments, by the user's names
     code        the user's code that ran; parts: what of it
     captured    the tensors that the program reads where they are, or writes in place
     results     for each leaf of what the function returned: ("new", number), ("argument", number), ("value", itself),
@@ -55,6 +58,8 @@ class Recording:
     guards: Guards
     reason: str | None = None
     final: bool = False
+    disturbed: bool = False
+    changed: list[str] = field(default_factory=list)
     code: frozenset[Any] = frozenset()
     parts: dict[Any, Part] = field(default_factory=dict)
     captured: list[Tensor] = field(default_factory=list)
@@ -98,6 +103,20 @@ class Recording:
                     return f"{os.path.basename(code.co_filename)}:{line}"
         return ""
 
+    def drawn(self, alone: bool) -> None:
+        """The random streams of the host have moved on. All threads have them in common: nobody knows which
+        one drew."""
+        if alone:
+            self.fail(
+                "it draws random numbers on the host. Draw with tapegrad's layers, or pass the numbers in"
+            )
+            return
+        self.disturbed = self.reason is None
+        self.fail(
+            "random numbers of the host were drawn while it ran: by it, or by another thread. Draw with tapegrad's "
+            "layers, or pass the numbers in; give the thread a np.random.Generator or random.Random of its own"
+        )
+
     def fail(self, reason: str, final: bool = False) -> None:
         """It is no program; the first reason counts."""
         if self.reason is None:
@@ -116,7 +135,8 @@ def record(
     If f raises, what it did to tensors, gradients and random streams is taken back.
     inputs    names of places whose tensors are read at each call, since they were seen to be replaced
     """
-    trace, streams = Trace(strict), host_streams()
+    trace, held = Trace(strict), contents(f, args, kwargs)
+    streams, alone = host_streams(), runs_alone()
     watch = DataWatch(trace)
     listener = Listener(watch.meet)
     trace.beside = listener.beside
@@ -126,10 +146,9 @@ def record(
                 result = f(*args, **kwargs)
             recording, seen = looked_at(f, args, kwargs, inputs, trace, listener, result)
             result = own_results(result, args, kwargs, seen)
+        recording.changed = changed(held)
         if streams != host_streams():
-            recording.fail(
-                "it draws random numbers on the host. Draw with tapegrad's layers, or pass the numbers in"
-            )
+            recording.drawn(alone and runs_alone())
         if recording.reason is not None:
             own = getattr(f, "__code__", None)
             recording.reason = with_line(recording.reason, recording.code or ([own] if own else []))
@@ -214,6 +233,11 @@ def described(trace: Trace, listener: Listener, reach: Reach, result: object) ->
     if reach.guards.refusals:
         recording.fail("; ".join(dict.fromkeys(reach.guards.refusals)), final=True)
     return recording
+
+
+def runs_alone() -> bool:
+    """Whether no other thread runs Python code."""
+    return len(sys._current_frames()) == 1
 
 
 def host_streams() -> tuple[Any, ...]:

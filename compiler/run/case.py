@@ -40,13 +40,14 @@ class Case:
     runner   the program, once two runs came to the same; before that it is made when somebody wants to read it
     reason   why calls of this kind run as Python, or None
     restless   how many runs in a row each did something else than the one before
+    disturbed   how many runs of its kind another thread may have disturbed
     """
 
     def __init__(self, recording: "Recording", name: str, emitter: str, grad: bool) -> None:
         self.recording, self.name, self.emitter, self.grad = recording, name, emitter, grad
         self.guards = recording.guards
         self.reason: str | None = None
-        self.ready, self.restless = False, 0
+        self.ready, self.restless, self.disturbed = False, 0, 0
         self.check: Any = None  # the guards as one function, when there is a program
         self._runner: Runner | None = None
 

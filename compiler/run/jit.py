@@ -125,7 +125,7 @@ class Compiled(Recorded, Generic[P, R]):
         self.calls = self.compiled = self.paid = 0
         self.reasons: list[str] = []
         self.refused: str | None = None  # why it runs as Python, whatever the call
-        self.warned, self.unsettled = False, 0
+        self.warned, self.unsettled, self.changing = False, 0, 0
         self.replaced: set[str] = set()  # places that are inputs, since they held one tensor and then another
         self.captured: set[str] = set()  # places that are no inputs though they did: a program writes to them
         self.last: Case | NoCase | None = None  # that of the last call

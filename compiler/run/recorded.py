@@ -14,7 +14,7 @@ from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.case import Case, NoCase
 from tapegrad.compiler.run.messages import frames_inside, log
 from tapegrad.compiler.run.readable import Readable
-from tapegrad.compiler.watch.lines import with_line
+from tapegrad.compiler.watch.lines import it_changes, with_line
 from tapegrad.compiler.watch.parameters import lazy_code
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ RESTLESS = 2  # runs of one kind in a row that each did something else than the 
 UNSETTLED, UNSETTLED_SHAPES = 12, 32
 PAID_BACK = 10  # calls of programs for which one more recording is forgotten
 RECORDINGS = 2 * PROGRAMS  # of one function, if its programs ran less often than that
+DISTURBED = 10  # runs of one kind during which another thread may have drawn from the host's random streams
 HOPELESS = 3  # kinds of call in a row that no program can have: then none is recorded any more
 
 
@@ -34,6 +35,7 @@ class Recorded(Readable):
     """The part of a compiled function that records it for each kind of call.
 
     unsettled   recordings in a row without a program that could be used
+    changing    recordings in a row that each changed an argument
     paid        how many calls of programs have been set against recordings
     replaced    places that are inputs, since they held one tensor and then another
     captured    places that are no inputs though they did: a program writes to them
@@ -44,6 +46,7 @@ class Recorded(Readable):
     emitter: str
     strict: bool
     unsettled: int
+    changing: int
     paid: int
     replaced: set[str]
     captured: set[str]
@@ -59,13 +62,7 @@ class Recorded(Readable):
         self.unsettled = max(self.unsettled - (self.compiled - self.paid) // PAID_BACK, 0) + 1
         self.paid = self.compiled
         if self.unsettled > (UNSETTLED_SHAPES if ": a tensor of shape " in reason else UNSETTLED):
-            why = (
-                f"it was recorded {self.unsettled - 1} times in a row and a guard failed each time: {reason}"
-            )
-            why = with_line(why, self.cases[0].recording.code if self.cases else (), at_end=True)
-            self.give_up(
-                f"{why}. Hold what differs at each call in a tensor, as in tg.tensor(0.1), or keep it outside"
-            )
+            self.give_up(self.why_unsettled(reason))
             return False
         if len(self.reasons) >= max(RECORDINGS, self.compiled):
             self.give_up(
@@ -75,6 +72,14 @@ class Recorded(Readable):
             return False
         self.reasons.append(reason)
         return True
+
+    def why_unsettled(self, reason: str) -> str:
+        made = self.cases[0].recording if self.cases else None
+        if made is not None and made.changed and self.changing:
+            return with_line(it_changes(made.changed), made.code)
+        why = f"it was recorded {self.unsettled - 1} times in a row and a guard failed each time: {reason}"
+        why = with_line(why, made.code if made is not None else (), at_end=True)
+        return f"{why}. Hold what differs at each call in a tensor, as in tg.tensor(0.1), or keep it outside"
 
     def why_not_recorded(self, args: Args, kwargs: Kwargs) -> str | None:
         if sys.getprofile() is not None:
@@ -102,14 +107,12 @@ class Recorded(Readable):
             return self.without_case(made, result, keep)
         case = Case(made, self.__name__, self.emitter, current.get().grad)
         why = made.reason if before is None else before.compared(made, args, kwargs, places)
-        again = before is not None and before.recording.reason is not None
-        hopeless = made.reason is not None and (made.final or again)
-        unlike = before is not None and why is not None and not again and not hopeless
-        case.restless = before.restless + 1 if before is not None and unlike else 0
-        given_up = case.restless >= RESTLESS
-        if given_up:
-            why = with_line(str(why), made.code)
+        hopeless, given_up = self.judged(case, before, why)
+        self.changing = self.changing + 1 if before is None and made.changed else 0
+        if self.changing >= HOPELESS and not made.final:
+            why, hopeless = it_changes(made.changed), True
         if hopeless or given_up:
+            why = with_line(str(why), made.code)
             made.turned_down(lambda: self.warn(str(why)))
         made.stay() if keep else made.take_back()
         if before is not None:
@@ -122,6 +125,21 @@ class Recorded(Readable):
         self.last = case
         del self.cases[PROGRAMS:]
         return result
+
+    def judged(self, case: Case, before: Case | None, why: str | None) -> tuple[bool, bool]:
+        """Whether calls of this kind will come to no program, and whether no call will. Counts for the next one.
+
+        why   what keeps the recording from being a program, or from being the same as the one before
+        """
+        made = case.recording
+        again = before is not None and before.recording.reason is not None
+        case.disturbed = made.disturbed + (before.disturbed if before is not None else 0)
+        if made.disturbed:
+            again = case.disturbed >= DISTURBED
+        hopeless = made.reason is not None and (made.final or again)
+        if before is not None and why is not None and not (again or hopeless or made.disturbed):
+            case.restless = before.restless + 1
+        return hopeless, case.restless >= RESTLESS
 
     def turn_down(self, case: Case, reason: str, all_calls: bool) -> None:
         """Calls of this kind run as Python from now on; or all calls, also where no kind comes to a program."""

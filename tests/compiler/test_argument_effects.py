@@ -1,6 +1,7 @@
 """What a function does to its arguments, and to places that others rebind, is done by a compiled one as well."""
 
-from collections import deque
+import re
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -86,6 +87,70 @@ def test_effects_on_arguments_stay(emitter: str, name: str, fresh: bool) -> None
     if emitter == "native":
         pytest.importorskip("llvmlite", reason="llvmlite is not installed")
     assert log_of(emitter, *ROWS[name], fresh) == log_of(None, *ROWS[name], fresh)
+
+
+NAMED = {
+    "attribute that was None": "s.h", "__dict__": "s.h", "new key": "s['h']", "key": "s['h']",
+    "key of a key": "s['a']['h']", "item": "s[0]", "clear and append": "s[0]", "append": "s", "reverse": "s[0], s[1]",
+    "swap": "s['a'], s['b']", "deque": "s[0]", "beside an array: a list": "s['log']",
+    "beside an array: a count": "s['c']", "beside an array: an item": "s", "beside an array: deleted": "s['b']",
+    "inside, beside an array": "s[0]['n']", "taken out": "s['x']", "an empty slot": "s.h", "an order": "s",
+    "a set": "s", "a key of its own class": "s", "an attribute of a list": "s.h", "an attribute of an item": "s[1].h",
+}  # fmt: skip
+
+
+class List(list[Any]):
+    h: Any = None
+
+
+class Slotted:
+    __slots__ = ("h",)
+
+
+OTHERS: dict[str, tuple[Made, Effect]] = {
+    "taken out": (lambda: {"x": number(1), "y": 1}, lambda s, x: s.pop("x") * x),
+    "an empty slot": (Slotted, put("h")),
+    "an order": (lambda: OrderedDict(a=1, b=2), lambda s, x: s.move_to_end("a")),
+    "a set": (lambda: {1, 2}, lambda s, x: s.add(3)),
+    "a key of its own class": (lambda: {Held: 1}, lambda s, x: s.update({Held: 2})),
+    "an attribute of a list": (List, put("h")),
+    "an attribute of an item": (lambda: [1, Held()], lambda s, x: setattr(s[1], "h", x * 2)),
+}
+
+
+# What they do again does nothing, or raises.
+DONE_ONCE = ("beside an array: deleted", "taken out", "an order", "a set", "a key of its own class")
+
+
+@pytest.mark.parametrize(
+    ("name", "fresh"), [(n, f) for n in NAMED for f in (True, False) if f or n not in DONE_ONCE]
+)
+def test_what_it_changes_is_told_at_the_third_call(name: str, fresh: bool) -> None:
+    """Also where each call is given a new one, which is as the one before was."""
+    made, effect = {**ROWS, **OTHERS}[name]
+    step = tg.jit(lambda s, x: (effect(s, x), x + 1)[1], strict=True)
+    held, told = made(), re.escape(NAMED[name])
+    step(held, number(0))
+    step(made() if fresh else held, number(1))
+    with pytest.raises(
+        tg.TraceError, match=rf"it changes {told} at \S+:\d+, .*Return it, or change it outside"
+    ):
+        step(made() if fresh else held, number(2))
+
+
+def test_what_is_built_at_a_first_call_is_compiled() -> None:
+    """Each of two objects builds what it keeps, one after the other."""
+
+    def f(s: Held, x: tg.Tensor) -> tg.Tensor:
+        if s.h is None:
+            s.h = 3.0
+        return x * s.h
+
+    step = tg.jit(f, strict=True)
+    for s in [Held(), Held()]:
+        for i in range(4):
+            assert step(s, number(i)).item() == 3 * i
+    assert step.stats()["compiled"] >= 4
 
 
 def test_the_place_is_named() -> None:
