@@ -78,8 +78,9 @@ def changed(before: list[Held]) -> list[str]:
         other = [
             key for key in old | new if key not in old or key not in new or not is_still(old[key], new[key])
         ]
-        moved_on = is_a(value, ORDERED) and len(parts) != len(now)  # all that is behind what was put in
-        found |= dict.fromkeys([name] if moved_on or not other else [name + key for key in other])
+        # Of a sequence, all that lies behind what was put in is another element.
+        moved = is_a(value, ORDERED) and len(parts) != len(now) and any(key[0] == "[" for key in other)
+        found |= dict.fromkeys([name] if moved or not other else [name + key for key in other])
     return list(found)
 
 

@@ -1,6 +1,6 @@
 """The walk through tensors, arrays and optimizers."""
 
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from tapegrad.compiler.watch.kinds import BYTES, as_it_is, is_a, room_of_class
 from tapegrad.compiler.watch.shared_memory import apart, clear, extent, layout, memory
 from tapegrad.compiler.watch.walk import Reached
 
+MISSING = object()
 ADDRESSES = frozenset({"__array_interface__", "ctypes"})
 
 
@@ -145,22 +146,34 @@ class Tensors(Classes):
 
     def methods_of_tensors(self) -> None:
         """Those that the user's code names, that its operators ask for, and that `fit` calls for the user: in Tensor,
-        and in each class of ours built on it that was met."""
-        g, asked = self.guards, []
-        known: dict[type, dict[str, Any]] = {}
-        ours = {type(r.tensor) for r in self.tensors.values() if room_of_class(type(r.tensor)) == "own"}
-        for kind in sorted(ours | {Tensor}, key=lambda kind: kind.__name__):
-            named = self.ran_of(kind) if self.names.all else self.names.user | {"backward"}
-            found = {n: getattr(kind, n) for n in sorted(named) if self.has_run(getattr(kind, n, None))}
-            found |= {n: getattr(kind, n) for n in sorted(self.names.operators) if hasattr(kind, n)}
-            if found:
-                get = attrgetter(*found)
-                asked.append(f"{g.fresh_value(get)}({g.value(kind)}) == {g.fresh_value(get(kind))}")
-            absent = sorted(self.names.operators - found.keys())
-            asked += [f"not {g.value(hasattr)}({g.value(kind)}, {n!r})" for n in absent]
-            known[kind] = {**dict.fromkeys(absent), **found}
+        and in each class of ours built on it that was met, which may be given one of its own."""
+        g = self.guards
+        named = self.ran_of(Tensor) if self.names.all else self.names.user | {"backward"}
+        names = {n for n in named if self.has_run(getattr(Tensor, n, None))} | self.names.operators
+        met = {type(r.tensor) for r in self.tensors.values() if room_of_class(type(r.tensor)) == "own"} - {
+            Tensor
+        }
+        asked = []
+        for of in sorted(met, key=lambda kind: kind.__name__):
+            asked += [self.has_own(of, names & vars(of).keys())] if names & vars(of).keys() else []
+            if absent := frozenset(names - vars(of).keys()):
+                asked.append(f"{g.value(vars(of).keys())}.isdisjoint({g.fresh_value(absent)})")
+        if own := names & vars(Tensor).keys():
+            asked.append(self.has_own(Tensor, own))
+        for n in sorted(names - own):  # of a class that Tensor is built on, or of none
+            found = getattr(Tensor, n, MISSING)
+            asked.append(
+                f"{g.value(getattr)}({g.value(Tensor)}, {n!r}, {g.value(MISSING)}) == {g.value(found)}"
+            )
         if asked:
+            known = {of: {n: vars(of).get(n, MISSING) for n in sorted(names)} for of in (*met, Tensor)}
             g.need(" and ".join(asked), f"{{{g.value(patched)}({g.fresh_value(known)})}}")
+
+    def has_own(self, kind: type, names: set[str]) -> str:
+        """The condition that a class has what it has of its own under some names."""
+        get = itemgetter(*sorted(names))
+        g = self.guards
+        return f"{g.fresh_value(get)}({g.value(vars(kind))}) == {g.fresh_value(get(vars(kind)))}"
 
     def ran_of(self, kind: type) -> set[str]:
         return {n for of in kind.__mro__ for n, method in vars(of).items() if self.has_run(method)}
@@ -186,5 +199,5 @@ def patched(known: dict[type, dict[str, Any]]) -> str:
         f"{kind.__name__}.{n}"
         for kind, found in known.items()
         for n, attribute in found.items()
-        if getattr(kind, n, None) is not attribute
+        if vars(kind).get(n, MISSING) is not attribute
     )
