@@ -32,6 +32,8 @@ from tapegrad.compiler.watch.lines import with_line
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.reach import Reach, reached
 
+DRAWING = random.Streams.generator.__code__  # which all draws from our stream on the host ask for it
+
 
 @dataclass
 class Recording:
@@ -103,10 +105,10 @@ class Recording:
                     return f"{os.path.basename(code.co_filename)}:{line}"
         return ""
 
-    def drawn(self, alone: bool) -> None:
+    def drawn(self, by_it: bool) -> None:
         """The random streams of the host have moved on. All threads have them in common: nobody knows which
         one drew."""
-        if alone:
+        if by_it:
             self.fail(
                 "it draws random numbers on the host. Draw with tapegrad's layers, or pass the numbers in"
             )
@@ -148,7 +150,7 @@ def record(
             result = own_results(result, args, kwargs, seen)
         recording.changed = changed(held)
         if streams != host_streams():
-            recording.drawn(alone and runs_alone())
+            recording.drawn(by_it=(alone and runs_alone()) or DRAWING in listener.kinds)
         if recording.reason is not None:
             own = getattr(f, "__code__", None)
             recording.reason = with_line(recording.reason, recording.code or ([own] if own else []))

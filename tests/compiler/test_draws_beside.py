@@ -68,10 +68,21 @@ def test_a_step_is_recorded_again_where_another_thread_may_have_drawn(
 def test_where_no_other_thread_is_it_is_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = count()
     monkeypatch.setattr(recording, "host_streams", lambda: next(looks))
+    monkeypatch.setattr(recording, "runs_alone", lambda: True)  # a test runner has threads
     step = tg.jit(lambda x: x * 2.0, strict=True)
     step(tg.ones(2))
     with pytest.raises(tg.TraceError, match="it draws random numbers on the host"):
         step(tg.ones(2))
+
+
+def test_what_is_drawn_for_initial_weights_is_heard() -> None:
+    """In this thread, whatever others there are."""
+    initial = tg.nn.init.get("glorot_uniform")
+    step = tg.jit(lambda x: x + initial((2, 2)), strict=True)
+    with another_thread():
+        step(tg.zeros((2, 2)))
+        with pytest.raises(tg.TraceError, match="it draws random numbers on the host"):
+            step(tg.zeros((2, 2)))
 
 
 def flipped(x: Any, rng: Any = np.random) -> Any:
