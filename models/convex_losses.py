@@ -1,7 +1,8 @@
 """Losses of linear models with their first and second derivatives, on NumPy arrays.
 
 Of scores z (rows, outputs) and targets y each gives:  value, one number for each row;  slope, d value / d z;  curve,
-what `curved` multiplies a change of z with.
+what `curved` multiplies a change of z with;  depth, of a row's value, what its second-order model is at most below it,
+slope² / (2 curvature).
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 Arrays = tuple[np.ndarray, np.ndarray]
+LARGE = 600.0  # exp of more is beyond float64
 
 
 class Elementwise:
@@ -20,6 +22,9 @@ class Elementwise:
     def blocks(self, curve: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
         """(output, output, the second derivative of each row)."""
         return [(0, 0, curve[:, 0])]
+
+    def depth(self, value: np.ndarray) -> np.ndarray:
+        return value
 
 
 class Logistic(Elementwise):
@@ -33,6 +38,9 @@ class Logistic(Elementwise):
     def curve(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         small = np.exp(-np.abs(z))
         return small / (1.0 + small) ** 2
+
+    def depth(self, value: np.ndarray) -> np.ndarray:
+        return 0.5 * np.expm1(np.minimum(value, LARGE))
 
 
 class SquaredHinge(Elementwise):
@@ -95,6 +103,9 @@ class Multinomial:
     def blocks(self, p: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
         classes = range(p.shape[1])
         return [(k, l, p[:, k] * ((k == l) - p[:, l])) for k in classes for l in classes if l >= k]
+
+    def depth(self, value: np.ndarray) -> np.ndarray:
+        return 0.5 * np.expm1(np.minimum(value, LARGE))
 
 
 Loss: Any = Elementwise | Multinomial

@@ -1,5 +1,5 @@
 """Linear models with a smooth convex loss, fitted to the end on the host: Newton's method with the Hessian of a sample
-of the rows where there are many, conjugate gradients where there are many columns, proximal steps for an L1 penalty.
+of the rows where there are many, conjugate gradients where there are many columns.
 
 Everything takes and returns NumPy arrays in float64; x may be a SciPy sparse matrix.
 """
@@ -9,133 +9,68 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd.aliases import Index
 from tapegrad.data.aliases import Features
 from tapegrad.models.convex import Fit
 from tapegrad.models.convex_losses import Loss as ConvexLoss
-from tapegrad.models.quadratic import l1_quadratic, solve_symmetric, solver_of
+from tapegrad.models.objective import Objective
+from tapegrad.models.penalized import by_rows
+from tapegrad.models.proximal import proximal
+from tapegrad.models.quadratic import loses_digits, solve_symmetric, solver_of
 
 EXPLICIT = 1200  # unknowns up to which the Hessian is made
-BLOCK = 1 << 15  # numbers of x in a block, which stays in the cache between its two products
+NEAR = 1e-4  # of the objective: what a step may still promise where float64 comes no nearer
 MANY = 1 << 22  # numbers of x from which on it is not copied
-
-
-class Objective:
-    """F(w) = Σ s · loss(x w + b, y) + Σ l2 w² / 2, without what a proximal step adds. w is (columns + 1, outputs), its
-    last row the intercept b, which stays 0 where there is none. `free` rows of w have no penalty, of any kind."""
-
-    def __init__(
-        self, x: Features, y: np.ndarray, s: np.ndarray, loss: ConvexLoss, outputs: int, l2: np.ndarray,
-        intercept: bool, free: np.ndarray,
-    ) -> None:  # fmt: skip
-        self.x, self.y, self.s, self.loss, self.outputs = x, y, s, loss, outputs
-        self.l2, self.intercept, self.free = l2, intercept, free
-        rows, columns = x.shape
-        size = rows if hasattr(x, "toarray") else max(1, BLOCK // max(columns, 1))
-        self.blocks = [slice(start, start + size) for start in range(0, rows, size)]
-
-    def every(self, stride: int) -> "Objective":
-        """That of a part of the rows, scaled to the same size."""
-        s = self.s[::stride]
-        x, y = np.ascontiguousarray(self.x[::stride]), self.y[::stride]
-        return Objective(x, y, s / s.sum(), self.loss, self.outputs, self.l2, self.intercept, self.free)
-
-    def scores(self, w: np.ndarray, rows: Index = slice(None)) -> np.ndarray:
-        return np.asarray(self.x[rows] @ w[:-1]) + w[-1]
-
-    def value_and_gradient(self, w: np.ndarray) -> tuple[float, np.ndarray]:
-        penalized = self.l2[:, None] * w
-        value, g = 0.5 * float((penalized * w).sum()), penalized
-        for rows in self.blocks:
-            each, slope = self.loss.value_and_slope(self.scores(w, rows), self.y[rows])
-            value += float(self.s[rows] @ each)
-            slope *= self.s[rows, None]
-            g[:-1] += self.x[rows].T @ slope
-            if self.intercept:
-                g[-1] += slope.sum(axis=0)
-        return value, g
-
-    def hessian(self, w: np.ndarray) -> np.ndarray:
-        """(unknowns, unknowns), in the order of w's elements."""
-        n = self.x.shape[1] + 1
-        found = np.zeros((n, self.outputs, n, self.outputs))
-        curve = self.loss.curve(self.scores(w), self.y)
-        for k, l, second in self.loss.blocks(curve):
-            c = second * self.s
-            part = np.zeros((n, n))
-            part[:-1, :-1] = weighted_square(self.x, c)
-            if self.intercept:
-                part[:-1, -1] = part[-1, :-1] = np.asarray(self.x.T @ c)
-                part[-1, -1] = c.sum()
-            found[:, k, :, l] = part
-            found[:, l, :, k] = part
-        if self.outputs > 1:  # all classes alike is of no effect on the loss: let it cost something
-            for j in np.flatnonzero(self.free):
-                found[j, :, j, :] += max(found[j, :, j, :].max(), 1e-300)
-        flat = found.reshape(n * self.outputs, -1)
-        flat[np.diag_indices_from(flat)] += np.repeat(self.l2, self.outputs)
-        return flat
-
-    def curvature(self, w: np.ndarray) -> Any:
-        """v -> Hessian · v, at w."""
-        curve = self.loss.curve(self.scores(w), self.y)
-
-        def product(v: np.ndarray) -> np.ndarray:
-            change = self.loss.curved(curve, self.scores(v)) * self.s[:, None]
-            found = self.l2[:, None] * v
-            found[:-1] += self.x.T @ change
-            if self.intercept:
-                found[-1] += change.sum(axis=0)
-            return found
-
-        return product
-
-
-def weighted_square(x: Features, c: np.ndarray) -> np.ndarray:
-    """xᵀ diag(c) x, in blocks of rows that stay in the cache."""
-    if hasattr(x, "toarray"):
-        return np.asarray((x.T @ x.multiply(c[:, None]).tocsr()).toarray())
-    rows, columns = x.shape
-    size = max(256, BLOCK // max(columns, 1))
-    total, same = np.zeros((columns, columns)), bool((c >= 0).all())
-    root = np.sqrt(c) if same else c
-    for start in range(0, rows, size):
-        part = x[start : start + size]
-        weighted = part * root[start : start + size, None]
-        total += weighted.T @ (weighted if same else part)  # of one matrix with itself: half the work
-    return total
 
 
 def newton(
     f: Objective, w: np.ndarray, tol: float, max_iter: int, h: Any = None
 ) -> tuple[Any, list[float], bool, Any]:
     """(w, the values, whether it converged, the last Hessian). `h` is a Hessian to begin with; another one is made when
-    it does not bring the gradient down. Where there are many unknowns, steps come from conjugate gradients."""
+    it does not bring the gradient down. Where there are many unknowns, steps come from conjugate gradients; where the
+    Hessian cannot tell columns apart, the last ones from the rows."""
     value, g = f.value_and_gradient(w)
-    values, explicit = [value], w.size <= EXPLICIT
+    values, explicit, from_rows = [value], w.size <= EXPLICIT, False
     keep = h is not None
     for _ in range(max_iter):
         size = abs(g).max()
         if size == 0:
             return w, values, True, h
-        if explicit:
+        if from_rows:
+            step, slope = step_of_rows(f, w)
+        elif explicit:
             h = h if keep else f.hessian(w)
             step = solve_symmetric(h, -g.ravel()).reshape(w.shape)
+            slope = float((g * step).sum())
         else:
             step = conjugate_gradients(f.curvature(w), -g)
-        slope = float((g * step).sum())
-        if done(g, slope, value, tol):
-            return w, values, True, h
-        found = line_search(f, w, step, value, slope)
-        if found is None or (found[1] == value and abs(found[2]).max() > 0.5 * size):
-            if keep:  # the Hessian of another place, or of a part of the rows, was not good enough
-                keep = False
-                continue
-            return w, values, size <= max(1e3 * tol, 1e-8), h  # as near as float64 comes, or not near enough
-        w, value, g = found
-        values.append(value)
-        keep = keep and abs(g).max() < 0.5 * size
+            slope = float((g * step).sum())
+        ended = done(g, slope, value, tol)
+        found = None if ended else line_search(f, w, step, value, slope)
+        if found is not None and (found[1] < value or abs(found[2]).max() <= 0.5 * size):
+            w, value, g = found
+            values.append(value)
+            keep = keep and abs(g).max() < 0.5 * size
+        elif keep and not ended:
+            # The Hessian of another place, or of a part of the rows, was not good enough.
+            keep = False
+        elif explicit and not from_rows and alike(f, h):
+            from_rows = True
+        else:  # at the minimum, as near as float64 comes, or not near enough
+            near = size <= max(1e3 * tol, 1e-8) and -slope <= NEAR * abs(value)
+            return w, values, ended or near, h
     return w, values, bool(abs(g).max() <= tol), h
+
+
+def alike(f: Objective, h: np.ndarray) -> bool:
+    """Whether a Hessian has lost half of its digits, and there are rows of one output to go back to."""
+    return f.outputs == 1 and not hasattr(f.x, "toarray") and loses_digits(h)
+
+
+def step_of_rows(f: Objective, w: np.ndarray) -> tuple[np.ndarray, float]:
+    """(Newton's step, the slope along it) by least squares."""
+    rows, targets = f.as_least_squares(w)
+    step = by_rows(rows, targets[:, None], np.zeros(1))
+    return step, -float(((rows @ step) ** 2).sum())
 
 
 def line_search(f: Objective, w: np.ndarray, step: np.ndarray, value: float, slope: float) -> Any:
@@ -198,7 +133,7 @@ def fit_glm(
         w[:-1] = start[:-1] * scale[:, None]
         w[-1] = (start[-1] + mean @ start[:-1]) if intercept else 0.0
     if l1:
-        w, values, converged = proximal(f, w, strength, tol, max_iter)
+        w, values, converged = proximal(f, w, strength, 1e-2 * tol, max_iter)
     elif inputs is x and w.size <= EXPLICIT and not hasattr(x, "toarray"):
         w, values, converged = sampled(f, w, tol, max_iter)
     else:
@@ -286,75 +221,3 @@ def scaled(x: Features, s: np.ndarray, l2: float, intercept: bool) -> tuple[Feat
     inputs = (x - mean) / scale
     inputs[:, constant] = 0.0
     return inputs, mean, scale
-
-
-def proximal(
-    f: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int
-) -> tuple[np.ndarray, list[float], bool]:
-    """Minimize f + Σ l1 |w| by proximal Newton steps, or where there are many unknowns by proximal gradients."""
-    if w.size > EXPLICIT:
-        return proximal_gradient(f, w, l1, tol, 100 * max_iter)
-    strength = np.repeat(l1, f.outputs)
-    value, g = f.value_and_gradient(w)
-    total = value + float(strength @ np.abs(w.ravel()))
-    values = [total]
-    for _ in range(max_iter):
-        if distance(g.ravel(), w.ravel(), strength) <= tol * 1e-2:
-            return w, values, True
-        h = f.hessian(w)
-        flat = w.ravel()
-        step = (l1_quadratic(h, h @ flat - g.ravel(), strength, flat) - flat).reshape(w.shape)
-        expected = float((g * step).sum()) + float(strength @ (np.abs((w + step).ravel()) - np.abs(flat)))
-        size = 1.0
-        while True:
-            new = w + size * step
-            value, g = f.value_and_gradient(new)
-            reached = value + float(strength @ np.abs(new.ravel()))
-            if reached <= total + 1e-4 * size * expected or size < 1e-10:
-                break
-            size /= 2
-        w, total = new, reached
-        values.append(total)
-        if size < 1e-10:
-            break
-    return w, values, distance(g.ravel(), w.ravel(), strength) <= tol
-
-
-def distance(g: np.ndarray, w: np.ndarray, l1: np.ndarray) -> float:
-    """The largest element of the smallest subgradient: 0 at the minimum."""
-    free = np.maximum(np.abs(g) - l1, 0.0)
-    return float(np.where(w == 0, free, np.abs(g + l1 * np.sign(w))).max())
-
-
-def proximal_gradient(
-    f: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int
-) -> tuple[np.ndarray, list[float], bool]:
-    """A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm", 2009, with a step size found by
-    halving, and begun again where the objective rises (B. O'Donoghue, E. Candès 2015)."""
-    l1 = l1[:, None]
-    size, momentum, point = 1.0, 1.0, w
-    total = f.value_and_gradient(w)[0] + float((l1 * np.abs(w)).sum())
-    values = [total]
-    for _ in range(max_iter):
-        value, g = f.value_and_gradient(point)
-        while True:
-            moved = point - size * g
-            new = np.sign(moved) * np.maximum(np.abs(moved) - size * l1, 0.0)
-            step = new - point
-            reached, at_new = f.value_and_gradient(new)
-            if reached <= value + float((g * step).sum()) + float((step * step).sum()) / (2 * size) + 1e-15:
-                break
-            size /= 2
-        now = reached + float((l1 * np.abs(new)).sum())
-        if distance(at_new.ravel(), new.ravel(), np.repeat(l1.ravel(), f.outputs)) <= 0.1 * tol:
-            return new, [*values, now], True
-        if now > total:
-            momentum, point = 1.0, w
-            total = np.inf
-            continue
-        next_momentum = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        point = new + (momentum - 1) / next_momentum * (new - w)
-        w, total, momentum = new, now, next_momentum
-        size *= 1.1
-        values.append(total)
-    return w, values, False

@@ -5,8 +5,8 @@ import numpy as np
 
 from tapegrad.data.aliases import Features
 from tapegrad.models.convex import Fit
-from tapegrad.models.glm import weighted_square
 from tapegrad.models.linear_classifiers import with_ones
+from tapegrad.models.objective import weighted_square
 from tapegrad.models.quadratic import solver_of
 
 NEAR = 1e-5  # of the objective: what a solution that counts as one may be above the minimum

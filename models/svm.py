@@ -118,10 +118,10 @@ class LinearSVC(LinearClassifier):
             hinge = (signs, np.ones(len(signs)))
             return fit_hinges(x, [hinge], self.C * weights, scaling, 1e-4 * self.tol, self.max_iter)
         strength = 1.0 / (self.C * float(weights.sum()))
-        l1, l2 = (strength, 0.0) if self.penalty == "l1" else (0.0, strength)
+        l1, l2, tol = (strength, 0.0, self.tol) if self.penalty == "l1" else (0.0, strength, 1e-2 * self.tol)
         fit = fit_glm(
             with_ones(x, self.intercept_scaling) if self.fit_intercept else x, signs[:, None], SquaredHinge(), l2=l2,
-            l1=l1, weights=weights, intercept=False, tol=1e-2 * self.tol, max_iter=self.max_iter,
+            l1=l1, weights=weights, intercept=False, tol=tol, max_iter=self.max_iter,
         )  # fmt: skip
         return without_ones(fit, self.intercept_scaling) if self.fit_intercept else fit
 

@@ -13,7 +13,7 @@ from sklearn.preprocessing import scale
 
 import tapegrad as tg
 from tapegrad import models
-from tapegrad.models import LinearRegression, LogisticRegression, convex_losses, glm
+from tapegrad.models import LinearRegression, LogisticRegression, convex_losses, glm, proximal
 from tapegrad.models.convex import fit_convex, newton
 from tapegrad.models.hinge import interior_point
 from tapegrad.models.quadratic import l1_quadratic
@@ -262,6 +262,7 @@ def test_many_columns_have_the_same_solution(loss, l1, monkeypatch):
     fits = []
     for explicit in (1200, 2):
         monkeypatch.setattr(glm, "EXPLICIT", explicit)
+        monkeypatch.setattr(proximal, "MOST", explicit)
         fits.append(glm.fit_glm(x, target, loss, outputs=outputs, l2=0.01, l1=l1, tol=1e-8, max_iter=1000))
     assert all(fit.converged for fit in fits)
     assert np.allclose(fits[0].coef, fits[1].coef, atol=1e-6)
@@ -367,9 +368,10 @@ def test_an_l1_penalty_is_solved_to_the_end(positive):
         x = rng.normal(size=(rows, columns))
         x += (0, 0, 10 ** rng.uniform(0, 3))[trial % 3] * rng.normal(size=(rows, 1))
         x[:, 0] += 3 * (trial % 3 == 1) * x[:, -1]
-        h, b = x.T @ x / rows, x.T @ rng.normal(size=rows) / rows
+        y = rng.normal(size=rows)
+        h, b = x.T @ x / rows, x.T @ y / rows
         l1 = np.full(columns, np.abs(b).max() * 10 ** rng.uniform(-4, 0)) * (trial % 7 > 0)
-        w = l1_quadratic(h, b, l1, np.zeros(columns), positive)
+        w = l1_quadratic(h, b, l1, np.zeros(columns), 0.5 * (y @ y) / rows, positive)
         pull = b - h @ w
         over = np.where(w == 0, (pull if positive else np.abs(pull)) - l1, np.abs(pull - l1 * np.sign(w)))
         assert over.max() <= 2e-8 * np.abs(b).max(), trial
@@ -384,3 +386,37 @@ def test_positive_without_an_l1_penalty(options):
     with pytest.warns(UserWarning):
         theirs = reference.ElasticNet(positive=True, tol=1e-12, max_iter=10000, **options).fit(x, y)
     assert ours.coef_ == pytest.approx(theirs.coef_, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("solver", "options", "change"),
+    [
+        ("cholesky", {}, lambda x: x),
+        ("svd", {"alpha": 1e-12}, lambda x: np.c_[x, 2 * x[:, :1] + 1e-7 * x[:, 1:2]]),
+        ("svd", {"alpha": 0.0}, lambda x: np.c_[x, x]),
+        ("nnls", {"positive": True}, lambda x: x),
+        ("cholesky", {}, sparse.csr_matrix),
+        ("sparse_cg", {}, lambda x: sparse.csr_matrix(np.tile(x, 500))),
+        ("cholesky", {}, lambda x: x[:3]),
+    ],
+)
+def test_the_solver_of_ridge_is_the_one_that_ran(solver, options, change):
+    x = change(np.random.default_rng(0).normal(size=(40, 4)))
+    y = np.arange(x.shape[0]) % 5.0
+    assert models.Ridge(**options).fit(x, y).solver_ == solver
+
+
+@pytest.mark.parametrize("apart", [1e-2, 1.0, 100.0])
+@pytest.mark.parametrize("mean", [0.0, 1.7e9])
+def test_newton_tells_columns_apart(mean, apart):
+    """Where a column is twice another, nearly, their Hessian is singular in float64, and gradients are small."""
+    r = np.random.default_rng(0)
+    x = mean + 2.5e6 * r.normal(size=80)
+    between = apart * r.normal(size=80)
+    x, y = np.c_[x, 2 * x + between], 100 * between / apart + r.normal(size=80)
+    ours = models.LinearSVR(loss="squared_epsilon_insensitive", C=10.0, fit_intercept=False).fit(x, y)
+    best = np.linalg.lstsq(
+        np.vstack([np.sqrt(20.0) * x, np.eye(2)]), np.append(np.sqrt(20.0) * y, [0.0, 0.0])
+    )[0]
+    values = [10.0 * np.sum((y - x @ coef) ** 2) + 0.5 * coef @ coef for coef in (ours.coef_, best)]
+    assert values[0] <= values[1] * (1 + 1e-6)

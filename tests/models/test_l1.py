@@ -1,0 +1,162 @@
+"""Linear models with an L1 penalty: at least scikit-learn's objective, and the minimum, in few steps."""
+
+import itertools
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from sklearn import linear_model as reference
+from sklearn import svm
+from sklearn.exceptions import ConvergenceWarning
+
+from tapegrad import models
+from tapegrad.models import linear
+
+
+def correlated(r: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    x = r.normal(size=(rows, columns))
+    for j in range(1, columns):
+        x[:, j] = 0.95 * x[:, j - 1] + 0.31 * x[:, j]
+    return x
+
+
+def of_few_factors(r: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    return r.normal(size=(rows, 5)) @ r.normal(size=(5, columns)) + 0.1 * r.normal(size=(rows, columns))
+
+
+def twice(r: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    x = r.normal(size=(rows, columns // 2))
+    return np.hstack([x, x + 1e-4 * r.normal(size=x.shape)])
+
+
+def independent(r: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    return r.normal(size=(rows, columns))
+
+
+Rows = Callable[[np.random.Generator, int, int], np.ndarray]
+SHAPES: dict[str, tuple[Rows, int, int]] = {
+    "wide": (independent, 60, 400),
+    "square": (independent, 100, 110),
+    "long": (independent, 600, 40),
+    "wide, correlated": (correlated, 80, 500),
+    "long, correlated": (correlated, 500, 100),
+    "wide, of few factors": (of_few_factors, 80, 300),
+    "wide, each column twice": (twice, 80, 200),
+    "long, each column twice": (twice, 500, 60),
+    "more columns than a Hessian takes": (independent, 80, 1500),
+}
+# estimator, its options, scikit-learn's own
+KINDS = {
+    "squared hinge": ("LinearSVC", {"penalty": "l1", "dual": False}, {}),
+    "logistic, liblinear": ("LogisticRegression", {"l1_ratio": 1.0, "solver": "liblinear"}, {}),
+    "logistic": ("LogisticRegression", {"l1_ratio": 1.0, "solver": "saga"}, {}),
+    "three classes": ("LogisticRegression", {"l1_ratio": 1.0, "solver": "saga"}, {}),
+}
+
+
+def data(shape: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    make, rows, columns = SHAPES[shape]
+    r = np.random.default_rng(0)
+    x = make(r, rows, columns)
+    score = x[:, :5] @ r.normal(size=5)
+    score = score / score.std() + 0.5 * r.normal(size=rows)
+    return x, np.digitize(score, np.quantile(score, np.arange(1, classes) / classes))
+
+
+def losses(kind: str, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(of each row, their slopes) at the scores z, (rows, outputs)."""
+    if kind == "squared hinge":
+        sign = 2.0 * y[:, None] - 1
+        short = np.maximum(0.0, 1 - sign * z)
+        return (short**2)[:, 0], -2 * sign * short
+    if z.shape[1] == 1:
+        return np.logaddexp(0.0, z[:, 0]) - y * z[:, 0], 1 / (1 + np.exp(-z)) - y[:, None]
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    return -np.log(p[np.arange(len(y)), y]), p - np.eye(z.shape[1])[y]
+
+
+def certified(
+    model: models.LinearSVC, kind: str, x: np.ndarray, y: np.ndarray, c: float
+) -> tuple[float, float]:
+    """(the objective, what it is at most above the minimum, by the subgradient)."""
+    w = np.vstack([model.coef_.T, model.intercept_])
+    x = np.hstack([x, np.ones((len(x), 1))])
+    each, slope = losses(kind, x @ w, y)
+    l1 = np.ones_like(w)
+    l1[-1] = float(kind in ("squared hinge", "logistic, liblinear"))
+    g = c * x.T @ slope
+    left = np.where(w == 0, np.maximum(np.abs(g) - l1, 0.0), np.abs(g + l1 * np.sign(w)))
+    value = c * each.sum() + (l1 * np.abs(w)).sum()
+    penalized = l1 > 0
+    return value, (left * np.abs(w)).sum() + value * left[penalized].max() + left[~penalized].sum()
+
+
+@pytest.mark.parametrize("c", [0.02, 1.0, 50.0])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_minimum_is_reached_in_few_steps(shape, kind, c):
+    name, options, own = KINDS[kind]
+    x, y = data(shape, 3 if kind == "three classes" else 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours = getattr(models, name)(C=c, **options).fit(x, y)
+    value, above = certified(ours, kind, x, y, c)
+    assert above <= 1e-4 * value
+    assert np.max(ours.n_iter_) <= 150
+    theirs = getattr(svm if name == "LinearSVC" else reference, name)(C=c, **options, **own)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        best, _ = certified(theirs.fit(x, y), kind, x, y, c)
+    assert value <= best * (1 + 1e-6)
+
+
+def by_every_sign(x: np.ndarray, y: np.ndarray, alpha: float) -> float:
+    """The lowest objective of the Lasso: of all signs that the coefs can have, by the triangle of the rows."""
+    rows, columns = x.shape
+    lowest = float(y @ y) / (2 * rows)
+    for sign in itertools.product((-1.0, 0.0, 1.0), repeat=columns):
+        at = np.flatnonzero(sign)
+        if not len(at):
+            continue
+        q, r = np.linalg.qr(x[:, at])
+        pull = alpha * rows * np.array(sign)[at]
+        coef = np.linalg.solve(r, q.T @ y - np.linalg.solve(r.T, pull))
+        left = y - x[:, at] @ coef
+        if (coef * pull >= 0).all():
+            lowest = min(lowest, float(left @ left) / (2 * rows) + alpha * float(np.abs(coef).sum()))
+    return lowest
+
+
+@pytest.mark.parametrize("apart", [1e-2, 1e-4, 1e-6, 1e-7])
+@pytest.mark.parametrize("size", [1.0, 2000.0, 50_000.0])
+def test_the_lasso_tells_columns_apart(size, apart):
+    """Where a column is twice another, nearly, the products of the columns cannot, and the coefs are large."""
+    for seed in range(4):
+        r = np.random.default_rng(seed)
+        x = r.normal(size=(80, 3)) * [size, 1.0, 1.0]
+        x[:, 2] = 2 * x[:, 0] + apart * size * r.normal(size=80)
+        y = x @ [1 / size, -1.0, 0.0] + 0.5 * r.normal(size=80)
+        x, y = x - x.mean(axis=0), y - y.mean()
+        alpha = 1e-4 * apart
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ours = models.Lasso(alpha=alpha, fit_intercept=False).fit(x, y)
+        left = y - x @ ours.coef_
+        value = left @ left / 160 + alpha * np.abs(ours.coef_).sum()
+        assert value <= by_every_sign(x, y, alpha) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("off", [0.0, 0.3])
+@pytest.mark.parametrize("size", [1.0, 1e7])
+def test_a_lasso_off_the_minimum_warns(size, off, monkeypatch):
+    """A gap below the rounding of a weak penalty does not hide one that is real."""
+    solve = linear.elastic_net
+    monkeypatch.setattr(linear, "elastic_net", lambda *args: (1 + off) * solve(*args))
+    r = np.random.default_rng(0)
+    x = r.normal(size=(80, 3)) * [size, 1.0, 1.0]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        models.Lasso(alpha=1e-3).fit(x, x @ [1 / size, -1.0, 0.0] + 0.1 * r.normal(size=80))
+    assert [w.category for w in said] == [ConvergenceWarning] * (off > 0.1)
