@@ -1,11 +1,16 @@
-"""What a user's function may keep from one call to the next: in lists and dicts, attributes, variables around it."""
+"""What a user's function may keep from one call to the next: in lists and dicts, attributes of objects and classes,
+variables around it, arrays, open files."""
 
+import sys
 import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache, partial
+from io import IOBase
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
+
+import numpy as np
 
 from tapegrad.autograd.attributes import is_ours
 from tapegrad.autograd.tensor import Tensor
@@ -21,7 +26,7 @@ Contents = list[Any]  # of an object, one after the other
 class Kept:
     """The contents of all that a function can reach, and that a call of it may change.
 
-    Tensors and arrays are not looked into: who runs a function again hears what it writes to.
+    Tensors are not looked into: who runs a function again hears what it writes to.
     """
 
     def __init__(self, *roots: object) -> None:
@@ -31,7 +36,7 @@ class Kept:
         waiting = list(roots)
         while waiting:
             value = waiting.pop()
-            if isinstance(value, (*PLAIN, Tensor, ModuleType, type)) or type(value) in BY_TYPE:
+            if isinstance(value, (*PLAIN, Tensor, ModuleType)) or is_device_array(value):
                 continue
             if id(value) not in self.seen:
                 self.seen[id(value)] = value
@@ -41,6 +46,15 @@ class Kept:
         """Note the contents of an object, if it is one that may change; returns what is inside."""
         if isinstance(value, FunctionType):
             return self.around(value)
+        if isinstance(value, type):
+            return self.of_class(value) if is_users(value) else []
+        if isinstance(value, np.ndarray):
+            if value.flags.writeable:
+                self.keep(value, partial(array_contents, value), partial(set_array, value))
+            return []
+        if isinstance(value, IOBase):
+            self.keep(value, partial(place_in_file, value), partial(set_place, value))
+            return []
         if isinstance(value, MethodType):
             return [value.__self__, value.__func__]
         if isinstance(value, partial):
@@ -54,8 +68,19 @@ class Kept:
         if type(value).__module__.startswith("tapegrad.compiler."):
             return [getattr(value, "__wrapped__", None)]  # what it counts and keeps is not the user's
         inside = list(value) if isinstance(value, (tuple, frozenset)) else []
+        for name in slots_of(type(value)):
+            slot = Slot(value, name)
+            inside += self.keep(slot, slot.contents, slot.put)
         attributes = getattr(value, "__dict__", None)
-        return [*inside, attributes] if isinstance(attributes, dict) else inside
+        return [*inside, type(value), attributes] if isinstance(attributes, dict) else [*inside, type(value)]
+
+    def of_class(self, cls: type) -> Contents:
+        """The attributes of a class, which its methods may set, and what these use."""
+        variables = vars(cls)
+        self.keep(cls, partial(items_of, variables), partial(set_attributes, cls))
+        functions = [getattr(f, "__func__", f) for f in variables.values()]
+        functions += [f for p in variables.values() if isinstance(p, property) for f in (p.fget, p.fset)]
+        return [*functions, *cls.__bases__]
 
     def around(self, f: FunctionType) -> Contents:
         """The variables around a function, and its defaults."""
@@ -88,6 +113,22 @@ class Kept:
         return changed
 
 
+class Slot:
+    """An attribute of an object without a __dict__."""
+
+    def __init__(self, owner: object, name: str) -> None:
+        self.owner, self.name = owner, name
+
+    def contents(self) -> Contents:
+        return [getattr(self.owner, self.name, NOTHING)]
+
+    def put(self, value: object) -> None:
+        if value is NOTHING:
+            delattr(self.owner, self.name)
+        else:
+            setattr(self.owner, self.name, value)
+
+
 class Variable:
     """A global variable of a module."""
 
@@ -109,7 +150,7 @@ def is_same(a: object, b: object) -> bool:
 
 
 def items_of(value: Any) -> Contents:
-    return [part for item in value.items() for part in item] if isinstance(value, dict) else list(value)
+    return [part for item in value.items() for part in item] if hasattr(value, "items") else list(value)
 
 
 def refill(value: Any, copy: Any) -> None:
@@ -132,6 +173,68 @@ def set_cell(cell: CellType, value: object) -> None:
         del cell.cell_contents
     else:
         cell.cell_contents = value
+
+
+def is_users(cls: type) -> bool:
+    """Whether a class is neither ours nor of a library."""
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None) or ""
+    known = is_ours(cls.__module__) or file.startswith(LIBRARIES) or cls.__module__ == "builtins"
+    return not known and (bool(file) or cls.__module__ == "__main__")
+
+
+def slots_of(cls: type) -> list[str]:
+    """The attributes that the classes of a user name in `__slots__`."""
+    found = []
+    for base in cls.__mro__:
+        given = vars(base).get("__slots__", ()) if is_users(base) else ()
+        for name in (given,) if isinstance(given, str) else given:
+            private = name.startswith("__") and not name.endswith("__")
+            found.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
+    return [name for name in found if name not in ("__dict__", "__weakref__")]
+
+
+def set_attributes(cls: type, *items: Any) -> None:
+    """Let a class have these attributes and no other: a name, its value, the next name, …"""
+    before = dict(zip(items[::2], items[1::2], strict=True))
+    for name in vars(cls).keys() - before.keys():
+        delattr(cls, name)
+    for name, value in before.items():
+        if vars(cls).get(name, NOTHING) is not value:
+            setattr(cls, name, value)
+
+
+def is_device_array(value: object) -> bool:
+    return type(value) in BY_TYPE and not isinstance(value, np.ndarray)
+
+
+def array_contents(array: np.ndarray) -> Contents:
+    return array.ravel().tolist() if array.dtype.hasobject else [array.tobytes()]
+
+
+def set_array(array: np.ndarray, *contents: Any) -> None:
+    if array.dtype.hasobject:
+        array[...] = np.fromiter(contents, array.dtype, array.size).reshape(array.shape)
+    else:
+        array[...] = np.frombuffer(contents[0], array.dtype).reshape(array.shape)
+
+
+def place_in_file(file: Any) -> Contents:
+    """Where an open file is read or written next, and its size."""
+    try:
+        place = file.tell()
+        size = file.seek(0, 2)
+        file.seek(place)
+    except (OSError, ValueError):  # it is closed, or a pipe
+        return [NOTHING, NOTHING]
+    return [place, size]
+
+
+def set_place(file: Any, place: Any, size: Any) -> None:
+    if place is not NOTHING and not file.closed:
+        if file.writable():
+            file.truncate(size)
+        file.seek(place)
 
 
 @cache

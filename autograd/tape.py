@@ -118,7 +118,8 @@ class Tape:
                 it by position, where the change reaches it; or something that the program looked at inside of
                 `keep_lines`, before the tape was made, is another one now, so that it may do something else.
         """
-        from tapegrad.autograd.what_if import Replay, news_of
+        from tapegrad.autograd.what_if import Replay
+        from tapegrad.autograd.what_if_values import news_of
 
         base, earlier = self.base or (self, {})
         leaf_of = {new: leaf for leaf, new in earlier.items()}

@@ -11,6 +11,7 @@ from tapegrad.autograd.calls import same_numbers
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.kept import Kept
 from tapegrad.autograd.recorder import Recorder
+from tapegrad.autograd.refusal import Refusal
 from tapegrad.autograd.tensor import Node, Tensor
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Watch(Recorder):
         self.scope.__exit__(*error)
         self.births.__exit__(*error)
         if self.kept.put_back() and error[0] is None:
-            raise RuntimeError(
+            raise Refusal(
                 f"what_if: {self.call.primitive.name} keeps something of a call outside of itself, in a list, a dict, "
                 "an attribute or a variable, where the calls on the new numbers would meet those on the old ones: let "
                 "the pullback have what it needs from the function around it, or run the program itself on the new "
@@ -59,9 +60,9 @@ class Watch(Recorder):
             f"what_if: {self.call.primitive.name} uses {replay.called(t)} without getting it as an argument"
         )
         if writes.since(t.data, self.call.serial, replay.started):
-            raise RuntimeError(f"{name}, and it was written to since: {instead}")
+            raise Refusal(f"{name}, and it was written to since: {instead}")
         if replay.depends(t):
-            raise RuntimeError(f"{name}, and the change reaches it: {instead}")
+            raise Refusal(f"{name}, and the change reaches it: {instead}")
 
     def primitive(
         self, primitive: "Primitive", args: "tuple[Value, ...]", params: "Params", result: "Result"
@@ -75,7 +76,7 @@ class Watch(Recorder):
 
     def becomes(self, tensor: Tensor) -> None:
         if not self.is_inside(tensor):
-            raise RuntimeError(
+            raise Refusal(
                 f"what_if: {self.call.primitive.name} writes to {self.replay.called(tensor)}, which it did not make, "
                 "and would do so again: write outside of it, or run the program itself on the new numbers"
             )
@@ -107,7 +108,7 @@ def call_again(
     if [r.shape for r in again] != [a.shape for a in recorded] or not all(
         same_numbers(r.data, a) for r, a in zip(again, recorded, strict=True)
     ):
-        raise RuntimeError(
+        raise Refusal(
             f"what_if: {primitive.name} gives other numbers now than when it was recorded, for the same arguments: "
             "something that it uses, a number, an array or the mode of a layer, has changed since: make it an argument"
         )

@@ -6,18 +6,18 @@ the recorded results stay. Where the program may have done something else on the
 """
 
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from tapegrad.autograd import ops, watched, writes
 from tapegrad.autograd.births import Births
-from tapegrad.autograd.creation import new
 from tapegrad.autograd.diagnostics import describe
-from tapegrad.autograd.dtypes import is_floating, name_of
+from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.origins import BACKWARD, Origin, note, origin_of
+from tapegrad.autograd.refusal import INSTEAD, Refusal, refusal_in
 from tapegrad.autograd.sites import (
     CHECKED,
     FINITE,
@@ -30,6 +30,7 @@ from tapegrad.autograd.sites import (
     site_of,
 )
 from tapegrad.autograd.tensor import Node, Tensor, before
+from tapegrad.autograd.what_if_values import no_leaf
 
 if TYPE_CHECKING:
     from tapegrad.autograd.aliases import Value
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 Call: TypeAlias = Node | Origin
 NEVER = sys.maxsize  # behind all that was recorded
-INSTEAD = "run the program itself on the new numbers"
 
 
 class Replay:
@@ -78,7 +78,7 @@ class Replay:
         origin = origin_of(t)
         while origin is not None and origin.serial > serial:
             if origin.lost and self.news and origin.serial > self.begun:
-                raise RuntimeError(
+                raise Refusal(
                     f"what_if: {self.called(t)} was written to more than once inside of `with tg.keep_lines():`, so "
                     f"where its earlier contents came from is lost: {INSTEAD}"
                 )
@@ -155,7 +155,7 @@ class Replay:
     def is_over(self, call: Call) -> bool:
         """Whether a call was freed that ran before `with tg.keep_lines():`. Raises for one that ran inside."""
         if is_freed(call) and call.serial > self.begun and self.news:
-            raise RuntimeError(
+            raise Refusal(
                 "what_if: the program uses what it made before a backward pass inside of `with tg.keep_lines():`, "
                 "which has freed how it was made: pass retain_graph=True to that pass, or put the `with` behind it"
             )
@@ -169,14 +169,14 @@ class Replay:
             return
         known = self.begun if origin is None else origin.serial + origin.written
         if writes.since(t.data, known, serial):
-            raise RuntimeError(
+            raise Refusal(
                 f"what_if: {self.called(t)} was written to inside of `with tg.keep_lines():`, and its calls were "
                 f"given what it held after that: {INSTEAD}, or put the `with` behind the write"
             )
 
     def refuse_gradient(self, call: Call) -> None:
         if call.primitive is BACKWARD and call.serial > self.begun and self.news:
-            raise RuntimeError(
+            raise Refusal(
                 "what_if: the program uses a gradient that was computed inside of `with tg.keep_lines():` and cannot "
                 "be differentiated, by .backward() or by tg.grad of what nothing else requires a gradient of. It may "
                 f"be another one now: {INSTEAD}, or put the `with` behind it"
@@ -188,7 +188,7 @@ class Replay:
             (a, b), (c, d) = writes.span(leaf.data), writes.span(other.data)
             shared = writes.owner(leaf.data) is writes.owner(other.data) and a < d and c < b
             if shared and leaf not in self.news:
-                raise RuntimeError(
+                raise Refusal(
                     f"what_if: {self.called(leaf)} shares the memory of {self.called(other)}, and nothing says how it "
                     f"was made from it: make it inside of `with tg.keep_lines():`, or {INSTEAD}"
                 )
@@ -197,7 +197,7 @@ class Replay:
         """Raise for a tensor that was made inside of keep_lines, and nothing says of what."""
         assert isinstance(leaf, Tensor)
         if self.news and leaf not in self.news and self.begun <= -leaf._version < self.started:
-            raise RuntimeError(
+            raise Refusal(
                 f"what_if: {self.called(leaf)} was made inside of `with tg.keep_lines():` where no note is taken, as "
                 f"in another thread or of a raw array (t.data), so what it depends on is not known: {INSTEAD}, or "
                 "make it before the `with`"
@@ -215,7 +215,7 @@ class Replay:
 
     def refuse_written(self, call: Call, inputs: "Sequence[Value]") -> None:
         if isinstance(call, Origin) and call.written:
-            raise RuntimeError(
+            raise Refusal(
                 f"what_if: what the change reaches was written into a tensor in place, {describe(inputs[0])}, "
                 f"so its earlier contents are lost: {INSTEAD}"
             )
@@ -226,7 +226,7 @@ class Replay:
                 and not kept
                 and (t.data is not array or writes.since(array, call.serial))
             ):
-                raise RuntimeError(
+                raise Refusal(
                     f"what_if: {self.called(t)}, which "
                     f"{call.primitive.name if call.primitive else 'detach'} was given, was written to since: {INSTEAD}"
                 )
@@ -236,7 +236,7 @@ class Replay:
             return
         olds, news = [(a.shape, a.dtype) for a in outputs_of(call)], [(r.shape, r.dtype) for r in results]
         if olds != news:
-            raise RuntimeError(
+            raise Refusal(
                 f"what_if: {call.primitive.name} gives a result of another shape or dtype now: {INSTEAD}"
             )
 
@@ -253,19 +253,19 @@ class Replay:
             FINITE: ("lets errors of arithmetic raise, and has made", "is not finite now"),
             CHECKED: ("checks the numbers of", "holds wrong ones now"),
         }[read.known]
-        raise RuntimeError(
+        raise Refusal(
             f"what_if: the program {what} {describe(read.tensor)}, which {other}, and may go another way: {INSTEAD}, "
             f"or put that behind the `with`, or behind tg.tape. It stands\n{read.line}"
         )
 
     def refused_error(self, call: Call, error: Exception) -> Exception:
         """What to raise for a call that fails on the new numbers; a check that the program made before says more."""
-        if str(error).startswith("what_if: "):
-            return error
+        if (refusal := refusal_in(error)) is not None:
+            return refusal
         for read in self.reads:
             if read.serial < call.serial:
                 self.refuse_another_way(read)
-        return RuntimeError(f"what_if: the program raises an error on these numbers, or catches it: {error}")
+        return Refusal(f"what_if: the program raises an error on these numbers, or catches it: {error}")
 
     def called(self, t: Tensor) -> str:
         return self.tape.leaves.get(t) or self.tape.names.get(t) or describe(t)
@@ -307,94 +307,24 @@ def reads_of(tape: "Tape") -> list[Read]:
     lists = {}
     for node in tape.nodes:
         if is_freed(node):
-            raise RuntimeError(
+            raise Refusal(
                 "what_if: a backward pass has freed the graph: call what_if before it, or pass retain_graph=True to it"
             )
         if site_of(node) is NOWHERE:
-            raise RuntimeError(
+            raise Refusal(
                 f"what_if: {node.primitive.name} was recorded without a note of what the tape leaves out, such as "
                 "comparisons and numbers that the program reads: put the forward pass under `with tg.keep_lines():`"
             )
         lists[id(site_of(node).reads)] = site_of(node).reads
     if len(lists) > 1:
-        raise RuntimeError(
+        raise Refusal(
             f"what_if: the calls were recorded under {len(lists)} blocks `with tg.keep_lines():`, and nothing is known "
             "of what ran between them: put the whole forward pass under one"
         )
     (reads,) = lists.values()
     if len(reads) == MOST_READS and reads[0].serial > tape.nodes[0].serial:
-        raise RuntimeError(
+        raise Refusal(
             f"what_if: the program reads more than {MOST_READS:,} tensors under one `with tg.keep_lines():`: "
             "put it around fewer steps"
         )
     return [read for read in reads if read.serial < tape.made]
-
-
-def news_of(tape: "Tape", changes: Mapping[Any, Any]) -> dict[Tensor, Tensor]:
-    """The leaves that are to change, with tensors of their new values."""
-    if not isinstance(changes, Mapping):
-        raise TypeError(
-            f"what_if: changes: expected a dict {{leaf or its name: value}}, got {type(changes).__name__}"
-        )
-    news: dict[Tensor, Tensor] = {}
-    for given, value in changes.items():
-        found = [
-            t for t, name in {**tape.names, **tape.leaves}.items() if isinstance(given, str) and name == given
-        ]
-        if isinstance(given, Tensor) and given.node is None:  # it may be behind a leaf
-            found = [given]
-        if len(found) != 1:
-            raise no_leaf(tape, given, len(found))
-        name = tape.leaves.get(found[0]) or tape.names.get(found[0], "a tensor")
-        if found[0] in news:
-            raise ValueError(
-                f"what_if: changes: {name} is there twice, as a name and as a tensor: give it once"
-            )
-        news[found[0]] = new(new_value(name, found[0], value)).requires_grad_(found[0].requires_grad)
-    return news
-
-
-def no_leaf(tape: "Tape", given: object, count: int = 0) -> ValueError:
-    what = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
-    what = describe(given) if isinstance(given, Tensor) else what
-    return ValueError(
-        f"what_if: {what} is {f'the name of {count} leaves' if count else 'no leaf'} of this tape, which has "
-        + ", ".join(tape.leaves.values())
-    )
-
-
-def new_value(name: str, leaf: Tensor, value: Any) -> Any:
-    """A leaf's new value as a raw array of its own, of the leaf's shape, dtype and device."""
-    backend = leaf.backend
-    if isinstance(value, Tensor) or hasattr(value, "dtype"):
-        array = value.data if isinstance(value, Tensor) else value
-        if name_of(array.dtype) != name_of(leaf.dtype):
-            raise TypeError(
-                f"what_if: {name} is {name_of(leaf.dtype)}, its new value {name_of(array.dtype)}: write "
-                f".astype({name_of(leaf.dtype)!r})"
-            )
-    else:
-        try:
-            array = np.asarray(value)
-        except ValueError as error:
-            raise ValueError(
-                f"what_if: the new value of {name} has lists of several lengths: {error}"
-            ) from error
-        kinds = {"b": "b", "i": "bi", "u": "bi"}.get(np.dtype(name_of(leaf.dtype)).kind, "biuf")
-        if array.dtype.kind not in kinds:
-            raise TypeError(f"what_if: {name} is {name_of(leaf.dtype)}, its new value holds {array.dtype}")
-        with np.errstate(over="ignore"):
-            cast = array.astype(name_of(leaf.dtype))
-        if not np.array_equal(np.isfinite(cast), np.isfinite(array)) or (
-            cast.dtype.kind in "iu" and (cast != array).any()
-        ):
-            raise ValueError(
-                f"what_if: {name} is {name_of(leaf.dtype)}, which does not hold numbers as large as its new value"
-            )
-        array = cast
-    if array.shape != leaf.shape:
-        raise ValueError(
-            f"what_if: {name} has shape {leaf.shape}, its new value {tuple(array.shape)}: the recorded calls hold for "
-            f"that shape. For another, {INSTEAD}"
-        )
-    return backend.asarray(array, dtype=leaf.dtype, device=leaf.device, copy=True)

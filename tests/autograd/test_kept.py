@@ -4,8 +4,10 @@ runs them again, and leaves what they keep as it was."""
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
@@ -137,10 +139,74 @@ def behind_another_function() -> Function:
     return lambda x: inner(x)
 
 
+class Counting:
+    last: Any = None
+
+    def __call__(self, x: tg.Tensor) -> Any:
+        type(self).last = x * 1.0
+        return x * 2.0, lambda g: g * Counting.last
+
+
+class Slotted:
+    __slots__ = ("__hidden", "saved")
+
+    def __call__(self, x: tg.Tensor) -> Any:
+        self.saved = self.__hidden = x * 1.0
+        return x * 2.0, lambda g: g * self.saved * self.__hidden
+
+
+class Listing:
+    """Its method uses a list of the module."""
+
+    def __call__(self, x: tg.Tensor) -> Any:
+        ALL.append(x * 1.0)
+        return x * 2.0, lambda g: g * ALL[-1]
+
+
+def in_a_class() -> Function:
+    def f(x: tg.Tensor) -> Any:
+        Counting.last = x * 1.0
+        return x * 2.0, lambda g: g * Counting.last
+
+    return f
+
+
+def in_an_array() -> Function:
+    held = np.zeros(3, "float32")
+
+    def f(x: tg.Tensor) -> Any:
+        held[...] = x.numpy()
+        return x * 2.0, lambda g: g * tg.tensor(held)
+
+    return f
+
+
+def in_an_array_of_objects() -> Function:
+    held = np.array([None, None])
+
+    def f(x: tg.Tensor) -> Any:
+        held[0] = x * 1.0
+        return x * 2.0, lambda g: g * held[0]
+
+    return f
+
+
+def in_a_file() -> Function:
+    held = BytesIO(b"before")
+    held.seek(0, 2)
+
+    def f(x: tg.Tensor) -> Any:
+        held.write(x.numpy().tobytes())
+        return x * 2.0, lambda g: g * tg.tensor(np.frombuffer(held.getvalue()[6:18], "float32"))
+
+    return f
+
+
 KEEP = [
     in_a_dict, in_a_list, taken_from_a_list, as_an_array, Holder, lambda: Holder().method, in_a_variable_around,
     in_a_variable_of_the_module, in_a_list_of_the_module, in_an_attribute_of_itself, in_a_default, Layer,
-    in_what_it_is_given, behind_another_function,
+    in_what_it_is_given, behind_another_function, Counting, Slotted, Listing, in_a_class, in_an_array,
+    in_an_array_of_objects, in_a_file,
 ]  # fmt: skip
 
 
@@ -216,10 +282,18 @@ def test_what_only_reads_goes_on() -> None:
 
 def test_everything_is_put_back() -> None:
     held: Any = {"a": [1, 2], "b": {3}, "c": deque([4])}
-    kept = Kept(lambda: held)
+    array, slotted, file = np.arange(3.0), Slotted(), BytesIO(b"before")
+    slotted.saved = 1  # type: ignore[assignment]
+    last = Counting.last
+    kept = Kept(lambda: (held, array, slotted, file, Counting))
+    array[1], slotted.saved, Counting.last, Counting.new = 5, 2, 3, 4  # type: ignore[assignment, attr-defined]
+    file.seek(0, 2)
+    file.write(b"more")
     held["a"].append(5)
     held["b"].clear()
     held["c"].popleft()
     held["d"] = 6
     assert kept.put_back() and not kept.put_back()
     assert held == {"a": [1, 2], "b": {3}, "c": deque([4])}
+    assert array.tolist() == [0.0, 1.0, 2.0] and slotted.saved == 1 and file.getvalue() == b"before"
+    assert file.tell() == 0 and Counting.last is last and not hasattr(Counting, "new")

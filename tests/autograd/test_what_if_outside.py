@@ -316,3 +316,23 @@ def test_memory_shared_from_outside_raises() -> None:
     with pytest.raises(RuntimeError, match="outside shares the memory of x"):
         tape.what_if({"x": [1.0, 1.0]})
     assert tape.what_if({"x": [1.0, 1.0], "outside": [2.0, 3.0]}).output.item() == 5.0
+
+
+def test_an_error_of_the_program_is_none_of_ours() -> None:
+    """Whatever its text begins with; and a refusal inside of another call keeps its own words."""
+
+    def f(t: tg.Tensor) -> tg.Tensor:
+        if t.numpy()[0] > 2:
+            raise RuntimeError("what_if: of the program")
+        return t * 1.0
+
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.keep_lines():
+        y = tg.checkpoint(f)(x).sum()
+    with pytest.raises(RuntimeError, match=r"^what_if: the program (reads|raises an error)"):
+        tg.tape(y, {"x": x}).what_if({"x": [3.0, 4.0]})
+    with tg.keep_lines():
+        z = x * 2.0
+        y = tg.checkpoint(lambda q: tg.checkpoint(lambda r: r * z)(q) * 1.0)(x).sum()
+    with pytest.raises(RuntimeError, match=r"^what_if: checkpoint.* uses float32.* without getting it"):
+        tg.tape(y, {"x": x}).what_if({"x": [3.0, 4.0]})
