@@ -317,13 +317,15 @@ def test_wheel_installs_the_command(clean_python, tmp_path):
 @pytest.mark.slow
 @pytest.mark.xdist_group("wheel")
 def test_wheel_passes_tests_from_another_folder(clean_python, tmp_path):
-    """The tests of the core but its two largest tables, which need no TensorFlow, on what a user would have
+    """The tests of the core but its three largest tables, which need no TensorFlow, on what a user would have
     installed."""
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     modules = [f"tests/nn/test_module{topic}.py" for topic in ("", "_build", "_state", "_text")]
     rooms = ("tests/autograd", *modules, "tests/models/test_sequential.py")
-    large = [f"--ignore=tests/autograd/test_{name}.py" for name in ("foreign_names", "writes")]
+    large = [
+        f"--ignore=tests/autograd/test_{name}.py" for name in ("foreign_names", "foreign_meaning", "writes")
+    ]
     output = python(
         "-m", "pytest", "-q", "-m", "not gpu", *large, *rooms, executable=clean_python, cwd=tmp_path
     )
