@@ -190,7 +190,6 @@ class Tensor(Slots, Protocols, Methods):
 
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=100)
-        # The brackets of an array without elements do not show its shape.
         shape = f", shape={self.shape}" if self.size == 0 and self.shape != (0,) else ""
         place = "" if self.device == "cpu" else f", device={self.device!r}"
         made_by = f", made_by={self.node.primitive.name!r}" if self.node is not None else ""
@@ -295,17 +294,18 @@ class Tensor(Slots, Protocols, Methods):
         the old contents refuses a later backward pass.
 
         Args:
-            value: What `tg.tensor` takes, of the tensor's shape; it is cast to the tensor's dtype.
+            value: What `tg.tensor` takes, of the tensor's shape. Tensors and arrays are cast to the tensor's dtype.
 
         Raises:
-            ValueError: The shapes differ.
+            ValueError: The shapes differ, or Python's number does not fit into integers.
         """
-        given = value if isinstance(value, Tensor) else Tensor(self.backend.asarray(value, dtype=self.dtype))
-        if given is not value and (recorder := current.get().recorder) is not None:
-            recorder.made(given, True)
-        if given.shape != self.shape:
-            raise ValueError(f"assign: this tensor has shape {self.shape}, the value {given.shape}")
-        overwrite(self, given)
+        from tapegrad.autograd.creation import from_data
+
+        if not isinstance(value, Tensor):
+            value = from_data("assign", value, self.dtype, self.device, copy=None)
+        if value.shape != self.shape:
+            raise ValueError(f"assign: this tensor has shape {self.shape}, the value {value.shape}")
+        overwrite(self, value)
 
     def to(self, place: "str | DTypeLike") -> "Tensor":
         """A copy on another backend or device, or this tensor if it is there already; with a dtype, `astype`.

@@ -142,6 +142,8 @@ UNHELD: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("arange below", lambda: tg.arange(-1, 3, dtype="uint8"), OverflowError, "arange: -1"),
     ("arange of halves", lambda: tg.arange(0, 3, 0.5, dtype="int64"), ValueError, "arange: 0.5"),
     ("linspace", lambda: tg.linspace(0, 300, 4, dtype="int8"), OverflowError, "linspace: 300"),
+    ("assign", lambda: INTS.assign([2.5, 1.0]), ValueError, "assign: 2.5 is no whole number"),
+    ("assign beyond", lambda: BYTES.assign([1, 256]), OverflowError, "assign: 256 is out of range for uint8"),
     ("where", lambda: tg.where(BYTES > 1, BYTES, -1), OverflowError, "where: -1 is out of range for uint8"),
     ("where, first", lambda: tg.where(BYTES > 1, 300, BYTES), OverflowError, "where: 300"),
 ]  # fmt: skip
