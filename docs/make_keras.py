@@ -74,7 +74,7 @@ DIFFERS: dict[tuple[str, str], str] = {
         "fit",
         "x",
     ): "one array, no dict; `(x, y)`, `(x, y, sample_weight)` and any iterable of such batches are taken",
-    ("fit", "class_weight"): "a list of all factors, too; keys that are no class raise",
+    ("fit", "class_weight"): "a list of all factors or a Series, too; keys that are no class raise",
     (
         "fit",
         "validation_freq",
@@ -100,7 +100,8 @@ DIFFERS: dict[tuple[str, str], str] = {
     ): "`best_weights` is a state dict, None again after the training",
     ("ModelCheckpoint", "filepath"): "a safetensors file; a name such as `best.keras` is refused",
     ("ModelCheckpoint", "save_freq"): '"epoch" only',
-    ("ModelCheckpoint", "save_best_only"): "a second fit starts anew",
+    ("ModelCheckpoint", "save_best_only"): "a second fit starts anew; an epoch without "
+    "validation, as `validation_freq` leaves some out, is not saved (Keras saves it)",
     ("CSVLogger", "append"): "a file of other columns raises",
 }
 HEAD = """# Sequential and Keras

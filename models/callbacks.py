@@ -52,7 +52,7 @@ class Callback(KnownAttributes):
 
     Attributes:
         model: The model in training.
-        params: A dict of verbose, epochs and steps.
+        params: A dict of verbose, epochs and steps, and of do_validation in `fit`.
     """
 
     model: Any = None
@@ -70,7 +70,7 @@ class Callback(KnownAttributes):
         """Take the numbers of the training, before it.
 
         Args:
-            params: A dict of verbose, epochs and steps.
+            params: A dict of verbose, epochs and steps, and of do_validation in `fit`.
         """
         self.params = params
 

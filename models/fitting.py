@@ -231,6 +231,7 @@ def training(model: "Sequential", options: dict[str, Any], seed: int | None = No
         held = held_out(model, options["validation_data"], size, wanted, epochs - initial)
     warn_of_mismatch(model)
     params = {"verbose": options["verbose"], "epochs": epochs, "steps": source.steps}
+    params["do_validation"] = held is not None
     return Training(
         model, source, held, Moments(callbacks, model, params), options["verbose"], epochs, initial,
         after(options["validation_freq"]), seed,

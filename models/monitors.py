@@ -56,6 +56,16 @@ class Monitor(Callback):
         for name in self.kept:
             setattr(self, name, float(state[name]) if isinstance(state[name], str) else state[name])
 
+    def unmeasured(self, logs: dict[str, float]) -> bool:
+        """Whether this epoch has no such number since `validation_freq` leaves its validation out.
+
+        Args:
+            logs: The numbers of an epoch by name.
+        """
+        validated = any(name.startswith("val_") for name in logs)
+        left_out = self.params.get("do_validation", False) and not validated
+        return bool(left_out and self.monitor not in logs and self.monitor.startswith("val_"))
+
     def improved(self, logs: dict[str, float]) -> bool:
         """Whether the number is better than the best so far, which it then becomes. The first one is the best.
 
@@ -145,7 +155,7 @@ class EarlyStopping(Monitor):
         self.forget()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if epoch < self.start_from_epoch:
+        if epoch < self.start_from_epoch or self.unmeasured(logs):
             return
         self.wait += 1
         if self.improved(logs):
@@ -217,7 +227,7 @@ class ModelCheckpoint(Monitor):
             check_savable(self.model)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if self.save_best_only and not self.improved(logs):
+        if self.save_best_only and (self.unmeasured(logs) or not self.improved(logs)):
             return
         try:
             path = self.filepath.format(epoch=epoch + 1, **logs)
@@ -275,6 +285,8 @@ class ReduceLROnPlateau(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs["learning_rate"] = float(self.model.optimizer.lr)
+        if self.unmeasured(logs):
+            return
         if self.resting:
             self.resting, self.wait = self.resting - 1, 0
         if self.improved(logs):

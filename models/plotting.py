@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tapegrad.models.aliases import Axes, Figure
 
 INSTALL = 'pictures need matplotlib: pip install "tapegrad[plot]"'
+PANELS = 4  # in a row
 TRAINING, VALIDATION, INK, GRID = "#2a5d9f", "#d1602b", "#333333", "#e4e4e4"
 
 
@@ -32,12 +33,18 @@ def plot_history(history: dict[str, list[float]], epochs: list[int], title: str 
             "plot: there is nothing to show: "
             + (f"no number of {', '.join(history)} is finite" if history else "no epoch was trained")
         )
-    width, height = 5.0 * len(names), 3.9
+    columns = min(len(names), PANELS)
+    lines = math.ceil(len(names) / columns)
+    width, height = 5.0 * columns, 3.9 * lines
     figure = Figure(figsize=(width, height), dpi=110)
     FigureCanvasAgg(figure)
     # Margins in inches; matplotlib's own layout would draw everything twice.
-    figure.subplots_adjust(0.6 / width, 0.55 / height, 1 - 0.2 / width, 1 - 0.8 / height, wspace=0.17)
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
+    between = {"wspace": 0.17, "hspace": 0.45}
+    figure.subplots_adjust(0.6 / width, 0.55 / height, 1 - 0.2 / width, 1 - 0.8 / height, **between)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in panels[len(names) :]:
+        axes.remove()
+    for axes, name in zip(panels, names):
         draw_curves(axes, epochs, history.get(name), history.get(f"val_{name}"))
         style(axes, name.replace("_", " "))
     if title:
@@ -48,18 +55,26 @@ def plot_history(history: dict[str, list[float]], epochs: list[int], title: str 
 def draw_curves(
     axes: Axes, epochs: list[int], training: list[float] | None, validation: list[float] | None
 ) -> None:
-    """The numbers of each epoch as a line, one for each of the two that has some."""
-    for label, colour, values in (("training", TRAINING, training), ("validation", VALIDATION, validation)):
-        if values and finite(values):
-            marker = "o" if len(values) <= 30 else ""
-            axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker, markersize=3.5)
+    """The numbers of each epoch as a line, one for each of the two that has some.
+
+    That of the validation goes from one epoch that was validated to the next."""
+    curves = [("training", TRAINING, epochs, training)]
+    if validation:
+        known = [(epoch, value) for epoch, value in zip(epochs, validation) if math.isfinite(value)]
+        curves.append(
+            ("validation", VALIDATION, [epoch for epoch, _ in known], [value for _, value in known])
+        )
+    for label, colour, x, values in curves:
+        if finite(values):
+            marker = "o" if len(x) <= 30 else ""
+            axes.plot(x, values, color=colour, label=label, linewidth=1.8, marker=marker, markersize=3.5)
 
 
 def style(axes: Axes, title: str) -> None:
     """The panel's title, axis, grid and legend, without a frame."""
     axes.set_title(title, loc="left", color=INK, fontweight="bold")
     axes.set_xlabel("epoch", color=INK)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -156,7 +156,7 @@ def split_at(rows: int, fraction: float) -> int:
 
 # ---- weights of classes ----
 def class_factors(class_weight: AsGiven, outputs: tuple[int, ...]) -> dict[int, float]:
-    """`class_weight`, a dict {class number: factor} or a list of all factors, checked: {class number: factor}."""
+    """`class_weight`, a dict or pandas Series {class number: factor} or a list of all factors, checked, as a dict."""
     classes = outputs[-1] if outputs and outputs[-1] > 1 else 2
     known = ", ".join(map(str, range(classes))) if classes <= 10 else f"0 to {classes - 1}"
     example = "{0: 1.0, 1: 5.0}"
@@ -165,7 +165,9 @@ def class_factors(class_weight: AsGiven, outputs: tuple[int, ...]) -> dict[int, 
             f"class_weight: expected a dict such as {example}, got {class_weight!r}: sklearn.utils.class_weight's "
             "compute_class_weight works such factors out"
         )
-    if not isinstance(class_weight, Mapping):
+    if hasattr(class_weight, "items"):  # a Mapping, or a Series, which goes by its index
+        class_weight = dict(class_weight.items())
+    else:
         if np.ndim(class_weight) != 1 or len(class_weight) != classes:
             raise ValueError(
                 f"class_weight: expected a dict such as {example}, or a list of one factor for each of the {classes} "

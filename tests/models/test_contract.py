@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from contract_cases import (
     FRAME,
@@ -154,6 +155,10 @@ ROWS: dict[str, tuple[Any, Any]] = {
     # arguments
     "class_weight, a list": (
         lambda: fitted(class_weight=[1.0, 5.0]) == fitted(class_weight={0: 1.0, 1: 5.0}) != fitted(), True),
+    "class_weight, a Series, by its index": (
+        lambda: fitted(class_weight=pd.Series({1: 5.0, 0: 1.0})) == fitted(class_weight={0: 1.0, 1: 5.0}), True),
+    "class_weight, a Series of texts": (
+        lambda: fitted(class_weight=pd.Series({"a": 5.0, "b": 1.0})), "ValueError: .*'a' is no class"),
     "class_weight, texts": (lambda: fitted(class_weight={"0": 1, "1": 50}), "ValueError: .*'0' is no class: .* 0, 1"),
     "class_weight, no class": (lambda: fitted(class_weight={7: 50.0}), "ValueError: .*7 is no class"),
     "class_weight, short": (lambda: fitted(class_weight=[1.0]), "ValueError: .*each of the 2 classes"),

@@ -49,6 +49,24 @@ def test_picture_shows_every_curve(history, tmp_path):
         history.plot()
 
 
+def test_picture_joins_the_epochs_that_were_validated():
+    pytest.importorskip("matplotlib")
+    history = History()
+    for epoch in range(60):
+        history.append(epoch, {"loss": 1.0, **({"val_loss": float(epoch)} if epoch % 5 == 4 else {})})
+    _, validation = history.plot().axes[0].lines
+    assert validation.get_xdata().tolist() == [*range(5, 61, 5)]
+    assert validation.get_ydata().tolist() == [*range(4, 60, 5)] and validation.get_marker() == "o"
+
+
+def test_picture_of_many_metrics_has_rows_of_panels():
+    pytest.importorskip("matplotlib")
+    history = History()
+    history.append(0, {f"m{k}": float(k) for k in range(11)})
+    figure = history.plot()
+    assert len(figure.axes) == 11 and len({axes.get_position().y0 for axes in figure.axes}) == 3
+
+
 @pytest.fixture(autouse=True)
 def plain_surroundings(monkeypatch):
     for variable in ("TERM", "NO_COLOR"):

@@ -48,10 +48,11 @@ def run(callback, values):
     """(epochs that ran, the epoch gone back to, the epochs saved, the rates, what the callback knows)."""
     model, rates = Model(), []
     callback.set_model(model)
+    callback.set_params({"do_validation": True})
     callback.on_train_begin()
     for model.epoch, value in enumerate(values):
         callback.on_epoch_begin(model.epoch, {})
-        callback.on_epoch_end(model.epoch, {"val_loss": value})
+        callback.on_epoch_end(model.epoch, {} if value is None else {"val_loss": value})
         rates.append(model.optimizer.lr)
         if model.stop_training:
             break
@@ -93,3 +94,24 @@ def test_random_numbers_are_watched_alike(name, monkeypatch):
                 values[generator.integers(3, 9)] = float("nan")
             ours, theirs = (run(getattr(of, name)(**options), values) for of in (models, keras.callbacks))
             assert ours == theirs, (options, values)
+
+
+@pytest.mark.filterwarnings("ignore:.*val_loss:UserWarning")  # Keras's, of an epoch without it
+@pytest.mark.parametrize("name", ["EarlyStopping", "ReduceLROnPlateau"])
+def test_epochs_without_validation_are_left_out_alike(name):
+    """As validation_freq leaves some out."""
+    generator = np.random.default_rng(0)
+    for options in OPTIONS[name]:
+        values = [
+            float(v) if generator.random() < 0.6 else None for v in generator.integers(-8, 9, size=12) / 8
+        ]
+        ours, theirs = (run(getattr(of, name)(**options), values) for of in (models, keras.callbacks))
+        assert ours == theirs, (options, values)
+
+
+def test_only_the_best_of_the_validated_epochs_are_saved(monkeypatch):
+    """Keras saves every epoch without validation, too."""
+    monkeypatch.setattr("tapegrad.models.monitors.check_name", lambda *given: None)
+    monkeypatch.setattr("tapegrad.models.model_file.check_savable", lambda model: None)
+    callback = models.ModelCheckpoint("m", mode="min", save_best_only=True)
+    assert run(callback, [None, 3.0, None, 2.0, 4.0, None])[2] == [1, 3]
