@@ -9,7 +9,10 @@ from tapegrad.models.quadratic import ROUNDS, l1_quadratic
 LEAST = 100  # columns of a step, or twice as many as are not 0
 MOST = 3000  # unknowns of a step up to which the Hessian is made
 ENOUGH = 0.1  # of the gain of a step: what a longer search could still gain
-SHORT, NEAR = 3, 1e-3  # rounds of the search until a step gains less than that part of the objective
+SHORT, NEAR = (
+    3,
+    1e-3,
+)  # rounds of a search of more than LEAST unknowns, until a step gains less of the objective
 STAGE = 3.0  # by which the penalty falls from one stage to the next
 ROUGH = 0.1  # of the objective: how near to the minimum of a stage the next one begins
 ROUNDING = 1e-12  # of the objective: a step that promises less is none
@@ -51,13 +54,14 @@ def newton_steps(
             w, more, converged = proximal_gradient(f, w, l1, tol, 100 * max_iter)
             return w, values + more[1:], converged
         near = len(values) > 1 and values[-2] - values[-1] <= NEAR * values[-1]
-        step, promise = newton_step(f, w, g, l1, at, ROUNDS if near else SHORT)
+        few = len(at) * f.outputs <= LEAST
+        step, promise = newton_step(f, w, g, l1, at, ROUNDS if near or few else SHORT)
         size = 1.0
         while True:
             new = w + size * step
             value, at_new = f.value_and_gradient(new)
             reached = value + float((l1 * np.abs(new)).sum())
-            if reached <= values[-1] - 1e-4 * size * promise:
+            if reached < values[-1] and reached <= values[-1] - 1e-4 * size * promise:
                 break
             size /= 2
             # Neither would move w, or f is flat to the last digits.
