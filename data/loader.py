@@ -159,6 +159,12 @@ class DataLoader:
         self.epoch = self._passes = integer("DataLoader: epoch", state["epoch"], 0)
         self._resume = self._at = integer("DataLoader: batch", state["batch"], 0)
 
+    def _leave_out(self, passes: int, batches: int = 0) -> None:
+        """Begin after so many passes, and batches of the next one, unless the loader is there or further already."""
+        if (passes, batches) > (self._passes, self._resume or 0):
+            self.epoch = self._passes = passes
+            self._resume = self._at = batches
+
     # ---- a pass ----
     def __iter__(self) -> Iterator[Batch]:
         start, self._resume = self._resume or 0, None

@@ -148,7 +148,9 @@ the error says what to write. Nothing is taken and ignored.
   `@tapegrad.models.register`, where it is saved and where it is loaded, or leave the training out by
   `training=False`. `Sequential.load(path, resume=True)` and `fit(…, initial_epoch=…)` go on bit for bit; after a fit
   with a seed, `fit(…, initial_epoch=…, seed=…)` does, loaded or not. The position in a pass that `steps_per_epoch` cut
-  is not kept: cut at a whole pass.
+  is not kept: cut at a whole pass. A new `DataLoader` of the same seed is put at the pass of `initial_epoch`, and at
+  its batch with `steps_per_epoch`; one that a `for` loop or a fit has brought further stays where it is. Other
+  batches, a generator's or another library's, come as they are given: put them where they stood.
 """
 
 

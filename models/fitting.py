@@ -223,18 +223,21 @@ def training(model: "Sequential", options: dict[str, Any], seed: int | None = No
     steps = options["steps_per_epoch"]
     steps = None if steps is None else count("steps_per_epoch", steps)
     reading = from_batches if is_batches(x, y) else from_arrays
+    validate_after = after(options["validation_freq"])
     source, held = reading(model, options, steps, epochs - initial)
     if options["validation_data"] is not None:
         size = options["validation_batch_size"] or EVALUATION_BATCH
         wanted = options["validation_steps"]
         wanted = None if wanted is None else count("validation_steps", wanted)
         held = held_out(model, options["validation_data"], size, wanted, epochs - initial)
+        if isinstance(held, FromBatches):
+            held.leave_out(sum(map(validate_after, range(initial))))
     warn_of_mismatch(model)
     params = {"verbose": options["verbose"], "epochs": epochs, "steps": source.steps}
     params["do_validation"] = held is not None
     return Training(
         model, source, held, Moments(callbacks, model, params), options["verbose"], epochs, initial,
-        after(options["validation_freq"]), seed,
+        validate_after, seed,
     )  # fmt: skip
 
 
@@ -281,6 +284,7 @@ def from_batches(
     given = ("y", "sample_weight", "batch_size", "validation_split")
     refuse_for_batches("fit", **{name: options[name] for name in given})
     source = FromBatches(model, options["x"], steps)
+    source.leave_out(count("initial_epoch", options["initial_epoch"], 0))
     if source.once and steps is None and epochs > 1:
         raise ValueError(
             f"fit: a generator gives its batches once, and there are {epochs} epochs: give steps_per_epoch, or what "

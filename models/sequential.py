@@ -156,7 +156,7 @@ class Sequential(KerasWords):
             class_weight: {class number: factor on the loss of its rows}, in training; 1 for those not named. Or a list
                 of all factors.
             sample_weight: A factor on the loss of each row, (n,).
-            initial_epoch: The number of the first epoch, from 0.
+            initial_epoch: The number of the first epoch, from 0. A DataLoader leaves out the passes before it.
             steps_per_epoch: Batches in an epoch: the next epoch goes on where this one ended. None: all.
             validation_steps: Batches in a validation. None: all.
             validation_batch_size: Rows per batch of the validation; None is 1024.
@@ -285,7 +285,8 @@ class Sequential(KerasWords):
                 from the first batch on where one ran when the model was saved. Then `fit(…, initial_epoch=…)` goes on
                 as if it had not been interrupted, bit for bit on the same kind of CPU; where the fit before had a
                 seed, and had ended, give it again. Callbacks go on, too: those of the same classes, in the same order,
-                get back what they had seen.
+                get back what they had seen. `fit` puts a new DataLoader at the pass of initial_epoch: give it the seed
+                of the one before. Other batches, such as a generator's, come as they are given.
 
         Raises:
             FileError: The file holds no model, is damaged, or names code that is not registered.

@@ -14,6 +14,7 @@ from tapegrad.backends.aliases import Function
 from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
 from tapegrad.data.arrays import refuse_query
 from tapegrad.data.batches import Batches
+from tapegrad.data.loader import DataLoader
 from tapegrad.models import rows
 
 if TYPE_CHECKING:
@@ -124,6 +125,22 @@ class FromBatches:
         self.steps = steps if steps is not None else None if length < 0 else length
         self.running: Iterator[Array] | None = None
         self.first: Batch = NO_BATCH
+
+    def leave_out(self, epochs: int) -> None:
+        """Tell a DataLoader, whose order is a function of its pass, that a fit has had epochs before."""
+        if not epochs or not isinstance(self.data, DataLoader):
+            return
+        if self.limit is None or self.anew:
+            self.data._leave_out(epochs)
+        elif self.data.source.rows is not None:
+            self.data._leave_out(*divmod(epochs * self.limit, len(self.data)))
+        else:
+            warnings.warn(
+                f"fit: a DataLoader of a stream does not tell how many batches of a pass {epochs} epochs of "
+                f"steps_per_epoch={self.limit} have had, and begins where it stands: give it the state_dict() of the "
+                "loader of those epochs",
+                stacklevel=5,
+            )
 
     def iterate(self) -> Iterator[Batch]:
         if hasattr(self.data, "__iter__"):
