@@ -224,7 +224,7 @@ def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
             if lengths.setdefault(label, length) != length and 1 not in (length, lengths[label]):
                 raise ValueError(f"einsum: label {label!r} is {lengths[label]} long here and {length} there")
             lengths[label] = length if lengths[label] == 1 else lengths[label]
-    xs, names = _without_repeats(*_stretched(xs, names, lengths), free)
+    xs, names = _without_repeats(*_stretched(xs, names, lengths))
     summed = einsum_p(*xs, subscripts=",".join(names) + "->" + out)
     # Of one operand whose axes are only exchanged, array libraries give a view.
     return recorded_copy(summed) if len(xs) == 1 and len(out) == len(names[0]) else summed
@@ -238,19 +238,19 @@ def _stretched(xs: list[Value], names: list[str], lengths: dict[str, int]) -> tu
     return [x if x.shape == s else broadcast_to(x, s) for x, s in zip(xs, shapes, strict=True)], names
 
 
-def _without_repeats(xs: list[Value], names: list[str], free: list[str]) -> tuple[list[Value], list[str]]:
-    """A label twice in one operand (a diagonal) as a new label and an identity matrix that ties the two."""
-    from tapegrad.autograd.filled import eye
+def _without_repeats(xs: list[Value], names: list[str]) -> tuple[list[Value], list[str]]:
+    """The diagonals of operands that have a label twice, whatever stands beside them."""
+    from tapegrad.autograd.filled import arange
+    from tapegrad.autograd.ops.shape import permute_p
 
     xs, names = list(xs), list(names)
     for i in range(len(xs)):
-        seen = ""
-        for at, label in enumerate(names[i]):
-            if label in seen:
-                new = free.pop()
-                xs.append(eye(xs[i].shape[at], dtype=xs[i].dtype, device=xs[i].device))
-                names.append(label + new)
-                label = new
-            seen += label
-        names[i] = seen
+        for label in dict.fromkeys(names[i]):
+            while names[i].count(label) > 1:
+                first = names[i].index(label)
+                second = names[i].index(label, first + 1)
+                others = [axis for axis in range(len(names[i])) if axis not in (first, second)]
+                along = arange(xs[i].shape[first], device=xs[i].device)
+                xs[i] = permute_p(xs[i], axes=(first, second, *others))[along, along]
+                names[i] = label + "".join(names[i][axis] for axis in others)
     return xs, names

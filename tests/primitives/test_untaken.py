@@ -161,3 +161,15 @@ def test_few_and_many(name: str, size: int, way: str) -> None:
     f = tg.grad(lambda x: (tg.sin(x) * factor).sum())
     run = f if way == "eager" else emitting(way)(f)
     np.testing.assert_allclose(run(tg.tensor(values)).numpy(), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("subscripts", ["ii->", "ii->i", "ii", "ii,ij->j"])
+def test_a_diagonal_takes_nothing_that_stands_beside_it(subscripts: str) -> None:
+    x = np.array([[1.0, np.inf], [np.nan, 3.0]])
+    others = [np.array([[1.0, 2.0], [3.0, 4.0]])] * subscripts.count(",")
+    t = tg.tensor(x, requires_grad=True)
+    y = tg.einsum(subscripts, t, *others)
+    assert y.tolist() == np.einsum(subscripts, x, *others).tolist()
+    y.sum().backward()
+    assert t.grad is not None and t.grad.numpy()[[0, 1], [1, 0]].tolist() == [0.0, 0.0]
+    assert np.isfinite(t.grad.numpy()).all()
