@@ -285,17 +285,22 @@ class CSVLogger(Callback):
 
     Args:
         filename: The file; one that exists is replaced.
-        separator: The text between two columns.
+        separator: The character between two columns.
         append: Whether to go on in a file of the same columns instead.
 
     Raises:
-        ValueError: The training measures what the file has no column for.
+        ValueError: separator is not one character, or the training measures what the file has no column for.
     """
 
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
         if not isinstance(separator, str):
             raise TypeError(
                 f"CSVLogger: separator: expected a text, got {separator!r}: write append={separator!r}"
+            )
+        if len(separator) != 1 or separator in '"\r\n':
+            raise ValueError(
+                f"CSVLogger: separator: expected one character such as ',', ';' or '\\t', and no quote or end of a "
+                f"line, got {separator!r}"
             )
         self.path = Path(filename)
         self.separator = separator
@@ -307,6 +312,7 @@ class CSVLogger(Callback):
         check_replaceable(self.path, "CSVLogger")
         if self.goes_on:
             self.header = next(iter(self._lines()), None)
+            self._end_last_line()
         else:
             with replacing(self.path, "CSVLogger") as temporary:
                 Path(temporary).write_text("", encoding="utf-8")
@@ -333,6 +339,14 @@ class CSVLogger(Callback):
     def _lines(self) -> list[list[str]]:
         with open(self.path, newline="", encoding="utf-8") as file:
             return list(csv.reader(file, delimiter=self.separator))
+
+    def _end_last_line(self) -> None:
+        """An editor may have left out the end of the last line."""
+        with open(self.path, newline="", encoding="utf-8") as file:
+            text = file.read()
+        if text and not text.endswith(("\n", "\r")):
+            with open(self.path, "a", newline="", encoding="utf-8") as file:
+                file.write("\n")
 
     def _write(self, path: str | Path, lines: list[list[Any]]) -> None:
         with open(path, "a", newline="", encoding="utf-8") as file:

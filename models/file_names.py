@@ -1,6 +1,8 @@
-"""Names of files that promise another format than the one a model is written in."""
+"""Names of model files: endings that promise another format, and fields that an epoch fills in."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tapegrad.autograd.aliases import PathName
 
@@ -21,3 +23,40 @@ def check_name(path: PathName, who: str) -> None:
             f"{who}: {str(path)!r}: a model is written as a safetensors file, and {suffix} is {OTHER_FORMATS[suffix]} "
             f"format: name it {name!r}"
         )
+
+
+class SomeLog:
+    """Stands for a number of the logs: a float, or what a callback added."""
+
+    def __format__(self, spec: str) -> str:
+        for sample in (0.5, 1, "text"):
+            try:
+                return format(sample, spec)
+            except ValueError:
+                continue
+        raise ValueError(f"no number has the format {spec!r}")
+
+
+class SomeLogs(dict[str, Any]):
+    """The logs of an epoch before there are any."""
+
+    def __missing__(self, name: str) -> SomeLog:
+        return SomeLog()
+
+
+def check_fields(path: str, who: str) -> None:
+    """Raise ValueError for a path whose fields, such as {epoch:02d}, no logs can fill in."""
+    filled_in(path, who, SomeLogs(epoch=1, loss=0.5, val_loss=0.5))
+
+
+def filled_in(path: str, who: str, numbers: Mapping[str, Any]) -> str:
+    """A path with the number of an epoch, from 1, and its logs in its fields."""
+    try:
+        return path.format_map(numbers)
+    except KeyError as error:
+        raise ValueError(f"{who}: {path!r} names {error}, known are {', '.join(numbers)}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{who}: filepath={path!r}: {error}: write fields as in "
+            "'model-{epoch:02d}-{val_loss:.3f}.safetensors', and {{ and }} for braces"
+        ) from None

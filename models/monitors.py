@@ -8,7 +8,7 @@ from tapegrad.autograd import files
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.metrics import larger_is_better
 from tapegrad.models.callbacks import Callback, Logs, say
-from tapegrad.models.file_names import check_name
+from tapegrad.models.file_names import check_fields, check_name, filled_in
 
 
 class Monitor(Callback):
@@ -195,7 +195,8 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: What the number must be better than, such as the best of an earlier training.
 
     Raises:
-        ValueError: The path names what is not in the logs, or an argument is unknown.
+        ValueError: The path names what is not in the logs or has fields that cannot be filled in, or an argument is
+            unknown.
     """
 
     def __init__(
@@ -213,6 +214,7 @@ class ModelCheckpoint(Monitor):
         if save_freq != "epoch":
             raise ValueError(f"ModelCheckpoint: save_freq: expected 'epoch', got {save_freq!r}")
         check_name(filepath, "ModelCheckpoint")
+        check_fields(str(filepath), "ModelCheckpoint")
         self.filepath = str(filepath)
         self.verbose = verbose
         self.save_best_only = save_best_only
@@ -229,12 +231,7 @@ class ModelCheckpoint(Monitor):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self.save_best_only and (self.unmeasured(logs) or not self.improved(logs)):
             return
-        try:
-            path = self.filepath.format(epoch=epoch + 1, **logs)
-        except KeyError as error:
-            raise ValueError(
-                f"ModelCheckpoint: {self.filepath!r} names {error}, known are epoch, {', '.join(logs)}"
-            ) from None
+        path = filled_in(self.filepath, "ModelCheckpoint", {"epoch": epoch + 1, **logs})
         if self.save_weights_only:
             files.save(path, self.model.state_dict())
         else:

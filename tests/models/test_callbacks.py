@@ -1,5 +1,6 @@
 import csv
 import math
+import re
 
 import numpy as np
 import pytest
@@ -158,6 +159,45 @@ def test_checkpoint_of_the_best_alone(tmp_path):
     assert Model.saved == ["1", "2", "4"]
     with pytest.raises(ValueError, match="names 'accuracy', known are epoch, loss, mae"):
         fit(ModelCheckpoint(tmp_path / "{accuracy}"))
+
+
+# the path, whether it is refused; {{ and }} stand for braces
+FILE_NAMES = {
+    "w": False, "{epoch:02d}-{val_loss:.3f}": False, "{stage:d}": False, "{name!s:>5}": False, "{loss:{epoch}}": False,
+    "{{w}}": False, "w{epoch": True, "w}": True, "{}": True, "{0}": True, "{epoch:.x}": True, "{loss:d}": True,
+    "{mine:zz}": True, "{loss[0]}": True, "{epoch!x}": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILE_NAMES)
+def test_fields_of_a_checkpoints_path_are_checked_when_it_is_made(name):
+    if not FILE_NAMES[name]:
+        assert ModelCheckpoint(name).filepath == name
+        return
+    with pytest.raises(ValueError, match=re.escape(f"ModelCheckpoint: filepath={name!r}: ")):
+        ModelCheckpoint(name)
+
+
+def test_a_field_that_its_log_does_not_fit_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"ModelCheckpoint: filepath=.*mae:d.*Unknown format code 'd'"):
+        fit(ModelCheckpoint(tmp_path / "{mae:d}"))
+
+
+@pytest.mark.parametrize("separator", ["", ", ", '"', "\n", "\r"])
+def test_csv_logger_refuses_separators(separator, tmp_path):
+    with pytest.raises(ValueError, match="CSVLogger: separator: expected one character"):
+        CSVLogger(tmp_path / "log.csv", separator=separator)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_csv_logger_goes_on_after_a_last_line_of_any_end(end, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(f"epoch,loss,mae\n0,1.5,1.25{end}", newline="")
+    _, history = fit(CSVLogger(path, append=True), epochs=2)
+    rows = list(csv.reader(path.read_text().splitlines()))
+    assert [row[0] for row in rows] == ["epoch", "0", "0", "1"]
+    assert rows[1][1:] == ["1.5", "1.25"]
+    assert [float(row[1]) for row in rows[2:]] == history["loss"]
 
 
 def test_csv_logger_writes_and_goes_on(tmp_path):
