@@ -9,10 +9,8 @@ from tapegrad.models.quadratic import ROUNDS, l1_quadratic
 LEAST = 100  # columns of a step, or twice as many as are not 0
 MOST = 3000  # unknowns of a step up to which the Hessian is made
 ENOUGH = 0.1  # of the gain of a step: what a longer search could still gain
-SHORT, NEAR = (
-    3,
-    1e-3,
-)  # rounds of a search of more than LEAST unknowns, until a step gains less of the objective
+# Rounds of a search of more than LEAST unknowns, until a step gains less of the objective.
+SHORT, NEAR = 3, 1e-3
 STAGE = 3.0  # by which the penalty falls from one stage to the next
 ROUGH = 0.1  # of the objective: how near to the minimum of a stage the next one begins
 ROUNDING = 1e-12  # of the objective: a step that promises less is none
