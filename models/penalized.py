@@ -51,12 +51,10 @@ def by_products(x: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray | None
     solve = solver_of(h, 1e-9, singular=False)
     if solve is None:
         return None
-    coef = np.zeros((x.shape[1], y.shape[1]))
-    # The second time finds what the first lost to rounding.
-    for _ in range(2):
-        left = x.T @ (y - x @ coef) - alpha * coef
-        coef += np.stack([solve(each) for each in left.T], axis=1)
-    return coef
+    coef = np.stack([solve(each) for each in (x.T @ y).T], axis=1)
+    # What the first solution lost to rounding.
+    left = x.T @ (y - x @ coef) - alpha * coef
+    return coef + np.stack([solve(each) for each in left.T], axis=1)
 
 
 def elastic_net(x: np.ndarray, y: np.ndarray, l1: float, l2: float, positive: bool) -> np.ndarray:
