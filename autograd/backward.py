@@ -321,9 +321,11 @@ def owned_tensor(g: Tensor, given: set[int], record: bool) -> Tensor:
     return g
 
 
-def first_cotangent(y: Tensor, cotangent: TensorLike | None, as_tensor: bool = True) -> Value:
+def first_cotangent(
+    y: Tensor, cotangent: TensorLike | None, as_tensor: bool = True, what: str = "cotangent"
+) -> Value:
     """The cotangent to start with, a Tensor or its raw array: ones for a tensor of one element, else what the caller
-    gave, checked."""
+    gave, checked. what: its name in messages."""
     from tapegrad.autograd.creation import tensor
 
     if not is_floating(y.dtype):
@@ -342,10 +344,10 @@ def first_cotangent(y: Tensor, cotangent: TensorLike | None, as_tensor: bool = T
             return ones
     g = cotangent if isinstance(cotangent, Tensor) else tensor(cotangent, dtype=y.dtype, device=y.device)
     if g.shape != y.shape:
-        raise ValueError(f"cotangent: expected the tensor's shape {y.shape}, got {g.shape}")
+        raise ValueError(f"{what}: expected the tensor's shape {y.shape}, got {g.shape}")
     if g.device != y.device:
         raise ValueError(
-            f"cotangent: the tensor is on {y.device}, the cotangent on {g.device}: move it with .to(...)"
+            f"{what}: the tensor is on {y.device}, what was given on {g.device}: move it with .to(...)"
         )
     g = g if g.dtype == y.dtype else g.astype(y.dtype)
     return g if as_tensor else g._data

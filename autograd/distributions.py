@@ -179,7 +179,8 @@ def integers(
             f"integers: expected low below high, at most 2**53 apart, and both in {asked}, got {first} and {last}"
         )
     u = draw(_shape("integers", size), dtype=dtypes.float64, device=device)
-    return (ops.floor(u * float(count)).astype("int64") + first).astype(asked, copy=False)
+    wide = "uint64" if asked == dtypes.uint64 else "int64"
+    return (ops.floor(u * float(count)).astype(wide) + first).astype(asked, copy=False)
 
 
 @answering

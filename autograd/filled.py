@@ -258,18 +258,19 @@ def arange(
     requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, … up to but without stop; arange(n) is 0 … n-1, and arange(n, step=2) its even numbers.
-    int64 if all are integers, else floats.
+    int64 if all are integers (uint64 if one is beyond int64), else floats.
 
     Args:
         start: The first number; with start alone, the end.
         stop: The end, which is not reached.
         step: The distance between two numbers, not 0.
-        dtype: The dtype; None is int64 for integers, else the default float dtype.
+        dtype: The dtype; None is int64 or uint64 for integers, else the default float dtype.
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
         requires_grad: Whether to record what is done to it.
 
     Raises:
         ValueError: step is 0.
+        OverflowError: Integers that the dtype does not hold.
     """
     start = _number("arange", "start", start)
     first, last = (0, start) if stop is None else (start, _number("arange", "stop", stop))
@@ -279,7 +280,22 @@ def arange(
             raise ValueError(f"arange: {argument} must be a finite number, got {value!r}")
     if step == 0:
         raise ValueError("arange: step must not be 0")
-    return _placed(np.arange(first, last, step), "arange", dtype, device, requires_grad)
+    array = _far_integers(first, last, step, dtype)
+    if array is None:
+        array = np.arange(first, last, step)
+    return _placed(array, "arange", dtype, device, requires_grad)
+
+
+def _far_integers(first: float, last: float, step: float, dtype: DTypeLike | None) -> np.ndarray | None:
+    """The integers of a range that reaches beyond int64, where NumPy counts in floats; else None."""
+    if not all(isinstance(n, (int, np.integer)) for n in (first, last, step)):
+        return None
+    least, greatest = dtypes.integer_limits("int64")
+    if all(least <= int(n) <= greatest for n in (first, last)):
+        return None
+    count = np.arange(max(0, -((first - last) // step)))  # raises for more than there is memory for
+    numbers = (int(first) + int(step) * count.astype(object)).tolist()
+    return creation.to_numpy("arange", numbers, dtype) if numbers else count
 
 
 @answering

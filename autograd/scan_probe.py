@@ -1,6 +1,7 @@
 """What the function of a scan does, seen by running one step: its results, and what it uses besides its arguments."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from tapegrad.autograd import ops, random, writes
 from tapegrad.autograd.aliases import Params
@@ -9,7 +10,7 @@ from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.recorder import Recorder
+from tapegrad.autograd.recorder import Recorder, Steps
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import noted_leaves
 from tapegrad.autograd.writes import next_serial
@@ -43,6 +44,7 @@ class Watch(Recorder):
     def __init__(self, f: Function) -> None:
         self.f = f
         self.own: dict[int, Array] = {}  # id of the array that owns memory -> that array
+        self.looped: Tensors = []  # what scans inside were given: the backward pass sees each as one call of it
 
     def primitive(
         self, primitive: Primitive, args: tuple[object, ...], params: Params, result: object
@@ -57,6 +59,10 @@ class Watch(Recorder):
         if not shared:
             home = writes.owner(tensor.data)
             self.own[id(home)] = home
+
+    def steps(self, steps: Steps) -> AbstractContextManager[object]:
+        self.looped += steps.inputs
+        return super().steps(steps)
 
     def becomes(self, tensor: Tensor) -> None:
         self.write(tensor, None)
@@ -94,7 +100,8 @@ def probe(
             f"scan: {label(f)} draws random numbers, which its second run would draw again: draw them before, for "
             f"all steps, and give them as part of xs\n{user_line()}"
         )
-    outside, constants = used_from_outside([*carry, *ys], leaves, begun, made)
+    looped = [] if watch is None else watch.looped
+    outside, constants = used_from_outside([*carry, *ys, *looped], leaves, begun, made)
     homes = [id(writes.owner(t.data)) for t in carry]
     own = [watch is None or (h in watch.own and h not in homes[:i]) for i, h in enumerate(homes)]
     carry, ys = ([t.detach() for t in part] for part in (carry, ys))

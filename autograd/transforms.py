@@ -339,7 +339,7 @@ def _cotangent(name: str, y: Tensor, g: Value) -> Tensor | None:
         raise ValueError(
             f"{name}: None was given for a tensor of shape {y.shape}: write tg.zeros_like(t) for no change"
         )
-    seed = first_cotangent(y, g)
+    seed = first_cotangent(y, g, what=name)
     return seed if y.requires_grad else None
 
 

@@ -73,3 +73,27 @@ def test_a_gradient_penalty_under_checkpoint_has_a_gradient() -> None:
     plain, again = (tg.grad(lambda m, w=w: penalty(m, w))(model) for w in (lambda f: f, tg.checkpoint))
     assert all(g.tolist() == pytest.approx(again[name].tolist()) for name, g in plain.items() if g.ndim == 1)
     assert any(g.numpy().any() for g in again.values())
+
+
+LOOPS: dict[str, Callable[[Any, Any], Any]] = {
+    "xs unused": lambda s, y: tg.scan(lambda a, b: (a, a), s, tg.stack([y, s]))[0],
+    "init unused": lambda s, y: tg.scan(lambda a, b: (s, a), y, tg.stack([s, s]))[0],
+    "used": lambda s, y: tg.scan(lambda a, b: (a * b, b), s, tg.stack([y, s]))[0],
+    "twice": lambda s, y: tg.scan(lambda a, b: (LOOPS["xs unused"](a, b), a), s, tg.stack([y]))[0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_scan_inside_a_scan_may_leave_out_what_it_is_given(loop: str) -> None:
+    x, y = (tg.tensor(v, dtype="float64", requires_grad=True) for v in (0.5, -0.75))
+    carry, ys = tg.scan(lambda c, s: (LOOPS[loop](s, y), s), x, tg.stack([y, x]))
+    (carry * ys.sum()).backward()
+    got = x.grad.item(), y.grad.item()
+    x.grad = y.grad = None
+    (LOOPS[loop](x, y) * (x + y)).backward()
+    assert got == pytest.approx((x.grad.item(), y.grad.item()))
+
+
+def test_a_tangent_is_called_one() -> None:
+    with pytest.raises(ValueError, match=r"jvp: the tangents: expected the tensor's shape \(3,\), got \(\)"):
+        tg.jvp(lambda x: x, (tg.ones(3),), (1.0,))

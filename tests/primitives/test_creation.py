@@ -215,3 +215,41 @@ def test_a_grid_of_three_axes(indexing: str) -> None:
     grids = tg.meshgrid(*map(tg.tensor, arrays), indexing=indexing)
     for got, want in zip(grids, np.meshgrid(*arrays, indexing=indexing), strict=True):
         np.testing.assert_array_equal(got.numpy(), want)
+
+
+FAR: tuple[tuple[tuple[int, ...], dict[str, Any], str], ...] = (
+    ((2**63, 2**63 + 3), {}, "uint64"),
+    ((2**63, 2**63 + 3), {"dtype": "uint64"}, "uint64"),
+    ((2**63 - 3, 2**63 + 3), {"dtype": "uint64"}, "uint64"),
+    ((2**63 - 3, 2**63), {}, "int64"),
+    ((2**64 - 2, 2**64), {}, "uint64"),
+    ((2**64 - 2, 2**64 - 9, -3), {}, "uint64"),
+    ((-(2**63), -(2**63) - 1, -1), {}, "int64"),
+    ((2**63, 2**63 + 9, 4), {"dtype": "float64"}, "float64"),
+    ((2**70, 2**70), {}, "int64"),
+)
+
+
+@pytest.mark.parametrize(("ends", "options", "dtype"), FAR)
+def test_ranges_beyond_int64_are_exact(ends: tuple[int, ...], options: dict[str, Any], dtype: str) -> None:
+    got = tg.arange(*ends, **options)
+    assert got.tolist() == [got.dtype.type(n) for n in range(*ends)] and str(got.dtype) == dtype
+
+
+def test_a_range_that_no_dtype_holds_is_refused() -> None:
+    for ends, options in (((2**64 - 1, 2**64 + 2), {}), ((2**63, 2**63 + 2), {"dtype": "int64"})):
+        with pytest.raises(OverflowError, match=r"arange: .* is out of range"):
+            tg.arange(*ends, **options)
+    with pytest.raises((MemoryError, ValueError)):
+        tg.arange(-(2**62), 2**63)
+
+
+@pytest.mark.parametrize("emitter", [None, "numpy", "native"])
+def test_random_integers_beyond_int64(emitter: str | None) -> None:
+    def draw() -> tg.Tensor:
+        return tg.random.integers(2**63, 2**63 + 10, (50,), dtype="uint64")
+
+    draws = draw if emitter is None else tg.jit(draw, emitter=emitter)
+    for _ in range(3):
+        got = draws().tolist()
+        assert len(set(got)) > 5 and min(got) >= 2**63 and max(got) < 2**63 + 10
