@@ -4,7 +4,7 @@ import math
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, at_least_0, number, truth
-from tapegrad.autograd.ops import abs, max_p, minimum, relu, sqrt, square, square_factor, sum_p, where_p
+from tapegrad.autograd.ops import abs, clip_p, max_p, minimum, sqrt, square, square_factor, sum_p, where_p
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn.loss_base import as_target, refuse_numbers, same_shape
 from tapegrad.nn.losses import direction
@@ -25,6 +25,11 @@ def norm(x: Tensor, p: float) -> Tensor:
         factor = square_factor(x, axis=axis)
         return sqrt(sum_p(square(x * factor), axis=axis, keepdims=False)) / factor.squeeze(-1)
     return sum_p(abs(x) ** p, axis=axis, keepdims=False) ** (1.0 / p)
+
+
+def _at_least_0(x: Tensor) -> Tensor:
+    """max(x, 0) whose slope at 0 is 1, as PyTorch's clamp has it: with a margin of 0, equal scores are moved apart."""
+    return clip_p(x, min=0.0, max=None)
 
 
 class TripletMarginLoss(TorchLoss):
@@ -58,7 +63,7 @@ class TripletMarginLoss(TorchLoss):
         near, far = (norm(a - other + self.eps, self.p) for other in (b, c))
         if self.swap:
             far = minimum(far, norm(b - c + self.eps, self.p))
-        return self._reduced(relu(near - far + self.margin))
+        return self._reduced(_at_least_0(near - far + self.margin))
 
 
 class CosineEmbeddingLoss(TorchLoss):
@@ -88,7 +93,7 @@ class CosineEmbeddingLoss(TorchLoss):
         cosine = sum_p(direction(a) * direction(b), axis=(a.ndim - 1,), keepdims=False).astype(
             a.dtype, copy=False
         )
-        return self._reduced(where_p(t == 1, 1.0 - cosine, relu(cosine - self.margin)))
+        return self._reduced(where_p(t == 1, 1.0 - cosine, _at_least_0(cosine - self.margin)))
 
 
 class MarginRankingLoss(TorchLoss):
@@ -109,4 +114,4 @@ class MarginRankingLoss(TorchLoss):
         a, b = same_shape("MarginRankingLoss", x1, x2)
         _, t = same_shape("MarginRankingLoss", a, target)
         check_signs("MarginRankingLoss", t)
-        return self._reduced(relu(-t * (a - b) + self.margin))
+        return self._reduced(_at_least_0(-t * (a - b) + self.margin))

@@ -312,3 +312,24 @@ def test_a_weight_of_another_shape_is_refused(name: str, weights: dict, shapes: 
     target = tg.zeros(shapes[1], dtype="int64" if shapes[0] != shapes[1] else "float32")
     with pytest.raises(ValueError, match=f"{name}: .*{said}"):
         loss(prediction, target)
+
+
+# At the bound the slope is 1, as PyTorch's clamp has it: (loss, tensors of which the first two are differentiated,
+# gradient of the first).
+AT_THE_BOUND = {
+    "equal scores": (nn.MarginRankingLoss(), ([0.0, 0.0], [0.0, 0.0], [1.0, -1.0]), [-0.5, 0.5]),
+    "scores a margin apart": (nn.MarginRankingLoss(margin=1.0), ([1.0, 0.0], [0.0, 1.0], [1.0, -1.0]), [-0.5, 0.5]),
+    "vectors at right angles": (nn.CosineEmbeddingLoss(), ([1.0, 0.0], [0.0, 1.0], -1.0), [0.0, 1.0]),
+    "a margin farther": (nn.TripletMarginLoss(eps=0.0), ([0.0, 0.0], [1.0, 0.0], [0.0, 2.0]), [-1.0, 1.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AT_THE_BOUND)
+def test_losses_of_pairs_move_what_is_at_the_bound(name: str) -> None:
+    loss, given, want = AT_THE_BOUND[name]
+    a, *others = (tg.tensor(v, dtype="float64") for v in given)
+    a.requires_grad_()
+    value = loss(a, *others)
+    value.backward()
+    assert value.item() == pytest.approx(0.0, abs=1e-9)
+    np.testing.assert_allclose(a.grad.numpy(), want, atol=1e-9)
