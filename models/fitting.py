@@ -1,11 +1,9 @@
 """The loops of `Sequential`: a training, an evaluation, a prediction, with the moments of their callbacks."""
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,31 +11,22 @@ from tapegrad.autograd import random
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
-from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
-from tapegrad.models import loss_kinds, rows
+from tapegrad.data.aliases import Batch
 from tapegrad.models.aliases import Logs, Measured, Model
+from tapegrad.models.arity import called
 from tapegrad.models.callbacks import Callback
 from tapegrad.models.history import History
 from tapegrad.models.in_mode import mode, set_mode
-from tapegrad.models.moments import NOBODY, Moments, as_callbacks
+from tapegrad.models.moments import NOBODY, Moments
+from tapegrad.models.monitors import ModelCheckpoint
 from tapegrad.models.progress import Progress, Running
-from tapegrad.models.readiness import build_for, check_compiled, last_activation, ready_to_train
 from tapegrad.models.sources import (
-    FromArrays,
-    FromBatches,
     Source,
-    count,
-    held_out,
-    is_batches,
-    refuse_for_batches,
-    unpacked,
 )
 from tapegrad.nn.module import Module
 
 if TYPE_CHECKING:
     from tapegrad.models.sequential import Sequential
-
-BATCH, EVALUATION_BATCH = 32, 1024
 
 
 @dataclass
@@ -55,23 +44,28 @@ class Training:
     seed: int | None
 
     def run(self) -> History:
-        model = self.model
-        model.history, model.stop_training = History(), False
-        model.history.larger_is_better = {metric.name: metric.larger_is_better for metric in model.metrics}
-        model.fitting_callbacks, model.fit_seed = self.callbacks.callbacks, self.seed
+        """Train. A fit that a callback of another one calls leaves that one's History and its wish to stop."""
+        model, outer, self.history = self.model, self.model.fitting, History()
+        stopping = model.stop_training
+        self.history.larger_is_better = {metric.name: metric.larger_is_better for metric in model.metrics}
+        model.fitting, model.history, model.stop_training = self, self.history, False
         try:
             with mode(model, True) as self.modules:
                 self.loop()
         finally:
-            model.fitting_callbacks, model.fit_seed = (), None
-        history: History = model.history
-        return history
+            model.fitting = outer
+            if outer is not None:
+                model.history, model.stop_training = outer.history, stopping
+        return self.history
+
+    def __deepcopy__(self, memo: dict[int, object]) -> None:
+        """A copy of a model that is in a fit is in none."""
 
     def loop(self) -> None:
         self.callbacks("on_train_begin", {})
-        go_on(self.model, self.callbacks.callbacks, self.seed)
+        ended = go_on(self.model, self.callbacks.callbacks, self.seed)
         logs: Logs = {}
-        for epoch in range(self.initial_epoch, self.epochs):
+        for epoch in range(self.epochs if ended else self.initial_epoch, self.epochs):
             logs = self.epoch(epoch)
             if self.model.stop_training:
                 break
@@ -95,23 +89,32 @@ class Training:
             progress.abort()
             raise
         progress.end(logs)
-        model.history.append(epoch, logs)
-        self.callbacks("on_epoch_end", epoch, logs)
-        model.history.replace_last(logs)  # with what callbacks added
+        self.history.append(epoch, logs)
+        self.callbacks.epoch_end(epoch, logs)
+        self.history.replace_last(logs)  # with what callbacks added
         return logs
 
 
-def go_on(model: "Sequential", callbacks: list[Callback], seed: int | None) -> None:
-    """Put callbacks and random streams where they stood in a fit that was cut off, in a model loaded to resume it."""
+def go_on(model: "Sequential", callbacks: list[Callback], seed: int | None) -> bool:
+    """Put callbacks and random streams where they stood in a fit that was cut off, in a model loaded to resume it.
+    Returns whether a callback ends it by the epoch before, which it had not seen when the file was saved."""
     stood, model.interrupted = model.interrupted, None
     if stood is None:
-        return
+        return False
     if seed is not None and seed == stood["seed"]:
         random.set_state(stood["random"])
-    seen = list(stood["callbacks"])
+    stopping, model.stop_training = model.stop_training, False
+    seen, late = list(stood["callbacks"]), []
     for callback in callbacks:
-        if seen and seen[0][0] == type(callback).__name__:
-            callback.restore(seen.pop(0)[1])
+        if seen and seen[0]["class"] == type(callback).__name__:
+            kept = seen.pop(0)
+            callback.restore(kept["state"])
+            late += [(callback, kept["unseen"])] if kept.get("unseen") else []
+    for callback, unseen in sorted(late, key=lambda pair: isinstance(pair[0], ModelCheckpoint)):
+        logs = {name: float(value) for name, value in unseen["logs"].items()}
+        called(callback.on_epoch_end, unseen["epoch"], logs)
+    ended, model.stop_training = model.stop_training, model.stop_training or stopping
+    return ended
 
 
 def train_epoch(
@@ -144,6 +147,7 @@ def train_epoch(
 def own_epoch(model: "Sequential", source: Source, callbacks: Moments, progress: Progress) -> Logs:
     """One pass with the user's `train_step`. What it returned last are the logs, as in Keras."""
     logs: Logs = {}
+    before = model.running
     with Running(model.metrics) as model.running:
         try:
             for number, batch in enumerate(source.epoch()):
@@ -154,7 +158,7 @@ def own_epoch(model: "Sequential", source: Source, callbacks: Moments, progress:
                 if model.stop_training:
                     break
         finally:
-            model.running = None
+            model.running = before
     return dict(logs)
 
 
@@ -208,147 +212,6 @@ def measure(model: "Sequential", source: Source, callbacks: Moments = NOBODY) ->
     return logs
 
 
-# ---- reading the arguments ----
-def training(model: "Sequential", options: dict[str, Any], seed: int | None = None) -> Training:
-    """A `Training` from the arguments of `Sequential.fit`."""
-    epochs = count("epochs", options["epochs"], 0)
-    initial = count("initial_epoch", options["initial_epoch"], 0)
-    if initial > epochs:
-        raise ValueError(
-            f"fit: initial_epoch={initial} is past epochs={epochs}: epochs counts those of earlier fits, too"
-        )
-    callbacks = as_callbacks(options["callbacks"])
-    check_compiled(model)
-    x, y = options["x"], options["y"]
-    steps = options["steps_per_epoch"]
-    steps = None if steps is None else count("steps_per_epoch", steps)
-    reading = from_batches if is_batches(x, y) else from_arrays
-    validate_after = after(options["validation_freq"])
-    source, held = reading(model, options, steps, epochs - initial)
-    if options["validation_data"] is not None:
-        size = options["validation_batch_size"] or EVALUATION_BATCH
-        wanted = options["validation_steps"]
-        wanted = None if wanted is None else count("validation_steps", wanted)
-        held = held_out(model, options["validation_data"], size, wanted, epochs - initial)
-        if isinstance(held, FromBatches):
-            held.leave_out(sum(map(validate_after, range(initial))))
-    warn_of_mismatch(model)
-    params = {"verbose": options["verbose"], "epochs": epochs, "steps": source.steps}
-    params["do_validation"] = held is not None
-    return Training(
-        model, source, held, Moments(callbacks, model, params), options["verbose"], epochs, initial,
-        validate_after, seed,
-    )  # fmt: skip
-
-
-def after(frequency: int | Sequence[int]) -> Callable[[int], bool]:
-    """After which epochs, counted from 1, there is a validation: every n-th, or those of a list."""
-    if isinstance(frequency, (list, tuple, set)):
-        chosen = {count("validation_freq", epoch) for epoch in frequency}
-        return lambda epoch: epoch + 1 in chosen
-    every = count("validation_freq", frequency)
-    return lambda epoch: (epoch + 1) % every == 0
-
-
-def from_arrays(
-    model: "Sequential", options: dict[str, Any], steps: int | None, epochs: int
-) -> tuple[Source, Features]:
-    x, y, sample_weight = unpacked("fit", options["x"], options["y"], options["sample_weight"])
-    ready_to_train(model, x)
-    if (names := rows.column_names(x)) is not None:
-        rows.check_columns(model, x, "x")
-    x, y, weights = rows.examples(model, x, y, sample_weight)
-    if names is not None:
-        model.feature_names = names
-    held: Features = None
-    split = options["validation_split"]
-    if split and options["validation_data"] is None:
-        cut = rows.split_at(x.shape[0], split)
-        held = tuple(None if a is None else a[cut:, ...] for a in (x, y, weights))
-        x, y, weights = (None if a is None else a[:cut, ...] for a in (x, y, weights))
-        wanted = options["validation_steps"]
-        wanted = None if wanted is None else count("validation_steps", wanted)
-        held = FromArrays(
-            held, options["validation_batch_size"] or EVALUATION_BATCH, False, wanted, anew=True
-        )
-    if options["class_weight"] is not None:
-        factors = rows.class_factors(options["class_weight"], model.build(tuple(x.shape[1:])))
-        weights = rows.with_class_weights(weights, y, factors)
-    size = BATCH if options["batch_size"] is None else options["batch_size"]
-    return FromArrays((x, y, weights), size, options["shuffle"], steps), held
-
-
-def from_batches(
-    model: "Sequential", options: dict[str, object], steps: int | None, epochs: int
-) -> tuple[Source, Features]:
-    given = ("y", "sample_weight", "batch_size", "validation_split")
-    refuse_for_batches("fit", **{name: options[name] for name in given})
-    source = FromBatches(model, options["x"], steps)
-    source.leave_out(count("initial_epoch", options["initial_epoch"], 0))
-    if source.once and steps is None and epochs > 1:
-        raise ValueError(
-            f"fit: a generator gives its batches once, and there are {epochs} epochs: give steps_per_epoch, or what "
-            "can be iterated again, such as tapegrad.data.Batches"
-        )
-    x = source.peek()
-    ready_to_train(model, x)
-    if options["class_weight"] is not None:
-        factors = rows.class_factors(options["class_weight"], model.build(tuple(np.shape(x)[1:])))
-        source.weigh = lambda weights, y: rows.with_class_weights(weights, y, factors)
-    return source, None
-
-
-def warn_of_mismatch(model: "Sequential") -> None:
-    """Warn once for each compile of a loss that does not fit the last layer."""
-    if model.warned_of is model.loss:
-        return
-    model.warned_of = model.loss
-    fault = loss_kinds.mismatch(model.loss, last_activation(model), model._output_shape or ())
-    if fault is not None:
-        warnings.warn(f"fit: {fault}", stacklevel=5)
-
-
-def evaluation(
-    model: "Sequential",
-    x: Features,
-    y: Targets,
-    sample_weight: RowWeights,
-    batch_size: int | None,
-    steps: int | None,
-) -> Source:
-    """The batches of `Sequential.evaluate`."""
-    steps = None if steps is None else count("steps", steps)
-    if is_batches(x, y):
-        refuse_for_batches("evaluate", y=y, sample_weight=sample_weight, batch_size=batch_size)
-        source = FromBatches(model, x, steps, anew=True)
-        build_for(model, source.peek())
-        return source
-    x, y, sample_weight = unpacked("evaluate", x, y, sample_weight)
-    build_for(model, x)
-    size = EVALUATION_BATCH if batch_size is None else batch_size
-    return FromArrays(rows.examples(model, x, y, sample_weight), size, False, steps, anew=True)
-
-
-def prediction(
-    model: "Sequential", x: Features, batch_size: int | None, steps: int | None
-) -> Iterator[Batch]:
-    """The batches of `Sequential.predict`, each an array of inputs."""
-    if is_batches(x, None):
-        refuse_for_batches("predict", batch_size=batch_size)
-        batches = x if hasattr(x, "__iter__") else (x[i] for i in range(len(x)))
-        for batch in islice(batches, None if steps is None else count("steps", steps)):
-            x_of = batch[0] if isinstance(batch, (tuple, list)) else batch
-            build_for(model, x_of)
-            yield rows.inputs(model, x_of)
-        return
-    build_for(model, x)
-    array = rows.inputs(model, x)
-    size = count("batch_size", EVALUATION_BATCH if batch_size is None else batch_size)
-    stop = array.shape[0] if steps is None else min(array.shape[0], size * count("steps", steps))
-    for start in range(0, stop, size):
-        yield array[start : min(start + size, stop), ...]
-
-
 def predictions(model: Model, batches: Iterator[Batch], callbacks: Moments = NOBODY) -> list[np.ndarray]:
     """The outputs of each batch, in evaluation mode."""
     parts = []
@@ -360,9 +223,3 @@ def predictions(model: Model, batches: Iterator[Batch], callbacks: Moments = NOB
             callbacks("on_predict_batch_end", number, {"outputs": parts[-1]})
     callbacks("on_predict_end", {})
     return parts
-
-
-def no_rows(model: "Sequential", x: Features) -> np.ndarray:
-    """What `predict` returns for an input without rows."""
-    array = rows.inputs(model, x)
-    return np.empty((0, *model.build(array.shape[1:])), str(array.dtype))

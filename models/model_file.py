@@ -11,7 +11,7 @@ The file is `autograd.files`'s (tensors and a checksum, no pickle). Its tensors 
     columns    the columns of the table that it was trained on, or null
     training   {"optimizer": {"class": "Adam", "options": {…}, "groups": […]}, "loss": …, "metrics": […], "emitter": …,
                "run_eagerly": …, "steps": …}, or null. "steps" is how far each kind of batch has come to be compiled
-    callbacks  of a running fit: their classes, and what they have seen
+    callbacks  of a running fit: their classes, what they have seen, and the end of an epoch that they had not seen yet
     random     where the random streams stood, and "fit_seed", the seed of a fit that has streams of its own
 
 Only names are stored for what is code, and `load` looks them up in fixed tables and among what the program registered.
@@ -80,8 +80,8 @@ def described(model: Model, training: bool) -> tuple[PlainData, dict[str, Tensor
 
 def where_streams_stand(model: Model) -> PlainData:
     """The random streams, and the seed of a fit that has streams of its own."""
-    if model.fit_seed is not None:
-        return random.get_state() | {"fit_seed": model.fit_seed}
+    if model.fitting is not None and model.fitting.seed is not None:
+        return random.get_state() | {"fit_seed": model.fitting.seed}
     if model.interrupted is not None and model.interrupted["seed"] is not None:
         return model.interrupted["random"] | {"fit_seed": model.interrupted["seed"]}
     return random.get_state()
@@ -209,7 +209,7 @@ def load(kind: type, path: str | Path, resume: bool) -> Any:
         if seed is None:
             random.set_state(stood)
         maker = Maker(values, error)
-        seen = [(c["class"], maker.value(c["state"])) for c in description.get("callbacks", ())]
+        seen = [maker.value(callback) for callback in description.get("callbacks", ())]
         model.interrupted = {"seed": seed, "random": stood, "callbacks": seen}
     return model
 

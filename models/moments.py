@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any
+from numbers import Real
+from typing import Any, NamedTuple
 
 from tapegrad.autograd.attributes import is_ours
-from tapegrad.models.aliases import AsGiven
+from tapegrad.data.aliases import PlainData
+from tapegrad.models.aliases import AsGiven, Logs
 from tapegrad.models.arity import called, positional
 from tapegrad.models.callbacks import MOMENTS, Callback
 from tapegrad.models.monitors import ModelCheckpoint
@@ -51,12 +53,28 @@ def overrides(callback: Callback, name: str) -> bool:
     return getattr(type(callback), name) is not getattr(Callback, name) or name in vars(callback)
 
 
+class Unseen(NamedTuple):
+    """An epoch's end that some callbacks have not seen yet."""
+
+    epoch: int
+    logs: Logs
+    by: list[Callback]
+
+    def state_for(self, callback: Callback) -> PlainData | None:
+        """The epoch and its numbers as plain data, for a callback that has not seen them."""
+        if not any(other is callback for other in self.by):
+            return None
+        numbers = {name: float(value) for name, value in self.logs.items() if isinstance(value, Real)}
+        return {"epoch": self.epoch, "logs": {name: str(value) for name, value in numbers.items()}}
+
+
 class Moments:
     """The callbacks of one training: `moments("on_epoch_end", epoch, logs)` calls those that define the moment."""
 
     def __init__(self, callbacks: list[Callback], model: Any, params: dict[str, object]) -> None:
         self.callbacks = callbacks
-        self.calls: dict[str, list[tuple[Callable[..., Any], int]]] = {name: [] for name in MOMENTS}
+        self.calls: dict[str, list[tuple[Callable[..., Any], int, Callback]]] = {name: [] for name in MOMENTS}
+        self.unseen: Unseen | None = None
         for callback in callbacks:
             callback.set_model(model)
             callback.set_params(params)
@@ -66,16 +84,24 @@ class Moments:
                 older = OLDER.get(name)
                 if overrides(callback, name) or (older is not None and overrides(callback, older)):
                     function = getattr(callback, name)
-                    self.calls[name].append((function, positional(function, len(arguments))))
+                    self.calls[name].append((function, positional(function, len(arguments)), callback))
 
         # A file that is written at an epoch's end holds what all others have seen by then.
-        self.calls["on_epoch_end"].sort(
-            key=lambda call: isinstance(getattr(call[0], "__self__", None), ModelCheckpoint)
-        )
+        self.calls["on_epoch_end"].sort(key=lambda call: isinstance(call[2], ModelCheckpoint))
 
     def __call__(self, name: str, *arguments: object) -> None:
-        for function, count in self.calls[name]:
+        for function, count, _ in self.calls[name]:
             function(*arguments[:count])
+
+    def epoch_end(self, epoch: int, logs: Logs) -> None:
+        """The moment `on_epoch_end`. `unseen` says meanwhile who has not seen it yet, for a file that one saves."""
+        calls = self.calls["on_epoch_end"]
+        try:
+            for number, (function, count, _) in enumerate(calls, 1):
+                self.unseen = Unseen(epoch, logs, [callback for *_, callback in calls[number:]])
+                function(*(epoch, logs)[:count])
+        finally:
+            self.unseen = None
 
     def any(self, *names: str) -> bool:
         """Whether some callback does something at one of these moments."""

@@ -14,9 +14,10 @@ from tapegrad.compiler.emit.available import checked
 from tapegrad.data import metrics as metric_table
 from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
 from tapegrad.data.metric_base import Metric
-from tapegrad.models import fitting, loss_kinds
+from tapegrad.models import fit_arguments, fitting, loss_kinds
 from tapegrad.models.aliases import ClassWeight, Measured
 from tapegrad.models.callbacks import Callback
+from tapegrad.models.fitting import Training
 from tapegrad.models.history import History
 from tapegrad.models.keras_words import KerasWords
 from tapegrad.models.moments import Moments, as_callbacks
@@ -63,8 +64,7 @@ class Sequential(KerasWords):
     emitter: str | None = None
     warned_of: object = None
     verified: str | None = None  # the description that was found to make this model again
-    fit_seed: int | None = None  # of the fit that runs
-    fitting_callbacks: Sequence[Callback] = ()  # of the fit that runs
+    fitting: Training | None = None  # the fit that runs
     interrupted: PlainData | None = None  # what a fit that was cut off had come to, in a loaded model
     _steps: Steps | None = None
 
@@ -175,9 +175,9 @@ class Sequential(KerasWords):
         if seed is None and self.interrupted is not None:
             seed = self.interrupted["seed"]  # of the fit that is gone on with
         if seed is None:
-            return fitting.training(self, options).run()
+            return fit_arguments.training(self, options).run()
         with random.own_streams(seed):
-            return fitting.training(self, options, seed).run()
+            return fit_arguments.training(self, options, seed).run()
 
     @answering
     def evaluate(
@@ -206,7 +206,7 @@ class Sequential(KerasWords):
             RuntimeError: The model is not compiled.
         """
         check_compiled(self)
-        source = fitting.evaluation(self, x, y, sample_weight, batch_size, steps)
+        source = fit_arguments.evaluation(self, x, y, sample_weight, batch_size, steps)
         moments = Moments(
             as_callbacks(callbacks), self, {"verbose": verbose, "epochs": 1, "steps": source.steps}
         )
@@ -240,9 +240,9 @@ class Sequential(KerasWords):
         moments = Moments(as_callbacks(callbacks), self, {"verbose": verbose, "epochs": 1, "steps": steps})
         progress = Progress(verbose, 1)
         progress.begin(f"predict {len(x)} rows" if hasattr(x, "__len__") else "predict")
-        parts = fitting.predictions(self, fitting.prediction(self, x, batch_size, steps), moments)
+        parts = fitting.predictions(self, fit_arguments.prediction(self, x, batch_size, steps), moments)
         progress.end({})
-        return np.concatenate(parts) if parts else fitting.no_rows(self, x)
+        return np.concatenate(parts) if parts else fit_arguments.no_rows(self, x)
 
     @answering
     def summary(self, shape: Any = None) -> None:  # type: ignore[override]

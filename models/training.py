@@ -12,7 +12,7 @@ from tapegrad.autograd.whole import uninterrupted
 from tapegrad.backends import BY_TYPE, backend_of
 from tapegrad.data.aliases import Features
 from tapegrad.models.compiled_step import Step
-from tapegrad.models.fitting import EVALUATION_BATCH
+from tapegrad.models.fit_arguments import EVALUATION_BATCH
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.steps import loss_with, network_of, train_step
 

@@ -14,7 +14,16 @@ from tapegrad import nn
 from tapegrad.autograd import files, random
 from tapegrad.compiler.emit import available, choose
 from tapegrad.compiler.errors import JitWarning
-from tapegrad.models import LambdaCallback, MLPClassifier, MLPRegressor, Sequential, compiled_step
+from tapegrad.models import (
+    EarlyStopping,
+    LambdaCallback,
+    MLPClassifier,
+    MLPRegressor,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    Sequential,
+    compiled_step,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(70, 6)).astype("float32")
@@ -81,6 +90,33 @@ def test_a_fit_with_a_seed_goes_on_in_its_streams(given: dict[str, Any], tmp_pat
     model = Sequential.load(tmp_path / "2", resume=True)
     trained(model, 4, start=2, **given)
     assert (model.predict(X) == whole.predict(X)).all()
+
+
+def watching(path: Path, place: int) -> list[Any]:
+    """Callbacks that see each epoch's end, and at one place among them one that saves the model."""
+    save = LambdaCallback(on_epoch_end=lambda epoch, logs: save.model.save(path / f"{epoch + 1}"))
+    best = ModelCheckpoint(path / "best-{epoch}", "loss", save_best_only=True)
+    callbacks = [ReduceLROnPlateau(factor=0.5, patience=1), best, EarlyStopping(patience=3)]
+    callbacks.insert(place, save)
+    return callbacks
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_callbacks_behind_one_that_saves_see_the_epoch_too(place: int, tmp_path: Path) -> None:
+    whole = new({})
+    whole.optimizer.lr = 0.3
+    epochs = 40
+    history = trained(whole, epochs, callbacks=watching(tmp_path, place)).history
+    ended = len(history.epoch)
+    assert ended < epochs and whole.optimizer.lr < 0.3
+    written = sorted(path.name for path in tmp_path.glob("best-*"))
+    # A file that was saved after EarlyStopping had ended the training goes on: that is no state of it.
+    for cut in range(1, ended + (place < 3)):
+        model = Sequential.load(tmp_path / f"{cut}", resume=True)
+        trained(model, epochs, start=cut, callbacks=watching(tmp_path, place))
+        assert cut + len(model.history.epoch) == ended and model.optimizer.lr == whole.optimizer.lr
+        assert all((a == b).all() for a, b in zip(model.get_weights(), whole.get_weights(), strict=True))
+        assert sorted(path.name for path in tmp_path.glob("best-*")) == written
 
 
 GONE_ON: dict[str, Any] = {
