@@ -9,8 +9,15 @@ from tapegrad.nn.loss_order import name_of, options_of
 
 CLASS_NUMBERS = (losses.sparse_categorical_crossentropy, losses.cross_entropy, losses.nll_loss)
 OF_CLASSES = (*CLASS_NUMBERS, losses.categorical_crossentropy)
+ONE_OUTPUT = (
+    losses.binary_cross_entropy,
+    losses.binary_cross_entropy_with_logits,
+    losses.binary_focal_crossentropy,
+)
 PROBABILITIES = (
     losses.binary_cross_entropy,
+    losses.binary_focal_crossentropy,
+    losses.categorical_focal_crossentropy,
     losses.categorical_crossentropy,
     losses.sparse_categorical_crossentropy,
 )
@@ -20,7 +27,9 @@ KINDS: dict[Function | None, str] = {
 }  # fmt: skip
 FROM_LOGITS = {
     losses.binary_cross_entropy: LOGIT,
+    losses.binary_focal_crossentropy: LOGIT,
     losses.categorical_crossentropy: LOGITS,
+    losses.categorical_focal_crossentropy: LOGITS,
     losses.sparse_categorical_crossentropy: LOGITS,
 }
 # The range of the targets, and what they are.
@@ -37,7 +46,8 @@ ROUNDING = 1e-6
 
 
 def name(loss: CompiledLoss) -> str:
-    return name_of(function(loss) or loss)
+    own = function(loss)
+    return name_of(own) if own is not None else str(getattr(loss, "name", None) or name_of(loss))
 
 
 def function(loss: CompiledLoss) -> Function | None:
@@ -48,12 +58,24 @@ def function(loss: CompiledLoss) -> Function | None:
         return losses.nll_loss
     if isinstance(loss, nn.BCEWithLogitsLoss):
         return losses.binary_cross_entropy_with_logits
+    if isinstance(loss, nn.BCELoss):
+        return losses.binary_cross_entropy
     return losses.our_function(loss)
 
 
 def takes_class_numbers(loss: CompiledLoss) -> bool:
     """Whether the targets are class numbers (or for some losses may be) and not of the outputs' shape."""
     return function(loss) in CLASS_NUMBERS
+
+
+def takes_one_output(loss: CompiledLoss) -> bool:
+    """Whether the loss is of two classes and one output, the second's probability or logit."""
+    return function(loss) in ONE_OUTPUT
+
+
+def takes_probabilities(loss: CompiledLoss) -> bool:
+    """Whether the outputs are probabilities, and neither logits nor log-probabilities."""
+    return function(loss) in PROBABILITIES and outputs_kind(loss) is None
 
 
 def outputs_kind(loss: CompiledLoss) -> str | None:
@@ -82,9 +104,9 @@ def mismatch(loss: CompiledLoss, last: str | None, outputs: tuple[int, ...]) -> 
             f"the loss {name(loss)} takes logits, and the last layer gives {last} of them: leave out the activation or "
             "use the loss of probabilities"
         )
-    if last == "linear" and own in PROBABILITIES and kind is None:
+    if last == "linear" and takes_probabilities(loss):
         return (
             f"the loss {name(loss)} takes probabilities, and the last layer has no activation: add "
-            f"{'sigmoid' if own is losses.binary_cross_entropy else 'softmax'}, or use from_logits=True"
+            f"{'sigmoid' if own in ONE_OUTPUT else 'softmax'}, or use from_logits=True"
         )
     return None

@@ -111,6 +111,15 @@ class Moments:
 NOBODY = Moments([], None, {})
 
 
+def begin(callbacks: list[Callback], model: Any, params: dict[str, object]) -> None:
+    """Give callbacks the model and the numbers of its training, which begins now."""
+    for callback in callbacks:
+        check_moments(callback)
+        callback.set_model(model)
+        callback.set_params(params)
+    tell(callbacks, "on_train_begin")
+
+
 def tell(callbacks: list[Callback], moment: str, *args: object) -> None:
     """Call a moment of each callback with as many of the arguments as it takes; a dict that is left out is empty."""
     arguments = (*args, {})[: len(MOMENTS[moment])]

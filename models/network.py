@@ -21,7 +21,7 @@ from tapegrad.models.aliases import AsGiven, RandomState
 from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import same, validated, warn
 from tapegrad.models.history import History
-from tapegrad.models.moments import tell
+from tapegrad.models.moments import begin, tell
 from tapegrad.models.scikit_learn import train_test_split
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.stopping import Stopping, diverged
@@ -115,14 +115,14 @@ class Network(BaseEstimator):
     def _place(self) -> AbstractContextManager[object]:
         return nullcontext() if self.backend is None else use_backend(self.backend)
 
-    def _begin(self, dtype: DType) -> None:
-        """A new model with its random streams."""
+    def _begin(self, x: Features) -> None:
+        """A new model for such rows, with its random streams."""
         self._random_state = check_random_state(self.random_state)
         # Of a copy: initial weights and the order of rows come from the numbers that scikit-learn's would come from.
         self._streams = random.Streams(int(copy.deepcopy(self._random_state).randint(2**31 - 1)))
         self._made_with = self._model_parameters()
         with random.own_streams(self._streams), self._place():
-            model = self._make_layers(self._made_with, dtype)
+            model = self._make_layers(self._made_with, x.dtype)
             self._set_initial_weights(model, self._random_state)
         self._compile(model, self._new_optimizer())
         self._optimizer_made_with = self._optimizer_parameters()
@@ -197,7 +197,7 @@ class Network(BaseEstimator):
         if going_on:
             self._follow_changes()
         else:
-            self._begin(x.dtype)
+            self._begin(x)
         before = snapshot(self.model_) if going_on else None
         try:
             with random.own_streams(self._streams), np.errstate(over="ignore", invalid="ignore"):
@@ -220,16 +220,15 @@ class Network(BaseEstimator):
         self.history_, self.n_iter_ = History(), 0
         callbacks = self._callbacks()
         self.model_.stop_training = False
-        for callback in callbacks:
-            callback.model = self.model_
-        tell(callbacks, "on_train_begin")
+        epochs, steps = 1 if once else self._passes()[0], -(-x.shape[0] // training.batch_size)
+        begin(callbacks, self.model_, {"verbose": self.verbose, "epochs": epochs, "steps": steps})
         try:
             self._iterate(training, rows, held_out, callbacks, once)
         except KeyboardInterrupt:
             warn(self, "the training was interrupted; the weights are those of the last batch", UserWarning)
         finally:
             self._rule.restore(self.model_)
-            tell(callbacks, "on_train_end")
+            tell(callbacks, "on_train_end", {name: values[-1] for name, values in self.history_.items()})
             for callback in callbacks:
                 callback.model = None
         if not all(np.isfinite(w).all() for w in snapshot(self.model_).values()):
@@ -244,8 +243,7 @@ class Network(BaseEstimator):
             tell(callbacks, "on_epoch_begin", epoch)
             loss = self._one_pass(training, rows, callbacks)
             logs = {"loss": loss, **({} if held_out is None else self._validation(held_out))}
-            self._note(epoch, logs)
-            tell(callbacks, "on_epoch_end", epoch, logs)
+            self._end_epoch(epoch, logs, callbacks)
             stop = self._rule.ends(logs, self.model_)
             self._after_epoch()
             if stop and self._slowed_down():
@@ -266,9 +264,9 @@ class Network(BaseEstimator):
             self._order = np.arange(count)
         if self.shuffle:
             self._order = self._order[self._random_state.permutation(count)]
-        begin = lambda number: tell(callbacks, "on_train_batch_begin", number)
-        end = lambda number, loss: tell(callbacks, "on_train_batch_end", number, {"loss": loss})
-        told = (begin, end) if callbacks else (None, None)
+        before = lambda number: tell(callbacks, "on_train_batch_begin", number)
+        after = lambda number, loss: tell(callbacks, "on_train_batch_end", number, {"loss": loss})
+        told = (before, after) if callbacks else (None, None)
         loss = training.epoch(rows, self._order if self.shuffle else None, *told)
         self.n_iter_ += 1
         self.t_ += count
@@ -276,14 +274,16 @@ class Network(BaseEstimator):
             raise FloatingPointError(diverged(self.n_iter_, f"the loss is {loss}"))
         return loss
 
-    def _note(self, epoch: int, logs: dict[str, float]) -> None:
-        """Keep and show the numbers of an epoch."""
+    def _end_epoch(self, epoch: int, logs: dict[str, float], callbacks: list[Callback]) -> None:
+        """Keep and show the numbers of an epoch, and keep what callbacks add to them."""
         self.loss_ = logs["loss"]
         self.loss_curve_.append(self.loss_)
         if "val_score" in logs:
             self._scores.append(logs["val_score"])
         self.history_.append(epoch, logs)
         self._say(logs)
+        tell(callbacks, "on_epoch_end", epoch, logs)
+        self.history_.replace_last(logs)
 
     def _run_lbfgs(self, training: Training, rows: Rows, callbacks: list[Callback]) -> None:
         """All rows at once, by L-BFGS. Each of its steps is an epoch to the callbacks. They hear of it when it is done,
@@ -292,8 +292,7 @@ class Network(BaseEstimator):
         def after(loss: float) -> None:
             epoch, logs = len(self.history_.epoch), {"loss": loss}
             tell(callbacks, "on_epoch_begin", epoch)
-            self._note(epoch, logs)
-            tell(callbacks, "on_epoch_end", epoch, logs)
+            self._end_epoch(epoch, logs, callbacks)
             if self.model_.stop_training:
                 raise StopIteration
 

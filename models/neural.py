@@ -1,20 +1,16 @@
 """Any module of layers as a scikit-learn estimator, in the way skorch has it for PyTorch."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 
 from tapegrad import nn
-from tapegrad.autograd.aliases import DType
-from tapegrad.autograd.ops import exp, sigmoid, softmax
-from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.data.aliases import Features, RowWeights, Targets
-from tapegrad.models import loss_kinds
-from tapegrad.models.aliases import AsGiven, ClassWeight, RandomState, Tags
+from tapegrad.models import class_outputs, loss_kinds
+from tapegrad.models.aliases import AsGiven, ClassWeight, CompiledLoss, RandomState, Tags
 from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import class_weights, one_of, row_weights, validated
 from tapegrad.models.network import DTYPES
@@ -23,6 +19,8 @@ from tapegrad.models.scikit_learn import accuracy_score, r2_score
 from tapegrad.models.training import Rows
 from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer
+
+NONLINEARITY = one_of("auto", None, "softmax", "sigmoid", "exp")
 
 
 class NeuralClassifier(ClassifierMixin, NeuralNet):
@@ -33,10 +31,11 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
             `meta` gets a dict with n_features_in_, X_shape_, and n_classes_ (n_outputs_ in a regression). Or a module,
             which is copied; such an estimator cannot be pickled.
         criterion: "cross_entropy" (the module gives logits), "sparse_categorical_crossentropy" (probabilities),
-            "nll_loss"; for a module of one output "binary_cross_entropy_with_logits" or "binary_crossentropy"; or a
-            function of (y_true, y_pred).
-        predict_nonlinearity: What makes probabilities of the outputs: "auto", as the criterion says; None; "softmax",
-            "sigmoid", "exp".
+            "nll_loss" (log-probabilities); for a module of one output "binary_cross_entropy_with_logits" or
+            "binary_crossentropy"; or a function of (y_true, y_pred).
+        predict_nonlinearity: What makes probabilities of the outputs: "softmax", "sigmoid", "exp"; None, the outputs as
+            they are; "auto", as the criterion says. For a function of your own "auto" takes them as they are, and
+            predict_proba raises where they are no probabilities.
         optimizer: A name, an Optimizer class, or an Optimizer made without parameters; optimizer__momentum=0.9 gives it
             momentum=0.9.
         lr: The optimizer's learning rate; None: its own.
@@ -112,7 +111,7 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
                 criterion, or the training diverged.
         """
         self._check()
-        one_of("auto", None, "softmax", "sigmoid", "exp")("predict_nonlinearity", self.predict_nonlinearity)
+        NONLINEARITY("predict_nonlinearity", self.predict_nonlinearity)
         warm = self.warm_start and hasattr(self, "model_")
         X, y = validated(self, X, y, dtype=DTYPES, allow_nd=True, reset=not warm)
         check_classification_targets(y)
@@ -132,62 +131,34 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
         self._train(X, numbers, weights, stratify=numbers)
         return self
 
-    def _begin(self, dtype: DType) -> None:
-        super()._begin(dtype)
+    def _begin(self, x: Features) -> None:
+        super()._begin(x)
         try:
-            self._check_outputs()
+            class_outputs.check_shape(self._criterion(), self._outputs_shape, len(self.classes_))
+            with np.errstate(over="ignore"):
+                class_outputs.check_kind(self._criterion(), self.model_, self.model_.predict(x[:8]))
         except ValueError:
             del self.model_
             raise
 
-    def _check_outputs(self) -> None:
-        """Raise ValueError where the module's outputs do not fit the classes or the criterion."""
-        classes, shape, name = len(self.classes_), self._outputs_shape, self._criterion()
-        one = name in ("binary_cross_entropy_with_logits", "binary_cross_entropy")
-        if one and (shape != (1,) or classes != 2):
-            raise ValueError(
-                f"criterion={name!r} is of two classes and one output: got {classes} and the shape {shape}"
-            )
-        if not one and shape != (classes,):
-            hint = (
-                ": give criterion='binary_cross_entropy_with_logits'"
-                if shape == (1,) and classes == 2
-                else ""
-            )
-            raise ValueError(
-                f"module: expected {classes} outputs, one for each class, got the shape {shape}{hint}"
-            )
-        if name != "cross_entropy":
-            return
-        drawn = np.random.default_rng(0).normal(size=(8, *self._meta["X_shape_"][1:]))
-        outputs = self.model_.predict(drawn)
-        if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1.0, atol=1e-4):
-            raise ValueError(
-                "module: it ends with a softmax, and criterion='cross_entropy' takes logits: leave the softmax out, or "
-                "give criterion='sparse_categorical_crossentropy'"
-            )
-
-    def _criterion(self) -> str:
-        return loss_kinds.name(nn.losses.get(self._made_with["criterion"]))
+    def _criterion(self) -> CompiledLoss:
+        return nn.losses.get(self._made_with["criterion"])
 
     def _placed(self, x: Features, y: Targets, weights: RowWeights) -> Rows:
-        if not loss_kinds.takes_class_numbers(nn.losses.get(self._made_with["criterion"])):
+        if not loss_kinds.takes_class_numbers(self._criterion()):
             y = y.astype(np.float64).reshape(-1, *self._outputs_shape) if self._outputs_shape == (1,) else y
         return super()._placed(x, y, weights)
 
-    def _probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        kind = self.predict_nonlinearity
-        if isinstance(kind, str) and kind == "auto":
-            kind = {
-                "cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid", "nll_loss": "exp",
-            }.get(self._criterion())  # fmt: skip
-        if kind is not None:
-            make: Any = {"softmax": softmax, "sigmoid": sigmoid, "exp": exp}[kind]
-            outputs = make(Tensor(outputs)).numpy()
-        return np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
+    def _nonlinearity(self) -> str | None:
+        # It may have been set after fit.
+        NONLINEARITY("predict_nonlinearity", self.predict_nonlinearity)
+        kind: str | None = self.predict_nonlinearity
+        return (
+            class_outputs.BY_KIND.get(loss_kinds.outputs_kind(self._criterion())) if kind == "auto" else kind
+        )
 
     def _held_out_score(self, outputs: np.ndarray, y: np.ndarray, weights: RowWeights) -> float:
-        found = self._probabilities(outputs).argmax(axis=1)
+        found = class_outputs.probabilities(outputs, self._nonlinearity()).argmax(axis=1)
         return float(accuracy_score(y.reshape(-1).astype(found.dtype), found, sample_weight=weights))
 
     def predict_proba(self, X: Features) -> np.ndarray:
@@ -195,8 +166,18 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
 
         Args:
             X: Inputs, (n, …).
+
+        Raises:
+            ValueError: predict_nonlinearity="auto", the criterion does not say what the outputs are, and they are no
+                probabilities.
         """
-        return self._probabilities(self._outputs(X, allow_nd=True))
+        p = self._scores_of(X)
+        if self.predict_nonlinearity == "auto" and self._nonlinearity() in (None, "exp"):
+            class_outputs.check_probabilities(self._criterion(), p)
+        return p
+
+    def _scores_of(self, X: Features) -> np.ndarray:
+        return class_outputs.probabilities(self._outputs(X, allow_nd=True), self._nonlinearity())
 
     def predict(self, X: Features) -> np.ndarray:
         """The most probable class of each row, (n,).
@@ -204,7 +185,7 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
         Args:
             X: Inputs, (n, …).
         """
-        best = self.predict_proba(X).argmax(axis=1)
+        best = self._scores_of(X).argmax(axis=1)
         return self.classes_[best]
 
 
@@ -291,8 +272,8 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
         self._train(X, targets, weights)
         return self
 
-    def _begin(self, dtype: DType) -> None:
-        super()._begin(dtype)
+    def _begin(self, x: Features) -> None:
+        super()._begin(x)
         targets, shape = self._meta["n_outputs_"], self._outputs_shape
         if shape != (targets,) and not (shape == () and targets == 1):
             del self.model_

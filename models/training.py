@@ -92,7 +92,7 @@ class Training:
         """One step for each batch; returns the mean of their losses over the rows.
 
         order        the rows in the order to take them; None: as they stand
-        begin, end   called before and after each batch with its number, the latter also with its loss
+        begin, end   called before and after each batch with its number, the latter also with the mean loss so far
         """
         count, total = rows[0].shape[0], 0.0
         if order is not None and type(rows[0]) in BY_TYPE:
@@ -108,7 +108,7 @@ class Training:
                 loss = self.step(*batch)[0].item()
             total += loss * (stop - start)
             if end is not None:
-                end(number, loss)
+                end(number, total / stop)
                 self.model.train()
         return total / count
 

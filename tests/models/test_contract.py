@@ -70,6 +70,7 @@ from tapegrad.nn import losses
 BCE_LOGITS: list[Any] = [
     losses.binary_cross_entropy_with_logits, losses.BinaryCrossentropy(from_logits=True), nn.BCEWithLogitsLoss(),
     partial(losses.binary_cross_entropy, from_logits=True), losses.hinge, losses.SquaredHinge(),
+    losses.BinaryFocalCrossentropy(from_logits=True),
 ]  # fmt: skip
 CLASS_LOGITS: list[Any] = [
     losses.cross_entropy, nn.CrossEntropyLoss(), losses.SparseCategoricalCrossentropy(from_logits=True),

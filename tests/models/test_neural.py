@@ -1,6 +1,7 @@
 """Estimators around any module: parameters of the module, the training, and what does not fit."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,9 +14,17 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import tapegrad as tg
 from tapegrad import nn, optim
 from tapegrad.models import NeuralClassifier, NeuralRegressor
+from tapegrad.nn import losses
 
 IRIS, CANCER = ((scale(x), y) for x, y in (f(return_X_y=True) for f in (load_iris, load_breast_cancer)))
 DIABETES = tuple(map(scale, load_diabetes(return_X_y=True)))
+
+
+class Numbers(nn.Module):
+    """Class numbers, which estimators hold as floats."""
+
+    def forward(self, x):
+        return x.astype("int64")
 
 
 class Network(nn.Module):
@@ -33,6 +42,14 @@ class Network(nn.Module):
 
 def of_one_output(last=None):
     return nn.Sequential(nn.Dense(8, "relu"), nn.Dense(1, last))
+
+
+def of_two_outputs(last=None):
+    return nn.Sequential(nn.Dense(8, "relu"), nn.Dense(2, last))
+
+
+def own_cross_entropy(y_true, y_pred):
+    return losses.cross_entropy(y_pred, y_true)
 
 
 # `max_epochs` and the like for the checks, which have few rows
@@ -76,7 +93,21 @@ TWO = {
     "log-probabilities": (lambda: nn.Sequential(nn.Dense(8, "relu"), nn.Dense(2, "log_softmax")), "nll_loss"),
     "one logit": (of_one_output, "binary_cross_entropy_with_logits"),
     "one probability": (lambda: of_one_output("sigmoid"), "binary_crossentropy"),
+    "logits, an object": (of_two_outputs, losses.SparseCategoricalCrossentropy(from_logits=True)),
+    "logits, a partial": (of_two_outputs, partial(losses.sparse_categorical_crossentropy, from_logits=True)),
+    "one logit, an object": (of_one_output, losses.BinaryCrossentropy(from_logits=True)),
+    "one logit, PyTorch's": (of_one_output, nn.BCEWithLogitsLoss()),
+    "one logit, focal": (of_one_output, losses.BinaryFocalCrossentropy(from_logits=True)),
+    "one probability, PyTorch's": (lambda: of_one_output("sigmoid"), nn.BCELoss()),
 }  # fmt: skip
+
+
+def test_two_classes_of_which_the_module_ends_with_a_sigmoid():
+    estimator = NeuralClassifier(
+        lambda: of_one_output("sigmoid"), criterion="binary_cross_entropy_with_logits"
+    )
+    with pytest.raises(ValueError, match="takes logits, and the last layer gives sigmoid"):
+        estimator.fit(*CANCER)
 
 
 @pytest.mark.parametrize("row", TWO)
@@ -84,8 +115,41 @@ def test_criteria(row):
     module, criterion = TWO[row]
     model = NeuralClassifier(module, criterion=criterion, lr=0.02, max_epochs=15, random_state=0).fit(*CANCER)
     p = model.predict_proba(CANCER[0])
-    assert p.shape == (569, 2) and np.allclose(p.sum(axis=1), 1, atol=1e-5)
+    assert p.shape == (569, 2) and np.allclose(p.sum(axis=1), 1, atol=1e-5) and (p >= 0).all()
     assert model.score(*CANCER) > 0.95
+
+
+# what is trained on logits by a function that nothing is known of, the values of its rows of probabilities
+OF_OWN = {
+    "auto": "row 0 of them sums to .* criterion=own_cross_entropy does not say .*predict_nonlinearity='softmax'",
+    "sofmax": "predict_nonlinearity: expected one of 'auto', None, 'softmax'",
+    "softmax": None,
+}
+
+
+@pytest.mark.parametrize("nonlinearity", OF_OWN)
+def test_probabilities_of_a_criterion_of_ones_own(nonlinearity):
+    model = NeuralClassifier(of_two_outputs, criterion=own_cross_entropy, **QUICK).fit(*CANCER)
+    assert model.score(*CANCER) > 0.95
+    model.set_params(predict_nonlinearity=nonlinearity)
+    if OF_OWN[nonlinearity] is None:
+        named = NeuralClassifier(of_two_outputs, criterion="cross_entropy", **QUICK).fit(*CANCER)
+        assert np.allclose(model.predict_proba(CANCER[0]), named.predict_proba(CANCER[0]), atol=1e-6)
+        return
+    with pytest.raises(ValueError, match=OF_OWN[nonlinearity]):
+        model.predict_proba(CANCER[0])
+
+
+def test_probabilities_of_ones_own_are_taken_as_they_are():
+    own = lambda y_true, y_pred: losses.sparse_categorical_crossentropy(y_pred, y_true)
+    model = NeuralClassifier(lambda: of_two_outputs("softmax"), criterion=own, **QUICK).fit(*CANCER)
+    assert np.array_equal(model.predict_proba(CANCER[0]), model.model_.predict(CANCER[0]))
+
+
+def test_the_kind_of_outputs_is_asked_of_rows_that_the_module_takes():
+    x = np.random.default_rng(0).integers(0, 20, (60, 4))
+    made = lambda: nn.Sequential(Numbers(), nn.Embedding(20, 3), nn.Flatten(), nn.Dense(2))
+    assert NeuralClassifier(made, **QUICK).fit(x, x[:, 0] > 9).score(x, x[:, 0] > 9) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -102,6 +166,25 @@ def test_criteria(row):
         (
             NeuralClassifier(of_one_output, criterion="binary_crossentropy"),
             "is of two classes and one output",
+        ),
+        (
+            NeuralClassifier(lambda: nn.Dense(3), criterion="nll_loss"),
+            "takes log-probabilities, and their exp",
+        ),
+        (
+            NeuralClassifier(lambda: nn.Dense(3), criterion=nn.NLLLoss()),
+            "takes log-probabilities, and their exp",
+        ),
+        (
+            NeuralClassifier(lambda: nn.Dense(3), criterion="sparse_categorical_crossentropy"),
+            "takes probabilities, and its outputs are none: row 0",
+        ),
+        (
+            NeuralClassifier(
+                lambda: nn.Dense(3, "softmax"),
+                criterion=losses.SparseCategoricalCrossentropy(from_logits=True),
+            ),
+            "it ends with a softmax",
         ),
         (NeuralClassifier(nn.Dense(3), module__units=3), "this module is made already"),
         (NeuralClassifier(Network, optimizer=optim.SGD(lr=0.1), lr=0.2), "are its own"),
