@@ -19,6 +19,7 @@ from tapegrad.autograd.aliases import DType, DTypeLike, Shape, TensorLike, Value
 from tapegrad.autograd.arguments import at_least_0, number, truth
 from tapegrad.autograd.creation import is_integer, read_shape, tensor
 from tapegrad.autograd.foreign import answering
+from tapegrad.autograd.intervals import between
 from tapegrad.autograd.random import uniform as draw
 from tapegrad.autograd.tensor import Tensor
 
@@ -81,7 +82,7 @@ def uniform(
 
     Args:
         low: The lower bound, included: a number, or a Tensor, which gets a gradient.
-        high: The upper bound, excluded: a number or a Tensor.
+        high: The upper bound: a number, excluded, or a Tensor, which rounding may reach.
         size: The shape, an integer or a tuple; None is the shape to which the other arguments broadcast.
         dtype: The dtype of the result; None is the default float dtype.
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
@@ -91,7 +92,9 @@ def uniform(
     start = _parameter("uniform: low", low, dtype, device)
     end = _parameter("uniform: high", high, dtype, device)
     u = draw(shape, dtype=dtype, device=device)
-    return u if _are_numbers(start, end, 0.0, 1.0) else start + (end - start) * u
+    if isinstance(start, Tensor) or isinstance(end, Tensor):
+        return start + (end - start) * u
+    return u if (start, end) == (0.0, 1.0) else between(start, end, u)
 
 
 @answering

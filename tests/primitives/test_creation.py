@@ -253,3 +253,31 @@ def test_random_integers_beyond_int64(emitter: str | None) -> None:
     for _ in range(3):
         got = draws().tolist()
         assert len(set(got)) > 5 and min(got) >= 2**63 and max(got) < 2**63 + 10
+
+
+@pytest.mark.parametrize("emitter", [None, "numpy", "native"])
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [(10, 11, "float16"), (2.0, 3.0, "float16"), (1000.0, 1001.0, "float32"), (-1.0, 0.0, "float16")],
+)
+def test_uniform_numbers_stay_below_their_end(
+    low: float, high: float, dtype: str, emitter: str | None
+) -> None:
+    def draw() -> tg.Tensor:
+        return tg.random.uniform(low, high, (100_000,), dtype=dtype)
+
+    draws = draw if emitter is None else tg.jit(draw, emitter=emitter)
+    for _ in range(3):
+        got = draws().numpy()
+        assert low <= got.min() < low + 0.01 and high - 0.01 < got.max() < high
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [(-4e4, 4e4, "float16"), (-3e38, 3e38, "float32"), (-1e308, 1e308, "float64"), (0.0, np.inf, "float64")],
+)
+def test_bounds_too_far_apart_for_a_dtype_are_refused(low: float, high: float, dtype: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"uniform: low and high must be finite and less than the largest {dtype}"
+    ):
+        tg.random.uniform(low, high, (10,), dtype=dtype)
