@@ -268,13 +268,13 @@ def test_uniform_numbers_stay_below_their_end(
 
     draws = draw if emitter is None else tg.jit(draw, emitter=emitter)
     for _ in range(3):
-        got = draws().numpy()
+        got = draws().numpy().astype("float64")
         assert low <= got.min() < low + 0.01 and high - 0.01 < got.max() < high
 
 
 @pytest.mark.parametrize(
     ("low", "high", "dtype"),
-    [(-4e4, 4e4, "float16"), (-3e38, 3e38, "float32"), (-1e308, 1e308, "float64"), (0.0, np.inf, "float64")],
+    [(-4e4, 4e4, "float16"), (-3e38, 3e38, "float32"), (-1e308, 1e308, "float64")],
 )
 def test_bounds_too_far_apart_for_a_dtype_are_refused(low: float, high: float, dtype: str) -> None:
     with pytest.raises(
