@@ -125,8 +125,9 @@ the error says what to write. Nothing is taken and ignored.
   sample_weight)`, and return a dict of numbers. A class that defines `call`, `predict_step`, `compute_loss` or the
   like is refused.
 - After `fit`, `evaluate` and `predict` every layer is in the mode, training or evaluation, that it was in before.
-  They may be called from callbacks, losses, metrics and layers while a training runs. `model(x, training=True)` runs
-  the layers in that mode for this call.
+  They may be called from callbacks, losses, metrics and layers while a training runs; a fit that a callback calls has a
+  History of its own. `model(x, training=True)` runs the layers in that mode for this call. Several threads may predict
+  and evaluate with a model at once; while one trains it, the others raise RuntimeError.
 - `fit` refuses what Keras takes: targets that the loss does not (2 for a binary cross-entropy), shapes that would be
   broadcast, NaN, class weights of no class, and the columns of a table in another order than in the fit before. It
   warns of a softmax over one unit, of a sigmoid before a loss on logits, and of a linear output before one on

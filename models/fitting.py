@@ -45,17 +45,17 @@ class Training:
 
     def run(self) -> History:
         """Train. A fit that a callback of another one calls leaves that one's History and its wish to stop."""
-        model, outer, self.history = self.model, self.model.fitting, History()
-        stopping = model.stop_training
-        self.history.larger_is_better = {metric.name: metric.larger_is_better for metric in model.metrics}
-        model.fitting, model.history, model.stop_training = self, self.history, False
-        try:
-            with mode(model, True) as self.modules:
+        model, self.history = self.model, History()
+        with mode(model, True) as self.modules:
+            outer, stopping = model.fitting, model.stop_training
+            self.history.larger_is_better = {metric.name: metric.larger_is_better for metric in model.metrics}
+            model.fitting, model.history, model.stop_training = self, self.history, False
+            try:
                 self.loop()
-        finally:
-            model.fitting = outer
-            if outer is not None:
-                model.history, model.stop_training = outer.history, stopping
+            finally:
+                model.fitting = outer
+                if outer is not None:
+                    model.history, model.stop_training = outer.history, stopping
         return self.history
 
     def __deepcopy__(self, memo: dict[int, object]) -> None:

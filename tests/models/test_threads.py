@@ -1,0 +1,105 @@
+"""A model in several threads: predictions next to each other, and none while one of them trains it."""
+
+from collections.abc import Callable, Iterator
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+from tapegrad.models import LambdaCallback, Sequential
+from tapegrad.models.in_mode import USES
+
+X = np.random.default_rng(1).normal(size=(40, 4)).astype("float32")
+Y = X[:, :1] * 3
+
+
+def model() -> Sequential:
+    tg.manual_seed(0)
+    made = Sequential([nn.Dense(8, "relu", input_shape=(4,)), nn.Dropout(0.5), nn.BatchNormalization(), nn.Dense(1)])
+    made.compile("sgd", "mse")
+    return made
+
+
+def elsewhere(act: Callable[[], Any]) -> Any:
+    """What a call in another thread returns, or its exception."""
+    came: list[Any] = []
+
+    def run() -> None:
+        try:
+            came.append(act())
+        except Exception as error:
+            came.append(error)
+
+    thread = Thread(target=run)
+    thread.start()
+    thread.join(20)
+    return came[0]
+
+
+CALLS: dict[str, Callable[[Sequential], Any]] = {
+    "predict": lambda m: m.predict(X),
+    "predict_on_batch": lambda m: m.predict_on_batch(X),
+    "evaluate": lambda m: m.evaluate(X, Y, verbose=0),
+    "test_on_batch": lambda m: m.test_on_batch(X, Y),
+    "a call in evaluation": lambda m: m(X, training=False),
+    "fit": lambda m: m.fit(X, Y, verbose=0),
+    "train_on_batch": lambda m: m.train_on_batch(X, Y),
+    "a model of some of its layers": lambda m: Sequential(m.layers[:2]).predict(X),
+}
+
+
+@pytest.mark.parametrize("moment", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
+@pytest.mark.parametrize("name", CALLS)
+def test_a_model_in_fit_is_refused_in_other_threads(name: str, moment: str) -> None:
+    alone, made, came = model(), model(), []
+    disturb = LambdaCallback(**{moment: lambda *args: came.append(elsewhere(lambda: CALLS[name](made)))})
+    for one, callback in ((alone, None), (made, disturb)):
+        one.fit(X, Y, epochs=2, verbose=0, validation_split=0.2, seed=1, callbacks=callback)
+    assert came and all(type(error) is RuntimeError for error in came)
+    assert "another thread trains these layers now" in str(came[0])
+    assert all((a == b).all() for a, b in zip(alone.get_weights(), made.get_weights(), strict=True))
+    assert made.history is not None and made.history.epoch == [0, 1] and made.training and not USES
+    assert np.shape(elsewhere(lambda: made.predict(X))) == (40, 1)
+
+
+def test_predictions_of_two_threads_stay_in_evaluation_mode() -> None:
+    """Whichever ends first; afterwards the layers are in the mode that they were in before."""
+    made, first_is_done, second_runs = model(), Event(), Event()
+    right, given = made.predict(X), []
+
+    def late() -> Iterator[np.ndarray]:
+        yield X
+        second_runs.set()
+        assert first_is_done.wait(20)
+        yield X
+
+    def early() -> Iterator[np.ndarray]:
+        yield X
+        thread.start()
+        assert second_runs.wait(20)
+        yield X
+
+    thread = Thread(target=lambda: given.append(made.predict(late())))
+    given.append(made.predict(early()))
+    assert not made.training
+    first_is_done.set()
+    thread.join(20)
+    assert all((outputs == np.concatenate([right, right])).all() for outputs in given) and len(given) == 2
+    assert all(module.training for _, module in made.named_modules()) and not USES
+
+
+def test_a_fit_is_refused_while_another_thread_predicts() -> None:
+    made, errors = model(), []
+    before = made.fit(X, Y, verbose=0)
+
+    def batches() -> Iterator[np.ndarray]:
+        yield X
+        errors.append(elsewhere(lambda: made.fit(X, Y, verbose=0)))
+        yield X
+
+    first, second = np.split(made.predict(batches()), 2)
+    assert (first == second).all() and made.history is before
+    assert "another thread evaluates or predicts with these layers now, and this one trains" in str(errors[0])
