@@ -142,7 +142,8 @@ the error says what to write. Nothing is taken and ignored.
   Keras warns, and stays with the NaN.
 - `LearningRateScheduler` and `ReduceLROnPlateau` add `learning_rate` to the logs and the History, as Keras 3 does.
 - `validation_data` is taken where `validation_split` is given as well. Freezing, unfreezing, adding or popping a layer
-  needs another `compile`, and `fit` says so: Keras goes on without a word.
+  needs another `compile`, and `fit` says so: Keras goes on without a word. A callback may do so in the midst of a fit:
+  freezing takes effect at once, and for new weights it compiles the model with a new optimizer, or the fit raises.
 - To go on with a `CSVLogger`'s file: `CSVLogger(path, append=True)` in the program that goes on. Lines of epochs after
   the one that was saved stay in the file; the first column tells them.
 - `save` writes one safetensors file with the training's state. Code of your own is named in it: mark it with

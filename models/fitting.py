@@ -15,11 +15,13 @@ from tapegrad.data.aliases import Batch
 from tapegrad.models.aliases import Logs, Measured, Model
 from tapegrad.models.arity import called
 from tapegrad.models.callbacks import Callback
+from tapegrad.models.compiled_step import Step
 from tapegrad.models.history import History
 from tapegrad.models.in_mode import mode, set_mode
 from tapegrad.models.moments import NOBODY, Moments
 from tapegrad.models.monitors import ModelCheckpoint
 from tapegrad.models.progress import Progress, Running
+from tapegrad.models.readiness import take_up_changes
 from tapegrad.models.sources import (
     Source,
 )
@@ -79,6 +81,7 @@ class Training:
         progress.begin(f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}")
         try:
             if self.callbacks.callbacks:  # one may have added a layer
+                take_up_changes(model)
                 self.modules = [module for _, module in model.named_modules()]
             set_mode(self.modules, True)
             logs = train_epoch(model, self.source, self.callbacks, progress, self.modules)
@@ -130,7 +133,7 @@ def train_epoch(
         for number, (x, y, weights) in enumerate(source.epoch()):
             if told_before:
                 callbacks("on_train_batch_begin", number, {})
-                step = model.steps().train  # a callback may have changed the layers
+                step = step_after_callbacks(model)
             programs = step.compiled
             with uninterrupted():  # Ctrl-C comes between two batches
                 loss, outputs = step(x, y, weights)
@@ -138,20 +141,28 @@ def train_epoch(
             progress.step(number + 1, running.so_far)
             if told_after:
                 callbacks("on_train_batch_end", number, running.so_far())
-                step = model.steps().train
+                step = step_after_callbacks(model)
             if model.stop_training:
                 break
         return running.logs()
 
 
+def step_after_callbacks(model: "Sequential") -> Step:
+    """The step for the layers and the optimizer, which a callback may have changed."""
+    take_up_changes(model)
+    return model.steps().train
+
+
 def own_epoch(model: "Sequential", source: Source, callbacks: Moments, progress: Progress) -> Logs:
     """One pass with the user's `train_step`. What it returned last are the logs, as in Keras."""
     logs: Logs = {}
-    before = model.running
+    before, told = model.running, callbacks.any("on_train_batch_begin", "on_train_batch_end")
     with Running(model.metrics) as model.running:
         try:
             for number, batch in enumerate(source.epoch()):
                 callbacks("on_train_batch_begin", number, {})
+                if told:
+                    take_up_changes(model)
                 logs = numbers("train_step", model.train_step(shown(batch)))
                 progress.step(number + 1, partial(dict, logs))
                 callbacks("on_train_batch_end", number, dict(logs))

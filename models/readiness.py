@@ -1,12 +1,13 @@
 """Whether a model can be trained or called, and what is known of its layers."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad import nn
 from tapegrad.backends.aliases import Function
 from tapegrad.data.aliases import Features
+from tapegrad.data.metric_base import Metric
 from tapegrad.models.aliases import Model
 from tapegrad.models.in_mode import own_forward
 from tapegrad.nn.lookup import NAMES
@@ -23,6 +24,31 @@ def check_compiled(model: "Sequential") -> Optimizer:
             "this model has not been compiled: call compile(optimizer=…, loss=…, metrics=…) first"
         )
     return optimizer
+
+
+def as_optimizer(what: str, optimizer: object) -> object:
+    """What is set as a model's optimizer, checked."""
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"{what}: expected an Optimizer, got {optimizer!r}: to set it by name, write "
+            f"model.compile(optimizer={optimizer!r}, loss=model.loss)"
+        )
+    return optimizer
+
+
+def as_loss(what: str, loss: object) -> object:
+    """What is set as a model's loss, a name replaced by its function, as `compile` does."""
+    return nn.losses.get(loss) if isinstance(loss, str) else loss
+
+
+def as_metrics(what: str, metrics: Any) -> Any:
+    """What is set as a model's metrics, checked."""
+    if isinstance(metrics, (list, tuple)) and all(isinstance(metric, Metric) for metric in metrics):
+        return metrics
+    raise TypeError(
+        f"{what}: expected a list of Metric objects, got {metrics!r}: to set them by name, write "
+        f"model.compile(model.optimizer, model.loss, metrics={metrics!r})"
+    )
 
 
 def build_for(model: Model, x: Features) -> None:
@@ -44,6 +70,22 @@ def ready_to_train(model: Model, x: Features) -> None:
     check_compiled(model)
     build_for(model, x)
     model.bind_optimizer()
+
+
+def take_up_changes(model: Model) -> None:
+    """What callbacks changed in a model that is in fit: a new optimizer gets its parameters. RuntimeError for weights
+    that nothing would train."""
+    optimizer = check_compiled(model)
+    if not optimizer.groups:
+        model.bind_optimizer()
+        return
+    trained = {id(p) for group in optimizer.groups for p in group.params}
+    for name, p in model.named_parameters():
+        if p.requires_grad and id(p) not in trained:
+            raise RuntimeError(
+                f"fit: the optimizer does not train {name!r}, which a callback added, replaced or unfroze: compile the "
+                "model there as well, with a new optimizer: self.model.compile(optimizer=…, loss=self.model.loss)"
+            )
 
 
 def last_activation(model: nn.Sequential) -> str | None:

@@ -22,7 +22,7 @@ from tapegrad.models.history import History
 from tapegrad.models.keras_words import KerasWords
 from tapegrad.models.moments import Moments, as_callbacks
 from tapegrad.models.progress import Progress
-from tapegrad.models.readiness import check_compiled
+from tapegrad.models.readiness import as_loss, as_metrics, as_optimizer, check_compiled
 from tapegrad.models.steps import Steps, program_of
 from tapegrad.nn.aliases import LossLike
 from tapegrad.nn.module import Module
@@ -67,6 +67,7 @@ class Sequential(KerasWords):
     fitting: Training | None = None  # the fit that runs
     interrupted: PlainData | None = None  # what a fit that was cut off had come to, in a loaded model
     _steps: Steps | None = None
+    checks = {**KerasWords.checks, "optimizer": as_optimizer, "loss": as_loss, "metrics": as_metrics}
 
     @answering
     def compile(

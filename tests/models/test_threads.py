@@ -18,7 +18,9 @@ Y = X[:, :1] * 3
 
 def model() -> Sequential:
     tg.manual_seed(0)
-    made = Sequential([nn.Dense(8, "relu", input_shape=(4,)), nn.Dropout(0.5), nn.BatchNormalization(), nn.Dense(1)])
+    made = Sequential(
+        [nn.Dense(8, "relu", input_shape=(4,)), nn.Dropout(0.5), nn.BatchNormalization(), nn.Dense(1)]
+    )
     made.compile("sgd", "mse")
     return made
 
