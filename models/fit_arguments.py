@@ -52,6 +52,8 @@ def training(model: "Sequential", options: dict[str, Any], seed: int | None = No
         held = held_out(model, options["validation_data"], size, wanted, epochs - initial)
         if isinstance(held, FromBatches):
             held.leave_out(sum(map(validate_after, range(initial))))
+    if held is None:
+        refuse_without_validation(options)
     warn_of_mismatch(model)
     params = {"verbose": options["verbose"], "epochs": epochs, "steps": source.steps}
     params["do_validation"] = held is not None
@@ -59,6 +61,20 @@ def training(model: "Sequential", options: dict[str, Any], seed: int | None = No
         model, source, held, Moments(callbacks, model, params), options["verbose"], epochs, initial,
         validate_after, seed,
     )  # fmt: skip
+
+
+def refuse_without_validation(options: dict[str, Any]) -> None:
+    """Raise ValueError for options of a validation where there is none."""
+    for name, default in {
+        "validation_freq": 1,
+        "validation_steps": None,
+        "validation_batch_size": None,
+    }.items():
+        if options[name] != default:
+            raise ValueError(
+                f"fit: {name}={options[name]!r}: there is no validation: give validation_split or validation_data, or "
+                "leave it out"
+            )
 
 
 def after(frequency: int | Sequence[int]) -> Callable[[int], bool]:

@@ -187,10 +187,14 @@ def numbers(who: str, logs: object) -> dict[str, float]:
     }
 
 
-def reported(logs: Logs, return_dict: bool) -> Measured:
+def reported(who: str, logs: Logs, return_dict: bool) -> Measured:
     """Logs as Keras returns them: the loss, or [loss, metric, …], or the dict."""
     if return_dict:
         return logs
+    if not logs:
+        raise ValueError(
+            f"{who} returned no numbers: return a dict of them by name, such as {{'loss': loss}}"
+        )
     return list(logs.values()) if len(logs) > 1 else next(iter(logs.values()))
 
 

@@ -87,7 +87,7 @@ class KerasWords(InMode):
             arrays = (*arrays[:2], rows.with_class_weights(arrays[2], arrays[1], factors))
         with mode(self, True):
             logs = self.train_step(fitting.shown(tensors(arrays)))
-        return fitting.reported(fitting.numbers("train_step", logs), return_dict)
+        return fitting.reported("train_step", fitting.numbers("train_step", logs), return_dict)
 
     def test_on_batch(
         self, x: Features, y: Targets = None, sample_weight: RowWeights = None, return_dict: bool = False
@@ -102,7 +102,7 @@ class KerasWords(InMode):
         build_for(self, x)
         with mode(self, False):
             logs = self.test_step(fitting.shown(tensors(rows.examples(self, x, y, sample_weight))))
-        return fitting.reported(fitting.numbers("test_step", logs), return_dict)
+        return fitting.reported("test_step", fitting.numbers("test_step", logs), return_dict)
 
     def predict_on_batch(self, x: Features) -> np.ndarray:
         """The outputs of one batch as a NumPy array, in evaluation mode.

@@ -90,6 +90,11 @@ def examples(
             )
         weights = as_array(f"{where}sample_weight", sample_weight, dtype=float_dtype(model), device=device)
         check_finite(f"{where}sample_weight", weights)
+        if weights.ndim == 0:
+            raise ValueError(
+                f"{where}sample_weight: expected one number per row, ({xs.shape[0]},), got the single number "
+                f"{float(weights):g}: for one factor on all rows write np.full({xs.shape[0]}, {float(weights):g})"
+            )
         if weights.ndim == 2 and weights.shape[1] == 1:
             weights = weights[:, 0]
     lengths = {

@@ -177,7 +177,7 @@ class Sequential(KerasWords):
             seed = self.interrupted["seed"]  # of the fit that is gone on with
         if seed is None:
             return fit_arguments.training(self, options).run()
-        with random.own_streams(seed):
+        with random.own_streams(random.checked_seed("fit", seed)):
             return fit_arguments.training(self, options, seed).run()
 
     @answering
@@ -215,7 +215,7 @@ class Sequential(KerasWords):
         progress.begin("evaluate" if y is None else f"evaluate {len(x)} rows")
         logs = fitting.measure(self, source, moments)
         progress.end(logs)
-        return fitting.reported(logs, return_dict)
+        return fitting.reported("test_step", logs, return_dict)
 
     @answering
     def predict(
