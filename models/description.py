@@ -3,8 +3,8 @@
 A value is itself where JSON has it. Others are {"$": kind, …}: a tensor ("tensor", kept in the file under its name), a
 function or class that a user registered ("registered"), a partial ("partial"), an object of a registered class
 ("object"), a loss ("loss"), a regularizer or constraint ("rule"), an initializer without a name ("initializer"), a
-layer ("layer"). A layer is {"class": …, "config": {…}}, a Sequential {"class": "Sequential", "layers": […]}, and one
-that was there before {"shared": its number}.
+layer ("layer"). A layer is {"class": …, "config": {…}}, one that was there before {"shared": its number}, and a Sequential
+{"class": "Sequential", "layers": […]}, or "models.Sequential" for a model among the layers of another.
 Residual and Parallel have "config" and "layers". Regularizers and constraints that were set later are in "rules".
 """
 
@@ -25,6 +25,8 @@ from tapegrad.nn.weight_rules import RULES, WeightRule
 
 REMEDY = "decorate it with @tapegrad.models.register, here and where it is loaded"
 
+CONTAINERS: dict[type, str] = {nn.Sequential: "Sequential", Sequential: "models.Sequential"}
+
 
 class Describer:
     """Turns a model's parts into plain data; `tensors` gets the arrays among them."""
@@ -42,9 +44,9 @@ class Describer:
         self.numbers[id(layer)] = len(self.numbers)
         kind = type(layer)
         described: PlainData
-        if kind in (nn.Sequential, Sequential):
+        if (name := CONTAINERS.get(kind)) is not None:
             inside: Any = layer
-            described = {"class": "Sequential", "layers": self.layers(inside.layers, f" of {where}")}
+            described = {"class": name, "layers": self.layers(inside.layers, f" of {where}")}
         else:
             described = {"class": self.class_name(layer, where), "config": self.config(layer, where)}
             if isinstance(layer, nn.Sequential) and LAYERS.get(kind.__name__) is kind:  # Residual, Parallel
@@ -162,9 +164,9 @@ class Maker:
             return self.made[described["shared"]]
         at, name = len(self.made), described["class"]
         self.made.append(nn.Sequential())  # its number is that of its description, before those inside
-        kind = find("layer", name, LAYERS, self.error)
+        kind = find("layer", name, {**LAYERS, "models.Sequential": Sequential}, self.error)
         if "layers" in described:
-            nested: Any = nn.Sequential() if name == "Sequential" else kind(**self.value(described["config"]))
+            nested: Any = kind() if kind in CONTAINERS else kind(**self.value(described["config"]))
             self.made[at] = nested
             for part in self.layers(described["layers"]):
                 nested.append(part)

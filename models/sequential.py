@@ -262,6 +262,7 @@ class Sequential(KerasWords):
         metrics, the emitter and which kinds of batch have a program, and where the random streams stand.
         `models.model_file` says how. Code of your own (layers, losses, metrics, optimizers, activations) is named in
         the file and has to be registered, by `@tapegrad.models.register`.
+        A Sequential among the layers is one again after loading, and is not compiled.
 
         Args:
             path: The file to write; one that exists is replaced as a whole. Its ending may not promise another format.

@@ -102,6 +102,21 @@ def test_a_loss_that_a_file_cannot_hold_is_left_out_where_that_is_asked_for(tmp_
         loaded.fit(X, Y)
 
 
+def test_models_among_the_layers_of_a_model_are_models_again(tmp_path):
+    encoder, decoder = Sequential([nn.Dense(2, in_features=4)]), Sequential([nn.Dense(4, in_features=2)])
+    twice = Sequential([nn.Sequential(encoder, decoder), encoder, decoder])
+    twice.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    twice.fit(x, x, verbose=0)
+    twice.save(tmp_path / "twice")
+    loaded = Sequential.load(tmp_path / "twice")
+    inside, *same = loaded.layers
+    assert type(inside) is nn.Sequential and list(inside.layers) == same
+    assert [type(layer) for layer in same] == [Sequential, Sequential]
+    assert (same[0].predict(x) == encoder.predict(x)).all()
+    assert (loaded.predict(x) == twice.predict(x)).all()
+
+
 class Own(nn.Module):
     def forward(self, x):
         return x
