@@ -3,7 +3,7 @@
 A value is itself where JSON has it. Others are {"$": kind, …}: a tensor ("tensor", kept in the file under its name), a
 function or class that a user registered ("registered"), a partial ("partial"), an object of a registered class
 ("object"), a loss ("loss"), a regularizer or constraint ("rule"), an initializer without a name ("initializer"), a
-layer ("layer"). A layer is {"class": …, "config": {…}}, one that was there before {"shared": its number}, and a Sequential
+layer ("layer"). A layer is {"class": …, "config": {…}}, one that was there before {"shared": its number}, Sequential
 {"class": "Sequential", "layers": […]}, or "models.Sequential" for a model among the layers of another.
 Residual and Parallel have "config" and "layers". Regularizers and constraints that were set later are in "rules".
 """

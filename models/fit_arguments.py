@@ -188,4 +188,7 @@ def prediction(
 def no_rows(model: "Sequential", x: Features) -> np.ndarray:
     """What `predict` returns for an input without rows."""
     array = rows.inputs(model, x)
-    return np.empty((0, *model.build(array.shape[1:])), str(array.dtype))
+    shape: tuple[int, ...] = array.shape[1:]
+    if not shape and model.input_shape is not None:  # an empty list has no columns
+        shape = model.input_shape
+    return np.empty((0, *model.build(shape)), str(array.dtype))

@@ -1,7 +1,7 @@
 """Where the batches of an epoch come from: arrays, or an iterable of batches."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ def unpacked(who: str, x: Features, y: Targets, sample_weight: RowWeights) -> tu
     if isinstance(x, tuple) and y is None:
         if len(x) not in (2, 3) or (len(x) == 3 and sample_weight is not None):
             raise ValueError(f"{who}: x: expected {EXPECTED}, got a tuple of {len(x)}")
+        refuse_tuple_of_batches(f"{who}: x", x)
         x, y, sample_weight = (*x, sample_weight) if len(x) == 2 else x
     if callable(x) and not isinstance(x, Tensor) and not hasattr(x, "shape"):
         raise TypeError(
@@ -50,9 +51,31 @@ def unpacked(who: str, x: Features, y: Targets, sample_weight: RowWeights) -> tu
         raise TypeError(
             f"{who}: x: expected {EXPECTED}, got a dict: a Sequential has one input, give its array"
         )
+    if (
+        y is None
+        and isinstance(x, list)
+        and x
+        and isinstance(x[0], list)
+        and hasattr(next(iter(x[0]), None), "shape")
+    ):
+        raise ValueError(f"{who}: x: a list of lists is read as rows: give batches as tuples, [(x, y), …]")
     if y is None:
         raise ValueError(f"{who}: y is missing: give {who}(x, y), or {EXPECTED}")
     return x, y, sample_weight
+
+
+def refuse_tuple_of_batches(what: str, given: Sequence[Any]) -> None:
+    """Raise ValueError for batches in place of the arrays x and y."""
+    parts = [part for part in given if part is not None]
+    for part in parts:
+        shapes = {getattr(a, "shape", None) for a in part} if isinstance(part, (tuple, list)) else {None}
+        if len(shapes) == 1 or None in shapes:
+            return
+    if parts:
+        raise ValueError(
+            f"{what}: a {type(given).__name__} of {len(given)} is read as (x, y) or (x, y, sample_weight), and its "
+            "parts are pairs of arrays: give batches as a list of tuples, [(x, y), …]"
+        )
 
 
 def count(name: str, value: object, least: int = 1) -> int:
@@ -242,4 +265,5 @@ def held_out(model: "Sequential", data: Features, batch_size: int, steps: int | 
         raise ValueError(
             f"validation_data: expected (x, y), (x, y, sample_weight) or batches of them, got {type(data).__name__}"
         )
+    refuse_tuple_of_batches("validation_data", data)
     return FromArrays(rows.examples(model, *data, where="validation "), batch_size, False, steps, anew=True)

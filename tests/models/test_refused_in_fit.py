@@ -81,6 +81,26 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: model(Silent).evaluate(X, Y, verbose=0),
         "test_step returned no numbers",
     ),
+    "a tuple of batches": (
+        lambda: model().fit(((X, Y), (X, Y))),
+        r"fit: x: a tuple of 2 is read as \(x, y\).* give batches as a list of tuples, \[\(x, y\), …\]",
+    ),
+    "batches that are lists": (
+        lambda: model().fit([[X, Y], [X, Y]]),
+        r"fit: x: a list of lists is read as rows: give batches as tuples, \[\(x, y\), …\]",
+    ),
+    "an evaluation of lists": (
+        lambda: model().evaluate([[X, Y], [X, Y]], verbose=0),
+        "evaluate: x: a list of lists is read as rows",
+    ),
+    "validation batches that are lists": (
+        lambda: model().fit(X, Y, validation_data=[[X, Y], [X, Y]]),
+        "validation_data: a list of 2 is read as",
+    ),
+    "a tuple of validation batches": (
+        lambda: model().fit(X, Y, validation_data=((X, Y), (X, Y))),
+        "validation_data: a tuple of 2 is read as",
+    ),
     "a seed below 0": (lambda: model().fit(X, Y, seed=-1), "^fit: seed: expected an integer from 0"),
 }
 
@@ -96,3 +116,16 @@ def test_steps_without_numbers_train() -> None:
     """Where numbers are asked for by name, there are none."""
     made = model(Silent)
     assert made.fit(X, Y, verbose=0).epoch == [0] and made.train_on_batch(X, Y, return_dict=True) == {}
+
+
+@pytest.mark.parametrize("nothing", [[], (), np.zeros((0, 4)), np.zeros(0)], ids=repr)
+def test_no_rows_have_no_outputs(nothing: Any) -> None:
+    assert model().predict(nothing).shape == (0, 1)
+
+
+def test_rows_may_be_lists_and_tuples() -> None:
+    made, rows = model(), X[:3].tolist()
+    made.fit(tuple(map(tuple, rows)), Y[:3].tolist(), verbose=0)
+    made.fit((rows, Y[:3].tolist()), verbose=0, validation_data=[rows, Y[:3]])
+    made.fit((list(X[:3]), list(Y[:3])), verbose=0)
+    assert made.predict(list(X[:3])).shape == (3, 1)
