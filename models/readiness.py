@@ -79,7 +79,9 @@ def take_up_changes(model: Model) -> None:
     if not optimizer.groups:
         model.bind_optimizer()
         return
-    trained = {id(p) for group in optimizer.groups for p in group.params}
+    # A train_step of the user's own may have further optimizers.
+    optimizers = [value for value in vars(model).values() if isinstance(value, Optimizer)]
+    trained = {id(p) for one in optimizers for group in one.groups for p in group.params}
     for name, p in model.named_parameters():
         if p.requires_grad and id(p) not in trained:
             raise RuntimeError(

@@ -104,6 +104,19 @@ def test_freezing_takes_effect_at_once(moment: str, kind: type[Sequential]) -> N
     assert same == [True] * 4 + [False] * 2
 
 
+def test_a_second_optimizer_of_ones_own_trains_too() -> None:
+    class Two(Stepped):
+        def train_step(self, data: Any) -> Any:
+            self.layers[0].trainable = True
+            return super().train_step(data)
+
+    made = model(Two)
+    made.layers[0].trainable = True
+    made.first = optim.SGD(made.layers[0].parameters(), lr=0.1)
+    made.layers[0].trainable = False
+    assert made.fit(X, Y, epochs=2, verbose=0, callbacks=LambdaCallback(on_epoch_end=print)).epoch == [0, 1]
+
+
 # attribute, what it is set to, what the error says
 NAMES = [
     ("optimizer", "adam", r"expected an Optimizer, got 'adam'.*compile\(optimizer='adam', loss=model.loss\)"),

@@ -10,7 +10,7 @@ import pytest
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.models import LambdaCallback, Sequential
-from tapegrad.models.in_mode import USES
+from tapegrad.models.in_mode import USES, Use, keep_own_uses
 
 X = np.random.default_rng(1).normal(size=(40, 4)).astype("float32")
 Y = X[:, :1] * 3
@@ -105,3 +105,13 @@ def test_a_fit_is_refused_while_another_thread_predicts() -> None:
     first, second = np.split(made.predict(batches()), 2)
     assert (first == second).all() and made.history is before
     assert "another thread evaluates or predicts with these layers now, and this one trains" in str(errors[0])
+
+
+def test_a_forked_child_forgets_the_other_threads() -> None:
+    module = model()
+    uses = USES[id(module)] = Use(True)
+    uses.blocks.append((0, True))
+    with pytest.raises(RuntimeError, match="another thread trains"):
+        module.predict(X)
+    keep_own_uses()
+    assert not USES and module.predict(X).shape == (40, 1)
