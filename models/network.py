@@ -165,13 +165,8 @@ class Network(BaseEstimator):
         model, batch_size = self.model_, self._rows_per_step(rows)
         model.run_eagerly = self.run_eagerly
         model.emitter = None if self.emitter is None else checked(self.emitter)
-        made_of = (
-            model.optimizer,
-            model.emitter,
-            model.run_eagerly,
-            batch_size,
-            rows // batch_size >= MANY_BATCHES,
-        )
+        many = rows // batch_size >= MANY_BATCHES
+        made_of = (model.optimizer, model.emitter, model.run_eagerly, batch_size, many)
         made_of += tuple(getattr(self, name) for name in self.OBJECTIVE_OF)
         if self._training is None or self._training.made_of != made_of:
             self._training = Training(
@@ -180,7 +175,7 @@ class Network(BaseEstimator):
                 emitter=model.emitter,
                 run_eagerly=self.run_eagerly,
                 batch_size=batch_size,
-                many=made_of[4],
+                many=many,
                 before=self._training,
             )
             self._training.made_of = made_of
@@ -208,6 +203,11 @@ class Network(BaseEstimator):
             else:
                 self.model_.load_state_dict(before)
             raise ValueError(f"{type(self).__name__}.{error}") from None
+        except Exception:
+            # Before the first epoch is whole there is nothing to predict with.
+            if before is None and not self.loss_curve_:
+                del self.model_
+            raise
 
     def _run(self, x: Features, y: Targets, weights: RowWeights, stratify: Targets, once: bool) -> None:
         held_out = None

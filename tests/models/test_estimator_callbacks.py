@@ -98,6 +98,21 @@ def test_a_misspelt_moment_is_refused(name):
         fitted(name, Misspelt())
 
 
+@pytest.mark.parametrize("epoch", [0, 1])
+@for_each
+def test_an_estimator_is_fitted_once_an_epoch_is_whole(name, epoch):
+    class Raises(Callback):
+        def on_epoch_begin(self, number, logs=None):
+            if number == epoch:
+                raise RuntimeError("stop")
+
+    made, y = ESTIMATORS[name]
+    estimator = made(callbacks=Raises())
+    with pytest.raises(RuntimeError, match="stop"):
+        estimator.fit(X, y)
+    assert hasattr(estimator, "model_") == (epoch > 0)
+
+
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 def test_steps_of_lbfgs_have_what_a_callback_adds(name):
     adds = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(mine=epoch))
