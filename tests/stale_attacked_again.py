@@ -209,3 +209,53 @@ def an_attribute_of_the_compiled_function_by_a_computed_name(J: Any) -> Any:
             f.a_factor = value
         for _ in range(4):
             yield f(tg.tensor(X))
+
+
+# ---- objects that are new at each call ----
+class Batch:
+    """Of a class whose text says where an instance lies."""
+
+    def __init__(self, x: Any, mode: str = "a") -> None:
+        self.x, self.mode = x, mode
+
+
+def decorated(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **kwargs: f(*args, **kwargs)
+
+
+MODE = "a"
+FIXED = Batch(tg.tensor(X))
+OF_A_BATCH: dict[str, Callable[[Any], Any]] = {
+    "under a decorator": decorated(lambda b: b.x * 2.0),
+    "under two decorators": decorated(decorated(lambda b: b.x * 2.0)),
+    "given with a keyword": decorated(lambda b: decorated(lambda b, k: b.x * k)(b, k=3.0)),
+    "beside a comparison": lambda b: b.x * (b.mode == MODE),
+    "beside a search": lambda b: b.x * (b.mode in [MODE, "b"]),
+    "that may be another": lambda b: b.x * (3.0 if b is FIXED else 2.0),
+    "equal to another": lambda b: b.x * (3.0 if b == FIXED else 2.0),
+    "in one entry": lambda b: {"loss": b.x * 2.0},
+    "in a dict of keys": lambda b: {key: b.x for key in ("a", "b")},
+    "that is a key": lambda b: {b: b.x * 2.0}[b],
+}
+
+
+def of_a_batch(step: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        f = J(step)
+        for call in range(16):
+            yield f(FIXED if 8 <= call < 12 else Batch(tg.tensor(X + call)))
+
+    return case
+
+
+for name, step in OF_A_BATCH.items():
+    CASES[f"a_new_object_{name.replace(' ', '_')}"] = Case(of_a_batch(step), "compiled")
+
+
+@compiled
+def a_result_under_an_argument_as_its_key(J: Any) -> Any:
+    f = J(lambda b, x: {b: b.x * 2.0, (b, 1): b.x, x: x})
+    for call in range(8):
+        b, x = Batch(tg.tensor(X + call)), tg.tensor(X)
+        y = f(b, x)
+        yield [y.get(b), y.get((b, 1)), y.get(x)]

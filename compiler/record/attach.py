@@ -29,9 +29,11 @@ def attach(recording: "Recording", reach: Reach, trace: Trace, result: object) -
 def attach_results(recording: "Recording", reach: Reach, trace: Trace, result: object) -> None:
     """What the function returned, leaf by leaf."""
     guards = reach.guards
-    leaves, recording.rebuild = take_apart(result, reach.seen)
     inputs = enumerate(zip(reach.inputs, reach.guards.inputs))
     arguments = {id(t): n for n, (t, read) in inputs if read.argument}
+    # A tensor that is captured is the same at each call, and no copy of it would be found again as a key.
+    keys = arguments.keys() | (reach.seen.keys() - reach.tensors.keys())
+    leaves, recording.rebuild = take_apart(result, reach.seen, keys=keys)
     numbers: dict[int, int] = {}  # id of a new tensor -> its number among the results of the program
     for leaf in leaves:
         if not isinstance(leaf, Tensor):

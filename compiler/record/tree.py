@@ -10,13 +10,17 @@ Taker = Callable[[list[Any], list[Any]], Any]
 
 
 def take_apart(
-    value: object, whole: Container[int] = frozenset(), deepest: float = inf
+    value: object,
+    whole: Container[int] = frozenset(),
+    deepest: float = inf,
+    keys: Container[int] = frozenset(),
 ) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The leaves in order, and the function that puts the same structure together again of others. What is at two
     places in it is one and the same there, too.
 
     whole     ids of containers that are leaves
     deepest   how many containers lie inside one another; those further in are leaves. 2 for what contains itself
+    keys      ids of objects that are leaves where they are keys of dicts, or in tuples that are
     """
     leaves: list[Any] = []
     makers: list[Taker] = []  # of the containers, the inner ones first
@@ -28,7 +32,7 @@ def take_apart(
         if id(part) in known:
             return known[id(part)]
         depth += 1
-        maker = None if id(part) in whole or depth > deepest else maker_of(part, take)
+        maker = None if id(part) in whole or depth > deepest else maker_of(part, take, take_key)
         depth -= 1
         if maker is None:
             at = len(leaves)
@@ -39,10 +43,17 @@ def take_apart(
         known[id(part)] = lambda new, made: made[at]
         return known[id(part)]
 
+    def take_key(key: object) -> Taker | None:
+        """None for a key that is the same at each call."""
+        if id(key) in keys:
+            return take(key)
+        inside = [take_key(part) for part in key] if type(key) is tuple else []
+        return take(key) if any(inside) else None
+
     try:
         root = take(value)
     except RecursionError:
-        return take_apart(value, whole, deepest=2)
+        return take_apart(value, whole, deepest=2, keys=keys)
     if not makers:
         return leaves, itemgetter(0)
 
@@ -55,11 +66,18 @@ def take_apart(
     return leaves, rebuild
 
 
-def maker_of(part: Any, take: Callable[[Any], Taker]) -> Taker | None:
+def maker_of(
+    part: Any, take: Callable[[Any], Taker], take_key: Callable[[Any], Taker | None]
+) -> Taker | None:
     """What makes a container like this one; None if it is none."""
     if type(part) is dict:
         takers = {key: take(inside) for key, inside in part.items()}
-        return lambda new, made: {key: t(new, made) for key, t in takers.items()}
+        found = {key: of_key for key in part if (of_key := take_key(key)) is not None}
+        if not found:
+            return lambda new, made: {key: t(new, made) for key, t in takers.items()}
+        return lambda new, made: {
+            (found[key](new, made) if key in found else key): t(new, made) for key, t in takers.items()
+        }
     if type(part) in (tuple, list):
         sequence, parts = type(part), [take(inside) for inside in part]
         return lambda new, made: sequence([t(new, made) for t in parts])

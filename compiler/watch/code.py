@@ -25,6 +25,8 @@ PRINTING = frozenset({
     "repr", "str", "format", "ascii", "__repr__", "__str__", "__format__", "format_map", "vformat", "mod", "__mod__",
     "substitute", "safe_substitute", "dumps", "deepcopy", "copy",
 })  # fmt: skip
+# What makes a set or adds to one: the order in it comes from where the objects lie.
+SHOWING = PRINTING | {"set", "frozenset", "add"}
 ORDERS = frozenset({"<", "<=", ">", ">="})
 IDENTITY = frozenset(
     "id hash index count remove is_ is_not eq ne set frozenset add fromkeys setdefault Counter discard".split()  # noqa: SIM905
@@ -56,6 +58,7 @@ class Part:
     by_identity   whether it may tell objects apart: `a is b` (but not `a is None`), `a == b`, `a in b`, `id(a)`
     tells_apart   whether it may tell apart what is equal and never changes: `a is b`, `id(a)`
     operators     the special methods that its operators ask for
+    shows         whether it may tell where an object lies: by a text of it, or by the order in a set
     prints        whether it may read all that is in an object without naming it: `a == b`, `f"{a}"`, `str(a)`
     matches       whether it has a `case Point(x, y)`, which reads attributes that it does not name
     """
@@ -205,9 +208,14 @@ class Part:
         return not IDENTITY.isdisjoint(self.names)
 
     @cached_property
-    def prints(self) -> bool:
+    def shows(self) -> bool:
         formats = any(i.opname in FORMATS or i.argrepr == "%" for i in self.ran)
-        return formats or self.by_identity or not PRINTING.isdisjoint(self.names)
+        sets = any(i.opname in ("BUILD_SET", "SET_ADD") for i in self.ran)
+        return formats or sets or not SHOWING.isdisjoint(self.names)
+
+    @cached_property
+    def prints(self) -> bool:
+        return self.shows or self.by_identity
 
     @cached_property
     def asks_abc(self) -> bool:

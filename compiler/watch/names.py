@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from types import CodeType
 
-from tapegrad.compiler.watch.code import PRINTING
+from tapegrad.compiler.watch.code import PRINTING, SHOWING
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.operators import asked_by_functions
 
@@ -35,6 +35,7 @@ class Names:
     tells_apart    whether it may tell objects apart that are equal and never change; by_address: by their numbers
     writes_arrays  whether it may write into a NumPy array
     whole          whether it may read all that is in an object without naming it
+    shows          whether it may tell where an object lies
     """
 
     def __init__(self, heard: Listener, more: Iterable[str]) -> None:
@@ -54,7 +55,9 @@ class Names:
         found = self.used | set(more)
         self.by_address = bool(found & {"id", "hash", "__hash__"})
         called = self.texts if "methodcaller" in found else set()
-        self.whole = any(p.prints for p in parts) or not PRINTING.isdisjoint(called.union(more))
+        found_otherwise = called.union(more)
+        self.whole = any(p.prints for p in parts) or not PRINTING.isdisjoint(found_otherwise)
+        self.shows = any(p.shows for p in parts) or not SHOWING.isdisjoint(found_otherwise)
         inspects = any(c.co_filename.endswith("inspect.py") for c in heard.asked)
         self.all = (
             bool(found & (ASKING | ALSO_ASKING))

@@ -94,6 +94,6 @@ class Walk:
         self.objects[local] = value
         if not is_a(value, NEVER_CHANGE):
             self.guards.objects[local] = name
-        if self.names.by_address or (self.names.whole and shows_address(type(value))):
+        if self.names.by_address or (self.names.shows and shows_address(type(value))):
             same = f"{local} is {self.guards.value(value)}"
             self.guards.need(same, f"{name}: whether it is the same object")
