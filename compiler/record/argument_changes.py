@@ -2,6 +2,7 @@
 user's runs for that."""
 
 from collections import OrderedDict, deque
+from functools import partial
 from typing import Any, NamedTuple
 
 from tapegrad.autograd.structure import is_module_class
@@ -78,10 +79,18 @@ def changed(before: list[Held]) -> list[str]:
         other = [
             key for key in old | new if key not in old or key not in new or not is_still(old[key], new[key])
         ]
+        if other and all(map(partial(fills, old), other)):
+            continue
         # Of a sequence, all that lies behind what was put in is another element.
         moved = is_a(value, ORDERED) and len(parts) != len(now) and any(key[0] == "[" for key in other)
         found |= dict.fromkeys([name] if moved or not other else [name + key for key in other])
     return list(found)
+
+
+def fills(old: dict[str, Any], key: str) -> bool:
+    """Whether an attribute was not there before, or None: an object that keeps what it works out at its first use does
+    so once, where others come in turn with it."""
+    return key.startswith(".") and old.get(key) is None
 
 
 def is_same_part(old: tuple[str, Any], new: tuple[str, Any]) -> bool:

@@ -4,6 +4,7 @@ import re
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,12 +119,15 @@ OTHERS: dict[str, tuple[Made, Effect]] = {
 }
 
 
+# An attribute that was not there, or None: of new objects told later, for they may be some that come in turn.
+FILLED = ("attribute that was None", "an empty slot", "an attribute of a list", "an attribute of an item")
 # What they do again does nothing, or raises.
 DONE_ONCE = ("beside an array: deleted", "taken out", "an order", "a set", "a key of its own class")
 
 
 @pytest.mark.parametrize(
-    ("name", "fresh"), [(n, f) for n in NAMED for f in (True, False) if f or n not in DONE_ONCE]
+    ("name", "fresh"),
+    [(n, f) for n in NAMED for f in (True, False) if n not in (FILLED if f else DONE_ONCE)],
 )
 def test_what_it_changes_is_told_at_the_third_call(name: str, fresh: bool) -> None:
     """Also where each call is given a new one, which is as the one before was."""
@@ -136,6 +140,50 @@ def test_what_it_changes_is_told_at_the_third_call(name: str, fresh: bool) -> No
         tg.TraceError, match=rf"it changes {told} at \S+:\d+, .*Return it, or change it outside"
     ):
         step(made() if fresh else held, number(2))
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_what_new_objects_are_filled_with_is_there(name: str) -> None:
+    """And is told after twelve recordings at most."""
+    made, effect = {**ROWS, **OTHERS}[name]
+    step, plain = tg.jit(lambda s, x: (effect(s, x), x + 1)[1]), made()
+    effect(plain, number(2))
+    with pytest.warns(tg.JitWarning, match="s"):
+        for _ in range(14):
+            held = made()
+            assert step(held, number(2)).item() == 3
+            assert contents(held) == contents(plain)
+    assert step.stats()["compiled"] == 0
+
+
+def contents(value: Any) -> Any:
+    """What is in a container or an object, as numbers."""
+    if isinstance(value, tg.Tensor):
+        return value.tolist()
+    slots = [getattr(value, name) for name in getattr(type(value), "__slots__", ())]
+    parts = [*slots, *getattr(value, "__dict__", {}).values(), *(value if isinstance(value, list) else [])]
+    return list(map(contents, parts)) if parts else value
+
+
+def test_objects_that_fill_a_cache_in_turn_are_compiled() -> None:
+    class Batch:
+        def __init__(self, x: tg.Tensor) -> None:
+            self.x, self.half = x, None
+
+        @cached_property
+        def double(self) -> tg.Tensor:
+            return self.x * 2
+
+        def halved(self) -> Any:
+            self.half = self.x / 2 if self.half is None else self.half
+            return self.half
+
+    batches = [Batch(number(n)) for n in range(10)]
+    step = tg.jit(lambda b: b.halved() + b.double, strict=True)
+    for _ in range(4):
+        for n, batch in enumerate(batches):
+            assert step(batch).item() == 2.5 * n
+    assert step.stats()["compiled"] >= 20
 
 
 def test_what_is_built_at_a_first_call_is_compiled() -> None:
