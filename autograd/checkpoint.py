@@ -101,9 +101,7 @@ class SecondRun:
         recorded = current.get().grad
         refuse_rewritten(self.call.f, self.constants, self.ended)
         arguments = as_tensors(given[: len(given) - len(self.outside)])
-        # As deep as the first run: an outer transform needs what comes out of those inside.
-        deeper = current.get().depth + 1
-        with changed_flags(raw=False, grad=True, depth=deeper), random.repeated_draws(self.draws):
+        with changed_flags(raw=False, grad=True, again=True), random.repeated_draws(self.draws):
             inputs = [fresh("checkpoint", t) if n else t for t, n in zip(arguments, needed, strict=False)]
             with changed_flags(leaves=tuple(inputs)):
                 results = flatten(self.call(inputs), modules=False)[0]

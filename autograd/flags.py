@@ -21,6 +21,8 @@ class Flags:
     anomaly: bool = False  # look for NaN and Inf after every primitive and every gradient rule
     depth: int = 0  # how many transforms (grad, vjp, …) are running around this code
     recorder: Recorder | None = None  # is told what happens to tensors
+    # A backward pass runs a function of the user's again, to differentiate for what it uses.
+    again: bool = False
     leaves: "tuple[Tensor, ...]" = ()  # the tensors that these transforms differentiate for
 
     def plain(self) -> bool:

@@ -299,8 +299,7 @@ class _Backward:
         x, before, rest = slices[:m], slices[m : m + n], slices[m + n :]
         g_ys, g_before = rest[: len(self.ys)], rest[len(self.ys) :]
         g_carry, added = carried[: len(self.carries)], carried[len(self.carries) :]
-        # As deep as the first run: an outer transform needs what comes out of those inside.
-        with changed_flags(raw=False, grad=True, depth=current.get().depth + 1):
+        with changed_flags(raw=False, grad=True, again=True):
             begun = next_serial()
             leaves = [fresh("scan", t) if is_floating(t.dtype) else t for t in (*before, *x)]
             with changed_flags(leaves=tuple(leaves)), noted_leaves() as made:

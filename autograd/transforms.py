@@ -114,12 +114,12 @@ def run(f: Callable[..., R], args: Sequence[Tree], kwargs: dict[str, object], le
 
 
 def must_record(outputs: Sequence[Tensor], leaves: Sequence[Tensor]) -> bool:
-    """Whether the backward pass must itself be recorded: if an outer transform is running, or if something other than
-    the leaves could be differentiated for later, through the gradients."""
+    """Whether the backward pass must itself be recorded: if an outer transform is running, or its backward pass, or if
+    something other than the leaves could be differentiated for later, through the gradients."""
     flags = current.get()
     if not flags.grad:
         return False
-    if flags.depth:
+    if flags.depth or flags.again:
         return True
     targets = dict.fromkeys(leaves)
     seen, stack = set(), [t for t in outputs if t.requires_grad]
