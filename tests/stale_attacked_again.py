@@ -3,6 +3,7 @@ by its address, attributes of the compiled function itself."""
 
 import math
 import operator
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -57,6 +58,47 @@ def patched(name: str, step: Callable[[Any], Any]) -> Callable[[Any], Iterator[A
 
 for name, (method, step) in PATCHED.items():
     CASES[f"a_patched_method_for_{name.replace(' ', '_')}"] = Case(patched(method, step), "compiled")
+
+
+# ---- numbers that the first call draws on the host ----
+LAZY: dict[str, Callable[[], Any]] = {
+    "NumPy draws": lambda: np.random.randn(2),
+    "Python draws": lambda: [random.gauss(0.0, 1.0) for _ in range(2)],
+}
+
+
+def lazy(draw: Callable[[], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        np.random.seed(0)
+        random.seed(0)
+        held: dict[str, Any] = {}
+
+        def step(x: Any) -> Any:
+            if not held:
+                held["w"] = tg.tensor(draw(), dtype="float32")
+            return held["w"] * x
+
+        f = J(step)
+        for _ in range(6):
+            yield f(tg.tensor(X))
+
+    return case
+
+
+for name, draw in LAZY.items():
+    CASES[f"weights_that_{name.replace(' ', '_')}_at_the_first_call"] = Case(lazy(draw), "compiled")
+
+
+def seeded(x: Any) -> Any:
+    np.random.seed(3)
+    return x * np.random.randn(2)
+
+
+@eager("np.random.seed")
+def a_stream_that_ends_where_it_began(J: Any) -> Any:
+    f = J(seeded)
+    for _ in range(6):
+        yield f(tg.tensor(X))
 
 
 # ---- methods that a subclass of Tensor is given, and that Tensor did not have ----

@@ -234,6 +234,8 @@ def described(trace: Trace, listener: Listener, reach: Reach, result: object) ->
     reach.distinct_arrays(trace.arrays)
     if reach.guards.refusals:
         recording.fail("; ".join(dict.fromkeys(reach.guards.refusals)), final=True)
+    if reach.guards.doubts:
+        recording.fail("; ".join(dict.fromkeys(reach.guards.doubts)))
     return recording
 
 

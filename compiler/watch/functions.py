@@ -245,7 +245,9 @@ class Functions(Walk):
         in_c = is_a(value, (types.BuiltinFunctionType, types.MethodWrapperType))  # others are heard
         draws = module.__name__ == "numpy.random" and not is_a(value, type) and attribute != "default_rng"
         if draws and self.uses(module, name, attribute):
-            self.refuse(f"it uses {told}, which changes the random numbers of the host: do so outside")
+            reason = f"it uses {told}, which changes the random numbers of the host: do so outside"
+            # The first call may draw; a stream that is set is the same at the end of each call.
+            self.refuse(reason) if attribute in OF_STREAMS else self.guards.doubts.append(reason)
         if in_c and impure(value, "user") and False in self.uses(module, name, attribute):
             self.refuse(f"it hands {told} on, and what that does cannot be seen: call it directly, outside")
         self.guards.need(f"{place} is {self.guards.value(value)}", told)
@@ -277,6 +279,8 @@ class Functions(Walk):
 
 # What Python puts into each module, and does not change by itself.
 OF_PYTHON = frozenset({"__builtins__", "__loader__", "__spec__", "__path__", "__all__"})
+# Functions of np.random that read or set a stream.
+OF_STREAMS = frozenset({"seed", "get_state", "set_state", "get_bit_generator", "set_bit_generator"})
 # Builtins whose effects are not heard where C code calls them; what `print` writes is.
 HANDED_ON = IMPURE_BUILTINS - {"print"}
 TELLING = (repr, format, ascii, print, operator.mod, id, hash)  # what is in an object, or which one it is

@@ -55,12 +55,14 @@ class Guards:
     inputs     the tensors whose arrays `match` returns
     returned   locals of objects that the function returns as they are found
     refusals   what was found that no check can follow, by the user's name
+    doubts     what no program can do, though a first call may
     """
 
     lines: list[Line] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     names_of_values: dict[int, str] = field(default_factory=dict)
     fetches: dict[str, str] = field(default_factory=dict)  # local -> the expression that it is the value of

@@ -306,7 +306,7 @@ TIMES: dict[str, tuple[Callable[[], Callable[[Any], Any]], int]] = {
     "an iterator": (iterating, 1),
     "a seed": (lambda: seeded, 1),
     "print": (lambda: lambda x: print("effect") or x, 2),
-    "a random number of the host": (lambda: lambda x: x * np.random.rand(), 1),
+    "a random number of the host": (lambda: lambda x: x * np.random.rand(), 2),
     "a change": (appending, 3),
     "a change in the second branch": (building_first, 3),
     "a number that always differs": (counting, 3),
