@@ -104,6 +104,8 @@ def a_stream_that_ends_where_it_began(J: Any) -> Any:
 # ---- methods that a subclass of Tensor is given, and that Tensor did not have ----
 W = tg.nn.Parameter(tg.tensor([3.0, 4.0])).requires_grad_(False)
 BUFFER = tg.nn.Buffer(tg.tensor([3.0, 4.0]))
+OWN_W = type("OwnParameter", (tg.nn.Parameter,), {})(W).requires_grad_(False)
+OWN_BUFFER = type("OwnBuffer", (tg.nn.Buffer,), {})(tg.tensor([3.0, 4.0]))
 A_TENSOR = property(lambda t: tg.tensor([7.0, 7.0]))
 
 
@@ -122,6 +124,9 @@ OPERAND = Operand()
 GIVEN: dict[str, tuple[type, str, Any, Callable[[Any], Any]]] = {
     "a product of a parameter": (tg.nn.Parameter, "__mul__", None, lambda x: W * x),
     "a product with a parameter": (tg.nn.Parameter, "__rmul__", None, lambda x: x * W),
+    "a product of a parameter of one's own class": (tg.nn.Parameter, "__mul__", None, lambda x: OWN_W * x),
+    "a product with a parameter of one's own class": (tg.nn.Parameter, "__rmul__", None, lambda x: x * OWN_W),
+    "a difference from a buffer of one's own class": (tg.nn.Buffer, "__rsub__", None, lambda x: x - OWN_BUFFER),
     "a sum of a parameter": (tg.nn.Parameter, "sum", None, lambda x: x * W.sum()),
     "a sum of a buffer": (tg.nn.Buffer, "sum", None, lambda x: x * BUFFER.sum()),
     "a sum by a text": (tg.nn.Parameter, "sum", None, lambda x: x * getattr(W, "sum")()),  # noqa: B009

@@ -146,13 +146,13 @@ class Tensors(Classes):
 
     def methods_of_tensors(self) -> None:
         """Those that the user's code names, that its operators ask for, and that `fit` calls for the user: in Tensor,
-        and in each class of ours built on it that was met, which may be given one of its own."""
+        and in each class of ours built on it that was met, or that a class met is built on: it may be given one of its
+        own."""
         g = self.guards
         named = self.ran_of(Tensor) if self.names.all else self.names.user | {"backward"}
         names = {n for n in named if self.has_run(getattr(Tensor, n, None))} | self.names.operators
-        met = {type(r.tensor) for r in self.tensors.values() if room_of_class(type(r.tensor)) == "own"} - {
-            Tensor
-        }
+        bases = {c for kind in {type(r.tensor) for r in self.tensors.values()} for c in kind.__mro__}
+        met = {c for c in bases - {Tensor} if issubclass(c, Tensor) and room_of_class(c) == "own"}
         asked = []
         for of in sorted(met, key=lambda kind: kind.__name__):
             asked += [self.has_own(of, names & vars(of).keys())] if names & vars(of).keys() else []
