@@ -1,6 +1,7 @@
 """What was found by attacks once more: patched methods and operators of Tensor, another metaclass, memory that is named
 by its address, attributes of the compiled function itself."""
 
+import functools
 import math
 import operator
 import random
@@ -170,6 +171,45 @@ def given(
 
 for name, row in GIVEN.items():
     CASES[f"a_method_given_for_{name.replace(' ', '_')}"] = Case(given(*row), "compiled")
+
+
+AGAIN: dict[str, Callable[[Any], Any]] = {
+    "reshape": lambda x: x * W.reshape(2),
+    "exp": lambda x: x * W.exp(),
+    "tanh": lambda x: x * getattr(W, "".join(("ta", "nh")))(),
+}
+
+
+def given_again(name: str, step: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
+    """With a Parameter that has a method of its own, then another one, then none."""
+
+    def case(J: Any) -> Iterator[Any]:
+        f = J(step)
+        try:
+            for call in range(12):
+                if call in (0, 4):
+                    method = functools.partialmethod(tensor_of, call + 1.0) if call else a_seven
+                    setattr(tg.nn.Parameter, name, method)
+                elif call == 8:
+                    delattr(tg.nn.Parameter, name)
+                yield f(tg.tensor(X))
+        finally:
+            if name in vars(tg.nn.Parameter):
+                delattr(tg.nn.Parameter, name)
+
+    return case
+
+
+def tensor_of(t: Any, number: float, *shape: int) -> Any:
+    return tg.tensor([number, number])
+
+
+def a_seven(t: Any, *shape: int) -> Any:
+    return tg.tensor([7.0, 7.0])
+
+
+for name, step in AGAIN.items():
+    CASES[f"a_method_given_again_for_{name}"] = Case(given_again(name, step), "compiled")
 
 
 def another_attribute(t: Any, name: str) -> Any:

@@ -149,10 +149,16 @@ class Tensors(Classes):
         and in each class of ours built on it that was met, or that a class met is built on: it may be given one of its
         own."""
         g = self.guards
-        named = self.ran_of(Tensor) if self.names.all else self.names.user | {"backward"}
+        user = self.names.user | {"backward"}
+        named = self.ran_of(Tensor) if self.names.all else user
         names = {n for n in named if self.has_run(getattr(Tensor, n, None))} | self.names.operators
         bases = {c for kind in {type(r.tensor) for r in self.tensors.values()} for c in kind.__mro__}
         met = {c for c in bases - {Tensor} if issubclass(c, Tensor) and room_of_class(c) == "own"}
+        # What such a class was given already hides that of Tensor, whose code did not run.
+        hiding = [own for c in met for own in vars(c).items()]
+        names |= {
+            n for n, own in hiding if n in user or self.has_run(own) or (self.names.all and n[:2] != "__")
+        }
         asked = []
         for of in sorted(met, key=lambda kind: kind.__name__):
             asked += [self.has_own(of, names & vars(of).keys())] if names & vars(of).keys() else []
