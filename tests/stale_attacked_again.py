@@ -141,6 +141,15 @@ GIVEN: dict[str, tuple[type, str, Any, Callable[[Any], Any]]] = {
     "a product of all": (tg.Tensor, "__mul__", None, lambda x: math.prod([x, x])),
     "a length": (tg.Tensor, "__len__", lambda t: 5, lambda x: x * len(x)),
     "a property": (tg.Tensor, "mT", A_TENSOR, lambda x: x.expand_dims(0).mT * 2.0),
+    "a wish for gradients": (
+        tg.Tensor, "requires_grad", property(lambda t: None), lambda x: x * (3.0 if x.requires_grad is None else 2.0),
+    ),
+    "a function of NumPy": (tg.Tensor, "__array_ufunc__", lambda t, *a, **k: tg.tensor([7.0]), lambda x: np.exp(x)),
+    "a sum of NumPy": (tg.Tensor, "__array_function__", lambda t, *a, **k: tg.tensor([7.0]), lambda x: np.sum(x)),
+    "an attribute that is not there": (
+        tg.Tensor, "__getattr__", lambda t, name: 11.0, lambda x: x * getattr(x, "k", 3.0),
+    ),
+    "a call": (tg.Tensor, "__call__", lambda t: 1, lambda x: x * callable(x)),
     "a number of dimensions": (tg.Tensor, "ndim", property(lambda t: 5), lambda x: x * x.ndim),
 }  # fmt: skip
 

@@ -26,14 +26,15 @@ def of_two(word: str, in_place: bool = False) -> tuple[str, ...]:
     return (f"i{word}", word, f"r{word}") if in_place else (word, f"r{word}")
 
 
-# Functions of Python and of its modules `operator`, `math` and `itertools`.
+# Functions of Python and of its modules `operator`, `math` and `itertools`; those of NumPy ask what they are given.
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     **{word: of_two(word) for word in (*BINARY.values(), "divmod")},
     **{f"i{word}": of_two(word, in_place=True) for word in BINARY.values()},
     **{methods[0]: methods for methods in COMPARISONS.values()},
     **{w: (w,) for w in ("abs", "round", "len", "reversed", "neg", "pos", "invert", "contains", "getitem", "setitem")},
     "sum": of_two("add"), "accumulate": of_two("add"), "prod": of_two("mul"), "sumprod": of_two("mul"),
-    "and_": of_two("and"), "or_": of_two("or"),
+    "and_": of_two("and"), "or_": of_two("or"), "callable": ("call",), "getattr": ("getattr",), "hasattr": ("getattr",),
+    **{name: ("array_ufunc", "array_function") for name in ("np", "numpy")},
 }  # fmt: skip
 
 
