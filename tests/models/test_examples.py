@@ -1,8 +1,13 @@
 """The examples run, learn, and move to another device by changing one line."""
 
+import contextlib
+import io
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
@@ -48,6 +53,33 @@ def test_the_gpt_writes_text(capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "step    2  loss" in printed and printed.count("-" * 40) == 3
     assert 0 < names["loss"].item() < 6
+
+
+SAVED = """
+import sys
+import numpy as np
+from step import open_step
+step, batch = open_step(), np.load("batch.npz")
+np.savez("losses.npz", *(step(batch["x"], batch["y"])[0] for _ in range(2)))
+assert not any(name.partition(".")[0] == "tapegrad" for name in sys.modules)
+"""
+
+
+def test_the_gpt_goes_on_in_a_file_of_its_own(monkeypatch, tmp_path):
+    """Two more steps of the saved program, on NumPy alone, are those of the example."""
+    (path,) = (p for p in EXAMPLES if p.stem == "gpt_python")
+    monkeypatch.setattr("sys.argv", [str(path), "3", "1"])
+    with contextlib.redirect_stdout(io.StringIO()):
+        names = runpy.run_path(str(path), run_name="__main__")
+    step, rows = names["train_step"], names["rows"]
+    step.save(tmp_path / "step.py")
+    x, y = rows[:, :-1], rows[:, 1:].ravel()
+    np.savez(tmp_path / "batch.npz", x=x, y=y)
+    (tmp_path / "go_on.py").write_text(SAVED)
+    subprocess.run([sys.executable, "go_on.py"], cwd=tmp_path, env={"PATH": ""}, check=True)
+    losses = np.load(tmp_path / "losses.npz")
+    for name in losses.files:
+        np.testing.assert_allclose(losses[name], step(x, y).item(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", DRAWN)
