@@ -363,15 +363,21 @@ DTYPES = ("bool", "int8", "int64", "float32", "float64")
 
 @case
 def writes_of_every_dtype_into_every_other(wrap: Any) -> Any:
-    """And a dtype in between, which narrows: what it drops is dropped."""
+    """And a dtype in between, which narrows: what it drops is dropped. Floats are not written into integers."""
     results = []
     for to in DTYPES:
         for of in DTYPES:
             assigned, set_at = tg.zeros(3, dtype=to), tg.zeros(4, dtype=to)
+            kinds = np.dtype(of).kind, np.dtype(to).kind
+            refused = kinds[1] == "b" or (kinds[0] == "f" and kinds[1] != "f")
+            last = to if refused else of
 
-            def f(x: Any, assigned: Any = assigned, set_at: Any = set_at, of: str = of) -> Any:
-                assigned.assign((x * 1.1).astype(of))
-                set_at[1:] = (x * 1.1).astype(of)
+            def f(
+                x: Any, assigned: Any = assigned, set_at: Any = set_at, of: str = of, last: str = last
+            ) -> Any:
+                written = (x * 1.1).astype(of).astype(last)
+                assigned.assign(written)
+                set_at[1:] = written
                 return +x
 
             g = wrap(f)
