@@ -168,18 +168,19 @@ def alike(name: str, kind: Kind, evaluate: Evaluate, source: str | Spelling, **m
     return Operation(name, kind, evaluate, source, source, **more)
 
 
-def from_zero(name: str, sign: str, helper: str, either: bool = False) -> Operation:
+def from_zero(
+    name: str, sign: str, helper: str, either: bool = False, numpy: Spelling | None = None
+) -> Operation:
     """A product or quotient in which 0 stays 0, whatever the other input is: a function of the emitted module. either:
-    the second input's, too."""
+    the second input's, too. numpy: its call, if that has more than the two inputs."""
     form = f"{{0}} == 0{' || {1} == 0' * either} ? 0 : {{0}} {sign} {{1}}"
-    numpy = s.multiply_from_zero if helper is s.MULTIPLY_FROM_ZERO else f"{name}({{args}}, out={{out}})"
     evaluate = e.kernel(name)
     zero = "((a == 0) | (b == 0))" if either else "(a == 0)"
     native = f"choose((a {sign} b != a {sign} b) & {zero}, 0, a {sign} b)"
     return elementwise(
         name,
         form,
-        numpy=numpy,
+        numpy=numpy or f"{name}({{args}}, out={{out}})",
         helper=helper,
         evaluate=evaluate,
         native=native,
@@ -208,7 +209,7 @@ ROWS = (
     infix("subtract", "-", "sub", scalar="{0} - {1}"),
     infix("multiply", "*", "mul", boolean="{0} && {1}", scalar="{0} * {1}"),
     infix("divide", "/", "truediv", scalar="{0} / {1}"),
-    from_zero("multiply_from_zero", "*", s.MULTIPLY_FROM_ZERO),
+    from_zero("multiply_from_zero", "*", s.MULTIPLY_FROM_ZERO, numpy=s.multiply_from_zero),
     from_zero("multiply_from_zeros", "*", s.MULTIPLY_FROM_ZEROS, either=True),
     from_zero("divide_from_zero", "/", s.DIVIDE_FROM_ZERO),
     elementwise("floor_divide", DIVISION, native="floor_divide(a, b)", operator="floordiv"),
