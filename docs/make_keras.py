@@ -100,8 +100,11 @@ DIFFERS: dict[tuple[str, str], str] = {
     ): "`best_weights` is a state dict, None again after the training",
     ("ModelCheckpoint", "filepath"): "a safetensors file; a name such as `best.keras` is refused",
     ("ModelCheckpoint", "save_freq"): '"epoch" only',
-    ("ModelCheckpoint", "save_best_only"): "a second fit starts anew; an epoch without "
-    "validation, as `validation_freq` leaves some out, is not saved (Keras saves it)",
+    (
+        "ModelCheckpoint",
+        "save_best_only",
+    ): "a second fit starts anew, but for one that goes on with a file; an epoch "
+    "without validation, as `validation_freq` leaves some out, is not saved (Keras saves it)",
     ("CSVLogger", "append"): "a file of other columns raises",
 }
 HEAD = """# Sequential and Keras
@@ -146,6 +149,15 @@ the error says what to write. Nothing is taken and ignored.
   freezing takes effect at once, and for new weights it compiles the model with a new optimizer, or the fit raises.
 - To go on with a `CSVLogger`'s file: `CSVLogger(path, append=True)` in the program that goes on. Lines of epochs after
   the one that was saved stay in the file; the first column tells them.
+- `ModelCheckpoint` writes at its turn in the list of callbacks, as in Keras. The file holds the model and the logs as
+  they are then, with what callbacks before it have changed. The states of all callbacks stand in it, too, and a fit
+  that goes on from it gives the end of this epoch to those behind it that have a state: `EarlyStopping`,
+  `ReduceLROnPlateau`, and your own that define `state`. What a callback without one changes in the model at the end
+  of an epoch is in the file only if it stands before: put `ModelCheckpoint` last.
+- A file saved after a fit holds the states of its callbacks, too. A fit of the model that `load(path, resume=True)`
+  gave takes them up, by their classes and monitors, if it begins with the next epoch. From epoch 0 it is another fit
+  where the one before had ended; any other epoch raises, and a state that no callback takes up is warned of. In the
+  program that called `fit` before, callbacks begin anew, as in Keras.
 - `save` writes one safetensors file with the training's state. Code of your own is named in it: mark it with
   `@tapegrad.models.register`, where it is saved and where it is loaded, or leave the training out by
   `training=False`. `Sequential.load(path, resume=True)` and `fit(…, initial_epoch=…)` go on bit for bit; after a fit

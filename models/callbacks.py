@@ -75,10 +75,10 @@ class Callback(KnownAttributes):
         self.params = params
 
     def state(self) -> PlainData | None:
-        """What a file keeps of this callback when the model is saved in the middle of a fit; None: nothing.
+        """What a file keeps of this callback when the model is saved, in a fit or after it; None: nothing.
 
-        Where a callback that stands before this one saves it, at the end of an epoch, a fit that goes on calls
-        `on_epoch_end` with that epoch once more, after `restore`.
+        Where a callback that stands before this one, such as ModelCheckpoint, saves the model at the end of an epoch, a
+        fit that goes on calls `on_epoch_end` with that epoch once more, after `restore`.
 
         Returns:
             Numbers, texts and tensors, in lists and dicts.

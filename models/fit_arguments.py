@@ -12,6 +12,7 @@ from tapegrad.models import loss_kinds, rows
 from tapegrad.models.fitting import Training
 from tapegrad.models.moments import Moments, as_callbacks
 from tapegrad.models.readiness import build_for, check_compiled, last_activation, ready_to_train
+from tapegrad.models.resuming import check_goes_on
 from tapegrad.models.sources import (
     FromArrays,
     FromBatches,
@@ -39,6 +40,7 @@ def training(model: "Sequential", options: dict[str, Any], seed: int | None = No
         )
     callbacks = as_callbacks(options["callbacks"])
     check_compiled(model)
+    check_goes_on(model, initial, callbacks)
     x, y = options["x"], options["y"]
     steps = options["steps_per_epoch"]
     steps = None if steps is None else count("steps_per_epoch", steps)

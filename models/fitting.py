@@ -13,15 +13,13 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.data.aliases import Batch
 from tapegrad.models.aliases import Logs, Measured, Model
-from tapegrad.models.arity import called
-from tapegrad.models.callbacks import Callback
 from tapegrad.models.compiled_step import Step
 from tapegrad.models.history import History
 from tapegrad.models.in_mode import mode, set_mode
 from tapegrad.models.moments import NOBODY, Moments
-from tapegrad.models.monitors import ModelCheckpoint
 from tapegrad.models.progress import Progress, Running
 from tapegrad.models.readiness import take_up_changes
+from tapegrad.models.resuming import go_on, progress
 from tapegrad.models.sources import (
     Source,
 )
@@ -44,16 +42,19 @@ class Training:
     initial_epoch: int
     validate_after: Callable[[int], bool]
     seed: int | None
+    whole: int = 0  # epochs that have been trained and validated, with those before initial_epoch
 
     def run(self) -> History:
         """Train. A fit that a callback of another one calls leaves that one's History and its wish to stop."""
-        model, self.history = self.model, History()
+        model, self.history, self.whole = self.model, History(), self.initial_epoch
         with mode(model, True) as self.modules:
             outer, stopping = model.fitting, model.stop_training
             self.history.larger_is_better = {metric.name: metric.larger_is_better for metric in model.metrics}
             model.fitting, model.history, model.stop_training = self, self.history, False
+            model.ended = None
             try:
                 self.loop()
+                model.ended = progress(self, ended=True)
             finally:
                 model.fitting = outer
                 if outer is not None:
@@ -65,7 +66,7 @@ class Training:
 
     def loop(self) -> None:
         self.callbacks("on_train_begin", {})
-        ended = go_on(self.model, self.callbacks.callbacks, self.seed)
+        ended = go_on(self)
         logs: Logs = {}
         for epoch in range(self.epochs if ended else self.initial_epoch, self.epochs):
             logs = self.epoch(epoch)
@@ -93,31 +94,10 @@ class Training:
             raise
         progress.end(logs)
         self.history.append(epoch, logs)
+        self.whole = epoch + 1
         self.callbacks.epoch_end(epoch, logs)
         self.history.replace_last(logs)  # with what callbacks added
         return logs
-
-
-def go_on(model: "Sequential", callbacks: list[Callback], seed: int | None) -> bool:
-    """Put callbacks and random streams where they stood in a fit that was cut off, in a model loaded to resume it.
-    Returns whether a callback ends it by the epoch before, which it had not seen when the file was saved."""
-    stood, model.interrupted = model.interrupted, None
-    if stood is None:
-        return False
-    if seed is not None and seed == stood["seed"]:
-        random.set_state(stood["random"])
-    stopping, model.stop_training = model.stop_training, False
-    seen, late = list(stood["callbacks"]), []
-    for callback in callbacks:
-        if seen and seen[0]["class"] == type(callback).__name__:
-            kept = seen.pop(0)
-            callback.restore(kept["state"])
-            late += [(callback, kept["unseen"])] if kept.get("unseen") else []
-    for callback, unseen in sorted(late, key=lambda pair: isinstance(pair[0], ModelCheckpoint)):
-        logs = {name: float(value) for name, value in unseen["logs"].items()}
-        called(callback.on_epoch_end, unseen["epoch"], logs)
-    ended, model.stop_training = model.stop_training, model.stop_training or stopping
-    return ended
 
 
 def train_epoch(

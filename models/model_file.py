@@ -11,7 +11,8 @@ The file is `autograd.files`'s (tensors and a checksum, no pickle). Its tensors 
     columns    the columns of the table that it was trained on, or null
     training   {"optimizer": {"class": "Adam", "options": {…}, "groups": […]}, "loss": …, "metrics": […], "emitter": …,
                "run_eagerly": …, "steps": …}, or null. "steps" is how far each kind of batch has come to be compiled
-    callbacks  of a running fit: their classes, what they have seen, and the end of an epoch that they had not seen yet
+    fit        {"epoch": …, "epochs": …}, how far the fit is that runs, or that ended last, as `models.resuming` says
+    callbacks  of that fit: their classes, what they have seen, and the end of an epoch that they had not seen yet
     random     where the random streams stood, and "fit_seed", the seed of a fit that has streams of its own
 
 Only names are stored for what is code, and `load` looks them up in fixed tables and among what the program registered.
@@ -40,6 +41,7 @@ from tapegrad.models.aliases import Model
 from tapegrad.models.description import REMEDY, Describer, Maker
 from tapegrad.models.file_names import check_name
 from tapegrad.models.registry import find, registered_name
+from tapegrad.models.resuming import NOTHING, progress_of
 from tapegrad.models.sequential import Sequential
 
 
@@ -72,9 +74,13 @@ def described(model: Model, training: bool) -> tuple[PlainData, dict[str, Tensor
     structure = described_structure(model, describer)
     training_part = training_state.described_training(model, describer) if training else None
     verify(model, structure, training_part, describer)
-    callbacks = training_state.described_callbacks(model, describer) if training_part is not None else []
-    stood = where_streams_stand(model)
-    description = structure | {"training": training_part, "callbacks": callbacks, "random": stood}
+    stood = NOTHING if training_part is None else progress_of(model)
+    description = structure | {
+        "training": training_part,
+        "fit": {"epoch": stood["epoch"], "epochs": stood["epochs"]},
+        "callbacks": training_state.described_callbacks(stood["callbacks"], describer),
+        "random": where_streams_stand(model),
+    }
     return description, dict(describer.tensors)
 
 
@@ -210,7 +216,8 @@ def load(kind: type, path: str | Path, resume: bool) -> Any:
             random.set_state(stood)
         maker = Maker(values, error)
         seen = [maker.value(callback) for callback in description.get("callbacks", ())]
-        model.interrupted = {"seed": seed, "random": stood, "callbacks": seen}
+        stage = description.get("fit", {"epoch": None, "epochs": None})
+        model.interrupted = {"seed": seed, "random": stood, **stage, "callbacks": seen}
     return model
 
 

@@ -10,7 +10,6 @@ from tapegrad.data.aliases import PlainData
 from tapegrad.models.aliases import AsGiven, Logs
 from tapegrad.models.arity import called, positional
 from tapegrad.models.callbacks import MOMENTS, Callback
-from tapegrad.models.monitors import ModelCheckpoint
 
 # Keras calls these for callbacks that define them instead.
 OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
@@ -86,16 +85,16 @@ class Moments:
                     function = getattr(callback, name)
                     self.calls[name].append((function, positional(function, len(arguments)), callback))
 
-        # A file that is written at an epoch's end holds what all others have seen by then.
-        self.calls["on_epoch_end"].sort(key=lambda call: isinstance(call[2], ModelCheckpoint))
-
     def __call__(self, name: str, *arguments: object) -> None:
         for function, count, _ in self.calls[name]:
             function(*arguments[:count])
 
-    def epoch_end(self, epoch: int, logs: Logs) -> None:
-        """The moment `on_epoch_end`. `unseen` says meanwhile who has not seen it yet, for a file that one saves."""
+    def epoch_end(self, epoch: int, logs: Logs, of: list[Callback] | None = None) -> None:
+        """The moment `on_epoch_end`, of all callbacks or of some. `unseen` says meanwhile who has not seen it yet, for
+        a file that one saves."""
         calls = self.calls["on_epoch_end"]
+        if of is not None:
+            calls = [call for call in calls if any(call[-1] is callback for callback in of)]
         try:
             for number, (function, count, _) in enumerate(calls, 1):
                 self.unseen = Unseen(epoch, logs, [callback for *_, callback in calls[number:]])

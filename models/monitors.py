@@ -54,7 +54,8 @@ class Monitor(Callback):
 
     def restore(self, state: PlainData) -> None:
         for name in self.kept:
-            setattr(self, name, float(state[name]) if isinstance(state[name], str) else state[name])
+            if name in state:  # files of before have fewer
+                setattr(self, name, float(state[name]) if isinstance(state[name], str) else state[name])
 
     def unmeasured(self, logs: dict[str, float]) -> bool:
         """Whether this epoch has no such number since `validation_freq` leaves its validation out.
@@ -123,7 +124,7 @@ class EarlyStopping(Monitor):
         wait: How many epochs it has waited for an improvement.
     """
 
-    kept = ("best", "wait", "best_epoch", "best_weights")
+    kept = ("best", "wait", "best_epoch", "best_weights", "went_back")
 
     def __init__(
         self,
@@ -149,6 +150,7 @@ class EarlyStopping(Monitor):
         self.wait = self.stopped_epoch = 0
         self.best_epoch: int | None = None
         self.best_weights: dict[str, Any] | None = None
+        self.went_back = False  # whether the model has the best weights again
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.start()
@@ -177,15 +179,22 @@ class EarlyStopping(Monitor):
     def on_train_end(self, logs: Logs = None) -> None:
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
-            self.best_weights = None
+            self.best_weights, self.went_back = None, True
+
+    def restore(self, state: PlainData) -> None:
+        super().restore(state)
+        if self.went_back:
+            self.best_weights, self.went_back = self.model.state_dict(), False
 
 
 class ModelCheckpoint(Monitor):
     """Saves the model after each epoch, or only after those that improved the monitored number in this training.
 
+    It writes at its turn in the list of callbacks: those behind it find the file, and those before it have acted.
+
     Args:
         filepath: The file; it may hold {epoch} (counted from 1) and names of the logs, as in
-            "model-{epoch:02d}-{val_loss:.3f}.safetensors".
+            "model-{epoch:02d}-{val_loss:.3f}.safetensors", with those that callbacks before it add.
         monitor: The number's name in the logs.
         verbose: 1 prints the name of each file.
         save_best_only: Whether to save only after an epoch that improved the number.

@@ -65,7 +65,8 @@ class Sequential(KerasWords):
     warned_of: object = None
     verified: str | None = None  # the description that was found to make this model again
     fitting: Training | None = None  # the fit that runs
-    interrupted: PlainData | None = None  # what a fit that was cut off had come to, in a loaded model
+    interrupted: PlainData | None = None  # how far the fit had come that a loaded model goes on with
+    ended: PlainData | None = None  # how far the last fit came, as models.resuming says
     _steps: Steps | None = None
     checks = {**KerasWords.checks, "optimizer": as_optimizer, "loss": as_loss, "metrics": as_metrics}
 
@@ -286,9 +287,10 @@ class Sequential(KerasWords):
             resume: Whether to put the random streams (shuffling, dropout) where they stood, too, and to run a program
                 from the first batch on where one ran when the model was saved. Then `fit(…, initial_epoch=…)` goes on
                 as if it had not been interrupted, bit for bit on the same kind of CPU; where the fit before had a
-                seed, and had ended, give it again. Callbacks go on, too: those of the same classes, in the same order,
-                get back what they had seen. `fit` puts a new DataLoader at the pass of initial_epoch: give it the seed
-                of the one before. Other batches, such as a generator's, come as they are given.
+                seed, and had ended, give it again. Callbacks go on, too: those of the same classes and monitors get
+                back what they had seen. `fit` raises for an initial_epoch that is not the next one, and warns where a
+                callback is left out that had a state. It puts a new DataLoader at the pass of initial_epoch: give it
+                the seed of the one before. Other batches, such as a generator's, come as they are given.
 
         Raises:
             FileError: The file holds no model, is damaged, or names code that is not registered.

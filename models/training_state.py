@@ -170,19 +170,8 @@ def made_optimizer(described: PlainData, maker: Maker) -> Optimizer:
     return find("optimizer", described["class"], table, maker.error)(**described["options"])
 
 
-def described_callbacks(model: Model, describer: Describer) -> list[PlainData]:
-    """What the callbacks of a running fit have seen, or of one that was cut off and is to go on. "unseen" is the end of
-    an epoch that some had not seen yet, since a callback before them saves the file."""
-    seen: list[PlainData] = []
-    if model.fitting is not None:
-        unseen = model.fitting.callbacks.unseen
-        for callback in model.fitting.callbacks.callbacks:
-            if (state := callback.state()) is not None:
-                kept = {"class": type(callback).__name__, "state": state}
-                late = None if unseen is None else unseen.state_for(callback)
-                seen.append(kept if late is None else {**kept, "unseen": late})
-    if not seen and model.interrupted is not None:
-        seen = model.interrupted["callbacks"]
+def described_callbacks(seen: list[PlainData], describer: Describer) -> list[PlainData]:
+    """What callbacks have seen, as `models.resuming` tells it."""
     return [
         {name: describer.value(value, "the state of a callback") for name, value in kept.items()}
         for kept in seen

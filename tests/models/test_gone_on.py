@@ -1,0 +1,244 @@
+"""What stands in a file that ModelCheckpoint writes, and how a fit goes on from files of running and of ended fits."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+from tapegrad.models import (
+    Callback,
+    EarlyStopping,
+    LambdaCallback,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    Sequential,
+)
+
+RNG = np.random.default_rng(1)
+X = RNG.normal(size=(60, 4)).astype("float32")
+Y = RNG.normal(size=(60, 1)).astype("float32")
+
+
+def model() -> Sequential:
+    tg.manual_seed(0)
+    made = Sequential([nn.Dense(8, "relu", input_shape=(4,)), nn.Dense(1)])
+    made.compile("adam", "mse")
+    return made
+
+
+def fit(made: Sequential, epochs: int, start: int = 0, callbacks: Any = ()) -> Sequential:
+    made.fit(X, Y, epochs=epochs, initial_epoch=start, verbose=0, callbacks=list(callbacks))
+    return made
+
+
+def weights_in(path: Path, weights_only: bool) -> list[np.ndarray]:
+    if weights_only:
+        return [t.numpy() for t in tg.load(path).values()]
+    return Sequential.load(path).get_weights()
+
+
+def alike(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    """Whether two lists hold the same arrays, in any order."""
+    return len(a) == len(b) and all(any(np.array_equal(x, y) for y in b) for x in a)
+
+
+# ---- the file is written at ModelCheckpoint's turn ----
+@pytest.mark.parametrize("weights_only", [False, True])
+@pytest.mark.parametrize("name", ["{epoch}", "last"])
+def test_callbacks_behind_a_checkpoint_find_its_file(name: str, weights_only: bool, tmp_path: Path) -> None:
+    found = []
+
+    def look(epoch: int, logs: Any) -> None:
+        there = weights_in(tmp_path / name.format(epoch=epoch + 1), weights_only)
+        found.append(alike(there, made.get_weights()))
+
+    made = model()
+    checkpoint = ModelCheckpoint(tmp_path / name, save_weights_only=weights_only)
+    fit(made, 3, callbacks=[checkpoint, LambdaCallback(on_epoch_end=look)])
+    assert found == [True] * 3
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_a_file_has_the_weights_that_were_measured(weights_only: bool, tmp_path: Path) -> None:
+    measured = []
+
+    def zero(epoch: int, logs: Any) -> None:
+        measured.extend(made.get_weights())
+        made.set_weights([0 * w for w in measured])
+
+    made = model()
+    checkpoint = ModelCheckpoint(tmp_path / "a", save_weights_only=weights_only)
+    fit(made, 1, callbacks=[checkpoint, LambdaCallback(on_epoch_end=zero)])
+    assert alike(weights_in(tmp_path / "a", weights_only), measured)
+
+
+def test_an_epoch_is_saved_where_a_callback_behind_raises(tmp_path: Path) -> None:
+    def fail(epoch: int, logs: Any) -> None:
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        fit(model(), 3, callbacks=[ModelCheckpoint(tmp_path / "{epoch}"), LambdaCallback(on_epoch_end=fail)])
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+# ---- fits that go on ----
+class Counting(Callback):
+    """With a state of its own, the epochs that it has seen, and a rate that depends on them."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.seen += 1
+        self.model.optimizer.lr = 0.01 / (1 + self.seen)
+
+    def state(self) -> Any:
+        return {"seen": self.seen}
+
+    def restore(self, state: Any) -> None:
+        self.seen = state["seen"]
+
+
+def plateau() -> ReduceLROnPlateau:
+    return ReduceLROnPlateau("loss", patience=1, min_delta=0.5, factor=0.5)
+
+
+def stopping(patience: int = 4) -> EarlyStopping:
+    return EarlyStopping("loss", patience=patience, min_delta=0.5)
+
+
+# callbacks of the fit before, and in what order the fit that goes on is given them
+GIVEN: dict[str, tuple[Callable[[], list[Any]], list[int]]] = {
+    "none": (lambda: [], []),
+    "rates": (lambda: [plateau()], [0]),
+    "rates and an end": (lambda: [plateau(), stopping()], [0, 1]),
+    "in another order": (lambda: [plateau(), stopping()], [1, 0]),
+    "two of a class": (lambda: [stopping(4), stopping(9)], [0, 1]),
+    "of two monitors": (lambda: [stopping(4), EarlyStopping("val_loss", patience=20)], [1, 0]),
+    "of one's own": (lambda: [Counting(), stopping()], [0, 1]),
+    "of one's own behind": (lambda: [stopping(), Counting()], [1, 0]),
+}
+
+
+def gone_on(model_before: Sequential, path: Path, cut: int, callbacks: list[Any]) -> Sequential:
+    model_before.save(path)
+    tg.manual_seed(7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return fit_validated(Sequential.load(path, resume=True), 8, cut, callbacks)
+
+
+def fit_validated(made: Sequential, epochs: int, start: int, callbacks: list[Any]) -> Sequential:
+    made.fit(X, Y, epochs=epochs, initial_epoch=start, verbose=0, validation_split=0.2, callbacks=callbacks)
+    return made
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_file_saved_after_a_fit_goes_on_with_its_callbacks(name: str, cut: int, tmp_path: Path) -> None:
+    make, order = GIVEN[name]
+    whole = fit_validated(model(), 8, 0, make())
+    callbacks = make()
+    again = gone_on(
+        fit_validated(model(), cut, 0, make()), tmp_path / "a", cut, [callbacks[i] for i in order]
+    )
+    assert whole.history is not None and again.history is not None
+    assert cut + len(again.history.epoch) == len(whole.history.epoch)
+    assert again.optimizer.lr == whole.optimizer.lr
+    assert all((a == b).all() for a, b in zip(again.get_weights(), whole.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_checkpoint_at_any_place_goes_on(name: str, place: int, tmp_path: Path) -> None:
+    make, _ = GIVEN[name]
+
+    def callbacks(folder: str) -> list[Any]:
+        made = make()
+        made.insert(place, ModelCheckpoint(tmp_path / folder))
+        return made
+
+    whole = fit_validated(model(), 8, 0, callbacks("{epoch}"))
+    assert whole.history is not None
+    ended = len(whole.history.epoch)
+    for cut in range(1, ended):
+        again = Sequential.load(tmp_path / f"{cut}", resume=True)
+        fit_validated(again, 8, cut, callbacks("again-{epoch}"))
+        assert cut + len(again.history.epoch) == ended and again.optimizer.lr == whole.optimizer.lr
+        assert all((a == b).all() for a, b in zip(again.get_weights(), whole.get_weights(), strict=True))
+
+
+def test_weights_that_were_gone_back_to_are_the_best_ones_still(tmp_path: Path) -> None:
+    """A fit that goes on without an improvement ends where it began."""
+    best = lambda: EarlyStopping("loss", mode="max", patience=9, restore_best_weights=True)
+    fit(model(), 4, callbacks=[best()]).save(tmp_path / "a")
+    again = Sequential.load(tmp_path / "a", resume=True)
+    before = again.get_weights()
+    fit(again, 8, 4, callbacks=[best()])
+    assert all((a == b).all() for a, b in zip(again.get_weights(), before, strict=True))
+
+
+# whether the fit had ended when the model was saved, after three epochs; where it goes on; what is said
+STARTS = [
+    (False, 3, None),
+    (False, 0, "write initial_epoch=3"),
+    (False, 2, "write initial_epoch=3"),
+    (False, 4, "fit: initial_epoch=4: this model was saved after 3 epochs of a fit.*write initial_epoch=3"),
+    (True, 3, None),
+    (True, 0, None),
+    (True, 2, "write initial_epoch=3"),
+    (True, 4, "or load it without resume=True"),
+]
+
+
+@pytest.mark.parametrize(("ended", "start", "said"), STARTS)
+def test_another_epoch_than_the_next_one_is_told(
+    ended: bool, start: int, said: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "3"
+    made = fit(model(), 3 if ended else 6, callbacks=[Counting(), ModelCheckpoint(tmp_path / "{epoch}")])
+    if ended:
+        made.save(path)
+    again, counting = Sequential.load(path, resume=True), Counting()
+    if said is not None:
+        with pytest.raises(ValueError, match=said):
+            fit(again, 6, start, callbacks=[counting])
+        again = Sequential.load(path)
+    fit(again, 6, start, callbacks=[counting])
+    # A fit from epoch 0 after one that has ended is another fit.
+    assert counting.seen == (6 if start == 3 and said is None else 6 - start)
+
+
+# callbacks of the fit before, those given now, and what is warned of
+LEFT_OUT: dict[str, tuple[Callable[[], list[Any]], Callable[[], list[Any]], str]] = {
+    "one": (lambda: [plateau(), stopping()], lambda: [stopping()], r"had ReduceLROnPlateau\('loss'\), too"),
+    "all": (lambda: [Counting(), stopping()], lambda: [], r"had Counting, EarlyStopping\('loss'\), too"),
+    "one of two": (lambda: [Counting(), Counting()], lambda: [Counting()], "had Counting, too"),
+    "another monitor": (
+        lambda: [stopping()],
+        lambda: [EarlyStopping("mae", mode="min")],
+        r"had EarlyStopping\('loss'\), too",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_state_that_no_callback_takes_up_is_told(name: str, tmp_path: Path) -> None:
+    before, now, said = LEFT_OUT[name]
+    fit(model(), 2, callbacks=before()).save(tmp_path / "a")
+    again = Sequential.load(tmp_path / "a", resume=True)
+    again.compile(again.optimizer, "mse", ["mae"])
+    with pytest.warns(UserWarning, match=f"fit: callbacks: the fit that goes on {said}, whose state") as seen:
+        fit(again, 3, 2, callbacks=now())
+    assert len(seen) == 1 and seen[0].filename == __file__
+
+
+def test_a_second_file_before_the_fit_goes_on_is_the_first(tmp_path: Path) -> None:
+    fit(model(), 5, callbacks=[ModelCheckpoint(tmp_path / "{epoch}"), Counting(), stopping()])
+    Sequential.load(tmp_path / "3", resume=True).save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "3").read_bytes()
