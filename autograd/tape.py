@@ -204,7 +204,8 @@ def tape(t: Tensor, names: Tree = None, cotangent: TensorLike | None = None) -> 
 
     Args:
         t: The tensor.
-        names: A Module, whose parameters are then called by their paths, or a dict {name: leaf}.
+        names: A Module, whose parameters are then called by their paths, or a dict {name: leaf}, or {name: Module},
+            whose parameters are then called "name.path".
         cotangent: What `t.backward` is given: where the cotangents of the page start. None is ones, in t's shape.
 
     Raises:
@@ -236,14 +237,18 @@ def _names(names: Tree) -> Mapping[str, Tensor]:
         raise TypeError(
             f"tape: names: expected a Module or a dict {{name: leaf}}, got {type(names).__name__}"
         )
-    for name, leaf in names.items():
-        if not isinstance(name, str) or not isinstance(leaf, Tensor):
-            raise TypeError(f"tape: names: expected a text for each Tensor, got {name!r}: {leaf!r}")
     known: dict[Tensor, str] = {}
-    for name, leaf in names.items():
-        if known.setdefault(leaf, name) != name:
-            raise ValueError(f"tape: names: {known[leaf]!r} and {name!r} are one tensor: give it one name")
-    return names
+    for name, part in names.items():
+        if not isinstance(name, str) or not (isinstance(part, Tensor) or is_module(part)):
+            raise TypeError(f"tape: names: expected a text for each Tensor or Module, got {name!r}: {part!r}")
+        parts = part.named_parameters() if is_module(part) else [("", part)]
+        for path, leaf in parts:
+            full = f"{name}.{path}" if path else name
+            if known.setdefault(leaf, full) != full:
+                raise ValueError(
+                    f"tape: names: {known[leaf]!r} and {full!r} are one tensor: give it one name"
+                )
+    return {name: leaf for leaf, name in known.items()}
 
 
 def describe(t: Tensor) -> str:

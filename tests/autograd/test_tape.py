@@ -101,6 +101,15 @@ def test_names_of_another_form_raise(names: Any) -> None:
         tg.tape(x * 2.0, names)
 
 
+def test_modules_by_name_give_their_parameters_longer_names() -> None:
+    one, two = (tg.nn.Dense(2, in_features=2, use_bias=False) for _ in range(2))
+    x = tg.ones((1, 2))
+    tape = tg.tape(two(one(x)), {"one": one, "two": two, "x": x})
+    assert list(tape.leaves.values()) == ["x", "one.kernel", "two.kernel"]
+    with pytest.raises(ValueError, match=r"'one\.kernel' and 'two\.kernel' are one tensor"):
+        tg.tape(one(x), {"one": one, "two": one})
+
+
 @pytest.mark.parametrize("shown", [str, Tape.mermaid, Tape.dot])
 def test_a_tape_whose_graph_was_freed_since_raises(shown: Any) -> None:
     x = tg.tensor([1.0], requires_grad=True)

@@ -1,5 +1,6 @@
 """The examples run, learn, and move to another device by changing one line."""
 
+import ast
 import contextlib
 import io
 import runpy
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+import gallery
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 # Those that end with another line than their accuracy, and are called with arguments here.
@@ -28,6 +31,17 @@ LINES = {
 }
 
 
+def check_tape(name, names):
+    """What the gallery of the documentation shows after the program: its tape, which knows the weights by name."""
+    if not gallery.EXAMPLES[name].runs:
+        return
+    *lines, shown = ast.parse(gallery.EXAMPLES[name].tail).body
+    exec(compile(ast.Module(lines, []), name, "exec"), names)
+    tape = eval(compile(ast.Expression(shown.value), name, "eval"), names)
+    assert any(leaf.requires_grad and leaf in tape.names for leaf in tape.leaves)
+    assert tape._repr_html_().startswith("<iframe")
+
+
 @pytest.fixture(autouse=True)
 def default_backend_comes_back(monkeypatch):
     monkeypatch.setattr("tapegrad.backends._process_default", None)
@@ -41,7 +55,8 @@ def accuracy(printed: str) -> float:
 def test_example(path, capsys):
     """The convolutional network's takes 12 s: nothing less shows that it reaches what is promised."""
     pytest.importorskip("pandas")
-    runpy.run_path(str(path), run_name="__main__")
+    names = runpy.run_path(str(path), run_name="__main__")
+    check_tape(path.stem, names)
     assert accuracy(capsys.readouterr().out) >= ACCURACY.get(path.stem, 0.95)
 
 
@@ -53,6 +68,7 @@ def test_the_gpt_writes_text(capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "step    2  loss" in printed and printed.count("-" * 40) == 3
     assert 0 < names["loss"].item() < 6
+    check_tape("gpt_python", names)
 
 
 SAVED = """
@@ -96,6 +112,7 @@ def test_what_draws_a_picture(name, capsys, monkeypatch, tmp_path):
     stats = names["train_step"].stats()
     assert stats["refused"] is None and stats["compiled"] > 0
     names["plt"].close("all")
+    check_tape(name, names)
 
 
 @pytest.mark.slow
