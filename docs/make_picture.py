@@ -19,7 +19,7 @@ print(tg.tape(loss))
 loss.backward()
 W.grad, b.grad"""
 ROW = 19
-LEFT, TAPE_X, ADJOINT_X = 24.0, 352.0, 600.0
+LEFT, TAPE_X, ADJOINT_X = 24.0, 368.0, 600.0
 STYLE = (
     "text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2933}"
     ".head{font:600 13px system-ui,sans-serif;fill:#334e68}"
@@ -50,8 +50,8 @@ def box(x: float, y: float, width: float, height: float, css: str) -> str:
 def frames(height: float) -> list[str]:
     """The three columns, with their headings."""
     return [
-        box(8, 8, 320, height - 74, "code"),
-        box(340, 8, 236, height - 74, "tape"),
+        box(8, 8, 336, height - 74, "code"),
+        box(356, 8, 220, height - 74, "tape"),
         box(588, 8, 364, height - 74, "back"),
         text(LEFT, 34, "what you write", "head"),
         text(TAPE_X, 34, "the tape, from the top down", "head"),
