@@ -10,7 +10,7 @@ from tapegrad.autograd.structure import is_module_class
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.watch.functions import Functions
 from tapegrad.compiler.watch.guards import Guards
-from tapegrad.compiler.watch.kinds import OPEN, PLAIN, is_a, room_of_class
+from tapegrad.compiler.watch.kinds import OPEN, PLAIN, in_c, is_a, room_of_class
 from tapegrad.compiler.watch.names import OF_CLASSES
 
 DESCRIPTORS = (classmethod, staticmethod, property)
@@ -68,7 +68,8 @@ class Classes(Functions):
                     and self.names.walked_modules
                     and is_a(part, (Tensor, list, tuple, dict, *modules()))
                 )
-                if (everything and (module or room == "user")) or computed or attribute in names or inside:
+                users = module or room == "user" or in_c(kind)
+                if (everything and users) or computed or attribute in names or inside:
                     self.visit(f"{d}[{attribute!r}]", part, f"{name}.{attribute}", argument and not module)
         for slot, member in slots(kind).items():
             if self.names.all or slot in names:
@@ -102,7 +103,7 @@ class Classes(Functions):
 
     def missing(self, d: str, own: Any, name: str) -> None:
         """Names that may have been asked for and are not there, as in getattr(model, "scale", 1.0)."""
-        if self.names.all and (names := self.names.asked - own.keys()):
+        if self.names.asking and (names := self.names.asked - own.keys()):
             self.guards.need(f"{d}.keys().isdisjoint({self.guards.fresh_value(names)})", name)
 
     def klass(self, kind: type) -> None:
@@ -162,6 +163,7 @@ class Classes(Functions):
         if is_a(value, types.FunctionType):
             inherited = (
                 plain
+                and attribute.isidentifier()
                 and asked.__dict__.get(attribute, value) is value
                 and resolves(asked, attribute) is value
             )

@@ -60,7 +60,9 @@ class Part:
     operators     the special methods that its operators ask for
     shows         whether it may tell where an object lies: by a text of it, or by the order in a set
     prints        whether it may read all that is in an object without naming it: `a == b`, `f"{a}"`, `str(a)`
-    matches       whether it has a `case Point(x, y)`, which reads attributes that it does not name
+    catches       whether an error was raised in it or passed on, which it may have caught
+    matches       whether it has a `case Point(x=a)`, whose attribute need not be there
+    matches_by_place   whether it has a `case Point(x, y)`, which reads attributes that it does not name
     """
 
     def __init__(self, code: CodeType, offsets: frozenset[int] | None) -> None:
@@ -223,8 +225,16 @@ class Part:
         return any(i.opname in ("MATCH_MAPPING", "MATCH_SEQUENCE") for i in self.ran)
 
     @cached_property
+    def catches(self) -> bool:
+        return any(i.opname == "PUSH_EXC_INFO" for i in self.ran)
+
+    @cached_property
     def matches(self) -> bool:
         return any(i.opname == "MATCH_CLASS" for i in self.ran)
+
+    @cached_property
+    def matches_by_place(self) -> bool:
+        return any(i.opname == "MATCH_CLASS" and i.arg for i in self.ran)
 
 
 @lru_cache(4096)

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.aliases import Function
+from tapegrad.compiler.watch.asking import ASKING
 from tapegrad.compiler.watch.code import part_of
-from tapegrad.compiler.watch.kinds import PLAIN, file_of, holds, is_a, is_python
+from tapegrad.compiler.watch.kinds import PLAIN, file_of, holds, is_a, is_plain_value, is_python
 from tapegrad.compiler.watch.listen import IMPURE_BUILTINS, impure, room_of
-from tapegrad.compiler.watch.names import ASKING, OF_FUNCTIONS
+from tapegrad.compiler.watch.names import OF_FUNCTIONS
 from tapegrad.compiler.watch.walk import Walk
 
 
@@ -101,6 +102,7 @@ class Functions(Walk):
             self.identical(local, value, name)
             if (wrapped := getattr(value, "__wrapped__", None)) is not None:  # of functools.lru_cache
                 self.kept_results(value, name)
+                self.function_attributes(local, value, name, "library")
                 if is_a(wrapped, types.FunctionType):
                     self.ran.add(wrapped.__code__)
                     self.names.user |= part_of(wrapped.__code__).words
@@ -137,15 +139,18 @@ class Functions(Walk):
 
     def function_attributes(self, local: str, f: Function, name: str, room: str) -> None:
         """Those that somebody gave to a function."""
-        if room == "user" and (self.names.all or vars(f)):
-            keys = self.guards.fresh_value(list(vars(f)))
+        own, named = vars(f), self.names.user
+        if room == "own":
+            return
+        if room == "library":  # as of functools.singledispatch
+            named = named | self.names.of_libraries
+        if self.names.asking or (own and room == "user"):
+            keys = self.guards.fresh_value(list(own))
             self.guards.need(f"[*{local}.__dict__] == {keys}", f"the attributes of {name}")
-            for attribute, value in vars(f).items():
-                if self.names.all or attribute in self.names.user:
-                    self.visit(f"{local}.__dict__[{attribute!r}]", value, f"{name}.{attribute}")
-        elif room == "library":  # as of functools.singledispatch
-            for attribute in sorted(self.names.of_libraries & vars(f).keys()):
-                self.visit(f"{local}.__dict__[{attribute!r}]", vars(f)[attribute], f"{name}.{attribute}")
+        for attribute, value in own.items():
+            computed = self.names.all and (room == "user" or is_plain_value(value))
+            if computed or attribute in named:
+                self.visit(f"{local}.__dict__[{attribute!r}]", value, f"{name}.{attribute}")
 
     def variables(self, local: str, f: Function, constant: bool) -> None:
         """What a function closes over, as far as the part of its code that ran names it."""

@@ -4,21 +4,27 @@ import os
 from collections.abc import Iterable
 from types import CodeType
 
-from tapegrad.compiler.watch.code import PRINTING, SHOWING
+from tapegrad.compiler.watch.asking import ALSO_ASKING, ASKING, asked_by_text
+from tapegrad.compiler.watch.code import PRINTING, SHOWING, Part, part_of
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.operators import asked_by_functions
 
 OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
 OF_FUNCTIONS = OF_CLASSES | {"__defaults__", "__kwdefaults__", "__annotations__", "__code__"}
-# What asks for an attribute by a name that it computes, or by none.
-ASKING = frozenset({"getattr", "vars", "dir", "__dict__", "__getattribute__", "AttributeError"})
+# Functions of libraries that compute names of attributes, and ask for none but those that the user's code names.
+TAKING_NAMED = frozenset({
+    ("functools.py", "cached_property.__get__"), ("enum.py", "property.__get__"), ("dataclasses.py", "fields"),
+})  # fmt: skip
+# Those that are given the name, as a text, by another function of their file.
+GIVEN_NAMES = frozenset(
+    ("fromnumeric.py", name) for name in ("_wrapfunc", "_wrapit", "_wrapreduction", "_wrapreduction_any_all")
+)
 # Functions of libraries that read an attribute of what they are given without its name in the user's code.
 READING = {
     ("dataclasses.py", "fields"): "__dataclass_fields__",
     ("dataclasses.py", "is_dataclass"): "__dataclass_fields__",
     ("typing.py", "get_type_hints"): "__annotations__",
 }
-ALSO_ASKING = frozenset({"attrgetter", "methodcaller", "hasattr", "setattr", "format", "format_map"})
 
 
 class Names:
@@ -30,7 +36,8 @@ class Names:
     of_modules     the names that count in Modules: with those in the code of our layers and models that ran
     of_files       file -> the names in code of ours in it that ran: they count in the objects whose classes it defines
     of_libraries   the names in code of libraries that ran
-    all            whether the user's code may read attributes by names it computes: all count then
+    asking         whether the user's code, or a library for it, may ask for an attribute that is not there
+    all            whether it may read attributes by names it computes: all count then
     computing      names of our classes whose code does that
     tells_apart    whether it may tell objects apart that are equal and never change; by_address: by their numbers
     writes_arrays  whether it may write into a NumPy array
@@ -41,10 +48,11 @@ class Names:
     def __init__(self, heard: Listener, more: Iterable[str]) -> None:
         """more   names that were found otherwise, in an attrgetter, say"""
         parts, own = [heard.part(code) for code in heard.codes("user")], heard.codes("own")
-        self.user: set[str] = set(more).union(*(p.words for p in parts))
         self.used: set[str] = set().union(*(p.names for p in parts))
+        self.user: set[str] = set(more).union(*(p.words for p in parts))
         self.operators = asked_by_functions(self.used).union(*(p.operators for p in parts))
         self.texts: set[str] = set().union(*(p.texts for p in parts))
+        self.by_text(heard, parts, set(more))
         self.of_modules: set[str] = self.user.union(*(c.co_names for c in own if of_layers(c)))
         self.of_files: dict[str, set[str]] = {}
         for code in own:
@@ -58,27 +66,59 @@ class Names:
         found_otherwise = called.union(more)
         self.whole = any(p.prints for p in parts) or not PRINTING.isdisjoint(found_otherwise)
         self.shows = any(p.shows for p in parts) or not SHOWING.isdisjoint(found_otherwise)
-        inspects = any(c.co_filename.endswith("inspect.py") for c in heard.asked)
-        self.all = (
-            bool(found & (ASKING | ALSO_ASKING))
-            or any(ASKING & set(c.co_names) for c in heard.asked)
-            or any(p.matches for p in parts)
-            or inspects
-        )
-        if inspects:
-            self.user |= OF_FUNCTIONS
-        for code in heard.asked:
-            attribute = READING.get((os.path.basename(code.co_filename), code.co_name))
-            if attribute is not None and code.co_name in self.used:
-                self.user.add(attribute)
-        # Those that may have been looked for in vain.
-        self.asked = frozenset(self.texts | (self.used if "AttributeError" in self.used else set()))
         self.by_abc = any(p.asks_abc for p in parts)
         self.computing = {
             c.co_qualname.partition(".")[0] for c in own if not {"getattr", "hasattr"}.isdisjoint(c.co_names)
         }
         # Whether a Module was searched for what is in it.
         self.walked_modules = any(c.co_name == "walk" and of_layers(c) for c in own)
+
+    def by_text(self, heard: Listener, parts: list[Part], more: set[str]) -> None:
+        """Attributes that are asked for by a text, by a name that is computed, or in vain."""
+        by_libraries = self.asked_by_libraries(heard)
+        by_user = [asked_by_text(p) for p in parts]
+        inspects = any(c.co_filename.endswith("inspect.py") for c in heard.asked)
+        caught = "AttributeError" in self.used or any(p.catches for p in parts)
+        self.user.update(by_libraries, *filter(None, by_user))
+        self.all = (
+            None in by_user
+            or self.computing_libraries
+            or not ALSO_ASKING.isdisjoint(more)
+            or any(p.matches_by_place for p in parts)
+            or inspects
+        )
+        in_vain = caught or any(p.matches for p in parts) or not ALSO_ASKING.isdisjoint(self.used)
+        self.asking = self.all or in_vain or bool(by_libraries)
+        # Those that may have been looked for in vain.
+        self.asked = frozenset(self.texts | by_libraries | (self.used if caught else set()))
+        if inspects:
+            self.user |= OF_FUNCTIONS
+        for code in heard.asked:
+            attribute = READING.get((os.path.basename(code.co_filename), code.co_name))
+            if attribute is not None and code.co_name in self.used:
+                self.user.add(attribute)
+
+    def asked_by_libraries(self, heard: Listener) -> set[str]:
+        """The names that code of libraries asks for which ran for the user's."""
+        ran = {c: key_of(c) for c in heard.asked if not c.co_filename.startswith("<frozen importlib")}
+        files = {file for file, name in GIVEN_NAMES.intersection(ran.values())}
+        found: set[str] = set()
+        self.computing_libraries = False
+        for code, key in ran.items():
+            if key[0] in files:
+                found |= part_of(code).texts
+            if key in TAKING_NAMED | GIVEN_NAMES:
+                continue
+            names = asked_by_text(part_of(code), ASKING)
+            self.computing_libraries |= names is None
+            found |= names or set()
+            if "AttributeError" in code.co_names:
+                found |= {attribute for _, _, attribute, _ in part_of(code).attributes}
+        return found
+
+
+def key_of(code: CodeType) -> tuple[str, str]:
+    return os.path.basename(code.co_filename), code.co_qualname
 
 
 def of_layers(code: CodeType) -> bool:

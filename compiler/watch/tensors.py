@@ -152,7 +152,8 @@ class Tensors(Classes):
         user = self.names.user | {"backward"}
         named = self.ran_of(Tensor) if self.names.all else user
         names = {n for n in named if self.has_run(getattr(Tensor, n, None))} | self.names.operators
-        names |= user & {"requires_grad"}  # whose code is not Python's
+        # Also what has no code of Python's, such as a number.
+        names |= user & {"requires_grad", *vars(Tensor)}
         bases = {c for kind in {type(r.tensor) for r in self.tensors.values()} for c in kind.__mro__}
         met = {c for c in bases - {Tensor} if issubclass(c, Tensor) and room_of_class(c) == "own"}
         # What such a class was given already hides that of Tensor, whose code did not run.

@@ -1,0 +1,214 @@
+"""Attributes that are asked for by a text: a name that stands in the code counts like one behind a dot, and no other
+attribute does; a name that is computed may be any."""
+
+import contextlib
+import enum
+import functools
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import tapegrad as tg
+from surroundings import Case, Table
+
+CASES = Table()
+eager = CASES.eager
+X = tg.tensor([1.0, 2.0])
+NAMES = {"first": "number", "k": "k"}
+ASK, PATTERN = getattr, "{0.number}"
+
+
+class Batch:
+    def __init__(self, number: int, k: float | None) -> None:
+        self.x, self.number, self.length = X + number, number, 2
+        if k is not None:
+            self.k = k
+
+
+class Slots:
+    __slots__ = ("k", "number", "x")
+
+    def __init__(self, number: int, k: float | None) -> None:
+        self.x, self.number = X + number, number
+        if k is not None:
+            self.k = k
+
+
+class Color(enum.Enum):
+    RED = 2.0
+
+
+@contextlib.contextmanager
+def scope(name: str) -> Iterator[str]:
+    yield name
+
+
+def in_a_scope(b: Any) -> Any:
+    with scope("a"):
+        return b.x * (b.k if hasattr(b, "k") else 1.0)
+
+
+def in_two_scopes(b: Any) -> Any:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(scope("a"))
+        return b.x * getattr(b, "k", 1.0)
+
+
+def caught(b: Any) -> Any:
+    try:
+        return b.x * b.k
+    except AttributeError:
+        return b.x
+
+
+def matched(b: Any) -> Any:
+    match b:
+        case Batch(k=k):
+            return b.x * k
+    return b.x
+
+
+def matched_as_a_number(b: Any) -> Any:
+    match b.length:
+        case int():
+            return b.x * getattr(b, "k", 1.0)
+
+
+# Of each, the id that the step does not ask for differs at each call; k is there, is another one, and is not there.
+NAMED: dict[str, Callable[[Any], Any]] = {
+    "getattr": lambda b: b.x * getattr(b, "k", 1.0),
+    "getattr in a default": lambda b: b.x * getattr(b, "absent", getattr(b, "k", 1.0)),
+    "getattr of what a call gives": lambda b: b.x * getattr(max([b], key=lambda c: 0), "k", 1.0),
+    "hasattr": lambda b: b.x * (b.k if hasattr(b, "k") and not hasattr(b, "q") else 1.0),
+    "a key of vars": lambda b: b.x * (vars(b)["k"] + 1.0 if "k" in vars(b) else 1.0),
+    "get of vars": lambda b: b.x * vars(b).get("k", 1.0),
+    "a key of __dict__": lambda b: b.x * (b.__dict__["k"] if hasattr(b, "k") else 1.0),
+    "get of __dict__": lambda b: b.x * b.__dict__.get("k", 1.0),
+    "setattr of another": lambda b: setattr(types.SimpleNamespace(), "q", 1.0) or b.x * getattr(b, "k", 1.0),
+    "a context manager": in_a_scope,
+    "a stack of them": in_two_scopes,
+    "AttributeError": caught,
+    "a pattern of a class": matched,
+    "a pattern of a number": matched_as_a_number,
+    "NumPy beside it": lambda b: b.x * (float(np.sum([1.0]) + np.clip(1, 0, 2)) * getattr(b, "k", 1.0)),
+    "an Enum beside it": lambda b: b.x * (Color.RED.value * getattr(b, "k", 1.0)),
+}
+COMPUTED: dict[str, Callable[[Any], Any]] = {
+    "getattr": lambda b: b.x * getattr(b, NAMES["first"]),
+    "a name of two parts": lambda b: b.x * getattr(b, "num" + "".join(["ber"])),
+    "one of two names": lambda b: b.x * getattr(b, NAMES["first"] if b.length else "k"),
+    "getattr by another name": lambda b: b.x * ASK(b, NAMES["first"]),
+    "getattr handed on": lambda b: b.x * functools.partial(getattr, b)(NAMES["first"]),
+    "vars": lambda b: b.x * vars(b)[NAMES["first"]],
+    "all of vars": lambda b: b.x * sum(v for v in vars(b).values() if type(v) is int),
+    "get of __dict__": lambda b: b.x * b.__dict__.get(NAMES["first"], 1.0),
+    "__dict__ by another name": lambda b: (lambda d: b.x * d[NAMES["first"]])(b.__dict__),
+    "__getattribute__": lambda b: b.x * object.__getattribute__(b, NAMES["first"]),
+    "a text": lambda b: b.x * float("{0.number}".format(b)),  # noqa: UP030, UP032 (a format is what is tested)
+    "a text from elsewhere": lambda b: b.x * float(PATTERN.format(b)),
+}
+
+
+def named(step: Callable[[Any], Any], kind: Any) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        f = J(step)
+        for number in range(18):
+            k = (2.0, 3.0, None)[number // 6]
+            yield f(kind(number, k))
+
+    return case
+
+
+def computed(step: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        f = J(step)
+        for number in range(16):
+            yield f(Batch(number, 2.0))
+
+    return case
+
+
+for name, step in NAMED.items():
+    CASES[f"named by {name}"] = Case(named(step, Batch), "compiled", programs=3)
+for name in ("getattr", "hasattr"):
+    CASES[f"a slot named by {name}"] = Case(named(NAMED[name], Slots), "compiled", programs=3)
+for name, step in COMPUTED.items():
+    CASES[f"computed by {name}"] = Case(computed(step), "eager", ("b.number", "the same object"))
+
+
+# ---- what appears on other things than objects of the user's ----
+def helper(x: Any) -> Any:
+    return x
+
+
+@functools.cache
+def cached(x: Any) -> Any:
+    return x
+
+
+@functools.singledispatch
+def dispatched(x: Any) -> Any:
+    return x
+
+
+PARTIAL = functools.partial(helper)
+DENSE, MODULE = tg.nn.Dense(2, in_features=2), types.ModuleType("made_by_hand")
+OWNERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "a function": (helper, lambda x: x * getattr(helper, "k", 1.0)),
+    "a function, asked by hasattr": (helper, lambda x: x * 2.0 if hasattr(helper, "k") else x),
+    "a function, caught": (helper, lambda x: attribute_caught(helper, x)),
+    "a layer": (DENSE, lambda x: x * getattr(DENSE, "k", 1.0)),
+    "a layer, caught": (DENSE, lambda x: attribute_caught(DENSE, x)),
+    "a function, caught by any": (helper, lambda x: x * any_caught(helper)),
+    "a layer, caught by any": (DENSE, lambda x: x * any_caught(DENSE)),
+    "a function under a cache": (cached, lambda x: x * getattr(cached, "k", 1.0)),
+    "a function under a cache, computed": (cached, lambda x: x * getattr(cached, NAMES["k"], 1.0)),
+    "a dispatched function": (dispatched, lambda x: x * getattr(dispatched, "k", 1.0)),
+    "a dispatched function, computed": (dispatched, lambda x: x * getattr(dispatched, NAMES["k"], 1.0)),
+    "a partial": (PARTIAL, lambda x: x * getattr(PARTIAL, "k", 1.0)),
+    "a partial, computed": (PARTIAL, lambda x: x * getattr(PARTIAL, NAMES["k"], 1.0)),
+    "the class of a layer": (tg.nn.Dense, lambda x: x * getattr(DENSE, "k", 1.0)),
+    "a module": (MODULE, lambda x: x * getattr(MODULE, "k", 1.0)),
+    "a class": (Batch, lambda x: x * getattr(Batch, "k", 1.0)),
+    "Tensor": (tg.Tensor, lambda x: x * getattr(x, "k", 1.0)),
+}
+
+
+def attribute_caught(owner: Any, x: Any) -> Any:
+    try:
+        return x * owner.k
+    except AttributeError:
+        return x
+
+
+def any_caught(owner: Any) -> float:
+    try:
+        return float(read(owner))
+    except Exception:
+        return 1.0
+
+
+def read(owner: Any) -> Any:
+    return owner.k
+
+
+def appearing(owner: Any, step: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        f = J(step)
+        try:
+            for call in range(12):
+                if call == 4:
+                    owner.k = 3.0
+                if call == 8:
+                    owner.k = 5.0
+                yield f(X)
+        finally:
+            del owner.k
+
+    return case
+
+
+for name, (owner, step) in OWNERS.items():
+    CASES[f"k appears on {name}"] = Case(appearing(owner, step), "compiled")
