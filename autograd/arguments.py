@@ -1,6 +1,7 @@
 """Checks of arguments. Each takes the name for messages ("dropout: rate") and the value, and returns the value."""
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from operator import index
 from typing import Any
@@ -102,3 +103,26 @@ def positive_integer(name: str, value: object) -> int:
     if (found := index_of(value)) is None or found < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
     return found
+
+
+def refuse_masked(name: str, data: object) -> None:
+    """Raise TypeError for masked values of NumPy, in an array or in a list: NumPy gives what is under the mask."""
+    # NumPy loads it when it is asked for; without it there are no masked arrays.
+    masked_arrays = sys.modules.get("numpy.ma")
+    if (
+        masked_arrays is not None
+        and type(data) is not np.ndarray
+        and has_masked(data, masked_arrays.MaskedArray)
+    ):
+        raise TypeError(
+            f"{name}: a masked array of NumPy with masked values, which tapegrad has none of: give "
+            "numpy.ma.filled(x, value), or the rows without masked values: numpy.ma.compress_rows(x)"
+        )
+
+
+def has_masked(data: object, kind: type) -> bool:
+    if isinstance(data, kind):
+        return bool(np.any(data.mask))  # type: ignore[attr-defined]
+    if not isinstance(data, (list, tuple)) or not data or type(data[0]) in (float, int):
+        return False
+    return any(has_masked(part, kind) for part in data)

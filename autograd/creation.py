@@ -7,7 +7,7 @@ import numpy as np
 
 from tapegrad.autograd import dtypes
 from tapegrad.autograd.aliases import Array, DTypeLike, Shape, TensorLike
-from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.arguments import refuse_masked, truth
 from tapegrad.autograd.copies import recorded_copy, refuse_lost
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.foreign import answering
@@ -137,6 +137,7 @@ def to_numpy(name: str, data: TensorLike, dtype: DTypeLike | None) -> np.ndarray
         raise TypeError(
             f"{name}: a list that holds tensors: join them with tg.stack(list), which keeps their gradients"
         )
+    refuse_masked(name, data)
     try:
         array = np.asarray(data)
     except ValueError as error:

@@ -7,6 +7,7 @@ import numpy as np
 
 from tapegrad.autograd import dtypes
 from tapegrad.autograd.aliases import Array, DTypeLike
+from tapegrad.autograd.arguments import refuse_masked
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of, resolve
 from tapegrad.data.aliases import Features
@@ -33,6 +34,7 @@ def as_array(name: str, data: Features, *, dtype: DTypeLike | None = None, devic
 
 def _numbers(name: str, data: Features) -> np.ndarray:
     refuse_query(name, data)
+    refuse_masked(name, data)
     try:
         # A frame lies in memory column by column, and batches take rows.
         array = np.asarray(data, order="C")

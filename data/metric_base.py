@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Function, TensorLike
+from tapegrad.autograd.arguments import refuse_masked
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of
@@ -93,7 +94,22 @@ def raw(a: TensorLike) -> Array:
     if isinstance(a, Tensor):
         a._read("a metric", "Return the outputs from the step and measure outside.")
         return a.data
-    return a if type(a) in BY_TYPE and not isinstance(a, np.generic) else np.asarray(a)
+    if type(a) in BY_TYPE and not isinstance(a, np.generic):
+        return a
+    refuse_masked("a metric", a)
+    return np.asarray(a)
+
+
+def one_number(name: str, value: object) -> float:
+    """A result as a float: a number, or an array of one element of any library. TypeError for anything else."""
+    try:
+        item = value.item() if hasattr(value, "item") else np.asarray(value).item()
+    except (TypeError, ValueError, RuntimeError):  # PyTorch's error for several elements is a RuntimeError
+        item = value
+    if not isinstance(item, (int, float)):
+        several = f"numbers of shape {np.shape(item)}: take their mean, as average='macro' does for classes"
+        raise TypeError(f"{name}: expected one number, got {several if np.ndim(item) else repr(value)}")
+    return float(item)
 
 
 def shares(name: str, targets: np.ndarray) -> np.ndarray:
@@ -249,6 +265,12 @@ class Custom(Metric):
     def add(self, outputs: Array, targets: Array) -> None:
         value = self.function(Tensor(targets), Tensor(outputs))
         value = value.data if isinstance(value, Tensor) else value
+        if type(value) not in BY_TYPE:
+            if np.asarray(value).dtype.kind not in "fiub":
+                raise TypeError(
+                    f"{self.name}: expected a number for the batch, or one for each row, got {value!r}"
+                )
+            value = np.asarray(value)
         if np.shape(value):
             value = backend_of(value).xp.mean(value, dtype=backend_of(value).xp.float64)
         self.total = self.total + value * len(outputs)
@@ -300,4 +322,4 @@ class OfKeras(Metric):
         self.metric.update_state(Tensor(targets), Tensor(outputs))
 
     def result(self) -> float:
-        return float(self.metric.result())
+        return one_number(self.name, self.metric.result())

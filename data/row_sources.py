@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.aliases import Array, Tree
+from tapegrad.autograd.arguments import refuse_masked
 from tapegrad.autograd.dtypes import get_default_dtype
 from tapegrad.autograd.ops import stack
 from tapegrad.autograd.structure import flatten, leaves_like
@@ -47,6 +48,7 @@ def _stacked(values: list[Tree]) -> Batch:
             f"DataLoader: samples of shapes {sorted(shapes)} do not stack into one array: give collate=, a function "
             "that makes one batch of a list of samples"
         )
+    refuse_masked("DataLoader", values)
     plain_floats = all(type(v) is float for v in values)
     return np.asarray(values, dtype=get_default_dtype() if plain_floats else None)
 

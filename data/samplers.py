@@ -7,7 +7,7 @@ anew from (seed, epoch), so the same pass is drawn again after a resume. A list 
 import numpy as np
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import positive_integer, truth
+from tapegrad.autograd.arguments import positive_integer, refuse_masked, truth
 
 
 class WeightedSampler:
@@ -23,6 +23,7 @@ class WeightedSampler:
     """
 
     def __init__(self, weights: TensorLike, draws: int | None = None, *, replacement: bool = True) -> None:
+        refuse_masked("WeightedSampler: weights", weights)
         try:
             w = np.asarray(weights, np.float64)
         except (TypeError, ValueError):
@@ -65,6 +66,7 @@ class BalancedSampler(WeightedSampler):
     """
 
     def __init__(self, labels: TensorLike, draws: int | None = None) -> None:
+        refuse_masked("BalancedSampler: labels", labels)
         given = np.asarray(labels)
         if given.ndim == 0:
             raise TypeError(f"BalancedSampler: labels must be a class for each row, got {labels!r}")

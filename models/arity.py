@@ -27,3 +27,11 @@ def most_positional(function: Function) -> int | None:
 
 def called(function: Function, *arguments: object) -> None:
     function(*arguments[: positional(function, len(arguments))])
+
+
+def first_name(function: Function) -> str:
+    """The name of the first argument; "" where there is none, or it is not known."""
+    try:
+        return next(iter(signature_of(function).parameters), "")
+    except (TypeError, ValueError):
+        return ""

@@ -270,12 +270,20 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         optimizer = self.model.optimizer
-        arguments = (epoch, float(optimizer.lr)) if self.takes_rate else (epoch,)
+        arguments = (epoch, one_rate("LearningRateScheduler", optimizer)) if self.takes_rate else (epoch,)
         optimizer.lr = self.schedule(*arguments)
         say(self.verbose, f"epoch {epoch + 1}: learning rate {optimizer.lr:g}")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        logs["learning_rate"] = float(self.model.optimizer.lr)
+        logs["learning_rate"] = one_rate("LearningRateScheduler", self.model.optimizer)
+
+
+def one_rate(who: str, optimizer: Any) -> float:
+    """The learning rate; ValueError that names the callback where groups of parameters have several."""
+    try:
+        return float(optimizer.lr)
+    except ValueError as error:
+        raise ValueError(f"{who}: {error} in a Callback of your own") from None
 
 
 def say(verbose: int, text: str) -> None:

@@ -11,6 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from tapegrad.autograd.aliases import DTypeLike
+from tapegrad.autograd.arguments import refuse_masked
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.data.arrays import refuse_query
 from tapegrad.models.aliases import AsGiven, ClassWeight
@@ -180,12 +181,14 @@ def validated(estimator: object, X: Features, *y: Targets, **options: object) ->
     """X, or the pair of X and y, as scikit-learn's `validate_data` checks them; `options` are its own."""
     for name, data in zip("Xy", (X, *y)):
         refuse_query(name, data)
+        refuse_masked(name, data)
     return validate_data(estimator, X, *y, **options)
 
 
 def row_weights(sample_weight: RowWeights, x: Features, dtype: DTypeLike = np.float64) -> np.ndarray:
     """A weight for each row; ValueError for negative ones, and where all are 0."""
     refuse_query("sample_weight", sample_weight)
+    refuse_masked("sample_weight", sample_weight)
     weights = np.asarray(_check_sample_weight(sample_weight, x, dtype=dtype, ensure_non_negative=True))
     if not weights.sum() > 0:
         raise ValueError("sample_weight: all weights are zero, which leaves no row to learn from")

@@ -12,6 +12,7 @@ from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.data.aliases import Batch
+from tapegrad.data.metric_base import one_number
 from tapegrad.models.aliases import Logs, Measured, Model
 from tapegrad.models.compiled_step import Step
 from tapegrad.models.history import History
@@ -162,9 +163,7 @@ def numbers(who: str, logs: object) -> dict[str, float]:
     """The logs that a user's step returned, as floats."""
     if not isinstance(logs, Mapping):
         raise TypeError(f"{who}: expected a dict of numbers by name, such as {{'loss': loss}}, got {logs!r}")
-    return {
-        str(name): float(value.item() if hasattr(value, "item") else value) for name, value in logs.items()
-    }
+    return {str(name): one_number(f"{who}: {str(name)!r}", value) for name, value in logs.items()}
 
 
 def reported(who: str, logs: Logs, return_dict: bool) -> Measured:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tapegrad.autograd.attributes import is_ours
 from tapegrad.data.aliases import PlainData
 from tapegrad.models.aliases import AsGiven, Logs
-from tapegrad.models.arity import called, positional
+from tapegrad.models.arity import called, first_name, positional
 from tapegrad.models.callbacks import MOMENTS, Callback
 
 # Keras calls these for callbacks that define them instead.
@@ -33,7 +33,18 @@ def as_callbacks(callbacks: AsGiven) -> list[Callback]:
 
 
 def check_moments(callback: Callback) -> None:
-    """Raise TypeError for a method named on_… that is no moment: nothing would call it."""
+    """Raise TypeError for a method named on_… that is no moment, which nothing would call, and for one that would get a
+    number as its logs."""
+    for name, arguments in MOMENTS.items():
+        if (
+            arguments[0] != "logs"
+            and overrides(callback, name)
+            and first_name(getattr(callback, name)) == "logs"
+        ):
+            raise TypeError(
+                f"{type(callback).__name__}: {name}(logs) would get the {arguments[0]}'s number as logs: write "
+                f"{name}({', '.join(arguments)})"
+            )
     for kind in type(callback).__mro__:
         if is_ours(kind.__module__):
             continue

@@ -7,7 +7,7 @@ from typing import Any
 from tapegrad.autograd import files
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.metrics import larger_is_better
-from tapegrad.models.callbacks import Callback, Logs, say
+from tapegrad.models.callbacks import Callback, Logs, one_rate, say
 from tapegrad.models.file_names import check_fields, check_name, filled_in
 
 
@@ -286,11 +286,12 @@ class ReduceLROnPlateau(Monitor):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.model.optimizer.refuse_schedule("ReduceLROnPlateau", "lr")
+        one_rate("ReduceLROnPlateau", self.model.optimizer)
         self.start()
         self.wait = self.resting = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        logs["learning_rate"] = float(self.model.optimizer.lr)
+        logs["learning_rate"] = one_rate("ReduceLROnPlateau", self.model.optimizer)
         if self.unmeasured(logs):
             return
         if self.resting:
@@ -299,7 +300,7 @@ class ReduceLROnPlateau(Monitor):
             self.wait = 0
         elif not self.resting:
             self.wait += 1
-            rate = float(self.model.optimizer.lr)
+            rate = one_rate("ReduceLROnPlateau", self.model.optimizer)
             if self.wait >= self.patience and rate > self.min_lr:
                 self.model.optimizer.lr = max(rate * self.factor, self.min_lr)
                 self.wait, self.resting = 0, self.cooldown

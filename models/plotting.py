@@ -47,6 +47,8 @@ def plot_history(history: dict[str, list[float]], epochs: list[int], title: str 
     for axes, name in zip(panels, names):
         draw_curves(axes, epochs, history.get(name), history.get(f"val_{name}"))
         style(axes, name.replace("_", " "))
+        if len(epochs) == 1:  # matplotlib would show a tenth of an epoch
+            axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
     if title:
         figure.suptitle(title, color=INK, fontsize=11, y=1 - 0.12 / height, va="top")
     return figure

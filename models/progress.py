@@ -13,7 +13,7 @@ import numpy as np
 from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
-from tapegrad.data.metric_base import raw
+from tapegrad.data.metric_base import one_number, raw
 from tapegrad.data.metrics import Metric
 
 SHORTEST_BAR, LONGEST_BAR = 8, 20
@@ -212,7 +212,7 @@ class Running:
         for metric in self.metrics:
             metric.final = final
         loss = float(self.total) / self.rows if self.rows else float("nan")
-        return {"loss": loss, **{m.name: m.result() for m in self.metrics}}
+        return {"loss": loss, **{m.name: one_number(m.name, m.result()) for m in self.metrics}}
 
 
 def sum_of(loss: Array) -> Array:

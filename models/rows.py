@@ -9,6 +9,7 @@ import numpy as np
 
 from tapegrad import nn
 from tapegrad.autograd.aliases import Array, DType
+from tapegrad.autograd.arguments import refuse_masked
 from tapegrad.autograd.dtypes import get_default_dtype, is_floating
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of, default_place
@@ -178,6 +179,7 @@ def class_factors(class_weight: AsGiven, outputs: tuple[int, ...]) -> dict[int, 
                 f"class_weight: expected a dict such as {example}, or a list of one factor for each of the {classes} "
                 f"classes, got {class_weight!r}"
             )
+        refuse_masked("class_weight", class_weight)
         class_weight = dict(enumerate(np.asarray(class_weight).tolist()))
     factors: dict[int, float] = {}
     for number, factor in class_weight.items():

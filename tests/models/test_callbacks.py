@@ -14,6 +14,7 @@ from tapegrad.models import (
     LambdaCallback,
     LearningRateScheduler,
     ModelCheckpoint,
+    ReduceLROnPlateau,
     Sequential,
     TerminateOnNaN,
 )
@@ -245,6 +246,24 @@ def test_learning_rate_scheduler_sets_it_each_epoch():
     assert all(np.array_equal(p.numpy(), q.numpy()) for p, q in zip(still.parameters(), fresh.parameters()))
 
 
+RATED = {
+    "ReduceLROnPlateau": lambda: ReduceLROnPlateau("loss"),
+    "LearningRateScheduler": lambda: LearningRateScheduler(lambda epoch, lr: lr / 2),
+}
+
+
+@pytest.mark.parametrize("name", RATED)
+def test_groups_of_different_rates_are_told_by_the_callback(name):
+    model = Sequential(nn.Dense(4, "relu", in_features=3), nn.Dense(1, in_features=4))
+    first, last = ({"params": layer.parameters()} for layer in model.layers)
+    model.compile(optim.SGD([first, last | {"lr": 0.5}], lr=0.1), "mse")
+    with pytest.raises(
+        ValueError, match=rf"{name}: the groups have .*\[0.1, 0.5\].* in a Callback of your own"
+    ):
+        model.fit(X, Y, verbose=0, callbacks=RATED[name]())
+    assert model.optimizer.steps == 0
+
+
 def test_moments_come_in_order():
     """Those of Keras, with its arguments; a signature may leave out logs."""
     seen = []
@@ -277,6 +296,32 @@ def test_per_batch_logs_are_the_running_mean():
     )
     assert len(logs) == 3
     assert logs[-1] == history.history["loss"][0]
+
+
+class WithoutNumber(Callback):
+    """Leaves out what comes first."""
+
+    def on_train_batch_end(self, logs):
+        pass
+
+
+# callbacks whose moments would get a number as their logs, and the moment
+WITHOUT_NUMBER = {
+    "a function": (lambda: LambdaCallback(on_epoch_end=lambda logs: None), "on_epoch_end(epoch, logs)"),
+    "a method": (WithoutNumber, "on_train_batch_end(batch, logs)"),
+    "an older name": (
+        lambda: LambdaCallback(on_batch_begin=lambda logs: None),
+        "on_batch_begin(batch, logs)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_NUMBER)
+def test_logs_alone_would_be_a_number(name):
+    make, said = WITHOUT_NUMBER[name]
+    with pytest.raises(TypeError, match=rf"would get the .* number as logs: write {re.escape(said)}"):
+        fit(make())
+    fit(LambdaCallback(on_epoch_end=lambda number: None, on_train_end=lambda logs: None))
 
 
 def test_unknown_moment_is_refused():

@@ -59,6 +59,15 @@ def test_picture_joins_the_epochs_that_were_validated():
     assert validation.get_ydata().tolist() == [*range(4, 60, 5)] and validation.get_marker() == "o"
 
 
+def test_picture_of_one_epoch_has_its_number_on_the_axis():
+    pytest.importorskip("matplotlib")
+    history = History()
+    history.append(3, {"loss": 1.0})
+    (axes,) = history.plot().axes
+    assert axes.get_xlim() == (3.5, 4.5)
+    assert [tick for tick in axes.get_xticks() if 3.5 <= tick <= 4.5] == [4]
+
+
 def test_picture_of_many_metrics_has_rows_of_panels():
     pytest.importorskip("matplotlib")
     history = History()

@@ -178,6 +178,109 @@ def test_a_function_is_averaged_by_rows():
     assert metric.result() == 3.0
 
 
+class WithResult:
+    """As Keras's metrics are, with one result."""
+
+    def __init__(self, result):
+        self.result = lambda: result
+
+    def update_state(self, y_true, y_pred):
+        pass
+
+    def reset_state(self):
+        pass
+
+
+# what a metric returns, and the number in the logs, or what the error says
+RESULTS = {
+    "a number": (0.5, 0.5), "a whole number": (1, 1.0), "one of NumPy": (np.float32(0.5), 0.5),
+    "(1,)": (np.array([0.5]), 0.5), "(1, 1)": (np.array([[0.5]]), 0.5), "a Tensor": (tg.tensor([0.5]), 0.5),
+    "a list of one": ([0.5], 0.5), "NaN": (np.array([np.nan]), np.nan),
+    "one for each class": (np.array([0.5, 1.0]), r"expected one number, got numbers of shape \(2,\): take their mean"),
+    "a Tensor of two": (tg.tensor([0.5, 1.0]), r"expected one number, got numbers of shape \(2,\)"),
+    "none": (None, "expected one number, got None"), "a text": ("a", "expected one number, got 'a'"),
+    "a dict": ({"a": 1.0}, r"expected one number, got \{'a': 1.0\}"),
+}  # fmt: skip
+
+
+class Given(metrics.Metric):
+    """With one result."""
+
+    def __init__(self, result):
+        self.result = lambda: result
+        super().__init__("given")
+
+    def reset(self):
+        pass
+
+    def add(self, outputs, targets):
+        pass
+
+
+class StepOf(Sequential):
+    """With a step that measures one number."""
+
+    def train_step(self, data):
+        return {"given": self.measured}
+
+
+def measured(way, result):
+    """The number that fit has of what a metric, or a step, returns."""
+    x, y = np.ones((4, 1)), np.ones((4, 1))
+    model = (StepOf if way == "a step" else Sequential)(nn.Dense(1, in_features=1))
+    model.compile(
+        "sgd", "mse", [] if way == "a step" else [Given(result) if way == "ours" else WithResult(result)]
+    )
+    model.measured = result
+    return list(model.fit(x, y, verbose=0).history.values())[-1][0]
+
+
+@pytest.mark.parametrize("way", ["ours", "Keras's", "a step"])
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_is_one_number_or_refused(name, way):
+    result, want = RESULTS[name]
+    if isinstance(want, str):
+        with pytest.raises(TypeError, match=want):
+            measured(way, result)
+    else:
+        np.testing.assert_equal(measured(way, result), want)
+        assert type(measured(way, result)) is float
+
+
+# what a function returns for a batch, and its number, or what the error says
+RETURNED = {
+    "a number": (1.5, 1.5), "(1,)": (np.array([1.5]), 1.5), "one for each row": ([1.0, 2.0], 1.5),
+    "a Tensor of the rows": (tg.tensor([1.0, 2.0]), 1.5), "one of NumPy": (np.float32(1.5), 1.5),
+    "none": (None, "<lambda>: expected a number for the batch, or one for each row, got None"),
+    "a text": ("a", "<lambda>: expected a number for the batch, or one for each row, got 'a'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RETURNED)
+def test_a_function_returns_numbers(name):
+    value, want = RETURNED[name]
+    metric = metrics.get(lambda y_true, y_pred: value)
+    if isinstance(want, str):
+        with pytest.raises(TypeError, match=want):
+            metric(np.zeros((2, 1)), np.zeros((2, 1)))
+    else:
+        assert metric(np.zeros((2, 1)), np.zeros((2, 1))) == want
+
+
+def test_keras_f1_score_of_one_output_and_of_classes():
+    keras = pytest.importorskip("keras")
+    x, classes = np.linspace(-1, 1, 12, dtype=np.float32)[:, None], np.arange(12) % 3
+    model = Sequential(nn.Dense(1, "sigmoid", in_features=1))
+    model.compile("sgd", "binary_crossentropy", [keras.metrics.F1Score(threshold=0.5)])
+    assert 0 <= model.fit(x, classes[:, None] > 0, verbose=0)["f1_score"][0] <= 1
+    model = Sequential(nn.Dense(3, "softmax", in_features=1))
+    model.compile("sgd", "categorical_crossentropy", [keras.metrics.F1Score()])
+    with pytest.raises(
+        TypeError, match=r"f1_score: expected one number, got numbers of shape \(3,\).*average='macro'"
+    ):
+        model.fit(x, np.eye(3)[classes], verbose=0)
+
+
 def test_errors():
     with pytest.raises(ValueError, match=r"unknown name 'acuracy'; known: accuracy, acc"):
         metrics.get("acuracy")
