@@ -56,13 +56,15 @@ def setitem(self: Tensor, index: Index, value: TensorLike) -> None:
             return
     parts, arrays = indexing.template(self, index)
     value = indexing.writable("t[index] = value", self, value)
-    if flags.recorder is not None or arrays or type(self.data) is not np.ndarray:
-        overwrite(self, indexing.index_update_p(self, value, *arrays, index=parts))
+    # `store` sees only the part, whose elements may each have a place of their own.
+    if 0 in getattr(self.data, "strides", ()):
+        refuse_shared_places(self.data)
+    of_view = not arrays and type(self.data) is np.ndarray
+    if flags.recorder is not None or not of_view:
+        updated = indexing.index_update_p(self, value, *arrays, index=parts)
+        overwrite(self, updated, parts if of_view else None)
         return
     raw = value.data if isinstance(value, Tensor) else np.asarray(value, self.dtype)
-    # `store` sees only the part, whose elements may each have a place of their own.
-    if 0 in self.data.strides:
-        refuse_shared_places(self.data)
     try:
         self._version = store(self.data[parts], raw)
     except (IndexError, ValueError) as error:

@@ -19,14 +19,14 @@ from tapegrad.backends.aliases import Array, DType
 born = 0
 
 
-def overwrite(t: "Tensor", value: "Tensor") -> None:
-    """Write a value of the same shape into a tensor's memory, even if the tensor is in a graph."""
+def overwrite(t: "Tensor", value: "Tensor", part: Any = None) -> None:
+    """Write a value of its shape into a tensor's memory, even in a graph. part: the index of the view that changes."""
     if (recorder := current.get().recorder) is not None:
         recorder.write(t, value)
     data = value.data
     if data.dtype != t.data.dtype:  # a conversion may raise, and the write may not
         data = t.backend.asarray(data, dtype=t.data.dtype)
-    t._version = store(t.data, data)
+    t._version = store(t.data, data) if part is None else store(t.data[part], data[part])
 
 
 class Node:

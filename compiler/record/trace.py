@@ -288,7 +288,7 @@ class Trace(Recorder):
             if self.others_in_memory_of(target.data):
                 self.refuse(
                     "it writes into a view, or into what has one,",
-                    "Write into the tensor itself, as in t[i] = v",
+                    "Write into the tensor itself before it has views, as in t[i] = v, or into a copy, t + 0",
                 )
                 return
             self.bind(target.data, self.emit_op("copy", Symbol(value.data, source, self)).var)

@@ -322,3 +322,21 @@ def test_setitem_writes_into_the_memory(name: str, value: str) -> None:
     )
     for view, array in zip(views, (want[1:], want.T, want.reshape(-1)), strict=True):
         assert np.array_equal(view.numpy(), array)
+
+
+@pytest.mark.parametrize("jit", (False, True))
+@pytest.mark.parametrize("index", (0, (0, 1), (slice(None, 1), 0), slice(None, None, -1), ...))
+def test_a_write_into_what_a_gradient_needs_raises(index: Any, jit: bool) -> None:
+    """With and without a recorder; of another part it does not, see tests/stale_written_parts.py."""
+    w = tg.nn.Parameter(tg.tensor([1.0, 2.0]))
+
+    def step(x: Any) -> None:
+        a = x * x
+        v = a[0] * w
+        a[index] = 5.0
+        v.sum().backward()
+
+    f = tg.jit(step, emitter="numpy") if jit else step
+    for _ in range(4):
+        with pytest.raises(RuntimeError, match="was written to after it was recorded"):
+            f(tg.ones((2, 2)))
