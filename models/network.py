@@ -21,6 +21,7 @@ from tapegrad.models.aliases import AsGiven, RandomState
 from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import same, validated, warn
 from tapegrad.models.history import History
+from tapegrad.models.in_mode import mode
 from tapegrad.models.moments import begin, tell
 from tapegrad.models.scikit_learn import train_test_split
 from tapegrad.models.sequential import Sequential
@@ -195,7 +196,8 @@ class Network(BaseEstimator):
             self._begin(x)
         before = snapshot(self.model_) if going_on else None
         try:
-            with random.own_streams(self._streams), np.errstate(over="ignore", invalid="ignore"):
+            quiet = np.errstate(over="ignore", invalid="ignore")
+            with quiet, random.own_streams(self._streams), mode(self.model_, True):
                 self._run(x, y, weights, stratify, once)
         except FloatingPointError as error:
             if before is None:
@@ -217,9 +219,8 @@ class Network(BaseEstimator):
             x, y, weights = x[train], y[train], None if weights is None else weights[train]
         rows = self._placed(x, y, weights)
         training = self._prepare(x.shape[0])
-        self.history_, self.n_iter_ = History(), 0
+        self.history_, self.n_iter_, self.model_.stop_training = History(), 0, False
         callbacks = self._callbacks()
-        self.model_.stop_training = False
         epochs, steps = 1 if once else self._passes()[0], -(-x.shape[0] // training.batch_size)
         begin(callbacks, self.model_, {"verbose": self.verbose, "epochs": epochs, "steps": steps})
         try:

@@ -13,6 +13,7 @@ from tapegrad.backends import BY_TYPE, backend_of
 from tapegrad.data.aliases import Features
 from tapegrad.models.compiled_step import Step
 from tapegrad.models.fit_arguments import EVALUATION_BATCH
+from tapegrad.models.in_mode import set_mode
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.steps import loss_with, network_of, train_step
 
@@ -97,7 +98,8 @@ class Training:
         count, total = rows[0].shape[0], 0.0
         if order is not None and type(rows[0]) in BY_TYPE:
             order = backend_of(rows[0]).asarray(order, device=backend_of(rows[0]).device_of(rows[0]))
-        self.model.train()
+        modules = [module for _, module in self.model.named_modules()]
+        set_mode(modules, True)
         for number, start in enumerate(range(0, count, self.batch_size)):
             if begin is not None:
                 begin(number)
@@ -109,7 +111,7 @@ class Training:
             total += loss * (stop - start)
             if end is not None:
                 end(number, total / stop)
-                self.model.train()
+                set_mode(modules, True)
         return total / count
 
 
@@ -157,7 +159,6 @@ def fit_lbfgs(
     point = Point(model.parameters())
     x: Features
     x, y, weights = (batch_of(a, slice(None)) for a in rows)
-    model.train()
 
     def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         point.move_to(flat)

@@ -9,7 +9,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.models import LambdaCallback, Sequential
+from tapegrad.models import LambdaCallback, MLPRegressor, NeuralRegressor, Sequential
 from tapegrad.models.in_mode import USES, Use, keep_own_uses
 
 X = np.random.default_rng(1).normal(size=(40, 4)).astype("float32")
@@ -65,6 +65,48 @@ def test_a_model_in_fit_is_refused_in_other_threads(name: str, moment: str) -> N
     assert all((a == b).all() for a, b in zip(alone.get_weights(), made.get_weights(), strict=True))
     assert made.history is not None and made.history.epoch == [0, 1] and made.training and not USES
     assert np.shape(elsewhere(lambda: made.predict(X))) == (40, 1)
+
+
+# estimators that ask a callback at the end of a batch, or of an epoch, and its moment
+ESTIMATORS: dict[str, tuple[Callable[..., Any], str]] = {
+    "MLPRegressor": (lambda **o: MLPRegressor((4,), dropout=0.5, epochs=2, **o), "on_train_batch_end"),
+    "with rows held out": (
+        lambda **o: MLPRegressor((4,), epochs=2, early_stopping=True, **o),
+        "on_epoch_end",
+    ),
+    "with lbfgs": (lambda **o: MLPRegressor((4,), solver="lbfgs", max_iter=20, tol=1.0, **o), "on_epoch_end"),
+    "NeuralRegressor": (
+        lambda **o: NeuralRegressor(
+            lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 1)), max_epochs=2, **o
+        ),
+        "on_train_batch_end",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_an_estimator_in_fit_is_refused_in_other_threads(name: str) -> None:
+    make, moment = ESTIMATORS[name]
+    came: list[Any] = []
+    disturb = LambdaCallback(**{moment: lambda *args: came.append(elsewhere(lambda: made.predict(X)))})
+    alone, made = make(random_state=0), make(random_state=0, callbacks=disturb)
+    alone.fit(X, Y[:, 0])
+    made.fit(X, Y[:, 0])
+    assert came and all(type(error) is RuntimeError for error in came)
+    assert "another thread trains these layers now" in str(came[0])
+    assert (alone.predict(X) == made.predict(X)).all() and not USES
+    assert np.shape(elsewhere(lambda: made.predict(X))) == (40,)
+
+
+def test_an_estimator_may_predict_in_its_own_callbacks() -> None:
+    came: list[Any] = []
+    look = LambdaCallback(on_train_batch_end=lambda *args: came.append(made.predict(X)))
+    alone, made = (
+        MLPRegressor((4,), dropout=0.5, epochs=2, random_state=0, callbacks=c) for c in (None, look)
+    )
+    alone.fit(X, Y[:, 0])
+    made.fit(X, Y[:, 0])
+    assert came and (alone.predict(X) == made.predict(X)).all()
 
 
 def test_predictions_of_two_threads_stay_in_evaluation_mode() -> None:
