@@ -119,8 +119,10 @@ class Step(Compiled):
         self, args: tuple[Value, ...], kwargs: dict[str, Value], before: Case | None, keep: bool = True
     ) -> Value:
         result = super().attempt(args, kwargs, before, keep)
-        assert isinstance(self.last, Case)
-        self.last_case[kind_of(args)] = self.last
+        if isinstance(self.last, Case):
+            self.last_case[kind_of(args)] = self.last
+        else:
+            self.last_case.clear()
         return result
 
     def settle(self, case: Case) -> None:

@@ -236,6 +236,7 @@ def described(trace: Trace, listener: Listener, reach: Reach, result: object) ->
         recording.fail("; ".join(dict.fromkeys(reach.guards.refusals)), final=True)
     if reach.guards.doubts:
         recording.fail("; ".join(dict.fromkeys(reach.guards.doubts)))
+    reach.guards.drop_unused()
     return recording
 
 

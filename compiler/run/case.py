@@ -25,7 +25,9 @@ class OtherCase(Exception):
 
 
 class NoCase:
-    """A call that could not be recorded, and ran as Python."""
+    """A call that could not be recorded, or of a function that is recorded no more, and ran as Python."""
+
+    ready = False
 
     def __init__(self, reason: str) -> None:
         self.reason = self.why_python = reason

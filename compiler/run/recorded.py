@@ -124,6 +124,8 @@ class Recorded(Readable):
         self.cases.insert(0, case)
         self.last = case
         del self.cases[PROGRAMS:]
+        if self.refused is not None:
+            self.release()
         return result
 
     def judged(self, case: Case, before: Case | None, why: str | None) -> tuple[bool, bool]:
@@ -174,7 +176,13 @@ class Recorded(Readable):
         """All calls run as Python from now on."""
         if not self.strict:
             self.refused = reason
+            self.release()
         self.warn(reason)
+
+    def release(self) -> None:
+        """No program runs any more: what the recordings keep alive, such as arguments, goes."""
+        self.cases.clear()
+        self.last = NoCase(str(self.refused))
 
     def warn(self, reason: str) -> None:
         """Say that a call runs as Python, as a warning the first time; TraceError if strict."""

@@ -13,7 +13,7 @@ from tapegrad.compiler.watch.loops import Table, rows, with_loops
 from tapegrad.compiler.watch.sameness import in_order, same
 
 MOST = 200_000  # lines of one check; what reaches further runs as Python
-LOCAL = re.compile(r"\bo\d+\b")
+LOCAL, VALUE = re.compile(r"\bo\d+\b"), re.compile(r"\b[ks]\d+\b")
 SAME = re.compile(r"if not \((?P<local>o\d+) is (?P<value>k\d+)\): return")
 MOVED = "moved"  # what `match` returns when only the contents of captured tensors were put elsewhere
 
@@ -145,6 +145,16 @@ class Guards:
             if local in arrays:
                 self.values[name] = arrays[local]
         self.fill_tables()
+
+    def drop_unused(self) -> None:
+        """Hold no value that no line names, such as an argument that is a function: only what it reaches is compared.
+        Tensors stay: what is put in their place is asked for later."""
+        texts = [text for line in self.lines for text in (line.text, line.name)]
+        texts += [*self.fetches.values(), *self.objects, *self.returned]
+        used = {name for text in texts for name in VALUE.findall(text)}
+        for key, name in list(self.names_of_values.items()):
+            if name not in used and not isinstance(self.values[name], Tensor):
+                del self.values[name], self.names_of_values[key]
 
     # ---- the check ----
     def compile(self) -> None:

@@ -1,0 +1,82 @@
+"""What a compiled function keeps alive of the arguments it was called with."""
+
+import gc
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+import tapegrad as tg
+
+KNOWN: dict[Any, float] = {}
+
+
+class Batch:
+    def __init__(self, number: int) -> None:
+        self.x, self.number, self.weights = tg.ones(3) + number, number, {self: 2.0}
+
+    def halved(self) -> Any:
+        return self.x * 0.5
+
+
+def alive_after(f: Any, given: Callable[[Batch], Any], calls: int) -> int:
+    """How many of the batches of so many calls are still there."""
+    batches = []
+    for number in range(calls):
+        batch = Batch(number)
+        batches.append(weakref.ref(batch))
+        f(given(batch))
+    del batch
+    gc.collect()
+    return sum(b() is not None for b in batches)
+
+
+REFUSED: dict[str, Callable[[Any], Any]] = {
+    "a text": lambda b: b.x * len(repr(b)),
+    "a number": lambda b: b.x * KNOWN.get(id(b), 1.0),
+    "a key": lambda b: b.x * b.weights[b],
+    "an attribute that differs": lambda b: b.x * b.number,
+}
+REACHED: dict[str, Callable[[Batch], Any]] = {
+    "a function": lambda b: lambda: b.x * 0.5,
+    "a method": lambda b: b.halved,
+    "a partial": lambda b: partial(Batch.halved, b),
+    "a list of functions": lambda b: [lambda: b.x * 0.5],
+}
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_function_that_is_refused_keeps_no_argument(name: str) -> None:
+    f = tg.jit(REFUSED[name], emitter="numpy")
+    assert alive_after(f, lambda b: b, 20) == 0
+    reason = f.stats()["refused"]
+    assert "recorded 12 times in a row" in reason and f.stats()["programs"] == [f"Python: {reason}"]
+    assert reason in f.source() and reason in f.explain() and reason in repr(f)
+    f(Batch(1))
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_a_program_keeps_nothing_of_a_function_that_is_an_argument(name: str) -> None:
+    f = tg.jit(lambda g: (g[0] if isinstance(g, list) else g)() * 3.0, emitter="numpy")
+    assert alive_after(f, REACHED[name], 20) == 0
+    assert f.stats()["compiled"] >= 16
+
+
+def test_the_step_of_a_model_that_is_refused_says_why_it_has_no_source() -> None:
+    class Counted(tg.nn.Module):
+        calls = 0
+
+        def forward(self, x: Any) -> Any:
+            self.calls += 1
+            return x * float(self.calls)
+
+    model = tg.models.Sequential([Counted(), tg.nn.Dense(1)])
+    model.compile(loss="mse")
+    x = tg.ones((4, 2)).numpy()
+    with pytest.warns(tg.JitWarning):
+        model.fit(x, x[:, :1], epochs=100, verbose=0)
+    with pytest.raises(tg.TraceError, match=r"it changes model.layers\[0\].calls"):
+        model.source("train")
