@@ -17,7 +17,7 @@ import numpy as np
 from tapegrad.autograd.aliases import Array, PathName
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
-from tapegrad.autograd.flags import current
+from tapegrad.autograd.flags import outside
 from tapegrad.autograd.replacing import replacing
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, default_place
@@ -56,8 +56,7 @@ def save(
     """
     from hashlib import sha256
 
-    if (recorder := current.get().recorder) is not None:
-        recorder.outside("tg.save")
+    outside("tg.save")
     if not isinstance(tensors, Mapping):
         raise TypeError(f"save: tensors: expected a dict of them by name, got a {type(tensors).__name__}")
     for key, text in (metadata or {}).items():
@@ -175,8 +174,7 @@ def verify(path: PathName) -> dict[str, Any]:
     """The header of a file, once its checksum is found to be right."""
     import json
 
-    if (recorder := current.get().recorder) is not None:
-        recorder.outside("tg.load or tg.read_metadata")
+    outside("tg.load or tg.read_metadata")
 
     name = os.fspath(path)
     with open(name, "rb") as file:

@@ -58,6 +58,12 @@ class changed_flags(Scope):
         del self.before[-1]
 
 
+def outside(what: str) -> None:
+    """Tell who listens that a function of ours, of this name, reads or changes what is no tensor."""
+    if (recorder := current.get().recorder) is not None:
+        recorder.outside(what)
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

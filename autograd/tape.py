@@ -9,6 +9,7 @@ from typing import Any
 
 from tapegrad.autograd.aliases import Array, TensorLike, Tree, Value
 from tapegrad.autograd.backward import first_cotangent
+from tapegrad.autograd.flags import outside
 from tapegrad.autograd.origins import note
 from tapegrad.autograd.sites import outputs_of, site_of
 from tapegrad.autograd.structure import is_module
@@ -89,6 +90,7 @@ class Tape:
         """
         from tapegrad.autograd.pages.page import tape_page, written
 
+        outside("tape.html")
         return written(tape_page(self, title, step), path)
 
     def what_if(self, changes: Mapping[Any, TensorLike]) -> "Tape":
@@ -118,6 +120,7 @@ class Tape:
                 it by position, where the change reaches it; or something that the program looked at inside of
                 `keep_lines`, before the tape was made, is another one now, so that it may do something else.
         """
+        outside("tape.what_if")
         from tapegrad.autograd.what_if import Replay
         from tapegrad.autograd.what_if_values import news_of
 
@@ -135,6 +138,7 @@ class Tape:
     def _repr_html_(self) -> str:
         from tapegrad.autograd.pages.page import in_a_frame, tape_page
 
+        outside("_repr_html_ of a tape")
         if len(self.nodes) > FRAMED:
             return f"<p>A tape of {len(self.nodes):,} calls: write <code>tape.html('tape.html')</code></p>"
         try:

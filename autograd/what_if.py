@@ -313,7 +313,8 @@ def reads_of(tape: "Tape") -> list[Read]:
         if site_of(node) is NOWHERE:
             raise Refusal(
                 f"what_if: {node.primitive.name} was recorded without a note of what the tape leaves out, such as "
-                "comparisons and numbers that the program reads: put the forward pass under `with tg.keep_lines():`"
+                "comparisons and numbers that the program reads: put the forward pass under `with tg.keep_lines():`, "
+                "which notes nothing while tg.jit records"
             )
         lists[id(site_of(node).reads)] = site_of(node).reads
     if len(lists) > 1:

@@ -1,13 +1,13 @@
-"""What is done to `t.data` while a function is recorded."""
+"""What is done to raw arrays while a function is recorded: to `t.data`, and to those that a recorded call keeps."""
 
 import sys
 from _thread import get_ident
 from functools import cache
-from types import CodeType
+from types import CodeType, MemberDescriptorType
 from typing import Any
 
 from tapegrad.autograd.slots import set_data
-from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.backends.aliases import Array
 from tapegrad.compiler.record.trace import Trace
 from tapegrad.compiler.watch.code import part_of
@@ -15,9 +15,10 @@ from tapegrad.compiler.watch.listen import room_of
 
 
 class DataWatch:
-    """While it lasts, `t.data` in the user's code ends the recording: what is done to raw arrays is not seen.
+    """While it lasts, `t.data` in the user's code ends the recording, and so do `node.out` and `node.arrays`, as
+    `tape.nodes` has them: what is done to raw arrays is not seen.
 
-    It costs something at each read of `data`, of which there are many, so it begins when code is met that may name it.
+    It costs something at each read of `data`, of which there are many, so it begins when code is met that may name one.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -45,6 +46,18 @@ class DataWatch:
 
         self.watching = True
         setattr(Tensor, "data", property(read, write))  # noqa: B010 (the type checker knows an attribute)
+        for name, slot in OF_CALLS.items():
+            setattr(Node, name, self.watched(name, slot))
+
+    def watched(self, name: str, slot: MemberDescriptorType) -> property:
+        """An attribute of Node in place of its slot."""
+
+        def read(node: Node) -> Any:
+            if from_user(sys._getframe(1).f_code) and get_ident() == self.thread:
+                self.trace.refuse(f"it looks at .{name} of a recorded call", "Look at what the step returns")
+            return slot.__get__(node)
+
+        return property(read, slot.__set__)
 
     def __enter__(self) -> "DataWatch":
         return self
@@ -52,12 +65,17 @@ class DataWatch:
     def __exit__(self, *error: object) -> None:
         if self.watching:
             del Tensor.data  # what its base class has counts again
+            for name, slot in OF_CALLS.items():
+                setattr(Node, name, slot)
 
 
-# What code contains that looks at t.data, also by a name that it puts together.
+# The raw arrays of a call: its result and its arguments.
+OF_CALLS: dict[str, MemberDescriptorType] = {name: vars(Node)[name] for name in ("out", "arrays")}
+# What code contains that looks at them, also by a name that it puts together.
 NAMING = frozenset(
     {
         "data",
+        *OF_CALLS,
         "getattr",
         "setattr",
         "attrgetter",

@@ -3,6 +3,7 @@
 from os import PathLike
 from typing import Any
 
+from tapegrad.autograd.flags import outside
 from tapegrad.compiler.run.case import Case, NoCase
 
 
@@ -24,6 +25,8 @@ class Readable:
 
     def why_python(self) -> str | None:
         """Why the last call ran as Python, if it did."""
+        # Another compiled function that is being recorded would have the answer as a constant.
+        outside("what a compiled function tells of itself")
         if self.last is None:
             raise RuntimeError(f"tg.jit: call {self.__name__} once: it is recorded at its first call")
         return self.refused or self.last.why_python
@@ -63,6 +66,7 @@ class Readable:
     def stats(self) -> dict[str, Any]:
         """How often it was called, how many calls ran compiled and how many as Python, how often and why it was
         recorded, how each kind of call runs, and why the last one ran as Python, if it did."""
+        outside("stats of a compiled function")
         last = self.last
         cases: list[Case | NoCase] = [*self.cases, last] if isinstance(last, NoCase) else [*self.cases]
         return {
