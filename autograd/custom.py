@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from tapegrad.autograd import random
-from tapegrad.autograd.aliases import Tree, Value
+from tapegrad.autograd.aliases import Array, Tree, Value
 from tapegrad.autograd.calls import (
     Call,
     as_given,
@@ -13,12 +13,14 @@ from tapegrad.autograd.calls import (
     call_once,
     is_numbers,
     label,
+    same_numbers,
     used_from_outside,
 )
 from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.ops import reshape_p
+from tapegrad.autograd.second_runs import noted_writes, refuse_other_results
 from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, is_module, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import noted_leaves
@@ -41,15 +43,17 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
     cotangent each, of their structure and shapes. Keywords and all other arguments (a str, None, a function, a Module)
     are handed on, and have none: a pullback leaves them out. The dtype of a cotangent becomes that of its argument.
 
-    Where second derivatives are asked for, f runs again with recording on, so that what the pullback uses of its
-    results is differentiated too.
+    Where the backward pass is itself recorded, f runs again with recording on, so that what the pullback uses of its
+    results is differentiated too: in `tg.jvp`, `tg.hvp`, `tg.hessian`, a gradient of a gradient, and
+    `backward(create_graph=True)`. It must compute the same again. Random draws of tapegrad's are repeated, and what f
+    writes to a tensor is written once.
 
     Args:
         f: A function (*args, **kwargs) -> (result, pullback).
 
     Raises:
         RuntimeError: If the result depends on a tensor that requires grad and is no positional argument, whose gradient
-            would be lost.
+            would be lost; or if the second run gives other results, or a pullback that keeps other numbers.
         TypeError: Cotangents of another number, shape or kind.
     """
     need_function("custom_gradient", f)
@@ -60,12 +64,18 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
         call = Call(f, args, kwargs, numbers=True)
         inputs, begun = call.inputs, next_serial()
         # Recorded, if anything is, to see what it depends on besides these.
-        with changed_flags(raw=False), noted_leaves() as made, random.noted_draws() as drawn:
+        with (
+            changed_flags(raw=False),
+            noted_leaves() as made,
+            random.noted_draws() as drawn,
+            noted_writes() as written,
+        ):
             returned = call([t.detach() for t in inputs])
         results, rebuild_results, pullback = _with_pullback(name, returned)
         _refuse_lost(call, results, begun, made)
         arrays = [r.data for r in results]
         del returned, results
+        written.end()
         # The arguments that have a cotangent, with the number of its input in the place of each leaf.
         like = [a for a in call.arguments([_Place(i) for i in range(len(inputs))]) if _holds_place(a)]
         call.inputs = []  # their graph is the recorded call's to keep
@@ -76,17 +86,18 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
             with changed_flags(raw=False, grad=recorded):
                 pull = pullback
                 if recorded:
-                    with random.repeated_draws(drawn):
-                        pull = _with_pullback(name, call(given))[2]
+                    with random.repeated_draws(drawn), written.once():
+                        again, _, pull = _with_pullback(name, call(given))
+                        _refuse_another(name, again, arrays, pullback, pull)
                 found = _cotangents_of(name, pull(*cotangents), like, as_tensors(given))
             return as_given(g, found)
 
-        def again(tensors: Sequence[Tensor]) -> list[Tensor]:
+        def anew(tensors: Sequence[Tensor]) -> list[Tensor]:
             with random.repeated_draws(drawn):
                 return flatten(function(*call.arguments(tensors), **kwargs))[0]
 
         user = (f, call.others, kwargs)
-        return call_once(name, rule, inputs, arrays, rebuild_results, again, user)
+        return call_once(name, rule, inputs, arrays, rebuild_results, anew, user)
 
     return function
 
@@ -115,6 +126,38 @@ def _with_pullback(name: str, returned: object) -> tuple[list[Tensor], Rebuild, 
     if not results:
         raise TypeError(f"{name}: its result must be a tensor, or tensors, got {returned[0]!r}")
     return results, rebuild, returned[1]
+
+
+def _refuse_another(
+    name: str, again: list[Tensor], arrays: list[Array], first: Function, second: Function
+) -> None:
+    """Raise RuntimeError where the second run gave other results, or a pullback that keeps other numbers."""
+    who = f"{name} under custom_gradient"
+    remedy = (
+        "jvp, second derivatives and backward(create_graph=True) need a function that computes the same each time: "
+        "draw random numbers with tg.random, or pass what changes, such as a mask or a counter, as an argument"
+    )
+    refuse_other_results(who, again, arrays, remedy)
+    kept = zip(_numbers_kept(first), _numbers_kept(second), strict=False)
+    recorder = current.get().recorder
+    if (recorder is None or recorder.compares) and not all(
+        a is b or (a.shape == b.shape and same_numbers(a, b)) for a, b in kept
+    ):
+        raise RuntimeError(
+            f"{who} gave a pullback that keeps other numbers when the backward pass ran it again: {remedy}"
+        )
+
+
+def _numbers_kept(pullback: Function) -> list[Array]:
+    """The arrays and floats that a pullback has from the run of the function that made it."""
+    values: list[Tree] = [*(getattr(pullback, "__defaults__", None) or ())]
+    for cell in getattr(pullback, "__closure__", None) or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:  # not set yet
+            continue
+    leaves = [leaf for leaf in flatten(values, modules=False)[0] if is_numbers(leaf)]
+    return [as_leaf("custom_gradient", leaf).data for leaf in leaves if not isinstance(leaf, int)]
 
 
 def _cotangents_of(name: str, found: Tree, like: list[Tree], inputs: list[Tensor]) -> list[Tensor | None]:

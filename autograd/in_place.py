@@ -19,7 +19,7 @@ from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
 from tapegrad.autograd.origins import held_by_notes
 from tapegrad.autograd.tensor import Tensor, overwrite
-from tapegrad.autograd.writes import next_serial, refuse_shared_places, store
+from tapegrad.autograd.writes import about_to_write, next_serial, refuse_shared_places, store
 from tapegrad.backends.aliases import Function
 
 
@@ -65,6 +65,7 @@ def setitem(self: Tensor, index: Index, value: TensorLike) -> None:
         overwrite(self, updated, parts if of_view else None)
         return
     raw = value.data if isinstance(value, Tensor) else np.asarray(value, self.dtype)
+    about_to_write(self)
     try:
         self._version = store(self.data[parts], raw)
     except (IndexError, ValueError) as error:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tapegrad.autograd import ops
+from tapegrad.autograd import ops, writes
 from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Tree, Value
 from tapegrad.autograd.arguments import integer, truth
 from tapegrad.autograd.calls import (
@@ -35,6 +35,7 @@ from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Steps
 from tapegrad.autograd.scan_probe import Found, Step, Tensors, compared, probe, refuse_another
+from tapegrad.autograd.second_runs import requiring_grad
 from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import cotangents_at, fresh, noted_leaves
@@ -271,7 +272,7 @@ class _Backward:
         self, f: Function, step: Step, needed: list[bool], given: Tensors, n: int, end: int, found: Found
     ) -> None:
         self.f, self.step, self.given, self.n, self.end = f, step, given, n, end
-        self.known = found.outside
+        self.known, self.constants = found.outside, found.constants
         self.needed = needed
         self.carries = [i for i in range(n) if is_floating(given[i].dtype)]
         self.slices = [i for i in range(n, end) if needed[i]]
@@ -302,11 +303,13 @@ class _Backward:
         with changed_flags(raw=False, grad=True, again=True):
             begun = next_serial()
             leaves = [fresh("scan", t) if is_floating(t.dtype) else t for t in (*before, *x)]
-            with changed_flags(leaves=tuple(leaves)), noted_leaves() as made:
+            with changed_flags(leaves=tuple(leaves)), noted_leaves() as made, requiring_grad(self.known):
                 carry, y = self.step(leaves[:n], leaves[n:])
         outputs = [*(carry[i] for i in self.carries), *(y[i] for i in self.ys)]
         known = dict.fromkeys(self.known)
-        if any(t not in known for t in used_from_outside(outputs, leaves, begun, made)[0]):
+        others = [t for t in used_from_outside(outputs, leaves, begun, made)[0] if t not in known]
+        # One that did not require grad in the first run has no gradient, though it may require grad now.
+        if any(not writes.among(t.data, self.constants) for t in others):
             raise RuntimeError(
                 f"scan: {label(self.f)} used other tensors when the backward pass ran it again: it must use the same "
                 "ones at each step"

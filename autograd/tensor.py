@@ -9,8 +9,8 @@ from tapegrad.autograd.dtypes import DTYPE_NAMES
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.protocols import Protocols
 from tapegrad.autograd.slots import Slots, set_requires_grad
+from tapegrad.autograd.writes import about_to_write, store
 from tapegrad.autograd.writes import next_serial as next_serial
-from tapegrad.autograd.writes import store
 from tapegrad.backends import BY_TYPE, Backend, backend_of, resolve
 from tapegrad.backends.aliases import Array, DType
 
@@ -21,11 +21,11 @@ born = 0
 
 def overwrite(t: "Tensor", value: "Tensor", part: Any = None) -> None:
     """Write a value of its shape into a tensor's memory, even in a graph. part: the index of the view that changes."""
+    about_to_write(t)
     if (recorder := current.get().recorder) is not None:
         recorder.write(t, value)
-    data = value.data
-    if data.dtype != t.data.dtype:  # a conversion may raise, and the write may not
-        data = t.backend.asarray(data, dtype=t.data.dtype)
+    # A conversion may raise, and the write may not.
+    data = value.data if value.dtype == t.dtype else t.backend.asarray(value.data, dtype=t.dtype)
     t._version = store(t.data, data) if part is None else store(t.data[part], data[part])
 
 

@@ -6,8 +6,10 @@ an optimizer lie in one buffer, and writing one of them says nothing about the o
 """
 
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from itertools import count
 from math import inf
+from typing import Any
 from weakref import getweakrefs, ref
 
 from tapegrad.backends.aliases import Array
@@ -143,6 +145,21 @@ def written_at(at: Place, serial: int, until: float = inf) -> bool:
     return low < high and any(
         serial < when < until and a < high and low < b for (a, b), when in list(spans.items())
     )
+
+
+def among(array: Array, places: Iterable[Place]) -> bool:
+    """Whether one of the places is this array's."""
+    notes, where = place(array)
+    return any(spans is notes and there == where for spans, there in places)
+
+
+# Who is told of a tensor that is about to be written to: functions whose second run is to find it as it was.
+NOTING: ContextVar[tuple[Callable[[Any], None], ...]] = ContextVar("tapegrad_noting_writes", default=())
+
+
+def about_to_write(tensor: Any) -> None:
+    for note in NOTING.get():
+        note(tensor)
 
 
 def refuse_shared_places(array: Array) -> None:
