@@ -1,6 +1,6 @@
 """`Optimizer`: what every optimizer shares. A new one is a class with `options`, `slots`, `constants` and `update`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,7 +25,7 @@ from tapegrad.optim.aliases import (
 )
 from tapegrad.optim.arithmetic import ARRAYS, Arrays, Change, Recorded, by_name
 from tapegrad.optim.flat import FlatGroup, Range
-from tapegrad.optim.group import Group
+from tapegrad.optim.group import Fixed, Group
 from tapegrad.optim.norms import clip_factor, device_of, move_to, norm_of, scaled
 from tapegrad.optim.params import read_groups
 from tapegrad.optim.schedules import Schedule
@@ -64,7 +64,7 @@ class Optimizer(Update):
         params: A Module, a list of tensors (`model.parameters()`), (name, tensor) pairs, a dict of tensors, or a list
             of groups, dicts with "params" and any option that differs in this group. None: `bind` gives them later, as
             `Sequential.compile` does; then `Adam(1e-3)` and `Adam(learning_rate=1e-3)` are `Adam(lr=1e-3)`.
-        lr: The learning rate, at least 0; None is the form's default.
+        lr: The learning rate, at least 0, a number (of a tensor a copy) or a schedule; None is the form's default.
         own: The options that only this optimizer has, by name.
         others: Options of every optimizer, by name. One of the clips: clipvalue brings gradients into [-clipvalue,
             clipvalue]; clipnorm scales each parameter's gradient down to a Euclidean norm of clipnorm;
@@ -96,7 +96,7 @@ class Optimizer(Update):
         self, params: FirstLike, lr: NumberLike | None, own: OptionValues, others: OptionValues
     ) -> None:
         given, lr, others = self._without_parameters(params, lr, others)
-        self.groups: list[Group] = []
+        self.groups: Fixed[Group] = Fixed()
         self.flats: list[FlatGroup] = []
         shared = {name: default for name, (default, _) in self.shared.items()}
         values = {"lr": lr, **own, **shared, **others}
@@ -158,11 +158,11 @@ class Optimizer(Update):
         self._take(groups, flats)
         return self
 
-    def _take(self, groups: list[Group], flats: list[list[FlatGroup]]) -> None:
+    def _take(self, groups: Sequence[Group], flats: list[list[FlatGroup]]) -> None:
         """Have these groups, each with its parameters in these buffers."""
         for group, own in zip(groups, flats):
             group.replace_flats(own)
-        self.groups = groups
+        self.groups = Fixed(groups)
         self.flats = [flat for own in flats for flat in own]
         self.few_blocks = sum(len(flat.all_blocks) for flat in self.flats) <= FEW_BLOCKS
 

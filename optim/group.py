@@ -1,7 +1,7 @@
 """`Group`: parameters that are trained with the same options."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from weakref import ref
 
 from tapegrad.autograd.dtypes import name_of
@@ -13,6 +13,38 @@ from tapegrad.optim.options import Option, name_hint
 if TYPE_CHECKING:
     from tapegrad.optim.settings import Options
 
+T = TypeVar("T")
+
+# The ways of changing a list, and what to write instead of it.
+TO_ADD = "make a new optimizer with all groups, [{'params': …, 'lr': …}, …]"
+TO_TAKE_AWAY = "freeze it, p.requires_grad_(False) and p.grad = None, or make a new optimizer without it"
+INSTEAD = dict.fromkeys(("append", "extend", "insert"), TO_ADD) | dict.fromkeys(
+    ("remove", "pop", "clear", "sort", "reverse"), TO_TAKE_AWAY
+)
+
+
+class Fixed(tuple[T, ...]):
+    """The groups of an optimizer or the parameters of a group. Nothing is added or taken away later: the buffers that
+    hold parameters and state are made for these."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        self._refuse(AttributeError, f"has no {name}()", INSTEAD.get(name, ""))
+
+    def __iadd__(self, other: object) -> NoReturn:  # type: ignore[misc]
+        self._refuse(TypeError, "cannot be added to", TO_ADD)
+
+    def __setitem__(self, index: object, value: object) -> NoReturn:
+        self._refuse(TypeError, "cannot be replaced", TO_ADD)
+
+    def __delitem__(self, index: object) -> NoReturn:
+        self._refuse(TypeError, "cannot be deleted from", TO_TAKE_AWAY)
+
+    def _refuse(self, kind: type[Exception], what: str, instead: str) -> NoReturn:
+        said = f": what an optimizer trains is fixed when it is made: {instead}" if instead else ""
+        raise kind(f"a tuple of an optimizer's groups or parameters {what}{said}")
+
 
 class Group:
     """Parameters that are trained with the same options.
@@ -23,16 +55,16 @@ class Group:
     the new value.
     """
 
-    names: list[str]
-    params: list[Tensor]
+    names: Fixed[str]
+    params: Fixed[Tensor]
     kinds: Mapping[str, Option]
     flats: list[FlatGroup]
     optimizer: "ref[Options]"  # weak, so that an optimizer's buffers go with its last reference
 
     def __init__(self, named: dict[str, Tensor], optimizer: "Options") -> None:
         vars(self).update(
-            names=list(named),
-            params=list(named.values()),
+            names=Fixed(named),
+            params=Fixed(named.values()),
             kinds=optimizer.option_kinds(),
             flats=[],
             optimizer=ref(optimizer),

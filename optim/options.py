@@ -10,7 +10,8 @@ from tapegrad.autograd.tensor import Tensor
 
 
 class Number:
-    """An option that is a number, kept as a float. `optional`: None and 0 switch it off."""
+    """An option that is a number, kept as a float: of a tensor its number at that time. `optional`: None and 0 switch
+    it off."""
 
     def __init__(self, expected: str, holds: Callable[[float], bool], optional: bool = False) -> None:
         self.expected, self.holds, self.optional = expected, holds, optional
@@ -20,6 +21,11 @@ class Number:
         if value is None and self.optional:
             return None
         if isinstance(value, Tensor) and value.size == 1:
+            if value.requires_grad:
+                raise TypeError(
+                    f"{name}: expected {self.expected}, got a tensor that requires grad, which would get no gradient "
+                    "here: give t.item(), or write the update by hand to learn it"
+                )
             value = value.item()
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{name}: expected {self.expected}, got {value!r}")
@@ -91,7 +97,7 @@ FOREIGN_OPTIONS = {
 # The same for attributes and methods of an optimizer and of its groups.
 FOREIGN_ATTRIBUTES = {
     "param_groups": "groups",
-    "add_param_group": "a list of groups given to the constructor, or to bind",
+    "add_param_group": "a list of all groups given to the constructor, or to bind",
     "iterations": "steps",
     "state": "state_dict()",
     "get_config": "config()",

@@ -1,14 +1,14 @@
 """`Options`: options that are attributes, of an optimizer and of its groups, and may be set between two steps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tapegrad.autograd.attributes import may_set
+from tapegrad.autograd.attributes import may_set, set_by_us
 from tapegrad.autograd.flags import current
 from tapegrad.optim.aliases import OptionNames, OptionValues
-from tapegrad.optim.group import Group
+from tapegrad.optim.group import Fixed, Group
 from tapegrad.optim.options import (
     FOREIGN_ATTRIBUTES,
     FOREIGN_OPTIONS,
@@ -23,6 +23,7 @@ from tapegrad.optim.options import (
 )
 from tapegrad.optim.schedules import from_config
 
+OWN = frozenset(("groups", "flats", "defaults", "few_blocks"))  # what is not for users to set
 FOREIGN = FOREIGN_OPTIONS.keys() | FOREIGN_ATTRIBUTES.keys()  # also on a class of the user's
 
 
@@ -39,7 +40,7 @@ class Options:
         "form": ("keras", Choice("keras", "torch")),
     }
     fixed: ClassVar[tuple[str, ...]] = ("form",)  # options that decide what the state is
-    groups: list[Group]
+    groups: Fixed[Group]
     defaults: OptionValues
 
     def check(self, options: OptionNames) -> None:
@@ -95,7 +96,7 @@ class Options:
         kind(f"{name}{where} by its schedule at step 0", value(0))
         return value
 
-    def set_options(self, groups: list[Group], changes: Mapping[str, object]) -> None:
+    def set_options(self, groups: Sequence[Group], changes: Mapping[str, object]) -> None:
         """Set options of some groups. Raises what a constructor would raise for such values.
 
         Args:
@@ -155,6 +156,11 @@ class Options:
             checked = self._checked(self.defaults | {name: value})
             self.set_options(self.groups, {name: value})
             self.defaults[name] = checked[name]
+        elif name in OWN and not set_by_us():
+            raise AttributeError(
+                f"{name} of {type(self).__name__} is what it was made of, and cannot be set: make a new optimizer, or "
+                "set an option, as in opt.lr = 0.1 or opt.groups[0].lr = 0.1"
+            )
         elif may_set(self, name) and (name not in FOREIGN or hasattr(type(self), name)):
             object.__setattr__(self, name, value)
         else:

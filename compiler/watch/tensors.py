@@ -1,5 +1,6 @@
 """The walk through tensors, arrays and optimizers."""
 
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -190,9 +191,10 @@ class Tensors(Classes):
         function = function.fget if is_a(function, property) else function
         return getattr(function, "__code__", None) in self.ran
 
-    def same_elements(self, place: str, value: list[object], name: str) -> None:
-        """A list holds what it held. What has no equality of its own is compared by identity."""
-        self.guards.need(f"{place} == {self.guards.fresh_value(list(value))}", name)
+    def same_elements(self, place: str, value: Sequence[object], name: str) -> None:
+        """A list or tuple holds what it held. What has no equality of its own is compared by identity."""
+        held = tuple(value) if isinstance(value, tuple) else list(value)
+        self.guards.need(f"{place} == {self.guards.fresh_value(held)}", name)
 
     def known_tensor(self, t: Tensor, name: str) -> None:
         """A tensor that cannot be replaced by another one without a check that fails."""

@@ -65,7 +65,7 @@ def test_learning_rate_can_change_at_any_time():
 
 def test_parameters_can_come_later():
     opt = optim.Adam(lr=0.5)
-    assert (opt.lr, opt.steps, opt.groups) == (0.5, 0, [])
+    assert (opt.lr, opt.steps, opt.groups) == (0.5, 0, ())
     opt.zero_grad()
     p = leaf(1.0)
     opt.lr = 0.25

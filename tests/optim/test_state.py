@@ -89,7 +89,7 @@ def test_copies_only_without_parameters():
         for refused in (copy.deepcopy, pickle.dumps):
             with pytest.raises(TypeError, match="neither copied nor pickled"):
                 refused(twin)
-    assert opt.groups == []
+    assert opt.groups == ()
 
 
 def one(kind, **options):
