@@ -4,7 +4,7 @@ A graph records only what gradients flow through. Under `tg.keep_lines()` the re
 tensor, so that `Tape.what_if` can compute it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from weakref import getweakrefs, ref
 
@@ -82,3 +82,16 @@ def origin_of(t: Tensor) -> Origin | None:
 def held_by_notes(array: Array) -> int:
     """How many references to an array the notes hold."""
     return sum(held is array for origin in _alive for held in origin.arrays)
+
+
+def sources(tensors: Iterable[Tensor]) -> set[Tensor]:
+    """These tensors, and those that the graphs and the notes say they came from."""
+    found: set[Tensor] = set()
+    stack = [*tensors]
+    while stack:
+        t = stack.pop()
+        call = None if t in found else t.node or origin_of(t)
+        found.add(t)
+        if call is not None:
+            stack += [a for a in call.inputs if isinstance(a, Tensor)]
+    return found

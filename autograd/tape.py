@@ -10,7 +10,7 @@ from typing import Any
 from tapegrad.autograd.aliases import Array, TensorLike, Tree, Value
 from tapegrad.autograd.backward import first_cotangent
 from tapegrad.autograd.flags import outside
-from tapegrad.autograd.origins import note
+from tapegrad.autograd.origins import note, sources
 from tapegrad.autograd.sites import outputs_of, site_of
 from tapegrad.autograd.structure import is_module
 from tapegrad.autograd.tape_adjoint import Adjoint, Start, options_of
@@ -30,6 +30,8 @@ class Tape:
     tape.nodes     the recorded calls;  tape.leaves  the tensors they start from
     tape.starts    where the backward pass starts: (tensor, its cotangent, or None for ones)
     tape.names     what was given a name, leaves and others
+
+    The cotangent of x is called dx; all have a longer prefix, as in d_x, where that is the name of another leaf.
     """
 
     def __init__(
@@ -46,7 +48,8 @@ class Tape:
         self.nodes = _nodes([t for t, _ in self.starts])
         self.names = {tensor: name for name, tensor in names.items()}
         known = names_kept(self.nodes, self.names)
-        used = {*known.values()}
+        # A list of leaves called v1 has v1[0], as a call of several results has.
+        used = {part for name in known.values() for part in (name, name.partition("[")[0])}
         free = {kind: numbered(kind, used) for kind in "pxv"}
         self.leaves: dict[Tensor, str] = {}
         taken = [t for node in self.nodes for t in node.recorded_inputs() if isinstance(t, Tensor)]
@@ -55,6 +58,14 @@ class Tape:
             if t.node is None and t not in self.leaves:
                 self.leaves[t] = known.get(t) or next(free["p" if t.requires_grad else "x"])
         self.calls: dict[Node, str] = {node: next(free["v"]) for node in self.nodes}
+        self.prefix = next(d for d in prefixes() if not any(d + name in used for name in self.everything()))
+        self.unseen: list[str] = []  # names of tensors that are not on the tape
+
+    def everything(self) -> list[str]:
+        """The names of all leaves, calls and results."""
+        parts = ((name, node.primitive.outputs) for node, name in self.calls.items())
+        results = [f"{name}[{i}]" for name, outputs in parts if outputs > 1 for i in range(outputs)]
+        return [*self.leaves.values(), *self.calls.values(), *results]
 
     def name(self, t: Value) -> str:
         """What an input is called: a leaf's name, a call's, or the number itself."""
@@ -63,6 +74,14 @@ class Tape:
         if t.node is None:
             return self.leaves.get(t, "x")
         return self.calls[t.node] + (f"[{t.output_index}]" if t.node.primitive.outputs > 1 else "")
+
+    def cotangent(self, t: Tensor) -> str:
+        """What the cotangent of a tensor is called."""
+        return self.prefix + self.name(t)
+
+    def word(self, word: str) -> str:
+        """A word of the backward column, another one where a leaf has it for its name."""
+        return unused(word, {*self.leaves.values()})
 
     def call(self, node: Node) -> str:
         inputs = [self.name(t) for t in node.recorded_inputs()]
@@ -132,7 +151,9 @@ class Tape:
         changed = Tape(replay.stand_in(base.output), {}, starts)
         changed.base = base, news
         changed.leaves = {replay.stand_in(leaf): name for leaf, name in base.leaves.items()}
+        changed.calls = dict(zip(changed.nodes, base.calls.values(), strict=True))
         changed.names = {replay.news.get(t, t): name for t, name in base.names.items()}
+        changed.prefix, changed.unseen = base.prefix, base.unseen
         return changed
 
     def _repr_html_(self) -> str:
@@ -150,6 +171,7 @@ class Tape:
 
     def __str__(self) -> str:
         out = [f"{describe(self.output)}, made by {len(self.nodes)} calls from {len(self.leaves)} leaves", ""]
+        out += [f"  {', '.join(self.unseen)}: not on this tape"] if self.unseen else []
         for t, name in self.leaves.items():
             out.append(f"  {name} = leaf  {describe(t)}" + (", requires grad" if t.requires_grad else ""))
         left = [f"  {self.calls[n]} = {self.call(n)}" for n in self.nodes]
@@ -162,11 +184,9 @@ class Tape:
             first, *rest = reversed(adjoint[node])
             out.append(f"{call:{wide}}  {shape:{wide_shape}}  | {first}".rstrip())
             out += [f"{'':{wide}}  {'':{wide_shape}}  | {line}" for line in rest]
-        begun = [f"d{self.name(t)}" for t, _ in self.starts]
-        starts = [
-            f"{name} {'+=' if name in begun[:i] else '='} {'ones' if self.starts[i][1] is None else 'given'}"
-            for i, name in enumerate(begun)
-        ]
+        begun = [self.cotangent(t) for t, _ in self.starts]
+        words = [self.word("ones" if g is None else "given") for _, g in self.starts]
+        starts = [f"{name} {'+=' if name in begun[:i] else '='} {words[i]}" for i, name in enumerate(begun)]
         out += [f"{'':{wide}}  {'':{wide_shape}}  | {start}" for start in reversed(starts)]
         return "\n".join(out)
 
@@ -215,7 +235,7 @@ def tape(t: Tensor, names: Tree = None, cotangent: TensorLike | None = None) -> 
     Raises:
         TypeError: No tensor, or names of another form.
         ValueError: A tensor that nothing was recorded for, or whose graph a backward pass has freed; a cotangent of
-            another shape; one tensor under two names.
+            another shape; one tensor under two names, or a name for one that is no leaf.
     """
     if not isinstance(t, Tensor):
         raise TypeError(f"tape: expected a Tensor, got {type(t).__name__}")
@@ -231,7 +251,12 @@ def tape(t: Tensor, names: Tree = None, cotangent: TensorLike | None = None) -> 
     start = None if cotangent is None else Tensor(first_cotangent(t, cotangent, as_tensor=False))
     if start is not None and isinstance(cotangent, Tensor):
         note(start, None, (cotangent,))
-    return Tape(t, _names(names), [(t, start)])
+    made = Tape(t, _names(names), [(t, start)])
+    if isinstance(names, Mapping):  # of Modules, a part may be unused
+        off = {t: name for name, t in names.items() if isinstance(t, Tensor) and t not in made.leaves}
+        behind = sources(made.leaves) if off else set()
+        made.unseen = [name for t, name in off.items() if t not in behind]
+    return made
 
 
 def _names(names: Tree) -> Mapping[str, Tensor]:
@@ -245,6 +270,11 @@ def _names(names: Tree) -> Mapping[str, Tensor]:
     for name, part in names.items():
         if not isinstance(name, str) or not (isinstance(part, Tensor) or is_module(part)):
             raise TypeError(f"tape: names: expected a text for each Tensor or Module, got {name!r}: {part!r}")
+        if isinstance(part, Tensor) and part.node is not None:
+            raise ValueError(
+                f"tape: names: {name!r} is no leaf but the result of {part.node.primitive.name}: results have the "
+                "names of their calls, as v1: name the tensors that it starts from"
+            )
         parts = part.named_parameters() if is_module(part) else [("", part)]
         for path, leaf in parts:
             full = f"{name}.{path}" if path else name
@@ -274,9 +304,11 @@ def _outputs(node: Node) -> tuple[Array, ...]:
 def ids_of(names: list[str]) -> dict[str, str]:
     """name -> what stands for it in Mermaid, which takes letters, digits and underscores, and not the word "end"."""
     ids: dict[str, str] = {}
+    taken: set[str] = set()
     for name in names:
         plain = re.sub(r"\W", "_", name, flags=re.ASCII)
-        ids[name] = unused(f"{plain}_" if plain.lower() == "end" else plain, ids)
+        ids[name] = unused(f"{plain}_" if plain.lower() == "end" else plain, taken)
+        taken.add(ids[name])
     return ids
 
 
@@ -295,26 +327,36 @@ def numbered(kind: str, used: set[str]) -> Iterator[str]:
     return (name for name in map(f"{kind}{{}}".format, count(1)) if name not in used)
 
 
-def unused(name: str, names: Mapping[Any, str]) -> str:
+def prefixes() -> Iterator[str]:
+    """What may stand before a name for its cotangent."""
+    return (f"d{'_' * k}" for k in count())
+
+
+def unused(name: str, taken: set[str]) -> str:
     """A name, with a number behind it if there is one like it."""
-    others = set(names.values())
-    return name if name not in others else next(n for k in count(2) if (n := f"{name}_{k}") not in others)
+    return name if name not in taken else next(n for k in count(2) if (n := f"{name}_{k}") not in taken)
 
 
 def names_kept(nodes: list[Node], given: Mapping[Tensor, str]) -> dict[Tensor, str]:
     """The names that were given, and what keep_lines knows of the other leaves: the paths of parameters, and the user's
     variables."""
     names = dict(given)
+    taken = {*names.values()}
+
+    def give(t: Tensor, name: str) -> None:
+        names[t] = name
+        taken.add(name)
+
     roots = {site.runs[0].module: site.root for node in nodes if (site := site_of(node)).runs}
     for root, variable in roots.items():
         prefix = "" if len(roots) == 1 else f"{variable or type(root).__name__}."
         for path, parameter in root.named_parameters():
             if parameter not in names:
-                names[parameter] = unused(prefix + path, names)
+                give(parameter, unused(prefix + path, taken))
     for node in nodes:
         for t, name in zip(node.inputs, site_of(node).names):
-            if name and isinstance(t, Tensor) and name not in names.values():
-                names.setdefault(t, name)
+            if name and isinstance(t, Tensor) and t not in names and name not in taken:
+                give(t, name)
     return names
 
 

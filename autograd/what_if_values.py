@@ -23,9 +23,9 @@ def news_of(tape: "Tape", changes: Mapping[Any, Any]) -> dict[Tensor, Tensor]:
         )
     news: dict[Tensor, Tensor] = {}
     for given, value in changes.items():
-        found = [
-            t for t, name in {**tape.names, **tape.leaves}.items() if isinstance(given, str) and name == given
-        ]
+        # A leaf, or one that may be behind a leaf.
+        named = {**{t: name for t, name in tape.names.items() if t.node is None}, **tape.leaves}
+        found = [t for t, name in named.items() if isinstance(given, str) and name == given]
         if isinstance(given, Tensor) and given.node is None:  # it may be behind a leaf
             found = [given]
         if len(found) != 1:

@@ -32,6 +32,7 @@ def check_change(program: Program, name: str, message: str) -> None:
     again: dict[str, Any] = {"x": numbers(1.0, -2.0), "w": numbers(0.5, 3.0)} | {name: new}
     expected = taped(program, **again)
     assert changed.output.item() == expected.item()
+    assert f"<title>{changed.name(changed.output)} = sum" in changed.html()
     assert [t.requires_grad for t in changed.leaves] == [t.requires_grad for t in tape.leaves]
     changed.output.backward()
     expected.backward()

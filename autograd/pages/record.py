@@ -58,6 +58,8 @@ class TapeRecord:
     rules: list[Rule]
     has_lines: bool
     start: str  # where the cotangents start, in words; "" for those of one number
+    prefix: str  # of the names of cotangents
+    unseen: str  # names of what is not on the tape
 
     def data(self) -> dict[str, object]:
         """As JSON has it: each text that comes again once, in a table."""
@@ -83,7 +85,8 @@ class TapeRecord:
         tree = [item if isinstance(item, int) else item.data() for item in self.tree]
         return {
             "title": self.title, "rows": rows, "tree": tree, "rules": shown, "kept": self.has_lines,
-            "start": self.start, **{name: list(table) for name, table in tables.known.items()},
+            "start": self.start, "prefix": self.prefix, "unseen": self.unseen,
+            **{name: list(table) for name, table in tables.known.items()},
         }  # fmt: skip
 
 
@@ -154,7 +157,7 @@ def record_of(tape: "Tape", title: str) -> TapeRecord:
     primitives = dict.fromkeys(node.primitive for node in tape.nodes)
     return TapeRecord(
         title, rows, folded([r.modules for r in rows], kinds), [rule_of(p) for p in primitives],
-        any(node.line for node in tape.nodes), start_of(tape),
+        any(node.line for node in tape.nodes), start_of(tape), tape.prefix, ", ".join(tape.unseen),
     )  # fmt: skip
 
 

@@ -248,6 +248,29 @@ def test_to_look_at_a_tape_changes_nothing(case: str, look: str) -> None:
     assert found[0] == found[1]
 
 
+# Names for a leaf x, for h = x * x and for a tensor that is on no tape.
+NAMED: dict[str, tuple[Any, str]] = {
+    "a result": (lambda x, h, other: {"hidden": h}, "'hidden' is no leaf but the result of multiply"),
+    "the output": (lambda x, h, other: {"x": x, "loss": h.sum()}, "'loss' is no leaf but the result of sum"),
+    "not there": (lambda x, h, other: {"x": x, "w": other, "b": x.detach()}, ""),
+    "of a Module that is not there": (lambda x, h, other: {"x": x, "m": tg.nn.Dense(2, in_features=2)}, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_a_name_of_no_leaf_is_told(case: str) -> None:
+    names, refused = NAMED[case]
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    h = x * x
+    if refused:
+        with pytest.raises(ValueError, match=refused):
+            tg.tape(h.sum(), names(x, h, tg.ones(2)))
+        return
+    tape = tg.tape(h.sum(), names(x, h, tg.ones(2)))
+    assert ("  w, b: not on this tape\n" in str(tape)) == (case == "not there")
+    assert ('"unseen":"w, b"' in tape.html()) == (case == "not there")
+
+
 def test_one_tensor_has_one_name() -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(ValueError, match="'a' and 'b' are one tensor"):

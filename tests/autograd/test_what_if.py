@@ -325,6 +325,7 @@ def test_a_name_that_was_given_is_known_behind_a_leaf() -> None:
     with tg.keep_lines():
         loss = (layer(index.astype("int32") - 1) ** 2).sum()
     tape = tg.tape(loss, {"index": index})
+    assert not tape.unseen
     changed = tape.what_if({"index": [4, 4]})
     assert changed.output.item() == (layer(tg.tensor([3, 3])) ** 2).sum().item() != loss.item()
     assert changed.what_if({"index": [3, 1]}).output.item() == loss.item()

@@ -159,7 +159,7 @@ function panelOf(i) {
     if (doc || formula) html += `<div class="formula">${formula ? `<p><math><mi>y</mi><mo>=</mo>${formula.slice(6)}</p>` : ""}${doc ? `<p class="soft">${esc(doc)}</p>` : ""}</div>`;
     r[VALUES].forEach((v, k) => {
         const one = r[VALUES].length > 1 ? ` ${k + 1}` : "";
-        html += `<h3 class="fwd">Value${one}</h3>${numbers(v, "value")}<h3 class="bwd">Cotangent${one}, d${esc(r[NAME])}: how the result changes with each of these numbers</h3>${numbers(r[COTANGENTS][k], "cotangent")}`;
+        html += `<h3 class="fwd">Value${one}</h3>${numbers(v, "value")}<h3 class="bwd">Cotangent${one}, ${esc(D.prefix + r[NAME])}: how the result changes with each of these numbers</h3>${numbers(r[COTANGENTS][k], "cotangent")}`;
     });
     if (call) {
         if (formulas.length) html += `<h3 class="bwd">Its gradient rule</h3><div class="formula">${formulas.map(f => `<p>${f[1]}</p>`).join("")}<p class="soft">ȳ is the cotangent of the result y.</p></div>`;
@@ -277,7 +277,7 @@ addEventListener("resize", () => { if (narrow() !== was) { was = narrow(); bundl
 
 $("title").textContent = D.title;
 const count = R.filter((_, i) => isCall(i)).length;
-$("about").textContent = `${calls(count)}, ${R.length - count} ${R.length - count === 1 ? "leaf" : "leaves"}${D.start && ". " + D.start}${D.kept ? "" : ". Lines and modules: make it under tg.keep_lines()"}`;
+$("about").textContent = `${calls(count)}, ${R.length - count} ${R.length - count === 1 ? "leaf" : "leaves"}${D.start && ". " + D.start}${D.unseen && `. Not on this tape: ${D.unseen}`}${D.kept ? "" : ". Lines and modules: make it under tg.keep_lines()"}`;
 layOut(); label();
 choose(V.length - 1, "");
 document.body.dataset.ms = (performance.now() - T0).toFixed(1);
