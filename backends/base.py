@@ -11,8 +11,11 @@ class BackendError(RuntimeError):
     """A backend is unknown, absent, or was handed another backend's arrays."""
 
 
+_NO_SCOPE = nullcontext()
+
+
 def _no_scope(array: Array) -> AbstractContextManager[object]:
-    return nullcontext()
+    return _NO_SCOPE
 
 
 @dataclass(frozen=True)
