@@ -193,7 +193,9 @@ def apply_rules(
     if flags.recorder is not None:
         flags.recorder.rule(node)
     rules, params = primitive.vjp, node.params
-    if callable(rules):
+    if node.slope is not None and not tensors:
+        found = [ops.scale_both(g, node.slope) for _ in wanted]
+    elif callable(rules):
         every = rules([i in wanted for i in range(len(inputs))], g, y, *inputs, **params)
         found = [every[i] for i in wanted]
     else:
@@ -326,8 +328,6 @@ def first_cotangent(
 ) -> Value:
     """The cotangent to start with, a Tensor or its raw array: ones for a tensor of one element, else what the caller
     gave, checked. what: its name in messages."""
-    from tapegrad.autograd.creation import tensor
-
     if not is_floating(y.dtype):
         raise TypeError(f"backward: only floating-point tensors have gradients, this one is {y.dtype}")
     if cotangent is None:
@@ -338,10 +338,13 @@ def first_cotangent(
             )
         if as_tensor:
             return ops.ones_like_p(y.detach())
-        with y.backend.scope(y._data):
-            ones = y.backend.xp.empty_like(y._data)
+        backend = BY_TYPE[type(y._data)]
+        with backend.scope(y._data):
+            ones = backend.xp.empty_like(y._data)
             ones[...] = 1  # a fifth of the time of NumPy's ones_like
             return ones
+    from tapegrad.autograd.creation import tensor
+
     g = cotangent if isinstance(cotangent, Tensor) else tensor(cotangent, dtype=y.dtype, device=y.device)
     if g.shape != y.shape:
         raise ValueError(f"{what}: expected the tensor's shape {y.shape}, got {g.shape}")

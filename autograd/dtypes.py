@@ -18,12 +18,15 @@ float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
 
 FLOATS = frozenset({float16, float32, float64})
 ALL = FLOATS | {bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64}
-DTYPE_NAMES = {d.name for d in ALL}
+_NAMES = {d: d.name for d in ALL}  # NumPy works a name out at each question
+DTYPE_NAMES = frozenset(_NAMES.values())
 _default_float = float32
 
 
 def name_of(dtype: DType) -> str:
     """ "float32" for any namespace's dtype of that name."""
+    if isinstance(dtype, np.dtype) and dtype in _NAMES:
+        return _NAMES[dtype]
     return getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
 
 

@@ -19,13 +19,11 @@ def drop_gradients(leaves: Iterable[Tensor]) -> None:
         leaf._grad = None
 
 
-def as_gradient(t: Tensor, value: TensorLike | None) -> Tensor | None:
-    """The value as a gradient of t: None, a Tensor that fits, or one made of an array.
+def as_gradient(t: Tensor, value: TensorLike) -> Tensor:
+    """The value as a gradient of t: a Tensor that fits, or one made of an array.
 
     Raises TypeError for what is neither, ValueError for another shape, device or dtype.
     """
-    if value is None:
-        return None
     if not isinstance(value, Tensor):
         if not isinstance(value, (np.ndarray, np.generic)):
             raise TypeError(

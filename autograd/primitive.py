@@ -40,6 +40,9 @@ class Primitive:
     promote    bring the arguments to one dtype first: "same" (the standard's promotion, an integer beside a float
                takes the float's dtype), "float" (and integers become the default float dtype), "" (leave them)
     outputs    how many arrays it returns
+    keeps_slope   of a function of one array: for a call that is recorded the forward is given `slope=True`, and returns
+               the result and the slope of each element, which share work. The node keeps the slope. On raw arrays the
+               rule is g times that; the one in `vjp`, on Tensors, gives the same
     unread     the numbers of the arguments (-1: the result) of which the rules use no more than shape and dtype: they
                may be written to before the backward pass
     hint       called when the forward has failed, (*args, **params) -> what was wrong with them, in the user's terms
@@ -67,6 +70,7 @@ class Primitive:
         outputs: int = 1,
         hint: Callable[..., str | None] | None = None,
         unread: Container[int] = (),
+        keeps_slope: bool = False,
         doc: str = "",
         register: bool = True,
     ) -> None:
@@ -77,6 +81,7 @@ class Primitive:
         self.outputs = outputs
         self.hint = hint
         self.unread = unread
+        self.keeps_slope = keeps_slope
         self.__doc__ = doc
         if register:
             if name in REGISTRY:
@@ -133,8 +138,13 @@ class Primitive:
 
         kind = type(first)
         run = self._run.get(kind) or self.find_run(first)
+        records = grad_inputs and flags.grad and self.vjp is not None
+        slope = None
         try:
-            out = run[0](run[1], *raw, **params)
+            if records and self.keeps_slope:
+                out, slope = run[0](run[1], *raw, slope=True, **params)
+            else:
+                out = run[0](run[1], *raw, **params)
         except Exception as error:
             self.raise_explained(error, args, params)
         if self.outputs > 1:
@@ -142,8 +152,8 @@ class Primitive:
         elif type(out) is not kind:  # NumPy's reductions return scalars
             out = backend_of(out).asarray(out)
         node = None
-        if grad_inputs and flags.grad and self.vjp is not None:
-            node = Node(self, args, raw, grad_inputs, params, out)
+        if records:
+            node = Node(self, args, raw, grad_inputs, params, out, slope)
         result = Tensor(out, node is not None, node) if self.outputs == 1 else several_tensors(out, node)
         if flags.anomaly or flags.recorder is not None:
             self.report(flags, args, params, result, node)

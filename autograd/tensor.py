@@ -35,20 +35,22 @@ class Node:
     It holds the raw output array and not the output Tensor: no cycles, so memory goes with the last reference.
     """
 
-    # `site` is there for calls under keep_lines alone: see sites.py.
-    __slots__ = ("arrays", "grad_inputs", "inputs", "line", "out", "params", "primitive", "serial", "site")
-    site: "Site"
+    __slots__ = (
+        "arrays", "grad_inputs", "inputs", "line", "out", "params", "primitive", "serial", "site", "slope",
+    )  # fmt: skip
+    site: "Site"  # there for calls under keep_lines alone: see sites.py
 
     def __init__(
         self, primitive: Any, inputs: "tuple[Value, ...]", arrays: list[Array], grad_inputs: list[int],
-        params: "Params", out: "Array | tuple[Array, ...]",
+        params: "Params", out: "Array | tuple[Array, ...]", slope: Array | None = None,
     ) -> None:  # fmt: skip
         self.primitive = primitive
         self.inputs = inputs  # Tensors, and Python scalars
         self.arrays = tuple(arrays)  # the same with the raw arrays of the Tensors
         self.grad_inputs = tuple(grad_inputs)  # the numbers of those that require grad
         self.params = params
-        self.out = out  # the raw output, or the tuple of them; None once the node is freed
+        # The raw output, or the tuple of them; None once the node is freed. Of a primitive that keeps it, the slope.
+        self.out, self.slope = out, slope
         self.serial = next_serial()
         self.line: str | None = None  # the user's line, kept under keep_lines and detect_anomaly
 
@@ -65,7 +67,7 @@ class Node:
         return self.inputs
 
     def free(self) -> None:
-        self.inputs, self.arrays, self.grad_inputs, self.out = (), (), (), None
+        self.inputs, self.arrays, self.grad_inputs, self.out, self.slope = (), (), (), None, None
 
 
 def before(t: "Tensor", serial: int, passed: "Mapping[Node, Tensor]") -> "Tensor":
@@ -150,9 +152,10 @@ class Tensor(Slots, Protocols, Methods):
 
     @grad.setter
     def grad(self, value: "Tensor | None") -> None:
-        from tapegrad.autograd.gradients import as_gradient
+        if value is not None:
+            from tapegrad.autograd.gradients import as_gradient
 
-        value = as_gradient(self, value)
+            value = as_gradient(self, value)
         if (recorder := current.get().recorder) is not None:
             recorder.gradient(self, value, self._grad)
         self._grad = value
@@ -204,8 +207,7 @@ class Tensor(Slots, Protocols, Methods):
 
     # ---- its values, on the host ----
     def numpy(self) -> np.ndarray:
-        """A NumPy copy of the values, on the host, outside any graph: no gradient goes through it. Later changes of the
-        tensor do not reach it, nor the reverse."""
+        """A NumPy copy of the values, on the host, outside any graph: later changes of one do not reach the other."""
         self._read("numpy()", "Return the tensor from the step and convert it outside.")
         return np.array(self.backend.to_numpy(self._data))
 
@@ -219,8 +221,7 @@ class Tensor(Slots, Protocols, Methods):
             read_elsewhere(self)
 
     def item(self) -> Any:
-        """The value of a tensor of one element as a Python number, outside any graph, as are float(t), int(t) and
-        math.exp(t); any other size raises ValueError."""
+        """The value of a tensor of one element as a Python number, outside any graph; else raises ValueError."""
         if self.size != 1:
             raise ValueError(
                 f"item(), float(), int() and bool() need a tensor of one element, not shape {self.shape}: "
@@ -276,16 +277,15 @@ class Tensor(Slots, Protocols, Methods):
             retain_graph: Keep the graph for another backward (default: only with create_graph).
             create_graph: Record the backward pass itself, so that the gradients can be differentiated.
         """
-        from tapegrad.autograd.backward import accumulate_into_leaves
+        from tapegrad.autograd import backward  # half the time of an import of one of its names
 
         if create_graph is not False or retain_graph is not None:
             from tapegrad.autograd.arguments import truth
 
             create_graph = truth("backward: create_graph", create_graph)
-            retain_graph = (
-                create_graph if retain_graph is None else truth("backward: retain_graph", retain_graph)
-            )
-        accumulate_into_leaves(self, cotangent, bool(retain_graph), create_graph)
+            kept = create_graph if retain_graph is None else retain_graph
+            retain_graph = truth("backward: retain_graph", kept)
+        backward.accumulate_into_leaves(self, cotangent, bool(retain_graph), create_graph)
 
     def assign(self, value: "TensorLike") -> None:
         """Write new contents in place: same shape, dtype and device. For optimizers, buffers and loading.

@@ -79,6 +79,9 @@ def set_all(objects: Sequence[object], name: str, values: Sequence[object]) -> N
 
     One call in C, while which Python runs no handler; a fifth of what the block costs.
     """
+    if len(objects) == 1:
+        setattr(objects[0], name, values[0])
+        return
     deque(map(setattr, objects, repeat(name), values), maxlen=0)
 
 

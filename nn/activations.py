@@ -16,24 +16,23 @@ from tapegrad.autograd.ops import (
     clip_p,
     elu_p,
     exp,
-    gated,
+    gelu_p,
     hard_shrink_p,
     hard_sigmoid,
     hard_silu,
     leaky_relu_p,
     log_sigmoid,
     log_softmax,
-    normal_cdf_p,
+    mish_p,
     relu,
     relu6,
     sigmoid,
-    sigmoid_gate,
+    silu_p,
     soft_shrink_p,
     softmax,
     softplus,
     softsign,
     tanh,
-    tanh_softplus,
     where_p,
 )
 from tapegrad.autograd.ops.shape import as_tensor
@@ -139,7 +138,7 @@ def gelu(x: TensorLike, approximate: bool | str = False) -> Tensor:
         x: A Tensor of any shape; integers become the default float dtype.
         approximate: True, or "tanh" as in PyTorch, for the form with tanh; False or "none" for the exact one.
     """
-    return gated(x, normal_cdf_p(x, approximate=_form("gelu: approximate", approximate)))
+    return gelu_p(x, approximate=_form("gelu: approximate", approximate))
 
 
 @answering
@@ -149,7 +148,7 @@ def silu(x: TensorLike) -> Tensor:
     Args:
         x: A Tensor of any shape; integers become the default float dtype.
     """
-    return gated(x, sigmoid_gate(x))
+    return silu_p(x)
 
 
 @answering
@@ -159,7 +158,7 @@ def mish(x: TensorLike) -> Tensor:
     Args:
         x: A Tensor of any shape; integers become the default float dtype.
     """
-    return gated(x, tanh_softplus(x))
+    return mish_p(x)
 
 
 @answering

@@ -7,6 +7,7 @@ from tapegrad.autograd.ops.arranging import *
 from tapegrad.autograd.ops.convolution import *
 from tapegrad.autograd.ops.cumulative import *
 from tapegrad.autograd.ops.elementwise import *
+from tapegrad.autograd.ops.gates import *
 from tapegrad.autograd.ops.indexing import *
 from tapegrad.autograd.ops.linalg import *
 from tapegrad.autograd.ops.logic import *

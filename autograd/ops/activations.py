@@ -6,16 +6,66 @@ whose functions call these.
 
 import math
 
-from tapegrad.autograd.aliases import Array, ArrayModule, Value
+from tapegrad.autograd.aliases import Array, ArrayModule, DType, Value
 from tapegrad.autograd.dtypes import finfo, name_of
-from tapegrad.autograd.ops.elementwise import abs, clip_p, exp, scale, scale_both, sigmoid, where_p
-from tapegrad.autograd.ops.forwards import astype_of, at_least, clip_of, erf_of, exp_of_minus_abs
+from tapegrad.autograd.ops.elementwise import abs, clip_p, exp, scale, square, where_p
+from tapegrad.autograd.ops.forwards import (
+    astype_of,
+    at_least,
+    at_most,
+    clip_of,
+    exp_of_minus_abs,
+    numbers,
+    relu_of,
+    where_of,
+)
 from tapegrad.autograd.primitive import Primitive
 
-FAR = 10.0  # here both forms of the normal distribution are 0 or 1 to the last digit, and x**3 does not overflow
-CLOSED = 1000.0  # at minus this all gates are 0
-FLAT = 40.0  # here the slope of the exact one is 0 in float64, too
-_ROOT = math.sqrt(2 / math.pi)
+# From here on e**-x is nothing beside 1, to the last digit, and e**x is still finite.
+SATURATED = {"float16": 11.0, "float32": 24.0, "float64": 45.0}
+
+
+def saturated(dtype: DType) -> float:
+    return SATURATED[name_of(dtype)]
+
+
+# ---- of e**x ----
+def sigmoid_of(xp: ArrayModule, x: Array) -> Array:
+    """w / (1 + w) for w = e**x, which keeps the relative precision of tiny results; all larger x have the result 1."""
+    y = xp.exp(at_most(xp, x, saturated(x.dtype)))
+    y /= y + 1.0
+    return y
+
+
+sigmoid: Primitive = Primitive(
+    "sigmoid", sigmoid_of, vjp=(lambda g, y, x: scale(g, y * (1.0 - y)),), promote="float", doc="1 / (1 + e**-x)",
+)  # fmt: skip
+
+
+def _softplus(xp: ArrayModule, x: Array) -> Array:
+    """ln(1 + e**x) as far as 1 counts beside e**x, then x."""
+    return xp.maximum(xp.log1p(xp.exp(at_most(xp, x, saturated(x.dtype)))), x)
+
+
+softplus = Primitive(
+    "softplus", _softplus, promote="float", vjp=(lambda g, y, x: scale(g, sigmoid(x)),), doc="ln(1 + e**x)",
+)  # fmt: skip
+log_sigmoid: Primitive = Primitive(
+    "log_sigmoid", lambda xp, x: xp.minimum(x, 0.0) - xp.log1p(exp_of_minus_abs(xp, x)), promote="float", unread=(-1,),
+    vjp=(lambda g, y, x: scale(g, sigmoid(-x)),),
+    doc="ln(sigmoid(x)) = -softplus(-x)",
+)  # fmt: skip
+# Its slope is 0 in float64 from 28 on; far beyond, x*x would overflow.
+erf = Primitive(
+    "erf", None, promote="float", doc="2/sqrt(pi) * integral of e**(-t*t) for t from 0 to x",
+    vjp=(lambda g, y, x: scale(g, (2.0 / math.sqrt(math.pi)) * exp(-square(clip_p(x, min=-28.0, max=28.0)))),),
+)  # fmt: skip
+
+
+# ---- with a kink at 0 ----
+relu = Primitive(
+    "relu", relu_of, vjp=(lambda g, y, x: where_p(y != 0, g, 0.0),), doc="max(x, 0); its slope at 0 is 0"
+)
 
 
 def _leaky_relu(xp: ArrayModule, x: Array, *, slope: float) -> Array:
@@ -37,93 +87,44 @@ relu6: Primitive = Primitive(
 
 
 def _elu(xp: ArrayModule, x: Array, *, right: float, left: float, width: float) -> Array:
-    y = xp.expm1(xp.minimum(x, 0.0) if width == 1.0 else xp.minimum(x, 0.0) / width)
-    y *= left
-    y += xp.maximum(x, 0.0) if right == 1.0 else right * xp.maximum(x, 0.0)
+    zero, high, low, wide = numbers(x, 0.0, right, left, width)
+    below = xp.minimum(x, zero)
+    y = xp.expm1(below if width == 1.0 else below / wide)
+    if left != 1.0:
+        y *= low
+    above = xp.maximum(x, zero)
+    y += above if right == 1.0 else high * above
     return y
 
 
-def _elu_slope(x: Value, right: float, left: float, width: float) -> Value:
-    return where_p(x > 0, right, (left / width) * exp(where_p(x > 0, 0.0, x) / width))
+def _elu_slope(xp: ArrayModule, x: Array, *, right: float, left: float, width: float) -> Array:
+    zero, high, start, wide = numbers(x, 0.0, right, left / width, width)
+    below = xp.minimum(x, zero)
+    y = xp.exp(below if width == 1.0 else below / wide)
+    if left != width:
+        y *= start
+    return y if left == right * width else where_of(xp, x > zero, high, y)
 
 
+elu_slope: Primitive = Primitive(
+    "elu_slope", _elu_slope, promote="float",
+    vjp=(lambda g, y, x, right, left, width: scale(g, where_p(x > 0, 0.0, y / width)),),
+    doc="right for x > 0, else left / width * e**(x / width)",
+)  # fmt: skip
 elu_p: Primitive = Primitive(
     "elu", _elu, promote="float", unread=(-1,),
-    vjp=(lambda g, y, x, right, left, width: scale(g, _elu_slope(x, right, left, width)),),
+    vjp=(lambda g, y, x, right, left, width: scale(g, elu_slope(x, right=right, left=left, width=width)),),
     doc="right * x for x > 0, else left * (e**(x / width) - 1)",
 )  # fmt: skip
 
 
-# ---- gates: x times one of them is an activation ----
-gated: Primitive = Primitive(
-    "gated", lambda xp, x, gate: at_least(xp, x, -CLOSED) * gate, promote="float",
-    vjp=(lambda g, y, x, gate: scale(g, gate), lambda g, y, x, gate: scale(g, x)),
-    doc="x * gate, and 0 at -infinity, for a gate that is 0 from x = -1000 on",
-)  # fmt: skip
-# In gated(inf), g is inf: there the slope goes to 0 faster than x to infinity. sigmoid itself keeps inf * 0 as NaN.
-sigmoid_gate: Primitive = Primitive(
-    "sigmoid_gate", sigmoid.forward, promote="float", vjp=(lambda g, y, x: scale_both(g, y * (1.0 - y)),),
-    doc="sigmoid(x), whose slope at infinity is 0 for an infinite cotangent, too",
-)  # fmt: skip
-
-
-def _normal(xp: ArrayModule, x: Array, *, approximate: bool) -> Array:
-    if approximate:
-        x = clip_of(xp, x, -FAR, FAR)
-        y = x * x
-        y *= 0.044715
-        y += 1.0
-        y *= x
-        y *= _ROOT
-        y = xp.tanh(y)
-    else:
-        y = erf_of(xp, x * math.sqrt(0.5))
-    y += 1.0
-    y *= 0.5
-    return y
-
-
-def _normal_slope(g: Value, y: Value, x: Value, approximate: bool) -> Value:
-    if approximate:
-        x = clip_p(x, min=-FAR, max=FAR)
-        slope = y * (1.0 - y) * (x * x * (6 * 0.044715 * _ROOT) + 2 * _ROOT)
-    else:
-        x = clip_p(x, min=-FLAT, max=FLAT)
-        slope = exp(x * x * -0.5) * (0.5 * _ROOT)
-    return scale_both(g, slope)
-
-
-normal_cdf_p: Primitive = Primitive(
-    "normal_cdf", _normal, promote="float", vjp=(_normal_slope,),
-    doc="P(Z <= x) for a standard normal Z: (1 + erf(x / sqrt 2)) / 2; approximate: (1 + tanh(sqrt(2/pi) * (x + "
-        "0.044715 * x**3))) / 2",
-)  # fmt: skip
-
-
-def _tanh_softplus(xp: ArrayModule, x: Array) -> Array:
-    """With e = e**-|x|: (1 + 2e) / (1 + 2e + 2e²) for x >= 0, else (e² + 2e) / (e² + 2e + 2)."""
-    e = exp_of_minus_abs(xp, x)
-    right = astype_of(xp, x >= 0, x.dtype)
-    square = e * e
-    above = xp.maximum(square, right) + 2.0 * e
-    rest = xp.maximum(square, 1.0 - right)
-    rest *= 2.0
-    rest += above
-    return above / rest
-
-
-tanh_softplus: Primitive = Primitive(
-    "tanh_softplus", _tanh_softplus, promote="float",
-    vjp=(lambda g, y, x: scale_both(g, (1.0 - y * y) * sigmoid_gate(x)),),
-    doc="tanh(ln(1 + e**x))",
-)  # fmt: skip
-
-
-# ---- without exponentials, but for one ----
+# ---- without exponentials ----
 def _hard_sigmoid(xp: ArrayModule, x: Array) -> Array:
-    y = x / 6.0
-    y += 0.5
-    return clip_of(xp, y, 0.0, 1.0)
+    six, half = numbers(x, 6.0, 0.5)
+    y = clip_of(xp, x, -3.0, 3.0)
+    y /= six
+    y += half
+    return y
 
 
 hard_sigmoid: Primitive = Primitive(
@@ -131,9 +132,28 @@ hard_sigmoid: Primitive = Primitive(
     vjp=(lambda g, y, x: where_p(~(abs(x) > 3), g, 0.0) / 6.0,),
     doc="x/6 + 1/2, brought into [0, 1]",
 )  # fmt: skip
+
+
+def _hard_silu_slope(xp: ArrayModule, x: Array) -> Array:
+    """hard_sigmoid(x), and x/6 more where it rises."""
+    six, half = numbers(x, 6.0, 0.5)
+    sixth = clip_of(xp, x, -3.0, 3.0)
+    rises = astype_of(xp, x == sixth, x.dtype)
+    sixth /= six
+    rises *= sixth
+    rises += sixth
+    rises += half
+    return rises
+
+
+hard_silu_slope: Primitive = Primitive(
+    "hard_silu_slope", _hard_silu_slope, promote="float", unread=(-1,),
+    vjp=(lambda g, y, x: where_p(~(abs(x) > 3), g, 0.0) / 3.0,),
+    doc="x/3 + 1/2 from -3 to 3, 0 below, 1 above",
+)  # fmt: skip
 hard_silu: Primitive = Primitive(
     "hard_silu", lambda xp, x: at_least(xp, x, -3.0) * _hard_sigmoid(xp, x), promote="float", unread=(-1,),
-    vjp=(lambda g, y, x: scale(g, hard_sigmoid(x) + where_p(abs(x) <= 3, x / 6.0, 0.0)),),
+    vjp=(lambda g, y, x: scale(g, hard_silu_slope(x)),),
     doc="x * hard_sigmoid(x)",
 )  # fmt: skip
 soft_shrink_p: Primitive = Primitive(
@@ -168,8 +188,3 @@ def _softsign_slope(g: Value, y: Value, x: Value) -> Value:
 softsign: Primitive = Primitive(
     "softsign", _softsign, promote="float", unread=(-1,), vjp=(_softsign_slope,), doc="x / (1 + |x|)"
 )
-log_sigmoid: Primitive = Primitive(
-    "log_sigmoid", lambda xp, x: xp.minimum(x, 0.0) - xp.log1p(exp_of_minus_abs(xp, x)), promote="float", unread=(-1,),
-    vjp=(lambda g, y, x: scale(g, sigmoid(-x)),),
-    doc="ln(sigmoid(x)) = -softplus(-x)",
-)  # fmt: skip

@@ -8,7 +8,7 @@ import math
 
 from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Value
 from tapegrad.autograd.dtypes import common_dtype, get_default_dtype, is_floating, refuse_unheld
-from tapegrad.autograd.ops.forwards import astype_of, clip_of, exp_of_minus_abs, relu_of
+from tapegrad.autograd.ops.forwards import astype_of, clip_of, numbers
 from tapegrad.autograd.ops.shape import astype
 from tapegrad.autograd.primitive import Primitive, to_tensors
 from tapegrad.autograd.tensor import Tensor
@@ -204,14 +204,20 @@ def _nonzero(x: Value) -> Value:
     return where_p(x == 0, math.inf, x)
 
 
-def _share(a: Value, r: Value) -> Value:
-    """a / r for the longest side r of a triangle: 0 at the origin, 1 or -1 where a is infinite."""
-    return where_p(abs(a) == math.inf, sign(a), a / _nonzero(r))
+def _share(xp: ArrayModule, a: Array, r: Array) -> Array:
+    zero, infinite = numbers(a, 0.0, math.inf)
+    quotient = a / (r + astype_of(xp, r == zero, r.dtype))
+    return xp.where(xp.abs(a) == infinite, xp.sign(a), quotient)
 
 
+share: Primitive = Primitive(
+    "share", _share, promote="float",
+    vjp=(lambda g, y, a, r: over(g, _nonzero(r)), lambda g, y, a, r: -scale(g, y / _nonzero(r))),
+    doc="x1 / x2 for the longest side x2 of a triangle: 0 at the origin, 1 or -1 where x1 is infinite",
+)  # fmt: skip
 hypot: Primitive = Primitive(
     "hypot", lambda xp, a, b: xp.hypot(a, b), promote="float",
-    vjp=(lambda g, y, a, b: scale(g, _share(a, y)), lambda g, y, a, b: scale(g, _share(b, y))),
+    vjp=(lambda g, y, a, b: scale(g, share(a, y)), lambda g, y, a, b: scale(g, share(b, y))),
     doc="sqrt(x1*x1 + x2*x2) without overflow; its slopes at the origin are 0",
 )  # fmt: skip
 
@@ -251,35 +257,6 @@ atanh = Primitive(
 )  # fmt: skip
 
 
-# ---- the deep-learning ones ----
-def _sigmoid(xp: ArrayModule, x: Array) -> Array:
-    e = exp_of_minus_abs(xp, x)  # never overflows, and keeps the relative precision of tiny results
-    # 1 or e, by maximum: `where` would mispredict a branch per element.
-    above = xp.maximum(e, astype_of(xp, x >= 0, x.dtype))
-    e += 1.0
-    above /= e
-    return above
-
-
-sigmoid: Primitive = Primitive(
-    "sigmoid", _sigmoid, vjp=(lambda g, y, x: scale(g, y * (1.0 - y)),), promote="float", doc="1 / (1 + e**-x)",
-)  # fmt: skip
-softplus = Primitive(
-    "softplus", lambda xp, x: xp.log1p(exp_of_minus_abs(xp, x)) + relu_of(xp, x), promote="float",
-    vjp=(lambda g, y, x: scale(g, sigmoid(x)),), doc="ln(1 + e**x)",
-)  # fmt: skip
-# Its slope is 0 in float64 from 28 on; far beyond, x*x would overflow.
-erf = Primitive(
-    "erf", None, promote="float", doc="2/sqrt(pi) * integral of e**(-t*t) for t from 0 to x",
-    vjp=(lambda g, y, x: scale(g, (2.0 / math.sqrt(math.pi)) * exp(-square(clip_p(x, min=-28.0, max=28.0)))),),
-)  # fmt: skip
-
-
-relu = Primitive(
-    "relu", relu_of, vjp=(lambda g, y, x: where_p(y != 0, g, 0.0),), doc="max(x, 0); its slope at 0 is 0"
-)
-
-
 # ---- choice, with kinks ----
 def _larger(g: Value, winner: Value, loser: Value) -> Value:
     """g where `winner` is larger, 0 where it is smaller, g/2 where neither is: the two are equal, or one is NaN."""
@@ -308,9 +285,13 @@ def _clip(xp: ArrayModule, x: Array, *, min: float | None, max: float | None) ->
 
 
 def _within(g: Value, x: Value, low: float | None, high: float | None) -> Value:
-    if low is not None:
-        g = where_p(~(x < low), g, 0.0)  # and not x >= low, which NaN is not
-    return g if high is None else where_p(~(x > high), g, 0.0)
+    if low is None and high is None:
+        return g
+    if low is None or high is None:
+        outside = x > high if low is None else x < low
+    else:
+        outside = (x < low) | (x > high)
+    return where_p(~outside, g, 0.0)  # NaN is not outside
 
 
 clip_p: Primitive = Primitive(

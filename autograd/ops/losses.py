@@ -2,7 +2,8 @@
 One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 
 from tapegrad.autograd.aliases import Array, ArrayModule, DType, Value
-from tapegrad.autograd.ops.elementwise import scale, sigmoid
+from tapegrad.autograd.ops.activations import sigmoid
+from tapegrad.autograd.ops.elementwise import scale
 from tapegrad.autograd.ops.forwards import relu_of
 from tapegrad.autograd.ops.reductions import log_softmax_of, log_softmax_p, softmax_p, sum_p
 from tapegrad.autograd.ops.shape import reshape_p

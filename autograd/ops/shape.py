@@ -79,9 +79,11 @@ zeros_like_p = Primitive(
 
 # ---- the public functions ----
 def as_tensor(x: TensorLike) -> Tensor:
+    if isinstance(x, Tensor):
+        return x
     from tapegrad.autograd.creation import tensor
 
-    return x if isinstance(x, Tensor) else tensor(x)
+    return tensor(x)
 
 
 def one_axis(name: str, axis: object, ndim: int, argument: str = "axis") -> int:

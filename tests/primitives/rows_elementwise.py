@@ -50,7 +50,6 @@ ONE_ARGUMENT: tuple[tuple[Any, ...], ...] = (
     ("acosh", np.arccosh, "acosh", ABOVE_1, "float"),
     ("atanh", np.arctanh, "atanh", UNIT, None),
     ("sigmoid", sigmoid, "sigmoid", WIDE, "float"),
-    ("sigmoid_gate", sigmoid, "sigmoid", WIDE, "float"),
     ("softplus", softplus, "math.softplus", WIDE, "float"),
     ("erf", erf, "math.erf", WIDE, "float"),
     ("relu", lambda x: np.maximum(x, 0), "nn.relu", WIDE, "same"),
@@ -67,7 +66,7 @@ ONE_ARGUMENT: tuple[tuple[Any, ...], ...] = (
 TWO_ARGUMENTS: tuple[tuple[Any, ...], ...] = (
     ("multiply_from_zero", np.multiply, "multiply", (WIDE, WIDE), "same"),
     ("multiply_from_zeros", np.multiply, "multiply", (WIDE, WIDE), "same"),
-    ("gated", np.multiply, "multiply", (WIDE, WIDE), "float"),
+    ("share", np.divide, "divide", (WIDE, POSITIVE), "float"),
     ("divide_from_zero", np.divide, "divide", (WIDE, POSITIVE), None),
     ("add", np.add, "add", (WIDE, WIDE), "same"),
     ("subtract", np.subtract, "subtract", (WIDE, WIDE), "same"),
@@ -169,6 +168,45 @@ def tf_normal_cdf(tf: Any, x: Any, approximate: bool) -> Any:
     return (1 + (tf.tanh(cubic) if approximate else tf.math.erf(x / math.sqrt(2)))) / 2
 
 
+def normal_density(x: Any, exp: Any) -> Any:
+    return exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+def tf_slope(function: Any) -> Any:
+    """The gradient of TensorFlow's function, at each element."""
+
+    def slope(tf: Any, x: Any, **options: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(tf, x, **options)
+        return tape.gradient(y, x)
+
+    return slope
+
+
+def gelu_slope(x: Any, approximate: bool) -> Any:
+    cdf = normal_cdf(x, approximate)
+    rise = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
+    return cdf + x * (cdf * (1 - cdf) * rise if approximate else normal_density(x, np.exp))
+
+
+def mish_slope(x: Any) -> Any:
+    t = np.tanh(softplus(x))
+    return t + x * sigmoid(x) * (1 - t * t)
+
+
+def tf_gelu(tf: Any, x: Any, approximate: bool) -> Any:
+    return x * tf_normal_cdf(tf, x, approximate)
+
+
+def tf_mish(tf: Any, x: Any) -> Any:
+    return x * tf.tanh(tf.math.softplus(x))
+
+
+def tf_elu(tf: Any, x: Any, right: float, left: float, width: float) -> Any:
+    return tf.where(x > 0, right * x, left * tf.math.expm1(x / width))
+
+
 ACTIVATIONS: tuple[tuple[str, str, Any, Any, dict[str, Any]], ...] = (
     (
         "leaky_relu",
@@ -196,10 +234,44 @@ ACTIVATIONS: tuple[tuple[str, str, Any, Any, dict[str, Any]], ...] = (
         "elu",
         "",
         elu,
-        lambda tf, x, right, left, width: tf.where(x > 0, right * x, left * tf.math.expm1(x / width)),
+        tf_elu,
         PARTS,
     ),
     ("elu", ", plain", elu, lambda tf, x, **_: tf.nn.elu(x), {"right": 1.0, "left": 1.0, "width": 1.0}),
+    (
+        "elu_slope",
+        "",
+        lambda x, right, left, width: np.where(x > 0, right, left / width * np.exp(x / width)),
+        tf_slope(tf_elu),
+        PARTS,
+    ),
+    (
+        "elu_slope",
+        ", plain",
+        lambda x, **_: np.exp(np.minimum(x, 0)),
+        tf_slope(tf_elu),
+        {"right": 1.0, "left": 1.0, "width": 1.0},
+    ),
+    ("gelu", "", lambda x, approximate: x * normal_cdf(x, approximate), tf_gelu, {"approximate": False}),
+    (
+        "gelu",
+        ", approximate",
+        lambda x, approximate: x * normal_cdf(x, approximate),
+        tf_gelu,
+        {"approximate": True},
+    ),
+    ("gelu_slope", "", gelu_slope, tf_slope(tf_gelu), {"approximate": False}),
+    ("gelu_slope", ", approximate", gelu_slope, tf_slope(tf_gelu), {"approximate": True}),
+    ("silu", "", lambda x: x * sigmoid(x), lambda tf, x: x * tf.sigmoid(x), {}),
+    (
+        "silu_slope",
+        "",
+        lambda x: sigmoid(x) * (1 + x * sigmoid(-x)),
+        tf_slope(lambda tf, x: x * tf.sigmoid(x)),
+        {},
+    ),
+    ("mish", "", lambda x: x * np.tanh(softplus(x)), tf_mish, {}),
+    ("mish_slope", "", mish_slope, tf_slope(tf_mish), {}),
     ("normal_cdf", "", normal_cdf, tf_normal_cdf, {"approximate": False}),
     ("normal_cdf", ", approximate", normal_cdf, tf_normal_cdf, {"approximate": True}),
     ("tanh_softplus", "", lambda x: np.tanh(softplus(x)), lambda tf, x: tf.tanh(tf.math.softplus(x)), {}),
@@ -215,6 +287,13 @@ ACTIVATIONS: tuple[tuple[str, str, Any, Any, dict[str, Any]], ...] = (
         "",
         lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
         lambda tf, x: x * tf.clip_by_value(x / 6 + 0.5, 0.0, 1.0),
+        {},
+    ),
+    (
+        "hard_silu_slope",
+        "",
+        lambda x: np.where(np.abs(x) <= 3, x / 3 + 0.5, x > 3),
+        tf_slope(lambda tf, x: x * tf.clip_by_value(x / 6 + 0.5, 0.0, 1.0)),
         {},
     ),
     (
@@ -243,7 +322,7 @@ BETWEEN = samples((((3, 4), (4,), ()), ((2, 3), (1,), (2, 1))), WIDE, (-1.5, -0.
 
 
 def activation(name: str, title: str, ref: Any, tf_function: Any, options: dict[str, Any]) -> Row:
-    call = getattr(ops, f"{name}_p" if options else name)
+    call = next(getattr(ops, n) for n in (f"{name}_p", name) if hasattr(ops, n))
     return Row(
         name + title,
         lambda x: call(x, **options),
