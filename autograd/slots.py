@@ -41,8 +41,16 @@ def set_requires_grad(t: Any, value: object, name: str = "requires_grad") -> Non
     t._requires_grad = value
 
 
+def set_class(t: Any, kind: object) -> None:
+    """`t.__class__ = kind`, which programs of `tg.jit` would not see."""
+    name = getattr(kind, "__name__", repr(kind))
+    raise TypeError(
+        f"__class__: a {type(t).__name__} stays one, got {name}: make another tensor, as in {name}(t)"
+    )
+
+
 class Slots:
-    """The base of Tensor that has these two."""
+    """The base of Tensor that has these, and whose class cannot be set."""
 
     __slots__ = ()
 
@@ -54,3 +62,4 @@ class Slots:
     else:
         data = property(attrgetter("_data"), set_data)
         requires_grad = property(attrgetter("_requires_grad"), set_requires_grad)
+        __class__ = property(type, set_class)

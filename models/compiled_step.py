@@ -109,7 +109,8 @@ class Step(Compiled):
                 self.attempt(args, {}, None, keep=False)
 
     def go_native(self) -> None:
-        self.emitter, self.native_from = "auto", NEVER
+        self.native_from = NEVER
+        self.write_by("auto")
         for kind, case in self.last_case.items():
             if case.ready and case in self.cases:
                 self.cases.remove(case)
@@ -168,7 +169,7 @@ class Step(Compiled):
         if self.in_stages and state["emitter"] in ("numpy", "native"):
             if native_at_hand():
                 self.native_from = state["native_from"] or NEVER
-                self.emitter = "auto" if state["emitter"] == "native" else "numpy"
+                self.write_by("auto" if state["emitter"] == "native" else "numpy")
             elif state["emitter"] == "native":
                 warnings.warn(NOT_NATIVE % self.__name__, JitWarning, stacklevel=2)
         for described, calls, recordings, stage in state["kinds"]:

@@ -84,6 +84,26 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
     return Compiled(f, emitter, strict, check)
 
 
+class OfFunction:
+    """An attribute by which a function is changed: there is none here, and to set it says where to."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, compiled: Any, kind: object = None) -> Any:
+        if compiled is None:
+            return self
+        raise AttributeError(
+            f"a function under tg.jit has no {self.name}: ask {compiled.__name__}.__wrapped__"
+        )
+
+    def __set__(self, compiled: Any, value: object) -> None:
+        name = f"{compiled.__name__}.__wrapped__.{self.name}"
+        raise AttributeError(
+            f"{self.name}: set it on the function that was compiled, as in {name} = …: the next call follows it"
+        )
+
+
 AS_PYTHON: Any = object()  # in place of a result: the call is to run as Python
 
 
@@ -95,7 +115,10 @@ class Compiled(Recorded, Generic[P, R]):
     explain()   what each pass did, in operations and bytes;  program(name) the list after that pass
     stats()     calls, how many ran compiled, recordings and their reasons
     save(path)  the program as a file that runs with NumPy alone, and its arrays beside it
+    emitter     by which programs are written; who sets it, has the next calls recorded for it
     """
+
+    __code__, __defaults__, __kwdefaults__ = OfFunction(), OfFunction(), OfFunction()
 
     def __init__(
         self, f: Callable[P, R], emitter: str = "auto", strict: bool = False, check: int | None = None,
@@ -103,7 +126,8 @@ class Compiled(Recorded, Generic[P, R]):
     ) -> None:  # fmt: skip
         if not callable(f):
             raise TypeError(f"tg.jit: expected a function, got {f!r}")
-        self.f, self.emitter, self.strict = f, emitter, strict
+        self.f, vars(self)["strict"] = f, strict
+        self.write_by(emitter)
         self.check = every(check)
         self.policy: Policy = Always() if policy is None else policy
         try:

@@ -4,11 +4,12 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.compiler.aliases import Args, Kwargs
-from tapegrad.compiler.emit.available import left_alone
+from tapegrad.compiler.emit.available import checked, left_alone
 from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.case import Case, NoCase
@@ -43,14 +44,44 @@ class Recorded(Readable):
     """
 
     f: Function
-    emitter: str
-    strict: bool
+    lock: Any
     unsettled: int
     changing: int
     paid: int
     replaced: set[str]
     captured: set[str]
     warned: bool
+
+    @property
+    def emitter(self) -> str:
+        """What writes the programs. Who sets it has each kind of call recorded for the new one."""
+        found: str = vars(self)["emitter"]
+        return found
+
+    @emitter.setter
+    def emitter(self, emitter: str) -> None:
+        checked(emitter)
+        with self.lock:
+            self.write_by(emitter)
+            self.cases.clear()
+            self.last = None if self.refused is None else self.last
+
+    @property
+    def strict(self) -> bool:
+        """Whether what cannot be compiled raises TraceError. Who sets it has what runs as Python recorded once more."""
+        found: bool = vars(self)["strict"]
+        return found
+
+    @strict.setter
+    def strict(self, strict: bool) -> None:
+        vars(self)["strict"] = truth("tg.jit: strict", strict)
+        if strict:
+            self.refused, self.last, self.unsettled = None, None, 0
+            self.cases[:] = [case for case in self.cases if case.reason is None]
+
+    def write_by(self, emitter: str) -> None:
+        """Have an emitter write the programs to come; those that are there stay."""
+        vars(self)["emitter"] = emitter
 
     def begin(self, args: Args, kwargs: Kwargs) -> bool:
         """Count a new kind of call, and why it is new. False, with a warning: it cannot be recorded."""
@@ -116,7 +147,7 @@ class Recorded(Readable):
             made.turned_down(lambda: self.warn(str(why)))
         made.stay() if keep else made.take_back()
         if before is not None:
-            self.cases.remove(before)
+            self.cases[:] = [c for c in self.cases if c is not before]
         if before is not None and why is None:
             self.settle(case)
         elif hopeless or given_up:
