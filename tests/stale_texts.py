@@ -212,3 +212,43 @@ def appearing(owner: Any, step: Callable[[Any], Any]) -> Callable[[Any], Iterato
 
 for name, (owner, step) in OWNERS.items():
     CASES[f"k appears on {name}"] = Case(appearing(owner, step), "compiled")
+
+
+# ---- what functions and classes have besides their own attributes ----
+SPECIAL: dict[str, Any] = {
+    "__name__": "another", "__qualname__": "one.more", "__module__": "elsewhere.too", "__doc__": "Text.",
+    "__annotations__": {"x": int}, "__defaults__": (1, 2), "__kwdefaults__": {"y": 3},
+    "__code__": (lambda *several, _more=(): _more).__code__,
+}  # fmt: skip
+
+
+def size_of(value: Any) -> int:
+    return len(str(getattr(value, "co_varnames", value)))
+
+
+def special(name: str, of_class: bool, shown: bool) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        def function(x: Any = None) -> Any:
+            return x
+
+        class Class:
+            pass
+
+        owner: Any = Class if of_class else function
+        NAMES["special"] = name
+        text = lambda x: x * len(str(owner).split(" at ")[0])
+        f = J(text if shown else lambda x: x * size_of(getattr(owner, NAMES["special"])))
+        for call in range(8):
+            if call == 4:
+                setattr(owner, name, SPECIAL[name])
+            yield f(X)
+
+    return case
+
+
+for name in SPECIAL:
+    CASES[f"computed {name} of a function"] = Case(special(name, False, False), "compiled")
+    if name in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__"):
+        CASES[f"computed {name} of a class"] = Case(special(name, True, False), "compiled")
+CASES["the text of a function"] = Case(special("__qualname__", False, True), "compiled")
+CASES["the text of a class"] = Case(special("__module__", True, True), "compiled")

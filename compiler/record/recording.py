@@ -29,7 +29,7 @@ from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.watch.code import Part
 from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.lines import with_line
-from tapegrad.compiler.watch.listen import Listener
+from tapegrad.compiler.watch.listen import Listener, room_of
 from tapegrad.compiler.watch.reach import Reach, reached
 
 DRAWING = random.Streams.generator.__code__  # which all draws from our stream on the host ask for it
@@ -152,8 +152,7 @@ def record(
         if streams != host_streams():
             recording.drawn(by_it=(alone and runs_alone()) or DRAWING in listener.kinds)
         if recording.reason is not None:
-            own = getattr(f, "__code__", None)
-            recording.reason = with_line(recording.reason, recording.code or ([own] if own else []))
+            recording.reason = with_line(recording.reason, recording.code or users_code(f))
         if strict and recording.reason is not None and recording.final and not recording.written_places:
             raise TraceError(f"tg.jit: {recording.reason}")
     except BaseException:
@@ -167,6 +166,12 @@ def record(
         del trace.beside
     recording.undo = trace.undo
     return recording, result
+
+
+def users_code(f: Function) -> list[Any]:
+    """The code of a function of the user's. A line of ours, as of the steps of `fit`, tells the user nothing."""
+    code = getattr(f, "__code__", None)
+    return [code] if code is not None and room_of(code.co_filename) == "user" else []
 
 
 def looked_at(

@@ -10,7 +10,7 @@ from tapegrad.autograd.structure import is_module_class
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.watch.functions import Functions
 from tapegrad.compiler.watch.guards import Guards
-from tapegrad.compiler.watch.kinds import OPEN, PLAIN, in_c, is_a, room_of_class
+from tapegrad.compiler.watch.kinds import OPEN, PLAIN, in_c, is_a, is_python, room_of_class
 from tapegrad.compiler.watch.names import OF_CLASSES
 
 DESCRIPTORS = (classmethod, staticmethod, property)
@@ -23,6 +23,7 @@ OF_ANY_CLASS = frozenset({
     "__annotate_func__", "__annotations_cache__", "__classdictcell__", "__conditional_annotations__",
 })  # fmt: skip
 FROM_CLASSES = frozenset({"builds"})  # what Module's code reads from the class, so that no instance hides it
+COMPUTED = ("__annotations__", "__match_args__")  # what counts where code computes names
 NAMED_AS = {"__annotations_cache__": "__annotations__"}  # from Python 3.14 on, once they were asked for
 ORDINARY = (
     types.FunctionType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
@@ -123,7 +124,8 @@ class Classes(Functions):
             if room == "own":
                 self.missing(f"{at}.__dict__", vars(of), f"the attributes of {of.__name__}")
             if room == "user":
-                self.double_underscored(at, of, of.__name__, OF_CLASSES)
+                settable = room if is_python(of) else "library"
+                self.double_underscored(at, of, of.__name__, OF_CLASSES, settable)
                 keys = self.guards.fresh_value(list(vars(of)))
                 self.guards.need(f"[*{at}.__dict__] == {keys}", f"the attributes of {of.__name__}")
                 self.guards.need(
@@ -150,7 +152,7 @@ class Classes(Functions):
         if attribute.startswith("__"):
             return (
                 NAMED_AS.get(attribute, attribute) in self.names.user
-                or (attribute == "__match_args__" and self.names.all)
+                or (self.names.all and NAMED_AS.get(attribute, attribute) in COMPUTED)
                 or (attribute not in OF_ANY_CLASS and not is_a(held, ORDINARY))
             )
         if room == "own":

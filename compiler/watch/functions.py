@@ -113,9 +113,9 @@ class Functions(Walk):
 
         constant   whether the local is this very function, whatever was replaced
         """
-        self.double_underscored(local, f, name, OF_FUNCTIONS)
         code = f.__code__
         room = room_of(code.co_filename)
+        self.double_underscored(local, f, name, OF_FUNCTIONS, room)
         self.function_attributes(local, f, name, room)
         closes = f.__closure__ and not is_ours_by_name(f)
         looked_into = "__closure__" in self.names.user or (code in self.ran and (room == "user" or closes))
@@ -201,14 +201,26 @@ class Functions(Walk):
             info = self.guards.let(f"{self.guards.value(cached)}.cache_info()")
             self.guards.need(f"{info}[1] == {misses} and {info}[0] >= {hits}", f"what {name} keeps")
 
-    def double_underscored(self, local: str, value: object, name: str, attributes: frozenset[str]) -> None:
-        """What functions and classes have besides their own attributes, where code names it."""
-        for attribute in sorted(attributes & self.names.user):
+    def double_underscored(
+        self, local: str, value: object, name: str, attributes: frozenset[str], room: str
+    ) -> None:
+        """What functions and classes have besides their own attributes, where code names it, may compute its name, or
+        makes a text of it."""
+        asked = attributes & self.names.user
+        if room == "user" and self.names.all:
+            asked = attributes
+        elif room == "user" and self.names.shows:
+            asked |= attributes & {"__module__", "__qualname__"}
+        for attribute in sorted(asked):
             try:
                 held = getattr(value, attribute)
             except NameError:  # annotations of a name to come, from Python 3.14 on: nobody has read them
                 continue
-            self.visit(f"{local}.{attribute}", held, f"{name}.{attribute}")
+            if attribute == "__annotations__" and attribute not in self.names.user:  # as types compare
+                known = self.guards.fresh_value(dict(held))
+                self.guards.need(f"{local}.{attribute} == {known}", f"{name}.{attribute}")
+            else:
+                self.visit(f"{local}.{attribute}", held, f"{name}.{attribute}")
 
     def module(self, local: str, module: types.ModuleType, name: str) -> None:
         """What the user's code names in a Python module, and that what it could ask for is still not there."""

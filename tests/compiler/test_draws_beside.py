@@ -65,6 +65,19 @@ def test_a_step_is_recorded_again_where_another_thread_may_have_drawn(
     assert told is not None or step.stats()["compiled"] > CALLS - 15
 
 
+def test_a_fit_names_no_line_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = count()
+    model = tg.models.Sequential([tg.nn.Dense(2), tg.nn.Dense(1)])
+    model.compile(loss="mse")
+    x = np.ones((8, 3), "float32")
+    monkeypatch.setattr(recording, "host_streams", lambda: next(looks))
+    with (
+        another_thread(),
+        pytest.warns(tg.JitWarning, match="drawn while it ran: by it, or by another thread"),
+    ):
+        model.fit(x, x[:, :1], epochs=100, batch_size=4, verbose=0)
+
+
 def test_where_no_other_thread_is_it_is_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = count()
     monkeypatch.setattr(recording, "host_streams", lambda: next(looks))
