@@ -112,17 +112,20 @@ mish_p: Primitive = Primitive(
 # ---- gelu ----
 def _normal_cdf(xp: ArrayModule, x: Array, *, approximate: bool) -> Array:
     if approximate:
-        return _logistic(xp, x)[0]
+        return _logistic(xp, _bounded(xp, x))[0]
     y = erf_of(xp, x * math.sqrt(0.5))
     y += 1.0
     y *= 0.5
     return y
 
 
-def _logistic(xp: ArrayModule, x: Array) -> tuple[Array, Array, Array]:
-    """(1 + tanh(u)) / 2 = w / (1 + w) for u = sqrt(2/pi) * (x + 0.044715 * x**3) and w = e**(2u); with it, 1 + w and
-    2x * u', which a slope is made of."""
-    x = clip_of(xp, x, LOW, HIGH[name_of(x.dtype)])
+def _bounded(xp: ArrayModule, x: Array) -> Array:
+    return clip_of(xp, x, LOW, HIGH[name_of(x.dtype)])
+
+
+def _logistic(xp: ArrayModule, x: Array) -> tuple[Array, Array, Array, Array]:
+    """(1 + tanh(u)) / 2 = w / (1 + w) for u = sqrt(2/pi) * (x + 0.044715 * x**3) and w = e**(2u); with it, what a slope
+    is made of: 1 + w, 2u, and the part of 2u with x**3."""
     one, root, cubic = numbers(x, 1.0, 2.0 * _ROOT, 2.0 * _CUBIC)
     third = x * x
     third *= x
@@ -132,9 +135,7 @@ def _logistic(xp: ArrayModule, x: Array) -> tuple[Array, Array, Array]:
     y = xp.exp(rise)
     below = y + one
     y /= below
-    rise += third
-    rise += third
-    return y, below, rise
+    return y, below, rise, third
 
 
 def _normal_density(x: Value, cdf: Value, approximate: bool) -> Value:
@@ -174,13 +175,18 @@ def _gelu_of_erf(xp: ArrayModule, x: Array, slope: bool) -> Array:
 
 
 def _gelu_of_tanh(xp: ArrayModule, x: Array, slope: bool) -> Array:
-    cdf, below, rise = _logistic(xp, x)
-    result = at_least(xp, x, -CLOSED) * cdf
+    bounded = _bounded(xp, x)
+    cdf, below, rise, third = _logistic(xp, bounded)
+    result = xp.maximum(x, bounded)
+    result *= cdf
     if not slope:
         return result
+    # 2x * u'
+    rise += third
+    rise += third
     rise /= below
-    rise += numbers(x, 1.0)[0]
     rise *= cdf
+    rise += cdf
     return result, rise
 
 
