@@ -3,6 +3,7 @@ pulled most, and where these are too many for a Hessian, accelerated proximal gr
 
 import numpy as np
 
+from tapegrad.models import l1_hinge
 from tapegrad.models.objective import Objective
 from tapegrad.models.quadratic import ROUNDS, l1_quadratic
 
@@ -22,38 +23,52 @@ def proximal(
     """(w, the values, whether it is the minimum) of f + Σ l1 |w|. Ends within tol of the minimum, as a part of it.
 
     Where there are more columns than rows, begins with a stronger penalty and lowers it in stages: from far away, a
-    weak one would bring in more columns than the rows tell apart. The values are those of each stage's objective."""
+    weak one would bring in more columns than the rows tell apart. Where a squared hinge has no more rows within the
+    margin than columns, an interior-point method goes on. The values are those of each stage's objective."""
     l1, factor = l1[:, None], 1.0
     values: list[float] = []
+    hinge = l1_hinge.suits(f, l1)
     if f.x.shape[1] > f.x.shape[0]:
         g = f.value_and_gradient(w)[1]
         factor = float((np.abs(g[:-1]) / l1[:-1]).max(initial=1.0))
-    while factor > STAGE:
-        factor /= STAGE
-        w, stage, _ = newton_steps(f, w, factor * l1, ROUGH, max_iter - len(values))
-        values += stage[1:]
-    w, stage, converged = newton_steps(f, w, l1, tol, max_iter - len(values))
-    return w, values + stage, converged
+    while True:
+        factor = factor / STAGE if factor > STAGE else 1.0
+        last = factor == 1.0
+        w, stage, converged = newton_steps(
+            f, w, factor * l1, tol if last else ROUGH, max_iter - len(values), hinge
+        )
+        values += stage if last else stage[1:]
+        if hinge and not (converged and last) and l1_hinge.takes_over(f, w, len(stage)):
+            w, stage, converged = l1_hinge.interior_point(f, w, l1, tol, max_iter - len(values))
+            values += stage
+            if converged:
+                return w, values, True
+            # Newton's method comes nearer where rounding ends the other one.
+            hinge, factor = False, 1.0
+        elif last:
+            return w, values, converged
 
 
 def newton_steps(
-    f: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int
+    f: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int, hinge: bool = False
 ) -> tuple[np.ndarray, list[float], bool]:
     """Proximal Newton steps (J. Lee, Y. Sun, M. Saunders, "Proximal Newton-type methods for minimizing composite
-    functions", 2014)."""
+    functions", 2014). Those of a hinge are rough, and end where `l1_hinge` takes over."""
     value, g = f.value_and_gradient(w)
     values = [value + float((l1 * np.abs(w)).sum())]
     for _ in range(max_iter):
         left = subgradient(g, w, l1)
         if above_minimum(left, w, l1, values[-1]) <= tol * values[-1]:
             return w, values, True
+        if hinge and l1_hinge.takes_over(f, w, len(values)):
+            break
         at = pulled(left, w, f.free)
         if len(at) * f.outputs > MOST:
             w, more, converged = proximal_gradient(f, w, l1, tol, 100 * max_iter)
             return w, values + more[1:], converged
         near = len(values) > 1 and values[-2] - values[-1] <= NEAR * values[-1]
         few = len(at) * f.outputs <= LEAST
-        step, promise = newton_step(f, w, g, l1, at, ROUNDS if near or few else SHORT)
+        step, promise = newton_step(f, w, g, l1, at, ROUNDS if (near or few) and not hinge else SHORT)
         size = 1.0
         while True:
             new = w + size * step

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn import linear_model as reference
 from sklearn import svm
 from sklearn.exceptions import ConvergenceWarning
 
 from tapegrad import models
-from tapegrad.models import linear
+from tapegrad.models import l1_hinge, linear
 
 
 def correlated(r: np.random.Generator, rows: int, columns: int) -> np.ndarray:
@@ -160,3 +161,46 @@ def test_a_lasso_off_the_minimum_warns(size, off, monkeypatch):
         warnings.simplefilter("always")
         models.Lasso(alpha=1e-3).fit(x, x @ [1 / size, -1.0, 0.0] + 0.1 * r.normal(size=80))
     assert [w.category for w in said] == [ConvergenceWarning] * (off > 0.1)
+
+
+# rows with fewer of them within the margin than columns that are not 0, on the way to the minimum; C
+CROWDED: dict[str, tuple[Rows, int, int, float]] = {
+    "square, of few factors": (of_few_factors, 150, 150, 50.0),
+    "wide, correlated": (correlated, 150, 250, 50.0),
+    "wide, each column twice": (twice, 150, 220, 1000.0),
+    "long, correlated": (correlated, 300, 200, 1e4),
+    "wide, separable": (independent, 60, 300, 1e5),
+}
+
+
+@pytest.mark.parametrize("given", ["dense", "sparse", "weighed"])
+@pytest.mark.parametrize("name", CROWDED)
+def test_where_few_rows_are_within_the_margin_an_interior_point_method_goes_on(name, given, monkeypatch):
+    make, rows, columns, c = CROWDED[name]
+    r, calls, solve = np.random.default_rng(0), [], l1_hinge.interior_point
+    x = make(r, rows, columns)
+    y = (x[:, :5] @ r.normal(size=5) + 0.5 * r.normal(size=rows) > 0).astype(int)
+    monkeypatch.setattr(l1_hinge, "interior_point", lambda *args: calls.append(solve(*args)) or calls[-1])
+    weights = np.where(np.arange(rows) % 3, 1.0, 0.0) if given == "weighed" else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = models.LinearSVC(penalty="l1", dual=False, C=c)
+        model.fit(sparse.csr_matrix(x) if given == "sparse" else x, y, sample_weight=weights)
+    assert [converged for *_, converged in calls] == [True]
+    kept = slice(None) if weights is None else weights > 0
+    value, above = certified(model, "squared hinge", x[kept], y[kept], c)
+    assert above <= 1e-3 * value
+    # The minimum has at most as many.
+    score = x[kept] @ model.coef_[0] + model.intercept_
+    assert np.count_nonzero(model.coef_) <= 1.1 * np.count_nonzero((2 * y[kept] - 1) * score < 1)
+
+
+def test_newtons_method_ends_what_an_interior_point_method_does_not(monkeypatch):
+    x, y = data("square", 2)
+    best = models.LinearSVC(penalty="l1", dual=False, C=50).fit(x, y)
+    monkeypatch.setattr(l1_hinge, "STEPS", 5)
+    model = models.LinearSVC(penalty="l1", dual=False, C=50).fit(x, y)
+    assert 5 < model.n_iter_ != best.n_iter_ > 5
+    np.testing.assert_allclose(
+        *(certified(m, "squared hinge", x, y, 50)[0] for m in (model, best)), rtol=1e-5
+    )
