@@ -11,6 +11,7 @@ from tapegrad.backends import division, splitmix
 from tapegrad.backends.aliases import Array, ArrayModule, DType, Function, Index
 from tapegrad.backends.base import Backend, BackendError
 from tapegrad.backends.indexing import repeated
+from tapegrad.backends.sums import FEWEST, is_long, long_sum
 
 
 def asarray(
@@ -168,16 +169,20 @@ _reduce: Function = np.add.reduce
 
 
 # Faster than NumPy's own functions of these names, which spend microseconds in Python before they begin.
-def sum_(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+def sum_(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | int | None, keepdims: bool) -> Array:
     if x.dtype.char == "e":
-        return _reduce(x.astype(np.float32), axis=axis, keepdims=keepdims).astype(x.dtype)
+        return sum_(xp, x.astype(np.float32), axis=axis, keepdims=keepdims).astype(x.dtype)
+    if x.size >= FEWEST and is_long(x.shape, axis, x.dtype):
+        return long_sum(x, axis, keepdims)
     return np.asarray(_reduce(x, axis=axis, keepdims=keepdims))
 
 
-def mean(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+def mean(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | int | None, keepdims: bool) -> Array:
     if x.dtype.itemsize < 4 or x.size == 0:
+        if is_long(x.shape, axis, x.dtype):
+            return mean(xp, x.astype(np.float32), axis=axis, keepdims=keepdims).astype(x.dtype)
         return np.mean(x, axis=axis, keepdims=keepdims)  # adds float16 in float32
-    total = _reduce(x, axis=axis, keepdims=keepdims)
+    total = sum_(xp, x, axis=axis, keepdims=keepdims)
     return total / x.dtype.type(x.size // total.size)
 
 

@@ -5,11 +5,12 @@ from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.ops.arranging import along
 from tapegrad.autograd.ops.elementwise import scale
-from tapegrad.autograd.ops.forwards import in_float32
+from tapegrad.autograd.ops.forwards import astype_of, in_float32
 from tapegrad.autograd.ops.shape import as_tensor, concat_p, one_axis, zeros_like_p
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
+from tapegrad.backends.sums import MANY
 
 
 def _named(xp: ArrayModule, name: str, short: str) -> Function:
@@ -19,6 +20,9 @@ def _named(xp: ArrayModule, name: str, short: str) -> Function:
 
 @in_float32
 def _running_sum(xp: ArrayModule, x: Array, *, axis: int, reverse: bool) -> Array:
+    if name_of(x.dtype) == "float32" and x.shape[axis] >= MANY:
+        wide = _running_sum(xp, astype_of(xp, x, xp.float64), axis=axis, reverse=reverse)
+        return astype_of(xp, wide, x.dtype)
     add = _named(xp, "cumulative_sum", "cumsum")
     if not reverse:
         return add(x, axis=axis)

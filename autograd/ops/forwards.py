@@ -62,11 +62,26 @@ def in_float32(forward: Function) -> Function:
     return wider
 
 
-def _sum(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+@in_float32
+def sum_of(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | int | None, keepdims: bool) -> Array:
+    if type(x) is NumpyArray:  # which adds up many numbers in another order than its library
+        return backend_of(x).kernels["sum"](xp, x, axis=axis, keepdims=keepdims)
     return xp.sum(x, axis=axis, keepdims=keepdims)
 
 
-sum_of = in_float32(_sum)
+def mean_of(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+    if type(x) is NumpyArray:
+        return backend_of(x).kernels["mean"](xp, x, axis=axis, keepdims=keepdims)
+    return xp.mean(x, axis=axis, keepdims=keepdims)
+
+
+def center_of(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None) -> Array:
+    """The mean over axes, of length 1: of equal elements it is exactly these."""
+    if name_of(x.dtype) == "float32":  # whose sum has no rounding in float64
+        total = xp.sum(x, axis=axis, dtype=xp.float64, keepdims=True)
+        return astype_of(xp, total / (x.size // (total.size or 1) or 1), x.dtype)
+    low, high = xp.min(x, axis=axis, keepdims=True), xp.max(x, axis=axis, keepdims=True)
+    return xp.minimum(xp.maximum(mean_of(xp, x, axis=axis, keepdims=True), low), high)
 
 
 def exp_of_minus_abs(xp: ArrayModule, x: Array) -> Array:
@@ -80,6 +95,6 @@ def erf_of(xp: ArrayModule, x: Array) -> Array:
 
 
 def relu_of(xp: ArrayModule, x: Array) -> Array:
-    if hasattr(type(x), "__array_interface__"):  # NumPy's own way, which knows what is slow there
+    if type(x) is NumpyArray:  # NumPy's own way, which knows what is slow there
         return backend_of(x).kernels["relu"](xp, x)
     return xp.maximum(x, xp.zeros_like(x))

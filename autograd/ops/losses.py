@@ -4,7 +4,7 @@ One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 from tapegrad.autograd.aliases import Array, ArrayModule, DType, Value
 from tapegrad.autograd.ops.activations import sigmoid
 from tapegrad.autograd.ops.elementwise import scale
-from tapegrad.autograd.ops.forwards import relu_of
+from tapegrad.autograd.ops.forwards import relu_of, sum_of
 from tapegrad.autograd.ops.reductions import log_softmax_of, log_softmax_p, softmax_p, sum_p
 from tapegrad.autograd.ops.shape import reshape_p
 from tapegrad.autograd.primitive import Primitive
@@ -27,7 +27,9 @@ def _spread(g: Value) -> Value:
 
 
 cross_entropy_p = Primitive(
-    "cross_entropy_with_logits", lambda xp, x, t: -xp.sum(t * log_softmax_of(xp, x, axis=-1), axis=-1), promote="float",
+    "cross_entropy_with_logits", lambda xp, x, t: -sum_of(
+        xp, t * log_softmax_of(xp, x, axis=-1), axis=-1, keepdims=False
+    ), promote="float",
     vjp=(lambda g, y, x, t: scale(
              _spread(g), softmax_p(x, axis=x.ndim - 1) * sum_p(t, axis=(t.ndim - 1,), keepdims=True) - t),
          lambda g, y, x, t: -scale(_spread(g), log_softmax_p(x, axis=x.ndim - 1))),

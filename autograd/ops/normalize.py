@@ -3,7 +3,7 @@
 from tapegrad.autograd.aliases import Array, ArrayModule, Value
 from tapegrad.autograd.dtypes import float32
 from tapegrad.autograd.ops.elementwise import scale, sqrt
-from tapegrad.autograd.ops.forwards import astype_of, is_half
+from tapegrad.autograd.ops.forwards import astype_of, is_half, mean_of
 from tapegrad.autograd.ops.reductions import mean_p
 from tapegrad.autograd.ops.shape import astype_p
 from tapegrad.autograd.primitive import Primitive
@@ -12,8 +12,8 @@ from tapegrad.backends import BY_TYPE, backend_of
 
 def _normalize(xp: ArrayModule, x: Array, *, axis: tuple[int, ...], epsilon: float, center: bool) -> Array:
     wide = astype_of(xp, x, xp.float32) if is_half(x) else x
-    apart = wide - xp.mean(wide, axis=axis, keepdims=True) if center else wide
-    y = apart * (1.0 / xp.sqrt(xp.mean(apart * apart, axis=axis, keepdims=True) + epsilon))
+    apart = wide - mean_of(xp, wide, axis=axis, keepdims=True) if center else wide
+    y = apart * (1.0 / xp.sqrt(mean_of(xp, apart * apart, axis=axis, keepdims=True) + epsilon))
     return y if wide is x else astype_of(xp, y, x.dtype)
 
 

@@ -6,7 +6,7 @@ from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, Tenso
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.ops.elementwise import exp, over, scale, where_p
-from tapegrad.autograd.ops.forwards import in_float32, sum_of
+from tapegrad.autograd.ops.forwards import center_of, in_float32, mean_of, sum_of
 from tapegrad.autograd.ops.shape import (
     as_tensor,
     astype_p,
@@ -55,10 +55,16 @@ sum_p = Primitive(
     doc="the sum over axes",
 )  # fmt: skip
 mean_p = Primitive(
-    "mean", lambda xp, x, axis, keepdims: xp.mean(x, axis=axis, keepdims=keepdims),
+    "mean", mean_of,
     vjp=(lambda g, y, x, axis, keepdims: _spread(g * (1.0 / averaged(x.shape, axis)), x, axis),),
     promote="float", unread=(-1, 0),
     doc="the arithmetic mean over axes",
+)  # fmt: skip
+
+center_p = Primitive(
+    "center", center_of,
+    vjp=(lambda g, y, x, axis: _spread(g * (1.0 / averaged(x.shape, axis)), x, axis),), promote="float", unread=(-1, 0),
+    doc="the arithmetic mean over axes, whose length becomes 1: of equal elements it is exactly these",
 )  # fmt: skip
 
 
@@ -127,7 +133,7 @@ prod_p = Primitive(
 def _logsumexp(xp: ArrayModule, x: Array, *, axis: Axes, keepdims: bool) -> Array:
     top = xp.max(x, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
-    total = xp.sum(xp.exp(x - top), axis=axis, keepdims=True)
+    total = sum_of(xp, xp.exp(x - top), axis=axis, keepdims=True)
     y = xp.where(
         total == 0,
         xp.full_like(total, -float("inf")),
@@ -159,7 +165,7 @@ logsumexp_p = Primitive(
 @in_float32
 def _softmax(xp: ArrayModule, x: Array, *, axis: int) -> Array:
     e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
-    return e / xp.sum(e, axis=axis, keepdims=True)
+    return e / sum_of(xp, e, axis=axis, keepdims=True)
 
 
 softmax_p = Primitive(
@@ -172,7 +178,7 @@ softmax_p = Primitive(
 @in_float32
 def log_softmax_of(xp: ArrayModule, x: Array, *, axis: int) -> Array:
     shifted = x - xp.max(x, axis=axis, keepdims=True)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+    return shifted - xp.log(sum_of(xp, xp.exp(shifted), axis=axis, keepdims=True))
 
 
 log_softmax_p = Primitive(

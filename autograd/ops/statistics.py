@@ -11,8 +11,8 @@ from tapegrad.autograd.arguments import at_least_0, truth
 from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops.elementwise import scale, sqrt, where_p
-from tapegrad.autograd.ops.forwards import astype_of, is_half
-from tapegrad.autograd.ops.reductions import Axes, back, count, mean_p
+from tapegrad.autograd.ops.forwards import astype_of, center_of, is_half, mean_of
+from tapegrad.autograd.ops.reductions import Axes, back, center_p, count, mean_p
 from tapegrad.autograd.ops.shape import as_tensor, astype_p, some_axes
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -44,8 +44,8 @@ def _variance(xp: ArrayModule, x: Array, axis: Axes, correction: float) -> tuple
     """The variance of x times a factor, its axes kept, and the factor."""
     factor = _factor(xp, x, axis=axis)
     x = x * factor
-    apart = x - xp.mean(x, axis=axis, keepdims=True)
-    biased = xp.mean(apart * apart, axis=axis, keepdims=True)
+    apart = x - center_of(xp, x, axis=axis)
+    biased = mean_of(xp, apart * apart, axis=axis, keepdims=True)
     return (biased * _ratio(x, axis, correction) if correction else biased), factor
 
 
@@ -77,7 +77,7 @@ def _apart(x: Value, axis: Axes) -> tuple[Value, Value]:
         x = astype_p(x, dtype=backend.dtype("float32"))
     factor = square_factor(x, axis=axis)
     x = x * factor
-    return x - mean_p(x, axis=axis, keepdims=True), factor
+    return x - center_p(x, axis=axis), factor
 
 
 def _var_slope(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool, correction: float) -> Value:

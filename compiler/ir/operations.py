@@ -156,10 +156,18 @@ def infix(name: str, sign: str, operator: str, boolean: str = "", **more: Any) -
     return elementwise(name, form, native=f"a {sign} b", operator=operator, **more)
 
 
-def reduction(name: str, ufunc: str, cuda: str, identity: object, native: str = "") -> Operation:
-    numpy = f"{ufunc}.reduce({{0}}, {{over}}, dtype={{dtype!r}}, out={{out}})"
+def reduction(name: str, ufunc: str, cuda: str, identity: object, native: str = "", **more: Any) -> Operation:
+    numpy = more.pop("numpy", f"{ufunc}.reduce({{0}}, {{over}}, dtype={{dtype!r}}, out={{out}})")
     return Operation(
-        name, Kind.REDUCTION, e.call(name), numpy, s.REDUCE, cuda=cuda, native=native, identity=identity
+        name,
+        Kind.REDUCTION,
+        e.call(name),
+        numpy,
+        more.pop("cupy", s.REDUCE),
+        cuda=cuda,
+        native=native,
+        identity=identity,
+        **more,
     )
 
 
@@ -270,7 +278,7 @@ ROWS = (
     # Of the pass bounds, for NumPy.
     Operation("bounded", Kind.ELEMENTWISE, e.bounded, "bounded({args}, out={out})", helper=s.BOUNDED),
     # ---- reductions ----
-    reduction("sum", "add", "a + b", 0, "a + b"),
+    reduction("sum", "add", "a + b", 0, "a + b", numpy=s.sum_, cupy=s.SUM_THERE, helper=s.LONG_SUM),
     reduction("prod", "multiply", "a * b", 1, "a * b"),
     reduction("max", "maximum", "a >= b || a != a ? a : b", float("-inf"), LARGER_VALUE),
     reduction("min", "minimum", "a <= b || a != a ? a : b", float("inf"), SMALLER_VALUE),
@@ -278,7 +286,7 @@ ROWS = (
     reduction("all", "logical_and", "a && b", True, "a & b"),
     Operation(
         "mean", Kind.REDUCTION, e.call("mean"), s.mean, s.REDUCE, cuda="a + b", native="a + b", identity=0,
-        mean=True,
+        mean=True, helper=s.LONG_SUM,
     ),
     # ---- products and joins ----
     alike("matmul", Kind.PRODUCT, e.call("matmul"), "matmul({args}, out={out})", operator="matmul"),

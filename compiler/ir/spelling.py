@@ -1,6 +1,8 @@
 """How operations are written for NumPy: the column `numpy` of their rows. Templates, and functions
 (operation, operands, name of the result's array) -> source where a template is not enough."""
 
+import inspect
+import re
 from collections.abc import Callable
 from functools import cache
 from string import Formatter
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tapegrad.autograd.ops.indexing import Slot
+from tapegrad.backends.sums import is_long, long_sum
 
 if TYPE_CHECKING:
     from tapegrad.compiler.ir.program import Op
@@ -20,6 +23,7 @@ CALL = "{name}({args}{options})"
 CALL_INTO = "copyto({out}, np.{name}({args}{options}))"
 CALL_OURS = "copyto({out}, {name}({args}{options}))"
 REDUCE = "cupy.{name}({0}, {over}, out={out})"
+SUM_THERE = "cupy.sum({0}, {over}, dtype={dtype!r}, out={out})"
 FIRST_PLACE = "asarray({name}({0}, axis={axis}, keepdims={keepdims}))"
 FIRST_PLACE_THERE = "cupy.{name}({0}, axis={axis}, keepdims={keepdims})"
 
@@ -119,10 +123,25 @@ def multiply_from_zero(op: "Op", args: list[str], out: str) -> str:
     return f"multiply_from_zero({', '.join(args)}, out={out}{', few=True' * few})"
 
 
+def sum_(op: "Op", args: list[str], out: str) -> str:
+    if may_be_long(op):
+        return f"copyto({out}, long_sum({args[0]}, {over(op)}))"
+    return f"add.reduce({args[0]}, {over(op)}, dtype={str(op.out.dtype)!r}, out={out})"
+
+
+def may_be_long(op: "Op") -> bool:
+    x = op.vars[0]
+    return x.dtype == op.out.dtype and is_long(x.shape, op.params.get("axis"), x.dtype)
+
+
 def mean(op: "Op", args: list[str], out: str) -> str:
-    if op.out.dtype.itemsize <= 2:  # NumPy's own adds float16 in float32
-        return filled(CALL_INTO, op, args, out)
     count = op.vars[0].size // max(op.out.size, 1)
+    half = op.out.dtype.itemsize <= 2
+    if may_be_long(op):
+        x = f"{args[0]}.astype('float32')" if half else args[0]
+        return f"divide(long_sum({x}, {over(op)}), {count}, out={out}{', casting=' * half}{repr('unsafe') * half})"
+    if half:  # NumPy's own adds float16 in float32
+        return filled(CALL_INTO, op, args, out)
     if not op.out.shape:
         return f"{out}[()] = add.reduce({args[0]}, axis=None) / {count}"
     return f"add.reduce({args[0]}, {over(op)}, out={out}); divide({out}, {count}, out={out})"
@@ -237,6 +256,7 @@ def bounded(g, c, out):
     else:
         np.divide(g, np.maximum(np.abs(g) * c, 1.0), out=out)
 """
+LONG_SUM = "\n\n" + re.sub("  # type: .*", "", inspect.getsource(long_sum))
 DRAW = """
 try:
     from tapegrad.autograd.random import draw

@@ -135,6 +135,8 @@ ROWS = [
     *family("all", np.all, "reduce_all", SHAPES),
     Row("square_factor", lambda x: ops.square_factor(x, axis=(0,)), lambda x: np.ones((1, *x.shape[1:]), x.dtype),
         samples(MATRICES, WIDE), lambda tf, x: tf.ones_like(x[:1]), "square_factor", False, ints="float"),
+    Row("center", lambda x: ops.center_p(x, axis=(0,)), lambda x: np.mean(x, axis=0, keepdims=True),
+        samples(MATRICES, WIDE), lambda tf, x: tf.reduce_mean(x, 0, keepdims=True), "center", ints="float"),
     Row("prod of one", lambda x: tg.prod(x, axis=1), lambda x: np.prod(x, axis=1), samples((((3, 1),),), WIDE),
         lambda tf, x: tf.reduce_prod(x, 1)),
     Row("prod of seven", lambda x: tg.prod(x, axis=1), lambda x: np.prod(x, axis=1), samples((((2, 7),),), WIDE),

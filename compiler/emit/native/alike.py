@@ -14,6 +14,7 @@ from tapegrad.compiler.emit.native.signatures import signature
 from tapegrad.compiler.emit.native.walks import statements
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Var
+from tapegrad.compiler.ir.spelling import may_be_long
 from tapegrad.compiler.plan.blocks import Block
 
 # Of what repr shows all.
@@ -84,8 +85,8 @@ class Nests:
     def of(self, block: Block) -> Loops:
         """The call of a block."""
         made = Block(list(block.ops), block.shape, block.inner)
-        if any(op.kind is Kind.SPREAD for op in block.ops):
-            return loops_of(Nester(made, self.arrays).made(), block.ops)
+        if any(op.kind is Kind.SPREAD or (op.kind is Kind.REDUCTION and may_be_long(op)) for op in block.ops):
+            return loops_of(Nester(made, self.arrays).made(), block.ops)  # with arrays of its own
         key, numbers = likeness(made, self.arrays)
         if key not in self.found:
             nester = Nester(made, self.arrays)

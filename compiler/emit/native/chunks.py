@@ -43,9 +43,6 @@ class Definer(Arrays, Protocol):
     def defined(self, expression: str, wanted: str) -> str:
         """The name of an array that stays, which equal expressions share."""
 
-    def made(self, expression: str, wanted: str) -> str:
-        """The name of an array of its own that stays."""
-
     def unused(self, name: str) -> str:
         """The name, with a number if an array has it."""
 

@@ -1,11 +1,14 @@
 """Blocks as nests of loops: elementwise operations, and the reductions that end them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any, Protocol
 
+from tapegrad.backends.sums import MANY
 from tapegrad.compiler.emit.native.elements import as_dtype, combined, element
 from tapegrad.compiler.emit.native.forms import (
+    Called,
     Check,
     Let,
     Load,
@@ -22,10 +25,13 @@ from tapegrad.compiler.emit.native.forms import (
     nest_of,
     number,
 )
+from tapegrad.compiler.emit.native.pairs import corrected, rounding_error
 from tapegrad.compiler.emit.native.totals import (
+    adds_floats,
     come_to,
     extreme,
     finished,
+    loses,
     reduced_axes,
     start,
     totals_of,
@@ -53,6 +59,9 @@ class Arrays(Protocol):
 
     def part(self, array: Slot, index: tuple[object, ...]) -> Slot:
         """A view of an array that stays."""
+
+    def made(self, expression: str, wanted: str) -> str:
+        """The name of an array of its own that stays."""
 
 
 def slot_of(v: Var, flat: bool, arrays: Arrays) -> Slot:
@@ -197,21 +206,59 @@ class Nester:
         reduced = [self.flat or int(i[1:]) in axes for i, _ in self.lengths]
         depth = next((k for k in range(len(reduced) + 1) if all(reduced[k:])), 0)
         count = op.vars[0].size // max(op.out.size, 1) if op.operation.mean else 0
-        combine = combined(op.operation)
         place = self.place_of_result(op, axes)
         if depth < len(self.lengths):
             local = Local(wide(op), self.unique(f"{op.out.name}_value"))
             self.put(self.after[depth], Let(local, self.totalled(op, depth, value)))
             value = local
         into = self.after[depth] if depth < len(self.lengths) else self.before[-1]
-        if not any(reduced[:depth]):
+        if any(reduced[:depth]):
+            outside = prod(n for (_, n), away in zip(self.lengths[:depth], reduced) if away)
+            self.added_in_memory(op, into, place, value, count, outside)
+        else:
             self.put(into, Store(place, finished(value, count, out)))
-            return
-        self.first += self.over_result(op, lambda at: Store(at, start(op.operation, out)))
-        held = Load(place)
-        self.put(into, Store(place, combine(held, convert(value, out))))
-        if count:
-            self.last += self.over_result(op, lambda at: Store(at, finished(Load(at), count, out)))
+
+    def added_in_memory(
+        self, op: Op, into: list[Any], place: Place, value: Value, count: int, turns: int
+    ) -> None:
+        """A result to whose elements something is added in so many turns of the loops outside: of MANY, in an array of
+        its own, as wide as totals are, and what float64 loses in another one."""
+        combine, out, target = combined(op.operation), named(op.out.dtype), place.array
+        lost: Slot | None = None
+        if turns >= MANY and adds_floats(op):
+            target = self.scratch(op, f"{op.out.name}_total")
+            lost = self.scratch(op, f"{op.out.name}_lost") if loses(op) else None
+        held: Value = Load(replace(place, array=target))
+        value = convert(value, target.dtype)
+        if lost is not None:
+            local = Local(held.dtype, self.unique(f"{op.out.name}_held"))
+            self.put(into, Let(local, held))
+            held, at = local, replace(place, array=lost)
+            error = Called(held.dtype, "rounding_error", (held, value), rounding_error)
+            self.put(into, Store(at, Load(at) + error))
+        self.put(into, Store(replace(place, array=target), combine(held, value)))
+        begin = start(op.operation, target.dtype)
+        for array in filter(None, (target, lost)):
+            self.first += over_elements(array, lambda at: Store(at, begin))
+        if count or target is not place.array:
+            # Of a conversion LLVM leaves idle lanes to chance, and what overflows there would be told.
+            by_vectors = target.dtype == out
+            self.last += over_elements(
+                target, lambda at: self.come_to(at, place.array, lost, count), by_vectors
+            )
+
+    def come_to(self, at: Place, result: Slot, lost: Slot | None, count: int) -> Store:
+        """What is left of an element that was added up in memory."""
+        total: Value = Load(at)
+        if lost is not None:
+            total = Called(total.dtype, "corrected", (total, Load(replace(at, array=lost))), corrected)
+        return Store(replace(at, array=result), finished(total, count, result.dtype))
+
+    def scratch(self, op: Op, name: str) -> Slot:
+        dtype = wide(op)
+        array = Slot(self.arrays.made(f"np.empty({op.out.shape}, {dtype!r})", name), dtype, op.out.shape)
+        self.nest.arrays.setdefault(array)
+        return array
 
     def totalled(self, op: Op, depth: int, value: Value, exact: bool = True) -> Value:
         """What the values of the loops from a depth on come to, behind these."""
@@ -239,17 +286,17 @@ class Nester:
             at = ["0" if k in axes else i for k, i in enumerate(self.indices) if keep or k not in axes]
         return Place(self.slot(op.out, False), tuple(at))
 
-    def over_result(self, op: Op, statement: Callable[[Place], Any]) -> list[Any]:
-        """A nest of its own over the result of a reduction."""
-        shape = op.out.shape
-        indices = [f"j{k}" if n != 1 else "0" for k, n in enumerate(shape)]
-        lengths = [(i, n) for i, n in zip(indices, shape) if n != 1]
-        return loops(lengths, [statement(Place(self.slot(op.out, False), tuple(indices)))])
+
+def over_elements(array: Slot, statement: Callable[[Place], Any], by_vectors: bool = True) -> list[Any]:
+    """A nest of its own over an array."""
+    indices = [f"j{k}" if n != 1 else "0" for k, n in enumerate(array.shape)]
+    lengths = [(i, n) for i, n in zip(indices, array.shape) if n != 1]
+    return loops(lengths, [statement(Place(array, tuple(indices)))], by_vectors)
 
 
-def loops(lengths: Sequence[tuple[str, int]], body: list[Any]) -> list[Any]:
+def loops(lengths: Sequence[tuple[str, int]], body: list[Any], by_vectors: bool = True) -> list[Any]:
     for n, (index, length) in enumerate(reversed(lengths)):
-        body = [Loop(index, length, body, n == 0)]
+        body = [Loop(index, length, body, by_vectors and n == 0)]
     return body
 
 

@@ -35,7 +35,7 @@ def totals_of(op: Op, name: str, unique: Callable[[str], str], count: int) -> li
     """The total of so many elements; before it that of what a long sum's additions lost, if it is not kept wider."""
     row, dtype = op.operation, wide(op)
     total = Total(unique(name), dtype, start(row, dtype), combined(row), ufunc_of(row))
-    if count <= LONG or named(op.out.dtype) != "float64" or total.ufunc != "add":
+    if count <= LONG or not loses(op):
         return [total]
     lost = replace(total, name=unique(f"{name}_lost"))
     return [lost, replace(total, lost=lost)]
@@ -71,9 +71,18 @@ def extreme(op: Op) -> bool:
     return isinstance(op.operation.identity, float)
 
 
+def adds_floats(op: Op) -> bool:
+    return ufunc_of(op.operation) == "add" and op.out.dtype.kind == "f"
+
+
+def loses(op: Op) -> bool:
+    """Whether a long sum keeps what its additions lose: one of float32 in float64 loses nothing that shows."""
+    return adds_floats(op) and named(op.vars[0].dtype) == "float64"
+
+
 def ufunc_of(row: Operation) -> str:
     """NumPy's function that makes one of two partial results."""
-    return "add" if row.mean else str(row.numpy).partition(".")[0]
+    return "add" if row.native == "a + b" else str(row.numpy).partition(".")[0]
 
 
 def start(row: Operation, dtype: str) -> Number:

@@ -235,7 +235,7 @@ class NumpyEmitter:
         """The functions that lines of code call and the module defines itself."""
         text = "\n".join(lines)
         rows = {op.name: op.operation for op in self.program.ops}.values()
-        sources = [loop_source(row, row.body) if row.body else row.helper for row in rows]
+        sources = dict.fromkeys(loop_source(row, row.body) if row.body else row.helper for row in rows)
         return [source for source in sources if source and f"{defined_in(source)}(" in text]
 
 
