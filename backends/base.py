@@ -23,7 +23,7 @@ class Backend:
     """A namespace of the array API standard, plus what the standard leaves out.
 
     `kernels` maps a primitive's name to a forward of the same signature, `(xp, *arrays, **params)`: either the only
-    one there is (`erf`, `einsum`), or a faster one than the general one. Three more serve indices with arrays in them:
+    one there is (`erf`), or a faster one than the general one. Three more serve indices with arrays in them:
     `index_add(xp, x, values, index=)` must be there, and where the library's own indexing does not raise IndexError for
     what is out of bounds, or leaves the order of repeated writes open, `index_get(xp, x, index=)` and `index_set`.
 

@@ -112,14 +112,10 @@ def argsort(xp: ArrayModule, x: Array, *, axis: int) -> Array:
     return xp.argsort(x, axis=axis)
 
 
-def einsum(xp: ArrayModule, *arrays: Array, subscripts: str) -> Array:
-    return xp.einsum(subscripts, *arrays, optimize=len(arrays) > 2)
-
-
 KERNELS: dict[str, Function] = {
     "erf": erf, "numbered": numbered, "one_hot": one_hot, "triangle": triangle, "clip": clip, "sign": sign,
     "argsort": argsort, "floor_divide": floor_divide, "remainder": remainder,
-    "index_get": index_get, "index_set": index_set, "index_add": index_add, "einsum": einsum,
+    "index_get": index_get, "index_set": index_set, "index_add": index_add,
 }  # fmt: skip
 
 

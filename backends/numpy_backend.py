@@ -157,14 +157,6 @@ def index_add(xp: ArrayModule, x: Array, values: Array, *, index: Index) -> Arra
     return total
 
 
-def einsum(xp: ArrayModule, *arrays: Array, subscripts: str) -> Array:
-    order = len(arrays) > 2  # of the products, by their cost
-    if arrays[0].dtype.char == "e":
-        wide = [a.astype(np.float32) for a in arrays]
-        return np.asarray(np.einsum(subscripts, *wide, optimize=order)).astype(arrays[0].dtype)
-    return np.einsum(subscripts, *arrays, optimize=order)
-
-
 _reduce: Function = np.add.reduce
 
 
@@ -283,7 +275,6 @@ backend = Backend(
         "floor_divide": division.floor_divide,
         "index_add": index_add,
         "argsort": lambda xp, x, *, axis: np.argsort(x, axis=axis, stable=True),
-        "einsum": einsum,
         "sum": sum_,
         "mean": mean,
         "broadcast_to": broadcast_to,

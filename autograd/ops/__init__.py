@@ -6,6 +6,7 @@ from tapegrad.autograd.ops.activations import *
 from tapegrad.autograd.ops.arranging import *
 from tapegrad.autograd.ops.convolution import *
 from tapegrad.autograd.ops.cumulative import *
+from tapegrad.autograd.ops.einsum import *
 from tapegrad.autograd.ops.elementwise import *
 from tapegrad.autograd.ops.gates import *
 from tapegrad.autograd.ops.indexing import *

@@ -297,7 +297,6 @@ ROWS = (
         for name in ("convolve_windows", "convolve_kernel", "convolve_input")
     ),
     Operation("put_windows", Kind.SPREAD, e.over_windows("put_windows"), s.CALL_OURS, module=e.WINDOWS),
-    alike("einsum", Kind.PRODUCT, e.kernel("einsum"), s.einsum),
     Operation("concat", Kind.JOIN, e.concat, "concatenate(({args},), axis={axis}, out={out})"),
     # ---- at an index ----
     Operation(

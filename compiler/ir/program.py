@@ -150,7 +150,7 @@ def spelled(value: np.ndarray) -> str:
 
 
 def spelled_view(value: np.ndarray) -> str:
-    """The source of an array that was broadcast: NumPy's einsum adds up in another order over a step of 0 bytes."""
+    """The source of an array that was broadcast: NumPy adds up in another order over a step of 0 bytes."""
     part = value[tuple(slice(1) if step == 0 else slice(None) for step in value.strides)]
     return f"np.broadcast_to({spelled(part)}, {value.shape})"
 

@@ -147,15 +147,6 @@ def mean(op: "Op", args: list[str], out: str) -> str:
     return f"add.reduce({args[0]}, {over(op)}, out={out}); divide({out}, {count}, out={out})"
 
 
-def einsum(op: "Op", args: list[str], out: str) -> str:
-    """Given `out`, NumPy adds up in another order; and one operand alone may come back as a view."""
-    order = ", optimize=True" if len(args) > 2 else ""  # of the products, by their cost
-    if op.out.dtype.char == "e":  # float16 counts to 2048
-        wide = ", ".join(f"{a}.astype('float32')" for a in args)
-        return f"copyto({out}, einsum({op.params['subscripts']!r}, {wide}{order}), casting='same_kind')"
-    return f"copyto({out}, einsum({op.params['subscripts']!r}, {', '.join(args)}{order}))"
-
-
 def take_at(op: "Op", args: list[str], out: str) -> str:
     elements = f"{args[0]}[{index_text(op.params['index'], args[1:])}]"
     return elements if op.out.shape else f"asarray({elements})"

@@ -76,6 +76,5 @@ ROWS = [
           lambda a, b, axes=axes: np.tensordot(a, b, axes), samples((shapes,), WIDE),
           lambda tf, a, b, axes=axes: tf.tensordot(a, b, axes), ints="same") for axes, shapes in AXES),
     *(Row(f"einsum {s}", lambda *xs, s=s: tg.einsum(s, *xs), lambda *xs, s=s: np.einsum(s, *xs), samples(shapes, WIDE),
-          tf_einsum(s), None if i else "einsum",
-          ints="same") for i, (s, *shapes) in enumerate(EINSUMS)),
+          tf_einsum(s), ints="same") for s, *shapes in EINSUMS),
 ]  # fmt: skip

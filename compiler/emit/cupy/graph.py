@@ -78,8 +78,6 @@ def suits(op: Op) -> None:
         and op.out.dtype.kind == "f"
     ):
         raise NotAGraph(f"the product of {shapes} is left to cuBLAS, which cannot be captured")
-    if op.name == "einsum":
-        raise NotAGraph("einsum is left to cuBLAS, which cannot be captured")
     if op.name == "put_at" and len(op.vars) > 1 + isinstance(op.inputs[1], Var):
         raise NotAGraph("values are written at an index array, of which the last is to stay")
     if op.name == "add_at" and str(op.out.dtype) not in ATOMIC:
