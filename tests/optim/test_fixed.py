@@ -1,4 +1,4 @@
-"""What an optimizer trains is fixed when it is made: an accepted line that would change it does nothing, and raises."""
+"""What an optimizer trains is fixed when it is made: a line that would change it does nothing, and raises."""
 
 from typing import Any
 
