@@ -65,13 +65,14 @@ def call_once(
     rebuild: Rebuild,
     again: Function,
     user: tuple[object, ...],
+    begun: int,
 ) -> Tree:
     """The results as one recorded call with this rule; integers among them are in no graph."""
     call = Primitive(
         name, lambda xp, *raw: arrays[0] if len(arrays) == 1 else tuple(arrays),
         vjp=rule, outputs=len(arrays), register=False,
     )  # fmt: skip
-    call.again, call.user = again, user
+    call.again, call.user, call.begun = again, user, begun
     out = call(*inputs)
     outputs = [out] if len(arrays) == 1 else list(out)
     return rebuild([o if is_floating(o.dtype) else o.detach() for o in outputs])

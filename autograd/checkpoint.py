@@ -82,7 +82,9 @@ def checkpoint(f: Callable[P, R]) -> Callable[P, R]:
             return rebuild_results(list(whole.values()))
 
         user = (f, call.others, kwargs)
-        return call_once(f"checkpoint({label(f)})", second.rule, given, arrays, rebuild, second.again, user)
+        return call_once(
+            f"checkpoint({label(f)})", second.rule, given, arrays, rebuild, second.again, user, begun
+        )
 
     return function
 

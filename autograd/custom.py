@@ -97,7 +97,7 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
                 return flatten(function(*call.arguments(tensors), **kwargs))[0]
 
         user = (f, call.others, kwargs)
-        return call_once(name, rule, inputs, arrays, rebuild_results, anew, user)
+        return call_once(name, rule, inputs, arrays, rebuild_results, anew, user, begun)
 
     return function
 

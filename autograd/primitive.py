@@ -55,6 +55,7 @@ class Primitive:
     loop: Any = None  # of a loop that a recorder takes as one operation: what it made of it
     # Of a call whose forward gives what was computed before it was recorded: the function that computes it from others.
     again: Callable[[Sequence[Value]], list[Tensor]] | None = None
+    begun = 0  # and when that function began, on the clock that numbers nodes
     user: tuple[
         object, ...
     ] = ()  # of such a call, the user's function, and what else than tensors it is given

@@ -368,3 +368,9 @@ def operation(name: str) -> Operation:
 def allocating(target: str) -> frozenset[str]:
     """The operations whose results are new arrays at each call of a target's program."""
     return frozenset(row.name for row in ROWS if target in row.allocates)
+
+
+def plain_axis(axis: Any, ndim: int) -> Any:
+    """One way to write each axis, so that the same operation is known again."""
+    axes = tuple(a % ndim for a in axis) if isinstance(axis, tuple) else (axis % ndim,)
+    return axes[0] if len(axes) == 1 else axes

@@ -14,6 +14,7 @@ from tapegrad.compiler.record.calls import (
     RecordedCalls,
     Result,
     array_kind,
+    fingerprint,
 )
 from tapegrad.compiler.record.taped_calls import Input, Made, TapedCall
 
@@ -64,8 +65,8 @@ class SameCalls:
             return Result(self.classes[a.call], a.output)
         if not isinstance(a, Leaf):
             return a
-        if a.var is not None and a.var.kind == "constant":
-            return LeafClass(a.kind, None, a.var.value.tobytes())
+        if a.contents is not None:
+            return LeafClass(a.kind, None, a.contents)
         return LeafClass(a.kind, a.key if a.key in self.recorded.owners else None, None)
 
     def numbers_of(self, calls: Sequence[TapedCall], ends: Sequence[TapedCall]) -> Found:
@@ -118,7 +119,7 @@ class SameCalls:
             return False
         if a.contents is not None:
             if id(t.data) not in self.contents:
-                self.contents[id(t.data)] = t.numpy().tobytes()
+                self.contents[id(t.data)] = fingerprint(t.data)
             return a.contents == self.contents[id(t.data)]
         owner = t if a.key is None else self.recorded.owners[a.key]
         return owner is t or owner.data is t.data

@@ -41,7 +41,9 @@ class TapedCalls:
 
     def __init__(self, tape: "Tape", recorded: RecordedCalls) -> None:
         # A tape on other numbers has the notes of the one that it was made of.
-        base, self.news = tape.base or (tape, {})
+        base, news = tape.base or (tape, {})
+        now = {name: t for t, name in tape.leaves.items()}
+        self.news = {leaf: now[name] for leaf, name in base.leaves.items()} | news
         kinds = set(recorded.kinds)
         self.steps: dict[Node, Steps] = {
             node: steps

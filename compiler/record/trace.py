@@ -23,7 +23,7 @@ from tapegrad.backends.aliases import Array, ArrayModule
 from tapegrad.compiler.aliases import Args
 from tapegrad.compiler.errors import TraceError
 from tapegrad.compiler.ir.memory import GrowingSpans, memory_of, order_of, share, span
-from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation
+from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation, plain_axis
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
 from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.host import HostNumbers
@@ -75,6 +75,7 @@ class Trace(Recorder):
         self.kept: list[Any] = []  # alive until the end: modules and views that are known by their id
         self.modules: list[str] = []  # ids of those that are running, the innermost last
         self.node: Node | None = None  # the recorded call whose gradient rules are running
+        self.around: list[Node | None] = []  # those in whose rules backward passes run
         self.parts: list[str] = []
         self.calls = RecordedCalls()
         self.module_of: dict[int, str] = {}  # id of a node -> the id of the module that it was made in
@@ -184,8 +185,11 @@ class Trace(Recorder):
         self.kept.append(module)
         return On(self.modules, str(id(module)))  # named at the end
 
+    def backward(self, outputs: list[Any]) -> None:
+        self.around.append(self.node)
+
     def rule(self, node: Node | None) -> None:
-        self.node = node
+        self.node = self.around.pop() if node is None else node
 
     def part(self, name: str) -> "On":
         return On(self.parts, name)
@@ -392,9 +396,3 @@ SAME_FOR_A_SHAPE = ("numbered", "zeros_like", "ones_like")
 WHOLE = [row for row in OPERATIONS.values() if row.primitive]  # primitives that are one operation
 INDEXING = {row.primitive: row.name for row in WHOLE if row.kind is Kind.INDEX}
 KERNELS = {row.primitive for row in WHOLE if row.kind is not Kind.INDEX}
-
-
-def plain_axis(axis: Any, ndim: int) -> Any:
-    """One way to write each axis, so that the same operation is known again."""
-    axes = tuple(a % ndim for a in axis) if isinstance(axis, tuple) else (axis % ndim,)
-    return axes[0] if len(axes) == 1 else axes

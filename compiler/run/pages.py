@@ -1,5 +1,6 @@
 """What the pages show of a program: its list after each pass, its source, and the lines of each call of a tape."""
 
+from collections.abc import Container
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -30,15 +31,24 @@ def lines_of_tape(name: str, runner: "Runner", tape: "Tape") -> dict[str, Any]:
         raise ValueError(
             f"html: step: {name} does not compute this tape: it has no {shown(error.call, tape)}\n{remedy}"
         ) from None
-    names = {number: [tape.calls[node] for node in call.nodes] for call, number in numbers.items()}
     call_of = {var.name: call for var, call in calls.of.items()}
+    names = {number: [tape.calls[node] for node in call.nodes] for call, number in numbers.items()}
+    recorded = {op.out.name for op in runner.history[0][1].ops}
     lines = []
     for line, ops in runner.lines:
-        found = [call_of[op.out.name] for op in ops if op.out.name in call_of]
+        origins = (recorded_name(op.out.name, recorded) for op in ops)
+        found = [calls.shown_one(call_of[name], names) for name in origins if name in call_of]
         own = [[call, int(back)] for number, back in dict.fromkeys(found) for call in names.get(number, ())]
         if own:
             lines.append([line, *own])
     return {"name": f"{name}, emitter {runner.emitter}", "text": runner.source, "lines": lines}
+
+
+def recorded_name(name: str, recorded: Container[str]) -> str:
+    """The recorded operation that a result belongs to: passes call what they make of x x_taken, x_rows and so on."""
+    while name not in recorded and "_" in name:
+        name = name.rpartition("_")[0]
+    return name
 
 
 def shown(call: TapedCall, tape: "Tape") -> str:
