@@ -109,6 +109,8 @@ class Tape:
         """
         from tapegrad.autograd.pages.page import tape_page, written
 
+        if not isinstance(title, str):
+            raise TypeError(f"html: title: expected a text, got {title!r}")
         outside("tape.html")
         return written(tape_page(self, title, step), path)
 

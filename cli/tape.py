@@ -76,6 +76,8 @@ class UpTo(Sites):
 
 def tape(options: argparse.Namespace) -> int:
     program = Path(options.program)
+    if program.is_dir():
+        raise Mistake(f"{program} is a folder: give the file to run, as in {program / '__main__.py'}")
     if not program.is_file():
         raise Mistake(f"{program}: there is no such file")
     target = Path(options.out or f"{program.stem}.html")

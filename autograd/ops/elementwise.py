@@ -29,7 +29,7 @@ scale: Primitive = Primitive(
     lambda xp, g, s: _zero_where(xp, g == 0, g * s),
     vjp=(lambda g, y, a, s: scale(g, s), lambda g, y, a, s: scale_both(g, a)),
     promote="same",
-    doc="g * slope, but 0 wherever g is 0, even if the slope is infinite or NaN",
+    doc="a * s, but 0 wherever a is 0, even if s is infinite or NaN",
 )
 # In the slopes of `scale` and `over`, where both factors are cotangents, one of the derivative before. The slope for a
 # factor that is 0 is the other factor, and not 0: third derivatives need it.
@@ -45,7 +45,7 @@ over: Primitive = Primitive(
     lambda xp, g, x: _zero_where(xp, g == 0, g / x),
     vjp=(lambda g, y, a, x: over(g, x), lambda g, y, a, x: -scale_both(g, over(y, x))),
     promote="same",
-    doc="g / x, but 0 wherever g is 0, even if x is 0 or NaN",
+    doc="a / x, but 0 wherever a is 0, even if x is 0 or NaN",
 )
 
 where_p: Primitive = Primitive(

@@ -19,6 +19,8 @@ OVER = {"over", "divide_from_zero"}
 ENDS = re.compile(r": |; |, |\. | over | along | without | for a | in the shape |\.$|$")
 
 
+COTANGENT = "cotangent of y"  # which no name in a source is
+
 LONGEST = 60  # elements of MathML: a longer rule is easier to read in its source
 
 
@@ -44,8 +46,7 @@ def formula_of(doc: str) -> tuple[str, str]:
 
 
 def rule_formula(tree: ast.AST) -> str:
-    """The cotangent that a lambda of a gradient rule gives, as MathML: g is the cotangent of y; "" where it is more
-    than a formula."""
+    """The cotangent that a lambda of a gradient rule gives, as MathML; "" where it is more than a formula."""
     if not isinstance(tree, ast.Lambda):
         return ""
     try:
@@ -78,7 +79,7 @@ def one(text: str) -> str:
 
 
 def name(node: ast.Name) -> tuple[str, int]:
-    if node.id == "g":
+    if node.id == COTANGENT:
         return barred("y"), ATOM
     word = node.id.removesuffix("_p").lstrip("_")
     letter, number = re.fullmatch(r"(.*?)(\d*)", word).groups()  # type: ignore[union-attr]

@@ -5,7 +5,7 @@ from html import escape
 from math import isfinite
 
 from tapegrad.autograd.aliases import Array
-from tapegrad.autograd.pages.numbers import Numbers, numbers_of
+from tapegrad.autograd.pages.numbers import Numbers, numbers_of, text_of
 
 CORNER = 8  # rows and columns of a tensor
 UP, DOWN = "26, 95, 208", "191, 33, 48"  # colours of numbers above and below zero
@@ -26,7 +26,7 @@ def cells(n: Numbers) -> str:
         for x in row:
             share = min(abs(x) / most, 1.0) * 0.45 if isfinite(x) else 0.0
             colour = f"background:rgba({DOWN if x < 0 else UP}, {share:.2f});" if share else ""
-            made.append(f'<td style="{colour}{CELL}">{x:.4g}</td>')
+            made.append(f'<td style="{colour}{CELL}">{text_of(x)}</td>')
         rows.append(f"<tr>{''.join(made)}</tr>")
     return f"<table>{''.join(rows)}</table>"
 
@@ -34,8 +34,8 @@ def cells(n: Numbers) -> str:
 def range_of(n: Numbers) -> str:
     """`float32[8, 16], a corner of it: min …, max …, mean …`"""
     text = f"{n.dtype}[{', '.join(map(str, n.shape))}]{', a corner of it' if n.cut else ''}"
-    if n.low is not None:
-        text += f": min {n.low:.4g}, max {n.high:.4g}, mean {n.mean:.4g}"
+    if n.low is not None and n.high is not None:
+        text += f": min {text_of(n.low)}, max {text_of(n.high)}, mean {n.mean:.4g}"
     return text + (f", {n.nonfinite:,} not finite" if n.nonfinite else "")
 
 
@@ -61,15 +61,20 @@ def sparkline(values: Iterable[float], label: str, best: int | None = None) -> s
 
 
 def histogram(data: Array, label: str, bins: int = 24) -> str:
-    """How the finite elements of a raw array are spread, as a small SVG."""
+    """How the finite elements of a raw array are spread, as a small SVG, with their range and how many others there
+    are."""
     import numpy as np
 
     from tapegrad.backends import backend_of
 
     array = backend_of(data).to_numpy(data)
+    size = array.size
     array = array[np.isfinite(array)].astype(np.float64)
+    words = [f"{array.min():.3g} … {array.max():.3g}"] if array.size else []
+    words += [f"<b>{size - array.size:,} not finite</b>"] if size > array.size else []
+    text = f'<div style="font-size:11px">{", ".join(words)}</div>' if words else ""
     if not array.size:
-        return ""
+        return text
     # Scaled by a power of two, so that the largest doubles have a difference and the least ones are apart.
     array = np.ldexp(array, -int(np.frexp(np.abs(array).max())[1]))
     counts, _ = np.histogram(array, bins)
@@ -79,7 +84,7 @@ def histogram(data: Array, label: str, bins: int = 24) -> str:
         for i, c in enumerate(counts)
         if c
     )
-    return f'<svg role="img" aria-label="{escape(label)}" width="{5 * bins}" height="26">{bars}</svg>'
+    return f'<svg role="img" aria-label="{escape(label)}" width="{5 * bins}" height="26">{bars}</svg>{text}'
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), html: int = 10**9) -> str:

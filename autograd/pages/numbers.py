@@ -14,18 +14,18 @@ from tapegrad.backends import backend_of
 class Numbers:
     """An array, as a page shows it.
 
-    low, high, mean    of the finite elements; None where there are none
+    low, high, mean    of the finite elements; None where there are none. Those of integers are exact
     nonfinite          how many elements are NaN or infinite
     corner             the first rows and columns of the last two axes, at the beginning of all axes before
     """
 
     dtype: str
     shape: tuple[int, ...]
-    low: float | None
-    high: float | None
+    low: float | int | None
+    high: float | int | None
     mean: float | None
     nonfinite: int
-    corner: list[list[float]]
+    corner: list[list[float]] | list[list[int]] | list[list[bool]]
 
     @property
     def size(self) -> float:
@@ -48,11 +48,12 @@ def numbers_of(data: Array, rows: int, columns: int) -> Numbers:
     bad = array.size - int(np.count_nonzero(finite))
     seen = array[finite] if bad else array
     if seen.size:
-        low, high = float(np.minimum.reduce(seen, None)), float(np.maximum.reduce(seen, None))
+        exact = int if seen.dtype.kind in "iu" else float
+        low, high = exact(np.minimum.reduce(seen, None)), exact(np.maximum.reduce(seen, None))
         mean = mean_of(seen, max(abs(low), abs(high)))
     first = array[(0,) * (array.ndim - 2)] if array.ndim > 2 and array.size else array
     table = first[:rows, :columns] if first.ndim > 1 else first.reshape(1, -1)[:, :columns]
-    corner = table.astype(np.float64).tolist() if array.size else []
+    corner = (table if array.dtype.kind in "iub" else table.astype(np.float64)).tolist() if array.size else []
     return Numbers(name_of(array.dtype), tuple(array.shape), low, high, mean, bad, corner)
 
 
@@ -73,10 +74,17 @@ def name_of(dtype: np.dtype) -> str:
     return str(dtype)
 
 
-def short(x: float | None) -> float | str | None:
-    """A number to four digits, as JSON has it: as text where it is not finite."""
+def text_of(x: float | int) -> str:
+    """A number to four digits; an integer and a truth as they are."""
+    return f"{x:.4g}" if isinstance(x, float) else str(x)
+
+
+def short(x: float | int | None) -> float | str | None:
+    """A number to four digits, as JSON has it: as text where it is not finite. An integer with all of its digits."""
     if x is None:
         return None
+    if isinstance(x, int):  # a page writes large numbers with an exponent
+        return x if abs(x) < 1_000_000 else str(x)
     if not isfinite(x):
         return str(x)
     x = float(f"{x:.4g}")

@@ -53,7 +53,8 @@ def assembled(kind: str, title: str, data: dict[str, object]) -> str:
     """A page of a kind, "tape" or "program": its files, and the data as JSON."""
     code, live = "program" in data or kind == "program", "live" in data
     style = part("page.css") + (part("code.css") if code else "") + (part("live.css") if live else "")
-    scripts = ["common.js", *(["emitted.js"] if code and kind == "tape" else []), f"{kind}.js"]
+    emitted = (["lines.js"] if code else []) + (["emitted.js"] if code and kind == "tape" else [])
+    scripts = ["common.js", *emitted, f"{kind}.js"]
     scripts += ["live.js"] if live else []
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no </script> in it

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tapegrad.autograd.diagnostics import is_own
-from tapegrad.autograd.pages.formulas import barred, formula_of, math, rule_formula
+from tapegrad.autograd.pages.formulas import COTANGENT, barred, formula_of, math, rule_formula
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.backends.aliases import Function
 
@@ -57,21 +57,28 @@ def rule_of(primitive: Primitive) -> Rule:
 def cotangent(rule: Function | None, number: int) -> tuple[str, str] | None:
     """(the argument that a rule gives the cotangent of, that as MathML); None for a rule that is no formula."""
     tree = place_of(rule)[2] if rule is not None else None
-    if not isinstance(tree, ast.Lambda):
+    if not isinstance(tree, ast.Lambda) or len(tree.args.args) < 2:
         return None
-    names = [a.arg for a in tree.args.args[2:]]
+    g, result, *names = [a.arg for a in tree.args.args]
+    shown = {a: "y1" if a == "y" else a for a in names}  # an argument of that name is not the result y
     if names[:2] == ["a", "b"]:  # as the doc calls them
-        tree, names[:2] = Renamed().visit(deepcopy(tree)), ["x1", "x2"]
+        shown |= {"a": "x1", "b": "x2"}
+    tree = Renamed({result: "y", **shown, g: COTANGENT}).visit(deepcopy(tree))
+    names = [shown[a] for a in names]
     if number >= len(names) or not (text := rule_formula(tree)):
         return None
     return names[number], math(f"{barred(names[number])}<mo>=</mo>{text[6:-7]}")
 
 
 class Renamed(ast.NodeTransformer):
-    """An expression with the names that the array API standard has for two arrays."""
+    """An expression with other names: those that the array API standard has for two arrays, y for the result, and one
+    for its cotangent, whatever a rule calls it."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self.names = names
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.Name({"a": "x1", "b": "x2"}.get(node.id, node.id))
+        return ast.Name(self.names.get(node.id, node.id))
 
 
 @lru_cache(1000)

@@ -235,3 +235,12 @@ def test_the_page_is_made_where_the_pass_begins(case: str, tmp_path: Path, monke
 def test_a_missing_program(capsys: Any) -> None:
     assert main(["tape", "nowhere.py"]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_program(capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "__main__.py").write_text("print(1)")
+    assert main(["tape", str(tmp_path)]) == 2
+    assert (
+        f"{tmp_path} is a folder: give the file to run, as in {tmp_path / '__main__.py'}"
+        in capsys.readouterr().err
+    )

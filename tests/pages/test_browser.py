@@ -222,6 +222,43 @@ def test_lines_and_calls_are_marked_both_ways(opened: Opened, emitter: str) -> N
     assert page.locator("#tape [aria-selected=true]").inner_text().strip().startswith("v3 = linear(")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("kind", ["a tape", "a program"])
+def test_lines_are_reached_by_keyboard_and_marked_by_more_than_colour(
+    opened: Opened, kind: str, width: int
+) -> None:
+    step, loss_of, batch = programs.train_step("numpy")
+    page = opened(
+        step.html() if kind == "a program" else tg.tape(loss_of(*batch)).html(step=step), width=width
+    )
+    if kind == "a tape":
+        page.locator("[data-tab=program]").click()
+    heights = page.evaluate("[...document.querySelectorAll('.tabs button')].map(b => b.offsetHeight)")
+    assert heights and min(heights) >= 24
+    focused = lambda: page.evaluate("document.activeElement.getAttribute('aria-label')") or ""
+    for _ in range(40):  # one stop of Tab leads to the lines
+        page.keyboard.press("Tab")
+        if focused().startswith("line "):
+            break
+    assert page.locator("#panel [data-o][tabindex='0']").count() == 1
+    page.keyboard.press("Home")
+    lines = page.locator("#panel [data-o]").count()
+    seen = [focused()]
+    for _ in range(lines - 1):
+        page.keyboard.press("ArrowDown")
+        seen.append(focused())
+    assert len(set(seen)) == lines and all(
+        re.match(r"line \d+(, \w+ of the chosen \w+)?: ", text) for text in seen
+    )
+    page.keyboard.press("ArrowUp")
+    number = seen[-2].split()[1].rstrip(":,")
+    page.keyboard.press("Enter")
+    assert focused().startswith(f"line {number}, ") and "of the chosen" in focused()
+    marked = page.locator("#panel .code .fwd, #panel .code .bwd")
+    assert marked.count() and all(text[:1] in "▸◂" and text for text in marked.locator("i").all_inner_texts())
+    assert page.locator("#panel .code i", has_text=re.compile("[▸◂]")).count() == marked.count()
+
+
 def test_the_program_page_shows_what_each_pass_changed(opened: Opened) -> None:
     step, *_ = programs.train_step("numpy")
     page = opened(step.html(), height=1400)

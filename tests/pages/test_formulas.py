@@ -10,6 +10,7 @@ from tapegrad.autograd.primitive import REGISTRY, Primitive
 
 FORMULAS = {
     "x1 + x2": "x1+x2",
+    "g * slope, but 0 wherever g is 0": "g·slope",
     "1 / (1 + e**-x)": "11+e−x",
     "-log_softmax(x)[label] over the last axis: labels are class numbers": "−log_softmax(x)label",
     "x1 @ x2: the matrix product": "x1@x2",
@@ -40,6 +41,10 @@ def test_every_rule_of_the_registry_is_shown_as_it_is_written() -> None:
 
 RULES = {
     "add": ["x¯1=y¯", "x¯2=y¯"], "multiply": ["x¯1=y¯·x2", "x¯2=y¯·x1"], "exp": ["x¯=y¯·y"],
+    "multiply_from_zero": ["a¯=y¯·s", "s¯=y¯·a"], "divide_from_zero": ["a¯=y¯x", "x¯=−y¯·yx"],
+    "convolution_input": ["g¯=windows_of(convolution(y¯,w,p),g)"],
+    "max_pool_put": ["g¯=max_pool_take(y¯,x,y1,p)"], "max_pool_take": ["h¯=max_pool_put(y¯,x,y1,p)"],
+    "window_spread": ["g¯=window_sum(y¯,p)"],
     "hypot": ["x¯1=y¯·share(x1,y)", "x¯2=y¯·share(x2,y)"],
 }  # fmt: skip
 

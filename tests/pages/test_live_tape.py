@@ -107,6 +107,33 @@ def test_arrows_raise_and_lower_and_step_through_the_tape_elsewhere(opened: Open
     assert "forward v1" in frame.inner_text("#where")
 
 
+# The number of a leaf as the page has it, the key, and the number that it asks for.
+RAISED = {
+    "an integer": ("12345", "ArrowUp", "12346"),
+    "one below a power of ten": ("99999", "ArrowUp", "100000"),
+    "one of more digits than a float has": (str(2**60 + 1), "ArrowUp", str(2**60 + 2)),
+    "zero": ("0", "ArrowDown", "-1"),
+    "a truth": ("False", "ArrowUp", "True"),
+    "a truth that is lowered": ("True", "ArrowDown", "False"),
+}
+
+
+@pytest.mark.parametrize("case", RAISED)
+def test_arrows_go_through_integers_one_by_one(opened: Opened, case: str) -> None:
+    before, key, after = RAISED[case]
+    is_truth = case.startswith("a truth")
+    x, n = tg.ones((9, 2), requires_grad=True), tg.tensor([True] * 9 if is_truth else [5, 7])
+    with tg.keep_lines():
+        y = x[n].sum()
+    live = LiveTape(tg.tape(y, {"x": x, "n": n}))
+    start = '"True ' if is_truth else '"5 '
+    page = opened(live.page().replace(start, f'"{before} '))
+    leaf(page, "n")
+    page.locator("#panel input").first.focus()
+    page.keyboard.press(key)
+    assert page.locator("#panel input").first.input_value() == after
+
+
 NONSENSE = {
     "a word": ("x", "abc", "'abc' is not a number"),
     "nothing": ("x", "", "'' is not a number"),

@@ -52,6 +52,13 @@ def weights(values: list[list[float]]) -> nn.Module:
     return layer
 
 
+def exploded() -> nn.Module:
+    layer = nn.Dense(2, in_features=3, use_bias=False)
+    layer.kernel.assign(tg.zeros((3, 2)))
+    layer.kernel.grad = tg.full((3, 2), float("inf"))
+    return layer
+
+
 def freed() -> Any:
     tape = programs.taped(programs.mlp())
     tape.output.backward()
@@ -63,6 +70,15 @@ SHOWN = {
     "a large tensor": (lambda: tg.zeros((20, 20)), ["float32[20, 20], a corner of it"]),
     "not finite": (lambda: tg.tensor([1.0, float("nan")]), ["nan", "1 not finite"]),
     "an empty tensor": (lambda: tg.zeros((0, 3)), ["float32[0, 3]"]),
+    "integers": (lambda: tg.tensor([12345, 2**60]), [f"12345 {2**60}", f"min 12345, max {2**60}, mean"]),
+    "truths": (lambda: tg.tensor([True, False]), ["True False", "mean 0.5"]),
+    "the range of weights": (lambda: weights([[1.0, -0.25], [0.0, 1e-8]]), ["-0.25 … 1", "0 … 0"]),
+    "weights that are not finite": (
+        lambda: weights([[float("nan"), float("inf")], [0.5, 2.0]]),
+        ["0.5 … 2, 2 not finite"],
+    ),
+    "no weight that is finite": (lambda: weights([[float("nan")] * 2] * 2), ["6 4 not finite 0 … 0"]),
+    "gradients that are not finite": (exploded, ["0 … 0 6 not finite"]),
     "a module": (trained, ["layers.0 Dense (batch, 16) 80", "total 243 parameters, 243 of them trained"]),
     "a module without weights": (lambda: nn.Sequential(nn.Dense(2)), ["not built", "total 0 parameters"]),
     "weights of all sizes": (

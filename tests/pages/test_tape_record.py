@@ -12,7 +12,7 @@ import page_programs as programs
 import tapegrad as tg
 from tapegrad.autograd.pages.folds import Fold, folded
 from tapegrad.autograd.pages.numbers import numbers_of
-from tapegrad.autograd.pages.record import record_of
+from tapegrad.autograd.pages.record import Tables, record_of
 from tapegrad.autograd.sites import site_of
 from tapegrad.autograd.tape import Tape
 
@@ -63,7 +63,8 @@ ARRAYS = {
     "empty": (np.zeros((0, 3)), (None, None, None, 0)),
     "a number": (np.array(3.0), (3.0, 3.0, 3.0, 0)),
     "booleans": (np.array([True, False]), (0.0, 1.0, 0.5, 0)),
-    "integers": (np.array([[-3, 2**40]]), (-3.0, float(2**40), (2**40 - 3) / 2, 0)),
+    "integers": (np.array([[-3, 2**40]]), (-3, 2**40, (2**40 - 3) / 2, 0)),
+    "integers of more digits than a float": (np.array([2**60 + 1, 1]), (1, 2**60 + 1, float(2**59 + 1), 0)),
     "half": (np.array([60000.0, 60000.0], dtype="float16"), (60000.0, 60000.0, 60000.0, 0)),
 }
 
@@ -74,6 +75,24 @@ def test_numbers(case: str) -> None:
     n = numbers_of(array, 4, 4)
     assert (n.low, n.high, n.mean, n.nonfinite) == expected
     assert n.shape == array.shape and n.dtype == str(array.dtype)
+
+
+# Integers and truths are shown as they are, other numbers to four digits: [low, high, mean] and the corner.
+EXACT: dict[str, tuple[Any, list[Any], str]] = {
+    "integers": ([12345, 99999, 100000], [12345, 100000, 7.078e4], "12345 99999 100000"),
+    "long integers": ([2**60 + 1, 1234567], ["1234567", str(2**60 + 1), 5.765e17],
+                      f"{2**60 + 1} 1234567"),
+    "truths": ([True, False], [0, 1, 0.5], "True False"),
+    "floats": ([12345.0, 0.123456], [0.1235, 12340, 6173], "1.234e+04 0.1235"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EXACT)
+def test_integers_are_exact(case: str) -> None:
+    values, expected, corner = EXACT[case]
+    packed: Any = Tables().packed(numbers_of(np.array(values), 4, 4))
+    assert packed[1:3] == expected[:2] and packed[3] == pytest.approx(expected[2], rel=1e-3)
+    assert packed[6] == corner
 
 
 def test_a_corner_is_cut_from_the_last_two_axes() -> None:
@@ -185,6 +204,11 @@ STARTS: dict[str, tuple[Any, str]] = {
         "Cotangents are those of the sum of the result",
     ),
     "several, given others": (lambda y: tg.tape(y, cotangent=[1, 2]), "Cotangents start from the given one"),
+    "zeros": (
+        lambda y: tg.tape(y, cotangent=[0, 0]),
+        "All cotangents are zero, for the pass starts from zeros. tg.jvp "
+        "and tg.hvp make such a pass, which the next one differentiates: its tape has what they compute",
+    ),
     "two": (lambda y: Tape(y, {}, [(y, None), (y * 2.0, None)]), "Cotangents start at v1, v2"),
 }
 
@@ -343,6 +367,13 @@ def test_text_of_the_user_ends_no_script() -> None:
     x = tg.ones((2,), requires_grad=True)
     page = tg.tape((x * x).sum(), {"</script><b>": x}).html(title="</title>&<b>")
     assert page.count("</script>") == 2 and "<title>&lt;/title&gt;&amp;&lt;b&gt;</title>" in page
+
+
+@pytest.mark.parametrize("title", [3, None, b"loss", ["loss"]], ids=repr)
+def test_a_title_is_a_text(title: Any) -> None:
+    x = tg.ones((2,), requires_grad=True)
+    with pytest.raises(TypeError, match="html: title: expected a text, got"):
+        tg.tape(x * x).html(title=title)
 
 
 def test_a_page_is_written_and_returned(tmp_path: Any) -> None:

@@ -13,7 +13,7 @@ function emitted(first, last) {
     if (!lines.length) return `<h3>Emitted by ${esc(P.name)}</h3><p class="soft">No line of its own: a pass removed it or made it part of another call.</p>`;
     return `<h3>Emitted by ${esc(P.name)}: the lines that do it</h3><div class="code mono">${lines.slice(0, 60).map(([line, back]) => codeLine(line, back ? "bwd" : "fwd")).join("")}</div>`;
 }
-const codeLine = (line, on) => `<div${rowsOf.has(line) ? ` data-o="${line}"` : ""}${on ? ` class="${on}"` : ""}><span>${line}</span><span>${esc(source[line - 1].replace(/^ {8}/, "").replace(/ +#/, "  #"))}</span></div>`;
+const codeLine = (line, on) => codeOf(line, source[line - 1].replace(/^ {8}/, "").replace(/ +#/, "  #"), rowsOf.has(line), on);
 function program(e) {
     const on = new Map();
     const [a, b] = e.f ? [e.f.first, e.f.last] : [e.i, e.i];

@@ -68,10 +68,17 @@ $("panel").addEventListener("keydown", event => {
         $("wrong").textContent = "";
     } else if (event.key === "ArrowUp" || event.key === "ArrowDown") {
         event.preventDefault();
-        const x = +input.value, whole = !/^float/.test(shape(R[V[sel].i][VALUES][0]));
-        if (!Number.isFinite(x)) return;
-        const step = whole ? 1 : 10 ** (Math.floor(Math.log10(Math.abs(x) || 1)) - 1);
-        input.value = +(x + (event.key === "ArrowUp" ? step : -step)).toPrecision(4);
+        const up = event.key === "ArrowUp", kind = shape(R[V[sel].i][VALUES][0]), text = input.value.trim(), x = +text;
+        if (/^bool/.test(kind)) input.value = up ? "True" : "False";
+        else if (!/^float/.test(kind)) {
+            // All digits of an integer: some have more than a number of JavaScript.
+            if (!/^-?\d+$/.test(text)) return;
+            input.value = BigInt(text) + (up ? 1n : -1n);
+        } else {
+            if (!Number.isFinite(x)) return;
+            const step = 10 ** (Math.floor(Math.log10(Math.abs(x) || 1)) - 1);
+            input.value = +(x + (up ? step : -step)).toPrecision(4);
+        }
         send(input);
     }
 });

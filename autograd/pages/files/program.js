@@ -41,10 +41,17 @@ function row(v, top) {
     return `<div class="row op ${own}${v === sel ? " fwd" : ""}" role="option" id="v${v}" data-v="${v}" aria-selected="${v === sel}" aria-posinset="${v + 1}" aria-setsize="${V.length}" aria-label="${esc(spoken[how] + op[TEXT] + ", " + op[TYPE])}" style="top:${top}px"><span>${marks[how]}</span><span class="n" title="${esc(op[TEXT])}">${flat(op[TEXT])}</span><span class="s wide" title="${op[TYPE]}">${op[TYPE]}</span><span class="s wide" title="${esc(at)}">${flat(at)}</span></div>`;
 }
 const list = listOf($("tape"), height, () => V.length, row);
-const codeLine = n => `<div${opsOf.has(n) ? ` data-o="${n}"` : ""}><span>${n}</span><span>${esc(source[n - 1].replace(/(\S) +#/, "$1  #"))}</span></div>`;
+SAID.fwd = ", part of the chosen operation";
+const codeLine = n => codeOf(n, source[n - 1].replace(/(\S) +#/, "$1  #"), opsOf.has(n), "");
+// Mark a line, or take the mark away.
+function mark(line, on) {
+    line.className = on;
+    line.children[1].textContent = MARKS[on] ?? "";
+    line.setAttribute("aria-label", heard(line.dataset.o, line.children[2].textContent, on));
+}
 const nothing = "no operation: the program computes nothing, and hands out what it was given and constants";
 function fill() {
-    $("source").querySelectorAll(".fwd").forEach(e => e.classList.remove("fwd"));
+    $("source").querySelectorAll(".fwd").forEach(e => mark(e, ""));
     if (!V.length) { $("story").innerHTML = `<p class="soft">${nothing}</p>`; return; }
     const op = D.ops[V[sel].k], name = op[RESULT], [line, part, module] = D.origins[op[ORIGIN]];
     const on = new Set(linesOf.get(name));
@@ -56,8 +63,9 @@ function fill() {
         last = text;
     });
     $("story").innerHTML = `<h2>${esc(op[TEXT])}</h2><p class="soft mono">${esc([line, module && module + ": " + part || part].filter(Boolean).join("   "))}</p><p class="soft">${esc(op[TYPE])}, ${op[BYTES].toLocaleString("en")} bytes</p><h3>What the passes made of it</h3><ul>${story}</ul><h3>The emitted source${on.size ? "" : ": no line of its own"}</h3>`;
-    for (const n of on) $("source").children[n - 1].classList.add("fwd");
+    for (const n of on) mark($("source").children[n - 1], "fwd");
     const code = $("source").querySelector(".fwd"), box = $("source");
+    reach(code ?? box.querySelector("[data-o]"));
     if (code) box.scrollTop = code.offsetTop - box.clientHeight / 2;
 }
 function choose(v) {

@@ -140,7 +140,7 @@ function cells(v) {
     const most = Math.max(Math.abs(v[1] ?? 0), Math.abs(v[2] ?? 0)) || 1, columns = Math.abs(v[5]) || 1, all = v[6] ? v[6].split(" ") : [];
     let html = "";
     all.forEach((c, k) => {
-        const x = +c, share = Number.isFinite(x) ? Math.round(Math.min(1, Math.abs(x) / most) * 45) : 0;
+        const x = c === "True" ? 1 : c === "False" ? 0 : +c, share = Number.isFinite(x) ? Math.round(Math.min(1, Math.abs(x) / most) * 45) : 0;
         html += `${k % columns ? "" : "<tr>"}<td${Number.isFinite(x) ? ` style="background:color-mix(in srgb,var(${x < 0 ? "--bwd" : "--fwd"}) ${share}%,transparent)"` : ' class="bad"'}>${c}</td>`;
     });
     return `<div class="scroll" role="group" aria-label="Numbers"><table class="cells">${html}</table></div>`;
@@ -183,6 +183,7 @@ function fill() {
         $("panel").innerHTML = call;
         $("panel").scrollTop = 0;
     }
+    if (D.program) for (const code of $("panel").querySelectorAll(".code")) reach(code.querySelector("[data-o].fwd,[data-o].bwd") ?? code.querySelector("[data-o]"));
     // What can be scrolled can be reached by keyboard.
     for (const box of $("panel").querySelectorAll(".scroll")) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 }
