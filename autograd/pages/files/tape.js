@@ -113,7 +113,7 @@ function arcs(first, last) {
 function bar(s) {
     if (s < 0) return "<span></span>";
     if (s === Infinity) return '<span class="bar"><b class="bad">not finite</b></span>';
-    return `<span class="bar">${s ? `<i style="width:${(5 + 49 * scaled(s)) | 0}px"></i>` : ""}${number(+s.toPrecision(2))}</span>`;
+    return `<span class="bar">${s ? `<i style="width:${(5 + (narrow() ? 28 : 49) * scaled(s)) | 0}px"></i>` : ""}${number(+s.toPrecision(2))}</span>`;
 }
 const shape = v => v ? D.types[v[0]] : "";
 // Of a fold, what comes back into its last call.
