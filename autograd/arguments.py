@@ -52,6 +52,11 @@ def at_least_0(name: str, value: object) -> float:
     return number(name, value, lambda x: x >= 0, "a finite number of at least 0")
 
 
+def optional(check: Callable[[str, object], Any]) -> Callable[[str, object], Any]:
+    """The same check, which accepts None as well."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
 def above_0(name: str, value: object) -> float:
     return number(name, value, lambda x: x > 0, "a finite number above 0")
 
@@ -63,6 +68,12 @@ def probability(name: str, value: object) -> float:
 def rate(name: str, value: object) -> float:
     """A probability below 1, so that a division by 1 - rate is safe."""
     return number(name, value, lambda x: 0 <= x < 1, "at least 0 and below 1")
+
+
+def text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, got {value!r}")
+    return value
 
 
 def one_of(name: str, value: object, known: tuple[str, ...]) -> str:

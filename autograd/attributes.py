@@ -1,11 +1,25 @@
 """Which attributes users may set on an object. An attribute that nothing reads is refused."""
 
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Set
+from copy import deepcopy
+from difflib import get_close_matches
+from typing import TypeAlias
 
 from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.foreign import answer
+from tapegrad.autograd.signatures import signature
 from tapegrad.autograd.tensor import Parameter, Tensor
+
+Check: TypeAlias = Callable[
+    [str, object], object
+]  # (what messages call an option, its value) -> the value to keep
+MISSING = object()
+# Options that a trial is made without: the size of the input, so that it makes no weights if that can be, and one of
+# PyTorch's layers that becomes a weight.
+LEFT_OUT = frozenset(("in_features", "input_shape", "bias"))
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 PLAIN = (bool, int, float, str, tuple)
 
@@ -36,6 +50,50 @@ def is_ours(module: str) -> bool:
     return module.partition(".")[0] == "tapegrad"
 
 
+class Options:
+    """A base of classes whose objects have options and nothing else to be set.
+
+    An option in `checks` is checked when it is set, by the constructor or later. One that only the constructor reads
+    raises when it is set later, as does any other name. A class of the user's takes any name.
+    """
+
+    __slots__ = ()
+    checks: Mapping[str, Check] = {}
+
+    def __setattr__(self, name: str, value: object) -> None:
+        kind, before = type(self), vars(self).get(name, MISSING)
+        if name in self.checks:
+            value = self.checks[name](f"{kind.__name__}: {name}", value)
+        elif is_ours(kind.__module__) and not set_by_us():
+            raise AttributeError(self._not_for_setting(name))
+        object.__setattr__(self, name, value)
+        if name in self.checks and vars(self).keys() >= self.checks.keys():
+            try:
+                self.agree()
+            except BaseException:
+                if before is not MISSING:
+                    object.__setattr__(self, name, before)
+                raise
+
+    def agree(self) -> None:
+        """Raise ValueError where options contradict each other. Called when all of them are there."""
+
+    def _not_for_setting(self, name: str) -> str:
+        kind = type(self).__name__
+        arguments = [p.name for p in signature(type(self)).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        if name in arguments:
+            return (
+                f"{kind}.{name}: only the constructor reads this option: make a new one, {kind}(…, {name}=…)"
+            )
+        if name in vars(self) or hasattr(type(self), name):
+            return f"{kind}.{name} is not for setting: it is what the object has become"
+        close = get_close_matches(name, [*self.checks, *arguments], n=1)
+        said = (
+            f"did you mean {close[0]!r}?" if close else f"its options are {', '.join(self.checks) or 'fixed'}"
+        )
+        return f"nothing reads the attribute {name!r} of {kind}: {said}"
+
+
 class KnownAttributes:
     """A base of classes whose objects refuse an attribute that is misspelt or has another library's name.
 
@@ -45,7 +103,7 @@ class KnownAttributes:
 
     __slots__ = ()
     # Attributes that are checked when they are set: (what messages call it, the value) -> the value to keep.
-    checks: Mapping[str, Callable[[str, object], object]] = {}
+    checks: Mapping[str, Check] = {}
     # Options that the object was made of, and that nothing reads afterwards.
     made_of: Set[str] = frozenset()
     # What is saved with the object. Another value in its place would not be.
@@ -56,6 +114,8 @@ class KnownAttributes:
             self._refuse_late(name, value)
         if name in self.checks:
             value = self.checks[name](f"{type(self).__name__}.{name}", value)
+        elif is_ours(type(self).__module__) and not set_by_us():
+            value = as_constructed(self, name, value)
         if not may_set(self, name) and (said := answer("module", name, dir(self))):
             raise AttributeError(f"nothing reads the attribute {name!r} of {type(self).__name__}: {said}")
         if value is not None and isinstance(self.__dict__.get(name), self._saved):
@@ -89,3 +149,45 @@ class KnownAttributes:
             f"vars(self)[{name!r}] = value to only compute with it\n"
             f"{user_line()}"
         )
+
+
+def as_constructed(made: "KnownAttributes", name: str, value: object) -> object:
+    """What a new object with this option would keep of its value: the function of a name, a tuple for a number.
+
+    Raises what the constructor raises, and AttributeError for an option that is not kept. A value is kept as it is
+    where there is no such option, or where it takes the place of a weight.
+    """
+    kind, kept = type(made), vars(made)
+    arguments = [p.name for p in signature(kind).parameters.values() if p.kind in NAMED]
+    properties = {n for n in arguments if isinstance(getattr(kind, n, None), property)}
+    if name not in arguments or name in properties:
+        return value
+    if name not in kept:
+        raise AttributeError(
+            f"{kind.__name__}.{name}: only the constructor reads this option: make a new one, "
+            f"{kind.__name__}(…, {name}=…)"
+        )
+    if kept[name] is value or name == "bias" or isinstance(kept[name], Parameter):
+        return value
+    options = {n: getattr(made, n) for n in arguments if n in kept.keys() | properties and n not in LEFT_OUT}
+    options = {n: v for n, v in options.items() if not isinstance(v, Parameter)}
+    found = made_with(kind, options, name, value)
+    return value if isinstance(value, KnownAttributes) else found
+
+
+def made_with(kind: type, options: dict[str, object], name: str, value: object) -> object:
+    """What an object of these options keeps of the value of one more; the value, where they make none without it."""
+    from tapegrad.autograd.flags import changed_flags
+    from tapegrad.autograd.random import own_streams
+
+    with own_streams(0), changed_flags(recorder=None, raw=False):
+        # A layer around others may change them.
+        options = {n: deepcopy(v) if isinstance(v, KnownAttributes) else v for n, v in options.items()}
+        try:
+            return vars(kind(**options | {name: value})).get(name, value)
+        except (TypeError, ValueError):
+            try:
+                kind(**options)
+            except (TypeError, ValueError):
+                return value
+            raise

@@ -8,7 +8,9 @@ import numpy as np
 from tapegrad.autograd import random
 from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.creation import asarray, new
+from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 from tapegrad.data.aliases import Features
@@ -25,11 +27,22 @@ def checked_arrays(name: str, arrays: tuple[Features, ...]) -> tuple[Array, ...]
     for a in arrays:
         if isinstance(a, Tensor):
             a._read(name, "Make it outside, and give its batches to the step.")
+            refuse_grad(name, a)
     raw = tuple(None if a is None else asarray(a).data for a in arrays)
-    lengths = [a.shape[0] if a.ndim else 1 for a in raw if a is not None]
+    if any(a is not None and not a.ndim for a in raw):
+        raise ValueError(f"{name}: the arrays need rows, a first axis, got a single number, of shape ()")
+    lengths = [a.shape[0] for a in raw if a is not None]
     if not lengths or len(set(lengths)) > 1:
         raise ValueError(f"{name}: the arrays must have equally many rows, got {lengths}")
     return raw
+
+
+def refuse_grad(name: str, t: Tensor) -> None:
+    if t.requires_grad:
+        raise TypeError(
+            f"{name}: a tensor that requires grad, {describe(t)}: its batches would not pass the gradient on: give "
+            "t.detach(), or index it in the loop, t[start:end]"
+        )
 
 
 def checked_size(batch_size: object) -> int:
@@ -38,7 +51,12 @@ def checked_size(batch_size: object) -> int:
     return int(batch_size)
 
 
-class Batches:
+def size_of_batches(name: str, batch_size: object) -> int:
+    """The check of the option, whose messages name it alone."""
+    return checked_size(batch_size)
+
+
+class Batches(Options):
     """Iterates over arrays of equal length in batches of Tensors: `for x, y in Batches(x, y, batch_size=32): …`.
 
     A pass draws one permutation and copies each row once, several batches ahead. Without shuffling the batches are
@@ -50,11 +68,12 @@ class Batches:
         shuffle: Draw a new order at every pass, from the host's random stream (`tg.manual_seed` sets it).
     """
 
+    checks = {"batch_size": size_of_batches, "shuffle": truth}
+
     def __init__(self, *arrays: Features, batch_size: int = 32, shuffle: bool = True) -> None:
         self.arrays = checked_arrays("Batches", arrays)
         self.rows = next(a.shape[0] for a in self.arrays if a is not None)
-        self.batch_size = checked_size(batch_size)
-        self.shuffle = truth("Batches: shuffle", shuffle)
+        self.batch_size, self.shuffle = batch_size, shuffle
 
     def __len__(self) -> int:
         """The number of batches in a pass."""

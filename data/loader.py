@@ -10,7 +10,8 @@ import numpy as np
 
 from tapegrad.autograd import random
 from tapegrad.autograd.aliases import Tree
-from tapegrad.autograd.arguments import above_0, integer, truth
+from tapegrad.autograd.arguments import above_0, integer, optional, truth
+from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.signatures import signature as signature_of
@@ -19,7 +20,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, resolve
 from tapegrad.backends.aliases import Function
 from tapegrad.data.aliases import Batch, Features
-from tapegrad.data.batches import checked_size
+from tapegrad.data.batches import size_of_batches
 from tapegrad.data.prefetch import ahead
 from tapegrad.data.row_sources import Iterated, source_of
 from tapegrad.data.samplers import SubsetSampler
@@ -27,7 +28,32 @@ from tapegrad.data.samplers import SubsetSampler
 STATE = ("seed", "epoch", "batch", "batch_size", "rows")
 
 
-class DataLoader:
+def _seed(name: str, seed: Any) -> int:
+    return int(random.host_generator().integers(2**62)) if seed is None else random.checked_seed(name, seed)
+
+
+def _sampler(name: str, sampler: Any) -> Any:
+    """What has an `order`; row numbers become such an object."""
+    if sampler is None or hasattr(sampler, "order"):
+        return sampler
+    if not isinstance(sampler, Iterable):
+        raise TypeError(f"{name} must be a sampler such as WeightedSampler, or row numbers, got {sampler!r}")
+    return SubsetSampler(sampler if isinstance(sampler, np.ndarray) else list(sampler), shuffle=False)
+
+
+def _transform(name: str, transform: Any) -> Any:
+    if transform is not None and not callable(transform):
+        raise TypeError(f"{name} must be a function of a batch, got {transform!r}")
+    return transform
+
+
+def _device(name: str, device: Any) -> Any:
+    if device is not None:
+        resolve(device)  # raises for what is no device
+    return device
+
+
+class DataLoader(Options):
     """Iterates over data in batches of Tensors: `for x, y in DataLoader(x, y, batch_size=32, shuffle=True, seed=0): …`.
 
     The data are one of:
@@ -61,7 +87,18 @@ class DataLoader:
     Raises:
         TypeError: The data are none of these.
         ValueError: The arrays differ in length, or options contradict each other.
+
+    The options but `collate` are attributes, which may be set between two passes.
     """
+
+    checks = {
+        "batch_size": size_of_batches, "shuffle": truth, "drop_last": truth, "seed": _seed, "sampler": _sampler,
+        "transform": _transform, "workers": partial(integer, least=0), "prefetch": optional(partial(integer, least=1)),
+        "timeout": optional(above_0), "device": _device,
+    }  # fmt: skip
+
+    seed: int
+    sampler: Any
 
     @answering
     def __init__(
@@ -71,49 +108,33 @@ class DataLoader:
         device: str | None = None,
     ) -> None:  # fmt: skip
         self.source = source_of(data, collate)
-        self.batch_size = checked_size(batch_size)
-        self.shuffle = truth("DataLoader: shuffle", shuffle)
-        self.drop_last = truth("DataLoader: drop_last", drop_last)
-        self.seed = int(random.host_generator().integers(2**62)) if seed is None else random.checked_seed(
-            "DataLoader: seed", seed
-        )  # fmt: skip
-        self.sampler = self._checked_sampler(sampler)
-        self.transform, self.takes_generator = transform, _takes_two(transform)
-        self.workers = integer("DataLoader: workers", workers, 0)
-        self.prefetch = 2 * self.workers if prefetch is None else integer("DataLoader: prefetch", prefetch, 1)
-        if prefetch is not None and not self.workers:
-            raise ValueError(f"DataLoader: prefetch={prefetch} needs threads: give workers=1 or more")
-        self.timeout = None if timeout is None else above_0("DataLoader: timeout", timeout)
-        if device is not None:
-            resolve(device)  # raises for what is no device
-        self.device = device
-        self.epoch = 0
-        self._passes = 0
-        self._at = 0
+        self.epoch = self._passes = self._at = 0
         self._resume: int | None = None
+        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.seed = seed  # type: ignore[assignment]
+        self.sampler, self.transform, self.device = sampler, transform, device
+        self.workers, self.prefetch, self.timeout = workers, prefetch, timeout
+
+    def agree(self) -> None:
+        self.takes_generator = self.transform is not None and _takes_two(self.transform)
+        if self.shuffle and isinstance(self.source, Iterated):
+            raise ValueError(
+                "DataLoader: shuffle: an iterable keeps its order: give a data set with len(d) and d[i], or "
+                "shuffle inside the iterable"
+            )
+        if self.sampler is not None and self.source.rows is None:
+            raise ValueError(
+                "DataLoader: sampler: the rows of an iterable or a table have no numbers: leave it out"
+            )
+        if self.sampler is not None and self.shuffle:
+            raise ValueError("DataLoader: shuffle and sampler both say the order: leave one out")
+        if self.prefetch is not None and not self.workers:
+            raise ValueError(f"DataLoader: prefetch={self.prefetch} needs threads: give workers=1 or more")
         if self.source.rows is not None and not len(self):
             raise ValueError(
                 f"DataLoader: there is no batch: {self._rows()} rows, batch_size={self.batch_size}, "
                 f"drop_last={self.drop_last}"
             )
-
-    def _checked_sampler(self, sampler: Any) -> Any:
-        if sampler is None:
-            if self.shuffle and isinstance(self.source, Iterated):
-                raise ValueError(
-                    "DataLoader: shuffle: an iterable keeps its order: give a data set with len(d) and d[i], or "
-                    "shuffle inside the iterable"
-                )
-            return None
-        if self.source.rows is None:
-            raise ValueError(
-                "DataLoader: sampler: the rows of an iterable or a table have no numbers: leave it out"
-            )
-        if self.shuffle:
-            raise ValueError("DataLoader: shuffle and sampler both say the order: leave one out")
-        if hasattr(sampler, "order"):
-            return sampler
-        return SubsetSampler(list(sampler) if not isinstance(sampler, np.ndarray) else sampler, shuffle=False)
 
     def __repr__(self) -> str:
         rows = "a stream" if self.source.rows is None else f"{self.source.rows} rows"
@@ -176,7 +197,8 @@ class DataLoader:
         jobs = self._stream(epoch, start) if self.source.rows is None else self._jobs(epoch, start)
         if self.workers:
             threads = 1 if self.source.rows is None else self.workers
-            batches = ahead(jobs, threads, self.prefetch, self.timeout, f"DataLoader, epoch {epoch}")
+            prefetch = 2 * self.workers if self.prefetch is None else self.prefetch
+            batches = ahead(jobs, threads, prefetch, self.timeout, f"DataLoader, epoch {epoch}")
         else:
             batches = (job() for job in jobs)
         with closing(batches):
@@ -248,12 +270,8 @@ class DataLoader:
 END = object()  # what a stream gives after its last batch
 
 
-def _takes_two(transform: Function | None) -> bool:
+def _takes_two(transform: Function) -> bool:
     """Whether a transform takes a generator besides the batch."""
-    if transform is None:
-        return False
-    if not callable(transform):
-        raise TypeError(f"DataLoader: transform must be a function of a batch, got {transform!r}")
     try:
         parameters = signature_of(transform).parameters.values()
     except (TypeError, ValueError):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Function, TensorLike
-from tapegrad.autograd.arguments import refuse_masked
+from tapegrad.autograd.arguments import optional, refuse_masked, text, truth
+from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of
@@ -19,13 +20,14 @@ from tapegrad.nn import loss_order, losses
 LOGIT, LOGITS, LOG_PROBABILITIES, SIGNS = "logit", "logits", "log_probabilities", "signs"
 
 
-class Metric:
+class Metric(Options):
     """One number over all the rows it was shown since the last `reset`: `update(outputs, targets)`, `result()`.
 
     Attributes:
         larger_is_better: Whether more of it is better, which callbacks with mode="auto" ask; None: it is not known.
     """
 
+    checks = {"name": text, "larger_is_better": optional(truth)}
     larger_is_better: bool | None = None
     given: Function | None = None  # the function that a user gave
     spec: PlainData | None = None  # the arguments of `metrics.get` that make it again
@@ -36,8 +38,6 @@ class Metric:
     final = True  # whether `result` warns that it is not defined; False in the middle of a pass, when more rows come
 
     def __init__(self, name: str) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"{type(self).__name__}: name must be a text, got {name!r}")
         self.name = name
         self.reset()
 

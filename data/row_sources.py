@@ -14,7 +14,7 @@ from tapegrad.autograd.structure import flatten, leaves_like
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of
 from tapegrad.data.aliases import Batch, Features
-from tapegrad.data.batches import checked_arrays
+from tapegrad.data.batches import checked_arrays, refuse_grad
 
 Collate = Callable[[list[Batch]], Batch]
 
@@ -39,6 +39,7 @@ def _stacked(values: list[Tree]) -> Batch:
     if isinstance(values[0], Tensor):
         for t in values:
             t._read("a DataLoader", "Make it outside, and give its batches to the step.")
+            refuse_grad("DataLoader", t)
         return stack(values).data
     if isinstance(values[0], (str, bytes)):
         return values

@@ -8,9 +8,10 @@ import numpy as np
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import positive_integer, refuse_masked, truth
+from tapegrad.autograd.attributes import Options
 
 
-class WeightedSampler:
+class WeightedSampler(Options):
     """Rows drawn with probabilities proportional to their weights, for classes that are rare.
 
     Args:
@@ -21,6 +22,8 @@ class WeightedSampler:
     Raises:
         ValueError: A weight is negative or no number, all are 0, or there are too few for `draws`.
     """
+
+    checks = {"draws": positive_integer, "replacement": truth}
 
     def __init__(self, weights: TensorLike, draws: int | None = None, *, replacement: bool = True) -> None:
         refuse_masked("WeightedSampler: weights", weights)
@@ -35,11 +38,14 @@ class WeightedSampler:
                 f"WeightedSampler: weights must be one number of at least 0 per row, and not all 0, got {weights!r}"
             )
         self.weights = w / w.sum()
-        self.draws = len(w) if draws is None else positive_integer("WeightedSampler: draws", draws)
-        self.replacement = truth("WeightedSampler: replacement", replacement)
-        if not self.replacement and self.draws > np.count_nonzero(w):
+        self.draws = len(w) if draws is None else draws
+        self.replacement = replacement
+
+    def agree(self) -> None:
+        found = np.count_nonzero(self.weights)
+        if not self.replacement and self.draws > found:
             raise ValueError(
-                f"WeightedSampler: {self.draws} draws without replacement from {np.count_nonzero(w)} rows with a weight"
+                f"WeightedSampler: {self.draws} draws without replacement from {found} rows with a weight"
             )
 
     def __len__(self) -> int:
@@ -74,7 +80,7 @@ class BalancedSampler(WeightedSampler):
         super().__init__(1.0 / counts[numbers.reshape(-1)], draws)
 
 
-class SubsetSampler:
+class SubsetSampler(Options):
     """Some of the rows: a part of a data set, such as the training rows of a split.
 
     Args:
@@ -82,11 +88,13 @@ class SubsetSampler:
         shuffle: Whether each pass draws an order of its own.
     """
 
+    checks = {"shuffle": truth}
+
     def __init__(self, indices: TensorLike, *, shuffle: bool = True) -> None:
         self.indices = np.asarray(indices)
         if self.indices.ndim != 1 or self.indices.dtype.kind not in "iu":
             raise ValueError(f"SubsetSampler: indices must be row numbers, got {indices!r}")
-        self.shuffle = truth("SubsetSampler: shuffle", shuffle)
+        self.shuffle = shuffle
 
     def __len__(self) -> int:
         return len(self.indices)

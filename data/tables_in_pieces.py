@@ -8,11 +8,12 @@ import numpy as np
 
 from tapegrad.autograd.aliases import DTypeLike
 from tapegrad.autograd.arguments import positive_integer
+from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.dtypes import get_default_dtype, name_of
 from tapegrad.data.aliases import Frame
 
 
-class _TableRows:
+class _TableRows(Options):
     """Rows of columns of numbers: (features, target) or (features,) for each piece."""
 
     def __init__(

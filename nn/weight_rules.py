@@ -11,9 +11,11 @@ and applies the constraints after each step. In a loop of one's own:
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from tapegrad.autograd.arguments import at_least_0, one_of, probability, whole_number
+from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.filled import eye, zeros
 from tapegrad.autograd.flags import no_grad
@@ -27,7 +29,7 @@ from tapegrad.nn.lookup import Named
 EPSILON = 1e-7  # Keras's, beside a norm in a denominator
 
 
-class WeightRule:
+class WeightRule(Options):
     """A function of a weight, with its options as attributes."""
 
     def config(self) -> Config:
@@ -53,8 +55,10 @@ class L1L2(WeightRule):
         l2: The factor of the squares, at least 0.
     """
 
+    checks = {"l1": at_least_0, "l2": at_least_0}
+
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1, self.l2 = (at_least_0(f"L1L2: {n}", v) for n, v in (("l1", l1), ("l2", l2)))
+        self.l1, self.l2 = l1, l2
 
     def __call__(self, w: Tensor) -> Tensor:
         if not self.l2:  # the sum of squares may overflow, and 0 * inf is NaN
@@ -69,8 +73,10 @@ class L1(WeightRule):
         l1: The factor, at least 0.
     """
 
+    checks = {"l1": at_least_0}
+
     def __init__(self, l1: float = 0.01) -> None:
-        self.l1 = at_least_0("L1: l1", l1)
+        self.l1 = l1
 
     def __call__(self, w: Tensor) -> Tensor:
         return self.l1 * abs(w).sum()
@@ -83,8 +89,10 @@ class L2(WeightRule):
         l2: The factor, at least 0.
     """
 
+    checks = {"l2": at_least_0}
+
     def __init__(self, l2: float = 0.01) -> None:
-        self.l2 = at_least_0("L2: l2", l2)
+        self.l2 = l2
 
     def __call__(self, w: Tensor) -> Tensor:
         return self.l2 * square(w).sum()
@@ -98,9 +106,10 @@ class OrthogonalRegularizer(WeightRule):
         mode: "rows" or "columns".
     """
 
+    checks = {"factor": at_least_0, "mode": partial(one_of, known=("rows", "columns"))}
+
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
-        self.factor = at_least_0("OrthogonalRegularizer: factor", factor)
-        self.mode = one_of("OrthogonalRegularizer: mode", mode, ("rows", "columns"))
+        self.factor, self.mode = factor, mode
 
     def __call__(self, w: Tensor) -> Tensor:
         if w.ndim != 2:
@@ -123,11 +132,11 @@ class NonNeg(WeightRule):
         return where_p(w >= 0, w, 0.0)
 
 
-def _axes(name: str, axis: Sizes) -> int | tuple[int, ...]:
+def _axes(name: str, axis: object) -> int | tuple[int, ...]:
     """Several axes as a tuple: a file holds lists."""
     if isinstance(axis, (list, tuple)):
-        return tuple(whole_number(f"{name}: axis", a) for a in axis)
-    return whole_number(f"{name}: axis", axis)
+        return tuple(whole_number(name, a) for a in axis)
+    return whole_number(name, axis)
 
 
 def _wide(w: Tensor) -> Tensor:
@@ -148,8 +157,10 @@ class MaxNorm(WeightRule):
         axis: The axis, or a tuple of them, along which norms are taken: 0 for the inputs of each unit of a Dense.
     """
 
+    checks = {"max_value": at_least_0, "axis": _axes}
+
     def __init__(self, max_value: float = 2.0, axis: Sizes = 0) -> None:
-        self.max_value, self.axis = at_least_0("MaxNorm: max_value", max_value), _axes("MaxNorm", axis)
+        self.max_value, self.axis = max_value, axis
 
     def __call__(self, w: Tensor) -> Tensor:
         norms = _lengths("MaxNorm", w, self.axis)
@@ -167,14 +178,18 @@ class MinMaxNorm(WeightRule):
         axis: The axis, or a tuple of them, along which norms are taken.
     """
 
+    checks = {"min_value": at_least_0, "max_value": at_least_0, "rate": probability, "axis": _axes}
+
     def __init__(
         self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Sizes = 0
     ) -> None:
-        self.min_value = at_least_0("MinMaxNorm: min_value", min_value)
-        self.max_value = at_least_0("MinMaxNorm: max_value", max_value)
+        self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
+
+    def agree(self) -> None:
         if self.max_value < self.min_value:
-            raise ValueError(f"MinMaxNorm: max_value={max_value!r} is below min_value={min_value!r}")
-        self.rate, self.axis = probability("MinMaxNorm: rate", rate), _axes("MinMaxNorm", axis)
+            raise ValueError(
+                f"MinMaxNorm: max_value={self.max_value!r} is below min_value={self.min_value!r}"
+            )
 
     def __call__(self, w: Tensor) -> Tensor:
         norms = _lengths("MinMaxNorm", w, self.axis)
@@ -190,8 +205,10 @@ class UnitNorm(WeightRule):
         axis: The axis, or a tuple of them, along which norms are taken.
     """
 
+    checks = {"axis": _axes}
+
     def __init__(self, axis: Sizes = 0) -> None:
-        self.axis = _axes("UnitNorm", axis)
+        self.axis = axis
 
     def __call__(self, w: Tensor) -> Tensor:
         return (w / (EPSILON + _lengths("UnitNorm", w, self.axis))).astype(w.dtype, copy=False)

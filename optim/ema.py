@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 from tapegrad.autograd.aliases import TensorLike, Value
 from tapegrad.autograd.arguments import rate, truth
+from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.creation import asarray
-from tapegrad.autograd.dtypes import float64
+from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.filled import full
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.ops import astype, minimum
@@ -16,7 +17,7 @@ from tapegrad.optim.aliases import ParamsLike
 from tapegrad.optim.params import read_groups
 
 
-class EMA:
+class EMA(Options):
     """An exponential moving average of parameters, which often does better on new data than they do.
 
         ema = EMA(model, decay=0.999)
@@ -26,7 +27,8 @@ class EMA:
         with ema.applied():                      the parameters have the averages in here, and their own values after it
             evaluate(model)
 
-    `update` may stand inside a compiled step. The averages start as the parameters' values.
+    `update` may stand inside a compiled step. The averages start as the parameters' values, and have their dtypes; those
+    of float16 are float32, where small steps are not rounded away.
 
     Args:
         params: As for an optimizer: a Module, tensors, (name, tensor) pairs, a dict. Only parameters are averaged, no
@@ -36,11 +38,13 @@ class EMA:
             their weight soon, as TensorFlow does with num_updates.
     """
 
+    checks = {"decay": rate, "warmup": truth}
+
     def __init__(self, params: ParamsLike, decay: float = 0.999, warmup: bool = False) -> None:
-        self.decay, self.warmup = rate("EMA: decay", decay), truth("EMA: warmup", warmup)
+        self.decay, self.warmup = decay, warmup
         groups = read_groups(params)
         self.params: dict[str, Tensor] = {name: p for named, _ in groups for name, p in named.items()}
-        self.averages = {name: copy_of(p) for name, p in self.params.items()}
+        self.averages = {name: average_of(p) for name, p in self.params.items()}
         self.updates = full((), 0.0, dtype=float64)
 
     def update(self) -> None:
@@ -100,6 +104,11 @@ class EMA:
         with uninterrupted():
             for name, t in own.items():
                 t.assign(given[name])
+
+
+def average_of(p: Tensor) -> Tensor:
+    """What an average begins as."""
+    return p.detach().astype("float32") if name_of(p.dtype) == "float16" else copy_of(p)
 
 
 def copy_of(t: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tapegrad.autograd.aliases import TensorLike, Value
-from tapegrad.autograd.arguments import above_0, number, positive_integer
+from tapegrad.autograd.arguments import above_0, number, optional, positive_integer
+from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.flags import current, enable_grad, no_grad
 from tapegrad.autograd.gradients import drop_gradients
@@ -18,7 +19,13 @@ from tapegrad.optim.params import read_groups
 LINE_SEARCHES = (None, "strong_wolfe")
 
 
-class LBFGS:
+def line_search_of(name: str, value: object) -> object:
+    if not (value is None or isinstance(value, str)) or value not in LINE_SEARCHES:
+        raise ValueError(f"{name}: expected None or 'strong_wolfe', got {value!r}")
+    return value
+
+
+class LBFGS(Options):
     """Quasi-Newton steps for a smooth loss of all the data, such as a least-squares fit or a physics-informed network.
 
         opt = LBFGS(model)
@@ -55,7 +62,14 @@ class LBFGS:
         history_size: How many pairs are kept.
         line_search: None, or "strong_wolfe": SciPy's search for a length that meets the strong Wolfe conditions, with
             1e-4 and 0.9. Where it finds none, lr is taken.
+
+    The options are attributes, which may be set between two steps.
     """
+
+    checks = {
+        "lr": above_0, "max_iter": positive_integer, "max_eval": optional(positive_integer), "tolerance_grad": number,
+        "tolerance_change": number, "history_size": positive_integer, "line_search": line_search_of,
+    }  # fmt: skip
 
     def __init__(
         self, params: ParamsLike, lr: float = 1.0, max_iter: int = 20, max_eval: int | None = None,
@@ -67,16 +81,10 @@ class LBFGS:
             raise ValueError(
                 "LBFGS: params: expected the parameters without groups: one direction is for all of them"
             )
-        if not (line_search is None or isinstance(line_search, str)) or line_search not in LINE_SEARCHES:
-            raise ValueError(f"LBFGS: line_search: expected None or 'strong_wolfe', got {line_search!r}")
         self.params: dict[str, Tensor] = groups[0][0]
-        self.lr, self.line_search = above_0("LBFGS: lr", lr), line_search
-        self.max_iter = positive_integer("LBFGS: max_iter", max_iter)
-        self.history_size = positive_integer("LBFGS: history_size", history_size)
-        usual = self.max_iter * 5 // 4
-        self.max_eval = usual if max_eval is None else positive_integer("LBFGS: max_eval", max_eval)
-        self.tolerance_grad = number("LBFGS: tolerance_grad", tolerance_grad)
-        self.tolerance_change = number("LBFGS: tolerance_change", tolerance_change)
+        self.lr, self.line_search = lr, line_search
+        self.max_iter, self.max_eval, self.history_size = max_iter, max_eval, history_size
+        self.tolerance_grad, self.tolerance_change = tolerance_grad, tolerance_change
         size = sum(p.size for p in self.params.values())
         self.iterations = 0
         self.moves, self.changes = np.zeros((0, size)), np.zeros((0, size))  # s and y, the oldest pair first
@@ -112,6 +120,7 @@ class LBFGS:
         if not (np.isfinite(loss) and np.isfinite(g).all()):
             raise FloatingPointError(f"LBFGS.step: the loss is {loss}, or its gradient has a NaN or Inf")
         x, done = search.start, 0
+        calls = self.max_iter * 5 // 4 if self.max_eval is None else self.max_eval
         while np.abs(g).max() > self.tolerance_grad:
             done += 1
             self._learn(g)
@@ -121,9 +130,11 @@ class LBFGS:
             length = self.lr if self.iterations > 1 else min(1.0, 1.0 / float(np.abs(g).sum())) * self.lr
             self.length = length = search.length(x, loss, g, self.direction, length)
             x, before = x + length * self.direction, loss
-            if done == self.max_iter or search.calls >= self.max_eval:
+            if done == self.max_iter:
                 break
             loss, g = search.at(x)
+            if search.calls >= calls:
+                break
             moved = np.abs(length * self.direction).max()
             if moved <= self.tolerance_change or abs(loss - before) < self.tolerance_change:
                 break

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from tapegrad.autograd.arguments import at_least_0, integer, number, one_of, several_integers
+from tapegrad.autograd.arguments import at_least_0, integer, number, one_of, optional, several_integers
+from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.filled import full
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.optim.base import Optimizer
 
 
-class Plateau:
+class Plateau(Options):
     """Multiplies an option of an optimizer by `factor` when a number has not improved for more than `patience` updates.
 
         plateau = Plateau(opt, patience=5)
@@ -33,6 +35,12 @@ class Plateau:
         groups: Which groups of the optimizer, by number; None: all.
     """
 
+    checks = {
+        "factor": partial(number, holds=lambda x: 0 < x < 1, expected="a number between 0 and 1"),
+        "patience": partial(integer, least=0), "threshold": at_least_0, "cooldown": partial(integer, least=0),
+        "minimum": at_least_0, "groups": optional(several_integers),
+    }  # fmt: skip
+
     def __init__(
         self, optimizer: Optimizer, option: str = "lr", factor: float = 0.1, patience: int = 10, mode: str = "min",
         threshold: float = 1e-4, cooldown: int = 0, minimum: float = 0.0, groups: Sequence[int] | None = None,
@@ -42,15 +50,10 @@ class Plateau:
         if not isinstance(option, str) or option not in optimizer.option_kinds():
             raise ValueError(f"Plateau: {type(optimizer).__name__} has no option {option!r}")
         optimizer.refuse_schedule("Plateau", option)
-        between = "a number between 0 and 1"
         self.optimizer, self.option = optimizer, option
-        self.factor = number("Plateau: factor", factor, lambda x: 0 < x < 1, between)
-        self.patience = integer("Plateau: patience", patience, 0)
+        self.factor, self.patience, self.threshold = factor, patience, threshold
         self.mode = one_of("Plateau: mode", mode, ("min", "max"))
-        self.threshold = at_least_0("Plateau: threshold", threshold)
-        self.cooldown = integer("Plateau: cooldown", cooldown, 0)
-        self.minimum = at_least_0("Plateau: minimum", minimum)
-        self.groups = None if groups is None else several_integers("Plateau: groups", groups)
+        self.cooldown, self.minimum, self.groups = cooldown, minimum, groups
         self.best, self.waited, self.resting = math.inf, 0, 0
 
     def update(self, value: float | Tensor) -> bool:

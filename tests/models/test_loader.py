@@ -152,11 +152,28 @@ def test_batches_keep_the_structure_of_samples() -> None:
     np.testing.assert_array_equal(next(iter(halves))[0].numpy(), X / 2)
 
 
+LEAF = tg.tensor(2.0, requires_grad=True)
 REFUSED: tuple[tuple[Any, type[Exception], str], ...] = (
     (lambda: DataLoader(), TypeError, "give the data first"),
     (lambda: DataLoader((X, Y)), TypeError, r"DataLoader\(x, y\), not DataLoader\(\(x, y\)\)"),
     (lambda: DataLoader(3), TypeError, "expected arrays, a dict"),
     (lambda: DataLoader("rows.csv"), TypeError, r"write DataLoader\(tg\.data\.CsvRows\(.rows"),
+    (lambda: DataLoader(np.array(3.0)), ValueError, r"DataLoader: the arrays need rows, .* of shape \(\)"),
+    (lambda: DataLoader({"x": np.array(3.0)}), ValueError, "need rows"),
+    (lambda: Batches(np.float32(3.0)), ValueError, "Batches: the arrays need rows"),
+    (
+        lambda: DataLoader(tg.tensor(X, requires_grad=True)),
+        TypeError,
+        "DataLoader: a tensor that requires grad",
+    ),
+    (lambda: DataLoader({"x": tg.tensor(X, requires_grad=True)}), TypeError, "give t.detach"),
+    (lambda: DataLoader(X, tg.tensor(X) * LEAF), TypeError, "DataLoader: a tensor that requires grad"),
+    (
+        lambda: list(DataLoader([tg.tensor(X, requires_grad=True)])),
+        TypeError,
+        "DataLoader: a tensor that requires",
+    ),
+    (lambda: Batches(tg.tensor(X, requires_grad=True)), TypeError, "Batches: a tensor that requires grad"),
     (lambda: DataLoader(X, Y[:5]), ValueError, r"equally many rows, got \[23, 5\]"),
     (lambda: DataLoader(X, batch_size=0), ValueError, "batch_size: expected an integer of at least 1"),
     (lambda: DataLoader(X, batch_size=32, drop_last=True), ValueError, "there is no batch: 23 rows"),

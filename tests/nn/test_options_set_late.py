@@ -69,6 +69,10 @@ def unlike(sample: tuple[Any, tuple[int, ...], int, int]) -> Iterator[str]:
             except AttributeError as error:
                 assert f"make a new one, {type(layer).__name__}(…, {name}=" in str(error)
                 continue
+            except (TypeError, ValueError):  # as the constructor does
+                with pytest.raises((TypeError, ValueError)):
+                    type(layer)(*vars(make()).get("layers", ()), **layer.config() | {name: value})
+                continue
             try:
                 other = type(layer)(*vars(make()).get("layers", ()), **layer.config())
             except ValueError:  # the constructor checks it, alone or together with other options
@@ -101,6 +105,35 @@ def test_each_name_is_an_option_of_some_layer() -> None:
 def test_an_option_works_or_raises(name: str) -> None:
     if type(SAMPLES[name][0]()).__module__.startswith("tapegrad"):
         assert sorted(set(unlike(SAMPLES[name]))) == []
+
+
+@pytest.mark.parametrize("emitter", [None, "numpy"])
+@pytest.mark.parametrize("make", [
+    lambda: nn.Dense(2, in_features=3), lambda: nn.Dense(2), lambda: nn.LSTM(2, in_features=3),
+    lambda: nn.Conv1D(2, 1, in_features=3), lambda: nn.TransformerEncoderLayer(3, 1, 5, dropout=0.0),
+])  # fmt: skip
+def test_an_activation_by_name(make: Any, emitter: str | None) -> None:
+    tg.manual_seed(0)
+    layer, x = make(), tg.tensor(RNG.normal(size=(2, 4, 3)).astype("float32"))
+    layer.activation = "relu"
+    assert layer.activation is nn.activations.relu
+    before = random_state()
+    layer.activation = nn.activations.tanh
+    assert random_state() == before  # what is tried out draws nothing from the user's stream
+    right = layer(x)
+    layer.activation = "tanh"
+    call = layer if emitter is None else tg.jit(lambda v: layer(v).detach(), emitter=emitter)
+    assert np.allclose(call(x).numpy(), right.numpy(), atol=1e-6)
+    with pytest.raises((TypeError, ValueError), match="activation"):
+        layer.activation = "no such"
+    assert layer.activation is nn.activations.tanh
+
+
+def random_state() -> Any:
+    from tapegrad.autograd.random import streams
+
+    kept = streams()
+    return kept.seed, kept.draws, str(kept.generator().bit_generator.state)
 
 
 def test_it_says_what_to_write() -> None:

@@ -53,6 +53,23 @@ def test_follows_the_recurrence(how: str | None, warmup: bool) -> None:
         assert training.step.stats()["recordings"] == 1  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("how", [None, "numpy", "native"])
+def test_small_steps_of_float16_are_not_rounded_away(how: str | None) -> None:
+    p = tg.nn.Parameter(tg.tensor([1.0], dtype="float16"))
+    ema = optim.EMA([p], 0.999)
+    p.assign([2.0])
+    update = ema.update if how is None else tg.jit(lambda: ema.update(), emitter=how)
+    for _ in range(2000):
+        update()
+    right = 2.0 - 0.999**2000
+    assert abs(ema.averages["0"].item() - right) < 1e-4
+    kept = ema.state_dict()
+    ema.load_state_dict(kept)
+    with ema.applied():
+        assert p.dtype == tg.float16 and abs(p.item() - right) < 1e-3
+    assert p.item() == 2.0
+
+
 @pytest.mark.parametrize("how", [None, "numpy"])
 def test_applied_and_put_back(how: str | None) -> None:
     training, still = Training(how), Training(how)

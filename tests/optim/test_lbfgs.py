@@ -74,9 +74,27 @@ def test_follows_the_recurrence() -> None:
         np.testing.assert_allclose(found, x, rtol=1e-6, err_msg=f"step {n}")
 
 
-@pytest.mark.parametrize(
-    "options", [{"lr": 0.1, "max_iter": 7}, {"lr": 0.5, "max_iter": 4, "history_size": 2}]
-)
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {"lr": 0.1, "max_iter": 7}, {"lr": 0.5, "max_iter": 4, "history_size": 2}, {"lr": 0.1, "max_iter": 1},
+    {"lr": 0.1, "max_iter": 2}, {"lr": 0.1, "max_iter": 3}, {"lr": 0.1, "max_iter": 5, "max_eval": 3},
+    {"lr": 0.1, "max_iter": 5, "max_eval": 1},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line_search", [None, "strong_wolfe"])
+@pytest.mark.parametrize("options", OPTIONS[3:])
+def test_ends_at_a_point_that_the_closure_has_seen(options: dict[str, Any], line_search: str | None) -> None:
+    training, seen = Training(line_search=line_search, **options), []
+
+    def closure() -> Any:
+        seen.append([p.tolist() for p in training.params.values()])
+        return training.closure()
+
+    training.opt.step(closure)
+    assert [p.tolist() for p in training.params.values()] in seen
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_follows_pytorch(options: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     theirs = {n: torch.tensor(v, requires_grad=True) for n, v in START.items()}
