@@ -12,9 +12,8 @@ from tapegrad.autograd.foreign import answer
 from tapegrad.autograd.signatures import signature
 from tapegrad.autograd.tensor import Parameter, Tensor
 
-Check: TypeAlias = Callable[
-    [str, object], object
-]  # (what messages call an option, its value) -> the value to keep
+# (what messages call an option, its value) -> the value to keep
+Check: TypeAlias = Callable[[str, object], object]
 MISSING = object()
 # Options that a trial is made without: the size of the input, so that it makes no weights if that can be, and one of
 # PyTorch's layers that becomes a weight.

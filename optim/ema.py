@@ -27,8 +27,8 @@ class EMA(Options):
         with ema.applied():                      the parameters have the averages in here, and their own values after it
             evaluate(model)
 
-    `update` may stand inside a compiled step. The averages start as the parameters' values, and have their dtypes; those
-    of float16 are float32, where small steps are not rounded away.
+    `update` may stand inside a compiled step. The averages start as the parameters' values, and have their dtypes;
+    those of float16 are float32, where small steps are not rounded away.
 
     Args:
         params: As for an optimizer: a Module, tensors, (name, tensor) pairs, a dict. Only parameters are averaged, no

@@ -12,7 +12,7 @@ from tapegrad import models, nn, optim
 from tapegrad.autograd.attributes import KnownAttributes, Options
 from tapegrad.autograd.signatures import signature
 from tapegrad.optim import schedules
-from test_wrong_kinds import LEAF, PUBLIC, TESTED, WRONG, call, kind_of, parameters
+from wrong_arguments import LEAF, PUBLIC, TESTED, WRONG, call, kind_of, parameters
 
 CLASSES = {known: thing for known, thing in PUBLIC.items() if isinstance(thing, type) and known in TESTED}
 CALLBACKS = {
