@@ -69,8 +69,8 @@ def filled(template: str, op: "Op", args: list[str], out: str) -> str:
     fields = fields_of(template)
     if "index" in fields:
         values["index"] = index_text(op.params["index"], args[op.operation.index_from or 1 :])
-    if "dtype" in fields and isinstance(values["dtype"], np.dtype):
-        values["dtype"] = str(values["dtype"])
+    if "dtype" in fields:
+        values["dtype"] = str(np.dtype(values["dtype"]))
     if "over" in fields:
         values["over"] = over(op)
     if "options" in fields:
