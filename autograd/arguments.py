@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
 
 
@@ -139,3 +140,16 @@ def has_masked(data: object, kind: type) -> bool:
     if not isinstance(data, (list, tuple)) or not data or type(data[0]) in (float, int):
         return False
     return any(has_masked(part, kind) for part in data)
+
+
+def somewhere(t: Tensor, wrong: Callable[[Any], Any], repeated: bool = False) -> bool:
+    """Whether a condition of the elements holds for one, of which an error will tell. Who records checks it, too.
+
+    repeated   whether the operation that takes them checks it once more in a program
+    """
+    found = bool(t.backend.to_numpy(t.backend.xp.any(wrong(t.data))))
+    if found:
+        t._read("a check that failed", "Look at the numbers outside.")
+    elif (recorder := current.get().recorder) is not None:
+        recorder.checked(t, wrong, repeated)
+    return found

@@ -137,10 +137,12 @@ def refuse_written(node: Node, inputs: tuple[object, ...], tensors: bool, newest
               it may be written to after that
     """
     unread = node.primitive.unread
+    alone = node.grad_inputs if node.primitive.crossed and len(node.grad_inputs) == 1 else ()
     for i, (t, array) in enumerate(zip(inputs, node.arrays, strict=True)):
         if (
             isinstance(t, Tensor)
             and i not in unread
+            and i not in alone
             and (
                 t._version > node.serial
                 or writes.since(array, node.serial)

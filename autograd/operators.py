@@ -76,7 +76,8 @@ def _method(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return method
 
 
-def _reshape(self: Tensor, *shape: Any) -> Tensor:
+@answering
+def reshape(self: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape: t.reshape(2, -1) or t.reshape((2, -1)).
 
     Args:
@@ -130,7 +131,7 @@ def install() -> None:
     table: dict[str, Any] = {
         "__getitem__": _method(ops.getitem),
         "__setitem__": setitem,
-        "reshape": _reshape,
+        "reshape": reshape,
         "transpose": _transpose,
         "T": property(_t),
         "mT": property(ops.matrix_transpose),

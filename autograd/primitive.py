@@ -45,6 +45,8 @@ class Primitive:
                rule is g times that; the one in `vjp`, on Tensors, gives the same
     unread     the numbers of the arguments (-1: the result) of which the rules use no more than shape and dtype: they
                may be written to before the backward pass
+    crossed    whether the rule of an argument reads the other one and not that one: where the other one has no
+               gradient, it may be written to, too
     hint       called when the forward has failed, (*args, **params) -> what was wrong with them, in the user's terms
 
     Rules are written with primitives and operators, and serve twice: on Tensors, when the backward pass is itself
@@ -72,6 +74,7 @@ class Primitive:
         hint: Callable[..., str | None] | None = None,
         unread: Container[int] = (),
         keeps_slope: bool = False,
+        crossed: bool = False,
         doc: str = "",
         register: bool = True,
     ) -> None:
@@ -83,6 +86,7 @@ class Primitive:
         self.hint = hint
         self.unread = unread
         self.keeps_slope = keeps_slope
+        self.crossed = crossed
         self.__doc__ = doc
         if register:
             if name in REGISTRY:

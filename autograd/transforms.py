@@ -20,6 +20,7 @@ from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.structure import (
     Rebuild,
+    as_leaf,
     check_sequence,
     flatten,
     is_module,
@@ -28,7 +29,7 @@ from tapegrad.autograd.structure import (
     need_function,
     tensors_of,
 )
-from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 
 P = ParamSpec("P")  # the parameters of a user's function
@@ -72,21 +73,31 @@ def fresh(name: str, x: Tensor) -> Tensor:
 def leaves_of(name: str, arg: Tree) -> tuple[Tree, list[Tensor], Rebuild]:
     """What to call the function with in place of an argument, the leaves to differentiate for, and how to rebuild.
 
-    A Module is differentiated for its own parameters.
+    A Module, also one inside a structure, is differentiated for its own parameters, and its frozen ones get None.
     """
-    if is_module(arg):
-        parameters, rebuild = flatten(arg)
-        return arg, [p for p in parameters if p.requires_grad], _frozen_as_none(parameters, rebuild)
-    tensors, rebuild = tensors_of(name, arg)
-    made = [fresh(name, t) for t in tensors]
-    OWN.update((id(leaf), leaf) for leaf in made if leaf.node is None)
-    return rebuild(list(made)), made, rebuild
+    parts, build = flatten(arg, modules=False)
+    call: list[Tree] = []
+    leaves: list[Tensor] = []
+    trained: list[bool] = []
+    for part in parts:
+        if is_module(part):
+            own = flatten(part)[0]
+            call.append(part)
+            leaves += [p for p in own if p.requires_grad]
+            trained += [p.requires_grad for p in own]
+        else:
+            made = fresh(name, as_leaf(name, part))
+            OWN.update({id(made): made} if made.node is None else {})
+            call.append(made)
+            leaves.append(made)
+            trained.append(True)
+    return build(call), leaves, _frozen_as_none(trained, flatten(arg)[1])
 
 
-def _frozen_as_none(parameters: list[Parameter], rebuild: Rebuild) -> Rebuild:
+def _frozen_as_none(trained: list[bool], rebuild: Rebuild) -> Rebuild:
     def put(found: list[Tree]) -> Tree:
         rest = iter(found)
-        return rebuild([next(rest) if p.requires_grad else None for p in parameters])
+        return rebuild([next(rest) if wanted else None for wanted in trained])
 
     return put
 

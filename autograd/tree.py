@@ -7,7 +7,9 @@ None has no leaves, and a Module counts as the dict of its parameters by path. E
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tapegrad.autograd.dtypes import common_dtype
+from tapegrad.autograd.arguments import somewhere
+from tapegrad.autograd.diagnostics import describe
+from tapegrad.autograd.dtypes import common_dtype, finfo, is_floating, name_of
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.ops import concat_p, reshape_p
 from tapegrad.autograd.ops import flatten as flat
@@ -17,7 +19,7 @@ from tapegrad.autograd.structure import flatten as take_apart
 if TYPE_CHECKING:
     from tapegrad.autograd.aliases import Tree
     from tapegrad.autograd.tensor import Tensor
-    from tapegrad.backends.aliases import Function
+    from tapegrad.backends.aliases import DType, Function
 
 
 @answering
@@ -104,11 +106,11 @@ def ravel(tree: "Tree", /) -> "tuple[Tensor, Callable[[Tensor], Tree]]":
 
     Returns:
         The vector, of shape (n,), in the dtype to which the leaves promote; and unravel, which gives each leaf its
-        shape and dtype again.
+        shape and dtype again, and memory of its own.
 
     Raises:
         TypeError: A leaf is neither a tensor nor numbers.
-        ValueError: unravel got another shape than (n,).
+        ValueError: unravel got another shape than (n,), or an integer is not exact in the vector's dtype.
     """
     from tapegrad.autograd.filled import zeros
 
@@ -118,6 +120,7 @@ def ravel(tree: "Tree", /) -> "tuple[Tensor, Callable[[Tensor], Tree]]":
     sizes = [t.size for t in tensors]
     if tensors:
         kind = tensors[0].backend.dtype(common_dtype("tree.ravel", dtypes, "same"))
+        _refuse_rounding(tensors, kind)
         vector = concat_p(*(flat(t).astype(kind, copy=False) for t in tensors), axis=0)
     else:
         vector = zeros((0,))
@@ -132,8 +135,22 @@ def ravel(tree: "Tree", /) -> "tuple[Tensor, Callable[[Tensor], Tree]]":
         parts, start = [], 0
         for shape, dtype, size in zip(shapes, dtypes, sizes, strict=True):
             part = reshape_p(vector[start : start + size], shape=shape)
-            parts.append(part.astype(dtype, copy=False))
+            parts.append(part.astype(dtype))  # memory of its own, which may be written to
             start += size
         return build(parts)
 
     return vector, unravel
+
+
+def _refuse_rounding(tensors: "list[Tensor]", kind: "DType") -> None:
+    """Raise ValueError for an integer that floats of this dtype cannot hold beside it."""
+    if not is_floating(kind):
+        return
+    limit = int(2.0 / float(finfo(kind).eps))  # up to here all integers are floats
+    for t in tensors:
+        larger = not is_floating(t.dtype) and 2 ** (8 * t.dtype.itemsize - 1) > limit
+        if larger and somewhere(t, lambda a: (a > limit) | (a < -limit)):
+            raise ValueError(
+                f"tree.ravel: integers beyond {limit:,} are not exact in a vector of {name_of(kind)}: leave "
+                f"{describe(t)} out, or convert the floats, as in t.astype('float64')"
+            )

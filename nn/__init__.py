@@ -71,7 +71,6 @@ from tapegrad.nn.normalization import (
     GroupNormalization,
     LayerNormalization,
     RMSNormalization,
-    UnitNormalization,
 )
 from tapegrad.nn.pooling import (
     AdaptiveAveragePooling1D,
@@ -155,6 +154,7 @@ from tapegrad.nn.torch_windows import (
     ConvTranspose3d,
 )
 from tapegrad.nn.transformer import MultiheadAttention, TransformerDecoderLayer, TransformerEncoderLayer
+from tapegrad.nn.unit import UnitNormalization
 from tapegrad.nn.weight_rules import (
     L1,
     L1L2,

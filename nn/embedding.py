@@ -1,7 +1,7 @@
 """The table of vectors that integers look up."""
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import index_of, positive_integer
+from tapegrad.autograd.arguments import index_of, positive_integer, somewhere
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import expand_dims, getitem, index_update, where_p
@@ -9,7 +9,6 @@ from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.nn import init
 from tapegrad.nn.aliases import Initializer, WeightRuleLike
-from tapegrad.nn.loss_base import somewhere
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.weight_rules import rule

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import number, one_of, truth, whole_number
+from tapegrad.autograd.arguments import number, one_of, somewhere, truth, whole_number
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import int64, is_floating, name_of
@@ -76,19 +76,6 @@ def _only_0_and_1(t: Tensor) -> bool:
     """Whether there are both zeros and ones, and nothing else. Reads raw arrays, which no trace sees."""
     zeros, ones, xp = t.data == 0, t.data == 1, t.backend.xp
     return all(bool(t.backend.to_numpy(x)) for x in (xp.all(zeros | ones), xp.any(zeros), xp.any(ones)))
-
-
-def somewhere(t: Tensor, wrong: Callable[[Any], Any], repeated: bool = False) -> bool:
-    """Whether a condition of the elements holds for one, of which an error will tell. Who records checks it, too.
-
-    repeated   whether the operation that takes them checks it once more in a program
-    """
-    found = bool(t.backend.to_numpy(t.backend.xp.any(wrong(t.data))))
-    if found:
-        t._read("a check that failed", "Look at the numbers outside.")
-    elif (recorder := current.get().recorder) is not None:
-        recorder.checked(t, wrong, repeated)
-    return found
 
 
 PREDICTION = "an axis of classes or features, a prediction of shape (…, classes)"

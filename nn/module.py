@@ -299,8 +299,8 @@ class Module(Ruled, KnownAttributes):
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError(
-            "modules are not pickled (a pickle can run code when it is read): save the weights with "
-            "tg.save(path, module.state_dict()), and copy with copy.deepcopy(module)"
+            "modules are not pickled (a pickle can run code when it is read), nor copied by copy.copy, which would "
+            "share weights: save with tg.save(path, module.state_dict()), and copy with copy.deepcopy(module)"
         )
 
     # ---- to be read ----

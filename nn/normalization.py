@@ -7,7 +7,7 @@ from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import above_0, index_of, positive_integer, probability, truth, whole_number
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
-from tapegrad.autograd.ops import maximum, mean_p, normalize_p, reshape_p, sqrt, square, sum_p
+from tapegrad.autograd.ops import mean_p, normalize_p, reshape_p, sqrt
 from tapegrad.autograd.ops.shape import some_axes
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
@@ -371,25 +371,3 @@ class GroupNormalization(_Scaled):
         (axis,) = axes
         y = by_group(x, axis, x.shape[axis] if self.groups == -1 else self.groups, self.epsilon)
         return affine(y, x, axes, self.gamma, self.beta)
-
-
-class UnitNormalization(Layer):
-    """x / sqrt(max(sum(x**2), 1e-12)) over `axis`: each vector has length 1
-
-    x has the shape (batch, …) and any floating dtype. Definition: Keras's UnitNormalization.
-
-    Args:
-        axis: One axis or several, counted with the batch.
-    """
-
-    def __init__(self, axis: int | Sequence[int] = -1) -> None:
-        self.axis = axes_of("UnitNormalization", axis)
-
-    def infer_shape(self, shape: Shape) -> Shape:
-        return shape
-
-    def forward(self, x: TensorLike) -> Tensor:
-        x = x if isinstance(x, Tensor) else tensor(x)
-        axes = some_axes("UnitNormalization", self.axis, x.ndim)
-        total = sum_p(square(x), axis=axes, keepdims=True)
-        return x / sqrt(maximum(total, 1e-12))

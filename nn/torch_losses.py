@@ -3,7 +3,8 @@
 import math
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import above_0, at_least_0, number, one_of, truth, whole_number
+from tapegrad.autograd.arguments import above_0, at_least_0, number, one_of, somewhere, truth, whole_number
+from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.filled import ones
 from tapegrad.autograd.ops import (
     binary_cross_entropy_p,
@@ -11,6 +12,7 @@ from tapegrad.autograd.ops import (
     exp,
     log,
     log1p,
+    maximum,
     mean_p,
     softplus,
     square,
@@ -19,7 +21,6 @@ from tapegrad.autograd.ops import (
     where_p,
 )
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.backends.aliases import Function
 from tapegrad.nn.class_losses import nll_loss
 from tapegrad.nn.loss_base import (
     as_target,
@@ -27,7 +28,6 @@ from tapegrad.nn.loss_base import (
     refuse_numbers,
     require_float,
     same_shape,
-    somewhere,
 )
 from tapegrad.nn.losses import huber_of, smooth_l1_of
 from tapegrad.nn.torch_names import REDUCTIONS, TorchLoss, WeighedLoss, classes_last, ratio
@@ -151,10 +151,19 @@ class GaussianNLLLoss(TorchLoss):
         return self._reduced(loss + 0.5 * math.log(2 * math.pi) if self.full else loss)
 
 
-def _log_from_minus_100(p: Tensor, log_of: Function, zero: Tensor) -> Tensor:
-    """A logarithm that ends at -100, flat from there, as PyTorch has it."""
-    safe = log_of(where_p(zero, 0.5, p))
-    return clip_p(where_p(zero, -100.0, safe), min=-100.0, max=None)
+def _cross_entropy(p: Tensor, t: Tensor) -> Tensor:
+    """-t * ln(p) - (1 - t) * ln(1 - p); a logarithm ends at -100, and where p * (1 - p) is below a limit, the slope is
+    (p - t) / limit, as PyTorch has both."""
+    limit = 2.0**-15 if name_of(p.dtype) == "float16" else 1e-12  # whose inverse is finite
+    edge = p * (1.0 - p) < limit
+    inside = where_p(edge, 0.5, p)
+    at_edge = where_p(edge, p.detach(), 0.5)
+    sure = where_p(at_edge == 0, -100.0, maximum(log(where_p(at_edge == 0, 0.5, at_edge)), -100.0))
+    not_sure = where_p(at_edge == 1, -100.0, maximum(log1p(-where_p(at_edge == 1, 0.5, at_edge)), -100.0))
+    flat = -(t * sure + (1.0 - t) * not_sure)
+    # No number, only its slope.
+    rising = (p - p.detach()) * ((p - t).detach() * (1.0 / limit))
+    return where_p(edge, flat + rising, -(t * log(inside) + (1.0 - t) * log1p(-inside)))
 
 
 class BCELoss(WeighedLoss):
@@ -173,10 +182,7 @@ class BCELoss(WeighedLoss):
             raise ValueError(
                 "BCELoss: the input must be probabilities, from 0 to 1: nn.BCEWithLogitsLoss takes logits"
             )
-        sure = _log_from_minus_100(p, log, p == 0)
-        not_sure = _log_from_minus_100(p, lambda q: log1p(-q), p == 1)
-        loss = -(t * sure + (1.0 - t) * not_sure)
-        return self._reduced(self._times_weight(loss))
+        return self._reduced(self._times_weight(_cross_entropy(p, t)))
 
 
 class NLLLoss(WeighedLoss):

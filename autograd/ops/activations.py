@@ -38,7 +38,8 @@ def sigmoid_of(xp: ArrayModule, x: Array) -> Array:
 
 
 sigmoid: Primitive = Primitive(
-    "sigmoid", sigmoid_of, vjp=(lambda g, y, x: scale(g, y * (1.0 - y)),), promote="float", doc="1 / (1 + e**-x)",
+    "sigmoid", sigmoid_of, vjp=(lambda g, y, x: scale(g, y * (1.0 - y)),), promote="float", unread=(0,),
+    doc="1 / (1 + e**-x)",
 )  # fmt: skip
 
 
@@ -64,8 +65,8 @@ erf = Primitive(
 
 # ---- with a kink at 0 ----
 relu = Primitive(
-    "relu", relu_of, vjp=(lambda g, y, x: where_p(y != 0, g, 0.0),), doc="max(x, 0); its slope at 0 is 0"
-)
+    "relu", relu_of, vjp=(lambda g, y, x: where_p(y != 0, g, 0.0),), unread=(0,), doc="max(x, 0); its slope at 0 is 0"
+)  # fmt: skip
 
 
 def _leaky_relu(xp: ArrayModule, x: Array, *, slope: float) -> Array:

@@ -68,12 +68,11 @@ subtract = Primitive(
     doc="x1 - x2",
 )  # fmt: skip
 multiply = Primitive(
-    "multiply", lambda xp, a, b: a * b, promote="same",
-    vjp=(lambda g, y, a, b: scale(g, b), lambda g, y, a, b: scale(g, a)),
-    doc="x1 * x2",
+    "multiply", lambda xp, a, b: a * b, promote="same", crossed=True,
+    vjp=(lambda g, y, a, b: scale(g, b), lambda g, y, a, b: scale(g, a)), doc="x1 * x2",
 )  # fmt: skip
 divide = Primitive(
-    "divide", lambda xp, a, b: a / b, promote="float",
+    "divide", lambda xp, a, b: a / b, promote="float", unread=(0,),
     vjp=(lambda g, y, a, b: g / b if isinstance(b, SCALAR) and (b < 0 or b > 0) else over(g, b),
          lambda g, y, a, b: -scale(g, y / b)),
     doc="x1 / x2",
@@ -126,8 +125,8 @@ remainder = Primitive(
 
 # ---- exponentials and logarithms ----
 exp = Primitive(
-    "exp", lambda xp, x: xp.exp(x), vjp=(lambda g, y, x: scale(g, y),), promote="float", doc="e ** x"
-)
+    "exp", lambda xp, x: xp.exp(x), vjp=(lambda g, y, x: scale(g, y),), promote="float", unread=(0,), doc="e ** x"
+)  # fmt: skip
 # y + 1 would lose all digits of a small slope.
 expm1 = Primitive(
     "expm1", lambda xp, x: xp.expm1(x), vjp=(lambda g, y, x: scale(g, exp(x)),), promote="float",
@@ -157,7 +156,7 @@ def _root_slope(g: Value, y: Value, x: Value) -> Value:
 
 
 sqrt = Primitive(
-    "sqrt", lambda xp, x: xp.sqrt(x), promote="float", vjp=(_root_slope,),
+    "sqrt", lambda xp, x: xp.sqrt(x), promote="float", vjp=(_root_slope,), unread=(0,),
     doc="the square root of x; its slope at 0 is 0",
 )  # fmt: skip
 
@@ -177,7 +176,8 @@ def _one_minus_square(x: Value) -> Value:
 
 
 tan = Primitive(
-    "tan", lambda xp, x: xp.tan(x), vjp=(lambda g, y, x: scale(g, 1.0 + y * y),), promote="float", doc="tan(x)",
+    "tan", lambda xp, x: xp.tan(x), vjp=(lambda g, y, x: scale(g, 1.0 + y * y),), promote="float", unread=(0,),
+    doc="tan(x)",
 )  # fmt: skip
 asin = Primitive(
     "asin", lambda xp, x: xp.asin(x), vjp=(lambda g, y, x: over(g, sqrt(_one_minus_square(x))),),
@@ -241,7 +241,7 @@ cosh: Primitive = Primitive(
 )
 tanh = Primitive(
     "tanh", lambda xp, x: xp.tanh(x), vjp=(lambda g, y, x: scale(g, 1.0 - y * y),), promote="float",
-    doc="tanh(x)",
+    unread=(0,), doc="tanh(x)",
 )  # fmt: skip
 asinh = Primitive(
     "asinh", lambda xp, x: xp.asinh(x), vjp=(lambda g, y, x: over(g, hypot(x, 1.0)),), promote="float",

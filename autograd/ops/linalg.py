@@ -61,6 +61,7 @@ def _shapes_do_not_fit(a: Value, b: Value) -> str | None:
 
 matmul = Primitive(
     "matmul", lambda xp, a, b: a @ b, vjp=(_to_left, _to_right), promote="same", hint=_shapes_do_not_fit,
+    crossed=True,
     doc="x1 @ x2: the matrix product over the last two axes, broadcast over the others; a 1-D x1 counts as a row and a "
     "1-D x2 as a column, and the axis so added is dropped again",
 )  # fmt: skip

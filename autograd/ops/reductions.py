@@ -169,7 +169,7 @@ def _softmax(xp: ArrayModule, x: Array, *, axis: int) -> Array:
 
 
 softmax_p = Primitive(
-    "softmax", _softmax, promote="float",
+    "softmax", _softmax, promote="float", unread=(0,),
     vjp=(lambda g, y, x, axis: scale(g - sum_p(scale(g, y), axis=(axis,), keepdims=True), y),),
     doc="e**x / sum(e**x) along an axis",
 )  # fmt: skip
@@ -182,7 +182,7 @@ def log_softmax_of(xp: ArrayModule, x: Array, *, axis: int) -> Array:
 
 
 log_softmax_p = Primitive(
-    "log_softmax", log_softmax_of, promote="float",
+    "log_softmax", log_softmax_of, promote="float", unread=(0,),
     vjp=(lambda g, y, x, axis: g - scale(sum_p(g, axis=(axis,), keepdims=True), exp(y)),),
     doc="x - logsumexp(x) along an axis",
 )  # fmt: skip
@@ -296,25 +296,27 @@ def logsumexp(x: TensorLike, /, axis: Axis = None, *, keepdims: bool = False) ->
 
 
 def softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
-    """e**x / sum(e**x) along `axis`, without overflow.
+    """e**x / sum(e**x) along `axis`, without overflow; of no elements, none.
 
     Args:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
         axis: The axis; negative ones count from the end.
     """
     x = as_tensor(x)
-    return softmax_p(x, axis=one_axis("softmax", axis, x.ndim))
+    at = one_axis("softmax", axis, x.ndim)
+    return softmax_p(x, axis=at) if x.shape[at] else exp(x)
 
 
 def log_softmax(x: TensorLike, /, axis: int = -1) -> Tensor:
-    """x - logsumexp(x) along `axis`: the logarithm of softmax, precise where that is tiny.
+    """x - logsumexp(x) along `axis`: the logarithm of softmax, precise where that is tiny; of no elements, none.
 
     Args:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.
         axis: The axis; negative ones count from the end.
     """
     x = as_tensor(x)
-    return log_softmax_p(x, axis=one_axis("log_softmax", axis, x.ndim))
+    at = one_axis("log_softmax", axis, x.ndim)
+    return log_softmax_p(x, axis=at) if x.shape[at] else exp(x)
 
 
 def _where_extreme(primitive: Primitive, x: Value, axis: int | None, keepdims: bool) -> Value:
