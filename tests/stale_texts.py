@@ -2,8 +2,10 @@
 attribute does; a name that is computed may be any."""
 
 import contextlib
+import copy
 import enum
 import functools
+import operator
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -136,6 +138,101 @@ for name in ("getattr", "hasattr"):
     CASES[f"a slot named by {name}"] = Case(named(NAMED[name], Slots), "compiled", programs=3)
 for name, step in COMPUTED.items():
     CASES[f"computed by {name}"] = Case(computed(step), "eager", ("b.number", "the same object"))
+
+
+# ---- whose text it is: of an object without a text of its own, that says where the object lies ----
+def in_a_loop(b: Any) -> Any:
+    loss, text = (b.x * 2.0).sum(), ""
+    for i in range(3):
+        text += f"{loss.shape} {i} {len(b.x)} {b.length:>3} {str(i)} {b.x.dtype!r}"  # noqa: RUF010
+    return b.x * len(text)
+
+
+class Sum:
+    total = 0.0
+
+    def add(self, value: float) -> float:
+        return self.total + value
+
+
+SUM = Sum()
+# Of each, nothing asks where b lies, and b is another object at each call.
+OF_OTHERS: dict[str, Callable[[Any], Any]] = {
+    "a shape": lambda b: b.x * len(f"{b.x.shape}"),
+    "several, in a loop": in_a_loop,
+    "a number, by str and format": lambda b: b.x * len(str(b.length) + format(2.0, ".2f")),
+    "a number, by a sign": lambda b: b.x * len("%d" % b.length),  # noqa: UP031
+    "a number, by a text's format": lambda b: b.x * len("{:.2f} {}".format(2.0, b.length)),  # noqa: UP032
+    "no text, but a remainder": lambda b: b.x * (b.length % 2 + 1),
+    "no text, but tg.add": lambda b: tg.add(b.x, b.x),
+    "no text, but operator.add": lambda b: b.x * functools.reduce(operator.add, [1, 2]),
+    "no text, but add of the user's": lambda b: b.x * SUM.add(2.0),
+    "no text, but a copy": lambda b: b.x * (copy.copy([1, 2])[1] + copy.deepcopy({"a": 1})["a"]),
+}
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.x, self.length = X, 2
+
+    @property
+    def me(self) -> Any:
+        return self
+
+
+def in_place(b: Any) -> Any:
+    text = "%s"
+    text %= b
+    return text == TEXTS[0]
+
+
+def one_of_several(b: Any) -> Any:
+    return [f"{value}" for value in (1, b)][1] == TEXTS[0]
+
+
+def by_another_name(b: Any) -> Any:
+    held = [b]
+    return f"{held[0]}" == TEXTS[0]
+
+
+TEXTS = [""]
+OF_ITSELF: dict[str, Callable[[Any], Any]] = {
+    "an f-string": lambda b: f"{b}" == TEXTS[0],
+    "an f-string with a width": lambda b: f"{b!r:>9}" == TEXTS[0],
+    "an f-string with a width of its own": lambda b: f"{b:{''}}" == TEXTS[0],
+    "an f-string of one of two": lambda b: f"{b if b.length else 1}" == TEXTS[0],
+    "an f-string of a list": lambda b: f"{[b]}" == f"[{TEXTS[0]}]",
+    "an f-string of what a property gives": lambda b: f"{b.me}" == TEXTS[0],
+    "an f-string of what a call gives": lambda b: f"{max([b], key=len_of)}" == TEXTS[0],
+    "an f-string of one after a number": one_of_several,
+    "an f-string of another name": by_another_name,
+    "a sign": lambda b: "%s" % b == TEXTS[0],  # noqa: UP031 (what is tested)
+    "a sign in place": in_place,
+    "str": lambda b: str(b) == TEXTS[0],
+    "a text's format": lambda b: "{}".format(b) == TEXTS[0],  # noqa: UP032
+    "str in str": lambda b: str(str(b)) == TEXTS[0],
+}
+
+
+def len_of(b: Any) -> int:
+    return 0
+
+
+def whose(step: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        objects = [Plain(), Plain()]
+        TEXTS[0] = str(objects[0])
+        f = J(lambda b: b.x * (2.0 if step(b) else 1.0))
+        for call in range(12):
+            yield f(objects[call // 4 % 2])
+
+    return case
+
+
+for name, step in OF_OTHERS.items():
+    CASES[f"a text of {name}"] = Case(computed(step), "compiled", programs=1)
+for name, step in OF_ITSELF.items():
+    CASES[f"a text of it by {name}"] = Case(whose(step), "compiled")
 
 
 # ---- what appears on other things than objects of the user's ----

@@ -11,7 +11,7 @@ from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.backends.aliases import Array
 from tapegrad.compiler.record.trace import Trace
 from tapegrad.compiler.watch.code import part_of
-from tapegrad.compiler.watch.listen import room_of
+from tapegrad.compiler.watch.rooms import room_of
 
 
 class DataWatch:

@@ -16,7 +16,7 @@ import numpy as np
 from tapegrad.autograd.diagnostics import is_own, user_frame
 from tapegrad.compiler.ir.operations import OPERATIONS
 from tapegrad.compiler.ir.program import Origin, Program
-from tapegrad.compiler.watch.listen import room_of
+from tapegrad.compiler.watch.rooms import room_of
 
 
 class On:

@@ -29,8 +29,9 @@ from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.watch.code import Part
 from tapegrad.compiler.watch.guards import Guards
 from tapegrad.compiler.watch.lines import with_line
-from tapegrad.compiler.watch.listen import Listener, room_of
+from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.reach import Reach, reached
+from tapegrad.compiler.watch.rooms import room_of
 
 DRAWING = random.Streams.generator.__code__  # which all draws from our stream on the host ask for it
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Timer
 
-from tapegrad.compiler.watch.listen import room_of
+from tapegrad.compiler.watch.rooms import room_of
 
 
 def log(message: str, *values: object) -> None:

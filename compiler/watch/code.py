@@ -26,7 +26,8 @@ PRINTING = frozenset({
     "substitute", "safe_substitute", "dumps", "deepcopy", "copy",
 })  # fmt: skip
 # What makes a set or adds to one: the order in it comes from where the objects lie.
-SHOWING = PRINTING | {"set", "frozenset", "add"}
+SHOWING = (PRINTING - {"copy", "deepcopy"}) | {"set", "frozenset", "add"}
+PERCENT = ("%", "%=")
 ORDERS = frozenset({"<", "<=", ">", ">="})
 IDENTITY = frozenset(
     "id hash index count remove is_ is_not eq ne set frozenset add fromkeys setdefault Counter discard".split()  # noqa: SIM905
@@ -65,8 +66,11 @@ class Part:
     matches_by_place   whether it has a `case Point(x, y)`, which reads attributes that it does not name
     """
 
-    def __init__(self, code: CodeType, offsets: frozenset[int] | None) -> None:
-        self.code = code
+    def __init__(
+        self, code: CodeType, offsets: frozenset[int] | None, quiet: frozenset[int] = frozenset()
+    ) -> None:
+        """quiet   the offsets of those that made texts of numbers and words alone"""
+        self.code, self.quiet = code, quiet
         self.ran = instructions(code) if offsets is None else executed(instructions(code), offsets)
         self.names = frozenset(name_in(i) for i in self.ran if i.opcode in NAMED)
 
@@ -211,13 +215,11 @@ class Part:
 
     @cached_property
     def shows(self) -> bool:
-        formats = any(i.opname in FORMATS or i.argrepr == "%" for i in self.ran)
-        sets = any(i.opname in ("BUILD_SET", "SET_ADD") for i in self.ran)
-        return formats or sets or not SHOWING.isdisjoint(self.names)
+        return any(i.offset not in self.quiet and (makes_set(i) or makes_text(i, SHOWING)) for i in self.ran)
 
     @cached_property
     def prints(self) -> bool:
-        return self.shows or self.by_identity
+        return self.by_identity or any(makes_set(i) or makes_text(i, SHOWING | PRINTING) for i in self.ran)
 
     @cached_property
     def asks_abc(self) -> bool:
@@ -238,9 +240,19 @@ class Part:
 
 
 @lru_cache(4096)
-def part_of(code: CodeType, offsets: frozenset[int] | None = None) -> Part:
+def part_of(
+    code: CodeType, offsets: frozenset[int] | None = None, quiet: frozenset[int] = frozenset()
+) -> Part:
     """The part of a piece of code whose instructions at these offsets were met; None: all of it."""
-    return Part(code, offsets)
+    return Part(code, offsets, quiet)
+
+
+def makes_set(i: Instruction) -> bool:
+    return i.opname in ("BUILD_SET", "SET_ADD")
+
+
+def makes_text(i: Instruction, words: frozenset[str]) -> bool:
+    return i.opname in FORMATS or i.argrepr in PERCENT or (i.opcode in NAMED and name_in(i) in words)
 
 
 @lru_cache(4096)

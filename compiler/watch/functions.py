@@ -16,8 +16,9 @@ from tapegrad.backends.aliases import Function
 from tapegrad.compiler.watch.asking import ASKING
 from tapegrad.compiler.watch.code import part_of
 from tapegrad.compiler.watch.kinds import PLAIN, file_of, holds, is_a, is_plain_value, is_python
-from tapegrad.compiler.watch.listen import IMPURE_BUILTINS, impure, room_of
+from tapegrad.compiler.watch.listen import IMPURE_BUILTINS, impure
 from tapegrad.compiler.watch.names import OF_FUNCTIONS
+from tapegrad.compiler.watch.rooms import room_of
 from tapegrad.compiler.watch.walk import Walk
 
 

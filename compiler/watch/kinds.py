@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
-from tapegrad.compiler.watch.listen import room_of
+from tapegrad.compiler.watch.rooms import room_of
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.generic, np.dtype)
 # Known by identity: nothing in them can change.

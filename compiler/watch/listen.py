@@ -2,28 +2,16 @@
 
 import os
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from traceback import walk_tb
 from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
 from typing import Any
 
-import numpy as np
-
 from tapegrad.compiler.watch.code import Part, has_branches, part_of
 from tapegrad.compiler.watch.instructions import INSTRUCTIONS
-
-ROOMS = ("autograd", "backends", "compiler", "nn", "optim", "data", "models")
-# The folder of the rooms, as imported; OWN resolves links as well.
-HERE = Path(__file__).absolute().parents[2]
-OWN = tuple(f"{top}{os.sep}{room}{os.sep}" for top in {HERE, HERE.resolve(), Path(__file__).resolve().parents[2]}
-            for room in ROOMS)  # fmt: skip
-NUMPY = os.path.dirname(np.__file__)
-SITE = sysconfig.get_paths()["purelib"]
-STDLIB = sysconfig.get_paths()["stdlib"]
+from tapegrad.compiler.watch.rooms import room_of
+from tapegrad.compiler.watch.shown import showing
 
 # Whose functions, called by the user's code, give the same again for the same arguments and have no effect.
 PURE_MODULES = frozenset(
@@ -61,20 +49,6 @@ TOOLS = frozenset({"_pytest", "pluggy", "hypothesis", "coverage", "debugpy", "_p
 # Packages whose code our kernels call. NVIDIA's "cuda" and "nvmath" look for CUDA's libraries at a first use.
 ARRAY_LIBRARIES = {"numpy", "cupy", "cupyx", "cupy_backends", "cuda", "nvmath"}
 READERS = ("tokenize", "linecache", "importlib", "traceback", "warnings")  # of source, for messages
-
-
-@cache
-def room_of(path: str) -> str:
-    """Whose code a file holds: "own" (tapegrad), "library" (Python's, NumPy's), or "user"."""
-    if path.startswith(OWN):
-        return "own"
-    if path.startswith(NUMPY + os.sep) or path in ("<__array_function__ internals>",):
-        return "library"
-    if path.startswith(SITE + os.sep):
-        return "user"
-    if path.startswith((STDLIB + os.sep, "<frozen ")):
-        return "library"
-    return "library" if path.startswith(("<tg.jit", "<guards of")) else "user"
 
 
 def room_of_code(code: CodeType, scope: dict[str, Any]) -> str:
@@ -141,7 +115,7 @@ class Listener:
 
     def part(self, code: CodeType) -> Part:
         """What of a piece of code ran."""
-        return part_of(code, self.instructions.offsets(code))
+        return part_of(code, self.instructions.offsets(code), self.instructions.quiet(code))
 
     def hear(self) -> Callable[[FrameType, str, Any], None]:
         """What Python calls at each call and return. Most are of our own code, and pass by quickly."""
@@ -177,7 +151,7 @@ class Listener:
         self.kinds.setdefault(code, kind)
         if kind == "user":
             self.scopes.setdefault(code, frame.f_globals)
-            if has_branches(code):
+            if has_branches(code) or showing(code):
                 self.instructions.follow(code)
             self.meet(code)
         return kind

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.watch.kinds import PLAIN
-from tapegrad.compiler.watch.listen import room_of
+from tapegrad.compiler.watch.rooms import room_of
 
 
 def same(a: Any, b: Any) -> bool:

@@ -14,7 +14,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.compiler.run.runner import is_failed_check
-from tapegrad.compiler.watch.listen import SITE
+from tapegrad.compiler.watch.rooms import SITE
 
 F = tg.nn.functional
 jit = partial(tg.jit, emitter="numpy")
