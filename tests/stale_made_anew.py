@@ -4,6 +4,7 @@ in place, so that what holds them is still the same object."""
 import abc
 import dataclasses
 import decimal
+import functools
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +23,86 @@ X = np.array([1.0, -2.0], "f4")
 # ---- an object that is new at each call ----
 class Kept:
     pass
+
+
+WEIGHTS = tg.tensor([2.0, 3.0], requires_grad=True)
+
+
+class Batch:
+    """What it works out at a first use it keeps, also when what that came of is another one later."""
+
+    def __init__(self, number: int) -> None:
+        self.x, self.count, self.scale = tg.tensor(X) + number, 3, tg.tensor(2.0)
+
+    @functools.cached_property
+    def double(self) -> Any:
+        return self.x * 2.0
+
+    @functools.cached_property
+    def total(self) -> Any:
+        return self.double.sum()
+
+    @functools.cached_property
+    def half(self) -> float:
+        return self.count / 2.0
+
+    @functools.cached_property
+    def logits(self) -> Any:
+        return self.x * WEIGHTS
+
+    @functools.cached_property
+    def given(self) -> Any:
+        return self.x
+
+    @functools.cached_property
+    def first(self) -> Any:
+        return self.x[:1]
+
+    @functools.cached_property
+    def several(self) -> list[Any]:
+        return [self.x * 2.0]
+
+
+def trained(b: Any) -> Any:
+    (b.logits**2).mean().backward()
+    gradient, WEIGHTS.grad = WEIGHTS.grad, None
+    return gradient
+
+
+OF_A_BATCH: dict[str, tuple[Callable[[Any], Any], bool]] = {  # a step, and whether it is one program
+    "a tensor": (lambda b: b.double + 1.0, True),
+    "one that is returned": (lambda b: (b.double, b.double.sum()), True),
+    "one of another, and a number": (lambda b: b.total * b.half, True),
+    "one asked for with vars": (lambda b: b.x * (2.0 if "double" in vars(b) else b.double), True),
+    "one in a loop": (lambda b: [part.double + 1.0 for part in (b, b)], True),
+    "one behind which gradients are taken": (trained, False),
+    "a tensor that was there": (lambda b: b.given * 2.0, False),
+    "a part of one": (lambda b: b.first * 2.0, False),
+    "a list": (lambda b: b.several[0] * 2.0, False),
+}
+
+
+def kept_by_a_property(step: Callable[[Any], Any], batches: int) -> Callable[[Any], Iterator[Any]]:
+    def case(J: Any) -> Iterator[Any]:
+        f, held = J(step), [Batch(number) for number in range(batches)]
+        for call in range(18):
+            b = held[call % batches]
+            out, before = f(b), b.x
+            b.x = b.x + 1.0  # what it keeps stays
+            yield out, [(name, part) for name, part in vars(b).items()]
+            b.x = before
+
+    return case
+
+
+for name, (step, one) in OF_A_BATCH.items():
+    ends = Case(kept_by_a_property(step, 18), "compiled", programs=1)
+    ends = (
+        ends if one else Case(kept_by_a_property(step, 18), "eager", ("attributes of b", "computed outside"))
+    )
+    CASES[f"a cached property keeps {name}"] = ends
+    if step is not trained:
+        CASES[f"cached properties in turn keep {name}"] = Case(kept_by_a_property(step, 3), "compiled")
 
 
 MADE: dict[str, Callable[[], Any]] = {

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.compiler.ir.memory import memory_of
 from tapegrad.compiler.ir.program import Var
+from tapegrad.compiler.record.kept_values import keeping, with_kept
 from tapegrad.compiler.record.labels import give_names, identifier, module_path, without_root
 from tapegrad.compiler.record.trace import Trace
 from tapegrad.compiler.record.tree import take_apart
@@ -23,17 +24,22 @@ def attach(recording: "Recording", reach: Reach, trace: Trace, result: object) -
         attach_gradients(recording, reach, trace)
         guard_shapes(reach, trace)
         guard_gradients(reach, trace)
+        reach.guard_kept()
         attach_arrays(recording, reach, trace)
 
 
 def attach_results(recording: "Recording", reach: Reach, trace: Trace, result: object) -> None:
     """What the function returned, leaf by leaf."""
-    guards = reach.guards
+    guards, kept = reach.guards, reach.kept_values
     inputs = enumerate(zip(reach.inputs, reach.guards.inputs))
     arguments = {id(t): n for n, (t, read) in inputs if read.argument}
     # A tensor that is captured is the same at each call, and no copy of it would be found again as a key.
     keys = arguments.keys() | (reach.seen.keys() - reach.tensors.keys())
-    leaves, recording.rebuild = take_apart(result, reach.seen, keys=keys)
+    if lost := [k.attribute for k in kept if id(k.owner) not in reach.seen or id(k.value) in reach.seen]:
+        recording.fail(f"the cached property {lost[0]} keeps what is held elsewhere. Use it outside")
+        return
+    leaves, rebuild = take_apart(with_kept(result, kept), reach.seen, keys=keys)
+    recording.rebuild = keeping(rebuild, kept)
     numbers: dict[int, int] = {}  # id of a new tensor -> its number among the results of the program
     for leaf in leaves:
         if not isinstance(leaf, Tensor):

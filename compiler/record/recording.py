@@ -23,6 +23,7 @@ from tapegrad.compiler.record.argument_changes import changed, contents
 from tapegrad.compiler.record.attach import attach
 from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.data_watch import DataWatch
+from tapegrad.compiler.record.kept_values import kept_values
 from tapegrad.compiler.record.print_watch import PrintWatch
 from tapegrad.compiler.record.trace import Trace
 from tapegrad.compiler.record.tree import take_apart
@@ -32,6 +33,7 @@ from tapegrad.compiler.watch.lines import with_line
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.reach import Reach, reached
 from tapegrad.compiler.watch.rooms import room_of
+from tapegrad.compiler.watch.walk import Kept
 
 DRAWING = random.Streams.generator.__code__  # which all draws from our stream on the host ask for it
 
@@ -147,7 +149,8 @@ def record(
         with no_collection():  # what is called when garbage is found was not called by f
             with changed_flags(recorder=trace), watch, PrintWatch(listener.printed), listener:
                 result = f(*args, **kwargs)
-            recording, seen = looked_at(f, args, kwargs, inputs, trace, listener, result)
+            kept = kept_values(held, trace)
+            recording, seen = looked_at(f, args, kwargs, inputs, trace, listener, result, kept)
             result = own_results(result, args, kwargs, seen)
         recording.changed = changed(held)
         if streams != host_streams():
@@ -177,12 +180,12 @@ def users_code(f: Function) -> list[Any]:
 
 def looked_at(
     f: Function, args: Args, kwargs: Kwargs, inputs: Iterable[str], trace: Trace,
-    listener: Listener, result: object,
+    listener: Listener, result: object, kept: list[Kept],
 ) -> tuple[Recording, Container[int]]:  # fmt: skip
     """What a run came to, and the ids of what was there before. What cannot be looked at, a key whose hash has changed,
     say, is a reason to run as Python: the function itself did not raise."""
     try:
-        reach = reached(f, args, kwargs, listener, inputs)
+        reach = reached(f, args, kwargs, listener, inputs, kept)
         recording = described(trace, listener, reach, result)
     except TraceError:
         raise

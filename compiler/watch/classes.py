@@ -59,6 +59,9 @@ class Classes(Functions):
             self.roots |= {name} if name.isidentifier() else set()
         if (own := instance_dict(value)) is not None:
             d = g.let(dict_of(kind, local, g))
+            if any((id(value), attribute) in self.without for attribute in own):
+                own = {k: v for k, v in own.items() if (id(value), k) not in self.without}
+                self.keys_before[d] = list(own), name
             room = room_of_class(kind)
             self.present(d, own, kind, name)
             everything = self.names.all or (self.names.whole and (kind.__module__, kind.__name__) in OPEN)
@@ -89,6 +92,8 @@ class Classes(Functions):
     def present(self, d: str, own: dict[str, object], kind: type, name: str) -> None:
         """Which attributes an object has of its own: one that appears hides that of the class."""
         g = self.guards
+        if d in self.keys_before:  # asked at the end, of the moment before the call
+            return
         if room_of_class(kind) == "user" and len(own) <= 100:
             g.need(f"[*{d}] == {g.fresh_value(list(own))}", f"the attributes of {name}")
             return
@@ -101,6 +106,12 @@ class Classes(Functions):
             if used and not shadow.startswith("__"):
                 g.need(f"{shadow!r} not in {d}", f"{name}.{shadow}")
         self.missing(d, own, f"the attributes of {name}")
+
+    def guard_kept(self) -> None:
+        """Objects whose cached properties were used for the first time have kept nothing before the call."""
+        for d, (keys, name) in self.keys_before.items():
+            known = self.guards.fresh_value(keys)
+            self.guards.need(f"[*{d}] == {known}", f"the attributes of {name}", entry=True)
 
     def missing(self, d: str, own: Any, name: str) -> None:
         """Names that may have been asked for and are not there, as in getattr(model, "scale", 1.0)."""

@@ -49,6 +49,7 @@ from tapegrad.compiler.watch.kinds import (
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.parameters import parameter_names
 from tapegrad.compiler.watch.sameness import UNWRAP, found_in_c
+from tapegrad.compiler.watch.walk import Kept
 
 UNSEEN = frozenset({
     "__globals__", "getclosurevars", "__subclasses__", "f_globals", "f_locals", "f_builtins", "gi_frame", "_version",
@@ -349,13 +350,15 @@ def only_written(stream: Any) -> bool:
     return in_c and not stream.closed and not stream.readable()
 
 
-def reached(f: Function, args: Args, kwargs: Kwargs, heard: Listener, inputs: Iterable[str]) -> Reach:
+def reached(
+    f: Function, args: Args, kwargs: Kwargs, heard: Listener, inputs: Iterable[str], kept: Iterable[Kept]
+) -> Reach:
     """The walk, and once more where it came to names that nobody knew before."""
     with deep_recursion():
-        reach = Reach(f, heard, inputs)
+        reach = Reach(f, heard, inputs, (), kept)
         reach.walk(args, kwargs)
         if not reach.more <= reach.names.user:
-            reach = Reach(f, heard, inputs, reach.more)
+            reach = Reach(f, heard, inputs, reach.more, kept)
             reach.walk(args, kwargs)
     return reach
 

@@ -21,6 +21,14 @@ class Reached(NamedTuple):
     tensor: Tensor
 
 
+class Kept(NamedTuple):
+    """What a cached property of an argument keeps since the call, and did not before."""
+
+    owner: Any
+    attribute: str
+    value: Any
+
+
 class Walk:
     """The state of a walk from f and its arguments to all that the code that ran names.
 
@@ -32,15 +40,22 @@ class Walk:
     owners     id of an array -> the Tensor whose contents it is
     inputs     the tensors of guards.inputs, as they are now
     modules    id of a Module -> its name; roots: names of those that are in no other
+    kept_values   what cached properties of arguments keep since the call
     more       names of attributes that were found on the way, in an attrgetter, say
     """
 
     def __init__(
-        self, f: Function, heard: Listener, made_inputs: Iterable[str], more: Iterable[str] = ()
-    ) -> None:
+        self, f: Function, heard: Listener, made_inputs: Iterable[str], more: Iterable[str] = (),
+        kept_values: Iterable[Kept] = (),
+    ) -> None:  # fmt: skip
         """made_inputs   names of places whose tensors are read at each call, since they were seen to be replaced"""
         self.f, self.heard, self.made_inputs, self.more = f, heard, set(made_inputs), set(more)
         self.names = Names(heard, self.more)
+        self.kept_values = list(kept_values)
+        self.without = {(id(k.owner), k.attribute) for k in self.kept_values}
+        self.keys_before: dict[
+            str, tuple[list[str], str]
+        ] = {}  # what a check calls a dict -> its keys, a name
         self.user_code = set(heard.codes("user"))
         self.ran = set(heard.kinds)
         self.guards = Guards()
