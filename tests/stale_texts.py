@@ -323,7 +323,9 @@ def size_of(value: Any) -> int:
     return len(str(getattr(value, "co_varnames", value)))
 
 
-def special(name: str, of_class: bool, shown: bool) -> Callable[[Any], Iterator[Any]]:
+def special(
+    name: str, of_class: bool, shown: bool, wrapped: Callable[[Any], Any] = lambda f: f
+) -> Callable[[Any], Iterator[Any]]:
     def case(J: Any) -> Iterator[Any]:
         def function(x: Any = None) -> Any:
             return x
@@ -331,7 +333,7 @@ def special(name: str, of_class: bool, shown: bool) -> Callable[[Any], Iterator[
         class Class:
             pass
 
-        owner: Any = Class if of_class else function
+        owner: Any = wrapped(Class if of_class else function)
         NAMES["special"] = name
         text = lambda x: x * len(str(owner).split(" at ")[0])
         f = J(text if shown else lambda x: x * size_of(getattr(owner, NAMES["special"])))
@@ -347,5 +349,8 @@ for name in SPECIAL:
     CASES[f"computed {name} of a function"] = Case(special(name, False, False), "compiled")
     if name in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__"):
         CASES[f"computed {name} of a class"] = Case(special(name, True, False), "compiled")
+for name in ("__name__", "__doc__", "__annotations__"):
+    of_cached = special(name, False, False, functools.cache)
+    CASES[f"computed {name} of a function under a cache"] = Case(of_cached, "compiled")
 CASES["the text of a function"] = Case(special("__qualname__", False, True), "compiled")
 CASES["the text of a class"] = Case(special("__module__", True, True), "compiled")

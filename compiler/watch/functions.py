@@ -104,6 +104,8 @@ class Functions(Walk):
             if (wrapped := getattr(value, "__wrapped__", None)) is not None:  # of functools.lru_cache
                 self.kept_results(value, name)
                 self.function_attributes(local, value, name, "library")
+                room = room_of(wrapped.__code__.co_filename) if is_a(wrapped, FunctionType) else "library"
+                self.double_underscored(known, value, name, OF_WRAPPER & vars(value).keys(), room)
                 if is_a(wrapped, types.FunctionType):
                     self.ran.add(wrapped.__code__)
                     self.names.user |= part_of(wrapped.__code__).words
@@ -295,6 +297,7 @@ class Functions(Walk):
             self.guards.need(f"{local}.__dict__.keys().isdisjoint({known})", f"the names in {name}")
 
 
+OF_WRAPPER = frozenset({"__annotations__"})  # that one of functools has a copy of, besides texts
 # What Python puts into each module, and does not change by itself.
 OF_PYTHON = frozenset({"__builtins__", "__loader__", "__spec__", "__path__", "__all__"})
 # Functions of np.random that read or set a stream.
