@@ -93,7 +93,9 @@ class Recorded(Readable):
         self.unsettled = max(self.unsettled - (self.compiled - self.paid) // PAID_BACK, 0) + 1
         self.paid = self.compiled
         if self.unsettled > (UNSETTLED_SHAPES if ": a tensor of shape " in reason else UNSETTLED):
-            self.give_up(self.why_unsettled(reason))
+            why = self.why_unsettled(reason)
+            self.unsettled -= 1  # this call is not recorded
+            self.give_up(why)
             return False
         if len(self.reasons) >= max(RECORDINGS, self.compiled):
             self.give_up(
@@ -205,7 +207,9 @@ class Recorded(Readable):
 
     def give_up(self, reason: str) -> None:
         """All calls run as Python from now on."""
-        if not self.strict:
+        if self.strict:  # the next call is told what differs from the last one: the others' arguments go
+            self.cases[:] = [case for n, case in enumerate(self.cases) if case.ready or n == 0]
+        else:
             self.refused = reason
             self.release()
         self.warn(reason)

@@ -47,6 +47,20 @@ REACHED: dict[str, Callable[[Batch], Any]] = {
 }
 
 
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_strict_one_that_raises_keeps_the_last_argument_alone(name: str) -> None:
+    f, raised = tg.jit(REFUSED[name], emitter="numpy", strict=True), []
+
+    def call(b: Batch) -> None:
+        try:
+            f(b)
+        except tg.TraceError as error:
+            raised.append(str(error))
+
+    assert alive_after(call, lambda b: b, 20) <= 1
+    assert len(raised) == 8 and all("recorded 12 times in a row" in told for told in raised)
+
+
 @pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_function_that_is_refused_keeps_no_argument(name: str) -> None:
