@@ -20,6 +20,7 @@ eager = CASES.eager
 X = tg.tensor([1.0, 2.0])
 NAMES = {"first": "number", "k": "k"}
 ASK, PATTERN = getattr, "{0.number}"
+GETTER = operator.attrgetter
 
 
 class Batch:
@@ -27,6 +28,9 @@ class Batch:
         self.x, self.number, self.length = X + number, number, 2
         if k is not None:
             self.k = k
+
+    def twice(self, by: float) -> Any:
+        return self.k * 2.0 * by
 
 
 class Slots:
@@ -88,6 +92,11 @@ NAMED: dict[str, Callable[[Any], Any]] = {
     "get of vars": lambda b: b.x * vars(b).get("k", 1.0),
     "a key of __dict__": lambda b: b.x * (b.__dict__["k"] if hasattr(b, "k") else 1.0),
     "get of __dict__": lambda b: b.x * b.__dict__.get("k", 1.0),
+    "attrgetter": lambda b: b.x * (operator.attrgetter("k")(b) if hasattr(b, "k") else 1.0),
+    "attrgetter of several": lambda b: (
+        b.x * (operator.attrgetter("k", "length")(b)[0] if hasattr(b, "k") else 1.0)
+    ),
+    "methodcaller": lambda b: b.x * (operator.methodcaller("twice", 1.0)(b) if hasattr(b, "k") else 1.0),
     "setattr of another": lambda b: setattr(types.SimpleNamespace(), "q", 1.0) or b.x * getattr(b, "k", 1.0),
     "a context manager": in_a_scope,
     "a stack of them": in_two_scopes,
@@ -108,6 +117,15 @@ COMPUTED: dict[str, Callable[[Any], Any]] = {
     "get of __dict__": lambda b: b.x * b.__dict__.get(NAMES["first"], 1.0),
     "__dict__ by another name": lambda b: (lambda d: b.x * d[NAMES["first"]])(b.__dict__),
     "__getattribute__": lambda b: b.x * object.__getattribute__(b, NAMES["first"]),
+    "attrgetter": lambda b: b.x * operator.attrgetter(NAMES["first"])(b),
+    "attrgetter, the second of two": lambda b: b.x * operator.attrgetter("x", NAMES["first"])(b)[1],
+    "attrgetter by another name": lambda b: (
+        b.x * GETTER(NAMES["first"])(b) * operator.attrgetter("length")(b)
+    ),
+    "attrgetter of a text": lambda b: b.x * getattr(operator, "attrgetter")(NAMES["first"])(b),  # noqa: B009
+    "attrgetter of a closure": (lambda attrgetter: lambda b: b.x * attrgetter(NAMES["first"])(b))(GETTER),
+    "attrgetter handed on": lambda b: b.x * next(map(operator.attrgetter, [NAMES["first"]]))(b),
+    "methodcaller": lambda b: b.x * operator.methodcaller("__getattribute__", NAMES["first"])(b),
     "a text": lambda b: b.x * float("{0.number}".format(b)),  # noqa: UP030, UP032 (a format is what is tested)
     "a text from elsewhere": lambda b: b.x * float(PATTERN.format(b)),
 }

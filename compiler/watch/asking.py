@@ -9,10 +9,13 @@ from tapegrad.compiler.watch.code import CONSTANT, JUMPS, NAMED, Part
 
 BEFORE_CALL = "PRECALL" if "PRECALL" in dis.opmap else "CALL"  # what takes the arguments off the stack first
 BY_NAME = {"getattr": 1, "hasattr": 1, "setattr": 1}  # function -> which of its arguments is the name
+GETTERS = ("attrgetter", "methodcaller")
 OF_TEXT = frozenset({"format", "format_map"})
 # What asks for an attribute by a name that the code need not have.
 ASKING = frozenset({"getattr", "vars", "dir", "__dict__", "__getattribute__"})
-ALSO_ASKING = ASKING | {"attrgetter", "methodcaller", "hasattr", "setattr", *OF_TEXT}
+# Among names: something of these is known by another name, which is in no code.
+ELSEWHERE = "<another name>"
+ALSO_ASKING = ASKING | {ELSEWHERE, "attrgetter", "methodcaller", "hasattr", "setattr", *OF_TEXT}
 
 
 def asked_by_text(part: Part, asking: frozenset[str] = ALSO_ASKING) -> set[str] | None:
@@ -29,6 +32,8 @@ def names_at(ran: Sequence[Instruction], n: int) -> Sequence[str] | None:
     asking, loads_global = str(ran[n].argval), ran[n].opname == "LOAD_GLOBAL"
     if asking in BY_NAME and loads_global:
         return text_given(ran, n, BY_NAME[asking])
+    if asking in GETTERS:
+        return given_to_getter(ran, n)
     if asking == "format" and loads_global:  # it asks for no attribute
         return ()
     if asking in OF_TEXT and n and isinstance(text := ran[n - 1].argval, str):
@@ -39,6 +44,19 @@ def names_at(ran: Sequence[Instruction], n: int) -> Sequence[str] | None:
             return name_of(ran[n - 1])
         return None if end is None else key_taken(ran, end)
     return key_taken(ran, n) if asking == "__dict__" and ran[n].opname == "LOAD_ATTR" else None
+
+
+def given_to_getter(ran: Sequence[Instruction], n: int) -> Sequence[str] | None:
+    """The attributes that an attrgetter, or the method that a methodcaller, asks for: made where the code names it."""
+    ends = ends_of_arguments(ran, n)
+    all_of_them = len(ends) if ran[n].argval == "attrgetter" else 2
+    texts = [ran[ends[k]].argval for k in range(1, min(all_of_them, len(ends))) if ends[k] == ends[k - 1] + 1]
+    if len(texts) != all_of_them - 1 or not texts or not all(type(text) is str for text in texts):
+        return None
+    if any(ran[ends[k]].opcode not in CONSTANT for k in range(1, all_of_them)):
+        return None
+    names = [part for text in texts for part in text.split(".")]
+    return names if ALSO_ASKING.isdisjoint(names) else None
 
 
 def key_taken(ran: Sequence[Instruction], n: int) -> Sequence[str] | None:
@@ -72,7 +90,9 @@ def ends_of_arguments(ran: Sequence[Instruction], n: int) -> dict[int, int]:
     """Of the call of what the n-th instruction loads: number of an argument, from 1 on -> the instruction that leaves
     it on the stack; 0 -> n. Nothing if it is not called at once, or a branch is in the way."""
     depth, ends = 0, {0: n}
-    if "NULL" not in ran[n].argrepr and ran[n].opname != "LOAD_METHOD":
+    # As in `operator.add(1, 2)`.
+    of_module = n > 0 and ran[n].opname == "LOAD_ATTR" and "NULL" in ran[n - 1].argrepr
+    if not of_module and "NULL" not in ran[n].argrepr and ran[n].opname != "LOAD_METHOD":
         return {}
     for m in range(n + 1, len(ran)):
         i = ran[m]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.aliases import Function
-from tapegrad.compiler.watch.asking import ASKING
+from tapegrad.compiler.watch.asking import ASKING, ELSEWHERE
 from tapegrad.compiler.watch.code import part_of
 from tapegrad.compiler.watch.kinds import PLAIN, file_of, holds, is_a, is_plain_value, is_python
 from tapegrad.compiler.watch.listen import IMPURE_BUILTINS, impure
@@ -88,7 +88,7 @@ class Functions(Walk):
             if value is not print and (what := impure(value, "user")) is not None:
                 self.refuse(f"{name} is {what}: what it does cannot be part of a program. Call it outside")
             if value in ASKS:
-                self.more |= ASKING
+                self.more |= {*ASKING, ELSEWHERE}
             if value in TELLING:
                 self.more.add(value.__name__)
             of = value.__self__

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from types import CodeType
 
-from tapegrad.compiler.watch.asking import ALSO_ASKING, ASKING, asked_by_text
+from tapegrad.compiler.watch.asking import ALSO_ASKING, ASKING, GETTERS, asked_by_text
 from tapegrad.compiler.watch.code import PRINTING, SHOWING, Part, part_of
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.operators import asked_by_functions
@@ -85,6 +85,7 @@ class Names:
             or self.computing_libraries
             or not ALSO_ASKING.isdisjoint(more)
             or any(p.matches_by_place for p in parts)
+            or not self.texts.isdisjoint(GETTERS)
             or inspects
         )
         in_vain = caught or any(p.matches for p in parts) or not ALSO_ASKING.isdisjoint(self.used)

@@ -21,6 +21,7 @@ from tapegrad.autograd.structure import is_module_class
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.compiler.aliases import Args, Kwargs
+from tapegrad.compiler.watch.asking import ELSEWHERE
 from tapegrad.compiler.watch.containers import Containers
 from tapegrad.compiler.watch.kinds import (
     ABC_CHECKS,
@@ -204,8 +205,8 @@ class Reach(Containers):
         elif is_a(value, type):
             self.identical(local, value, name)
             self.decimals |= value.__module__ == "decimal"
-            if value in GETTERS:
-                self.more.add("attrgetter")
+            if value in GETTERS:  # not where it is, in `operator`: the code need not name it
+                self.more.add(ELSEWHERE)
             if value is str:
                 self.more.add("str")
             self.klass(value)

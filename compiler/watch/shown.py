@@ -170,7 +170,8 @@ def attribute_of(value: Any, name: str) -> Any:
 
 def found_as_it_is(value: Any, name: str) -> Any:
     """What an object or its class has under a name, without any code being asked."""
-    if type(value).__getattribute__ not in USUAL:
+    kind = type(value)
+    if kind.__getattribute__ not in USUAL or (is_a(value, type) and kind is not type):
         raise LookupError(name)
     return getattr_static(value, name)
 
