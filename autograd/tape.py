@@ -269,6 +269,7 @@ def _names(names: Tree) -> Mapping[str, Tensor]:
             f"tape: names: expected a Module or a dict {{name: leaf}}, got {type(names).__name__}"
         )
     known: dict[Tensor, str] = {}
+    called: dict[str, Tensor] = {}
     for name, part in names.items():
         if not isinstance(name, str) or not (isinstance(part, Tensor) or is_module(part)):
             raise TypeError(f"tape: names: expected a text for each Tensor or Module, got {name!r}: {part!r}")
@@ -284,7 +285,11 @@ def _names(names: Tree) -> Mapping[str, Tensor]:
                 raise ValueError(
                     f"tape: names: {known[leaf]!r} and {full!r} are one tensor: give it one name"
                 )
-    return {name: leaf for leaf, name in known.items()}
+            if called.setdefault(full, leaf) is not leaf:
+                raise ValueError(
+                    f"tape: names: two tensors are called {full!r}: give the one from outside another name"
+                )
+    return called
 
 
 def describe(t: Tensor) -> str:

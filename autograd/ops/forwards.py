@@ -77,7 +77,7 @@ def mean_of(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None, keepdims
 
 def center_of(xp: ArrayModule, x: Array, *, axis: tuple[int, ...] | None) -> Array:
     """The mean over axes, of length 1: of equal elements it is exactly these."""
-    if name_of(x.dtype) == "float32":  # whose sum has no rounding in float64
+    if name_of(x.dtype) == "float32" or x.size == 0:  # whose sum has no rounding in float64
         total = xp.sum(x, axis=axis, dtype=xp.float64, keepdims=True)
         return astype_of(xp, total / (x.size // (total.size or 1) or 1), x.dtype)
     low, high = xp.min(x, axis=axis, keepdims=True), xp.max(x, axis=axis, keepdims=True)

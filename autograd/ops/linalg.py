@@ -68,13 +68,24 @@ matmul = Primitive(
 
 
 def _linear(xp: ArrayModule, x: Array, kernel: Array, bias: Array) -> Array:
+    if kernel.ndim < 2:
+        raise ValueError(
+            f"the kernel must have the axes (in, out), got shape {kernel.shape}: write x @ w + b"
+        )
     y = x @ kernel
     y += bias
     return y
 
 
+def _linear_hint(x: Value, kernel: Value, bias: Value) -> str | None:
+    if kernel.ndim < 2:
+        return None  # the forward has said it
+    larger = f"the bias, of shape {bias.shape}, must fit into the product: write x @ kernel + bias for a larger one"
+    return _shapes_do_not_fit(x, kernel) or larger
+
+
 linear = Primitive(
-    "linear", _linear, promote="same", hint=lambda x, kernel, bias: _shapes_do_not_fit(x, kernel),
+    "linear", _linear, promote="same", hint=_linear_hint,
     vjp=(lambda g, y, x, kernel, bias: _to_left(g, y, x, kernel),
          lambda g, y, x, kernel, bias: _to_right(g, y, x, kernel),
          lambda g, y, x, kernel, bias: g),

@@ -28,6 +28,8 @@ LIMITS = {
 
 
 def _factor(xp: ArrayModule, x: Array, *, axis: Axes) -> Array:
+    if count(x.shape, axis) == 0:
+        return xp.sum(x, axis=axis, keepdims=True) + 1.0
     little, up, much, down = LIMITS[name_of(x.dtype)]
     top = xp.max(xp.abs(x), axis=axis, keepdims=True)
     one = xp.ones_like(top)

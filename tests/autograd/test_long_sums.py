@@ -101,3 +101,16 @@ def test_a_saved_program_adds_up_alike(tmp_path: Any) -> None:
     names: dict[str, Any] = {"__file__": str(tmp_path / "mean.py"), "__name__": "mean"}
     exec((tmp_path / "mean.py").read_text(), names)
     assert names["open_step"]()(x.numpy())[0].tobytes() == y.numpy().tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("statistic", [tg.var, tg.std])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_no_numbers_have_nan_for_spread_and_an_empty_slope(
+    statistic: Any, axis: int | None, dtype: str
+) -> None:
+    x = tg.zeros((0, 3), dtype=dtype, requires_grad=True)
+    y = statistic(x, axis=axis)
+    y.backward(tg.ones_like(y))
+    assert np.isnan(y.numpy()).all() and x.grad is not None and x.grad.shape == (0, 3)

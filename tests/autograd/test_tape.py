@@ -106,6 +106,9 @@ def test_modules_by_name_give_their_parameters_longer_names() -> None:
     x = tg.ones((1, 2))
     tape = tg.tape(two(one(x)), {"one": one, "two": two, "x": x})
     assert list(tape.leaves.values()) == ["x", "one.kernel", "two.kernel"]
+    for names in ({"one": one, "one.kernel": x}, {"one.kernel": x, "one": one}):
+        with pytest.raises(ValueError, match=r"two tensors are called 'one\.kernel'"):
+            tg.tape(one(x), names)
     with pytest.raises(ValueError, match=r"'one\.kernel' and 'two\.kernel' are one tensor"):
         tg.tape(one(x), {"one": one, "two": one})
 

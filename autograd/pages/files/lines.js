@@ -7,6 +7,9 @@ function reach(line) {
     for (const other of line.parentNode.querySelectorAll('[data-o][tabindex="0"]')) other.tabIndex = -1;
     line.tabIndex = 0;
 }
+function reachLists() {
+    for (const code of $("panel").querySelectorAll(".code")) reach(code.querySelector("[data-o].fwd,[data-o].bwd") ?? code.querySelector("[data-o]"));
+}
 $("panel").addEventListener("keydown", event => {
     const line = event.target.closest("[data-o]"), key = event.key;
     if (!line || event.ctrlKey || event.metaKey || event.altKey) return;

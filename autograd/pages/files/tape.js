@@ -140,7 +140,7 @@ function cells(v) {
     const most = Math.max(Math.abs(v[1] ?? 0), Math.abs(v[2] ?? 0)) || 1, columns = Math.abs(v[5]) || 1, all = v[6] ? v[6].split(" ") : [];
     let html = "";
     all.forEach((c, k) => {
-        const x = c === "True" ? 1 : c === "False" ? 0 : +c, share = Number.isFinite(x) ? Math.round(Math.min(1, Math.abs(x) / most) * 45) : 0;
+        const x = +({True: 1, False: 0}[c] ?? c), share = Number.isFinite(x) ? Math.round(Math.min(1, Math.abs(x) / most) * 45) : 0;
         html += `${k % columns ? "" : "<tr>"}<td${Number.isFinite(x) ? ` style="background:color-mix(in srgb,var(${x < 0 ? "--bwd" : "--fwd"}) ${share}%,transparent)"` : ' class="bad"'}>${c}</td>`;
     });
     return `<div class="scroll" role="group" aria-label="Numbers"><table class="cells">${html}</table></div>`;
@@ -167,7 +167,7 @@ function panelOf(i) {
         if (source) html += `<h3 class="bwd">The rule as it is written, ${esc(where)}</h3><pre>${esc(source)}</pre>`;
         if (forward) html += `<details><summary>The forward as it is written</summary><pre>${esc(forward)}</pre></details>`;
     }
-    return html + (D.program ? emitted(i, i) : "") + links("Made from", [...new Set(r[INPUTS])]) + links("Taken by", usedBy[i]);
+    return html + (D.program && call ? emitted(i, i) : "") + links("Made from", [...new Set(r[INPUTS])]) + links("Taken by", usedBy[i]);
 }
 function panelOfFold(f) {
     let least = Infinity, most = 0, bad = 0;
@@ -183,7 +183,7 @@ function fill() {
         $("panel").innerHTML = call;
         $("panel").scrollTop = 0;
     }
-    if (D.program) for (const code of $("panel").querySelectorAll(".code")) reach(code.querySelector("[data-o].fwd,[data-o].bwd") ?? code.querySelector("[data-o]"));
+    if (D.program) reachLists();
     // What can be scrolled can be reached by keyboard.
     for (const box of $("panel").querySelectorAll(".scroll")) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 }
