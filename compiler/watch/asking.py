@@ -88,12 +88,14 @@ def end_of_call(ran: Sequence[Instruction], n: int, count: int) -> int | None:
 
 def ends_of_arguments(ran: Sequence[Instruction], n: int) -> dict[int, int]:
     """Of the call of what the n-th instruction loads: number of an argument, from 1 on -> the instruction that leaves
-    it on the stack; 0 -> n. Nothing if it is not called at once, or a branch is in the way."""
-    depth, ends = 0, {0: n}
-    # As in `operator.add(1, 2)`.
+    it on the stack; 0 -> the last one before these. Nothing if it is not called at once, or a branch is in the way."""
+    # As in `operator.add(1, 2)`; from Python 3.13 on the mark of a call comes behind the function.
     of_module = n > 0 and ran[n].opname == "LOAD_ATTR" and "NULL" in ran[n - 1].argrepr
-    if not of_module and "NULL" not in ran[n].argrepr and ran[n].opname != "LOAD_METHOD":
+    if n + 1 < len(ran) and ran[n + 1].opname == "PUSH_NULL":
+        n += 1
+    elif not of_module and "NULL" not in ran[n].argrepr and ran[n].opname != "LOAD_METHOD":
         return {}
+    depth, ends = 0, {0: n}
     for m in range(n + 1, len(ran)):
         i = ran[m]
         if i.opname == BEFORE_CALL and i.arg == depth:
