@@ -124,7 +124,7 @@ class EarlyStopping(Monitor):
         wait: How many epochs it has waited for an improvement.
     """
 
-    kept = ("best", "wait", "best_epoch", "best_weights", "went_back")
+    kept = ("best", "wait", "best_epoch", "best_weights", "went_back", "stopped_epoch")
 
     def __init__(
         self,
@@ -157,6 +157,7 @@ class EarlyStopping(Monitor):
         self.forget()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self.stopped_epoch = 0  # another callback may have had the training go on
         if epoch < self.start_from_epoch or self.unmeasured(logs):
             return
         self.wait += 1
@@ -181,10 +182,19 @@ class EarlyStopping(Monitor):
             self.model.load_state_dict(self.best_weights)
             self.best_weights, self.went_back = None, True
 
+    def state(self) -> PlainData:
+        stops = getattr(self.model, "stop_training", False)
+        return super().state() | {"stopped_epoch": self.stopped_epoch if stops else 0}
+
     def restore(self, state: PlainData) -> None:
         super().restore(state)
         if self.went_back:
             self.best_weights, self.went_back = self.model.state_dict(), False
+        if self.stopped_epoch and self.wait >= self.patience:
+            self.model.stop_training = True
+            say(self.verbose, f"epoch {self.stopped_epoch + 1}: stopped before the model was saved")
+        else:
+            self.stopped_epoch = 0  # a larger patience goes on
 
 
 class ModelCheckpoint(Monitor):

@@ -4,6 +4,9 @@ epoch      how many epochs were whole
 epochs     how many the fit was to have; of one that has ended, how many it had
 callbacks  [{"class": …, "monitor": …, "state": …, "unseen": …}, …] of those that have a state. "unseen" is the end of
            an epoch that a callback had not seen yet, since one before it saved the file
+
+A fit that a callback ended by `stop_training` has ended for the one that goes on, too, if the callback's `restore` sets
+it again, as EarlyStopping's does: no epoch is trained. Any other end, such as that of a limit of time, is in no file.
 """
 
 import warnings
@@ -89,8 +92,8 @@ def check_goes_on(model: Model, initial_epoch: int, callbacks: list[Callback]) -
 
 
 def go_on(training: "Training") -> bool:
-    """Put callbacks and random streams where they stood in the fit that is gone on with. Returns whether a callback
-    ends it by the epoch before, which it had not seen when the file was saved."""
+    """Put callbacks and random streams where they stood in the fit that is gone on with. Returns whether a callback had
+    ended it before the file was saved, or ends it by the epoch before, which it had not seen then."""
     model, seed = training.model, training.seed
     stood, model.interrupted = model.interrupted, None
     if stood is None:

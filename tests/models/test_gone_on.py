@@ -166,7 +166,7 @@ def test_a_checkpoint_at_any_place_goes_on(name: str, place: int, tmp_path: Path
     whole = fit_validated(model(), 8, 0, callbacks("{epoch}"))
     assert whole.history is not None
     ended = len(whole.history.epoch)
-    for cut in range(1, ended):
+    for cut in range(1, ended + 1):
         again = Sequential.load(tmp_path / f"{cut}", resume=True)
         fit_validated(again, 8, cut, callbacks("again-{epoch}"))
         assert cut + len(again.history.epoch) == ended and again.optimizer.lr == whole.optimizer.lr
@@ -236,6 +236,74 @@ def test_a_state_that_no_callback_takes_up_is_told(name: str, tmp_path: Path) ->
     with pytest.warns(UserWarning, match=f"fit: callbacks: the fit that goes on {said}, whose state") as seen:
         fit(again, 3, 2, callbacks=now())
     assert len(seen) == 1 and seen[0].filename == __file__
+
+
+# ---- fits that a callback ended ----
+def best() -> EarlyStopping:
+    return EarlyStopping("loss", patience=2, min_delta=0.5, restore_best_weights=True)
+
+
+def limit() -> LambdaCallback:
+    """Ends a fit after its third epoch, as a limit of time does, which another fit does not know of."""
+
+    def end(epoch: int, logs: Any) -> None:
+        made.model.stop_training = made.model.stop_training or epoch == 2
+
+    made = LambdaCallback(on_epoch_end=end)
+    return made
+
+
+def veto() -> LambdaCallback:
+    """Has a fit go on that another callback ends before its sixth epoch."""
+
+    def go_on(epoch: int, logs: Any) -> None:
+        made.model.stop_training = made.model.stop_training and epoch >= 5
+
+    made = LambdaCallback(on_epoch_end=go_on)
+    return made
+
+
+# callbacks of the fit before, and of the one that goes on; how many epochs that one has after the file of each epoch,
+# and after one that is saved when the fit has ended
+ENDED: dict[str, tuple[Callable[[], list[Any]], Callable[[], list[Any]], list[int]]] = {
+    "by EarlyStopping": (lambda: [stopping(2)], lambda: [stopping(2)], [2, 1, 0, 0]),
+    "with the best weights": (lambda: [best()], lambda: [best()], [2, 1, 0, 0]),
+    "by one of two": (
+        lambda: [stopping(9), stopping(2)],
+        lambda: [stopping(9), stopping(2)],
+        [2, 1, 0, 0],
+    ),
+    "not by the one that wanted it": (
+        lambda: [stopping(1), veto()],
+        lambda: [stopping(1), veto()],
+        [5, 4, 3, 2, 1, 0, 0],
+    ),
+    "a larger patience now": (lambda: [stopping(2)], lambda: [stopping(3)], [3, 2, 1, 1]),
+    "by one that keeps no state": (lambda: [stopping(4), limit()], lambda: [stopping(4)], [4, 3, 2, 2]),
+}
+
+
+@pytest.mark.parametrize("name", ENDED)
+def test_a_fit_that_a_callback_ended_has_ended(name: str, tmp_path: Path) -> None:
+    before, now, epochs = ENDED[name]
+    ended = len(epochs) - 1
+    first = fit(model(), 8, callbacks=[*before(), ModelCheckpoint(tmp_path / "{epoch}")])
+    assert first.history is not None and len(first.history.epoch) == ended
+    first.save(tmp_path / f"{ended + 1}")
+    whole = fit(model(), 8, callbacks=now())
+    for cut, more in enumerate(epochs, 1):
+        again = fit(Sequential.load(tmp_path / f"{cut}", resume=True), 8, min(cut, ended), now())
+        assert again.history is not None and len(again.history.epoch) == more, cut
+        assert all((a == b).all() for a, b in zip(again.get_weights(), whole.get_weights(), strict=True))
+
+
+def test_a_fit_that_has_ended_has_ended_in_each_file_of_it(tmp_path: Path) -> None:
+    made = fit(model(), 8, callbacks=[stopping(2)])
+    for name in ("a", "b"):
+        made.save(tmp_path / name)
+        made, callback = Sequential.load(tmp_path / name, resume=True), stopping(2)
+        fit(made, 8, 3, [callback])
+        assert made.history is not None and made.history.epoch == [] and callback.stopped_epoch == 2
 
 
 def test_a_second_file_before_the_fit_goes_on_is_the_first(tmp_path: Path) -> None:
