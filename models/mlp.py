@@ -15,6 +15,7 @@ from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import class_weights, row_weights, set_all, validated
 from tapegrad.models.mlp_base import MLP, is_stochastic
 from tapegrad.models.network import DTYPES
+from tapegrad.models.one_fit import one_at_a_time
 from tapegrad.models.scikit_learn import accuracy_score
 from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer
@@ -127,6 +128,7 @@ class MLPClassifier(ClassifierMixin, MLP):
             return loss
         return lambda p, y, sample_weight=None: labels * loss(p, y, sample_weight=sample_weight)
 
+    @one_at_a_time
     def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "MLPClassifier":
         """The estimator itself, fitted.
 
@@ -143,6 +145,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         return self._fit(X, y, sample_weight, None, once=False)
 
     @available_if(is_stochastic)
+    @one_at_a_time
     def partial_fit(
         self, X: Features, y: Targets, sample_weight: RowWeights = None, classes: Targets = None
     ) -> "MLPClassifier":

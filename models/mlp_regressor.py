@@ -16,6 +16,7 @@ from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import row_weights, set_all, validated, warn
 from tapegrad.models.mlp_base import MLP, half_squared_error, is_stochastic, poisson_deviance
 from tapegrad.models.network import DTYPES
+from tapegrad.models.one_fit import one_at_a_time
 from tapegrad.models.scikit_learn import r2_score
 from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer
@@ -119,6 +120,7 @@ class MLPRegressor(RegressorMixin, MLP):
         ours = {"squared_error": half_squared_error, "poisson": poisson_deviance}
         return ours[loss] if isinstance(loss, str) and loss in ours else nn.losses.get(loss)
 
+    @one_at_a_time
     def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "MLPRegressor":
         """The estimator itself, fitted.
 
@@ -135,6 +137,7 @@ class MLPRegressor(RegressorMixin, MLP):
         return self._fit(X, y, sample_weight, once=False)
 
     @available_if(is_stochastic)
+    @one_at_a_time
     def partial_fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "MLPRegressor":
         """The estimator itself, after one pass over these rows.
 

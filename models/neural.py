@@ -15,6 +15,7 @@ from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import class_weights, one_of, row_weights, validated
 from tapegrad.models.network import DTYPES
 from tapegrad.models.neural_base import NeuralNet
+from tapegrad.models.one_fit import one_at_a_time
 from tapegrad.models.scikit_learn import accuracy_score, r2_score
 from tapegrad.models.training import Rows
 from tapegrad.nn.aliases import LossLike
@@ -98,6 +99,7 @@ class NeuralClassifier(ClassifierMixin, NeuralNet):
     predict_nonlinearity: AsGiven
     class_weight: AsGiven
 
+    @one_at_a_time
     def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "NeuralClassifier":
         """The estimator itself, fitted.
 
@@ -248,6 +250,7 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
     ) -> None:
         self._set({name: value for name, value in locals().items() if name not in ("self", "__class__")})
 
+    @one_at_a_time
     def fit(self, X: Features, y: Targets, sample_weight: RowWeights = None) -> "NeuralRegressor":
         """The estimator itself, fitted.
 

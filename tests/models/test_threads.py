@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.models import LambdaCallback, MLPRegressor, NeuralRegressor, Sequential
 from tapegrad.models.in_mode import USES, Use, keep_own_uses
+from tapegrad.models.one_fit import FITS as FITS_THAT_RUN
+from tapegrad.models.one_fit import keep_own_fits
 
 X = np.random.default_rng(1).normal(size=(40, 4)).astype("float32")
 Y = X[:, :1] * 3
@@ -98,6 +101,62 @@ def test_an_estimator_in_fit_is_refused_in_other_threads(name: str) -> None:
     assert np.shape(elsewhere(lambda: made.predict(X))) == (40,)
 
 
+def here(act: Callable[[], Any]) -> Any:
+    try:
+        return act()
+    except RuntimeError as error:
+        return error
+
+
+# what a second fit of the estimator is called by
+FITS: dict[str, Callable[[Any], Any]] = {
+    "fit": lambda made: made.fit(X, -Y[:, 0]),
+    "fit by warm_start": lambda made: made.set_params(warm_start=True).fit(X, -Y[:, 0]),
+    "partial_fit": lambda made: made.partial_fit(X, -Y[:, 0]),
+}
+WHERE: dict[str, tuple[Callable[[Callable[[], Any]], Any], str]] = {
+    "another thread": (elsewhere, "another thread fits this estimator now"),
+    "a callback": (here, "a callback calls it in a fit of this estimator"),
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [(n, c) for n, (make, _) in ESTIMATORS.items() for c in FITS if hasattr(make(), c.partition(" ")[0])],
+)
+def test_a_second_fit_of_an_estimator_is_refused(name: str, call: str, where: str) -> None:
+    make, _ = ESTIMATORS[name]
+    run, said = WHERE[where]
+    came: list[Any] = []
+    disturb = LambdaCallback(on_epoch_end=lambda *args: came.append(run(lambda: FITS[call](made))))
+    alone, made = make(random_state=0).fit(X, Y[:, 0]), make(random_state=0, callbacks=disturb)
+    made.fit(X, Y[:, 0])
+    assert came and all(type(error) is RuntimeError for error in came)
+    assert said in str(came[0]) and "sklearn.base.clone(estimator)" in str(came[0])
+    assert (alone.predict(X) == made.predict(X)).all() and made.history_ == alone.history_
+    made.set_params(callbacks=None, warm_start=False)
+    assert not FITS_THAT_RUN and (made.fit(X, -Y[:, 0]).predict(X) != alone.predict(X)).any()
+
+
+def test_a_fit_that_raises_is_over() -> None:
+    def stop(*args: Any) -> None:
+        raise OSError("stop")
+
+    made = MLPRegressor((4,), epochs=2, callbacks=LambdaCallback(on_epoch_end=stop))
+    with pytest.raises(OSError, match="stop"):
+        made.fit(X, Y[:, 0])
+    assert not FITS_THAT_RUN and made.set_params(callbacks=None).fit(X, Y[:, 0]).n_iter_ == 2
+
+
+def test_a_callback_may_fit_a_copy() -> None:
+    made = MLPRegressor((4,), epochs=2, random_state=0)
+    other = clone(made)
+    made.set_params(callbacks=LambdaCallback(on_epoch_end=lambda *args: other.fit(X, Y[:, 0])))
+    made.fit(X, Y[:, 0])
+    assert (made.predict(X) == other.predict(X)).all()
+
+
 def test_an_estimator_may_predict_in_its_own_callbacks() -> None:
     came: list[Any] = []
     look = LambdaCallback(on_train_batch_end=lambda *args: came.append(made.predict(X)))
@@ -157,3 +216,12 @@ def test_a_forked_child_forgets_the_other_threads() -> None:
         module.predict(X)
     keep_own_uses()
     assert not USES and module.predict(X).shape == (40, 1)
+
+
+def test_a_forked_child_forgets_the_fits_of_other_threads() -> None:
+    made = MLPRegressor((4,), epochs=1)
+    FITS_THAT_RUN[id(made)] = [0]
+    with pytest.raises(RuntimeError, match="another thread fits"):
+        made.fit(X, Y[:, 0])
+    keep_own_fits()
+    assert made.fit(X, Y[:, 0]).n_iter_ == 1

@@ -1,0 +1,59 @@
+"""One fit of an estimator at a time: not two in threads, and none from a callback of its own fit."""
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from threading import get_ident
+from typing import Concatenate, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Estimator = TypeVar("Estimator")
+Fitted = TypeVar("Fitted")
+
+FITS: dict[
+    int, list[int]
+] = {}  # the thread of the fit that runs, in a list of its own, by the id of the estimator
+
+
+def keep_own_fits() -> None:
+    """In a forked child, where the other threads are gone."""
+    for key, fit in list(FITS.items()):
+        if fit != [get_ident()]:
+            del FITS[key]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=keep_own_fits)
+
+
+def one_at_a_time(
+    fit: Callable[Concatenate[Estimator, P], Fitted],
+) -> Callable[Concatenate[Estimator, P], Fitted]:
+    """A method that trains an estimator, which raises RuntimeError while another one trains the same estimator."""
+
+    @wraps(fit)
+    def alone(self: Estimator, *args: P.args, **kwargs: P.kwargs) -> Fitted:
+        mine = [get_ident()]
+        # One call that no other thread and no Ctrl-C can divide: only the fit that came first finds its own list.
+        try:
+            if (running := FITS.setdefault(id(self), mine)) is not mine:
+                raise RuntimeError(refusal(type(self).__name__, fit.__name__, running == mine))
+            return fit(self, *args, **kwargs)
+        finally:
+            if FITS.get(id(self)) is mine:
+                del FITS[id(self)]
+
+    return alone
+
+
+def refusal(name: str, method: str, in_callback: bool) -> str:
+    """What is said to the fit that came second."""
+    where = (
+        "a callback calls it in a fit of this estimator"
+        if in_callback
+        else "another thread fits this estimator now"
+    )
+    return (
+        f"{name}.{method}: {where}, and each would go on with the weights of the other: fit a copy that "
+        "was made before, other = sklearn.base.clone(estimator)"
+    )
