@@ -217,7 +217,8 @@ def load(kind: type, path: str | Path, resume: bool) -> Any:
         maker = Maker(values, error)
         seen = [maker.value(callback) for callback in description.get("callbacks", ())]
         stage = description.get("fit", {"epoch": None, "epochs": None})
-        model.interrupted = {"seed": seed, "random": stood, **stage, "callbacks": seen}
+        frozen = description.get("frozen", ())
+        model.interrupted = {"seed": seed, "random": stood, **stage, "callbacks": seen, "frozen": frozen}
     return model
 
 

@@ -72,6 +72,13 @@ def ready_to_train(model: Model, x: Features) -> None:
     model.bind_optimizer()
 
 
+def frozen_in_fit(model: Model) -> set[int]:
+    """The ids of parameters that were frozen when the model was saved that is to go on with its fit, and are so still.
+    The optimizer has those that a callback froze in the midst of the fit."""
+    paths = () if model.interrupted is None else model.interrupted["frozen"]
+    return {id(p) for path, p in model.named_parameters() if path in paths and not p.requires_grad}
+
+
 def take_up_changes(model: Model) -> None:
     """What callbacks changed in a model that is in fit: a new optimizer gets its parameters. RuntimeError for weights
     that nothing would train."""

@@ -22,7 +22,7 @@ from tapegrad.models.history import History
 from tapegrad.models.keras_words import KerasWords
 from tapegrad.models.moments import Moments, as_callbacks
 from tapegrad.models.progress import Progress
-from tapegrad.models.readiness import as_loss, as_metrics, as_optimizer, check_compiled
+from tapegrad.models.readiness import as_loss, as_metrics, as_optimizer, check_compiled, frozen_in_fit
 from tapegrad.models.steps import Steps, program_of
 from tapegrad.nn.aliases import LossLike
 from tapegrad.nn.module import Module
@@ -349,7 +349,8 @@ class Sequential(KerasWords):
             )
         if not optimizer.groups:
             optimizer.bind(trained)
-        if {id(p) for group in optimizer.groups for p in group.params} != set(map(id, trained.values())):
+        bound = {id(p) for group in optimizer.groups for p in group.params}
+        if bound - frozen_in_fit(self) != set(map(id, trained.values())):
             raise RuntimeError(
                 "the optimizer trains other parameters than this model has now: after adding, freezing or unfreezing "
                 "layers, compile the model again with a new optimizer"

@@ -1,6 +1,7 @@
 """What callbacks change in a model that is in fit is trained, or the fit raises."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tapegrad as tg
 from tapegrad import nn, optim
 from tapegrad.data import metrics
-from tapegrad.models import LambdaCallback, Sequential
+from tapegrad.models import LambdaCallback, ModelCheckpoint, Sequential
 
 X = np.random.default_rng(1).normal(size=(40, 4)).astype("float32")
 Y = X[:, :1] * 3
@@ -102,6 +103,47 @@ def test_freezing_takes_effect_at_once(moment: str, kind: type[Sequential]) -> N
     made, weights = changed(kind, moment, lambda made: setattr(made.layers[1], "trainable", False))
     same = [bool((a == b).all()) for a, b in zip(weights, made.get_weights(), strict=True)]
     assert same == [True] * 4 + [False] * 2
+
+
+def savable(optimizer: str) -> Sequential:
+    made = model()
+    made.compile(optimizer, "mse")
+    return made
+
+
+def frozen_fit(made: Sequential, epochs: int, start: int, folder: Path) -> Sequential:
+    """A fit in which a callback freezes a layer at the end of the second epoch. Each epoch is saved."""
+    folder.mkdir(exist_ok=True)
+
+    def freeze(epoch: int, logs: Any) -> None:
+        made.layers[1].trainable = epoch < 1
+
+    callbacks = [LambdaCallback(on_epoch_end=freeze), ModelCheckpoint(folder / "{epoch}")]
+    made.fit(X, Y, epochs=epochs, initial_epoch=start, batch_size=16, verbose=0, callbacks=callbacks)
+    return made
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("cut", [1, 2, 3, 4])
+def test_a_fit_goes_on_with_what_a_callback_froze(cut: int, optimizer: str, tmp_path: Path) -> None:
+    whole = frozen_fit(savable(optimizer), 5, 0, tmp_path)
+    frozen_fit(savable(optimizer), 4, 0, tmp_path / "ended").save(tmp_path / "4")
+    again = frozen_fit(Sequential.load(tmp_path / f"{cut}", resume=True), 5, cut, tmp_path / "again")
+    assert all((a == b).all() for a, b in zip(again.get_weights(), whole.get_weights(), strict=True))
+    assert (tmp_path / "again" / "5").read_bytes() == (tmp_path / "5").read_bytes()
+
+
+def test_what_is_frozen_outside_of_a_fit_needs_another_compile(tmp_path: Path) -> None:
+    """Also in a model that goes on with a fit, where another layer was frozen; and once that fit is over."""
+    frozen_fit(savable("sgd"), 2, 0, tmp_path)
+    again = Sequential.load(tmp_path / "2", resume=True)
+    again.layers[2].bias.requires_grad_(False)
+    with pytest.raises(RuntimeError, match="compile the model again"):
+        again.fit(X, Y, epochs=3, initial_epoch=2, verbose=0)
+    again.layers[2].bias.requires_grad_(True)
+    again.fit(X, Y, epochs=3, initial_epoch=2, verbose=0)
+    with pytest.raises(RuntimeError, match="compile the model again"):
+        again.fit(X, Y, verbose=0)
 
 
 def test_a_second_optimizer_of_ones_own_trains_too() -> None:
