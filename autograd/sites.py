@@ -1,20 +1,21 @@
 """`tg.keep_lines()`: each recorded call keeps the user's line, the modules that ran, and the names of its arguments."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from tapegrad.autograd.births import Births
-from tapegrad.autograd.diagnostics import user_frame, user_line
+from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.ops.indexing import getitem_p
 from tapegrad.autograd.origins import BACKWARD, hand_on, note
 from tapegrad.autograd.recorder import Recorder, Steps
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.variables import Block, names_in
 from tapegrad.autograd.whole import arithmetic_may_raise, kinds_heard
 from tapegrad.autograd.writes import next_serial
 from tapegrad.backends.aliases import Array
@@ -54,7 +55,7 @@ class Site(NamedTuple):
     """Where a call was recorded.
 
     runs    the modules whose forward was running, the outermost first
-    names   what the user's code calls each argument that is a leaf; "" for others
+    names   what the user's code calls each argument that is a leaf, the best name first
     root    what it calls the outermost module; "" where that is in no variable
     steps   of the outermost `tg.scan` that was running, whose steps ran one after another; None outside of one
     reads   what the program has read since its `with tg.keep_lines():` began; the list is that of all its calls
@@ -63,7 +64,7 @@ class Site(NamedTuple):
     """
 
     runs: tuple[Run, ...]
-    names: tuple[str, ...]
+    names: tuple[tuple[str, ...], ...]
     root: str
     steps: Steps | None
     reads: deque[Read]
@@ -97,6 +98,7 @@ class Sites(Recorder):
         self.reads: deque[Read] = deque(maxlen=MOST_READS)
         self.errors: dict[str, Any] = {}
         self.begun = begun
+        self.block = Block()
         self.inside: Steps | None = None  # of the outermost scan that is running
         self.passes = 0  # backward passes that are running, one in a rule of another
 
@@ -120,10 +122,10 @@ class Sites(Recorder):
                     note(r, BACKWARD if is_gradient else primitive, () if is_gradient else args, params, i)
         elif node.primitive is primitive:
             node.line = user_line()
-            frame = user_frame()
-            variables = {} if frame is None else frame.f_locals
             runs, root = running.get()
-            names = tuple(leaf_name(a, variables) for a in node.inputs)
+            scopes = self.block.scopes()
+            leaves = (isinstance(a, Tensor) and a.node is None for a in node.inputs)
+            names = tuple(names_in(a, scopes) if leaf else () for a, leaf in zip(node.inputs, leaves))
             node.site = Site(runs, names, root, self.inside, self.reads, self.begun, self.errors)
         if primitive is getitem_p and any(
             isinstance(a, Tensor) and name_of(a.dtype) == "bool" for a in args[1:]
@@ -180,8 +182,8 @@ class Sites(Recorder):
 
     def module(self, module: "ModuleLike") -> "Running":
         runs, root = running.get()
-        if not runs and (frame := user_frame()) is not None:
-            root = called(module, frame.f_locals) or called(module, frame.f_globals)
+        if not runs:
+            root = next(iter(names_in(module, self.block.scopes())), "")
         return Running(((*runs, Run(module, next(number))), root))
 
 
@@ -196,26 +198,6 @@ class Running:
 
     def __exit__(self, *error: object) -> None:
         running.reset(self.before)
-
-
-def leaf_name(value: object, variables: Mapping[str, Any]) -> str:
-    """What a leaf is called; "" for what is none."""
-    return called(value, variables) if isinstance(value, Tensor) and value.node is None else ""
-
-
-def called(value: object, variables: Mapping[str, Any]) -> str:
-    """The variable that holds a value, or the place in a dict, list or tuple; "" if there is none."""
-    for name, held in [*variables.items()]:
-        if name.startswith("_"):
-            continue
-        if held is value:
-            return name
-        if type(held) in (list, tuple, dict):
-            inside = held.items() if isinstance(held, dict) else enumerate(held)
-            for key, part in inside:
-                if part is value:
-                    return f"{name}[{key!r}]"
-    return ""
 
 
 listening: list[Sites] = []  # those of all threads
@@ -255,6 +237,7 @@ class LineScope(changed_flags):
         if (entered := self.inside.pop()) is not None:
             sites, births, before = entered
             here.set(before)
+            sites.block.end()
             listening.remove(sites)
             births.__exit__()
 

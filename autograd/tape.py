@@ -1,6 +1,7 @@
 """`tg.tape(t)`: the recorded calls behind a tensor as text, Mermaid or DOT, with the adjoint program beside them."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import count
@@ -309,19 +310,26 @@ def _outputs(node: Node) -> tuple[Array, ...]:
 
 
 def ids_of(names: list[str]) -> dict[str, str]:
-    """name -> what stands for it in Mermaid, which takes letters, digits and underscores, and not the word "end"."""
+    """name -> what stands for it in Mermaid, which takes letters, digits and underscores, and has many keywords: `w1`
+    can be none, and stands for itself."""
     ids: dict[str, str] = {}
     taken: set[str] = set()
     for name in names:
         plain = re.sub(r"\W", "_", name, flags=re.ASCII)
-        ids[name] = unused(f"{plain}_" if plain.lower() == "end" else plain, taken)
+        ids[name] = name if re.fullmatch("[a-z][0-9]+", name) else unused(f"leaf_{plain}", taken)
         taken.add(ids[name])
     return ids
 
 
 def entities(name: str) -> str:
-    """A name between the quotes of Mermaid."""
-    return "".join(c if c.isalnum() or c in " ._[]()'" else f"#{ord(c)};" for c in name)
+    """A name between the quotes of Mermaid, which reads Markdown there, links and icons, also in what was escaped: a
+    space without width on both sides (65279) makes a character no markup, and a backtick becomes one that is a letter.
+    """
+    markup = (
+        r"[^\w .\[\]'-]|(?<![^\W_])[ ._-]|[ ._-](?![^\W_])|(?<=^www)\."  # not what joins letters and digits
+    )
+    plain = name.replace("`", "\u02cb")
+    return re.sub(markup, lambda m: f"#65279;#{ord(m[0])};#65279;", plain)
 
 
 def quoted(name: str) -> str:
@@ -346,24 +354,30 @@ def unused(name: str, taken: set[str]) -> str:
 
 def names_kept(nodes: list[Node], given: Mapping[Tensor, str]) -> dict[Tensor, str]:
     """The names that were given, and what keep_lines knows of the other leaves: the paths of parameters, and the user's
-    variables."""
+    variables. A variable that was one leaf and then another is the name of neither."""
     names = dict(given)
     taken = {*names.values()}
+    held: dict[str, set[Tensor]] = {}
+    for node in nodes:
+        for t, variables in zip(node.inputs, site_of(node).names):
+            for name in variables if isinstance(t, Tensor) else ():
+                held.setdefault(name, set()).add(t)
 
     def give(t: Tensor, name: str) -> None:
         names[t] = name
         taken.add(name)
 
     roots = {site.runs[0].module: site.root for node in nodes if (site := site_of(node)).runs}
-    for root, variable in roots.items():
-        prefix = "" if len(roots) == 1 else f"{variable or type(root).__name__}."
-        for path, parameter in root.named_parameters():
-            if parameter not in names:
-                give(parameter, unused(prefix + path, taken))
-    for node in nodes:
-        for t, name in zip(node.inputs, site_of(node).names):
-            if name and isinstance(t, Tensor) and t not in names and name not in taken:
-                give(t, name)
+    paths = [(root, path, t) for root in roots for path, t in root.named_parameters() if t not in names]
+    alone = len(roots) == 1 and all(held.get(path, {t}) == {t} for _, path, t in paths)
+    shared = Counter(roots.values())
+    for root, path, parameter in paths:
+        variable = roots[root] if shared[roots[root]] == 1 else ""
+        prefix = "" if alone else f"{variable or type(root).__name__}."
+        give(parameter, unused(prefix + path, taken))
+    for name, (t, *others) in held.items():
+        if not others and t not in names and name not in taken:
+            give(t, name)
     return names
 
 

@@ -156,13 +156,28 @@ def test_no_name_stands_for_two() -> None:
     assert len(set(ids)) == len(ids) == len(names) and "end" not in ids
 
 
-@pytest.mark.parametrize("name", ["params['w']", 'say "w"', "Gewicht µ", "a\\b", "two\nlines", "w" * 300])
+ODD = [
+    "params['w']",
+    'say "w"',
+    "Gewicht µ",
+    "a\\b",
+    "two\nlines",
+    "w" * 300,
+    "**b**",
+    "$$x$$",
+    "fa:fa-car",
+]
+KEYWORDS = ["__proto__", "end", "graph", "style", "click", "call", "_self", "constructor"]
+
+
+@pytest.mark.parametrize("name", [*ODD, *KEYWORDS])
 def test_odd_names_are_drawn(name: str) -> None:
     w = tg.tensor([1.0], requires_grad=True)
     tape = tg.tape((w * w).sum(), {name: w})
     (leaf,) = re.findall(r'^    (\w+)\(\["([^"\n]*)<br/>float32 \[1\]"\]\)$', tape.mermaid(), re.M)
-    assert leaf[0].isascii() and f"{leaf[0]} --> v1" in tape.mermaid()
-    assert re.sub(r"#(\d+);", lambda m: chr(int(m[1])), leaf[1]) == name
+    assert re.fullmatch(r"leaf_\w+", leaf[0], re.ASCII) and f"{leaf[0]} --> v1" in tape.mermaid()
+    assert re.sub(r"#(\d+);", lambda m: chr(int(m[1])), leaf[1]).replace("\ufeff", "") == name
+    assert not re.search(r"[*$:]|__", leaf[1]), "Mermaid reads Markdown in labels"
     drawn = re.findall(r'^    "((?:[^"\\\n]|\\.)*)" \[shape=ellipse', tape.dot(), re.M)
     assert len(drawn) == 1 and f'"{drawn[0]}" -> "v1"' in tape.dot()
 
