@@ -17,7 +17,6 @@ import numpy as np
 from tapegrad.compiler.emit.folding import Line
 from tapegrad.compiler.emit.module import SourceModule, listed
 from tapegrad.compiler.emit.native import convolution as convolutions
-from tapegrad.compiler.emit.native import python_text
 from tapegrad.compiler.emit.native.alike import Loops, Nests, loops_of
 from tapegrad.compiler.emit.native.chunks import in_chunks
 from tapegrad.compiler.emit.native.convolution import Convolution, convolution
@@ -36,6 +35,7 @@ from tapegrad.compiler.emit.native.index_nests import (
     started,
     taken,
 )
+from tapegrad.compiler.emit.native.loop_lines import lines_of_loops
 from tapegrad.compiler.emit.native.nests import checked, copied, filled
 from tapegrad.compiler.emit.numpy.emitter import functions_in, used
 from tapegrad.compiler.emit.numpy.loops import loop_source
@@ -384,7 +384,7 @@ def carried(dtype: str) -> str:
 
 
 def lines_of(call: Call) -> list[Line]:
-    """The lines of a call: the first carries out all its operations, one inside of a loop its own."""
+    """The lines of a call, and what each carries out."""
     if isinstance(call, Library):
         return [Line(call.text, call.ops)]
     if isinstance(call, Product):
@@ -392,8 +392,4 @@ def lines_of(call: Call) -> list[Line]:
     if isinstance(call, Convolution):
         first, *rest = convolutions.lines(call)
         return [Line(first, call.ops), *(Line(text, call.ops, quiet=True) for text in rest)]
-    found: list[Line] = []
-    for text, own in python_text.lines(call.nest):
-        op = call.ops[0] if own is None else own
-        found.append(Line(text, [op] if found else call.ops, quiet=bool(found)))
-    return found
+    return lines_of_loops(call)

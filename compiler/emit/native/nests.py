@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tapegrad.backends.sums import MANY
 from tapegrad.compiler.emit.native.elements import as_dtype, combined, element
@@ -41,6 +41,8 @@ from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Shape, Var
 from tapegrad.compiler.ir.windows import layout_of, slices_of
 from tapegrad.compiler.plan.blocks import Block
+
+T = TypeVar("T")
 
 
 class Arrays(Protocol):
@@ -107,8 +109,11 @@ class Nester:
 
     def put(self, statements: list[object], statement: object) -> None:
         """A statement of the operation at hand."""
-        statements.append(statement)
+        statements.append(self.own(statement))
+
+    def own(self, statement: T) -> T:
         self.nest.ops[statement] = self.op
+        return statement
 
     def made(self) -> Nest:
         for op in self.block.ops:
@@ -239,12 +244,12 @@ class Nester:
         self.put(into, Store(replace(place, array=target), combine(held, value)))
         begin = start(op.operation, target.dtype)
         for array in filter(None, (target, lost)):
-            self.first += over_elements(array, lambda at: Store(at, begin))
+            self.first += over_elements(array, lambda at: self.own(Store(at, begin)))
         if count or target is not place.array:
             # Of a conversion LLVM leaves idle lanes to chance, and what overflows there would be told.
             by_vectors = target.dtype == out
             self.last += over_elements(
-                target, lambda at: self.come_to(at, place.array, lost, count), by_vectors
+                target, lambda at: self.own(self.come_to(at, place.array, lost, count)), by_vectors
             )
 
     def come_to(self, at: Place, result: Slot, lost: Slot | None, count: int) -> Store:

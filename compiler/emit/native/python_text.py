@@ -83,18 +83,20 @@ def place_text(place: Place) -> str:
     return f"{place.array.name}[{', '.join(at) or '()'}]"
 
 
-def lines(nest: Nest) -> list[tuple[str, Any]]:
-    """(a line, the operation that its statement is part of, where the nest says so)."""
+def lines(nest: Nest) -> list[tuple[str, list[Any]]]:
+    """(a line, the operations that it is part of, where the nest says so): the head of a loop, of all those inside."""
     return [line for statement in nest.body for line in statement_lines(statement, "", nest.ops)]
 
 
-def statement_lines(s: object, lane: str, ops: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+def statement_lines(s: object, lane: str, ops: Mapping[Any, Any]) -> list[tuple[str, list[Any]]]:
     """The lines of a statement; lane: the index of the innermost loop around it."""
     if isinstance(s, Loop):
         lane = s.index if s.inner else lane
         inside = [line for part in s.body for line in statement_lines(part, lane, ops)]
-        return [(f"for {s.index} in range({s.length}):", None), *((f"    {text}", op) for text, op in inside)]
-    return [(text, ops.get(s)) for text in plain_lines(s, lane)]
+        all_inside = [*dict.fromkeys(op for _, own in inside for op in own)]
+        head = (f"for {s.index} in range({s.length}):", all_inside)
+        return [head, *((f"    {text}", own) for text, own in inside)]
+    return [(text, [ops[s]] if s in ops else []) for text in plain_lines(s, lane)]
 
 
 def plain_lines(s: object, lane: str) -> list[str]:
