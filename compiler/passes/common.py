@@ -6,8 +6,11 @@ from tapegrad.compiler.ir.program import Op, Program, Var
 from tapegrad.compiler.passes.rewriting import rewrite
 
 
-def merge_common(program: Program) -> Program:
-    """The program that computes once what it computed twice from the same inputs."""
+def merge_common(program: Program, merged: dict[str, str] | None = None) -> Program:
+    """The program that computes once what it computed twice from the same inputs.
+
+    merged   is told what stands for a result that is computed no more, by their names
+    """
     results: dict[object, Var] = {}  # operation and inputs -> the result
     base: dict[Var, Var] = {}
     captured = Spans(program.captured)
@@ -23,6 +26,8 @@ def merge_common(program: Program) -> Program:
             return op
         key = key_of(op)
         if key in results:
+            if merged is not None:
+                merged[op.out.name] = results[key].name
             return results[key]
         results[key] = op.out
         for v in op.vars:

@@ -9,6 +9,7 @@ from tapegrad.autograd.pages.page import assembled
 from tapegrad.autograd.pages.record import cut
 from tapegrad.autograd.sites import outputs_of
 from tapegrad.compiler.ir.program import Op
+from tapegrad.compiler.passes.common import merge_common
 from tapegrad.compiler.record.same_calls import NotMade, SameCalls
 from tapegrad.compiler.record.taped_calls import TapedCall, TapedCalls
 
@@ -33,14 +34,25 @@ def lines_of_tape(name: str, runner: "Runner", tape: "Tape") -> dict[str, Any]:
         ) from None
     call_of = {var.name: call for var, call in calls.of.items()}
     names = {number: [tape.calls[node] for node in call.nodes] for call, number in numbers.items()}
-    recorded = {op.out.name for op in runner.history[0][1].ops}
+    program = runner.history[0][1]
+    recorded = {op.out.name for op in program.ops}
+    merged: dict[str, str] = {}
+    merge_common(program, merged)
+    # Of a result: those that it stands for as well, whose calls may have no line of their own.
+    twins: dict[str, list[str]] = {}
+    for name_of_twin, kept in merged.items():
+        twins.setdefault(kept, []).append(name_of_twin)
+    origins = [[recorded_name(op.out.name, recorded) for op in ops] for _, ops in runner.lines]
+    calls_of = {r: calls.shown_one(call, names) for r, call in call_of.items()}
+    alone = {calls_of[r] for found in origins for r in found if r in calls_of}
     lines = []
-    for line, ops in runner.lines:
-        origins = (recorded_name(op.out.name, recorded) for op in ops)
-        found = [calls.shown_one(call_of[name], names) for name in origins if name in call_of]
-        own = [[call, int(back)] for number, back in dict.fromkeys(found) for call in names.get(number, ())]
-        if own:
-            lines.append([line, *own])
+    for (line, _), found in zip(runner.lines, origins):
+        own = [calls_of[r] for r in found if r in calls_of]
+        others = [calls_of[twin] for r in found for twin in twins.get(r, ()) if twin in calls_of]
+        done = dict.fromkeys([*own, *(call for call in others if call not in alone)])
+        shown_here = [[call, int(back)] for number, back in done for call in names.get(number, ())]
+        if shown_here:
+            lines.append([line, *shown_here])
     return {"name": f"{name}, emitter {runner.emitter}", "text": runner.source, "lines": lines}
 
 

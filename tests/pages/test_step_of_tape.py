@@ -376,3 +376,18 @@ def test_lines_belong_to_the_call_that_they_carry_out(case: str) -> None:
         for line in lines:
             found = {(primitives[name], bool(back)) for name, back in owners.get(line, [])}
             assert found == {(primitive, back)}, (source[line - 1], found)
+
+
+def target_first(w: World, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    with tg.no_grad():
+        target = w.m(x)
+    return ((w.m(x) - target * y) ** 2).mean()
+
+
+@pytest.mark.parametrize("program", [target_first, lambda w, x, y: (w.m(x) * w.m(x)).sum()])
+def test_calls_that_were_merged_have_the_lines_of_the_one_that_stayed(program: Program) -> None:
+    w = World()
+    step = compiled(program, w)
+    tape = tg.tape(program(w, *numbers(0)))
+    shown = {tuple(call) for _, *calls in step.lines_of_tape(tape)["lines"] for call in calls}
+    assert {(name, 0) for name in tape.calls.values()} <= shown
