@@ -93,11 +93,11 @@ def test_sizes_that_double_cost_twice() -> None:
 
 
 def test_what_numpy_does_is_listed_too() -> None:
-    f = native(lambda x: tg.sort(x * 2.0, axis=1) + 1.0)
+    f = native(lambda x: tg.cumulative_sum(x * 2.0, axis=1) + 1.0)
     with tg.no_grad():
         for _ in range(3):
             f(tg.tensor(np.ones((3, 3), "float32")))
-    assert any("NumPy's sort" in line for line in f.explain(timed=True).splitlines())
+    assert any("NumPy's cumulative_sum" in line for line in f.explain(timed=True).splitlines())
 
 
 def test_only_a_native_program_is_timed() -> None:
