@@ -102,6 +102,15 @@ class Checkpoints(Callback):
             if path.name != self.best_file:
                 path.unlink()
 
+    def in_file(self) -> int | None:
+        """The epochs in the last checkpoint, also where a signal came between its writing and the note of that."""
+        path = self.folder / LAST
+        if path.exists():
+            state = json.loads(files.read_metadata(path)["checkpoint"])
+            if state["settings"] == self.settings and state["epochs"] == len(self.logs):
+                return len(self.logs)
+        return self.written
+
     def resume(self) -> tuple[Sequential, int]:
         """(the model, the epochs it has done). Mistake where there is no checkpoint of this training."""
         path = self.folder / LAST

@@ -215,10 +215,11 @@ def fit_until_best(
                 f"the training diverged, its loss is {losses[-1]}: choose a smaller learning rate with --lr"
             )
     except KeyboardInterrupt as stop:
-        if checkpoints.written is None:
+        written = checkpoints.in_file()
+        if written is None:
             raise KeyboardInterrupt("stopped in the first epoch: there is nothing to go on from") from stop
         raise KeyboardInterrupt(
-            f"stopped after epoch {len(checkpoints.logs)} of {epochs}; the checkpoint of epoch {checkpoints.written} "
+            f"stopped after epoch {len(checkpoints.logs)} of {epochs}; the checkpoint of epoch {written} "
             f"is in {checkpoints.folder}: to go on, repeat the command with --resume"
         ) from stop
     except BaseException:

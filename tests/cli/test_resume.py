@@ -47,6 +47,24 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(epochs, folder, run, stopp
     assert not (folder / "parts/checkpoint").exists()
 
 
+def test_a_signal_behind_the_writing_of_the_first_checkpoint(folder, run, monkeypatch):
+    """The file is there, and is gone on from."""
+    save = Sequential.save
+
+    def save_and_stop(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    assert run(*COMMAND, "--out", "whole")[0] == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(Sequential, "save", save_and_stop)
+        status, _, err = run(*COMMAND, "--out", "parts")
+    assert status == 130 and "the checkpoint of epoch 1 is in parts/checkpoint: to go on" in err
+    assert run(*COMMAND, "--out", "parts", "--resume")[0] == 0
+    whole, parts = ((folder / out / "mlp.safetensors").read_bytes() for out in ("whole", "parts"))
+    assert whole == parts
+
+
 def test_another_training_does_not_go_on_from_it(folder, run, stopping):
     stopping["epoch"] = 4
     run(*COMMAND, "--out", "parts")
