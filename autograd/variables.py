@@ -10,6 +10,7 @@ from tapegrad.autograd.structure import is_module
 from tapegrad.autograd.tensor import Tensor
 
 Variables = Mapping[str, Any]
+RUNPY = ("<frozen runpy>", "runpy.py")  # which runs a program, and holds its variables in one of its own
 
 
 class Block:
@@ -32,14 +33,18 @@ class Block:
             if frame in self.before:
                 return [frame.f_locals, frame.f_globals, *(f.f_locals for f in reversed(called))]
             called.append(frame)
-        return [f.f_locals for f in called[:1]]
+        if self.before or not called:
+            return [f.f_locals for f in called[:1]]
+        # Of a program that `tapegrad tape` runs: its module is the outermost.
+        return [called[-1].f_locals, called[-1].f_globals, *(f.f_locals for f in reversed(called[:-1]))]
 
 
 def running_frames() -> Iterable[FrameType]:
     """Those of the user's code, the innermost first."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if not is_own(frame.f_code.co_filename):
+        path = frame.f_code.co_filename
+        if not is_own(path) and not path.endswith(RUNPY):
             yield frame
         frame = frame.f_back
 
