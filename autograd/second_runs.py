@@ -23,9 +23,8 @@ class noted_writes:
     `with written.once():` around the second run."""
 
     def __init__(self) -> None:
-        self.before: dict[
-            int, tuple[ref[Tensor], Tensor]
-        ] = {}  # id of what was written -> it, and a copy before
+        # id of what was written -> it, and a copy before
+        self.before: dict[int, tuple[ref[Tensor], Tensor]] = {}
 
     def __enter__(self) -> "noted_writes":
         self.token = NOTING.set((*NOTING.get(), self.note))

@@ -10,9 +10,8 @@ P = ParamSpec("P")
 Estimator = TypeVar("Estimator")
 Fitted = TypeVar("Fitted")
 
-FITS: dict[
-    int, list[int]
-] = {}  # the thread of the fit that runs, in a list of its own, by the id of the estimator
+# The id of an estimator -> the thread of the fit that runs, in a list of its own.
+FITS: dict[int, list[int]] = {}
 
 
 def keep_own_fits() -> None:
