@@ -157,8 +157,9 @@ the error says what to write. Nothing is taken and ignored.
 - A file saved after a fit holds the states of its callbacks, too. A fit of the model that `load(path, resume=True)`
   gave takes them up, by their classes and monitors, if it begins with the next epoch. From epoch 0 it is another fit
   where the one before had ended; any other epoch raises, and a state that no callback takes up is warned of. A fit that
-  `EarlyStopping` had ended is ended still: no epoch is trained, unless it is given a larger `patience` now, or the
-  model is loaded without `resume=True`. In the program that called `fit` before, callbacks begin anew, as in Keras.
+  `EarlyStopping` or `TerminateOnNaN` had ended is ended still: no epoch is trained, unless `patience` is larger now,
+  or the model is loaded without `resume=True`. In the program that called `fit` before, callbacks begin anew, as in
+  Keras.
 - `save` writes one safetensors file with the training's state. Code of your own is named in it: mark it with
   `@tapegrad.models.register`, where it is saved and where it is loaded, or leave the training out by
   `training=False`. `Sequential.load(path, resume=True)` and `fit(…, initial_epoch=…)` go on bit for bit; after a fit

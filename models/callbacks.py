@@ -244,12 +244,24 @@ class TerminateOnNaN(Callback):
 
     def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = raise_error
+        self.stopped = False
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.stopped = False
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if not math.isfinite(logs["loss"]):
             if self.raise_error:
                 raise FloatingPointError(f"TerminateOnNaN: the loss is {logs['loss']} after batch {batch}")
-            self.model.stop_training = True
+            self.stopped = self.model.stop_training = True
+
+    def state(self) -> PlainData | None:
+        """Only of a fit that it has ended: another one misses nothing without it."""
+        ended = self.stopped and getattr(self.model, "stop_training", False)
+        return {"stopped": True} if ended else None
+
+    def restore(self, state: PlainData) -> None:
+        self.stopped = self.model.stop_training = True
 
 
 class LearningRateScheduler(Callback):

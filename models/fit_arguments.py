@@ -12,7 +12,7 @@ from tapegrad.models import loss_kinds, rows
 from tapegrad.models.fitting import Training
 from tapegrad.models.moments import Moments, as_callbacks
 from tapegrad.models.readiness import build_for, check_compiled, last_activation, ready_to_train
-from tapegrad.models.resuming import check_goes_on
+from tapegrad.models.resuming import check_goes_on, validated_epochs
 from tapegrad.models.sources import (
     FromArrays,
     FromBatches,
@@ -53,7 +53,7 @@ def training(model: "Sequential", options: dict[str, Any], seed: int | None = No
         wanted = None if wanted is None else count("validation_steps", wanted)
         held = held_out(model, options["validation_data"], size, wanted, epochs - initial)
         if isinstance(held, FromBatches):
-            held.leave_out(sum(map(validate_after, range(initial))))
+            held.leave_out(sum(map(validate_after, range(validated_epochs(model, initial)))))
     if held is None:
         refuse_without_validation(options)
     warn_of_mismatch(model)

@@ -43,7 +43,7 @@ class Training:
     initial_epoch: int
     validate_after: Callable[[int], bool]
     seed: int | None
-    whole: int = 0  # epochs that have been trained and validated, with those before initial_epoch
+    whole: int = 0  # epochs that have been trained, with those before initial_epoch
 
     def run(self) -> History:
         """Train. A fit that a callback of another one calls leaves that one's History and its wish to stop."""
@@ -87,18 +87,23 @@ class Training:
                 self.modules = [module for _, module in model.named_modules()]
             set_mode(self.modules, True)
             logs = train_epoch(model, self.source, self.callbacks, progress, self.modules)
-            if self.validation is not None and self.validate_after(epoch):
-                measured = measure(model, self.validation, self.callbacks)
-                logs |= {f"val_{name}": value for name, value in measured.items()}
+            self.whole = epoch + 1
+            if self.validate_after(epoch):
+                self.validate(epoch, logs)
         except BaseException:
             progress.abort()
             raise
         progress.end(logs)
         self.history.append(epoch, logs)
-        self.whole = epoch + 1
         self.callbacks.epoch_end(epoch, logs)
         self.history.replace_last(logs)  # with what callbacks added
         return logs
+
+    def validate(self, epoch: int, logs: Logs) -> None:
+        """Add the numbers of the validation to those of an epoch that has been trained."""
+        if self.validation is not None:
+            with self.callbacks.before_epoch_end(epoch, logs) as whole:
+                measure(self.model, self.validation, self.callbacks, whole)
 
 
 def train_epoch(
@@ -182,8 +187,13 @@ def shown(batch: tuple[Batch, ...]) -> tuple[Batch, ...]:
     return batch[:2] if batch[2] is None else batch
 
 
-def measure(model: "Sequential", source: Source, callbacks: Moments = NOBODY) -> Logs:
-    """The loss and the metrics of all rows, in evaluation mode."""
+def measure(
+    model: "Sequential",
+    source: Source,
+    callbacks: Moments = NOBODY,
+    measured: Callable[[Logs], None] | None = None,
+) -> Logs:
+    """The loss and the metrics of all rows, in evaluation mode. `measured` is called with them before the callbacks."""
     callbacks("on_test_begin", {})
     before = model.running
     own, logs = own_step(model, "test_step"), {}
@@ -202,6 +212,8 @@ def measure(model: "Sequential", source: Source, callbacks: Moments = NOBODY) ->
         finally:
             model.running = before
         logs = logs if own else running.logs()
+    if measured is not None:
+        measured(logs)
     callbacks("on_test_end", logs)
     return logs
 

@@ -1,6 +1,7 @@
 """Calls the callbacks of a training at each of Keras's moments."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from numbers import Real
 from typing import Any, NamedTuple
@@ -64,18 +65,23 @@ def overrides(callback: Callback, name: str) -> bool:
 
 
 class Unseen(NamedTuple):
-    """An epoch's end that some callbacks have not seen yet."""
+    """An epoch's end that some callbacks have not seen yet.
+
+    measured   whether the logs are whole; False while the validation of the epoch goes on
+    """
 
     epoch: int
     logs: Logs
     by: list[Callback]
+    measured: bool = True
 
     def state_for(self, callback: Callback) -> PlainData | None:
         """The epoch and its numbers as plain data, for a callback that has not seen them."""
         if not any(other is callback for other in self.by):
             return None
         numbers = {name: float(value) for name, value in self.logs.items() if isinstance(value, Real)}
-        return {"epoch": self.epoch, "logs": {name: str(value) for name, value in numbers.items()}}
+        logs = {name: str(value) for name, value in numbers.items()}
+        return {"epoch": self.epoch, "logs": logs, "measured": self.measured}
 
 
 class Moments:
@@ -110,6 +116,22 @@ class Moments:
             for number, (function, count, _) in enumerate(calls, 1):
                 self.unseen = Unseen(epoch, logs, [callback for *_, callback in calls[number:]])
                 function(*(epoch, logs)[:count])
+        finally:
+            self.unseen = None
+
+    @contextmanager
+    def before_epoch_end(self, epoch: int, logs: Logs) -> Iterator[Callable[[Logs], None]]:
+        """While an epoch that has been trained is validated, `unseen` says that nobody has seen its end. The block gets
+        a function to call with the numbers of the validation, which are whole from then on."""
+        by = [callback for *_, callback in self.calls["on_epoch_end"]]
+        self.unseen = Unseen(epoch, logs, by, measured=False)
+
+        def whole(measured: Logs) -> None:
+            logs.update({f"val_{name}": value for name, value in measured.items()})
+            self.unseen = Unseen(epoch, logs, by)
+
+        try:
+            yield whole
         finally:
             self.unseen = None
 

@@ -3,7 +3,8 @@
 epoch      how many epochs were whole
 epochs     how many the fit was to have; of one that has ended, how many it had
 callbacks  [{"class": …, "monitor": …, "state": …, "unseen": …}, …] of those that have a state. "unseen" is the end of
-           an epoch that a callback had not seen yet, since one before it saved the file
+           an epoch that a callback had not seen yet, since one before it saved the file, or since it was saved in the
+           validation of the epoch. That is made again where it was not "measured"
 
 A fit that a callback ended by `stop_training` has ended for the one that goes on, too, if the callback's `restore` sets
 it again, as EarlyStopping's does: no epoch is trained. Any other end, such as that of a limit of time, is in no file.
@@ -91,6 +92,16 @@ def check_goes_on(model: Model, initial_epoch: int, callbacks: list[Callback]) -
         )
 
 
+def validated_epochs(model: Model, initial_epoch: int) -> int:
+    """How many epochs before the first one of a fit have been validated: where the file was saved in the midst of a
+    validation, that one is made again."""
+    stood = model.interrupted
+    if stood is None or stood["epoch"] != initial_epoch:
+        return initial_epoch
+    again = any(not one["unseen"].get("measured", True) for one in stood["callbacks"] if "unseen" in one)
+    return initial_epoch - again
+
+
 def go_on(training: "Training") -> bool:
     """Put callbacks and random streams where they stood in the fit that is gone on with. Returns whether a callback had
     ended it before the file was saved, or ends it by the epoch before, which it had not seen then."""
@@ -111,6 +122,8 @@ def go_on(training: "Training") -> bool:
             unseen = kept["unseen"]
     if unseen is not None:
         logs = {name: float(value) for name, value in unseen["logs"].items()}
+        if not unseen.get("measured", True):
+            training.validate(unseen["epoch"], logs)
         training.callbacks.epoch_end(unseen["epoch"], logs, late)
     ended, model.stop_training = model.stop_training, model.stop_training or stopping
     return bool(ended)

@@ -10,6 +10,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
+from tapegrad.data import DataLoader
 from tapegrad.models import (
     Callback,
     EarlyStopping,
@@ -17,7 +18,9 @@ from tapegrad.models import (
     ModelCheckpoint,
     ReduceLROnPlateau,
     Sequential,
+    TerminateOnNaN,
 )
+from tapegrad.models.callbacks import MOMENTS
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(60, 4)).astype("float32")
@@ -173,6 +176,62 @@ def test_a_checkpoint_at_any_place_goes_on(name: str, place: int, tmp_path: Path
         assert all((a == b).all() for a, b in zip(again.get_weights(), whole.get_weights(), strict=True))
 
 
+class SaveIn(Callback):
+    """Saves the model at a moment of each validation, in a file named by the epochs that have been trained."""
+
+    def __init__(self, moment: str, folder: Path) -> None:
+        self.folder, self.epochs = folder, 0
+        setattr(self, moment, self.save)
+
+    def save(self, *arguments: Any) -> None:
+        self.model.save(self.folder / f"{self.epochs}")
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epochs = epoch + 1
+
+
+@pytest.mark.parametrize("name", GIVEN)
+@pytest.mark.parametrize("moment", [name for name in MOMENTS if name.startswith("on_test_")])
+def test_a_file_saved_in_a_validation_goes_on_behind_its_epoch(
+    moment: str, name: str, tmp_path: Path
+) -> None:
+    """It has the whole training of the epoch, whose end its callbacks see when the fit goes on."""
+    make, _ = GIVEN[name]
+    whole = fit_validated(model(), 8, 0, [SaveIn(moment, tmp_path), *make()])
+    assert whole.history is not None
+    ended = len(whole.history.epoch)
+    for cut in range(1, ended + 1):
+        again = Sequential.load(tmp_path / f"{cut}", resume=True)
+        with pytest.raises(ValueError, match=f"write initial_epoch={cut},"):
+            fit_validated(again, 8, cut - 1, make())
+        fit_validated(again, 8, cut, make())
+        assert cut + len(again.history.epoch) == ended and again.optimizer.lr == whole.optimizer.lr
+        assert all((a == b).all() for a, b in zip(again.get_weights(), whole.get_weights(), strict=True))
+
+
+def test_a_loader_of_the_validation_gives_a_pass_again(tmp_path: Path) -> None:
+    """The validation that the file was saved in has the batches that it had."""
+
+    def loss_of(made: Sequential, start: int, callbacks: list[Any]) -> list[float]:
+        loader = DataLoader(X, Y, batch_size=8, shuffle=True, seed=3)
+        seen: list[float] = []
+        look = LambdaCallback(on_test_batch_end=lambda batch, logs: seen.append(logs["loss"]))
+        made.fit(
+            X,
+            Y,
+            epochs=4,
+            initial_epoch=start,
+            verbose=0,
+            validation_data=loader,
+            callbacks=[look, *callbacks],
+        )
+        return seen
+
+    whole = loss_of(model(), 0, [SaveIn("on_test_begin", tmp_path), Counting()])
+    again = loss_of(Sequential.load(tmp_path / "2", resume=True), 2, [Counting()])
+    assert again == whole[8:]
+
+
 def test_weights_that_were_gone_back_to_are_the_best_ones_still(tmp_path: Path) -> None:
     """A fit that goes on without an improvement ends where it began."""
     best = lambda: EarlyStopping("loss", mode="max", patience=9, restore_best_weights=True)
@@ -253,6 +312,17 @@ def limit() -> LambdaCallback:
     return made
 
 
+def poison() -> LambdaCallback:
+    """Makes the loss of the third epoch NaN."""
+
+    def write(epoch: int, logs: Any) -> None:
+        if epoch == 2:
+            made.model.set_weights([w * np.nan for w in made.model.get_weights()])
+
+    made = LambdaCallback(on_epoch_begin=write)
+    return made
+
+
 def veto() -> LambdaCallback:
     """Has a fit go on that another callback ends before its sixth epoch."""
 
@@ -279,6 +349,11 @@ ENDED: dict[str, tuple[Callable[[], list[Any]], Callable[[], list[Any]], list[in
         [5, 4, 3, 2, 1, 0, 0],
     ),
     "a larger patience now": (lambda: [stopping(2)], lambda: [stopping(3)], [3, 2, 1, 1]),
+    "by a loss that is NaN": (
+        lambda: [poison(), TerminateOnNaN()],
+        lambda: [poison(), TerminateOnNaN()],
+        [2, 1, 0, 0],
+    ),
     "by one that keeps no state": (lambda: [stopping(4), limit()], lambda: [stopping(4)], [4, 3, 2, 2]),
 }
 
@@ -294,7 +369,8 @@ def test_a_fit_that_a_callback_ended_has_ended(name: str, tmp_path: Path) -> Non
     for cut, more in enumerate(epochs, 1):
         again = fit(Sequential.load(tmp_path / f"{cut}", resume=True), 8, min(cut, ended), now())
         assert again.history is not None and len(again.history.epoch) == more, cut
-        assert all((a == b).all() for a, b in zip(again.get_weights(), whole.get_weights(), strict=True))
+        pairs = zip(again.get_weights(), whole.get_weights(), strict=True)
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
 def test_a_fit_that_has_ended_has_ended_in_each_file_of_it(tmp_path: Path) -> None:
