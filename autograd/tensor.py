@@ -7,6 +7,7 @@ import numpy as np
 
 from tapegrad.autograd.dtypes import DTYPE_NAMES
 from tapegrad.autograd.flags import current
+from tapegrad.autograd.foreign.size import Size
 from tapegrad.autograd.protocols import Protocols
 from tapegrad.autograd.slots import Slots, set_requires_grad
 from tapegrad.autograd.writes import about_to_write, store
@@ -14,8 +15,7 @@ from tapegrad.autograd.writes import next_serial as next_serial
 from tapegrad.backends import BY_TYPE, Backend, backend_of, resolve
 from tapegrad.backends.aliases import Array, DType
 
-# What a new tensor has for its version: 0; under keep_lines minus the time when that began, so that Tape.what_if sees
-# which tensors were made there, by other threads too.
+# A new tensor's version: 0; under keep_lines minus the time when that began: Tape.what_if sees what was made there.
 born = 0
 
 
@@ -175,7 +175,7 @@ class Tensor(Slots, Protocols, Methods):
 
     @property
     def size(self) -> int:
-        return self._data.size
+        return Size(self._data.size)
 
     @property
     def backend(self) -> Backend:

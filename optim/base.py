@@ -25,7 +25,7 @@ from tapegrad.optim.aliases import (
 )
 from tapegrad.optim.arithmetic import ARRAYS, Arrays, Change, Recorded, by_name
 from tapegrad.optim.flat import FlatGroup, Range
-from tapegrad.optim.group import Fixed, Group
+from tapegrad.optim.group import Defaults, Fixed, Group
 from tapegrad.optim.norms import clip_factor, device_of, move_to, norm_of, scaled
 from tapegrad.optim.params import read_groups
 from tapegrad.optim.schedules import Schedule
@@ -102,7 +102,7 @@ class Optimizer(Update):
         values = {"lr": lr, **own, **shared, **others}
         usual = self.torch_defaults if values["form"] == "torch" else self.keras_defaults
         values |= {name: value for name, value in usual.items() if values[name] is None}
-        self.defaults = self._checked(values)
+        self.defaults = Defaults(self._checked(values))
         if given is not None:
             self.bind(given)
 
@@ -152,7 +152,7 @@ class Optimizer(Update):
         groups: list[Group] = []
         flats: list[list[FlatGroup]] = []
         for i, (named, differing) in enumerate(read_groups(params)):
-            values = self._checked(self.defaults | differing, f" of group {i}" if differing else "")
+            values = self._checked({**self.defaults, **differing}, f" of group {i}" if differing else "")
             groups.append(Group(named, self))
             flats.append(groups[-1].flatten(values, self.slots(SimpleNamespace(**values)), self.totals))
         self._take(groups, flats)
@@ -393,7 +393,7 @@ class Optimizer(Update):
 
         groups = [(f"group {i}", group.options(), group.params) for i, group in enumerate(self.groups)]
         names = [*self.defaults] if not groups else [*groups[0][1]]
-        columns = [options for _, options, _ in groups] or [self.defaults]
+        columns = [options for _, options, _ in groups] or [dict(self.defaults)]
         rows = [[name, *(repr(options[name]) for options in columns)] for name in names]
         counts = [["parameters", *(f"{len(p)}, of {sum(t.size for t in p):,} numbers" for _, _, p in groups)]]
         head = [f"{type(self).__name__}, {self.steps:,} steps" if groups else type(self).__name__]

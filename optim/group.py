@@ -1,6 +1,6 @@
 """`Group`: parameters that are trained with the same options."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from weakref import ref
 
@@ -44,6 +44,31 @@ class Fixed(tuple[T, ...]):
     def _refuse(self, kind: type[Exception], what: str, instead: str) -> NoReturn:
         said = f": what an optimizer trains is fixed when it is made: {instead}" if instead else ""
         raise kind(f"a tuple of an optimizer's groups or parameters {what}{said}")
+
+
+class Defaults(Mapping[str, Any]):
+    """The options that groups are made with which have none of their own. Setting one here would reach no group."""
+
+    def __init__(self, options: OptionValues) -> None:
+        self._options = dict(options)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._options[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._options)
+
+    def __len__(self) -> int:
+        return len(self._options)
+
+    def __repr__(self) -> str:
+        return repr(self._options)
+
+    def __setitem__(self, name: str, value: object) -> NoReturn:
+        raise TypeError(
+            f"an optimizer's defaults are what its groups began with: set opt.{name} = {value!r} for all groups, "
+            f"or opt.groups[0].{name} for one"
+        )
 
 
 class Group:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tapegrad.autograd.attributes import may_set, set_by_us
 from tapegrad.autograd.flags import current
 from tapegrad.optim.aliases import OptionNames, OptionValues
-from tapegrad.optim.group import Fixed, Group
+from tapegrad.optim.group import Defaults, Fixed, Group
 from tapegrad.optim.options import (
     FOREIGN_ATTRIBUTES,
     FOREIGN_OPTIONS,
@@ -41,7 +41,7 @@ class Options:
     }
     fixed: ClassVar[tuple[str, ...]] = ("form",)  # options that decide what the state is
     groups: Fixed[Group]
-    defaults: OptionValues
+    defaults: Defaults
 
     def check(self, options: OptionNames) -> None:
         """Raise ValueError for options that contradict each other.
@@ -128,7 +128,7 @@ class Options:
 
     def config(self) -> OptionValues:
         """The constructor's options that make this optimizer again. Where groups differ, the constructor's own."""
-        options = [group.options() for group in self.groups] or [self.defaults]
+        options = [group.options() for group in self.groups] or [dict(self.defaults)]
         return {
             name: options[0][name] if all(o[name] == options[0][name] for o in options) else default
             for name, default in self.defaults.items()
@@ -153,9 +153,9 @@ class Options:
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in (kinds := self.option_kinds()):
-            checked = self._checked(self.defaults | {name: value})
+            checked = self._checked({**self.defaults, name: value})
             self.set_options(self.groups, {name: value})
-            self.defaults[name] = checked[name]
+            vars(self)["defaults"] = Defaults({**self.defaults, name: checked[name]})
         elif name in OWN and not set_by_us():
             raise AttributeError(
                 f"{name} of {type(self).__name__} is what it was made of, and cannot be set: make a new optimizer, or "

@@ -267,3 +267,19 @@ def test_their_names_are_theirs(library: str):
                         wrong.append((room, name))
                         break
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("line", "ours"),
+    (
+        ("x.size()", "x.shape"),
+        ("x.size(0)", r"x.shape\[0\]"),
+        ("x.size(-1)", r"x.shape\[-1\]"),
+        ("x.size(dim=1)", r"x.shape\[1\]"),
+    ),
+)
+def test_size_is_a_number_that_says_what_pytorchs_method_is_here(line: str, ours: str) -> None:
+    x = tg.ones((2, 3))
+    assert (x.size, x.size + 1, f"{x.size}", tg.ones(x.size).shape) == (6, 7, "6", (6,))
+    with pytest.raises(TypeError, match=f"tapegrad's name for PyTorch's .* is {ours}$"):
+        eval(line)

@@ -37,6 +37,7 @@ REFUSED: tuple[tuple[str, Any, str], ...] = (
     ("groups =", set_to("groups", []), "groups of SGD is what it was made of"),
     ("flats =", set_to("flats", []), "flats of SGD is what it was made of"),
     ("defaults =", set_to("defaults", {}), "defaults of SGD is what it was made of"),
+    ("defaults[lr] =", lambda o: o.defaults.__setitem__("lr", 0.5), r"set opt.lr = 0.5 for all groups"),
     ("params.append", lambda o: o.groups[0].params.append(leaf(1.0)), "make a new optimizer with all groups"),
     ("params.remove", lambda o: o.groups[0].params.remove(0), "freeze it"),
     ("params.pop", lambda o: o.groups[0].params.pop(), "freeze it"),
