@@ -6,7 +6,9 @@ import numpy as np
 
 from tapegrad.autograd.aliases import Tree
 from tapegrad.autograd.arguments import above_0, at_least_0, integer, positive_integer
-from tapegrad.autograd.structure import check_sequence, need_function, tensors_of
+from tapegrad.autograd.diagnostics import describe
+from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.structure import as_leaf, check_sequence, flatten, need_function, tensors_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms import jvp, vjp
 from tapegrad.backends.aliases import Function
@@ -26,19 +28,22 @@ def check_grads(
 
     Along one random direction v, and for one random cotangent w, three numbers must agree: the fourth-order central
     difference <w, (8 (f(x+hv) - f(x-hv)) - (f(x+2hv) - f(x-2hv))) / 12h>, the reverse mode <vjp(w), v> and the forward
-    mode <w, jvp(v)>. The next order does the same to x -> vjp(w). Everything is computed in float64.
+    mode <w, jvp(v)>. The next order does the same to x -> vjp(w). Everything is computed in float64. Integers and
+    truths, such as labels, an index or a mask, have no derivative: f gets them as they are, and those it returns are
+    left out.
 
     Args:
         f: A function of tensors, smooth within 2 * step of args.
         args: Its arguments in a tuple: tensors, or nested structures of tensors.
         order: The highest order of derivative to check.
-        rtol: The relative tolerance.
+        rtol: The tolerance relative to the difference's absolute value, or to 1 where that is smaller.
         atol: The absolute tolerance.
         step: The step h of the difference.
         seed: The seed of the random directions.
 
     Raises:
         AssertionError: Two of the three numbers differ.
+        TypeError: There is nothing to check: no argument or no result is a floating-point tensor.
     """
     need_function("check_grads", f)
     check_sequence("check_grads: args", args)
@@ -46,13 +51,31 @@ def check_grads(
     rtol, atol = at_least_0("check_grads: rtol", rtol), at_least_0("check_grads: atol", atol)
     step = above_0("check_grads: step", step)
     rng = np.random.default_rng(integer("check_grads: seed", seed, 0))
-    tensors, rebuild = tensors_of("check_grads", list(args))
-    point = [Tensor(t.backend.asarray(t.numpy().astype(np.float64), device=t.device)) for t in tensors]
+    leaves, rebuild = flatten(list(args))
+    tensors = [as_leaf("check_grads", leaf) for leaf in leaves]
+    moving = [i for i, t in enumerate(tensors) if is_floating(t.dtype)]
+    if not moving:
+        raise TypeError(f"check_grads: args: expected floating-point tensors, got {kinds_of(tensors)}")
+    in_full = lambda t: Tensor(t.backend.asarray(t.numpy().astype(np.float64), device=t.device))
+    point = [in_full(tensors[i]) for i in moving]
 
     def flat(*xs: Tensor) -> list[Tensor]:
-        return tensors_of("check_grads: the function's result", f(*rebuild(list(xs))))[0]
+        given = dict(enumerate(leaves)) | dict(zip(moving, xs, strict=True))
+        result = f(*rebuild([*given.values()]))
+        found = tensors_of("check_grads: the function's result", result)[0]
+        floating = [y for y in found if is_floating(y.dtype)]
+        if not floating:
+            what = kinds_of(found) if found else repr(result)
+            raise TypeError(
+                f"check_grads: the function must return floating-point tensors, it returned {what}"
+            )
+        return floating
 
     _check(flat, point, order, 1, rng, rtol, atol, step)
+
+
+def kinds_of(tensors: Sequence[Tensor]) -> str:
+    return ", ".join(map(describe, tensors)) or "none"
 
 
 def _check(

@@ -152,6 +152,11 @@ def test_parameters_get_no_gradient_by_the_way() -> None:
         (lambda: tg.jvp(tg.sin, (t(X),), t(X)), TypeError, ["jvp: tangents", "Tensor"]),
         (lambda: tg.hvp(lambda x: x.sum(), t(X), t(X)), TypeError, ["hvp: primals", "Tensor"]),
         (lambda: tg.check_grads(tg.sin, t(X)), TypeError, ["check_grads: args", "Tensor"]),
+        (lambda: tg.check_grads(lambda x: None, (t(X),)), TypeError, ["check_grads: the function", "None"]),
+        (lambda: tg.check_grads(lambda x: {"a": None}, (t(X),)), TypeError, ["must return", "{'a': None}"]),
+        (lambda: tg.check_grads(tg.argmax, (t(X),)), TypeError, ["must return floating-point", "int64[]"]),
+        (lambda: tg.check_grads(tg.sin, (tg.tensor([1, 2]),)), TypeError, ["args: expected", "int64[2]"]),
+        (lambda: tg.check_grads(lambda: t(X), ()), TypeError, ["check_grads: args: expected", "none"]),
     ],
 )
 def test_refusals(act: object, kind: type[Exception], says: list[str]) -> None:
@@ -229,6 +234,22 @@ def test_check_grads_finds_a_wrong_rule() -> None:
     half = tg.custom_gradient(lambda x: (x**3, lambda g: g * 3.0 * x.detach() ** 2))  # right once, not twice
     with pytest.raises(AssertionError, match="order 2"):
         tg.check_grads(lambda x: half(x), (t(X),))
+
+
+# f, its arguments: those without a derivative stay as they are
+CONSTANTS: dict[str, tuple[Callable, tuple]] = {
+    "a mask": (lambda m, x: tg.where(m, x * x, x), (tg.tensor([True, False, True]), t(X))),
+    "an index": (lambda x, k: x[k] ** 2, (t(X), tg.tensor([1, 0, 1]))),
+    "a label": (tg.nn.functional.cross_entropy, (t(X), tg.tensor(2))),
+    "a number": (lambda x, n: x ** {2: 2, 3: 3}[n], (t(X), 3)),
+    "in a dict": (lambda p: p["x"][p["k"]] ** 2, ({"x": t(X), "k": np.array([0, 2])},)),
+    "an integer result": (lambda x: (tg.argmax(x), x**2), (t(X),)),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_check_grads_leaves_integers_as_they_are(name: str) -> None:
+    tg.check_grads(*CONSTANTS[name])
 
 
 def penalty(w: tg.Tensor) -> tg.Tensor:
