@@ -57,6 +57,12 @@ class Cotangents:
         at = tensor.output_index + 2
         entry[at] = g if entry[at] is None else entry[at] + g
 
+    def sum_for(self, tensor: Tensor) -> Value:
+        """What is known so far of the cotangent of a tensor."""
+        if tensor.node is None or tensor in self.targets:
+            return self.reached[tensor]
+        return self.waiting[tensor.node.serial][tensor.output_index + 2]
+
     def pop(self) -> list[Value]:
         """The entry of the newest node: that of all its outputs are complete."""
         return self.waiting.pop(-heappop(self.newest))
@@ -103,6 +109,8 @@ def backward_pass(
                     if g.shape != x.shape or g.dtype is not x.dtype:
                         g = match_shape_dtype(g, x)
                     known.add(inputs[i], g, node.serial)
+                    if flags.anomaly:
+                        look_for_anomaly(node, i, g, known.sum_for(inputs[i]))
             if not retain:
                 node.free()
     finally:
@@ -115,7 +123,7 @@ def backward_pass(
 def flags_for_rules(flags: Flags, record: bool, tensors: bool) -> Flags:
     if flags is DEFAULT and not record:
         return RULES
-    return Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder)
+    return Flags(record, not tensors, flags.anomaly, flags.depth, flags.recorder, in_rule=True)
 
 
 def inputs_before_writes(
@@ -204,18 +212,24 @@ def apply_rules(
         found = [None if rules[i] is None else rules[i](g, y, *inputs, **params) for i in wanted]
     if met != ZERO_MET_INFINITY[0]:
         warn_of_overflow(node)
-    if flags.anomaly:
-        look_for_anomaly(node, wanted, found)
     return found
 
 
-def look_for_anomaly(node: Node, wanted: Sequence[int], cotangents: list[object]) -> None:
-    for i, c in zip(wanted, cotangents, strict=True):
-        if c is not None and not all_finite(c._data if isinstance(c, Tensor) else c):
-            raise FloatingPointError(
-                f"the gradient of {node.primitive.name} for its argument {i} has a NaN or Inf; the forward call was\n"
-                f"{node.line or '  (not recorded under detect_anomaly: put the forward pass inside it, too)'}"
-            )
+def look_for_anomaly(node: Node, i: int, g: Value, total: Value) -> None:
+    """Raise FloatingPointError where the cotangent of argument i is not finite, or its sum with those of others."""
+    what = f"the gradient of {node.primitive.name} for its argument {i}"
+    if all_finite(raw_array(g)):
+        if all_finite(raw_array(total)):
+            return
+        what += ", added to those of later calls that take it,"
+    raise FloatingPointError(
+        f"{what} has a NaN or Inf; the forward call was\n"
+        f"{node.line or '  (not recorded under detect_anomaly: put the forward pass inside it, too)'}"
+    )
+
+
+def raw_array(g: Value) -> Array:
+    return g._data if isinstance(g, Tensor) else g
 
 
 def warn_of_overflow(node: Node) -> None:

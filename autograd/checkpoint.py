@@ -107,7 +107,7 @@ class SecondRun:
         recorded = current.get().grad
         refuse_rewritten(self.call.f, self.constants, self.ended)
         arguments = as_tensors(given[: len(given) - len(self.outside)])
-        with changed_flags(raw=False), self.written.once():
+        with changed_flags(raw=False, in_rule=False), self.written.once():
             with changed_flags(grad=True, again=True):
                 inputs = [fresh("checkpoint", t) if n else t for t, n in zip(arguments, needed, strict=False)]
                 outputs = self.results(inputs)

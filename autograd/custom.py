@@ -83,7 +83,7 @@ def custom_gradient(f: Callable[P, tuple[R, Function]]) -> Callable[P, R]:
         def rule(needed: list[bool], g: Value, y: Value, *given: Value) -> tuple[Value, ...]:
             cotangents = as_tensors(g)
             recorded = current.get().grad
-            with changed_flags(raw=False, grad=recorded):
+            with changed_flags(raw=False, in_rule=False, grad=recorded):
                 pull = pullback
                 if recorded:
                     with random.repeated_draws(drawn), written.once():

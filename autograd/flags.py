@@ -24,6 +24,8 @@ class Flags:
     # A backward pass runs a function of the user's again, to differentiate for what it uses.
     again: bool = False
     leaves: "tuple[Tensor, ...]" = ()  # the tensors that these transforms differentiate for
+    # A gradient rule of ours runs: under `anomaly` what it gives is looked at, and not what it takes on the way.
+    in_rule: bool = False
 
     def plain(self) -> bool:
         """Whether no recorder, transform, anomaly check or raw mode is active; gradients may be."""

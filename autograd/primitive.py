@@ -299,7 +299,7 @@ class Primitive:
         if node is not None:
             node.line = line
         results = result if isinstance(result, tuple) else (result,)
-        if not all(all_finite(t._data) for t in results):
+        if not current.get().in_rule and not all(all_finite(t._data) for t in results):
             raise FloatingPointError(f"forward of {self.name} made a NaN or Inf\n{line}")
 
 

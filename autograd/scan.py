@@ -236,7 +236,7 @@ class _Loop:
             refuse_another(self.f, self.step, carry, xs, self.reverse, self.found)
         cotangents, results = as_tensors(g), as_tensors(y)
         before = results[self.n_carry + self.found.count :]
-        with changed_flags(raw=False):
+        with changed_flags(raw=False, in_rule=False):
             end = self.n_carry + self.n_xs
             back = _Backward(self.f, self.step, needed, as_tensors(given), self.n_carry, end, self.found)
             return as_given(g, back.cotangents(cotangents, before, self.length, self.reverse))

@@ -90,7 +90,7 @@ class Adjoint(Recorder):
                 g = self.cotangents[key] + g
             self.cotangents[key] = g
             self.names[id(g.data)] = self.tape.cotangent(t)
-        with changed_flags(grad=False, raw=False, recorder=self):
+        with changed_flags(grad=False, raw=False, anomaly=False, recorder=self):
             for node in reversed(self.tape.nodes):
                 self.go_back(node)
 
