@@ -182,6 +182,8 @@ def remade(
                 model.append(layer)
         if structure.get("input"):
             model.build(tuple(structure["input"]))  # and look whether layers of the user's run
+        elif "input" in structure:  # a model that was called before its layers knew their input
+            model.input_shape = None
     modules = dict(model.named_modules())
     for place, first in structure.get("tied", {}).items():
         path, _, name = place.rpartition(".")

@@ -102,6 +102,8 @@ class NeuralNet(Network):
         with no_grad():  # layers that wait for the width of their input make their weights
             outputs = model(Tensor(np.zeros((2, *self._meta["X_shape_"][1:]), get_default_dtype())))
         self._outputs_shape = tuple(outputs.shape[1:])
+        if model.input_shape is None:  # a file needs it to make the same weights
+            model.input_shape, model._output_shape = self._meta["X_shape_"][1:], self._outputs_shape
         if next(iter(model.parameters()), None) is None:
             raise ValueError(f"module: {module!r} made a network without parameters")
         return model

@@ -166,6 +166,14 @@ def shared() -> list[Any]:
     return [layer, nn.Dropout(0.1), layer, nn.Sequential(layer, nn.Dense(1, "sigmoid"))]
 
 
+def called(layers: list[Any]) -> Sequential:
+    """A model whose layers got their weights by a call, and that has not been told its input."""
+    model = Sequential(layers)
+    model(X[:2])
+    model.compile("adam", "binary_crossentropy", ["accuracy"])
+    return model
+
+
 def tie(model: Any) -> None:
     model.layers[2].kernel = model.layers[0].kernel
 
@@ -247,6 +255,8 @@ WAYS: dict[str, Callable[[], Sequential]] = {
         [nn.Dense(4, kernel_initializer=lambda shape: np.full(shape, 0.1)), nn.Dense(1, "sigmoid")]
     ),
     "an optimizer of one's own": lambda: made(optimizer=Slow(lr=0.05, momentum=0.9)),
+    "called first": lambda: called([nn.Dense(4, "relu"), nn.Dropout(0.2), nn.Dense(1, "sigmoid")]),
+    "called first, nested": lambda: called([nn.Residual(nn.Dense(6)), nn.Sequential(nn.Dense(1, "sigmoid"))]),
     "a model with options": lambda: made(Net(7)),
     "a model with its own forward and step": lambda: made(Doubled(dense()), measured=[]),
     "run eagerly": lambda: made(run_eagerly=True),

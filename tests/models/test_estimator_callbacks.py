@@ -10,9 +10,12 @@ from tapegrad.models import (
     LearningRateScheduler,
     MLPClassifier,
     MLPRegressor,
+    ModelCheckpoint,
     NeuralClassifier,
     NeuralRegressor,
     ReduceLROnPlateau,
+    Sequential,
+    register,
 )
 
 GENERATOR = np.random.default_rng(0)
@@ -51,6 +54,37 @@ def test_the_rate_is_in_the_history(name):
     reduced = fitted(name, ReduceLROnPlateau("loss", factor=0.5, patience=0, min_delta=1e9)).history_
     first = reduced["learning_rate"][0]
     assert reduced["learning_rate"] == pytest.approx([first, first, first / 2])
+
+
+# modules whose layers learn from the rows how many inputs there are
+LATE = {
+    "one layer": lambda units: nn.Dense(units),
+    "nn.Sequential": lambda units: nn.Sequential(nn.Dense(5, "relu"), nn.Dense(units)),
+    "models.Sequential": lambda units: Sequential(nn.Dense(5, "relu"), nn.Dense(units)),
+    "a layer of one's own": lambda units: nn.Sequential(Grown(), nn.Dense(units)),
+}
+
+
+@register
+class Grown(nn.Module):
+    """A factor for each input, made at the first call."""
+
+    factor: nn.Parameter | None = None
+
+    def forward(self, x):
+        if self.factor is None:
+            self.factor = nn.Parameter(np.ones(x.shape[1], "float32"))
+        return x * self.factor
+
+
+@pytest.mark.parametrize("name", LATE)
+@pytest.mark.parametrize("kind", [NeuralClassifier, NeuralRegressor])
+def test_a_checkpoint_of_layers_that_learn_their_width(kind, name, tmp_path):
+    y, units = (CLASSES, 3) if kind is NeuralClassifier else (X[:, 0], 1)
+    path = tmp_path / "last"
+    fitted = kind(LATE[name](units), max_epochs=2, callbacks=ModelCheckpoint(path)).fit(X, y)
+    x = X.astype("float32")
+    assert np.array_equal(Sequential.load(path).predict(x), fitted.model_.predict(x))
 
 
 @for_each
