@@ -98,7 +98,10 @@ DIFFERS: dict[tuple[str, str], str] = {
         "EarlyStopping",
         "restore_best_weights",
     ): "`best_weights` is a state dict, None again after the training",
-    ("ModelCheckpoint", "filepath"): "a safetensors file; a name such as `best.keras` is refused",
+    (
+        "ModelCheckpoint",
+        "filepath",
+    ): "a safetensors file; a name such as `best.keras` is refused; folders are made before the first epoch",
     ("ModelCheckpoint", "save_freq"): '"epoch" only',
     (
         "ModelCheckpoint",

@@ -1,10 +1,12 @@
 """Names of model files: endings that promise another format, and fields that an epoch fills in."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tapegrad.autograd.aliases import PathName
+from tapegrad.autograd.replacing import check_replaceable
 
 OTHER_FORMATS = {
     ".keras": "Keras's", ".h5": "HDF5", ".hdf5": "HDF5", ".tf": "TensorFlow's", ".pb": "TensorFlow's",
@@ -23,6 +25,26 @@ def check_name(path: PathName, who: str) -> None:
             f"{who}: {str(path)!r}: a model is written as a safetensors file, and {suffix} is {OTHER_FORMATS[suffix]} "
             f"format: name it {name!r}"
         )
+
+
+def make_folder(path: PathName, who: str) -> None:
+    """Make the folder of a file, and look at the file that it replaces. A part of the path that an epoch fills in, and
+    what lies below it, is left to later.
+
+    Raises:
+        OSError: Nothing can be written there: FileExistsError, NotADirectoryError, PermissionError.
+    """
+    folder = Path(path).parent
+    while "{" in str(folder):
+        folder = folder.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(f"{who}: the folder {str(folder)!r} cannot be made: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{who}: the folder {str(folder)!r} is read-only: choose another one")
+    if "{" not in str(path):
+        check_replaceable(path, who)
 
 
 class SomeLog:

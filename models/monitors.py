@@ -8,7 +8,7 @@ from tapegrad.autograd import files
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.metrics import larger_is_better
 from tapegrad.models.callbacks import Callback, Logs, one_rate, say
-from tapegrad.models.file_names import check_fields, check_name, filled_in
+from tapegrad.models.file_names import check_fields, check_name, filled_in, make_folder
 
 
 class Monitor(Callback):
@@ -204,7 +204,8 @@ class ModelCheckpoint(Monitor):
 
     Args:
         filepath: The file; it may hold {epoch} (counted from 1) and names of the logs, as in
-            "model-{epoch:02d}-{val_loss:.3f}.safetensors", with those that callbacks before it add.
+            "model-{epoch:02d}-{val_loss:.3f}.safetensors", with those that callbacks before it add. Folders that are
+            missing are made, as Keras does.
         monitor: The number's name in the logs.
         verbose: 1 prints the name of each file.
         save_best_only: Whether to save only after an epoch that improved the number.
@@ -216,6 +217,7 @@ class ModelCheckpoint(Monitor):
     Raises:
         ValueError: The path names what is not in the logs or has fields that cannot be filled in, or an argument is
             unknown.
+        OSError: Nothing can be written there. `fit` raises it before the first epoch, unless a field is in the way.
     """
 
     def __init__(
@@ -242,6 +244,7 @@ class ModelCheckpoint(Monitor):
     def on_train_begin(self, logs: Logs = None) -> None:
         if self.save_best_only:
             self.start()
+        make_folder(self.filepath, "ModelCheckpoint")
         if not self.save_weights_only:
             from tapegrad.models.model_file import check_savable
 
@@ -251,6 +254,7 @@ class ModelCheckpoint(Monitor):
         if self.save_best_only and (self.unmeasured(logs) or not self.improved(logs)):
             return
         path = filled_in(self.filepath, "ModelCheckpoint", {"epoch": epoch + 1, **logs})
+        make_folder(path, "ModelCheckpoint")
         if self.save_weights_only:
             files.save(path, self.model.state_dict())
         else:

@@ -226,6 +226,63 @@ def test_csv_logger_takes_up_what_is_measured_later(tmp_path):
         fit(CSVLogger(path, append=True), epochs=1, validation_split=0.2)
 
 
+# where ModelCheckpoint is to write, and the files that there are after two epochs
+FOLDERS = {
+    "a missing folder": ("a/m", ["a/m"]),
+    "several": ("a/b/c/{epoch}", ["a/b/c/1", "a/b/c/2"]),
+    "a folder for each epoch": ("a/e{epoch}/m", ["a/e1/m", "a/e2/m"]),
+    "below such a folder": ("a/{epoch}/b/m", ["a/1/b/m", "a/2/b/m"]),
+    "one that is there": ("there/m", ["there/m"]),
+}
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_checkpoint_makes_its_folder(name, weights_only, tmp_path):
+    path, files = FOLDERS[name]
+    (tmp_path / "there").mkdir()
+    fit(ModelCheckpoint(tmp_path / path, save_weights_only=weights_only), epochs=2)
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == files
+
+
+# where nothing can be written, and what is said before the first epoch
+CANNOT = {
+    "below a file": (
+        lambda f: ModelCheckpoint(f / "file/m"),
+        FileExistsError,
+        "the folder .*file' cannot be made",
+    ),
+    "deep below a file": (lambda f: ModelCheckpoint(f / "file/a/m"), NotADirectoryError, "cannot be made"),
+    "a folder": (lambda f: ModelCheckpoint(f / "folder"), OSError, "folder' is no file"),
+    "a read-only file": (lambda f: ModelCheckpoint(f / "kept"), PermissionError, "kept' is read-only"),
+    "fields below a file": (lambda f: ModelCheckpoint(f / "file/{epoch}"), FileExistsError, "cannot be made"),
+    "a log without its folder": (
+        lambda f: CSVLogger(f / "no/log"),
+        FileNotFoundError,
+        "there is no folder .*no'",
+    ),
+    "a log that is a folder": (lambda f: CSVLogger(f / "folder"), OSError, "folder' is no file"),
+}
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+@pytest.mark.parametrize("name", CANNOT)
+def test_where_nothing_can_be_written_no_epoch_is_trained(name, weights_only, tmp_path):
+    make, error, said = CANNOT[name]
+    (tmp_path / "file").write_text("")
+    (tmp_path / "kept").write_text("")
+    (tmp_path / "kept").chmod(0o444)
+    (tmp_path / "folder").mkdir()
+    begun = []
+    look = LambdaCallback(on_epoch_begin=lambda epoch: begun.append(epoch))
+    callback = make(tmp_path)
+    if weights_only and isinstance(callback, ModelCheckpoint):
+        callback.save_weights_only = True
+    with pytest.raises(error, match=said):
+        fit(callback, look, epochs=2)
+    assert begun == []
+
+
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 def test_terminate_on_nan_ends_within_the_epoch():
     batches = []
