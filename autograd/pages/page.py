@@ -15,11 +15,11 @@ from tapegrad.autograd.replacing import replacing
 if TYPE_CHECKING:
     from tapegrad.autograd.tape import Tape
 
-SPACES = re.compile(r" *([=*<>?:,;{}()&|]|[-+](?! *[-+])) *")
+SPACES = re.compile(r" *([=*<>?:,;{}()&|!\[\]]|[-+](?! *[-+])) *")
 # Of names of files that are not UTF-8: a page is, and has none.
 SURROGATES = re.compile("[\ud800-\udfff]")
 FILES = Path(__file__).parent / "files"
-TEXTS = re.compile(r'("(?:[^"\\]|\\.)*")')
+TEXTS = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)""")
 # What the page may load: nothing but what stands in it.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
@@ -71,19 +71,21 @@ def assembled(kind: str, title: str, data: dict[str, object]) -> str:
 
 @cache
 def part(name: str) -> str:
-    """A file without what only its readers need: indentation, comments of whole lines, and the spaces of lines of
-    JavaScript that hold no template or regular expression."""
+    """A file without what only its readers need: indentation, comments of whole lines, and spaces of JavaScript."""
     lines = (FILES / name).read_text(encoding="utf-8").split("\n")
     kept = [line for raw in lines if (line := raw.strip()) and not line.startswith("//")]
     if name.endswith(".js"):
-        kept = [line if set(line) & set("'`/") else tight(line) for line in kept]
+        kept = [tight(line) for line in kept]
     return "\n".join(kept)
 
 
 def tight(line: str) -> str:
-    """A line of JavaScript without spaces, but for those in its texts."""
-    parts = TEXTS.split(line)
-    return "".join(part if part.startswith('"') else SPACES.sub(r"\1", part) for part in parts)
+    """A line of JavaScript without spaces, but for those in its texts. One with a template in a template, or with a
+    regular expression, stays as it is."""
+    code, texts = TEXTS.split(line)[::2], TEXTS.findall(line)
+    if line.count("`") > 2 or set("".join(code)) & set("`/"):
+        return line
+    return "".join(SPACES.sub(r"\1", part) + text for part, text in zip(code, [*texts, ""], strict=True))
 
 
 def written(page: str, path: str | PathLike[str] | None) -> str:

@@ -23,21 +23,26 @@ function program(e) {
 // Fill the panel where it has tabs.
 function filled(call, e) {
     if (!source.length) return false;
-    const button = t => `<button type="button" role="tab" data-tab="${t}" aria-selected="${tab === t}">${t}</button>`;
+    const button = t => `<button type="button" role="tab" data-tab="${t}" tabindex="${tab === t ? 0 : -1}" aria-selected="${tab === t}">${t}</button>`;
     $("panel").innerHTML = `<div class="tabs" role="tablist" aria-label="What is shown">${button("call")}${button("program")}</div>` + (tab === "program" ? program(e) : call);
-    if (tab === "program") $("panel").querySelector(".fwd,.bwd")?.scrollIntoView({block: "center"});
-    else $("panel").scrollTop = 0;
+    $("panel").scrollTop = 0;
+    if (tab === "program") center($("panel"), $("panel").querySelector(".code .fwd,.code .bwd"));
     return true;
 }
 function chosenInProgram(data) {
     if (data.tab) {
         tab = data.tab;
-        fill();
-        $("panel").querySelector(`[data-tab=${tab}]`).focus({preventScroll: true});
-        return;
+        return fill();
     }
     const [i, back] = rowsOf.get(+data.o)[0];
     reveal(i);
     dir = back ? "b" : "";
     list.draw();
 }
+// Of the tabs one is in the order of Tab; ← and → go to the other one.
+$("panel").addEventListener("keydown", event => {
+    if (!event.target.dataset.tab || !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    event.target.parentNode.querySelector("[tabindex='-1']").click();
+});

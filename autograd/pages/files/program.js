@@ -66,7 +66,7 @@ function fill() {
     for (const n of on) mark($("source").children[n - 1], "fwd");
     const code = $("source").querySelector(".fwd"), box = $("source");
     reach(code ?? box.querySelector("[data-o]"));
-    if (code) box.scrollTop = code.offsetTop - box.clientHeight / 2;
+    center(box, code);
 }
 function choose(v) {
     sel = Math.max(0, Math.min(V.length - 1, v));

@@ -178,7 +178,7 @@ function panelOfFold(f) {
 }
 
 function fill() {
-    const e = V[sel], call = e.f ? panelOfFold(e.f) : panelOf(e.i);
+    const e = V[sel], call = e.f ? panelOfFold(e.f) : panelOf(e.i), held = document.activeElement.closest("#panel *");
     if (!(D.program && filled(call, e))) {
         $("panel").innerHTML = call;
         $("panel").scrollTop = 0;
@@ -186,6 +186,9 @@ function fill() {
     if (D.program) reachLists();
     // What can be scrolled can be reached by keyboard.
     for (const box of $("panel").querySelectorAll(".scroll")) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    // What had the focus is made anew. A tab and "Fold" have it again; in place of the rest, the panel.
+    const stays = held?.dataset.tab ? "[data-tab][tabindex='0']" : held?.dataset.f ? "[data-f]" : "";
+    if (held) (stays && $("panel").querySelector(stays) || $("panel")).focus({preventScroll: true});
 }
 
 // ---- moving ----
