@@ -11,7 +11,8 @@ from tapegrad.cli.predict import probabilities, read_known, read_known_columns
 from tapegrad.cli.preparing import printable
 from tapegrad.cli.scores import class_scores, confusion_lines, number_scores, print_table, shown
 from tapegrad.data.features import FeatureEncoder
-from tapegrad.data.table import Column, counted, listed
+from tapegrad.data.number_columns import LARGEST
+from tapegrad.data.table import Column, Table, counted, listed
 from tapegrad.data.target import TargetEncoder, usable_rows
 from tapegrad.models.sequential import Sequential
 
@@ -29,27 +30,57 @@ def evaluate(options: argparse.Namespace) -> int:
             f"{table.title} has no column {target.name!r}, the target, to score against: for predictions alone use "
             f"tapegrad predict {options.model} {options.data}"
         )
-    rows, notes = usable_rows(table, table.columns[target.name])
-    table = table.take(rows)
+    column = scorable(table, target)
+    rows, notes = usable_rows(table, column)
+    table, column = table.take(rows), column.take(rows)
     outputs = Sequential.load(options.model).predict(features.transform(table))
     print(f"{table.title}: {counted(table.rows, 'row')}")
     for note in [*table.notes, *notes, *features.notes]:
         print(f"note: {note}")
     print()
     if target.classes is None:
-        report_numbers(table.columns[target.name], target, outputs)
+        report_numbers(column, target, outputs)
     else:
-        report_classes(table.columns[target.name], target, outputs)
+        report_classes(column, target, outputs)
     return 0
 
 
-def report_numbers(column: Column, target: TargetEncoder, outputs: np.ndarray) -> None:
+def scorable(table: Table, target: TargetEncoder) -> Column:
+    """The target, with the cells empty that are missing. Mistake where there is nothing to score against."""
+    column = target.with_gaps(table.columns[target.name])
+    there = ~column.empty
+    if not there.any():
+        cells = sorted(set(table.columns[target.name].cells) - {""})
+        hold = f" (its cells hold {listed(cells)}, for a missing value)" if cells else ""
+        rows = counted(table.rows, "row")
+        raise Mistake(
+            f"0 of the {rows} of {table.title} have a value in {target.name!r}, the target{hold}: there is nothing to "
+            "score against; for predictions alone use tapegrad predict"
+        )
+    if target.classes is not None:
+        if (target.encode(column)[there] < 0).all():
+            rows, cells = counted(int(there.sum()), "row"), sorted(set(column.cells) - {""})
+            raise Mistake(
+                f"none of the {rows} with a value in the target {target.name!r} has a class that the model knows "
+                f"({listed(target.classes)}): the file has {listed(cells)}; write its classes as in the training file"
+            )
+        return column
     truth = target.numbers(column)
-    if (bad := np.isnan(truth)).any():
+    if (bad := np.isnan(truth) & there).any():
         raise Mistake(
             f"the target {target.name!r} has text on {column.on(np.flatnonzero(bad))}, and the model gives numbers: "
             "fix or empty these cells"
         )
+    if (bad := np.abs(truth) > LARGEST).any():
+        raise Mistake(
+            f"the target {target.name!r} is infinite or beyond {LARGEST:g} on {column.on(np.flatnonzero(bad))}: fix or "
+            "empty these cells"
+        )
+    return column
+
+
+def report_numbers(column: Column, target: TargetEncoder, outputs: np.ndarray) -> None:
+    truth = target.numbers(column)
     scores = number_scores(truth, target.decode(outputs[:, 0].astype(np.float64)))
     base = number_scores(truth, np.full(len(truth), target.mean))
     rows = [["", *scores], ["model", *map(shown, scores.values())]]

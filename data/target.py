@@ -171,6 +171,17 @@ class TargetEncoder:
         texts, _ = texts_of(column)
         return np.array([*(places.get(key, -1) for key in canonicals(texts, self.fold)), -1], np.int64)[codes]
 
+    def with_gaps(self, column: Column) -> Column:
+        """The column with the cells empty that hold no value: marks of a missing one, and words for it that are no
+        class of this target."""
+        column = without_missing(column)
+        if column.texts is None:
+            return column
+        known = set(canonicals(self.classes or [], self.fold))
+        keys = canonicals(column.texts, self.fold)
+        words = [text for text, key in zip(column.texts, keys) if text.lower() in WORDS and key not in known]
+        return column.without(words) if words else column
+
     def numbers(self, column: Column) -> np.ndarray:
         """The cells as numbers, NaN where there is none."""
         column = without_missing(column)

@@ -201,31 +201,84 @@ def test_evaluate_names_the_lines_and_the_columns(folder, run):
     assert "'age': it has 'Age', and upper and lower case count" in err
 
 
+# the target that is trained on, the table that is scored, the exit status, and what is said
 EVALUATED = {
-    "no target": ("age,city\n40,Oslo\n", "has no column 'buys', the target, to score against"),
+    "no target": ("buys", "age,city\n40,Oslo\n", 2, "has no column 'buys', the target, to score against"),
     "unknown classes": (
+        "buys",
         "age,city,income,buys\n40,Oslo,5,maybe\n40,Rome,5,no\n",
+        0,
         "1 row is of unknown classes ('maybe')",
     ),
     "unknown classes alone": (
-        "age,city,income,buys\n40,Oslo,5,ja\n40,Rome,5,nei\n",
-        "2 rows are of unknown classes ('ja', 'nei')",
+        "buys",
+        "age,city,income,buys\n40,Oslo,5,ja\n40,Rome,5,nei\n40,Rome,5,\n",
+        2,
+        "none of the 2 rows with a value in the target 'buys' has a class that the model knows ('no', 'yes'): the file "
+        "has 'ja', 'nei'; write",
     ),
     "gaps": (
+        "buys",
         "age,city,income,buys\n40,Oslo,5,\n40,Rome,5,no\n",
+        0,
         "1 row has no 'buys' (line 2) and is left out",
+    ),
+    "gaps by a word": (
+        "buys",
+        "age,city,income,buys\n40,Oslo,5,NA\n40,Rome,5,no\n40,Rome,5,-\n",
+        0,
+        "2 rows have no 'buys' (lines 2, 4) and are left out",
+    ),
+    "gaps alone": (
+        "buys",
+        "age,city,income,buys\n40,Oslo,5,\n40,Rome,5,\n",
+        2,
+        "0 of the 2 rows of n.csv have a value in 'buys', the target: there is nothing to score against",
+    ),
+    "a word alone": (
+        "buys",
+        "age,city,income,buys\n40,Oslo,5,NA\n40,Rome,5,\n",
+        2,
+        "0 of the 2 rows of n.csv have a value in 'buys', the target (its cells hold 'NA', for a missing value)",
+    ),
+    "numbers, gaps": (
+        "income",
+        "age,city,income\n40,Oslo,-\n40,Rome,5\n",
+        0,
+        "1 row has no 'income' (line 2)",
+    ),
+    "numbers, gaps alone": (
+        "income",
+        "age,city,income\n40,Oslo,\n40,Rome,\n",
+        2,
+        "0 of the 2 rows of n.csv have",
+    ),
+    "numbers, a word alone": (
+        "income",
+        "age,city,income\n40,Oslo,n/a\n",
+        2,
+        "0 of the 1 row of n.csv have a value",
+    ),
+    "infinite": (
+        "income",
+        "age,city,income\n40,Oslo,5\n40,Rome,inf\n40,Rome,-1e300\n",
+        2,
+        "the target 'income' is infinite or beyond 1e+100 on lines 3, 4: fix",
     ),
 }
 
 
 @pytest.mark.parametrize("name", EVALUATED)
 def test_evaluate(name, folder, run):
-    run("train", "people.csv", "--target", "buys", "--model", "logistic")
-    text, words = EVALUATED[name]
+    target, text, expected, words = EVALUATED[name]
+    model = "logistic" if target == "buys" else "linear"
+    drop = [] if target == "buys" else ["--drop", "buys"]
+    run("train", "people.csv", "--target", target, *drop, "--model", model, "--out", "o")
     (folder / "n.csv").write_text(text)
-    status, out, err = run("evaluate", "runs/people/logistic.safetensors", "n.csv")
-    assert status == (2 if name == "no target" else 0)
+    status, out, err = run("evaluate", f"o/{model}.safetensors", "n.csv")
+    assert status == expected
     assert words in out + err
+    assert out == "" if expected else err == ""
 
 
 def test_evaluate_scores_are_scikit_learns(folder, run):
