@@ -37,7 +37,7 @@ def binary_focal_crossentropy(
     """
     name = "binary_focal_crossentropy"
     from_logits = truth(f"{name}: from_logits", from_logits)
-    refuse_swapped(name, p, t, probabilities=not from_logits)
+    refuse_swapped(name, p, t)
     s, gamma = smoothing(name, label_smoothing), at_least_0(f"{name}: gamma", gamma)
     alpha = probability(f"{name}: alpha", alpha)
     if s:
@@ -79,7 +79,7 @@ def categorical_focal_crossentropy(
     """
     name = "categorical_focal_crossentropy"
     from_logits = truth(f"{name}: from_logits", from_logits)
-    refuse_swapped(name, p, t, probabilities=not from_logits)
+    refuse_swapped(name, p, t)
     s, gamma = smoothing(name, label_smoothing), at_least_0(f"{name}: gamma", gamma)
     if s:
         t = t * (1.0 - s) + s / p.shape[-1]

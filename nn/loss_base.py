@@ -46,36 +46,16 @@ def same_shape(name: str, prediction: TensorLike, target: TensorLike) -> tuple[T
     return p, t if t.dtype == p.dtype else t.astype(p.dtype)
 
 
-def refuse_swapped(name: str, p: Tensor, t: Tensor, probabilities: bool = False) -> None:
-    """Raise where target and prediction were exchanged, as far as that can be told.
+def refuse_swapped(name: str, p: Tensor, t: Tensor) -> None:
+    """Raise TypeError where the target requires grad and the prediction does not: they were exchanged.
 
-    The values are read only where the prediction requires no grad, which a training step never has.
-
-    Args:
-        name: The loss, for the message.
-        p: The prediction.
-        t: The target, of its shape.
-        probabilities: Whether p are probabilities: p of only 0 and 1 beside a t between them was exchanged.
-
-    Raises:
-        TypeError: The target requires grad and the prediction does not.
-        ValueError: The prediction is one-hot and the target is not.
+    The values tell nothing: a confident net predicts 0 and 1, and targets lie between where they are smoothed.
     """
-    if p._requires_grad:
-        return
-    order = (
-        f"the prediction comes first, {name}(prediction, target), and Keras's y_true is the second argument"
-    )
-    if t.requires_grad and current.get().grad:
-        raise TypeError(f"{name}: the target requires grad and the prediction does not: {order}")
-    if probabilities and p.size > p.shape[-1] and _only_0_and_1(p) and not _only_0_and_1(t):
-        raise ValueError(f"{name}: the prediction is one-hot and the target is not: {order}")
-
-
-def _only_0_and_1(t: Tensor) -> bool:
-    """Whether there are both zeros and ones, and nothing else. Reads raw arrays, which no trace sees."""
-    zeros, ones, xp = t.data == 0, t.data == 1, t.backend.xp
-    return all(bool(t.backend.to_numpy(x)) for x in (xp.all(zeros | ones), xp.any(zeros), xp.any(ones)))
+    if not p._requires_grad and t.requires_grad and current.get().grad:
+        raise TypeError(
+            f"{name}: the target requires grad and the prediction does not: the prediction comes first, "
+            f"{name}(prediction, target), and Keras's y_true is the second argument"
+        )
 
 
 PREDICTION = "an axis of classes or features, a prediction of shape (…, classes)"

@@ -2,8 +2,8 @@
 
 prediction      floating-point; the first axes are the samples, and the last of several axes is averaged over, or is the
                 classes: a prediction (N, D) makes one loss per sample, (N,), and so does a prediction (N,)
-target          second, where Keras has it first. Exchanged arguments raise an error where that can be told: the target
-                requires grad, the prediction is one-hot and the target is not, or the prediction holds integers.
+target          second, where Keras has it first. Exchanged arguments raise an error where that is certain: the target
+                requires grad and the prediction does not, or the prediction holds integers.
                 Of the prediction's shape, exactly: (N,) against (N, 1) is an error, nothing is broadcast. A Tensor, or
                 anything that `tg.tensor` takes; it is cast to the prediction's dtype. Class numbers: see there.
 sample_weight   one weight per sample, of the shape of the unreduced loss or of its first axes
@@ -223,7 +223,7 @@ def binary_cross_entropy(
         label_smoothing: From 0 to 1: s makes the targets t * (1 - s) + s / 2.
     """
     from_logits = truth("binary_cross_entropy: from_logits", from_logits)
-    refuse_swapped("binary_cross_entropy", p, t, probabilities=not from_logits)
+    refuse_swapped("binary_cross_entropy", p, t)
     s = smoothing("binary_cross_entropy", label_smoothing)
     if s:
         t = t * (1.0 - s) + 0.5 * s
@@ -269,7 +269,7 @@ def categorical_crossentropy(
         label_smoothing: From 0 to 1: s makes the targets t * (1 - s) + s / classes.
     """
     from_logits = truth("categorical_crossentropy: from_logits", from_logits)
-    refuse_swapped("categorical_crossentropy", p, t, probabilities=not from_logits)
+    refuse_swapped("categorical_crossentropy", p, t)
     s = smoothing("categorical_crossentropy", label_smoothing)
     if s:
         t = t * (1.0 - s) + s / p.shape[-1]
@@ -279,7 +279,7 @@ def categorical_crossentropy(
 @samplewise
 def categorical_hinge(p: Tensor, t: Tensor) -> Tensor:
     """max(max((1 - t) * p) - sum(t * p) + 1, 0), t being 1 for the class and 0 for the others"""
-    refuse_swapped("categorical_hinge", p, t, probabilities=True)
+    refuse_swapped("categorical_hinge", p, t)
     return relu(max((1.0 - t) * p, axis=-1) - sum_p(t * p, axis=(p.ndim - 1,), keepdims=False) + 1.0)
 
 

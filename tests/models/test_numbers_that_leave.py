@@ -152,7 +152,6 @@ QUIET = {
     "models/steps.py: train_step.train": "buffers, which are put back", "models/steps.py: Steps.still_match": "a type",
     "models/steps.py: Steps.__init__": "a type", "models/training.py: Training.__init__": "a type",
     "nn/dense.py: Dense.forward": "a shape",
-    "nn/loss_base.py: _only_0_and_1": "a check of the order of arguments",
     "nn/module.py: Module.to": "the same numbers at another place",
 }  # fmt: skip
 
