@@ -39,7 +39,7 @@ def _numbers(name: str, data: Features) -> np.ndarray:
         # A frame lies in memory column by column, and batches take rows.
         array = np.asarray(data, order="C")
     except ValueError as error:
-        raise ValueError(f"{name}: the nested lists are not of equal lengths: {error}") from error
+        raise unequal(name, data) from error
     if array.dtype.kind in "fiub":
         return array
     if array.dtype.kind == "O":  # columns of several dtypes, or with missing values
@@ -51,6 +51,36 @@ def _numbers(name: str, data: Features) -> np.ndarray:
         f"{name}: expected numbers, got {type(data).__name__} of dtype {array.dtype}{_text_columns(data)}: "
         "turn text and dates into numbers first (pandas.get_dummies does it for categories)"
     )
+
+
+def shape_of(name: str, data: Features) -> tuple[int, ...]:
+    """The shape that data has as an array; ValueError for lists that have none."""
+    try:
+        return np.shape(data)
+    except ValueError as error:
+        raise unequal(name, data) from error
+
+
+def unequal(name: str, data: Features) -> ValueError:
+    """What is raised for lists whose parts are of several shapes: which, and what they may have been meant for."""
+    found = [(name, data)]
+    for path, nested in found:
+        shapes: dict[tuple[int, ...], str] = {}
+        for number, part in enumerate(nested):
+            try:
+                shapes.setdefault(np.shape(part), f"{path}[{number}]")
+            except ValueError:
+                found.append((f"{path}[{number}]", part))
+                break
+        if len(shapes) > 1:
+            path = " and ".join(f"{part} the shape {shape}" for shape, part in list(shapes.items())[:2])
+            break
+    batches = isinstance(data, list) and isinstance(data[0], tuple)
+    hint = ""
+    if batches or isinstance(data, tuple):
+        which = "a list of batches [(x, y), …] brings" if batches else "a tuple (x, y) brings"
+        hint = f". If it is meant as data with its targets: {which} them along, leave y out"
+    return ValueError(f"{name}: the nested lists are not of equal lengths: {path}{hint}")
 
 
 def refuse_query(name: str, data: Features) -> None:

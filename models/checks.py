@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from tapegrad.autograd.aliases import DTypeLike
 from tapegrad.autograd.arguments import refuse_masked
 from tapegrad.data.aliases import Features, RowWeights, Targets
-from tapegrad.data.arrays import refuse_query
+from tapegrad.data.arrays import refuse_query, shape_of
 from tapegrad.models.aliases import AsGiven, ClassWeight
 
 Check = Callable[[str, AsGiven], None]
@@ -177,18 +177,25 @@ def class_weights(
     return factors
 
 
-def validated(estimator: object, X: Features, *y: Targets, **options: object) -> Any:
-    """X, or the pair of X and y, as scikit-learn's `validate_data` checks them; `options` are its own."""
-    for name, data in zip("Xy", (X, *y)):
+def check_given(**arguments: object) -> None:
+    """Raise, by the arguments' names, for what scikit-learn takes or has no words for: a query without values, masked
+    values, and lists that are no array."""
+    for name, data in arguments.items():
         refuse_query(name, data)
         refuse_masked(name, data)
+        if isinstance(data, (list, tuple)):
+            shape_of(name, data)
+
+
+def validated(estimator: object, X: Features, *y: Targets, **options: object) -> Any:
+    """X, or the pair of X and y, as scikit-learn's `validate_data` checks them; `options` are its own."""
+    check_given(**dict(zip("Xy", (X, *y))))
     return validate_data(estimator, X, *y, **options)
 
 
 def row_weights(sample_weight: RowWeights, x: Features, dtype: DTypeLike = np.float64) -> np.ndarray:
     """A weight for each row; ValueError for negative ones, and where all are 0."""
-    refuse_query("sample_weight", sample_weight)
-    refuse_masked("sample_weight", sample_weight)
+    check_given(sample_weight=sample_weight)
     weights = np.asarray(_check_sample_weight(sample_weight, x, dtype=dtype, ensure_non_negative=True))
     if not weights.sum() > 0:
         raise ValueError("sample_weight: all weights are zero, which leaves no row to learn from")

@@ -1,7 +1,7 @@
 """A support vector machine with a Gaussian kernel as a scikit-learn estimator, by random features."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,6 +21,7 @@ from tapegrad.models.checks import (
     yes_or_no,
 )
 from tapegrad.models.linear_classifiers import CHECKS
+from tapegrad.models.scored import ClassifierMixin
 from tapegrad.models.svm import FreeHinge
 
 KERNELS = ("rbf", "linear")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,6 +28,7 @@ from tapegrad.models.convex_losses import SquaredError
 from tapegrad.models.glm import EXPLICIT, fit_glm
 from tapegrad.models.least_squares import shortest_solution
 from tapegrad.models.penalized import duality_gap, elastic_net, pull_rounding, ridge, weighted
+from tapegrad.models.scored import RegressorMixin
 
 SPARSE = ("csr", "csc")
 ROUNDED = 1e-12  # of the squares of y: what is no error of a solution

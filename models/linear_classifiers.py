@@ -3,7 +3,7 @@
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.multiclass import check_classification_targets
@@ -29,6 +29,7 @@ from tapegrad.models.convex import Fit, fit_logistic
 from tapegrad.models.convex_losses import Logistic, Multinomial
 from tapegrad.models.glm import fit_glm
 from tapegrad.models.linear import SPARSE
+from tapegrad.models.scored import ClassifierMixin
 
 CHECKS = {
     "C": number(above=0, infinite=True),

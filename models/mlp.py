@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
@@ -17,6 +16,7 @@ from tapegrad.models.mlp_base import MLP, is_stochastic
 from tapegrad.models.network import DTYPES
 from tapegrad.models.one_fit import one_at_a_time
 from tapegrad.models.scikit_learn import accuracy_score
+from tapegrad.models.scored import ClassifierMixin
 from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer
 

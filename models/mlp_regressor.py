@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
@@ -18,6 +17,7 @@ from tapegrad.models.mlp_base import MLP, half_squared_error, is_stochastic, poi
 from tapegrad.models.network import DTYPES
 from tapegrad.models.one_fit import one_at_a_time
 from tapegrad.models.scikit_learn import r2_score
+from tapegrad.models.scored import RegressorMixin
 from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 
 from tapegrad import nn
@@ -17,6 +16,7 @@ from tapegrad.models.network import DTYPES
 from tapegrad.models.neural_base import NeuralNet
 from tapegrad.models.one_fit import one_at_a_time
 from tapegrad.models.scikit_learn import accuracy_score, r2_score
+from tapegrad.models.scored import ClassifierMixin, RegressorMixin
 from tapegrad.models.training import Rows
 from tapegrad.nn.aliases import LossLike
 from tapegrad.optim.base import Optimizer

@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tapegrad import nn
 from tapegrad.backends.aliases import Function
 from tapegrad.data.aliases import Features
+from tapegrad.data.arrays import shape_of
 from tapegrad.data.metric_base import Metric
 from tapegrad.models.aliases import Model
 from tapegrad.models.in_mode import own_forward
@@ -60,7 +59,7 @@ def build_for(model: Model, x: Features) -> None:
     if x is None:
         raise ValueError("x is missing: give the rows, an array of shape (n, features)")
     if not all(module.built for _, module in model.named_modules()):
-        shape = np.shape(x)
+        shape = shape_of("x", x)
         if len(shape) < 2:
             raise ValueError(f"x: expected one row per sample, (n, features), got shape {shape}")
         model.build(tuple(int(n) for n in shape[1:]))

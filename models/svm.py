@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,6 +16,7 @@ from tapegrad.models.glm import fit_glm
 from tapegrad.models.hinge import fit_hinges
 from tapegrad.models.linear import SPARSE
 from tapegrad.models.linear_classifiers import CHECKS, LinearClassifier, with_ones, without_ones
+from tapegrad.models.scored import RegressorMixin
 
 
 def joined(fits: list[Fit]) -> Fit:

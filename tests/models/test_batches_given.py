@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tapegrad import nn
-from tapegrad.models import Sequential
+from tapegrad.models import MLPRegressor, NeuralRegressor, Ridge, Sequential
 
 X = np.arange(12, dtype="float32").reshape(4, 3)
 Y = X[:, :1]
@@ -86,3 +86,55 @@ def test_a_generator_keeps_what_no_step_asked_for(use):
     batches = iter([PAIR, PAIR, PAIR, PAIR])
     LEFT[use](model(), batches)
     assert len(list(batches)) == 2
+
+
+LENGTHS = "the nested lists are not of equal lengths: "
+BATCHES = "a list of batches [(x, y), …] brings them along, leave y out"
+# what stands in place of an array -> what the message says
+UNEQUAL = {
+    "batches": ([PAIR, PAIR], LENGTHS + "x[0][0] the shape (4, 3) and x[0][1] the shape (4, 1). If", BATCHES),
+    "a pair": (
+        PAIR,
+        LENGTHS + "x[0] the shape (4, 3) and x[1] the shape (4, 1)",
+        "a tuple (x, y) brings them",
+    ),
+    "rows": ([[1, 2], [3], [4, 5], [6]], LENGTHS + "x[0] the shape (2,) and x[1] the shape (1,)", ""),
+    "deep": (
+        [[[1, 2], [3, 4]], [[5, 6], [7]]],
+        LENGTHS + "x[1][0] the shape (2,) and x[1][1] the shape (1,)",
+        "",
+    ),
+    "a number among rows": ([[1, 2], 3], LENGTHS + "x[0] the shape (2,) and x[1] the shape ()", ""),
+}
+TAKE_ROWS = {
+    "fit": lambda x: model().fit(x, Y, verbose=0),
+    "fit, layers that wait": lambda x: waiting().fit(x, Y, verbose=0),
+    "evaluate": lambda x: waiting().evaluate(x, Y, verbose=0),
+    "train_on_batch": lambda x: waiting().train_on_batch(x, Y),
+    "Ridge": lambda x: Ridge().fit(x, Y),
+    "MLPRegressor": lambda x: MLPRegressor().fit(x, Y[:, 0]),
+    "NeuralRegressor": lambda x: NeuralRegressor(nn.Dense(1)).fit(x, Y),
+    "predict": lambda x: Ridge().fit(X, Y).predict(x),
+}
+
+
+def waiting():
+    made = Sequential([nn.Dense(1)])
+    made.compile("sgd", "mse")
+    return made
+
+
+@pytest.mark.parametrize("name", UNEQUAL)
+@pytest.mark.parametrize("use", TAKE_ROWS)
+def test_lists_of_unequal_parts_name_the_argument_and_the_part(use, name):
+    given, *words = UNEQUAL[name]
+    with pytest.raises(ValueError, match="(?i)^x: ") as error:
+        TAKE_ROWS[use](given)
+    for word in words:
+        assert word.lower() in str(error.value).lower()
+
+
+def test_lists_of_unequal_targets_are_named():
+    for fit in (model().fit, MLPRegressor().fit):
+        with pytest.raises(ValueError, match=r"y: the nested lists .* y\[0\] the shape \(2,\) and y\[1\]"):
+            fit(X, [[1, 2], [3], [4], [5]])

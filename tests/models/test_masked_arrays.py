@@ -64,6 +64,8 @@ TAKEN: dict[str, Callable[[Any], Any]] = {
     "fit, batches": lambda x: model().fit([(x, Y)], verbose=0),
     "fit, lists": lambda x: model().fit(list(x), Y, verbose=0),
     "fit, validation": lambda x: model().fit(X, Y, validation_data=(x, Y), verbose=0),
+    "evaluate, targets": lambda x: model().evaluate(X, x[:, :1], verbose=0),
+    "evaluate, weights of rows": lambda x: model().evaluate(X, Y, sample_weight=x[:, 0] ** 2, verbose=0),
     "evaluate": lambda x: model().evaluate(x, Y, verbose=0),
     "predict": lambda x: model().predict(x),
     "train_on_batch": lambda x: model().train_on_batch(x, Y),
@@ -103,6 +105,11 @@ def test_estimators_refuse_them(name: str) -> None:
     fitted = make().fit(masked(X, some=False), masked(y, some=False))
     with pytest.raises(TypeError, match=f"X: {SAID}"):
         fitted.predict(masked(X))
+    for argument, arguments in {"y": (X, masked(y)), "sample_weight": (X, y, masked(np.ones(40)))}.items():
+        with pytest.raises(TypeError, match=f"{argument}: {SAID}"):
+            fitted.score(*arguments)
+    unmasked = fitted.score(X, masked(y, some=False), masked(np.ones(40), some=False))
+    assert unmasked == fitted.score(X, y, np.ones(40))
     if "Neural" not in name:
         with pytest.raises(TypeError, match=f"sample_weight: {SAID}"):
             make().fit(X, y, sample_weight=masked(np.ones(40)))
