@@ -13,6 +13,7 @@ from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
 from tapegrad.models import fitting, rows
 from tapegrad.models.aliases import ClassWeight, Logs, Measured
 from tapegrad.models.in_mode import InMode, mode
+from tapegrad.models.one_fit import refuse_in_fit
 from tapegrad.models.progress import Running
 from tapegrad.models.readiness import build_for, ready_to_train
 from tapegrad.models.sources import unpacked
@@ -79,6 +80,7 @@ class KerasWords(InMode):
             class_weight: Factors on the loss by class number, as for `fit`.
             return_dict: Whether to return a dict of numbers by name.
         """
+        refuse_in_fit(self, "train_on_batch")
         x, y, sample_weight = unpacked("train_on_batch", x, y, sample_weight)
         ready_to_train(self, x)
         arrays = rows.examples(self, x, y, sample_weight)

@@ -152,6 +152,18 @@ def begin(callbacks: list[Callback], model: Any, params: dict[str, object]) -> N
     tell(callbacks, "on_train_begin")
 
 
+def batch_moments(
+    callbacks: list[Callback],
+) -> tuple[Callable[[int], None] | None, Callable[[int, float], None] | None]:
+    """What is to be called before a batch with its number, and after it with the mean loss so far, too."""
+    if not callbacks:
+        return None, None
+    return (
+        lambda number: tell(callbacks, "on_train_batch_begin", number),
+        lambda number, loss: tell(callbacks, "on_train_batch_end", number, {"loss": loss}),
+    )
+
+
 def tell(callbacks: list[Callback], moment: str, *args: object) -> None:
     """Call a moment of each callback with as many of the arguments as it takes; a dict that is left out is empty."""
     arguments = (*args, {})[: len(MOMENTS[moment])]

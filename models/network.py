@@ -22,7 +22,8 @@ from tapegrad.models.callbacks import Callback
 from tapegrad.models.checks import same, validated, warn
 from tapegrad.models.history import History
 from tapegrad.models.in_mode import mode
-from tapegrad.models.moments import begin, tell
+from tapegrad.models.moments import batch_moments, begin, tell
+from tapegrad.models.one_fit import trained_by
 from tapegrad.models.scikit_learn import train_test_split
 from tapegrad.models.sequential import Sequential
 from tapegrad.models.stopping import Stopping, diverged
@@ -196,8 +197,8 @@ class Network(BaseEstimator):
             self._begin(x)
         before = snapshot(self.model_) if going_on else None
         try:
-            quiet = np.errstate(over="ignore", invalid="ignore")
-            with quiet, random.own_streams(self._streams), mode(self.model_, True):
+            quiet, alone = np.errstate(over="ignore", invalid="ignore"), trained_by(self, self.model_)
+            with quiet, random.own_streams(self._streams), mode(self.model_, True), alone:
                 self._run(x, y, weights, stratify, once)
         except FloatingPointError as error:
             if before is None:
@@ -245,6 +246,7 @@ class Network(BaseEstimator):
             loss = self._one_pass(training, rows, callbacks)
             logs = {"loss": loss, **({} if held_out is None else self._validation(held_out))}
             self._end_epoch(epoch, logs, callbacks)
+            training.check_unchanged()
             stop = self._rule.ends(logs, self.model_)
             self._after_epoch()
             if stop and self._slowed_down():
@@ -265,10 +267,7 @@ class Network(BaseEstimator):
             self._order = np.arange(count)
         if self.shuffle:
             self._order = self._order[self._random_state.permutation(count)]
-        before = lambda number: tell(callbacks, "on_train_batch_begin", number)
-        after = lambda number, loss: tell(callbacks, "on_train_batch_end", number, {"loss": loss})
-        told = (before, after) if callbacks else (None, None)
-        loss = training.epoch(rows, self._order if self.shuffle else None, *told)
+        loss = training.epoch(rows, self._order if self.shuffle else None, *batch_moments(callbacks))
         self.n_iter_ += 1
         self.t_ += count
         if not np.isfinite(loss):
@@ -294,6 +293,7 @@ class Network(BaseEstimator):
             epoch, logs = len(self.history_.epoch), {"loss": loss}
             tell(callbacks, "on_epoch_begin", epoch)
             self._end_epoch(epoch, logs, callbacks)
+            training.check_unchanged()
             if self.model_.stop_training:
                 raise StopIteration
 

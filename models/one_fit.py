@@ -1,7 +1,9 @@
-"""One fit of an estimator at a time: not two in threads, and none from a callback of its own fit."""
+"""One fit of an estimator at a time: not two in threads, and none from a callback of its own fit, nor a training of the
+model in it by the model's own words."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from threading import get_ident
 from typing import Concatenate, ParamSpec, TypeVar
@@ -12,6 +14,29 @@ Fitted = TypeVar("Fitted")
 
 # The id of an estimator -> the thread of the fit that runs, in a list of its own.
 FITS: dict[int, list[int]] = {}
+
+
+# The id of a model that an estimator trains -> the name of the estimator's class.
+TRAINED: dict[int, str] = {}
+
+
+@contextmanager
+def trained_by(estimator: object, model: object) -> Iterator[None]:
+    """While an estimator trains a model, nobody else does: `refuse_in_fit`."""
+    TRAINED[id(model)] = type(estimator).__name__
+    try:
+        yield
+    finally:
+        del TRAINED[id(model)]
+
+
+def refuse_in_fit(model: object, method: str) -> None:
+    """Raise RuntimeError for a method that would change how a model is trained that an estimator trains now."""
+    if (estimator := TRAINED.get(id(model))) is not None:
+        raise RuntimeError(
+            f"{method}: {estimator}.fit trains this model now, by its own parameters, and each would go on with the "
+            f"weights of the other: set parameters of the {estimator} before its fit, or call {method} after it"
+        )
 
 
 def keep_own_fits() -> None:

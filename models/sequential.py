@@ -21,6 +21,7 @@ from tapegrad.models.fitting import Training
 from tapegrad.models.history import History
 from tapegrad.models.keras_words import KerasWords
 from tapegrad.models.moments import Moments, as_callbacks
+from tapegrad.models.one_fit import refuse_in_fit
 from tapegrad.models.progress import Progress
 from tapegrad.models.readiness import as_loss, as_metrics, as_optimizer, check_compiled, frozen_in_fit
 from tapegrad.models.steps import Steps, program_of
@@ -105,6 +106,7 @@ class Sequential(KerasWords):
             ValueError: The loss is missing, a name is unknown, or two metrics have one name.
             TypeError: An argument is of another kind.
         """
+        refuse_in_fit(self, "compile")
         if loss is None:
             raise ValueError(
                 'compile: loss is missing: give a name such as "binary_crossentropy" or "mse", or a function'
@@ -174,6 +176,7 @@ class Sequential(KerasWords):
             RuntimeError: The model is not compiled.
         """
         options = {name: value for name, value in locals().items() if name not in ("self", "seed")}
+        refuse_in_fit(self, "fit")
         if seed is None and self.interrupted is not None:
             seed = self.interrupted["seed"]  # of the fit that is gone on with
         if seed is None:

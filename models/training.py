@@ -69,6 +69,7 @@ class Training:
         before   the training that this one goes on with
         """
         self.made_of: tuple[object, ...] = ()
+        self.settings = settings_of(model)
         self.model, self.objective, self.batch_size = model, objective, batch_size
         optimizer = model.bind_optimizer()
         first = next(iter(model.parameters()))
@@ -82,6 +83,15 @@ class Training:
         self.step.waiting.weights = sum(p.size for p in model.parameters())
         if many:
             self.step.waiting.frequent_rows = batch_size
+
+    def check_unchanged(self) -> None:
+        """Raise RuntimeError where a callback has changed what the step of this training was made of."""
+        now = settings_of(self.model)
+        if changed := [name for name, value in self.settings.items() if now[name] != value]:
+            raise RuntimeError(
+                f"fit: a callback has changed the model's {changed[0]}, and this fit goes on with what the estimator's "
+                "parameters say: set these before fit"
+            )
 
     def epoch(
         self,
@@ -113,6 +123,15 @@ class Training:
                 end(number, total / stop)
                 set_mode(modules, True)
         return total / count
+
+
+def settings_of(model: Sequential) -> dict[str, object]:
+    """What a step is made of, by what a message calls it."""
+    return {
+        "optimizer": id(model.optimizer),
+        "loss": id(model.loss),
+        "layers": [id(p) for p in model.parameters()],
+    }
 
 
 def batch_of(array: Array, chosen: Array) -> Tensor | None:
@@ -168,7 +187,13 @@ def fit_lbfgs(
         return loss.item(), point.gradient()
 
     def callback(intermediate_result: Any) -> None:  # SciPy calls it by this name
+        before = point.written(), None if model.optimizer is None else model.optimizer.config()
         after(float(intermediate_result.fun))
+        if before != (point.written(), None if model.optimizer is None else model.optimizer.config()):
+            raise RuntimeError(
+                "fit: a callback has changed the weights or the learning rate, which lbfgs does not look at: use "
+                "another solver, as in solver='adam'"
+            )
 
     options = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
     found = minimize(
@@ -185,6 +210,10 @@ class Point:
         self.parameters = parameters
         self.start = np.concatenate([p.numpy().ravel().astype(np.float64) for p in parameters])
         self.cuts = np.cumsum([p.size for p in parameters])[:-1]
+
+    def written(self) -> list[int]:
+        """When each parameter was written last."""
+        return [p._version for p in self.parameters]
 
     def move_to(self, flat: np.ndarray) -> None:
         """Write a vector into the parameters, and drop their gradients."""

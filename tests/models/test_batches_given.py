@@ -128,7 +128,7 @@ def waiting():
 @pytest.mark.parametrize("use", TAKE_ROWS)
 def test_lists_of_unequal_parts_name_the_argument_and_the_part(use, name):
     given, *words = UNEQUAL[name]
-    with pytest.raises(ValueError, match="(?i)^x: ") as error:
+    with pytest.raises(ValueError, match=r"^[xX]: ") as error:
         TAKE_ROWS[use](given)
     for word in words:
         assert word.lower() in str(error.value).lower()

@@ -1,9 +1,13 @@
 """Callbacks in the estimators' trainings: what they are told, and what they add is in `history_`."""
 
+import copy
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from tapegrad import nn
+from tapegrad import nn, optim
 from tapegrad.models import (
     Callback,
     LambdaCallback,
@@ -17,6 +21,7 @@ from tapegrad.models import (
     Sequential,
     register,
 )
+from tapegrad.models.one_fit import TRAINED
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(90, 4))
@@ -54,6 +59,61 @@ def test_the_rate_is_in_the_history(name):
     reduced = fitted(name, ReduceLROnPlateau("loss", factor=0.5, patience=0, min_delta=1e9)).history_
     first = reduced["learning_rate"][0]
     assert reduced["learning_rate"] == pytest.approx([first, first, first / 2])
+
+
+# what a callback does to the model in the fit of an estimator, and what is said
+WITHIN = {
+    "fit": (lambda m: m.fit(X, m.predict(X), verbose=0), r"^fit: \w+\.fit trains this model now"),
+    "train_on_batch": (
+        lambda m: m.train_on_batch(X, m.predict(X)),
+        r"^train_on_batch: \w+\.fit trains this model",
+    ),
+    "compile": (lambda m: m.compile("sgd", "mse"), r"^compile: \w+\.fit trains this model now"),
+    "an optimizer": (lambda m: setattr(m, "optimizer", optim.SGD()), "has changed the model's optimizer"),
+    "a loss": (lambda m: setattr(m, "loss", "mae"), "has changed the model's loss"),
+    "a layer more": (lambda m: m.add(nn.Dense(int(m.predict(X).shape[1]))), "has changed the model's layers"),
+    "another layer": (lambda m: m.layers.__setitem__(-1, copy.deepcopy(m.layers[-1])), "the model's layers"),
+}
+
+
+@pytest.mark.parametrize("act", WITHIN)
+@pytest.mark.parametrize("name", [*ESTIMATORS, "lbfgs"])
+def test_a_callback_does_not_train_the_model_of_an_estimator(name, act):
+    """Its numbers would be a mixture, or the change without effect."""
+    do, said = WITHIN[act]
+    callback = LambdaCallback(on_epoch_end=lambda epoch: do(callback.model))
+    with pytest.raises(RuntimeError, match=said):
+        lbfgs(callback) if name == "lbfgs" else fitted(name, callback)
+    assert not TRAINED
+    later = fitted("MLPRegressor").model_
+    later.compile("sgd", "mse")
+    assert later.fit(X, X[:, :1], verbose=0).epoch == [0]
+
+
+def lbfgs(callback):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return MLPRegressor((4,), solver="lbfgs", max_iter=5, callbacks=callback).fit(X, X[:, 0])
+
+
+class Zeros(Callback):
+    """Has the next step begin at weights of 0."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.set_weights([0 * w for w in self.model.get_weights()])
+
+
+UNSEEN = {
+    "LearningRateScheduler": lambda: LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1)),
+    "ReduceLROnPlateau": lambda: ReduceLROnPlateau("loss", patience=0, min_delta=1e9),
+    "weights": Zeros,
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_lbfgs_does_not_look_at_what_a_callback_changes(name):
+    with pytest.raises(RuntimeError, match="which lbfgs does not look at: use another solver"):
+        lbfgs(UNSEEN[name]())
 
 
 # modules whose layers learn from the rows how many inputs there are
