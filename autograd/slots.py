@@ -5,6 +5,7 @@ tapegrad's own code sets and reads the slots behind them, `_data` and `_requires
 
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from tapegrad.autograd.dtypes import DTYPE_NAMES, is_floating, name_of
 from tapegrad.backends import BY_TYPE
@@ -59,6 +60,8 @@ class Slots:
         requires_grad: bool
         _data: Array
         _requires_grad: bool
+        # Set by astype where no gradient goes through: the tensors that this one is a copy of, the nearest one first.
+        _converted_from: "tuple[ref[Any], ...]"
     else:
         data = property(attrgetter("_data"), set_data)
         requires_grad = property(attrgetter("_requires_grad"), set_requires_grad)

@@ -1,10 +1,8 @@
 """`tg.tape(t)`: the recorded calls behind a tensor as text, Mermaid or DOT, with the adjoint program beside them."""
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from itertools import count
 from os import PathLike
 from typing import Any
 
@@ -12,9 +10,17 @@ from tapegrad.autograd.aliases import Array, TensorLike, Tree, Value
 from tapegrad.autograd.backward import first_cotangent
 from tapegrad.autograd.flags import outside
 from tapegrad.autograd.origins import note, sources
-from tapegrad.autograd.sites import outputs_of, site_of
-from tapegrad.autograd.structure import is_module
+from tapegrad.autograd.sites import outputs_of
 from tapegrad.autograd.tape_adjoint import Adjoint, Start, options_of
+from tapegrad.autograd.tape_names import (
+    converted_from,
+    given_names,
+    names_kept,
+    names_of_converted,
+    numbered,
+    prefixes,
+    unused,
+)
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.writes import next_serial
 
@@ -49,6 +55,7 @@ class Tape:
         self.nodes = _nodes([t for t, _ in self.starts])
         self.names = {tensor: name for name, tensor in names.items()}
         known = names_kept(self.nodes, self.names)
+        known |= names_of_converted(self.nodes, known)
         # A list of leaves called v1 has v1[0], as a call of several results has.
         used = {part for name in known.values() for part in (name, name.partition("[")[0])}
         free = {kind: numbered(kind, used) for kind in "pxv"}
@@ -254,43 +261,13 @@ def tape(t: Tensor, names: Tree = None, cotangent: TensorLike | None = None) -> 
     start = None if cotangent is None else Tensor(first_cotangent(t, cotangent, as_tensor=False))
     if start is not None and isinstance(cotangent, Tensor):
         note(start, None, (cotangent,))
-    made = Tape(t, _names(names), [(t, start)])
+    made = Tape(t, given_names(names), [(t, start)])
     if isinstance(names, Mapping):  # of Modules, a part may be unused
         off = {t: name for name, t in names.items() if isinstance(t, Tensor) and t not in made.leaves}
         behind = sources(made.leaves) if off else set()
+        behind.update(s for leaf in made.leaves for s in converted_from(leaf))
         made.unseen = [name for t, name in off.items() if t not in behind]
     return made
-
-
-def _names(names: Tree) -> Mapping[str, Tensor]:
-    if names is None or is_module(names):
-        return {} if names is None else dict(names.named_parameters())
-    if not isinstance(names, Mapping):
-        raise TypeError(
-            f"tape: names: expected a Module or a dict {{name: leaf}}, got {type(names).__name__}"
-        )
-    known: dict[Tensor, str] = {}
-    called: dict[str, Tensor] = {}
-    for name, part in names.items():
-        if not isinstance(name, str) or not (isinstance(part, Tensor) or is_module(part)):
-            raise TypeError(f"tape: names: expected a text for each Tensor or Module, got {name!r}: {part!r}")
-        if isinstance(part, Tensor) and part.node is not None:
-            raise ValueError(
-                f"tape: names: {name!r} is no leaf but the result of {part.node.primitive.name}: results have the "
-                "names of their calls, as v1: name the tensors that it starts from"
-            )
-        parts = part.named_parameters() if is_module(part) else [("", part)]
-        for path, leaf in parts:
-            full = f"{name}.{path}" if path else name
-            if known.setdefault(leaf, full) != full:
-                raise ValueError(
-                    f"tape: names: {known[leaf]!r} and {full!r} are one tensor: give it one name"
-                )
-            if called.setdefault(full, leaf) is not leaf:
-                raise ValueError(
-                    f"tape: names: two tensors are called {full!r}: give the one from outside another name"
-                )
-    return called
 
 
 def describe(t: Tensor) -> str:
@@ -335,50 +312,6 @@ def entities(name: str) -> str:
 def quoted(name: str) -> str:
     """A name between the quotes of DOT."""
     return name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def numbered(kind: str, used: set[str]) -> Iterator[str]:
-    """Names of a letter and a number that nothing has."""
-    return (name for name in map(f"{kind}{{}}".format, count(1)) if name not in used)
-
-
-def prefixes() -> Iterator[str]:
-    """What may stand before a name for its cotangent."""
-    return (f"d{'_' * k}" for k in count())
-
-
-def unused(name: str, taken: set[str]) -> str:
-    """A name, with a number behind it if there is one like it."""
-    return name if name not in taken else next(n for k in count(2) if (n := f"{name}_{k}") not in taken)
-
-
-def names_kept(nodes: list[Node], given: Mapping[Tensor, str]) -> dict[Tensor, str]:
-    """The names that were given, and what keep_lines knows of the other leaves: the paths of parameters, and the user's
-    variables. A variable that was one leaf and then another is the name of neither."""
-    names = dict(given)
-    taken = {*names.values()}
-    held: dict[str, set[Tensor]] = {}
-    for node in nodes:
-        for t, variables in zip(node.inputs, site_of(node).names):
-            for name in variables if isinstance(t, Tensor) else ():
-                held.setdefault(name, set()).add(t)
-
-    def give(t: Tensor, name: str) -> None:
-        names[t] = name
-        taken.add(name)
-
-    roots = {site.runs[0].module: site.root for node in nodes if (site := site_of(node)).runs}
-    paths = [(root, path, t) for root in roots for path, t in root.named_parameters() if t not in names]
-    alone = len(roots) == 1 and all(held.get(path, {t}) == {t} for _, path, t in paths)
-    shared = Counter(roots.values())
-    for root, path, parameter in paths:
-        variable = roots[root] if shared[roots[root]] == 1 else ""
-        prefix = "" if alone else f"{variable or type(root).__name__}."
-        give(parameter, unused(prefix + path, taken))
-    for name, (t, *others) in held.items():
-        if not others and t not in names and name not in taken:
-            give(t, name)
-    return names
 
 
 def _nodes(outputs: Sequence[Tensor]) -> list[Node]:

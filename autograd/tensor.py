@@ -116,15 +116,9 @@ class Tensor(Slots, Protocols, Methods):
     """
 
     __slots__ = (
-        "__weakref__",
-        "_data",
-        "_grad",
-        "_requires_grad",
-        "_version",
-        "node",
-        "output_index",
+        "__weakref__", "_converted_from", "_data", "_grad", "_requires_grad", "_version", "node", "output_index",
         "retains_grad",
-    )
+    )  # fmt: skip
     __hash__ = object.__hash__  # by identity, though == compares elements
 
     def __init__(

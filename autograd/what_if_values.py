@@ -23,11 +23,11 @@ def news_of(tape: "Tape", changes: Mapping[Any, Any]) -> dict[Tensor, Tensor]:
         )
     news: dict[Tensor, Tensor] = {}
     for given, value in changes.items():
-        # A leaf, or one that may be behind a leaf.
-        named = {**{t: name for t, name in tape.names.items() if t.node is None}, **tape.leaves}
-        found = [t for t, name in named.items() if isinstance(given, str) and name == given]
-        if isinstance(given, Tensor) and given.node is None:  # it may be behind a leaf
-            found = [given]
+        if isinstance(given, Tensor):  # it may be behind a leaf
+            found = [given] if given.node is None else []
+        else:  # so may what was given a name; a leaf has it, too, that is a copy in another dtype
+            named = [t for t, name in tape.names.items() if t.node is None and name == given]
+            found = named or [t for t, name in tape.leaves.items() if name == given]
         if len(found) != 1:
             raise no_leaf(tape, given, len(found))
         name = tape.leaves.get(found[0]) or tape.names.get(found[0], "a tensor")

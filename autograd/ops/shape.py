@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from weakref import ref
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, Shape, TensorLike, Value
 from tapegrad.autograd.arguments import index_of, several_integers, truth, whole_number
@@ -364,4 +365,7 @@ def astype(x: TensorLike, dtype: DTypeLike, /, *, copy: bool = True) -> Tensor:
     if x.dtype == dtype:
         return recorded_copy(x)
     with_grad = is_floating(dtype) and is_floating(x.dtype)
-    return astype_p(x if with_grad else x.detach(), dtype=dtype)
+    result = astype_p(x if with_grad else x.detach(), dtype=dtype)
+    if isinstance(result, Tensor) and result.node is None:
+        result._converted_from = (ref(x), *getattr(x, "_converted_from", ()))
+    return result

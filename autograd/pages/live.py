@@ -7,6 +7,7 @@ import numpy as np
 from tapegrad.autograd.pages.page import assembled, in_a_frame, title_of
 from tapegrad.autograd.pages.record import Row, TapeRecord, record_of, rows_in_order, taken_once
 from tapegrad.autograd.tape import Tape
+from tapegrad.autograd.tape_names import converted_from
 from tapegrad.autograd.tensor import Tensor
 
 WORDS = {"nan": np.nan, "inf": np.inf, "+inf": np.inf, "-inf": -np.inf, "true": 1, "false": 0}
@@ -60,6 +61,8 @@ class LiveTape:
         """Take what was typed into a cell of a leaf's corner."""
         leaf = self.rows[row]
         assert isinstance(leaf, Tensor)
+        if leaf not in self.tape.names:  # of a copy in another dtype, what has the name changes
+            leaf = next((t for t in converted_from(leaf) if t in self.tape.names), leaf)
         values = self.changes.get(leaf)
         values = leaf.numpy() if values is None else values.copy()
         columns = len(self.first.rows[row].values[0].corner[0])

@@ -1,6 +1,8 @@
 """The printed tape: what it says is what runs."""
 
 import re
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -287,6 +289,33 @@ def test_a_name_of_no_leaf_is_told(case: str) -> None:
     tape = tg.tape(h.sum(), names(x, h, tg.ones(2)))
     assert ("  w, b: not on this tape\n" in str(tape)) == (case == "not there")
     assert ('"unseen":"w, b"' in tape.html()) == (case == "not there")
+
+
+# A use of x and k, the numbers and the dtype of k, and the names of the leaves
+CONVERTED: dict[str, tuple[Callable[..., tg.Tensor], list[int], str, list[str]]] = {
+    "integers": (lambda x, k: (x * k).sum(), [1, 2, 0], "int64", ["x", "k"]),
+    "truths": (lambda x, k: (x * k).sum(), [1, 0, 1], "bool", ["x", "k"]),
+    "another float": (lambda x, k: (x * k).sum(), [1, 2, 0], "float32", ["x", "k"]),
+    "by hand": (lambda x, k: (x * k.astype("float64")).sum(), [1, 2, 0], "int64", ["x", "k"]),
+    "twice": (lambda x, k: (x * k.astype("int8")).sum(), [1, 2, 0], "int64", ["x", "k"]),
+    "two copies": (lambda x, k: (x * k + x**k).sum(), [1, 2, 0], "int64", ["x", "k", "k_float64"]),
+    "an index, too": (lambda x, k: (x[k] * k).sum(), [1, 1, 0], "int64", ["x", "k", "k_float64"]),
+}
+
+
+@pytest.mark.parametrize("case", CONVERTED)
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_named_tensor_names_its_copy_in_another_dtype(case: str, lines: bool) -> None:
+    f, numbers, dtype, names = CONVERTED[case]
+    x = tg.tensor([1.0, 2.0, 3.0], dtype="float64", requires_grad=True)
+    k = tg.tensor(numbers, dtype=dtype)
+    with tg.keep_lines() if lines else nullcontext():
+        y = f(x, k)
+    tape = tg.tape(y, {"x": x, "k": k})
+    assert sorted(tape.leaves.values()) == sorted(names) and tape.unseen == []
+    if lines:
+        news = tg.tensor([1 - (n > 0) for n in numbers], dtype=dtype)
+        assert tape.what_if({"k": news}).output.item() == f(x, news).item()
 
 
 def test_one_tensor_has_one_name() -> None:

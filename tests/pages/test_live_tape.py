@@ -288,3 +288,15 @@ def test_what_cannot_be_answered_is_said() -> None:
         "may go another way" in said["wrong"] and not said["wrong"].startswith("what_if") and not live.changes
     )
     assert live.answer({"reset": True})["marks"] == [0, 0, 0]
+
+
+def test_an_integer_that_was_converted_changes_in_all_places() -> None:
+    x, k = tg.tensor([1.0, 2.0], requires_grad=True), tg.tensor([1, 0])
+    with tg.keep_lines():
+        loss = (x * k).sum() + (x[k] ** 2).sum()
+    live = LiveTape(tg.tape(loss, {"x": x, "k": k}))
+    rows = {row.name: i for i, row in enumerate(live.first.rows)}
+    for name in ("k", "k_float32"):
+        said = live.answer({"row": rows[name], "cell": 0, "text": "0"})
+        assert said["rows"][-1][0][0][6] == "2", said
+        live.answer({"reset": True})
