@@ -25,6 +25,11 @@ def describe(a: "object") -> str:
     return repr(a)
 
 
+def plural(number: int, noun: str, several: str = "") -> str:
+    """`1 call`, `2 calls`, `1,000 calls`."""
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
+
+
 def all_finite(array: "Array") -> bool:
     xp = backend_of(array).xp
     return not is_floating(array.dtype) or bool(xp.all(xp.isfinite(array)))

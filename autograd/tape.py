@@ -8,6 +8,7 @@ from typing import Any
 
 from tapegrad.autograd.aliases import Array, TensorLike, Tree, Value
 from tapegrad.autograd.backward import first_cotangent
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.flags import outside
 from tapegrad.autograd.origins import note, sources
 from tapegrad.autograd.sites import outputs_of
@@ -171,16 +172,16 @@ class Tape:
 
         outside("_repr_html_ of a tape")
         if len(self.nodes) > FRAMED:
-            return f"<p>A tape of {len(self.nodes):,} calls: write <code>tape.html('tape.html')</code></p>"
+            return f"<p>A tape of {plural(len(self.nodes), 'call')}: write <code>tape.html('tape.html')</code></p>"
         try:
             return in_a_frame(tape_page(self, "", None))
         except RuntimeError as error:  # a backward pass or a write since: a notebook shows what it can
-            return (
-                f"<p>A tape of {len(self.nodes):,} calls, whose page cannot be made: {escape(str(error))}</p>"
-            )
+            calls = plural(len(self.nodes), "call")
+            return f"<p>A tape of {calls}, whose page cannot be made: {escape(str(error))}</p>"
 
     def __str__(self) -> str:
-        out = [f"{describe(self.output)}, made by {len(self.nodes)} calls from {len(self.leaves)} leaves", ""]
+        calls, leaves = plural(len(self.nodes), "call"), plural(len(self.leaves), "leaf", "leaves")
+        out = [f"{describe(self.output)}, made by {calls} from {leaves}", ""]
         out += [f"  {', '.join(self.unseen)}: not on this tape"] if self.unseen else []
         for t, name in self.leaves.items():
             out.append(f"  {name} = leaf  {describe(t)}" + (", requires grad" if t.requires_grad else ""))

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.calls import as_tensors
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.pages.page import written
 from tapegrad.autograd.replacing import check_replaceable
@@ -107,8 +108,7 @@ def tape(options: argparse.Namespace) -> int:
     if listener.page is None:
         raise listener.error or AssertionError("a page, or why there is none")
     written(listener.page, place)
-    calls = f"{listener.calls:,} call{'s' * (listener.calls != 1)}"
-    message = f"wrote {target}: {calls}, up to backward pass {options.backward} of {program}"
+    message = f"wrote {target}: {plural(listener.calls, 'call')}, up to backward pass {options.backward} of {program}"
     print(message, file=free_stream(sys.stdout, sys.stderr))
     if options.open:
         webbrowser.open(place.as_uri())

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.replacing import replacing
 from tapegrad.data.aliases import Frame
 from tapegrad.models.aliases import Figure
@@ -65,8 +66,8 @@ class History(Mapping[str, list[float]]):
         return len(self.history)
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name} {shown(values[-1])}" for name, values in self.history.items())
-        return f"<History of {len(self.epoch)} epochs{': ' * bool(last)}{last}>"
+        last = ", ".join(f"{name} {shown(values[-1])}" for name, values in self.history.items() if values)
+        return f"<History of {plural(len(self.epoch), 'epoch')}{': ' * bool(last)}{last}>"
 
     def _repr_html_(self) -> str:
         from tapegrad.models.notebook import history_as_html

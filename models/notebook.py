@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.pages.inline import sparkline, table
 from tapegrad.data.metrics import larger_is_better
 from tapegrad.models.history import History, shown
@@ -12,13 +13,15 @@ def history_as_html(history: History) -> str:
         row(name, values, history.epoch, larger_is_better(name, history.larger_is_better))
         for name, values in history.history.items()
     ]
-    epochs = f"{len(history.epoch)} epoch{'s' * (len(history.epoch) != 1)}"
-    return f"<div>{table(rows, (epochs, 'first', 'last', 'best', ''), html=4)}</div>"
+    head = (plural(len(history.epoch), "epoch"), "first", "last", "best", "")
+    return f"<div>{table(rows, head, html=4)}</div>"
 
 
 def row(name: str, values: Sequence[object], epochs: list[int], rising: bool | None) -> list[str]:
     """Epochs are numbered from 1. What is no number, or NaN, is in no curve and is never the best. rising: whether more
     is better; None, where nobody knows, shows no best epoch."""
+    if not values:
+        return [name, "", "", "", ""]
     ends = [name, shown(values[0]), shown(values[-1])]
     numbers = [v if isinstance(v, (int, float)) else float("nan") for v in values]
     measured = [i for i, v in enumerate(numbers) if v == v]
@@ -27,5 +30,5 @@ def row(name: str, values: Sequence[object], epochs: list[int], rising: bool | N
     if rising is None:
         return [*ends, "", sparkline(numbers, f"{name} by epoch")]
     best = (max if rising else min)(measured, key=numbers.__getitem__)
-    where = f"{shown(values[best])} in epoch {epochs[best] + 1}"
+    where = f"{shown(values[best])} in epoch {epochs[best] + 1 if best < len(epochs) else best + 1}"
     return [*ends, where, sparkline(numbers, f"{name} by epoch, best: {where}", best)]

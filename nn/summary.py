@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.pages.inline import histogram, table
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends.aliases import Function
@@ -52,7 +53,7 @@ def rows_of(model: Module, shapes: dict[int, Shape]) -> list[Row]:
 
 def totals(rows: list[Row]) -> str:
     trained = sum(t.size for row in rows for t in row.parameters if t.requires_grad)
-    return f"total {sum(row.count for row in rows):,} parameters, {trained:,} of them trained"
+    return f"total {plural(sum(row.count for row in rows), 'parameter')}, {trained:,} of them trained"
 
 
 def summary(model: Module, shape: Shape | None) -> str:

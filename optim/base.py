@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tapegrad.autograd.aliases import Function, TensorLike, Value
-from tapegrad.autograd.diagnostics import all_finite
+from tapegrad.autograd.diagnostics import all_finite, plural
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.gradients import drop_gradients
 from tapegrad.autograd.ops import maximum, minimum
@@ -391,10 +391,9 @@ class Optimizer(Update):
     def _repr_html_(self) -> str:
         from tapegrad.autograd.pages.inline import table
 
-        groups = [(f"group {i}", group.options(), group.params) for i, group in enumerate(self.groups)]
-        names = [*self.defaults] if not groups else [*groups[0][1]]
-        columns = [options for _, options, _ in groups] or [dict(self.defaults)]
-        rows = [[name, *(repr(options[name]) for options in columns)] for name in names]
-        counts = [["parameters", *(f"{len(p)}, of {sum(t.size for t in p):,} numbers" for _, _, p in groups)]]
-        head = [f"{type(self).__name__}, {self.steps:,} steps" if groups else type(self).__name__]
-        return f"<div>{table((counts if groups else []) + rows, [*head, *(name for name, _, _ in groups)])}</div>"
+        groups = [(f"group {i}", group.options()) for i, group in enumerate(self.groups)]
+        columns = [options for _, options in groups] or [dict(self.defaults)]
+        rows = [[name, *(repr(options[name]) for options in columns)] for name in columns[0]]
+        counts = [["parameters", *(group.size_text() for group in self.groups)]] if groups else []
+        head = [f"{type(self).__name__}, {plural(self.steps, 'step')}" if groups else type(self).__name__]
+        return f"<div>{table(counts + rows, [*head, *(name for name, _ in groups)])}</div>"

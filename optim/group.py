@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from weakref import ref
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.optim.aliases import OptionValues
@@ -146,6 +147,10 @@ class Group:
     def __setitem__(self, name: str, value: object) -> None:
         raise TypeError(f"options of a Group are attributes: write group.{name} = …, not group[{name!r}] = …")
 
+    def size_text(self) -> str:
+        """`2, of 12 numbers`: its parameters."""
+        return f"{len(self.params)}, of {plural(sum(t.size for t in self.params), 'number')}"
+
     def __repr__(self) -> str:
         shown = "".join(f"{k}={v!r}, " for k, v in self.options().items())
-        return f"Group({shown[:-2]}; {len(self.params)} parameters)"
+        return f"Group({shown[:-2]}; {plural(len(self.params), 'parameter')})"

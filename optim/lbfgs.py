@@ -205,13 +205,15 @@ class LBFGS(Options):
         return f"LBFGS(lr={self.lr!r}, max_iter={self.max_iter!r}, line_search={self.line_search!r})"
 
     def _repr_html_(self) -> str:
+        from tapegrad.autograd.diagnostics import plural
         from tapegrad.autograd.pages.inline import table
 
-        params = f"{len(self.params)}, of {sum(p.size for p in self.params.values()):,} numbers"
+        params = f"{len(self.params)}, of {plural(sum(p.size for p in self.params.values()), 'number')}"
         rows = [["parameters", params], ["pairs kept", f"{len(self.moves)} of {self.history_size}"]]
         names = ("lr", "max_iter", "max_eval", "tolerance_grad", "tolerance_change", "line_search")
         rows += [[name, repr(getattr(self, name))] for name in names]
-        return f"<div>{table(rows, [f'LBFGS, {self.iterations:,} iterations', ''])}</div>"
+        head = [f"LBFGS, {plural(self.iterations, 'iteration')}", ""]
+        return f"<div>{table(rows, head)}</div>"
 
 
 class Search:

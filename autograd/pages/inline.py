@@ -70,7 +70,7 @@ def histogram(data: Array, label: str, bins: int = 24) -> str:
     array = backend_of(data).to_numpy(data)
     size = array.size
     array = array[np.isfinite(array)].astype(np.float64)
-    words = [f"{array.min():.3g} … {array.max():.3g}"] if array.size else []
+    words = [span(array.min(), array.max())] if array.size else []
     words += [f"<b>{size - array.size:,} not finite</b>"] if size > array.size else []
     text = f'<div style="font-size:11px">{", ".join(words)}</div>' if words else ""
     if not array.size:
@@ -85,6 +85,14 @@ def histogram(data: Array, label: str, bins: int = 24) -> str:
         if c
     )
     return f'<svg role="img" aria-label="{escape(label)}" width="{5 * bins}" height="26">{bars}</svg>{text}'
+
+
+def span(low: float, high: float) -> str:
+    """`-1 … 2`, with as many digits as tell the two apart; `all 1` where they are one number."""
+    if low == high:
+        return f"all {low:.3g}"
+    shown = ((f"{low:.{digits}g}", f"{high:.{digits}g}") for digits in (3, 6, 9, 17))
+    return " … ".join(next((a, b) for a, b in shown if a != b))
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), html: int = 10**9) -> str:

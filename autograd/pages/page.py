@@ -91,6 +91,8 @@ def tight(line: str) -> str:
 def written(page: str, path: str | PathLike[str] | None) -> str:
     """Write a page to a file, whole or not at all; returns the page."""
     if path is not None:
+        if not isinstance(path, (str, PathLike)):
+            raise TypeError(f"html: path: expected a text or a Path, got {path!r}")
         with replacing(Path(path), "html") as temporary:
             Path(temporary).write_text(page, encoding="utf-8")
     return page

@@ -318,6 +318,11 @@ def test_a_named_tensor_names_its_copy_in_another_dtype(case: str, lines: bool) 
         assert tape.what_if({"k": news}).output.item() == f(x, news).item()
 
 
+def test_one_call_of_one_leaf() -> None:
+    x = tg.ones((2,), requires_grad=True)
+    assert str(tg.tape(tg.sin(x))).startswith("float32[2], made by 1 call from 1 leaf\n")
+
+
 def test_one_tensor_has_one_name() -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(ValueError, match="'a' and 'b' are one tensor"):

@@ -30,6 +30,12 @@ def gaps() -> History:
     return made
 
 
+def edited() -> History:
+    made = one_epoch()
+    made.history |= {"none": [], "val_loss": [3.0, 1.0, 9.0]}
+    return made
+
+
 def one_epoch() -> History:
     made = History()
     made.append(0, {"loss": 2.0})
@@ -72,13 +78,17 @@ SHOWN = {
     "an empty tensor": (lambda: tg.zeros((0, 3)), ["float32[0, 3]"]),
     "integers": (lambda: tg.tensor([12345, 2**60]), [f"12345 {2**60}", f"min 12345, max {2**60}, mean"]),
     "truths": (lambda: tg.tensor([True, False]), ["True False", "mean 0.5"]),
-    "the range of weights": (lambda: weights([[1.0, -0.25], [0.0, 1e-8]]), ["-0.25 … 1", "0 … 0"]),
+    "the range of weights": (lambda: weights([[1.0, -0.25], [0.0, 1e-8]]), ["-0.25 … 1", "all 0"]),
     "weights that are not finite": (
         lambda: weights([[float("nan"), float("inf")], [0.5, 2.0]]),
         ["0.5 … 2, 2 not finite"],
     ),
-    "no weight that is finite": (lambda: weights([[float("nan")] * 2] * 2), ["6 4 not finite 0 … 0"]),
-    "gradients that are not finite": (exploded, ["0 … 0 6 not finite"]),
+    "weights that are nearly the same": (
+        lambda: weights([[1.0, 1.0000001], [1.0, 1.0]]),
+        ["1 … 1.0000001"],
+    ),
+    "no weight that is finite": (lambda: weights([[float("nan")] * 2] * 2), ["6 4 not finite all 0"]),
+    "gradients that are not finite": (exploded, ["all 0 6 not finite"]),
     "a module": (trained, ["layers.0 Dense (batch, 16) 80", "total 243 parameters, 243 of them trained"]),
     "a module without weights": (lambda: nn.Sequential(nn.Dense(2)), ["not built", "total 0 parameters"]),
     "weights of all sizes": (
@@ -90,6 +100,7 @@ SHOWN = {
     "a history": (history, ["loss 3 2 1 in epoch 2", "val_accuracy 0.5 0.8 0.9 in epoch 2"]),
     "a history with gaps": (gaps, ["loss nan 2 2 in epoch 2", "note a b"]),
     "an empty history": (History, ["0 epochs"]),
+    "a history with lists of the user's": (edited, ["none val_loss 3 9 1 in epoch 2"]),
     "a history of one epoch": (one_epoch, ["1 epoch first", "loss 2"]),
     "a mean of the largest integers": (
         lambda: tg.tensor([-(2**63), 2**63 - 1]),
@@ -99,6 +110,10 @@ SHOWN = {
     "LBFGS": (
         lambda: tg.optim.LBFGS(trained().parameters()),
         ["LBFGS, 0 iterations", "6, of 243 numbers", "0 of 10"],
+    ),
+    "an optimizer of one number": (
+        lambda: tg.optim.SGD([tg.ones((), requires_grad=True)], lr=0.25),
+        ["1, of 1 number lr"],
     ),
     "an optimizer alone": (lambda: tg.optim.Adam(lr=0.5), ["Adam lr 0.5"]),
     "a compiled function": (compiled, ["calls 3 compiled 1 eager 2 recordings 1", "the first call"]),
@@ -126,6 +141,10 @@ def test_a_notebook_shows(case: str) -> None:
     text = text_of(make())
     for part in expected:
         assert part in text, text
+
+
+def test_a_history_with_an_empty_list_has_a_repr() -> None:
+    assert repr(edited()) == "<History of 1 epoch: loss 2, val_loss 9>"
 
 
 def test_a_module_has_a_histogram_for_each_weight_and_gradient() -> None:

@@ -1,5 +1,6 @@
 """What is on the pages, before a browser shows it: values, folds, lines, and how large they are."""
 
+import io
 import json
 import re
 from time import process_time
@@ -374,6 +375,14 @@ def test_a_title_is_a_text(title: Any) -> None:
     x = tg.ones((2,), requires_grad=True)
     with pytest.raises(TypeError, match="html: title: expected a text, got"):
         tg.tape(x * x).html(title=title)
+
+
+@pytest.mark.parametrize("path", [b"tape.html", 3, io.StringIO()], ids=["bytes", "number", "file"])
+def test_a_path_is_a_text_or_a_path(path: Any) -> None:
+    step, loss_of, batch = programs.train_step("numpy")
+    for html in (tg.tape(loss_of(*batch)).html, step.html):
+        with pytest.raises(TypeError, match="html: path: expected a text or a Path, got"):
+            html(path)
 
 
 def test_a_page_is_written_and_returned(tmp_path: Any) -> None:
