@@ -200,15 +200,16 @@ def done(g: np.ndarray, slope: float, value: float, tol: float) -> bool:
 
 def scaled(x: Features, s: np.ndarray, l2: float, intercept: bool) -> tuple[Features, np.ndarray, np.ndarray]:
     """(x, mean, scale): x with columns of mean 0 and size 1, so that the objective curves about equally in every
-    direction. A sparse x is not shifted, and many rows of harmless size stay as they are."""
+    direction. Of a sparse x, columns with zeros are not shifted; many dense rows of harmless size stay as they are."""
     columns = x.shape[1]
     zero, one = np.zeros(columns), np.ones(columns)
     if hasattr(x, "toarray"):
+        x, mean = centred_where_full(x, s) if intercept else (x, zero)
         scale = np.sqrt(np.asarray(x.multiply(x).T @ s).ravel() + 4 * l2)
         scale[scale == 0] = 1.0
         from scipy.sparse import diags
 
-        return (x @ diags(1.0 / scale)).tocsr(), zero, scale
+        return (x @ diags(1.0 / scale)).tocsr(), mean, scale
     if x.size >= MANY:
         part = x[:: max(1, len(x) // 1000)]
         mean, spread = np.abs(part.mean(axis=0)), part.std(axis=0)
@@ -221,3 +222,19 @@ def scaled(x: Features, s: np.ndarray, l2: float, intercept: bool) -> tuple[Feat
     inputs = (x - mean) / scale
     inputs[:, constant] = 0.0
     return inputs, mean, scale
+
+
+def centred_where_full(x: Features, s: np.ndarray) -> tuple[Features, np.ndarray]:
+    """(x, mean): a sparse x whose columns have mean 0 that have a number in every row, and what was subtracted. They
+    can lie far from 0 and differ by little, as times do; a column with zeros differs by its mean at least."""
+    rows, columns = x.shape
+    x = x.tocsc(copy=True)
+    x.sum_duplicates()
+    mean, full = np.zeros(columns), np.diff(x.indptr) == rows
+    if full.any():
+        here = np.repeat(full, np.diff(x.indptr))
+        numbers = x.data[here].reshape(-1, rows)
+        mean[full] = numbers @ s
+        constant = (numbers == numbers[:, :1]).all(axis=1, keepdims=True)
+        x.data[here] = np.where(constant, 0.0, numbers - mean[full, None]).ravel()
+    return x, mean

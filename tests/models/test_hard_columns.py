@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn import linear_model as reference
 from sklearn import svm
 
@@ -35,6 +36,7 @@ COLUMNS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     "years": lambda r: np.c_[2010 + 8 * r.normal(size=(ROWS, 2)), r.normal(size=ROWS)],
     "incomes": lambda r: np.c_[50_000 + 15_000 * r.normal(size=(ROWS, 2)), r.normal(size=ROWS)],
     "Unix times": lambda r: np.c_[1.7e9 + 1e7 * r.random((ROWS, 2)), r.normal(size=ROWS)],
+    "Unix times of a minute": lambda r: np.c_[1.7e9 + 50 * r.random((ROWS, 1)), r.normal(size=(ROWS, 2))],
     "of all sizes": lambda r: r.normal(size=(ROWS, 4)) * [1e-6, 1e6, 1.0, 1e3],
     "a column twice, nearly": doubled,
     "years twice, nearly": doubled_years,
@@ -81,6 +83,8 @@ FITS = {
 # Where float64 does not reach the minimum.
 WARNED = {("a column twice, nearly", "hinge, C=100"), ("Unix times twice, nearly", "lasso, weak")}
 
+WARNED_SPARSE = {("Unix times twice, nearly", "lasso"), ("Unix times twice, nearly", "elastic net")}
+
 
 def labelled(columns: str, loss: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows, and numbers or classes that the columns tell up to some noise."""
@@ -122,3 +126,17 @@ def test_the_objective_is_scikit_learns_or_a_warning_says_so(columns, row, inter
         best += 1e-12 * strengths[0] * (y @ y)
         assert warned or ours <= 1.001 * best, (seed, ours, best)
         assert not warned or (columns, row) in WARNED, (seed, ours, best)
+
+
+@pytest.mark.parametrize("row", [row for row in FITS if FITS[row][0] != "SVC"])
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_sparse_rows_have_the_objective_of_dense_ones(columns, row):
+    name, options, _, loss, strengths = FITS[row]
+    x, y = labelled(columns, loss, 0)
+    model = getattr(models, name)(**options)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        best, ours = (objective(model.fit(rows, y), x, y, loss, strengths) for rows in (x, csr_matrix(x)))
+    best += 1e-12 * strengths[0] * (y @ y)
+    assert said or ours <= 1.001 * best, (ours, best)
+    assert not said or (columns, row) in WARNED | WARNED_SPARSE, (ours, best)
