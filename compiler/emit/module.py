@@ -1,6 +1,7 @@
 """The frame that all emitters in Python share: a module whose `build(captured arrays)` makes what stays and returns the
 step and the arrays of the gradients."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,6 +9,7 @@ from tapegrad.compiler.emit.folding import Body, Folding, Line
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var
 
 WIDE = 90  # columns: a longer line has its comment right behind it
+WIDEST = 100  # columns of the imports and of the head of `build`
 
 
 @dataclass
@@ -56,13 +58,14 @@ class SourceModule:
 
     def frame(self, body: Body, returned: str) -> list[str]:
         """The function `build`, line by line."""
-        captured = ", ".join(dict.fromkeys(v.name for v in self.program.captured))
+        captured = list(dict.fromkeys(v.name for v in self.program.captured))
         arguments = ", ".join(v.name for v in self.program.arguments)
         step = [f"def step({arguments}):", *indented(commented(body.lines)), f"    return {returned}"]
         made = ["# buffers, used again at each call, and views of what stays in place"]
         made += [f"{name} = {text}" for name, text in body.definitions.items()]
         gradients = f"return step, ({listed(body.gradients)})"
-        return [f"def build({captured}):", *indented([*made, "", *step, "", gradients]), ""]
+        head = enclosed("def build", captured, ":").split("\n")
+        return [*head, *indented([*made, "", *step, "", gradients]), ""]
 
     def operations_by_line(self, source: str, body: Body) -> list[tuple[int, list[Op]]]:
         """(number of a line of the source, from 1; the operations that it carries out), for lines that do."""
@@ -122,6 +125,27 @@ def parts_of(turns: Sequence[Origin]) -> str:
     parts = ", ".join(dict.fromkeys(turn.part for turn in turns))
     modules = list(dict.fromkeys(turn.module for turn in turns if turn.module))
     return f"{' to '.join(dict.fromkeys([modules[0], modules[-1]]))}: {parts}" if modules else parts
+
+
+def enclosed(before: str, names: Sequence[str], after: str = "") -> str:
+    """Names in parentheses, on one line or, where it would be too wide, on several of their own."""
+    line = f"{before}({', '.join(names)}){after}"
+    if len(line) <= WIDEST:
+        return line
+    rows = textwrap.wrap(f"{', '.join(names)},", WIDEST - 4, break_long_words=False, break_on_hyphens=False)
+    return "\n".join([f"{before}(", *indented(rows), f"){after}"])
+
+
+def imported(module: str, names: Sequence[str]) -> str:
+    """The statement that imports names from a module."""
+    line = f"from {module} import {', '.join(names)}"
+    return line if len(line) <= WIDEST else enclosed(f"from {module} import ", names)
+
+
+def assembled(title: str, imports: Sequence[str], helpers: Sequence[str], frame: Sequence[str]) -> str:
+    """The source of a module: its title, what it imports, the functions that it defines, and `build`."""
+    head = "\n".join([f'"""{title}"""', "", "import numpy as np", *imports])
+    return "\n\n\n".join([head, *(helper.strip("\n") for helper in helpers), "\n".join(frame)])
 
 
 def listed(texts: Sequence[str]) -> str:

@@ -59,6 +59,16 @@ def test_source_names_what_the_user_knows(emitter: str) -> None:
 
 
 @pytest.mark.parametrize("emitter", EMITTERS)
+def test_its_head_is_laid_out_to_be_read(emitter: str) -> None:
+    """The imports and the arguments of `build`; two empty lines at most stand between functions."""
+    text = trained_step(emitting(emitter)).source()
+    head = text.partition("    # buffers")[0]
+    assert "    layers_0_kernel," in head, "one line does not hold the arguments"
+    assert max(map(len, head.splitlines())) <= 110
+    assert "\n\n\n\n" not in text
+
+
+@pytest.mark.parametrize("emitter", EMITTERS)
 def test_every_name_in_it_is_used(emitter: str) -> None:
     wrap = emitting(emitter)
     tree = ast.parse(trained_step(wrap).source())

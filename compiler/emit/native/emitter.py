@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.folding import Line
-from tapegrad.compiler.emit.module import SourceModule, listed
+from tapegrad.compiler.emit.module import SourceModule, assembled, imported, listed
 from tapegrad.compiler.emit.native import convolution as convolutions
 from tapegrad.compiler.emit.native.alike import Loops, Nests, loops_of
 from tapegrad.compiler.emit.native.chunks import in_chunks
@@ -320,8 +320,7 @@ class NativeEmitter:
         frame = module.frame(body, listed(results) or "()")
         text = "\n".join(frame)
         imports = self.imports("\n".join([text, *self.helpers()]))
-        head = [f'"""{self.title}"""', "", "import numpy as np", *imports]
-        source = "\n".join([*head, "", *self.helpers(), "", *frame])
+        source = assembled(self.title, imports, self.helpers(), frame)
         self.operations_by_line = module.operations_by_line(source, body)
         return source
 
@@ -336,11 +335,11 @@ class NativeEmitter:
         plain = [
             n for n in used([*functions_in(code), "inf", "nan", "s_"], code) if n not in ours["functions"]
         ]
-        lines = [f"from numpy import {', '.join(plain)}"] if plain else []
+        lines = [imported("numpy", plain)] if plain else []
         lines += [f"from {module} import {name}" for module, name in self.modules.items()]
         rooms = {"windows": "tapegrad.compiler.ir"}
         return lines + [
-            f"from {rooms.get(file, 'tapegrad.compiler.emit.native')}.{file} import {', '.join(names)}"
+            imported(f"{rooms.get(file, 'tapegrad.compiler.emit.native')}.{file}", names)
             for file, names in ours.items()
             if names
         ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.autograd.aliases import Array
 from tapegrad.compiler.emit.folding import Body
-from tapegrad.compiler.emit.module import SourceModule, listed
+from tapegrad.compiler.emit.module import SourceModule, assembled, imported, listed
 from tapegrad.compiler.emit.numpy.chunks import LARGE, emit_run, runs
 from tapegrad.compiler.emit.numpy.loops import loop_source
 from tapegrad.compiler.ir.operations import Kind, allocating
@@ -208,8 +208,7 @@ class NumpyEmitter:
         frame = self.module.frame(body, listed(body.results) or "()")
         helpers = self.helpers(frame)
         imports = self.imports("\n".join([*helpers, *frame]))
-        head = [f'"""{self.title}"""', "", "import numpy as np", *imports, "", *helpers, ""]
-        text = "\n".join([*head, *frame])
+        text = assembled(self.title, imports, helpers, frame)
         self.operations_by_line = self.module.operations_by_line(text, body)
         return text
 
@@ -226,9 +225,8 @@ class NumpyEmitter:
         }
 
     def imports(self, text: str) -> list[str]:
-        lines = (
-            [f"from numpy import {', '.join(n)}"] if (n := used([*functions_in(text), *OTHER], text)) else []
-        )
+        names = used([*functions_in(text), *OTHER], text)
+        lines = [imported("numpy", names)] if names else []
         return lines + [f"from {module} import {name}" for module, name in self.modules.items()]
 
     def helpers(self, lines: list[str]) -> list[str]:
