@@ -8,8 +8,9 @@ from tapegrad.backends import splitmix
 from tapegrad.backends.aliases import Array, ArrayModule, DType, Function, Index
 from tapegrad.backends.base import Backend, BackendError
 from tapegrad.backends.indexing import check_bounds, check_labels, last_values, repeated
+from tapegrad.backends.install import install_line
 
-INSTALL = 'pip install "tapegrad[cuda13]" (CUDA 13) or "tapegrad[cuda12]" (CUDA 12)'
+INSTALL = f"{install_line('cuda13')} (CUDA 13) or {install_line('cuda12')} (CUDA 12)"
 
 # What CUDA adds atomically in place of what it does not: the sum is the same, modulo the range of the integers.
 ATOMIC = {

@@ -1,4 +1,4 @@
-"""What `pip install "tapegrad[jit]"` adds to tapegrad, and how large it is on disk, beside the peers with what each of
+"""What tapegrad installs, what its extra `jit` adds, and how large both are on disk, beside the peers with what each of
 them cannot do without."""
 
 import importlib.metadata

@@ -86,7 +86,12 @@ def parser() -> Parser:
     add_compare(commands)
     add_source(commands)
     add_tape(commands)
-    commands.add_parser("doctor", help="versions, backends, speed, and remedies for what is slow or missing")
+    commands.add_parser(
+        "doctor",
+        help="versions, backends, speed, and remedies for what is slow or missing",
+        description="Show the versions of the packages, the CPU and the speed of its matrix products, the threads, and "
+        "whether a GPU can be used. A line with ! names what is missing or slow, and what mends it.",
+    )
     return top
 
 

@@ -3,25 +3,21 @@
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 from tapegrad.backends import BackendError, default_place, get_backend, resolve
+from tapegrad.backends.install import found, install_line, lacking
 from tapegrad.cli import blas
+from tapegrad.data.table import counted
 
-CORE = ("numpy", "scipy", "scikit-learn", "safetensors")
+CORE = ("numpy", "scipy", "scikit-learn", "threadpoolctl", "safetensors")
+# What tapegrad can do without: the extra of pyproject.toml that names it, and what is missing without it.
 OPTIONAL = {
-    "matplotlib": "plot",
-    "pandas": "data",
-    "llvmlite": "jit",
+    "pandas": ("data", "train, predict, evaluate and compare read no CSV file without pandas"),
+    "matplotlib": ("plot", "no pictures without matplotlib"),
+    "llvmlite": ("jit", "compiled steps run 2 to 10 times as fast with llvmlite"),
+    "pyarrow": ("parquet", "data.ParquetRows reads no Parquet file without pyarrow"),
 }
 THREADS = ("TAPEGRAD_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def installed(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def line(title: str, text: str) -> None:
@@ -30,11 +26,11 @@ def line(title: str, text: str) -> None:
 
 def doctor() -> int:
     remedies: list[str] = []
-    line("tapegrad", installed("tapegrad") or "not installed: running from the source tree")
+    line("tapegrad", found("tapegrad") or "not installed: running from the source tree")
     line("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     packages(remedies)
     processor(remedies)
-    native(remedies)
+    native()
     backends(remedies)
     print()
     for remedy in remedies:
@@ -45,32 +41,33 @@ def doctor() -> int:
 
 
 def packages(remedies: list[str]) -> None:
-    found = {name: installed(name) for name in (*CORE, *OPTIONAL)}
-    line("packages", ", ".join(f"{name} {v}" for name, v in found.items() if v))
-    if absent := [name for name in OPTIONAL if not found[name]]:
+    there = {name: found(name) for name in (*CORE, *OPTIONAL)}
+    line("packages", ", ".join(f"{name} {version}" for name, version in there.items() if version))
+    if absent := [name for name in OPTIONAL if not there[name]]:
         line("", "not installed: " + ", ".join(absent))
-    for name in absent:
-        if name == "matplotlib":
-            remedies.append('no pictures without matplotlib: pip install "tapegrad[plot]"')
+    for name, (extra, missing) in OPTIONAL.items():
+        if not there[name]:
+            remedies.append(f"{missing}: {install_line(extra)}")
+        elif wrong := lacking(extra):
+            remedies.append(f"tapegrad needs {wrong}: {install_line(extra)}")
     for name in CORE:
-        if not found[name]:
+        if not there[name]:
             remedies.append(f"{name} is missing, which tapegrad depends on: pip install {name}")
 
 
 def processor(remedies: list[str]) -> None:
     name, flags = blas.cpu()
     widest = "AVX-512" if flags >= blas.NEEDED else "AVX2" if "avx2" in flags else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    line("cpu", ", ".join(filter(None, (name, f"{cores} cores", widest))))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    line("cpu", ", ".join(filter(None, (name, counted(cores, "core"), widest))))
 
     library = blas.library()
     speed = blas.gflops()
     kernel = library.get("architecture", "unknown")
     title = f"{library.get('internal_api', 'unknown BLAS')} {library.get('version', '')}".strip()
-    line(
-        "blas",
-        f"{title}, {kernel} kernels, {library.get('num_threads', '?')} threads, {speed:.0f} GFLOP/s (float32)",
-    )
+    threads = library.get("num_threads")
+    on = counted(threads, "thread") if isinstance(threads, int) else "an unknown number of threads"
+    line("blas", f"{title}, {kernel} kernels, {on}, {speed:.0f} GFLOP/s (float32)")
     if blas.picked_slow_kernels():
         better = blas.gflops(**{blas.VARIABLE: blas.BETTER})
         if better > 1.1 * speed:
@@ -82,15 +79,16 @@ def processor(remedies: list[str]) -> None:
     settings = {name: os.environ[name] for name in (*THREADS, blas.VARIABLE) if name in os.environ}
     line("threads", ", ".join(f"{k}={v}" for k, v in settings.items()) or "no limit set")
     for name in THREADS:
-        if settings.get(name, "").isdigit() and cores and int(settings[name]) > cores:
-            remedies.append(f"{name}={settings[name]} is more than the {cores} cores there are: unset it")
+        if settings.get(name, "").isdigit() and int(settings[name]) > cores:
+            remedies.append(
+                f"{name}={settings[name]} is more than the {counted(cores, 'core')} of this machine: unset it"
+            )
 
 
-def native(remedies: list[str]) -> None:
+def native() -> None:
     """What the emitter native makes machine code for, and how fast its products are beside those of BLAS."""
-    if not installed("llvmlite"):
-        line("native", "llvmlite is not installed")
-        remedies.append('compiled steps run 2 to 10 times as fast with llvmlite: pip install "tapegrad[jit]"')
+    if wrong := lacking("jit"):
+        line("native", f"not ready: it needs {wrong}")
         return
     from tapegrad.compiler.emit.native import machine, pool
     from tapegrad.compiler.emit.native.speed import gflops
@@ -98,7 +96,7 @@ def native(remedies: list[str]) -> None:
     bits = machine.vector_bits()
     fused = ", multiply and add in one instruction" if machine.fused() else ""
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    line("native", f"vectors of {bits} bits{fused}; steps on {pool.threads()} threads")
+    line("native", f"vectors of {bits} bits{fused}; steps on {counted(pool.threads(), 'thread')}")
     line("", f"float32 products on one core: {gflops(1024):.0f} GFLOP/s, BLAS {blas.gflops(**one):.0f}")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.backends.install import install_line
 from tapegrad.data.aliases import Frame
 from tapegrad.data.layout import AROUND, Layout, find_layout, not_text, plain
 from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, counted, is_float, listed
@@ -23,7 +24,7 @@ from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, co
 RULE = re.compile(r":?-{2,}:?")
 SAMPLE = 20_000  # rows that hold all the texts of most columns
 REPEATED = 0.9  # different texts per cell from which on they are hardly repeated
-INSTALL = 'reading CSV files needs pandas: pip install "tapegrad[data]"'
+INSTALL = f"reading CSV files needs pandas: {install_line('data')}"
 
 
 def read_csv(

@@ -10,6 +10,7 @@ from tapegrad.autograd.aliases import DTypeLike
 from tapegrad.autograd.arguments import positive_integer
 from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.dtypes import get_default_dtype, name_of
+from tapegrad.backends.install import install_line
 from tapegrad.data.aliases import Frame
 
 
@@ -101,7 +102,7 @@ class CsvRows(_TableRows):
         try:
             import pandas  # noqa: F401
         except ImportError:
-            raise ImportError('CsvRows needs pandas: pip install "tapegrad[data]"') from None
+            raise ImportError(f"CsvRows needs pandas: {install_line('data')}") from None
         super().__init__(path, target, features, dtype)
         self.rows_per_piece = positive_integer("CsvRows: rows_per_piece", rows_per_piece)
         self.options = options
@@ -142,9 +143,7 @@ class ParquetRows(_TableRows):
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
-            raise ImportError(
-                'ParquetRows needs pyarrow and pandas: pip install "tapegrad[parquet]"'
-            ) from None
+            raise ImportError(f"ParquetRows needs pyarrow and pandas: {install_line('parquet')}") from None
         super().__init__(path, target, features, dtype)
 
     def pieces(self, order: np.random.Generator | None) -> Iterator[tuple[np.ndarray, ...]]:

@@ -71,7 +71,7 @@ wrong = np.flatnonzero(read != y_test)
 try:
     import matplotlib.pyplot as plt
 except ImportError:
-    print('for the picture: pip install "tapegrad[plot]"')
+    print('for the picture: pip install "matplotlib>=3.9"')
 else:
     figure, axes = plt.subplots(2, 8, figsize=(8, 2.6), layout="constrained")
     for ax in axes.flat:

@@ -55,7 +55,7 @@ rmse = lambda guess: float(np.sqrt(np.mean((guess - true) ** 2)))
 try:
     import matplotlib.pyplot as plt
 except ImportError:
-    print('for the picture: pip install "tapegrad[plot]"')
+    print('for the picture: pip install "matplotlib>=3.9"')
 else:
     figure, ax = plt.subplots(figsize=(9, 3.5), layout="constrained")
     ax.plot(late, true, "k.-", label="sunspots")

@@ -69,7 +69,7 @@ error = np.sqrt(np.sum((learnt - true) ** 2) / np.sum(true**2))
 try:
     import matplotlib.pyplot as plt
 except ImportError:
-    print('for the picture: pip install "tapegrad[plot]"')
+    print('for the picture: pip install "matplotlib>=3.9"')
 else:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for ax, values, title in zip(

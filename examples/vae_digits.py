@@ -66,7 +66,7 @@ with tg.no_grad():
 try:
     import matplotlib.pyplot as plt
 except ImportError:
-    print('for the picture: pip install "tapegrad[plot]"')
+    print('for the picture: pip install "matplotlib>=3.9"')
 else:
     rows = [np.hstack(part.numpy().reshape(-1, 8, 8)) for part in (shown, again, new)]
     figure, axes = plt.subplots(3, 1, figsize=(9, 3), layout="constrained")

@@ -10,8 +10,10 @@ import numpy as np
 
 from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.flags import current
+from tapegrad.backends.install import install_line
 from tapegrad.compiler import Compiled
-from tapegrad.compiler.emit.choose import calls_to_repay, native_at_hand
+from tapegrad.compiler.emit.available import native_at_hand
+from tapegrad.compiler.emit.choose import calls_to_repay
 from tapegrad.compiler.errors import JitWarning
 from tapegrad.compiler.run.case import Case
 from tapegrad.compiler.run.policy import Policy
@@ -180,7 +182,7 @@ class Step(Compiled):
 
 
 NOT_NATIVE = (
-    '%s: this step ran as machine code when it was saved, which needs llvmlite here: pip install "tapegrad[jit]". It '
+    f"%s: this step ran as machine code when it was saved, which needs llvmlite here: {install_line('jit')}. It "
     "goes on with NumPy's programs, whose numbers differ in the last bits"
 )
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.replacing import replacing
+from tapegrad.backends.install import install_line
 from tapegrad.data.aliases import Frame
 from tapegrad.models.aliases import Figure
 
@@ -100,7 +101,7 @@ class History(Mapping[str, list[float]]):
         try:
             import pandas
         except ImportError as error:
-            raise ImportError('tables need pandas: pip install "tapegrad[data]"') from error
+            raise ImportError(f"tables need pandas: {install_line('data')}") from error
         index = pandas.Index([epoch + 1 for epoch in self.epoch], name="epoch")
         return pandas.DataFrame(self.history, index=index)
 

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 
+from tapegrad.backends.install import install_line
 from tapegrad.models.aliases import Axes, Figure
 
-INSTALL = 'pictures need matplotlib: pip install "tapegrad[plot]"'
+INSTALL = f"pictures need matplotlib: {install_line('plot')}"
 PANELS = 4  # in a row
 TRAINING, VALIDATION, INK, GRID = "#2a5d9f", "#d1602b", "#333333", "#e4e4e4"
 

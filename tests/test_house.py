@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tapegrad.backends.install import EXTRAS, install_line
+
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
@@ -56,7 +58,12 @@ def imported(path: Path, when_loaded: bool = False) -> set[str]:
 
 
 # What a package is imported as, where that is not its name.
-IMPORTED_AS = {"cupy-cuda12x": "cupy", "cupy-cuda13x": "cupy", "nvmath-python": "nvmath"}
+IMPORTED_AS = {
+    "cupy-cuda12x": "cupy",
+    "cupy-cuda13x": "cupy",
+    "nvmath-python": "nvmath",
+    "scikit-learn": "sklearn",
+}
 TOOLS = {"test", "bench", "docs"}  # extras of those who work on tapegrad
 
 
@@ -70,6 +77,43 @@ def test_every_extra_is_imported(extra: str) -> None:
         assert IMPORTED_AS.get(package, package) in roots, (
             f"{package} is in [{extra}], and nothing imports it"
         )
+
+
+def test_everything_imported_is_declared() -> None:
+    """What a module needs is a dependency of tapegrad or in an extra, not what a dependency happens to bring."""
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    declared = PYPROJECT["project"]["dependencies"] + [
+        r for name in extras.keys() - TOOLS for r in extras[name]
+    ]
+    names = {IMPORTED_AS.get(name, name) for name in (re.split(r"[<>=\[; ]", r)[0] for r in declared)}
+    roots = {name.partition(".")[0] for path in FILES for name in imported(path)}
+    assert roots - sys.stdlib_module_names - {"annotationlib"} == names | {"cupyx", "tapegrad"}
+
+
+def test_the_install_lines_are_those_of_pyproject() -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    assert {name: tuple(extras[name]) for name in extras.keys() - TOOLS} == EXTRAS
+    assert install_line("parquet") == f'pip install "{extras["data"][0]}" "{extras["parquet"][1]}"'
+
+
+SHOWN = [
+    *FILES,
+    *(path for folder in ("tests", "examples", "benchmarks") for path in (ROOT / folder).rglob("*.py")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "docs" / "site").rglob("*.md"),
+]
+
+
+def test_no_line_installs_tapegrad_by_name() -> None:
+    """It is not on PyPI. Where a page or an example names a package, it is the one of pyproject.toml."""
+    known = {requirement for requirements in EXTRAS.values() for requirement in requirements}
+    for path in SHOWN:
+        text = path.read_text(encoding="utf-8")
+        for command in re.findall(r"pip install [^`\n]*", text):
+            assert not re.search(r"['\" ]tapegrad\b", command), short(path)
+            named = re.findall(r'"([\w-]+>=[\d.]+)"', command)
+            assert {*named} <= known, f"{short(path)}: {command}"
 
 
 def python(*args: str, executable: str | Path = sys.executable, cwd: Path | None = None, **env: str) -> str:

@@ -1,9 +1,8 @@
-"""The emitters by name, and whether one can be used here."""
-
-from importlib.util import find_spec
+"""The names of the emitters, and whether one can be used here."""
 
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import get_backend
+from tapegrad.backends.install import install_line, lacking
 
 EMITTERS = ("auto", "numpy", "native", "cupy")
 
@@ -12,11 +11,16 @@ def checked(emitter: str) -> str:
     """The name of an emitter, if it can be used here."""
     if not isinstance(emitter, str) or emitter not in EMITTERS:
         raise ValueError(f"tg.jit: emitter must be one of {', '.join(map(repr, EMITTERS))}, got {emitter!r}")
-    if emitter == "native" and find_spec("llvmlite") is None:
-        raise ValueError("tg.jit: the emitter 'native' needs llvmlite: pip install \"tapegrad[jit]\"")
+    if emitter == "native" and (wrong := lacking("jit")):
+        raise ValueError(f"tg.jit: the emitter 'native' needs {wrong}: {install_line('jit')}")
     if emitter == "cupy":
         get_backend("cupy")  # or the remedy, if it cannot be used
     return emitter
+
+
+def native_at_hand() -> bool:
+    """Whether there is an llvmlite for the emitter 'native'. Older ones do not know its code: they end the process."""
+    return not lacking("jit")
 
 
 def left_alone(emitter: str, tensors: list[Tensor]) -> str | None:

@@ -1,4 +1,4 @@
-"""The emitters by name, and which one takes a program."""
+"""Which emitter writes a program, and what it gives back: an `Emitted`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 
 from tapegrad.backends import get_backend
 from tapegrad.backends.aliases import Function
+from tapegrad.compiler.emit.available import native_at_hand
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter
 from tapegrad.compiler.ir.program import Op, Program
 from tapegrad.compiler.passes import History, improve
@@ -73,10 +74,6 @@ def emit(wanted: str, recorded: Program, title: str, device: str) -> Emitted:
 
 def written_by(emitter: Any) -> Callable[[], tuple[str, Lines]]:
     return lambda: (emitter.source(), emitter.operations_by_line)
-
-
-def native_at_hand() -> bool:
-    return find_spec("llvmlite") is not None
 
 
 def pays(recorded: Program) -> bool:

@@ -60,9 +60,9 @@ def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: in
     Args:
         f: The function to compile; left out, jit is a decorator with options.
         emitter: "numpy": NumPy calls, always available. "native": fused loops and products as machine code, compiled in
-            a tenth of a second (`pip install "tapegrad[jit]"`). "cupy": fused kernels for tensors on a GPU, and with
-            `pip install "tapegrad[cuda-fast]"` the whole step as one CUDA graph. "auto": "cupy" on a GPU, else "native"
-            where it is installed and the program has more than a few operations, else "numpy".
+            a tenth of a second, where llvmlite is installed. "cupy": fused kernels for tensors on a GPU, and the whole
+            step as one CUDA graph where nvmath-python is installed. "auto": "cupy" on a GPU, else "native" where
+            llvmlite is installed and the program has more than a few operations, else "numpy".
         strict: Raise TraceError where f would run as Python, and undo what the call did to tensors. It raises at the
             first call that can know, the first to the third (docs/jit.md says which).
         check: With a number n, every n-th call of a program also runs f as it is, on copies of what the program

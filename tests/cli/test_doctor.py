@@ -6,6 +6,7 @@ import re
 import pytest
 
 import tapegrad
+from tapegrad.backends import install
 from tapegrad.cli import blas, doctor
 
 
@@ -27,8 +28,8 @@ def test_doctor_reports(run):
     ]
     assert f"tapegrad   {tapegrad.__version__}" in out
     assert "GFLOP/s" in out
-    if doctor.installed("llvmlite"):
-        assert re.search(r"vectors of \d+ bits.*; steps on \d+ threads", out)
+    if install.found("llvmlite"):
+        assert re.search(r"vectors of \d+ bits.*; steps on \d+ threads?\b", out)
         assert re.search(r"float32 products on one core: \d+ GFLOP/s, BLAS \d+", out)
 
 
@@ -45,18 +46,39 @@ def test_doctor_sees_slow_kernels_and_names_the_variable(run, monkeypatch):
 
 
 def test_doctor_names_what_is_missing_and_too_many_threads(run, monkeypatch):
-    monkeypatch.setattr(
-        doctor, "installed", lambda name: None if name in ("matplotlib", "numpy", "llvmlite") else "1.0"
-    )
+    there = lambda name: None if name in ("numpy", *doctor.OPTIONAL) else "1.0"
+    monkeypatch.setattr(doctor, "found", there)
+    monkeypatch.setattr(install, "found", there)
     monkeypatch.setenv("OMP_NUM_THREADS", "4096")
     monkeypatch.setenv("TAPEGRAD_BACKEND", "torch")
     monkeypatch.setattr("tapegrad.backends._process_default", None)  # as in a process of its own
     out = run("doctor")[1]
-    assert '! no pictures without matplotlib: pip install "tapegrad[plot]"' in out
+    assert '! no pictures without matplotlib: pip install "matplotlib>=3.9"' in out
+    assert (
+        '! train, predict, evaluate and compare read no CSV file without pandas: pip install "pandas' in out
+    )
+    assert '! data.ParquetRows reads no Parquet file without pyarrow: pip install "pandas' in out
     assert "! numpy is missing" in out
-    assert '! compiled steps run 2 to 10 times as fast with llvmlite: pip install "tapegrad[jit]"' in out
+    assert '! compiled steps run 2 to 10 times as fast with llvmlite: pip install "llvmlite>=0.48"' in out
     assert "! OMP_NUM_THREADS=4096 is more than the" in out
     assert "! TAPEGRAD_BACKEND=torch does not work: unknown backend 'torch'; known backends: cupy" in out
+
+
+def test_doctor_names_what_is_too_old(run, monkeypatch):
+    there = lambda name: "0.47.0" if name == "llvmlite" else "99.0"
+    monkeypatch.setattr(doctor, "found", there)
+    monkeypatch.setattr(install, "found", there)
+    out = run("doctor")[1]
+    assert "native     not ready: it needs llvmlite 0.48 or later, and 0.47.0 is installed" in out
+    assert '! tapegrad needs llvmlite 0.48 or later, and 0.47.0 is installed: pip install "llvmlite' in out
+
+
+def test_doctor_counts_one_thread_as_one(run, monkeypatch):
+    monkeypatch.setattr(blas, "library", lambda: {"internal_api": "openblas", "num_threads": 1})
+    monkeypatch.setattr("tapegrad.compiler.emit.native.pool.threads", lambda: 1)
+    out = run("doctor")[1]
+    assert "1 thread," in out
+    assert not re.search(r"\b1 (threads|cores)", out)
 
 
 @pytest.mark.parametrize(

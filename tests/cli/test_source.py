@@ -135,7 +135,7 @@ def test_mistakes(row, saved, folder, run):
 
 
 def test_without_llvmlite_it_says_how_to_get_it(saved, run, monkeypatch):
-    monkeypatch.setattr("tapegrad.compiler.emit.available.find_spec", lambda name: None)
+    monkeypatch.setattr("tapegrad.backends.install.found", lambda package: None)
     status, out, err = run("source", "m.safetensors", "--emitter", "native")
     assert (status, out) == (2, "")
-    assert err.endswith('needs llvmlite: pip install "tapegrad[jit]"\n')
+    assert err.endswith('needs llvmlite, which is not installed: pip install "llvmlite>=0.48"\n')

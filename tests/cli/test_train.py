@@ -238,7 +238,7 @@ def test_without_matplotlib_it_says_how_to_get_pictures(folder, run, monkeypatch
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     status, out, _ = run("train", "people.csv", "--target", "buys", "--model", "logistic")
     assert status == 0
-    assert 'no picture: pictures need matplotlib: pip install "tapegrad[plot]"' in out
+    assert 'no picture: pictures need matplotlib: pip install "matplotlib>=3.9"' in out
     assert files(folder / "runs") == ["people/history.csv", "people/logistic.safetensors"]
 
 

@@ -29,7 +29,7 @@ HERE = [name for name in without_numpy(CASES) if name != "an_index_out_of_bounds
 def fast(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The stand-in's counters, or None on a device, where nvmath is installed."""
     if gpu is None:
-        pytest.importorskip("nvmath", reason='needs nvmath: pip install "tapegrad[cuda-fast]"')
+        pytest.importorskip("nvmath", reason="needs nvmath")
     else:
         for name, module in gpu_nvmath.MODULES.items():
             monkeypatch.setitem(sys.modules, name, module)

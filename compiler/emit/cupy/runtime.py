@@ -1,5 +1,5 @@
-"""What the source of the CuPy emitter calls where nvmath is installed (`pip install "tapegrad[cuda-fast]"`): a step as
-one launch, and matrix products that can be part of it.
+"""What the source of the CuPy emitter calls where nvmath-python is installed: a step as one launch, and matrix products
+that can be part of it.
 
 CuPy's own products go through cuBLAS, which CuPy refuses to call while a stream is being captured. cublasLt takes the
 stream, the workspace and the epilogue as arguments.

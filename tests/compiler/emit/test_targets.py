@@ -1,5 +1,6 @@
 """Which target takes a program, and what becomes of operations that a target has no words for."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import tapegrad as tg
 from compiler_gpu import on_gpu
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.compiler.emit import choose
+from tapegrad.backends.install import install_line
+from tapegrad.compiler.emit import available, choose
 from tapegrad.compiler.emit.cupy.emitter import CupyEmitter
 from tapegrad.compiler.ir import operations
 from tapegrad.compiler.passes import improve
@@ -99,8 +101,24 @@ def test_auto_is_machine_code_where_that_pays(monkeypatch: pytest.MonkeyPatch) -
     emitted = [choose.emit("auto", program, "f", "cpu").name for program in (short, long, large)]
     assert emitted == ["numpy", "native", "native"]
     assert choose.emit("native", short, "f", "cpu").name == "native"
-    monkeypatch.setattr(choose, "find_spec", lambda name: None)
-    assert choose.emit("auto", long, "f", "cpu").name == "numpy"
+    for there in (None, "0.47.0"):
+        monkeypatch.setattr("tapegrad.backends.install.found", lambda package, there=there: there)
+        assert choose.emit("auto", long, "f", "cpu").name == "numpy"
+
+
+@pytest.mark.parametrize(("there", "said"), [
+    (None, "llvmlite, which is not installed"),
+    ("0.47.0", "llvmlite 0.48 or later, and 0.47.0 is installed"),
+    ("0.48.0rc1", ""),
+    ("1.0", ""),
+])  # fmt: skip
+def test_an_old_llvmlite_is_as_none(there: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not know the code that native code is made of ends the process."""
+    monkeypatch.setattr("tapegrad.backends.install.found", lambda package: there)
+    assert available.native_at_hand() == (not said)
+    if said:
+        with pytest.raises(ValueError, match=re.escape(f"needs {said}: {install_line('jit')}")):
+            tg.jit(tg.sin, emitter="native")
 
 
 def test_what_machine_code_lacks_is_a_call_of_numpy() -> None:
