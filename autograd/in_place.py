@@ -17,7 +17,7 @@ from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
-from tapegrad.autograd.origins import held_by_notes
+from tapegrad.autograd.tapes.origins import held_by_notes
 from tapegrad.autograd.tensor import Tensor, overwrite
 from tapegrad.autograd.writes import about_to_write, next_serial, refuse_shared_places, store
 from tapegrad.backends.aliases import Function

@@ -86,7 +86,7 @@ def before(t: "Tensor", serial: int, passed: "Mapping[Node, Tensor]") -> "Tensor
 if TYPE_CHECKING:
     from tapegrad.autograd.aliases import Index, Params, Shape, TensorLike, Value
     from tapegrad.autograd.methods import Methods  # a stub
-    from tapegrad.autograd.sites import Site
+    from tapegrad.autograd.tapes.sites import Site
     from tapegrad.backends.aliases import DTypeLike
 else:
     Methods = object
@@ -210,7 +210,7 @@ class Tensor(Slots, Protocols, Methods):
         if (recorder := current.get().recorder) is not None:
             recorder.read(self, what, remedy)
         elif born:
-            from tapegrad.autograd.sites import read_elsewhere
+            from tapegrad.autograd.tapes.sites import read_elsewhere
 
             read_elsewhere(self)
 

@@ -14,14 +14,14 @@ from typing import TextIO
 import numpy as np
 
 from tapegrad.autograd.aliases import Value
-from tapegrad.autograd.calls import as_tensors
 from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.pages.page import written
 from tapegrad.autograd.replacing import check_replaceable
-from tapegrad.autograd.sites import Sites
-from tapegrad.autograd.tape import Tape
+from tapegrad.autograd.tapes.sites import Sites
+from tapegrad.autograd.tapes.tape import Tape
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.transforms.calls import as_tensors
 from tapegrad.autograd.writes import next_serial
 from tapegrad.cli.arguments import Mistake
 

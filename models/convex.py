@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import binary_cross_entropy_p, sparse_cross_entropy_p
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.transforms import value_and_grad, vjp
+from tapegrad.autograd.transforms.derivatives import value_and_grad, vjp
 
 
 class Fit(NamedTuple):

@@ -6,7 +6,6 @@ import numpy as np
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import above_0, number, positive_integer, rate, truth
-from tapegrad.autograd.checkpoint import checkpoint
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.ops import (
@@ -22,6 +21,7 @@ from tapegrad.autograd.ops import (
     where_p,
 )
 from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.autograd.transforms.checkpoint import checkpoint
 from tapegrad.backends import default_place
 from tapegrad.nn import init
 from tapegrad.nn.aliases import Built, Initializer

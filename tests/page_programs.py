@@ -6,7 +6,7 @@ import numpy as np
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.autograd.tape import Tape
+from tapegrad.autograd.tapes.tape import Tape
 
 
 def numbers(*shape: int, seed: int = 0) -> tg.Tensor:

@@ -6,8 +6,8 @@ import numpy as np
 
 from tapegrad.autograd.pages.page import assembled, in_a_frame, title_of
 from tapegrad.autograd.pages.record import Row, TapeRecord, record_of, rows_in_order, taken_once
-from tapegrad.autograd.tape import Tape
-from tapegrad.autograd.tape_names import converted_from
+from tapegrad.autograd.tapes.names import converted_from
+from tapegrad.autograd.tapes.tape import Tape
 from tapegrad.autograd.tensor import Tensor
 
 WORDS = {"nan": np.nan, "inf": np.inf, "+inf": np.inf, "-inf": -np.inf, "true": 1, "false": 0}

@@ -13,7 +13,7 @@ from tapegrad.autograd.pages.record import record_of
 from tapegrad.autograd.replacing import replacing
 
 if TYPE_CHECKING:
-    from tapegrad.autograd.tape import Tape
+    from tapegrad.autograd.tapes.tape import Tape
 
 SPACES = re.compile(r" *([=*<>?:,;{}()&|!\[\]]|[-+](?! *[-+])) *")
 # Of names of files that are not UTF-8: a page is, and has none.

@@ -10,12 +10,12 @@ from tapegrad.autograd.pages.folds import Item, Path, folded
 from tapegrad.autograd.pages.numbers import Numbers, numbers_of, short
 from tapegrad.autograd.pages.rules import Rule, rule_of
 from tapegrad.autograd.pages.values import Values
-from tapegrad.autograd.sites import site_of
-from tapegrad.autograd.tape_adjoint import Adjoint
+from tapegrad.autograd.tapes.adjoint import Adjoint
+from tapegrad.autograd.tapes.sites import site_of
 from tapegrad.autograd.tensor import Node, Tensor
 
 if TYPE_CHECKING:
-    from tapegrad.autograd.tape import Tape
+    from tapegrad.autograd.tapes.tape import Tape
 
 # (up to so many rows, the side of the corners): a page of 1,000 calls is to stay below 1 MB.
 SIDES = ((12, 8), (400, 5), (2_000, 4), (10**9, 3))

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from tapegrad.autograd import ops, writes
 from tapegrad.autograd.aliases import Array
-from tapegrad.autograd.calls import same_numbers
 from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.flags import changed_flags
-from tapegrad.autograd.sites import outputs_of
+from tapegrad.autograd.tapes.sites import outputs_of
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.transforms.calls import same_numbers
 
 if TYPE_CHECKING:
-    from tapegrad.autograd.tape import Tape
+    from tapegrad.autograd.tapes.tape import Tape
 
 
 class Values:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.primitive import Primitive
-from tapegrad.autograd.sites import outputs_of
+from tapegrad.autograd.tapes.sites import outputs_of
 from tapegrad.autograd.tensor import Node, Tensor, next_serial
 from tapegrad.backends import backend_of
 from tapegrad.backends.aliases import Array

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.recorder import Steps
-from tapegrad.autograd.sites import site_of
+from tapegrad.autograd.tapes.sites import site_of
 from tapegrad.autograd.tensor import Node, Tensor, before
 from tapegrad.compiler.record.calls import CallKind, RecordedCalls, kind_of
 
 if TYPE_CHECKING:
-    from tapegrad.autograd.tape import Tape
+    from tapegrad.autograd.tapes.tape import Tape
 
 
 @dataclass(eq=False)

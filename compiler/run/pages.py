@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from tapegrad.autograd.pages.inline import table
 from tapegrad.autograd.pages.page import assembled
 from tapegrad.autograd.pages.record import cut
-from tapegrad.autograd.sites import outputs_of
+from tapegrad.autograd.tapes.sites import outputs_of
 from tapegrad.compiler.ir.program import Op
 from tapegrad.compiler.passes.common import merge_common
 from tapegrad.compiler.record.same_calls import NotMade, SameCalls
 from tapegrad.compiler.record.taped_calls import TapedCall, TapedCalls
 
 if TYPE_CHECKING:
-    from tapegrad.autograd.tape import Tape
+    from tapegrad.autograd.tapes.tape import Tape
     from tapegrad.compiler.run.runner import Runner
 
 

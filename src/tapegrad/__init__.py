@@ -11,9 +11,7 @@ from tapegrad import autograd as autograd
 from tapegrad import random as random
 from tapegrad import tree as tree
 from tapegrad.autograd import ops
-from tapegrad.autograd.checkpoint import checkpoint
 from tapegrad.autograd.creation import asarray, from_dlpack, tensor
-from tapegrad.autograd.custom import custom_gradient
 from tapegrad.autograd.distributions import rand, randint, randn, randperm
 from tapegrad.autograd.dtypes import (
     bool,
@@ -169,17 +167,19 @@ from tapegrad.autograd.ops import (
 )  # fmt: skip
 from tapegrad.autograd.random import manual_seed, uniform
 from tapegrad.autograd.tensor import Parameter, Tensor
-from tapegrad.autograd.transforms import grad, jvp, value_and_grad, vjp
+from tapegrad.autograd.transforms.checkpoint import checkpoint
+from tapegrad.autograd.transforms.custom import custom_gradient
+from tapegrad.autograd.transforms.derivatives import grad, jvp, value_and_grad, vjp
 from tapegrad.backends import BackendError, get_backend, set_backend, use_backend
 
 if TYPE_CHECKING:
     from tapegrad import nn as nn
     from tapegrad import optim as optim
-    from tapegrad.autograd.check import check_grads
-    from tapegrad.autograd.jacobians import hessian, hvp, jacobian
-    from tapegrad.autograd.scan import scan
-    from tapegrad.autograd.sites import keep_lines
-    from tapegrad.autograd.tape import tape
+    from tapegrad.autograd.tapes.sites import keep_lines
+    from tapegrad.autograd.tapes.tape import tape
+    from tapegrad.autograd.transforms.check import check_grads
+    from tapegrad.autograd.transforms.jacobians import hessian, hvp, jacobian
+    from tapegrad.autograd.transforms.scan import scan
     from tapegrad.compiler import JitWarning, TraceError, jit
 
 __version__ = "0.1.0"
@@ -211,8 +211,8 @@ if not TYPE_CHECKING:
     _LATER = {
         **dict.fromkeys(("compiler", "data", "models", "nn", "optim"), ""),
         **dict.fromkeys(("jit", "JitWarning", "TraceError"), "compiler"),
-        **dict.fromkeys(("hessian", "hvp", "jacobian"), "autograd.jacobians"),
-        "check_grads": "autograd.check", "keep_lines": "autograd.sites", "scan": "autograd.scan",
-        "tape": "autograd.tape",
+        **dict.fromkeys(("hessian", "hvp", "jacobian"), "autograd.transforms.jacobians"),
+        "check_grads": "autograd.transforms.check", "scan": "autograd.transforms.scan",
+        "keep_lines": "autograd.tapes.sites", "tape": "autograd.tapes.tape",
     }  # fmt: skip
     __getattr__ = getattr_of(__name__, "tg", later=_LATER)

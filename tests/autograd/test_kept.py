@@ -12,7 +12,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.autograd.kept import Kept
+from tapegrad.autograd.tapes.what_if.kept import Kept
 
 Function = Callable[..., Any]
 FIRST, OTHER = [1.0, 2.0, 3.0], [10.0, 20.0, 30.0]

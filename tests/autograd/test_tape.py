@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.autograd.tape import Tape
-from tapegrad.autograd.tape_adjoint import Adjoint
+from tapegrad.autograd.tapes.adjoint import Adjoint
+from tapegrad.autograd.tapes.tape import Tape
 
 
 def loss_of(w: tg.Tensor, b: tg.Tensor, x: tg.Tensor) -> tg.Tensor:
@@ -192,8 +192,8 @@ def test_what_is_added_stands_as_an_addition() -> None:
 
 def test_every_array_with_a_name_is_alive() -> None:
     """Names go by the ids of arrays: that of a sum which the next sum replaced would soon be another array's."""
-    from tapegrad.autograd.sites import outputs_of
-    from tapegrad.autograd.tape_adjoint import Adjoint
+    from tapegrad.autograd.tapes.adjoint import Adjoint
+    from tapegrad.autograd.tapes.sites import outputs_of
 
     w, b = (tg.tensor(np.full(shape, 0.1), requires_grad=True) for shape in ((8, 8), (8,)))
     h = tg.zeros((3, 8), dtype="float64")

@@ -11,7 +11,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.autograd.primitive import REGISTRY
-from tapegrad.autograd.tape import Tape
+from tapegrad.autograd.tapes.tape import Tape
 
 Leaves = dict[str, tg.Tensor]
 CALL = re.compile(r"  (\w+) = (.*?)\s+(?:float|int|bool)\w*\[[\d, ]*\]\s*$")

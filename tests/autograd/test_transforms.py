@@ -215,7 +215,7 @@ def test_checkpoint_changes_memory_and_nothing_else() -> None:
 
 
 def test_checkpoint_keeps_only_its_inputs() -> None:
-    from tapegrad.autograd.tape import tape
+    from tapegrad.autograd.tapes.tape import tape
 
     def deep(x: tg.Tensor) -> tg.Tensor:
         for _ in range(50):

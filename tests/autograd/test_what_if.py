@@ -8,9 +8,9 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.autograd.sites import outputs_of
-from tapegrad.autograd.tape import Tape
-from tapegrad.autograd.tape_adjoint import Adjoint
+from tapegrad.autograd.tapes.adjoint import Adjoint
+from tapegrad.autograd.tapes.sites import outputs_of
+from tapegrad.autograd.tapes.tape import Tape
 
 F = nn.functional
 Leaves = dict[str, tg.Tensor]
@@ -374,7 +374,7 @@ def test_on_another_backend(elsewhere: str) -> None:
 
 def test_notes_go_with_their_tensors() -> None:
     """Training under keep_lines holds no more from step to step."""
-    from tapegrad.autograd import origins
+    from tapegrad.autograd.tapes import origins
 
     model, x = nn.Dense(2, in_features=3), tg.ones((4, 3))
     optimizer = tg.optim.Adam(model.parameters(), lr=0.1)

@@ -11,7 +11,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.autograd.births import Births, made_since
+from tapegrad.autograd.tapes.births import Births, made_since
 from what_if_pairs import Program, check_change, numbers, taped
 
 PLACE = Path()  # of the files that programs write

@@ -33,7 +33,7 @@ def cells(page: Any, number: int) -> list[str]:
 
 
 def test_each_step_shows_the_values_and_the_cotangents_of_the_library(opened: Opened, mlp: Any) -> None:
-    from tapegrad.autograd.tape_adjoint import Adjoint
+    from tapegrad.autograd.tapes.adjoint import Adjoint
 
     page = opened(mlp.html())
     adjoint = Adjoint(mlp)

@@ -6,7 +6,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.autograd.pages.record import record_of
-from tapegrad.autograd.tape import Tape
+from tapegrad.autograd.tapes.tape import Tape
 
 Program = Callable[[tg.Tensor], tg.Tensor]
 

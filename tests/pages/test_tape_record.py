@@ -14,8 +14,8 @@ import tapegrad as tg
 from tapegrad.autograd.pages.folds import Fold, folded
 from tapegrad.autograd.pages.numbers import numbers_of
 from tapegrad.autograd.pages.record import Tables, record_of
-from tapegrad.autograd.sites import site_of
-from tapegrad.autograd.tape import Tape
+from tapegrad.autograd.tapes.sites import site_of
+from tapegrad.autograd.tapes.tape import Tape
 
 PROGRAMS = {"mlp": programs.mlp, "rnn": programs.rnn, "unlike": lambda: programs.unlike(60)}
 

@@ -51,7 +51,7 @@ def of(value):
 def live(value):
     """The tape whose page can be asked for other numbers; None for what is no tape, or a very long one."""
     global shown_tape
-    tapes = sys.modules.get("tapegrad.autograd.tape")
+    tapes = sys.modules.get("tapegrad.autograd.tapes.tape")
     if tapes is None or not isinstance(value, tapes.Tape) or len(value.nodes) > tapes.FRAMED:
         return None
     from tapegrad.autograd.pages.live import LiveTape

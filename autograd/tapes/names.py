@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 
 from tapegrad.autograd.aliases import Tree
-from tapegrad.autograd.sites import site_of
 from tapegrad.autograd.structure import is_module
+from tapegrad.autograd.tapes.sites import site_of
 from tapegrad.autograd.tensor import Node, Tensor
 
 

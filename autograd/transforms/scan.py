@@ -19,13 +19,6 @@ from typing import Any
 from tapegrad.autograd import ops, writes
 from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Tree, Value
 from tapegrad.autograd.arguments import integer, truth
-from tapegrad.autograd.calls import (
-    as_given,
-    as_tensors,
-    label,
-    refuse_rewritten,
-    used_from_outside,
-)
 from tapegrad.autograd.copies import recorded_copy
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.diagnostics import describe, user_line
@@ -34,11 +27,18 @@ from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Steps
-from tapegrad.autograd.scan_probe import Found, Step, Tensors, compared, probe, refuse_another
-from tapegrad.autograd.second_runs import requiring_grad
 from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, leaves_like, need_function
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.transforms import cotangents_at, fresh, noted_leaves
+from tapegrad.autograd.transforms.calls import (
+    as_given,
+    as_tensors,
+    label,
+    refuse_rewritten,
+    used_from_outside,
+)
+from tapegrad.autograd.transforms.derivatives import cotangents_at, fresh, noted_leaves
+from tapegrad.autograd.transforms.scan_probe import Found, Step, Tensors, compared, probe, refuse_another
+from tapegrad.autograd.transforms.second_runs import requiring_grad
 from tapegrad.autograd.writes import next_serial
 from tapegrad.backends.aliases import Function
 

@@ -10,10 +10,8 @@ from tapegrad.autograd.aliases import Array, TensorLike, Tree, Value
 from tapegrad.autograd.backward import first_cotangent
 from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.flags import outside
-from tapegrad.autograd.origins import note, sources
-from tapegrad.autograd.sites import outputs_of
-from tapegrad.autograd.tape_adjoint import Adjoint, Start, options_of
-from tapegrad.autograd.tape_names import (
+from tapegrad.autograd.tapes.adjoint import Adjoint, Start, options_of
+from tapegrad.autograd.tapes.names import (
     converted_from,
     given_names,
     names_kept,
@@ -22,6 +20,8 @@ from tapegrad.autograd.tape_names import (
     prefixes,
     unused,
 )
+from tapegrad.autograd.tapes.origins import note, sources
+from tapegrad.autograd.tapes.sites import outputs_of
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.writes import next_serial
 
@@ -151,8 +151,8 @@ class Tape:
                 `keep_lines`, before the tape was made, is another one now, so that it may do something else.
         """
         outside("tape.what_if")
-        from tapegrad.autograd.what_if import Replay
-        from tapegrad.autograd.what_if_values import news_of
+        from tapegrad.autograd.tapes.what_if.again import Replay
+        from tapegrad.autograd.tapes.what_if.values import news_of
 
         base, earlier = self.base or (self, {})
         leaf_of = {new: leaf for leaf, new in earlier.items()}

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from weakref import ref
 
-from tapegrad.autograd.calls import same_numbers
 from tapegrad.autograd.copies import copied
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor, overwrite
+from tapegrad.autograd.transforms.calls import same_numbers
 from tapegrad.autograd.writes import NOTING
 from tapegrad.backends.aliases import Array
 

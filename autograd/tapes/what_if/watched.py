@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd import writes
-from tapegrad.autograd.births import Births, made_since
-from tapegrad.autograd.calls import same_numbers
 from tapegrad.autograd.flags import changed_flags
-from tapegrad.autograd.kept import Kept
 from tapegrad.autograd.recorder import Recorder
-from tapegrad.autograd.refusal import Refusal
+from tapegrad.autograd.tapes.births import Births, made_since
+from tapegrad.autograd.tapes.what_if.kept import Kept
+from tapegrad.autograd.tapes.what_if.refusal import Refusal
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.transforms.calls import same_numbers
 
 if TYPE_CHECKING:
     from tapegrad.autograd.aliases import Params, Result, Value
     from tapegrad.autograd.primitive import Primitive
-    from tapegrad.autograd.what_if import Call, Replay
+    from tapegrad.autograd.tapes.what_if.again import Call, Replay
 
 
 class Watch(Recorder):

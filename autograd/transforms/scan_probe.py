@@ -5,14 +5,14 @@ from contextlib import AbstractContextManager
 
 from tapegrad.autograd import ops, random, writes
 from tapegrad.autograd.aliases import Params
-from tapegrad.autograd.calls import label, same_numbers, used_from_outside
 from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Recorder, Steps
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.transforms import noted_leaves
+from tapegrad.autograd.transforms.calls import label, same_numbers, used_from_outside
+from tapegrad.autograd.transforms.derivatives import noted_leaves
 from tapegrad.autograd.writes import next_serial
 from tapegrad.backends.aliases import Array, Function
 

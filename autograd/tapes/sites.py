@@ -7,15 +7,15 @@ from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
-from tapegrad.autograd.births import Births
 from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.ops.indexing import getitem_p
-from tapegrad.autograd.origins import BACKWARD, hand_on, note
 from tapegrad.autograd.recorder import Recorder, Steps
+from tapegrad.autograd.tapes.births import Births
+from tapegrad.autograd.tapes.origins import BACKWARD, hand_on, note
+from tapegrad.autograd.tapes.variables import Block, names_in
 from tapegrad.autograd.tensor import Node, Tensor
-from tapegrad.autograd.variables import Block, names_in
 from tapegrad.autograd.whole import arithmetic_may_raise, kinds_heard
 from tapegrad.autograd.writes import next_serial
 from tapegrad.backends.aliases import Array

@@ -8,11 +8,11 @@ import numpy as np
 from tapegrad.autograd.creation import new
 from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.dtypes import name_of
-from tapegrad.autograd.refusal import INSTEAD
+from tapegrad.autograd.tapes.what_if.refusal import INSTEAD
 from tapegrad.autograd.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tapegrad.autograd.tape import Tape
+    from tapegrad.autograd.tapes.tape import Tape
 
 
 def news_of(tape: "Tape", changes: Mapping[Any, Any]) -> dict[Tensor, Tensor]:

@@ -7,7 +7,10 @@ from typing import ParamSpec, TypeVar
 
 from tapegrad.autograd import random, writes
 from tapegrad.autograd.aliases import Array, Tree, Value
-from tapegrad.autograd.calls import (
+from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.structure import flatten, need_function
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.transforms.calls import (
     Call,
     as_given,
     as_tensors,
@@ -16,11 +19,8 @@ from tapegrad.autograd.calls import (
     refuse_rewritten,
     used_from_outside,
 )
-from tapegrad.autograd.flags import changed_flags, current
-from tapegrad.autograd.second_runs import noted_writes, refuse_other_results, requiring_grad
-from tapegrad.autograd.structure import flatten, need_function
-from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.transforms import cotangents_at, fresh, noted_leaves
+from tapegrad.autograd.transforms.derivatives import cotangents_at, fresh, noted_leaves
+from tapegrad.autograd.transforms.second_runs import noted_writes, refuse_other_results, requiring_grad
 from tapegrad.autograd.writes import next_serial
 
 P = ParamSpec("P")  # the parameters of a user's function

@@ -8,7 +8,7 @@ from tapegrad.autograd.aliases import Tree
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.structure import check_sequence, need_function, tensors_of
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.transforms import (
+from tapegrad.autograd.transforms.derivatives import (
     argument_numbers,
     check_argnums,
     cotangents_at,

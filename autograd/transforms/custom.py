@@ -6,7 +6,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from tapegrad.autograd import random
 from tapegrad.autograd.aliases import Array, Tree, Value
-from tapegrad.autograd.calls import (
+from tapegrad.autograd.diagnostics import describe, user_line
+from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.ops import reshape_p
+from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, is_module, leaves_like, need_function
+from tapegrad.autograd.tensor import Tensor
+from tapegrad.autograd.transforms.calls import (
     Call,
     as_given,
     as_tensors,
@@ -16,14 +22,8 @@ from tapegrad.autograd.calls import (
     same_numbers,
     used_from_outside,
 )
-from tapegrad.autograd.diagnostics import describe, user_line
-from tapegrad.autograd.dtypes import is_floating
-from tapegrad.autograd.flags import changed_flags, current
-from tapegrad.autograd.ops import reshape_p
-from tapegrad.autograd.second_runs import noted_writes, refuse_other_results
-from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, is_module, leaves_like, need_function
-from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.transforms import noted_leaves
+from tapegrad.autograd.transforms.derivatives import noted_leaves
+from tapegrad.autograd.transforms.second_runs import noted_writes, refuse_other_results
 from tapegrad.autograd.writes import next_serial
 from tapegrad.backends.aliases import Function
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tapegrad.autograd import ops, watched, writes
-from tapegrad.autograd.births import Births
+from tapegrad.autograd import ops, writes
 from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.flags import changed_flags
-from tapegrad.autograd.origins import BACKWARD, Origin, note, origin_of
-from tapegrad.autograd.refusal import INSTEAD, Refusal, refusal_in
-from tapegrad.autograd.sites import (
+from tapegrad.autograd.tapes.births import Births
+from tapegrad.autograd.tapes.origins import BACKWARD, Origin, note, origin_of
+from tapegrad.autograd.tapes.sites import (
     CHECKED,
     FINITE,
     MOST_READS,
@@ -29,12 +28,14 @@ from tapegrad.autograd.sites import (
     outputs_of,
     site_of,
 )
+from tapegrad.autograd.tapes.what_if import watched
+from tapegrad.autograd.tapes.what_if.refusal import INSTEAD, Refusal, refusal_in
+from tapegrad.autograd.tapes.what_if.values import no_leaf
 from tapegrad.autograd.tensor import Node, Tensor, before
-from tapegrad.autograd.what_if_values import no_leaf
 
 if TYPE_CHECKING:
     from tapegrad.autograd.aliases import Value
-    from tapegrad.autograd.tape import Tape
+    from tapegrad.autograd.tapes.tape import Tape
 
 Call: TypeAlias = Node | Origin
 NEVER = sys.maxsize  # behind all that was recorded

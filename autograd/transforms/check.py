@@ -10,7 +10,7 @@ from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.structure import as_leaf, check_sequence, flatten, need_function, tensors_of
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.transforms import jvp, vjp
+from tapegrad.autograd.transforms.derivatives import jvp, vjp
 from tapegrad.backends.aliases import Function
 
 

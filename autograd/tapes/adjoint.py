@@ -11,7 +11,7 @@ from tapegrad.autograd.backward import apply_rules, match_shape_dtype
 from tapegrad.autograd.flags import changed_flags
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Recorder
-from tapegrad.autograd.sites import outputs_of
+from tapegrad.autograd.tapes.sites import outputs_of
 from tapegrad.autograd.tensor import Node, Tensor
 
 Start: TypeAlias = tuple[Tensor, Tensor | None]  # an output, and its cotangent, or None for ones
