@@ -21,6 +21,7 @@ from tapegrad.autograd.tapes.names import (
     unused,
 )
 from tapegrad.autograd.tapes.origins import note, sources
+from tapegrad.autograd.tapes.repeats import shortened
 from tapegrad.autograd.tapes.sites import outputs_of
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.writes import next_serial
@@ -31,7 +32,8 @@ FRAMED = 1000  # calls: a notebook keeps a page of so many
 class Tape:
     """The calls behind a tensor in the order they ran (the Wengert list), and the adjoint program.
 
-    str(tape)      two columns: each call, and beside it what the backward pass does there, read from the bottom up
+    str(tape)      two columns: each call, and beside it what the backward pass does there, read from the bottom up; of
+                   the many steps of a scan the first and the last, and a line that says how those between them differ
     tape.html(path) a page to step through: values, cotangents, rules
     tape.what_if({"x": value}) the tape of the same calls on other numbers
     tape.mermaid() the graph for Markdown pages;  tape.dot() the graph for Graphviz
@@ -192,7 +194,7 @@ class Tape:
         wide, wide_shape = max(map(len, [title, *left])), max(map(len, shapes), default=0)
         out += ["", f"{title:{wide}}  {'':{wide_shape}}  | backward, from the bottom up"]
         for node, call, shape in zip(self.nodes, left, shapes, strict=True):
-            first, *rest = reversed(adjoint[node])
+            first, *rest = reversed(shortened(adjoint[node]))
             out.append(f"{call:{wide}}  {shape:{wide_shape}}  | {first}".rstrip())
             out += [f"{'':{wide}}  {'':{wide_shape}}  | {line}" for line in rest]
         begun = [self.cotangent(t) for t, _ in self.starts]
