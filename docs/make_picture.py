@@ -19,7 +19,7 @@ print(tg.tape(loss))
 loss.backward()
 W.grad, b.grad"""
 ROW = 19
-LEFT, TAPE_X, ADJOINT_X = 24.0, 368.0, 600.0
+LEFT, TAPE_X, ADJOINT_X = 24.0, 368.0, 620.0
 STYLE = (
     "text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2933}"
     ".head{font:600 13px system-ui,sans-serif;fill:#334e68}"
@@ -51,8 +51,8 @@ def frames(height: float) -> list[str]:
     """The three columns, with their headings."""
     return [
         box(8, 8, 336, height - 74, "code"),
-        box(356, 8, 220, height - 74, "tape"),
-        box(588, 8, 364, height - 74, "back"),
+        box(356, 8, 240, height - 74, "tape"),
+        box(608, 8, 364, height - 74, "back"),
         text(LEFT, 34, "what you write", "head"),
         text(TAPE_X, 34, "the tape, from the top down", "head"),
         text(ADJOINT_X, 34, "the gradient program, from the bottom up", "head"),
@@ -73,12 +73,12 @@ def calls(table: list[tuple[str, list[str]]]) -> list[str]:
 def foot(below: float) -> list[str]:
     """What lies under all three: the primitives, on either backend."""
     return [
-        box(8, below, 944, 46, "place"),
+        box(8, below, 964, 46, "place"),
         text(LEFT, below + 29, "primitives: one table of forwards and gradient rules", "head"),
-        box(470, below + 8, 226, 30, "code"),
-        text(486, below + 28, "NumPy, on the CPU"),
-        box(712, below + 8, 226, 30, "code"),
-        text(728, below + 28, "CuPy, on the GPU"),
+        box(490, below + 8, 226, 30, "code"),
+        text(506, below + 28, "NumPy, on the CPU"),
+        box(732, below + 8, 226, 30, "code"),
+        text(748, below + 28, "CuPy, on the GPU"),
     ]
 
 
@@ -88,7 +88,7 @@ def picture() -> str:
     code = [text(LEFT, 62 + i * ROW, line) for i, line in enumerate(CODE.split("\n"))]
     parts = [*frames(height), *code, *calls(table), *foot(height - 56)]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 {height:.0f}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 980 {height:.0f}" role="img" '
         f'aria-label="Code, the tape it records, and the gradient program beside it"><style>{STYLE}</style>\n'
         + "\n".join(parts)
         + "\n</svg>\n"
