@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import picture
-from benchmarks.harness import ratio
+from benchmarks.harness import ROOT, ratio
 from benchmarks.picture import DOTS
 from benchmarks.steps import JAX, NATIVE, NUMPY, TORCH
 
@@ -87,10 +87,51 @@ def speeds(results: dict[str, Path]) -> str:
         samples = json.loads(results[job].read_text(encoding="utf-8"))["cases"][0]["samples"]
         cells = []
         for ours, against in pairs:
-            middle, low, high = ratio(samples[ours], samples[against], "step")
-            cells.append(f"{round(middle, 3):.2f} ({low:.2f} to {high:.2f})")  # as in its job's table
+            cells.append(spread(*ratio(samples[ours], samples[against], "step")))
         lines.append(f"| {what.replace(chr(10), ', ')} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def spread(middle: float, low: float, high: float) -> str:
+    return f"{round(middle, 3):.2f} ({low:.2f} to {high:.2f})"  # rounded as in its job's table
+
+
+# The part of the project's README.md that is made of the results.
+MARKS = ("<!-- made by python -m benchmarks summary -->\n", "<!-- end -->\n")
+SENTENCES = """
+![Time of a training step of seven networks, as a multiple of JAX's](benchmarks/results/steps.svg)
+
+`Sequential.fit` of the article's network takes {fit} of the time of Keras's, 10 epochs, recording included,
+and the whole of `tapegrad train` {job} of the same job in Keras, with {memory} of the memory.
+
+[One table](benchmarks/results/README.md) has all promises, with what was measured and the command: of {count}, {kept}
+are kept and {missed} are missed.
+"""
+
+
+def for_readme(results: dict[str, Path]) -> str:
+    """The table of the steps, and the sentences below it."""
+    article = {
+        job: json.loads(results[job].read_text(encoding="utf-8")) for job in ("fit_article", "article_job")
+    }
+    fit, job = (data["cases"][0]["samples"] for data in article.values())
+    verdicts = [row[4] for row in rows(results.values())]
+    sentences = SENTENCES.format(
+        fit=spread(*ratio(fit["tapegrad"], fit["Keras"], "fit")),
+        job=spread(*ratio(job["tapegrad"], job["Keras"], "wall")),
+        memory=f"{ratio(job['tapegrad'], job['Keras'], 'peak')[0]:.2f}",
+        count=len(verdicts),
+        kept=verdicts.count("kept"),
+        missed=verdicts.count("MISSED"),
+    )
+    return f"\n{speeds(results)}\n{sentences}\n"
+
+
+def write_readme(results: dict[str, Path], path: Path = ROOT / "README.md") -> None:
+    """Put what was measured between the marks."""
+    before, rest = path.read_text(encoding="utf-8").split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    path.write_text(MARKS[0].join([before, for_readme(results) + MARKS[1] + after]), encoding="utf-8")
 
 
 def machines(results: dict[str, Path]) -> str:
@@ -122,6 +163,8 @@ def write(folder: Path = RESULTS) -> Path:
         f"{speeds(results)}\n\n"
         "One core, with the lowest and the highest of the rounds. All promises:\n\n"
     )
+    if folder == RESULTS:
+        write_readme(results)
     path = folder / "README.md"
     path.write_text(text + table(rows(results.values())) + "\n", encoding="utf-8")
     return path

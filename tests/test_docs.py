@@ -5,10 +5,13 @@ import importlib.util
 import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,16 +30,22 @@ def module(path: Path) -> ModuleType:
     return loaded
 
 
-def test_every_snippet_runs_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_snippet_runs_in_order(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """As if one file held them all, one empty line apart: so the program of a step names its lines."""
     snippets = re.findall(r"```python\n(.*?)```", README, re.S)
     assert len(snippets) >= 5
+    path = tmp_path / "train.py"
+    path.write_text("\n".join(snippets))
     names: dict[str, object] = {}
+    above = 0
     for snippet in snippets:
-        exec(compile(snippet, "README.md", "exec"), names)
-    printed = capsys.readouterr().out
+        exec(compile("\n" * above + snippet, path, "exec"), names)
+        above += snippet.count("\n") + 1
+    printed = re.sub(r" +\n", "\n", capsys.readouterr().out)
     assert float(re.findall(r"loss after 500 steps: ([\d.]+)", printed)[0]) < 0.01
-    shown = re.findall(r"```text\n(.*?)```", README, re.S)[0]
-    assert shown.strip() in re.sub(r" +\n", "\n", printed)
+    program, tape = re.findall(r"```text\n(.*?)```", README, re.S)
+    assert textwrap.indent(program, "    ") in printed and len(program.splitlines()) > 15
+    assert tape.strip() in printed
 
 
 def test_the_promise_of_jit_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +130,20 @@ def test_paths_and_links_exist(page: str) -> None:
         assert name.startswith(made) or (ROOT / name).exists() or (at / name).exists(), f"{page}: {name}"
 
 
+def test_the_map_of_autograd_names_every_file() -> None:
+    """Each once; those of two folders stand in the docstrings of these."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = text.partition("## `autograd/` by subject")[2].partition("\nThree walks")[0]
+    named = re.findall(r"`(?:autograd/)?(\w+\.py|\w+/)`", re.sub(r"`(derivatives|__init__)\.py`", "", rows))
+    files = [path for path in (ROOT / "autograd").iterdir() if not path.name.startswith("__")]
+    there = [path.name + "/" * path.is_dir() for path in files]
+    assert sorted(named) == sorted(name for name in there if name.endswith((".py", "/")))
+    for folder in ("transforms", "tapes", "tapes/what_if"):
+        described = (ROOT / "autograd" / folder / "__init__.py").read_text()
+        for path in (ROOT / "autograd" / folder).glob("[!_]*.py"):
+            assert re.search(rf"\b{path.stem}\b", described), path
+
+
 STUBS = module(ROOT / "docs" / "make_stubs.py").STUBS
 
 
@@ -129,31 +152,120 @@ def test_stubs_are_up_to_date(path: str) -> None:
     assert STUBS[path]() == (ROOT / path).read_text(), "run: python docs/make_stubs.py"
 
 
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+PRIMITIVE = inspect.cleandoc(re.findall(r" {3}```python\n(.*?)```", CONTRIBUTING, re.S)[0])
+NAME = PRIMITIVE.partition(" = ")[0]
+
+
 def test_the_primitive_of_contributing_is_right() -> None:
+    """At 0 and at equal arguments, too, to second order, without a warning, and compiled."""
     import tapegrad as tg
-    from tapegrad.autograd.ops import cos, scale, where_p
+    from tapegrad.autograd.ops import scale
     from tapegrad.autograd.primitive import REGISTRY, Primitive
 
-    snippet = re.findall(r" {3}```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)[0]
-    names = {"Primitive": Primitive, "cos": cos, "scale": scale, "where_p": where_p}
+    names = {"Primitive": Primitive, "scale": scale}
     try:
-        exec(compile(inspect.cleandoc(snippet), "CONTRIBUTING.md", "exec"), names)
+        exec(compile(PRIMITIVE, "CONTRIBUTING.md", "exec"), names)
+        made: Any = names[NAME]
+        a = tg.tensor([-2.0, 0.0, 0.5, 3.0, 0.0], dtype="float64")
+        b = tg.tensor([1.0, 0.0, 0.5, -1.0, 2.0], dtype="float64")
+        assert tg.max(tg.abs(made(a, b) - (a - b) ** 2)).item() == 0
+        tg.check_grads(made, (a, b), order=2)
+        tg.check_grads(made, (a, b[:1]), order=2)
+        step = tg.jit(tg.grad(lambda a: made(a, b).sum()), emitter="numpy")
+        for _ in range(3):
+            assert np.array_equal(step(a).numpy(), 2 * (a - b).numpy())
+        assert step.stats()["compiled"] == 1
     finally:
-        REGISTRY.pop("sinc", None)
-    sinc = names["sinc"]
-    x = tg.tensor([-2.0, 0.5, 3.0], dtype="float64")
-    assert tg.max(tg.abs(sinc(x) - tg.sin(x) / x)).item() == 0
-    tg.check_grads(sinc, (x,), order=2)
+        REGISTRY.pop(NAME, None)
 
 
-def test_speeds_come_with_their_command_and_their_tables() -> None:
+def test_the_recipe_for_a_primitive_gives_a_function_and_a_method(tmp_path: Path) -> None:
+    """Its first two steps, followed in a copy."""
+    face = tmp_path / "src" / "tapegrad"
+    shutil.copytree(ROOT / "autograd", tmp_path / "autograd", ignore=shutil.ignore_patterns("__pycache__"))
+    face.mkdir(parents=True)
+    for path in (ROOT / "src" / "tapegrad").iterdir():
+        if path.is_symlink():
+            (face / path.name).symlink_to(
+                tmp_path / "autograd" if path.name == "autograd" else path.resolve()
+            )
+        elif path.is_file():
+            shutil.copy(path, face)
+    recipe = CONTRIBUTING.partition("## Add a primitive")[2].partition("\n3. ")[0]
+    with (tmp_path / "autograd" / "ops" / "elementwise.py").open("a") as file:
+        file.write(f"\n\n{PRIMITIVE}\n")
+    for path, before in (
+        ("autograd/ops/__init__.py", "PUBLIC = (\n"),
+        ("src/tapegrad/__init__.py", "from tapegrad.autograd.ops import (\n"),
+    ):
+        if f"`{path}`" in recipe:
+            text = (tmp_path / path).read_text()
+            name = f'"{NAME}"' if "PUBLIC" in before else NAME
+            assert text.count(before) == 1
+            (tmp_path / path).write_text(text.replace(before, f"{before}    {name},\n"))
+    program = (
+        f"import tapegrad as tg; t = tg.tensor([3.0]); assert '{NAME}' in dir(tg) and '{NAME}' in tg.__all__; "
+        f"print(tg.{NAME}(t, 1.0).item(), t.{NAME}(1.0).item())"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "src")}
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False
+    )
+    assert run.stdout == "4.0 4.0\n", run.stderr
+
+
+def test_the_speeds_of_the_readme_are_the_newest_measured() -> None:
+    from benchmarks import summary
+
     fast = README.partition("## How fast")[2]
-    assert "`make bench`" in fast and len(re.findall(r"\| 0\.\d\d \(", fast)) >= 4
-    for ratio in re.findall(r"\| (0\.\d\d) \(", fast):
-        tables = "".join(p.read_text() for p in (ROOT / "benchmarks" / "results").glob("*.md"))
-        assert f"**{ratio}" in tables or any(
-            f"{float(r):.2f}" == ratio for r in re.findall(r"\*\*([\d.]+)\*\*", tables)
-        )
+    start, end = summary.MARKS
+    measured = summary.for_readme(summary.newest(summary.RESULTS))
+    assert "`make bench`" in fast and measured.count(" to ") > 25
+    assert f"{start}{measured}{end}" in fast, "run: python -m benchmarks summary"
+    for number in re.findall(r"\b[01]\.\d\d\b", fast):
+        assert number in measured, f"{number} is not measured"
+
+
+def test_the_weights_of_the_readme_are_the_newest_measured() -> None:
+    path = max((ROOT / "benchmarks" / "results").glob("*-install.md"))
+    table = re.findall(r"^\| ([^|]+) \| *(\d+) \| *(\d+) \|$", path.read_text(), re.M)
+    weight = {what: (packages, size) for what, packages, size in table}
+    packages, size = weight["tapegrad's own requirements"]
+    assert f"{size} MB in {packages} packages" in README
+    assert f"llvmlite: {weight['what `[jit]` adds'][1]} MB" in README
+    packages, size = weight["torch with its requirements"]
+    assert f"PyTorch for CPUs is {size} MB in {packages} packages" in README
+    assert f"](benchmarks/results/{path.name})" in README
+
+
+def test_the_extras_of_the_readme_are_those_of_pyproject() -> None:
+    from tapegrad.backends.install import EXTRAS
+
+    rows = re.findall(
+        r"^\| (`[^|]+`) \|[^|]+\|[^|]+\|$", README.partition("| extra |")[2].partition("\n\n")[0], re.M
+    )
+    assert {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} == EXTRAS.keys()
+
+
+# What README says of how much there is to read, in lines of Python.
+SIZES = {
+    r"in `autograd/`, ([\d,]+) lines": [
+        "autograd/tensor.py",
+        "autograd/primitive.py",
+        "autograd/backward.py",
+    ],
+    r"in `autograd/ops/` are ([\d,]+) more": ["autograd/ops/*.py"],
+    r"The compiler, ([\d,]+) lines": ["compiler/**/*.py"],
+}
+
+
+@pytest.mark.parametrize("said", SIZES)
+def test_the_core_is_as_long_as_the_readme_says(said: str) -> None:
+    """Within a quarter: the number is to help a reader, not to be kept up to date."""
+    lines = sum(len(path.read_text().splitlines()) for glob in SIZES[said] for path in ROOT.glob(glob))
+    (number,) = re.findall(said, README)
+    assert 0.75 < lines / int(number.replace(",", "")) < 1.25, lines
 
 
 @pytest.mark.parametrize(("script", "function", "page"), [
