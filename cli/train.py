@@ -3,6 +3,7 @@
 import argparse
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -160,7 +161,15 @@ def write(
         written = sorted(path.name for path in folder.iterdir())
     print(f"wrote {', '.join(written)} in {out}")
     model_path = shlex.quote(str(out / f"{last.kind}.safetensors"))
-    print(f"to use it: tapegrad predict {model_path} new.csv")
+    print(f"to use it: {this_command()} predict {model_path} new.csv")
+
+
+def this_command() -> str:
+    """How to call this program: by its name where the shell finds that, else as it was called."""
+    if shutil.which("tapegrad"):
+        return "tapegrad"
+    called = sys.argv[0]
+    return "python -m tapegrad" if called.endswith("__main__.py") else shlex.quote(called)
 
 
 def heading(text: str) -> None:

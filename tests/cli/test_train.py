@@ -242,6 +242,21 @@ def test_without_matplotlib_it_says_how_to_get_pictures(folder, run, monkeypatch
     assert files(folder / "runs") == ["people/history.csv", "people/logistic.safetensors"]
 
 
+@pytest.mark.parametrize(("found", "called", "said"), [
+    ("/usr/bin/tapegrad", "/usr/bin/tapegrad", "tapegrad"),
+    (None, ".venv/bin/tapegrad", ".venv/bin/tapegrad"),
+    (None, "my env/bin/tapegrad", "'my env/bin/tapegrad'"),
+    (None, "site-packages/tapegrad/__main__.py", "python -m tapegrad"),
+])  # fmt: skip
+def test_its_last_line_can_be_typed_where_the_environment_is_not_active(
+    found, called, said, folder, run, monkeypatch
+):
+    monkeypatch.setattr("shutil.which", lambda name: found)
+    monkeypatch.setattr(sys, "argv", [called])
+    out = run("train", "people.csv", "--target", "buys", "--model", "logistic")[1]
+    assert f"to use it: {said} predict runs/people/logistic.safetensors new.csv\n" in out
+
+
 # --- as a process ---
 
 
