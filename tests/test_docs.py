@@ -144,6 +144,20 @@ def test_the_map_of_autograd_names_every_file() -> None:
             assert re.search(rf"\b{path.stem}\b", described), path
 
 
+def test_the_changelog_is_sorted_by_kind() -> None:
+    """In the order of Keep a Changelog, each kind once for a version, and each line of it a line of a list."""
+    for version in (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]:
+        kinds = re.findall(r"^### (.+)$", version, re.M)
+        order = [
+            kind
+            for kind in ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
+            if kind in kinds
+        ]
+        assert kinds == order
+        text = version.partition("\n### ")[2].partition("\n")[2]
+        assert not re.findall(r"^(?!- |  \S|#{3,4} |$).*$", text, re.M)
+
+
 STUBS = module(ROOT / "docs" / "make_stubs.py").STUBS
 
 
