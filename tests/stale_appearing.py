@@ -1,4 +1,4 @@
-"""Cases that an attack of the guards found, or nearly: what appears where nothing was, or hides what was there."""
+"""What appears where nothing was, or hides what was there."""
 
 import sys
 import types

@@ -1,4 +1,4 @@
-"""Cases that a second attack of the guards found, or nearly: what code of the user's runs or reads unseen."""
+"""What code of the user's runs or reads unseen."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Attacks on copies, operators, protocols, functions and what is decided by numbers."""
+"""Copies, operators, protocols, functions and what is decided by numbers."""
 
 import abc
 import bisect

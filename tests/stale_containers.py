@@ -1,4 +1,4 @@
-"""Attacks on classes, weak references, contexts, containers and data that Python offers."""
+"""Containers, weak references, contexts, classes and data that Python offers."""
 
 import array
 import collections

@@ -1,4 +1,4 @@
-"""Cases that an attack of the guards found, or nearly: what code reads without naming it, and who is who."""
+"""What code reads without naming it, and which object is which."""
 
 import abc
 import collections

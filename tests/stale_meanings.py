@@ -1,4 +1,4 @@
-"""Cases that a third attack found: names, classes, modules and views whose meaning changes where nobody looks."""
+"""Names, classes, modules and views whose meaning changes where nobody looks."""
 
 import builtins
 import contextlib

@@ -1,4 +1,4 @@
-"""Attacks on closures, modules, arrays, models, generators, classes and matches."""
+"""Closures, modules, arrays, models, generators, classes and matches."""
 
 import argparse
 import copy

@@ -1,5 +1,5 @@
-"""What was found by attacks once more: patched methods and operators of Tensor, another metaclass, memory that is named
-by its address, attributes of the compiled function itself."""
+"""Patched methods and operators of Tensor, another metaclass, memory that is named by its address, attributes of the
+compiled function itself."""
 
 import functools
 import math
