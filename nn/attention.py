@@ -80,7 +80,8 @@ def attention_weights(
     first: the number of q's first place, of which causal attention sees the first `first + 1` places.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    scores = (q @ k.mT) * scale
+    # A product of float16 overflows where its scaled score would not.
+    scores = (q * scale) @ k.mT if abs(scale) < 1 else (q @ k.mT) * scale
     sees = triangle_p(q, rows=q.shape[-2], columns=k.shape[-2], k=first) if causal else None
     if mask is not None and is_floating(mask.dtype):
         # -inf hides a place. Of a row of nothing else the softmax would be NaN.

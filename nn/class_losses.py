@@ -4,7 +4,7 @@ probabilities."""
 from tapegrad.autograd import writes
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import number, probability, truth, whole_number
-from tapegrad.autograd.dtypes import finfo, is_floating, name_of
+from tapegrad.autograd.dtypes import finfo, is_floating
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.ops import (
     astype_p,
@@ -19,6 +19,7 @@ from tapegrad.autograd.ops import (
     where_p,
 )
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.lengths import widened
 from tapegrad.nn.loss_base import (
     as_target,
     class_numbers,
@@ -91,7 +92,7 @@ def _reduced(
     loss = where_p(keep, loss, 0.0)
     if reduction != "mean":
         return reduce(name, loss, sample_weight, reduction)
-    wide = loss.astype("float32", copy=False) if name_of(loss.dtype) == "float16" else loss
+    wide = widened(loss)
     total = reduce(name, wide, sample_weight, "sum")
     return (total / sum_p(astype_p(keep, dtype=wide.dtype), axis=None, keepdims=False)).astype(
         loss.dtype, copy=False

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, at_least_0, number, truth
-from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.foreign import getattr_of
 from tapegrad.autograd.ops import (
     abs,
@@ -38,9 +37,7 @@ from tapegrad.autograd.ops import (
     relu,
     sinh,
     softplus,
-    sqrt,
     square,
-    square_factor,
     sum_p,
     where_p,
 )
@@ -55,6 +52,7 @@ from tapegrad.nn.class_losses import sparse_categorical_crossentropy as sparse_c
 from tapegrad.nn.docstrings import joined, split
 from tapegrad.nn.focal_losses import binary_focal_crossentropy as binary_focal_crossentropy
 from tapegrad.nn.focal_losses import categorical_focal_crossentropy as categorical_focal_crossentropy
+from tapegrad.nn.lengths import direction
 from tapegrad.nn.lookup import Named
 from tapegrad.nn.loss_base import (
     Loss,
@@ -91,8 +89,11 @@ def mape_loss(p: Tensor, t: Tensor) -> Tensor:
 @elementwise
 def msle_loss(p: Tensor, t: Tensor) -> Tensor:
     """Mean squared logarithmic error: mean((ln(1 + max(p, 1e-7)) - ln(1 + max(t, 1e-7)))**2)"""
-    low = epsilon(p)
-    return square(log1p(clip_p(p, min=low, max=None)) - log1p(clip_p(t, min=low, max=None)))
+    p, t = (clip_p(x, min=epsilon(p), max=None) for x in (p, t))
+    e, base = p - t, 1.0 + t
+    near = abs(e) < 0.5 * base  # where the difference of the logarithms would cancel
+    precise = log1p(where_p(near, e, 0.0) / where_p(near, base, 1.0))
+    return square(where_p(near, precise, log1p(p) - log1p(t)))
 
 
 @elementwise
@@ -107,8 +108,9 @@ def huber_loss(p: Tensor, t: Tensor, delta: float = 1.0) -> Tensor:
 
 def huber_of(e: Tensor, delta: float) -> Tensor:
     """e**2 / 2 where |e| <= delta, else the tangent."""
-    inner = clip_p(e, min=-delta, max=delta)
-    return 0.5 * square(inner) + delta * (abs(e) - abs(inner))
+    near = abs(e) <= delta
+    # Each element is 0 in one of the two, so that its slope comes from the other one alone, without a rounding error.
+    return 0.5 * square(where_p(near, e, 0.0)) + delta * where_p(near, 0.0, abs(e) - 0.5 * delta)
 
 
 @elementwise
@@ -124,8 +126,9 @@ def smooth_l1_loss(p: Tensor, t: Tensor, beta: float = 1.0) -> Tensor:
 def smooth_l1_of(e: Tensor, beta: float) -> Tensor:
     if beta == 0:
         return abs(e)
-    inner = clip_p(e, min=-beta, max=beta)
-    return 0.5 * inner * (inner / beta) + (abs(e) - abs(inner))
+    near = abs(e) <= beta
+    inner = where_p(near, e, 0.0)
+    return 0.5 * inner * (inner / beta) + where_p(near, 0.0, abs(e) - 0.5 * beta)
 
 
 @elementwise
@@ -175,14 +178,6 @@ def cosine_similarity(p: Tensor, t: Tensor) -> Tensor:
     """-sum(p * t) / (|p| * |t|): -1 where p points as t does; 0, with gradient 0, where either is zero"""
     cosine = -sum_p(direction(p) * direction(t), axis=(p.ndim - 1,), keepdims=False)
     return cosine.astype(p.dtype, copy=False)
-
-
-def direction(x: Tensor) -> Tensor:
-    """x / |x| over the last axis, and 0 where x is; float16 is computed in float32."""
-    x = x.astype("float32", copy=False) if name_of(x.dtype) == "float16" else x
-    x = x * square_factor(x, axis=(x.ndim - 1,))
-    length = sqrt(sum_p(square(x), axis=(x.ndim - 1,), keepdims=True))
-    return x / where_p(length == 0, float("inf"), length)
 
 
 # ---- two classes ----

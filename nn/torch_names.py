@@ -5,7 +5,7 @@ import math
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer, probability, truth, whole_number
 from tapegrad.autograd.creation import from_data
-from tapegrad.autograd.dtypes import is_floating, name_of
+from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.ops import (
     abs,
     binary_cross_entropy_p,
@@ -25,6 +25,7 @@ from tapegrad.backends import resolve
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import Config
 from tapegrad.nn.dense import Dense
+from tapegrad.nn.lengths import widened
 from tapegrad.nn.loss_base import (
     as_target,
     class_numbers,
@@ -189,8 +190,7 @@ def fits_into(shape: Shape, whole: Shape) -> bool:
 
 def ratio(loss: Tensor, share: Tensor) -> Tensor:
     """sum(loss) / sum(share), in the dtype of the loss: sums of float16, which may overflow, are of float32."""
-    wide = [a.astype("float32", copy=False) if name_of(a.dtype) == "float16" else a for a in (loss, share)]
-    return (wide[0].sum() / wide[1].sum()).astype(loss.dtype, copy=False)
+    return (widened(loss).sum() / widened(share).sum()).astype(loss.dtype, copy=False)
 
 
 class MSELoss(TorchLoss):

@@ -12,6 +12,7 @@ from tapegrad.autograd.ops import normalize_p, sqrt
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import resolve
 from tapegrad.nn.aliases import Config
+from tapegrad.nn.lengths import widened
 from tapegrad.nn.module import Buffer, Layer
 from tapegrad.nn.normalization import affine, along, by_group, follow, moments
 from tapegrad.nn.shapes import Shape
@@ -297,7 +298,8 @@ class RMSNorm(_Trailing):
 
     Args:
         normalized_shape: The lengths of these axes, or one length.
-        eps: What is added to the mean square, above 0; None: the gap above 1 of x's dtype.
+        eps: What is added to the mean square, above 0; None: the gap above 1 of x's dtype, or for float16 that of
+            float32, in which it is computed.
         elementwise_affine: Whether there is a weight.
         device: Where to make the weights; None is the default backend.
         dtype: The floating dtype of the weights; None is the default.
@@ -318,7 +320,7 @@ class RMSNorm(_Trailing):
     def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         axes = self._over(x.shape)
-        eps = float(finfo(x.dtype).eps) if self.eps is None else self.eps
+        eps = float(finfo(widened(x).dtype).eps) if self.eps is None else self.eps
         return affine(normalize_p(x, axis=axes, epsilon=eps, center=False), x, axes, self.weight, None)
 
 

@@ -4,27 +4,14 @@ import math
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, at_least_0, number, truth
-from tapegrad.autograd.ops import abs, clip_p, max_p, minimum, sqrt, square, square_factor, sum_p, where_p
+from tapegrad.autograd.ops import clip_p, minimum, sum_p, where_p
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.lengths import direction, norm, widened
 from tapegrad.nn.loss_base import as_target, refuse_numbers, same_shape
-from tapegrad.nn.losses import direction
 from tapegrad.nn.torch_losses import check_signs
 from tapegrad.nn.torch_names import TorchLoss
 
 VECTORS = "vectors of shape (N, D) or (D,)"
-
-
-def norm(x: Tensor, p: float) -> Tensor:
-    """(sum(|x|**p))**(1/p) over the last axis; of p = 2 without overflow, and with slope 0 at 0."""
-    axis = (x.ndim - 1,)
-    if p == math.inf:
-        return max_p(abs(x), axis=axis, keepdims=False)
-    if p == 1:
-        return sum_p(abs(x), axis=axis, keepdims=False)
-    if p == 2:
-        factor = square_factor(x, axis=axis)
-        return sqrt(sum_p(square(x * factor), axis=axis, keepdims=False)) / factor.squeeze(-1)
-    return sum_p(abs(x) ** p, axis=axis, keepdims=False) ** (1.0 / p)
 
 
 def _at_least_0(x: Tensor) -> Tensor:
@@ -60,10 +47,11 @@ class TripletMarginLoss(TorchLoss):
         a, b = same_shape("TripletMarginLoss", anchor, positive)
         _, c = same_shape("TripletMarginLoss", anchor, negative)
         refuse_numbers("TripletMarginLoss", a, VECTORS)
+        dtype, (a, b, c) = a.dtype, (widened(x) for x in (a, b, c))
         near, far = (norm(a - other + self.eps, self.p) for other in (b, c))
         if self.swap:
             far = minimum(far, norm(b - c + self.eps, self.p))
-        return self._reduced(_at_least_0(near - far + self.margin))
+        return self._reduced(_at_least_0(near - far + self.margin)).astype(dtype, copy=False)
 
 
 class CosineEmbeddingLoss(TorchLoss):
@@ -90,10 +78,9 @@ class CosineEmbeddingLoss(TorchLoss):
                 f"CosineEmbeddingLoss: vectors of shape {a.shape} need targets of shape {a.shape[:-1]}, got {t.shape}"
             )
         check_signs("CosineEmbeddingLoss", t)
-        cosine = sum_p(direction(a) * direction(b), axis=(a.ndim - 1,), keepdims=False).astype(
-            a.dtype, copy=False
-        )
-        return self._reduced(where_p(t == 1, 1.0 - cosine, _at_least_0(cosine - self.margin)))
+        cosine = sum_p(direction(a) * direction(b), axis=(a.ndim - 1,), keepdims=False)
+        loss = where_p(t == 1, 1.0 - cosine, _at_least_0(cosine - self.margin))
+        return self._reduced(loss).astype(a.dtype, copy=False)
 
 
 class MarginRankingLoss(TorchLoss):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import maximum, minimum, sqrt, square, square_factor, sum_p
 from tapegrad.autograd.ops.shape import some_axes
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn.lengths import widened
 from tapegrad.nn.module import Layer
 from tapegrad.nn.normalization import axes_of
 from tapegrad.nn.shapes import Shape
@@ -32,7 +32,7 @@ class UnitNormalization(Layer):
     def forward(self, x: TensorLike) -> Tensor:
         x = x if isinstance(x, Tensor) else tensor(x)
         axes = some_axes("UnitNormalization", self.axis, x.ndim)
-        wide = x.astype("float32", copy=False) if name_of(x.dtype) == "float16" else x
+        wide = widened(x)
         # A power of two, so that the squares do not overflow.
         down = minimum(square_factor(wide, axis=axes), 1.0)
         wide = wide * down

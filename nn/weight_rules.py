@@ -16,7 +16,6 @@ from typing import Any
 
 from tapegrad.autograd.arguments import at_least_0, one_of, probability, whole_number
 from tapegrad.autograd.attributes import Options
-from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.filled import eye, zeros
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.ops import abs, clip_p, maximum, some_axes, sqrt, square, sum_p, where_p
@@ -24,6 +23,7 @@ from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import Config, Sizes, WeightRuleLike
+from tapegrad.nn.lengths import widened
 from tapegrad.nn.lookup import Named
 
 EPSILON = 1e-7  # Keras's, beside a norm in a denominator
@@ -114,7 +114,7 @@ class OrthogonalRegularizer(WeightRule):
     def __call__(self, w: Tensor) -> Tensor:
         if w.ndim != 2:
             raise ValueError(f"OrthogonalRegularizer: expected a matrix, got a weight of shape {w.shape}")
-        rows = _wide(w) if self.mode == "rows" else _wide(w).T
+        rows = widened(w) if self.mode == "rows" else widened(w).T
         n = rows.shape[0]
         if n < 2:
             return 0.0 * w.sum()
@@ -139,14 +139,9 @@ def _axes(name: str, axis: object) -> int | tuple[int, ...]:
     return whole_number(name, axis)
 
 
-def _wide(w: Tensor) -> Tensor:
-    """Squares of float16 overflow from 256 on, and EPSILON is 0 there: norms are of float32."""
-    return w.astype("float32", copy=False) if name_of(w.dtype) == "float16" else w
-
-
 def _lengths(name: str, w: Tensor, axis: Sizes) -> Tensor:
     """The norms of a weight along its axes."""
-    return sqrt(sum_p(square(_wide(w)), axis=some_axes(name, axis, w.ndim), keepdims=True))
+    return sqrt(sum_p(square(widened(w)), axis=some_axes(name, axis, w.ndim), keepdims=True))
 
 
 class MaxNorm(WeightRule):

@@ -29,9 +29,27 @@ def depthwise_gradient() -> Any:
     return kernel.grad
 
 
+def attention(kind: Any) -> Any:
+    """Queries and keys of 60 in a head of 64: their product is beyond float16, their score, 28,800, is not."""
+    far = tg.tensor(np.repeat([[60.0], [-60.0]], 64, axis=1).astype("float16"))
+    return kind(far, far, tg.tensor([[1.0], [9.0]], dtype="float16"))
+
+
+def rms_of_small() -> Any:
+    layer = nn.RMSNorm(8, dtype="float16")
+    return layer(half(1, 8, value=1e-3))[0, :1]
+
+
 CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "causal attention of low scores, float16": (lambda: causal("float16", 100.0), [[1.0], [5.0]]),
     "causal attention of low scores, float32": (lambda: causal("float32", 1e5), [[1.0], [5.0]]),
+    "attention of large products": (lambda: attention(F.scaled_dot_product_attention), [[1.0], [9.0]]),
+    "attention of large products, causal": (
+        lambda: attention(lambda *x: F.scaled_dot_product_attention(*x, is_causal=True)),
+        [[1.0], [9.0]],
+    ),
+    # PyTorch adds float32's eps to a mean square of float16.
+    "root mean square of small": (rms_of_small, [0.9453]),
     "average of many": (lambda: F.average_pool(half(1, 4096, 1), 4096), [[[1.0]]]),
     "average of large": (lambda: F.average_pool(half(1, 2, 1, value=6e4), 2), [[[6e4]]]),
     "gradient of a depthwise kernel": (depthwise_gradient, [[[4096.0], [4096.0]]]),

@@ -1,0 +1,102 @@
+"""The slopes of losses where the prediction is almost right, and of distances and norms that are small, in each dtype
+against the same in float64: a difference of large terms would leave a rounding error of the terms."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+
+F = nn.functional
+Loss = Callable[[tg.Tensor, tg.Tensor], tg.Tensor]
+
+
+def of(kind: Any, **options: Any) -> Loss:
+    return kind(reduction="sum", **options)  # type: ignore[no-any-return]
+
+
+# name -> (loss, target): the prediction differs from the target by SMALL
+LOSSES: dict[str, tuple[Loss, float]] = {
+    **{f.__name__: (lambda p, t, f=f: f(p, t, reduction="sum"), 0.0) for f in (
+        F.mse_loss, F.mae_loss, F.huber_loss, F.smooth_l1_loss, F.log_cosh, F.quantile_loss, F.contrastive_loss)},
+    "huber_loss, delta 100": (lambda p, t: F.huber_loss(p, t, delta=100.0, reduction="sum"), 0.0),
+    "huber_loss, delta 1e4": (lambda p, t: F.huber_loss(p, t, delta=1e4, reduction="sum"), 0.0),
+    "smooth_l1_loss, beta 100": (lambda p, t: F.smooth_l1_loss(p, t, beta=100.0, reduction="sum"), 0.0),
+    "msle_loss": (lambda p, t: F.msle_loss(p, t, reduction="sum"), 1000.0),
+    "msle_loss of small": (lambda p, t: F.msle_loss(p, t, reduction="sum"), 0.25),
+    "MSELoss": (of(nn.MSELoss), 0.0),
+    "L1Loss": (of(nn.L1Loss), 0.0),
+    "HuberLoss": (of(nn.HuberLoss), 0.0),
+    "HuberLoss, delta 1e4": (of(nn.HuberLoss, delta=1e4), 0.0),
+    "SmoothL1Loss": (of(nn.SmoothL1Loss), 0.0),
+    "SmoothL1Loss, beta 100": (of(nn.SmoothL1Loss, beta=100.0), 0.0),
+    "GaussianNLLLoss": (lambda p, t: nn.GaussianNLLLoss(reduction="sum")(p, t, tg.ones_like(t)), 0.0),
+}  # fmt: skip
+SMALL = np.array([0.3, -0.01, 3e-3, -4e-4, 1e-4, 1e-5, -1e-7, 1e-8, 1e-10])
+
+
+def slope(f: Any, x: np.ndarray) -> np.ndarray:
+    t = tg.tensor(x, requires_grad=True)
+    y = f(t)
+    y.backward()
+    assert y.dtype == x.dtype == t.grad.dtype
+    return t.grad.numpy().astype("float64")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_slope_of_a_small_error_is_exact(name: str, dtype: str) -> None:
+    loss, target = LOSSES[name]
+    info = np.finfo(dtype)
+    few = np.arange(1, 1 + len(SMALL)) * (float(info.eps) * target)  # a few units in the last place
+    p = (target + (few if target else SMALL)).astype(dtype)
+    t = np.full_like(p, target)
+    exact = name.startswith("msle")
+    wide = "longdouble" if exact else "float64"
+    got = slope(lambda x: loss(x, tg.tensor(t)), p)
+    if exact:
+        a, b = p.astype(wide), t.astype(wide)
+        want = 2 * np.log1p((a - b) / (1 + b)) / (1 + a)
+    else:
+        want = slope(lambda x: loss(x, tg.tensor(t.astype("float64"))), p.astype("float64"))
+    tiny = 2 * float(info.smallest_subnormal)
+    np.testing.assert_allclose(got, want.astype("float64"), rtol=8 * float(info.eps), atol=tiny)
+
+
+# name -> a loss of distances of three float16 arrays, of which the slope of the first is compared
+OPTIONS: dict[str, dict[str, Any]] = {
+    "of length": {}, "of p 1": {"p": 1.0}, "of p 3": {"p": 3.0}, "of p 1.5": {"p": 1.5}, "swapped": {"swap": True},
+    "of the largest": {"p": float("inf")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [300.0, 1.0, 0.03, 1e-2, 3e-3, 3e-4])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_distances_of_float16(name: str, size: float) -> None:
+    """Values and slopes are those of float64, as far as float16 can tell."""
+    rng = np.random.default_rng(0)
+    a, b, c = ((rng.normal(size=(64, 10)) * size).astype("float16") for _ in range(3))
+    loss = nn.TripletMarginLoss(margin=6 * size, **OPTIONS[name])
+
+    def value_and_slope(dtype: str) -> tuple[float, np.ndarray]:
+        others = [tg.tensor(x.astype(dtype)) for x in (b, c)]
+        return loss(tg.tensor(a.astype(dtype)), *others).item(), slope(
+            lambda x: loss(x, *others), a.astype(dtype)
+        )
+
+    (value, slopes), (want, true) = value_and_slope("float16"), value_and_slope("float64")
+    assert value == pytest.approx(want, rel=2e-3, abs=1e-6)
+    np.testing.assert_allclose(slopes, true, rtol=4e-3, atol=4e-3 * np.abs(true).max())
+
+
+@pytest.mark.parametrize("size", [1e-13, 1.0, 1e13])
+def test_other_norms_neither_overflow_nor_vanish(size: float) -> None:
+    """In float32: the fourth power of 1e13 is beyond it."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(4, 3)).astype("float32") for _ in range(2))
+    loss = nn.TripletMarginLoss(margin=size, p=4.0, eps=0.0, reduction="none")
+    x, y = (tg.tensor(v * np.float32(size)) for v in (a, b))
+    np.testing.assert_allclose(loss(x, y, x).numpy() / size, ((a - b) ** 4.0).sum(-1) ** 0.25 + 1, rtol=1e-5)
