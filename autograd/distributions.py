@@ -19,7 +19,7 @@ from tapegrad.autograd.aliases import DType, DTypeLike, Shape, TensorLike, Value
 from tapegrad.autograd.arguments import at_least_0, number, truth
 from tapegrad.autograd.creation import is_integer, read_shape, tensor
 from tapegrad.autograd.foreign import answering
-from tapegrad.autograd.intervals import between
+from tapegrad.autograd.intervals import ONE_DRAW, between, integers_below
 from tapegrad.autograd.random import uniform as draw
 from tapegrad.autograd.tensor import Tensor
 
@@ -181,9 +181,10 @@ def integers(
         raise ValueError(
             f"integers: expected low below high, at most 2**53 apart, and both in {asked}, got {first} and {last}"
         )
-    u = draw(_shape("integers", size), dtype=dtypes.float64, device=device)
+    parts = 1 if count <= ONE_DRAW else 2
+    u = draw((parts, *_shape("integers", size)), dtype=dtypes.float64, device=device)
     wide = "uint64" if asked == dtypes.uint64 else "int64"
-    return (ops.floor(u * float(count)).astype(wide) + first).astype(asked, copy=False)
+    return (integers_below(count, u).astype(wide, copy=False) + first).astype(asked, copy=False)
 
 
 @answering

@@ -1,4 +1,4 @@
-"""Uniform numbers between two bounds, in the arithmetic of a short dtype."""
+"""Uniform numbers between two bounds, in the arithmetic of a short dtype, and uniform integers."""
 
 import math
 
@@ -29,3 +29,29 @@ def between(low: float, high: float, u: Tensor) -> Tensor:
     if not (start < end <= largest):
         return numbers
     return ops.minimum(numbers, float(np.nextafter(end, start)))
+
+
+# Up to so many integers, the 53 bits of one number of float64 give each the same chance, to one part in two million.
+ONE_DRAW = 2**32
+DIGIT = 2**26
+
+
+def integers_below(count: int, u: Tensor) -> Tensor:
+    """floor(count * U) as int64, U in [0, 1) having the digits of u[0] and, if there is one, u[1].
+
+    Each of 0 ... count - 1 has the same chance, to one part in 2**51. count is at most 2**53, and u are draws of
+    float64: one up to ONE_DRAW, else two.
+    """
+    if u.shape[0] == 1:
+        return ops.floor(u[0] * float(count)).astype("int64")
+    digits = []
+    for part in (u[0], u[1]):
+        first = ops.floor(part * float(DIGIT))
+        digits += [first, ops.floor((part * float(DIGIT) - first) * float(DIGIT))]
+    # Long multiplication from the last digit on, of which the carries alone are kept: each number is below 2**54.
+    upper, lower = divmod(count, DIGIT)
+    carry = ops.zeros_like_p(digits[0].astype("int64"))
+    for digit in reversed(digits):
+        whole = digit.astype("int64")
+        carry = whole * upper + (whole * lower + carry) // DIGIT
+    return carry

@@ -9,6 +9,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.intervals import integers_below
 
 N = 20_000
 R = tg.random
@@ -27,6 +28,7 @@ ROWS: tuple[tuple[str, Callable[[Any], Any], float, float, str], ...] = (
     ("standard_normal", R.standard_normal, 0.0, 1.0, "float32"),
     ("integers", lambda s: R.integers(10, size=s), 4.5, (99 / 12) ** 0.5, "int64"),
     ("integers between", lambda s: R.integers(-3, 4, s), 0.0, 2.0, "int64"),
+    ("many integers", lambda s: R.integers(3 * 2**40, size=s), 3 * 2.0**39, 3 * 2.0**40 / 12**0.5, "int64"),
     ("integers with the end", lambda s: R.integers(0, 1, s, "uint8", True), 0.5, 0.5, "uint8"),
     ("bernoulli", lambda s: R.bernoulli(0.3, s), 0.3, 0.21**0.5, "bool"),
     ("categorical", lambda s: R.categorical(np.log(P), size=s), 1.6, 0.44**0.5, "int64"),
@@ -114,6 +116,37 @@ def test_categorical_along_an_axis_and_for_a_batch():
     assert R.categorical(logits).tolist() == [1, 0]
     assert R.categorical(logits, axis=0).shape == (3,)
     assert R.categorical(logits, size=(7, 2)).tolist() == [[1, 0]] * 7
+
+
+@pytest.mark.parametrize("count", [2**32 + 2, 3 * 2**40, 3 * 2**51, 5 * 2**50, 2**53 - 1, 2**53])
+def test_of_many_integers_each_has_the_same_chance(count: int):
+    """The shares of odd numbers, of multiples of 3, and of the tenths of the range, within 5 deviations."""
+    tg.manual_seed(0)
+    n = 200_000
+    got = R.integers(0, count, n).numpy()
+    assert got.min() >= 0 and got.max() < count
+    shares = [(got % 2, 2), (got % 3, 3), (got // (count // 10 + 1), 10)]
+    for parts, k in shares:
+        counts = np.bincount(parts, minlength=k)
+        assert len(counts) == k and (np.abs(counts - n / k) < 5 * (n / k) ** 0.5).all(), counts
+
+
+def test_the_numbers_of_few_integers_are_those_of_one_uniform_draw():
+    for count in (1, 6, 1000, 2**32):
+        tg.manual_seed(3)
+        u = R.random(1000, dtype="float64").numpy()
+        tg.manual_seed(3)
+        np.testing.assert_array_equal(R.integers(count, size=1000).numpy(), np.floor(u * count))
+
+
+def test_the_digits_of_two_draws_are_multiplied_exactly():
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**52, (2, 200)) * 2 + 1
+    for count in (2**32 + 1, 3 * 2**51, 2**53 - 1, 2**53):
+        got = integers_below(count, tg.tensor(bits / 2.0**53))
+        # The lowest bit of each draw is left out.
+        want = [count * (int(a) // 2 * 2**52 + int(b) // 2) >> 104 for a, b in bits.T]
+        assert got.tolist() == want
 
 
 def test_large_integers_reach_both_ends_of_their_range():
