@@ -4,7 +4,8 @@ from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import positive_integer, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
-from tapegrad.autograd.ops import linear, matmul
+from tapegrad.autograd.ops import matmul
+from tapegrad.autograd.ops.linalg import dense
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.backends.aliases import Function
@@ -109,7 +110,9 @@ class Dense(Layer):
             self._make_weights(shape[-1], x.device)
         if not shape or shape[-1] != self.kernel._data.shape[0]:
             raise self._wrong_width(shape)
-        y = matmul(x, self.kernel) if self.bias is None else linear(x, self.kernel, self.bias)
+        if self.bias is not None:
+            return dense(x, self.kernel, self.bias, self.activation)
+        y = matmul(x, self.kernel)
         return y if self.activation is None else self.activation(y)
 
     def config(self) -> Config:

@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from tapegrad.autograd.aliases import Array, ArrayModule, TensorLike, Value
+from tapegrad.autograd.aliases import Array, ArrayModule, Function, TensorLike, Value
+from tapegrad.autograd.ops.activations import relu
+from tapegrad.autograd.ops.elementwise import tanh
 from tapegrad.autograd.ops.shape import as_tensor, one_axis, permute_dims, permute_p, reshape, reshape_p
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
@@ -91,6 +94,42 @@ linear = Primitive(
          lambda g, y, x, kernel, bias: g),
     doc="x @ kernel + bias for a kernel of shape (in, out) and a bias of shape (out,)",
 )  # fmt: skip
+
+
+# Those whose rules read the result and not the argument: x @ kernel + bias need not be kept for the backward pass.
+DENSE_ACTIVATIONS: dict[str, Any] = {"relu": relu, "tanh": tanh}
+
+
+def _dense(xp: ArrayModule, x: Array, kernel: Array, bias: Array, *, activation: str) -> Array:
+    return DENSE_ACTIVATIONS[activation].forward(xp, _linear(xp, x, kernel, bias))
+
+
+def _dense_rule(
+    needed: Sequence[bool], g: Value, y: Value, x: Value, kernel: Value, bias: Value, *, activation: str
+) -> tuple[Value, ...]:
+    (of_activation,) = DENSE_ACTIVATIONS[activation].vjp
+    g = of_activation(g, y, None)
+    return (
+        _to_left(g, y, x, kernel) if needed[0] else None,
+        _to_right(g, y, x, kernel) if needed[1] else None,
+        g,
+    )
+
+
+dense_p: Primitive = Primitive(
+    "dense", _dense, promote="float", hint=_linear_hint, vjp=_dense_rule,
+    doc="activation(x @ kernel + bias) as one call, which keeps no more than its result for the backward pass; "
+    "activation: 'relu' or 'tanh'",
+)  # fmt: skip
+
+
+def dense(x: Value, kernel: Value, bias: Value, activation: Function | None) -> Value:
+    """activation(x @ kernel + bias): one call where that keeps less for the backward pass."""
+    for name, known in DENSE_ACTIVATIONS.items():
+        if activation is known:
+            return dense_p(x, kernel, bias, activation=name)
+    y = linear(x, kernel, bias)
+    return y if activation is None else activation(y)
 
 
 def vecdot(x1: TensorLike, x2: TensorLike, /, axis: int = -1) -> Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 
 import tapegrad as tg
 from primitives.table import Row, samples
+from tapegrad.autograd.ops.linalg import DENSE_ACTIVATIONS, dense_p
 
 WIDE = (-2.0, 2.0)
 PRODUCTS = (
@@ -64,12 +65,21 @@ def tf_einsum(subscripts: str) -> Any:
     return None if lacks else lambda tf, *xs: tf.einsum(subscripts, *xs)
 
 
+def numpy_dense(name: str) -> Any:
+    of = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh}[name]
+    return lambda x, k, b: of(x @ k + b)
+
+
 ROWS = [
     Row("matmul", tg.matmul, np.matmul, samples(PRODUCTS, WIDE), tf_matmul, "matmul", ints="same"),
     Row("@ itself", lambda x: x @ x, lambda x: x @ x, samples((((3, 3),), ((3,),)), WIDE)),
     Row("linear", tg.linear, lambda x, k, b: x @ k + b,
         samples((((3, 4), (4, 2), (2,)), ((4,), (4, 2), (2,)), ((2, 3, 4), (4, 2), (2,)), ((0, 4), (4, 2), (2,)),
                  ((3, 4), (4, 2), (1,))), WIDE), lambda tf, x, k, b: tf.tensordot(x, k, 1) + b, "linear", ints="same"),
+    *(Row(f"dense {name}", lambda x, k, b, name=name: dense_p(x, k, b, activation=name), numpy_dense(name),
+          samples((((3, 4), (4, 2), (2,)), ((2, 3, 4), (4, 2), (2,)), ((0, 4), (4, 2), (2,))),
+                  WIDE), lambda tf, x, k, b, name=name: getattr(tf.nn, name)(tf.tensordot(x, k, 1) + b), "dense")
+      for name in DENSE_ACTIVATIONS),
     Row("vecdot", tg.vecdot, np.vecdot, samples((((3, 4), (3, 4)), ((3, 4), (4,))), WIDE), ints="same"),
     Row("outer", tg.outer, np.outer, samples((((3,), (4,)), ((0,), (2,))), WIDE), ints="same"),
     *(Row(f"tensordot {axes}", lambda a, b, axes=axes: tg.tensordot(a, b, axes=axes),

@@ -12,7 +12,7 @@ from primitives.table import Case, Row, rows
 from primitives.untaken import BAD, FEW, Arrays, check, eager, floating, of_tensors, transformed
 
 # The gradient of one operand is a sum of products with the other one, in which the BLAS takes 0 * NaN as NaN.
-PRODUCTS = ("matmul", "linear", "tensordot", "einsum", "convolution")
+PRODUCTS = ("matmul", "linear", "dense", "tensordot", "einsum", "convolution")
 # Both operands are the bad one.
 ALIKE = ("@ itself",)
 
