@@ -8,6 +8,7 @@ import shlex
 import sys
 import traceback
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -29,15 +30,17 @@ from tapegrad.cli.arguments import Mistake
 class Reached(BaseException):
     """The backward pass that was asked for begins; `except Exception` of the program lets it pass."""
 
+    def __init__(self) -> None:
+        super().__init__("tapegrad tape ends the program at this backward pass")
+
 
 class UpTo(Sites):
-    """Makes the page of the N-th backward pass that begins, and ends the program there."""
+    """Shows the page of the N-th backward pass that begins, and ends the program there."""
 
-    def __init__(self, number: int, title: str) -> None:
+    def __init__(self, number: int, title: str, show: Callable[[str, int], None]) -> None:
         super().__init__(next_serial())
-        self.number, self.title, self.seen = number, title, 0
+        self.number, self.title, self.show, self.seen = number, title, show, 0
         self.process = os.getpid()
-        self.page: str | None = None
         self.calls = 0
         self.error: Exception | None = None  # why the tape has no page
 
@@ -56,14 +59,15 @@ class UpTo(Sites):
         super().backward(outputs)
 
     def keep(self, tape: Tape) -> None:
-        """Make the page here: what the program does in an `except:` or `finally:` may write to its tensors."""
+        """Show the page here: what the program does in an `except:` or `finally:` may write to its tensors, or end the
+        process."""
         self.calls = len(tape.nodes)
         try:
             with (
                 changed_flags(grad=True, raw=False, anomaly=False, depth=0, recorder=None, leaves=()),
                 np.errstate(all="ignore"),
             ):
-                self.page = tape.html(title=self.title)
+                self.show(tape.html(title=self.title), self.calls)
         # It is not the program's, which might catch it.
         except Exception as error:
             self.error = error
@@ -91,7 +95,16 @@ def tape(options: argparse.Namespace) -> int:
         arguments = shlex.split(options.args)
     except ValueError as error:
         raise Mistake(f"--args {options.args}: {error}") from error
-    listener = UpTo(options.backward, program.name)
+    out, err = sys.stdout, sys.stderr  # which the program may replace
+
+    def show(page: str, calls: int) -> None:
+        written(page, place)
+        text = f"wrote {target}: {plural(calls, 'call')}, up to backward pass {options.backward} of {program}"
+        print(text, file=free_stream(out, err), flush=True)
+        if options.open:
+            webbrowser.open(place.as_uri())
+
+    listener = UpTo(options.backward, program.name, show)
     status = run(program, arguments, listener)
     if listener.is_child():
         return status
@@ -105,13 +118,8 @@ def tape(options: argparse.Namespace) -> int:
     if isinstance(listener.error, RuntimeError):
         reason = str(listener.error).removeprefix("html: ")
         raise Mistake(f"{program}: no page of its tape: {reason}") from listener.error
-    if listener.page is None:
-        raise listener.error or AssertionError("a page, or why there is none")
-    written(listener.page, place)
-    message = f"wrote {target}: {plural(listener.calls, 'call')}, up to backward pass {options.backward} of {program}"
-    print(message, file=free_stream(sys.stdout, sys.stderr))
-    if options.open:
-        webbrowser.open(place.as_uri())
+    if listener.error is not None:
+        raise listener.error
     return 0
 
 
@@ -122,7 +130,9 @@ def free_stream(*streams: TextIO) -> TextIO:
 
 def run(program: Path, arguments: list[str], listener: UpTo) -> int:
     """Run a program as `python program` does; returns its exit status, and prints why it is not 0."""
-    argv, path, out, err = sys.argv, list(sys.path), sys.stdout, sys.stderr
+    argv, path, out, err, unraisable = sys.argv, list(sys.path), sys.stdout, sys.stderr, sys.unraisablehook
+    # Of a `__del__`, which cannot end the program.
+    sys.unraisablehook = lambda what: None if what.exc_type is Reached else unraisable(what)
     sys.argv = [str(program), *arguments]
     sys.path.insert(0, str(program.resolve().parent))
     try:
@@ -140,6 +150,7 @@ def run(program: Path, arguments: list[str], listener: UpTo) -> int:
         return 1
     finally:
         sys.argv, sys.path[:], sys.stdout, sys.stderr = argv, path, out, err
+        sys.unraisablehook = unraisable
     return 0
 
 
@@ -150,4 +161,6 @@ def print_traceback(error: BaseException) -> None:
         frames = frames.tb_next
     while frames is not None and "runpy" in frames.tb_frame.f_code.co_filename:
         frames = frames.tb_next
+    if isinstance(error.__context__, Reached):  # its `finally:` raised
+        error.__context__ = None
     traceback.print_exception(type(error), error, frames)

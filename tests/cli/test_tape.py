@@ -232,6 +232,36 @@ def test_the_page_is_made_where_the_pass_begins(case: str, tmp_path: Path, monke
     assert (rows[0][0], rows[0][5][0][6], rows[0][6][0][6]) == ("x", "1 2", "2 4") and len(rows) == 3
 
 
+WROTE = "wrote p.html: 2 calls, up to backward pass 1 of p.py\n"
+DELETED = "class A:\n    def __del__(self): y.backward()\n"
+# Programs that the pass cannot end, or that end the process: the status, what is printed, and the last line of errors.
+GOING_ON: dict[str, tuple[str, int, str, str]] = {
+    "__del__": (f"{DELETED}a = A()\ndel a\nprint('on')\n", 0, WROTE + "on\n", ""),
+    "a finalizer": (
+        "import weakref\nclass A: pass\na = A()\nweakref.finalize(a, y.backward)\ndel a\nprint('on')\n",
+        0, WROTE + "on\n", ""),
+    "another error in __del__": (
+        "class A:\n    def __del__(self): 1 / 0\na = A()\ndel a\ny.backward()\n",
+        0, WROTE, "ZeroDivisionError: division by zero"),
+    "os._exit": ("import os\ntry: y.backward()\nfinally: os._exit(3)\n", 3, WROTE, ""),
+    "except BaseException": (
+        "try: y.backward()\nexcept BaseException as error: print(error)\n",
+        0, WROTE + "tapegrad tape ends the program at this backward pass\n", ""),
+    "an error in finally": ("try: y.backward()\nfinally: 1 / 0\n", 0, WROTE, "ZeroDivisionError: division by zero"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GOING_ON)
+def test_the_page_is_there_however_the_program_goes_on(case: str, tmp_path: Path) -> None:
+    text, status, out, error = GOING_ON[case]
+    (tmp_path / "p.py").write_text(HEAD_2 + "y = (x * x).sum()\n" + text)
+    ran = subprocess.run(
+        [sys.executable, "-m", "tapegrad", "tape", "p.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stdout, (tmp_path / "p.html").exists()) == (status, out, True)
+    assert ran.stderr.strip().split("\n")[-1] == error and "Reached" not in ran.stderr
+
+
 def test_a_missing_program(capsys: Any) -> None:
     assert main(["tape", "nowhere.py"]) == 2
     assert "no such file" in capsys.readouterr().err
