@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tapegrad.autograd.pages.inline import table
 from tapegrad.autograd.pages.page import assembled
 from tapegrad.autograd.pages.record import cut
-from tapegrad.autograd.tapes.sites import outputs_of
+from tapegrad.autograd.tapes.sites import outputs_of, site_of
 from tapegrad.compiler.ir.program import Op
 from tapegrad.compiler.passes.common import merge_common
 from tapegrad.compiler.record.same_calls import NotMade, SameCalls
@@ -29,6 +29,8 @@ def lines_of_tape(name: str, runner: "Runner", tape: "Tape") -> dict[str, Any]:
         remedy = "Make the tape with the tensors and numbers that the step was called with last"
         if error.call.kind.primitive.startswith("scan(") and error.call.kind not in calls.kinds:
             remedy += ", and under `with tg.keep_lines():` where the step, too, takes tg.scan apart"
+        if any(site_of(node).steps for node in tape.nodes) and len(error.call.nodes) == 1:
+            remedy += ", and without tg.keep_lines(), which takes apart the tg.scan of a gradient, too"
         raise ValueError(
             f"html: step: {name} does not compute this tape: it has no {shown(error.call, tape)}\n{remedy}"
         ) from None

@@ -1,6 +1,5 @@
 """`tape.html(step=step)`: which tapes a compiled step computes, and which it does not."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -52,8 +51,7 @@ def compiled(f: Program, w: World, again: bool = False) -> Any:
 
 def lines_of(step: Any, tape: Any) -> int:
     """How many lines of the program belong to a call of the tape."""
-    page = tape.html(step=step)
-    assert re.search(r'"program":\{"name":"step, emitter numpy"', page)
+    assert '"program":{"name":"step, emitter numpy"' in tape.html(step=step)
     return len(step.lines_of_tape(tape)["lines"])
 
 
@@ -213,6 +211,14 @@ def test_a_step_computes_its_own_tape(case: str, again: bool) -> None:
         assert lines_of(step, tape)
         if x in tape.leaves and case not in REFUSED_CHANGES:
             assert lines_of(step, tape.what_if({"x": y}))
+
+
+def test_the_gradient_of_a_loop_is_not_taken_apart() -> None:
+    w, f = World(), squared(lambda w, x, y: tg.grad(lambda t: looped(w, t, y))(x))
+    step, given = compiled(f, w), numbers(0)
+    assert lines_of(step, tg.tape(f(w, *given)))
+    with tg.keep_lines(), pytest.raises(ValueError, match=r"and without tg\.keep_lines\(\)"):
+        lines_of(step, tg.tape(f(w, *given)))
 
 
 def test_weights_that_are_loaded_are_the_same_weights() -> None:
