@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 
@@ -129,4 +130,4 @@ class History(Mapping[str, list[float]]):
 
 
 def shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
+    return f"{value:.4g}" if isinstance(value, Real) else str(value)

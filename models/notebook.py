@@ -1,6 +1,7 @@
 """What a notebook shows of a History: a curve for each metric, with its best epoch."""
 
 from collections.abc import Sequence
+from numbers import Real
 
 from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.pages.inline import sparkline, table
@@ -23,7 +24,7 @@ def row(name: str, values: Sequence[object], epochs: list[int], rising: bool | N
     if not values:
         return [name, "", "", "", ""]
     ends = [name, shown(values[0]), shown(values[-1])]
-    numbers = [v if isinstance(v, (int, float)) else float("nan") for v in values]
+    numbers = [float(v) if isinstance(v, Real) else float("nan") for v in values]
     measured = [i for i, v in enumerate(numbers) if v == v]
     if not measured:
         return [*ends, "", ""]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 from tapegrad.backends.install import install_line
 from tapegrad.models.aliases import Axes, Figure
@@ -11,9 +12,9 @@ PANELS = 4  # in a row
 TRAINING, VALIDATION, INK, GRID = "#2a5d9f", "#d1602b", "#333333", "#e4e4e4"
 
 
-def finite(values: Sequence[float] | None) -> bool:
+def finite(values: Sequence[object] | None) -> bool:
     """Whether there is a number that can be drawn."""
-    return any(isinstance(value, (int, float)) and math.isfinite(value) for value in values or ())
+    return any(isinstance(value, Real) and math.isfinite(value) for value in values or ())
 
 
 def plot_history(history: dict[str, list[float]], epochs: list[int], title: str = "") -> Figure:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 import page_programs as programs
@@ -27,6 +28,13 @@ def gaps() -> History:
     made = History()
     made.append(0, {"note": "a"})
     made.append(1, {"note": "b", "loss": 2.0})
+    return made
+
+
+def numpys() -> History:
+    made = History()
+    for epoch, loss in enumerate((3.0, 1.0, 2.0)):
+        made.append(epoch, {"loss": np.float32(loss), "steps": np.int64(4 + epoch // 2)})
     return made
 
 
@@ -99,6 +107,7 @@ SHOWN = {
     "a mean of large numbers": (lambda: tg.tensor([1.7e308, 1.5e308], dtype="float64"), ["mean 1.6e+308"]),
     "a history": (history, ["loss 3 2 1 in epoch 2", "val_accuracy 0.5 0.8 0.9 in epoch 2"]),
     "a history with gaps": (gaps, ["loss nan 2 2 in epoch 2", "note a b"]),
+    "a history of NumPy's numbers": (numpys, ["loss 3 2 1 in epoch 2", "steps 4 5"]),
     "an empty history": (History, ["0 epochs"]),
     "a history with lists of the user's": (edited, ["none val_loss 3 9 1 in epoch 2"]),
     "a history of one epoch": (one_epoch, ["1 epoch first", "loss 2"]),
