@@ -24,6 +24,10 @@ def given_names(names: Tree) -> Mapping[str, Tensor]:
     for name, part in names.items():
         if not isinstance(name, str) or not (isinstance(part, Tensor) or is_module(part)):
             raise TypeError(f"tape: names: expected a text for each Tensor or Module, got {name!r}: {part!r}")
+        if not name.strip():
+            raise ValueError(
+                f"tape: names: {name!r} is no name: give the {type(part).__name__} one that can be read"
+            )
         if isinstance(part, Tensor) and part.node is not None:
             raise ValueError(
                 f"tape: names: {name!r} is no leaf but the result of {part.node.primitive.name}: results have the "

@@ -201,7 +201,7 @@ class Tape:
         words = [self.word("ones" if g is None else "given") for _, g in self.starts]
         starts = [f"{name} {'+=' if name in begun[:i] else '='} {words[i]}" for i, name in enumerate(begun)]
         out += [f"{'':{wide}}  {'':{wide_shape}}  | {start}" for start in reversed(starts)]
-        return "\n".join(out)
+        return "\n".join(" ".join(line.splitlines()) for line in out)  # a name may have several lines
 
     __repr__ = __str__
 

@@ -271,6 +271,8 @@ def test_to_look_at_a_tape_changes_nothing(case: str, look: str) -> None:
 # Names for a leaf x, for h = x * x and for a tensor that is on no tape.
 NAMED: dict[str, tuple[Any, str]] = {
     "a result": (lambda x, h, other: {"hidden": h}, "'hidden' is no leaf but the result of multiply"),
+    "no text": (lambda x, h, other: {"": x}, "'' is no name"),
+    "a space": (lambda x, h, other: {" ": tg.nn.Dense(2, in_features=2)}, "' ' is no name: give the Dense"),
     "the output": (lambda x, h, other: {"x": x, "loss": h.sum()}, "'loss' is no leaf but the result of sum"),
     "not there": (lambda x, h, other: {"x": x, "w": other, "b": x.detach()}, ""),
     "of a Module that is not there": (lambda x, h, other: {"x": x, "m": tg.nn.Dense(2, in_features=2)}, ""),
@@ -316,6 +318,12 @@ def test_a_named_tensor_names_its_copy_in_another_dtype(case: str, lines: bool) 
     if lines:
         news = tg.tensor([1 - (n > 0) for n in numbers], dtype=dtype)
         assert tape.what_if({"k": news}).output.item() == f(x, news).item()
+
+
+def test_a_name_of_several_lines_is_in_one_line() -> None:
+    x = tg.ones((2,), requires_grad=True)
+    text = str(tg.tape(x * x, {"a\nb\u2028c": x}))
+    assert "\n  a b c = leaf" in text and "v1 = multiply(a b c, a b c)  float32[2]  | da b c" in text
 
 
 def test_one_call_of_one_leaf() -> None:
