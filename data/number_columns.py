@@ -19,7 +19,15 @@ from tapegrad.data.cells import (
     parse_numbers,
 )
 from tapegrad.data.encoded import Encoded
-from tapegrad.data.numbers import MAX_STRAY, described_signs, quartiles, several_units
+from tapegrad.data.numbers import (
+    MAX_STRAY,
+    described_bare,
+    described_form,
+    described_signs,
+    quartiles,
+    several_units,
+    without_unit,
+)
 from tapegrad.data.table import Column, TableError, number_text
 
 MAX_CATEGORIES = 50  # of a column of text
@@ -96,11 +104,9 @@ def learn_numbers(
     if numbers.form != DEFAULT:
         state["format"] = numbers.form.state()
         in_multiples = numbers.form.suffix.upper() in MULTIPLES
+        state["united"] = not np.isin(without_unit(column, numbers.form), rows).any()
         state["always"] = in_multiples and not np.isin(rows, bare(column)).any()
-        example = next((t for t in column.texts or [] if not np.isnan(numbers.form.parse(t))), "")
-        notes.append(
-            f"read {example!r} as {number_text(numbers.form.parse(example))}: {numbers.form.described()}"
-        )
+        notes += described_form(column, numbers.form, rows)
     elif column.texts is not None:
         notes += described_signs(column.texts)
     first, median, third = quartiles(known)
@@ -207,6 +213,7 @@ def encode_numbers(state: PlainData, column: Column) -> Encoded:
             f"column {column.name!r} has a number without {suffix!r} on {column.on(without)}, and the model was "
             f"trained on numbers that all have it, as 1.5{suffix}: write it so, if {suffix} is meant"
         )
+    strange = without_unit(column, numbers.form) if state.get("united") else np.array([], np.int64)
     unknown = [at for at, word in enumerate(numbers.words) if word not in state["words"]]
     if len(unknown) * 2 > len(column):
         raise TableError(
@@ -215,6 +222,8 @@ def encode_numbers(state: PlainData, column: Column) -> Encoded:
             "model was trained on numbers there: fix or empty the cells"
         )
     notes = described_gaps(column, numbers, state)
+    if strange.size:
+        notes += described_bare(column, numbers.form, strange)
     if "cut" in state:
         notes += described_cut(column, numbers.values, state["cut"])
     gaps, far = numbers.missing > 0, far_rows(numbers.values, state)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tapegrad.data.cells import DEFAULT, SAMPLE, parse_plain, units
+from tapegrad.data.cells import DEFAULT, SAMPLE, NumberFormat, parse_plain, units
 from tapegrad.data.table import Column, number_text
 
 MAX_STRAY = 0.2  # of the cells of a column of numbers may be text
@@ -30,6 +30,35 @@ def described_signs(texts: list[str]) -> list[str]:
         if np.isnan(value) and not np.isnan(read := DEFAULT.parse(text)):
             return [f"read {text!r} as {number_text(read)}"]
     return []
+
+
+def described_form(column: Column, form: NumberFormat, rows: np.ndarray) -> list[str]:
+    """How the cells of a column are read, by one that shows it; and where a unit is missing that others have."""
+    read = [text for text in column.texts or [] if not np.isnan(form.parse(text))]
+    example = next((text for text in read if np.isnan(parse_plain([text])[0])), read[0] if read else "")
+    at = without_unit(column, form)
+    told = [f"read {example!r} as {number_text(form.parse(example))}: {form.described()}"]
+    here = at[np.isin(at, rows)]
+    return told + (described_bare(column, form, here) if 0 < here.size < len(rows) else [])
+
+
+def described_bare(column: Column, form: NumberFormat, at: np.ndarray) -> list[str]:
+    """A note on rows whose number has no unit."""
+    assert column.texts is not None
+    text = column.texts[column.values[at[0]]]
+    return [
+        f"{text!r} has no {form.prefix or form.suffix!r} ({column.on(at)}) and is read as "
+        f"{number_text(form.parse(text))} of the same unit: convert it in the file if it is another one"
+    ]
+
+
+def without_unit(column: Column, form: NumberFormat) -> np.ndarray:
+    """The rows whose number lacks the unit of the format. 0 needs none."""
+    unit = form.prefix or form.suffix
+    if not unit or column.texts is None:
+        return np.array([], np.int64)
+    found = [n for n, text in enumerate(column.texts) if unit not in text and abs(form.parse(text)) > 0]
+    return np.flatnonzero(np.isin(column.values, found))
 
 
 def quartiles(values: np.ndarray) -> tuple[float, float, float]:

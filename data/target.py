@@ -21,7 +21,8 @@ from tapegrad.data.cells import (
 from tapegrad.data.dates import find_date_format
 from tapegrad.data.kinds import without_marks
 from tapegrad.data.number_columns import LARGEST
-from tapegrad.data.table import Column, Table, TableError, counted, listed, number_text
+from tapegrad.data.numbers import described_form
+from tapegrad.data.table import Column, Table, TableError, counted, listed
 
 MAX_CLASSES = 20  # of whole numbers that are taken as classes unless told otherwise
 RARE = 5  # rows of a class, below which it is mentioned
@@ -100,10 +101,7 @@ class TargetEncoder:
                 f"the target {self.name!r} has numbers that differ by less than {1 / LARGEST:g}: scale the column"
             )
         if self.form != DEFAULT and column.texts is not None:
-            self.notes.append(
-                f"{column.texts[0]!r} is read as {number_text(float(self.form.parse(column.texts[0])))}: "
-                f"{self.form.described()}"
-            )
+            self.notes += described_form(column, self.form, np.flatnonzero(~column.empty))
 
     def read_classes(
         self, column: Column, texts: list[str], counts: np.ndarray, keys: list[str], text: list[str],

@@ -25,6 +25,31 @@ ATTACKED = {
         ["1 column as 1 number", "K is 1000"],
         ["taken as missing"],
     ),
+    "parts beside percents": (
+        csv(
+            "x,y", both(lambda i, z: f"{f'{50 + 9 * z:.0f}%' if i % 2 else f'{0.5 + 0.09 * z:.2f}'},{z:.3f}")
+        ),
+        "y",
+        [
+            "1 column as 1 number",
+            "%' as 4",
+            "has no '%' (lines ",
+            "of the same unit: convert it in the file if it is another one",
+        ],
+        [],
+    ),
+    "parts beside percents in the target": (
+        csv("x,y", both(lambda i, z: f"{z:.3f},{f'{50 + 9 * z:.0f}%' if i else '0.5'}")),
+        "y",
+        ["target 'y': read '", "%' as 4", "target 'y': '0.5' has no '%' (line 2) and is read as 0.5"],
+        [],
+    ),
+    "0 needs no unit": (
+        csv("x,y", both(lambda i, z: f"{f'${50 + 9 * z:.0f}' if i % 2 else '0'},{z:.3f}")),
+        "y",
+        ["read '$", "'$' is left away"],
+        ["has no"],
+    ),
     "names like the marks of other files": (
         csv("par1,bzhours,y", both(lambda i, z: f"{abs(z):.3f},{E[i]:.3f},{z:.3f}")),
         "y",

@@ -93,6 +93,18 @@ NOTED = {
         ["1000000 on line 3 is far from all that was"],
         [],
     ),
+    "a number without the unit of all": (
+        csv("x,y", both(lambda i, z: f"{50 + 10 * z:.1f}%,{z:.3f}")),
+        "x\n40%\n0\n0.5\n0.25\n",
+        ["'0.5' has no '%' (lines 4, 5) and is read as 0.5 of the same unit: convert it"],
+        [],
+    ),
+    "units as in training": (
+        csv("x,y", both(lambda i, z: f"{50 + 10 * z:.1f}{'%' * (i % 2)},{z:.3f}")),
+        "x\n40%\n0.5\n",
+        [],
+        ["note"],
+    ),
     "a number that overflows": (
         NEAR,
         "x\n1e308\n",
