@@ -49,7 +49,8 @@ with `clone`, `pickle` and `joblib`. A program changes one import:
   all coefs that fit equally well, on dense and on sparse rows.
 - **`SVC`** is an approximation by random Fourier features: near scikit-learn's scores, not the same, and without
   support vectors: `support_`, `support_vectors_`, `n_support_` and `dual_coef_` raise an `AttributeError` that says
-  so. `coef_` is the linear kernel's alone; `linear_.coef_` has that of the random features. `gamma="scale"` counts
+  so. A `gamma` so large for the rows that the kernel is below the error of the features is warned of. `coef_` is the
+  linear kernel's alone; `linear_.coef_` has that of the random features. `gamma="scale"` counts
   each row of X by its `sample_weight`, where scikit-learn counts all alike: `gamma=1 / (X.shape[1] * X.var())` is
   scikit-learn's. Other kernels than "rbf" and "linear" are refused, and so are `probability=True` and
   `decision_function_shape="ovo"`.

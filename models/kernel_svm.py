@@ -17,6 +17,7 @@ from tapegrad.models.checks import (
     row_weights,
     set_all,
     validated,
+    warn,
     whole,
     yes_or_no,
 )
@@ -25,6 +26,9 @@ from tapegrad.models.scored import ClassifierMixin
 from tapegrad.models.svm import FreeHinge
 
 KERNELS = ("rbf", "linear")
+SAMPLE = 300  # rows whose kernel is compared with that of the features
+RESOLVED = 1.6  # times its error, the kernel tells rows apart
+MOST = 20_000  # random features that are still advised
 NO_VECTORS = "it is fitted on random features, without support vectors: use sklearn.svm.SVC"
 NO_PROBABILITIES = (
     "it has no probabilities: use sklearn.calibration.CalibratedClassifierCV(SVC(…), ensemble=False)"
@@ -54,8 +58,9 @@ class SVC(ClassifierMixin, BaseEstimator):
         features(x) = sqrt(2 / n_components) cos(w · x + b),  w normal of variance 2 gamma, b uniform in [0, 2π)
 
     Their products are exp(-gamma |x - x'|²) but for an error of about 1 / sqrt(n_components). So the scores are near
-    scikit-learn's SVC, and not the same; the time grows with the rows, not with their square. There are no support
-    vectors, and no other kernels but "linear", which takes the rows as they are.
+    scikit-learn's SVC, and not the same; the time grows with the rows, not with their square. A gamma so large that the
+    kernel between most rows is below the error is warned of. There are no support vectors, and no other kernels but
+    "linear", which takes the rows as they are.
 
     Args:
         C: The inverse of the penalty's strength.
@@ -147,24 +152,48 @@ class SVC(ClassifierMixin, BaseEstimator):
         """
         self._check()
         X, y = validated(self, X, y, dtype=np.float64)
+        s = row_weights(sample_weight, X)
         if self.kernel == "rbf":
-            gamma = self.gamma
-            if isinstance(gamma, str):
-                # By weight, so that a weight of 2 is two rows, and one of 0 none: scikit-learn's X.var() breaks both.
-                s = row_weights(sample_weight, X)
-                variance = float(s @ ((X - (s @ X).mean() / s.sum()) ** 2).mean(axis=1) / s.sum())
-                gamma = 1.0 / (X.shape[1] * ((variance or 1.0) if gamma == "scale" else 1.0))
+            # By weight, so that a weight of 2 is two rows, and one of 0 none: scikit-learn's X.var() breaks both.
+            variance = float(s @ ((X - (s @ X).mean() / s.sum()) ** 2).mean(axis=1) / s.sum())
+            by_name = {"scale": 1.0 / (X.shape[1] * (variance or 1.0)), "auto": 1.0 / X.shape[1]}
+            gamma = by_name.get(self.gamma, self.gamma) if isinstance(self.gamma, str) else self.gamma
             drawn = check_random_state(self.random_state)
             self.feature_weights_ = drawn.normal(0.0, np.sqrt(2 * gamma), (X.shape[1], self.n_components))
             self.feature_offsets_ = drawn.uniform(0.0, 2 * np.pi, self.n_components)
+            if (fault := self._noise(X[s > 0], gamma, by_name["scale"])) is not None:
+                warn(self, fault, UserWarning)
         steps = 1000 if self.max_iter == -1 else self.max_iter
         linear = FreeHinge(loss="hinge", C=self.C, tol=1e-3 * self.tol, max_iter=steps)
         # A class's factor is on all of its rows, and "balanced" counts rows, as in scikit-learn's SVC alone.
         classes, numbers = np.unique(y, return_inverse=True)
         factors = class_weights(self.class_weight, classes, y, np.ones(len(numbers)))
-        self.linear_ = linear.fit(self._features(X), y, row_weights(sample_weight, X) * factors[numbers])
+        self.linear_ = linear.fit(self._features(X), y, s * factors[numbers])
         self.classes_, self.n_iter_ = linear.classes_, linear.n_iter_
         return self
+
+    def _noise(self, X: np.ndarray, gamma: float, scale: float) -> str | None:
+        """What is warned of where the kernel between rows is small beside the error of the random features, which then
+        decides."""
+        part = X[:: max(1, len(X) // SAMPLE)][:SAMPLE]
+        if len(part) < 2:
+            return None
+        part = part - part.mean(axis=0)
+        others, squares = ~np.eye(len(part), dtype=bool), (part**2).sum(axis=1)
+        kernel = np.exp(-gamma * np.maximum(squares + squares[:, None] - 2 * part @ part.T, 0.0))
+        features = self._features(part)
+        error = features @ features.T - kernel
+        size, wrong = (float(np.sqrt((of**2).mean(where=others))) for of in (kernel, error))
+        if size >= RESOLVED * wrong:
+            return None
+        smaller = f"'scale', {scale:.3g} here, or less" if gamma > scale else f"less than {gamma:.3g}"
+        needed = 1.5 * self.n_components * (RESOLVED * wrong / max(size, 1e-9)) ** 2
+        more = f"n_components={int(float(f'{needed:.1g}'))}, " if needed < MOST else ""
+        return (
+            f"gamma={gamma:.3g} is large for these rows: their kernel is about {size:.1g}, and {self.n_components} "
+            f"random features have an error of {wrong:.1g}, so that the scores are not near scikit-learn's. Take a "
+            f"smaller gamma ({smaller}), {more}or sklearn.svm.SVC"
+        )
 
     def _features(self, X: np.ndarray) -> np.ndarray:
         if self.kernel == "linear":
