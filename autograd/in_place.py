@@ -2,8 +2,8 @@
 
 One rule for all of them. Where neither side takes part in a graph, or gradients are off, the array is written to, so
 every view of it and every other name of the tensor sees the change, as in NumPy. On a leaf that requires grad they
-raise while gradients are recorded. On any other tensor of a graph, or where the value requires grad, the name gets the
-result: `total += loss` is `total = total + loss`, and after `t[i] = v` the tensor stands for `index_update(t, i, v)`.
+raise while gradients are recorded. Any other tensor of a graph, or one whose value requires grad, stands for the result
+afterwards, of `total + loss` or of `index_update(t, i, v)`; where another view would not see that, both raise.
 """
 
 import sys
@@ -17,6 +17,7 @@ from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
+from tapegrad.autograd.successors import become_result
 from tapegrad.autograd.tapes.origins import held_by_notes
 from tapegrad.autograd.tensor import Tensor, overwrite
 from tapegrad.autograd.writes import about_to_write, next_serial, refuse_shared_places, store
@@ -35,8 +36,7 @@ def in_place(
             if self.requires_grad and self.node is None:
                 raise _leaf(f"t {symbol}= value", f"t = t {symbol} value")
             if self.requires_grad or (isinstance(other, Tensor) and other.requires_grad):
-                result = function(self, other)
-                return result.retain_grad() if self.retains_grad else result
+                return become_result(f"t {symbol}= value", f"t = t {symbol} value", self, function, other)
         overwrite(self, _fitting(f"t {symbol}= value", self, function(self, other)))
         return self
 

@@ -100,9 +100,10 @@ class Tensor(Slots, Protocols, Methods):
 
     `t += v`, `t.data += v` and `t[i] = v` write into the array if no gradient is recorded: neither side requires grad,
     or the line stands under `with tg.no_grad():`. Views see the write; dtype and shape stay. If a gradient is recorded,
-    a leaf that requires grad raises an error. Any other tensor becomes the result and keeps the gradient: `total +=
-    loss` is `total = total + loss`, and `t[i] = v` is `t = index_update(t, i, v)`. A graph that was recorded with the
-    overwritten contents refuses a later backward pass.
+    a leaf that requires grad raises an error. Any other tensor becomes the result and keeps the gradient, under each of
+    its names: `total + loss` after `total += loss`, `index_update(t, i, v)` after `t[i] = v`. If a view would not see
+    that, it raises. A graph that was recorded with the overwritten contents refuses a later backward pass; of what
+    NumPy writes into the array it is not told, as in `t.data[0] = v`: write `t[0] = v`.
 
     Args:
         data: The raw array of a backend, which is not copied.

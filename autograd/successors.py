@@ -1,0 +1,139 @@
+"""`t += v` where a gradient is recorded: the tensor stands for the result, which has memory of its own.
+
+Every name of the tensor, and every list that holds it, sees the result, as where no gradient is recorded. Another
+tensor that shows the old memory would not: then it raises. Calls that were recorded before keep the tensor as it was.
+"""
+
+import sys
+from collections.abc import Callable
+from dis import opmap
+from itertools import chain
+from types import FrameType
+
+import numpy as np
+
+from tapegrad.autograd import writes
+from tapegrad.autograd.aliases import Array, TensorLike
+from tapegrad.autograd.diagnostics import user_line
+from tapegrad.autograd.flags import current
+from tapegrad.autograd.tapes.origins import held_by_notes
+from tapegrad.autograd.tensor import Node, Tensor, next_serial
+
+
+def become_result(
+    what: str, remedy: str, t: Tensor, function: Callable[..., Tensor], value: TensorLike
+) -> Tensor:
+    """Have t stand for function(t, value), and return it.
+
+    A result of another shape or dtype, or without a gradient, is a new tensor: where no gradient is recorded, the one
+    raises, and the other one cuts no graph.
+
+    Raises:
+        RuntimeError: Another tensor shows t's memory, or t is a Parameter or a Buffer.
+    """
+    if type(t) is not Tensor:
+        raise RuntimeError(
+            f"{what}: a gradient is recorded and t is a {type(t).__name__}, which keeps none: write {remedy}\n"
+            + user_line()
+        )
+    calls, seen = _calls_given(t, value)
+    if seen:
+        # `b[i] += v` stores the result in b.
+        if _is_stored_by_index(sys._getframe(2)):
+            return function(t, value)
+        raise RuntimeError(
+            f"{what}: a gradient is recorded, and another view of t, the tensor that t is a view of, or a call that "
+            f"was given t before, would not see the change: write {remedy}\n{user_line()}"
+        )
+    old = Tensor(t._data, t._requires_grad, t.node, t.output_index)
+    old._version = t._version
+    if (recorder := current.get().recorder) is not None:
+        recorder.becomes(t)
+        recorder.succeeds(old, t)
+    new = function(old, old if value is t else value)
+    if new.node is None or new.shape != old.shape or new.dtype != old.dtype:
+        if recorder is not None:
+            recorder.succeeds(t, old)
+        return new.retain_grad() if t.retains_grad else new
+    # Else the graph would hold t, which holds the graph.
+    for node in calls:
+        node.inputs = tuple(old if x is t else x for x in node.inputs)
+    t._data, t.node, t.output_index, t._requires_grad = new._data, new.node, new.output_index, True
+    t._version = next_serial()
+    return t
+
+
+def _is_stored_by_index(frame: FrameType) -> bool:
+    """Whether the line that a frame is at is `b[i] += v`."""
+    code = frame.f_code.co_code[frame.f_lasti + 2 :: 2]
+    return next((op for op in code if op not in _BETWEEN), None) in _BY_INDEX
+
+
+def _calls_given(t: Tensor, value: TensorLike) -> tuple[list[Node], bool]:
+    """The calls behind t and the value that were given t, and whether anything but t and calls behind the two holds an
+    array that shows t's memory."""
+    home = writes.owner(t._data)
+    others = sys.getrefcount(home) - _REFERENCES
+    roots = [x for x in (t, value) if isinstance(x, Tensor) and x.node is not None]
+    # As quickly as can be where the array of `total += loss` is new.
+    if home is t._data and others - (t.node is not None and t.node.out is home) == 0:
+        return [], False
+    given, arrays, holders, references = [], {id(t._data): t._data}, dict[Tensor, int](), 0
+    for node in _since(_made(t, home), roots):
+        outs = node.out if isinstance(node.out, tuple) else (node.out,)
+        for a in chain(node.arrays, outs):
+            if a is home:
+                references += 1
+            elif writes.owner(a) is home:
+                arrays[id(a)] = a
+        if any(x is t for x in node.inputs):
+            given.append(node)
+        for x in node.inputs:
+            if isinstance(x, Tensor) and x is not t and writes.owner(x._data) is home:
+                holders[x] = holders.get(x, 0) + 1
+    arrays.pop(id(home), None)
+    references += len(arrays) + sum(x._data is home for x in holders) - (home is not t._data)
+    if current.get().recorder is not None:
+        references += held_by_notes(home)
+    held = any(sys.getrefcount(x) > holders[x] + _IN_A_LOOP for x in holders)
+    return given, held or others > references
+
+
+def _made(t: Tensor, home: Array) -> int:
+    """The serial of the call that made the memory of t, or 0: later calls alone can hold it."""
+    node = t.node
+    while node is not None and node.out is not home:
+        first = node.inputs[0] if node.inputs else None
+        node = first.node if isinstance(first, Tensor) else None
+    return 0 if node is None else node.serial
+
+
+def _since(serial: int, tensors: list[Tensor]) -> list[Node]:
+    """The calls behind these tensors that were recorded at that time or later."""
+    found: dict[Node, None] = {}
+    stack = [*tensors]
+    while stack:
+        node = stack.pop().node
+        if node is not None and node.out is not None and node.serial >= serial and node not in found:
+            found[node] = None
+            stack += [x for x in node.inputs if isinstance(x, Tensor)]
+    return [*found]
+
+
+def _references() -> int:
+    """What sys.getrefcount tells of an array that only one tensor holds, and a local name."""
+    t = Tensor(np.zeros(1))
+    home = writes.owner(t._data)
+    return sys.getrefcount(home)
+
+
+def _in_a_loop() -> int:
+    """The same of a tensor that is the key of a dict, while a loop over its keys asks."""
+    holders = {Tensor(np.zeros(1)): 0}
+    return max(sys.getrefcount(x) for x in holders)
+
+
+_REFERENCES, _IN_A_LOOP = _references(), _in_a_loop()
+# What Python may do between an operator and the storing of its result, and the storing by an index.
+_BETWEEN = {opmap[name] for name in ("CACHE", "COPY", "EXTENDED_ARG", "NOP", "SWAP") if name in opmap}
+_BY_INDEX = {opmap[name] for name in ("STORE_SLICE", "STORE_SUBSCR") if name in opmap}
