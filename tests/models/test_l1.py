@@ -195,6 +195,26 @@ def test_where_few_rows_are_within_the_margin_an_interior_point_method_goes_on(n
     assert np.count_nonzero(model.coef_) <= 1.1 * np.count_nonzero((2 * y[kept] - 1) * score < 1)
 
 
+@pytest.mark.parametrize("c", [100.0, 1e4])
+@pytest.mark.parametrize(("rows", "columns"), [(60, 40), (100, 100), (200, 150)])
+def test_weights_over_twelve_decades_take_few_steps(rows, columns, c):
+    """Newton's method, which went on behind too few of the other's steps, took a minute and warned."""
+    r, values = np.random.default_rng(0), []
+    x = r.normal(size=(rows, columns))
+    y = (x[:, 0] + r.normal(size=rows) > 0).astype(int)
+    weights = 10.0 ** r.uniform(-6, 6, rows)
+    for order in (np.arange(columns), r.permutation(columns)):
+        model = models.LinearSVC(penalty="l1", dual=False, C=c)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.fit(x[:, order], y, sample_weight=weights)
+        score = x[:, order] @ model.coef_[0] + model.intercept_
+        short = np.maximum(1 - (2 * y - 1) * score, 0.0)
+        values.append(c * weights @ short**2 + np.abs(model.coef_).sum() + abs(model.intercept_[0]))
+        assert model.n_iter_ < 200
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
 def test_newtons_method_ends_what_an_interior_point_method_does_not(monkeypatch):
     x, y = data("square", 2)
     best = models.LinearSVC(penalty="l1", dual=False, C=50).fit(x, y)
