@@ -8,7 +8,7 @@ from tapegrad.autograd.aliases import Tree
 from tapegrad.autograd.arguments import above_0, at_least_0, integer, positive_integer
 from tapegrad.autograd.diagnostics import describe
 from tapegrad.autograd.dtypes import is_floating
-from tapegrad.autograd.structure import as_leaf, check_sequence, flatten, need_function, tensors_of
+from tapegrad.autograd.structure import as_leaf, check_sequence, flatten, is_module, need_function, tensors_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms.derivatives import jvp, vjp
 from tapegrad.backends.aliases import Function
@@ -51,7 +51,12 @@ def check_grads(
     rtol, atol = at_least_0("check_grads: rtol", rtol), at_least_0("check_grads: atol", atol)
     step = above_0("check_grads: step", step)
     rng = np.random.default_rng(integer("check_grads: seed", seed, 0))
-    leaves, rebuild = flatten(list(args))
+    leaves, rebuild = flatten(list(args), modules=False)
+    if (module := next(filter(is_module, leaves), None)) is not None:
+        raise TypeError(
+            f"check_grads: args: a {type(module).__name__} is no tensor: check it as a function of its input, as in "
+            "tg.check_grads(module, (x,))"
+        )
     tensors = [as_leaf("check_grads", leaf) for leaf in leaves]
     moving = [i for i, t in enumerate(tensors) if is_floating(t.dtype)]
     if not moving:

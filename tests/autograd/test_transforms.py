@@ -156,6 +156,11 @@ def test_parameters_get_no_gradient_by_the_way() -> None:
         (lambda: tg.check_grads(lambda x: {"a": None}, (t(X),)), TypeError, ["must return", "{'a': None}"]),
         (lambda: tg.check_grads(tg.argmax, (t(X),)), TypeError, ["must return floating-point", "int64[]"]),
         (lambda: tg.check_grads(tg.sin, (tg.tensor([1, 2]),)), TypeError, ["args: expected", "int64[2]"]),
+        (
+            lambda: tg.check_grads(tg.relu, [tg.nn.Dense(2)]),
+            TypeError,
+            ["a Dense is no tensor", "(module, (x,))"],
+        ),
         (lambda: tg.check_grads(lambda: t(X), ()), TypeError, ["check_grads: args: expected", "none"]),
     ],
 )
