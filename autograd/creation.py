@@ -66,6 +66,7 @@ def asarray(
     """A tensor that shares an array's memory where it can: the array API standard's way to make one.
 
     An array keeps its dtype. A Tensor that fits already is returned itself, or with copy=True a recorded copy of it.
+    The array is shared until an optimizer takes the tensor as a parameter, which moves it into memory of its own.
 
     Args:
         obj: A Tensor, an array, a number or nested lists of numbers.
@@ -222,7 +223,9 @@ def from_dlpack(x: Array, /, *, device: str | None = None, copy: bool | None = N
     """A tensor of another library's array, by the DLPack protocol: `tg.from_dlpack(torch_tensor)`.
 
     It is made on the device of x, or moved to `device`. With copy=True it has memory of its own; else it shares that of
-    x where it can. Raises TypeError for what has no `__dlpack__`, and for dtypes that tapegrad has not.
+    x where it can. A graph is not told of writes by the other library, or by way of another tensor of its array: let
+    them be before the forward pass or after `backward`. Raises TypeError for what has no `__dlpack__`, and for dtypes
+    that tapegrad has not.
 
     Args:
         x: An array with `__dlpack__`.
@@ -233,7 +236,8 @@ def from_dlpack(x: Array, /, *, device: str | None = None, copy: bool | None = N
         raise TypeError(
             f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}: use tg.tensor(data)"
         )
-    if isinstance(x, Tensor):
+    # Two tensors of one array share its notes of writes.
+    if isinstance(x, (Tensor, np.ndarray)):
         return asarray(x, device=device, copy=copy)
     kind, number = x.__dlpack_device__()
     name = {1: "cpu", 2: f"cuda:{number}"}.get(int(kind))

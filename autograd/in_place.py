@@ -17,7 +17,7 @@ from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
-from tapegrad.autograd.successors import become_result
+from tapegrad.autograd.successors import become_result, calls_since
 from tapegrad.autograd.tapes.origins import held_by_notes
 from tapegrad.autograd.tensor import Tensor, overwrite
 from tapegrad.autograd.writes import about_to_write, next_serial, refuse_shared_places, store
@@ -75,10 +75,12 @@ def setitem(self: Tensor, index: Index, value: TensorLike) -> None:
 def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
     """Have a tensor stand for `index_update(t, index, value)`, of which the value's gradient is part.
 
-    The first time it gets memory of its own, and later values are written into that. Calls recorded before find the
+    The first time it gets memory of its own, and later values are written into that, but for one whose gradient needs
+    what it is written over, as in `t[i] *= v`. Calls recorded before find the
     old contents' node through the new one, whose first input it is: see `Node.recorded_inputs`.
     """
     own = t.node is not None and t.node.primitive is indexing.index_update_p and t.node.out is t.data
+    own = own and not _needs_what_it_replaces(t, index, value)
     if not own:
         _only_one_to_see(t, value)
         if (recorder := current.get().recorder) is not None:
@@ -102,6 +104,24 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
     t.node, t.output_index, t._requires_grad = new.node, new.output_index, new._requires_grad
     t._version = next_serial()
     writes.happened(t._version)
+
+
+def _needs_what_it_replaces(t: Tensor, index: Index, value: TensorLike) -> bool:
+    """Whether the rule of a call that the value was made by, since the last write to t, reads what the value will
+    replace."""
+    assert t.node is not None
+    calls = calls_since(t.node.serial, [value] if isinstance(value, Tensor) else [])
+    read = [(node, i) for node in calls for i, a in enumerate(node.arrays) if writes.owner(a) is t.data]
+    if not read:
+        return False
+    parts, arrays = indexing.template(t, index)
+    low, high = writes.span(t.data if arrays else t.data[parts])
+    for node, i in read:
+        first, end = writes.span(node.arrays[i])
+        alone = node.primitive.crossed and node.grad_inputs == (i,)
+        if first < high and low < end and i not in node.primitive.unread and not alone:
+            return True
+    return False
 
 
 def _only_one_to_see(t: Tensor, value: TensorLike) -> None:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from tapegrad.autograd.dtypes import DTYPE_NAMES, is_floating, name_of
+from tapegrad.autograd.writes import next_serial, wrote
 from tapegrad.backends import BY_TYPE
 from tapegrad.backends.aliases import Array
 
 
 def set_data(t: Any, value: object) -> None:
-    """`t.data = value`: the array of a backend, or a Tensor, whose memory is then shared."""
+    """`t.data = value`: the array of a backend, or a Tensor, whose memory is then shared.
+
+    t's own array is what `t.data += value` has written to."""
     array: Any = value._data if isinstance(value, Slots) else value
     if type(array) not in BY_TYPE:
         raise TypeError(
@@ -23,6 +26,10 @@ def set_data(t: Any, value: object) -> None:
     if name_of(array.dtype) not in DTYPE_NAMES or (t._requires_grad and not is_floating(array.dtype)):
         expected = "a floating-point array, since the tensor requires grad" if t._requires_grad else "numbers"
         raise TypeError(f"data: expected {expected}, got an array of dtype {array.dtype}")
+    if array is t._data:
+        t._version = next_serial()
+        wrote(array, t._version)
+        return
     # What NumPy computes of an array without axes is a scalar.
     t._data = array if hasattr(array, "__setitem__") else BY_TYPE[type(array)].asarray(array)
 

@@ -79,7 +79,7 @@ def _calls_given(t: Tensor, value: TensorLike) -> tuple[list[Node], bool]:
     if home is t._data and others - (t.node is not None and t.node.out is home) == 0:
         return [], False
     given, arrays, holders, references = [], {id(t._data): t._data}, dict[Tensor, int](), 0
-    for node in _since(_made(t, home), roots):
+    for node in calls_since(_made(t, home), roots):
         outs = node.out if isinstance(node.out, tuple) else (node.out,)
         for a in chain(node.arrays, outs):
             if a is home:
@@ -108,7 +108,7 @@ def _made(t: Tensor, home: Array) -> int:
     return 0 if node is None else node.serial
 
 
-def _since(serial: int, tensors: list[Tensor]) -> list[Node]:
+def calls_since(serial: int, tensors: list[Tensor]) -> list[Node]:
     """The calls behind these tensors that were recorded at that time or later."""
     found: dict[Node, None] = {}
     stack = [*tensors]

@@ -252,7 +252,7 @@ class Tensor(Slots, Protocols, Methods):
         return self
 
     def detach(self) -> "Tensor":
-        """The same data outside any graph: no copy, no gradient."""
+        """The same data outside any graph: no copy, no gradient. An optimizer moves its parameters to other memory."""
         result = Tensor(self._data)
         if (recorder := current.get().recorder) is not None:
             recorder.detached(self, result)

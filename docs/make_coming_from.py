@@ -33,7 +33,16 @@ Some names are there and mean something else than in PyTorch:
 - `t.std()` and `t.var()` divide by n, as NumPy's: `t.std(correction=1)` is PyTorch's;
 - `t.transpose(0, 1)` of a matrix is the order of axes, as NumPy's, which changes nothing: write `t.T`, or
   `t.transpose(-2, -1)`; of more axes it exchanges the two;
-- `t.max(axis=0)` and `t.sort()` give values alone: `t.argmax(axis=0)` and `t.argsort()` have the places.
+- `t.max(axis=0)` and `t.sort()` give values alone: `t.argmax(axis=0)` and `t.argsort()` have the places. Of a batch of
+  exactly two rows, `_, p = tg.max(out, 1)` would take them apart: write `p = tg.argmax(out, 1)`;
+- `F.leaky_relu(x)` has the slope 0.2 and `nn.LeakyReLU()` 0.3, as in Keras; PyTorch's is 0.01: `F.leaky_relu(x, 0.01)`;
+- `tg.split(x, n)` makes n equal parts, as NumPy's; PyTorch's n is the length of a part: `tg.split(x, len(x) // n)`;
+- `F.linear(x, w, b)` is `x @ w + b`, w having the shape (in, out): PyTorch's is `F.linear(x, w.T, b)`;
+- `tg.take(x, i)` takes rows, along axis 0; NumPy's and PyTorch's take of the flattened x: `tg.take(tg.flatten(x), i)`;
+- `tg.meshgrid(a, b)` is NumPy's, `indexing="xy"`: PyTorch's is `tg.meshgrid(a, b, indexing="ij")`;
+- `F.softmax(x)` and `F.log_softmax(x)` are along the last axis; PyTorch's without dim are along axis 0 of one or three;
+- `tg.equal(a, b)` compares elements, as `a == b`: PyTorch's is `tg.all(a == b)`;
+- `tg.tensor(t)` of a tensor is recorded, and `torch.tensor(t)` is not: `tg.tensor(t.detach())`.
 
 In the tables np is NumPy, jnp is jax.numpy, F is `torch.nn.functional` on the left and `tg.nn.functional` on the right,
 t is a tensor and m a module.

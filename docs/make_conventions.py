@@ -62,6 +62,10 @@ This page says what functions and their gradients are where mathematics leaves a
   `matrix_transpose`, `t.T`, `t.mT`, `moveaxis`, `expand_dims`, `squeeze`, `flip`, `split`, `unstack`, `broadcast_to`,
   `getitem` (indexing by integers, slices, None and ...), `t.detach`. A write into the one changes the other. Layers
   that only reshape, permute or crop give views as well.
+- **An optimizer moves its parameters** into a buffer of its own when it is made. What shared their memory before keeps
+  the old values: a view, `p.detach()`, the array behind `tg.asarray(array)`. Take views after that, or copies.
+- **Writes that a graph is not told of:** those of NumPy, `t.data[0] = v` and `array[0] = v`, and of another library
+  behind `tg.from_dlpack`. Between forward and backward they make the gradient wrong. `t.data += v` is told.
 - **The argument itself.** These may return it, if there is nothing to do: `asarray`, `from_dlpack`, `t.to`,
   `t.to_device`, `dropout`; so do astype with copy=False, an Identity layer, and layers of dropout and noise outside
   training.

@@ -52,7 +52,8 @@ class Optimizer(Update):
     A gradient whose square overflows counts as the largest one whose square does not, so the state stays finite. An
     infinite gradient gives NaN.
 
-    A parameter's `data` becomes a view of a buffer that holds the whole group, and is written in place. If it is
+    A parameter's `data` becomes a view of a buffer that holds the whole group, and is written in place. Whatever shared
+    its memory before, as `p.detach()` or a NumPy array under `tg.asarray`, keeps the old values from then on. If it is
     replaced (loading, `.to("cupy")`, another optimizer of the same parameter), the next step copies the new values in
     and moves the state to their device.
 

@@ -350,3 +350,29 @@ def test_a_write_into_what_a_gradient_needs_raises(index: Any, jit: bool) -> Non
     for _ in range(4):
         with pytest.raises(RuntimeError, match="was written to after it was recorded"):
             f(tg.ones((2, 2)))
+
+
+def by_a_second_tensor(t: Any) -> None:
+    tg.from_dlpack(t).assign([5.0, 6.0])
+
+
+# Writes between forward and backward, of which the graph is told.
+NOTICED: dict[str, Callable[[Any], Any]] = {
+    "t.data += number": lambda t: setattr(t, "data", op.iadd(t.data, 3.0)),
+    "t.data *= array": lambda t: setattr(t, "data", op.imul(t.data, np.array([2.0, 3.0]))),
+    "t.data -= tensor": lambda t: setattr(t, "data", op.isub(t.data, tg.tensor([2.0, 3.0]))),
+    "a view's data": lambda t: setattr(view := t.detach()[1:], "data", op.iadd(view.data, 1.0)),
+    "dlpack of a tensor": by_a_second_tensor,
+    "dlpack of its array": lambda t: by_a_second_tensor(t.data),
+}
+
+
+@pytest.mark.parametrize("name", NOTICED)
+def test_a_write_between_forward_and_backward_is_noticed(name: str) -> None:
+    t = tg.tensor([1.0, 2.0], requires_grad=True)
+    loss = (t * t).sum()
+    NOTICED[name](t)
+    with pytest.raises(RuntimeError, match="was written to after it was recorded"):
+        loss.backward()
+    (t * t).sum().backward()
+    assert t.grad.tolist() == (2 * t.numpy()).tolist()

@@ -39,6 +39,22 @@ def read_and_overwritten(w: Any) -> Any:
     return first + b.sum()
 
 
+def column_times_itself(w: Any) -> Any:
+    b = tg.zeros((2, 2), dtype="float64")
+    b[0] = w
+    b[:, 1] *= w[1]
+    b[0] **= 2
+    return b.sum()
+
+
+def row_times_twice(w: Any) -> Any:
+    b = tg.ones((2, 2), dtype="float64")
+    b[0] *= w
+    b[0] *= w
+    b[1] = tg.sin(b[1] * b[0]) + w
+    return (b * b).sum()
+
+
 def into_a_result(w: Any) -> Any:
     h = tg.tanh(w)
     h[0] = w[1] * w[1]
@@ -90,6 +106,8 @@ SAME_WITHOUT: dict[Callable[[Any], Any], Callable[[Any], Any]] = {
     filled_row_by_row: lambda w: (tg.stack([w, w * 2.0, w * 3.0]) ** 2).sum(),
     made_of_its_own_rows: lambda w: (w + w**2 + w**3 + w**4).sum(),
     read_and_overwritten: lambda w: w[0] * 3.0 + w[1] * 5.0,
+    column_times_itself: lambda w: w[0] ** 2 + w[1] ** 4,
+    row_times_twice: lambda w: (w**4 + (tg.sin(w * w) + w) ** 2).sum(),
     into_a_result: lambda w: w[1] ** 4 + tg.tanh(w[1]) ** 2,
     by_mask_and_integers: lambda w: (w * w).sum() + w[1] ** 4 + 49.0,
     added_to: lambda w: ((1.0 + w + w * w) ** 2 + (1.0 - w) ** 2 + 1.0).sum(),
@@ -207,7 +225,9 @@ def test_a_factor_that_is_overwritten_is_noticed() -> None:
     w = tg.tensor([2.0, 3.0]).requires_grad_()
     b = tg.ones((2, 2)) * w
     b[0] = b[0] + w
-    b[1] *= w  # the gradient of w needs what b[1] was
+    row = b[1] * w  # the gradient of w needs what b[1] was
+    b[0] = w
+    b[1] = row
     with pytest.raises(RuntimeError, match="was written to after"):
         b.sum().backward()
 
