@@ -49,6 +49,39 @@ def is_ours(module: str) -> bool:
     return module.partition(".")[0] == "tapegrad"
 
 
+def keep_methods(made: object, name: str, value: object) -> None:
+    """Raise AttributeError where a value that cannot be called would take the place of a method.
+
+    `model.train = False` would not switch, and the next `model.train()` would fail.
+    """
+    kind = type(made)
+    method = None if callable(value) else getattr(kind, name, None)
+    if name.startswith("_") or not inspect.isroutine(method):
+        return
+    if not is_ours(kind.__module__) and not is_ours(getattr(method, "__module__", None) or ""):
+        return
+    arguments = [n for n in signature(method).parameters if n != "self"]
+    call = repr(value) if len(arguments) == 1 and type(value) in PLAIN else ", ".join(arguments)
+    raise AttributeError(
+        f"{kind.__name__}.{name} is a method, got {shown(value)} to set in its place: call it, .{name}({call}), or "
+        "give the attribute another name"
+    )
+
+
+def shown(value: object) -> str:
+    return describe(value) if value is None or isinstance(value, (Tensor, *PLAIN)) else type(value).__name__
+
+
+class KeepsMethods:
+    """A base of classes whose objects take any attribute but one in the place of a method."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        keep_methods(self, name, value)
+        super().__setattr__(name, value)
+
+
 class Options:
     """A base of classes whose objects have options and nothing else to be set.
 
@@ -60,6 +93,7 @@ class Options:
     checks: Mapping[str, Check] = {}
 
     def __setattr__(self, name: str, value: object) -> None:
+        keep_methods(self, name, value)
         kind, before = type(self), vars(self).get(name, MISSING)
         if name in self.checks:
             value = self.checks[name](f"{kind.__name__}: {name}", value)
@@ -109,6 +143,7 @@ class KnownAttributes:
     _saved: tuple[type[Tensor], ...] = ()
 
     def __setattr__(self, name: str, value: object) -> None:
+        keep_methods(self, name, value)
         if name in self.made_of:
             self._refuse_late(name, value)
         if name in self.checks:
@@ -129,10 +164,10 @@ class KnownAttributes:
             return
         if (old := vars(self)[name]) is value or (type(old) is type(value) in PLAIN and old == value):
             return
-        shown = repr(value) if type(value) in PLAIN else "…"
+        given = repr(value) if type(value) in PLAIN else "…"
         raise AttributeError(
             f"{kind.__name__}.{name}: it is made already, and nothing reads this option any more: make a new one, "
-            f"{kind.__name__}(…, {name}={shown})"
+            f"{kind.__name__}(…, {name}={given})"
         )
 
     def _refuse_loss(self, name: str, value: object) -> None:
@@ -141,9 +176,8 @@ class KnownAttributes:
             return
         trained = isinstance(vars(self)[name], Parameter)
         kind, lost = ("Parameter", "trained nor saved") if trained else ("Buffer", "saved nor moved")
-        given = describe(value) if isinstance(value, (Tensor, *PLAIN)) else type(value).__name__
         raise TypeError(
-            f"{type(self).__name__}.{name} is a {kind}, got {given}, which would be neither {lost}: write "
+            f"{type(self).__name__}.{name} is a {kind}, got {shown(value)}, which would be neither {lost}: write "
             f"self.{name}.assign(value) for new numbers, self.{name} = nn.{kind}(value) for a new {kind}, or "
             f"vars(self)[{name!r}] = value to only compute with it\n"
             f"{user_line()}"

@@ -130,6 +130,8 @@ class use_backend(Scope):
         name: "numpy", "cupy", or a device such as "cuda:1".
     """
 
+    __slots__ = ("backend", "name", "tokens")
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.backend, _ = resolve(name, "use_backend: name")

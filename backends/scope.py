@@ -18,6 +18,8 @@ class Scope:
     coroutine function. Decorating anything else raises TypeError.
     """
 
+    __slots__ = ()
+
     def again(self) -> AbstractContextManager[object]:
         """A scope like this one: a decorated function may run in two threads at once."""
         raise NotImplementedError

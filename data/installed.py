@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.autograd.dtypes import get_default_dtype, name_of
 from tapegrad.data.aliases import Frame
 
 
 @dataclass
-class Dataset:
+class Dataset(KeepsMethods):
     """A data set in memory, which unpacks as `x, y`.
 
     Args:

@@ -7,6 +7,7 @@ from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 
+from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.replacing import replacing
 from tapegrad.backends.install import install_line
@@ -16,7 +17,7 @@ from tapegrad.models.aliases import Figure
 MISSING = float("nan")
 
 
-class History(Mapping[str, list[float]]):
+class History(KeepsMethods, Mapping[str, list[float]]):
     """The numbers of each epoch: `history["loss"]`, `history["val_accuracy"]`, …, one per epoch.
 
     A dict to be read: `in`, `keys()`, `items()` and `len()` work. A name that an epoch did not have is NaN there.

@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models.aliases import AsGiven, ClassWeight, RandomState
 from tapegrad.models.checks import (
@@ -49,7 +50,7 @@ SVC_CHECKS = {
 }
 
 
-class SVC(ClassifierMixin, BaseEstimator):
+class SVC(KeepsMethods, ClassifierMixin, BaseEstimator):
     """A support vector machine with a Gaussian kernel, approximated by random Fourier features.
 
     The hinge loss with an intercept that is not penalized, one class against the rest, on `n_components` features of

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
+from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models.aliases import RandomState, Tags
 from tapegrad.models.checks import (
@@ -42,7 +43,7 @@ CHECKS = {
 }
 
 
-class LinearRegressor(RegressorMixin, BaseEstimator):
+class LinearRegressor(KeepsMethods, RegressorMixin, BaseEstimator):
     """What the linear regressions share: one target or several, sparse rows, weights of rows."""
 
     fit_intercept: bool

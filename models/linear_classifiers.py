@@ -9,6 +9,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.backends import default_place
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models.aliases import AsGiven, ClassWeight, RandomState, Tags
@@ -42,7 +43,7 @@ CHECKS = {
 }
 
 
-class LinearClassifier(ClassifierMixin, BaseEstimator):
+class LinearClassifier(KeepsMethods, ClassifierMixin, BaseEstimator):
     """What the linear classifiers share: classes, weights, sparse rows, decisions."""
 
     C: float

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from tapegrad import nn
 from tapegrad.autograd import random
 from tapegrad.autograd.aliases import DType
+from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.autograd.creation import tensor
 from tapegrad.backends import default_place, use_backend
 from tapegrad.compiler.emit.available import checked
@@ -34,9 +35,8 @@ from tapegrad.optim.base import Optimizer
 DTYPES = (np.float64, np.float32)
 
 
-class Network(BaseEstimator):
-    """A `Sequential` trained as an estimator. A subclass says what it is made of (`MADE_WITH`, `_make_layers`), its
-    loss, and how a held-out part is scored."""
+class Network(KeepsMethods, BaseEstimator):
+    """A `Sequential` trained as an estimator. A subclass says its layers, its loss and its held-out score."""
 
     MADE_WITH: tuple[str, ...] = ()  # the parameters that the layers and the loss depend on
     OBJECTIVE_OF: tuple[str, ...] = ()  # those that only what is minimized depends on

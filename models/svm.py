@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
+from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models.aliases import ClassWeight, RandomState, Tags
 from tapegrad.models.checks import check_parameters, number, one_of, row_weights, set_all, validated, warn
@@ -138,7 +139,7 @@ class FreeHinge(LinearSVC):
         return np.inf
 
 
-class LinearSVR(RegressorMixin, BaseEstimator):
+class LinearSVR(KeepsMethods, RegressorMixin, BaseEstimator):
     """Linear support vector regression: the smallest  C Σ weight · loss + |coef|² / 2.
 
     Args:

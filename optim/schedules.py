@@ -15,6 +15,7 @@ import numpy as np
 
 from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.arguments import above_0, number
+from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.autograd.flags import Flags, current
 from tapegrad.autograd.ops import cos, floor, log, maximum, minimum, power, where_p
 from tapegrad.autograd.tensor import Tensor
@@ -22,7 +23,7 @@ from tapegrad.autograd.tensor import Tensor
 RAW = Flags(grad=False, raw=True)
 
 
-class Schedule:
+class Schedule(KeepsMethods):
     """A number for each step: `schedule(step)` is a float for a number of Python, a Tensor for a Tensor.
 
     Schedules never change: two with the same numbers are equal. A subclass is a frozen dataclass with `at`.

@@ -5,7 +5,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tapegrad.autograd.attributes import may_set, set_by_us
+from tapegrad.autograd.attributes import keep_methods, may_set, set_by_us
 from tapegrad.autograd.flags import current
 from tapegrad.optim.aliases import OptionNames, OptionValues
 from tapegrad.optim.group import Defaults, Fixed, Group
@@ -152,6 +152,7 @@ class Options:
             return values[0]
 
     def __setattr__(self, name: str, value: object) -> None:
+        keep_methods(self, name, value)
         if name in (kinds := self.option_kinds()):
             checked = self._checked({**self.defaults, name: value})
             self.set_options(self.groups, {name: value})
