@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import index
 from typing import Any
 
@@ -10,6 +10,11 @@ import numpy as np
 
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
+
+
+def shortened(texts: Sequence[str], limit: int) -> str:
+    """`a, b, c and 4 more`."""
+    return ", ".join(texts[:limit]) + f" and {len(texts) - limit} more" * (len(texts) > limit)
 
 
 def truth(name: str, value: object) -> bool:

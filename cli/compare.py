@@ -16,7 +16,7 @@ from tapegrad.cli.contestants import Contestant, contestants, searched
 from tapegrad.cli.preparing import Prepared, described_target, printable, read_table
 from tapegrad.cli.scores import class_scores, number_scores, print_table, shown
 from tapegrad.cli.writing import all_or_nothing, check_folder
-from tapegrad.data.table import counted
+from tapegrad.data.table import counted, listed
 from tapegrad.models.progress import is_terminal
 
 FILES = ("scores.csv", "roc.png", "residuals.png", "confusion.png", "learning_curves.png")
@@ -84,7 +84,7 @@ def make_folds(prepared: Prepared, options: argparse.Namespace) -> Iterator[Fold
             kind = StratifiedKFold
         rare = [prepared.target.classes[i] for i in np.flatnonzero((counts > 0) & (counts < options.folds))]
         if rare:
-            shown_names = ", ".join(map(repr, rare[:4])) + f" and {len(rare) - 4} more" * (len(rare) > 4)
+            shown_names = listed(rare, 4)
             prepared.notes.append(
                 f"fewer than {options.folds} rows have the class {shown_names}: some folds have none to test"
             )

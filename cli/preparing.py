@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tapegrad.autograd.arguments import shortened
 from tapegrad.cli.arguments import Mistake
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.features import FeatureEncoder
@@ -141,7 +142,7 @@ def described_target(target: TargetEncoder, labels: np.ndarray) -> str:
     if target.classes is None:
         return f"numbers from {labels.min():.10g} to {labels.max():.10g} (for classes: --task classification)"
     counts = [f"{printable(name)} ({int((labels == i).sum())})" for i, name in enumerate(target.classes)]
-    shown = ", ".join(counts[:6]) + (f" and {len(counts) - 6} more" if len(counts) > 6 else "")
+    shown = shortened(counts, 6)
     hint = " (for numbers: --task regression)" if target.whole and len(counts) > 2 else ""
     return f"{len(counts)} classes, {shown}{hint}"
 

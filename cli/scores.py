@@ -2,9 +2,6 @@
 
 import numpy as np
 
-CLASSES = ("accuracy", "precision", "recall", "F1", "AUC")
-NUMBERS = ("R2", "MAE", "RMSE")
-
 
 def class_scores(truth: np.ndarray, best: np.ndarray, p: np.ndarray | None, classes: int) -> dict[str, float]:
     """Precision, recall and F1 are means over the classes that occur; AUC is that of each class against the others.

@@ -7,7 +7,7 @@ import numpy as np
 
 from tapegrad.autograd import dtypes
 from tapegrad.autograd.aliases import Array, DTypeLike
-from tapegrad.autograd.arguments import refuse_masked
+from tapegrad.autograd.arguments import refuse_masked, shortened
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of, resolve
 from tapegrad.data.aliases import Features
@@ -98,11 +98,11 @@ def _is_missing(array: np.ndarray) -> np.ndarray:
 def _text_columns(data: Features) -> str:
     """`, with text in the columns …`, for a data frame."""
     names = [str(c) for c in getattr(data, "columns", ()) if np.asarray(data[c]).dtype.kind not in "fiub"]
-    return f", with something else in the columns {_listed(names)}" if names else ""
-
-
-def _listed(names: list[str], limit: int = 5) -> str:
-    return ", ".join(map(repr, names[:limit])) + (f" and {len(names) - limit} more" * (len(names) > limit))
+    return (
+        f", with something else in the columns {shortened([repr(name) for name in names], 5)}"
+        if names
+        else ""
+    )
 
 
 def check_finite(name: str, array: Array, source: Features = None) -> None:
@@ -122,7 +122,9 @@ def check_finite(name: str, array: Array, source: Features = None) -> None:
     where = ""
     if array.ndim == 2 and array.shape[1] > 1:
         named = [str(names[c]) if len(names) == array.shape[1] else int(c) for c in columns]
-        where = f" in {len(named)} of {array.shape[1]} columns ({_listed(named)})"  # type: ignore[arg-type]
+        where = (
+            f" in {len(named)} of {array.shape[1]} columns ({shortened([repr(name) for name in named], 5)})"
+        )
     raise ValueError(
         f"{name}: {len(rows)} of {len(bad)} rows hold NaN or infinite values{where}, the first is row {rows[0]}: "
         "drop these rows, or fill them (with a column's median, say) before training"

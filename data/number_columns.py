@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tapegrad.autograd.arguments import shortened
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import (
     DEFAULT,
@@ -185,10 +186,9 @@ def described_gaps(column: Column, numbers: Numbers, state: PlainData) -> list[s
     notes = []
     if numbers.words:
         counts = Counter(numbers.words)
-        shown = ", ".join(f"{w!r} ({n})" if n > 1 else repr(w) for w, n in counts.most_common(4))
-        more = f" and {len(counts) - 4} more" * (len(counts) > 4)
+        shown = shortened([f"{w!r} ({n})" if n > 1 else repr(w) for w, n in counts.most_common()], 4)
         own = "each has a 0/1 column" if state["words"] else "taken as missing"
-        notes.append(f"is numbers but for {shown}{more} on {column.on(numbers.strays)}: {own}")
+        notes.append(f"is numbers but for {shown} on {column.on(numbers.strays)}: {own}")
     if numbers.missing:
         marked = ", and marked in a 0/1 column" if state["missing"] else ""
         notes.append(

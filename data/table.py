@@ -4,13 +4,15 @@ import csv
 import importlib.util
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+
+from tapegrad.autograd.arguments import shortened
 
 
 class TableError(ValueError):
@@ -133,10 +135,9 @@ def asked_name(name: str, header: bool) -> str:
     return f"column {name}" if not header and name.isdigit() else name
 
 
-def listed(names: object, limit: int = 8) -> str:
+def listed(names: Iterable[object], limit: int = 8) -> str:
     """`'a', 'b', 'c' and 4 more`."""
-    quoted = [repr(str(name)) for name in names]  # type: ignore[attr-defined]
-    return ", ".join(quoted[:limit]) + (f" and {len(quoted) - limit} more" if len(quoted) > limit else "")
+    return shortened([repr(str(name)) for name in names], limit)
 
 
 def counted(number: int, noun: str) -> str:

@@ -127,7 +127,7 @@ class FromBatches:
 
     steps      batches in an epoch; an iterator then goes on where the epoch before ended
     anew       whether an epoch begins with the first batch again, where what is given can be iterated again
-    weigh      (weights, y) -> weights, for weights of classes
+    weigh      (weights, y) -> weights, where classes have weights
     """
 
     alike = False
@@ -138,10 +138,10 @@ class FromBatches:
         data: Features,
         steps: int | None,
         where: str = "",
-        weigh: Function | None = None,
         anew: bool = False,
     ) -> None:
-        self.model, self.data, self.where, self.weigh, self.anew = model, data, where, weigh, anew
+        self.model, self.data, self.where, self.anew = model, data, where, anew
+        self.weigh: Function | None = None
         self.once = hasattr(data, "__next__")
         length = length_hint(data, -1) if hasattr(data, "__len__") else -1  # a loader of a stream has none
         self.limit = steps

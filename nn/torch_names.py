@@ -1,7 +1,5 @@
 """Layers and losses under PyTorch's names, in its order and with its defaults."""
 
-import math
-
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer, probability, truth, whole_number
 from tapegrad.autograd.creation import from_data
@@ -19,10 +17,8 @@ from tapegrad.autograd.ops import (
     take,
     where,
 )
-from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import resolve
-from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import Config
 from tapegrad.nn.dense import Dense
 from tapegrad.nn.lengths import widened
@@ -36,14 +32,9 @@ from tapegrad.nn.loss_base import (
 )
 from tapegrad.nn.module import Buffer, Module
 from tapegrad.nn.shapes import Shape
+from tapegrad.nn.weights import torch_uniform
 
 REDUCTIONS = ("mean", "sum", "none")
-
-
-def _torch_uniform(fan_in: int) -> Function:
-    """PyTorch's draw for a linear layer's weights and bias: uniform between ±1/sqrt(fan_in)."""
-    bound = 1 / math.sqrt(fan_in)
-    return lambda shape: host_generator().uniform(-bound, bound, shape)
 
 
 class Linear(Dense):
@@ -69,7 +60,7 @@ class Linear(Dense):
         device: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
-        law = _torch_uniform(positive_integer("Linear: in_features", in_features))
+        law = torch_uniform(positive_integer("Linear: in_features", in_features))
         units = positive_integer("Linear: out_features", out_features)
         super().__init__(
             units, in_features=in_features, use_bias=truth("Linear: bias", bias), dtype=dtype,

@@ -13,9 +13,8 @@ from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import Built, Config, Sizes
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
-from tapegrad.nn.torch_names import _torch_uniform
 from tapegrad.nn.torch_pools import AXES, SHAPES, FirstByAxis, channels_first, channels_last
-from tapegrad.nn.weights import initial, weights_dtype
+from tapegrad.nn.weights import initial, torch_uniform, weights_dtype
 
 MODES = {"zeros": "", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
@@ -37,7 +36,7 @@ class _Windows(FirstByAxis):
     ) -> None:
         name = type(self).__name__
         self._dtype = weights_dtype(name, dtype)
-        law = _torch_uniform(shape[1] * math.prod(shape[2:]))
+        law = torch_uniform(shape[1] * math.prod(shape[2:]))
         self.weight = Parameter(initial(name, law, shape, self._dtype, device))
         self.bias = (
             Parameter(initial(name, law, (filters,), self._dtype, device))

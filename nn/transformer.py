@@ -18,9 +18,8 @@ from tapegrad.nn.inputs import as_input
 from tapegrad.nn.made_of import MADE_OF
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
-from tapegrad.nn.torch_names import _torch_uniform
 from tapegrad.nn.torch_norms import LayerNorm
-from tapegrad.nn.weights import initial, weights_dtype
+from tapegrad.nn.weights import initial, torch_uniform, weights_dtype
 
 
 class _Affine(Module):
@@ -29,7 +28,7 @@ class _Affine(Module):
     def __init__(
         self, inputs: int, outputs: int, bias: bool, dtype: str, device: str | None, zero: bool = False
     ) -> None:
-        law = _torch_uniform(inputs)
+        law = torch_uniform(inputs)
         self.weight = Parameter(initial("Linear", law, (outputs, inputs), dtype, device))
         first = "zeros" if zero else law
         made = initial("Linear", init.get(first), (outputs,), dtype, device)

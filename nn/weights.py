@@ -1,12 +1,21 @@
 """How layers make their weights: the dtype, and the first values."""
 
+import math
+
 from tapegrad.autograd.aliases import DTypeLike
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import FLOATS, as_dtype, get_default_dtype, name_of
+from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 
 Shape = tuple[int, ...]
+
+
+def torch_uniform(fan_in: int) -> Function:
+    """PyTorch's draw for a linear layer's weights and bias: uniform between ±1/sqrt(fan_in)."""
+    bound = 1 / math.sqrt(fan_in)
+    return lambda shape: host_generator().uniform(-bound, bound, shape)
 
 
 def weights_dtype(layer: str, dtype: DTypeLike | None) -> str:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tapegrad.autograd.aliases import Function, TensorLike, Value
+from tapegrad.autograd.arguments import shortened
 from tapegrad.autograd.diagnostics import all_finite, plural
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.gradients import drop_gradients
@@ -337,10 +338,9 @@ class Optimizer(Update):
 
     def _no_gradient(self) -> str:
         names = [name for flat in self.flats for name in flat.names]
-        some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         return (
             "step: no parameter has a gradient: call loss.backward() before step(), and zero_grad() before that. "
-            f"If it was called, the loss does not depend on the parameters {some}"
+            f"If it was called, the loss does not depend on the parameters {shortened(names, 5)}"
         )
 
     def _need_parameters(self, what: str) -> None:

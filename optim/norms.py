@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from tapegrad.autograd.aliases import DType, Value
 from tapegrad.autograd.dtypes import float32, float64, name_of
 from tapegrad.autograd.ops import abs, astype_p, max_p, maximum, move, sqrt, sum_p, where_p
+from tapegrad.autograd.ops.shape import device_of as device_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import backend_of
 from tapegrad.backends.aliases import Function
@@ -79,11 +80,6 @@ def cast(x: Value, dtype: DType) -> Value:
     """x in a dtype, which may be another backend's of the same name."""
     home = backend_of(x.data if isinstance(x, Tensor) else x)
     return astype_p(x, dtype=home.dtype(name_of(dtype)))
-
-
-def device_of(x: Value) -> str:
-    array = x.data if isinstance(x, Tensor) else x
-    return backend_of(array).device_of(array)
 
 
 def move_to(x: Value, device: str) -> Value:

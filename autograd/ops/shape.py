@@ -63,14 +63,17 @@ def _move(xp: ArrayModule, x: Array, *, place: str) -> Array:
     return target.asarray(x if source is target else source.to_numpy(x), device=device)
 
 
-def _home(x: TensorLike) -> str:
+def device_of(x: TensorLike) -> str:
     """Where an array or a Tensor is, as a place for `move`."""
     array = x.data if isinstance(x, Tensor) else x
     return backend_of(array).device_of(array)
 
 
 move: Primitive = Primitive(
-    "move", _move, vjp=(lambda g, y, x, place: move(g, place=_home(x)),), doc="x on another backend or device"
+    "move",
+    _move,
+    vjp=(lambda g, y, x, place: move(g, place=device_of(x)),),
+    doc="x on another backend or device",
 )
 ones_like_p = Primitive("ones_like", lambda xp, x: xp.ones_like(x), doc="ones of the shape and dtype of x")
 zeros_like_p = Primitive(

@@ -273,7 +273,6 @@ class _Backward:
     ) -> None:
         self.f, self.step, self.given, self.n, self.end = f, step, given, n, end
         self.known, self.constants = found.outside, found.constants
-        self.needed = needed
         self.carries = [i for i in range(n) if is_floating(given[i].dtype)]
         self.slices = [i for i in range(n, end) if needed[i]]
         self.outside = [i for i in range(end, len(given)) if needed[i]]

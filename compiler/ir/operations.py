@@ -146,9 +146,9 @@ def called(name: str, **more: object) -> Operation:
     return elementwise(name, f"{name}({{0}})", native=more.pop("native", f"{name}(a)"), **more)
 
 
-def rounded(name: str, cuda: str = "") -> Operation:
+def rounded(name: str) -> Operation:
     """One that leaves integers as they are."""
-    return elementwise(name, Cuda(f"{cuda or name}({{0}})", integer="{0}"), native=f"{name}(a)")
+    return elementwise(name, Cuda(f"{name}({{0}})", integer="{0}"), native=f"{name}(a)")
 
 
 def infix(name: str, sign: str, operator: str, boolean: str = "", **more: Any) -> Operation:

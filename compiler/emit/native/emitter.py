@@ -85,14 +85,12 @@ class NativeEmitter:
     made_by       an array that stays -> the operations that it carries out
     views         the expression of a view that stays -> its name
     inside        index arrays that were looked at, and the length of the axis
-    idle          operations that have nothing to do: their results have no elements
     """
 
     def __init__(self, program: Program, title: str) -> None:
         self.program, self.title = program, title
         self.calls: list[Call] = []
         self.nests = Nests(self)
-        self.idle: list[Op] = []
         self.inside: set[tuple[Var, int]] = set()
         self.names: dict[Var, str] = {}
         self.constants: dict[str, Any] = {}
@@ -180,7 +178,7 @@ class NativeEmitter:
             if op.kind is Kind.JOIN:
                 self.names[op.out] = self.plan.home[op.out].name
         elif block.shape is not None and 0 in block.shape and known(op):
-            self.idle += block.ops
+            pass  # the results have no elements
         elif block.shape is not None and known(op):
             self.elements(block)
         elif op.kind is Kind.VIEW:
