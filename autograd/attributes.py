@@ -3,23 +3,17 @@
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Set
-from copy import deepcopy
 from difflib import get_close_matches
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tapegrad.autograd.diagnostics import describe, user_line
 from tapegrad.autograd.foreign import answer
 from tapegrad.autograd.signatures import signature
 from tapegrad.autograd.tensor import Parameter, Tensor
 
-# (what messages call an option, its value) -> the value to keep
 Check: TypeAlias = Callable[[str, object], object]
 MISSING = object()
-# Options that a trial is made without: the size of the input, so that it makes no weights if that can be, and one of
-# PyTorch's layers that becomes a weight.
-LEFT_OUT = frozenset(("in_features", "input_shape", "bias"))
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
 PLAIN = (bool, int, float, str, tuple)
 
 
@@ -55,8 +49,8 @@ def keep_methods(made: object, name: str, value: object) -> None:
     `model.train = False` would not switch, and the next `model.train()` would fail.
     """
     kind = type(made)
-    method = None if callable(value) else getattr(kind, name, None)
-    if name.startswith("_") or not inspect.isroutine(method):
+    method = getattr(kind, name, None)
+    if not callable(method) or callable(value) or name.startswith("_") or not inspect.isroutine(method):
         return
     if not is_ours(kind.__module__) and not is_ours(getattr(method, "__module__", None) or ""):
         return
@@ -82,25 +76,43 @@ class KeepsMethods:
         super().__setattr__(name, value)
 
 
-class Options:
-    """A base of classes whose objects have options and nothing else to be set.
+class Checked:
+    """A base of classes with options that are checked when they are set, by the constructor or later.
 
-    An option in `checks` is checked when it is set, by the constructor or later. One that only the constructor reads
-    raises when it is set later, as does any other name. A class of the user's takes any name.
+    A class says in `checks` how its options are, besides those of its bases.
     """
 
     __slots__ = ()
+    # (what messages call the option, its value) -> the value to keep
     checks: Mapping[str, Check] = {}
+    _checks: Mapping[str, Check] = {}  # with those of the bases
+    _agrees_on: frozenset[str] = frozenset()  # what an object must have before its options can agree
 
-    def __setattr__(self, name: str, value: object) -> None:
-        keep_methods(self, name, value)
-        kind, before = type(self), vars(self).get(name, MISSING)
-        if name in self.checks:
-            value = self.checks[name](f"{kind.__name__}: {name}", value)
-        elif is_ours(kind.__module__) and not set_by_us():
-            raise AttributeError(self._not_for_setting(name))
-        object.__setattr__(self, name, value)
-        if name in self.checks and vars(self).keys() >= self.checks.keys():
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if is_ours(cls.__module__):
+            own = [vars(kind).get("checks", {}) for kind in reversed(cls.__mro__)]
+            cls._checks = {name: check for checks in own for name, check in checks.items()}
+            cls._agrees_on = frozenset(name for name in cls._checks if not hasattr(cls, name))
+
+    def agree(self) -> None:
+        """Raise ValueError where options contradict each other. Called when all that have a check are there."""
+
+    def _keep_options(self, given: Mapping[str, Any]) -> None:
+        """Keep those of a constructor's arguments, by name, that have a check."""
+        for name in [name for name in given if name in self._checks]:
+            setattr(self, name, given[name])
+
+    def _keep(self, name: str, value: object) -> None:
+        """Keep a value; of an option what its check makes of it, if the options then agree."""
+        if name not in self._checks:
+            object.__setattr__(self, name, value)
+            return
+        kind = type(self)
+        checked = self._checks[name](f"{kind.__name__}: {name}", value)
+        before = vars(self).get(name, MISSING)
+        object.__setattr__(self, name, checked)
+        if kind.agree is not Checked.agree and vars(self).keys() >= self._agrees_on:
             try:
                 self.agree()
             except BaseException:
@@ -108,8 +120,22 @@ class Options:
                     object.__setattr__(self, name, before)
                 raise
 
-    def agree(self) -> None:
-        """Raise ValueError where options contradict each other. Called when all of them are there."""
+
+class Options(Checked):
+    """A base of classes whose objects have options and nothing else to be set.
+
+    An option that only the constructor reads raises when it is set later, as does any name that is not in `checks`. A
+    class of the user's takes any name.
+    """
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        keep_methods(self, name, value)
+        kind = type(self)
+        if name not in self._checks and is_ours(kind.__module__) and not set_by_us():
+            raise AttributeError(self._not_for_setting(name))
+        self._keep(name, value)
 
     def _not_for_setting(self, name: str) -> str:
         kind = type(self).__name__
@@ -120,14 +146,16 @@ class Options:
             )
         if name in vars(self) or hasattr(type(self), name):
             return f"{kind}.{name} is not for setting: it is what the object has become"
-        close = get_close_matches(name, [*self.checks, *arguments], n=1)
+        close = get_close_matches(name, [*self._checks, *arguments], n=1)
         said = (
-            f"did you mean {close[0]!r}?" if close else f"its options are {', '.join(self.checks) or 'fixed'}"
+            f"did you mean {close[0]!r}?"
+            if close
+            else f"its options are {', '.join(self._checks) or 'fixed'}"
         )
         return f"nothing reads the attribute {name!r} of {kind}: {said}"
 
 
-class KnownAttributes:
+class KnownAttributes(Checked):
     """A base of classes whose objects refuse an attribute that is misspelt or has another library's name.
 
     `layer.trainable = False` and `layer.activaton = "relu"` raise, since nothing reads them. Any other new name is
@@ -135,8 +163,6 @@ class KnownAttributes:
     """
 
     __slots__ = ()
-    # Attributes that are checked when they are set: (what messages call it, the value) -> the value to keep.
-    checks: Mapping[str, Check] = {}
     # Options that the object was made of, and that nothing reads afterwards.
     made_of: Set[str] = frozenset()
     # What is saved with the object. Another value in its place would not be.
@@ -146,15 +172,29 @@ class KnownAttributes:
         keep_methods(self, name, value)
         if name in self.made_of:
             self._refuse_late(name, value)
-        if name in self.checks:
-            value = self.checks[name](f"{type(self).__name__}.{name}", value)
-        elif is_ours(type(self).__module__) and not set_by_us():
-            value = as_constructed(self, name, value)
-        if not may_set(self, name) and (said := answer("module", name, dir(self))):
-            raise AttributeError(f"nothing reads the attribute {name!r} of {type(self).__name__}: {said}")
-        if value is not None and isinstance(self.__dict__.get(name), self._saved):
+        if name not in vars(self):
+            self._refuse_unread(name)
+        if value is not None and isinstance(vars(self).get(name), self._saved):
             self._refuse_loss(name, value)
-        object.__setattr__(self, name, value)
+        self._keep(name, value)
+
+    def _refuse_unread(self, name: str) -> None:
+        """Raise AttributeError for a new attribute that nothing reads: one misspelt, or an option that is not kept."""
+        kind = type(self)
+        if not is_ours(kind.__module__) or set_by_us():
+            return
+        option = signature(kind).parameters.get(name)
+        if (
+            option is not None
+            and option.kind in NAMED
+            and not isinstance(getattr(kind, name, None), property)
+        ):
+            raise AttributeError(
+                f"{kind.__name__}.{name}: only the constructor reads this option: make a new one, "
+                f"{kind.__name__}(…, {name}=…)"
+            )
+        if not may_set(self, name) and (said := answer("module", name, dir(self))):
+            raise AttributeError(f"nothing reads the attribute {name!r} of {kind.__name__}: {said}")
 
     def _refuse_late(self, name: str, value: object) -> None:
         """Raise AttributeError where another value of an option would be read by nothing any more."""
@@ -182,45 +222,3 @@ class KnownAttributes:
             f"vars(self)[{name!r}] = value to only compute with it\n"
             f"{user_line()}"
         )
-
-
-def as_constructed(made: "KnownAttributes", name: str, value: object) -> object:
-    """What a new object with this option would keep of its value: the function of a name, a tuple for a number.
-
-    Raises what the constructor raises, and AttributeError for an option that is not kept. A value is kept as it is
-    where there is no such option, or where it takes the place of a weight.
-    """
-    kind, kept = type(made), vars(made)
-    arguments = [p.name for p in signature(kind).parameters.values() if p.kind in NAMED]
-    properties = {n for n in arguments if isinstance(getattr(kind, n, None), property)}
-    if name not in arguments or name in properties:
-        return value
-    if name not in kept:
-        raise AttributeError(
-            f"{kind.__name__}.{name}: only the constructor reads this option: make a new one, "
-            f"{kind.__name__}(…, {name}=…)"
-        )
-    if kept[name] is value or name == "bias" or isinstance(kept[name], Parameter):
-        return value
-    options = {n: getattr(made, n) for n in arguments if n in kept.keys() | properties and n not in LEFT_OUT}
-    options = {n: v for n, v in options.items() if not isinstance(v, Parameter)}
-    found = made_with(kind, options, name, value)
-    return value if isinstance(value, KnownAttributes) else found
-
-
-def made_with(kind: type, options: dict[str, object], name: str, value: object) -> object:
-    """What an object of these options keeps of the value of one more; the value, where they make none without it."""
-    from tapegrad.autograd.flags import changed_flags
-    from tapegrad.autograd.random import own_streams
-
-    with own_streams(0), changed_flags(recorder=None, raw=False):
-        # A layer around others may change them.
-        options = {n: deepcopy(v) if isinstance(v, KnownAttributes) else v for n, v in options.items()}
-        try:
-            return vars(kind(**options | {name: value})).get(name, value)
-        except (TypeError, ValueError):
-            try:
-                kind(**options)
-            except (TypeError, ValueError):
-                return value
-            raise

@@ -303,6 +303,16 @@ def say(verbose: int, text: str) -> None:
         print(text)
 
 
+def _separator(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a text, got {value!r}: write append={value!r}")
+    if len(value) != 1 or value in '"\r\n':
+        raise ValueError(
+            f"{name}: expected one character such as ',', ';' or '\\t', and no quote or end of a line, got {value!r}"
+        )
+    return value
+
+
 class CSVLogger(Callback):
     """Writes a line to a CSV file after each epoch: its number, from 0, and its logs.
 
@@ -315,16 +325,9 @@ class CSVLogger(Callback):
         ValueError: separator is not one character, or the training measures what the file has no column for.
     """
 
+    checks = {"separator": _separator}
+
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
-        if not isinstance(separator, str):
-            raise TypeError(
-                f"CSVLogger: separator: expected a text, got {separator!r}: write append={separator!r}"
-            )
-        if len(separator) != 1 or separator in '"\r\n':
-            raise ValueError(
-                f"CSVLogger: separator: expected one character such as ',', ';' or '\\t', and no quote or end of a "
-                f"line, got {separator!r}"
-            )
         self.path = Path(filename)
         self.separator = separator
         self.append = append

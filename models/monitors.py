@@ -1,27 +1,35 @@
 """Callbacks that watch one number of the training: stop early, save the best, lower the learning rate."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tapegrad.autograd import files
+from tapegrad.autograd.arguments import number, one_of
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.metrics import larger_is_better
 from tapegrad.models.callbacks import Callback, Logs, one_rate, say
 from tapegrad.models.file_names import check_fields, check_name, filled_in, make_folder
 
 
+def _size(name: str, value: Any) -> float:
+    """A difference as Keras takes it, of either sign."""
+    return abs(value)
+
+
 class Monitor(Callback):
     """Base of those that watch one number: knows which way is better, and the best so far, None before the first."""
 
     kept: tuple[str, ...] = ("best",)  # what a file keeps
+    checks = {
+        "mode": partial(one_of, known=("auto", "min", "max")), "min_delta": _size,
+    }  # fmt: skip
 
     def __init__(
         self, monitor: str, mode: str, min_delta: float = 0.0, threshold: float | None = None
     ) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
-        self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
+        self.monitor, self.mode, self.min_delta = monitor, mode, min_delta
         self.best = self.threshold = threshold
 
     def start(self) -> None:
@@ -280,6 +288,10 @@ class ReduceLROnPlateau(Monitor):
 
     kept = ("best", "wait", "resting")
 
+    checks = {
+        "factor": partial(number, holds=lambda value: 0 < value < 1, expected="a number between 0 and 1"),
+    }  # fmt: skip
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -292,8 +304,6 @@ class ReduceLROnPlateau(Monitor):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        if not 0 < factor < 1:
-            raise ValueError(f"ReduceLROnPlateau: factor: expected a number between 0 and 1, got {factor!r}")
         self.factor, self.patience, self.verbose = factor, patience, verbose
         self.cooldown, self.min_lr = cooldown, min_lr
         self.wait = self.resting = 0

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import above_0, number, positive_integer, rate, truth
+from tapegrad.autograd.arguments import above_0, number, optional, positive_integer, rate, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import finfo, is_floating, name_of
 from tapegrad.autograd.ops import (
@@ -23,8 +23,8 @@ from tapegrad.autograd.ops import (
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.autograd.transforms.checkpoint import checkpoint
 from tapegrad.backends import default_place
-from tapegrad.nn import init
 from tapegrad.nn.aliases import Built, Initializer
+from tapegrad.nn.checks import initializer as check_initializer
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.inputs import as_input
 from tapegrad.nn.module import Module
@@ -166,6 +166,15 @@ class MultiHeadAttention(Module):
     output_kernel: Built
     output_bias: Built
 
+    kernel_initializer: Any
+    bias_initializer: Any
+    checks = {
+        "num_heads": positive_integer, "key_dim": positive_integer, "value_dim": optional(positive_integer),
+        "output_shape": optional(positive_integer), "dropout": rate, "use_bias": truth,
+        "kernel_initializer": check_initializer, "bias_initializer": check_initializer,
+        "in_features": optional(positive_integer),
+    }  # fmt: skip
+
     def __init__(
         self, num_heads: int, key_dim: int, value_dim: int | None = None, dropout: float = 0.0, *,
         use_bias: bool = True, output_shape: int | None = None,
@@ -173,24 +182,18 @@ class MultiHeadAttention(Module):
         in_features: int | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = "MultiHeadAttention"
-        self.num_heads = positive_integer(f"{name}: num_heads", num_heads)
-        self.key_dim = positive_integer(f"{name}: key_dim", key_dim)
-        self.value_dim = None if value_dim is None else positive_integer(f"{name}: value_dim", value_dim)
-        self.output_shape = (
-            None if output_shape is None else positive_integer(f"{name}: output_shape", output_shape)
-        )
-        self.dropout, self.use_bias = rate(f"{name}: dropout", dropout), truth(f"{name}: use_bias", use_bias)
-        self.kernel_initializer, self.bias_initializer = (
-            init.get(kernel_initializer, f"{name}: kernel_initializer"),
-            init.get(bias_initializer, f"{name}: bias_initializer"),
-        )
+        self.num_heads, self.key_dim, self.value_dim, self.output_shape = (
+            num_heads, key_dim, value_dim, output_shape,
+        )  # fmt: skip
+        self.dropout, self.use_bias = dropout, use_bias
+        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
         self._dtype = weights_dtype(name, dtype)
         self.in_features, self.built = in_features, False
         for part in ("query", "key", "value", "output"):
             setattr(self, f"{part}_kernel", None)
             setattr(self, f"{part}_bias", None)
-        if in_features is not None:
-            width = positive_integer(f"{name}: in_features", in_features)
+        if self.in_features is not None:
+            width = self.in_features
             self._make_weights((width, width, width), default_place())
 
     @property
@@ -270,8 +273,10 @@ class SinePositionEncoding(Module):
         max_wavelength: The w of the formula, above 0.
     """
 
+    checks = {"max_wavelength": above_0}
+
     def __init__(self, max_wavelength: float = 10000) -> None:
-        self.max_wavelength = above_0("SinePositionEncoding: max_wavelength", max_wavelength)
+        self.max_wavelength = max_wavelength
 
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
@@ -303,19 +308,23 @@ class PositionEmbedding(Module):
         ValueError: The input is longer, or has other features than before.
     """
 
+    initializer: Any
+    checks = {
+        "sequence_length": positive_integer,
+        "initializer": check_initializer,
+        "in_features": optional(positive_integer),
+    }
+
     def __init__(
         self, sequence_length: int, initializer: Initializer = "glorot_uniform", *,
         in_features: int | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        self.sequence_length = positive_integer("PositionEmbedding: sequence_length", sequence_length)
-        self.initializer = init.get(initializer, "PositionEmbedding: initializer")
+        self.sequence_length, self.initializer = sequence_length, initializer
         self._dtype = weights_dtype("PositionEmbedding", dtype)
         self.embeddings: Built = None
         self.in_features, self.built = in_features, False
-        if in_features is not None:
-            self._make_weights(
-                positive_integer("PositionEmbedding: in_features", in_features), default_place()
-            )
+        if self.in_features is not None:
+            self._make_weights(self.in_features, default_place())
 
     @property
     def dtype(self) -> str:

@@ -1,7 +1,7 @@
 """Containers of modules besides Sequential: lists, dicts, a residual connection, and branches side by side."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from tapegrad.autograd import ops
@@ -71,9 +71,10 @@ class Parallel(Sequential):
         ValueError: The outputs do not fit; nothing is broadcast.
     """
 
+    checks = {"join": partial(one_of, known=("concat", *_JOINS)), "axis": whole_number}
+
     def __init__(self, *layers: Module | Sequence[Module], join: str = "concat", axis: int = -1) -> None:
-        self.join = one_of("Parallel: join", join, ("concat", *_JOINS))
-        self.axis = whole_number("Parallel: axis", axis)
+        self.join, self.axis = join, axis
         super().__init__(*layers)
 
     def append(self, layer: Module) -> None:
@@ -119,6 +120,18 @@ class Parallel(Sequential):
         return ops.concat(parts, axis=self.axis) if self.join == "concat" else _JOINS[self.join](parts)
 
 
+def _module(container: str, given: object) -> Module:
+    if not isinstance(given, Module):
+        raise TypeError(
+            f"{container}: expected a module, got {given!r}: wrap a function as nn.Activation(function)"
+        )
+    return given
+
+
+def _listed(name: str, modules: Any) -> list[Module]:
+    return [_module("ModuleList", module) for module in modules]
+
+
 class ModuleList(Module):
     """A list of modules, whose parameters have paths such as "blocks.0.kernel" in self.blocks
 
@@ -129,9 +142,11 @@ class ModuleList(Module):
         modules: The modules.
     """
 
+    modules: Any
+    checks = {"modules": _listed}
+
     def __init__(self, modules: Iterable[Module] = ()) -> None:
-        self.modules: list[Module] = []
-        self.extend(modules)
+        self.modules = modules
 
     def _named_parts(self) -> Iterable[tuple[str, Module]]:
         return ((str(number), module) for number, module in enumerate(self.modules))
@@ -190,6 +205,16 @@ class ModuleList(Module):
         return {}
 
 
+def _by_name(name: str, modules: Any) -> dict[str, Module]:
+    pairs = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
+    found = {}
+    for key, module in pairs:
+        if not isinstance(key, str) or not key or "." in key:
+            raise KeyError(f"ModuleDict: {key!r} cannot be the name of a module: give a text without dots")
+        found[key] = _module("ModuleDict", module)
+    return found
+
+
 class ModuleDict(Module):
     """A dict of modules by name, whose parameters have paths such as "heads.left.kernel" in self.heads
 
@@ -199,9 +224,11 @@ class ModuleDict(Module):
         modules: A mapping, or pairs of a name and a module. A name with a dot raises KeyError.
     """
 
+    modules: Any
+    checks = {"modules": _by_name}
+
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
-        self.modules: dict[str, Module] = {}
-        self.update(modules)
+        self.modules = modules
 
     def _named_parts(self) -> Iterable[tuple[str, Module]]:
         return self.modules.items()
@@ -212,13 +239,10 @@ class ModuleDict(Module):
         Args:
             modules: A mapping, or pairs of a name and a module.
         """
-        for name, module in modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules:
-            self[name] = module
+        self.modules.update(_by_name("ModuleDict", modules))
 
     def __setitem__(self, name: str, module: Module) -> None:
-        if not isinstance(name, str) or not name or "." in name:
-            raise KeyError(f"ModuleDict: {name!r} cannot be the name of a module: give a text without dots")
-        self.modules[name] = _module("ModuleDict", module)
+        self.update({name: module})
 
     def __getitem__(self, name: str) -> Any:
         return self.modules[name]
@@ -257,11 +281,3 @@ class ModuleDict(Module):
 
     def config(self) -> Config:
         return {}
-
-
-def _module(container: str, given: object) -> Module:
-    if not isinstance(given, Module):
-        raise TypeError(
-            f"{container}: expected a module, got {given!r}: wrap a function as nn.Activation(function)"
-        )
-    return given

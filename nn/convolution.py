@@ -1,7 +1,8 @@
 """Convolution layers under Keras's names, channels last. PyTorch's, channels first, stand in `torch_windows`."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
@@ -11,12 +12,12 @@ from tapegrad.autograd.ops.windows import window_counts
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.backends.aliases import Function
-from tapegrad.nn import activations, init
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import ActivationLike, Built, Config, Initializer, Padding, Sizes, WeightRuleLike
+from tapegrad.nn.checks import INPUT, activation_or_none, initializer, sizes
 from tapegrad.nn.module import Layer, Module
-from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
-from tapegrad.nn.weight_rules import keep_rules
+from tapegrad.nn.shapes import Shape, ShapeLike
+from tapegrad.nn.weight_rules import rules_of
 from tapegrad.nn.weights import initial, weights_dtype
 
 
@@ -29,31 +30,32 @@ class _Windows(Layer):
     dilation_rate: Sizes
     padding: Padding
     bias: Built = None
+    activation: Function | None
+    in_features: int | None
+    use_bias: bool
     bias_initializer: Function
+    checks = {
+        "kernel_size": sizes, "strides": sizes, "padding": sizes, "dilation_rate": sizes,
+        "activation": activation_or_none, "use_bias": truth, "bias_initializer": initializer, **rules_of("bias"),
+        **INPUT,
+    }  # fmt: skip
 
     def _prepare(self, options: Config) -> None:
-        """Keep the options that all have. Called last by the constructors: it may make the weights."""
+        """Keep the options. Called last by the constructors: it may make the weights."""
         name = type(self).__name__
-        for option in ("kernel_size", "strides", "padding", "dilation_rate"):
-            setattr(self, option, w.kept(options[option]))
-        window, steps, apart = self._numbers()
-        w.border_of(name, options["padding"], window, window, steps, apart)  # says what it does not know
-        given = options["activation"]
-        self.activation = None if given is None else activations.get(given, f"{name}: activation")
-        self.use_bias = truth(f"{name}: use_bias", options["use_bias"])
-        for law in (option for option in options if option.endswith("_initializer")):
-            setattr(self, law, init.get(options[law], f"{name}: {law}"))
-        keep_rules(self, options)
-        in_features, input_shape = options["in_features"], options["input_shape"]
+        self._keep_options(options)
         self._dtype = weights_dtype(name, options["dtype"])
-        self.in_features, self.built = in_features, False
-        self.input_shape = None if input_shape is None else sample_shape(f"{name}: input_shape", input_shape)
+        self.built = False
         if self.input_shape is not None:
-            if in_features is not None:
+            if self.in_features is not None:
                 raise ValueError(f"{name}: give in_features or input_shape, not both")
             self._fitting((1, *self.input_shape), default_place())
-        elif in_features is not None:
-            self._make_weights(positive_integer(f"{name}: in_features", in_features), default_place())
+        elif self.in_features is not None:
+            self._make_weights(self.in_features, default_place())
+
+    def agree(self) -> None:
+        window, steps, apart = self._numbers()
+        w.border_of(type(self).__name__, self.padding, window, window, steps, apart)
 
     def _numbers(self) -> tuple[Shape, Shape, Shape]:
         """The window, the strides and the dilation, a number for each axis."""
@@ -130,7 +132,13 @@ class _Windows(Layer):
 
 
 class _Conv(_Windows):
+    filters: int
+    groups: int
     kernel_initializer: Function
+    checks = {
+        "filters": positive_integer, "groups": positive_integer,
+        "kernel_initializer": initializer, **rules_of("kernel"),
+    }  # fmt: skip
 
     def __init__(
         self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: Padding = "valid", *,
@@ -141,15 +149,14 @@ class _Conv(_Windows):
         bias_constraint: WeightRuleLike | None = None, in_features: int | None = None,
         input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        name = type(self).__name__
-        self.filters, self.groups = (
-            positive_integer(f"{name}: filters", filters),
-            positive_integer(f"{name}: groups", groups),
-        )
-        if self.filters % self.groups:
-            raise ValueError(f"{name}: filters={filters} do not divide into groups={groups}")
         self.kernel: Built = None
         self._prepare(locals())
+
+    def agree(self) -> None:
+        if self.filters % self.groups:
+            name = type(self).__name__
+            raise ValueError(f"{name}: filters={self.filters} do not divide into groups={self.groups}")
+        super().agree()
 
     def _weights(self, channels: int, window: Shape, device: str) -> None:
         if channels % self.groups:
@@ -168,7 +175,14 @@ class _Conv(_Windows):
 
 
 class _ConvTranspose(_Windows):
+    filters: int
     kernel_initializer: Function
+    output_padding: Any
+    checks = {
+        "filters": positive_integer, "output_padding": sizes,
+        "kernel_initializer": initializer, **rules_of("kernel"),
+        "padding": partial(one_of, known=("valid", "same")),
+    }  # fmt: skip
 
     def __init__(
         self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid", *,
@@ -179,14 +193,12 @@ class _ConvTranspose(_Windows):
         kernel_constraint: WeightRuleLike | None = None, bias_constraint: WeightRuleLike | None = None,
         in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        name = type(self).__name__
-        self.filters = positive_integer(f"{name}: filters", filters)
-        one_of(f"{name}: padding", padding, ("valid", "same"))
-        steps = w.per_axis(f"{name}: strides", strides, self.axes)
-        w.more_at_end(name, output_padding, steps)
-        self.output_padding = w.kept(output_padding)
         self.kernel: Built = None
         self._prepare(locals())
+
+    def agree(self) -> None:
+        super().agree()
+        w.more_at_end(type(self).__name__, self.output_padding, self._numbers()[1])
 
     def _weights(self, channels: int, window: Shape, device: str) -> None:
         self.kernel = self._parameter(self.kernel_initializer, (*window, self.filters, channels), device)
@@ -205,7 +217,12 @@ class _ConvTranspose(_Windows):
 
 
 class _DepthwiseConv(_Windows):
+    depth_multiplier: int
     depthwise_initializer: Function
+    checks = {
+        "depth_multiplier": positive_integer, "depthwise_initializer": initializer,
+        **rules_of("depthwise"),
+    }  # fmt: skip
     _rule_weights: Mapping[str, str] = {"depthwise": "kernel"}
 
     def __init__(
@@ -217,8 +234,6 @@ class _DepthwiseConv(_Windows):
         bias_constraint: WeightRuleLike | None = None, in_features: int | None = None,
         input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        name = type(self).__name__
-        self.depth_multiplier = positive_integer(f"{name}: depth_multiplier", depth_multiplier)
         self.kernel: Built = None
         self._prepare(locals())
 
@@ -236,8 +251,15 @@ class _DepthwiseConv(_Windows):
 
 
 class _SeparableConv(_Windows):
+    filters: int
+    depth_multiplier: int
     depthwise_initializer: Function
     pointwise_initializer: Function
+    checks = {
+        "filters": positive_integer, "depth_multiplier": positive_integer,
+        "depthwise_initializer": initializer, "pointwise_initializer": initializer,
+        **rules_of("depthwise", "pointwise"),
+    }  # fmt: skip
     _rule_weights: Mapping[str, str] = {"depthwise": "depthwise_kernel", "pointwise": "pointwise_kernel"}
 
     def __init__(
@@ -251,9 +273,6 @@ class _SeparableConv(_Windows):
         pointwise_constraint: WeightRuleLike | None = None, bias_constraint: WeightRuleLike | None = None,
         in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        name = type(self).__name__
-        self.filters = positive_integer(f"{name}: filters", filters)
-        self.depth_multiplier = positive_integer(f"{name}: depth_multiplier", depth_multiplier)
         self.depthwise_kernel: Built = None
         self.pointwise_kernel: Built = None
         self._prepare(locals())

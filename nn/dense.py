@@ -1,5 +1,7 @@
 """The fully connected layer."""
 
+from typing import Any
+
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import positive_integer, truth
 from tapegrad.autograd.creation import tensor
@@ -9,11 +11,11 @@ from tapegrad.autograd.ops.linalg import dense
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.backends.aliases import Function
-from tapegrad.nn import activations, init
 from tapegrad.nn.aliases import ActivationLike, Built, Config, Initializer, WeightRuleLike
+from tapegrad.nn.checks import INPUT, activation_or_none, initializer
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
-from tapegrad.nn.weight_rules import rule
+from tapegrad.nn.weight_rules import rules_of
 from tapegrad.nn.weights import initial, weights_dtype
 
 
@@ -42,6 +44,15 @@ class Dense(Layer):
         ValueError: The last axis of an input is not in_features long.
     """
 
+    activation: Any
+    kernel_initializer: Any
+    bias_initializer: Any
+    checks = {
+        "units": positive_integer, "activation": activation_or_none, "use_bias": truth,
+        "kernel_initializer": initializer, "bias_initializer": initializer, **rules_of("kernel", "bias"),
+        **INPUT,
+    }  # fmt: skip
+
     def __init__(
         self,
         units: int,
@@ -59,16 +70,12 @@ class Dense(Layer):
         dtype: DTypeLike | None = None,
     ) -> None:
         refuse_torch_order(units, activation)
-        self.units = positive_integer("Dense: units", units)
-        self.activation = None if activation is None else activations.get(activation, "Dense: activation")
+        self.units, self.activation = units, activation
         self.in_features, self.input_shape = input_of(in_features, input_shape)
-        self.use_bias = truth("Dense: use_bias", use_bias)
-        self.kernel_initializer = init.get(kernel_initializer, "Dense: kernel_initializer")
-        self.bias_initializer = init.get(bias_initializer, "Dense: bias_initializer")
-        self.kernel_regularizer = rule("Dense", "kernel_regularizer", kernel_regularizer)
-        self.bias_regularizer = rule("Dense", "bias_regularizer", bias_regularizer)
-        self.kernel_constraint = rule("Dense", "kernel_constraint", kernel_constraint)
-        self.bias_constraint = rule("Dense", "bias_constraint", bias_constraint)
+        self.use_bias = use_bias
+        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+        self.kernel_regularizer, self.bias_regularizer = kernel_regularizer, bias_regularizer
+        self.kernel_constraint, self.bias_constraint = kernel_constraint, bias_constraint
         self._dtype = weights_dtype("Dense", dtype)
         self.kernel: Built = None
         self.bias: Built = None

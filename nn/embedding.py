@@ -1,17 +1,19 @@
 """The table of vectors that integers look up."""
 
+from typing import Any
+
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import index_of, positive_integer, somewhere
+from tapegrad.autograd.arguments import optional, positive_integer, somewhere, whole_number
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import expand_dims, getitem, index_update, where_p
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
-from tapegrad.nn import init
 from tapegrad.nn.aliases import Initializer, WeightRuleLike
+from tapegrad.nn.checks import initializer
 from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape
-from tapegrad.nn.weight_rules import rule
+from tapegrad.nn.weight_rules import rules_of
 from tapegrad.nn.weights import initial, weights_dtype
 
 
@@ -37,6 +39,11 @@ class Embedding(Layer):
     """
 
     takes_integers = True
+    embeddings_initializer: Any
+    checks = {
+        "input_dim": positive_integer, "output_dim": positive_integer, "embeddings_initializer": initializer,
+        "padding_idx": optional(whole_number), **rules_of("embeddings"),
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -49,12 +56,13 @@ class Embedding(Layer):
         embeddings_constraint: WeightRuleLike | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
-        self.input_dim = positive_integer("Embedding: input_dim", input_dim)
-        self.output_dim = positive_integer("Embedding: output_dim", output_dim)
-        self.embeddings_initializer = init.get(embeddings_initializer, "Embedding: embeddings_initializer")
-        self.padding_idx = None if padding_idx is None else self._row(padding_idx)
-        self.embeddings_regularizer = rule("Embedding", "embeddings_regularizer", embeddings_regularizer)
-        self.embeddings_constraint = rule("Embedding", "embeddings_constraint", embeddings_constraint)
+        self.input_dim, self.output_dim = input_dim, output_dim
+        self.embeddings_initializer = embeddings_initializer
+        self.embeddings_regularizer, self.embeddings_constraint = (
+            embeddings_regularizer,
+            embeddings_constraint,
+        )
+        self.padding_idx = padding_idx
         self._dtype = weights_dtype("Embedding", dtype)
         shape = (self.input_dim, self.output_dim)
         made = initial("Embedding", self.embeddings_initializer, shape, self._dtype, default_place())
@@ -67,12 +75,14 @@ class Embedding(Layer):
         """The name of the weights' dtype."""
         return name_of(self.embeddings.dtype)
 
-    def _row(self, number: object) -> int:
-        if (row := index_of(number)) is None:
-            raise TypeError(f"Embedding: padding_idx must be an integer or None, got {number!r}")
-        if not -self.input_dim <= row < self.input_dim:
-            raise ValueError(f"Embedding: padding_idx must be one of {self.input_dim} rows, got {number!r}")
-        return row % self.input_dim
+    def agree(self) -> None:
+        if self.padding_idx is None:
+            return
+        if not -self.input_dim <= self.padding_idx < self.input_dim:
+            raise ValueError(
+                f"Embedding: padding_idx must be one of {self.input_dim} rows, got {self.padding_idx!r}"
+            )
+        vars(self)["padding_idx"] %= self.input_dim  # counted from the front
 
     def infer_shape(self, shape: Shape) -> Shape:
         return (*shape, self.output_dim)

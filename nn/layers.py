@@ -2,8 +2,10 @@
 
 import inspect
 from math import prod
+from typing import Any
 
 from tapegrad.autograd.aliases import TensorLike
+from tapegrad.autograd.arguments import optional
 from tapegrad.autograd.arguments import rate as check_rate
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.foreign import unknown_keyword
@@ -27,6 +29,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.nn import activations as act
 from tapegrad.nn.aliases import ActivationLike
+from tapegrad.nn.checks import activation as check_activation
 from tapegrad.nn.docstrings import joined, split
 from tapegrad.nn.functional import dropout
 from tapegrad.nn.module import Layer
@@ -40,10 +43,11 @@ class Flatten(Layer):
         input_shape: The shape of one sample; None if it is not known yet.
     """
 
+    input_shape: Any
+    checks = {"input_shape": optional(sample_shape)}
+
     def __init__(self, *, input_shape: ShapeLike | None = None) -> None:
-        self.input_shape = (
-            None if input_shape is None else sample_shape(f"{type(self).__name__}: input_shape", input_shape)
-        )
+        self.input_shape = input_shape
 
     def infer_shape(self, shape: Shape) -> Shape:
         return (prod(shape),)
@@ -64,8 +68,10 @@ class Dropout(Layer):
         rate: From 0 to below 1.
     """
 
+    checks = {"rate": check_rate}
+
     def __init__(self, rate: float) -> None:
-        self.rate = check_rate("Dropout: rate", rate)
+        self.rate = rate
 
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
@@ -81,8 +87,11 @@ class Activation(Layer):
         activation: A name from `nn.activations`, or a function x -> y.
     """
 
+    activation: Any
+    checks = {"activation": check_activation}
+
     def __init__(self, activation: ActivationLike) -> None:
-        self.activation = act.get(activation)
+        self.activation = activation
 
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
@@ -107,9 +116,6 @@ class _Fixed(Layer):
             raise TypeError(unknown_keyword(name, wrong, known) if wrong else f"{name}: {error}") from None
         bound.apply_defaults()
         for option, value in bound.arguments.items():
-            check = act.OPTIONS.get((self.function.__name__, option))
-            if check is not None:
-                check(f"{type(self).__name__}: {option}", value)
             setattr(self, option, value)
 
     def infer_shape(self, shape: Shape) -> Shape:
@@ -137,6 +143,7 @@ def _layer(name: str, function: Function, options: str = "", **defaults: object)
         "__module__": __name__,
         "__signature__": signature,
         "signature": signature,
+        "checks": {option: act.OPTIONS[function.__name__, option] for option in options.split()},
         "function": staticmethod(function),
     }
     return type(name, (_Fixed,), body)

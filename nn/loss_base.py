@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import number, one_of, somewhere, truth, whole_number
+from tapegrad.autograd.arguments import number, one_of, optional, somewhere, text, truth, whole_number
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import int64, is_floating, name_of
@@ -215,11 +215,10 @@ class Loss(KnownAttributes):
 
     function: Function
     name: str | None
+    checks = {"name": optional(text)}
 
     def __init__(self, *, reduction: str = "mean", name: str | None = None, **options: object) -> None:
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"{type(self).__name__}: name must be a text or None, got {name!r}")
-        self.__dict__["name"] = name
+        self.name = name
         for option in options:
             if option not in self.option_names():
                 raise TypeError(unknown_keyword(type(self).__name__, option, self.option_names()))

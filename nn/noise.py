@@ -39,8 +39,10 @@ class _Noise(Layer):
 
 
 class _Rated(_Noise):
+    checks = {"rate": check_rate}
+
     def __init__(self, rate: float) -> None:
-        self.rate = check_rate(f"{type(self).__name__}: rate", rate)
+        self.rate = rate
 
 
 def _normal(x: Tensor, mean: float, stddev: float) -> Tensor:
@@ -56,8 +58,10 @@ class GaussianNoise(_Noise):
         stddev: The standard deviation of the numbers, at least 0.
     """
 
+    checks = {"stddev": at_least_0}
+
     def __init__(self, stddev: float) -> None:
-        self.stddev = at_least_0("GaussianNoise: stddev", stddev)
+        self.stddev = stddev
 
     def _noisy(self, x: Tensor) -> Tensor:
         return x + _normal(x, 0.0, self.stddev)
@@ -149,9 +153,10 @@ class SpatialDropout3D(_Spatial):
 
 class _TorchSpatial(_Spatial):
     first = True
+    checks = {"p": check_rate}
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = check_rate(f"{type(self).__name__}: p", p)
+        self.p = p
 
     @property
     def rate(self) -> float:  # type: ignore[override]

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import above_0, index_of, positive_integer, probability, truth, whole_number
+from tapegrad.autograd.arguments import (
+    above_0,
+    index_of,
+    optional,
+    positive_integer,
+    probability,
+    truth,
+    whole_number,
+)
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import mean_p, normalize_p, reshape_p, sqrt
@@ -14,9 +22,10 @@ from tapegrad.backends import default_place
 from tapegrad.backends.aliases import Function
 from tapegrad.nn import init
 from tapegrad.nn.aliases import Built, Config, Initializer
+from tapegrad.nn.checks import INPUT, initializer
 from tapegrad.nn.made_of import MADE_OF
 from tapegrad.nn.module import Buffer, Layer
-from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
+from tapegrad.nn.shapes import Shape, ShapeLike
 from tapegrad.nn.weights import initial, weights_dtype
 
 Axes = tuple[int, ...]
@@ -53,15 +62,28 @@ def by_group(x: Tensor, axis: int, groups: int, epsilon: float) -> Tensor:
     return reshape_p(y, shape=x.shape)
 
 
-def axes_of(name: str, axis: int | Sequence[int]) -> int | tuple[int, ...]:
+def axes_of(name: str, axis: object) -> int | tuple[int, ...]:
     """One axis as an int, or several as a tuple."""
     if isinstance(axis, (tuple, list)):
-        return tuple(whole_number(f"{name}: axis", a) for a in axis)
-    return whole_number(f"{name}: axis", axis)
+        return tuple(whole_number(name, a) for a in axis)
+    return whole_number(name, axis)
+
+
+def _lengths(name: str, given: object) -> int | tuple[int, ...]:
+    """The length of one axis, or of several."""
+    if isinstance(given, (tuple, list)):
+        return tuple(positive_integer(name, n) for n in given)
+    return positive_integer(name, given)
 
 
 class Normalization(Layer):
     """What normalization layers share: weights of the lengths of `axis`, made when these are known."""
+
+    axis: Any
+    in_features: Any  # a number for one axis, a tuple for several
+    input_shape: Any
+    epsilon: float
+    checks = {"axis": axes_of, "epsilon": above_0, **INPUT, "in_features": optional(_lengths)}
 
     def _prepare(
         self,
@@ -73,13 +95,9 @@ class Normalization(Layer):
     ) -> None:
         """Keep the options that all have. Called last by the constructors: it may make the weights."""
         name = type(self).__name__
-        self.axis = axes_of(name, axis)
-        self.epsilon = above_0(f"{name}: epsilon", epsilon)
+        self.axis, self.epsilon = axis, epsilon
+        self.in_features, self.input_shape = in_features, input_shape
         self._dtype = weights_dtype(name, dtype)
-        self.in_features: Any = in_features  # a number for one axis, a tuple for several
-        self.input_shape = (
-            None if input_shape is None else sample_shape(f"{type(self).__name__}: input_shape", input_shape)
-        )
         self.built = False
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         if self.input_shape is not None:
@@ -87,14 +105,12 @@ class Normalization(Layer):
                 raise ValueError(f"{name}: give in_features or input_shape, not both")
             self.infer_shape(self.input_shape)
         elif in_features is not None:
-            lengths = in_features if isinstance(in_features, (tuple, list)) else (in_features,)
+            lengths = self.in_features if isinstance(self.in_features, tuple) else (self.in_features,)
             if len(lengths) != len(axes):
                 raise ValueError(
                     f"{name}: in_features must be one length for each axis of {axis!r}, got {in_features!r}"
                 )
-            self._make_weights(
-                tuple(positive_integer(f"{name}: in_features", n) for n in lengths), default_place()
-            )
+            self._make_weights(tuple(lengths), default_place())
 
     @property
     def dtype(self) -> str:
@@ -149,15 +165,18 @@ class Normalization(Layer):
 class _Scaled(Normalization):
     """With gamma and beta of the lengths of the axes."""
 
+    gamma_initializer: Any
+    beta_initializer: Any
+    checks = {
+        "center": truth, "scale": truth,
+        "gamma_initializer": initializer, "beta_initializer": initializer,
+    }  # fmt: skip
+
     def _options(
         self, center: bool, scale: bool, beta_initializer: Initializer, gamma_initializer: Initializer
     ) -> None:
-        name = type(self).__name__
-        self.center, self.scale = truth(f"{name}: center", center), truth(f"{name}: scale", scale)
-        self.beta_initializer, self.gamma_initializer = (
-            init.get(beta_initializer, f"{name}: beta_initializer"),
-            init.get(gamma_initializer, f"{name}: gamma_initializer"),
-        )
+        self.center, self.scale = center, scale
+        self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
         self.gamma: Built = None
         self.beta: Built = None
 
@@ -193,22 +212,23 @@ class BatchNormalization(_Scaled):
         ValueError: The input has another number of channels, or an empty batch is to train with.
     """
 
+    moving_mean_initializer: Any
+    moving_variance_initializer: Any
+    checks = {
+        "axis": whole_number, "in_features": optional(positive_integer), "momentum": probability,
+        "moving_mean_initializer": initializer, "moving_variance_initializer": initializer,
+    }  # fmt: skip
+
     def __init__(
         self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True,
         scale: bool = True, beta_initializer: Initializer = "zeros", gamma_initializer: Initializer = "ones",
         moving_mean_initializer: Initializer = "zeros", moving_variance_initializer: Initializer = "ones", *,
         in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        if not isinstance(axis, int) or isinstance(axis, bool):
-            raise TypeError(f"BatchNormalization: axis must be an integer, got {axis!r}")
-        self.momentum = probability("BatchNormalization: momentum", momentum)
+        self.momentum = momentum
         self._options(center, scale, beta_initializer, gamma_initializer)
-        self.moving_mean_initializer = init.get(
-            moving_mean_initializer, "BatchNormalization: moving_mean_initializer"
-        )
-        self.moving_variance_initializer = init.get(
-            moving_variance_initializer, "BatchNormalization: moving_variance_initializer"
-        )
+        self.moving_mean_initializer = moving_mean_initializer
+        self.moving_variance_initializer = moving_variance_initializer
         self.moving_mean: Built = None
         self.moving_variance: Built = None
         self._prepare(axis, epsilon, in_features, input_shape, dtype)
@@ -322,6 +342,10 @@ class RMSNormalization(Normalization):
         )
 
 
+def _groups(name: str, value: object) -> int:
+    return -1 if index_of(value) == -1 else positive_integer(name, value)
+
+
 class GroupNormalization(_Scaled):
     """gamma * (x - mean) / sqrt(variance + epsilon) + beta, for each sample and group of channels (Wu & He 2018)
 
@@ -344,6 +368,7 @@ class GroupNormalization(_Scaled):
     """
 
     made_of = MADE_OF - {"groups"}
+    checks = {"axis": whole_number, "groups": _groups, "in_features": optional(positive_integer)}
 
     def __init__(
         self, groups: int = 32, axis: int = -1, epsilon: float = 1e-3, center: bool = True,
@@ -351,10 +376,7 @@ class GroupNormalization(_Scaled):
         *, in_features: int | None = None, input_shape: ShapeLike | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        if not isinstance(axis, int) or isinstance(axis, bool):
-            raise TypeError(f"GroupNormalization: axis must be an integer, got {axis!r}")
-        alone = index_of(groups) == -1
-        self.groups = -1 if alone else positive_integer("GroupNormalization: groups", groups)
+        self.groups = groups
         self._options(center, scale, beta_initializer, gamma_initializer)
         self._prepare(axis, epsilon, in_features, input_shape, dtype)
 

@@ -1,5 +1,6 @@
 """Pooling, up-sampling, padding and cropping under Keras's names, channels last."""
 
+from functools import partial
 from typing import TypeVar
 
 from tapegrad.autograd.aliases import TensorLike
@@ -11,6 +12,7 @@ from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import BorderLike, Sizes
+from tapegrad.nn.checks import sizes
 from tapegrad.nn.module import Layer, Module
 from tapegrad.nn.resizing import adaptive_average, adaptive_max, resized
 from tapegrad.nn.shapes import Shape
@@ -34,14 +36,16 @@ class _ByAxis(Layer):
 
 class _Pool(_ByAxis):
     made_of: frozenset[str] = frozenset()  # there are no weights
+    checks = {"pool_size": sizes, "strides": sizes, "padding": partial(one_of, known=("valid", "same"))}
 
     def __init__(self, pool_size: Sizes = 2, strides: Sizes | None = None, padding: str = "valid") -> None:
+        self.pool_size, self.strides, self.padding = pool_size, strides, padding
+
+    def agree(self) -> None:
         name = type(self).__name__
-        self.pool_size, self.strides, self.padding = w.kept(pool_size), w.kept(strides), padding
-        w.per_axis(f"{name}: pool_size", pool_size, self.axes)
-        if strides is not None:
-            w.per_axis(f"{name}: strides", strides, self.axes)
-        one_of(f"{name}: padding", padding, ("valid", "same"))
+        w.per_axis(f"{name}: pool_size", self.pool_size, self.axes)
+        if self.strides is not None:
+            w.per_axis(f"{name}: strides", self.strides, self.axes)
 
     def infer_shape(self, shape: Shape) -> Shape:
         lengths, name = self._lengths(shape), type(self).__name__
@@ -65,8 +69,10 @@ class _AveragePooling(_Pool):
 
 
 class _Global(_ByAxis):
+    checks = {"keepdims": truth}
+
     def __init__(self, keepdims: bool = False) -> None:
-        self.keepdims = truth(f"{type(self).__name__}: keepdims", keepdims)
+        self.keepdims = keepdims
 
     def infer_shape(self, shape: Shape) -> Shape:
         self._lengths(shape)
@@ -84,9 +90,13 @@ class _GlobalMax(_Global):
 
 
 class _Adaptive(_ByAxis):
+    checks = {"output_size": sizes}
+
     def __init__(self, output_size: Sizes) -> None:
-        self.output_size = w.kept(output_size)
-        w.per_axis(f"{type(self).__name__}: output_size", output_size, self.axes)
+        self.output_size = output_size
+
+    def agree(self) -> None:
+        self._sizes()
 
     def _sizes(self) -> Shape:
         return w.per_axis(f"{type(self).__name__}: output_size", self.output_size, self.axes)
@@ -109,6 +119,10 @@ class _AdaptiveMax(_Adaptive):
 class _UpSampling(_ByAxis):
     size: Sizes
     interpolation = "nearest"
+    checks = {"size": sizes}
+
+    def agree(self) -> None:
+        self._sizes()
 
     def _sizes(self) -> Shape:
         return w.per_axis(f"{type(self).__name__}: size", self.size, self.axes)
@@ -142,8 +156,7 @@ class UpSampling1D(_UpSampling):
     axes = 1
 
     def __init__(self, size: Sizes = 2) -> None:
-        self.size = w.kept(size)
-        self._sizes()
+        self.size = size
 
 
 class UpSampling2D(_UpSampling):
@@ -156,10 +169,10 @@ class UpSampling2D(_UpSampling):
         interpolation: "nearest": each element repeated; "bilinear": between the four nearest elements.
     """
 
+    checks = {"size": sizes, "interpolation": partial(one_of, known=("nearest", "bilinear"))}
+
     def __init__(self, size: Sizes = 2, interpolation: str = "nearest") -> None:
-        self.size = w.kept(size)
-        self.interpolation = one_of("UpSampling2D: interpolation", interpolation, ("nearest", "bilinear"))
-        self._sizes()
+        self.size, self.interpolation = size, interpolation
 
 
 class UpSampling3D(_UpSampling):
@@ -174,8 +187,7 @@ class UpSampling3D(_UpSampling):
     axes = 3
 
     def __init__(self, size: Sizes = 2) -> None:
-        self.size = w.kept(size)
-        self._sizes()
+        self.size = size
 
 
 class _AtEnds(_ByAxis):
@@ -183,8 +195,7 @@ class _AtEnds(_ByAxis):
 
     option = ""
 
-    def _keep(self, given: BorderLike) -> None:
-        setattr(self, self.option, w.kept(given))
+    def agree(self) -> None:
         self._pairs()
 
     def _pairs(self) -> Border:
@@ -200,9 +211,10 @@ class _AtEnds(_ByAxis):
 
 class _Padding(_AtEnds):
     option = "padding"
+    checks = {"padding": sizes}
 
     def __init__(self, padding: BorderLike = 1) -> None:
-        self._keep(padding)
+        self.padding = padding
 
     def infer_shape(self, shape: Shape) -> Shape:
         each = zip(self._lengths(shape), self._pairs(), strict=True)
@@ -214,9 +226,10 @@ class _Padding(_AtEnds):
 
 class _Cropping(_AtEnds):
     option = "cropping"
+    checks = {"cropping": sizes}
 
     def __init__(self, cropping: BorderLike = 1) -> None:
-        self._keep(cropping)
+        self.cropping = cropping
 
     def infer_shape(self, shape: Shape) -> Shape:
         lengths, pairs = self._lengths(shape), self._pairs()

@@ -1,15 +1,16 @@
 """Recurrent layers: a cell over all steps of (batch, length, features), under Keras's names and with its defaults."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import one_of, truth
+from tapegrad.autograd.arguments import one_of, optional, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import concat, flip, reshape_p, stack, where_p
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import default_place
-from tapegrad.nn.aliases import ActivationLike, Config, Initializer, StatesLike, WeightRuleLike
+from tapegrad.nn.aliases import ActivationLike, Initializer, StatesLike, WeightRuleLike
 from tapegrad.nn.module import Module
 from tapegrad.nn.recurrent_cells import Gru, Lstm, Recurrence, Simple, States, described
 from tapegrad.nn.shapes import Shape, ShapeLike
@@ -21,12 +22,7 @@ class _Layer(Recurrence):
     return_sequences: bool
     return_state: bool
     go_backwards: bool
-
-    def _loop(self, options: Config) -> None:
-        name = type(self).__name__
-        for option in ("return_sequences", "return_state", "go_backwards"):
-            setattr(self, option, truth(f"{name}: {option}", options[option]))
-        self._prepare(options)
+    checks = {"return_sequences": truth, "return_state": truth, "go_backwards": truth}
 
     def infer_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
@@ -84,7 +80,7 @@ class SimpleRNN(_Layer, Simple):
         return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
         in_features: int | None = None, input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        self._loop(locals())
+        self._prepare(locals())
 
 
 class LSTM(_Layer, Lstm):
@@ -100,8 +96,7 @@ class LSTM(_Layer, Lstm):
         return_state: bool = False, go_backwards: bool = False, in_features: int | None = None,
         input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        self.unit_forget_bias = truth("LSTM: unit_forget_bias", unit_forget_bias)
-        self._loop(locals())
+        self._prepare(locals())
 
 
 class GRU(_Layer, Gru):
@@ -117,8 +112,7 @@ class GRU(_Layer, Gru):
         reset_after: bool = True, in_features: int | None = None, input_shape: ShapeLike | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        self.reset_after = truth("GRU: reset_after", reset_after)
-        self._loop(locals())
+        self._prepare(locals())
 
 
 _TEXT = """All steps of x, of shape (batch, length, in_features): y is the last output, of shape (batch, units), or with
@@ -134,6 +128,12 @@ for _kind, _layer in (("SimpleRNN", SimpleRNN), ("LSTM", LSTM), ("GRU", GRU)):
     _layer.__doc__ = described(_kind, _TEXT.format(_kind), _LOOP)
 
 
+def _recurrent(name: str, layer: object) -> _Layer:
+    if not isinstance(layer, _Layer):
+        raise TypeError(f"{name}: expected an nn.SimpleRNN, nn.LSTM or nn.GRU, got {layer!r}")
+    return layer
+
+
 class Bidirectional(Module):
     """A recurrent layer over the steps of x, and another one over them from the last to the first, joined
 
@@ -147,28 +147,31 @@ class Bidirectional(Module):
         backward_layer: The layer that goes backward, with go_backwards=True; None: one with the options of `layer`.
     """
 
+    checks = {
+        "merge_mode": optional(partial(one_of, known=("concat", "sum", "mul", "ave"))),
+        "forward_layer": _recurrent, "backward_layer": _recurrent,
+    }  # fmt: skip
+
     def __init__(
         self, layer: _Layer, merge_mode: str | None = "concat", backward_layer: _Layer | None = None
     ) -> None:
-        for given in (layer, *([] if backward_layer is None else [backward_layer])):
-            if not isinstance(given, _Layer):
-                raise TypeError(f"Bidirectional: expected an nn.SimpleRNN, nn.LSTM or nn.GRU, got {given!r}")
-        if merge_mode is not None:
-            one_of("Bidirectional: merge_mode", merge_mode, ("concat", "sum", "mul", "ave"))
+        self.merge_mode, self.forward_layer = merge_mode, layer
         if backward_layer is None:
             backward_layer = type(layer)(**layer.config() | {"go_backwards": not layer.go_backwards})
-        if layer.go_backwards or not backward_layer.go_backwards:
+        self.backward_layer = backward_layer
+        self.input_shape = layer.input_shape
+
+    def agree(self) -> None:
+        there, back = self.forward_layer, self.backward_layer
+        if there.go_backwards or not back.go_backwards:
             raise ValueError(
                 "Bidirectional: layer must go forward, and backward_layer have go_backwards=True"
             )
         alike = ("return_sequences", "return_state")
-        if any(getattr(layer, a) != getattr(backward_layer, a) for a in alike):
+        if any(getattr(there, a) != getattr(back, a) for a in alike):
             raise ValueError(
                 "Bidirectional: both layers must have the same return_sequences and return_state"
             )
-        self.merge_mode = merge_mode
-        self.forward_layer, self.backward_layer = layer, backward_layer
-        self.input_shape = layer.input_shape
 
     @property
     def layer(self) -> _Layer:

@@ -13,12 +13,13 @@ from tapegrad.autograd.ops import linear, matmul
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.backends.aliases import Function
-from tapegrad.nn import activations, init
+from tapegrad.nn import activations
 from tapegrad.nn.aliases import ActivationLike, Built, Config, Initializer, StatesLike, WeightRuleLike
+from tapegrad.nn.checks import INPUT, activation, initializer
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.module import Module
-from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
-from tapegrad.nn.weight_rules import keep_rules
+from tapegrad.nn.shapes import Shape, ShapeLike
+from tapegrad.nn.weight_rules import rules_of
 from tapegrad.nn.weights import initial, weights_dtype
 
 States = list[Tensor]
@@ -29,9 +30,19 @@ class Recurrence(Module):
 
     gates = 1
     states = 1  # how many tensors (batch, units) a step hands to the next one
+    units: int
+    in_features: int | None
+    activation: Function
+    recurrent_activation: Function
     use_bias: bool
     reset_after = False
-    recurrent_activation: Function
+    dropout: float
+    recurrent_dropout: float
+    checks = {
+        "units": positive_integer, "activation": activation, "use_bias": truth, "kernel_initializer": initializer,
+        "recurrent_initializer": initializer, "bias_initializer": initializer, "dropout": rate,
+        "recurrent_dropout": rate, **rules_of("kernel", "recurrent", "bias"), **INPUT,
+    }  # fmt: skip
     _rule_weights: Mapping[str, str] = {"recurrent": "recurrent_kernel"}
 
     def _prepare(self, options: Config) -> None:
@@ -43,30 +54,18 @@ class Recurrence(Module):
                 f"{name}: the second argument is the activation, got {b!r}: PyTorch's ({a}, {b}) is "
                 f"nn.{name}({b}, in_features={a})"
             )
-        self.units = positive_integer(f"{name}: units", options["units"])
-        self.activation = activations.get(options["activation"], f"{name}: activation")
-        if "recurrent_activation" in options:
-            given = options["recurrent_activation"]
-            self.recurrent_activation = activations.get(given, f"{name}: recurrent_activation")
-        self.use_bias = truth(f"{name}: use_bias", options["use_bias"])
-        for law in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):
-            setattr(self, law, init.get(options[law], f"{name}: {law}"))
-        keep_rules(self, options)
-        self.dropout = rate(f"{name}: dropout", options["dropout"])
-        self.recurrent_dropout = rate(f"{name}: recurrent_dropout", options["recurrent_dropout"])
+        self._keep_options(options)
         self._dtype = weights_dtype(name, options["dtype"])
         self.kernel: Built = None
         self.recurrent_kernel: Built = None
         self.bias: Built = None
-        given, shape = options["in_features"], options["input_shape"]
-        self.built, self.in_features = False, given
-        self.input_shape = None if shape is None else sample_shape(f"{name}: input_shape", shape)
+        self.built, features = False, self.in_features
         if self.input_shape is not None:
-            if given is not None:
+            if features is not None:
                 raise ValueError(f"{name}: give in_features or input_shape, not both")
-            given = self.input_shape[-1]
-        if given is not None:
-            self._make_weights(positive_integer(f"{name}: in_features", given), default_place())
+            features = self.input_shape[-1]
+        if features is not None:
+            self._make_weights(features, default_place())
 
     @property
     def dtype(self) -> str:
@@ -162,6 +161,7 @@ class Simple(Recurrence):
 class Lstm(Recurrence):
     gates, states = 4, 2
     unit_forget_bias: bool
+    checks = {"recurrent_activation": activation, "unit_forget_bias": truth}
 
     def _bias_law(self, shape: Shape) -> Array:
         law = super()._bias_law(shape)
@@ -181,6 +181,7 @@ class Lstm(Recurrence):
 
 class Gru(Recurrence):
     gates = 3
+    checks = {"recurrent_activation": activation, "reset_after": truth}
 
     def _advance(self, into: Tensor, states: States, dropped: Tensor | None) -> States:
         h, n, kernel = states[0], self.units, self.recurrent_kernel
@@ -236,7 +237,6 @@ class LSTMCell(Cell, Lstm):
         dropout: float = 0.0, recurrent_dropout: float = 0.0, in_features: int | None = None,
         input_shape: ShapeLike | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        self.unit_forget_bias = truth("LSTMCell: unit_forget_bias", unit_forget_bias)
         self._prepare(locals())
 
 
@@ -252,7 +252,6 @@ class GRUCell(Cell, Gru):
         reset_after: bool = True, in_features: int | None = None, input_shape: ShapeLike | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        self.reset_after = truth("GRUCell: reset_after", reset_after)
         self._prepare(locals())
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import positive_integer, whole_number
+from tapegrad.autograd.arguments import optional, positive_integer, whole_number
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import broadcast_p, permute_p, reshape_p
 from tapegrad.autograd.tensor import Tensor
@@ -22,6 +23,26 @@ class Identity(Layer):
         return x if isinstance(x, Tensor) else tensor(x)
 
 
+def _with_one_left_open(name: str, shape: object) -> Shape:
+    """A shape of which one length may be -1."""
+    given = shape if isinstance(shape, (tuple, list)) else (shape,)
+    if list(given).count(-1) > 1:
+        raise ValueError(f"{name} may have one -1, got {shape!r}")
+    return tuple(n if n == -1 else positive_integer(name, n) for n in given)
+
+
+def _order(name: str, dims: object) -> tuple[int, ...]:
+    """The numbers from 1 on in another order."""
+    if not isinstance(dims, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple of axes, as in (2, 1), got {dims!r}")
+    order = tuple(whole_number(name, d) for d in dims)
+    if sorted(order) != list(range(1, len(order) + 1)):
+        raise ValueError(
+            f"{name} must be the numbers from 1 to {len(order)} (the batch, 0, stays), got {dims!r}"
+        )
+    return order
+
+
 class Reshape(Layer):
     """(batch, …) -> (batch, *target_shape), each sample in row-major order
 
@@ -35,15 +56,13 @@ class Reshape(Layer):
         ValueError: The elements do not fit.
     """
 
+    input_shape: Any
+    target_shape: Any
+    checks = {"target_shape": _with_one_left_open, "input_shape": optional(sample_shape)}
+
     def __init__(self, target_shape: ShapeLike, *, input_shape: ShapeLike | None = None) -> None:
-        given = target_shape if isinstance(target_shape, (tuple, list)) else (target_shape,)
-        name = "Reshape: target_shape"
-        if list(given).count(-1) > 1:
-            raise ValueError(f"{name} may have one -1, got {target_shape!r}")
-        self.target_shape = tuple(n if n == -1 else positive_integer(name, n) for n in given)
-        self.input_shape = (
-            None if input_shape is None else sample_shape(f"{type(self).__name__}: input_shape", input_shape)
-        )
+        self.target_shape = target_shape
+        self.input_shape = input_shape
 
     def infer_shape(self, shape: Shape) -> Shape:
         size, known = prod(shape), prod(n for n in self.target_shape if n != -1)
@@ -70,17 +89,13 @@ class Permute(Layer):
         input_shape: The shape of one sample; None if it is not known yet.
     """
 
+    dims: Any
+    input_shape: Any
+    checks = {"dims": _order, "input_shape": optional(sample_shape)}
+
     def __init__(self, dims: Sequence[int], *, input_shape: ShapeLike | None = None) -> None:
-        if not isinstance(dims, (tuple, list)):
-            raise TypeError(f"Permute: dims must be a tuple of axes, as in (2, 1), got {dims!r}")
-        self.dims = tuple(whole_number("Permute: dims", d) for d in dims)
-        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
-            raise ValueError(
-                f"Permute: dims must be the numbers from 1 to {len(self.dims)} (the batch, 0, stays), got {dims!r}"
-            )
-        self.input_shape = (
-            None if input_shape is None else sample_shape(f"{type(self).__name__}: input_shape", input_shape)
-        )
+        self.dims = dims
+        self.input_shape = input_shape
 
     def infer_shape(self, shape: Shape) -> Shape:
         if len(shape) != len(self.dims):
@@ -100,8 +115,10 @@ class RepeatVector(Layer):
         n: How often.
     """
 
+    checks = {"n": positive_integer}
+
     def __init__(self, n: int) -> None:
-        self.n = positive_integer("RepeatVector: n", n)
+        self.n = n
 
     def infer_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:

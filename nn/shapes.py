@@ -9,7 +9,7 @@ Shape = tuple[int, ...]
 ShapeLike: TypeAlias = int | Sequence[int | None]  # as users give it; a leading None is the batch
 
 
-def sample_shape(name: str, shape: ShapeLike) -> Shape:
+def sample_shape(name: str, shape: object) -> Shape:
     """A shape as a tuple of integers, without a leading None. name: what messages call it, "Dense: input_shape"."""
     given = tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
     given = given[1:] if given and given[0] is None else given

@@ -1,6 +1,7 @@
 """Losses of one prediction and one target under PyTorch's names, in its order and with its defaults."""
 
 import math
+from functools import partial
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, at_least_0, number, one_of, somewhere, truth, whole_number
@@ -30,7 +31,7 @@ from tapegrad.nn.loss_base import (
     same_shape,
 )
 from tapegrad.nn.losses import huber_of, smooth_l1_of
-from tapegrad.nn.torch_names import REDUCTIONS, TorchLoss, WeighedLoss, classes_last, ratio
+from tapegrad.nn.torch_names import TorchLoss, WeighedLoss, classes_last, ratio
 
 
 class SmoothL1Loss(TorchLoss):
@@ -41,9 +42,11 @@ class SmoothL1Loss(TorchLoss):
         beta: Where the parabola becomes a line, at least 0; 0 is `L1Loss`.
     """
 
+    checks = {"beta": at_least_0}
+
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
-        self.beta = at_least_0("SmoothL1Loss: beta", beta)
+        self.beta = beta
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("SmoothL1Loss", input, target)
@@ -58,9 +61,11 @@ class HuberLoss(TorchLoss):
         delta: Where the parabola becomes a line, above 0.
     """
 
+    checks = {"delta": above_0}
+
     def __init__(self, *, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
-        self.delta = above_0("HuberLoss: delta", delta)
+        self.delta = delta
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("HuberLoss", input, target)
@@ -78,9 +83,12 @@ class KLDivLoss(TorchLoss):
         log_target: Whether the target holds log-probabilities, too.
     """
 
+    checks = {
+        "reduction": partial(one_of, known=("mean", "sum", "none", "batchmean")), "log_target": truth,
+    }  # fmt: skip
+
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
-        self.reduction = one_of("KLDivLoss: reduction", reduction, (*REDUCTIONS, "batchmean"))
-        self.log_target = truth("KLDivLoss: log_target", log_target)
+        self.reduction, self.log_target = reduction, log_target
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("KLDivLoss", input, target)
@@ -104,12 +112,13 @@ class PoissonNLLLoss(TorchLoss):
         eps: Keeps the logarithm of the rate off 0.
     """
 
+    checks = {"log_input": truth, "full": truth, "eps": at_least_0}
+
     def __init__(
         self, *, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
     ) -> None:
         super().__init__(reduction=reduction)
-        self.log_input = truth("PoissonNLLLoss: log_input", log_input)
-        self.full, self.eps = truth("PoissonNLLLoss: full", full), at_least_0("PoissonNLLLoss: eps", eps)
+        self.log_input, self.full, self.eps = log_input, full, eps
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("PoissonNLLLoss", input, target)
@@ -132,9 +141,11 @@ class GaussianNLLLoss(TorchLoss):
         reduction: "mean", "sum" or "none", over all elements.
     """
 
+    checks = {"full": truth, "eps": above_0}
+
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.full, self.eps = truth("GaussianNLLLoss: full", full), above_0("GaussianNLLLoss: eps", eps)
+        self.full, self.eps = full, eps
 
     def forward(self, input: TensorLike, target: TensorLike, var: TensorLike) -> Tensor:
         p, t = same_shape("GaussianNLLLoss", input, target)
@@ -195,11 +206,13 @@ class NLLLoss(WeighedLoss):
         reduction: "mean", "sum" or "none", over all elements.
     """
 
+    checks = {"ignore_index": whole_number}
+
     def __init__(
         self, weight: TensorLike | None = None, *, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
         super().__init__(weight, reduction=reduction)
-        self.ignore_index = whole_number("NLLLoss: ignore_index", ignore_index)
+        self.ignore_index = ignore_index
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         x = require_float("NLLLoss", input)
@@ -249,9 +262,11 @@ class HingeEmbeddingLoss(TorchLoss):
         reduction: "mean", "sum" or "none", over all elements.
     """
 
+    checks = {"margin": number}
+
     def __init__(self, *, margin: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.margin = number("HingeEmbeddingLoss: margin", margin)
+        self.margin = margin
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("HingeEmbeddingLoss", input, target)

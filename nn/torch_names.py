@@ -1,7 +1,9 @@
 """Layers and losses under PyTorch's names, in its order and with its defaults."""
 
+from typing import Any
+
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import one_of, positive_integer, probability, truth, whole_number
+from tapegrad.autograd.arguments import positive_integer, probability, truth, whole_number
 from tapegrad.autograd.creation import from_data
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.ops import (
@@ -20,6 +22,7 @@ from tapegrad.autograd.ops import (
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import resolve
 from tapegrad.nn.aliases import Config
+from tapegrad.nn.checks import reduction
 from tapegrad.nn.dense import Dense
 from tapegrad.nn.lengths import widened
 from tapegrad.nn.loss_base import (
@@ -33,8 +36,6 @@ from tapegrad.nn.loss_base import (
 from tapegrad.nn.module import Buffer, Module
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.weights import torch_uniform
-
-REDUCTIONS = ("mean", "sum", "none")
 
 
 class Linear(Dense):
@@ -84,8 +85,10 @@ class Linear(Dense):
 class TorchLoss(Module):
     """Called with the prediction first: loss(input, target)."""
 
+    checks = {"reduction": reduction}
+
     def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = one_of(f"{type(self).__name__}: reduction", reduction, REDUCTIONS)
+        self.reduction = reduction
 
     def infer_shape(self, shape: Shape) -> Shape:
         return ()
@@ -125,8 +128,10 @@ class TorchLoss(Module):
         return loss.sum() if self.reduction == "sum" else loss
 
 
-def factors(name: str, given: TensorLike | None) -> Buffer | None:
+def factors(name: str, given: Any) -> Buffer | None:
     """What a loss multiplies with, as it keeps it."""
+    if isinstance(given, Buffer):
+        return given
     if given is not None and not isinstance(given, Tensor):
         given = from_data(name, given)
     return None if given is None else Buffer(given)
@@ -135,9 +140,12 @@ def factors(name: str, given: TensorLike | None) -> Buffer | None:
 class WeighedLoss(TorchLoss):
     """A loss with a factor for each element or class: a Buffer, or None."""
 
+    weight: Any
+    checks = {"weight": factors}
+
     def __init__(self, weight: TensorLike | None = None, *, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.weight = factors(f"{type(self).__name__}: weight", weight)
+        self.weight = weight
 
     def _check_class_factors(self, classes: int) -> None:
         """Raise ValueError unless there is one factor for each class."""
@@ -217,6 +225,9 @@ class BCEWithLogitsLoss(WeighedLoss):
         pos_weight: The v of the formula, which broadcasts to x; None is 1.
     """
 
+    pos_weight: Any
+    checks = {"pos_weight": factors}
+
     def __init__(
         self,
         weight: TensorLike | None = None,
@@ -225,7 +236,7 @@ class BCEWithLogitsLoss(WeighedLoss):
         pos_weight: TensorLike | None = None,
     ) -> None:
         super().__init__(weight, reduction=reduction)
-        self.pos_weight = factors("BCEWithLogitsLoss: pos_weight", pos_weight)
+        self.pos_weight = pos_weight
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         x, t = same_shape("BCEWithLogitsLoss", input, target)
@@ -250,6 +261,8 @@ class CrossEntropyLoss(WeighedLoss):
         label_smoothing: From 0 to 1: the share of the target that is spread evenly over the classes.
     """
 
+    checks = {"ignore_index": whole_number, "label_smoothing": probability}
+
     def __init__(
         self,
         weight: TensorLike | None = None,
@@ -259,8 +272,7 @@ class CrossEntropyLoss(WeighedLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(weight, reduction=reduction)
-        self.ignore_index = whole_number("CrossEntropyLoss: ignore_index", ignore_index)
-        self.label_smoothing = probability("CrossEntropyLoss: label_smoothing", label_smoothing)
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         x = require_float("CrossEntropyLoss", input)

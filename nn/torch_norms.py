@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
-from tapegrad.autograd.arguments import above_0, positive_integer, probability, truth
+from tapegrad.autograd.arguments import above_0, optional, positive_integer, probability, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import finfo, name_of
 from tapegrad.autograd.filled import ones, zeros
@@ -49,17 +50,17 @@ class _Statistics(_Norm):
     """What BatchNorm and InstanceNorm share: channels on axis 1, and running statistics."""
 
     spatial: Shape = ()  # how many axes may follow those of the channels
+    checks = {
+        "num_features": positive_integer, "eps": above_0, "momentum": optional(probability), "affine": truth,
+        "track_running_stats": truth,
+    }  # fmt: skip
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
         track_running_stats: bool = True, device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        name = type(self).__name__
-        self.num_features = positive_integer(f"{name}: num_features", num_features)
-        self.eps = above_0(f"{name}: eps", eps)
-        self.momentum = None if momentum is None else probability(f"{name}: momentum", momentum)
-        self.affine = truth(f"{name}: affine", affine)
-        self.track_running_stats = truth(f"{name}: track_running_stats", track_running_stats)
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
         shape = (self.num_features,)
         self._make(shape, self.affine, self.affine, device, dtype)
         tracked = self.track_running_stats
@@ -181,15 +182,20 @@ class BatchNorm3d(_BatchNorm):
     spatial = (3,)
 
 
+def _momentum(name: str, value: object) -> float:
+    if value is None:
+        raise ValueError(f"{name} must be a number from 0 to 1, got None, which BatchNorm takes")
+    return probability(name, value)
+
+
 class _InstanceNorm(_Statistics):
+    # Not None, with which PyTorch's leaves the statistics where they are.
+    checks = {"momentum": _momentum}
+
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
         track_running_stats: bool = False, device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        if momentum is None:  # with which PyTorch's leaves the statistics where they are
-            raise ValueError(
-                f"{type(self).__name__}: momentum must be a number from 0 to 1, got None, which BatchNorm takes"
-            )
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
 
     def forward(self, x: TensorLike) -> Tensor:
@@ -223,17 +229,20 @@ class InstanceNorm3d(_InstanceNorm):
     spatial = (3,)
 
 
+def _lengths(name: str, normalized_shape: object) -> Shape:
+    lengths = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
+    if not lengths:
+        raise ValueError(f"{name} must have at least one length, got {normalized_shape!r}")
+    return tuple(positive_integer(name, n) for n in lengths)
+
+
 class _Trailing(_Norm):
     """Over the last axes, whose lengths are normalized_shape."""
 
-    normalized_shape: Shape
-
-    def _lengths(self, normalized_shape: int | Sequence[int]) -> Shape:
-        name = f"{type(self).__name__}: normalized_shape"
-        lengths = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
-        if not lengths:
-            raise ValueError(f"{name} must have at least one length, got {normalized_shape!r}")
-        return tuple(positive_integer(name, n) for n in lengths)
+    normalized_shape: Any
+    checks = {
+        "normalized_shape": _lengths, "eps": above_0, "elementwise_affine": truth,
+    }  # fmt: skip
 
     def infer_shape(self, shape: Shape) -> Shape:
         self._over(shape)
@@ -270,9 +279,8 @@ class LayerNorm(_Trailing):
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
         bias: bool = True, device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        self.normalized_shape = self._lengths(normalized_shape)
-        self.eps = above_0("LayerNorm: eps", eps)
-        self.elementwise_affine = truth("LayerNorm: elementwise_affine", elementwise_affine)
+        self.normalized_shape, self.eps = normalized_shape, eps
+        self.elementwise_affine = elementwise_affine
         self._with_bias = truth("LayerNorm: bias", bias)
         self._make(
             self.normalized_shape, self.elementwise_affine, self.elementwise_affine and self._with_bias,
@@ -308,13 +316,14 @@ class RMSNorm(_Trailing):
         ValueError: The input has other lengths.
     """
 
+    checks = {"eps": optional(above_0)}
+
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float | None = None,
         elementwise_affine: bool = True, device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        self.normalized_shape = self._lengths(normalized_shape)
-        self.eps = None if eps is None else above_0("RMSNorm: eps", eps)
-        self.elementwise_affine = truth("RMSNorm: elementwise_affine", elementwise_affine)
+        self.normalized_shape, self.eps = normalized_shape, eps
+        self.elementwise_affine = elementwise_affine
         self._make(self.normalized_shape, self.elementwise_affine, False, device, dtype)
 
     def forward(self, x: TensorLike) -> Tensor:
@@ -343,19 +352,25 @@ class GroupNorm(_Norm):
         ValueError: The groups do not divide the channels, or an input has another number of channels.
     """
 
+    checks = {
+        "num_groups": positive_integer,
+        "num_channels": positive_integer,
+        "eps": above_0,
+        "affine": truth,
+    }
+
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
         device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        self.num_groups = positive_integer("GroupNorm: num_groups", num_groups)
-        self.num_channels = positive_integer("GroupNorm: num_channels", num_channels)
+        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+        self._make((self.num_channels,), self.affine, self.affine, device, dtype)
+
+    def agree(self) -> None:
         if self.num_channels % self.num_groups:
             raise ValueError(
-                f"GroupNorm: {num_channels} channels do not divide into num_groups={num_groups} groups"
+                f"GroupNorm: {self.num_channels} channels do not divide into num_groups={self.num_groups} groups"
             )
-        self.eps = above_0("GroupNorm: eps", eps)
-        self.affine = truth("GroupNorm: affine", affine)
-        self._make((self.num_channels,), self.affine, self.affine, device, dtype)
 
     def infer_shape(self, shape: Shape) -> Shape:
         self._checked((1, *shape))

@@ -19,6 +19,10 @@ def _at_least_0(x: Tensor) -> Tensor:
     return clip_p(x, min=0.0, max=None)
 
 
+def _order_of_norm(name: str, p: object) -> float:
+    return math.inf if isinstance(p, float) and p == math.inf else above_0(name, p)
+
+
 class TripletMarginLoss(TorchLoss):
     """mean(max(d(anchor, positive) - d(anchor, negative) + margin, 0)), d(a, b) = |a - b + eps| (Balntas 2016)
 
@@ -32,16 +36,14 @@ class TripletMarginLoss(TorchLoss):
         reduction: "mean", "sum" or "none", over the rows.
     """
 
+    checks = {"margin": above_0, "p": _order_of_norm, "eps": number, "swap": truth}
+
     def __init__(
         self, *, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
         reduction: str = "mean",
     ) -> None:  # fmt: skip
         super().__init__(reduction=reduction)
-        self.margin = above_0("TripletMarginLoss: margin", margin)
-        self.eps = number("TripletMarginLoss: eps", eps)
-        largest = isinstance(p, float) and p == math.inf
-        self.p = math.inf if largest else above_0("TripletMarginLoss: p", p)
-        self.swap = truth("TripletMarginLoss: swap", swap)
+        self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
 
     def forward(self, anchor: TensorLike, positive: TensorLike, negative: TensorLike) -> Tensor:
         a, b = same_shape("TripletMarginLoss", anchor, positive)
@@ -65,9 +67,11 @@ class CosineEmbeddingLoss(TorchLoss):
         reduction: "mean", "sum" or "none", over the pairs.
     """
 
+    checks = {"margin": number}
+
     def __init__(self, *, margin: float = 0.0, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.margin = number("CosineEmbeddingLoss: margin", margin)
+        self.margin = margin
 
     def forward(self, x1: TensorLike, x2: TensorLike, target: TensorLike) -> Tensor:
         a, b = same_shape("CosineEmbeddingLoss", x1, x2)
@@ -93,9 +97,11 @@ class MarginRankingLoss(TorchLoss):
         reduction: "mean", "sum" or "none", over all elements.
     """
 
+    checks = {"margin": at_least_0}
+
     def __init__(self, *, margin: float = 0.0, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.margin = at_least_0("MarginRankingLoss: margin", margin)
+        self.margin = margin
 
     def forward(self, x1: TensorLike, x2: TensorLike, target: TensorLike) -> Tensor:
         a, b = same_shape("MarginRankingLoss", x1, x2)

@@ -1,10 +1,11 @@
 """Pooling and resizing under PyTorch's names: channels first, its order of arguments and defaults."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from tapegrad.autograd.aliases import TensorLike
-from tapegrad.autograd.arguments import above_0, one_of, positive_integer, truth
+from tapegrad.autograd.arguments import above_0, one_of, optional, positive_integer, truth
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.ops import max_pool_p, permute_p
@@ -12,6 +13,7 @@ from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import Sizes
+from tapegrad.nn.checks import sizes
 from tapegrad.nn.module import Layer, Module
 from tapegrad.nn.resizing import adaptive_average, adaptive_max, resized
 from tapegrad.nn.shapes import Shape
@@ -54,11 +56,14 @@ class _Pool(FirstByAxis):
     dilation: Sizes = 1
 
     made_of: frozenset[str] = frozenset()  # there are no weights
+    checks = {
+        "kernel_size": sizes, "stride": sizes, "padding": sizes, "ceil_mode": truth,
+    }  # fmt: skip
 
-    def _check(self) -> None:
-        name = type(self).__name__
-        self.ceil_mode = truth(f"{name}: ceil_mode", self.ceil_mode)
-        self._padding()
+    def agree(self) -> None:
+        if any(2 * p > k for (p, _), k in zip(self._padding(), self._numbers()[0], strict=True)):
+            name = type(self).__name__
+            raise ValueError(f"{name}: padding must be at most half of the window, got {self.padding!r}")
 
     def _numbers(self) -> tuple[Shape, Shape, Shape]:
         name = type(self).__name__
@@ -67,12 +72,7 @@ class _Pool(FirstByAxis):
         return window, steps, w.per_axis(f"{name}: dilation", self.dilation, self.axes)
 
     def _padding(self) -> Border:
-        name = type(self).__name__
-        border = w.pairs(f"{name}: padding", self.padding, self.axes)
-        # Here, and not where the layer is made alone: an option may be set later.
-        if any(2 * p > k for (p, _), k in zip(border, self._numbers()[0], strict=True)):
-            raise ValueError(f"{name}: padding must be at most half of the window, got {self.padding!r}")
-        return border
+        return w.pairs(f"{type(self).__name__}: padding", self.padding, self.axes)
 
     def _border(self, lengths: Shape) -> Border:
         """The padding, and after it what the last window needs with ceil_mode."""
@@ -95,6 +95,8 @@ class _Pool(FirstByAxis):
 
 
 class _MaxPool(_Pool):
+    checks = {"dilation": sizes}
+
     def __init__(
         self,
         kernel_size: Sizes,
@@ -104,9 +106,8 @@ class _MaxPool(_Pool):
         *,
         ceil_mode: bool = False,
     ) -> None:
-        self.kernel_size, self.stride, self.padding = map(w.kept, (kernel_size, stride, padding))
-        self.dilation, self.ceil_mode = w.kept(dilation), ceil_mode
-        self._check()
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.dilation, self.ceil_mode = dilation, ceil_mode
 
     def forward(self, x: Tensor) -> Tensor:
         x = self._input(x)
@@ -117,14 +118,14 @@ class _MaxPool(_Pool):
 
 
 class _AvgPool(_Pool):
+    checks = {"count_include_pad": truth}
+
     def __init__(
         self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:  # fmt: skip
-        self.kernel_size, self.stride, self.padding = map(w.kept, (kernel_size, stride, padding))
-        self.ceil_mode = ceil_mode
-        self.count_include_pad = truth(f"{type(self).__name__}: count_include_pad", count_include_pad)
-        self._check()
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, x: Tensor) -> Tensor:
         x = self._input(x)
@@ -135,8 +136,12 @@ class _AvgPool(_Pool):
 
 
 class _Adaptive(FirstByAxis):
+    checks = {"output_size": sizes}
+
     def __init__(self, output_size: Sizes) -> None:
-        self.output_size = w.kept(output_size)
+        self.output_size = output_size
+
+    def agree(self) -> None:
         self._sizes((1,) * self.axes)
 
     def _sizes(self, lengths: Shape) -> Shape:
@@ -182,6 +187,11 @@ class Upsample(Layer):
         ValueError: The mode does not fit the number of axes, or both or neither of size and scale_factor are given.
     """
 
+    checks = {
+        "size": sizes, "scale_factor": sizes, "align_corners": optional(truth),
+        "mode": partial(one_of, known=("nearest", "linear", "bilinear", "trilinear")),
+    }  # fmt: skip
+
     def __init__(
         self,
         size: Sizes | None = None,
@@ -189,20 +199,18 @@ class Upsample(Layer):
         mode: str = "nearest",
         align_corners: bool | None = None,
     ) -> None:
-        self.mode = one_of("Upsample: mode", mode, ("nearest", "linear", "bilinear", "trilinear"))
-        self.align_corners = (
-            None if align_corners is None else truth("Upsample: align_corners", align_corners)
-        )
-        if align_corners is not None and mode == "nearest":
+        self.size, self.scale_factor, self.mode, self.align_corners = size, scale_factor, mode, align_corners
+
+    def agree(self) -> None:
+        if self.align_corners is not None and self.mode == "nearest":
             raise ValueError("Upsample: align_corners is an option of the linear modes")
-        for length in size if isinstance(size, (list, tuple)) else () if size is None else (size,):
+        size, factor = self.size, self.scale_factor
+        for length in size if isinstance(size, tuple) else () if size is None else (size,):
             positive_integer("Upsample: size", length)
-        factors = scale_factor if isinstance(scale_factor, (list, tuple)) else (scale_factor,)
-        for factor in factors if scale_factor is not None else ():
-            above_0("Upsample: scale_factor", factor)
-        if (size is None) == (scale_factor is None):
+        for number in factor if isinstance(factor, tuple) else () if factor is None else (factor,):
+            above_0("Upsample: scale_factor", number)
+        if (size is None) == (factor is None):
             raise ValueError("Upsample: give size or scale_factor, and not both")
-        self.size, self.scale_factor = w.kept(size), w.kept(scale_factor)
 
     def infer_shape(self, shape: Shape) -> Shape:
         return (shape[0], *self._sizes(tuple(shape[1:])))
@@ -219,7 +227,7 @@ class Upsample(Layer):
         return sizes
 
     def _scales(self, axes: int) -> tuple[float, ...]:
-        given = self.scale_factor
+        given: Any = self.scale_factor
         scales = tuple(given) if isinstance(given, (tuple, list)) else (given,) * axes
         if len(scales) != axes:
             raise ValueError(f"Upsample: scale_factor must be one number or {axes}, got {given!r}")

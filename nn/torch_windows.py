@@ -1,6 +1,7 @@
 """Convolution under PyTorch's names: channels first, its order of arguments, defaults and weights."""
 
 import math
+from functools import partial
 from typing import TypeVar
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
@@ -11,6 +12,7 @@ from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import Built, Config, Sizes
+from tapegrad.nn.checks import sizes
 from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
 from tapegrad.nn.torch_pools import AXES, SHAPES, FirstByAxis, channels_first, channels_last
@@ -26,10 +28,23 @@ class _Windows(FirstByAxis):
     stride: Sizes
     dilation: Sizes
     in_channels: int
+    out_channels: int
     groups: int
+    padding_mode: str
     weight: Built
     bias: Built
     device = None  # of the constructor: where the weights are says `weight.device`
+    checks = {
+        "in_channels": positive_integer, "out_channels": positive_integer, "groups": positive_integer,
+        "kernel_size": sizes, "stride": sizes, "padding": sizes, "dilation": sizes,
+    }  # fmt: skip
+
+    def agree(self) -> None:
+        self._numbers()
+        for channels in (self.in_channels, self.out_channels):
+            if channels % self.groups:
+                name = type(self).__name__
+                raise ValueError(f"{name}: {channels} channels do not divide into groups={self.groups}")
 
     def _make(
         self, shape: Shape, filters: int, bias: bool, device: str | None, dtype: DTypeLike | None
@@ -48,10 +63,6 @@ class _Windows(FirstByAxis):
     def dtype(self) -> str:
         """The name of the weights' dtype."""
         return name_of(self.weight.dtype)
-
-    def _divide(self, name: str, channels: int) -> None:
-        if channels % self.groups:
-            raise ValueError(f"{name}: {channels} channels do not divide into groups={self.groups}")
 
     def _numbers(self) -> tuple[Shape, Shape, Shape]:
         name = type(self).__name__
@@ -77,29 +88,21 @@ class _Windows(FirstByAxis):
 
 
 class _Conv(_Windows):
+    padding: Sizes | str
+    checks = {"padding_mode": partial(one_of, known=tuple(MODES))}
+
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Sizes, stride: Sizes = 1,
         padding: Sizes | str = 0, dilation: Sizes = 1, groups: int = 1, bias: bool = True,
         padding_mode: str = "zeros", device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        name = type(self).__name__
-        self.in_channels = positive_integer(f"{name}: in_channels", in_channels)
-        self.out_channels = positive_integer(f"{name}: out_channels", out_channels)
-        self.kernel_size, self.stride = w.kept(kernel_size), w.kept(stride)
-        self.padding, self.dilation = w.kept(padding), w.kept(dilation)
-        self.groups = positive_integer(f"{name}: groups", groups)
-        self.padding_mode = padding_mode
-        window, _, _ = self._numbers()
-        self._check_padding()
-        self._divide(name, in_channels)
-        self._divide(name, out_channels)
-        shape = (self.out_channels, self.in_channels // self.groups, *window)
+        self._keep_options(locals())
+        shape = (self.out_channels, self.in_channels // self.groups, *self._numbers()[0])
         self._make(shape, self.out_channels, bias, device, dtype)
 
-    def _check_padding(self) -> None:
-        """At each call, too, as an option may be set later."""
+    def agree(self) -> None:
+        super().agree()
         name = type(self).__name__
-        one_of(f"{name}: padding_mode", self.padding_mode, tuple(MODES))
         if isinstance(self.padding, str):
             one_of(f"{name}: padding", self.padding, ("valid", "same"))
         else:
@@ -108,7 +111,6 @@ class _Conv(_Windows):
             raise ValueError(f"{name}: padding='same' needs stride 1, as in PyTorch, got {self.stride!r}")
 
     def _border(self, lengths: Shape) -> Border:
-        self._check_padding()
         return w.border_of(type(self).__name__, self.padding, lengths, *self._numbers())
 
     def infer_shape(self, shape: Shape) -> Shape:
@@ -132,30 +134,28 @@ class _Conv(_Windows):
 
 
 class _ConvTranspose(_Windows):
+    padding: Sizes
+    output_padding: Sizes
+    checks = {
+        "output_padding": sizes, "padding_mode": partial(one_of, known=("zeros", "")),
+    }  # fmt: skip
+
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Sizes, stride: Sizes = 1, padding: Sizes = 0,
         output_padding: Sizes = 0, groups: int = 1, bias: bool = True, dilation: Sizes = 1,
         padding_mode: str = "zeros", device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        name = type(self).__name__
-        self.in_channels = positive_integer(f"{name}: in_channels", in_channels)
-        self.out_channels = positive_integer(f"{name}: out_channels", out_channels)
-        self.kernel_size, self.stride = w.kept(kernel_size), w.kept(stride)
-        self.padding, self.dilation = w.kept(padding), w.kept(dilation)
-        self.output_padding = w.kept(output_padding)
-        self.groups = positive_integer(f"{name}: groups", groups)
-        self.padding_mode = padding_mode
-        window, _, _ = self._numbers()
-        self._borders()
-        self._divide(name, in_channels)
-        self._divide(name, out_channels)
-        shape = (self.in_channels, self.out_channels // self.groups, *window)
+        self._keep_options(locals())
+        shape = (self.in_channels, self.out_channels // self.groups, *self._numbers()[0])
         self._make(shape, self.out_channels, bias, device, dtype)
 
+    def agree(self) -> None:
+        super().agree()
+        self._borders()
+
     def _borders(self) -> tuple[Border, Border]:
-        """(padding, output_padding), checked at each call, too, as an option may be set later."""
+        """(padding, output_padding)"""
         name = type(self).__name__
-        one_of(f"{name}: padding_mode", self.padding_mode, ("zeros", ""))
         _, steps, apart = self._numbers()
         more = w.pairs(f"{name}: output_padding", self.output_padding, self.axes)
         if any(m >= max(s, d) for (m, _), s, d in zip(more, steps, apart, strict=True)):

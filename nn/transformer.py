@@ -10,9 +10,10 @@ from tapegrad.autograd.ops import linear, matmul, permute_p, reshape_p
 from tapegrad.autograd.random import host_generator
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends.aliases import Function
-from tapegrad.nn import activations, init
+from tapegrad.nn import init
 from tapegrad.nn.aliases import ActivationLike, Config
 from tapegrad.nn.attention import as_mask, attended, attention_weights
+from tapegrad.nn.checks import activation
 from tapegrad.nn.dropping import dropped
 from tapegrad.nn.inputs import as_input
 from tapegrad.nn.made_of import MADE_OF
@@ -72,24 +73,30 @@ class MultiheadAttention(Module):
     device = None  # of the constructor: where the weights are says `in_proj_weight.device`
     # Each call reads how the features are cut into heads.
     made_of = MADE_OF - {"num_heads"} | {"bias"}
+    checks = {
+        "embed_dim": positive_integer, "num_heads": positive_integer, "dropout": rate, "bias": truth,
+        "batch_first": truth,
+    }  # fmt: skip
 
     def __init__(
         self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, *,
         batch_first: bool = False, device: str | None = None, dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
         name = "MultiheadAttention"
-        self.embed_dim = positive_integer(f"{name}: embed_dim", embed_dim)
-        self.num_heads = positive_integer(f"{name}: num_heads", num_heads)
-        if embed_dim % num_heads:
-            raise ValueError(f"{name}: num_heads={num_heads} does not divide embed_dim={embed_dim}")
-        self.dropout, self.bias = rate(f"{name}: dropout", dropout), truth(f"{name}: bias", bias)
-        self.batch_first = truth(f"{name}: batch_first", batch_first)
+        self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
+        self.bias, self.batch_first = bias, batch_first
         kind = weights_dtype(name, dtype)
         bound = math.sqrt(6 / (4 * embed_dim))
         law = lambda shape: host_generator().uniform(-bound, bound, shape)
         self.in_proj_weight = Parameter(initial(name, law, (3 * embed_dim, embed_dim), kind, device))
         self.in_proj_bias = Parameter(zeros((3 * embed_dim,), dtype=kind, device=device)) if bias else None
         self.out_proj = _Affine(embed_dim, embed_dim, self.bias, kind, device, zero=True)
+
+    def agree(self) -> None:
+        if self.embed_dim % self.num_heads:
+            raise ValueError(
+                f"MultiheadAttention: num_heads={self.num_heads} does not divide embed_dim={self.embed_dim}"
+            )
 
     @property
     def dtype(self) -> str:
@@ -155,7 +162,21 @@ class _Block(Module):
     norm1: LayerNorm
     norm2: LayerNorm
     norm3: LayerNorm
+    d_model: int
+    nhead: int
+    dim_feedforward: int
+    dropout: float
+    activation: Function
+    layer_norm_eps: float
+    batch_first: bool
+    norm_first: bool
+    bias: bool
     device = None
+    checks = {
+        "d_model": positive_integer, "nhead": positive_integer, "dim_feedforward": positive_integer,
+        "dropout": rate, "activation": activation, "layer_norm_eps": above_0, "bias": truth,
+        "batch_first": truth, "norm_first": truth,
+    }  # fmt: skip
     made_of = MADE_OF | {
         "d_model",
         "nhead",
@@ -165,19 +186,6 @@ class _Block(Module):
         "batch_first",
         "bias",
     }
-
-    def _keep(self, options: Config) -> str:
-        name = type(self).__name__
-        self.d_model = positive_integer(f"{name}: d_model", options["d_model"])
-        self.nhead = positive_integer(f"{name}: nhead", options["nhead"])
-        self.dim_feedforward = positive_integer(f"{name}: dim_feedforward", options["dim_feedforward"])
-        self.dropout = rate(f"{name}: dropout", options["dropout"])
-        self.activation = activations.get(options["activation"], f"{name}: activation")
-        self.layer_norm_eps = above_0(f"{name}: layer_norm_eps", options["layer_norm_eps"])
-        self.bias = truth(f"{name}: bias", options["bias"])
-        self.batch_first = truth(f"{name}: batch_first", options["batch_first"])
-        self.norm_first = truth(f"{name}: norm_first", options["norm_first"])
-        return weights_dtype(name, options["dtype"])
 
     def _attention(self, kind: str, device: str | None) -> MultiheadAttention:
         return MultiheadAttention(
@@ -239,7 +247,8 @@ class TransformerEncoderLayer(_Block):
         norm_first: bool = False, bias: bool = True, device: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        kind = self._keep(locals())
+        self._keep_options(locals())
+        kind = weights_dtype(type(self).__name__, dtype)
         self.self_attn = self._attention(kind, device)
         self._feed_forward(kind, device, 2)
 
@@ -270,7 +279,8 @@ class TransformerDecoderLayer(_Block):
         norm_first: bool = False, bias: bool = True, device: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:  # fmt: skip
-        kind = self._keep(locals())
+        self._keep_options(locals())
+        kind = weights_dtype(type(self).__name__, dtype)
         self.self_attn = self._attention(kind, device)
         self.multihead_attn = self._attention(kind, device)
         self._feed_forward(kind, device, 3)

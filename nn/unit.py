@@ -23,8 +23,10 @@ class UnitNormalization(Layer):
         axis: One axis or several, counted with the batch.
     """
 
+    checks = {"axis": axes_of}
+
     def __init__(self, axis: int | Sequence[int] = -1) -> None:
-        self.axis = axes_of("UnitNormalization", axis)
+        self.axis = axis
 
     def infer_shape(self, shape: Shape) -> Shape:
         return shape

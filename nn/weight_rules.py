@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from tapegrad.autograd.arguments import at_least_0, one_of, probability, whole_number
-from tapegrad.autograd.attributes import Options
+from tapegrad.autograd.attributes import Check, Options
 from tapegrad.autograd.filled import eye, zeros
 from tapegrad.autograd.flags import no_grad
 from tapegrad.autograd.ops import abs, clip_p, maximum, some_axes, sqrt, square, sum_p, where_p
@@ -223,23 +223,21 @@ _TABLES = {
 _ENDINGS = tuple(f"_{kind}" for kind in _TABLES)
 
 
-def rule(layer: str, option: str, given: WeightRuleLike | type | None) -> WeightRule | Function | None:
+def rule(name: str, given: WeightRuleLike | type | None) -> WeightRule | Function | None:
     """The regularizer or constraint of a name, a class (with its defaults), or a function as it is; None stays None.
 
-    option: as the layer calls it, such as "kernel_regularizer"
+    name: as messages call it, such as "Dense: kernel_regularizer"
     """
     if given is None:
         return None
     if isinstance(given, type) and issubclass(given, WeightRule):
         return given()
-    return _TABLES[option.rpartition("_")[2]].get(given, f"{layer}: {option}")
+    return _TABLES[name.rpartition("_")[2]].get(given, name)
 
 
-def keep_rules(module: object, options: Config) -> None:
-    """Keep the regularizers and constraints among a constructor's arguments as attributes."""
-    for name, given in options.items():
-        if name.rpartition("_")[2] in _TABLES:
-            setattr(module, name, rule(type(module).__name__, name, given))
+def rules_of(*weights: str) -> dict[str, Check]:
+    """The checks of the regularizer and the constraint of each weight."""
+    return {f"{weight}_{kind}": rule for weight in weights for kind in _TABLES}  # type: ignore[misc]
 
 
 def with_penalties(loss: Tensor, terms: list[tuple[Function, Parameter]]) -> Tensor:
@@ -283,7 +281,8 @@ class Ruled:
                 weight, _, kind = name.rpartition("_")
                 weight = vars(part).get(part._rule_weights.get(weight, weight))
                 if isinstance(given, (str, type)):
-                    given = vars(part)[name] = rule(type(part).__name__, name, given)  # set by name, later
+                    # A module of the user's keeps a name as it is.
+                    given = vars(part)[name] = rule(f"{type(part).__name__}: {name}", given)
                 if given is not None and isinstance(weight, Parameter):
                     found[kind].setdefault((id(given), id(weight)), (given, weight))
         return {kind: list(pairs.values()) for kind, pairs in found.items()}

@@ -72,10 +72,10 @@ def test_edges() -> None:
 
 
 def test_names_and_classes() -> None:
-    assert rule("Dense", "bias_regularizer", "l2") == nn.L2()
-    assert rule("Dense", "kernel_regularizer", nn.L1) == nn.L1()
-    assert rule("Dense", "bias_constraint", "non_neg") == nn.NonNeg()
-    assert rule("Dense", "bias_constraint", None) is None
+    assert rule("Dense: bias_regularizer", "l2") == nn.L2()
+    assert rule("Dense: kernel_regularizer", nn.L1) == nn.L1()
+    assert rule("Dense: bias_constraint", "non_neg") == nn.NonNeg()
+    assert rule("Dense: bias_constraint", None) is None
     layer = nn.Dense(2, in_features=3, kernel_regularizer=nn.L2(0.5))
     assert "kernel_regularizer=L2(l2=0.5)" in repr(layer)
 
