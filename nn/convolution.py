@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
@@ -12,13 +12,15 @@ from tapegrad.autograd.ops.windows import window_counts
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends import default_place
 from tapegrad.backends.aliases import Function
+from tapegrad.nn import window_docs as docs
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import ActivationLike, Built, Config, Initializer, Padding, Sizes, WeightRuleLike
 from tapegrad.nn.checks import INPUT, activation_or_none, initializer, sizes
-from tapegrad.nn.module import Layer, Module
+from tapegrad.nn.module import Layer
 from tapegrad.nn.shapes import Shape, ShapeLike
 from tapegrad.nn.weight_rules import rules_of
 from tapegrad.nn.weights import initial, weights_dtype
+from tapegrad.nn.window_docs import described
 
 
 class _Windows(Layer):
@@ -296,114 +298,51 @@ class _SeparableConv(_Windows):
 
 
 # ---- the public classes, one for each number of axes ----
-_SHARED = """strides: How far apart the windows are; one number, or one for each axis.
-        padding: "valid": no zeros around x; "same": ceil(length / stride) windows{causal}. Or numbers: one for all,
-            or a number or a pair (before, after) for each axis."""
-_TAIL = """activation: A name from `nn.activations`, a function x -> y, or None for none.
-        use_bias: Whether there is a bias.
-        {initializers}: Names from `nn.init`, or functions shape -> array.
-        {regularizers}: Penalties of the weights, as of `nn.Dense`.
-        {constraints}: What the weights become after each step, as of `nn.Dense`.
-        in_features: The number of channels of the input. With None the weights are made at the first call, or by
-            `build(shape)`.
-        input_shape: Keras's form of in_features: the shape of one sample.
-        dtype: The floating dtype of the weights; None is `tg.get_default_dtype()`.
-
-    Raises:
-        ValueError: The input has another number of axes or channels, or no window fits into it."""
-_DILATION = "dilation_rate: How far apart the elements of a window are; one number, or one for each axis."
-_CONV = """activation(convolution of x with kernel + bias) over {axes}, as `nn.functional.conv`
-
-    x has the shape {shape} and any floating dtype; y has `filters` channels. `kernel` is a Parameter of shape
-    (*window, channels / groups, filters), `bias` one of shape (filters,), or None. Definition and defaults: Keras's
-    {name}, channels last. `nn.{torch}` is PyTorch's, channels first.
-
-    Args:
-        filters: The number of channels of the result.
-        kernel_size: The lengths of a window; one number, or one for each axis.
-        {shared}
-        {dilation}
-        groups: In how many groups channels and filters are; a filter sees the channels of its group.
-        {tail}
-    """
-_TRANSPOSE = """activation(transposed convolution of x with kernel + bias) over {axes}, as `F.conv_transpose`
-
-    x has the shape {shape} and any floating dtype; y has `filters` channels. `kernel` is a Parameter of shape
-    (*window, filters, channels), `bias` one of shape (filters,), or None. Definition and defaults: Keras's {name},
-    channels last. `nn.{torch}` is PyTorch's, channels first.
-
-    Args:
-        filters: The number of channels of the result.
-        kernel_size: The lengths of a window; one number, or one for each axis.
-        strides: How far apart the windows are in the result; one number, or one for each axis.
-        padding: "valid": y has length * stride + max(window - stride, 0) elements; "same": length * stride.
-        output_padding: Another length of the result, as of `nn.functional.conv_transpose`; None: the lengths above.
-        {dilation}
-        {tail}
-    """
-_DEPTHWISE = """activation(each channel convolved with kernels of its own + bias) over {axes}
-
-    x has the shape {shape} and any floating dtype; y has channels * depth_multiplier channels. `kernel` is a
-    Parameter of shape (*window, channels, depth_multiplier), `bias` one for each channel of y, or None. Definition and
-    defaults: Keras's {name}, channels last.
-
-    Args:
-        kernel_size: The lengths of a window; one number, or one for each axis.
-        {shared}
-        depth_multiplier: How many kernels each channel has.
-        {dilation}
-        {tail}
-    """
-_SEPARABLE = """activation(depthwise convolution of x, its channels mixed + bias) over {axes} (Chollet 2017, "Xception")
-
-    x has the shape {shape} and any floating dtype; y has `filters` channels. `depthwise_kernel` is a Parameter of shape
-    (*window, channels, depth_multiplier), `pointwise_kernel` one of shape (1, …, 1, channels * depth_multiplier,
-    filters), `bias` one of shape (filters,), or None. Definition and defaults: Keras's {name}, channels last.
-
-    Args:
-        filters: The number of channels of the result.
-        kernel_size: The lengths of a window; one number, or one for each axis.
-        {shared}
-        {dilation}
-        depth_multiplier: How many kernels each channel has.
-        {tail}
-    """
-Kind = TypeVar("Kind", bound=Module)
-_AXES = {1: "one axis", 2: "two axes", 3: "three axes"}
-_SHAPES = {
-    1: "(batch, length, channels)",
-    2: "(batch, height, width, channels)",
-    3: "(batch, *3 lengths, channels)",
-}
+@described(docs.CONV, tail=docs.TAILS["kernel"], torch="Conv1d")
+class Conv1D(_Conv):
+    axes = 1
 
 
-def _named(stems: tuple[str, ...]) -> dict[str, str]:
-    """The options that each weight has."""
-    return {
-        f"{kind}s": ", ".join(f"{s}_{kind}" for s in stems)
-        for kind in ("initializer", "regularizer", "constraint")
-    }
+@described(docs.CONV, tail=docs.TAILS["kernel"], torch="Conv2d")
+class Conv2D(_Conv):
+    axes = 2
 
 
-def _layer(
-    name: str, base: type[Kind], axes: int, doc: str, stems: tuple[str, ...], torch: str = ""
-) -> type[Kind]:
-    causal = ', "causal": all of them before' if axes == 1 else ""
-    text = doc.format(
-        axes=_AXES[axes], shape=_SHAPES[axes], name=name, torch=torch, shared=_SHARED.format(causal=causal),
-        dilation=_DILATION, tail=_TAIL.format(**_named(stems)),
-    )  # fmt: skip
-    return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})
+@described(docs.CONV, tail=docs.TAILS["kernel"], torch="Conv3d")
+class Conv3D(_Conv):
+    axes = 3
 
 
-_BOTH, _DEPTH, _THREE = ("kernel", "bias"), ("depthwise", "bias"), ("depthwise", "pointwise", "bias")
-Conv1D = _layer("Conv1D", _Conv, 1, _CONV, _BOTH, "Conv1d")
-Conv2D = _layer("Conv2D", _Conv, 2, _CONV, _BOTH, "Conv2d")
-Conv3D = _layer("Conv3D", _Conv, 3, _CONV, _BOTH, "Conv3d")
-Conv1DTranspose = _layer("Conv1DTranspose", _ConvTranspose, 1, _TRANSPOSE, _BOTH, "ConvTranspose1d")
-Conv2DTranspose = _layer("Conv2DTranspose", _ConvTranspose, 2, _TRANSPOSE, _BOTH, "ConvTranspose2d")
-Conv3DTranspose = _layer("Conv3DTranspose", _ConvTranspose, 3, _TRANSPOSE, _BOTH, "ConvTranspose3d")
-DepthwiseConv1D = _layer("DepthwiseConv1D", _DepthwiseConv, 1, _DEPTHWISE, _DEPTH)
-DepthwiseConv2D = _layer("DepthwiseConv2D", _DepthwiseConv, 2, _DEPTHWISE, _DEPTH)
-SeparableConv1D = _layer("SeparableConv1D", _SeparableConv, 1, _SEPARABLE, _THREE)
-SeparableConv2D = _layer("SeparableConv2D", _SeparableConv, 2, _SEPARABLE, _THREE)
+@described(docs.TRANSPOSE, tail=docs.TAILS["kernel"], torch="ConvTranspose1d")
+class Conv1DTranspose(_ConvTranspose):
+    axes = 1
+
+
+@described(docs.TRANSPOSE, tail=docs.TAILS["kernel"], torch="ConvTranspose2d")
+class Conv2DTranspose(_ConvTranspose):
+    axes = 2
+
+
+@described(docs.TRANSPOSE, tail=docs.TAILS["kernel"], torch="ConvTranspose3d")
+class Conv3DTranspose(_ConvTranspose):
+    axes = 3
+
+
+@described(docs.DEPTHWISE, tail=docs.TAILS["depthwise"])
+class DepthwiseConv1D(_DepthwiseConv):
+    axes = 1
+
+
+@described(docs.DEPTHWISE, tail=docs.TAILS["depthwise"])
+class DepthwiseConv2D(_DepthwiseConv):
+    axes = 2
+
+
+@described(docs.SEPARABLE, tail=docs.TAILS["separable"])
+class SeparableConv1D(_SeparableConv):
+    axes = 1
+
+
+@described(docs.SEPARABLE, tail=docs.TAILS["separable"])
+class SeparableConv2D(_SeparableConv):
+    axes = 2

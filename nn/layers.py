@@ -101,10 +101,29 @@ class Activation(Layer):
 
 
 class _Fixed(Layer):
-    """An activation of one kind: its options are the function's, and attributes of the layer."""
+    """An activation of one kind: its option, if there is one, is the function's, and an attribute of the layer.
+
+    class LeakyReLU(_Fixed, function=leaky_relu, option="negative_slope", default=0.3): the default is given where it is
+    not the function's.
+    """
 
     function: Function
     signature: inspect.Signature
+
+    def __init_subclass__(cls, function: Function | None = None, option: str = "", **more: Any) -> None:
+        if function is not None:
+            text, said = split(function.__doc__ or "")
+            own = [p.replace(**more) for p in signature_of(function).parameters.values() if p.name == option]
+            cls.function = staticmethod(function)
+            cls.signature = inspect.Signature(
+                [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in own]
+            )
+            cls.__signature__ = cls.signature  # type: ignore[attr-defined]
+            cls.__doc__ = joined(
+                f"The layer of `activations.{function.__name__}`: {text}", {p.name: said[p.name] for p in own}
+            )
+            cls.checks = {p.name: act.OPTIONS[function.__name__, p.name] for p in own}
+        super().__init_subclass__()
 
     def __init__(self, *args: object, **options: object) -> None:
         try:
@@ -126,50 +145,94 @@ class _Fixed(Layer):
         return type(self).function(x, **{name: getattr(self, name) for name in self.signature.parameters})
 
 
-def _layer(name: str, function: Function, options: str = "", **defaults: object) -> "type[_Fixed]":
-    """The layer class of an activation function; `options` names its options, `defaults` are those that differ."""
-    text, said = split(function.__doc__ or "")
-    parameters = []
-    for option in options.split():
-        own = signature_of(function).parameters[option]
-        default = defaults.get(option, own.default)
-        parameters.append(own.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
-    signature = inspect.Signature(parameters)
-    body = {
-        "__doc__": joined(
-            f"The layer of `activations.{function.__name__}`: {text}",
-            {name: said[name] for name in options.split()},
-        ),
-        "__module__": __name__,
-        "__signature__": signature,
-        "signature": signature,
-        "checks": {option: act.OPTIONS[function.__name__, option] for option in options.split()},
-        "function": staticmethod(function),
-    }
-    return type(name, (_Fixed,), body)
+class ReLU(_Fixed, function=relu):
+    pass
 
 
-ReLU = _layer("ReLU", relu)
 # Keras's layer has 0.3, its function 0.2.
-LeakyReLU = _layer("LeakyReLU", act.leaky_relu, "negative_slope", negative_slope=0.3)
-ReLU6 = _layer("ReLU6", relu6)
-ELU = _layer("ELU", act.elu, "alpha")
-SELU = _layer("SELU", act.selu)
-CELU = _layer("CELU", act.celu, "alpha")
-GELU = _layer("GELU", act.gelu, "approximate")
-SiLU = _layer("SiLU", act.silu)
-Softplus = _layer("Softplus", softplus)
-Softsign = _layer("Softsign", softsign)
-Mish = _layer("Mish", act.mish)
-Sigmoid = _layer("Sigmoid", sigmoid)
-LogSigmoid = _layer("LogSigmoid", log_sigmoid)
-HardSigmoid = _layer("HardSigmoid", hard_sigmoid)
-HardSiLU = _layer("HardSiLU", hard_silu)
-Tanh = _layer("Tanh", tanh)
-HardTanh = _layer("HardTanh", act.hard_tanh)
-TanhShrink = _layer("TanhShrink", act.tanh_shrink)
-SoftShrink = _layer("SoftShrink", act.soft_shrink, "threshold")
-HardShrink = _layer("HardShrink", act.hard_shrink, "threshold")
-Exponential = _layer("Exponential", exp)
-Softmax = _layer("Softmax", softmax, "axis")
-LogSoftmax = _layer("LogSoftmax", log_softmax, "axis")
+class LeakyReLU(_Fixed, function=act.leaky_relu, option="negative_slope", default=0.3):
+    pass
+
+
+class ReLU6(_Fixed, function=relu6):
+    pass
+
+
+class ELU(_Fixed, function=act.elu, option="alpha"):
+    pass
+
+
+class SELU(_Fixed, function=act.selu):
+    pass
+
+
+class CELU(_Fixed, function=act.celu, option="alpha"):
+    pass
+
+
+class GELU(_Fixed, function=act.gelu, option="approximate"):
+    pass
+
+
+class SiLU(_Fixed, function=act.silu):
+    pass
+
+
+class Softplus(_Fixed, function=softplus):
+    pass
+
+
+class Softsign(_Fixed, function=softsign):
+    pass
+
+
+class Mish(_Fixed, function=act.mish):
+    pass
+
+
+class Sigmoid(_Fixed, function=sigmoid):
+    pass
+
+
+class LogSigmoid(_Fixed, function=log_sigmoid):
+    pass
+
+
+class HardSigmoid(_Fixed, function=hard_sigmoid):
+    pass
+
+
+class HardSiLU(_Fixed, function=hard_silu):
+    pass
+
+
+class Tanh(_Fixed, function=tanh):
+    pass
+
+
+class HardTanh(_Fixed, function=act.hard_tanh):
+    pass
+
+
+class TanhShrink(_Fixed, function=act.tanh_shrink):
+    pass
+
+
+class SoftShrink(_Fixed, function=act.soft_shrink, option="threshold"):
+    pass
+
+
+class HardShrink(_Fixed, function=act.hard_shrink, option="threshold"):
+    pass
+
+
+class Exponential(_Fixed, function=exp):
+    pass
+
+
+class Softmax(_Fixed, function=softmax, option="axis"):
+    pass
+
+
+class LogSoftmax(_Fixed, function=log_softmax, option="axis"):
+    pass

@@ -1,7 +1,6 @@
 """Pooling, up-sampling, padding and cropping under Keras's names, channels last."""
 
 from functools import partial
-from typing import TypeVar
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import one_of, truth
@@ -10,12 +9,14 @@ from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import broadcast_p, pad, reshape_p
 from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn import window_docs as docs
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import BorderLike, Sizes
 from tapegrad.nn.checks import sizes
-from tapegrad.nn.module import Layer, Module
+from tapegrad.nn.module import Layer
 from tapegrad.nn.resizing import adaptive_average, adaptive_max, resized
 from tapegrad.nn.shapes import Shape
+from tapegrad.nn.window_docs import described
 
 
 class _ByAxis(Layer):
@@ -244,80 +245,121 @@ class _Cropping(_AtEnds):
 
 
 # ---- the public classes, one for each number of axes ----
-_POOL = """{what} of each window, channel by channel, over {axes}, as `nn.functional.{function}`
-
-    x has the shape {shape}, y (batch, *counts, channels). Definition and defaults: Keras's {name}, channels last.
-
-    Args:
-        pool_size: The lengths of a window; one number, or one for each axis.
-        strides: How far apart the windows are; None: as far as they are long.
-        padding: "valid": windows inside x; "same": ceil(length / stride) windows, of the elements that are in x.
-
-    Raises:
-        ValueError: The input has another number of axes, or no window fits into it.
-    """
-_GLOBAL = """{what} of each channel, over {axes}
-
-    x has the shape {shape}, y (batch, channels). Definition: Keras's {name}, channels last.
-
-    Args:
-        keepdims: Whether the axes stay, with length 1.
-    """
-_ADAPTIVE = """{what} of as many windows as y is to have, over {axes}
-
-    x has the shape {shape}, y (batch, *output_size, channels). Window i of n goes from floor(i * length / n) to
-    ceil((i + 1) * length / n). Definition: Keras's {name}, channels last, and PyTorch's.
-
-    Args:
-        output_size: The number of windows; one number, or one for each axis.
-    """
-_PAD = """{what} {axes}
-
-    x has the shape {shape}. Definition: Keras's {name}, channels last.
-
-    Args:
-        {option}: How many elements; one number for all{forms}.
-    """
-Kind = TypeVar("Kind", bound=Module)
-_AXES = {1: "one axis", 2: "two axes", 3: "three axes"}
-_SHAPES = {
-    1: "(batch, length, channels)",
-    2: "(batch, height, width, channels)",
-    3: "(batch, *3 lengths, channels)",
-}
+@described(docs.POOL, what="The largest element", function="max_pool")
+class MaxPooling1D(_MaxPooling):
+    axes = 1
 
 
-def _layer(name: str, base: type[Kind], axes: int, doc: str, **words: str) -> type[Kind]:
-    forms = ", or a pair (before, after)" + (" or a number for each axis" if axes > 1 else "")
-    text = doc.format(axes=_AXES[axes], shape=_SHAPES[axes], name=name, forms=forms, **words)
-    return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})
+@described(docs.POOL, what="The largest element", function="max_pool")
+class MaxPooling2D(_MaxPooling):
+    axes = 2
 
 
-_MAX = {"what": "The largest element", "function": "max_pool"}
-_MEAN = {"what": "The mean", "function": "average_pool"}
-MaxPooling1D, MaxPooling2D, MaxPooling3D = (
-    _layer(f"MaxPooling{n}D", _MaxPooling, n, _POOL, **_MAX) for n in (1, 2, 3)
-)
-AveragePooling1D, AveragePooling2D, AveragePooling3D = (
-    _layer(f"AveragePooling{n}D", _AveragePooling, n, _POOL, **_MEAN) for n in (1, 2, 3)
-)
-GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D = (
-    _layer(f"GlobalMaxPooling{n}D", _GlobalMax, n, _GLOBAL, **_MAX) for n in (1, 2, 3)
-)
-GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D = (
-    _layer(f"GlobalAveragePooling{n}D", _GlobalAverage, n, _GLOBAL, **_MEAN) for n in (1, 2, 3)
-)
-AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D = (
-    _layer(f"AdaptiveMaxPooling{n}D", _AdaptiveMax, n, _ADAPTIVE, **_MAX) for n in (1, 2, 3)
-)
-AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D = (
-    _layer(f"AdaptiveAveragePooling{n}D", _AdaptiveAverage, n, _ADAPTIVE, **_MEAN) for n in (1, 2, 3)
-)
-ZeroPadding1D, ZeroPadding2D, ZeroPadding3D = (
-    _layer(f"ZeroPadding{n}D", _Padding, n, _PAD, what="Zeros around x, along", option="padding")
-    for n in (1, 2, 3)
-)
-Cropping1D, Cropping2D, Cropping3D = (
-    _layer(f"Cropping{n}D", _Cropping, n, _PAD, what="x without its ends, along", option="cropping")
-    for n in (1, 2, 3)
-)
+@described(docs.POOL, what="The largest element", function="max_pool")
+class MaxPooling3D(_MaxPooling):
+    axes = 3
+
+
+@described(docs.POOL, what="The mean", function="average_pool")
+class AveragePooling1D(_AveragePooling):
+    axes = 1
+
+
+@described(docs.POOL, what="The mean", function="average_pool")
+class AveragePooling2D(_AveragePooling):
+    axes = 2
+
+
+@described(docs.POOL, what="The mean", function="average_pool")
+class AveragePooling3D(_AveragePooling):
+    axes = 3
+
+
+@described(docs.GLOBAL, what="The largest element")
+class GlobalMaxPooling1D(_GlobalMax):
+    axes = 1
+
+
+@described(docs.GLOBAL, what="The largest element")
+class GlobalMaxPooling2D(_GlobalMax):
+    axes = 2
+
+
+@described(docs.GLOBAL, what="The largest element")
+class GlobalMaxPooling3D(_GlobalMax):
+    axes = 3
+
+
+@described(docs.GLOBAL, what="The mean")
+class GlobalAveragePooling1D(_GlobalAverage):
+    axes = 1
+
+
+@described(docs.GLOBAL, what="The mean")
+class GlobalAveragePooling2D(_GlobalAverage):
+    axes = 2
+
+
+@described(docs.GLOBAL, what="The mean")
+class GlobalAveragePooling3D(_GlobalAverage):
+    axes = 3
+
+
+@described(docs.ADAPTIVE, what="The largest element")
+class AdaptiveMaxPooling1D(_AdaptiveMax):
+    axes = 1
+
+
+@described(docs.ADAPTIVE, what="The largest element")
+class AdaptiveMaxPooling2D(_AdaptiveMax):
+    axes = 2
+
+
+@described(docs.ADAPTIVE, what="The largest element")
+class AdaptiveMaxPooling3D(_AdaptiveMax):
+    axes = 3
+
+
+@described(docs.ADAPTIVE, what="The mean")
+class AdaptiveAveragePooling1D(_AdaptiveAverage):
+    axes = 1
+
+
+@described(docs.ADAPTIVE, what="The mean")
+class AdaptiveAveragePooling2D(_AdaptiveAverage):
+    axes = 2
+
+
+@described(docs.ADAPTIVE, what="The mean")
+class AdaptiveAveragePooling3D(_AdaptiveAverage):
+    axes = 3
+
+
+@described(docs.PAD, what="Zeros around x, along", option="padding")
+class ZeroPadding1D(_Padding):
+    axes = 1
+
+
+@described(docs.PAD, what="Zeros around x, along", option="padding")
+class ZeroPadding2D(_Padding):
+    axes = 2
+
+
+@described(docs.PAD, what="Zeros around x, along", option="padding")
+class ZeroPadding3D(_Padding):
+    axes = 3
+
+
+@described(docs.PAD, what="x without its ends, along", option="cropping")
+class Cropping1D(_Cropping):
+    axes = 1
+
+
+@described(docs.PAD, what="x without its ends, along", option="cropping")
+class Cropping2D(_Cropping):
+    axes = 2
+
+
+@described(docs.PAD, what="x without its ends, along", option="cropping")
+class Cropping3D(_Cropping):
+    axes = 3

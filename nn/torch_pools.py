@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import above_0, one_of, optional, positive_integer, truth
@@ -11,12 +11,14 @@ from tapegrad.autograd.dtypes import is_floating
 from tapegrad.autograd.ops import max_pool_p, permute_p
 from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Tensor
+from tapegrad.nn import window_docs as docs
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import Sizes
 from tapegrad.nn.checks import sizes
-from tapegrad.nn.module import Layer, Module
+from tapegrad.nn.module import Layer
 from tapegrad.nn.resizing import adaptive_average, adaptive_max, resized
 from tapegrad.nn.shapes import Shape
+from tapegrad.nn.window_docs import described
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -243,64 +245,61 @@ class Upsample(Layer):
 
 
 # ---- the public classes, one for each number of axes ----
-_MAX = """The largest element of each window, channel by channel, over {axes}, channels first
-
-    x has the shape {shape}, y (batch, channels, *counts). Order, defaults and names are PyTorch's.
-
-    Args:
-        kernel_size: The lengths of a window; one number, or one for each axis.
-        stride: How far apart the windows are; None: as far as they are long.
-        padding: How far windows may reach over the ends; at most half of their length.
-        dilation: How far apart the elements of a window are.
-        ceil_mode: Whether there is one more window that reaches over the end.
-
-    Raises:
-        ValueError: The input has another number of axes, or no window fits into it.
-    """
-_AVG = """The mean of each window, channel by channel, over {axes}, channels first
-
-    x has the shape {shape}, y (batch, channels, *counts). Order, defaults and names are PyTorch's.
-
-    Args:
-        kernel_size: The lengths of a window; one number, or one for each axis.
-        stride: How far apart the windows are; None: as far as they are long.
-        padding: The zeros around x; at most half of the window.
-        ceil_mode: Whether there is one more window that reaches over the end.
-        count_include_pad: Whether the zeros of the padding count.
-
-    Raises:
-        ValueError: The input has another number of axes, or no window fits into it.
-    """
-_ADAPTIVE = """{what} of as many windows as y is to have, over {axes}, channels first
-
-    x has the shape {shape}, y (batch, channels, *output_size). Window i of n goes from floor(i * length / n) to
-    ceil((i + 1) * length / n). Order and definition are PyTorch's.
-
-    Args:
-        output_size: The number of windows; one number, or for each axis one or None, for as many as x has elements.
-    """
-AXES = {1: "one axis", 2: "two axes", 3: "three axes"}
-SHAPES = {
-    1: "(batch, channels, length)",
-    2: "(batch, channels, height, width)",
-    3: "(batch, channels, *3 lengths)",
-}
+@described(docs.MAX_FIRST, docs.FIRST)
+class MaxPool1d(_MaxPool):
+    axes = 1
 
 
-Kind = TypeVar("Kind", bound=Module)
+@described(docs.MAX_FIRST, docs.FIRST)
+class MaxPool2d(_MaxPool):
+    axes = 2
 
 
-def _layer(name: str, base: type[Kind], axes: int, doc: str, **words: str) -> type[Kind]:
-    text = doc.format(axes=AXES[axes], shape=SHAPES[axes], **words)
-    return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})
+@described(docs.MAX_FIRST, docs.FIRST)
+class MaxPool3d(_MaxPool):
+    axes = 3
 
 
-MaxPool1d, MaxPool2d, MaxPool3d = (_layer(f"MaxPool{n}d", _MaxPool, n, _MAX) for n in (1, 2, 3))
-AvgPool1d, AvgPool2d, AvgPool3d = (_layer(f"AvgPool{n}d", _AvgPool, n, _AVG) for n in (1, 2, 3))
-AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d = (
-    _layer(f"AdaptiveAvgPool{n}d", _AdaptiveAvgPool, n, _ADAPTIVE, what="The mean") for n in (1, 2, 3)
-)
-AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d = (
-    _layer(f"AdaptiveMaxPool{n}d", _AdaptiveMaxPool, n, _ADAPTIVE, what="The largest element")
-    for n in (1, 2, 3)
-)
+@described(docs.AVERAGE_FIRST, docs.FIRST)
+class AvgPool1d(_AvgPool):
+    axes = 1
+
+
+@described(docs.AVERAGE_FIRST, docs.FIRST)
+class AvgPool2d(_AvgPool):
+    axes = 2
+
+
+@described(docs.AVERAGE_FIRST, docs.FIRST)
+class AvgPool3d(_AvgPool):
+    axes = 3
+
+
+@described(docs.ADAPTIVE_FIRST, docs.FIRST, what="The mean")
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    axes = 1
+
+
+@described(docs.ADAPTIVE_FIRST, docs.FIRST, what="The mean")
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+    axes = 2
+
+
+@described(docs.ADAPTIVE_FIRST, docs.FIRST, what="The mean")
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+    axes = 3
+
+
+@described(docs.ADAPTIVE_FIRST, docs.FIRST, what="The largest element")
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    axes = 1
+
+
+@described(docs.ADAPTIVE_FIRST, docs.FIRST, what="The largest element")
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    axes = 2
+
+
+@described(docs.ADAPTIVE_FIRST, docs.FIRST, what="The largest element")
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    axes = 3

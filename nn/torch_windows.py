@@ -2,7 +2,6 @@
 
 import math
 from functools import partial
-from typing import TypeVar
 
 from tapegrad.autograd.aliases import DTypeLike, TensorLike
 from tapegrad.autograd.arguments import one_of, positive_integer, truth
@@ -10,13 +9,14 @@ from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops import convolution_input_p, convolution_p, pad, permute_p
 from tapegrad.autograd.ops.windows import Border, window_counts
 from tapegrad.autograd.tensor import Parameter, Tensor
+from tapegrad.nn import window_docs as docs
 from tapegrad.nn import windows as w
 from tapegrad.nn.aliases import Built, Config, Sizes
 from tapegrad.nn.checks import sizes
-from tapegrad.nn.module import Module
 from tapegrad.nn.shapes import Shape
-from tapegrad.nn.torch_pools import AXES, SHAPES, FirstByAxis, channels_first, channels_last
+from tapegrad.nn.torch_pools import FirstByAxis, channels_first, channels_last
 from tapegrad.nn.weights import initial, torch_uniform, weights_dtype
+from tapegrad.nn.window_docs import described
 
 MODES = {"zeros": "", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
@@ -186,64 +186,31 @@ class _ConvTranspose(_Windows):
 
 
 # ---- the public classes, one for each number of axes ----
-_TAIL = """bias: Whether there is a bias.
-        {dilation}padding_mode: {modes}
-        device: Where to make the weights; None is the default backend.
-        dtype: The floating dtype of the weights; None is the default.
-
-    Raises:
-        ValueError: The input has another number of axes or channels, or no window fits into it."""
-_CONV = """convolution of x with weight + bias over {axes}, channels first
-
-    x has the shape {shape}, y (batch, out_channels, *counts). `weight` is a Parameter of shape (out_channels,
-    in_channels / groups, *window), `bias` one of shape (out_channels,), or None; both are drawn uniformly between
-    ±1/sqrt(in_channels / groups * elements of the window). Order, defaults and names are PyTorch's. `nn.{keras}` is
-    Keras's, channels last.
-
-    Args:
-        in_channels: The number of channels of x.
-        out_channels: The number of channels of y.
-        kernel_size: The lengths of a window; one number, or one for each axis.
-        stride: How far apart the windows are; one number, or one for each axis.
-        padding: The elements around x: one number, one for each axis, "valid" for none, or "same", with stride 1.
-        dilation: How far apart the elements of a window are; one number, or one for each axis.
-        groups: In how many groups the channels are; a channel of y sees those of its group.
-        {tail}
-    """
-_TRANSPOSE = """transposed convolution of x with weight + bias over {axes}, channels first
-
-    x has the shape {shape}, y (batch, out_channels, *lengths), of (length - 1) * stride - 2 * padding + dilation *
-    (window - 1) + output_padding + 1. `weight` is a Parameter of shape (in_channels, out_channels / groups, *window),
-    `bias` one of shape (out_channels,), or None; both are drawn uniformly between ±1/sqrt(out_channels / groups *
-    elements of the window). Order, defaults and names are PyTorch's. `nn.{keras}` is Keras's, channels last.
-
-    Args:
-        in_channels: The number of channels of x.
-        out_channels: The number of channels of y.
-        kernel_size: The lengths of a window; one number, or one for each axis.
-        stride: How far apart the windows are in y; one number, or one for each axis.
-        padding: How many elements y has less at each end; one number, or one for each axis.
-        output_padding: How many elements y has more at the end; one number, or one for each axis.
-        groups: In how many groups the channels are.
-        {tail}
-    """
-_ZEROS = 'What is around x: "zeros", "reflect", "replicate" or "circular".'
+@described(docs.CONV_FIRST, docs.FIRST, keras="Conv1D", tail=docs.TAIL_CONV)
+class Conv1d(_Conv):
+    axes = 1
 
 
-Kind = TypeVar("Kind", bound=Module)
+@described(docs.CONV_FIRST, docs.FIRST, keras="Conv2D", tail=docs.TAIL_CONV)
+class Conv2d(_Conv):
+    axes = 2
 
 
-def _layer(name: str, base: type[Kind], axes: int, doc: str, **words: str) -> type[Kind]:
-    transposed = base is _ConvTranspose
-    dilation = (
-        "dilation: How far apart the elements of a window are; one number, or one for each axis.\n        "
-    )
-    tail = _TAIL.format(dilation=dilation if transposed else "", modes='"zeros".' if transposed else _ZEROS)
-    text = doc.format(axes=AXES[axes], shape=SHAPES[axes], tail=tail, **words)
-    return type(name, (base,), {"axes": axes, "__doc__": text, "__module__": __name__})
+@described(docs.CONV_FIRST, docs.FIRST, keras="Conv3D", tail=docs.TAIL_CONV)
+class Conv3d(_Conv):
+    axes = 3
 
 
-Conv1d, Conv2d, Conv3d = (_layer(f"Conv{n}d", _Conv, n, _CONV, keras=f"Conv{n}D") for n in (1, 2, 3))
-ConvTranspose1d, ConvTranspose2d, ConvTranspose3d = (
-    _layer(f"ConvTranspose{n}d", _ConvTranspose, n, _TRANSPOSE, keras=f"Conv{n}DTranspose") for n in (1, 2, 3)
-)
+@described(docs.TRANSPOSE_FIRST, docs.FIRST, keras="Conv1DTranspose", tail=docs.TAIL_TRANSPOSE)
+class ConvTranspose1d(_ConvTranspose):
+    axes = 1
+
+
+@described(docs.TRANSPOSE_FIRST, docs.FIRST, keras="Conv2DTranspose", tail=docs.TAIL_TRANSPOSE)
+class ConvTranspose2d(_ConvTranspose):
+    axes = 2
+
+
+@described(docs.TRANSPOSE_FIRST, docs.FIRST, keras="Conv3DTranspose", tail=docs.TAIL_TRANSPOSE)
+class ConvTranspose3d(_ConvTranspose):
+    axes = 3
