@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.cli.arguments import Mistake, check_table
 from tapegrad.cli.contestants import Contestant, contestants, searched
 from tapegrad.cli.preparing import Prepared, described_target, printable, read_table
-from tapegrad.cli.scores import class_scores, number_scores, print_table, shown
+from tapegrad.cli.scores import class_scores, number_scores, print_table, with_deviations
 from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.data.table import counted, listed
 from tapegrad.models.progress import is_terminal
@@ -266,11 +266,11 @@ def report(results: list[Result]) -> list[str]:
     names = list(base.scores[0])
     models.sort(key=lambda r: -r.mean(names[0]))
     rows = [["model", *(f"{name}" for name in names), "seconds a fold"]]
-    for result in [*models, base]:
-        cells = []
-        for name in names:
-            values = [score[name] for score in result.scores]
-            cells.append(f"{shown(float(np.mean(values)))} ± {shown(float(np.std(values)))}")
+    columns = []
+    for name in names:
+        each = [[score[name] for score in result.scores] for result in [*models, base]]
+        columns.append(with_deviations([float(np.mean(v)) for v in each], [float(np.std(v)) for v in each]))
+    for result, *cells in zip([*models, base], *columns):
         rows.append([result.label, *cells, f"{np.mean(result.seconds):.2f}" if result.seconds else ""])
     print_table(rows)
     best, spread = models[0], float(np.std([score[names[0]] for score in models[0].scores]))

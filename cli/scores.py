@@ -48,6 +48,20 @@ def shown(value: float) -> str:
     return f"{value:.5g}" if abs(value) >= 100 or 1e-12 < abs(value) < 1e-3 else f"{value:.4f}"
 
 
+def with_deviations(means: list[float], deviations: list[float]) -> list[str]:
+    """A column of means and deviations, `0.9649 ± 0.0123`, all with as many decimals as the least deviation needs."""
+    least = min((d for d in deviations if d > 1e-12), default=np.nan)
+    small = np.nanmax(np.abs([0.0, *means])) < 100
+    decimals = 4 if small else 1
+    if not np.isnan(least):
+        needed = min(max(1 - int(np.floor(np.log10(least))), 0), 8)
+        decimals = max(needed, 4) if small else needed
+    return [
+        f"{mean:.{decimals}f} ± {deviation:.{decimals}f}" if np.isfinite(mean) else "-"
+        for mean, deviation in zip(means, deviations)
+    ]
+
+
 def print_table(rows: list[list[str]]) -> None:
     """The first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows)]

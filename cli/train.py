@@ -15,6 +15,7 @@ from tapegrad.cli.arguments import FILES, Mistake, check_together
 from tapegrad.cli.checkpoints import FOLDER
 from tapegrad.cli.fitting import Problem, Trained, fit
 from tapegrad.cli.preparing import Prepared, described_target, plan_table, printable, read_table
+from tapegrad.cli.scores import number_scores
 from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.table import counted
@@ -94,10 +95,10 @@ def report_scores(trained: Trained, problem: Problem, target: TargetEncoder) -> 
     """The test scores of a model, in the order of the table's columns."""
     logs = trained.model.evaluate(problem.x_test, problem.y_test, verbose=0, return_dict=True)
     if problem.classes:
-        scores = {"test accuracy": f"{logs['accuracy']:.4f}", "test loss": f"{logs['loss']:.4f}"}
+        scores = {"test accuracy": logs["accuracy"], "test loss": logs["loss"]}
     else:
-        scores = {"test R2": f"{logs['r2']:.4f}", "test RMSE": f"{logs['loss'] ** 0.5 * target.scale:.5g}"}
-    return {"model": trained.label, **scores, "seconds": f"{trained.seconds:.2f}"}
+        scores = {"test R2": logs["r2"], "test RMSE": logs["loss"] ** 0.5 * target.scale}
+    return {"model": trained.label, **scores, "seconds": trained.seconds}
 
 
 def baseline(problem: Problem, target: TargetEncoder) -> dict[str, object]:
@@ -107,28 +108,37 @@ def baseline(problem: Problem, target: TargetEncoder) -> dict[str, object]:
         shares = np.bincount(y, minlength=problem.classes) / len(y)
         most = int(shares.argmax())
         loss = -np.log(np.maximum(shares[test], 1e-7)).mean()
-        scores = {"test accuracy": f"{(test == most).mean():.4f}", "test loss": f"{loss:.4f}"}
+        scores = {"test accuracy": float((test == most).mean()), "test loss": float(loss)}
         return {"model": f"always {printable(target.classes[most])!r}", **scores, "seconds": ""}
-    errors = ((test - y.mean()) ** 2).mean()
-    spread = ((test - test.mean()) ** 2).mean()
-    r2 = 1 - errors / spread if spread > 0 else 0.0
-    scores = {"test R2": f"{r2:.4f}", "test RMSE": f"{errors**0.5 * target.scale:.5g}"}
+    guessed = number_scores(test, np.full(len(test), y.mean()))
+    scores = {"test R2": guessed["R2"], "test RMSE": guessed["RMSE"] * target.scale}
     return {"model": "always the mean", **scores, "seconds": ""}
 
 
 def last_word(scores: list[dict[str, object]], base: dict[str, object], problem: Problem) -> None:
     """Say of each model that is not better than the simplest guess that it is not."""
     name = "test accuracy" if problem.classes else "test R2"
+    guess = str(base["model"]).replace("always", "to guess")
     for score in scores:
-        if float(str(score[name])) <= float(str(base[name])):
+        # A model that guesses, too, may be ahead by rounding.
+        if score[name] <= base[name] + 1e-6:  # type: ignore[operator]
             print(
-                f"note: the {score['model']} is no better than {str(base['model']).replace('always', 'to guess')} "
-                f"({name} {score[name]}, {base[name]}): the columns tell little, or the rows are too few"
+                f"note: the {score['model']} is no better than {guess} ({name} {texts(score)[name]}, "
+                f"{texts(base)[name]}): the columns tell little, or the rows are too few"
             )
 
 
+def texts(scores: dict[str, object]) -> dict[str, str]:
+    """The scores as they are shown and saved."""
+    digits = {"test RMSE": ".5g", "seconds": ".2f"}
+    return {
+        name: value if isinstance(value, str) else format(value, digits.get(name, ".4f"))
+        for name, value in scores.items()
+    }
+
+
 def report_table(scores: list[dict[str, object]]) -> None:
-    rows = [list(scores[0]), *(list(map(str, s.values())) for s in scores)]
+    rows = [list(scores[0]), *(list(texts(s).values()) for s in scores)]
     columns = [max(map(len, column)) for column in zip(*rows)]
     print()
     for number, row in enumerate(rows):
@@ -150,7 +160,7 @@ def write(
     title = prepared.table.title
     with all_or_nothing(out, FILES, (FOLDER,)) as folder:
         for model, score in zip(trained, scores):
-            reported = {name: value for name, value in score.items() if name != "seconds"}
+            reported = {name: text for name, text in texts(score).items() if name != "seconds"}
             text = json.dumps({**known, "scores": reported})
             model.model.save(folder / f"{model.kind}.safetensors", {"table": text})
         last.history.to_csv(folder / "history.csv")

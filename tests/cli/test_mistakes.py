@@ -1,15 +1,18 @@
 """Whatever is wrong is one line on stderr and exit status 2; nothing is written."""
 
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tables import people, write
 
-from tapegrad.cli.scores import shown
+from tapegrad.cli.scores import shown, with_deviations
+from tapegrad.cli.train import last_word
 from tapegrad.models import Sequential
 from tapegrad.nn import Dense
 
@@ -352,3 +355,31 @@ def test_predictions_to_a_pipe_without_a_name(folder):
 )
 def test_the_digits_of_a_score(value, text):
     assert shown(value) == text
+
+
+# Columns of (mean, deviation) and how they are shown: with the decimals that the least deviation needs.
+COLUMNS = {
+    "small": ([(0.9998, 0.0004329), (0.9, 0.02)], ["0.99980 ± 0.00043", "0.90000 ± 0.02000"]),
+    "usual": ([(0.96491, 0.0123), (0.5, 0.1)], ["0.9649 ± 0.0123", "0.5000 ± 0.1000"]),
+    "large": ([(9622.0, 2785.2), (9206.1, 2762.9)], ["9622 ± 2785", "9206 ± 2763"]),
+    "large and sure": ([(9622.04, 0.31), (912.0, 2.0)], ["9622.04 ± 0.31", "912.00 ± 2.00"]),
+    "none": ([(1.0, 0.0), (math.nan, math.nan)], ["1.0000 ± 0.0000", "-"]),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_decimals_of_a_column(name):
+    pairs, texts = COLUMNS[name]
+    assert with_deviations([m for m, _ in pairs], [d for _, d in pairs]) == texts
+
+
+def test_a_model_is_compared_by_its_scores_not_by_their_texts(capsys):
+    problem = SimpleNamespace(classes=2)
+    base = {"model": "always 'a'", "test accuracy": 0.964912, "test loss": 0.1, "seconds": ""}
+    scores = [
+        base | {"model": name, "test accuracy": value} for name, value in (("one", 0.964935), ("two", 0.9649))
+    ]
+    last_word(scores, base, problem)
+    said = capsys.readouterr().out
+    assert "the two is no better than to guess 'a' (test accuracy 0.9649, 0.9649)" in said
+    assert "the one" not in said
