@@ -6,6 +6,7 @@ The estimators need scikit-learn, which is slow to import: they are loaded when 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tapegrad.autograd.foreign import entry
 from tapegrad.models.callbacks import (
     Callback,
     CSVLogger,
@@ -42,31 +43,31 @@ ESTIMATORS = {
     "MLPRegressor": "mlp_regressor",
 }
 
-NO_KERNEL = "LinearSVR is linear; use sklearn.svm"
+NO_KERNEL = "none: LinearSVR is linear; use sklearn.svm"
 # Names of Keras, scikit-learn and skorch that one looks for here.
 ELSEWHERE = {
-    "Model": "a network of another form is a tapegrad.nn.Module; Sequential takes it as a layer",
-    "Functional": "a network of another form is a tapegrad.nn.Module; Sequential takes it as a layer",
+    "Model": "none: a network of another form is a tapegrad.nn.Module; Sequential takes it as a layer",
+    "Functional": "none: a network of another form is a tapegrad.nn.Module; Sequential takes it as a layer",
     "load_model": "Sequential.load(path)",
     "save_model": "model.save(path)",
-    "clone_model": "copy.deepcopy(model), before it is compiled",
+    "clone_model": "copy.deepcopy(model) # before it is compiled",
     "model_from_json": "Sequential.load(path)",
-    "ProgbarLogger": "fit(…, verbose=1) draws the bar",
-    "BackupAndRestore": "ModelCheckpoint(path), and Sequential.load(path, resume=True)",
-    "TensorBoard": "CSVLogger(path), or a Callback of your own",
-    "RemoteMonitor": "CSVLogger(path), or a Callback of your own",
+    "ProgbarLogger": "none: fit(…, verbose=1) draws the bar",
+    "BackupAndRestore": "ModelCheckpoint(path) # and Sequential.load(path, resume=True)",
+    "TensorBoard": "CSVLogger(path) # or a Callback of your own",
+    "RemoteMonitor": "CSVLogger(path) # or a Callback of your own",
     "SwapEMAWeights": "tapegrad.optim.EMA",
     "NeuralNetClassifier": "NeuralClassifier",
     "NeuralNetRegressor": "NeuralRegressor",
     "SVR": NO_KERNEL,
     "NuSVC": NO_KERNEL,
     "NuSVR": NO_KERNEL,
-    "SGDClassifier": "LogisticRegression or LinearSVC, which find the minimum",
-    "SGDRegressor": "Ridge, Lasso or ElasticNet, which find the minimum",
+    "SGDClassifier": "LogisticRegression or LinearSVC # which find the minimum",
+    "SGDRegressor": "Ridge, Lasso or ElasticNet # which find the minimum",
     "RidgeClassifier": "LinearSVC or LogisticRegression",
-    "Perceptron": "LinearSVC, or MLPClassifier(())",
+    "Perceptron": "LinearSVC # or MLPClassifier(())",
     **{
-        f"{name}CV": f"sklearn.model_selection.GridSearchCV({name}(), …)"
+        f"{name}CV": f"none: write sklearn.model_selection.GridSearchCV({name}(), …)"
         for name in ("Ridge", "Lasso", "ElasticNet", "LogisticRegression")
     },
 }
@@ -83,7 +84,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ESTIMATORS:
         return getattr(import_module(f"tapegrad.models.{ESTIMATORS[name]}"), name)
-    hint = f": {ELSEWHERE[name]}" if name in ELSEWHERE else ""
+    hint = f": {entry(name, ELSEWHERE[name])}" if name in ELSEWHERE else ""
     raise AttributeError(f"module 'tapegrad.models' has no attribute {name!r}{hint}")
 
 

@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from tapegrad.autograd.foreign import entry
 from tapegrad.optim import schedules as schedules
 from tapegrad.optim.adadelta import Adadelta
 from tapegrad.optim.adagrad import Adagrad
@@ -83,14 +84,17 @@ FOREIGN_NAMES = {
     "AMSGrad": "Adam(…, amsgrad=True)",
     "Nesterov": "SGD(…, momentum=0.9, nesterov=True)",
     "Momentum": "SGD(…, momentum=0.9)",
-    "lr_scheduler": "optim.schedules, as in lr=schedules.Cosine(0.001, 1000)",
+    "lr_scheduler": "optim.schedules # as in lr=schedules.Cosine(0.001, 1000)",
     "swa_utils": "EMA(model)",
-    "lbfgs": "LBFGS(model), and opt.step(closure)",
-    **{name: f"schedules: {here}" for name, here in schedules.FOREIGN_NAMES.items()},
+    "lbfgs": "LBFGS(model) # and opt.step(closure)",
+    **{
+        name: here if here.startswith(("none: ", "optim.")) else f"schedules.{here}"
+        for name, here in schedules.FOREIGN_NAMES.items()
+    },
     "clip_grad_norm_": "clip_by_global_norm(params, limit)",
     "clip_grad_value_": "clip_by_value(params, limit)",
     "apply_updates": "opt.step()",
-    "chain": "the options of one optimizer, such as global_clipnorm and weight_decay",
+    "chain": "none: an optimizer has options, such as global_clipnorm and weight_decay",
     "serialize": "opt.config() and opt.state_dict()",
 }
 
@@ -101,5 +105,5 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(f"module 'tapegrad.optim' has no attribute {name!r}")
     here = FOREIGN_NAMES.get(name)
-    hint = f"tapegrad's is {here}" if here else closest(name, __all__) or f"there are {', '.join(__all__)}"
-    raise AttributeError(f"tapegrad.optim has no {name!r}: {hint}")
+    hint = str(entry(name, here)) if here else closest(name, __all__) or f"there are {', '.join(__all__)}"
+    raise AttributeError(f"module 'tapegrad.optim' has no attribute {name!r}: {hint}")

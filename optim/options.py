@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
+from tapegrad.autograd.foreign import entry
 from tapegrad.autograd.tensor import Tensor
 
 
@@ -63,7 +64,7 @@ def optional(kind: Number) -> Number:
     return Number(kind.expected, kind.holds, optional=True)
 
 
-# What PyTorch, Keras and optax call an option, and what to write here.
+# What PyTorch, Keras and optax call an option, and what to write here, in the form of autograd/foreign/*.txt.
 FOREIGN_OPTIONS = {
     "learning_rate": "lr",
     "step_size": "lr",
@@ -74,30 +75,30 @@ FOREIGN_OPTIONS = {
     "b1": "beta_1",
     "b2": "beta_2",
     "alpha": "rho",
-    "decay": "rho in RMSprop; a learning rate that decays is set between steps, opt.lr = …",
-    "decoupled_weight_decay": "left out: without form='torch' weight_decay is decoupled",
-    "lr_decay": "opt.lr = …, set between steps",
+    "decay": "rho # in RMSprop; a learning rate that decays is set between steps, opt.lr = …",
+    "decoupled_weight_decay": "none: without form='torch' weight_decay is decoupled",
+    "lr_decay": "opt.lr = … # set between steps",
     "wd": "weight_decay",
-    "l2": "weight_decay, with form='torch'",
+    "l2": "weight_decay # with form='torch'",
     "clip_norm": "clipnorm",
     "clip_value": "clipvalue",
     "max_norm": "global_clipnorm",
     "global_clip_norm": "global_clipnorm",
     "use_nesterov": "nesterov",
     "initial_accumulator": "initial_accumulator_value",
-    "gradient_accumulation_steps": "left out: call (loss / n).backward() n times before each step()",
-    "foreach": "left out: parameters are always updated together",
-    "fused": "left out: parameters are always updated together",
-    "capturable": "left out: tg.jit compiles every optimizer",
-    "jit_compile": "left out: tg.jit compiles the step",
-    "differentiable": "left out: write the update by hand to differentiate it",
-    "use_ema": "left out: optim.EMA(model) keeps the average",
-    "name": "left out: optimizers have no names",
+    "gradient_accumulation_steps": "none: call (loss / n).backward() n times before each step()",
+    "foreach": "none: parameters are always updated together",
+    "fused": "none: parameters are always updated together",
+    "capturable": "none: tg.jit compiles every optimizer",
+    "jit_compile": "none: tg.jit compiles the step",
+    "differentiable": "none: write the update by hand to differentiate it",
+    "use_ema": "none: optim.EMA(model) keeps the average",
+    "name": "none: optimizers have no names",
 }
 # The same for attributes and methods of an optimizer and of its groups.
 FOREIGN_ATTRIBUTES = {
     "param_groups": "groups",
-    "add_param_group": "a list of all groups given to the constructor, or to bind",
+    "add_param_group": "none: give the constructor, or bind, a list of all groups",
     "iterations": "steps",
     "state": "state_dict()",
     "get_config": "config()",
@@ -113,13 +114,15 @@ FOREIGN_ATTRIBUTES = {
 
 
 def name_hint(name: str, known: Iterable[str]) -> str:
-    """ "(here it is called lr)" for a name of another library, "(did you mean 'lr'?)" for a misspelt one, or ""."""
+    """ "(tapegrad's name for learning_rate is lr)" for a name of another library, "(did you mean 'lr'?)" for a misspelt
+    one, or ""."""
     if name.startswith("__"):
         return ""
     here = FOREIGN_OPTIONS.get(name) or FOREIGN_ATTRIBUTES.get(name)
-    options = here is not None and here.split(",")[0].split(" ")[0] in known
-    if here is not None and (options or name in FOREIGN_ATTRIBUTES or "left out" in here or "opt." in here):
-        return f" (here it is {here})" if here.startswith("left out") else f" (here it is called {here})"
+    # A name for an option is of use where there is the option.
+    option = here is not None and here.split(" ")[0] in known
+    if here is not None and (option or name in FOREIGN_ATTRIBUTES or here.startswith(("none: ", "opt."))):
+        return f" ({entry(name, here)})"
     close = closest(name, [n for n in known if not n.startswith("_")])
     return f" ({close})" if close else ""
 

@@ -17,6 +17,7 @@ from tapegrad.autograd.aliases import Value
 from tapegrad.autograd.arguments import above_0, number
 from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.autograd.flags import Flags, current
+from tapegrad.autograd.foreign import entry
 from tapegrad.autograd.ops import cos, floor, log, maximum, minimum, power, where_p
 from tapegrad.autograd.tensor import Tensor
 
@@ -366,7 +367,7 @@ def from_config(config: dict[str, object]) -> Schedule:
 
 # What PyTorch and Keras call a schedule, and what to write here.
 FOREIGN_NAMES = {
-    "LambdaLR": "the function itself, as in lr=lambda step: 0.1 * 0.95**step",
+    "LambdaLR": "none: give the function itself, as in lr=lambda step: 0.1 * 0.95**step",
     "ConstantLR": "Constant(value)",
     "LinearLR": "Warmup(value, steps, start)",
     "StepLR": "StepDecay(value, every, factor=gamma)",
@@ -377,12 +378,12 @@ FOREIGN_NAMES = {
     "CosineAnnealingWarmRestarts": "CosineRestarts(value, steps, end=eta_min, growth=T_mult)",
     "OneCycleLR": "OneCycle(peak, steps)",
     "SequentialLR": "Chained(schedules, lengths)",
-    "ReduceLROnPlateau": "optim.Plateau(opt), or in fit the callback models.ReduceLROnPlateau()",
-    "ExponentialDecay": "Exponential(value, factor, every=decay_steps), or StepDecay for staircase=True",
+    "ReduceLROnPlateau": "optim.Plateau(opt) # or in fit the callback models.ReduceLROnPlateau()",
+    "ExponentialDecay": "Exponential(value, factor, every=decay_steps) # or StepDecay for staircase=True",
     "PiecewiseConstantDecay": "Piecewise(values, steps)",
     "InverseTimeDecay": "InverseTime(value, rate, every)",
     "PolynomialDecay": "Polynomial(value, steps, end, power)",
-    "CosineDecay": "Cosine(value, steps, end), after a warm-up Warmup(Cosine(…), steps)",
+    "CosineDecay": "Cosine(value, steps, end) # after a warm-up Warmup(Cosine(…), steps)",
     "CosineDecayRestarts": "CosineRestarts(value, steps, end, growth=t_mul, shrink=m_mul)",
     "LearningRateSchedule": "Schedule",
 }
@@ -390,5 +391,7 @@ FOREIGN_NAMES = {
 
 def __getattr__(name: str) -> Any:
     if name in FOREIGN_NAMES:
-        raise AttributeError(f"tapegrad.optim.schedules has no {name}: tapegrad's is {FOREIGN_NAMES[name]}")
-    raise AttributeError(f"tapegrad.optim.schedules has no {name!r}: there are {', '.join(__all__)}")
+        said = str(entry(name, FOREIGN_NAMES[name]))
+    else:
+        said = f"there are {', '.join(__all__)}"
+    raise AttributeError(f"module 'tapegrad.optim.schedules' has no attribute {name!r}: {said}")

@@ -46,15 +46,21 @@ class Entry(NamedTuple):
         return f"tapegrad's name for {self.theirs} is {self.ours}{remark}"
 
 
+def entry(theirs: str, ours: str) -> Entry:
+    """What stands for a name: `our spelling # a remark`, or `none: what to do`."""
+    spelling, _, remark = ours.partition(" # ")
+    return (
+        Entry(theirs, "", spelling[6:]) if spelling.startswith("none: ") else Entry(theirs, spelling, remark)
+    )
+
+
 def rows(room: str) -> list[tuple[list[str], str, str]]:
     """The lines of a room's file: their names, our spelling, the remark."""
     found = []
     for line in Path(__file__).with_name(f"{room}.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             theirs, _, ours = line.partition(" -> ")
-            spelling, _, remark = ours.partition(" # ")
-            if spelling.startswith("none: "):
-                spelling, remark = "", spelling.removeprefix("none: ")
+            _, spelling, remark = entry(theirs, ours)
             found.append((theirs.split(", "), spelling, remark))
     return found
 

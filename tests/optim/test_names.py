@@ -5,7 +5,7 @@ import copy
 import pytest
 from optimizer_rows import leaf
 
-from tapegrad import optim
+from tapegrad import models, optim
 from tapegrad.optim.options import FOREIGN_ATTRIBUTES, FOREIGN_OPTIONS
 
 
@@ -25,13 +25,13 @@ def test_an_attribute_that_nothing_reads(kind, name):
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("learning_rate", "here it is called lr"),
-        ("epsilon", "here it is called eps"),
-        ("betas", "here it is called beta_1 and beta_2"),
-        ("b1", "here it is called beta_1"),
+        ("learning_rate", "tapegrad's name for learning_rate is lr"),
+        ("epsilon", "tapegrad's name for epsilon is eps"),
+        ("betas", "tapegrad's name for betas is beta_1 and beta_2"),
+        ("b1", "tapegrad's name for b1 is beta_1"),
         ("wieght_decay", "did you mean 'weight_decay'"),
-        ("global_clip_norm", "here it is called global_clipnorm"),
-        ("fused", "here it is left out"),
+        ("global_clip_norm", "tapegrad's name for global_clip_norm is global_clipnorm"),
+        ("fused", "tapegrad has no fused: parameters are always updated together"),
         ("rho", "known are lr, beta_1"),
         ("alpha", "known are lr, beta_1"),  # Adam has no rho
         ("lr_decay", "opt.lr = …"),
@@ -52,7 +52,7 @@ def test_tables_name_only_what_is_there():
         first = here.split(",")[0].split(" ")[0].split("(")[0].removeprefix("opt.")
         known = (
             first in options
-            or first in ("left", "a", "loss.backward", "p.grad", "groups")
+            or first in ("none:", "loss.backward", "p.grad", "groups")
             or hasattr(optim.Adam, first)
         )
         assert known, (name, here)
@@ -66,6 +66,28 @@ def test_tables_name_only_what_is_there():
 def test_a_foreign_name_of_the_room(name, hint):
     with pytest.raises(AttributeError, match=hint):
         getattr(optim, name)
+
+
+# An object, a name of another library, and the whole of what is said.
+SAID = (
+    (optim.SGD([leaf(1.0)]), "add_param_group", "SGD has no attribute 'add_param_group' (tapegrad has no "
+     "add_param_group: give the constructor, or bind, a list of all groups)"),
+    (optim.SGD([leaf(1.0)]), "param_groups", "SGD has no attribute 'param_groups' (tapegrad's name for param_groups is "
+     "groups)"),
+    (optim, "StepLR", "module 'tapegrad.optim' has no attribute 'StepLR': tapegrad's name for StepLR is "
+     "schedules.StepDecay(value, every, factor=gamma)"),
+    (optim.schedules, "LambdaLR", "module 'tapegrad.optim.schedules' has no attribute 'LambdaLR': tapegrad has no "
+     "LambdaLR: give the function itself, as in lr=lambda step: 0.1 * 0.95**step"),
+    (models, "SGDClassifier", "module 'tapegrad.models' has no attribute 'SGDClassifier': tapegrad's name for "
+     "SGDClassifier is LogisticRegression or LinearSVC (which find the minimum)"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("owner", "name", "said"), SAID, ids=range(len(SAID)))
+def test_the_answer_is_a_sentence(owner, name, said):
+    with pytest.raises(AttributeError) as error:
+        getattr(owner, name)
+    assert str(error.value) == said
 
 
 def test_items_of_a_group():
@@ -83,7 +105,7 @@ def test_an_optimizer_of_the_users_own_takes_any_attribute():
     opt = Own([leaf(1.0)])
     opt.history = []
     assert opt.history == []
-    with pytest.raises(AttributeError, match="here it is called lr"):
+    with pytest.raises(AttributeError, match="tapegrad's name for learning_rate is lr"):
         opt.learning_rate = 0.1
 
 
