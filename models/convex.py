@@ -1,9 +1,12 @@
-"""Linear models fitted to the end: logistic regression by Newton's method, least squares in closed form.
+"""Linear models fitted to the end with Tensors, where these are: logistic regression by Newton's method, for the
+command line and for LogisticRegression on a GPU; least squares in closed form.
 
-Everything here takes and returns NumPy arrays in float64; scikit-learn is not needed, so the command line can use it.
+`glm` has the Newton's method of the estimators on the host, which makes Hessians and takes sparse rows. Everything here
+takes and returns NumPy arrays in float64.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +22,10 @@ class Fit(NamedTuple):
     intercept: np.ndarray  # (outputs,)
     losses: list[float]  # the objective before the first step and after each
     converged: bool
+
+
+def _first(function: Callable[..., Any], v: Tensor) -> Any:
+    return function(v)[0]
 
 
 def newton(
@@ -37,7 +44,7 @@ def newton(
         if abs(g).max().item() <= tol:
             return w, values, True
         _, pullback = vjp(lambda at: both(at)[1], w)
-        step = conjugate_gradients(pullback, -g)
+        step = conjugate_gradients(partial(_first, pullback), -g)
         slope = (g * step).sum().item()
         size = 1.0
         while True:  # halve the step until it lowers f by a part of what the slope promises
@@ -53,19 +60,20 @@ def newton(
     return w, values, abs(g).max().item() <= tol
 
 
-def conjugate_gradients(product: Callable[[Tensor], tuple[Tensor, ...]], b: Tensor) -> Tensor:
-    """Solve A x = b for a symmetric A that is not negative, given v -> (A v,), as exactly as Newton can use."""
+def conjugate_gradients(product: Callable[[Any], Any], b: Any) -> Any:
+    """Solve A x = b for a symmetric A that is not negative, given v -> A v, as exactly as Newton can use; of Tensors or
+    of NumPy arrays."""
     x = b * 0.0
     r = p = b
-    rr = first = (r * r).sum().item()
+    rr = first = float((r * r).sum())
     for _ in range(10 * b.size):
-        (ap,) = product(p)
-        curvature = (p * ap).sum().item()
-        if curvature <= 1e-16 * (p * p).sum().item():
-            return x if (x * x).sum().item() else b  # flat in this direction: go down the slope instead
+        ap = product(p)
+        curvature = float((p * ap).sum())
+        if curvature <= 1e-16 * float((p * p).sum()):
+            return x if float((x * x).sum()) else b  # flat in this direction: go down the slope instead
         step = rr / curvature
         x, r = x + step * p, r - step * ap
-        rr, previous = (r * r).sum().item(), rr
+        rr, previous = float((r * r).sum()), rr
         # |r| <= |b| · min(1/2, sqrt|b|): the nearer the minimum, the more exact.
         if rr <= first * min(0.25, first**0.5):
             break
@@ -125,26 +133,16 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, classes: int, **options: Any) -> 
     return fit_convex(logistic_loss, x, y.astype(np.int64), classes, **options)
 
 
-def fit_least_squares(
-    x: np.ndarray, y: np.ndarray, *, weights: np.ndarray | None = None, intercept: bool = True
-) -> Fit:
-    """The coef and intercept with the smallest Σ weight · |x @ coef + intercept - y|²; of several, the shortest coef.
+def fit_least_squares(x: np.ndarray, y: np.ndarray) -> Fit:
+    """The coef and intercept with the smallest Σ |x @ coef + intercept - y|²; of several, the shortest coef.
 
     y is (rows, outputs). By LAPACK's singular value decomposition, on the host.
     """
-    s = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
-    x_mean = np.average(x, axis=0, weights=s) if intercept else np.zeros(x.shape[1])
-    y_mean = np.average(y, axis=0, weights=s) if intercept else np.zeros(y.shape[1])
-    root = np.sqrt(s)[:, None]
-    coef = np.linalg.lstsq(root * (x - x_mean), root * (y - y_mean), rcond=None)[0]
-
-    def mean_square(prediction: np.ndarray) -> float:
-        return float(np.average(((prediction - y) ** 2).mean(axis=1), weights=s))
-
+    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
+    coef = np.linalg.lstsq(x - x_mean, y - y_mean, rcond=None)[0]
     bias = y_mean - x_mean @ coef
-    return Fit(
-        coef, bias, [mean_square(np.broadcast_to(y_mean, y.shape)), mean_square(x @ coef + bias)], True
-    )
+    losses = [float(((prediction - y) ** 2).mean()) for prediction in (y_mean, x @ coef + bias)]
+    return Fit(coef, bias, losses, True)
 
 
 def not_negative(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -4,13 +4,12 @@ of the rows where there are many, conjugate gradients where there are many colum
 Everything takes and returns NumPy arrays in float64; x may be a SciPy sparse matrix.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tapegrad.data.aliases import Features
-from tapegrad.models.convex import Fit
+from tapegrad.models.convex import Fit, conjugate_gradients
 from tapegrad.models.convex_losses import Loss as ConvexLoss
 from tapegrad.models.objective import Objective
 from tapegrad.models.penalized import by_rows
@@ -83,25 +82,6 @@ def line_search(f: Objective, w: np.ndarray, step: np.ndarray, value: float, slo
             return new, reached, g
         size /= 2
     return None
-
-
-def conjugate_gradients(product: Callable[[np.ndarray], np.ndarray], b: np.ndarray) -> np.ndarray:
-    """Solve A x = b for a symmetric A that is not negative, as exactly as Newton can use."""
-    x, r = np.zeros_like(b), b.copy()
-    p, rr = r, float((r * r).sum())
-    first = rr
-    for _ in range(10 * b.size):
-        ap = product(p)
-        curvature = float((p * ap).sum())
-        if curvature <= 1e-16 * float((p * p).sum()):
-            return x if x.any() else b
-        x += rr / curvature * p
-        r = r - rr / curvature * ap
-        rr, before = float((r * r).sum()), rr
-        if rr <= first * min(0.25, first**0.5):
-            break
-        p = r + rr / before * p
-    return x
 
 
 def fit_glm(
