@@ -17,8 +17,8 @@ from tapegrad.cli.arguments import Mistake
 from tapegrad.cli.checkpoints import FOLDER, Checkpoints, fingerprint
 from tapegrad.data.splitting import train_test_indices
 from tapegrad.models.callbacks import TerminateOnNaN
-from tapegrad.models.convex import Fit, fit_least_squares, fit_logistic
 from tapegrad.models.history import History
+from tapegrad.models.linear_solvers.convex import Fit, fit_least_squares, fit_logistic
 from tapegrad.models.sequential import Sequential
 
 HIDDEN = (100,)  # as scikit-learn's default

@@ -24,11 +24,11 @@ from tapegrad.models.checks import (
     whole,
     yes_or_no,
 )
-from tapegrad.models.convex import not_negative
-from tapegrad.models.convex_losses import SquaredError
-from tapegrad.models.glm import EXPLICIT, fit_glm
-from tapegrad.models.least_squares import shortest_solution
-from tapegrad.models.penalized import duality_gap, elastic_net, pull_rounding, ridge, weighted
+from tapegrad.models.linear_solvers.convex import not_negative
+from tapegrad.models.linear_solvers.convex_losses import SquaredError
+from tapegrad.models.linear_solvers.glm import EXPLICIT, fit_glm
+from tapegrad.models.linear_solvers.least_squares import shortest_solution
+from tapegrad.models.linear_solvers.penalized import duality_gap, elastic_net, pull_rounding, ridge, weighted
 from tapegrad.models.scored import RegressorMixin
 
 SPARSE = ("csr", "csc")

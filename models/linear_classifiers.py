@@ -26,10 +26,10 @@ from tapegrad.models.checks import (
     whole,
     yes_or_no,
 )
-from tapegrad.models.convex import Fit, fit_logistic
-from tapegrad.models.convex_losses import Logistic, Multinomial
-from tapegrad.models.glm import fit_glm
 from tapegrad.models.linear import SPARSE
+from tapegrad.models.linear_solvers.convex import Fit, fit_logistic
+from tapegrad.models.linear_solvers.convex_losses import Logistic, Multinomial
+from tapegrad.models.linear_solvers.glm import fit_glm
 from tapegrad.models.scored import ClassifierMixin
 
 CHECKS = {

@@ -11,12 +11,12 @@ from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models.aliases import ClassWeight, RandomState, Tags
 from tapegrad.models.checks import check_parameters, number, one_of, row_weights, set_all, validated, warn
-from tapegrad.models.convex import Fit
-from tapegrad.models.convex_losses import SquaredEpsilon, SquaredHinge
-from tapegrad.models.glm import fit_glm
-from tapegrad.models.hinge import fit_hinges
 from tapegrad.models.linear import SPARSE
 from tapegrad.models.linear_classifiers import CHECKS, LinearClassifier, with_ones, without_ones
+from tapegrad.models.linear_solvers.convex import Fit
+from tapegrad.models.linear_solvers.convex_losses import SquaredEpsilon, SquaredHinge
+from tapegrad.models.linear_solvers.glm import fit_glm
+from tapegrad.models.linear_solvers.hinge import fit_hinges
 from tapegrad.models.scored import RegressorMixin
 
 

@@ -12,7 +12,8 @@ from sklearn import svm
 from sklearn.exceptions import ConvergenceWarning
 
 from tapegrad import models
-from tapegrad.models import l1_hinge, linear
+from tapegrad.models import linear
+from tapegrad.models.linear_solvers import l1_hinge
 
 
 def correlated(r: np.random.Generator, rows: int, columns: int) -> np.ndarray:

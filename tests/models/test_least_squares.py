@@ -6,7 +6,8 @@ from scipy import sparse
 from sklearn import linear_model as reference
 from sklearn.exceptions import ConvergenceWarning
 
-from tapegrad.models import LinearRegression, least_squares
+from tapegrad.models import LinearRegression
+from tapegrad.models.linear_solvers import least_squares
 
 GENERATOR = np.random.default_rng(0)
 LEVELS = np.eye(3)[GENERATOR.integers(0, 3, 200)]

@@ -9,10 +9,11 @@ from sklearn.preprocessing import scale
 
 import tapegrad as tg
 from tapegrad import models
-from tapegrad.models import LogisticRegression, convex_losses, glm, proximal
-from tapegrad.models.convex import fit_convex, newton
-from tapegrad.models.hinge import interior_point
-from tapegrad.models.quadratic import l1_quadratic
+from tapegrad.models import LogisticRegression
+from tapegrad.models.linear_solvers import convex_losses, glm, proximal
+from tapegrad.models.linear_solvers.convex import fit_convex, newton
+from tapegrad.models.linear_solvers.hinge import interior_point
+from tapegrad.models.linear_solvers.quadratic import l1_quadratic
 
 generator = np.random.default_rng(0)
 

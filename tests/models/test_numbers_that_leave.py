@@ -147,6 +147,7 @@ QUIET = {
     "data/installed.py: _of_sklearn": "no tensor", "data/installed.py: _of_statsmodels": "no tensor",
     "data/metric_base.py: Custom.add": "of raw arrays that `update` has taken",
     "data/metric_base.py: OfLoss.add": "of raw arrays that `update` has taken",
+    "models/linear_solvers/glm.py: centred_where_full": "the numbers of sparse rows",
     "models/network.py: Network._placed": "rows that `as_array` has taken",
     "models/rows.py: inputs": "rows that `as_array` has taken", "models/rows.py: targets": "the same",
     "models/steps.py: train_step.train": "buffers, which are put back", "models/steps.py: Steps.still_match": "a type",
@@ -186,5 +187,5 @@ def raw_arrays_taken(path: Path) -> set[str]:
 
 def test_who_takes_a_raw_array_tells_a_recorder() -> None:
     """Optimizers compute on Tensors while one listens. A new function calls `t._read`, or says above why not."""
-    paths = [path for room in ("data", "models", "nn") for path in sorted((ROOT / room).glob("*.py"))]
+    paths = [path for room in ("data", "models", "nn") for path in sorted((ROOT / room).rglob("*.py"))]
     assert set().union(*map(raw_arrays_taken, paths)) == set(QUIET)

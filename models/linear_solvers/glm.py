@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from tapegrad.data.aliases import Features
-from tapegrad.models.convex import Fit, conjugate_gradients
-from tapegrad.models.convex_losses import Loss as ConvexLoss
-from tapegrad.models.objective import Objective
-from tapegrad.models.penalized import by_rows
-from tapegrad.models.proximal import proximal
-from tapegrad.models.quadratic import loses_digits, solve_symmetric, solver_of
+from tapegrad.models.linear_solvers.convex import Fit, conjugate_gradients
+from tapegrad.models.linear_solvers.convex_losses import Loss as ConvexLoss
+from tapegrad.models.linear_solvers.objective import Objective
+from tapegrad.models.linear_solvers.penalized import by_rows
+from tapegrad.models.linear_solvers.proximal import proximal
+from tapegrad.models.linear_solvers.quadratic import loses_digits, solve_symmetric, solver_of
 
 EXPLICIT = 1200  # unknowns up to which the Hessian is made
 NEAR = 1e-4  # of the objective: what a step may still promise where float64 comes no nearer

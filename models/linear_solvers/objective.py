@@ -6,7 +6,7 @@ import numpy as np
 
 from tapegrad.autograd.aliases import Index
 from tapegrad.data.aliases import Features
-from tapegrad.models.convex_losses import Loss as ConvexLoss
+from tapegrad.models.linear_solvers.convex_losses import Loss as ConvexLoss
 
 BLOCK = 1 << 15  # numbers of x in a block, which stays in the cache between its two products
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.data.aliases import Features
-from tapegrad.models.convex_losses import SquaredHinge
-from tapegrad.models.objective import Objective, weighted_square
-from tapegrad.models.quadratic import solve_symmetric
+from tapegrad.models.linear_solvers.convex_losses import SquaredHinge
+from tapegrad.models.linear_solvers.objective import Objective, weighted_square
+from tapegrad.models.linear_solvers.quadratic import solve_symmetric
 
 MOST = 3000  # rows or columns, whichever are fewer, up to which their products are made
 PATIENCE = 10  # steps of Newton's method in a stage

@@ -4,10 +4,10 @@ interior-point method in units in which every column, every target and the sum o
 import numpy as np
 
 from tapegrad.data.aliases import Features
-from tapegrad.models.convex import Fit
 from tapegrad.models.linear_classifiers import with_ones
-from tapegrad.models.objective import weighted_square
-from tapegrad.models.quadratic import solver_of
+from tapegrad.models.linear_solvers.convex import Fit
+from tapegrad.models.linear_solvers.objective import weighted_square
+from tapegrad.models.linear_solvers.quadratic import solver_of
 
 NEAR = 1e-5  # of the objective: what a solution that counts as one may be above the minimum
 STEPS = 200

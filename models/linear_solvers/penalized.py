@@ -4,7 +4,7 @@ and from a triangle of the rows, since the products of the columns with each oth
 import numpy as np
 
 from tapegrad.data.aliases import Features
-from tapegrad.models.quadratic import Rows, finished, l1_quadratic, loses_digits, solver_of
+from tapegrad.models.linear_solvers.quadratic import Rows, finished, l1_quadratic, loses_digits, solver_of
 
 ROUNDS = 4
 MOVES = 200  # of the last unknowns to reach or leave 0

@@ -3,9 +3,9 @@ pulled most, and where these are too many for a Hessian, accelerated proximal gr
 
 import numpy as np
 
-from tapegrad.models import l1_hinge
-from tapegrad.models.objective import Objective
-from tapegrad.models.quadratic import ROUNDS, l1_quadratic
+from tapegrad.models.linear_solvers import l1_hinge
+from tapegrad.models.linear_solvers.objective import Objective
+from tapegrad.models.linear_solvers.quadratic import ROUNDS, l1_quadratic
 
 LEAST = 100  # columns of a step, or twice as many as are not 0
 MOST = 3000  # unknowns of a step up to which the Hessian is made
