@@ -22,7 +22,7 @@ binary_cross_entropy_p = Primitive(
 )  # fmt: skip
 
 
-def _spread(g: Value) -> Value:
+def _as_column(g: Value) -> Value:
     return reshape_p(g, shape=(*g.shape, 1))
 
 
@@ -31,8 +31,8 @@ cross_entropy_p = Primitive(
         xp, t * log_softmax_of(xp, x, axis=-1), axis=-1, keepdims=False
     ), promote="float",
     vjp=(lambda g, y, x, t: scale(
-             _spread(g), softmax_p(x, axis=x.ndim - 1) * sum_p(t, axis=(t.ndim - 1,), keepdims=True) - t),
-         lambda g, y, x, t: -scale(_spread(g), log_softmax_p(x, axis=x.ndim - 1))),
+             _as_column(g), softmax_p(x, axis=x.ndim - 1) * sum_p(t, axis=(t.ndim - 1,), keepdims=True) - t),
+         lambda g, y, x, t: -scale(_as_column(g), log_softmax_p(x, axis=x.ndim - 1))),
     doc="-sum(t * log_softmax(x)) over the last axis: t holds a probability for each class",
 )  # fmt: skip
 
@@ -59,6 +59,7 @@ def _sparse(xp: ArrayModule, x: Array, labels: Array) -> Array:
 sparse_cross_entropy_p = Primitive(
     "sparse_cross_entropy_with_logits", _sparse,
     vjp=(lambda g, y, x, labels: scale(
-             _spread(g), softmax_p(x, axis=x.ndim - 1) - one_hot_p(labels, classes=x.shape[-1], dtype=x.dtype)), None),
+             _as_column(g),
+             softmax_p(x, axis=x.ndim - 1) - one_hot_p(labels, classes=x.shape[-1], dtype=x.dtype)), None),
     doc="-log_softmax(x)[label] over the last axis: labels are class numbers",
 )  # fmt: skip

@@ -109,7 +109,7 @@ def _sums(xp: ArrayModule, x: Array, *, window: Lengths, strides: Lengths, borde
     return y
 
 
-def _spread(
+def _put_back_windows(
     xp: ArrayModule, g: Array, *, lengths: Lengths, window: Lengths, strides: Lengths, border: Border
 ) -> Array:
     wide = tuple(n + a + b for n, (a, b) in zip(lengths, border, strict=True))
@@ -125,6 +125,6 @@ window_sum_p: Primitive = Primitive(
     doc="the sum of the elements of each window",
 )  # fmt: skip
 window_spread_p: Primitive = Primitive(
-    "window_spread", _spread, promote="float", vjp=(lambda h, y, g, lengths, **p: window_sum_p(h, **p),),
+    "window_spread", _put_back_windows, promote="float", vjp=(lambda h, y, g, lengths, **p: window_sum_p(h, **p),),
     unread=(-1, 0), doc="each element of g added to all elements of its window",
 )  # fmt: skip

@@ -45,25 +45,26 @@ def back(g: Value, x: Value, axis: Axes) -> Value:
     return g if g.shape == kept else reshape_p(g, shape=kept)
 
 
-def _spread(g: Value, x: Value, axis: Axes) -> Value:
+def _spread_cotangent(g: Value, x: Value, axis: Axes) -> Value:
     return broadcast_p(g if axis is None else back(g, x, axis), shape=x.shape)
 
 
 sum_p = Primitive(
     "sum", sum_of,
-    vjp=(lambda g, y, x, axis, keepdims: _spread(g, x, axis),), unread=(-1, 0),
+    vjp=(lambda g, y, x, axis, keepdims: _spread_cotangent(g, x, axis),), unread=(-1, 0),
     doc="the sum over axes",
 )  # fmt: skip
 mean_p = Primitive(
     "mean", mean_of,
-    vjp=(lambda g, y, x, axis, keepdims: _spread(g * (1.0 / averaged(x.shape, axis)), x, axis),),
+    vjp=(lambda g, y, x, axis, keepdims: _spread_cotangent(g * (1.0 / averaged(x.shape, axis)), x, axis),),
     promote="float", unread=(-1, 0),
     doc="the arithmetic mean over axes",
 )  # fmt: skip
 
 center_p = Primitive(
     "center", center_of,
-    vjp=(lambda g, y, x, axis: _spread(g * (1.0 / averaged(x.shape, axis)), x, axis),), promote="float", unread=(-1, 0),
+    vjp=(lambda g, y, x, axis: _spread_cotangent(g * (1.0 / averaged(x.shape, axis)), x, axis),),
+    promote="float", unread=(-1, 0),
     doc="the arithmetic mean over axes, whose length becomes 1: of equal elements it is exactly these",
 )  # fmt: skip
 
@@ -118,7 +119,7 @@ def _prod_vjp(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> Value
     lead = moved.shape[: x.ndim - len(reduced)]
     flat = reshape_p(moved, shape=(*lead, count(x.shape, axis)))
     if 0 in flat.shape:
-        return _spread(g, x, axis)
+        return _spread_cotangent(g, x, axis)
     others = reshape_p(_product_of_others(flat), shape=moved.shape)
     return scale(back(g, x, axis), permute_p(others, axes=tuple(order.index(a) for a in range(x.ndim))))
 

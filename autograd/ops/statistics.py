@@ -56,7 +56,7 @@ def _ratio(x: Value, axis: Axes, correction: float) -> float:
     return n / (n - correction) if n > correction else math.nan
 
 
-def _spread(root: bool) -> Function:
+def _variance_or_root(root: bool) -> Function:
     def forward(xp: ArrayModule, x: Array, *, axis: Axes, keepdims: bool, correction: float) -> Array:
         wide = astype_of(xp, x, xp.float32) if is_half(x) else x
         if count(x.shape, axis) == 0:
@@ -98,11 +98,11 @@ def _share(x: Value, axis: Axes, correction: float) -> float:
 
 
 var_p = Primitive(
-    "var", _spread(root=False), promote="float", vjp=(_var_slope,), unread=(-1,),
+    "var", _variance_or_root(root=False), promote="float", vjp=(_var_slope,), unread=(-1,),
     doc="the variance over axes: sum((x - mean(x))**2) / (n - correction)",
 )  # fmt: skip
 std_p = Primitive(
-    "std", _spread(root=True), promote="float", vjp=(_std_slope,), unread=(-1,),
+    "std", _variance_or_root(root=True), promote="float", vjp=(_std_slope,), unread=(-1,),
     doc="the square root of the variance over axes; its slopes are 0 where all elements are equal",
 )  # fmt: skip
 

@@ -98,13 +98,13 @@ def commented(lines: Sequence[Line]) -> list[str]:
         op = line.ops[0]
         margin = " " * (len(line.text) - len(line.text.lstrip()))
         if line.lead:
-            place = user_line(op.origin, line.origins)
+            place = lines_of_the_user(op.origin, line.origins)
             body += [f"{margin}# {line.lead}: {place}".rstrip(": "), line.text]
             last = replace(op.origin, part="")
             continue
         if op.origin != last:
             same = last is not None and op.origin.line in ("", last.line)
-            place = "" if same else f"{user_line(op.origin, line.origins)}   "
+            place = "" if same else f"{lines_of_the_user(op.origin, line.origins)}   "
             body.append(f"{margin}# {place.lstrip()}[{parts_of(line.origins or [op.origin])}]")
             last = op.origin
         if line.quiet:
@@ -114,7 +114,7 @@ def commented(lines: Sequence[Line]) -> list[str]:
     return body
 
 
-def user_line(origin: Origin, turns: Sequence[Origin]) -> str:
+def lines_of_the_user(origin: Origin, turns: Sequence[Origin]) -> str:
     """The user's line that an operation comes from, and how many more there are in other turns of the loop."""
     others = len({turn.line for turn in turns} - {origin.line})
     return origin.line + (f" (and {others} more line{'s' * (others > 1)})" if others else "")

@@ -136,7 +136,7 @@ def written_by_the_user(frame: FrameType) -> bool:
     return room_of(path) == "user" and not (path == "<string>" and "__file__" in frame.f_globals)
 
 
-def user_line() -> str:
+def line_of_the_user() -> str:
     """file:line: code of the innermost frame that is the user's; "" if there is none."""
     frame = frame_of_the_user()
     if frame is None or frame.f_code.co_filename.startswith(COMMANDS):

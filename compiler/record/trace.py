@@ -27,7 +27,7 @@ from tapegrad.compiler.ir.operations import OPERATIONS, Kind, operation, plain_a
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var, one_number
 from tapegrad.compiler.record.calls import RecordedCalls
 from tapegrad.compiler.record.host import HostNumbers
-from tapegrad.compiler.record.labels import Labels, On, frame_of_the_user, rate_asked, user_line
+from tapegrad.compiler.record.labels import Labels, On, frame_of_the_user, line_of_the_user, rate_asked
 from tapegrad.compiler.record.loops import Loop, emit_loop, recorded_loop
 from tapegrad.compiler.record.symbols import Namespace, Symbol, basic, recorded_check, var_or_value
 from tapegrad.compiler.watch.listen import unheard
@@ -89,7 +89,7 @@ class Trace(Recorder):
     # ---- what cannot be recorded ----
     def refuse(self, what: str, remedy: str) -> None:
         """Note why this run will not do as a program; after a move the next run may."""
-        line = user_line()
+        line = line_of_the_user()
         if self.reason is None:
             self.reason = f"{what}{f' at {line}' if line else ''}. {remedy}"
         if self.strict and not self.moves:
@@ -178,7 +178,7 @@ class Trace(Recorder):
         key = place, self.parts[-1] if self.parts else part, module
         origin = self.origins.get(key)
         if origin is None:
-            origin = self.origins[key] = Origin(user_line(), *key[1:])
+            origin = self.origins[key] = Origin(line_of_the_user(), *key[1:])
         return origin
 
     def module(self, module: Any) -> "On":
@@ -215,7 +215,7 @@ class Trace(Recorder):
             self.gradients_before.setdefault(leaf, leaf._grad)
 
     def moved(self, tensor: Tensor, view: object) -> None:
-        self.moves = self.moves or user_line()
+        self.moves = self.moves or line_of_the_user()
         self.save(view, tensor.backend)
         self.changes.append(partial(setattr, tensor, "_data", tensor.data))
 
@@ -245,7 +245,7 @@ class Trace(Recorder):
             return
         var = self.bound(tensor.data)
         name = f"{var.name}, " if var is not None and var.kind != "captured" else ""
-        line = user_line().partition(": ")[2]
+        line = line_of_the_user().partition(": ")[2]
         if asked := rate_asked():
             what, remedy = asked, f"Set and read {asked} outside the step: the program follows it."
         elif re.search(r"\bprint\(|\blog(ger|ging)?\.", line):
