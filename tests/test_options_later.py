@@ -229,3 +229,24 @@ def test_a_class_of_the_users_takes_any_name() -> None:
     with pytest.raises(ValueError, match="Mine: l2"):
         rule.l2 = -1
     assert rule.note == "mine"
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "value"),
+    [
+        (nn.LSTM(2, in_features=2), "dropout", 0.5), (nn.Conv2D(2, 3, in_features=1), "strides", 2),
+        (nn.TransformerEncoderLayer(4, 2, 8), "activation", "gelu"), (nn.Embedding(4, 2), "padding_idx", -1),
+        (nn.MaxPool2d(4), "padding", 2), (nn.HuberLoss(), "delta", 2), (nn.Softmax(), "axis", 0),
+    ],
+)  # fmt: skip
+def test_no_second_object_is_made_to_check_an_option(
+    layer: Any, name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = getattr(layer, name)
+
+    def another(*args: Any, **more: Any) -> None:
+        raise AssertionError("a second object")
+
+    monkeypatch.setattr(type(layer), "__init__", another)
+    setattr(layer, name, value)
+    assert getattr(layer, name) != kept
