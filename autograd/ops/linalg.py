@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from tapegrad.autograd.aliases import Array, ArrayModule, Function, TensorLike, Value
 from tapegrad.autograd.ops.activations import relu
@@ -96,38 +95,50 @@ linear = Primitive(
 )  # fmt: skip
 
 
-# Those whose rules read the result and not the argument: x @ kernel + bias need not be kept for the backward pass.
-DENSE_ACTIVATIONS: dict[str, Any] = {"relu": relu, "tanh": tanh}
+def _then(activation: Primitive) -> Function:
+    """The forward of an activation of x @ kernel + bias."""
+
+    def forward(xp: ArrayModule, x: Array, kernel: Array, bias: Array) -> Array:
+        assert activation.forward is not None
+        return activation.forward(xp, _linear(xp, x, kernel, bias))
+
+    return forward
 
 
-def _dense(xp: ArrayModule, x: Array, kernel: Array, bias: Array, *, activation: str) -> Array:
-    return DENSE_ACTIVATIONS[activation].forward(xp, _linear(xp, x, kernel, bias))
+def _through(activation: Primitive) -> Function:
+    """Its joint rule, for an activation whose rule reads its result and not its argument: the sum is not kept."""
+    assert isinstance(activation.vjp, tuple) and activation.vjp[0] is not None
+    of_activation = activation.vjp[0]
+
+    def rules(
+        needed: Sequence[bool], g: Value, y: Value, x: Value, kernel: Value, bias: Value
+    ) -> tuple[Value, ...]:
+        g = of_activation(g, y, None)
+        return (
+            _to_left(g, y, x, kernel) if needed[0] else None,
+            _to_right(g, y, x, kernel) if needed[1] else None,
+            g,
+        )
+
+    return rules
 
 
-def _dense_rule(
-    needed: Sequence[bool], g: Value, y: Value, x: Value, kernel: Value, bias: Value, *, activation: str
-) -> tuple[Value, ...]:
-    (of_activation,) = DENSE_ACTIVATIONS[activation].vjp
-    g = of_activation(g, y, None)
-    return (
-        _to_left(g, y, x, kernel) if needed[0] else None,
-        _to_right(g, y, x, kernel) if needed[1] else None,
-        g,
-    )
-
-
-dense_p: Primitive = Primitive(
-    "dense", _dense, promote="float", hint=_linear_hint, vjp=_dense_rule,
-    doc="activation(x @ kernel + bias) as one call, which keeps no more than its result for the backward pass; "
-    "activation: 'relu' or 'tanh'",
+dense_relu = Primitive(
+    "dense_relu", _then(relu), vjp=_through(relu), promote="float", hint=_linear_hint,
+    doc="relu(x @ kernel + bias), of which the backward pass keeps the result alone",
 )  # fmt: skip
+dense_tanh = Primitive(
+    "dense_tanh", _then(tanh), vjp=_through(tanh), promote="float", hint=_linear_hint,
+    doc="tanh(x @ kernel + bias), of which the backward pass keeps the result alone",
+)  # fmt: skip
+DENSE = {relu: dense_relu, tanh: dense_tanh}
 
 
 def dense(x: Value, kernel: Value, bias: Value, activation: Function | None) -> Value:
-    """activation(x @ kernel + bias): one call where that keeps less for the backward pass."""
-    for name, known in DENSE_ACTIVATIONS.items():
+    """activation(x @ kernel + bias), as one call where there is one."""
+    for known, whole in DENSE.items():
         if activation is known:
-            return dense_p(x, kernel, bias, activation=name)
+            return whole(x, kernel, bias)
     y = linear(x, kernel, bias)
     return y if activation is None else activation(y)
 

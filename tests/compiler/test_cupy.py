@@ -146,8 +146,8 @@ def test_source_is_to_be_read(gpu: Any) -> None:
         step = tg.jit(step_of(*make()))
         step(there(X[:16]), there(T[:16]))
     text = step.source()
-    for part in ("linear_relu_kernel = ElementwiseKernel(", '"float32 matmul_1, float32 layers_0_bias"',
-                 "gradient of relu]", "def step(x, t):", "gradient of linear]", "loss.backward()", "parameters",
+    for part in ("dense_relu_kernel = ElementwiseKernel(", '"float32 matmul_1, float32 layers_0_bias"',
+                 "gradient of dense_relu]", "def step(x, t):", "gradient of linear]", "loss.backward()", "parameters",
                  "learning_rate", "float32[16, 8]", "ReductionKernel("):  # fmt: skip
         assert part in text, text
     for kernel in re.findall(r'Kernel\(\n    "float32.*?\n\)\n', text, re.DOTALL):

@@ -212,7 +212,7 @@ def test_lines_and_calls_are_marked_both_ways(opened: Opened, emitter: str) -> N
     step, loss_of, batch = programs.train_step(emitter)
     tape = tg.tape(loss_of(*batch))
     page = opened(tape.html(step=step))
-    page.locator("#tape .row", has_text="v1 = dense(").click()
+    page.locator("#tape .row", has_text="v1 = dense_relu(").click()
     assert "matmul" in page.locator("#panel .code .fwd").first.inner_text()
     page.locator("[data-tab=program]").click()
     marked = page.locator("#panel .code .fwd, #panel .code .bwd").all_inner_texts()

@@ -236,7 +236,7 @@ DIFFER: dict[str, tuple[Program, Program, str]] = {
     "another axis": (squared(lambda w, x, y: (w.m(x) @ w.m.kernel[:, :2]).sum(axis=0)),
                      squared(lambda w, x, y: (w.m(x) @ w.m.kernel[:, :2]).sum(axis=1)), r"sum\(v3, axis=.*1"),
     "another part": (PROGRAMS["a part"], squared(lambda w, x, y: w.m(x)[:, :2]), "get|slice|index"),
-    "another model": (PROGRAMS["a model"], squared(lambda w, x, y: w.twin(x) - y), "dense"),
+    "another model": (PROGRAMS["a model"], squared(lambda w, x, y: w.twin(x) - y), "dense_tanh"),
     "another weight": (PROGRAMS["a weight in two places"], squared(lambda w, x, y: w.m(x) @ w.twin.kernel), "matmul"),
     "another tensor": (PROGRAMS["a tensor of the program"], squared(lambda w, x, y: w.m(x) * w.again), "multiply"),
     "a tensor in place of an argument": (
@@ -317,7 +317,7 @@ def test_the_lines_of_a_loop_belong_to_each_of_its_calls() -> None:
     lines = step.lines_of_tape(tape)["lines"]
     source = step.source().split("\n")
     loop = next(calls for line, *calls in lines if "scan" in source[line - 1] and len(calls) > 1)
-    inside = [name for node, name in tape.calls.items() if node.primitive.name in ("dense", "tanh")]
+    inside = [name for node, name in tape.calls.items() if node.primitive.name in ("dense_tanh", "tanh")]
     assert len(inside) == 8 and {name for name, back in loop} == {*inside}
 
 
@@ -351,17 +351,18 @@ OWNED: dict[str, list[tuple[str, str, bool]]] = {
         ("matmul(transposed,", "checkpoint(<lambda>)", True), ("axis=0, dtype=", "checkpoint(<lambda>)", True),
     ],
     "a gradient of one's own": [
-        ("matmul(x, w_m_kernel", "dense", False), ("exp(", "doubled", False), ("square(", "power", False),
-        ("cos(", "doubled", True), ("matmul(transposed,", "dense", True),
+        ("matmul(x, w_m_kernel", "dense_tanh", False), ("exp(", "doubled", False), ("square(", "power", False),
+        ("cos(", "doubled", True), ("matmul(transposed,", "dense_tanh", True),
     ],
     "a loss of labels": [
         ("= take_along_axis(", "sparse_cross_entropy_with_logits", False),
         ("subtract(take_along_axis", "sparse_cross_entropy_with_logits", False),
-        ("matmul(transposed,", "dense", True),
+        ("matmul(transposed,", "dense_tanh", True),
     ],
     "a double gradient": [
-        ("matmul(x, w_m_kernel", "dense", False), ("tanh(", "dense", False), ("subtract(c_1", "subtract", False),
-        ("negative(", "subtract", True), ("matmul(transposed_5,", "dense", True),
+        ("matmul(x, w_m_kernel", "dense_tanh", False), ("tanh(", "dense_tanh", False),
+        ("subtract(c_1", "subtract", False),
+        ("negative(", "subtract", True), ("matmul(transposed_5,", "dense_tanh", True),
     ],
 }  # fmt: skip
 

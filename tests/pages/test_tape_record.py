@@ -295,8 +295,8 @@ def test_lines_of_a_step_belong_to_the_calls(emitter: str) -> None:
             done[name, back] = done.get((name, back), "") + source[line - 1]
     assert "matmul" in done["linear", 0] and "matmul" in done["linear", 1]
     assert (
-        "matmul" in done["dense", 0]
-        and "max" in done["dense", 0]
+        "matmul" in done["dense_relu", 0]
+        and "max" in done["dense_relu", 0]
         and {("square", 0), ("square", 1), ("mean", 0)} <= done.keys()
     )
     assert not any("parameters" in text for text in done.values()), "the update is part of no call"
@@ -325,7 +325,7 @@ def test_a_step_with_a_loop_has_the_lines_of_a_tape_with_that_loop() -> None:
 def test_a_step_that_computes_something_else_raises() -> None:
     step, loss_of, _ = programs.train_step("numpy")
     other = tg.tape(loss_of(programs.numbers(5, 3), tg.ones((5, 1))))
-    with pytest.raises(ValueError, match=r"does not compute this tape.*dense.*\[5, 16\]"):
+    with pytest.raises(ValueError, match=r"does not compute this tape.*dense_relu.*\[5, 16\]"):
         other.html(step=step)
     with pytest.raises(TypeError, match=r"tg\.jit"):
         other.html(step=len)

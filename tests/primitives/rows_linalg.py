@@ -6,7 +6,7 @@ import numpy as np
 
 import tapegrad as tg
 from primitives.table import Row, samples
-from tapegrad.autograd.ops.linalg import DENSE_ACTIVATIONS, dense_p
+from tapegrad.autograd.ops.linalg import DENSE
 
 WIDE = (-2.0, 2.0)
 PRODUCTS = (
@@ -76,10 +76,10 @@ ROWS = [
     Row("linear", tg.linear, lambda x, k, b: x @ k + b,
         samples((((3, 4), (4, 2), (2,)), ((4,), (4, 2), (2,)), ((2, 3, 4), (4, 2), (2,)), ((0, 4), (4, 2), (2,)),
                  ((3, 4), (4, 2), (1,))), WIDE), lambda tf, x, k, b: tf.tensordot(x, k, 1) + b, "linear", ints="same"),
-    *(Row(f"dense {name}", lambda x, k, b, name=name: dense_p(x, k, b, activation=name), numpy_dense(name),
-          samples((((3, 4), (4, 2), (2,)), ((2, 3, 4), (4, 2), (2,)), ((0, 4), (4, 2), (2,))),
-                  WIDE), lambda tf, x, k, b, name=name: getattr(tf.nn, name)(tf.tensordot(x, k, 1) + b), "dense")
-      for name in DENSE_ACTIVATIONS),
+    *(Row(whole.name, whole, numpy_dense(known.name),
+          samples((((3, 4), (4, 2), (2,)), ((2, 3, 4), (4, 2), (2,)), ((0, 4), (4, 2), (2,))), WIDE),
+          lambda tf, x, k, b, name=known.name: getattr(tf.nn, name)(tf.tensordot(x, k, 1) + b), whole.name)
+      for known, whole in DENSE.items()),
     Row("vecdot", tg.vecdot, np.vecdot, samples((((3, 4), (3, 4)), ((3, 4), (4,))), WIDE), ints="same"),
     Row("outer", tg.outer, np.outer, samples((((3,), (4,)), ((0,), (2,))), WIDE), ints="same"),
     *(Row(f"tensordot {axes}", lambda a, b, axes=axes: tg.tensordot(a, b, axes=axes),
