@@ -179,12 +179,16 @@ def class_weights(
 
 def check_given(**arguments: object) -> None:
     """Raise, by the arguments' names, for what scikit-learn takes or has no words for: a query without values, masked
-    values, and lists that are no array."""
+    values, lists that are no array, and sparse targets or weights."""
     for name, data in arguments.items():
         refuse_query(name, data)
         refuse_masked(name, data)
         if isinstance(data, (list, tuple)):
             shape_of(name, data)
+        if name != "X" and hasattr(data, "toarray"):
+            raise TypeError(
+                f"{name}: expected an array, got a sparse {type(data).__name__}: give {name}.toarray()"
+            )
 
 
 def validated(estimator: object, X: Features, *y: Targets, **options: object) -> Any:

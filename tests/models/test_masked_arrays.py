@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 import tapegrad as tg
 from tapegrad import data, nn
@@ -113,6 +114,21 @@ def test_estimators_refuse_them(name: str) -> None:
     if "Neural" not in name:
         with pytest.raises(TypeError, match=f"sample_weight: {SAID}"):
             make().fit(X, y, sample_weight=masked(np.ones(40)))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_estimators_refuse_sparse_targets_and_weights(name: str) -> None:
+    """Linear regressions ended in NumPy's error of a sequence."""
+    y = CLASSES if "C" in name or "Logistic" in name else Y[:, 0]
+    sparse = csr_matrix(np.ones((40, 1)))
+    fitted = ESTIMATORS[name]().fit(X, y)
+    for act in (ESTIMATORS[name]().fit, fitted.score):
+        with pytest.raises(
+            TypeError, match=r"y: expected an array, got a sparse csr_matrix: give y.toarray\(\)"
+        ):
+            act(X, sparse)
+    with pytest.raises(TypeError, match="sample_weight: expected an array, got a sparse"):
+        fitted.score(X, y, sparse)
 
 
 def test_a_factor_of_a_class_is_refused() -> None:
