@@ -185,7 +185,7 @@ class SVC(KeepsMethods, ClassifierMixin, BaseEstimator):
         features = self._features(part)
         error = features @ features.T - kernel
         size, wrong = (float(np.sqrt((of**2).mean(where=others))) for of in (kernel, error))
-        if size >= RESOLVED * wrong:
+        if not size < RESOLVED * wrong:  # NaN of rows whose squares overflow, which NumPy warns of
             return None
         smaller = f"'scale', {scale:.3g} here, or less" if gamma > scale else f"less than {gamma:.3g}"
         needed = 1.5 * self.n_components * (RESOLVED * wrong / max(size, 1e-9)) ** 2
