@@ -13,6 +13,8 @@ GETTERS = ("attrgetter", "methodcaller")
 OF_TEXT = frozenset({"format", "format_map"})
 # What asks for an attribute by a name that the code need not have.
 ASKING = frozenset({"getattr", "vars", "dir", "__dict__", "__getattribute__"})
+# For what code in C reads all attributes.
+READING_ALL = frozenset({"__getstate__", "__reduce__", "__reduce_ex__"})
 # Among names: something of these is known by another name, which is in no code.
 ELSEWHERE = "<another name>"
 ALSO_ASKING = ASKING | {ELSEWHERE, "attrgetter", "methodcaller", "hasattr", "setattr", *OF_TEXT}

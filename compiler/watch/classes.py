@@ -37,13 +37,17 @@ class Classes(Functions):
     def names_for(self, kind: type) -> set[str]:
         """The attributes that count in instances of a class."""
         if is_module_class(kind):
-            return self.names.of_modules
+            return self.names.of_modules | self.names.of_asked
         room = room_of_class(kind)
         if room == "own":
             files = {getattr(sys.modules.get(c.__module__), "__file__", "") for c in kind.__mro__}
             return self.names.of_modules.union(*(self.names.of_files.get(f or "", ()) for f in files))
+        return self.names.user | self.named_by_libraries(kind)
+
+    def named_by_libraries(self, kind: type) -> set[str]:
+        """The attributes of a class of the user's that code of libraries may ask for."""
         of_library = any(room_of_class(c) == "library" for c in kind.__mro__[:-1])
-        return self.names.user | self.names.of_libraries if of_library else self.names.user
+        return self.names.of_libraries if of_library else self.names.of_asked
 
     def computes_names(self, kind: type) -> bool:
         """Whether code of a class of ours ran that reads attributes by names it computes: all of them count."""
@@ -124,7 +128,7 @@ class Classes(Functions):
             return
         self.classes.add(id(kind))
         meta: Any = type(kind).__mro__ if type(kind) is not type else ()
-        plain = not meta
+        plain, names = not meta, self.names.user | self.named_by_libraries(kind)
         for of in (*kind.__mro__, *meta):
             if (room := room_of_class(of)) == "library":
                 continue
@@ -146,11 +150,11 @@ class Classes(Functions):
                     told = f"{of.__name__}.__abstractmethods__"
                     self.visit(f"{at}.__abstractmethods__", of.__abstractmethods__, told)
             for attribute, value in list(vars(of).items()):
-                if self.counts(attribute, value, room):
+                if self.counts(attribute, value, room, names):
                     self.class_attribute(kind if plain else of, of, attribute, value, plain)
 
-    def counts(self, attribute: str, value: Any, room: str) -> bool:
-        """Whether an attribute of a class is to be looked at."""
+    def counts(self, attribute: str, value: Any, room: str, names: set[str]) -> bool:
+        """Whether an attribute of a class is to be looked at. names: those that code asks for."""
         held = value.__func__ if is_a(value, (classmethod, staticmethod)) else value
         function = getattr(held, "fget", held)
         code = getattr(function, "__code__", None)
@@ -168,7 +172,7 @@ class Classes(Functions):
             )
         if room == "own":
             return attribute in self.names.user and is_a(value, PLAIN)
-        return self.names.all or attribute in self.names.user or attribute in self.names.of_modules
+        return self.names.all or attribute in names or attribute in self.names.of_modules
 
     def class_attribute(self, asked: type, of: type, attribute: str, value: Any, plain: bool) -> None:
         name, g = f"{of.__name__}.{attribute}", self.guards

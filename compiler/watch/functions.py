@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from tapegrad.backends.aliases import Function
-from tapegrad.compiler.watch.asking import ASKING, ELSEWHERE
+from tapegrad.compiler.watch.asking import ASKING, ELSEWHERE, READING_ALL
 from tapegrad.compiler.watch.code import part_of
 from tapegrad.compiler.watch.kinds import PLAIN, file_of, holds, is_a, is_plain_value, is_python
-from tapegrad.compiler.watch.listen import IMPURE_BUILTINS, impure
+from tapegrad.compiler.watch.listen import IMPURE_BUILTINS, IMPURE_OWNERS, impure
 from tapegrad.compiler.watch.names import OF_FUNCTIONS
 from tapegrad.compiler.watch.rooms import room_of
 from tapegrad.compiler.watch.walk import Walk
@@ -89,9 +89,9 @@ class Functions(Walk):
                 self.refuse(f"{name} is {what}: what it does cannot be part of a program. Call it outside")
             if value in ASKS:
                 self.more |= {*ASKING, ELSEWHERE}
-            if value in TELLING:
+            of, told = value.__self__, value.__name__ in READING_ALL
+            if told or value in TELLING or type(of).__module__ in IMPURE_OWNERS:
                 self.more.add(value.__name__)
-            of = value.__self__
             if is_a(of, str) and value.__name__ in ("format", "format_map"):  # it reads what the text names
                 self.more |= {"format", *re.findall(r"\w+", of)}
             if of is None or isinstance(of, (types.ModuleType, type)):
@@ -142,11 +142,11 @@ class Functions(Walk):
 
     def function_attributes(self, local: str, f: Function, name: str, room: str) -> None:
         """Those that somebody gave to a function."""
-        own, named = vars(f), self.names.user
+        own, names = vars(f), self.names
         if room == "own":
             return
-        if room == "library":  # as of functools.singledispatch
-            named = named | self.names.of_libraries
+        # One of a library's, as of functools.singledispatch, may have what all of its code asks for.
+        named = names.user | (names.of_libraries if room == "library" else names.of_asked)
         if self.names.asking or (own and room == "user"):
             keys = self.guards.fresh_value(list(own))
             self.guards.need(f"[*{local}.__dict__] == {keys}", f"the attributes of {name}")

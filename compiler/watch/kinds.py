@@ -2,6 +2,7 @@
 
 import operator
 import random
+import struct
 import sys
 import types
 from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, defaultdict, deque, namedtuple
@@ -140,9 +141,12 @@ def decimal_contexts() -> tuple[type, ...]:
 
 
 def decimal_context() -> tuple[Any, ...]:
-    """What the results of decimal numbers depend on."""
-    c = sys.modules["decimal"].getcontext()
-    return c.prec, c.rounding, c.Emin, c.Emax, c.capitals, c.clamp, tuple(c.traps.items())
+    """What the results of decimal numbers depend on, and what a new context takes over."""
+    decimal = sys.modules["decimal"]
+    return tuple(
+        (c.prec, c.rounding, c.Emin, c.Emax, c.capitals, c.clamp, tuple(c.traps.items()))
+        for c in (decimal.getcontext(), decimal.DefaultContext)
+    )
 
 
 def loggers() -> dict[str, tuple[Any, ...]]:
@@ -205,12 +209,32 @@ def random_generators() -> tuple[type, ...]:
 
 def opaque(kind: type) -> bool:
     """Whether instances hold state that Python cannot see: those of classes written in C, but for the known ones."""
-    return any(c not in CONTAINERS and room_of_class(c) == "library" and in_c(c) for c in kind.__mro__)
+    classes = [c for c in kind.__mro__ if c not in CONTAINERS]
+    return any((room_of_class(c) == "library" and in_c(c)) or holds_unseen(c) for c in classes)
+
+
+def holds_unseen(kind: type) -> bool:
+    """Whether it is written in C, and gives its instances memory that none of its attributes shows."""
+    if is_python(kind) and not in_c(kind):
+        return False
+    own, below = vars(kind), getattr(kind.__base__, "__basicsize__", 0)
+    seen = [v for name, v in own.items() if is_a(v, types.MemberDescriptorType) or name in OF_INSTANCES]
+    return kind.__basicsize__ - below > WORD * len(seen)
+
+
+def is_function_in_c(kind: type) -> bool:
+    """Whether its instances are functions of a library's own making, as Cython's: called by name, and not replaced."""
+    own = set().union(*(vars(c) for c in kind.__mro__[:-1]))
+    return any(map(holds_unseen, kind.__mro__)) and {"__name__", "__qualname__", "__call__"} <= own
+
+
+OF_INSTANCES = ("__dict__", "__weakref__")
+WORD = struct.calcsize("P")  # bytes of a pointer
 
 
 def in_c(kind: type) -> bool:
     """Whether a class of a library is written in C: it has nothing that only a `class` statement makes."""
     own = vars(kind)
-    if "__slots__" in own or {"__dict__", "__weakref__"} <= own.keys():
+    if "__slots__" in own or set(OF_INSTANCES) <= own.keys():
         return False
     return not any(isinstance(v, (types.FunctionType, property)) for v in own.values())

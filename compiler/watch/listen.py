@@ -40,10 +40,12 @@ IMPURE_FUNCTIONS = frozenset({
     ("importlib", "reload"), ("inspect", "currentframe"), ("inspect", "stack"), ("argparse", "parse_args"),
     ("argparse", "parse_known_args"), ("importlib", "import_module"),
     ("importlib._bootstrap_external", "get_data"), ("importlib._bootstrap_external", "path_stats"),
+    *(("copyreg", name) for name in ("pickle", "add_extension", "remove_extension", "clear_extension_cache")),
 })  # fmt: skip
 # Called by libraries, these are as impure as called by the user.
 IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select", "fcntl", "_random")
 PASSABLE = frozenset({"fspath"})
+ENTERING = frozenset({"__enter__", "__exit__"})  # a `with` puts back at its end what it does
 # Whose hooks run when a module is imported, a line is reached or memory is cleaned up: not for the user's code.
 TOOLS = frozenset({"_pytest", "pluggy", "hypothesis", "coverage", "debugpy", "_pydevd_bundle"})
 # Packages whose code our kernels call. NVIDIA's "cuda" and "nvmath" look for CUDA's libraries at a first use.
@@ -270,7 +272,8 @@ def impure(function: Any, kind: str) -> str | None:
         if name in IMPURE_METHODS:
             return f"{kind_of.__name__}.{name}"
         known = kind_of.__module__.partition(".")[0] in PURE_OWNERS or not isinstance(owner, type)
-        return None if known and kind_of.__module__ not in IMPURE_OWNERS else f"{kind_of.__name__}.{name}"
+        pure = known and (kind_of.__module__ not in IMPURE_OWNERS or name in ENTERING)
+        return None if pure else f"{kind_of.__name__}.{name}"
     if module == "builtins" and name in IMPURE_BUILTINS:
         return name
     top = module.partition(".")[0]
@@ -280,7 +283,7 @@ def impure(function: Any, kind: str) -> str | None:
 
 
 PURE_OWNERS = PURE_MODULES | {"numpy"}
-IMPURE_OWNERS = frozenset({"_io", "_thread_", "_queue", "_contextvars", "_socket"})
+IMPURE_OWNERS = frozenset({"_io", "_thread", "_queue", "_contextvars", "_socket"})
 
 
 def listening() -> bool:

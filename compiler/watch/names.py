@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable
 from types import CodeType
 
-from tapegrad.compiler.watch.asking import ALSO_ASKING, ASKING, GETTERS, asked_by_text
+from tapegrad.compiler.watch.asking import ALSO_ASKING, ASKING, GETTERS, READING_ALL, asked_by_text
 from tapegrad.compiler.watch.code import PRINTING, SHOWING, Part, part_of
-from tapegrad.compiler.watch.listen import Listener
+from tapegrad.compiler.watch.listen import ENTERING, Listener
 from tapegrad.compiler.watch.operators import asked_by_functions
 
 OF_CLASSES = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
@@ -19,6 +19,7 @@ TAKING_NAMED = frozenset({
 GIVEN_NAMES = frozenset(
     ("fromnumeric.py", name) for name in ("_wrapfunc", "_wrapit", "_wrapreduction", "_wrapreduction_any_all")
 )
+OF_CONTAINERS = frozenset(name for kind in (dict, list, set, tuple, str) for name in dir(kind))
 # Functions of libraries that read an attribute of what they are given without its name in the user's code.
 READING = {
     ("dataclasses.py", "fields"): "__dataclass_fields__",
@@ -31,11 +32,13 @@ class Names:
     """What the code that ran names.
 
     user           the names in the user's code, and its texts that may be names; `texts`, these texts alone
+    handed         of them, those that a method may be called by which is not heard: by code in C, or by a `with`
     used           of them, those that stand in the code as names
     operators      the special methods that its operators, and functions such as `abs` and `operator.mul`, ask for
     of_modules     the names that count in Modules: with those in the code of our layers and models that ran
     of_files       file -> the names in code of ours in it that ran: they count in the objects whose classes it defines
     of_libraries   the names in code of libraries that ran
+    of_asked       the attributes that such code asks for which ran for the user's
     asking         whether the user's code, or a library for it, may ask for an attribute that is not there
     all            whether it may read attributes by names it computes: all count then
     computing      names of our classes whose code does that
@@ -52,6 +55,8 @@ class Names:
         self.user: set[str] = set(more).union(*(p.words for p in parts))
         self.operators = asked_by_functions(self.used).union(*(p.operators for p in parts))
         self.texts: set[str] = set().union(*(p.texts for p in parts))
+        self.handed = self.texts.union(more, self.used & ENTERING)
+        self.handed.update(a for p in parts for _, _, a, called in p.attributes if not called)
         self.by_text(heard, parts, set(more))
         self.of_modules: set[str] = self.user.union(*(c.co_names for c in own if of_layers(c)))
         self.of_files: dict[str, set[str]] = {}
@@ -79,10 +84,12 @@ class Names:
         by_user = [asked_by_text(p) for p in parts]
         inspects = any(c.co_filename.endswith("inspect.py") for c in heard.asked)
         caught = "AttributeError" in self.used or any(p.catches for p in parts)
+        reads_all = not READING_ALL.isdisjoint(self.user)
         self.user.update(by_libraries, *filter(None, by_user))
         self.all = (
             None in by_user
             or self.computing_libraries
+            or reads_all
             or not ALSO_ASKING.isdisjoint(more)
             or any(p.matches_by_place for p in parts)
             or not self.texts.isdisjoint(GETTERS)
@@ -105,17 +112,30 @@ class Names:
         files = {file for file, name in GIVEN_NAMES.intersection(ran.values())}
         found: set[str] = set()
         self.computing_libraries = False
+        self.of_asked: set[str] = set()
         for code, key in ran.items():
+            part = part_of(code)
+            self.of_asked |= asked_of_others(part)
             if key[0] in files:
-                found |= part_of(code).texts
+                found |= part.texts
             if key in TAKING_NAMED | GIVEN_NAMES:
                 continue
-            names = asked_by_text(part_of(code), ASKING)
-            self.computing_libraries |= names is None
+            names = asked_by_text(part, ASKING)
+            for_all = key[0] != "copy.py" and not READING_ALL.isdisjoint(part.words)
+            self.computing_libraries |= names is None or for_all
             found |= names or set()
             if "AttributeError" in code.co_names:
-                found |= {attribute for _, _, attribute, _ in part_of(code).attributes}
+                found |= {attribute for _, _, attribute, _ in part.attributes}
         return found
+
+
+def asked_of_others(part: Part) -> set[str]:
+    """The attributes that code of a library asks for of what may be the user's: no global of its own, no object of its
+    class, and no container."""
+    loaded = {
+        a for load, owner, a, _ in part.attributes if load != "LOAD_GLOBAL" and owner not in ("self", "cls")
+    }
+    return loaded - OF_CONTAINERS
 
 
 def key_of(code: CodeType) -> tuple[str, str]:

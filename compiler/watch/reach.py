@@ -10,19 +10,17 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from functools import WRAPPER_ASSIGNMENTS
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.structure import is_module_class
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.watch.asking import ELSEWHERE
-from tapegrad.compiler.watch.containers import Containers
+from tapegrad.compiler.watch.atoms import Atoms
 from tapegrad.compiler.watch.kinds import (
     ABC_CHECKS,
     ATOMS,
@@ -38,9 +36,9 @@ from tapegrad.compiler.watch.kinds import (
     decimal_context,
     decimal_contexts,
     ends_of,
-    given_to_getter,
     is_a,
     is_average,
+    is_function_in_c,
     is_optimizer,
     is_plain_value,
     loggers,
@@ -54,17 +52,16 @@ from tapegrad.compiler.watch.walk import Kept
 
 UNSEEN = frozenset({
     "__globals__", "getclosurevars", "__subclasses__", "f_globals", "f_locals", "f_builtins", "gi_frame", "_version",
+    "__sizeof__",
 })  # fmt: skip
 # Functions of `logging` that ask for a logger by its name, or for the root.
 OF_LOGGING = frozenset(
     {"getLogger", "debug", "info", "warning", "error", "exception", "critical", "log", "getLevelName"}
 )
-# What a function under `tg.jit` has besides its counts, and anybody may set.
-OF_COMPILED = frozenset({*WRAPPER_ASSIGNMENTS, "__wrapped__", "__signature__", "emitter", "strict", "check"})
 DEEPEST = 20_000  # calls inside one another while the walk lasts
 
 
-class Reach(Containers):
+class Reach(Atoms):
     """The whole walk."""
 
     def walk(self, args: Args, kwargs: Kwargs) -> None:
@@ -168,7 +165,8 @@ class Reach(Containers):
         if shown or any(code.co_filename.endswith("arrayprint.py") for code in self.ran):
             known = g.fresh_value(np.get_printoptions())
             g.need(f"{g.value(np.get_printoptions)}() == {known}", "np.get_printoptions()")
-        if self.names.by_abc or any(code.co_qualname in ABC_CHECKS for code in self.ran):
+        asked_for = "get_cache_token" in self.names.user | self.names.of_libraries
+        if asked_for or self.names.by_abc or any(code.co_qualname in ABC_CHECKS for code in self.ran):
             token = g.fresh_value(get_cache_token())
             g.need(f"{g.value(get_cache_token)}() == {token}", "the classes that are registered with an ABC")
         if any(code.co_filename.endswith("copy.py") for code in self.ran):
@@ -238,49 +236,6 @@ class Reach(Containers):
             else:
                 self.objects[local] = value
 
-    def view(self, local: str, value: Any, name: str) -> None:
-        """Of a dict, or what stands for another object."""
-        if is_a(value, VIEWS):
-            self.identical(local, value, name)
-            self.visit(f"{local}.mapping", value.mapping, name)
-        else:
-            self.refuse(f"{name} is a weakref.proxy: hold a weakref.ref, or the object")
-
-    def own_attributes(self, local: str, compiled: Any, name: str) -> None:
-        """Those of a function under `tg.jit`: what the user gives it, and what it has of the function."""
-        own, d = vars(compiled), self.guards.let(f"{local}.__dict__")
-        others = self.names.user | (own.keys() if self.names.all else set())
-        for attribute in sorted(others - (compiled.parts - OF_COMPILED)):
-            if attribute in own:
-                self.visit(f"{d}[{attribute!r}]", own[attribute], f"{name}.{attribute}")
-            elif not hasattr(type(compiled), attribute):
-                self.guards.need(f"{attribute!r} not in {d}", f"{name}.{attribute}")
-        if self.names.all:
-            self.guards.need(f"len({d}) == {len(own)}", f"the attributes of {name}")
-
-    def atom(self, local: str, value: Any, name: str) -> None:
-        """What is known by its identity, and the little that can change in it or hide behind it."""
-        self.identical(local, value, name)
-        if is_a(value, np.ufunc) and value.__name__.endswith("(vectorized)"):
-            self.refuse(
-                f"{name} is made by np.frompyfunc, and what it calls cannot be seen: call that itself"
-            )
-        elif is_a(value, Primitive):
-            for part in ("forward", "vjp"):
-                known = self.guards.value(getattr(value, part))
-                self.guards.need(f"{local}.{part} is {known}", f"{name}.{part}")
-        elif is_a(value, Enum):
-            self.names.user |= {"_value_", "_name_"} if self.names.user & {"value", "name"} else set()
-            self.attributes(local, value, name, False)
-        elif is_a(value, GETTERS):
-            given = given_to_getter(value)
-            self.more |= {part for word in given if type(word) is str for part in word.split(".")}
-            for part in given:
-                if not is_plain_value(part):
-                    self.visit(self.guards.value(part), part, f"an argument of {name}")
-        elif is_a(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
-            self.more.add(value.__name__)
-
     def other(self, local: str, value: Any, name: str, argument: bool) -> None:
         """Containers that are not indexed, and values that never change; else an object."""
         of_library = room_of_class(type(value)) == "library"
@@ -312,7 +267,9 @@ class Reach(Containers):
             self.identical(local, value, name)
         elif is_a(value, (*VIEWS, weakref.ProxyType, weakref.CallableProxyType)):
             self.view(local, value, name)
-        elif not is_a(value, types.TracebackType):
+        elif is_a(value, types.TracebackType):
+            self.traceback(local, name)
+        else:
             self.object(local, value, name, argument)
 
     def object(self, local: str, value: Any, name: str, argument: bool) -> None:
@@ -321,7 +278,7 @@ class Reach(Containers):
         if reason := cannot_follow(value, name):
             self.refuse(reason)
         elif kind.__name__ in LOCKS and room_of_class(kind) == "library":
-            self.attributes(local, value, name, argument)
+            self.lock(local, value, name, argument)
         elif base := next((b for b in UNWRAP if is_a(value, b)), None):
             known = self.guards.fresh_value(UNWRAP[base](value))
             self.guards.need(f"same({self.guards.value(UNWRAP[base])}({local}), {known})", name)
@@ -334,6 +291,8 @@ class Reach(Containers):
         elif kind.__module__ == "tapegrad.compiler.run.jit":
             self.visit(f"{local}.f", value.f, name)
             self.own_attributes(local, value, name)
+        elif is_function_in_c(kind):
+            self.identical(local, value, name)
         elif opaque(kind):
             self.refuse(
                 f"{name} is a {kind.__module__}.{kind.__qualname__}, which cannot be looked into: read what is needed "

@@ -33,7 +33,7 @@ class Walk:
     """The state of a walk from f and its arguments to all that the code that ran names.
 
     What it does at a value stands in the classes built on this one, each on the one before: Functions, Classes,
-    Tensors, Containers, and Reach, which chooses among them.
+    Tensors, Containers, Atoms, and Reach, which chooses among them.
 
     guards     the check, as far as it is built
     tensors    id of a Tensor -> where it was found
