@@ -16,10 +16,10 @@ import numpy as np
 
 from tapegrad.autograd import dtypes, ops
 from tapegrad.autograd.aliases import DType, DTypeLike, Shape, TensorLike, Value
-from tapegrad.autograd.arguments import at_least_0, number, truth
+from tapegrad.autograd.arguments import at_least_0, number, somewhere, truth
 from tapegrad.autograd.creation import is_integer, read_shape, tensor
 from tapegrad.autograd.foreign import answering
-from tapegrad.autograd.intervals import ONE_DRAW, between, integers_below
+from tapegrad.autograd.intervals import ONE_DRAW, between, gumbel, integers_below
 from tapegrad.autograd.random import uniform as draw
 from tapegrad.autograd.tensor import Tensor
 
@@ -204,12 +204,6 @@ def bernoulli(p: TensorLike = 0.5, size: Shape | int | None = None, *, device: s
     return draw(shape, dtype=dtypes.float64, device=device) < chance
 
 
-def _gumbel(shape: tuple[int, ...], device: str | None) -> Tensor:
-    """-ln(-ln u): the largest of logits plus these is a draw from their softmax."""
-    u = ops.clip(draw(shape, dtype=dtypes.float64, device=device), 2.0**-54)  # 0 would be no logarithm
-    return -ops.log(-ops.log(u))
-
-
 @answering
 def categorical(logits: TensorLike, axis: int = -1, size: Shape | int | None = None) -> Tensor:
     """Class numbers drawn with the probabilities softmax(logits) along `axis` (by the Gumbel-max trick), int64.
@@ -218,17 +212,25 @@ def categorical(logits: TensorLike, axis: int = -1, size: Shape | int | None = N
         logits: Unnormalized log-probabilities, of shape (…, classes).
         axis: The axis of the classes.
         size: The shape of the result, which ends in logits' shape without the axis (the default).
+
+    Raises:
+        ValueError: There is no probability: a logit is NaN or infinite, or all of them are -inf.
     """
     given = ops.as_tensor(logits).detach()
     at = ops.one_axis("categorical", axis, given.ndim)
     x = ops.moveaxis(given, at, -1).astype(dtypes.float64, copy=False)
+    if somewhere(ops.max(x, axis=-1), lambda top: (top != top) | (top == math.inf) | (top == -math.inf)):
+        raise ValueError(
+            "categorical: expected logits below infinity, some above -inf, got NaN, inf or -inf alone"
+        )
     batch = x.shape[:-1]
     shape = batch if size is None else read_shape("categorical", size, "size")
     if shape[len(shape) - len(batch) :] != batch:
         raise ValueError(
             f"categorical: size must end in {batch}, the shape of the logits without axis {axis}"
         )
-    return ops.argmax(x + _gumbel((*shape, x.shape[-1]), x.device), axis=-1)
+    noise = gumbel(draw((*shape, x.shape[-1]), dtype=dtypes.float64, device=x.device))
+    return ops.argmax(x + noise, axis=-1)
 
 
 @answering
@@ -296,7 +298,7 @@ def _places(
     logs = ops.where(chances > 0, ops.log(ops.where(chances > 0, chances, 1.0)), -math.inf)
     if replace:
         return categorical(logs, size=shape)
-    keys = logs + _gumbel((n,), logs.device)
+    keys = logs + gumbel(draw((n,), dtype=dtypes.float64, device=logs.device))
     return ops.argsort(keys, descending=True)[:count].reshape(shape)
 
 

@@ -18,6 +18,7 @@ from tapegrad.autograd.aliases import Array, PathName
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import outside
+from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.replacing import replacing
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, default_place
@@ -139,6 +140,7 @@ def _bytes(array: Array) -> np.ndarray:
     return np.ascontiguousarray(host, dtype=host.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
 
 
+@answering
 def load(path: PathName) -> dict[str, Tensor]:
     """The tensors of a file written by `save`, by name, on the default device.
 

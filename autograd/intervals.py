@@ -1,4 +1,4 @@
-"""Uniform numbers between two bounds, in the arithmetic of a short dtype, and uniform integers."""
+"""Uniform numbers between two bounds, in the arithmetic of a short dtype, uniform integers, and noise for a choice."""
 
 import math
 
@@ -55,3 +55,8 @@ def integers_below(count: int, u: Tensor) -> Tensor:
         whole = digit.astype("int64")
         carry = whole * upper + (whole * lower + carry) // DIGIT
     return carry
+
+
+def gumbel(u: Tensor) -> Tensor:
+    """-ln(-ln u) of draws of float64: the largest of logits plus these is a draw from their softmax."""
+    return -ops.log(-ops.log(ops.clip(u, 2.0**-54)))  # 0 would be no logarithm

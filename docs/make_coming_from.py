@@ -57,6 +57,7 @@ TITLES = {
     "module": "Attributes of a module",
     "random": "`tg.random`",
     "tree": "`tg.tree`",
+    "autograd": "`tg.autograd`",
     "keywords": "Keywords",
 }
 

@@ -131,6 +131,7 @@ class Module(Ruled, KnownAttributes):
         """A copy of every parameter and buffer by path, for `tg.save` and `load_state_dict`."""
         return {path: copied(t) for path, t in self._tensors()}
 
+    @foreign.answering
     def load_state_dict(self, state: Mapping[str, TensorLike]) -> None:
         """Write the values of a state into this module's parameters and buffers, in place.
 
@@ -138,8 +139,7 @@ class Module(Ruled, KnownAttributes):
             state: Tensors or arrays by path, as `state_dict` gives them.
 
         Raises:
-            ValueError: A path is missing or unexpected, or a shape or dtype differs. The message lists all faults, and
-                nothing is loaded.
+            ValueError: A path is missing or unexpected, or a shape or dtype differs. Then nothing is loaded.
         """
         own = dict(self._tensors())
         faults = [f"missing: {path}" for path in own if path not in state]

@@ -221,7 +221,7 @@ class NLLLoss(WeighedLoss):
         self._check_class_factors(x.shape[-1] if x.ndim else 0)
         keep = t != self.ignore_index
         labels = class_numbers("NLLLoss", x, where(keep, t, 0))
-        factor = 1.0 if self.weight is None else take(self.weight, labels)
+        factor = 1.0 if self.weight is None else take(self._factors(x), labels)
         share = where(keep, factor, 0.0).astype(x.dtype, copy=False)
         loss = where(keep, nll_loss(x, labels, reduction="none") * share, 0.0)
         return self._reduced(loss, share)

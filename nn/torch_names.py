@@ -162,11 +162,16 @@ class WeighedLoss(TorchLoss):
                 f"{type(self).__name__}: {name} must broadcast to the input's shape {x.shape}, got {shape}"
             )
 
+    def _factors(self, x: Tensor) -> Tensor:
+        """The weight in x's dtype, which the loss has, too."""
+        assert self.weight is not None
+        return self.weight.astype(x.dtype, copy=False)
+
     def _times_weight(self, loss: Tensor) -> Tensor:
         if self.weight is None:
             return loss
         self._check_fit("weight", loss)
-        return loss * self.weight
+        return loss * self._factors(loss)
 
 
 def classes_last(name: str, x: Tensor, target: Tensor) -> Tensor:
@@ -244,7 +249,9 @@ class BCEWithLogitsLoss(WeighedLoss):
             loss = binary_cross_entropy_p(x, t)
         else:
             self._check_fit("pos_weight", x)
-            loss = (1.0 - t) * x + (1.0 + (self.pos_weight - 1.0) * t) * softplus(-x)
+            loss = (1.0 - t) * x + (1.0 + (self.pos_weight.astype(x.dtype, copy=False) - 1.0) * t) * softplus(
+                -x
+            )
         return self._reduced(self._times_weight(loss))
 
 
@@ -290,7 +297,7 @@ class CrossEntropyLoss(WeighedLoss):
         labels = class_numbers("CrossEntropyLoss", x, where(keep, t, 0))
         loss, share = sparse_cross_entropy_p(x, labels), where(keep, 1.0, 0.0).astype(x.dtype, copy=False)
         if self.weight is not None:
-            factor = take(self.weight, labels)
+            factor = take(self._factors(x), labels)
             loss, share = loss * factor, share * factor
         if self.label_smoothing:
             even = self._even(x) / x.shape[-1]
@@ -301,9 +308,11 @@ class CrossEntropyLoss(WeighedLoss):
     def _even(self, x: Tensor) -> Tensor:
         """-sum over the classes of weight * ln(softmax(x))."""
         logs = log_softmax(x, axis=-1)
-        return -sum_p(logs if self.weight is None else logs * self.weight, axis=(x.ndim - 1,), keepdims=False)
+        return -sum_p(
+            logs if self.weight is None else logs * self._factors(x), axis=(x.ndim - 1,), keepdims=False
+        )
 
     def _of_probabilities(self, x: Tensor, t: Tensor) -> Tensor:
         if self.label_smoothing:
             t = t * (1.0 - self.label_smoothing) + self.label_smoothing / x.shape[-1]
-        return self._reduced(cross_entropy_p(x, t if self.weight is None else t * self.weight))
+        return self._reduced(cross_entropy_p(x, t if self.weight is None else t * self._factors(x)))

@@ -1,8 +1,8 @@
 """Answers to names and keywords of other libraries: "tapegrad's name for torch.cat is tg.concat(arrays, axis=0)".
 
 The names stand in one plain file for each room, which is read when a name is not found: tg.txt, tensor.txt, nn.txt,
-functional.txt, losses.txt, init.txt, module.txt, random.txt and tree.txt; keywords.txt has the keywords of all
-functions. The page docs/coming_from.md is made from them.
+functional.txt, losses.txt, init.txt, module.txt, random.txt, tree.txt and autograd.txt; keywords.txt has the keywords
+of all functions. The page docs/coming_from.md is made from them.
 """
 
 import inspect
@@ -158,17 +158,12 @@ def better(
         if word not in taken and not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return TypeError(unknown_keyword(name, word, taken))
     if re.search(r"positional arguments? but|too many positional", str(error)):
-        whole = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
-        shown = f"{name}{plain(str(whole))}"
+        bare = [p.replace(annotation=p.empty) for p in parameters]
+        shown = f"{name}{signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
         return TypeError(
             f"{name}: {len(given)} arguments by position are too many for {shown}{sizes(name, given)}"
         )
     return error
-
-
-def plain(signature: str) -> str:
-    """A signature without its annotations."""
-    return re.sub(r": [^=,)]+?(?=( = |,|\)$))", "", signature).replace(" = ", "=")
 
 
 def sizes(name: str, given: tuple[object, ...]) -> str:

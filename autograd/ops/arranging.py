@@ -338,7 +338,7 @@ def one_hot(labels: TensorLike, /, classes: int, axis: int = -1, *, dtype: DType
     classes = positive_integer("one_hot: classes", classes)
     kind = labels.backend.dtype(get_default_dtype() if dtype is None else as_dtype(dtype, "one_hot: dtype"))
     hot = one_hot_p(labels, classes=classes, dtype=kind, checked=True)
-    at = one_axis("one_hot", axis, hot.ndim)
+    at = one_axis("one_hot", axis, hot.ndim, of="a result")
     return hot if at == hot.ndim - 1 else moveaxis(hot, -1, at)
 
 

@@ -33,6 +33,9 @@ def einsum(subscripts: str, /, *operands: TensorLike) -> Tensor:
         )
     xs = [as_tensor(x) for x in operands]
     left, arrow, out = subscripts.replace(" ", "").partition("->")
+    for label in left.replace("...", "").replace(",", "") + out.replace("...", ""):
+        if not (label.isascii() and label.isalpha()):
+            raise ValueError(f"einsum: expected letters as labels in {subscripts!r}, got {label!r}")
     names = left.split(",")
     names, out = _labels(subscripts, xs, names, out if arrow else None)
     lengths = _lengths(subscripts, xs, names, out)

@@ -365,4 +365,7 @@ def sort(x: TensorLike, /, axis: int = -1, *, descending: bool = False) -> Tenso
         descending: Whether the largest comes first.
     """
     x = as_tensor(x)
-    return take_along_axis(x, argsort(x, axis, descending=descending), axis=axis)
+    from tapegrad.autograd.ops.shape import one_axis
+
+    at = one_axis("sort", axis, x.ndim)
+    return take_along_axis(x, argsort(x, at, descending=truth("sort: descending", descending)), axis=at)

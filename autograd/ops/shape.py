@@ -90,11 +90,11 @@ def as_tensor(x: TensorLike) -> Tensor:
     return tensor(x)
 
 
-def one_axis(name: str, axis: object, ndim: int, argument: str = "axis") -> int:
-    """An axis counted from the front; TypeError and IndexError name the argument."""
+def one_axis(name: str, axis: object, ndim: int, argument: str = "axis", of: str = "an array") -> int:
+    """An axis counted from the front; TypeError and IndexError name the argument, and what has so many axes."""
     number = whole_number(f"{name}: {argument}", axis)
     if not -ndim <= number < ndim:
-        raise IndexError(f"{name}: {argument} {number} is out of range for an array of {ndim} dimension(s)")
+        raise IndexError(f"{name}: {argument} {number} is out of range for {of} of {ndim} dimension(s)")
     return number % ndim
 
 
@@ -201,12 +201,12 @@ def expand_dims(x: TensorLike, /, axis: int = 0) -> Tensor:
         axis: The position of the new axis.
     """
     x = as_tensor(x)
-    at = one_axis("expand_dims", axis, x.ndim + 1)
+    at = one_axis("expand_dims", axis, x.ndim + 1, of="a result")
     return reshape_p(x, shape=(*x.shape[:at], 1, *x.shape[at:]))
 
 
-def squeeze(x: TensorLike, /, axis: Axis) -> Tensor:
-    """A view of x without the named axes, which must be of length 1.
+def squeeze(x: TensorLike, /, axis: Axis = None) -> Tensor:
+    """A view of x without the named axes, which must be of length 1, or without all of that length.
 
     Args:
         x: A Tensor or what `tg.tensor` takes, of any shape and dtype.

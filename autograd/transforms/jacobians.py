@@ -6,7 +6,7 @@ from typing import ParamSpec
 from tapegrad.autograd import ops
 from tapegrad.autograd.aliases import Tree
 from tapegrad.autograd.dtypes import is_floating
-from tapegrad.autograd.structure import check_sequence, need_function, tensors_of
+from tapegrad.autograd.structure import check_sequence, flatten, need_function, tensors_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms.derivatives import (
     argument_numbers,
@@ -43,12 +43,24 @@ def jacobian(f: Callable[P, object], argnums: int | Sequence[int] = 0) -> Callab
 
     def function(*args: P.args, **kwargs: P.kwargs) -> Tree:
         call, leaves, rebuild = stand_ins("jacobian", args, argument_numbers("jacobian", argnums, len(args)))
-        flat, rebuild_outputs = tensors_of("jacobian: the function's result", run(f, call, kwargs, leaves))
+        returned = run(f, call, kwargs, leaves)
+        _check_tensors(returned)
+        flat, rebuild_outputs = tensors_of("jacobian: the function's result", returned)
         record = must_record(flat, leaves)
         parts = [rebuild(_rows(y, leaves, record)) for y in flat]
         return rebuild_outputs([part[0] if isinstance(argnums, int) else part for part in parts])
 
     return named(function, "jacobian", f)
+
+
+def _check_tensors(returned: Tree) -> None:
+    """Raise TypeError for numbers and arrays, whose gradient is lost: tg.grad does, too."""
+    for leaf in flatten(returned)[0]:
+        if not isinstance(leaf, Tensor):
+            raise TypeError(
+                f"jacobian: the function must return tensors, it returned {type(leaf).__name__}, which has lost the "
+                "gradient: compute with functions of tg to the end"
+            )
 
 
 def _rows(y: Tensor, leaves: Sequence[Tensor], record: bool) -> list[Tensor]:

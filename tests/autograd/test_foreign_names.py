@@ -29,6 +29,7 @@ ROOMS: dict[str, tuple[Any, str]] = {
     "module": (tg.nn.Dense(2, in_features=2), "Dense"),
     "random": (tg.random, "tapegrad.random"),
     "tree": (tg.tree, "tapegrad.tree"),
+    "autograd": (tg.autograd, "tapegrad.autograd"),
 }
 LINES = [(room, *row) for room in ROOMS for row in foreign.rows(room)]
 NAMES = [
@@ -180,6 +181,12 @@ CALLS = (
     (lambda: tg.nn.losses.Huber(dleta=1), "did you mean 'delta'"),
     (lambda: tg.Tensor([1.0]), "tg.tensor(data) makes a tensor"),
     (lambda: tg.ones(()).backward(gradient=1.0), "backward: tapegrad's word for gradient is cotangent"),
+    (lambda: tg.nn.Dense(2, "relu", 3), "for Dense(units, activation=None, *, in_features=None, "),
+    (lambda: tg.nn.Embedding(5, 2, 0, 1.0), "output_dim, embeddings_initializer='random_uniform', *, "),
+    (lambda: tg.nn.LSTM(2, "tanh", "sigmoid", 3), "(units, activation='tanh', recurrent_activation='sigmoid', *, "),
+    (lambda: tg.nn.LSTM(3, batch_first=True), "the batch is always the first axis"),
+    (lambda: tg.nn.Linear(1, 1).load_state_dict({}, strict=False), "every path must be there"),
+    (lambda: tg.load("x", map_location="cpu"), "default device: tg.set_backend"),
     (lambda: tg.linspace(0, 1, steps=5), "linspace: tapegrad's word for steps is num"),
 )  # fmt: skip
 

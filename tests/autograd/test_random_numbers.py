@@ -1,6 +1,7 @@
 """tg.random: what the numbers are, that a seed repeats them, and that a compiled step draws the same."""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -183,6 +184,9 @@ WRONG: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
     (lambda: R.choice([], 2), ValueError, "nothing to draw from: a has 0 elements"),
     (lambda: R.choice(tg.ones((2, 0)), axis=1), ValueError, "choice: there is nothing to draw from"),
     (lambda: R.categorical(tg.ones((2, 3)), size=5), ValueError, "size must end in"),
+    (lambda: R.categorical(tg.tensor([float("nan"), 0.0])), ValueError, "categorical: expected logits"),
+    (lambda: R.categorical(tg.tensor([[0.0, 1.0], [-math.inf, -math.inf]])), ValueError, "-inf alone"),
+    (lambda: R.categorical(tg.tensor([math.inf, 0.0])), ValueError, "below infinity"),
     (lambda: tg.randn(2.0), TypeError, "randn: size must be an integer"),
     (lambda: tg.randperm(2.5), TypeError, "randperm: n must be an integer"),
 )

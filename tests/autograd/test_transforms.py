@@ -138,6 +138,12 @@ def test_parameters_get_no_gradient_by_the_way() -> None:
 @pytest.mark.parametrize(
     ("act", "kind", "says"),
     [
+        (
+            lambda: tg.jacobian(lambda x: x.numpy() ** 2)(t(X)),
+            TypeError,
+            ["jacobian", "must return tensors", "ndarray"],
+        ),
+        (lambda: tg.jacobian(lambda x: {"y": 1.0})(t(X)), TypeError, ["must return tensors", "float"]),
         (lambda: tg.grad(lambda x: x)(t(X)), ValueError, ["scalar", "(3,)", "jacobian"]),
         (lambda: tg.grad(lambda x: (x.sum(), 1))(t(X)), TypeError, ["has_aux=True"]),
         (lambda: tg.grad(lambda x: 3.0)(t(X)), TypeError, ["scalar tensor", "float"]),

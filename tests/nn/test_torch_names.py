@@ -333,3 +333,33 @@ def test_losses_of_pairs_move_what_is_at_the_bound(name: str) -> None:
     value.backward()
     assert value.item() == pytest.approx(0.0, abs=1e-9)
     np.testing.assert_allclose(a.grad.numpy(), want, atol=1e-9)
+
+
+W = [1.0, 2.0, 0.5]
+WEIGHTED: dict[str, Any] = {
+    "CrossEntropyLoss": (lambda w: nn.CrossEntropyLoss(w), [0, 2]),
+    "CrossEntropyLoss, smoothed": (lambda w: nn.CrossEntropyLoss(w, label_smoothing=0.1), [0, 2]),
+    "CrossEntropyLoss of shares": (lambda w: nn.CrossEntropyLoss(w), [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]),
+    "NLLLoss": (lambda w: nn.NLLLoss(w), [0, 2]),
+    "BCELoss": (lambda w: nn.BCELoss(w), [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]),
+    "BCEWithLogitsLoss": (
+        lambda w: nn.BCEWithLogitsLoss(w, pos_weight=w),
+        [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]],
+    ),
+    "MultiLabelSoftMarginLoss": (
+        lambda w: nn.MultiLabelSoftMarginLoss(w),
+        [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]],
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_weights_do_not_change_the_dtype_of_the_loss(name: str, dtype: str):
+    """Given as a list, or as a tensor of another dtype."""
+    make, target = WEIGHTED[name]
+    x = tg.tensor([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]], dtype=dtype)
+    want = make(np.array(W))(tg.tensor(x.numpy().astype("float64")), target).item()
+    for weight in (W, np.array(W), tg.tensor(W, dtype="float16")):
+        loss = make(weight)(x, target)
+        assert loss.dtype == dtype and abs(loss.item() - want) < 2e-3 * abs(want)
