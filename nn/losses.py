@@ -201,7 +201,7 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         return binary_cross_entropy_p(p, t)
     v = class_factors(name, "pos_weight", pos_weight, p)
-    return (1.0 - t) * p + (1.0 + (v - 1.0) * t) * softplus(-p)
+    return (1.0 - t) * softplus(p) + v * t * softplus(-p)
 
 
 @elementwise

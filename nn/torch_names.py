@@ -249,9 +249,8 @@ class BCEWithLogitsLoss(WeighedLoss):
             loss = binary_cross_entropy_p(x, t)
         else:
             self._check_fit("pos_weight", x)
-            loss = (1.0 - t) * x + (1.0 + (self.pos_weight.astype(x.dtype, copy=False) - 1.0) * t) * softplus(
-                -x
-            )
+            v = self.pos_weight.astype(x.dtype, copy=False)
+            loss = (1.0 - t) * softplus(x) + v * t * softplus(-x)
         return self._reduced(self._times_weight(loss))
 
 

@@ -3,7 +3,7 @@ One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 
 from tapegrad.autograd.aliases import Array, ArrayModule, DType, Value
 from tapegrad.autograd.ops.activations import sigmoid
-from tapegrad.autograd.ops.elementwise import scale
+from tapegrad.autograd.ops.elementwise import scale, where_p
 from tapegrad.autograd.ops.forwards import relu_of, sum_of
 from tapegrad.autograd.ops.reductions import log_softmax_of, log_softmax_p, softmax_p, sum_p
 from tapegrad.autograd.ops.shape import reshape_p
@@ -15,9 +15,16 @@ def _binary(xp: ArrayModule, x: Array, t: Array) -> Array:
     return relu_of(xp, x) - x * t + xp.log1p(xp.exp(-xp.abs(x)))
 
 
+def _binary_slope(x: Value, t: Value) -> Value:
+    """sigmoid(x) - t. Of a sure and right x above 0 both are almost 1: then it is (1 - t) - sigmoid(-x)."""
+    above = x >= 0
+    unsure = sigmoid(where_p(above, -x, x))
+    return where_p(above, (1.0 - t) - unsure, unsure - t)
+
+
 binary_cross_entropy_p = Primitive(
     "binary_cross_entropy_with_logits", _binary, promote="float",
-    vjp=(lambda g, y, x, t: scale(g, sigmoid(x) - t), lambda g, y, x, t: -scale(g, x)),
+    vjp=(lambda g, y, x, t: scale(g, _binary_slope(x, t)), lambda g, y, x, t: -scale(g, x)),
     doc="-t*ln(sigmoid(x)) - (1-t)*ln(1-sigmoid(x)), elementwise and without overflow",
 )  # fmt: skip
 

@@ -66,6 +66,33 @@ def test_the_slope_of_a_small_error_is_exact(name: str, dtype: str) -> None:
     np.testing.assert_allclose(got, want.astype("float64"), rtol=8 * float(info.eps), atol=tiny)
 
 
+SURE = np.array([-0.5, 3.0, 8.0, 9.0, 10.0, -12.0, 30.0, -60.0])
+OF_LOGITS: dict[str, Any] = {
+    "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
+    "with pos_weight": lambda x, t, **o: F.binary_cross_entropy_with_logits(x, t, pos_weight=2.0, **o),
+    "binary_cross_entropy": lambda x, t, **o: F.binary_cross_entropy(tg.sigmoid(x), t, **o),
+    "focal": lambda x, t, **o: F.binary_focal_crossentropy(x, t, from_logits=True, gamma=0.5, **o),
+    "BCEWithLogitsLoss": lambda x, t, reduction: nn.BCEWithLogitsLoss(reduction=reduction)(x, t),
+    "BCEWithLogitsLoss, pos_weight": lambda x, t, reduction: nn.BCEWithLogitsLoss(
+        reduction=reduction, pos_weight=2.0
+    )(x, t),
+    "SoftMarginLoss": lambda x, t, reduction: nn.SoftMarginLoss(reduction=reduction)(x, 2.0 * t - 1.0),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", OF_LOGITS)
+def test_the_slope_of_a_sure_and_right_logit_is_exact(name: str, dtype: str) -> None:
+    loss, x, t = OF_LOGITS[name], SURE.astype(dtype), (SURE > 0).astype(dtype)
+    got = slope(lambda x: loss(x, tg.tensor(t), reduction="sum"), x)
+    want = slope(lambda x: loss(x, tg.tensor(t), reduction="sum"), x.astype("float64"))
+    e = np.exp(-np.abs(SURE))
+    if name in ("binary_cross_entropy_with_logits", "BCEWithLogitsLoss"):
+        np.testing.assert_allclose(want, np.where(SURE > 0, -1, 1) * e / (1 + e), rtol=1e-12)
+    info = np.finfo(dtype)
+    np.testing.assert_allclose(got, want, rtol=16 * float(info.eps), atol=4 * float(info.smallest_subnormal))
+
+
 # name -> a loss of distances of three float16 arrays, of which the slope of the first is compared
 OPTIONS: dict[str, dict[str, Any]] = {
     "of length": {}, "of p 1": {"p": 1.0}, "of p 3": {"p": 3.0}, "of p 1.5": {"p": 1.5}, "swapped": {"swap": True},
