@@ -60,6 +60,8 @@ def save(
     outside("tg.save")
     if not isinstance(tensors, Mapping):
         raise TypeError(f"save: tensors: expected a dict of them by name, got a {type(tensors).__name__}")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"save: metadata: expected a dict of texts by name, got {metadata!r}")
     for key, text in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise TypeError(f"save: metadata are texts by name, got {key!r}: {text!r}")

@@ -245,7 +245,8 @@ class Primitive:
         if not isinstance(error, EXPLAINED) or isinstance(error, (BackendError, NotImplementedError)):
             return error
         given = ", ".join(describe(a) for a in args)
-        options = "".join(f", {k}={v!r}" for k, v in params.items())
+        # Of the user's function, which has no such option, `checked` is none.
+        options = "".join(f", {k}={v!r}" for k, v in params.items() if k != "checked")
         reason = self.misfit(args, params) or (self.hint and self.hint(*args, **params)) or error
         message = f"{self.name}({given}{options}): {reason}\n{user_line()}"
         kinds = (IndexError, TypeError, ZeroDivisionError, OverflowError, ValueError)

@@ -228,6 +228,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
         ({3: GRID}, None, "names are non-empty texts other than '__metadata__', got 3"),
         ({"": GRID}, None, "names are non-empty texts"),
         ({"__metadata__": GRID}, None, "names are non-empty texts"),
+        ({}, "x", "save: metadata: expected a dict of texts by name, got 'x'"),
         ({}, {"k": 3}, "metadata are texts by name, got 'k': 3"),
     ],
 )
