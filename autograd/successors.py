@@ -78,25 +78,39 @@ def _calls_given(t: Tensor, value: TensorLike) -> tuple[list[Node], bool]:
     # As quickly as can be where the array of `total += loss` is new.
     if home is t._data and others - (t.node is not None and t.node.out is home) == 0:
         return [], False
-    given, arrays, holders, references = [], {id(t._data): t._data}, dict[Tensor, int](), 0
-    for node in calls_since(_made(t, home), roots):
+    calls = calls_since(_made(t, home), roots)
+    arrays, references = {id(t._data): t._data}, 0
+    for node in calls:
         outs = node.out if isinstance(node.out, tuple) else (node.out,)
         for a in chain(node.arrays, outs):
             if a is home:
                 references += 1
             elif writes.owner(a) is home:
                 arrays[id(a)] = a
-        if any(x is t for x in node.inputs):
-            given.append(node)
-        for x in node.inputs:
-            if isinstance(x, Tensor) and x is not t and writes.owner(x._data) is home:
-                holders[x] = holders.get(x, 0) + 1
     arrays.pop(id(home), None)
-    references += len(arrays) + sum(x._data is home for x in holders) - (home is not t._data)
+    holders = _holders(calls, home)
+    times_given = holders.pop(t, 0)
+    references += len(arrays) + _how_many_hold(holders, home) - (home is not t._data)
     if current.get().recorder is not None:
         references += held_by_notes(home)
     held = any(sys.getrefcount(x) > holders[x] + _IN_A_LOOP for x in holders)
+    given = [node for node in calls if times_given and any(x is t for x in node.inputs)]
     return given, held or others > references
+
+
+# Of their own, so that no name of the function that counts references is left with one.
+def _holders(calls: list[Node], home: Array) -> dict[Tensor, int]:
+    """The tensors that the calls were given and that show an array's memory, and how often they were given each."""
+    holders: dict[Tensor, int] = {}
+    for node in calls:
+        for x in node.inputs:
+            if isinstance(x, Tensor) and writes.owner(x._data) is home:
+                holders[x] = holders.get(x, 0) + 1
+    return holders
+
+
+def _how_many_hold(holders: dict[Tensor, int], home: Array) -> int:
+    return sum(x._data is home for x in holders)
 
 
 def _made(t: Tensor, home: Array) -> int:

@@ -46,6 +46,16 @@ def of_a_view(x: Any) -> Any:
     return (h * h).sum()
 
 
+def of_a_view_whose_maker_is_walked_first(x: Any) -> Any:
+    w = tg.tanh(x)
+    h = (x * 1.0).T
+    h *= tg.sin(w @ w)
+    q = (x @ x).reshape(1, 2, 2).mT
+    q *= 0.3
+    q += q.mT
+    return (h * q[0]).sum()
+
+
 def of_a_constant(x: Any) -> Any:
     sums = first = tg.zeros(2, dtype=x.dtype)
     for row in x:
@@ -68,7 +78,15 @@ def powers(x: Any) -> Any:
     return h.sum()
 
 
-ONE_VALUE = (by_a_function, in_a_list, residual, of_a_view, of_a_constant, powers)
+ONE_VALUE = (
+    by_a_function,
+    in_a_list,
+    residual,
+    of_a_view,
+    of_a_view_whose_maker_is_walked_first,
+    of_a_constant,
+    powers,
+)
 
 
 @pytest.mark.parametrize("f", ONE_VALUE, ids=lambda f: f.__name__)
