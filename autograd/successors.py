@@ -33,8 +33,9 @@ def become_result(
     """
     if type(t) is not Tensor:
         raise RuntimeError(
-            f"{what}: a gradient is recorded and t is a {type(t).__name__}, which keeps none: write {remedy}\n"
-            + user_line()
+            f"{what}: a gradient is recorded and t is a {type(t).__name__}, which keeps none: write "
+            f"t.assign({remedy.partition(' = ')[2]}), which changes its numbers alone, or name the result: "
+            f"y = {remedy.partition(' = ')[2]}\n{user_line()}"
         )
     calls, seen = _calls_given(t, value)
     if seen:

@@ -78,7 +78,7 @@ def add_in_place(m: Mean, x: tg.Tensor) -> None:
 
 LOST = {
     "a Tensor for a Buffer": (set_to("mean", lambda m, x: 0.9 * m.mean + x.mean()), False, "mean is a Buffer"),
-    "a sum with a gradient": (add_in_place, True, "mean is a Buffer, got float32.*mean.assign"),
+    "a sum with a gradient": (add_in_place, True, r"t is a Buffer, which keeps none: write t\.assign\(t \+ value\)"),
     "a number for a Buffer": (set_to("mean", lambda m, x: 3.0), False, "mean is a Buffer, got 3.0"),
     "an array for a Buffer": (set_to("mean", lambda m, x: np.ones(1)), False, "mean is a Buffer, got ndarray"),
     "a Tensor for a Parameter": (set_to("scale", lambda m, x: m.scale * 2), False, "scale is a Parameter"),
@@ -98,7 +98,7 @@ def test_a_plain_value_does_not_replace_what_is_saved(
 ) -> None:
     m = Mean(write)
     call = tg.jit(lambda x: m(x)) if compiled else m
-    with pytest.raises(TypeError, match=said):
+    with pytest.raises((RuntimeError, TypeError), match=said):
         call(tg.ones(1, requires_grad=differentiated))
     assert list(m.state_dict()) == ["mean", "scale"] and m.scale.tolist() == [1.0]
 
