@@ -1,5 +1,6 @@
 """What all parts of the walk share."""
 
+import weakref
 from collections.abc import Iterable
 from types import CodeType
 from typing import Any, NamedTuple
@@ -110,5 +111,12 @@ class Walk:
         if not is_a(value, NEVER_CHANGE):
             self.guards.objects[local] = name
         if self.names.by_address or (self.names.shows and shows_address(type(value))):
-            same = f"{local} is {self.guards.value(value)}"
-            self.guards.need(same, f"{name}: whether it is the same object")
+            self.guards.need(self.still(local, value), f"{name}: whether it is the same object")
+
+    def still(self, local: str, value: object) -> str:
+        """That it is this object. One that is no longer used may go, where it can be referred to weakly."""
+        try:
+            reference = self.guards.fresh_value(weakref.ref(value))
+        except TypeError:
+            return f"{local} is {self.guards.value(value)}"
+        return f"{local} is not None and {local} is {reference}()"

@@ -94,3 +94,28 @@ def test_the_step_of_a_model_that_is_refused_says_why_it_has_no_source() -> None
         model.fit(x, x[:, :1], epochs=100, verbose=0)
     with pytest.raises(tg.TraceError, match=r"it changes model.layers\[0\].calls"):
         model.source("train")
+
+
+class Plain:
+    pass
+
+
+TELLING: dict[str, Callable[[Any, Any], float]] = {
+    "a text": lambda held, known: len(repr(held[0])) * 1.0,
+    "a weak set, which runs as Python": lambda held, known: known.add(held[0]) or 2.0,
+}
+
+
+@pytest.mark.filterwarnings("ignore::tapegrad.JitWarning")
+@pytest.mark.parametrize("name", TELLING)
+def test_an_object_of_which_the_place_counts_may_go(name: str) -> None:
+    held: list[Plain] = [Plain()]
+    known: Any = weakref.WeakSet()
+    f = tg.jit(lambda x: x * TELLING[name](held, known), emitter="numpy")
+    for _ in range(2):
+        for _ in range(3):
+            f(tg.ones(1))
+        before = weakref.ref(held[0])
+        held[0] = Plain()
+        gc.collect()
+        assert before() is None and len(known) == 0
