@@ -309,15 +309,15 @@ def a_generator_made_inside(J: Any) -> Any:
 @eager("time")
 def a_clock(J: Any) -> Any:
     start = time.time()
-    f = lambda x: x * (1 if time.time() - start < 0.5 else 2)
-    return each_call(J, f, 6, lambda i: time.sleep(0.6 * (i == 4)))
+    f = lambda x: x * (1 if time.time() - start < 1.5 else 2)
+    return each_call(J, f, 6, lambda i: time.sleep(1.6 * (i == 4)))
 
 
 @eager("datetime", "now")
 def a_date(J: Any) -> Any:
     start = datetime.datetime.now()
-    f = lambda x: x * (1 if (datetime.datetime.now() - start).total_seconds() < 0.5 else 2)
-    return each_call(J, f, 6, lambda i: time.sleep(0.6 * (i == 4)))
+    f = lambda x: x * (1 if (datetime.datetime.now() - start).total_seconds() < 1.5 else 2)
+    return each_call(J, f, 6, lambda i: time.sleep(1.6 * (i == 4)))
 
 
 @either("environ")

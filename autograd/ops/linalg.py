@@ -108,12 +108,12 @@ def _then(activation: Primitive) -> Function:
 def _through(activation: Primitive) -> Function:
     """Its joint rule, for an activation whose rule reads its result and not its argument: the sum is not kept."""
     assert isinstance(activation.vjp, tuple) and activation.vjp[0] is not None
-    of_activation = activation.vjp[0]
+    rule_of_activation = activation.vjp[0]
 
     def rules(
         needed: Sequence[bool], g: Value, y: Value, x: Value, kernel: Value, bias: Value
     ) -> tuple[Value, ...]:
-        g = of_activation(g, y, None)
+        g = rule_of_activation(g, y, None)  # now that of x @ kernel + bias
         return (
             _to_left(g, y, x, kernel) if needed[0] else None,
             _to_right(g, y, x, kernel) if needed[1] else None,

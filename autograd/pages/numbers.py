@@ -87,5 +87,6 @@ def short(x: float | int | None) -> float | str | None:
         return x if abs(x) < 1_000_000 else str(x)
     if not isfinite(x):
         return str(x)
-    x = float(f"{x:.4g}")
+    rounded = float(f"{x:.4g}")
+    x = rounded if isfinite(rounded) else x  # the largest number of all is rounded up to infinity
     return int(x) if x.is_integer() and abs(x) < 1e15 else x

@@ -4,6 +4,7 @@ import ast
 import inspect
 import linecache
 import textwrap
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,11 +48,17 @@ def rule_of(primitive: Primitive) -> Rule:
         primitive.name,
         words,
         formula,
-        [pair for i, rule in enumerate(vjp) if (pair := cotangent(rule, i))],
+        formulas(vjp),
         next((where for where, _, _ in places if where), ""),
         list(dict.fromkeys(source for _, source, _ in places if source)),
         forward[1] if forward else "",
     )
+
+
+def formulas(rules: Sequence[Function | None]) -> list[tuple[str, str]]:
+    """Those of all arguments, or none: a part of them would be taken for the whole."""
+    found = [cotangent(rule, i) for i, rule in enumerate(rules) if rule is not None]
+    return [pair for pair in found if pair] if all(found) else []
 
 
 def cotangent(rule: Function | None, number: int) -> tuple[str, str] | None:

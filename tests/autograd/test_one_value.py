@@ -158,5 +158,5 @@ def test_what_would_have_two_values_raises(f: Callable[[Any], Any]) -> None:
     x = tg.tensor([[1.0, 2.0], [3.0, 4.5]], dtype="float64")
     f(x)
     for call in (tg.grad(f), tg.jit(tg.grad(f), emitter="numpy")):
-        with pytest.raises(RuntimeError, match=r"a gradient is recorded.*write t = t . value"):
+        with pytest.raises(RuntimeError, match=r"a gradient is recorded.*write t(\.assign\(| = )t . value"):
             call(x)

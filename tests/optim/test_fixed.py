@@ -45,8 +45,8 @@ REFUSED: tuple[tuple[str, Any, str], ...] = (
     ("params[0] =", put, "make a new optimizer with all groups"),
     ("names.append", lambda o: o.groups[0].names.append("w"), "make a new optimizer with all groups"),
     ("params =", lambda o: setattr(o.groups[0], "params", []), "nothing reads the attribute 'params' of a Group"),
-    ("add_param_group", lambda o: o.add_param_group({"params": []}), "here it is called a list of all groups"),
-    ("param_groups", lambda o: o.param_groups.append({}), "here it is called groups"),
+    ("add_param_group", lambda o: o.add_param_group({"params": []}), "give the constructor, or bind, a list of"),
+    ("param_groups", lambda o: o.param_groups.append({}), "tapegrad's name for param_groups is groups"),
 )  # fmt: skip
 
 

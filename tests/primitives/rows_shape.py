@@ -51,7 +51,6 @@ ROWS = [
         lambda tf, x: tf.expand_dims(x, 1)),
     one("expand_dims last", lambda x: tg.expand_dims(x, axis=-1), lambda x: np.expand_dims(x, -1), X34 + SCALAR),
     one("squeeze", lambda x: tg.squeeze(x, axis=1), lambda x: np.squeeze(x, 1), X313, lambda tf, x: tf.squeeze(x, [1])),
-    one("squeeze all", lambda x: tg.squeeze(x), lambda x: np.squeeze(x), X313, lambda tf, x: tf.squeeze(x)),
     one("squeeze two", lambda x: tg.squeeze(x, axis=(0, -1)), lambda x: np.squeeze(x, (0, -1)),
         samples((((1, 3, 1),),), WIDE)),
     one("squeeze all", lambda x: tg.squeeze(x, None), np.squeeze, X313 + X34 + SCALAR, lambda tf, x: tf.squeeze(x)),
