@@ -40,7 +40,8 @@ class Rule:
 
 def rule_of(primitive: Primitive) -> Rule:
     vjp = primitive.vjp if isinstance(primitive.vjp, tuple) else (primitive.vjp,)
-    places = [place_of(rule) for rule in dict.fromkeys(r for r in vjp if r is not None)]
+    written = dict.fromkeys(r for r in vjp if r is not None)
+    places = [place_of(f) for rule in written for f in (rule, *functions_held(rule))]
     forward = place_of(primitive.forward) if primitive.forward is not None else None
     first, _, _ = (primitive.__doc__ or "").partition("\n\n")  # what follows describes the arguments
     formula, words = formula_of(first)
@@ -53,6 +54,12 @@ def rule_of(primitive: Primitive) -> Rule:
         list(dict.fromkeys(source for _, source, _ in places if source)),
         forward[1] if forward else "",
     )
+
+
+def functions_held(rule: Function) -> list[Function]:
+    """Those that a rule was made with, such as the rule of the activation in that of a layer."""
+    held = [cell.cell_contents for cell in getattr(rule, "__closure__", None) or ()]
+    return [f for f in held if inspect.isfunction(f)]
 
 
 def formulas(rules: Sequence[Function | None]) -> list[tuple[str, str]]:

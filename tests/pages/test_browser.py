@@ -355,3 +355,17 @@ def test_a_notebook_shows_a_tape_in_a_frame(opened: Opened, mlp: Any) -> None:
     assert frame.locator("#panel h2").inner_text().startswith("v9 = add")
     frame.locator("#on").click()
     assert frame.locator("#where").inner_text().startswith("forward v1")
+
+
+def test_each_result_of_a_call_has_the_name_that_the_lines_give_it(opened: Opened) -> None:
+    x = tg.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    first, second = tg.scan(lambda h, v: (h + v, h * v), tg.zeros(()), x)
+    page = opened(tg.tape(first + second.sum(), {"x": x}).html())
+    page.locator("#tape .row", has_text="v1 = scan").click()
+    heads = page.locator("#panel h3").all_inner_texts()
+    assert [h for h in heads if "v1[" in h][:4] == [
+        "Value, v1[0]",
+        "Cotangent, dv1[0]: how the result changes with each of these numbers",
+        "Value, v1[1]",
+        "Cotangent, dv1[1]: how the result changes with each of these numbers",
+    ]

@@ -1,9 +1,11 @@
 """The formulas of primitives and their rules, as the pages typeset and show them."""
 
 import re
+from typing import Any
 
 import pytest
 
+import tapegrad as tg
 from tapegrad.autograd.pages.formulas import formula_of
 from tapegrad.autograd.pages.rules import rule_of
 from tapegrad.autograd.primitive import REGISTRY, Primitive
@@ -76,3 +78,17 @@ def test_the_rule_of_a_users_primitive_is_shown() -> None:
 def test_a_part_of_the_formulas_is_not_shown_as_if_it_were_all() -> None:
     assert rule_of(REGISTRY["power"]).formulas == [] and len(rule_of(REGISTRY["power"]).source) == 2
     assert len(rule_of(REGISTRY["multiply"]).formulas) == 2
+
+
+def test_a_rule_made_of_others_shows_them() -> None:
+    assert rule_of(REGISTRY["dense_tanh"]).source[1:] == ["lambda g, y, x: scale(g, 1.0 - y * y)"]
+
+    @tg.custom_gradient
+    def twice(x: tg.Tensor) -> Any:
+        def pullback(g: tg.Tensor) -> tg.Tensor:
+            return g * 2.0
+
+        return x * 2.0, pullback
+
+    node = twice(tg.ones(2, requires_grad=True)).node
+    assert node is not None and "return g * 2.0" in rule_of(node.primitive).source[1]

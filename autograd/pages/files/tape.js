@@ -158,8 +158,8 @@ function panelOf(i) {
     if (!call) html += `<p class="soft">A leaf: ${sizes[i] < 0 ? "no gradient is asked for." : "the backward pass ends here."}</p>`;
     if (doc || formula) html += `<div class="formula">${formula ? `<p><math><mi>y</mi><mo>=</mo>${formula.slice(6)}</p>` : ""}${doc ? `<p class="soft">${esc(doc)}</p>` : ""}</div>`;
     r[VALUES].forEach((v, k) => {
-        const one = r[VALUES].length > 1 ? ` ${k + 1}` : "";
-        html += `<h3 class="fwd">Value${one}</h3>${numbers(v, "value")}<h3 class="bwd">Cotangent${one}, ${esc(D.prefix + r[NAME])}: how the result changes with each of these numbers</h3>${numbers(r[COTANGENTS][k], "cotangent")}`;
+        const one = r[VALUES].length > 1 ? `[${k}]` : "";
+        html += `<h3 class="fwd">Value${one && ", " + esc(r[NAME] + one)}</h3>${numbers(v, "value")}<h3 class="bwd">Cotangent, ${esc(D.prefix + r[NAME] + one)}: how the result changes with each of these numbers</h3>${numbers(r[COTANGENTS][k], "cotangent")}`;
     });
     if (call) {
         if (formulas.length) html += `<h3 class="bwd">Its gradient rule</h3><div class="formula">${formulas.map(f => `<p>${f[1]}</p>`).join("")}<p class="soft">ȳ is the cotangent of the result y.</p></div>`;

@@ -190,8 +190,9 @@ class Replay:
             shared = writes.owner(leaf.data) is writes.owner(other.data) and a < d and c < b
             if shared and leaf not in self.news:
                 raise Refusal(
-                    f"what_if: {self.called(leaf)} shares the memory of {self.called(other)}, and nothing says how it "
-                    f"was made from it: make it inside of `with tg.keep_lines():`, or {INSTEAD}"
+                    f"what_if: {self.called(other)} shares the memory of {self.called(leaf)}, so it cannot change alone: "
+                    f"change {self.called(leaf)}; or, if that was made of {self.called(other)}, make it inside of `with "
+                    f"tg.keep_lines():`; or {INSTEAD}"
                 )
 
     def refuse_unknown(self, leaf: Hashable) -> None:
