@@ -189,10 +189,10 @@ class Replay:
             (a, b), (c, d) = writes.span(leaf.data), writes.span(other.data)
             shared = writes.owner(leaf.data) is writes.owner(other.data) and a < d and c < b
             if shared and leaf not in self.news:
+                known, mine = self.called(leaf), self.called(other)
                 raise Refusal(
-                    f"what_if: {self.called(other)} shares the memory of {self.called(leaf)}, so it cannot change alone: "
-                    f"change {self.called(leaf)}; or, if that was made of {self.called(other)}, make it inside of `with "
-                    f"tg.keep_lines():`; or {INSTEAD}"
+                    f"what_if: {mine} shares the memory of {known}, so neither changes alone: change {known} if {mine} "
+                    f"is a part of it; if it was made of {mine}, make it inside of `with tg.keep_lines()`; or {INSTEAD}"
                 )
 
     def refuse_unknown(self, leaf: Hashable) -> None:
