@@ -1,4 +1,5 @@
-"""The recorded calls behind a tensor, to look at. Nothing here is needed to compute a gradient.
+"""The recorded calls behind a tensor, to look at. Computing a gradient needs nothing of it, and a write in place asks
+`origins` alone which notes hold its memory.
 
 tape        `tg.tape(t)`: the calls in order, as text, Mermaid or DOT
 adjoint     the backward pass of a tape, run once, call by call;  repeats: its text, of many steps alike in few lines

@@ -153,10 +153,17 @@ def of_a_buffer(x: Any) -> Any:
     return buffer.sum()
 
 
-@pytest.mark.parametrize("f", (a_transposed_view, the_whole, detached, of_an_array, of_a_buffer))
+SEEN_ELSEWHERE = r"a gradient is recorded.*write t = t . value"
+RAISES = {
+    **dict.fromkeys((a_transposed_view, the_whole, detached, of_an_array), SEEN_ELSEWHERE),
+    of_a_buffer: r"t is a Buffer, which keeps none: write t\.assign\(t \+ value\)",
+}
+
+
+@pytest.mark.parametrize("f", RAISES)
 def test_what_would_have_two_values_raises(f: Callable[[Any], Any]) -> None:
     x = tg.tensor([[1.0, 2.0], [3.0, 4.5]], dtype="float64")
     f(x)
     for call in (tg.grad(f), tg.jit(tg.grad(f), emitter="numpy")):
-        with pytest.raises(RuntimeError, match=r"a gradient is recorded.*write t(\.assign\(| = )t . value"):
+        with pytest.raises(RuntimeError, match=RAISES[f]):
             call(x)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
@@ -214,3 +215,9 @@ def test_an_optimizer_that_is_made_since_changes_nothing() -> None:
     first = tape.html()
     tg.optim.Adam(model.parameters())
     assert tape.html() == first
+
+
+def test_the_largest_number_is_no_infinity_when_it_is_rounded() -> None:
+    largest = float(np.finfo("float64").max)
+    x = tg.tensor([largest, 1.0], dtype="float64", requires_grad=True)
+    assert "1.7976931348623157e+308" in tg.tape((x * 1.0).sum() * 0.0, {"x": x}).html()

@@ -396,9 +396,3 @@ def test_a_page_is_written_and_returned(tmp_path: Any) -> None:
     assert (tmp_path / "t.html").read_text(encoding="utf-8") == page
     with pytest.raises(FileNotFoundError, match="html"):
         tape.html(tmp_path / "no" / "t.html")
-
-
-def test_the_largest_number_is_no_infinity_when_it_is_rounded() -> None:
-    largest = float(np.finfo("float64").max)
-    x = tg.tensor([largest, 1.0], dtype="float64", requires_grad=True)
-    assert "1.7976931348623157e+308" in tg.tape((x * 1.0).sum() * 0.0, {"x": x}).html()
