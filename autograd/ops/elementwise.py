@@ -118,7 +118,7 @@ power: Primitive = Primitive(
 )  # fmt: skip
 remainder = Primitive(
     "remainder", lambda xp, a, b: a % b, promote="same",
-    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -scale(g, a // b)),
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -scale(g, floor_divide(a, b))),
     doc="x1 - x2 * floor(x1 / x2), of the sign of x2",
 )  # fmt: skip
 
@@ -313,7 +313,7 @@ floor = Primitive("floor", _integral("floor"), doc="the greatest integer not abo
 ceil = Primitive("ceil", _integral("ceil"), doc="the least integer not below x")
 trunc = Primitive("trunc", _integral("trunc"), doc="x without its fraction")
 round = Primitive("round", _integral("round"), doc="the nearest integer, halves to even")
-floor_divide = Primitive(
+floor_divide: Primitive = Primitive(
     "floor_divide", lambda xp, a, b: a // b, promote="same",
     doc="floor(x1 / x2); of infinities, what NumPy gives: NaN for inf // 2, -1 for 1 // -inf",
 )  # fmt: skip
