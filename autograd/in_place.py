@@ -4,6 +4,12 @@ One rule for all of them. Where neither side takes part in a graph, or gradients
 every view of it and every other name of the tensor sees the change, as in NumPy. On a leaf that requires grad they
 raise while gradients are recorded. Any other tensor of a graph, or one whose value requires grad, stands for the result
 afterwards, of `total + loss` or of `index_update(t, i, v)`; where another view would not see that, both raise.
+
+Whether there is another view, the array's reference count says: NumPy keeps no list of an array's views, and a list of
+our own would cost each call that makes one. Who holds the array is known but for views: the tensor, and calls of its
+graph. A count above theirs means a view, or a call outside the graph, and the line raises. What Python itself adds to a
+count differs by version (since 3.14 a local name passes its object on uncounted): so each number that is compared with
+is counted at import, in a function of the same form.
 """
 
 import sys
@@ -14,12 +20,11 @@ import numpy as np
 from tapegrad.autograd import writes
 from tapegrad.autograd.aliases import Array, Index, TensorLike, Value
 from tapegrad.autograd.diagnostics import user_line
-from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
-from tapegrad.autograd.successors import become_result, calls_since
+from tapegrad.autograd.successors import become_result, calls_since, fitting, is_kept, shows
 from tapegrad.autograd.tapes.origins import held_by_notes
-from tapegrad.autograd.tensor import Tensor, overwrite
+from tapegrad.autograd.tensor import Tensor, before, overwrite
 from tapegrad.autograd.writes import about_to_write, next_serial, refuse_shared_places, store
 from tapegrad.backends.aliases import Function
 
@@ -37,7 +42,7 @@ def in_place(
                 raise _leaf(f"t {symbol}= value", f"t = t {symbol} value")
             if self.requires_grad or (isinstance(other, Tensor) and other.requires_grad):
                 return become_result(f"t {symbol}= value", f"t = t {symbol} value", self, function, other)
-        overwrite(self, _fitting(f"t {symbol}= value", self, function(self, other)))
+        overwrite(self, fitting(f"t {symbol}= value", self, function(self, other)))
         return self
 
     method.__name__ = method.__qualname__ = name
@@ -76,20 +81,25 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
     """Have a tensor stand for `index_update(t, index, value)`, of which the value's gradient is part.
 
     The first time it gets memory of its own, and later values are written into that, but for one whose gradient needs
-    what it is written over, as in `t[i] *= v`. Calls recorded before find the
-    old contents' node through the new one, whose first input it is: see `Node.recorded_inputs`.
+    what it is written over, as in `t[i] *= v`. Calls recorded before find the old contents' node through the new one,
+    whose first input it is: see `Node.recorded_inputs`.
     """
     own = t.node is not None and t.node.primitive is indexing.index_update_p and t.node.out is t.data
     own = own and not _needs_what_it_replaces(t, index, value)
-    if not own:
-        _only_one_to_see(t, value)
-        if (recorder := current.get().recorder) is not None:
-            recorder.becomes(t)
+    if not own or current.get().recorder is not None:
+        seen = _seen_by_others(t, value)
+        # A program does not write into what has views, if they are calls' alone: it makes a new result.
+        own = own and seen
+        if not own:
+            _only_one_to_see(t, seen)
+            if (recorder := current.get().recorder) is not None:
+                recorder.becomes(t)
     old = Tensor(t.data, t.requires_grad, t.node, t.output_index)
     old._version = t._version
     if (recorder := current.get().recorder) is not None:
         recorder.succeeds(old, t)
     new = indexing.index_update(old, index, value)
+    _give_instead(old, t, value)
     if own:
         if (recorder := current.get().recorder) is not None:
             recorder.write(t, new)
@@ -104,6 +114,23 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
     t.node, t.output_index, t._requires_grad = new.node, new.output_index, new._requires_grad
     t._version = next_serial()
     writes.happened(t._version)
+
+
+def _give_instead(old: Tensor, t: Tensor, value: TensorLike) -> None:
+    """Have the calls behind the value hold what t was: else t, which is to hold their graph, would be part of it.
+
+    Calls from before the last writes are not looked at: a loop of many writes would walk its whole graph at each.
+    """
+    since = t.node
+    for _ in range(_WRITES_BACK):
+        if since is not None and since.primitive is indexing.index_update_p:
+            written = since.inputs[0] if since.inputs else None
+            since = written.node if isinstance(written, Tensor) else None
+    calls = calls_since(0 if since is None else since.serial, [value] if isinstance(value, Tensor) else [])
+    for call in calls:
+        if any(x is t for x in call.inputs):
+            then = old if t.node is None or t.node.serial < call.serial else before(t, call.serial, {})
+            call.inputs = tuple(then if x is t else x for x in call.inputs)
 
 
 def _needs_what_it_replaces(t: Tensor, index: Index, value: TensorLike) -> bool:
@@ -124,9 +151,8 @@ def _needs_what_it_replaces(t: Tensor, index: Index, value: TensorLike) -> bool:
     return False
 
 
-def _only_one_to_see(t: Tensor, value: TensorLike) -> None:
-    """Raise RuntimeError if a tensor that is to get memory of its own shares the old one with others than the calls
-    that the value was made by."""
+def _only_one_to_see(t: Tensor, seen: bool) -> None:
+    """Raise RuntimeError if a tensor that is to get memory of its own shares the old one with others."""
     refuse_shared_places(t.data)
     if not _own_memory(t.data):
         raise RuntimeError(
@@ -134,15 +160,23 @@ def _only_one_to_see(t: Tensor, value: TensorLike) -> None:
             "gradient: write into that one, as in t[i, j] = value for t[i][j] = value, or into a copy, t = t + 0\n"
             + user_line()
         )
-    others = sys.getrefcount(t.data) - _REFERENCES - (t.node is not None and t.node.out is not None)
-    if others > 0 and current.get().recorder is not None:
-        others -= held_by_notes(t.data)
-    if others > 0 and others != _held_by_calls(t, value):
+    if seen:
         raise RuntimeError(
             "t[index] = value: a gradient is recorded, and other views of t, or calls that were given t before, "
             "would not see it: write first, or into a copy (t = t + 0), or collect the values in a list for tg.stack\n"
             + user_line()
         )
+
+
+def _seen_by_others(t: Tensor, value: TensorLike) -> bool:
+    """Whether anything but t and the calls that the value was made by holds t's array or a view of it."""
+    others = sys.getrefcount(t.data) - _REFERENCES - (t.node is not None and t.node.out is not None)
+    if others > 0 and current.get().recorder is not None:
+        others -= held_by_notes(t.data)
+    if others <= 0:
+        return False
+    a_view = value is not t and shows(value, t.data)
+    return others != _held_by_calls(t, value) or (a_view and is_kept(value, "t[index] = value"))
 
 
 def _held_by_calls(t: Tensor, value: TensorLike) -> int:
@@ -199,6 +233,7 @@ def _in_a_loop() -> int:
 
 
 _REFERENCES, _IN_A_LOOP, _OF_ONE_VIEW = _references(), _in_a_loop(), _of_one_view()
+_WRITES_BACK = 8  # so many rows may be computed before they are stored one after the other
 
 
 def into_array(function: Function, inputs: tuple[Value, ...], out: Array) -> Array:
@@ -210,30 +245,12 @@ def into_array(function: Function, inputs: tuple[Value, ...], out: Array) -> Arr
         )
     target = Tensor(out)
     result = function(*(target if a is out else Tensor(a) if type(a) is type(out) else a for a in inputs))
-    overwrite(target, _fitting("array op= tensor", target, result))
+    overwrite(target, fitting("array op= tensor", target, result))
     if (recorder := current.get().recorder) is not None:
         for value in inputs:
             if isinstance(value, Tensor):
                 recorder.into_array(value)
     return out
-
-
-def _fitting(what: str, target: Tensor, result: Tensor) -> Tensor:
-    """The result in the target's dtype. Raises if it is larger, or of a kind that the target cannot hold."""
-    if result.shape != target.shape:
-        raise ValueError(
-            f"{what}: the result has shape {result.shape}, which does not fit into shape {target.shape}: only the "
-            f"value is broadcast, never what is written to; t = … makes a new tensor\n{user_line()}"
-        )
-    if result.dtype == target.dtype:
-        return result
-    have, want = name_of(result.dtype), name_of(target.dtype)
-    if not np.can_cast(have, want, "same_kind"):
-        raise TypeError(
-            f"{what}: the result is {have}, and t stays {want}: convert it with .astype({want!r}), or write "
-            f"t = … for a new tensor of {have}\n{user_line()}"
-        )
-    return result.astype(target.dtype)
 
 
 def _leaf(what: str, other: str) -> RuntimeError:

@@ -8,6 +8,7 @@ from tapegrad.autograd.aliases import Shape, TensorLike, Value
 from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.in_place import in_place, setitem
 from tapegrad.autograd.primitive import SCALARS, Primitive
+from tapegrad.autograd.successors import learn
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE
 
@@ -138,4 +139,5 @@ def install() -> None:
     }
     for name, member in table.items():
         setattr(Tensor, name, member)
+    learn()
     Tensor.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]  # == compares elements, but hashing is by identity

@@ -15,7 +15,8 @@ import numpy as np
 from tapegrad.autograd import writes
 from tapegrad.autograd.aliases import Array, TensorLike
 from tapegrad.autograd.diagnostics import user_line
-from tapegrad.autograd.flags import current
+from tapegrad.autograd.dtypes import name_of
+from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.tapes.origins import held_by_notes
 from tapegrad.autograd.tensor import Node, Tensor, next_serial
 
@@ -23,13 +24,11 @@ from tapegrad.autograd.tensor import Node, Tensor, next_serial
 def become_result(
     what: str, remedy: str, t: Tensor, function: Callable[..., Tensor], value: TensorLike
 ) -> Tensor:
-    """Have t stand for function(t, value), and return it.
-
-    A result of another shape or dtype, or without a gradient, is a new tensor: where no gradient is recorded, the one
-    raises, and the other one cuts no graph.
+    """Have t stand for function(t, value), cast to its dtype, and return it.
 
     Raises:
-        RuntimeError: Another tensor shows t's memory, or t is a Parameter or a Buffer.
+        RuntimeError: Another tensor shows t's memory, t is a Parameter or a Buffer, or the result has no gradient.
+        TypeError, ValueError: The result does not fit into t, as where no gradient is recorded.
     """
     if type(t) is not Tensor:
         raise RuntimeError(
@@ -51,17 +50,41 @@ def become_result(
     if (recorder := current.get().recorder) is not None:
         recorder.becomes(t)
         recorder.succeeds(old, t)
-    new = function(old, old if value is t else value)
-    if new.node is None or new.shape != old.shape or new.dtype != old.dtype:
+    try:
+        new = fitting(what, old, function(old, old if value is t else value))
+        if new.node is None:
+            raise RuntimeError(
+                f"{what}: a gradient is recorded, and the result has none, for the slope of this function is 0 or "
+                f"nowhere: write {remedy}\n{user_line()}"
+            )
+    except Exception:
         if recorder is not None:
             recorder.succeeds(t, old)
-        return new.retain_grad() if t.retains_grad else new
+        raise
     # Else the graph would hold t, which holds the graph.
     for node in calls:
         node.inputs = tuple(old if x is t else x for x in node.inputs)
     t._data, t.node, t.output_index, t._requires_grad = new._data, new.node, new.output_index, True
     t._version = next_serial()
     return t
+
+
+def fitting(what: str, target: Tensor, result: Tensor) -> Tensor:
+    """The result in the target's dtype. Raises if it is larger, or of a kind that the target cannot hold."""
+    if result.shape != target.shape:
+        raise ValueError(
+            f"{what}: the result has shape {result.shape}, which does not fit into shape {target.shape}: only the "
+            f"value is broadcast, never what is written to; t = … makes a new tensor\n{user_line()}"
+        )
+    if result.dtype == target.dtype:
+        return result
+    have, want = name_of(result.dtype), name_of(target.dtype)
+    if not np.can_cast(have, want, "same_kind"):
+        raise TypeError(
+            f"{what}: the result is {have}, and t stays {want}: convert it with .astype({want!r}), or write "
+            f"t = … for a new tensor of {have}\n{user_line()}"
+        )
+    return result.astype(target.dtype)
 
 
 def _is_stored_by_index(frame: FrameType) -> bool:
@@ -95,8 +118,33 @@ def _calls_given(t: Tensor, value: TensorLike) -> tuple[list[Node], bool]:
     if current.get().recorder is not None:
         references += held_by_notes(home)
     held = any(sys.getrefcount(x) > holders[x] + _IN_A_LOOP for x in holders)
+    held = held or (value is not t and shows(value, home) and is_kept(value, "t += value"))
     given = [node for node in calls if times_given and any(x is t for x in node.inputs)]
     return given, held or others > references
+
+
+def shows(value: TensorLike, home: Array) -> bool:
+    return isinstance(value, Tensor) and writes.owner(value._data) is home
+
+
+def is_kept(value: TensorLike, line: str) -> bool:
+    """Whether anybody but the line `t += value` or `t[index] = value` has the value, a view of t.
+
+    Asked by the third function that the line calls, first of a value that nobody else has: see `learn`."""
+    count = sys.getrefcount(value)
+    if count > _of_a_passing_value.setdefault(line, count):
+        return True
+    return _NAMES_LEND and any(x is value for x in sys._getframe(4).f_locals.values())
+
+
+def learn() -> None:
+    """Count, with the running Python, the references to a value that nobody has but the line that uses it."""
+    _of_a_passing_value.clear()
+    with changed_flags(grad=True, recorder=None):
+        t = Tensor(np.zeros(2), requires_grad=True) * 1.0
+        t += t[0]
+        t = Tensor(np.zeros(2), requires_grad=True) * 1.0
+        t[1] = t[0]
 
 
 # Of their own, so that no name of the function that counts references is left with one.
@@ -149,6 +197,9 @@ def _in_a_loop() -> int:
 
 
 _REFERENCES, _IN_A_LOOP = _references(), _in_a_loop()
+_of_a_passing_value: dict[str, int] = {}
+# Since Python 3.14 a local name passes its object on without counting it once more.
+_NAMES_LEND = sys.version_info >= (3, 14)
 # What Python may do between an operator and the storing of its result, and the storing by an index.
 _BETWEEN = {opmap[name] for name in ("CACHE", "COPY", "EXTENDED_ARG", "NOP", "SWAP") if name in opmap}
 _BY_INDEX = {opmap[name] for name in ("STORE_SLICE", "STORE_SUBSCR") if name in opmap}

@@ -62,6 +62,10 @@ This page says what functions and their gradients are where mathematics leaves a
   `matrix_transpose`, `t.T`, `t.mT`, `moveaxis`, `expand_dims`, `squeeze`, `flip`, `split`, `unstack`, `broadcast_to`,
   `getitem` (indexing by integers, slices, None and ...), `t.detach`. A write into the one changes the other. Layers
   that only reshape, permute or crop give views as well.
+- **`t += v` while a gradient is recorded** gives t the result, in memory of its own and in t's dtype, under all names
+  of t. A view taken before would keep the old values, so the line raises where there is one, v itself included, and
+  says to write `t = t + v`. Whether there is one is read from the reference count of the array, as for `t[i] = v`. A
+  call that was given t, and whose result the program still holds, counts as a view.
 - **An optimizer moves its parameters** into a buffer of its own when it is made. What shared their memory before keeps
   the old values: a view, `p.detach()`, the array behind `tg.asarray(array)`. Take views after that, or copies.
 - **Writes that a graph is not told of:** those of NumPy, `t.data[0] = v` and `array[0] = v`, and of another library

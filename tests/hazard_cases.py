@@ -336,7 +336,7 @@ def buffers_written_by_index(wrap: Any) -> Any:
         w.grad = None
         b[0] = x[0]
         b[1:] += x
-        made, total = tg.zeros((3,), dtype="float64"), t(0)
+        made, total = tg.zeros((3,), dtype="float64"), t(0, 0)
         made[1] = x[1]
         made += 1.0
         rows = tg.zeros((3, 2), dtype="float64")

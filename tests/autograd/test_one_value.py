@@ -1,6 +1,7 @@
 """`t += v` on a tensor that others see: one function has one value, with a gradient and without, or it raises."""
 
 import gc
+import operator as op
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -70,6 +71,30 @@ def by_an_index(x: Any) -> Any:
     return (h * h).sum()
 
 
+def from_an_index(x: Any) -> Any:
+    h = x * 1.0
+    h[0] *= x[1]
+    h[1] = h[0] * x[0]
+    return (h * h).sum()
+
+
+def of_values_taken_before(x: Any) -> Any:
+    h = tg.zeros((2, 2), dtype=x.dtype)
+    h[0] = x[1]
+    h[1] = x[0] * x[1]
+    above, below = h[0] * 0.8 - h[1] * 0.6, h[1] * 0.8 + h[0] * 0.6
+    h[0] = above
+    h[1] = below
+    return (h * h).sum()
+
+
+def of_an_unnamed_view(x: Any) -> Any:
+    h = x * 1.0
+    h[1] = h[0]
+    h[0, 0] += h[1, 1]
+    return (h * h).sum()
+
+
 def powers(x: Any) -> Any:
     h = x * 1.0
     h **= 2
@@ -85,6 +110,9 @@ ONE_VALUE = (
     of_a_view,
     of_a_view_whose_maker_is_walked_first,
     of_a_constant,
+    by_an_index,
+    from_an_index,
+    of_an_unnamed_view,
     powers,
 )
 
@@ -102,6 +130,10 @@ def test_a_function_has_one_value_with_and_without_a_gradient(f: Callable[[Any],
             gradient.numpy()
         )
     assert tg.grad(tg.checkpoint(f))(x).numpy() == pytest.approx(gradient.numpy())
+    goes_with_the_last_reference(f, x)
+
+
+def goes_with_the_last_reference(f: Callable[[Any], Any], x: Any) -> None:
     y = x * 1.0
     y.requires_grad_()
     loss, alive = f(y), weakref.ref(y)
@@ -113,10 +145,11 @@ def test_a_function_has_one_value_with_and_without_a_gradient(f: Callable[[Any],
         gc.enable()
 
 
-def test_an_index_stores_the_result_in_the_whole() -> None:
+def test_values_that_are_computed_before_several_are_stored() -> None:
     x = tg.tensor([[1.0, 2.0], [3.0, 4.5]], dtype="float64")
-    assert tg.value_and_grad(by_an_index)(x)[0].item() == by_an_index(x).item()
-    tg.check_grads(by_an_index, [x], order=2)
+    assert tg.value_and_grad(of_values_taken_before)(x)[0].item() == of_values_taken_before(x).item()
+    tg.check_grads(of_values_taken_before, [x], order=2)
+    goes_with_the_last_reference(of_values_taken_before, x)
 
 
 def a_transposed_view(x: Any) -> Any:
@@ -140,6 +173,35 @@ def detached(x: Any) -> Any:
     return loss + log
 
 
+def its_own_view(x: Any) -> Any:
+    h = x * 1.0
+    v = h[0]
+    h += v
+    return (h + v).sum()
+
+
+def its_own_view_in_a_list(x: Any) -> Any:
+    h = x * 1.0
+    rows = [h[i] for i in range(2)]
+    h *= rows[0]
+    return (h + rows[0]).sum()
+
+
+def a_view_stored_beside(x: Any) -> Any:
+    h = x * 1.0
+    v = h[0]
+    h[1] = v
+    h[0] = x[1]
+    return (h + v).sum()
+
+
+def the_whole_by_a_loop(x: Any) -> Any:
+    h = x * 1.0
+    for row in h:
+        h += row
+    return h.sum()
+
+
 def of_an_array(x: Any) -> Any:
     array = np.zeros(2)
     t = tg.asarray(array)
@@ -156,6 +218,8 @@ def of_a_buffer(x: Any) -> Any:
 SEEN_ELSEWHERE = r"a gradient is recorded.*write t = t . value"
 RAISES = {
     **dict.fromkeys((a_transposed_view, the_whole, detached, of_an_array), SEEN_ELSEWHERE),
+    **dict.fromkeys((its_own_view, its_own_view_in_a_list, the_whole_by_a_loop), SEEN_ELSEWHERE),
+    a_view_stored_beside: "other views of t",
     of_a_buffer: r"t is a Buffer, which keeps none: write t\.assign\(t \+ value\)",
 }
 
@@ -167,3 +231,43 @@ def test_what_would_have_two_values_raises(f: Callable[[Any], Any]) -> None:
     for call in (tg.grad(f), tg.jit(tg.grad(f), emitter="numpy")):
         with pytest.raises(RuntimeError, match=RAISES[f]):
             call(x)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_in_a_graph_the_dtype_stays(dtype: str) -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    t = (x * 2.0).astype(dtype)
+    named = t
+    t *= x
+    assert named is t and t.dtype == dtype and t.tolist() == [2.0, 8.0]
+    t.sum().backward()
+    assert x.grad is not None and x.grad.dtype == "float32" and x.grad.tolist() == [4.0, 8.0]
+
+
+DOES_NOT_FIT: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
+    "another shape": (lambda x: op.iadd(x.sum(), x), ValueError, r"t \+= value: the result has shape \(2,\)"),
+    "a product's shape": (
+        lambda x: op.imatmul(tg.ones((1, 2)) * x, tg.ones((2, 3))),
+        ValueError,
+        r"\(1, 3\)",
+    ),
+    "integers": (
+        lambda x: op.iadd(tg.tensor([1, 2]), x),
+        TypeError,
+        "the result is float32, and t stays int64",
+    ),
+    "no gradient": (
+        lambda x: op.ifloordiv(x * 2.0, 2),
+        RuntimeError,
+        "the result has none.*write t = t // value",
+    ),
+    "no gradient of the value": (lambda x: op.ifloordiv(tg.ones(2), x), RuntimeError, "the result has none"),
+}
+
+
+@pytest.mark.parametrize("case", DOES_NOT_FIT)
+def test_in_a_graph_what_another_name_would_not_see_is_refused(case: str) -> None:
+    change, error, message = DOES_NOT_FIT[case]
+    for f in (change, tg.jit(change, emitter="numpy"), tg.checkpoint(change)):
+        with pytest.raises(error, match=message):
+            f(tg.tensor([1.0, 2.0], requires_grad=True))
