@@ -256,6 +256,15 @@ def plain_zero(x: Array) -> bool:
     return type(x) is float and x == 0.0 and math.copysign(1.0, x) > 0
 
 
+def minus_one_at_label(xp: ArrayModule, p: Array, labels: Array) -> Array:
+    result = p.copy()
+    rows = result.reshape(math.prod(labels.shape), p.shape[-1])
+    at = xp.arange(len(rows)), labels.reshape(-1)
+    rows[at] = 0.0
+    rows[at] = -sum_(xp, rows, axis=-1, keepdims=False)
+    return result
+
+
 def memory_info() -> dict[str, int]:
     try:
         import resource
@@ -291,6 +300,7 @@ backend = Backend(
         "broadcast_to": broadcast_to,
         "relu": relu,
         "where": chosen,
+        "minus_one_at_label": minus_one_at_label,
         "astype": lambda xp, x, *, dtype: x.astype(dtype),
     },
 )

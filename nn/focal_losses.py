@@ -3,11 +3,10 @@
 from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import at_least_0, probability, truth
 from tapegrad.autograd.ops import (
+    binary_cross_entropy_of_p,
     binary_cross_entropy_p,
     clip_p,
     expm1,
-    log,
-    log1p,
     log_softmax_p,
     sigmoid,
     sum_p,
@@ -47,7 +46,7 @@ def binary_focal_crossentropy(
         loss, unsure = binary_cross_entropy_p(logits, t), t * sigmoid(-logits) + (1.0 - t) * sigmoid(logits)
     else:
         p = clip_p(p, min=epsilon(p), max=1.0 - epsilon(p))
-        loss = -(t * log(p) + (1.0 - t) * log1p(-p))
+        loss = binary_cross_entropy_of_p(p, t)
         unsure = t * (1.0 - p) + (1.0 - t) * p
     loss = unsure**gamma * loss
     if truth(f"{name}: apply_class_balancing", apply_class_balancing):

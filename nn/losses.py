@@ -27,13 +27,16 @@ from tapegrad.autograd.foreign import getattr_of
 from tapegrad.autograd.ops import (
     abs,
     all,
+    binary_cross_entropy_of_p,
     binary_cross_entropy_p,
     clip_p,
+    cross_entropy_of_p,
     cross_entropy_p,
     log,
     log1p,
     max,
     maximum,
+    poisson_p,
     relu,
     sinh,
     softplus,
@@ -45,7 +48,7 @@ from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import LossLike
-from tapegrad.nn.class_losses import class_factors, epsilon, logits_behind, logits_of, smoothing
+from tapegrad.nn.class_losses import class_factors, epsilon, logits_behind, smoothing
 from tapegrad.nn.class_losses import cross_entropy as cross_entropy
 from tapegrad.nn.class_losses import nll_loss as nll_loss
 from tapegrad.nn.class_losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
@@ -170,7 +173,7 @@ def log_cosh(p: Tensor, t: Tensor) -> Tensor:
 def poisson(p: Tensor, t: Tensor) -> Tensor:
     """mean(p - t * ln(p + 1e-7)): -ln of the Poisson probability of count t at rate p, without the part of t alone"""
     refuse_swapped("poisson", p, t)
-    return p - t * log(p + epsilon(p))
+    return poisson_p(p, t, epsilon=epsilon(p))
 
 
 @samplewise
@@ -226,8 +229,7 @@ def binary_cross_entropy(
     if logits is not None:
         return binary_cross_entropy_p(logits, t)
     e = epsilon(p)
-    p = clip_p(p, min=e, max=1.0 - e)
-    return -(t * log(p) + (1.0 - t) * log1p(-p))
+    return binary_cross_entropy_of_p(clip_p(p, min=e, max=1.0 - e), t)
 
 
 def _signs(t: Tensor) -> Tensor:
@@ -268,7 +270,10 @@ def categorical_crossentropy(
     s = smoothing("categorical_crossentropy", label_smoothing)
     if s:
         t = t * (1.0 - s) + s / p.shape[-1]
-    return cross_entropy_p(logits_of(p, from_logits), t)
+    logits = p if from_logits else logits_behind(p, "softmax")
+    if logits is not None:
+        return cross_entropy_p(logits, t)
+    return cross_entropy_of_p(clip_p(p, min=epsilon(p), max=1.0), t)
 
 
 @samplewise

@@ -8,6 +8,7 @@ from tapegrad.autograd.arguments import above_0, at_least_0, number, one_of, som
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.filled import ones
 from tapegrad.autograd.ops import (
+    binary_cross_entropy_of_p,
     binary_cross_entropy_p,
     clip_p,
     exp,
@@ -15,6 +16,7 @@ from tapegrad.autograd.ops import (
     log1p,
     maximum,
     mean_p,
+    poisson_p,
     softplus,
     square,
     take,
@@ -122,7 +124,7 @@ class PoissonNLLLoss(TorchLoss):
 
     def forward(self, input: TensorLike, target: TensorLike) -> Tensor:
         p, t = same_shape("PoissonNLLLoss", input, target)
-        loss = exp(p) - t * p if self.log_input else p - t * log(p + self.eps)
+        loss = exp(p) - t * p if self.log_input else poisson_p(p, t, epsilon=self.eps)
         if self.full:
             many = t > 1
             n = where_p(many, t, 1.0)
@@ -174,7 +176,7 @@ def _cross_entropy(p: Tensor, t: Tensor) -> Tensor:
     flat = -(t * sure + (1.0 - t) * not_sure)
     # No number, only its slope.
     rising = (p - p.detach()) * ((p - t).detach() * (1.0 / limit))
-    return where_p(edge, flat + rising, -(t * log(inside) + (1.0 - t) * log1p(-inside)))
+    return where_p(edge, flat + rising, binary_cross_entropy_of_p(inside, t))
 
 
 class BCELoss(WeighedLoss):

@@ -5,8 +5,8 @@ import math
 from tapegrad.autograd.aliases import Array, ArrayModule, Axis, DTypeLike, TensorLike, Value
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.dtypes import float64
-from tapegrad.autograd.ops.elementwise import exp, over, scale, where_p
-from tapegrad.autograd.ops.forwards import center_of, in_float32, mean_of, sum_of
+from tapegrad.autograd.ops.elementwise import exp, over, scale, scale_both, where_p
+from tapegrad.autograd.ops.forwards import center_of, in_float32, mean_of, sum_of, where_of
 from tapegrad.autograd.ops.shape import (
     as_tensor,
     astype_p,
@@ -182,9 +182,25 @@ def log_softmax_of(xp: ArrayModule, x: Array, *, axis: int) -> Array:
     return shifted - xp.log(sum_of(xp, xp.exp(shifted), axis=axis, keepdims=True))
 
 
+def _less_share(xp: ArrayModule, g: Array, p: Array, *, axis: int) -> Array:
+    """Where g is all but 0 for one element, that one is g times the sum of the other probabilities: of g - g * p the
+    rounding error of p would be left if p is almost 1."""
+    size = xp.abs(g)
+    alone = size == sum_of(xp, size, axis=axis, keepdims=True)
+    total = sum_of(xp, g, axis=axis, keepdims=True)
+    p = where_of(xp, alone | (total == 0), xp.zeros_like(p), p)
+    return where_of(xp, alone, total * sum_of(xp, p, axis=axis, keepdims=True), g - total * p)
+
+
+less_share_p: Primitive = Primitive(
+    "less_share", _less_share, promote="same",
+    vjp=(lambda h, y, g, p, axis: h - sum_p(scale(h, p), axis=(axis,), keepdims=True),
+         lambda h, y, g, p, axis: -scale_both(h, sum_p(g, axis=(axis,), keepdims=True))),
+    doc="g - sum(g) * p along an axis, for probabilities p, which add up to 1",
+)  # fmt: skip
 log_softmax_p = Primitive(
     "log_softmax", log_softmax_of, promote="float", unread=(0,),
-    vjp=(lambda g, y, x, axis: g - scale(sum_p(g, axis=(axis,), keepdims=True), exp(y)),),
+    vjp=(lambda g, y, x, axis: less_share_p(g, exp(y), axis=axis),),
     doc="x - logsumexp(x) along an axis",
 )  # fmt: skip
 

@@ -93,6 +93,66 @@ def test_the_slope_of_a_sure_and_right_logit_is_exact(name: str, dtype: str) -> 
     np.testing.assert_allclose(got, want, rtol=16 * float(info.eps), atol=4 * float(info.smallest_subnormal))
 
 
+def labels(t: np.ndarray) -> np.ndarray:
+    return t.argmax(-1)
+
+
+OF_CLASSES: dict[str, Any] = {
+    "cross_entropy": lambda x, t: F.cross_entropy(x, labels(t), reduction="sum"),
+    "cross_entropy of probabilities": lambda x, t: F.cross_entropy(x, t, reduction="sum"),
+    "CrossEntropyLoss": lambda x, t: nn.CrossEntropyLoss(reduction="sum")(x, labels(t)),
+    "nll_loss": lambda x, t: F.nll_loss(tg.log_softmax(x, axis=-1), labels(t), reduction="sum"),
+    "categorical": lambda x, t: F.categorical_crossentropy(tg.softmax(x, axis=-1), t, reduction="sum"),
+    "sparse": lambda x, t: F.sparse_categorical_crossentropy(
+        tg.softmax(x, axis=-1), labels(t), reduction="sum"
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", OF_CLASSES)
+def test_the_slope_of_a_sure_and_right_class_is_exact(name: str, dtype: str) -> None:
+    x = np.array(
+        [[SURE[1], 0.0, -1.0], [8.0, 1.0, 0.5], [0.0, 10.0, 2.0], [3.0, -9.0, 20.0], [-60.0, 4.0, -30.0]]
+    )
+    t = np.eye(3)[x.argmax(-1)]
+    got = slope(lambda x: OF_CLASSES[name](x, t.astype(dtype)), x.astype(dtype))
+    e = np.exp(x - x.max(-1, keepdims=True))
+    others = np.where(t == 1, 0, e)
+    want = np.where(t == 1, -others.sum(-1, keepdims=True), others) / e.sum(-1, keepdims=True)
+    info = np.finfo(dtype)
+    np.testing.assert_allclose(got, want, rtol=16 * float(info.eps), atol=4 * float(info.smallest_subnormal))
+
+
+def of_poisson(p: np.ndarray, t: np.ndarray, dtype: str) -> np.ndarray:
+    e = max(1e-7, float(np.finfo(dtype).eps) / 2)
+    return (p - t + e) / (p + e) / 3
+
+
+# name -> (loss of probabilities or rates p for targets t, its slope in float64)
+NEAR: dict[str, tuple[Any, Any]] = {
+    "binary_cross_entropy": (F.binary_cross_entropy, lambda p, t, _: (p - t) / (p * (1 - p)) / 3),
+    "BCELoss": (lambda p, t, **o: nn.BCELoss(**o)(p, t), lambda p, t, _: (p - t) / (p * (1 - p))),
+    "poisson": (F.poisson, of_poisson),
+    "PoissonNLLLoss": (lambda p, t, **o: nn.PoissonNLLLoss(log_input=False, eps=0.0, **o)(p, t),
+                       lambda p, t, _: (p - t) / p),
+    "categorical": (F.categorical_crossentropy,
+                    lambda p, t, _: t.sum(-1, keepdims=True) / p.sum(-1, keepdims=True) - t / p),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("name", NEAR)
+def test_the_slope_of_an_almost_right_probability_is_exact(name: str, dtype: str) -> None:
+    loss, formula = NEAR[name]
+    eps = float(np.finfo(dtype).eps)
+    t = np.array([[0.3, 0.5, 0.2], [0.1, 0.01, 0.89], [0.6, 0.25, 0.15]]).astype(dtype)
+    p = (t * (1 + np.array([1, -2, 3]) * 4 * eps)).astype(dtype)
+    got = slope(lambda p: loss(p, tg.tensor(t), reduction="sum"), p)
+    want = formula(p.astype("float64"), t.astype("float64"), dtype)
+    np.testing.assert_allclose(got, want, rtol=8 * eps)
+
+
 # name -> a loss of distances of three float16 arrays, of which the slope of the first is compared
 OPTIONS: dict[str, dict[str, Any]] = {
     "of length": {}, "of p 1": {"p": 1.0}, "of p 3": {"p": 3.0}, "of p 1.5": {"p": 1.5}, "swapped": {"swap": True},
