@@ -54,6 +54,8 @@ with `clone`, `pickle` and `joblib`. A program changes one import:
   each row of X by its `sample_weight`, where scikit-learn counts all alike: `gamma=1 / (X.shape[1] * X.var())` is
   scikit-learn's. Other kernels than "rbf" and "linear" are refused, and so are `probability=True` and
   `decision_function_shape="ovo"`.
+- **A row of weight 0** is no row, in every estimator: the fit is the one without it. scikit-learn's perceptrons take it
+  into their batches and hold it out.
 - **Refused**: `LinearSVC(multi_class="crammer_singer")`, `positive=True` with sparse rows.
 
 ## Any module

@@ -20,6 +20,7 @@ from tapegrad.models.checks import (
     validated,
     warn,
     whole,
+    with_weight,
     yes_or_no,
 )
 from tapegrad.models.linear_classifiers import CHECKS
@@ -156,19 +157,22 @@ class SVC(KeepsMethods, ClassifierMixin, BaseEstimator):
         s = row_weights(sample_weight, X)
         if self.kernel == "rbf":
             # By weight, so that a weight of 2 is two rows, and one of 0 none: scikit-learn's X.var() breaks both.
-            variance = float(s @ ((X - (s @ X).mean() / s.sum()) ** 2).mean(axis=1) / s.sum())
+            weights, rows = with_weight(s, X)
+            mean = (weights @ rows).mean() / weights.sum()
+            variance = float(weights @ ((rows - mean) ** 2).mean(axis=1) / weights.sum())
             by_name = {"scale": 1.0 / (X.shape[1] * (variance or 1.0)), "auto": 1.0 / X.shape[1]}
             gamma = by_name.get(self.gamma, self.gamma) if isinstance(self.gamma, str) else self.gamma
             drawn = check_random_state(self.random_state)
             self.feature_weights_ = drawn.normal(0.0, np.sqrt(2 * gamma), (X.shape[1], self.n_components))
             self.feature_offsets_ = drawn.uniform(0.0, 2 * np.pi, self.n_components)
-            if (fault := self._noise(X[s > 0], gamma, by_name["scale"])) is not None:
+            if (fault := self._noise(rows, gamma, by_name["scale"])) is not None:
                 warn(self, fault, UserWarning)
         steps = 1000 if self.max_iter == -1 else self.max_iter
         linear = FreeHinge(loss="hinge", C=self.C, tol=1e-3 * self.tol, max_iter=steps)
-        # A class's factor is on all of its rows, and "balanced" counts rows, as in scikit-learn's SVC alone.
+        # A class's factor is on all of its rows, and "balanced" counts rows (those with a weight), as in scikit-learn's
+        # SVC alone.
         classes, numbers = np.unique(y, return_inverse=True)
-        factors = class_weights(self.class_weight, classes, y, np.ones(len(numbers)))
+        factors = class_weights(self.class_weight, classes, y, (s > 0).astype(float))
         self.linear_ = linear.fit(self._features(X), y, s * factors[numbers])
         self.classes_, self.n_iter_ = linear.classes_, linear.n_iter_
         return self

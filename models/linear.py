@@ -22,6 +22,7 @@ from tapegrad.models.checks import (
     validated,
     warn,
     whole,
+    with_weight,
     yes_or_no,
 )
 from tapegrad.models.linear_solvers.convex import not_negative
@@ -74,12 +75,11 @@ class LinearRegressor(KeepsMethods, RegressorMixin, BaseEstimator):
         X, y = validated(
             self, X, y, dtype=np.float64, accept_sparse=SPARSE, multi_output=True, y_numeric=True
         )
-        s = row_weights(sample_weight, X)
+        s, X, y = with_weight(row_weights(sample_weight, X), X, y)
         targets = np.asarray(y, np.float64).reshape(X.shape[0], -1)
         x_mean, y_mean = np.zeros(X.shape[1]), np.zeros(targets.shape[1])
         if self.fit_intercept:
-            x_mean = np.asarray(X.T @ s).ravel() / s.sum()
-            y_mean = s @ targets / s.sum()
+            x_mean, y_mean = np.asarray(X.T @ s).ravel() / s.sum(), s @ targets / s.sum()
         if hasattr(X, "toarray"):
             coef, bias = self._solve_sparse(X.tocsr(), targets, s)
         else:
@@ -99,15 +99,14 @@ class LinearRegressor(KeepsMethods, RegressorMixin, BaseEstimator):
     def _keep_steps(self, steps: list[int]) -> None:
         """Store how many steps the solution of each target took, where that is of use."""
 
-    def _penalties(self, rows: float) -> tuple[Any, float]:
+    def _penalties(self, rows: float, targets: int) -> tuple[np.ndarray, float]:
         """(l2 of each target, l1) of the mean of the squares over 2."""
-        return 0.0, 0.0
+        return np.zeros(targets), 0.0
 
     def _solve_sparse(self, x: Features, y: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.positive:
             raise ValueError("positive=True: takes dense rows: X.toarray()")
-        l2, l1 = self._penalties(s.sum())
-        l2 = np.broadcast_to(l2, y.shape[1:])
+        l2, l1 = self._penalties(s.sum(), y.shape[1])
         fits = [
             fit_glm(
                 x, y[:, k : k + 1], SquaredError(), l2=float(l2[k]), l1=l1, weights=s, intercept=self.fit_intercept,
@@ -234,22 +233,21 @@ class Ridge(LinearRegressor):
         if hasattr(x, "toarray"):
             self.solver_ = "cholesky" if x.shape[1] < EXPLICIT else "sparse_cg"
 
-    def _penalties(self, rows: float) -> tuple[Any, float]:
-        return np.asarray(self.alpha, np.float64) / rows, 0.0
-
-    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
-        targets = y.shape[1]
+    def _penalties(self, rows: float, targets: int) -> tuple[np.ndarray, float]:
         alpha = np.ravel(self.alpha).astype(np.float64)
         if len(alpha) not in (1, targets):
             raise ValueError(
                 f"alpha: expected a number or one for each of {targets} targets, got {len(alpha)}"
             )
+        return np.broadcast_to(alpha, (targets,)) / rows, 0.0
+
+    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
+        alpha, _ = self._penalties(1.0, y.shape[1])
         x, y = weighted(x, y, s)
         if self.positive:
             self.solver_ = "nnls"
-            penalty = np.eye(x.shape[1]) * np.sqrt(alpha[0])
-            return not_negative(np.vstack([x, penalty]), np.vstack([y, np.zeros((x.shape[1], targets))]))
-        coef, self.solver_ = ridge(x, y, np.broadcast_to(alpha, (targets,)))
+            return not_negative(x, y, alpha)
+        coef, self.solver_ = ridge(x, y, alpha)
         return coef
 
 
@@ -308,11 +306,11 @@ class ElasticNet(LinearRegressor):
         number(at_least=0)("alpha", self.alpha)
         whole(1)("max_iter", self.max_iter)
 
-    def _penalties(self, rows: float) -> tuple[Any, float]:
-        return self.alpha * (1 - self.l1_ratio), self.alpha * self.l1_ratio
+    def _penalties(self, rows: float, targets: int) -> tuple[np.ndarray, float]:
+        return np.full(targets, self.alpha * (1 - self.l1_ratio)), self.alpha * self.l1_ratio
 
     def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
-        l2, l1 = self._penalties(1.0)
+        l2, l1 = self.alpha * (1 - self.l1_ratio), self.alpha * self.l1_ratio
         total = float(s.sum())
         self._keep_steps([1] * y.shape[1])
         if x.shape[1] > EXPLICIT:
@@ -326,7 +324,7 @@ class ElasticNet(LinearRegressor):
         self, x: Features, y: np.ndarray, s: np.ndarray, coef: np.ndarray, bias: np.ndarray | float
     ) -> None:
         """The objective less the dual one at the residuals, scaled so that they are allowed there."""
-        l2, l1 = self._penalties(1.0)
+        l2, l1 = self.alpha * (1 - self.l1_ratio), self.alpha * self.l1_ratio
         s = s / s.sum()
         if self.fit_intercept and not hasattr(x, "toarray"):
             x, bias = x - s @ x, s @ y

@@ -24,6 +24,7 @@ from tapegrad.models.checks import (
     validated,
     warn,
     whole,
+    with_weight,
     yes_or_no,
 )
 from tapegrad.models.linear import SPARSE
@@ -81,7 +82,7 @@ class LinearClassifier(KeepsMethods, ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"y: a classifier needs at least 2 classes, there is one class, {self.classes_.tolist()[0]!r}"
             )
-        weights = row_weights(sample_weight, X)
+        weights, X, y, numbers = with_weight(row_weights(sample_weight, X), X, y, numbers)
         factors = class_weights(self.class_weight, self.classes_, y, weights)
         if not (weights * factors[numbers]).any():
             raise ValueError(

@@ -61,13 +61,11 @@ def half_squared_error(outputs: Tensor, y: Tensor, *, sample_weight: RowWeights 
 
 
 def poisson_deviance(outputs: Tensor, y: Tensor, *, sample_weight: RowWeights = None) -> Tensor:
-    """Half the Poisson deviance, mean(y ln(y / p) - y + p), scaled as `half_squared_error`."""
+    """Half the Poisson deviance, scikit-learn's: the rows' mean of  Σ y ln(y / p) - y + p  over the targets."""
     tiny = 1e-30
     entropy = where(y > 0, y * log(maximum(y, tiny)), 0.0)
     each = entropy - y * log(maximum(outputs, tiny)) - y + outputs
-    loss = (each if sample_weight is None else each * sample_weight[:, None]).mean()
-    targets = outputs.shape[1]
-    return loss if targets == 1 else targets * loss - (targets - 1) * loss.detach()
+    return outputs.shape[1] * (each if sample_weight is None else each * sample_weight[:, None]).mean()
 
 
 def is_stochastic(mlp: "MLP") -> bool:

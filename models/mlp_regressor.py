@@ -170,12 +170,12 @@ class MLPRegressor(RegressorMixin, MLP):
         weights = None if sample_weight is None else row_weights(sample_weight, X, X.dtype)
         self._train(X, targets, weights, once=once)
         if isinstance(self.loss, str) and self.loss == "squared_error" and not once:
-            self._warn_of_a_loss_far_up(targets)
+            self._warn_of_a_loss_far_up(targets, weights)
         return self
 
-    def _warn_of_a_loss_far_up(self, y: np.ndarray) -> None:
+    def _warn_of_a_loss_far_up(self, y: np.ndarray, weights: np.ndarray | None) -> None:
         """A training can diverge and end with finite weights: by the rule of tol, or as max_iter is reached."""
-        of_zeros = 0.5 * float((np.asarray(y, np.float64) ** 2).sum(axis=1).mean())
+        of_zeros = 0.5 * float(np.average((np.asarray(y, np.float64) ** 2).sum(axis=1), weights=weights))
         if self.loss_ > 10 * of_zeros > 0:
             warn(
                 self,

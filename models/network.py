@@ -20,7 +20,7 @@ from tapegrad.compiler.emit.available import checked
 from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
 from tapegrad.models.aliases import AsGiven, RandomState
 from tapegrad.models.callbacks import Callback
-from tapegrad.models.checks import same, validated, warn
+from tapegrad.models.checks import same, validated, warn, with_weight
 from tapegrad.models.history import History
 from tapegrad.models.in_mode import mode
 from tapegrad.models.moments import batch_moments, begin, tell
@@ -190,6 +190,7 @@ class Network(KeepsMethods, BaseEstimator):
         self, x: Features, y: Targets, weights: RowWeights, *, stratify: Targets = None, once: bool = False
     ) -> None:
         """Fit the model, or go on with it. Should the training diverge, the weights are those of before."""
+        weights, x, y, stratify = with_weight(weights, x, y, stratify)
         going_on = hasattr(self, "model_") and (once or self.warm_start)
         if going_on:
             self._follow_changes()
@@ -254,10 +255,8 @@ class Network(KeepsMethods, BaseEstimator):
             if stop or self.model_.stop_training:
                 return
         if should_converge and not once:
-            message = (
-                f"max_iter={passes} passes were made and the training has not converged: raise max_iter, or ask for "
-                "a number of passes with epochs="
-            )
+            remedy = "raise max_iter, or ask for a number of passes with epochs="
+            message = f"max_iter={passes} passes were made and the training has not converged: {remedy}"
             warn(self, message, ConvergenceWarning)
 
     def _one_pass(self, training: Training, rows: Rows, callbacks: list[Callback]) -> float:

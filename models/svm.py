@@ -10,7 +10,16 @@ from sklearn.utils.validation import check_is_fitted
 from tapegrad.autograd.attributes import KeepsMethods
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models.aliases import ClassWeight, RandomState, Tags
-from tapegrad.models.checks import check_parameters, number, one_of, row_weights, set_all, validated, warn
+from tapegrad.models.checks import (
+    check_parameters,
+    number,
+    one_of,
+    row_weights,
+    set_all,
+    validated,
+    warn,
+    with_weight,
+)
 from tapegrad.models.linear import SPARSE
 from tapegrad.models.linear_classifiers import CHECKS, LinearClassifier, with_ones, without_ones
 from tapegrad.models.linear_solvers.convex import Fit
@@ -198,7 +207,7 @@ class LinearSVR(KeepsMethods, RegressorMixin, BaseEstimator):
         one_of("epsilon_insensitive", "squared_epsilon_insensitive")("loss", self.loss)
         X, y = validated(self, X, y, dtype=np.float64, accept_sparse=SPARSE, y_numeric=True)
         y = np.asarray(y, np.float64)
-        weights = row_weights(sample_weight, X)
+        weights, X, y = with_weight(row_weights(sample_weight, X), X, y)
         fit = (self._squared if self.loss.startswith("squared") else self._absolute)(X, y, weights)
         if not fit.converged:
             warn(

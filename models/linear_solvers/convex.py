@@ -15,6 +15,7 @@ from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import binary_cross_entropy_p, sparse_cross_entropy_p
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms.derivatives import value_and_grad, vjp
+from tapegrad.models.checks import with_weight
 
 
 class Fit(NamedTuple):
@@ -100,6 +101,7 @@ def fit_convex(
     Inside, the columns are centred and scaled so that the objective curves about equally in every direction, which
     leaves the minimum where it is and takes most of the work out of finding it.
     """
+    weights, x, y = with_weight(weights, x, y)
     rows, features = x.shape
     s = np.ones(rows) if weights is None else np.asarray(weights, np.float64)
     mean = np.average(x, axis=0, weights=s) if intercept else np.zeros(features)
@@ -145,8 +147,12 @@ def fit_least_squares(x: np.ndarray, y: np.ndarray) -> Fit:
     return Fit(coef, bias, losses, True)
 
 
-def not_negative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The coef >= 0 with the smallest |x coef - y|², for each target."""
+def not_negative(x: np.ndarray, y: np.ndarray, l2: np.ndarray | float = 0.0) -> np.ndarray:
+    """The coef >= 0 with the smallest  |x coef - y|² + l2 |coef|², for each column of y and its l2."""
     from scipy.optimize import nnls
 
-    return np.stack([nnls(x, y[:, k])[0] for k in range(y.shape[1])], axis=1)
+    columns, coefs = x.shape[1], []
+    for target, strength in zip(y.T, np.broadcast_to(l2, y.shape[1:])):
+        rows = np.vstack([x, np.sqrt(strength) * np.eye(columns)])
+        coefs.append(nnls(rows, np.append(target, np.zeros(columns)))[0])
+    return np.stack(coefs, axis=1)

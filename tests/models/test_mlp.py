@@ -27,6 +27,7 @@ DIABETES = DIABETES[0], scale(DIABETES[1])
 LINNERUD = tuple(map(scale, load_linnerud(return_X_y=True)))
 LABELS = make_multilabel_classification(200, random_state=0)
 COUNTS = DIABETES[0], np.round(np.exp(DIABETES[1]))
+THREE = COUNTS[0], np.stack([COUNTS[1], COUNTS[1] // 2, 3 * COUNTS[1][::-1]], axis=1)
 WEIGHTS = np.random.default_rng(0).uniform(0, 2, 569)
 CLASSIFIERS = MLPClassifier, reference.MLPClassifier
 REGRESSORS = MLPRegressor, reference.MLPRegressor
@@ -64,6 +65,9 @@ SAME = {
     "three targets": (REGRESSORS, LINNERUD, {"alpha": 0.5}, False),
     "three targets, lbfgs": (REGRESSORS, LINNERUD, {"alpha": 0.5, "solver": "lbfgs"}, False),
     "counts": (REGRESSORS, COUNTS, {"loss": "poisson"}, True),
+    "three counts": (REGRESSORS, THREE, {"loss": "poisson"}, True),
+    "three counts, until tol": (REGRESSORS, THREE, {"loss": "poisson", "tol": 0.01, "max_iter": 200}, False),
+    "three counts, lbfgs": (REGRESSORS, THREE, {"loss": "poisson", "solver": "lbfgs", "alpha": 0.5}, True),
 }  # fmt: skip
 LATE = 1.7  # the version of scikit-learn from which on it has weights of rows and the Poisson loss
 
