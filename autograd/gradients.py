@@ -10,8 +10,12 @@ from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
 
 
-def drop_gradients(leaves: Iterable[Tensor]) -> None:
-    """Set `.grad` to None: what every `zero_grad` does."""
+def drop_gradients(leaves: Iterable[Tensor], set_to_none: bool = True) -> None:
+    """Set `.grad` to None: what every `zero_grad` does. Raises ValueError for PyTorch's other way, zeros."""
+    if set_to_none is not True:
+        raise ValueError(
+            f"zero_grad: set_to_none: expected True, got {set_to_none!r}: gradients are dropped, not kept as zeros"
+        )
     recorder = current.get().recorder
     for leaf in leaves:
         if recorder is not None:

@@ -237,9 +237,13 @@ class Module(Ruled, KnownAttributes):
             raise ValueError(f"set_weights: expected {len(tensors)} arrays ({paths}), got {len(given)}")
         self.load_state_dict({path: new.astype(t.dtype) for (path, t), new in zip(tensors, given)})
 
-    def zero_grad(self) -> None:
-        """Drop the gradients of all parameters."""
-        drop_gradients(self.parameters())
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters. set_to_none is PyTorch's; True only.
+
+        Args:
+            set_to_none: Must be True: gradients are dropped and never filled with 0.
+        """
+        drop_gradients(self.parameters(), set_to_none)
 
     def to(self, place: str | DTypeLike) -> "Module":
         """Move all parameters and buffers to a backend or device ("cupy", "cpu", "cuda:1"), or convert the floating

@@ -219,18 +219,23 @@ class Optimizer(Update):
         Args:
             set_to_none: Must be True: gradients are dropped and never filled with 0.
         """
-        if set_to_none is not True:
-            raise ValueError(
-                f"zero_grad: set_to_none: expected True, got {set_to_none!r}: gradients are dropped, not kept as zeros"
-            )
-        for flat in self.flats:
-            drop_gradients(flat.params)
+        drop_gradients([p for flat in self.flats for p in flat.params], set_to_none)
 
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:
         """Update every parameter that has a gradient.
 
-        Raises RuntimeError if none has one, or if the optimizer has no parameters.
+        Args:
+            closure: PyTorch's; must be None, since only `LBFGS` computes the loss several times a step.
+
+        Raises:
+            RuntimeError: No parameter has a gradient, or the optimizer has no parameters.
+            TypeError: A closure is given.
         """
+        if closure is not None:
+            raise TypeError(
+                f"{type(self).__name__}.step: expected no closure, got {closure!r}: call zero_grad(), compute the "
+                "loss, call its backward(), then step(); optim.LBFGS is the optimizer that takes a closure"
+            )
         if not self.flats:
             self._need_parameters("step")
         for flat in self.flats:

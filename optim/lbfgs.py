@@ -90,9 +90,13 @@ class LBFGS(Options):
         self.moves, self.changes = np.zeros((0, size)), np.zeros((0, size))  # s and y, the oldest pair first
         self.direction, self.gradient, self.length = np.zeros(size), np.zeros(size), 0.0
 
-    def zero_grad(self) -> None:
-        """Drop the gradients: the first line of a closure."""
-        drop_gradients(list(self.params.values()))
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients: the first line of a closure. set_to_none is PyTorch's; True only.
+
+        Args:
+            set_to_none: Must be True: gradients are dropped and never filled with 0.
+        """
+        drop_gradients(list(self.params.values()), set_to_none)
 
     def step(self, closure: Callable[[], Tensor]) -> Tensor:
         """Up to max_iter iterations. Returns the closure's first loss.

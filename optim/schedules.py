@@ -368,7 +368,7 @@ def from_config(config: dict[str, object]) -> Schedule:
 # What PyTorch and Keras call a schedule, and what to write here.
 FOREIGN_NAMES = {
     "LambdaLR": "none: give the function itself, as in lr=lambda step: 0.1 * 0.95**step",
-    "ConstantLR": "Constant(value)",
+    "ConstantLR": "Piecewise([factor * value, value], [total_iters])",
     "LinearLR": "Warmup(value, steps, start)",
     "StepLR": "StepDecay(value, every, factor=gamma)",
     "MultiStepLR": "MultiStep(value, steps=milestones, factor=gamma)",
@@ -380,7 +380,7 @@ FOREIGN_NAMES = {
     "SequentialLR": "Chained(schedules, lengths)",
     "ReduceLROnPlateau": "optim.Plateau(opt) # or in fit the callback models.ReduceLROnPlateau()",
     "ExponentialDecay": "Exponential(value, factor, every=decay_steps) # or StepDecay for staircase=True",
-    "PiecewiseConstantDecay": "Piecewise(values, steps)",
+    "PiecewiseConstantDecay": "Piecewise(values, [b + 1 for b in boundaries]) # Keras changes after a boundary",
     "InverseTimeDecay": "InverseTime(value, rate, every)",
     "PolynomialDecay": "Polynomial(value, steps, end, power)",
     "CosineDecay": "Cosine(value, steps, end) # after a warm-up Warmup(Cosine(…), steps)",

@@ -5,7 +5,8 @@ import copy
 import pytest
 from optimizer_rows import leaf
 
-from tapegrad import models, optim
+import tapegrad as tg
+from tapegrad import models, nn, optim
 from tapegrad.optim.options import FOREIGN_ATTRIBUTES, FOREIGN_OPTIONS
 
 
@@ -141,8 +142,20 @@ def test_values_are_checked_when_they_are_set():
     assert (opt.lr, opt.momentum, opt.clipvalue, opt.clipnorm) == (0.01, 0.9, None, 1.0)
 
 
-def test_zero_grad_as_in_pytorch():
-    opt = optim.SGD([leaf(1.0)])
-    opt.zero_grad(set_to_none=True)
+@pytest.mark.parametrize("owner", ["SGD", "LBFGS", "Module"])
+def test_zero_grad_as_in_pytorch(owner):
+    module = nn.Dense(1, in_features=1)
+    owner = module if owner == "Module" else getattr(optim, owner)(module)
+    module.kernel.grad = tg.ones((1, 1))
+    owner.zero_grad(set_to_none=True)
+    assert module.kernel.grad is None
     with pytest.raises(ValueError, match="set_to_none: expected True"):
-        opt.zero_grad(set_to_none=False)
+        owner.zero_grad(set_to_none=False)
+
+
+def test_a_closure_is_answered():
+    opt = optim.SGD([leaf(1.0)])
+    with pytest.raises(
+        TypeError, match=r"SGD\.step: expected no closure.*optim\.LBFGS is the optimizer that takes"
+    ):
+        opt.step(lambda: None)

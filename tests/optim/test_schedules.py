@@ -349,16 +349,6 @@ def test_what_is_refused(make: Any, message: str) -> None:
         make()
 
 
-def test_a_foreign_name() -> None:
-    for name, here in optim.schedules.FOREIGN_NAMES.items():
-        with pytest.raises(AttributeError, match=f"tapegrad(.s name for| has no) {name}"):
-            getattr(optim.schedules, name)
-        first = here.split("(")[0].removeprefix("optim.")
-        assert hasattr(optim.schedules, first) or hasattr(optim, first) or name == "LambdaLR", here
-    with pytest.raises(AttributeError, match="there are Schedule, Constant"):
-        _ = optim.schedules.Sine
-
-
 def test_the_page_says_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
     text = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
