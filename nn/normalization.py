@@ -51,7 +51,9 @@ def moments(x: Tensor, axes: Axes) -> tuple[Tensor, Tensor]:
     x = x.astype("float32") if name_of(x.dtype) == "float16" else x
     mean = mean_p(x, axis=axes, keepdims=True)
     apart = x - mean
-    return mean, mean_p(apart * apart, axis=axes, keepdims=True)
+    rest = mean_p(apart, axis=axes, keepdims=True)
+    apart = apart - rest
+    return mean + rest, mean_p(apart * apart, axis=axes, keepdims=True)
 
 
 def by_group(x: Tensor, axis: int, groups: int, epsilon: float) -> Tensor:

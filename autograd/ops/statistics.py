@@ -12,6 +12,7 @@ from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.ops.elementwise import scale, sqrt, where_p
 from tapegrad.autograd.ops.forwards import astype_of, center_of, is_half, mean_of
+from tapegrad.autograd.ops.normalize import apart_of, apart_p
 from tapegrad.autograd.ops.reductions import Axes, back, center_p, count, mean_p
 from tapegrad.autograd.ops.shape import as_tensor, astype_p, some_axes
 from tapegrad.autograd.primitive import Primitive
@@ -46,7 +47,7 @@ def _variance(xp: ArrayModule, x: Array, axis: Axes, correction: float) -> tuple
     """The variance of x times a factor, its axes kept, and the factor."""
     factor = _factor(xp, x, axis=axis)
     x = x * factor
-    apart = x - center_of(xp, x, axis=axis)
+    apart = apart_of(xp, x, center_of(xp, x, axis=axis), axis)
     biased = mean_of(xp, apart * apart, axis=axis, keepdims=True)
     return (biased * _ratio(x, axis, correction) if correction else biased), factor
 
@@ -79,7 +80,7 @@ def _apart(x: Value, axis: Axes) -> tuple[Value, Value]:
         x = astype_p(x, dtype=backend.dtype("float32"))
     factor = square_factor(x, axis=axis)
     x = x * factor
-    return x - center_p(x, axis=axis), factor
+    return apart_p(x, center_p(x, axis=axis), axis), factor
 
 
 def _var_slope(g: Value, y: Value, x: Value, axis: Axes, keepdims: bool, correction: float) -> Value:

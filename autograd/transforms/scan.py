@@ -22,9 +22,10 @@ from tapegrad.autograd.arguments import integer, truth
 from tapegrad.autograd.copies import recorded_copy
 from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.diagnostics import describe, user_line
-from tapegrad.autograd.dtypes import is_floating
+from tapegrad.autograd.dtypes import float32, is_floating
 from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.flags import changed_flags, current
+from tapegrad.autograd.ops.forwards import is_half
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import Steps
 from tapegrad.autograd.structure import Rebuild, as_leaf, flatten, leaves_like, need_function
@@ -265,6 +266,12 @@ def _run(
 
 
 # ---- the gradient ----
+def _no_sum_yet(t: Tensor) -> Tensor:
+    """Zeros to add cotangents of a tensor to: those of float16 in float32, as a sum of float16 soon stops growing."""
+    zeros = ops.zeros_like_p(t)
+    return ops.astype_p(zeros, dtype=t.backend.dtype(float32)) if is_half(t) else zeros
+
+
 class _Backward:
     """The cotangents of a scan's inputs, as a scan in the other direction."""
 
@@ -281,14 +288,14 @@ class _Backward:
     def cotangents(self, g: Tensors, before: Tensors, length: int, reverse: bool) -> list[Tensor | None]:
         n, count = self.n, len(g) - self.n - len(before)
         g_ys, g_before = g[n : n + count], g[n + count :]
-        init = [*(g[i] for i in self.carries), *(ops.zeros_like_p(self.given[i]) for i in self.outside)]
+        init = [*(g[i] for i in self.carries), *(_no_sum_yet(self.given[i]) for i in self.outside)]
         xs = [
             *self.given[n : self.end], *before, *(g_ys[i] for i in self.ys), *(g_before[i] for i in self.carries),
         ]  # fmt: skip
         last, slices = _scan(self.f, self.back, init, xs, length, not reverse, watched=False)
         found: list[Tensor | None] = [None] * len(self.given)
         for i, t in zip([*self.carries, *self.outside], last, strict=True):
-            found[i] = t
+            found[i] = t.astype(self.given[i].dtype, copy=False)
         for i, t in zip(self.slices, slices, strict=True):
             found[i] = t
         return found

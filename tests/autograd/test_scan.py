@@ -344,3 +344,17 @@ def test_another_closure_at_each_run_is_refused() -> None:
         constant *= 2.0
     with pytest.raises(RuntimeError, match="was written to"):
         ys.sum().backward()
+
+
+@pytest.mark.parametrize("steps", ["eager", "numpy"])
+def test_a_weight_of_float16_adds_up_its_gradient_in_float32(steps: str) -> None:
+    """In float16 the sum of 5000 times 0.1 ends at 256."""
+    xs = tg.full((5000,), 0.1, dtype="float16")
+
+    def loss(w: tg.Tensor) -> tg.Tensor:
+        return tg.scan(lambda carry, x: (carry, w * x), tg.zeros((), dtype="float16"), xs)[1].sum()
+
+    gradient = tg.grad(loss) if steps == "eager" else tg.jit(tg.grad(loss), emitter=steps)
+    for _ in range(3):
+        g = gradient(tg.ones((), dtype="float16"))
+        assert g.dtype == "float16" and g.item() == pytest.approx(500, rel=1e-3)
