@@ -30,9 +30,8 @@ NumpyArray = np.ndarray
 def keep_freed_memory() -> None:
     """Let malloc keep up to 64 MB of freed memory, as glibc itself does once a block of 32 MB was freed: an expression
     on arrays of 4 MB took six times as long where each of its arrays was given back to the system and fetched anew."""
-    np.empty(
-        (1 << 25) - (1 << 16), np.uint8
-    )  # glibc learns nothing from blocks above 32 MB; no page is touched
+    # glibc learns nothing from blocks above 32 MB. No page is touched.
+    np.empty((1 << 25) - (1 << 16), np.uint8)
 
 
 keep_freed_memory()

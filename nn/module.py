@@ -225,10 +225,7 @@ class Module(Ruled, KnownAttributes):
         """Write what `get_weights` gave into the parameters and buffers, in place.
 
         Args:
-            weights: An array for each parameter and buffer.
-
-        Raises:
-            ValueError: Another number of arrays or another shape; nothing is written then.
+            weights: An array for each parameter and buffer. Of another number or shape: ValueError, nothing is written.
         """
         tensors = self._tensors()
         given = [w if isinstance(w, Tensor) else tensor(w) for w in weights]
@@ -238,16 +235,15 @@ class Module(Ruled, KnownAttributes):
         self.load_state_dict({path: new.astype(t.dtype) for (path, t), new in zip(tensors, given)})
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients of all parameters. set_to_none is PyTorch's; True only.
+        """Drop the gradients of all parameters.
 
         Args:
-            set_to_none: Must be True: gradients are dropped and never filled with 0.
+            set_to_none: PyTorch's. Must be True: gradients are dropped and never filled with 0.
         """
         drop_gradients(self.parameters(), set_to_none)
 
     def to(self, place: str | DTypeLike) -> "Module":
-        """Move all parameters and buffers to a backend or device ("cupy", "cpu", "cuda:1"), or convert the floating
-        ones to a floating dtype. In place: the parameters stay the objects they are. Returns the module.
+        """Move or convert all parameters and buffers in place: they stay the objects they are. Returns the module.
 
         Args:
             place: A backend or device, "cupy", "cpu", "cuda:1", or a floating dtype.
@@ -256,9 +252,8 @@ class Module(Ruled, KnownAttributes):
         if to_dtype and not is_floating(as_dtype(place, "to")):
             raise TypeError(f"to: parameters are floating-point numbers and cannot become {place!r}")
         tensors = [t for _, t in self._tensors() if is_floating(t.dtype) or not to_dtype]
-        moved = [
-            (t, t.detach().to(place).data, None if t.grad is None else t.grad.to(place)) for t in tensors
-        ]
+        grads = [None if t.grad is None else t.grad.to(place) for t in tensors]
+        moved = [(t, t.detach().to(place).data, grad) for t, grad in zip(tensors, grads, strict=True)]
         with uninterrupted():
             for t, data, grad in moved:
                 if data is not t.data:

@@ -214,22 +214,19 @@ class Optimizer(Update):
 
     # ---- training ----
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients, so that the next backward starts from nothing. set_to_none is PyTorch's; True only.
+        """Drop the gradients, so that the next backward starts from nothing.
 
         Args:
-            set_to_none: Must be True: gradients are dropped and never filled with 0.
+            set_to_none: PyTorch's. Must be True: gradients are dropped and never filled with 0.
         """
         drop_gradients([p for flat in self.flats for p in flat.params], set_to_none)
 
     def step(self, closure: None = None) -> None:
         """Update every parameter that has a gradient.
+        Raises RuntimeError if none has one, or if the optimizer has no parameters, TypeError for a closure.
 
         Args:
-            closure: PyTorch's; must be None, since only `LBFGS` computes the loss several times a step.
-
-        Raises:
-            RuntimeError: No parameter has a gradient, or the optimizer has no parameters.
-            TypeError: A closure is given.
+            closure: PyTorch's. Must be None: only `LBFGS` calls it.
         """
         if closure is not None:
             raise TypeError(
@@ -238,11 +235,9 @@ class Optimizer(Update):
             )
         if not self.flats:
             self._need_parameters("step")
-        for flat in self.flats:
-            if not flat.attached():
-                with uninterrupted():
-                    self._reattach()
-                break
+        if not all(flat.attached() for flat in self.flats):
+            with uninterrupted():
+                self._reattach()
         for flat in self.flats:
             if flat.schedules:
                 flat.follow_schedules()

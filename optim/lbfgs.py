@@ -91,10 +91,10 @@ class LBFGS(Options):
         self.direction, self.gradient, self.length = np.zeros(size), np.zeros(size), 0.0
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients: the first line of a closure. set_to_none is PyTorch's; True only.
+        """Drop the gradients: the first line of a closure.
 
         Args:
-            set_to_none: Must be True: gradients are dropped and never filled with 0.
+            set_to_none: PyTorch's. Must be True: gradients are dropped and never filled with 0.
         """
         drop_gradients(list(self.params.values()), set_to_none)
 
