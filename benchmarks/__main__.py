@@ -8,51 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import (
-    article_job,
-    deep_chain,
-    eager,
-    elementwise,
-    estimators,
-    first_step,
-    fit_article,
-    functions,
-    guards,
-    import_time,
-    install,
-    kernels,
-    memory,
-    products,
-    read_csv,
-    recording,
-    report,
-    second_call,
-    shares,
-    step_gpu,
-    steps,
-    summary,
-    sweep,
-)
+from benchmarks import report, summary, sweep
 from benchmarks.harness import Case, run_case
+from benchmarks.jobs import JOBS, LEFT_OUT, PAGES
 from tapegrad.cli import blas
-
-JOBS = {
-    **{name: (job.doc, steps.cases(name, job)) for name, job in steps.JOBS.items()},
-    **{
-        module.__name__.rpartition(".")[2]: (module.__doc__, module.CASES)
-        for module in (
-            *(second_call, first_step, fit_article, article_job, import_time, memory, sweep, deep_chain),
-            *(recording, guards, products, eager, elementwise, read_csv, estimators),
-        )
-    },
-    "gpu": (step_gpu.__doc__, step_gpu.CASES),
-}
-# What is measured or shown without contestants: lines of a page.
-PAGES = {
-    module.__name__.rpartition(".")[2]: (module.__doc__, module.lines)
-    for module in (install, functions, kernels, shares)
-}
-LEFT_OUT = ("gpu", "functions", "shares")  # of a run that names no jobs
 
 
 def present(case: Case) -> Case:
@@ -70,7 +29,7 @@ def arguments() -> argparse.Namespace:
         "jobs",
         nargs="*",
         metavar="job",
-        help=f"of {', '.join(known)} (default: all but {', '.join(LEFT_OUT)}). summary: the table of all promises, "
+        help=f"of {', '.join(known)} (default: all but {', '.join(LEFT_OUT)}). summary: the table of all targets, "
         "from the results that are there",
     )
     parser.add_argument(

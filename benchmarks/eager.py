@@ -20,7 +20,7 @@ from benchmarks.harness import Case, Contestant, Promise
 
 SIZES = {"8": 8, "10³": 10**3, "10⁶": 10**6}
 BLOCKS, BLOCK = 11, 0.002  # blocks of each library, of about so many seconds and at least one call
-LIMIT, OF_FEW = 2.0, 1.0  # the second of 8 elements, forward and backward together
+LIMIT, OF_FEW = 2.0, 1.0  # the second of 8 elements
 RATIO, OURS, THEIRS = "tapegrad / PyTorch", "tapegrad, µs", "PyTorch, µs"
 
 
@@ -154,18 +154,13 @@ def figures(size: str) -> dict[str, float]:
     return result
 
 
-def limit(size: str, title: str) -> float | None:
-    if size != "8":
-        return LIMIT
-    return OF_FEW if title.endswith("backward") else None
-
-
 def case(size: str) -> Case:
+    limit = OF_FEW if size == "8" else LIMIT
     return Case(
         title=f"{size} elements",
         contestants=(Contestant(RATIO, ("-m", "benchmarks.eager", size), "torch"),),
         columns={title: title for title in rows()},
-        promises=tuple(Promise(f"{title}; {RATIO}", RATIO, "", limit(size, title)) for title in rows()),
+        promises=tuple(Promise(f"{title}; {RATIO}", RATIO, "", limit) for title in rows()),
         cores=1,
         ranked=(RATIO, OURS, THEIRS),
     )

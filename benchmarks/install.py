@@ -49,7 +49,7 @@ def lines() -> Iterator[str]:
     own = closure(wanted[""])
     added = closure(wanted["jit"]) - own
     verdict = "kept" if added == {"llvmlite"} else "MISSED"
-    yield f"`[jit]` adds {', '.join(sorted(added))}; promised: llvmlite alone: {verdict}"
+    yield f"`[jit]` adds {', '.join(sorted(added))}; target: llvmlite alone: {verdict}"
     yield ""
     yield "| what | packages | MB on disk |"
     yield "| --- | ---: | ---: |"

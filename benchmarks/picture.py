@@ -15,7 +15,11 @@ ROWS = {
     "logistic": "logistic regression\n4096 rows of 100",
     "rnn_50": "RNN of 50 steps\n16 units, batch 8",
     "dense_100": "100 Dense layers\n16 units, batch 8",
+    "cnn": "CNN, 32 and 64 filters\n64 images of 28 x 28",
+    "lstm": "LSTM of 128 units, 50 steps\nbatch 32",
+    "encoder": "transformer's encoder layer\n128 wide, 16 x 64 places",
     "gpt": "GPT of 2 layers\n128 wide, 16 x 64 letters",
+    "gpt_4": "GPT of 4 layers\n128 wide, 16 x 64 letters",
 }
 # Colours told apart by readers with any colour vision (M. Okabe and K. Ito, "Color Universal Design", 2008), and marks.
 DOTS = {

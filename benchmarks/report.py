@@ -157,8 +157,8 @@ def ratio_line(case: Case, promise: Promise, samples: Samples) -> str:
     overall, low, high = ratio(samples[promise.ours], samples.get(promise.against, []), promise.key)
     verdict = ""
     if promise.limit is not None:
-        verdict = "kept" if overall <= promise.limit else "MISSED"
-        verdict = f"; promised at most {promise.limit:.3g}: {verdict}"
+        verdict = "met" if overall <= promise.limit else "MISSED"
+        verdict = f"; target: at most {promise.limit:.3g}: {verdict}"
     whose = " / ".join(filter(None, (promise.ours, promise.against)))
     return (
         f"- {case.columns[promise.key]}: {whose} = **{overall:.3f}** "

@@ -1,5 +1,6 @@
 """What the README and docs say is what happens."""
 
+import ast
 import builtins
 import importlib.util
 import inspect
@@ -19,7 +20,9 @@ import pytest
 from docstrings import faults, public
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README, INSTALL, READING, TOUR = (
+    (ROOT / page).read_text() for page in ("README.md", "docs/install.md", "docs/reading.md", "docs/tour.md")
+)
 
 
 def module(path: Path) -> ModuleType:
@@ -30,10 +33,14 @@ def module(path: Path) -> ModuleType:
     return loaded
 
 
-def test_every_snippet_runs_in_order(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [README, TOUR], ids=["README", "tour"])
+def test_every_snippet_runs_in_order(
+    page: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As if one file held them all, one empty line apart: so the program of a step names its lines."""
-    snippets = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert len(snippets) >= 5
+    monkeypatch.chdir(tmp_path)
+    snippets = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert len(snippets) >= 3
     path = tmp_path / "train.py"
     path.write_text("\n".join(snippets))
     names: dict[str, object] = {}
@@ -43,9 +50,14 @@ def test_every_snippet_runs_in_order(capsys: pytest.CaptureFixture[str], tmp_pat
         above += snippet.count("\n") + 1
     printed = re.sub(r" +\n", "\n", capsys.readouterr().out)
     assert float(re.findall(r"loss after 500 steps: ([\d.]+)", printed)[0]) < 0.01
-    program, tape = re.findall(r"```text\n(.*?)```", README, re.S)
-    assert textwrap.indent(program, "    ") in printed and len(program.splitlines()) > 15
+    *programs, tape = re.findall(r"```text\n(.*?)```", page, re.S)
     assert tape.strip() in printed
+    for program in programs:
+        assert textwrap.indent(program, "    ") in printed and len(program.splitlines()) > 15
+    assert len(programs) == (page is TOUR)
+    if page is README:
+        html = (tmp_path / "tape.html").read_text()
+        assert "train.py:" in html and "mse_loss(model(x), y)" in html
 
 
 def test_the_promise_of_jit_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,8 +70,8 @@ BLOCKS = re.compile(r"```(?:python|{code-cell} python)\n(.*?)```", re.S)
 WITH_PROGRAMS = [
     path
     for path in (*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "site").rglob("*.md"))
-    # That page shows what the emitters write.
-    if BLOCKS.search(path.read_text()) and path.name != "compiled_step.md"
+    # The first of these shows what the emitters write, and the second has a test above.
+    if BLOCKS.search(path.read_text()) and path.name not in ("compiled_step.md", "tour.md")
 ]
 
 
@@ -111,12 +123,17 @@ OWN = re.findall(r"^\| `(tg\.\w+)` \| (`\w+`) \|", (ROOT / "docs" / "errors.md")
 
 
 def test_the_loop_has_at_most_15_lines() -> None:
-    loop = re.findall(r"```python\n(.*?)```", README, re.S)[0]
-    assert len([line for line in loop.splitlines() if line.strip()]) <= 15
+    for page, most in ((TOUR, 15), (README, 20)):
+        loop = re.findall(r"```python\n(.*?)```", page, re.S)[0]
+        assert len([line for line in loop.splitlines() if line.strip()]) <= most
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "compiler/README.md"]
+    "page",
+    [
+        *("README.md", "docs/install.md", "docs/reading.md", "docs/tour.md", "CONTRIBUTING.md"),
+        *("docs/architecture.md", "compiler/README.md"),
+    ],
 )
 def test_paths_and_links_exist(page: str) -> None:
     """Links are relative to the page; paths in the text, to the repository or, in the compiler's page, to its room."""
@@ -124,10 +141,21 @@ def test_paths_and_links_exist(page: str) -> None:
     for name in re.findall(r"\]\(([\w./]+)\)", text):
         assert (at / name).exists(), f"{page} links to {name}"
     found = re.findall(r"`((?:[a-z_]+/)+[a-z_.]*)`", text)
-    assert len(found) >= 10
+    assert len(found) >= 10 or page in ("README.md", "docs/install.md", "docs/tour.md")
     made = ("runs/", "docs/_build/")  # by the commands
     for name in found:
         assert name.startswith(made) or (ROOT / name).exists() or (at / name).exists(), f"{page}: {name}"
+
+
+def test_the_files_to_read_first_have_what_the_page_names() -> None:
+    rows = re.findall(r"^\| `([\w/]+\.py)` \| ([^|]+) \| ([^|]+) \|$", READING, re.M)
+    assert len(rows) == 5
+    for path, read, skip in rows:
+        text = (ROOT / path).read_text()
+        names = re.findall(r"`(\w+)`", read + skip)
+        assert names
+        for name in names:
+            assert re.search(rf"\b{name}\b", text), f"{path} has no {name}"
 
 
 def test_the_map_of_autograd_names_every_file() -> None:
@@ -229,57 +257,52 @@ def test_the_recipe_for_a_primitive_gives_a_function_and_a_method(tmp_path: Path
     assert run.stdout == "4.0 4.0\n", run.stderr
 
 
-def test_the_speeds_of_the_readme_are_the_newest_measured() -> None:
-    from benchmarks import summary
-
-    fast = README.partition("## How fast")[2]
-    start, end = summary.MARKS
-    measured = summary.for_readme(summary.newest(summary.RESULTS))
-    assert "`make bench`" in fast and measured.count(" to ") > 25
-    assert f"{start}{measured}{end}" in fast, "run: python -m benchmarks summary"
-    for number in re.findall(r"\b[01]\.\d\d\b", fast):
-        assert number in measured, f"{number} is not measured"
-
-
-def test_the_weights_of_the_readme_are_the_newest_measured() -> None:
-    path = max((ROOT / "benchmarks" / "results").glob("*-install.md"))
-    table = re.findall(r"^\| ([^|]+) \| *(\d+) \| *(\d+) \|$", path.read_text(), re.M)
-    weight = {what: (packages, size) for what, packages, size in table}
-    packages, size = weight["tapegrad's own requirements"]
-    assert f"{size} MB in {packages} packages" in README
-    assert f"llvmlite: {weight['what `[jit]` adds'][1]} MB" in README
-    packages, size = weight["torch with its requirements"]
-    assert f"PyTorch for CPUs is {size} MB in {packages} packages" in README
-    assert f"](benchmarks/results/{path.name})" in README
-
-
-def test_the_extras_of_the_readme_are_those_of_pyproject() -> None:
+def test_the_extras_of_the_page_are_those_of_pyproject() -> None:
     from tapegrad.backends.install import EXTRAS
 
     rows = re.findall(
-        r"^\| (`[^|]+`) \|[^|]+\|[^|]+\|$", README.partition("| extra |")[2].partition("\n\n")[0], re.M
+        r"^\| (`[^|]+`) \|[^|]+\|[^|]+\|$", INSTALL.partition("| extra |")[2].partition("\n\n")[0], re.M
     )
     assert {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} == EXTRAS.keys()
 
 
-# What README says of how much there is to read, in lines of Python.
+ENGINE = ("autograd/tensor.py", "autograd/primitive.py", "autograd/backward.py")
+
+
+def imported(paths: tuple[str, ...]) -> set[str]:
+    """These files of autograd and all of it that they import at their top, and what that imports, but for the ops."""
+    found: set[str] = set()
+    waiting = list(paths)
+    while waiting:
+        if (path := waiting.pop()) in found:
+            continue
+        found.add(path)
+        for node in ast.parse((ROOT / path).read_text()).body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tapegrad.autograd"):
+                room = (node.module or "").removeprefix("tapegrad.").replace(".", "/")
+                names = (f"{room}.py", *(f"{room}/{alias.name}.py" for alias in node.names))
+                waiting += [name for name in names if (ROOT / name).exists() and "/ops/" not in name]
+    return found
+
+
+# What the page says of how much there is to read, in lines of Python.
 SIZES = {
-    r"in `autograd/`, ([\d,]+) lines": [
-        "autograd/tensor.py",
-        "autograd/primitive.py",
-        "autograd/backward.py",
-    ],
-    r"in `autograd/ops/` are ([\d,]+) more": ["autograd/ops/*.py"],
-    r"The compiler, ([\d,]+) lines": ["compiler/**/*.py"],
+    r"has ([\d,]+) lines, and": ENGINE,
+    r"import \d+ files and ([\d,]+) lines": tuple(imported(ENGINE)),
+    r"in `autograd/ops/` are ([\d,]+) more": ("autograd/ops/*.py",),
+    r"The compiler has ([\d,]+) lines": ("compiler/**/*.py",),
 }
 
 
 @pytest.mark.parametrize("said", SIZES)
-def test_the_core_is_as_long_as_the_readme_says(said: str) -> None:
+def test_there_is_as_much_to_read_as_the_page_says(said: str) -> None:
     """Within a quarter: the number is to help a reader, not to be kept up to date."""
-    lines = sum(len(path.read_text().splitlines()) for glob in SIZES[said] for path in ROOT.glob(glob))
-    (number,) = re.findall(said, README)
+    paths = [path for glob in SIZES[said] for path in ROOT.glob(glob)]
+    lines = sum(len(path.read_text().splitlines()) for path in paths)
+    (number,) = re.findall(said, READING.replace("\n", " "))
     assert 0.75 < lines / int(number.replace(",", "")) < 1.25, lines
+    (files,) = re.findall(r"import (\d+) files", READING.replace("\n", " "))
+    assert "import" not in said or abs(len(paths) - int(files)) < 4
 
 
 @pytest.mark.parametrize(("script", "function", "page"), [
