@@ -136,8 +136,8 @@ the error says what to write. Nothing is taken and ignored.
   and evaluate with a model at once; while one trains it, the others raise RuntimeError.
 - `fit` refuses what Keras takes: targets that the loss does not (2 for a binary cross-entropy), shapes that would be
   broadcast, NaN, class weights of no class, and the columns of a table in another order than in the fit before. It
-  warns of a softmax over one unit, of a sigmoid before a loss on logits, and of a linear output before one on
-  probabilities.
+  warns of a softmax over one unit, of a sigmoid before a loss on logits or a hinge, and of a linear output before one
+  on probabilities.
 - `mode="auto"` of `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` asks the model's metric of the monitored
   name, without `val_`, as Keras does: metrics and losses of tapegrad know which way is better under any `name=`, and so
   do scikit-learn's functions by their endings (`_score`, `_loss`, `_error`, `_deviance`), objects of Keras's kind that

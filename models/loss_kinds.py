@@ -25,6 +25,7 @@ KINDS: dict[Function | None, str] = {
     losses.binary_cross_entropy_with_logits: LOGIT, losses.cross_entropy: LOGITS, losses.nll_loss: LOG_PROBABILITIES,
     losses.hinge: SIGNS, losses.squared_hinge: SIGNS,
 }  # fmt: skip
+ABOVE_0 = ("sigmoid", "hard_sigmoid", "softmax")
 FROM_LOGITS = {
     losses.binary_cross_entropy: LOGIT,
     losses.binary_focal_crossentropy: LOGIT,
@@ -78,9 +79,14 @@ def takes_probabilities(loss: CompiledLoss) -> bool:
     return function(loss) in PROBABILITIES and outputs_kind(loss) is None
 
 
-def outputs_kind(loss: CompiledLoss) -> str | None:
-    """Whether the outputs are logits, log-probabilities or signs; None for probabilities and numbers."""
+def outputs_kind(loss: CompiledLoss, last: str | None = None) -> str | None:
+    """Whether the outputs are logits, log-probabilities or signs; None for probabilities and numbers.
+
+    last   the name of the last layer's activation: a sigmoid's outputs are probabilities also to a hinge
+    """
     own = function(loss)
+    if KINDS.get(own) == SIGNS and last in ABOVE_0:
+        return None
     if own in FROM_LOGITS and options_of(loss).get("from_logits"):
         return FROM_LOGITS[own]
     return KINDS.get(own)
@@ -103,6 +109,11 @@ def mismatch(loss: CompiledLoss, last: str | None, outputs: tuple[int, ...]) -> 
         return (
             f"the loss {name(loss)} takes logits, and the last layer gives {last} of them: leave out the activation or "
             "use the loss of probabilities"
+        )
+    if last in ABOVE_0 and kind == SIGNS:
+        return (
+            f"the loss {name(loss)} tells two classes by the sign of the outputs, and those of {last} are never below "
+            "0: use tanh or no activation"
         )
     if last == "linear" and takes_probabilities(loss):
         return (

@@ -23,7 +23,14 @@ from tapegrad.models.keras_words import KerasWords
 from tapegrad.models.moments import Moments, as_callbacks
 from tapegrad.models.one_fit import refuse_in_fit
 from tapegrad.models.progress import Progress
-from tapegrad.models.readiness import as_loss, as_metrics, as_optimizer, check_compiled, frozen_in_fit
+from tapegrad.models.readiness import (
+    as_loss,
+    as_metrics,
+    as_optimizer,
+    check_compiled,
+    frozen_in_fit,
+    last_activation,
+)
 from tapegrad.models.steps import Steps, program_of
 from tapegrad.nn.aliases import LossLike
 from tapegrad.nn.module import Module
@@ -113,7 +120,7 @@ class Sequential(KerasWords):
             )
         called = nn.losses.get(loss)
         kept = getattr(called, "loss", called)
-        measured = metrics_of(metrics, kept)
+        measured = metrics_of(metrics, kept, last_activation(self))
         self.optimizer = optim.get(optimizer)
         self.loss, self.metrics = kept, measured
         self.run_eagerly = run_eagerly
@@ -361,7 +368,7 @@ class Sequential(KerasWords):
         return optimizer
 
 
-def metrics_of(metrics: Any, loss: LossLike | None) -> tuple[metric_table.Metric, ...]:
+def metrics_of(metrics: Any, loss: LossLike | None, last: str | None) -> tuple[metric_table.Metric, ...]:
     """The metrics of `compile`, told what the outputs are, under names that differ."""
     single = metrics is None or isinstance(metrics, (str, metric_table.Metric)) or callable(metrics)
     if isinstance(metrics, dict) or not (single or hasattr(metrics, "__iter__")):
@@ -369,7 +376,7 @@ def metrics_of(metrics: Any, loss: LossLike | None) -> tuple[metric_table.Metric
     given = () if metrics is None else (metrics,) if single else tuple(metrics)
     found: list[metric_table.Metric] = []
     for one in given:
-        metric = metric_table.get(one).of_outputs(loss_kinds.outputs_kind(loss))
+        metric = metric_table.get(one).of_outputs(loss_kinds.outputs_kind(loss, last))
         if not metric.scalar:
             raise ValueError(
                 f"compile: metrics: the result of {metric.name!r} is no number: call its update and result "

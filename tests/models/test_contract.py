@@ -108,6 +108,11 @@ ROWS: dict[str, tuple[Any, Any]] = {
        for n, l in enumerate(BCE_LOGITS)},
     **{f"logits of classes {n}": (lambda l=l: accuracy(net(None, l, 3), Y3, lambda p: p.argmax(1)), True)
        for n, l in enumerate(CLASS_LOGITS)},
+    **{f"accuracy of {last} before {getattr(loss, '__name__', loss)}": (
+        lambda last=last, loss=loss, cut=cut: accuracy(net(last, loss), Y, lambda p: p[:, 0] > cut), True)
+       for last, cut in (("sigmoid", 0.5), ("hard_sigmoid", 0.5), ("tanh", 0.0), (None, 0.0))
+       for loss in ("hinge", losses.squared_hinge, losses.Hinge())},
+    "a sigmoid before a hinge": (lambda: fitted(net("sigmoid", "hinge")), "UserWarning: .*never below 0: use tanh"),
     "outputs (n,)": (lambda: accuracy(flat(), Y, lambda p: p > 0.5), True),
     "(n,) and (n, 1)": (lambda: metrics.get("mse")(np.arange(5.0), np.arange(5.0)[:, None]),
         r"ValueError: mse: .*\(5,\)"),
@@ -237,6 +242,7 @@ ROWS: dict[str, tuple[Any, Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.*never below 0: use tanh")
 @pytest.mark.parametrize("name", ROWS)
 def test_row(name: str, tmp_path: Path) -> None:
     act, right = ROWS[name]
