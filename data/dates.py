@@ -1,5 +1,6 @@
 """Dates and times as numbers: days since 1970, and where in the year, the week and the day they lie."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,11 @@ FORMATS = (
 )
 ENOUGH = 0.9  # of the cells
 SAMPLE = 200
+# A date stands for none, as 9999-12-31 does, that is half a century from the middle one, in days, and so many times as
+# far as half of the different dates.
+HALF_A_CENTURY, FAR = 18_262.0, 20.0
+NO_DATE = ("0", "10101", "99999999")  # written for none where all dates are as 20240131
+OFFSET = re.compile(r"[Tt ]\d\d[\d:.,]*\s*(?:[Zz]|[-+]\d\d(?::?\d\d)?)")
 CYCLES = {"month": 12, "weekday": 7, "hour": 24}
 
 
@@ -51,6 +57,21 @@ def find_date_format(texts: Sequence[str], counts: np.ndarray, day_first: bool) 
     if day_first:
         return min(form, other), True
     return (form if one >= two else other), bool(one == two)
+
+
+def limits_of(days: np.ndarray) -> list[float]:
+    """[the first day, the last] that is meant as a day. Each different date counts once: most cells may hold one that
+    means none."""
+    known = np.unique(days[~np.isnan(days)])
+    middle = (len(known) - 1) // 2
+    distance = np.sort(np.abs(known - known[middle]))[middle]
+    most = max(HALF_A_CENTURY, FAR * float(distance))
+    return [float(known[middle]) - most, float(known[middle]) + most]
+
+
+def has_offset(text: str) -> bool:
+    """Whether a time ends with its offset from UTC, as in 2024-01-31T12:00:00+02:00."""
+    return OFFSET.search(text) is not None
 
 
 def swapped(form: str) -> str:

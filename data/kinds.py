@@ -16,7 +16,7 @@ import numpy as np
 
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import WORDS, canonicals, is_mark, truth_words
-from tapegrad.data.dates import encode_dates, parse_dates, state_of
+from tapegrad.data.dates import NO_DATE, encode_dates, has_offset, limits_of, parse_dates, state_of
 from tapegrad.data.encoded import Encoded, by_code
 from tapegrad.data.number_columns import MARKED, MAX_CATEGORIES, encode_numbers
 from tapegrad.data.table import Column, TableError, counted, listed, number_text
@@ -33,40 +33,79 @@ def without_marks(column: Column) -> Column:
 
 # --- dates ---
 
+ISO = "ISO8601"  # the one form that takes offsets from UTC
+
 
 def learn_dates(column: Column, form: str, rows: np.ndarray) -> tuple[PlainData, list[str]]:
     """(state, notes) of the training rows `rows`."""
     assert column.texts is not None
     by_text = np.append(parse_dates(column.texts, form), np.nan)
-    none = np.isnan(by_text)
-    missing = int(none[column.values[rows]].sum()) >= MARKED
-    state = {"name": column.name, "kind": "date", "form": form, "missing": missing}
-    strays = np.flatnonzero(none[column.values] & ~column.empty)
+    strays = np.flatnonzero(np.isnan(by_text)[column.values] & ~column.empty)
     notes = []
     if strays.size:
         words = listed(list(dict.fromkeys(column.texts[column.values[row]] for row in strays)), 4)
         notes.append(f"is dates but for {words} on {column.on(strays)}: taken as missing")
+    train = column.values[rows]
+    limits = limits_of(by_text[train])
+    offset = form == ISO and any(has_offset(column.texts[code]) for code in np.unique(train[train >= 0]))
+    by_text, far = without_far(column, by_text, limits)
+    none = np.isnan(by_text)
+    missing = int(none[train].sum()) >= MARKED
     if gaps := int(none[column.values].sum()):
         marked = ", and marked in a 0/1 column" * missing
-        notes.append(f"filled {gaps} missing with the mean date{marked}")
-    return {**state, **state_of(by_text[column.values[rows]])}, notes
+        far.append(f"filled {gaps} missing with the mean date{marked}")
+    state = {"name": column.name, "kind": "date", "form": form, "missing": missing}
+    state |= {"limits": limits, "offset": offset, **state_of(by_text[train])}
+    return state, [*notes, *far, *described_offsets(column, state)]
+
+
+def without_far(column: Column, by_text: np.ndarray, limits: list[float]) -> tuple[np.ndarray, list[str]]:
+    """(the days of the texts, NaN where one lies beyond the limits; a note on those)."""
+    assert column.texts is not None
+    far = (by_text < limits[0]) | (by_text > limits[1])
+    at = np.flatnonzero(far[column.values])
+    if not at.size:
+        return by_text, []
+    words = listed(list(dict.fromkeys(column.texts[column.values[row]] for row in at)), 4)
+    note = f"{words} on {column.on(at)}: so far from all other dates that it is taken as missing"
+    return np.where(far, np.nan, by_text), [note]
+
+
+def described_offsets(column: Column, state: PlainData) -> list[str]:
+    """A note on times without an offset from UTC where training rows have one, and the reverse."""
+    if state["form"] != ISO:
+        return []
+    texts, expected = column.texts or [], state.get("offset", False)
+    odd = np.array([has_offset(text) != expected for text in texts] + [False], bool)
+    at = np.flatnonzero(odd[column.values])
+    if not at.size:
+        return []
+    example, on = repr(texts[column.values[at[0]]]), column.on(at)
+    if expected:
+        return [f"{example} on {on} has no offset from UTC, which others have, and is read as UTC"]
+    return [f"{example} on {on} has an offset from UTC, which no training row has, and is turned into UTC"]
 
 
 def encode_date_column(state: PlainData, column: Column) -> Encoded:
     column = as_text(column)
     by_text = np.append(parse_dates(column.texts or [], state["form"]), np.nan)
-    strays = np.flatnonzero(np.isnan(by_text)[column.values] & ~column.empty)
+    empty = [text in NO_DATE and state["form"] == "%Y%m%d" for text in column.texts or []]
+    strays = np.flatnonzero((np.isnan(by_text) & ~np.array([*empty, True]))[column.values])
     if len(strays) * 2 > len(column):
         raise TableError(
             f"column {column.name!r} has {column.cells[strays[0]]!r} on {column.on(strays)}, and the model was trained "
             f"on dates of the form {state['form']} there: write them so, or empty the cells"
         )
+    notes = described_offsets(column, state)
+    if missing := int(np.isnan(by_text)[column.values].sum()):
+        are = "is" if missing == 1 else "are"
+        notes.append(f"{counted(missing, 'cell')} without a date {are} taken as the mean date")
+    if "limits" in state:
+        by_text, far = without_far(column, by_text, state["limits"])
+        notes += far
     encoded = encode_dates(state, by_text)
     if state["missing"]:
         encoded = np.column_stack([encoded, np.isnan(by_text)])
-    missing = int(np.isnan(by_text)[column.values].sum())
-    are = "is" if missing == 1 else "are"
-    notes = [f"{counted(missing, 'cell')} without a date {are} taken as the mean date"] if missing else []
     return by_code(encoded, column.values, notes)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tapegrad.data import kinds, number_columns
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import canonicals, truth_words
-from tapegrad.data.dates import find_date_format, parse_dates
+from tapegrad.data.dates import NO_DATE, find_date_format, parse_dates
 from tapegrad.data.numbers import several_units
 from tapegrad.data.table import Column, Table, counted, listed, number_text
 
@@ -21,6 +21,7 @@ NEARLY_ALL = 0.5  # different texts per cell from which on a column is no catego
 FEWEST = 20  # different texts that may always be one
 ROUNDING = 2e-3  # of the target's range
 ALIKE = 1e-12  # of the numbers themselves: a column that differs by less is constant
+NO_DAYS = (*map(float, NO_DATE), 99991231.0)  # for none, among dates such as 20240131
 LEAST_ROWS = 10  # from which on chance makes no copy of the target
 
 
@@ -85,20 +86,23 @@ def plan_column(
 
 def as_dates(column: Column, rows: np.ndarray) -> ColumnPlan | None:
     """The plan of numbers such as 20240131, all of which are dates; None for other columns."""
-    few = column.values[:1000]  # of most columns they tell that these are no dates
-    if column.texts is not None or not ((few >= 19000101) & (few <= 21001231) | np.isnan(few)).all():
+    # Of most columns the first cells tell that these are no dates.
+    if column.texts is not None or not may_be_days(column.values[:1000]).all():
         return None
-    values = column.values[~column.empty]
-    if (values % 1 != 0).any() or values.min() < 19000101 or values.max() > 21001231:
+    values = column.values[~column.empty & ~np.isin(column.values, NO_DAYS)]
+    if len(values) < LEAST_ROWS or not may_be_days(column.values).all():
         return None
-    if len(values) < LEAST_ROWS or len(np.unique(values)) < LEAST_ROWS:
+    different = [number_text(float(value)) for value in np.unique(values)]
+    if len(different) < 2 or np.isnan(parse_dates(different, "%Y%m%d")).any():
         return None
-    text = kinds.as_text(column)
-    if np.isnan(parse_dates(text.texts or [], "%Y%m%d")[text.values[text.values >= 0]]).any():
-        return None
-    state, notes = kinds.learn_dates(text, "%Y%m%d", rows)
+    state, notes = kinds.learn_dates(kinds.as_text(column), "%Y%m%d", rows)
     note = f"{number_text(float(values[0]))} is read as a date"
     return ColumnPlan(column.name, "date", "date %Y%m%d, days since 1970", [note, *notes], state)
+
+
+def may_be_days(values: np.ndarray) -> np.ndarray:
+    """Which numbers may be dates such as 20240131, or stand for none."""
+    return (values >= 19000101) & (values <= 21001231) | np.isin(values, NO_DAYS) | np.isnan(values)
 
 
 def plan_numbers(column: Column, numbers: number_columns.Numbers, rows: np.ndarray) -> ColumnPlan:

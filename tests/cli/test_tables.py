@@ -5,12 +5,14 @@ import sys
 
 import pytest
 from attacked_rows import ATTACKED
+from date_rows import DATES, NOTED_DATES, PREDICTED_DATES
 from predicted_rows import NOTED, PREDICTED
 from table_rows import GENERATOR, TABLES, E, both, csv
 
 from tapegrad.data.reading import read_csv
 
-TABLES = {**TABLES, **ATTACKED}
+TABLES = {**TABLES, **ATTACKED, **DATES}
+PREDICTED, NOTED = {**PREDICTED, **PREDICTED_DATES}, {**NOTED, **NOTED_DATES}
 
 
 @pytest.mark.parametrize("name", TABLES)
