@@ -88,6 +88,13 @@ def one_of(name: str, value: object, known: tuple[str, ...]) -> str:
     return value
 
 
+def state_given(name: str, value: object) -> Any:
+    """What a `load_state_dict` was given; TypeError if it is no dict."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected the dict that state_dict() gave, got {value!r}")
+    return value
+
+
 def index_of(value: Any) -> int | None:
     """The value as an int; None if it is no integer, as an array of several is not."""
     if isinstance(value, bool) or getattr(value, "shape", None):

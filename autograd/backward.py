@@ -11,7 +11,7 @@ from math import inf
 
 import numpy as np
 
-from tapegrad.autograd import writes
+from tapegrad.autograd import slots, writes
 from tapegrad.autograd.aliases import Array, TensorLike, Value
 from tapegrad.autograd.diagnostics import all_finite, describe, user_line, warn_user
 from tapegrad.autograd.dtypes import is_floating
@@ -310,6 +310,8 @@ def accumulate_into_leaves(loss: Tensor, cotangent: TensorLike | None, retain: b
         before = leaf._grad
         if recorder is not None and before is not None:
             recorder.gradient_read(leaf)
+        if slots.refitted:
+            refuse_refitted(leaf, g, before)
         leaves.append(leaf)
         gradients.append(g if before is None else before + g)
     if recorder is None:
@@ -319,6 +321,19 @@ def accumulate_into_leaves(loss: Tensor, cotangent: TensorLike | None, retain: b
         for leaf, g in zip(leaves, gradients, strict=True):
             before, leaf._grad = leaf._grad, g
             recorder.gradient(leaf, g, before)
+
+
+def refuse_refitted(leaf: Tensor, g: Tensor, before: Tensor | None) -> None:
+    """Raise RuntimeError for a leaf whose data has another shape or dtype than its gradient, or the one from before."""
+    for what, t in (
+        ("the call that it was recorded in", g),
+        ("its .grad from before, which x.grad = None drops", before),
+    ):
+        if t is not None and (t.shape != leaf.shape or t.dtype != leaf.dtype):
+            raise RuntimeError(
+                f"backward: {describe(leaf)} was given this shape and dtype by x.data = array, and {what}, has "
+                f"{describe(t)}: run the forward pass again after that\n{user_line()}"
+            )
 
 
 def owned_copy(g: Array, given: set[int]) -> Array:

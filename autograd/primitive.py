@@ -1,5 +1,6 @@
 """`Primitive`: a name, a forward on raw arrays, and one gradient rule (vjp) per array argument."""
 
+import inspect
 from collections.abc import Callable, Container, Sequence
 from typing import Any, NoReturn
 
@@ -7,7 +8,7 @@ from tapegrad.autograd.aliases import Array, ArrayModule, Function, Params, Resu
 from tapegrad.autograd.diagnostics import all_finite, describe, user_line
 from tapegrad.autograd.dtypes import FLOATS, common_dtype, is_floating
 from tapegrad.autograd.flags import Flags, current
-from tapegrad.autograd.foreign import unknown_keyword
+from tapegrad.autograd.foreign import BY_POSITION, by_position, unknown_keyword
 from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.backends import BY_TYPE, BackendError, backend_of
@@ -134,6 +135,10 @@ class Primitive:
                 raw.append(data)
             elif type(a) in SCALARS:
                 raw.append(a)
+            elif a is None:
+                raise TypeError(
+                    f"{self.name}: argument {len(raw)} is None: {BY_POSITION.get(self.name, 'give an array')}"
+                )
             else:
                 return self(*to_tensors(args), **params)
         if first is None or mixed or (self.promote and first.dtype not in FLOATS):
@@ -292,7 +297,9 @@ class Primitive:
             if word not in options and not takes_any:
                 return unknown_keyword(self.name, word, options)
         if len(args) != self.arrays:
-            return f"it takes {self.arrays} array{'s' * (self.arrays > 1)}, got {len(args)}"
+            names = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in self.array_names]
+            remark = by_position(self.name, args, names)
+            return f"it takes {self.arrays} array{'s' * (self.arrays > 1)}, got {len(args)}{remark}"
         return ""
 
     def look_for_anomaly(self, result: Result, node: Node | None) -> None:

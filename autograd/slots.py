@@ -12,6 +12,9 @@ from tapegrad.autograd.writes import next_serial, wrote
 from tapegrad.backends import BY_TYPE
 from tapegrad.backends.aliases import Array
 
+# Whether a tensor that requires grad was ever given data of another shape or dtype: then backward compares them.
+refitted = False
+
 
 def set_data(t: Any, value: object) -> None:
     """`t.data = value`: the array of a backend, or a Tensor, whose memory is then shared.
@@ -30,6 +33,9 @@ def set_data(t: Any, value: object) -> None:
         t._version = next_serial()
         wrote(array, t._version)
         return
+    if t._requires_grad and (array.shape != t._data.shape or array.dtype != t._data.dtype):
+        global refitted
+        refitted = True
     # What NumPy computes of an array without axes is a scalar.
     t._data = array if hasattr(array, "__setitem__") else BY_TYPE[type(array)].asarray(array)
 

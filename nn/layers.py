@@ -8,7 +8,7 @@ from tapegrad.autograd.aliases import TensorLike
 from tapegrad.autograd.arguments import optional
 from tapegrad.autograd.arguments import rate as check_rate
 from tapegrad.autograd.creation import tensor
-from tapegrad.autograd.foreign import unknown_keyword
+from tapegrad.autograd.foreign import by_position, unknown_keyword
 from tapegrad.autograd.ops import (
     exp,
     hard_sigmoid,
@@ -132,7 +132,8 @@ class _Fixed(Layer):
             known = [*self.signature.parameters]
             wrong = next((word for word in options if word not in known), "")
             name = type(self).__name__
-            raise TypeError(unknown_keyword(name, wrong, known) if wrong else f"{name}: {error}") from None
+            said = f"{name}: {error}{by_position(name, args, self.signature.parameters.values())}"
+            raise TypeError(unknown_keyword(name, wrong, known) if wrong else said) from None
         bound.apply_defaults()
         for option, value in bound.arguments.items():
             setattr(self, option, value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tapegrad.autograd import foreign, writes
 from tapegrad.autograd.aliases import Array, DTypeLike, TensorLike
-from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.arguments import state_given, truth
 from tapegrad.autograd.attributes import KnownAttributes
 from tapegrad.autograd.copies import copied
 from tapegrad.autograd.creation import tensor
@@ -141,7 +141,7 @@ class Module(Ruled, KnownAttributes):
         Raises:
             ValueError: A path is missing or unexpected, or a shape or dtype differs. Then nothing is loaded.
         """
-        own = dict(self._tensors())
+        own, state = dict(self._tensors()), state_given("load_state_dict", state)
         faults = [f"missing: {path}" for path in own if path not in state]
         faults += [f"unexpected: {path}{hint(path, own)}" for path in state if path not in own]
         given = {path: v if isinstance(v, Tensor) else tensor(v) for path, v in state.items() if path in own}

@@ -16,6 +16,9 @@ from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 class Identity(Layer):
     """x"""
 
+    def __init__(self) -> None:
+        pass
+
     def infer_shape(self, shape: Shape) -> Shape:
         return shape
 

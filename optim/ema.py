@@ -3,16 +3,18 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from tapegrad.autograd import writes
 from tapegrad.autograd.aliases import TensorLike, Value
-from tapegrad.autograd.arguments import rate, truth
+from tapegrad.autograd.arguments import rate, state_given, truth
 from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.filled import full
-from tapegrad.autograd.flags import no_grad
+from tapegrad.autograd.flags import current, no_grad
 from tapegrad.autograd.ops import astype, minimum
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
+from tapegrad.autograd.writes import next_serial
 from tapegrad.optim.aliases import ParamsLike
 from tapegrad.optim.params import read_groups
 
@@ -61,15 +63,27 @@ class EMA(Options):
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The parameters have the averages inside the `with`, and their own values after it."""
+        """The parameters have the averages inside the `with`, and their own values after it.
+
+        Raises:
+            RuntimeError: The parameters were changed inside, which is lost.
+        """
         own = {name: copy_of(p) for name, p in self.params.items()}
+        changed = False
         try:
             self.copy_to_parameters()
+            begun = next_serial()
             yield
+            changed = any(writes.since(p.data, begun) for p in self.params.values())
         finally:
             with uninterrupted(), no_grad():
                 for name, p in self.params.items():
                     p.assign(own[name])
+        if changed and current.get().recorder is None:
+            raise RuntimeError(
+                "EMA.applied: the parameters were changed inside, and have the values from before again: train outside "
+                "of the `with`, or write ema.copy_to_parameters() first to go on from the averages"
+            )
 
     def copy_to_parameters(self) -> None:
         """Give the parameters the averages for good, as at the end of a training."""
@@ -91,6 +105,7 @@ class EMA(Options):
             ValueError: Other names or shapes; nothing is changed then.
         """
         own = {"updates": self.updates, **self.averages}
+        saved = state_given("EMA.load_state_dict", saved)
         given = {name: asarray(value) for name, value in saved.items()}
         faults = [f"missing: {name}" for name in own if name not in given]
         faults += [f"unknown: {name}" for name in given if name not in own]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tapegrad.autograd.aliases import TensorLike, Value
-from tapegrad.autograd.arguments import above_0, number, optional, positive_integer
+from tapegrad.autograd.arguments import above_0, number, optional, positive_integer, state_given
 from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.flags import current, enable_grad, no_grad
@@ -193,7 +193,7 @@ class LBFGS(Options):
         Raises:
             ValueError: Other names, or another number of parameters; nothing is changed then.
         """
-        own = self.state_dict()
+        own, saved = self.state_dict(), state_given("LBFGS.load_state_dict", saved)
         given = {name: np.array(asarray(value).numpy(), "float64") for name, value in saved.items()}
         if given.keys() != own.keys():
             raise ValueError(f"LBFGS.load_state_dict: expected {sorted(own)}, got {sorted(given)}")

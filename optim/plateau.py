@@ -4,7 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from tapegrad.autograd.arguments import at_least_0, integer, number, one_of, optional, several_integers
+from tapegrad.autograd.arguments import (
+    at_least_0,
+    integer,
+    number,
+    one_of,
+    optional,
+    several_integers,
+    state_given,
+)
 from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.dtypes import float64
 from tapegrad.autograd.filled import full
@@ -91,6 +99,7 @@ class Plateau(Options):
         Raises:
             ValueError: Other names.
         """
+        saved = state_given("Plateau.load_state_dict", saved)
         if saved.keys() != (own := self.state_dict()).keys():
             raise ValueError(f"Plateau.load_state_dict: expected {sorted(own)}, got {sorted(saved)}")
         self.best = float(saved["best"])

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.autograd.aliases import Array, TensorLike
+from tapegrad.autograd.arguments import state_given
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.filled import full
@@ -86,6 +87,7 @@ def restore(opt: "Optimizer", saved: Mapping[str, TensorLike]) -> None:
     required = {name: ((), "float64") for name, (_, option, _) in own.items() if option in needed}
     required |= {name: (tuple(view.shape), name_of(view.dtype)) for name, view in arrays.items()}
     optional = {name: ((), "float64") for name in own if name not in required}
+    saved = state_given(f"{type(opt).__name__}.load_state_dict", saved)
     given = {name: asarray(value) for name, value in saved.items()}
     faults = [f"missing: {name}" for name in required if name not in given]
     faults += [f"unknown: {name}" for name in given if name not in required and name not in optional]

@@ -161,7 +161,8 @@ def better(
         bare = [p.replace(annotation=p.empty) for p in parameters]
         shown = f"{name}{signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
         return TypeError(
-            f"{name}: {len(given)} arguments by position are too many for {shown}{sizes(name, given)}"
+            f"{name}: {len(given)} arguments by position are too many for {shown}"
+            + (sizes(name, given) or by_position(name, given, parameters))
         )
     return error
 
@@ -177,13 +178,39 @@ def sizes(name: str, given: tuple[object, ...]) -> str:
     return ""
 
 
+# What the arguments by position are in PyTorch, and what to write.
+BY_POSITION = {
+    "Flatten": "PyTorch's Flatten(1) is Flatten(); to flatten other axes, reshape",
+    "Identity": "leave them out, it passes on what it gets",
+    "softplus": "PyTorch's softplus(x, beta) is softplus(beta * x) / beta",
+    "linear": "without a bias write x @ kernel; PyTorch's weight is the kernel transposed, x @ weight.T",
+}
+INPLACE = "PyTorch's inplace: leave it out and use the result, nothing here works in place"
+
+
+def by_position(name: str, given: Sequence[object], parameters: Iterable[inspect.Parameter]) -> str:
+    """A remark for a habit such as `t.sum(0, True)`, or ""."""
+    if name in BY_POSITION:
+        return f": {BY_POSITION[name]}"
+    kinds = {p.name: p.kind for p in parameters}
+    places = [p for p, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY]
+    flags = given[len(places) :]
+    if not flags or not all(isinstance(flag, bool) for flag in flags):
+        return ""
+    option = next((word for word in ("keepdims", "training", "descending") if word in kinds), "")
+    if option:
+        return f": write {option}={flags[0]}"
+    of_one = name[:1].isupper() or places[:1] == ["x"]
+    return f": {INPLACE}" if of_one and len(places) == len(kinds) else ""
+
+
 def unknown_keyword(name: str, word: str, taken: list[str]) -> str:
     """What a function takes in place of a keyword."""
     ours, remark = keywords().get(word, ([], ""))
     fitting = [w for w in ours if w in taken]
     if fitting:
         return f"{name}: tapegrad's word for {word} is {fitting[0]}"
-    if remark:
+    if remark := remark or BY_POSITION.get(name, ""):
         return f"{name} has no keyword {word!r}: {remark}"
     from difflib import get_close_matches
 

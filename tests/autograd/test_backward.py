@@ -359,3 +359,21 @@ def test_what_can_be_set_as_a_gradient() -> None:
     assert isinstance(w.grad, tg.Tensor) and w.grad.dtype == "float32" and w.grad.tolist() == [3.0, 4.0]
     w.grad = None
     assert w.grad is None
+
+
+@pytest.mark.parametrize("data", [np.ones(3, "float32"), np.ones(2, "float64"), np.ones((), "float32")])
+def test_a_leaf_with_data_of_another_shape_or_dtype_refuses_the_gradient(data: np.ndarray) -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = (x * 3.0).sum()
+    x.data = data
+    with pytest.raises(RuntimeError, match=r"x\.data = array.*float32\[2\].*run the forward pass again"):
+        y.backward()
+    assert x.grad is None
+    x.data = np.ones(2, "float32")
+    (x * 3.0).sum().backward()
+    x.data = data
+    with pytest.raises(RuntimeError, match=r"its \.grad from before, which x\.grad = None drops"):
+        (x * 3.0).sum().backward()
+    x.grad = None
+    (x * 3.0).sum().backward()
+    assert x.grad is not None and x.grad.shape == data.shape and x.grad.dtype == data.dtype

@@ -188,6 +188,27 @@ CALLS = (
     (lambda: tg.nn.Linear(1, 1).load_state_dict({}, strict=False), "every path must be there"),
     (lambda: tg.load("x", map_location="cpu"), "default device: tg.set_backend"),
     (lambda: tg.linspace(0, 1, steps=5), "linspace: tapegrad's word for steps is num"),
+    (lambda: tg.ones((2, 2)).sum(0, True), "sum(x, /, axis=None, *, dtype=None, keepdims=False): write keepdims=True"),
+    (lambda: tg.std(tg.ones((2, 2)), 0, False), "write keepdims=False"),
+    (lambda: tg.sort(tg.ones(2), 0, True), "write descending=True"),
+    (lambda: tg.nn.functional.dropout(tg.ones(2), 0.5, False), "write training=False"),
+    (lambda: tg.nn.functional.relu(tg.ones(2), True), "it takes 1 array, got 2: PyTorch's inplace: leave it out"),
+    (lambda: tg.nn.functional.elu(tg.ones(2), 1.0, True), "PyTorch's inplace: leave it out"),
+    (lambda: tg.nn.ReLU(True), "PyTorch's inplace: leave it out"),
+    (lambda: tg.nn.LeakyReLU(0.1, True), "PyTorch's inplace: leave it out"),
+    (lambda: tg.nn.Dropout(0.5, True), "PyTorch's inplace: leave it out"),
+    (lambda: tg.nn.Flatten(1), "PyTorch's Flatten(1) is Flatten()"),
+    (lambda: tg.nn.Identity(5), "Identity(): leave them out"),
+    (lambda: tg.nn.Identity(unused=5), "leave them out"),
+    (lambda: tg.softplus(tg.ones(2), beta=2), "is softplus(beta * x) / beta"),
+    (lambda: tg.softplus(tg.ones(2), 2), "is softplus(beta * x) / beta"),
+    (lambda: tg.nn.functional.linear(tg.ones(2), tg.ones((2, 2))), "without a bias write x @ kernel"),
+    (lambda: tg.nn.functional.linear(tg.ones(2), tg.ones((2, 2)), None), "without a bias write x @ kernel"),
+    (lambda: tg.add(tg.ones(2), None), "add: argument 1 is None: give an array"),
+    *((lambda kind=kind: kind([tg.Parameter(tg.ones(2))]).load_state_dict(None),
+       f"{kind.__name__}.load_state_dict: expected the dict that state_dict() gave, got None")
+      for kind in (tg.optim.Adam, tg.optim.LBFGS, tg.optim.EMA)),
+    (lambda: tg.nn.Linear(1, 1).load_state_dict(None), "expected the dict that state_dict() gave, got None"),
 )  # fmt: skip
 
 

@@ -87,6 +87,17 @@ def test_applied_and_put_back(how: str | None) -> None:
 
 
 @pytest.mark.parametrize("how", [None, "numpy"])
+def test_a_step_inside_applied_is_not_lost_silently(how: str | None) -> None:
+    training = Training(how)
+    training.run(5)
+    own = training.values()
+    message = "were changed inside, and have the values from before again"
+    with pytest.raises(RuntimeError, match=message), training.ema.applied():
+        training.run(1)
+    assert all((a == b).all() for a, b in zip(own, training.values()))
+
+
+@pytest.mark.parametrize("how", [None, "numpy"])
 def test_resumes_to_equal_bytes(how: str | None) -> None:
     expected = Training(how, True).run(10)
     first, second = Training(how, True), Training(how, True)
