@@ -45,7 +45,8 @@ rules and the optimizer, goes on one flat list. The rest of this page is what th
 ## The passes
 
 Each takes the list and gives a better one: `compiler/passes/` has a file for each, `step.program(NAME)` is the
-list after it. `step.explain()` counts the operations that compute, and the bytes of the arrays that they make:
+list after it. `step.explain()` counts the operations that compute, and the bytes of the arrays that they make, after
+each pass that changed the list:
 
 ```text
 {passes}

@@ -27,8 +27,9 @@ This page says what functions and their gradients are where mathematics leaves a
 - **The price of that rule.** A 0 from arithmetic counts as well. In float32, `tg.log(1 + tg.exp(x))` at 89 has the
   gradient 0: `exp` overflows, and 0 times infinity counts as 0. A RuntimeWarning then names the function that
   overflowed; `np.errstate(over="ignore")` silences it. The backward pass on NumPy warns while a function runs eagerly
-  or is recorded. A compiled program computes the same numbers and does not warn. Write `tg.softplus(x)`, or use
-  `tg.detect_anomaly()`, which raises at the call.
+  or is recorded. Compiled, the numbers are the same. Machine code has its call taken back and run as Python, which
+  warns as before; NumPy's program warns of the overflow, at the line of its source, and not of the gradient; CuPy's
+  does not warn. Write `tg.softplus(x)`, or use `tg.detect_anomaly()`, which raises at the call.
 - **At a kink, the middle or 0.** `abs` and `relu` have slope 0 at 0. Equal arguments of `maximum` and `minimum`, and
   equal extremes of `max` and `min`, share the gradient equally. `clip` passes the gradient at its bounds.
 - **At a pole, infinity.** `1 / x`, `x ** -1`, `x ** -0.5` and `1 / sqrt(x)` all have slope -inf at 0, as in PyTorch.

@@ -61,8 +61,7 @@ class RAdam(Optimizer):
         # Of at most 5 no root is taken, and the result is not used.
         n, most = maximum(seen, 5.0), maximum(total, 5.0)
         r = sqrt((n - 4.0) * (n - 2.0) * most / ((most - 4.0) * (most - 2.0) * n) * (1.0 - left))
-        # 1 above 5, else 0, by operations that make no array of a number.
-        adaptive = minimum(maximum(seen - 5.0, 0.0) * 1e300, 1.0)
+        adaptive = one_above(seen, 5.0)
         plain = 1.0 - adaptive
         rate = options.lr / (1.0 - power(options.beta_1, step)) * (adaptive * r + plain)
         return {"rate": rate, "adaptive": adaptive, "plain": plain}
@@ -72,3 +71,11 @@ class RAdam(Optimizer):
         weighted = n.weight * g
         v = n.beta_2 * state["v"] + weighted * weighted
         return p - n.rate * (m / (n.adaptive * (sqrt(v) + n.eps) + n.plain)), {"m": m, "v": v}
+
+
+def one_above(x: Value, limit: float) -> Value:
+    """1 where x > limit, else 0: two floats near a limit of this size differ by more than 1e-300.
+
+    A comparison, and `where` on it, would make arrays of a number, which are slower.
+    """
+    return minimum(maximum(x - limit, 0.0) * 1e300, 1.0)

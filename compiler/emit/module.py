@@ -5,11 +5,18 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from tapegrad.compiler.emit.folding import Body, Folding, Line
 from tapegrad.compiler.ir.program import Op, Origin, Program, Var
 
 WIDE = 90  # columns: a longer line has its comment right behind it
 WIDEST = 100  # columns of the imports and of the head of `build`
+# Numbers that an optimizer works out, as they stand in the source, and what they are.
+KNOWN_NUMBERS = {
+    repr(0.99 * float(np.finfo(dtype).max) ** 0.5): f"about the largest {dtype} whose square is finite"
+    for dtype in ("float16", "float32", "float64")
+}
 
 
 @dataclass
@@ -107,6 +114,7 @@ def commented(lines: Sequence[Line]) -> list[str]:
             place = "" if same else f"{lines_of_the_user(op.origin, line.origins)}   "
             body.append(f"{margin}# {place.lstrip()}[{parts_of(line.origins or [op.origin])}]")
             last = op.origin
+        body += [f"{margin}# {n}: {said}" for n, said in KNOWN_NUMBERS.items() if n in line.text]
         if line.quiet:
             body.append(line.text)
         else:

@@ -47,23 +47,31 @@ def by_line(program: Program) -> list[str]:
     rows = rows_of(program)
     numbers: dict[object, int] = {}
     kinds = [numbers.setdefault(row.kind, len(numbers)) for row in rows]
-    table = [f"{'operations':>10} {'bytes made':>12} {'times':>7}  from"]
+    alike: list[list[Row]] = []
     at = 0
     for repeat in find_repeats(kinds, [0] * len(rows), fewest=2, least_saved=1):
-        table += [text_of([row]) for row in rows[at : repeat.start]]
-        for offset in range(repeat.period):
-            table.append(text_of([rows[k] for k in repeat.positions(offset)]))
+        alike += [[row] for row in rows[at : repeat.start]]
+        alike += [[rows[k] for k in repeat.positions(offset)] for offset in range(repeat.period)]
         at = repeat.stop
-    return table + [text_of([row]) for row in rows[at:]]
+    alike += [[row] for row in rows[at:]]
+    repeated = any(len(rows) > 1 for rows in alike)
+    times = f" {'times':>7}" if repeated else ""
+    head = f"{'operations':>10} {'bytes made':>12}{times}  by line of yours"
+    return [head, *(text_of(rows, repeated) for rows in alike)]
 
 
-def text_of(rows: Sequence[Row]) -> str:
-    """One row of the table, for rows of the same kind: the counts are those of each."""
+def text_of(rows: Sequence[Row], repeated: bool) -> str:
+    """One row of the table, for rows of the same kind: the counts are those of each. repeated: some row has several."""
     first, last = rows[0], rows[-1]
     modules = " to ".join(dict.fromkeys([first.module, last.module]))
     where = ": ".join(filter(None, (modules, shortened(first.line)))) or "[no line of yours]"
-    times = f"x {len(rows)}" if len(rows) > 1 else ""
-    return f"{first.operations:10d} {first.nbytes:12,d} {times:>7}  {where}"
+    times = f" {times_text(len(rows)):>7}" if repeated else ""
+    return f"{first.operations:10d} {first.nbytes:12,d}{times}  {where}"
+
+
+def times_text(count: int) -> str:
+    """How often a row stands for the same: nothing for once."""
+    return f"x {count}" if count > 1 else ""
 
 
 def shortened(line: str) -> str:

@@ -48,8 +48,9 @@ class Readable:
         return "" if self.why_python() else getattr(self.shown().runner.build, "text", "")
 
     def explain(self, timed: bool = False) -> str:
-        """Tables: operations and bytes after each pass; a native program's loops and products; the operations by your
-        lines. timed: measure the native ones (ValueError for others), on copies of what is written to."""
+        """Tables: operations of the list and bytes that they make, after each pass that changed it, and by your lines;
+        between them, of a native program's loops and products, the arithmetic on single numbers and the bytes read and
+        written. timed: measure these (ValueError for other programs), on copies of what is written to."""
         why = self.why_python()
         return f"{self.__name__} runs as Python: {why}" if why else self.shown().runner.explain(timed)
 

@@ -223,9 +223,12 @@ class Runner:
                 'Write tg.jit(f, emitter="native"), with llvmlite installed'
             )
         lines = [f"{'after the pass':26} {'operations':>10} {'bytes made':>12}"]
+        before = ""
         for name, program in self.history:
             count, size = program.cost()
-            lines.append(f"{name:26} {count:10d} {size:12,d}")
+            if (text := str(program)) != before:
+                lines.append(f"{name:26} {count:10d} {size:12,d}")
+            before = text
         fused = f"fused, in {len(self.plan.buffers)} buffers"
         lines.append(f"{fused:26} {self.plan.pieces:10d} {self.plan.nbytes:12,d}")
         if self.emitter == "native":

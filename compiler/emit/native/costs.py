@@ -17,7 +17,8 @@ from tapegrad.compiler.emit.native.emitter import Call, Library
 from tapegrad.compiler.emit.native.machine import Code, scratch_of
 from tapegrad.compiler.emit.native.parts import Parts
 from tapegrad.compiler.emit.native.walks import operations
-from tapegrad.compiler.emit.summary import shortened
+from tapegrad.compiler.emit.summary import shortened, times_text
+from tapegrad.compiler.ir.operations import Kind
 
 # A call is repeated for so many seconds, so many times at most; the best of a few tries counts.
 SECONDS, REPEATS, TRIES = 2e-4, 100, 3
@@ -28,15 +29,15 @@ class Row:
     """Calls that do the same, as the layers of a network: the counts are those of each, the seconds those of all."""
 
     what: str
-    operations: int
+    arithmetic: int
     nbytes: int
     times: int = 0
     seconds: float = 0.0
 
-    def text(self, total: float) -> str:
-        times = f"x {self.times}" if self.times > 1 else ""
+    def text(self, total: float, repeated: bool) -> str:
+        times = f" {times_text(self.times):>7}" if repeated else ""
         time = f"{self.seconds / total:6.1%} {self.seconds * 1e6:9.2f} " if total else ""
-        return f"{time}{self.operations:12,d} {self.nbytes:13,d} {times:>7}  {self.what}"
+        return f"{time}{self.arithmetic:12,d} {self.nbytes:13,d}{times}  {self.what}"
 
 
 def table(
@@ -48,19 +49,23 @@ def table(
     for n, call in enumerate(calls):
         row = row_of(call, products, arrays)
         kind = re.sub(r"\d+", "#", row.what.partition("   ")[2]), row.what.partition("   ")[0]
-        row = rows.setdefault((kind, row.operations, row.nbytes), row)
+        row = rows.setdefault((kind, row.arithmetic, row.nbytes), row)
         row.times += 1
         row.seconds += seconds[n] if seconds else 0.0
     total = sum(row.seconds for row in rows.values())
     head = f"{'share':>6} {'µs':>9} " if total else ""
     ordered = sorted(rows.values(), key=lambda row: -row.seconds)
-    head += f"{'operations':>12} {'bytes':>13} {'times':>7}  products (m x k x n, and how), loops, NumPy's"
-    return [head, *(row.text(total) for row in ordered)]
+    repeated = any(row.times > 1 for row in ordered)
+    times = f" {'times':>7}" if repeated else ""
+    head += (
+        f"{'arithmetic':>12} {'bytes':>13}{times}  by call: loops, a product (m x k x n, and how), or NumPy's"
+    )
+    return [head, *(row.text(total, repeated) for row in ordered)]
 
 
 def row_of(call: Call, products: Any, arrays: dict[str, Array]) -> Row:
-    """Operations of the machine, additions and multiplications of a product, and the bytes of all arrays that it reads
-    and writes."""
+    """The arithmetic on single numbers, of a product its additions and multiplications, and the bytes of all arrays
+    that it reads and writes."""
     if isinstance(call, Library):
         count, how = 0, f"NumPy's {call.ops[0].name}"
         names = [n for n in re.findall(r"\w+", call.text) if hasattr(arrays.get(n), "nbytes")]
@@ -70,7 +75,9 @@ def row_of(call: Call, products: Any, arrays: dict[str, Array]) -> Row:
     else:
         (count, title), names = next(products), [call.a, call.b, call.out]
         how = title()
-    origins = list(dict.fromkeys(op.origin for op in call.ops))
+    # A view and a joining of arrays that are made in their place leave nothing to do.
+    done = [op for op in call.ops if op.kind is not Kind.VIEW and op.name != "concat"] or call.ops
+    origins = list(dict.fromkeys(op.origin for op in done))
     line = next((o.line for o in origins if o.line), "")
     where = ": ".join(filter(None, (shortened(line), f"[{places(origins)}]")))
     return Row(f"{how}   {where}", count, sum(int(arrays[n].nbytes) for n in dict.fromkeys(names)))

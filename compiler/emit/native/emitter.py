@@ -72,6 +72,13 @@ class Library:
 
 Call = Loops | Product | Convolution | Library
 
+# Behind the title of the source.
+AS_PYTHON = """
+
+This is the program as Python, to read. What runs is machine code: a function for each nest of loops below;
+each product of matrices is one of ours, or NumPy's. `save` writes another form, in calls of NumPy.
+"""
+
 
 class NativeEmitter:
     """What a program is as calls.
@@ -318,7 +325,7 @@ class NativeEmitter:
         frame = module.frame(body, listed(results) or "()")
         text = "\n".join(frame)
         imports = self.imports("\n".join([text, *self.helpers()]))
-        source = assembled(self.title, imports, self.helpers(), frame)
+        source = assembled(f"{self.title}{AS_PYTHON}", imports, self.helpers(), frame)
         self.operations_by_line = module.operations_by_line(source, body)
         return source
 

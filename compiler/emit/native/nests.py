@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from tapegrad.backends.sums import MANY
 from tapegrad.compiler.emit.native.elements import as_dtype, combined, element
 from tapegrad.compiler.emit.native.forms import (
+    Applied,
     Called,
     Check,
     Let,
@@ -234,6 +235,8 @@ class Nester:
             target = self.scratch(op, f"{op.out.name}_total")
             lost = self.scratch(op, f"{op.out.name}_lost") if loses(op) else None
         held: Value = Load(replace(place, array=target))
+        if isinstance(value, Applied) and value.name == "convert" and value.args[0].dtype == target.dtype:
+            value = value.args[0]  # as it was before it was widened
         value = convert(value, target.dtype)
         if lost is not None:
             local = Local(held.dtype, self.unique(f"{op.out.name}_held"))

@@ -254,3 +254,41 @@ def test_equal_signatures_are_equal_texts(how: str, threads: str, monkeypatch: p
         monkeypatch.setattr(alike, "likeness", lambda *block: (object(), likeness(*block)[1]))
         assert text_of(f, *arrays)[0] == text
     assert how not in ("steps", "numbers", "strides") or len(found) < nests / 2
+
+
+@pytest.mark.parametrize(("rows", "wide"), [(3, False), (1023, False), (1024, True)])
+def test_what_is_added_up_in_float32_is_not_widened_on_the_way(rows: int, wide: bool) -> None:
+    """A sum over outer loops: a short one as NumPy adds, row after row, and a long one in float64."""
+    x = np.random.default_rng(0).normal(size=(rows, 5)).astype("float32")
+    _, step = text_of(lambda x: (x * x).sum(axis=0), x)
+    (line,) = (line for line in step.source().splitlines() if " + " in line)
+    assert line.strip() == (
+        "sum_1_total[i1] = sum_1_total[i1] + np.float64(multiply_1)"
+        if wide
+        else "buffer_1[i1] = buffer_1[i1] + multiply_1"
+    )
+    runner = step.shown().runner
+    assert machine_code(runner, [x]) == interpreted(runner, [x])
+    if not wide:
+        assert np.array_equal(step(tg.tensor(x)).numpy(), np.add.accumulate(x * x, axis=0)[-1])
+
+
+def test_the_first_lines_say_what_the_source_is() -> None:
+    """It is not what runs, nor what `save` writes; and numbers that an optimizer worked out say what they are."""
+    model = tg.nn.Dense(1, in_features=2)
+    optimizer = tg.optim.Adam(model.parameters())
+
+    @tg.jit(emitter="native")
+    def step(x: tg.Tensor) -> None:
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step(tg.ones((4, 2)))
+    lines = step.source().splitlines()
+    assert lines[0] == '"""step, as recorded by tapegrad' and lines[2].startswith(
+        "This is the program as Python, to read"
+    )
+    (number,) = (n for n, line in enumerate(lines) if "np.float64(1.8262276088714193e+19)" in line)
+    assert lines[number - 1].strip().startswith("# 1.8262276088714193e+19: about the largest float32")

@@ -267,3 +267,25 @@ def test_idle_lanes_set_no_flag(count: int) -> None:
         for _ in range(6):
             f()
     assert f.stats()["compiled"] >= 3
+
+
+@pytest.mark.parametrize(
+    ("emitter", "kinds"),
+    [
+        ("numpy", ["overflow encountered in exp"]),
+        (
+            "native",
+            ["overflow encountered in exp", "the result of exp overflowed to infinity, and its gradient"],
+        ),
+    ],
+)
+def test_what_is_told_of_a_gradient_that_met_an_infinity(emitter: Any, kinds: list[str]) -> None:
+    """What docs/conventions.md says of each emitter's programs, at every call."""
+    slope = tg.jit(tg.grad(lambda x: tg.log(1 + tg.exp(x)).sum()), emitter=emitter)
+    for x in (1.0, 1.0, 1.0, 100.0, 100.0):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            slope(tg.tensor([x]))
+        heard = [str(w.message) for w in caught]
+        assert len(heard) == len(kinds) * (x > 1), heard
+        assert all(text.startswith(kind) for text, kind in zip(heard, kinds, strict=False)), heard
