@@ -124,6 +124,11 @@ def add_train(commands: Commands) -> None:
     )
     train.add_argument("--out", metavar="DIR", help="where to write (runs/<name of the data>)")
     train.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="also replace models of another target or kind, and remove those of earlier trainings",
+    )
+    train.add_argument(
         "--dry-run", action="store_true", help="show what would be done with each column, and train nothing"
     )
     train.add_argument(

@@ -13,6 +13,7 @@ import numpy as np
 
 from tapegrad.cli.arguments import Mistake, check_table
 from tapegrad.cli.contestants import Contestant, contestants, searched
+from tapegrad.cli.keeping import check_ours
 from tapegrad.cli.preparing import Prepared, described_target, printable, read_table
 from tapegrad.cli.scores import class_scores, number_scores, print_table, with_deviations
 from tapegrad.cli.writing import all_or_nothing, check_folder
@@ -56,6 +57,7 @@ def compare(options: argparse.Namespace) -> int:
     check_table(options)
     out = Path(options.out or Path("runs", f"{Path(options.data or 'breast_cancer').stem}-compare"))
     check_folder(out, FILES)
+    check_ours([out / "scores.csv"], "--out")
     prepared = read_table(options)
     classes = prepared.target.classes
     models = contestants(options.models, classes is not None, prepared.table.rows, options.seed)

@@ -118,7 +118,7 @@ def fit_mlp(problem: Problem, options: argparse.Namespace, out: Path) -> tuple[s
         epochs = options.epochs or epochs_for(len(train), batch)
     settings = {
         **{"hidden": list(hidden), "optimizer": options.optimizer, "lr": options.lr, "batch_size": batch},
-        **{"epochs": epochs, "seed": options.seed},
+        **{"epochs": epochs, "seed": options.seed, "target": options.target},
         "data": fingerprint(problem.x_train, problem.y_train),
     }
     checkpoints = Checkpoints(out / FOLDER, settings, patience=max(10, epochs // 15))

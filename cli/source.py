@@ -7,6 +7,7 @@ import tokenize
 from pathlib import Path
 
 from tapegrad.cli.arguments import Mistake
+from tapegrad.cli.keeping import check_ours
 from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.compiler import Compiled, TraceError
 from tapegrad.compiler.emit.available import checked
@@ -27,6 +28,7 @@ def source(options: argparse.Namespace) -> int:
                 f"--save writes a file that runs with NumPy alone: leave out --emitter {options.emitter}"
             )
         check_folder(target.parent, (target.name, target.with_suffix(".npz").name), "--save")
+        check_ours([target], "--save")
     program = compiled(options)
     if target is None:
         text = program.source()

@@ -25,6 +25,7 @@ from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms.calls import as_tensors
 from tapegrad.autograd.writes import next_serial
 from tapegrad.cli.arguments import Mistake
+from tapegrad.cli.keeping import check_ours
 
 
 class Reached(BaseException):
@@ -89,6 +90,7 @@ def tape(options: argparse.Namespace) -> int:
     if target.suffix.lower() not in (".html", ".htm"):
         raise Mistake(f"--out {target}: expected the name of a page, as in tape.html")
     check_replaceable(target, "--out")
+    check_ours([target], "--out")
     # The program may go to another folder.
     place = target.absolute()
     try:

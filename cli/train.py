@@ -14,6 +14,7 @@ from tapegrad.backends import default_place, resolve, set_backend
 from tapegrad.cli.arguments import FILES, Mistake, check_together
 from tapegrad.cli.checkpoints import FOLDER
 from tapegrad.cli.fitting import Problem, Trained, fit
+from tapegrad.cli.keeping import check_models, check_ours
 from tapegrad.cli.preparing import Prepared, described_target, plan_table, printable, read_table
 from tapegrad.cli.scores import number_scores
 from tapegrad.cli.writing import all_or_nothing, check_folder
@@ -34,6 +35,9 @@ def train(options: argparse.Namespace) -> int:
         set_backend(options.backend)
     prepared = read_table(options)
     models = kinds(options.model, prepared.target)
+    if not (options.dry_run or options.overwrite):
+        check_models(out, models, prepared, options.target)
+        check_ours([out / "history.csv"], "--out")
     train_rows, test_rows = prepared.split(options.seed)
     features, problem = encode(prepared, train_rows, test_rows)
     describe(prepared, features, problem, options)

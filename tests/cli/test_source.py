@@ -47,7 +47,7 @@ def test_every_model_that_train_writes_has_a_program(folder, run):
     write("three.csv", [["a", "b", "c"], *([i % 7, i % 5, i % 3] for i in range(60))])
     for target in ("c", "a"):  # classes of a softmax, and numbers
         task = () if target == "c" else ("--task", "regression")
-        assert run("train", "three.csv", "--target", target, *task, "--epochs", 1)[0] == 0
+        assert run("train", "three.csv", "--target", target, *task, "--epochs", 1, "--overwrite")[0] == 0
         for path in sorted(Path("runs/three").glob("*.safetensors")):
             status, text, err = run("source", path)
             assert (status, err) == (0, "")

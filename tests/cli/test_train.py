@@ -195,18 +195,21 @@ def test_numbers_can_be_taken_as_classes_and_classes_as_numbers(folder, run):
     write("two.csv", rows)
     assert "numbers from 0.5 to 1.5" in run("train", "two.csv", "--target", "y", "--model", "linear")[1]
     status, out, _ = run(
-        "train", "two.csv", "--target", "y", "--task", "classification", "--model", "logistic"
+        "train", "two.csv", "--target", "y", "--task", "classification", "--model", "logistic", "--overwrite"
     )
     assert (status, "2 classes, 0.5 (20), 1.5 (20)" in out) == (0, True)
     write("ints.csv", [["x", "y"], *([i, i % 3] for i in range(40))])
-    assert "3 classes" in run("train", "ints.csv", "--target", "y", "--model", "logistic")[1]
-    assert "numbers from 0 to 2" in run("train", "ints.csv", "--target", "y", "--task", "regression")[1]
+    assert "3 classes" in run("train", "ints.csv", "--target", "y", "--model", "logistic", "--overwrite")[1]
+    assert (
+        "numbers from 0 to 2"
+        in run("train", "ints.csv", "--target", "y", "--task", "regression", "--overwrite")[1]
+    )
 
 
 def test_models_in_a_folder_belong_together(folder, run):
     run("train", "people.csv", "--target", "buys", "--epochs", 1)
     (folder / "runs/people/notes.txt").write_text("mine")
-    run("train", "people.csv", "--target", "income", "--drop", "buys", "--model", "linear")
+    run("train", "people.csv", "--target", "income", "--drop", "buys", "--model", "linear", "--overwrite")
     assert files(folder / "runs/people") == ["history.csv", "history.png", "linear.safetensors", "notes.txt"]
 
 
