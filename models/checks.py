@@ -15,6 +15,7 @@ from tapegrad.autograd.arguments import refuse_masked
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.data.arrays import refuse_query, shape_of
 from tapegrad.models.aliases import AsGiven, ClassWeight
+from tapegrad.models.linear_solvers.weighted import with_weight as with_weight
 
 Check = Callable[[str, AsGiven], None]
 
@@ -204,23 +205,6 @@ def row_weights(sample_weight: RowWeights, x: Features, dtype: DTypeLike = np.fl
     if not weights.sum() > 0:
         raise ValueError("sample_weight: all weights are zero, which leaves no row to learn from")
     return weights
-
-
-def with_weight(weights: np.ndarray | None, *arrays: Any) -> tuple[Any, ...]:
-    """The weights above 0, and the rows of each array that have one; None stays None. A row of weight 0 is then no row
-    at all: what looks at rows without their weights, at a constant column or a batch, does not see it.
-
-    Raises:
-        ValueError: No row has a weight.
-    """
-    if weights is None or (weights > 0).all():
-        return (weights, *arrays)
-    kept = np.flatnonzero(weights > 0)
-    if not kept.size:
-        raise ValueError(
-            "class_weight and sample_weight: together all weights are zero, which leaves no row to learn from"
-        )
-    return (weights[kept], *(None if array is None else array[kept] for array in arrays))
 
 
 def warn(estimator: object, message: str, kind: type[Warning]) -> None:

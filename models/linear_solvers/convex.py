@@ -15,7 +15,7 @@ from tapegrad.autograd.creation import tensor
 from tapegrad.autograd.ops import binary_cross_entropy_p, sparse_cross_entropy_p
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.transforms.derivatives import value_and_grad, vjp
-from tapegrad.models.checks import with_weight
+from tapegrad.models.linear_solvers.weighted import with_weight
 
 
 class Fit(NamedTuple):

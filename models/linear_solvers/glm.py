@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from tapegrad.data.aliases import Features
-from tapegrad.models.checks import with_weight
 from tapegrad.models.linear_solvers.convex import Fit, conjugate_gradients
 from tapegrad.models.linear_solvers.convex_losses import Loss as ConvexLoss
 from tapegrad.models.linear_solvers.objective import Objective
 from tapegrad.models.linear_solvers.penalized import by_rows
 from tapegrad.models.linear_solvers.proximal import proximal
 from tapegrad.models.linear_solvers.quadratic import loses_digits, solve_symmetric, solver_of
+from tapegrad.models.linear_solvers.weighted import with_weight
 
 EXPLICIT = 1200  # unknowns up to which the Hessian is made
 NEAR = 1e-4  # of the objective: what a step may still promise where float64 comes no nearer
