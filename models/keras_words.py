@@ -54,7 +54,7 @@ class KerasWords(InMode):
                 f"{type(self).__name__}: the optimizer of a model that was trained is not copied: save the model and "
                 "load it, or set model.optimizer = None, copy, and compile both"
             )
-        return super().__deepcopy__(memo)  # type: ignore[return-value]
+        return super().__deepcopy__(memo)
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)

@@ -18,7 +18,7 @@ from tapegrad.models.in_mode import own_forward
 from tapegrad.nn.buffer import Buffer
 from tapegrad.nn.module import walk
 from tapegrad.nn.torch_names import TorchLoss
-from tapegrad.nn.weight_rules import apply, with_penalties
+from tapegrad.nn.weight_rules import with_penalties
 from tapegrad.optim.base import Optimizer
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def loss_with(loss_of: Function, outputs: Tensor, y: Tensor, weights: Tensor | N
 
 # ---- the steps, as written by hand. Results are detached: nobody differentiates them further. ----
 def train_step(model: nn.Sequential, loss_of: Function, optimizer: Optimizer) -> Function:
-    terms, limits = model.rules().values()
+    terms = model.rules()["regularizer"]
     buffers = [t for _, t in walk(model, "", set()) if isinstance(t, Buffer)]
 
     def train(x: Tensor, y: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -122,7 +122,6 @@ def train_step(model: nn.Sequential, loss_of: Function, optimizer: Optimizer) ->
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            apply(limits)
         except BaseException:  # the parameters are those of before, and so is the rest
             for p, gradient in before:
                 p._grad = gradient

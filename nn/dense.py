@@ -34,10 +34,10 @@ class Dense(Layer):
         input_shape: Keras's form of in_features: the shape of one sample, whose last length is in_features.
         use_bias: Whether there is a bias.
         kernel_initializer, bias_initializer: Names from `nn.init`, or functions shape -> array.
-        kernel_regularizer, bias_regularizer: Penalties of the weights, added to the loss: `nn.L2(0.01)`, "l2", or a
-            function w -> number. `nn.weight_rules` says how.
-        kernel_constraint, bias_constraint: What the weights become after each step: `nn.MaxNorm(2.0)`, "non_neg", or a
-            function w -> w.
+        kernel_regularizer, bias_regularizer: Penalties of the weights: `nn.L2(0.01)`, "l2", or a function w -> number.
+            `Sequential.fit` adds them to the loss; in a loop of your own write `loss + model.penalty()`.
+        kernel_constraint, bias_constraint: What every optimizer's step leaves of the weights: `nn.MaxNorm(2.0)`,
+            "non_neg", or a function w -> w.
         dtype: The floating dtype of the weights; None is `tg.get_default_dtype()`.
 
     Raises:

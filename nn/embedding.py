@@ -29,8 +29,9 @@ class Embedding(Layer):
         embeddings_initializer: A name from `nn.init`, or a function shape -> array. The default, Keras's, draws between
             ±0.05.
         padding_idx: The number of a row that starts at 0 and gets no gradient, as in PyTorch; -1 is the last.
-        embeddings_regularizer: A penalty of the table, added to the loss: `nn.L2(0.01)`, "l2", or a function.
-        embeddings_constraint: What the table becomes after each step: `nn.MaxNorm(2.0, axis=1)`, or a function.
+        embeddings_regularizer: A penalty of the table: `nn.L2(0.01)`, "l2", or a function. `Sequential.fit` adds it to
+            the loss; in a loop of your own write `loss + model.penalty()`.
+        embeddings_constraint: What an optimizer's step leaves of the table: `nn.MaxNorm(2.0, axis=1)`, or a function.
         dtype: The floating dtype of the weights; None is `tg.get_default_dtype()`.
 
     Raises:

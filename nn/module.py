@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,19 +16,19 @@ from tapegrad.autograd.dtypes import DTYPE_NAMES, as_dtype, get_default_dtype, i
 from tapegrad.autograd.filled import zeros
 from tapegrad.autograd.flags import current, no_grad
 from tapegrad.autograd.gradients import drop_gradients
-from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.nn.aliases import Config, State
 from tapegrad.nn.buffer import Buffer as Buffer
 from tapegrad.nn.constructors import built_after, constructor_options
+from tapegrad.nn.copying import Copies
 from tapegrad.nn.lookup import NAMES, hint, snake_case
 from tapegrad.nn.made_of import MADE_OF
 from tapegrad.nn.shapes import Shape, ShapeLike, sample_shape
 from tapegrad.nn.weight_rules import Ruled
 
 
-class Module(Ruled, KnownAttributes):
+class Module(Copies, Ruled, KnownAttributes):
     """The base of layers and models. Write a `forward`; call the module.
 
         class Net(nn.Module):
@@ -288,19 +287,6 @@ class Module(Ruled, KnownAttributes):
             for module, mode in modes:
                 module.training = mode
         return tuple(out.shape[1:])
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "Module":
-        """A copy with parameters and buffers of its own; what is shared inside stays shared inside."""
-        twin = memo[id(self)] = type(self).__new__(type(self))
-        for name, value in vars(self).items():
-            vars(twin)[name] = value if isinstance(value, Primitive) else deepcopy(value, memo)
-        return twin
-
-    def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError(
-            "modules are not pickled (a pickle can run code when it is read), nor copied by copy.copy, which would "
-            "share weights: save with tg.save(path, module.state_dict()), and copy with copy.deepcopy(module)"
-        )
 
     # ---- to be read ----
     def config(self) -> Config:

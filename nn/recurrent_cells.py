@@ -275,8 +275,9 @@ OPTIONS = """units: The length of a state.
         activation: A name from `nn.activations`, a function x -> y, or None for none.
         {gate}use_bias: Whether there is a bias.
         kernel_initializer, recurrent_initializer, bias_initializer: Names from `nn.init`, or functions shape -> array.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: Penalties of the weights, as of `nn.Dense`.
-        kernel_constraint, recurrent_constraint, bias_constraint: What the weights become after each step, likewise.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Penalties of the weights, as of `nn.Dense`: in
+            a loop of your own write `loss + model.penalty()`.
+        kernel_constraint, recurrent_constraint, bias_constraint: What an optimizer's step leaves of them, likewise.
         {own}dropout: In training, the share of the features of x that is 0, the same ones at each step.
         recurrent_dropout: The same of h before its product.
         {loop}in_features: The number of features of x. With None the weights are made at the first call, or by

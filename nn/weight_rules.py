@@ -1,13 +1,9 @@
 """Penalties and constraints of weights, under Keras's names: `nn.Dense(64, kernel_regularizer=nn.L2(0.01))`.
 
 A layer keeps a rule as the attribute `<weight>_regularizer` or `<weight>_constraint`, which a constructor may set and a
-user, too: `layer.gamma_regularizer = nn.L2(0.01)`. `Sequential` adds the penalties to the loss of `fit` and `evaluate`,
-and applies the constraints after each step. In a loop of one's own:
-
-    loss = loss_of(model(x), y) + model.penalty()
-    …
-    optimizer.step()
-    model.constrain()
+user, too: `layer.gamma_regularizer = nn.L2(0.01)`. Every optimizer applies the constraints of its parameters at the end
+of its `step` (`autograd/limits.py`). `Sequential` adds the penalties to the loss of `fit` and `evaluate`; in a loop of
+one's own, the loss is `loss_of(model(x), y) + model.penalty()`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +13,7 @@ from typing import Any
 from tapegrad.autograd.arguments import at_least_0, one_of, probability, whole_number
 from tapegrad.autograd.attributes import Check, Options
 from tapegrad.autograd.filled import eye, zeros
-from tapegrad.autograd.flags import no_grad
+from tapegrad.autograd.limits import apply, tell
 from tapegrad.autograd.ops import abs, clip_p, maximum, some_axes, sqrt, square, sum_p, where_p
 from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Parameter, Tensor
@@ -248,20 +244,26 @@ def with_penalties(loss: Tensor, terms: list[tuple[Function, Parameter]]) -> Ten
     return loss
 
 
-def apply(limits: list[tuple[Function, Parameter]]) -> None:
-    """Write what constraints make of the weights that are trained into them."""
-    with no_grad():
-        for constraint, weight in limits:
-            if weight.requires_grad:
-                weight.assign(constraint(weight))
-
-
 class Ruled:
     """What every Module has of rules."""
 
     _rule_weights: Mapping[
         str, str
     ] = {}  # of options that do not begin with the weight's attribute: its name
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name.endswith("_constraint") or type(value) is Parameter:
+            tell(self)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if name.endswith("_constraint"):
+            tell(self)
+
+    def limits(self) -> list[tuple[Function, Parameter]]:
+        """The constraints of this module's own weights."""
+        return self._rules_of([self])["constraint"]
 
     def rules(self) -> dict[str, list[tuple[Function, Parameter]]]:
         """The rules of the weights in here and of all inside, each with its weight; of a shared weight once.
@@ -303,7 +305,8 @@ class Ruled:
         return with_penalties(zeros((), dtype=dtype, device=device), self.rules()["regularizer"])
 
     def constrain(self) -> None:
-        """Apply the constraints of all weights inside, in place: after `optimizer.step()`.
+        """Apply the constraints of all weights inside, in place: after weights were set by hand. An optimizer's `step`
+        does so itself.
 
         Raises:
             RuntimeError: A layer has not made its weights yet.

@@ -24,8 +24,8 @@ SHARED = """strides: How far apart the windows are; one number, or one for each 
 TAIL = """activation: A name from `nn.activations`, a function x -> y, or None for none.
         use_bias: Whether there is a bias.
         {initializers}: Names from `nn.init`, or functions shape -> array.
-        {regularizers}: Penalties of the weights, as of `nn.Dense`.
-        {constraints}: What the weights become after each step, as of `nn.Dense`.
+        {regularizers}: Penalties of the weights, as of `nn.Dense`; in a loop of your own, `loss + model.penalty()`.
+        {constraints}: What an optimizer's step leaves of the weights, as of `nn.Dense`.
         in_features: The number of channels of the input. With None the weights are made at the first call, or by
             `build(shape)`.
         input_shape: Keras's form of in_features: the shape of one sample.

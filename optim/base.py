@@ -10,6 +10,7 @@ from tapegrad.autograd.arguments import shortened
 from tapegrad.autograd.diagnostics import all_finite, plural
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.gradients import drop_gradients
+from tapegrad.autograd.limits import follow, limits_of
 from tapegrad.autograd.ops import maximum, minimum
 from tapegrad.autograd.recorder import NOTHING
 from tapegrad.autograd.tensor import Tensor
@@ -166,7 +167,13 @@ class Optimizer(Update):
             group.replace_flats(own)
         self.groups = Fixed(groups)
         self.flats = [flat for own in flats for flat in own]
+        follow(self)
         self.few_blocks = sum(len(flat.all_blocks) for flat in self.flats) <= FEW_BLOCKS
+
+    def follow_limits(self) -> None:
+        """Take up the constraints that the layers have now for the parameters."""
+        for flat in self.flats:
+            flat.limits = limits_of(flat.params)
 
     def add_slots(self, group: Group, added: dict[str, float], values: OptionValues) -> None:
         kept, first = state.arrays_by_name(group.flats), group.flats[0]
@@ -196,21 +203,6 @@ class Optimizer(Update):
         ]
         state.fill([flat for own in flats for flat in own], kept)
         self._take(self.groups, flats)
-
-    def refuse_schedule(self, who: str, option: str) -> None:
-        """Refuse to have an option set that a schedule sets.
-
-        Args:
-            who: What would set it, for the message.
-            option: The option's name, such as "lr".
-
-        Raises:
-            ValueError: The option has a schedule.
-        """
-        if any(name == option for flat in self.flats for name, _ in flat.schedules):
-            raise ValueError(
-                f"{who} sets {option}, which a schedule of this {type(self).__name__} sets, too: give it a number"
-            )
 
     # ---- training ----
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -255,6 +247,9 @@ class Optimizer(Update):
                 self._advance(work, spans)
         finally:
             current.set(flags)
+        for flat in self.flats:
+            if flat.limits:
+                flat.constrain()
         if flags.anomaly:
             self._look_for_anomaly()
 

@@ -13,6 +13,7 @@ from tapegrad.autograd.aliases import Array
 from tapegrad.autograd.dtypes import float64, name_of
 from tapegrad.autograd.filled import full
 from tapegrad.autograd.flags import current
+from tapegrad.autograd.limits import apply, limits_of
 from tapegrad.autograd.recorder import HostNumber
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.writes import next_serial, store
@@ -34,6 +35,7 @@ class FlatGroup:
     structure   the other options, (name, value): where one changes, a compiled step is another program
     schedules   the options that are functions of the step, (name, function)
     step        how many steps were done, a 0-d float64 tensor
+    limits      the constraints that a layer has for one of the parameters, (function, number of the parameter)
     totals      the parts of the state that are one number for all parameters, 0-d float64 tensors by name
     """
 
@@ -51,6 +53,7 @@ class FlatGroup:
         self.totals = {name: self.number(value) for name, value in totals.items()}
         self.can_be_off = {n for n, kind in kinds.items() if isinstance(kind, Number) and kind.optional}
         self.largest = float(np.finfo(name_of(self.dtype)).max)
+        self.limits = limits_of(params)
         self.kept = Kept()
         self.structure: tuple[tuple[str, object], ...] = ()
         self.schedules: tuple[tuple[str, Schedule], ...] = ()
@@ -203,6 +206,11 @@ class FlatGroup:
             f"the gradient of {name!r} has shape {p._grad.shape} on {p._grad.device}, "
             f"the parameter {p.shape} on {p.device}"
         )
+
+    def constrain(self) -> None:
+        """Apply the constraints."""
+        with self.scope():
+            apply((constraint, self.params[i]) for constraint, i in self.limits)
 
     # ---- pieces ----
     def blocks_of(self, span: Range) -> Iterator[tuple[Array, Array, Slots]]:

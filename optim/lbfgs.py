@@ -11,6 +11,7 @@ from tapegrad.autograd.attributes import Options
 from tapegrad.autograd.creation import asarray
 from tapegrad.autograd.flags import current, enable_grad, no_grad
 from tapegrad.autograd.gradients import drop_gradients
+from tapegrad.autograd.limits import apply, limits_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
 from tapegrad.optim.aliases import ParamsLike
@@ -143,6 +144,8 @@ class LBFGS(Options):
             if moved <= self.tolerance_change or abs(loss - before) < self.tolerance_change:
                 break
         self._write(x)
+        params = list(self.params.values())
+        apply((constraint, params[i]) for constraint, i in limits_of(params))
         return first
 
     def _learn(self, g: np.ndarray) -> None:

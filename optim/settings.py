@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tapegrad.autograd.attributes import keep_methods, may_set, set_by_us
 from tapegrad.autograd.flags import current
 from tapegrad.optim.aliases import OptionNames, OptionValues
+from tapegrad.optim.flat import FlatGroup
 from tapegrad.optim.group import Defaults, Fixed, Group
 from tapegrad.optim.options import (
     FOREIGN_ATTRIBUTES,
@@ -41,6 +42,7 @@ class Options:
     }
     fixed: ClassVar[tuple[str, ...]] = ("form",)  # options that decide what the state is
     groups: Fixed[Group]
+    flats: list[FlatGroup]
     defaults: Defaults
 
     def check(self, options: OptionNames) -> None:
@@ -125,6 +127,21 @@ class Options:
                 self.add_slots(group, {slot: slots[slot] for slot in slots if slot in missing}, values)
             for flat in group.flats:
                 flat.set_options(values, changes)
+
+    def refuse_schedule(self, who: str, option: str) -> None:
+        """Refuse to have an option set that a schedule sets.
+
+        Args:
+            who: What would set it, for the message.
+            option: The option's name, such as "lr".
+
+        Raises:
+            ValueError: The option has a schedule.
+        """
+        if any(name == option for flat in self.flats for name, _ in flat.schedules):
+            raise ValueError(
+                f"{who} sets {option}, which a schedule of this {type(self).__name__} sets, too: give it a number"
+            )
 
     def config(self) -> OptionValues:
         """The constructor's options that make this optimizer again. Where groups differ, the constructor's own."""

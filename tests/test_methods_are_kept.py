@@ -58,7 +58,7 @@ SAYS: tuple[tuple[Any, str, Any, str], ...] = (
     (nn.Dense(2), "to", "cuda", r"call it, .to\('cuda'\)"),
     (nn.Dense(2), "parameters", [], r"parameters is a method, got list"),
     (Mine(), "config", {"width": 3}, "or give the attribute another name"),
-    (optim.SGD([LEAF]), "step", 3, r"SGD.step is a method, got 3.*: call it, .step\(\)"),
+    (optim.SGD([LEAF]), "step", 3, r"SGD.step is a method, got 3.*: call it, .step\("),
     (models.Ridge(), "fit", None, r"Ridge.fit is a method, got None.*: call it, .fit\(X, y, sample_weight\)"),
 )
 

@@ -132,6 +132,8 @@ class Tensors(Classes):
             # That dicts are equal is found sooner than that lists of their values are.
             g.need(f"{at}.__dict__ == {g.fresh_value(dict(vars(flat)))}", f"{name}.flats[{i}]")
             self.same_elements(g.value(flat.params), flat.params, f"{name}.flats[{i}].params")
+            for number_of, (constraint, _) in enumerate(flat.limits):
+                self.visit(f"{at}.limits[{number_of}][0]", constraint, f"a constraint of {name}")
             for part in (flat.views, flat.gradient_slots):
                 g.need(f"len({g.value(part)}) == {len(part)}", f"{name}.flats[{i}]")
             renamed = {"lr": "learning_rate", **{slot: f"{slot}_option" for slot in flat.state}}

@@ -120,7 +120,6 @@ def test_a_loop_of_ones_own(emitter: str | None, request: pytest.FixtureRequest)
         loss = nn.functional.mse_loss(layer(x), y) + layer.penalty()
         loss.backward()
         optimizer.step()
-        layer.constrain()
         return loss.detach()
 
     run = step if emitter is None else tg.jit(step, emitter=emitter, strict=True)
