@@ -21,7 +21,6 @@ from tapegrad.compiler.emit.native.forms import (
     Store,
     Take,
 )
-from tapegrad.compiler.emit.native.product_tiles import LEFT_LARGE, WIDE
 from tapegrad.compiler.emit.native.products import Product
 from tapegrad.compiler.emit.native.walks import loops, places_of, statements, values_of
 
@@ -33,6 +32,8 @@ NEST, PRODUCT = 60_000, 2_000_000
 PARTS = 2
 # Of columns of a product, and of elements of a row of memory, a part has a multiple.
 COLUMNS, ROW = 16, 64
+# From so many columns and bytes of its left operand on, a product is large.
+WIDE, LEFT_LARGE = 128, 384 * 1024
 
 
 def parts_for(size: float, smallest: float, threads: int) -> int:

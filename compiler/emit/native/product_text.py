@@ -5,6 +5,7 @@ is memory for copies, from a cache line on, of which `scratch_bytes` says how mu
 """
 
 from tapegrad.compiler.emit.native.product_depth import DepthKernel
+from tapegrad.compiler.emit.native.product_groups import GroupedKernel, is_grouped
 from tapegrad.compiler.emit.native.product_kernel import Kernel
 from tapegrad.compiler.emit.native.product_panels import pack_text
 from tapegrad.compiler.emit.native.product_tiles import PanelsKernel, TileKernel
@@ -47,5 +48,7 @@ def kernel_of(product: Product, bits: int, fused: bool) -> Kernel:
             f"product_text: the vectors of {product} need strides of 1\n"
             "Write arranged(product) and run every step that it lists"
         )
+    if is_grouped(product, bits):
+        return GroupedKernel(product, bits, fused)
     form = DepthKernel if product.vectors == "depth" else TileKernel
     return form(product, bits, fused)

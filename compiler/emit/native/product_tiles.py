@@ -1,11 +1,11 @@
 """The kernel of a product whose vectors lie along the columns of c, as LLVM IR text.
 
 A tile of c stays in registers during a block of the depth: for each k it loads a few vectors of b, and one element of
-each row of a into all lanes. Loops from the outside: the batch, blocks of the depth, blocks of rows, tiles of columns
-(for each, a panel of b is copied to lie in the first cache), tiles of rows.
+each row of a into all lanes. Loops from the outside: the batch, blocks of the depth, tiles of columns (for each, a
+panel of b is copied to lie in the first cache), tiles of rows. `GroupedKernel` has the tiles of columns inside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from math import ceil, prod
@@ -19,8 +19,9 @@ from tapegrad.compiler.emit.native.vector_text import TYPES, Index, Text
 BLOCK, WHOLE = 256, 384
 # Of a cache line.
 LINE_BYTES = 64
-# From so many columns and bytes of a on, a is copied, too: rows of at most so many bytes, for the second cache.
-WIDE, LEFT_LARGE, LEFT_BYTES = 128, 384 * 1024, 512 * 1024
+
+# What adds one term to each of a tile's sums: of a, b and the sums until now.
+Term = Callable[[str, str, list[str]], list[str]]
 
 
 def spans(length: int, most: int) -> list[tuple[int, int]]:
@@ -28,6 +29,10 @@ def spans(length: int, most: int) -> list[tuple[int, int]]:
     parts = ceil(length / most)
     short, longer = divmod(length, parts)
     return [(n, size) for n, size in ((longer, short + 1), (parts - longer, short)) if n]
+
+
+def whole_lines(size: int) -> int:
+    return -(-size // LINE_BYTES) * LINE_BYTES
 
 
 @cache
@@ -72,7 +77,12 @@ def depth_blocks(depth: tuple[Loop, ...]) -> tuple[list[Loop], tuple[Loop, int] 
 
 
 class TileKernel(Kernel):
-    """Vectors along the columns; for vectors along the rows, this is the transposed product."""
+    """Vectors along the columns; for vectors along the rows, this is the transposed product.
+
+    strip   how many elements a row of a copy of a takes; 0: a is read where it lies
+    """
+
+    strip = 0
 
     def __init__(self, product: Product, bits: int, fused: bool) -> None:
         swapped = product.vectors == "rows"
@@ -84,30 +94,17 @@ class TileKernel(Kernel):
         self.width = self.tile[1] * lanes
         self.outer, self.cut, self.inner = depth_blocks(product.depth)
         self.most_terms = prod(loop[0] for loop in self.inner) * (self.cut[1] if self.cut else 1)
-        self.most_rows = min(product.rows[0], LEFT_BYTES // size // max(self.most_terms, 1))
-        large = columns >= WIDE and product.rows[0] * product.terms * size >= LEFT_LARGE
         # Loops around that read the same of the vectors' operand go on inside, where a panel of it is at hand.
-        self.within = [loop for loop in product.batch if not loop[2]] if product.panels and not large else []
+        self.within = [loop for loop in product.batch if not loop[2]] if product.panels else []
         self.within += product.spread
-        large = large and not self.within
         self.padded = ceil(columns / lanes) * lanes
         self.panel = "%scratch" if product.panels else ""
-        self.left_panel = "%left_panel" if product.panels and large else ""
-        # Room for the panels, with what a copy may overwrite behind them, in whole cache lines.
+        # Room for a panel, with what a copy may overwrite behind it, in whole cache lines.
         spread = prod(loop[0] for loop in product.spread if loop[2])
         most = spread * self.most_terms + lanes
-        right = most * self.width * size if self.panel and not product.packed else 0
-        left = (
-            (self.most_rows * self.most_terms + lanes * (self.tile[0] + 1)) * size if self.left_panel else 0
-        )
-        self.left_at, left = (-(-part // LINE_BYTES) * LINE_BYTES for part in (right, left))
-        self.scratch = self.left_at + left
+        self.scratch = whole_lines(most * self.width * size) if self.panel and not product.packed else 0
         super().__init__(product, Text(product.dtype, lanes, bits, fused), swapped)
         self.outside = [loop for loop in product.batch if loop not in self.within]
-
-    def prepare(self) -> None:
-        if self.left_panel:
-            self.t.add(f"{self.left_panel} = getelementptr i8, ptr %scratch, i64 {self.left_at}")
 
     # ---- blocks ----
     def inside(self, place: Place, first: str, last: str) -> None:
@@ -129,28 +126,10 @@ class TileKernel(Kernel):
         self.each(n, turn, step=size)
 
     def row_blocks(self, place: Place, block: Block) -> None:
-        """All rows at once, or as many as are copied at a time."""
-        t, start = self.t, 0
-        heights = spans(self.product.rows[0], self.tile[0])
-        if not self.left_panel:
-            self.columns(place, block, heights)
-            return
-        for count, height in heights:
-            size = self.most_rows // height
-
-            def turn(
-                i: Index, start: int = start, count: int = count, height: int = height, size: int = size
-            ) -> None:
-                tiles = t.least(size, t.minus(count, i))
-                here = self.moved(place, t.plus(t.times(i, height), start), self.row_steps)
-                self.copy_rows(here.a, block, tiles, height)
-                self.columns(Place(self.left_panel, here.b, here.c, here.bias), block, [(tiles, height)])
-
-            self.each(count, turn, step=size)
-            start += count * height
+        self.columns(place, block, spans(self.product.rows[0], self.tile[0]))
 
     # ---- tiles ----
-    def columns(self, place: Place, block: Block, heights: Sequence[tuple[Index, int]]) -> None:
+    def columns(self, place: Place, block: Block, heights: Sequence[tuple[int, int]]) -> None:
         t, start = self.t, 0
         for count, width in self.widths():
 
@@ -162,7 +141,7 @@ class TileKernel(Kernel):
             start += count * width
 
     def tile_column(
-        self, place: Place, block: Block, heights: Sequence[tuple[Index, int]], column: Index, width: int
+        self, place: Place, block: Block, heights: Sequence[tuple[int, int]], column: Index, width: int
     ) -> None:
         """The tiles of a few columns."""
         right = place.b
@@ -177,7 +156,7 @@ class TileKernel(Kernel):
         self,
         place: Place,
         block: Block,
-        heights: Sequence[tuple[Index, int]],
+        heights: Sequence[tuple[int, int]],
         width: int,
         loops: list[BatchLoop],
     ) -> None:
@@ -201,7 +180,7 @@ class TileKernel(Kernel):
 
     def pace(self, width: int) -> int:
         """How many elements a row of a panel takes."""
-        return -(-width // self.t.lanes) * self.t.lanes if self.product.packed else self.width
+        return ceil(width / self.t.lanes) * self.t.lanes
 
     def widths(self) -> list[tuple[int, int]]:
         """How many tiles of how many columns, where the last one may end within a vector."""
@@ -212,17 +191,14 @@ class TileKernel(Kernel):
             result += [(n - 1, width)] * (n > 1) + [(1, width - missing)]
         return result
 
-    def rows(self, place: Place, block: Block, heights: Sequence[tuple[Index, int]], width: int) -> None:
+    def rows(self, place: Place, block: Block, heights: Sequence[tuple[int, int]], width: int) -> None:
         t, start = self.t, 0
-        left, _, out, bias = self.row_steps
-        row = (self.terms(block) if self.left_panel else left, 0, out, bias)
         for count, height in heights:
             turn = lambda i, start=start, height=height: self.one_tile(
-                self.moved(place, t.plus(i, start), row), block, height, width
+                self.moved(place, t.plus(i, start), self.row_steps), block, height, width
             )
-            self.each(t.times(count, height), turn, step=height)
-            # A count that is not known is the only one.
-            start += count * height if isinstance(count, int) else 0
+            self.each(count * height, turn, step=height)
+            start += count * height
 
     # ---- copies ----
     def copy_columns(self, b: str, block: Block, width: int, panel: str) -> None:
@@ -230,13 +206,6 @@ class TileKernel(Kernel):
         spread: list[tuple[Index, int]] = [(n, right) for n, _, right, _ in self.product.spread if right]
         loops = [*spread, *((n, right) for n, _, right in self.block_loops(block))]
         Copy(self.t, loops, self.product.columns[1], width, self.pace(width), self.whole()).write(b, panel)
-
-    def copy_rows(self, a: str, block: Block, tiles: Index, height: int) -> None:
-        """Copy the elements of a that a block of rows needs, in the order in which its tiles read them."""
-        t, left = self.t, self.product.rows[1]
-        loops = [(n, along) for n, along, _ in self.block_loops(block)]
-        copy, pace = Copy(t, loops, left, height, height, self.whole()), t.times(self.terms(block), height)
-        self.each(tiles, lambda i: copy.write(t.at(a, (i, left * height)), t.at(self.left_panel, (i, pace))))
 
     def whole(self) -> bool:
         """Whether the deepest loop of every block goes over whole vectors."""
@@ -284,16 +253,11 @@ class TileKernel(Kernel):
 
     def sums(self, place: Place, block: Block, height: int, width: int) -> list[str]:
         """The sums of a tile over a block of the depth: height x vectors."""
-        t, left = self.t, 1 if self.left_panel else self.product.rows[1]
-        vectors = range(0, width, t.lanes)
-        loops = self.depth_loops(block, height, width)
+        t, vectors = self.t, range(0, width, self.t.lanes)
+        left = 1 if self.strip else self.product.rows[1]
+        loops = self.depth_loops(block, width)
 
-        def nest(a: str, b: str, sums: list[str], level: int) -> list[str]:
-            if level < len(loops):
-                n, along, down = loops[level]
-                return t.loop(
-                    n, lambda k, x: nest(t.at(a, (k, along)), t.at(b, (k, down)), x, level + 1), sums
-                )
+        def term(a: str, b: str, sums: list[str]) -> list[str]:
             # A panel has all lanes of its last vector.
             rights = [
                 t.load(t.at(b, (q, 1)), None if self.panel else min(t.lanes, width - q)) for q in vectors
@@ -304,17 +268,29 @@ class TileKernel(Kernel):
                 results += [t.multiply_add(x, y, sums[len(results) + q]) for q, y in enumerate(rights)]
             return results
 
+        def nest(a: str, b: str, sums: list[str], level: int) -> list[str]:
+            n, along, down = loops[level]
+            if level == len(loops) - 1:
+                return self.deepest(loops[level], a, b, sums, height, term)
+            return t.loop(n, lambda k, x: nest(t.at(a, (k, along)), t.at(b, (k, down)), x, level + 1), sums)
+
         zeros = ["zeroinitializer"] * (height * len(vectors))
         return nest(place.a, place.b, zeros, 0) if self.product.terms else zeros
 
-    def depth_loops(self, block: Block, height: int, width: int) -> list[tuple[Index, int, int]]:
-        """The depth loops of a block, with the strides of the panels where there are some."""
-        loops = self.block_loops(block)
+    def deepest(
+        self, loop: tuple[Index, int, int], a: str, b: str, sums: list[str], height: int, term: Term
+    ) -> list[str]:
+        """The innermost loop of a tile's sums, each turn of which is one term of each."""
+        t, (n, along, down) = self.t, loop
+        return t.loop(n, lambda k, x: term(t.at(a, (k, along)), t.at(b, (k, down)), x), sums)
+
+    def depth_loops(self, block: Block, width: int) -> list[tuple[Index, int, int]]:
+        """The depth loops of a block, with the strides of the copies where there are some."""
         result: list[tuple[Index, int, int]] = []
         turns = 1
-        for n, left, right in reversed(loops):
+        for n, left, right in reversed(self.block_loops(block)):
             left, right = (
-                turns * height if self.left_panel else left,
+                turns * self.strip if self.strip else left,
                 turns * self.pace(width) if self.panel else right,
             )
             result.insert(0, (n, left, right))
@@ -340,6 +316,6 @@ class PanelsKernel(TileKernel):
         self.columns(place, block, [])
 
     def tile_column(
-        self, place: Place, block: Block, heights: Sequence[tuple[Index, int]], column: Index, width: int
+        self, place: Place, block: Block, heights: Sequence[tuple[int, int]], column: Index, width: int
     ) -> None:
         self.copy_columns(place.b, block, width, self.packed_at("%copy", block, column))

@@ -227,9 +227,9 @@ class Text:
             where = self.at(pointer, (i, stride))
             self.add(f"store {self.kind} {number}, ptr {where}, align {self.size}")
 
-    def fetch(self, pointer: str) -> None:
-        """Have a cache line brought in that will be read and written."""
-        self.add(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 1, i32 3, i32 1)")
+    def fetch(self, pointer: str, write: bool = True) -> None:
+        """Have a cache line brought in that will be read; `write`: and written."""
+        self.add(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {int(write)}, i32 3, i32 1)")
 
     # ---- vectors ----
     def number(self, pointer: str) -> str:
