@@ -370,6 +370,12 @@ class NativeEmitter:
         buffers = {b.name for b in self.plan.buffers if memory[b.name] == 1}
         return buffers & set(self.results) - by_library
 
+    def given_away(self) -> set[str]:
+        """The names of the buffers that gradients are in: the user may keep these when the program is gone."""
+        made = (self.base.get(g, g) for g in self.program.gradients)
+        joined = (self.plan.parts[v][0] if v in self.plan.parts else v for v in made)
+        return {self.plan.home.get(v, v).name for v in joined}
+
     def note(self) -> str:
         """What is to be known of how the program runs."""
         names = dict.fromkeys(op.name for op in self.left())

@@ -1,6 +1,7 @@
 """What native programs take and give back: the stack of a thread, the compiler's memory, machine code."""
 
 import gc
+import itertools
 import resource
 import sys
 import threading
@@ -14,7 +15,8 @@ import pytest
 import tapegrad as tg
 
 pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
-from tapegrad.compiler.emit.native import calls, machine
+from tapegrad.autograd import writes
+from tapegrad.compiler.emit.native import build, calls, machine
 
 RNG = np.random.default_rng(0)
 # m, k, n and which operand is transposed: kernels that copy panels of the right operand, and of the left one, too.
@@ -179,3 +181,31 @@ def test_a_copy_is_made_again_when_its_operand_was_written_to() -> None:
         for a, b in zip(compiled(), wanted):
             assert np.allclose(a.numpy(), b, atol=1e-5)
     assert compiled.stats()["programs"] == ["native"]
+
+
+def test_arrays_that_stay_share_one_block_but_for_gradients_that_are_given_away() -> None:
+    w = tg.nn.Parameter(RNG.normal(size=(30, 20)).astype("float32"))
+    x = tg.tensor(RNG.normal(size=(7, 30)).astype("float32"))
+
+    def f(x: Any) -> Any:
+        w.grad = None
+        h = tg.tanh(x @ w)
+        (h * h).sum().backward()
+        return h
+
+    compiled = native(f)
+    for _ in range(4):
+        compiled(x)
+    builder: Any = compiled.shown().runner.build
+    arrays = build.arrays_of(builder.emitter, builder.captured)
+    texts = builder.emitter.definitions
+    gradients = [arrays[name] for name in builder.emitter.gradients]
+    made = [arrays[name] for name in texts if texts[name].startswith(build.EMPTY)]
+    inside = [a for a in made if not any(np.shares_memory(a, g) for g in gradients)]
+    assert len(gradients) == 1 and len(inside) >= 3
+    assert len({id(writes.owner(a)) for a in inside}) == 1
+    assert all(a.ctypes.data % machine.LINE_BYTES == 0 for a in inside)
+    assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(inside, 2))
+    # Who keeps a gradient keeps no more than that, and what is marked as written is its own.
+    assert writes.owner(gradients[0]) is not writes.owner(inside[0])
+    assert writes.owner(gradients[0]).nbytes == w.numpy().nbytes
