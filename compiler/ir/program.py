@@ -31,6 +31,8 @@ class Var:
     dense: bool = True  # its elements lie one after another, the last axis running fastest
     # Its axes by their steps in memory, the largest first; None: as they come.
     order: tuple[int, ...] | None = None
+    # Of a result: the order that the pass `layouts` wants.
+    laid_out: tuple[int, ...] | None = None
 
     @property
     def ndim(self) -> int:
@@ -48,6 +50,12 @@ class Var:
     def text(self) -> str:
         """As it stands among the inputs of an operation: its name, or the value of a constant."""
         return self.name if self.kind != "constant" else constant_text(self.value)
+
+    @property
+    def kind_text(self) -> str:
+        """Its dtype and shape, and the order of its axes in memory where that is another one."""
+        order = f" as {self.laid_out}" if self.laid_out else ""
+        return f"{self.dtype}{list(self.shape)}{order}"
 
     def overlaps(self, other: "Var") -> bool:
         """Whether two captured arrays share memory."""
@@ -116,7 +124,7 @@ class Program:
         return [r for r in (*self.results, *self.gradients) if isinstance(r, Var)]
 
     def __str__(self) -> str:
-        lines = [(str(op), f"{op.out.dtype}{list(op.out.shape)}", op.origin.part) for op in self.ops]
+        lines = [(str(op), op.out.kind_text, op.origin.part) for op in self.ops]
         wide = [max((len(line[k]) for line in lines if len(line[k]) < 90), default=0) for k in (0, 1)]
         return "\n".join(f"{text:{wide[0]}}  {kind:{wide[1]}}  [{part}]" for text, kind, part in lines)
 

@@ -10,6 +10,7 @@ from tapegrad.compiler.passes.common import merge_common
 from tapegrad.compiler.passes.constants import fold_constants
 from tapegrad.compiler.passes.dead_code import remove_dead_code
 from tapegrad.compiler.passes.gradients import materialize_gradients
+from tapegrad.compiler.passes.layouts import lay_out
 from tapegrad.compiler.passes.lifetimes import shorten_lifetimes
 from tapegrad.compiler.passes.outer_products import spread_outer_products
 from tapegrad.compiler.passes.scalars import compute_scalars
@@ -39,6 +40,7 @@ PIPELINES: dict[str, list[Pass]] = {
         materialize_gradients("native"),
         spread_outer_products,
         shorten_lifetimes,
+        lay_out,
     ],
     "cupy": [*SHARED, materialize_gradients("cupy")],
 }

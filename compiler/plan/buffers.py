@@ -35,7 +35,8 @@ class Plan:
         return sum(b.nbytes for b in self.buffers)
 
     def new(self, like: Var) -> Var:
-        self.buffers.append(Var(f"buffer_{len(self.buffers) + 1}", like.shape, like.dtype, order=like.order))
+        name = f"buffer_{len(self.buffers) + 1}"
+        self.buffers.append(Var(name, like.shape, like.dtype, order=like.order, laid_out=like.laid_out))
         return self.buffers[-1]
 
 

@@ -13,12 +13,12 @@ from tapegrad.compiler.ir.program import Op, Var, is_check
 if TYPE_CHECKING:
     from tapegrad.compiler.plan.buffers import Planner
 
-# The shape, dtype and order in memory of an array: what a buffer can hold.
-Layout: TypeAlias = tuple[tuple[int, ...], np.dtype, tuple[int, ...] | None]
+# The shape, dtype and orders in memory of an array: what a buffer can hold.
+Layout: TypeAlias = tuple[tuple[int, ...], np.dtype, tuple[int, ...] | None, tuple[int, ...] | None]
 
 
 def layout_of(v: Var) -> Layout:
-    return v.shape, v.dtype, v.order
+    return v.shape, v.dtype, v.order, v.laid_out
 
 
 class CapturedReads:

@@ -1,7 +1,6 @@
 """The emitted calls bound to arrays: `build(captured arrays)` makes what stays and returns the step."""
 
 from collections.abc import Callable, Sequence
-from math import prod
 from operator import call
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from tapegrad.backends.aliases import Array
 from tapegrad.compiler.emit.native import costs
+from tapegrad.compiler.emit.native.allocation import given_away, in_one_block
 from tapegrad.compiler.emit.native.arithmetic import take_back, tell
 from tapegrad.compiler.emit.native.calls import Calls, address
 from tapegrad.compiler.emit.native.emitter import NativeEmitter
@@ -20,8 +20,7 @@ from tapegrad.compiler.emit.native.machine import (
     scratch_of,
 )
 from tapegrad.compiler.emit.native.parts import Parts, parts_of
-from tapegrad.compiler.emit.native.product_tiles import whole_lines
-from tapegrad.compiler.ir.program import Shape, Var
+from tapegrad.compiler.ir.program import Var
 from tapegrad.compiler.ir.windows import windows_of
 
 Step = Callable[..., tuple[Array, ...]]
@@ -76,26 +75,11 @@ def arrays_of(emitter: NativeEmitter, captured: Sequence[Array]) -> dict[str, An
     }
     for v, array in zip(emitter.program.captured, captured):
         arrays.setdefault(v.name, array)
-    outlive = emitter.given_away()
-    empty = {n: text.removeprefix(EMPTY) for n, text in emitter.definitions.items() if text.startswith(EMPTY)}
-    arrays |= in_one_block({name: eval(text) for name, text in empty.items() if name not in outlive})
+    apart = given_away(emitter.program, emitter.base, emitter.plan)
+    arrays |= in_one_block(emitter.definitions, apart)
     for name, text in emitter.definitions.items():
         if name not in arrays:
             arrays[name] = eval(text, arrays)
-    return arrays
-
-
-EMPTY = "np.empty"  # followed by (shape, dtype)
-
-
-def in_one_block(wanted: dict[str, tuple[Shape, str]]) -> dict[str, Array]:
-    """Unwritten arrays of shapes and dtypes, each from a cache line on, in one block: NumPy asks the system for large
-    pages for one of 4 MB and more, and the processor finds these in less time than those of 4 KB."""
-    sizes = [prod(shape) * np.dtype(dtype).itemsize for shape, dtype in wanted.values()]
-    block, start, arrays = scratch_of(sum(map(whole_lines, sizes))), 0, {}
-    for (name, (shape, dtype)), size in zip(wanted.items(), sizes):
-        arrays[name] = block[start : start + size].view(dtype).reshape(shape)
-        start += whole_lines(size)
     return arrays
 
 

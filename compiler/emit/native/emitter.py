@@ -18,6 +18,7 @@ from tapegrad.compiler.emit.folding import Line
 from tapegrad.compiler.emit.module import SourceModule, assembled, imported, listed
 from tapegrad.compiler.emit.native import convolution as convolutions
 from tapegrad.compiler.emit.native.alike import Loops, Nests, loops_of
+from tapegrad.compiler.emit.native.allocation import allocated
 from tapegrad.compiler.emit.native.chunks import in_chunks
 from tapegrad.compiler.emit.native.convolution import Convolution, convolution
 from tapegrad.compiler.emit.native.elements import DTYPES, OURS, known, sizes
@@ -112,10 +113,12 @@ class NativeEmitter:
         self.base = planner.base
         # An argument is copied to an array of ours, or read where it is if its elements lie in the same way.
         made = (*program.arguments, *self.plan.buffers)
-        self.definitions = {v.name: f"np.empty({v.shape}, {named(v.dtype)!r})" for v in made}
+        self.definitions: dict[str, str] = {}
         self.strided: set[Var] = set()
         views = (op.out for op in program.ops if op.kind is Kind.VIEW)
         self.taken = {v.name for v in (*program.captured, *made, *self.plan.parts, *views)}
+        for v in made:
+            self.definitions |= allocated(v, self.unused)
         for block in self.blocks:
             self.block(block)
         self.results = [self.name(r) if isinstance(r, Var) else number(r) for r in program.results]
@@ -147,7 +150,7 @@ class NativeEmitter:
         home = self.plan.home.get(v, v)
         if home.kind == "captured":
             return home.dense and home.order is None
-        return v not in self.strided
+        return v not in self.strided and home.laid_out is None
 
     def row(self, v: Var) -> str:
         name = self.name(v)
@@ -287,7 +290,7 @@ class NativeEmitter:
                 target = Slot(whole, carried(named(source.dtype)), source.shape)
                 self.loops(nest_of(copied(target, self.slot(source))), op)
             return
-        if op.name != "reshape":
+        if op.name != "reshape" and source.laid_out is None:
             self.strided.add(op.out)
         self.definitions[name] = op.operation.source(op, [self.name(source)])
 
@@ -369,12 +372,6 @@ class NativeEmitter:
         by_library = {self.name(self.base.get(v, v)) for op in self.left() for v in (*op.vars, op.out)}
         buffers = {b.name for b in self.plan.buffers if memory[b.name] == 1}
         return buffers & set(self.results) - by_library
-
-    def given_away(self) -> set[str]:
-        """The names of the buffers that gradients are in: the user may keep these when the program is gone."""
-        made = (self.base.get(g, g) for g in self.program.gradients)
-        joined = (self.plan.parts[v][0] if v in self.plan.parts else v for v in made)
-        return {self.plan.home.get(v, v).name for v in joined}
 
     def note(self) -> str:
         """What is to be known of how the program runs."""

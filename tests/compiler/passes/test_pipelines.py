@@ -16,7 +16,7 @@ from tapegrad.compiler.passes import PIPELINES, improve
 SHARED = ["recorded", "dead_code", "constants", "algebra", "common", "algebra 2", "dead_code 2"]
 STEPS = {
     "numpy": [*SHARED, "bounds", "dead_code 3", "slices", "gradients", "zero_masks", "lifetimes", "scalars"],
-    "native": [*SHARED, "windows", "slices", "gradients", "outer_products", "lifetimes"],
+    "native": [*SHARED, "windows", "slices", "gradients", "outer_products", "lifetimes", "layouts"],
     "cupy": [*SHARED, "gradients"],
 }
 PROGRAM = """

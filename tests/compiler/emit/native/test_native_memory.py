@@ -16,7 +16,7 @@ import tapegrad as tg
 
 pytest.importorskip("llvmlite", reason="the emitter native needs llvmlite")
 from tapegrad.autograd import writes
-from tapegrad.compiler.emit.native import build, calls, machine
+from tapegrad.compiler.emit.native import allocation, build, calls, machine
 
 RNG = np.random.default_rng(0)
 # m, k, n and which operand is transposed: kernels that copy panels of the right operand, and of the left one, too.
@@ -200,7 +200,7 @@ def test_arrays_that_stay_share_one_block_but_for_gradients_that_are_given_away(
     arrays = build.arrays_of(builder.emitter, builder.captured)
     texts = builder.emitter.definitions
     gradients = [arrays[name] for name in builder.emitter.gradients]
-    made = [arrays[name] for name in texts if texts[name].startswith(build.EMPTY)]
+    made = [arrays[name] for name in texts if texts[name].startswith(allocation.EMPTY)]
     inside = [a for a in made if not any(np.shares_memory(a, g) for g in gradients)]
     assert len(gradients) == 1 and len(inside) >= 3
     assert len({id(writes.owner(a)) for a in inside}) == 1
