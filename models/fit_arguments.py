@@ -1,4 +1,4 @@
-"""What `Sequential.fit`, `evaluate` and `predict` are given, read and checked: batches, and a `Training`."""
+"""What `Sequential.fit`, `evaluate` and `predict` are given, read and checked: batches, and a `Fit`."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
 from tapegrad.models import loss_kinds, rows
-from tapegrad.models.fitting import Training
+from tapegrad.models.fitting import Fit
 from tapegrad.models.moments import Moments, as_callbacks
 from tapegrad.models.readiness import build_for, check_compiled, last_activation, ready_to_train
 from tapegrad.models.resuming import check_goes_on, validated_epochs
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 BATCH, EVALUATION_BATCH = 32, 1024
 
 
-def training(model: "Sequential", options: dict[str, Any], seed: int | None = None) -> Training:
-    """A `Training` from the arguments of `Sequential.fit`."""
+def training(model: "Sequential", options: dict[str, Any], seed: int | None = None) -> Fit:
+    """A `Fit` from the arguments of `Sequential.fit`."""
     epochs = count("epochs", options["epochs"], 0)
     initial = count("initial_epoch", options["initial_epoch"], 0)
     if initial > epochs:
@@ -59,7 +59,7 @@ def training(model: "Sequential", options: dict[str, Any], seed: int | None = No
     warn_of_mismatch(model)
     params = {"verbose": options["verbose"], "epochs": epochs, "steps": source.steps}
     params["do_validation"] = held is not None
-    return Training(
+    return Fit(
         model, source, held, Moments(callbacks, model, params), options["verbose"], epochs, initial,
         validate_after, seed,
     )  # fmt: skip

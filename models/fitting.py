@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Training:
+class Fit:
     """What a `fit` was asked for, checked."""
 
     model: Model

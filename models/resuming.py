@@ -20,7 +20,7 @@ from tapegrad.models.callbacks import Callback
 from tapegrad.models.monitors import ModelCheckpoint
 
 if TYPE_CHECKING:
-    from tapegrad.models.fitting import Training
+    from tapegrad.models.fitting import Fit
 
 NOTHING: PlainData = {"epoch": None, "epochs": None, "callbacks": []}
 
@@ -34,7 +34,7 @@ def progress_of(model: Model) -> PlainData:
     return model.ended or NOTHING
 
 
-def progress(training: "Training", ended: bool = False) -> PlainData:
+def progress(training: "Fit", ended: bool = False) -> PlainData:
     """How far a fit is, with the states of its callbacks."""
     moments, seen = training.callbacks, []
     for callback in moments.callbacks:
@@ -102,7 +102,7 @@ def validated_epochs(model: Model, initial_epoch: int) -> int:
     return initial_epoch - again
 
 
-def go_on(training: "Training") -> bool:
+def go_on(training: "Fit") -> bool:
     """Put callbacks and random streams where they stood in the fit that is gone on with. Returns whether a callback had
     ended it before the file was saved, or ends it by the epoch before, which it had not seen then."""
     model, seed = training.model, training.seed

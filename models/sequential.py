@@ -17,7 +17,7 @@ from tapegrad.data.metric_base import Metric
 from tapegrad.models import fit_arguments, fitting, loss_kinds
 from tapegrad.models.aliases import ClassWeight, Measured
 from tapegrad.models.callbacks import Callback
-from tapegrad.models.fitting import Training
+from tapegrad.models.fitting import Fit
 from tapegrad.models.history import History
 from tapegrad.models.keras_words import KerasWords
 from tapegrad.models.moments import Moments, as_callbacks
@@ -72,7 +72,7 @@ class Sequential(KerasWords):
     emitter: str | None = None
     warned_of: object = None
     verified: str | None = None  # the description that was found to make this model again
-    fitting: Training | None = None  # the fit that runs
+    fitting: Fit | None = None  # the fit that runs
     interrupted: PlainData | None = None  # how far the fit had come that a loaded model goes on with
     ended: PlainData | None = None  # how far the last fit came, as models.resuming says
     _steps: Steps | None = None

@@ -198,6 +198,13 @@ KINDS: dict[object, Callable[[str, object], object]] = {
 }  # fmt: skip
 
 
+def _options_of(function: Function) -> list[inspect.Parameter]:
+    """The options of the class of a loss function."""
+    own = [p for p in signature_of(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    name = inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=str | None)
+    return [*(p for p in own if p.name != "sample_weight"), name]
+
+
 class Loss(KnownAttributes):
     """A loss with its options, called in Keras's order: `Huber(delta=2.0)(y_true, y_pred, sample_weight=None)`.
 
@@ -216,6 +223,18 @@ class Loss(KnownAttributes):
     function: Function
     name: str | None
     checks = {"name": optional(text)}
+
+    def __init_subclass__(cls, function: Function | None = None) -> None:
+        super().__init_subclass__()
+        if function is None:
+            return
+        described, options = split(function.__doc__ or "")[1], _options_of(function)
+        described["name"] = (
+            "What the loss is called in histories and messages; None takes the name of the function."
+        )
+        cls.__doc__ = joined(split(function.__doc__ or "")[0], {p.name: described[p.name] for p in options})
+        cls.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+        cls.function = staticmethod(function)
 
     def __init__(self, *, reduction: str = "mean", name: str | None = None, **options: object) -> None:
         self.name = name

@@ -18,7 +18,6 @@ The same by Keras's names: `get("mse")`, and as objects that remember their opti
 first: `Huber(delta=2.0)(y_true, y_pred)`. A model calls a function of your own in that order, too: (y_true, y_pred).
 """
 
-import inspect
 from typing import TYPE_CHECKING
 
 from tapegrad.autograd.aliases import TensorLike
@@ -44,7 +43,6 @@ from tapegrad.autograd.ops import (
     sum_p,
     where_p,
 )
-from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.nn.aliases import LossLike
@@ -52,7 +50,6 @@ from tapegrad.nn.class_losses import class_factors, epsilon, logits_behind, smoo
 from tapegrad.nn.class_losses import cross_entropy as cross_entropy
 from tapegrad.nn.class_losses import nll_loss as nll_loss
 from tapegrad.nn.class_losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
-from tapegrad.nn.docstrings import joined, split
 from tapegrad.nn.focal_losses import binary_focal_crossentropy as binary_focal_crossentropy
 from tapegrad.nn.focal_losses import categorical_focal_crossentropy as categorical_focal_crossentropy
 from tapegrad.nn.lengths import direction
@@ -292,40 +289,25 @@ def kl_divergence(p: Tensor, t: Tensor) -> Tensor:
 
 
 # ---- by name, and as objects ----
-def _class(name: str, function: Function) -> type[Loss]:
-    text, described = split(function.__doc__ or "")
-    parameters = [p for p in signature_of(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    options = [p for p in parameters if p.name != "sample_weight"]
-    options.append(
-        inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=str | None)
-    )
-    described["name"] = (
-        "What the loss is called in histories and messages; None takes the name of the function."
-    )
-    body = {
-        "__doc__": joined(text, {p.name: described[p.name] for p in options}), "__module__": __name__,
-        "__signature__": inspect.Signature(options), "function": staticmethod(function),
-    }  # fmt: skip
-    return type(name, (Loss,), body)
-
-
-MeanSquaredError = _class("MeanSquaredError", mse_loss)
-MeanAbsoluteError = _class("MeanAbsoluteError", mae_loss)
-MeanAbsolutePercentageError = _class("MeanAbsolutePercentageError", mape_loss)
-MeanSquaredLogarithmicError = _class("MeanSquaredLogarithmicError", msle_loss)
-Huber = _class("Huber", huber_loss)
-LogCosh = _class("LogCosh", log_cosh)
-Poisson = _class("Poisson", poisson)
-CosineSimilarity = _class("CosineSimilarity", cosine_similarity)
-BinaryCrossentropy = _class("BinaryCrossentropy", binary_cross_entropy)
-BinaryFocalCrossentropy = _class("BinaryFocalCrossentropy", binary_focal_crossentropy)
-Hinge = _class("Hinge", hinge)
-SquaredHinge = _class("SquaredHinge", squared_hinge)
-CategoricalCrossentropy = _class("CategoricalCrossentropy", categorical_crossentropy)
-CategoricalFocalCrossentropy = _class("CategoricalFocalCrossentropy", categorical_focal_crossentropy)
-SparseCategoricalCrossentropy = _class("SparseCategoricalCrossentropy", sparse_categorical_crossentropy)
-CategoricalHinge = _class("CategoricalHinge", categorical_hinge)
-KLDivergence = _class("KLDivergence", kl_divergence)
+# fmt: off
+class MeanSquaredError(Loss, function=mse_loss): ...
+class MeanAbsoluteError(Loss, function=mae_loss): ...
+class MeanAbsolutePercentageError(Loss, function=mape_loss): ...
+class MeanSquaredLogarithmicError(Loss, function=msle_loss): ...
+class Huber(Loss, function=huber_loss): ...
+class LogCosh(Loss, function=log_cosh): ...
+class Poisson(Loss, function=poisson): ...
+class CosineSimilarity(Loss, function=cosine_similarity): ...
+class BinaryCrossentropy(Loss, function=binary_cross_entropy): ...
+class BinaryFocalCrossentropy(Loss, function=binary_focal_crossentropy): ...
+class Hinge(Loss, function=hinge): ...
+class SquaredHinge(Loss, function=squared_hinge): ...
+class CategoricalCrossentropy(Loss, function=categorical_crossentropy): ...
+class CategoricalFocalCrossentropy(Loss, function=categorical_focal_crossentropy): ...
+class SparseCategoricalCrossentropy(Loss, function=sparse_categorical_crossentropy): ...
+class CategoricalHinge(Loss, function=categorical_hinge): ...
+class KLDivergence(Loss, function=kl_divergence): ...
+# fmt: on
 
 _KERAS = {
     "mean_squared_error": mse_loss, "mse": mse_loss, "MSE": mse_loss,

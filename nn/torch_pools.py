@@ -48,7 +48,7 @@ class FirstByAxis(Layer):
         return tuple(shape[1:])
 
 
-class _Pool(FirstByAxis):
+class _FirstPool(FirstByAxis):
     """Windows that PyTorch lays out: `padding` at both ends, and with ceil_mode one more that reaches over the end."""
 
     kernel_size: Sizes
@@ -96,7 +96,7 @@ class _Pool(FirstByAxis):
         return (shape[0], *counts)
 
 
-class _MaxPool(_Pool):
+class _MaxPool(_FirstPool):
     checks = {"dilation": sizes}
 
     def __init__(
@@ -119,7 +119,7 @@ class _MaxPool(_Pool):
         return channels_first(max_pool_p(channels_last(x), dilation=dilation, **options))
 
 
-class _AvgPool(_Pool):
+class _AvgPool(_FirstPool):
     checks = {"count_include_pad": truth}
 
     def __init__(
@@ -137,7 +137,7 @@ class _AvgPool(_Pool):
         return channels_first(w.average(channels_last(x), window, strides, self._border(x.shape[2:]), room))
 
 
-class _Adaptive(FirstByAxis):
+class _FirstAdaptive(FirstByAxis):
     checks = {"output_size": sizes}
 
     def __init__(self, output_size: Sizes) -> None:
@@ -163,13 +163,13 @@ class _Adaptive(FirstByAxis):
         return (shape[0], *self._sizes(self._lengths(shape)))
 
 
-class _AdaptiveAvgPool(_Adaptive):
+class _AdaptiveAvgPool(_FirstAdaptive):
     def forward(self, x: Tensor) -> Tensor:
         x = self._input(x)
         return channels_first(adaptive_average(channels_last(x), self._sizes(x.shape[2:])))
 
 
-class _AdaptiveMaxPool(_Adaptive):
+class _AdaptiveMaxPool(_FirstAdaptive):
     def forward(self, x: Tensor) -> Tensor:
         x = self._input(x)
         return channels_first(adaptive_max(channels_last(x), self._sizes(x.shape[2:])))

@@ -21,7 +21,7 @@ from tapegrad.nn.window_docs import described
 MODES = {"zeros": "", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-class _Windows(FirstByAxis):
+class _FirstWindows(FirstByAxis):
     """What convolutions share."""
 
     kernel_size: Sizes
@@ -87,7 +87,7 @@ class _Windows(FirstByAxis):
         return super().config() | {"device": None, "bias": self.bias is not None}
 
 
-class _Conv(_Windows):
+class _FirstConv(_FirstWindows):
     padding: Sizes | str
     checks = {"padding_mode": partial(one_of, known=tuple(MODES))}
 
@@ -133,7 +133,7 @@ class _Conv(_Windows):
         return self._result(convolution_p(x, self._kernel(), **options))
 
 
-class _ConvTranspose(_Windows):
+class _FirstConvTranspose(_FirstWindows):
     padding: Sizes
     output_padding: Sizes
     checks = {
@@ -187,30 +187,30 @@ class _ConvTranspose(_Windows):
 
 # ---- the public classes, one for each number of axes ----
 @described(docs.CONV_FIRST, docs.FIRST, keras="Conv1D", tail=docs.TAIL_CONV)
-class Conv1d(_Conv):
+class Conv1d(_FirstConv):
     axes = 1
 
 
 @described(docs.CONV_FIRST, docs.FIRST, keras="Conv2D", tail=docs.TAIL_CONV)
-class Conv2d(_Conv):
+class Conv2d(_FirstConv):
     axes = 2
 
 
 @described(docs.CONV_FIRST, docs.FIRST, keras="Conv3D", tail=docs.TAIL_CONV)
-class Conv3d(_Conv):
+class Conv3d(_FirstConv):
     axes = 3
 
 
 @described(docs.TRANSPOSE_FIRST, docs.FIRST, keras="Conv1DTranspose", tail=docs.TAIL_TRANSPOSE)
-class ConvTranspose1d(_ConvTranspose):
+class ConvTranspose1d(_FirstConvTranspose):
     axes = 1
 
 
 @described(docs.TRANSPOSE_FIRST, docs.FIRST, keras="Conv2DTranspose", tail=docs.TAIL_TRANSPOSE)
-class ConvTranspose2d(_ConvTranspose):
+class ConvTranspose2d(_FirstConvTranspose):
     axes = 2
 
 
 @described(docs.TRANSPOSE_FIRST, docs.FIRST, keras="Conv3DTranspose", tail=docs.TAIL_TRANSPOSE)
-class ConvTranspose3d(_ConvTranspose):
+class ConvTranspose3d(_FirstConvTranspose):
     axes = 3

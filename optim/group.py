@@ -12,7 +12,7 @@ from tapegrad.optim.flat import FlatGroup
 from tapegrad.optim.options import Option, name_hint
 
 if TYPE_CHECKING:
-    from tapegrad.optim.settings import Options
+    from tapegrad.optim.settings import OptimizerOptions
 
 T = TypeVar("T")
 
@@ -85,9 +85,9 @@ class Group:
     params: Fixed[Tensor]
     kinds: Mapping[str, Option]
     flats: list[FlatGroup]
-    optimizer: "ref[Options]"  # weak, so that an optimizer's buffers go with its last reference
+    optimizer: "ref[OptimizerOptions]"  # weak, so that an optimizer's buffers go with its last reference
 
-    def __init__(self, named: dict[str, Tensor], optimizer: "Options") -> None:
+    def __init__(self, named: dict[str, Tensor], optimizer: "OptimizerOptions") -> None:
         vars(self).update(
             names=Fixed(named),
             params=Fixed(named.values()),

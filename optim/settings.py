@@ -1,4 +1,4 @@
-"""`Options`: options that are attributes, of an optimizer and of its groups, and may be set between two steps."""
+"""`OptimizerOptions`: options that are attributes, of an optimizer and of its groups, and may be set between steps."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -28,7 +28,7 @@ OWN = frozenset(("groups", "flats", "defaults", "few_blocks"))  # what is not fo
 FOREIGN = FOREIGN_OPTIONS.keys() | FOREIGN_ATTRIBUTES.keys()  # also on a class of the user's
 
 
-class Options:
+class OptimizerOptions:
     """The part of an Optimizer that has to do with options."""
 
     options: ClassVar[dict[str, Option]] = {}  # a subclass's own

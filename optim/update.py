@@ -2,10 +2,10 @@
 
 from tapegrad.autograd.aliases import Value
 from tapegrad.optim.aliases import Numbers, OptionNames, Slots, Updated
-from tapegrad.optim.settings import Options
+from tapegrad.optim.settings import OptimizerOptions
 
 
-class Update(Options):
+class Update(OptimizerOptions):
     """The part of an Optimizer that is its formula: a subclass overrides what it needs."""
 
     def slots(self, options: OptionNames) -> dict[str, float]:

@@ -38,7 +38,7 @@ class Found:
         self.count, self.own = len(ys), own
 
 
-class Watch(Recorder):
+class BodyWatch(Recorder):
     """Refuses a write to memory that was there before: a step is not run as often as there are steps."""
 
     def __init__(self, f: Function) -> None:
@@ -88,7 +88,7 @@ def probe(
             for x in xs
         ]
         leaves = [Tensor(t.data, requires_grad=flags.grad and is_floating(t.dtype)) for t in (*init, *slices)]
-        watch = Watch(f) if watched else None
+        watch = BodyWatch(f) if watched else None
         with (
             changed_flags(leaves=(*flags.leaves, *leaves), recorder=watch),
             random.noted_draws() as drawn,

@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.data.aliases import Features
 from tapegrad.models.linear_solvers.convex import Fit, conjugate_gradients
 from tapegrad.models.linear_solvers.convex_losses import Loss as ConvexLoss
-from tapegrad.models.linear_solvers.objective import Objective
+from tapegrad.models.linear_solvers.objective import LinearObjective
 from tapegrad.models.linear_solvers.penalized import by_rows
 from tapegrad.models.linear_solvers.proximal import proximal
 from tapegrad.models.linear_solvers.quadratic import loses_digits, solve_symmetric, solver_of
@@ -23,7 +23,7 @@ MANY = 1 << 22  # numbers of x from which on it is not copied
 
 
 def newton(
-    f: Objective, w: np.ndarray, tol: float, max_iter: int, h: Any = None
+    f: LinearObjective, w: np.ndarray, tol: float, max_iter: int, h: Any = None
 ) -> tuple[Any, list[float], bool, Any]:
     """(w, the values, whether it converged, the last Hessian). `h` is a Hessian to begin with; another one is made when
     it does not bring the gradient down. Where there are many unknowns, steps come from conjugate gradients; where the
@@ -61,19 +61,19 @@ def newton(
     return w, values, bool(abs(g).max() <= tol), h
 
 
-def alike(f: Objective, h: np.ndarray) -> bool:
+def alike(f: LinearObjective, h: np.ndarray) -> bool:
     """Whether a Hessian has lost half of its digits, and there are rows of one output to go back to."""
     return f.outputs == 1 and not hasattr(f.x, "toarray") and loses_digits(h)
 
 
-def step_of_rows(f: Objective, w: np.ndarray) -> tuple[np.ndarray, float]:
+def step_of_rows(f: LinearObjective, w: np.ndarray) -> tuple[np.ndarray, float]:
     """(Newton's step, the slope along it) by least squares."""
     rows, targets = f.as_least_squares(w)
     step = by_rows(rows, targets[:, None], np.zeros(1))
     return step, -float(((rows @ step) ** 2).sum())
 
 
-def line_search(f: Objective, w: np.ndarray, step: np.ndarray, value: float, slope: float) -> Any:
+def line_search(f: LinearObjective, w: np.ndarray, step: np.ndarray, value: float, slope: float) -> Any:
     """(new w, its value and gradient) after the step, halved until it lowers f enough; None if it does not."""
     size = 1.0
     while size > 1e-10:
@@ -109,7 +109,7 @@ def fit_glm(
     s = s / s.sum()
     inputs, mean, scale = scaled(x, s, l2, intercept)
     penalty, strength = np.append(l2 / scale**2, 0.0), np.append(l1 / scale, 0.0)
-    f = Objective(inputs, y, s, loss, outputs, penalty, intercept, (penalty == 0) & (strength == 0))
+    f = LinearObjective(inputs, y, s, loss, outputs, penalty, intercept, (penalty == 0) & (strength == 0))
     w = np.zeros((x.shape[1] + 1, outputs))
     if start is not None:
         w[:-1] = start[:-1] * scale[:, None]
@@ -129,7 +129,9 @@ def fit_glm(
     return Fit(coef, bias, values, converged)
 
 
-def sampled(f: Objective, w: np.ndarray, tol: float, max_iter: int) -> tuple[np.ndarray, list[float], bool]:
+def sampled(
+    f: LinearObjective, w: np.ndarray, tol: float, max_iter: int
+) -> tuple[np.ndarray, list[float], bool]:
     """Newton's method on a part of the rows, and from there on quasi-Newton steps on all of them, which begin with the
     Hessian of a part. Where that does not converge soon, as on ill-conditioned columns, Newton's method on all."""
     rows = f.x.shape[0]
@@ -147,7 +149,7 @@ def sampled(f: Objective, w: np.ndarray, tol: float, max_iter: int) -> tuple[np.
 
 
 def quasi_newton(
-    f: Objective, w: np.ndarray, h: np.ndarray, tol: float, max_iter: int
+    f: LinearObjective, w: np.ndarray, h: np.ndarray, tol: float, max_iter: int
 ) -> tuple[np.ndarray, list[float], bool]:
     """L-BFGS steps with a Hessian to begin with (J. Nocedal 1980)."""
     solve = solver_of(h)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tapegrad.data.aliases import Features
 from tapegrad.models.linear_solvers.convex_losses import SquaredHinge
-from tapegrad.models.linear_solvers.objective import Objective, weighted_square
+from tapegrad.models.linear_solvers.objective import LinearObjective, weighted_square
 from tapegrad.models.linear_solvers.quadratic import solve_symmetric
 
 MOST = 3000  # rows or columns, whichever are fewer, up to which their products are made
@@ -24,13 +24,13 @@ SHARES = 10.0 ** -np.arange(0, 12, 2)  # of what is compared with a coef: which 
 ROUNDS = 5  # of `settled`
 
 
-def suits(f: Objective, l1: np.ndarray) -> bool:
+def suits(f: LinearObjective, l1: np.ndarray) -> bool:
     """Whether an objective is of that kind, and of a size for it."""
     unbounded = f.free[:-1].any() or f.intercept or f.l2.any() or not (l1[:-1] > 0).all()
     return isinstance(f.loss, SquaredHinge) and not unbounded and min(f.x.shape) <= MOST
 
 
-def takes_over(f: Objective, w: np.ndarray, steps: int) -> bool:
+def takes_over(f: LinearObjective, w: np.ndarray, steps: int) -> bool:
     """Whether Newton's method has made many steps, or the columns that are not 0 are nearly as many as the rows within
     the margin."""
     within = np.count_nonzero(f.loss.curve(f.scores(w), f.y))
@@ -47,7 +47,7 @@ class Point(NamedTuple):
 
 
 def interior_point(
-    f: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int
+    f: LinearObjective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int
 ) -> tuple[np.ndarray, list[float], bool]:
     """(w, the values, whether it is within tol of the minimum, as a part of it), from a rough w on:
 

@@ -11,7 +11,7 @@ from tapegrad.models.linear_solvers.convex_losses import Loss as ConvexLoss
 BLOCK = 1 << 15  # numbers of x in a block, which stays in the cache between its two products
 
 
-class Objective:
+class LinearObjective:
     """F(w) = Σ s · loss(x w + b, y) + Σ l2 w² / 2, without what a proximal step adds. w is (columns + 1, outputs), its
     last row the intercept b, which stays 0 where there is none. `free` rows of w have no penalty, of any kind."""
 
@@ -25,16 +25,16 @@ class Objective:
         size = rows if hasattr(x, "toarray") else max(1, BLOCK // max(columns, 1))
         self.blocks = [slice(start, start + size) for start in range(0, rows, size)]
 
-    def every(self, stride: int) -> "Objective":
+    def every(self, stride: int) -> "LinearObjective":
         """That of a part of the rows, scaled to the same size."""
         s = self.s[::stride]
         x, y = np.ascontiguousarray(self.x[::stride]), self.y[::stride]
-        return Objective(x, y, s / s.sum(), self.loss, self.outputs, self.l2, self.intercept, self.free)
+        return LinearObjective(x, y, s / s.sum(), self.loss, self.outputs, self.l2, self.intercept, self.free)
 
-    def of_columns(self, at: np.ndarray) -> "Objective":
+    def of_columns(self, at: np.ndarray) -> "LinearObjective":
         """That of some columns alone, as if the coefs of all others were 0."""
         rows, x = np.append(at, -1), self.x[:, at]
-        return Objective(
+        return LinearObjective(
             x, self.y, self.s, self.loss, self.outputs, self.l2[rows], self.intercept, self.free[rows]
         )
 

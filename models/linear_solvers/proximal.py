@@ -4,7 +4,7 @@ pulled most, and where these are too many for a Hessian, accelerated proximal gr
 import numpy as np
 
 from tapegrad.models.linear_solvers import l1_hinge
-from tapegrad.models.linear_solvers.objective import Objective
+from tapegrad.models.linear_solvers.objective import LinearObjective
 from tapegrad.models.linear_solvers.quadratic import ROUNDS, l1_quadratic
 
 LEAST = 100  # columns of a step, or twice as many as are not 0
@@ -18,7 +18,7 @@ ROUNDING = 1e-12  # of the objective: a step that promises less is none
 
 
 def proximal(
-    f: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int
+    f: LinearObjective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int
 ) -> tuple[np.ndarray, list[float], bool]:
     """(w, the values, whether it is the minimum) of f + Σ l1 |w|. Ends within tol of the minimum, as a part of it.
 
@@ -50,7 +50,7 @@ def proximal(
 
 
 def newton_steps(
-    f: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int, hinge: bool = False
+    f: LinearObjective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int, hinge: bool = False
 ) -> tuple[np.ndarray, list[float], bool]:
     """Proximal Newton steps (J. Lee, Y. Sun, M. Saunders, "Proximal Newton-type methods for minimizing composite
     functions", 2014). Those of a hinge are rough, and end where `l1_hinge` takes over."""
@@ -87,7 +87,7 @@ def newton_steps(
 
 
 def newton_step(
-    f: Objective, w: np.ndarray, g: np.ndarray, l1: np.ndarray, at: np.ndarray, rounds: int
+    f: LinearObjective, w: np.ndarray, g: np.ndarray, l1: np.ndarray, at: np.ndarray, rounds: int
 ) -> tuple[np.ndarray, float]:
     """(the step of some columns to the minimum of f's second-order model and the penalty, by how much it promises to
     lower them)."""
@@ -128,7 +128,7 @@ def above_minimum(left: np.ndarray, w: np.ndarray, l1: np.ndarray, total: float)
 
 
 def proximal_gradient(
-    f: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int
+    f: LinearObjective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int
 ) -> tuple[np.ndarray, list[float], bool]:
     """A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm", 2009, with a step size found by
     halving, and begun again where the objective rises (B. O'Donoghue, E. Candès 2015)."""

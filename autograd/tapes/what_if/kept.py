@@ -69,7 +69,7 @@ class Kept:
             return [getattr(value, "__wrapped__", None)]  # what it counts and keeps is not the user's
         inside = list(value) if isinstance(value, (tuple, frozenset)) else []
         for name in slots_of(type(value)):
-            slot = Slot(value, name)
+            slot = KeptValue(value, name)
             inside += self.keep(slot, slot.contents, slot.put)
         attributes = getattr(value, "__dict__", None)
         return [*inside, type(value), attributes] if isinstance(attributes, dict) else [*inside, type(value)]
@@ -113,7 +113,7 @@ class Kept:
         return changed
 
 
-class Slot:
+class KeptValue:
     """An attribute of an object without a __dict__."""
 
     def __init__(self, owner: object, name: str) -> None:
