@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from html import escape
 
 GREEK = {"pi": "π", "inf": "∞", "nan": "NaN", "beta": "β", "alpha": "α", "gamma": "γ"}
@@ -16,6 +17,21 @@ LOOSE, SUM, PRODUCT, SIGN, POWER, ATOM = range(6)
 # What rules call to multiply and to divide.
 TIMES = {"scale", "multiply_from_zero", "scale_both", "multiply_from_zeros"}
 OVER = {"over", "divide_from_zero"}
+# Functions that rules share, and what they are in mathematics, where broadcasting goes without saying.
+HELPERS = {
+    name: ast.parse(f"lambda {formula}", mode="eval").body
+    for name, formula in {
+        "spread_cotangent": "g, x, axis: g",
+        "as_column": "g: g",
+        "averaged": "shape, axis: n",
+        "to_left": "g, y, a, b: g @ b.T",
+        "to_right": "g, y, a, b: a.T @ g",
+        "one_minus_square": "x: 1 - x**2",
+        "over_twice": "g, x: g / x**2",
+        "turn": "a, b: b / (a**2 + b**2)",
+    }.items()
+}
+MEANING_OF_N = ", for a mean of n elements"
 ENDS = re.compile(r": |; |, |\. | over | along | without | for a | in the shape |\.$|$")
 
 
@@ -106,7 +122,29 @@ def fraction(top: ast.AST, bottom: ast.AST) -> tuple[str, int]:
     return f"<mfrac>{one(inside(top, LOOSE))}{one(inside(bottom, LOOSE))}</mfrac>", ATOM
 
 
+class Filled(ast.NodeTransformer):
+    """An expression with others in place of names."""
+
+    def __init__(self, given: dict[str, ast.expr]) -> None:
+        self.given = given
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.given.get(node.id, node)
+
+
+def helped(node: ast.Call) -> ast.expr | None:
+    """What a call of one of HELPERS is in mathematics; None for other calls."""
+    helper = HELPERS.get(node.func.id.lstrip("_")) if isinstance(node.func, ast.Name) else None
+    if not isinstance(helper, ast.Lambda) or len(helper.args.args) != len(node.args):
+        return None
+    names = [a.arg for a in helper.args.args]
+    filled: ast.expr = Filled(dict(zip(names, node.args, strict=True))).visit(deepcopy(helper.body))
+    return filled
+
+
 def product(a: ast.AST, b: ast.AST) -> tuple[str, int]:
+    if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Div) and ast.unparse(b.left) in ("1", "1.0"):
+        return fraction(a, b.right)
     return f"{inside(a, PRODUCT)}<mo>·</mo>{inside(b, SIGN)}", PRODUCT
 
 
@@ -142,6 +180,8 @@ def either(node: ast.BoolOp) -> tuple[str, int]:
 
 
 def call(node: ast.Call) -> tuple[str, int]:
+    if (meaning := helped(node)) is not None:
+        return typeset(meaning)
     given = [*node.args, *(k.value for k in node.keywords if k.arg not in ("axis", "keepdims", "dtype"))]
     if isinstance(node.func, ast.Attribute):
         of = inside(node.func.value, ATOM)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tapegrad.autograd.diagnostics import is_own
-from tapegrad.autograd.pages.formulas import COTANGENT, barred, formula_of, math, rule_formula
+from tapegrad.autograd.pages.formulas import COTANGENT, MEANING_OF_N, barred, formula_of, math, rule_formula
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.backends.aliases import Function
 
@@ -81,7 +81,8 @@ def cotangent(rule: Function | None, number: int) -> tuple[str, str] | None:
     names = [shown[a] for a in names]
     if number >= len(names) or not (text := rule_formula(tree)):
         return None
-    return names[number], math(f"{barred(names[number])}<mo>=</mo>{text[6:-7]}")
+    note = MEANING_OF_N if "averaged(" in ast.unparse(tree) else ""
+    return names[number], math(f"{barred(names[number])}<mo>=</mo>{text[6:-7]}") + note
 
 
 class Renamed(ast.NodeTransformer):

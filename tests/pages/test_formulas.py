@@ -48,6 +48,10 @@ RULES = {
     "max_pool_put": ["g¯=max_pool_take(y¯,x,y1,p)"], "max_pool_take": ["h¯=max_pool_put(y¯,x,y1,p)"],
     "window_spread": ["g¯=window_sum(y¯,p)"],
     "hypot": ["x¯1=y¯·share(x1,y)", "x¯2=y¯·share(x2,y)"],
+    # What rules share is shown as what it is.
+    "sum": ["x¯=y¯"], "mean": ["x¯=y¯n, for a mean of n elements"], "asin": ["x¯=y¯1−x2"],
+    "linear": ["x¯=y¯@kernelT", "kernel=xT@y¯", "bias=y¯"], "atan": ["x¯=y¯hypot(x,1)2"],
+    "cross_entropy_with_logits": ["x¯=−y¯·less_share(x,t)", "t¯=−y¯·log_softmax(x)"],
 }  # fmt: skip
 
 

@@ -102,3 +102,16 @@ def test_a_name_of_two_lines_is_one_row_of_text(opened: Opened) -> None:
     texts = shown.locator("#tape .row").all_inner_texts()
     assert any("parts.two lines.kernel" in text for text in texts)
     assert any("dparts.two lines.kernel" in text or "dparts.two lines.bias" in text for text in texts)
+
+
+def test_a_small_tape_has_rows_of_two_lines_where_there_is_room(opened: Opened) -> None:
+    """So that its calls are read whole; a window too low for that has rows of one line, and says it by tooltips."""
+    model = nn.Sequential(nn.Dense(16, activation="tanh", in_features=3), nn.Dense(1))
+    html = tg.tape(nn.functional.mse_loss(model(tg.ones((4, 3))), tg.ones((4, 1))), model).html()
+    heights = "[...document.querySelectorAll('#tape .row')].map(r => r.offsetHeight)"
+    cut = "[...document.querySelectorAll('#tape .n')].filter(e => e.scrollHeight > e.clientHeight + 1).length"
+    high, low = opened(html, width=1200, height=1000), opened(html, width=1200, height=400)
+    assert set(high.evaluate(heights)) == {42} and high.evaluate(cut) == 0
+    assert max(high.evaluate("[...document.querySelectorAll('#tape .n')].map(e => e.offsetHeight)")) > 26
+    assert set(low.evaluate(heights)) == {26}
+    assert "log scale" in high.locator("#about").inner_text()

@@ -94,7 +94,9 @@ function bundle() {
     }
     document.documentElement.style.setProperty("--gutter", lanes * 8 + 20 + "px");
 }
-const height = () => narrow() ? 34 : 26;
+// Rows of two lines, where the list has room for that.
+const roomy = () => !narrow() && V.length * 42 <= $("tape").clientHeight;
+const height = () => narrow() ? 34 : roomy() ? 42 : 26;
 function path(bus, targets, h) {
     const x = lanes * 8 + 10, l = x - 8 - bus.lane * 8, y = v => v * h + h / 2;
     let d = `M${x},${y(bus.a)}H${l + 6}Q${l},${y(bus.a)} ${l},${y(bus.a) + 6}V${y(targets.at(-1)) - 6}`;
@@ -133,7 +135,10 @@ function row(v, top) {
     const heard = `${name}, ${shape(r[VALUES][0])}${s < 0 ? "" : s === Infinity ? ", cotangent not finite" : ", cotangent up to " + number(+s.toPrecision(2))}${D.lines[r[LINE]] ? ", " + D.lines[r[LINE]] : ""}`;
     return `<div class="row ${what}" role="treeitem" id="v${v}" data-v="${v}" aria-level="${e.depth + 1}" aria-posinset="${v + 1}" aria-setsize="${V.length}" aria-selected="${v === sel}"${e.f ? ` aria-expanded="${e.f.open}"` : ""} aria-label="${esc(heard)}" style="top:${top}px"><i></i><span class="n" title="${esc(name)}">${pad}${mark}${flat(name)}</span><span class="s wide" title="${e.f?.open ? "" : shape(r[VALUES][0])}">${e.f?.open ? "" : shape(r[VALUES][0])}</span>${e.f?.open ? "<span></span>" : bar(s)}<span class="b wide" title="${esc(e.f ? "" : lines.join("\n"))}">${back}</span></div>`;
 }
-const list = listOf($("tape"), height, () => V.length, (v, top) => row(v, top), arcs);
+const list = listOf($("tape"), height, () => V.length, (v, top) => row(v, top), (a, b) => {
+    $("list").className = roomy() ? "two" : "";
+    return arcs(a, b);
+});
 
 // ---- the panel ----
 function cells(v) {
@@ -276,12 +281,12 @@ addEventListener("keydown", event => {
     else return;
     event.preventDefault();
 });
-let was = narrow();
-addEventListener("resize", () => { if (narrow() !== was) { was = narrow(); bundle(); list.draw(); } });
+let was = height();
+addEventListener("resize", () => { if (height() !== was) { was = height(); bundle(); list.draw(); } });
 
 $("title").textContent = D.title;
 const count = R.filter((_, i) => isCall(i)).length;
-$("about").textContent = `${calls(count)}, ${R.length - count} ${R.length - count === 1 ? "leaf" : "leaves"}${D.start && ". " + D.start}${D.unseen && `. Not on this tape: ${D.unseen}`}${D.kept ? "" : ". Lines and modules: make it under tg.keep_lines()"}`;
+$("about").textContent = `${calls(count)}, ${R.length - count} ${R.length - count === 1 ? "leaf" : "leaves"}${D.start && ". " + D.start}${D.unseen && `. Not on this tape: ${D.unseen}`}${D.kept ? "" : ". Lines and modules: make it under tg.keep_lines()"}. Bars: the largest |cotangent|, log scale`;
 layOut(); label();
 choose(V.length - 1, "");
 document.body.dataset.ms = (performance.now() - T0).toFixed(1);
