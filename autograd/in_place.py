@@ -22,8 +22,7 @@ from tapegrad.autograd.aliases import Array, Index, TensorLike, Value
 from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.flags import current
 from tapegrad.autograd.ops import indexing
-from tapegrad.autograd.successors import become_result, calls_since, fitting, is_kept, shows
-from tapegrad.autograd.tapes.origins import held_by_notes
+from tapegrad.autograd.successors import become_result, calls_since, fitting, who_sees
 from tapegrad.autograd.tensor import Tensor, before, overwrite
 from tapegrad.autograd.writes import about_to_write, next_serial, refuse_shared_places, store
 from tapegrad.backends.aliases import Function
@@ -87,7 +86,7 @@ def _become_updated(t: Tensor, index: Index, value: TensorLike) -> None:
     own = t.node is not None and t.node.primitive is indexing.index_update_p and t.node.out is t.data
     own = own and not _needs_what_it_replaces(t, index, value)
     if not own or current.get().recorder is not None:
-        seen = _seen_by_others(t, value)
+        seen = who_sees(t, value, "t[index] = value")[1]
         # A program does not write into what has views, if they are calls' alone: it makes a new result.
         own = own and seen
         if not own:
@@ -168,44 +167,6 @@ def _only_one_to_see(t: Tensor, seen: bool) -> None:
         )
 
 
-def _seen_by_others(t: Tensor, value: TensorLike) -> bool:
-    """Whether anything but t and the calls that the value was made by holds t's array or a view of it."""
-    others = sys.getrefcount(t.data) - _REFERENCES - (t.node is not None and t.node.out is not None)
-    if others > 0 and current.get().recorder is not None:
-        others -= held_by_notes(t.data)
-    if others <= 0:
-        return False
-    a_view = value is not t and shows(value, t.data)
-    return others != _held_by_calls(t, value) or (a_view and is_kept(value, "t[index] = value"))
-
-
-def _held_by_calls(t: Tensor, value: TensorLike) -> int:
-    """How many references to t's array, its views' among them, the calls behind the value hold; -1 if somebody else
-    holds a tensor that they share."""
-    direct, views, shared = 0, set(), dict[Tensor, int]()
-    seen, stack = set(), [value] if isinstance(value, Tensor) else []
-    while stack:
-        node = stack.pop().node
-        if node is None or node in seen or node.out is None:
-            continue
-        seen.add(node)
-        for x, array in zip(node.inputs, node.arrays, strict=True):
-            if isinstance(x, Tensor):
-                stack.append(x)
-                if array is t.data:
-                    direct += 1
-                elif writes.owner(array) is t.data:
-                    views.add(id(array))
-                if x is not t and writes.owner(array) is t.data:
-                    shared[x] = shared.get(x, 0) + 1
-        views |= {id(o) for o in (node.out if isinstance(node.out, tuple) else (node.out,))
-                  if o is not t.data and writes.owner(o) is t.data}  # fmt: skip
-    for x in list(shared):
-        if sys.getrefcount(x) > shared[x] + _IN_A_LOOP:
-            return -1
-    return direct + len(views) + sum(x.data is t.data for x in shared)
-
-
 def _own_memory(array: Array) -> bool:
     """Whether no other array shows the memory of this one: it owns it, or is the only view of what does, as the results
     of `repeat` and `tile` are."""
@@ -220,19 +181,7 @@ def _of_one_view() -> int:
     return sys.getrefcount(home)
 
 
-def _references() -> int:
-    """What sys.getrefcount tells of an array that only one tensor holds."""
-    t = Tensor(np.zeros(1))
-    return sys.getrefcount(t.data)
-
-
-def _in_a_loop() -> int:
-    """The same of a tensor that is the key of a dict, while a loop over its keys asks."""
-    shared = {Tensor(np.zeros(1)): 0}
-    return max(sys.getrefcount(x) for x in list(shared))
-
-
-_REFERENCES, _IN_A_LOOP, _OF_ONE_VIEW = _references(), _in_a_loop(), _of_one_view()
+_OF_ONE_VIEW = _of_one_view()
 _WRITES_BACK = 8  # so many rows may be computed before they are stored one after the other
 
 

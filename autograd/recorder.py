@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tapegrad.backends.aliases import Function
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tapegrad.autograd.aliases import Array, ModuleLike, Params, Result, Value
     from tapegrad.autograd.primitive import Primitive
@@ -102,6 +102,11 @@ class Recorder:
 
     def succeeds(self, old: "Tensor", tensor: "Tensor") -> None:
         """`old` stands for what `tensor` was before t[i] = value, which is about to have another origin."""
+
+    def holds(self, home: "Array") -> "tuple[Sequence[Any], list[Tensor]]":
+        """What the recorder itself holds that shows an array's memory: notes with the `inputs` and `arrays` of calls,
+        and tensors."""
+        return (), []
 
     def write(self, tensor: "Tensor", value: "Tensor") -> None:
         """The contents of `tensor` are about to become those of the Tensor `value`, in place."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dis import opmap
 from itertools import chain
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from tapegrad.autograd.aliases import Array, TensorLike
 from tapegrad.autograd.diagnostics import user_line
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.flags import changed_flags, current
-from tapegrad.autograd.tapes.origins import held_by_notes
 from tapegrad.autograd.tensor import Node, Tensor, next_serial
 
 
@@ -36,10 +36,10 @@ def become_result(
             f"t.assign({remedy.partition(' = ')[2]}), which changes its numbers alone, or name the result: "
             f"y = {remedy.partition(' = ')[2]}\n{user_line()}"
         )
-    calls, seen = _calls_given(t, value)
+    calls, seen = who_sees(t, value, "t += value")
     if seen:
-        # `b[i] += v` stores the result in b.
-        if _is_stored_by_index(sys._getframe(2)):
+        # `b[i] += v` stores the result in b, where a view of b that nobody else has is t.
+        if _is_stored_by_index(sys._getframe(2)) and is_passing(t):
             return function(t, value)
         raise RuntimeError(
             f"{what}: a gradient is recorded, and another view of t, the tensor that t is a view of, or a call that "
@@ -93,17 +93,19 @@ def _is_stored_by_index(frame: FrameType) -> bool:
     return next((op for op in code if op not in _BETWEEN), None) in _BY_INDEX
 
 
-def _calls_given(t: Tensor, value: TensorLike) -> tuple[list[Node], bool]:
-    """The calls behind t and the value that were given t, and whether anything but t and calls behind the two holds an
-    array that shows t's memory."""
+def who_sees(t: Tensor, value: TensorLike, line: str) -> tuple[list[Any], bool]:
+    """The calls behind t and the value that were given t, and whether anything but t, calls behind the two and the
+    recorder holds an array that shows t's memory."""
     home = writes.owner(t._data)
     others = sys.getrefcount(home) - _REFERENCES
-    roots = [x for x in (t, value) if isinstance(x, Tensor) and x.node is not None]
     # As quickly as can be where the array of `total += loss` is new.
     if home is t._data and others - (t.node is not None and t.node.out is home) == 0:
         return [], False
-    calls = calls_since(_made(t, home), roots)
-    arrays, references = {id(t._data): t._data}, 0
+    recorder = current.get().recorder
+    noted, read = ([], []) if recorder is None else recorder.holds(home)
+    # No name for the roots: it would hold each of them once more.
+    calls: list[Any] = [*calls_since(_made(t, home), [t, value, *read]), *noted]
+    arrays, references = {id(a): a for a in (t._data, *(x._data for x in read))}, 0
     for node in calls:
         outs = node.out if isinstance(node.out, tuple) else (node.out,)
         for a in chain(node.arrays, outs):
@@ -112,29 +114,39 @@ def _calls_given(t: Tensor, value: TensorLike) -> tuple[list[Node], bool]:
             elif writes.owner(a) is home:
                 arrays[id(a)] = a
     arrays.pop(id(home), None)
-    holders = _holders(calls, home)
+    holders = _holders(calls, read, home)
     times_given = holders.pop(t, 0)
     references += len(arrays) + _how_many_hold(holders, home) - (home is not t._data)
-    if current.get().recorder is not None:
-        references += held_by_notes(home)
     held = any(sys.getrefcount(x) > holders[x] + _IN_A_LOOP for x in holders)
-    held = held or (value is not t and shows(value, home) and is_kept(value, "t += value"))
+    held = held or (value is not t and _shows(value, home) and _is_kept(value, line))
     given = [node for node in calls if times_given and any(x is t for x in node.inputs)]
     return given, held or others > references
 
 
-def shows(value: TensorLike, home: Array) -> bool:
+def _shows(value: TensorLike, home: Array) -> bool:
     return isinstance(value, Tensor) and writes.owner(value._data) is home
 
 
-def is_kept(value: TensorLike, line: str) -> bool:
-    """Whether anybody but the line `t += value` or `t[index] = value` has the value, a view of t.
-
-    Asked by the third function that the line calls, first of a value that nobody else has: see `learn`."""
-    count = sys.getrefcount(value)
+def _is_kept(value: TensorLike, line: str, times: int = 0) -> bool:
+    """Whether anybody but the line `t += value` or `t[index] = value`, four calls up, and who has it so many times, has
+    the value. Asked first of a value that nobody else has: see `learn`."""
+    count = sys.getrefcount(value) - times
     if count > _of_a_passing_value.setdefault(line, count):
         return True
     return _NAMES_LEND and any(x is value for x in sys._getframe(4).f_locals.values())
+
+
+def is_passing(t: Tensor) -> bool:
+    """Whether nobody has t of `t += value` but the line and the recorder."""
+    return not _is_kept(t, "b[i] += value", _times_held(t))
+
+
+def _times_held(t: Tensor) -> int:
+    """How many references to t the recorder has."""
+    if (recorder := current.get().recorder) is None:
+        return 0
+    noted, read = recorder.holds(writes.owner(t._data))
+    return sum(x is t for note in noted for x in note.inputs) + sum(x is t for x in read)
 
 
 def learn() -> None:
@@ -145,12 +157,16 @@ def learn() -> None:
         t += t[0]
         t = Tensor(np.zeros(2), requires_grad=True) * 1.0
         t[1] = t[0]
+        t[0] += t[1]
 
 
 # Of their own, so that no name of the function that counts references is left with one.
-def _holders(calls: list[Node], home: Array) -> dict[Tensor, int]:
-    """The tensors that the calls were given and that show an array's memory, and how often they were given each."""
+def _holders(calls: list[Any], read: list[Tensor], home: Array) -> dict[Tensor, int]:
+    """The tensors that the calls were given, or the recorder has, and that show an array's memory, and how many
+    references to each of them that makes."""
     holders: dict[Tensor, int] = {}
+    for x in read:
+        holders[x] = holders.get(x, 0) + 2  # the recorder's, and the list's
     for node in calls:
         for x in node.inputs:
             if isinstance(x, Tensor) and writes.owner(x._data) is home:
@@ -171,12 +187,12 @@ def _made(t: Tensor, home: Array) -> int:
     return 0 if node is None else node.serial
 
 
-def calls_since(serial: int, tensors: list[Tensor]) -> list[Node]:
+def calls_since(serial: int, tensors: list[Any]) -> list[Node]:
     """The calls behind these tensors that were recorded at that time or later."""
     found: dict[Node, None] = {}
     stack = [*tensors]
     while stack:
-        node = stack.pop().node
+        node = getattr(stack.pop(), "node", None)  # what is no Tensor has none
         if node is not None and node.out is not None and node.serial >= serial and node not in found:
             found[node] = None
             stack += [x for x in node.inputs if isinstance(x, Tensor)]

@@ -10,7 +10,7 @@ from weakref import getweakrefs, ref
 
 from tapegrad.autograd.aliases import Array, Params, Value
 from tapegrad.autograd.tensor import Tensor
-from tapegrad.autograd.writes import next_serial
+from tapegrad.autograd.writes import next_serial, owner
 
 _alive: set["Origin"] = set()
 BACKWARD = "backward"  # the primitive of what a backward pass computed, whose calls are on no tape
@@ -28,6 +28,7 @@ class Origin(ref[Tensor]):
     lost       whether there was a note before that one
     """
 
+    out = ()  # as the result of a call that is freed: the notes are on tensors, and hold none
     __slots__ = ("arrays", "before", "index", "inputs", "lost", "params", "primitive", "serial", "written")
     __hash__ = object.__hash__
     __eq__ = object.__eq__
@@ -79,9 +80,10 @@ def origin_of(t: Tensor) -> Origin | None:
     return next((r for r in getweakrefs(t) if type(r) is Origin and r in _alive), None)
 
 
-def held_by_notes(array: Array) -> int:
-    """How many references to an array the notes hold."""
-    return sum(held is array for origin in _alive for held in origin.arrays)
+def notes_on(home: Array) -> list[Origin]:
+    """The notes on calls that were given what shows an array's memory."""
+    notes = [*_alive, *(origin.before for origin in _alive if origin.before is not None)]
+    return [note for note in notes if any(owner(array) is home for array in note.arrays)]
 
 
 def sources(tensors: Iterable[Tensor]) -> set[Tensor]:

@@ -13,11 +13,11 @@ from tapegrad.autograd.flags import changed_flags, current
 from tapegrad.autograd.ops.indexing import getitem_p
 from tapegrad.autograd.recorder import Recorder, Steps
 from tapegrad.autograd.tapes.births import Births
-from tapegrad.autograd.tapes.origins import BACKWARD, hand_on, note
+from tapegrad.autograd.tapes.origins import BACKWARD, Origin, hand_on, note, notes_on
 from tapegrad.autograd.tapes.variables import Block, names_in
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.whole import arithmetic_may_raise, kinds_heard
-from tapegrad.autograd.writes import next_serial
+from tapegrad.autograd.writes import next_serial, owner
 from tapegrad.backends.aliases import Array
 
 if TYPE_CHECKING:
@@ -142,6 +142,9 @@ class Sites(Recorder):
 
     def succeeds(self, old: Tensor, tensor: Tensor) -> None:
         hand_on(tensor, old)
+
+    def holds(self, home: Array) -> tuple[list[Origin], list[Tensor]]:
+        return notes_on(home), [read.tensor for read in self.reads if owner(read.tensor.data) is home]
 
     def write(self, tensor: Tensor, value: Tensor) -> None:
         note(tensor, None, (value,), written=True)

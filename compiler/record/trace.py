@@ -18,6 +18,7 @@ from tapegrad.autograd.flags import current
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.recorder import HostNumber, Recorder
 from tapegrad.autograd.tensor import Node, Tensor
+from tapegrad.autograd.writes import owner
 from tapegrad.backends import Backend, backend_of
 from tapegrad.backends.aliases import Array, ArrayModule
 from tapegrad.compiler.aliases import Args
@@ -258,9 +259,9 @@ class Trace(Recorder):
 
     def write(self, target: Tensor, value: Tensor) -> None:
         array = target.data
-        # An object that the function made may outlive the run, with what was written to its arrays. The state of an
-        # optimizer is put back with the parameters.
-        if self.parts or not (array.base is None and self.made_here(array)):
+        # An object that the function made may outlive the run, with what was written to its arrays, or to views of
+        # them. The state of an optimizer is put back with the parameters.
+        if self.parts or not self.made_here(owner(array)):
             self.save(array, target.backend)
         if self.reason is not None:
             return

@@ -95,6 +95,22 @@ def of_an_unnamed_view(x: Any) -> Any:
     return (h * h).sum()
 
 
+def of_a_view_in_a_constant(x: Any) -> Any:
+    a = tg.zeros((2, 2), dtype=x.dtype)
+    a[0, 0] += 1.0
+    a[1, 1] = x[0, 0]
+    a[0] += a[1] * x[1]
+    return (x @ a).sum()
+
+
+def of_a_list_after_a_view(x: Any) -> Any:
+    z = tg.zeros(2, dtype=x.dtype)
+    z[0] += 0.0 * z[1]
+    states = [z]
+    states[0] += x[0]
+    return (z * x[1]).sum()
+
+
 def powers(x: Any) -> Any:
     h = x * 1.0
     h **= 2
@@ -113,16 +129,21 @@ ONE_VALUE = (
     by_an_index,
     from_an_index,
     of_an_unnamed_view,
+    of_a_view_in_a_constant,
+    of_a_list_after_a_view,
     powers,
 )
 
 
+@pytest.mark.filterwarnings("ignore:.*it writes into a view, or into what has one")
 @pytest.mark.parametrize("f", ONE_VALUE, ids=lambda f: f.__name__)
 def test_a_function_has_one_value_with_and_without_a_gradient(f: Callable[[Any], Any]) -> None:
     x = tg.tensor([[1.0, 2.0], [3.0, 4.5]], dtype="float64")
     value, gradient = tg.value_and_grad(f)(x)
     assert value.item() == pytest.approx(f(x).item(), rel=1e-14)
     tg.check_grads(f, [x], order=2)
+    with tg.keep_lines():
+        assert tg.grad(f)(x).tolist() == gradient.tolist()
     step = tg.jit(tg.value_and_grad(f), emitter="numpy")
     for _ in range(3):
         again = step(x)
@@ -202,6 +223,20 @@ def the_whole_by_a_loop(x: Any) -> Any:
     return h.sum()
 
 
+def in_a_list_after_a_call(x: Any) -> Any:
+    h = x * 1.0
+    kept, states = h * h, [h]
+    states[0] += x
+    return (h + states[0] + kept).sum()
+
+
+def a_view_in_a_list(x: Any) -> Any:
+    h = x * 1.0
+    rows = [h[i] for i in range(2)]
+    rows[0] += x[1]
+    return (h[0] + rows[0]).sum()
+
+
 def of_an_array(x: Any) -> Any:
     array = np.zeros(2)
     t = tg.asarray(array)
@@ -218,6 +253,7 @@ def of_a_buffer(x: Any) -> Any:
 SEEN_ELSEWHERE = r"a gradient is recorded.*write t = t . value"
 RAISES = {
     **dict.fromkeys((a_transposed_view, the_whole, detached, of_an_array), SEEN_ELSEWHERE),
+    **dict.fromkeys((in_a_list_after_a_call, a_view_in_a_list), SEEN_ELSEWHERE),
     **dict.fromkeys((its_own_view, its_own_view_in_a_list, the_whole_by_a_loop), SEEN_ELSEWHERE),
     a_view_stored_beside: "other views of t",
     of_a_buffer: r"t is a Buffer, which keeps none: write t\.assign\(t \+ value\)",
@@ -228,7 +264,7 @@ RAISES = {
 def test_what_would_have_two_values_raises(f: Callable[[Any], Any]) -> None:
     x = tg.tensor([[1.0, 2.0], [3.0, 4.5]], dtype="float64")
     f(x)
-    for call in (tg.grad(f), tg.jit(tg.grad(f), emitter="numpy")):
+    for call in (tg.grad(f), tg.keep_lines(tg.grad(f)), tg.jit(tg.grad(f), emitter="numpy")):
         with pytest.raises(RuntimeError, match=RAISES[f]):
             call(x)
 
