@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.cli.arguments import Mistake, check_table
 from tapegrad.cli.contestants import Contestant, contestants, searched
 from tapegrad.cli.keeping import check_ours
 from tapegrad.cli.preparing import Prepared, described_target, printable, read_table
 from tapegrad.cli.scores import class_scores, number_scores, print_table, with_deviations
 from tapegrad.cli.writing import all_or_nothing, check_folder
-from tapegrad.data.table import counted, listed
+from tapegrad.data.table import listed
 from tapegrad.models.progress import is_terminal
 
 FILES = ("scores.csv", "roc.png", "residuals.png", "confusion.png", "learning_curves.png")
@@ -92,7 +93,7 @@ def make_folds(prepared: Prepared, options: argparse.Namespace) -> Iterator[Fold
             )
     if prepared.table.rows < 2 * options.folds:
         raise Mistake(
-            f"--folds {options.folds}: {counted(prepared.table.rows, 'row')} are too few for as many folds"
+            f"--folds {options.folds}: {plural(prepared.table.rows, 'row')} are too few for as many folds"
         )
     splitter = kind(options.folds, shuffle=True, random_state=options.seed)
     with warnings.catch_warnings():
@@ -111,8 +112,8 @@ def describe(prepared: Prepared, folds: list[Fold], options: argparse.Namespace)
     table, labels = prepared.table, prepared.labels()
     features = prepared.features(np.arange(table.rows))
     width = folds[0].x_train.shape[1]
-    size = f"{counted(len(features.columns), 'column')} as {counted(width, 'number')}"
-    print(f"{table.title}: {counted(table.rows, 'row')}, {size}")
+    size = f"{plural(len(features.columns), 'column')} as {plural(width, 'number')}"
+    print(f"{table.title}: {plural(table.rows, 'row')}, {size}")
     print(f"target {prepared.target.name!r}: {described_target(prepared.target, labels)}")
     search = f", settings by {options.search} search inside each" if options.search else ""
     print(f"{len(folds)} folds, the same for every model (seed {options.seed}){search}")

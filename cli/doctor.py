@@ -4,10 +4,10 @@ import os
 import platform
 import sys
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.backends import BackendError, default_place, get_backend, resolve
 from tapegrad.backends.install import found, install_line, lacking
 from tapegrad.cli import blas
-from tapegrad.data.table import counted
 
 CORE = ("numpy", "scipy", "scikit-learn", "threadpoolctl", "safetensors")
 # What tapegrad can do without: the extra of pyproject.toml that names it, and what is missing without it.
@@ -59,14 +59,14 @@ def processor(remedies: list[str]) -> None:
     name, flags = blas.cpu()
     widest = "AVX-512" if flags >= blas.NEEDED else "AVX2" if "avx2" in flags else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    line("cpu", ", ".join(filter(None, (name, counted(cores, "core"), widest))))
+    line("cpu", ", ".join(filter(None, (name, plural(cores, "core"), widest))))
 
     library = blas.library()
     speed = blas.gflops()
     kernel = library.get("architecture", "unknown")
     title = f"{library.get('internal_api', 'unknown BLAS')} {library.get('version', '')}".strip()
     threads = library.get("num_threads")
-    on = counted(threads, "thread") if isinstance(threads, int) else "an unknown number of threads"
+    on = plural(threads, "thread") if isinstance(threads, int) else "an unknown number of threads"
     line("blas", f"{title}, {kernel} kernels, {on}, {speed:.0f} GFLOP/s (float32)")
     if blas.picked_slow_kernels():
         better = blas.gflops(**{blas.VARIABLE: blas.BETTER})
@@ -81,7 +81,7 @@ def processor(remedies: list[str]) -> None:
     for name in THREADS:
         if settings.get(name, "").isdigit() and int(settings[name]) > cores:
             remedies.append(
-                f"{name}={settings[name]} is more than the {counted(cores, 'core')} of this machine: unset it"
+                f"{name}={settings[name]} is more than the {plural(cores, 'core')} of this machine: unset it"
             )
 
 
@@ -96,7 +96,7 @@ def native() -> None:
     bits = machine.vector_bits()
     fused = ", multiply and add in one instruction" if machine.fused() else ""
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    line("native", f"vectors of {bits} bits{fused}; steps on {counted(pool.threads(), 'thread')}")
+    line("native", f"vectors of {bits} bits{fused}; steps on {plural(pool.threads(), 'thread')}")
     line("", f"float32 products on one core: {gflops(1024):.0f} GFLOP/s, BLAS {blas.gflops(**one):.0f}")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.backends import set_backend
 from tapegrad.cli.arguments import Mistake
 from tapegrad.cli.predict import probabilities, read_known, read_known_columns
@@ -12,7 +13,7 @@ from tapegrad.cli.preparing import printable
 from tapegrad.cli.scores import class_scores, confusion_lines, number_scores, print_table, shown
 from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.number_columns import LARGEST
-from tapegrad.data.table import Column, Table, counted, listed
+from tapegrad.data.table import Column, Table, listed
 from tapegrad.data.target import TargetEncoder, usable_rows
 from tapegrad.models.sequential import Sequential
 
@@ -34,7 +35,7 @@ def evaluate(options: argparse.Namespace) -> int:
     rows, notes = usable_rows(table, column)
     table, column = table.take(rows), column.take(rows)
     outputs = Sequential.load(options.model).predict(features.transform(table))
-    print(f"{table.title}: {counted(table.rows, 'row')}")
+    print(f"{table.title}: {plural(table.rows, 'row')}")
     for note in [*table.notes, *notes, *features.notes]:
         print(f"note: {note}")
     print()
@@ -52,14 +53,14 @@ def scorable(table: Table, target: TargetEncoder) -> Column:
     if not there.any():
         cells = sorted(set(table.columns[target.name].cells) - {""})
         hold = f" (its cells hold {listed(cells)}, for a missing value)" if cells else ""
-        rows = counted(table.rows, "row")
+        rows = plural(table.rows, "row")
         raise Mistake(
             f"0 of the {rows} of {table.title} have a value in {target.name!r}, the target{hold}: there is nothing to "
             "score against; for predictions alone use tapegrad predict"
         )
     if target.classes is not None:
         if (target.encode(column)[there] < 0).all():
-            rows, cells = counted(int(there.sum()), "row"), sorted(set(column.cells) - {""})
+            rows, cells = plural(int(there.sum()), "row"), sorted(set(column.cells) - {""})
             raise Mistake(
                 f"none of the {rows} with a value in the target {target.name!r} has a class that the model knows "
                 f"({listed(target.classes)}): the file has {listed(cells)}; write its classes as in the training file"
@@ -96,7 +97,7 @@ def report_classes(column: Column, target: TargetEncoder, outputs: np.ndarray) -
     names = [printable(name) for name in target.classes]
     if (strange := truth < 0).any():
         cells = sorted({cell for cell, there in zip(column.cells, strange) if there})
-        unknown = counted(int(strange.sum()), "row")
+        unknown = plural(int(strange.sum()), "row")
         verb = "is" if strange.sum() == 1 else "are"
         print(f"note: {unknown} {verb} of unknown classes ({listed(cells)}): counted as wrong")
     scores = class_scores(truth, best, p, len(names))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.files import read_metadata
 from tapegrad.autograd.replacing import check_replaceable, replacing
 from tapegrad.backends import set_backend
@@ -17,7 +18,7 @@ from tapegrad.cli.arguments import Mistake
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.reading import read_csv
-from tapegrad.data.table import Table, TableError, counted
+from tapegrad.data.table import Table, TableError
 from tapegrad.data.target import TargetEncoder
 from tapegrad.models.sequential import Sequential
 
@@ -45,7 +46,7 @@ def predict(options: argparse.Namespace) -> int:
     else:
         with replacing(options.out, "--out") as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
-        print(f"wrote {counted(table.rows, 'prediction')} of {target.name!r} to {options.out}")
+        print(f"wrote {plural(table.rows, 'prediction')} of {target.name!r} to {options.out}")
     for note in [*table.notes, *features.notes]:
         print(f"note: {note}", file=sys.stderr)
     return 0

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tapegrad.autograd.arguments import shortened
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.cli.arguments import Mistake
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.features import FeatureEncoder
 from tapegrad.data.reading import read_csv
-from tapegrad.data.table import Column, Table, breast_cancer, counted, listed
+from tapegrad.data.table import Column, Table, breast_cancer, listed
 from tapegrad.data.target import TargetEncoder, split_rows, usable_rows
 
 MIN_ROWS = 10
@@ -91,7 +92,7 @@ def read_table(options: argparse.Namespace) -> Prepared:
         raise Mistake(f"--keep and --drop both name {listed(both)}: leave one away")
     if table.rows < MIN_ROWS:
         raise Mistake(
-            f"{table.title} has {counted(table.rows, 'row')}, and at least {MIN_ROWS} are needed to train and to test"
+            f"{table.title} has {plural(table.rows, 'row')}, and at least {MIN_ROWS} are needed to train and to test"
         )
     target = TargetEncoder()
     target.read(table.columns[name], options.task, table.delimiter)
@@ -100,7 +101,7 @@ def read_table(options: argparse.Namespace) -> Prepared:
         table = table.take(rows)
     if table.rows < MIN_ROWS:
         raise Mistake(
-            f"{counted(table.rows, 'row')} of {table.title} with {name!r}: at least {MIN_ROWS} are needed"
+            f"{plural(table.rows, 'row')} of {table.title} with {name!r}: at least {MIN_ROWS} are needed"
         )
     names = [n for n in table.columns if n != name and n not in dropped]
     notes = [*table.notes, *notes, *(f"target {name!r}: {note}" for note in target.notes)]

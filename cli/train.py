@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tapegrad import __version__
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.backends import default_place, resolve, set_backend
 from tapegrad.cli.arguments import FILES, Mistake, check_together
 from tapegrad.cli.checkpoints import FOLDER
@@ -19,7 +20,6 @@ from tapegrad.cli.preparing import Prepared, described_target, plan_table, print
 from tapegrad.cli.scores import number_scores
 from tapegrad.cli.writing import all_or_nothing, check_folder
 from tapegrad.data.features import FeatureEncoder
-from tapegrad.data.table import counted
 from tapegrad.data.target import TargetEncoder
 from tapegrad.models.progress import is_terminal
 
@@ -71,12 +71,12 @@ def describe(
 ) -> None:
     table = prepared.table
     print(f"tapegrad {__version__} on {resolve(default_place())[0].name}")
-    size = f"{counted(len(features.columns), 'column')} as {counted(features.width, 'number')}"
-    print(f"{table.title}: {counted(table.rows, 'row')}, {size}")
+    size = f"{plural(len(features.columns), 'column')} as {plural(features.width, 'number')}"
+    print(f"{table.title}: {plural(table.rows, 'row')}, {size}")
     target = described_target(prepared.target, prepared.labels())
     print(f"target {prepared.target.name!r}: {target}")
     n_train, n_test = len(problem.y_train), len(problem.y_test)
-    print(f"{counted(n_train, 'row')} to train on, {n_test} to test on (seed {options.seed})")
+    print(f"{plural(n_train, 'row')} to train on, {n_test} to test on (seed {options.seed})")
     for note in [*prepared.notes, *features.plan_notes()]:
         print(f"note: {note}")
 

@@ -14,12 +14,13 @@ from collections import Counter
 
 import numpy as np
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import WORDS, canonicals, is_mark, truth_words
 from tapegrad.data.dates import NO_DATE, encode_dates, has_offset, limits_of, parse_dates, state_of
 from tapegrad.data.encoded import Encoded, by_code
 from tapegrad.data.number_columns import MARKED, MAX_CATEGORIES, encode_numbers
-from tapegrad.data.table import Column, TableError, counted, listed, number_text
+from tapegrad.data.table import Column, TableError, listed, number_text
 
 
 def without_marks(column: Column) -> Column:
@@ -99,7 +100,7 @@ def encode_date_column(state: PlainData, column: Column) -> Encoded:
     notes = described_offsets(column, state)
     if missing := int(np.isnan(by_text)[column.values].sum()):
         are = "is" if missing == 1 else "are"
-        notes.append(f"{counted(missing, 'cell')} without a date {are} taken as the mean date")
+        notes.append(f"{plural(missing, 'cell')} without a date {are} taken as the mean date")
     if "limits" in state:
         by_text, far = without_far(column, by_text, state["limits"])
         notes += far
@@ -130,7 +131,7 @@ def learn_categories(column: Column, rows: np.ndarray) -> tuple[PlainData, list[
         rest = len(rows) - int((train < 0).sum()) - sum(counts[key] for key in kept)
         notes.append(
             f"{len(counts)} different texts: the {MAX_CATEGORIES} most frequent have a 0/1 column each, the others "
-            f"({counted(rest, 'training row')}) one together"
+            f"({plural(rest, 'training row')}) one together"
         )
     missing = bool((train < 0).any())
     if gaps := int(column.empty.sum()):

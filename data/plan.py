@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.data import kinds, number_columns
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import canonicals, truth_words
 from tapegrad.data.dates import NO_DATE, find_date_format, parse_dates
 from tapegrad.data.numbers import several_units
-from tapegrad.data.table import Column, Table, counted, listed, number_text
+from tapegrad.data.table import Column, Table, listed, number_text
 
 # Columns that are called so and differ in every row name the rows, and say nothing about them.
 ID_NAME = re.compile(
@@ -148,7 +149,7 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
             return ColumnPlan(name, "left out", why)
         state_or_none = kinds.learn_words(column, rows)
         if state_or_none is None:
-            rows_there = counted(cells, "training row")
+            rows_there = plural(cells, "training row")
             return ColumnPlan(name, "left out", f"has {different} different texts in {rows_there}")
         shown = listed(state_or_none["words"], 3)
         return ColumnPlan(

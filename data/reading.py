@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.backends.install import install_line
 from tapegrad.data.aliases import Frame
 from tapegrad.data.layout import AROUND, Layout, find_layout, not_text, plain
-from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, counted, is_float, listed
+from tapegrad.data.table import Column, Lines, Table, TableError, asked_name, is_float, listed
 
 RULE = re.compile(r":?-{2,}:?")
 SAMPLE = 20_000  # rows that hold all the texts of most columns
@@ -54,7 +55,7 @@ def read_csv(
         check_widths(layout)  # pandas fills up rows that are too short
     rows = len(frame) - trailing_blanks(frame)
     if rows < len(frame):
-        layout.notes.append(f"skipped {counted(len(frame) - rows, 'empty row')} at the end")
+        layout.notes.append(f"skipped {plural(len(frame) - rows, 'empty row')} at the end")
         frame = frame.iloc[:rows]
     # pandas keeps whole numbers beyond 64 bits as objects of Python.
     great = [i for i, kind in frame.dtypes.items() if kind == np.dtype(object) and is_of_integers(frame[i])]

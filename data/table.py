@@ -140,11 +140,6 @@ def listed(names: Iterable[object], limit: int = 8) -> str:
     return shortened([repr(str(name)) for name in names], limit)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
 def number_text(value: float) -> str:
     """A number as a person writes it: 5, 1.426, 1e+30."""
     return str(int(value)) if value % 1 == 0 and abs(value) < 1e15 else f"{value:.12g}"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import (
     DEFAULT,
@@ -22,7 +23,7 @@ from tapegrad.data.dates import find_date_format
 from tapegrad.data.kinds import without_marks
 from tapegrad.data.number_columns import LARGEST
 from tapegrad.data.numbers import described_form
-from tapegrad.data.table import Column, Table, TableError, counted, listed
+from tapegrad.data.table import Column, Table, TableError, listed
 
 MAX_CLASSES = 20  # of whole numbers that are taken as classes unless told otherwise
 RARE = 5  # rows of a class, below which it is mentioned
@@ -117,7 +118,7 @@ class TargetEncoder:
             elif text and find_date_format(texts, counts, False) is not None:
                 hint = ", or turn its dates into numbers first, such as days"
             raise TableError(
-                f"the target {self.name!r} has {different} different values in {counted(rows, 'row')}, too many for "
+                f"the target {self.name!r} has {different} different values in {plural(rows, 'row')}, too many for "
                 "classes: "
                 f"choose another --target{hint}"
             )
@@ -139,7 +140,7 @@ class TargetEncoder:
             )
         if words := [key for key in sorted(totals) if key.lower() in WORDS]:
             self.notes.append(
-                f"{words[0]!r} ({counted(totals[words[0]], 'row')}) is a class of its own; if it means missing: "
+                f"{words[0]!r} ({plural(totals[words[0]], 'row')}) is a class of its own; if it means missing: "
                 f"--missing {words[0]}"
             )
 

@@ -86,8 +86,8 @@ class Monitor(Callback):
         """
         if self.monitor not in logs:
             raise ValueError(
-                f"{type(self).__name__}: nothing called {self.monitor!r} is measured, only {', '.join(logs)}: "
-                "for val_… give fit validation_split or validation_data; metrics are named in compile"
+                f"{type(self).__name__}: monitor={self.monitor!r} is not measured, only {', '.join(logs)}: give "
+                "validation_split or validation_data to fit for val_…, and name metrics in compile"
             )
         if not self.better(logs[self.monitor], self.best):
             return False

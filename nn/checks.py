@@ -24,7 +24,7 @@ def initializer(name: str, value: Any) -> Function:
 
 
 def sizes(name: str, value: object) -> Any:
-    """A number, or one for each axis: what they may be says `agree`, which knows the axes."""
+    """A number, or one for each axis. `agree` of the layer checks them: it knows how many axes there are."""
     return kept(value)
 
 

@@ -70,7 +70,7 @@ def read_named(params: ParamsLike, where: str = "") -> dict[str, Tensor]:
         hint = f": a learning rate is given by name, lr={params}" if isinstance(params, Real) else hint
         raise TypeError(f"params{where}: expected {EXPECTED}, got {type(params).__name__}{hint}")
     if not named:
-        raise ValueError(f"params{where}: there are no parameters; a generator that was used before is empty")
+        raise ValueError(f"params{where}: there are no parameters. Was a generator used up before?")
     return named
 
 

@@ -11,7 +11,7 @@ from tapegrad.autograd.pages.numbers import Numbers, numbers_of, short
 from tapegrad.autograd.pages.rules import Rule, rule_of
 from tapegrad.autograd.pages.values import Values
 from tapegrad.autograd.tapes.adjoint import Adjoint
-from tapegrad.autograd.tapes.repeats import shortened
+from tapegrad.autograd.tapes.repeats import fold_repeats
 from tapegrad.autograd.tapes.sites import site_of
 from tapegrad.autograd.tensor import Node, Tensor
 
@@ -150,7 +150,7 @@ def record_of(tape: "Tape", title: str) -> TapeRecord:
                 None if (g := adjoint.cotangents.get((key, i))) is None else numbers_of(g.data, side, side)
                 for i in range(key.primitive.outputs)
             ],
-            [cut(line) for line in shortened(adjoint.lines[key])],
+            [cut(line) for line in fold_repeats(adjoint.lines[key])],
         )  # fmt: skip
         rows.append(row)
     for i in range(len(rows) - 1, -1, -1):  # a leaf stands with the call that takes it first

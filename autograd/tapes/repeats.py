@@ -12,7 +12,7 @@ LONG = 100  # lines: a pass of fewer is shown whole
 FEWEST = 5  # steps that are shortened
 
 
-def shortened(lines: list[str]) -> list[str]:
+def fold_repeats(lines: list[str]) -> list[str]:
     """The lines with the first and the last steps of a long repetition, and for those between them one line:
 
         … 1,996 more steps alike, of 20 lines each: t + 20, index - 1
@@ -27,7 +27,7 @@ def shortened(lines: list[str]) -> list[str]:
         return lines
     changes = ", ".join(repetition.changes()) or "the same"
     note = f"… {len(starts) - 3:,} more steps alike, of {plural(step, 'line')} each: {changes}"
-    before, after = shortened(lines[: starts[0]]), shortened(lines[starts[-1] :])
+    before, after = fold_repeats(lines[: starts[0]]), fold_repeats(lines[starts[-1] :])
     return [*before, *lines[starts[0] : starts[2]], note, *after]
 
 

@@ -21,7 +21,7 @@ from tapegrad.autograd.tapes.names import (
     unused,
 )
 from tapegrad.autograd.tapes.origins import note, sources
-from tapegrad.autograd.tapes.repeats import shortened
+from tapegrad.autograd.tapes.repeats import fold_repeats
 from tapegrad.autograd.tapes.sites import outputs_of
 from tapegrad.autograd.tensor import Node, Tensor
 from tapegrad.autograd.writes import next_serial
@@ -194,7 +194,7 @@ class Tape:
         wide, wide_shape = max(map(len, [title, *left])), max(map(len, shapes), default=0)
         out += ["", f"{title:{wide}}  {'':{wide_shape}}  | backward, from the bottom up"]
         for node, call, shape in zip(self.nodes, left, shapes, strict=True):
-            first, *rest = reversed(shortened(adjoint[node]))
+            first, *rest = reversed(fold_repeats(adjoint[node]))
             out.append(f"{call:{wide}}  {shape:{wide_shape}}  | {first}".rstrip())
             out += [f"{'':{wide}}  {'':{wide_shape}}  | {line}" for line in rest]
         begun = [self.cotangent(t) for t, _ in self.starts]

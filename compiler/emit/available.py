@@ -23,8 +23,8 @@ def native_at_hand() -> bool:
     return not lacking("jit")
 
 
-def left_alone(emitter: str, tensors: list[Tensor]) -> str | None:
-    """Why a function on these tensors is not compiled, if it is not."""
+def why_not_compiled(emitter: str, tensors: list[Tensor]) -> str | None:
+    """The reason why a function on these tensors cannot be compiled, or None."""
     places = sorted({t.device for t in tensors})
     kinds = {t.backend.name for t in tensors}
     if emitter == "cupy" and kinds - {"cupy"}:

@@ -70,7 +70,7 @@ class SourceModule:
         step = [f"def step({arguments}):", *indented(commented(body.lines)), f"    return {returned}"]
         made = ["# buffers, used again at each call, and views of what stays in place"]
         made += [f"{name} = {text}" for name, text in body.definitions.items()]
-        gradients = f"return step, ({listed(body.gradients)})"
+        gradients = f"return step, ({tuple_items(body.gradients)})"
         head = enclosed("def build", captured, ":").split("\n")
         return [*head, *indented([*made, "", *step, "", gradients]), ""]
 
@@ -156,7 +156,7 @@ def assembled(title: str, imports: Sequence[str], helpers: Sequence[str], frame:
     return "\n\n\n".join([head, *(helper.strip("\n") for helper in helpers), "\n".join(frame)])
 
 
-def listed(texts: Sequence[str]) -> str:
+def tuple_items(texts: Sequence[str]) -> str:
     """The source of a tuple, without its parentheses."""
     return f"{', '.join(texts)}{',' if len(texts) == 1 else ''}"
 

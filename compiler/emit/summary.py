@@ -64,7 +64,7 @@ def text_of(rows: Sequence[Row], repeated: bool) -> str:
     """One row of the table, for rows of the same kind: the counts are those of each. repeated: some row has several."""
     first, last = rows[0], rows[-1]
     modules = " to ".join(dict.fromkeys([first.module, last.module]))
-    where = ": ".join(filter(None, (modules, shortened(first.line)))) or "[no line of yours]"
+    where = ": ".join(filter(None, (modules, cut_to_width(first.line)))) or "[no line of yours]"
     times = f" {times_text(len(rows)):>7}" if repeated else ""
     return f"{first.operations:10d} {first.nbytes:12,d}{times}  {where}"
 
@@ -74,5 +74,5 @@ def times_text(count: int) -> str:
     return f"x {count}" if count > 1 else ""
 
 
-def shortened(line: str) -> str:
+def cut_to_width(line: str) -> str:
     return line if len(line) <= WIDEST else f"{line[: WIDEST - 1]}…"

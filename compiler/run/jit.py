@@ -9,6 +9,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from tapegrad.autograd import random
 from tapegrad.autograd.arguments import truth
+from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.flags import DEFAULT, current
 from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.emit.available import checked
@@ -16,7 +17,6 @@ from tapegrad.compiler.run.arguments import Taken, given_to, in_order, name_to_f
 from tapegrad.compiler.run.case import Case, NoCase, OtherCase
 from tapegrad.compiler.run.check import CHECKING, State, every, run_checked
 from tapegrad.compiler.run.forks import LIVE
-from tapegrad.compiler.run.messages import counted
 from tapegrad.compiler.run.policy import Always, Policy
 from tapegrad.compiler.run.recorded import RESTLESS, Recorded
 from tapegrad.compiler.watch.listen import listening
@@ -170,11 +170,11 @@ class Compiled(Recorded, Generic[P, R]):
             signature = str(signature_of(self.f))
         except (TypeError, ValueError):
             signature = "(…)"
-        programs = counted(sum(case.ready for case in self.cases), "program")
+        programs = plural(sum(case.ready for case in self.cases), "program")
         how = f"runs as Python: {self.refused}" if self.refused else programs
         return (
             f"<tg.jit {self.__name__}{signature}: {how}, emitter {self.emitter!r}, "
-            f"{counted(self.calls, 'call')}, {counted(len(self.reasons), 'recording')}>"
+            f"{plural(self.calls, 'call')}, {plural(len(self.reasons), 'recording')}>"
         )
 
     # ---- a call ----

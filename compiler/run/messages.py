@@ -33,10 +33,6 @@ def told_after(seconds: float, message: str, *values: object) -> Iterator[None]:
         timer.cancel()
 
 
-def counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
 def frames_inside() -> int:
     """How many frames up the user's code is, for a warning."""
     frame, depth = sys._getframe(1), 1

@@ -9,7 +9,7 @@ from tapegrad.autograd.flags import current
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.compiler.aliases import Args, Kwargs
-from tapegrad.compiler.emit.available import checked, left_alone
+from tapegrad.compiler.emit.available import checked, why_not_compiled
 from tapegrad.compiler.errors import JitWarning, TraceError
 from tapegrad.compiler.record.tree import take_apart
 from tapegrad.compiler.run.case import Case, NoCase
@@ -119,7 +119,9 @@ class Recorded(Readable):
             return "a profiler is on: it is recorded when none is"
         if (code := lazy_code(self.f)) is not None:
             return with_line("it is a generator or async function: compile what it calls", [code])
-        return left_alone(self.emitter, [t for t in take_apart((args, kwargs))[0] if isinstance(t, Tensor)])
+        return why_not_compiled(
+            self.emitter, [t for t in take_apart((args, kwargs))[0] if isinstance(t, Tensor)]
+        )
 
     def attempt(self, args: Args, kwargs: Kwargs, before: Case | None, keep: bool = True) -> Any:
         """Run f and record it; if `before`, the case that matched, came to the same, it has its program now.

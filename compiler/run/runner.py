@@ -70,7 +70,7 @@ class Runner:
         self.targets = [i for i, (v, _) in enumerate(kept) if v.name in names]
         self.in_place = [i for i, (v, _) in enumerate(kept) if targets.overlap(v)]
         self.written = [kept[i][1] for i in self.in_place]
-        # What is done though the call may turn out to be another case than the recorded one.
+        # What runs before the last check, and is taken back where that fails: the call is then another case.
         early = before_last_check(program)
         early_writes = Spans(op.inputs[0] for op in early if op.name == "write")
         self.written_early = [t for v, t in kept if early_writes.overlap(v)]

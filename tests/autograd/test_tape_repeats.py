@@ -12,7 +12,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.autograd.primitive import REGISTRY
 from tapegrad.autograd.tapes.adjoint import Adjoint
-from tapegrad.autograd.tapes.repeats import NUMBER, shortened
+from tapegrad.autograd.tapes.repeats import NUMBER, fold_repeats
 
 NOTE = re.compile(r"… ([\d,]+) more steps alike, of ([\d,]+) lines? each: (.+)")
 
@@ -74,7 +74,7 @@ def test_the_text_of_many_steps_computes_the_gradients(name: str, way: str) -> N
     for node, called in tape.calls.items():
         out = node.out if isinstance(node.out, tuple) else (node.out,)
         values[called] = [tg.tensor(a) for a in out] if len(out) > 1 else tg.tensor(out[0])
-    short = [line for node in reversed(tape.nodes) for line in shortened(adjoint.lines[node])]
+    short = [line for node in reversed(tape.nodes) for line in fold_repeats(adjoint.lines[node])]
     assert len(short) < 250 < len(whole(short)) and sum("more steps alike" in line for line in short) == 1
     text = str(tape)
     assert all(f"| {line}" in text for line in short)
@@ -125,7 +125,7 @@ def test_nothing_is_lost(start: int) -> None:
     def each() -> Iterator[int]:
         for seed in range(start, start + 250):
             lines = random_lines(random.Random(seed))
-            short = shortened(lines)
+            short = fold_repeats(lines)
             assert whole(short) == lines, seed
             yield len(lines) - len(short)
 

@@ -132,7 +132,7 @@ def test_early_stopping_says_why(options, values, said, capsys):
 
 def test_early_stopping_names_what_is_measured():
     with pytest.raises(
-        ValueError, match="'val_loss' is measured, only loss, mae: for val_… give fit validation_split"
+        ValueError, match="monitor='val_loss' is not measured, only loss, mae: give validation_split"
     ):
         fit(EarlyStopping())
     with pytest.raises(ValueError, match="mode"):

@@ -12,7 +12,7 @@ import numpy as np
 
 from tapegrad.compiler.emit.cupy.cuda import TYPES, expression, literal, wide
 from tapegrad.compiler.emit.cupy.kernels import device_blocks
-from tapegrad.compiler.emit.module import listed
+from tapegrad.compiler.emit.module import tuple_items
 from tapegrad.compiler.emit.numpy.emitter import NumpyEmitter, functions_in
 from tapegrad.compiler.ir.operations import Kind
 from tapegrad.compiler.ir.program import Op, Program, Var, chosen_by_mask, index_inputs, spelled
@@ -214,7 +214,7 @@ class CupyEmitter(NumpyEmitter):
 
     def source(self) -> str:
         body = self.body()
-        frame = self.module.frame(body, f"({listed(body.results)})")
+        frame = self.module.frame(body, f"({tuple_items(body.results)})")
         imports = self.imports_of("\n".join(frame))
         head = [f'"""{self.title}"""', "", "import cupy", *imports, "", *self.kernels.values(), ""]
         text = "\n".join([*head, *frame])

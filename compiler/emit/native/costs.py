@@ -17,7 +17,7 @@ from tapegrad.compiler.emit.native.emitter import Call, Library
 from tapegrad.compiler.emit.native.machine import Code, scratch_of
 from tapegrad.compiler.emit.native.parts import Parts
 from tapegrad.compiler.emit.native.walks import operations
-from tapegrad.compiler.emit.summary import shortened, times_text
+from tapegrad.compiler.emit.summary import cut_to_width, times_text
 from tapegrad.compiler.ir.operations import Kind
 
 # A call is repeated for so many seconds, so many times at most; the best of a few tries counts.
@@ -79,7 +79,7 @@ def row_of(call: Call, products: Any, arrays: dict[str, Array]) -> Row:
     done = [op for op in call.ops if op.kind is not Kind.VIEW and op.name != "concat"] or call.ops
     origins = list(dict.fromkeys(op.origin for op in done))
     line = next((o.line for o in origins if o.line), "")
-    where = ": ".join(filter(None, (shortened(line), f"[{places(origins)}]")))
+    where = ": ".join(filter(None, (cut_to_width(line), f"[{places(origins)}]")))
     return Row(f"{how}   {where}", count, sum(int(arrays[n].nbytes) for n in dict.fromkeys(names)))
 
 

@@ -60,7 +60,7 @@ def parts_of_nest(nest: Nest, threads: int) -> list[tuple[Nest, dict[Slot, tuple
     indices, axes, length, inner = found
     return [
         (
-            Nest(shortened(nest.body, indices, size), nest.arrays),
+            Nest(with_length(nest.body, indices, size), nest.arrays),
             {slot: (axis, slice(start, start + size)) for slot, axis in axes.items()},
         )
         for start, size in pieces(length, count, ROW if inner else 1)
@@ -104,9 +104,11 @@ def cut_along(index: str, places: list[Place]) -> tuple[set[str], Cut] | None:
     return indices, axes
 
 
-def shortened(body: list[Any], indices: set[str], length: int) -> list[Any]:
+def with_length(body: list[Any], indices: set[str], length: int) -> list[Any]:
     return [
-        replace(s, length=length if s.index in indices else s.length, body=shortened(s.body, indices, length))
+        replace(
+            s, length=length if s.index in indices else s.length, body=with_length(s.body, indices, length)
+        )
         if isinstance(s, Loop)
         else s
         for s in body

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.compiler.emit.folding import Line
-from tapegrad.compiler.emit.module import SourceModule, assembled, imported, listed
+from tapegrad.compiler.emit.module import SourceModule, assembled, imported, tuple_items
 from tapegrad.compiler.emit.native import convolution as convolutions
 from tapegrad.compiler.emit.native.alike import Loops, Nests, loops_of
 from tapegrad.compiler.emit.native.allocation import allocated
@@ -36,7 +36,7 @@ from tapegrad.compiler.emit.native.index_nests import (
     started,
     taken,
 )
-from tapegrad.compiler.emit.native.loop_lines import lines_of_loops
+from tapegrad.compiler.emit.native.loop_lines import AS_PYTHON, lines_of_loops
 from tapegrad.compiler.emit.native.nests import checked, copied, filled
 from tapegrad.compiler.emit.numpy.emitter import functions_in, used
 from tapegrad.compiler.emit.numpy.loops import loop_source
@@ -72,13 +72,6 @@ class Library:
 
 
 Call = Loops | Product | Convolution | Library
-
-# Behind the title of the source.
-AS_PYTHON = """
-
-This is the program as Python, to read. What runs is machine code: a function for each nest of loops below;
-each product of matrices is one of ours, or NumPy's. `save` writes another form, in calls of NumPy.
-"""
 
 
 class NativeEmitter:
@@ -325,7 +318,7 @@ class NativeEmitter:
         body = module.body(results, self.gradients)
         taken = [Line(f"copyto({v.name}, {g.name})", []) for v, g in zip(self.program.arguments, given)]
         body.lines = [*taken, *body.lines]
-        frame = module.frame(body, listed(results) or "()")
+        frame = module.frame(body, tuple_items(results) or "()")
         text = "\n".join(frame)
         imports = self.imports("\n".join([text, *self.helpers()]))
         source = assembled(f"{self.title}{AS_PYTHON}", imports, self.helpers(), frame)

@@ -4,6 +4,13 @@ from tapegrad.compiler.emit.folding import Line
 from tapegrad.compiler.emit.native import python_text
 from tapegrad.compiler.emit.native.alike import Loops
 
+# Behind the title of the source.
+AS_PYTHON = """
+
+This is the program as Python, to read. What runs is machine code: a function for each nest of loops below;
+each product of matrices is one of ours, or NumPy's. `save` writes another form, in calls of NumPy.
+"""
+
 
 def lines_of_loops(call: Loops) -> list[Line]:
     """A statement carries out its own operation, and the head of a loop all those inside. The first head is the one

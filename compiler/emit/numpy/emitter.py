@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.autograd.aliases import Array
 from tapegrad.compiler.emit.folding import Body
-from tapegrad.compiler.emit.module import SourceModule, assembled, imported, listed
+from tapegrad.compiler.emit.module import SourceModule, assembled, imported, tuple_items
 from tapegrad.compiler.emit.numpy.chunks import LARGE, emit_run, runs
 from tapegrad.compiler.emit.numpy.loops import loop_source
 from tapegrad.compiler.ir.operations import Kind, allocating
@@ -205,7 +205,7 @@ class NumpyEmitter:
 
     def source(self) -> str:
         body = self.body()
-        frame = self.module.frame(body, listed(body.results) or "()")
+        frame = self.module.frame(body, tuple_items(body.results) or "()")
         helpers = self.helpers(frame)
         imports = self.imports("\n".join([*helpers, *frame]))
         text = assembled(self.title, imports, helpers, frame)
