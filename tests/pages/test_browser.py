@@ -74,7 +74,7 @@ def test_the_page_says_where_its_cotangents_start(opened: Opened) -> None:
     shown = {
         "1 call, 1 leaf. Cotangents are those of the sum of the result": tg.tape(x * x),
         "1 call, 1 leaf. Cotangents start from the given one": tg.tape(x * x, cotangent=[1.0, 5.0]),
-        "2 calls, 1 leaf. Lines": tg.tape((x * x).sum()),
+        "2 calls, 1 leaf. Bars": tg.tape((x * x).sum()),
     }
     for text, tape in shown.items():
         assert opened(tape.html()).inner_text("#about").startswith(text)

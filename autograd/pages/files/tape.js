@@ -286,7 +286,7 @@ addEventListener("resize", () => { if (height() !== was) { was = height(); bundl
 
 $("title").textContent = D.title;
 const count = R.filter((_, i) => isCall(i)).length;
-$("about").textContent = `${calls(count)}, ${R.length - count} ${R.length - count === 1 ? "leaf" : "leaves"}${D.start && ". " + D.start}${D.unseen && `. Not on this tape: ${D.unseen}`}${D.kept ? "" : ". Lines and modules: make it under tg.keep_lines()"}. Bars: the largest |cotangent|, log scale`;
+$("about").textContent = `${calls(count)}, ${R.length - count} ${R.length - count === 1 ? "leaf" : "leaves"}${D.start && ". " + D.start}${D.unseen && `. Not on this tape: ${D.unseen}`}. Bars: the largest |cotangent|, log scale${D.kept ? "" : ". Lines and modules: make it under tg.keep_lines()"}`;
 layOut(); label();
 choose(V.length - 1, "");
 document.body.dataset.ms = (performance.now() - T0).toFixed(1);
