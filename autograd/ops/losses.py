@@ -4,8 +4,8 @@ One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 
 from tapegrad.autograd.aliases import Array, ArrayModule, DType, Value
 from tapegrad.autograd.ops.activations import sigmoid
-from tapegrad.autograd.ops.elementwise import log, log1p, scale, subtract, where_p
-from tapegrad.autograd.ops.forwards import relu_of, sum_of
+from tapegrad.autograd.ops.elementwise import log, log1p, scale, subtract
+from tapegrad.autograd.ops.forwards import exp_of_minus_abs, numbers, relu_of, sum_of
 from tapegrad.autograd.ops.reductions import less_share_p, log_softmax_of, log_softmax_p, softmax_p, sum_p
 from tapegrad.autograd.ops.shape import broadcast_p, reshape_p
 from tapegrad.autograd.primitive import Primitive
@@ -13,22 +13,29 @@ from tapegrad.backends.indexing import check_labels
 
 
 def _binary(xp: ArrayModule, x: Array, t: Array) -> Array:
-    return relu_of(xp, x) - x * t + xp.log1p(xp.exp(-xp.abs(x)))
+    return relu_of(xp, x) - x * t + xp.log1p(exp_of_minus_abs(xp, x))
 
 
-def _binary_slope(x: Value, t: Value) -> Value:
+def _binary_slope(xp: ArrayModule, x: Array, t: Array) -> Array:
     """sigmoid(x) - t. Of a sure and right x above 0 both are almost 1: then it is (1 - t) - sigmoid(-x)."""
-    above = x >= 0
-    unsure = sigmoid(where_p(above, -x, x))
-    return where_p(above, (1.0 - t) - unsure, unsure - t)
+    zero, one = numbers(x, 0.0, 1.0)
+    unsure = exp_of_minus_abs(xp, x)
+    below = unsure + one
+    unsure /= below
+    right = one - t
+    return xp.where(x >= zero, right - unsure, unsure - t)
 
 
+binary_cross_entropy_slope = Primitive(
+    "binary_cross_entropy_slope", _binary_slope, promote="float",
+    vjp=(lambda g, y, x, t: scale(g, sigmoid(x) * sigmoid(-x)), lambda g, y, x, t: -g), unread=(-1, 1),
+    doc="sigmoid(x) - t, of the precision of the smaller of sigmoid(x) and sigmoid(-x)",
+)  # fmt: skip
 binary_cross_entropy_p = Primitive(
-    "binary_cross_entropy_with_logits", _binary, promote="float",
-    vjp=(lambda g, y, x, t: scale(g, _binary_slope(x, t)), lambda g, y, x, t: -scale(g, x)),
+    "binary_cross_entropy_with_logits", _binary, promote="float", unread=(-1,),
+    vjp=(lambda g, y, x, t: scale(g, binary_cross_entropy_slope(x, t)), lambda g, y, x, t: -scale(g, x)),
     doc="-t*ln(sigmoid(x)) - (1-t)*ln(1-sigmoid(x)), elementwise and without overflow",
 )  # fmt: skip
-
 binary_cross_entropy_of_p = Primitive(
     "binary_cross_entropy", lambda xp, p, t: -(t * xp.log(p) + (1.0 - t) * xp.log1p(-p)), promote="float",
     # Not (1 - t) / (1 - p) - t / p: where p is almost t, the difference of the two would be rounding errors.
