@@ -29,10 +29,22 @@ def power(xp: ArrayModule, a: Array, b: Array) -> Array:
             y = _product(x if b > 0 else 1.0 / x, int(abs(b)))
             # products of 0-d arrays are scalars, which NumPy 2.0's function refuses
             return y.astype(a.dtype) if hasattr(y, "astype") else xp.astype(y, a.dtype)
+    if is_number(a) and is_number(b):
+        return power_of_numbers(a, b)
     if isinstance(a, np.generic) or isinstance(b, np.generic):
         # Their own ** may differ from that of arrays in the last bit, where the processor has AVX-512.
         return np.power(a, b)
     return a**b
+
+
+def is_number(a: object) -> bool:
+    """Whether it is one number in float64, of Python, or of NumPy with no axes."""
+    return isinstance(a, (float, int)) or (isinstance(a, np.ndarray) and not a.ndim and a.dtype.char == "d")
+
+
+def power_of_numbers(a: Array, b: Array) -> Array:
+    """By NumPy's scalars, which take a tenth of the time of its arrays. The last bit may differ from that of arrays."""
+    return np.float64(a) ** np.float64(b)
 
 
 def name_of(dtype: DType) -> str:

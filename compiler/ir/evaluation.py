@@ -12,6 +12,7 @@ from tapegrad.backends import backend_of
 from tapegrad.backends.aliases import Array, ArrayModule
 from tapegrad.backends.indexing import check_bounds
 from tapegrad.backends.numpy_backend import BITS
+from tapegrad.backends.powers import is_number, power_of_numbers
 from tapegrad.compiler.ir import windows
 
 WINDOWS = windows.__name__
@@ -71,6 +72,13 @@ def copy(values: list[Value], params: Params, xp: ArrayModule) -> Array:
 
 def astype(values: list[Value], params: Params, xp: ArrayModule) -> Array:
     return xp.asarray(values[0]).astype(params["dtype"])
+
+
+def power(values: list[Value], params: Params, xp: ArrayModule) -> Array:
+    if all(is_number(v) for v in values):
+        with np.errstate(all="ignore"):
+            return xp.asarray(power_of_numbers(*values))
+    return call("power")(values, params, xp)
 
 
 def clip(values: list[Value], params: Params, xp: ArrayModule) -> Array:

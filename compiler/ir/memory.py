@@ -47,10 +47,10 @@ def memory_of(array: Array) -> int:
 
 
 def bases(ops: Iterable[Op]) -> dict[Var, Var]:
-    """View -> the Var whose memory it looks into."""
+    """View -> the Var whose memory it looks into; likewise of what may be its first input itself."""
     base: dict[Var, Var] = {}
     for op in ops:
-        if op.kind is Kind.VIEW:
+        if op.kind is Kind.VIEW or op.operation.or_first:
             source = op.vars[0]
             base[op.out] = base.get(source, source)
     return base

@@ -77,6 +77,7 @@ class Operation:
     effect      runs once for each time it is written down: it is never dropped, merged or folded
     identity    of a reduction: what changes nothing
     in_place    the result may take the place of an input; not where the first one is looked at again afterwards
+    or_first    the result may be the first input itself
     over_first  the result may be made in the memory of the first input, of which it changes some elements
     scalar      the same on NumPy's scalars, a template, where a pass makes an operation of its own of that
     filled      whether NumPy is faster with an array that is one number all over than with the number
@@ -105,6 +106,7 @@ class Operation:
     effect: bool = False
     identity: Any = None
     in_place: bool = True
+    or_first: bool = False
     over_first: bool = False
     scalar: str = ""
     filled: bool = False
@@ -222,7 +224,9 @@ ROWS = (
     from_zero("divide_from_zero", "/", s.DIVIDE_FROM_ZERO),
     elementwise("floor_divide", DIVISION, native="floor_divide(a, b)", operator="floordiv"),
     elementwise("remainder", REMAINDER, native="remainder(a, b)", operator="mod"),
-    elementwise("power", POWER, native="power(a, b)", operator="pow", scalar="power({0}, {1})"),
+    elementwise(
+        "power", POWER, native="power(a, b)", operator="pow", scalar="{0} ** {1}", numpy=s.power, evaluate=e.power
+    ),
     elementwise("negative", "-{0}", native="-a", operator="neg"),
     elementwise("positive", MOVE, native="a", operator="pos"),
     elementwise("square", "{0} * {0}", native="a * a"),
@@ -276,7 +280,9 @@ ROWS = (
     Operation("mask_bits", Kind.ELEMENTWISE, e.mask_bits, "negative({0}, out={out})", bits=(0,)),
     Operation("and_bits", Kind.ELEMENTWISE, e.and_bits, "bitwise_and({0}, {1}, out={out})", bits=(0, -1)),
     # Of the pass bounds, for NumPy.
-    Operation("bounded", Kind.ELEMENTWISE, e.bounded, "bounded({args}, out={out})", helper=s.BOUNDED),
+    Operation(
+        "bounded", Kind.CALL, e.bounded, s.CALL, helper=s.BOUNDED, allocates=frozenset({"numpy"}), or_first=True
+    ),
     # ---- reductions ----
     reduction("sum", "add", "a + b", 0, "a + b", numpy=s.sum_, cupy=s.SUM_THERE, helper=s.LONG_SUM),
     reduction("prod", "multiply", "a * b", 1, "a * b"),

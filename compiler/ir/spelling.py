@@ -105,9 +105,18 @@ def scalar(template: str) -> Spelling:
     """Arithmetic on scalars. The operands that are 0-d arrays, by the parameter `arrays`, are read first."""
 
     def spell(op: "Op", args: list[str], out: str) -> str:
-        return template.format(*(f"{a}[()]" if i in op.params["arrays"] else a for i, a in enumerate(args)))
+        operands = (f"{a}[()]" if i in op.params["arrays"] else a for i, a in enumerate(args))
+        return template.format(*(f"({a})" if a.startswith("-") else a for a in operands))
 
     return spell
+
+
+def power(op: "Op", args: list[str], out: str) -> str:
+    """As `backends.powers` does it: of two numbers in float64 that of NumPy's scalars."""
+    if op.out.shape or op.out.dtype.char != "d":
+        return f"power({', '.join(args)}, out={out})"
+    base, exponent = (f"{a}[()]" if a.isidentifier() else f"({a})" for a in args)
+    return f"{out}[()] = {base} ** {exponent}"
 
 
 def clip(op: "Op", args: list[str], out: str) -> str:
@@ -238,14 +247,13 @@ def divide_from_zero(g, x, out):
 """
 BOUNDED = """
 
-def bounded(g, c, out):
-    # g / maximum(|g| * c, 1), which is g where the root of the sum of all squares is below 1 / c
+def bounded(g, c):
+    # g / maximum(|g| * c, 1), which is g itself where the root of the sum of all squares is below 1 / c
     lost = 1e-37 * g.size  # of squares that underflow
     limit = float(c)
     if (float(np.dot(g, g)) + lost) * limit * limit < 0.99:
-        np.copyto(out, g)
-    else:
-        np.divide(g, np.maximum(np.abs(g) * c, 1.0), out=out)
+        return g
+    return g / np.maximum(np.abs(g) * c, 1.0)
 """
 LONG_SUM = "\n\n" + re.sub("  # type: .*", "", inspect.getsource(long_sum))
 DRAW = """

@@ -1,5 +1,6 @@
 """Divisions that bound what is divided, and change it in the rarest cases only."""
 
+from tapegrad.compiler.ir.memory import Spans, bases, written
 from tapegrad.compiler.ir.program import Op, Program, Var
 from tapegrad.compiler.passes.rewriting import rewrite
 
@@ -8,11 +9,14 @@ def skip_bounds(program: Program) -> Program:
     """The program with g / maximum(|g| * c, 1) as `bounded(g, c)`, which asks once for all elements whether it is g:
     one pass over the memory for the four of the formula."""
     made: dict[object, Op] = {}
+    base, targets = bases(program.ops), Spans(written(program))
 
     def rule(op: Op, new: Program) -> Op | Var:
         made[op.out] = op
         factor = factor_of(op, made) if op.name == "divide" else None
-        return op if factor is None else Op("bounded", [op.inputs[0], factor], {}, op.out, op.origin)
+        # The result may be g itself: what g holds must stay.
+        steady = factor is not None and not targets.overlap(base.get(op.vars[0], op.vars[0]))
+        return op if not steady else Op("bounded", [op.inputs[0], factor], {}, op.out, op.origin)
 
     return rewrite(program, rule)
 

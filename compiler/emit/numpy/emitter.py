@@ -101,7 +101,7 @@ class NumpyEmitter:
                 self.at_build.add(op.out)
             self.module.absorbed(op, [self.base.get(v, v) for v in op.vars])
             return
-        args = self.operands(op, [self.place(i) for i in op.inputs])
+        args = self.operands(op, [self.number_in(op, i) for i in op.inputs])
         if op.kind in (Kind.WRITE, Kind.GUARD):
             self.add(op.operation.source(op, args), op)
             return
@@ -134,6 +134,17 @@ class NumpyEmitter:
         if op.operation.filled and FEW < prod(shape) <= LARGE:
             hold = partial(self.filled, shape=shape)
         return [a if isinstance(i, Var) else hold(i, dtype) for i, a in zip(op.inputs, args)]
+
+    def number_in(self, op: Op, v: Var | object) -> str:
+        """The expression for an input. One element that stays, such as the bias of one unit, is seen without its axes:
+        added to many, it then takes a third of the time."""
+        text = self.place(v)
+        steady = isinstance(v, Var) and v in self.at_build and bool(v.shape) and v.size == 1
+        others = [i for i in op.vars if i is not v and i.shape == op.out.shape]
+        if not (steady and others and op.operation.operator and op.out.size > 1):
+            return text
+        self.module.define(f"{text}_number", f"{text}.reshape(())")
+        return f"{text}_number"
 
     def filled(self, value: float, dtype: str, shape: tuple[int, ...]) -> str:
         """The name of an array that is a number all over."""
