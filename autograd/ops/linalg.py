@@ -24,15 +24,11 @@ def _row(x: Value) -> Value:
     return reshape_p(x, shape=(*x.shape[:-1], 1, *x.shape[-1:]))
 
 
-def _product(a: Value, b: Value) -> Value:
-    """a @ b of two matrices. That of a column and a row has no sums: a multiplication takes a third of the time."""
-    return a * b if a.shape[1] == 1 else a @ b
-
-
 def _to_left(g: Value, y: Value, a: Value, b: Value) -> Value:
     """g @ b^T; a vector counts as a matrix of one row (left) or one column (right)."""
     if a.ndim == 2 and b.ndim == 2:
-        return _product(g, b.T)
+        # For one unit a product without sums: a multiplication takes a third of the time.
+        return g * b.T if b.shape[1] == 1 else g @ b.T
     if b.ndim == 1:
         g, b = (_column(g) if a.ndim > 1 else reshape_p(g, shape=(1, 1))), _column(b)
     elif a.ndim == 1:
@@ -43,7 +39,7 @@ def _to_left(g: Value, y: Value, a: Value, b: Value) -> Value:
 def _to_right(g: Value, y: Value, a: Value, b: Value) -> Value:
     """a^T @ g."""
     if a.ndim == 2 and b.ndim == 2:
-        return _product(a.T, g)
+        return a.T @ g
     if b.ndim == 2 and a.ndim > 2:  # one product over all batches instead of a product each and a sum
         rows = math.prod(a.shape[:-1])
         return reshape_p(a, shape=(rows, a.shape[-1])).T @ reshape_p(g, shape=(rows, g.shape[-1]))

@@ -102,6 +102,8 @@ def ends_of_arguments(ran: Sequence[Instruction], n: int) -> dict[int, int]:
         i = ran[m]
         if i.opname == BEFORE_CALL and i.arg == depth:
             return {number: end for number, end in ends.items() if number <= depth}
+        if i.opname == "CALL_KW" and i.arg == depth - 1:  # on top of the arguments lie the names of some
+            return {number: end for number, end in ends.items() if number < depth}
         if i.opcode in JUMPS:
             return {}
         depth += dis.stack_effect(i.opcode, i.arg)

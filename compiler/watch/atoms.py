@@ -92,7 +92,8 @@ class Atoms(Containers):
             return
         if named := self.names.handed & (vars(type(value)).keys() - vars(object).keys()):
             self.refuse(f"it uses {name}.{min(named)}, which no program can do: write `with {name}:`")
-        if self.names.shows:
+        # A stack may enter it and hand itself on: then it is another one after the call.
+        if self.names.shows or any(code.co_name == "enter_context" for code in self.heard.asked):
             self.guards.need(f"repr({local}) == {self.guards.fresh_value(repr(value))}", f"{name}: its state")
 
     def traceback(self, local: str, name: str) -> None:

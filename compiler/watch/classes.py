@@ -131,6 +131,7 @@ class Classes(Functions):
         plain, names = not meta, self.names.user | self.named_by_libraries(kind)
         for of in (*kind.__mro__, *meta):
             if (room := room_of_class(of)) == "library":
+                self.class_of_library(of)
                 continue
             at = self.guards.value(of)
             if type(of) is not type:  # that of any other may be replaced
@@ -152,6 +153,17 @@ class Classes(Functions):
             for attribute, value in list(vars(of).items()):
                 if self.counts(attribute, value, room, names):
                     self.class_attribute(kind if plain else of, of, attribute, value, plain)
+
+    def class_of_library(self, of: type) -> None:
+        """What the user's code and its operators ask for in a class that can be given something else."""
+        asked = (self.names.user | self.names.operators) & vars(of).keys() if is_python(of) else set()
+        for attribute in sorted(asked - {"__dict__", "__weakref__", "__doc__", "__module__", "__class__"}):
+            value, name = vars(of)[attribute], f"{of.__name__}.{attribute}"
+            self.guards.need(
+                f"{self.guards.value(of)}.__dict__[{attribute!r}] is {self.guards.value(value)}", name
+            )
+            if is_a(value, types.FunctionType):
+                self.function(self.guards.value(value), value, name, constant=True)
 
     def counts(self, attribute: str, value: Any, room: str, names: set[str]) -> bool:
         """Whether an attribute of a class is to be looked at. names: those that code asks for."""

@@ -236,6 +236,8 @@ class Functions(Walk):
             self.absent(local, module, name, room)
         if module is sys and "modules" in self.names.user:
             self.refuse("it reads sys.modules")
+        if room == "user" and "__getattr__" in vars(module):
+            self.visit(f"{local}.__dict__['__getattr__']", vars(module)["__getattr__"], f"{name}.__getattr__")
         computed = {
             a for a, v in vars(module).items() if is_a(v, (*PLAIN, list, tuple, dict)) and a[:2] != "__"
         }

@@ -19,7 +19,9 @@ PURE_MODULES = frozenset(
     "abc _abc enum types numbers fractions decimal _decimal statistics _statistics string textwrap re copy copyreg "
     "bisect _bisect heapq _heapq contextlib inspect reprlib keyword struct _struct collections.abc _collections_abc "
     "datetime _datetime pathlib posixpath genericpath difflib pprint argparse configparser dis ast array "
-    "importlib._bootstrap importlib._bootstrap_external json json.decoder json.scanner json.encoder _json".split()
+    "importlib._bootstrap importlib._bootstrap_external json json.decoder json.scanner json.encoder _json base64 "
+    "binascii html html.entities urllib.parse colorsys graphlib unicodedata zlib hashlib _hashlib _md5 _sha1 "
+    "_sha2 _sha256 _sha512 _sha3 _blake2 calendar".split()
 )
 IMPURE_BUILTINS = frozenset({
     "open", "input", "print", "eval", "exec", "globals", "breakpoint", "compile", "__import__",
@@ -45,6 +47,7 @@ IMPURE_FUNCTIONS = frozenset({
 # Called by libraries, these are as impure as called by the user.
 IMPURE_ANYWHERE = ("time", "posix", "nt", "_socket", "_posixsubprocess", "select", "fcntl", "_random")
 PASSABLE = frozenset({"fspath"})
+CODING = frozenset({"encode", "decode"})
 ENTERING = frozenset({"__enter__", "__exit__"})  # a `with` puts back at its end what it does
 # Whose hooks run when a module is imported, a line is reached or memory is cleaned up: not for the user's code.
 TOOLS = frozenset({"_pytest", "pluggy", "hypothesis", "coverage", "debugpy", "_pydevd_bundle"})
@@ -82,7 +85,8 @@ class Listener:
     kind_of    the same by the id of the code object, which is asked at each call: to hash one takes long
     scopes     code of the user's -> the globals it ran in
     instructions   which of those of code with branches ran
-    asked      code of libraries that ran for the user's code
+    asked      code of libraries that ran for the user's code -> the globals it ran in
+    coding     code of the user's that called the `encode` or `decode` of a text or of bytes
     impure     what was called that gives something else another time, or does something: (what, file:line)
     meet       called before code of the user's runs for the first time
     """
@@ -93,7 +97,8 @@ class Listener:
         self.alive: list[CodeType] = []  # equal ones too: as long as they are there, so are their ids
         self.scopes: dict[CodeType, dict[str, Any]] = {}
         self.instructions = INSTRUCTIONS(self.is_followed)
-        self.asked: set[CodeType] = set()
+        self.asked: dict[CodeType, dict[str, Any]] = {}
+        self.coding: set[CodeType] = set()
         self.impure: dict[tuple[str, str], None] = {}
         self.meet = meet
         self.codes_beside: list[int] | None = None  # the ids of those that ran beside the function
@@ -128,6 +133,8 @@ class Listener:
                 kind = kind_of(id(frame.f_code), "own")
                 if kind != "own" and (what := impure(arg, kind)) is not None:
                     self.called(what, frame)
+                if kind == "user" and arg.__name__ in CODING:
+                    self.coding.add(frame.f_code)
             elif event == "call":
                 kind = kind_of(id(frame.f_code)) or self.first_call(frame)
                 if kind == "library" and frame.f_back is not None:
@@ -210,7 +217,7 @@ class Listener:
         by_user = self.kind_of.get(id(caller.f_code)) == "user"
         if not (by_user or caller.f_code in self.asked) or name in CALLED_BACK:
             return
-        self.asked.add(frame.f_code)
+        self.asked[frame.f_code] = frame.f_globals
         if frame.f_code.co_qualname in LOGGED and (asking := self.asking(frame)) is not None:
             self.impure.setdefault(("a log", where(asking)))
         if not by_user or name.startswith("<"):

@@ -23,7 +23,10 @@ OF_CONTAINERS = frozenset(name for kind in (dict, list, set, tuple, str) for nam
 # Functions of libraries that read an attribute of what they are given without its name in the user's code.
 READING = {
     ("dataclasses.py", "fields"): "__dataclass_fields__",
-    ("dataclasses.py", "is_dataclass"): "__dataclass_fields__",
+    **{
+        ("dataclasses.py", name): "__dataclass_fields__"
+        for name in ("is_dataclass", "asdict", "astuple", "replace")
+    },
     ("typing.py", "get_type_hints"): "__annotations__",
 }
 

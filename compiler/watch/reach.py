@@ -1,5 +1,6 @@
 """What the code that ran can reach by name: each value is compared, walked into, or refused."""
 
+import _locale
 import copyreg
 import os
 import sys
@@ -10,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from inspect import getattr_static
 from itertools import combinations
 from typing import Any
 
@@ -20,7 +22,6 @@ from tapegrad.autograd.tensor import Parameter, Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.watch.asking import ELSEWHERE
-from tapegrad.compiler.watch.atoms import Atoms
 from tapegrad.compiler.watch.kinds import (
     ABC_CHECKS,
     ATOMS,
@@ -45,6 +46,7 @@ from tapegrad.compiler.watch.kinds import (
     opaque,
     room_of_class,
 )
+from tapegrad.compiler.watch.libraries import Libraries
 from tapegrad.compiler.watch.listen import Listener
 from tapegrad.compiler.watch.parameters import parameter_names
 from tapegrad.compiler.watch.sameness import UNWRAP, found_in_c
@@ -58,10 +60,12 @@ UNSEEN = frozenset({
 OF_LOGGING = frozenset(
     {"getLogger", "debug", "info", "warning", "error", "exception", "critical", "log", "getLevelName"}
 )
+# What Fraction, and UUID and IPv4Address by `object.__setattr__`, hold.
+NUMBERS = frozenset({"_numerator", "_denominator", "int", "_ip"})
 DEEPEST = 20_000  # calls inside one another while the walk lasts
 
 
-class Reach(Atoms):
+class Reach(Libraries):
     """The whole walk."""
 
     def walk(self, args: Args, kwargs: Kwargs) -> None:
@@ -90,6 +94,7 @@ class Reach(Atoms):
         if any(code.co_qualname in OF_LOGGING and is_of_logging(code) for code in self.ran):
             g = self.guards
             g.need(f"{g.value(loggers)}() == {g.fresh_value(loggers())}", "the loggers")
+        self.libraries()
         self.unmet_functions()
 
     # ---- roots ----
@@ -173,6 +178,9 @@ class Reach(Atoms):
             place = f"{g.value(copyreg)}.dispatch_table"
             g.need(f"{place} == {g.fresh_value(dict(copyreg.dispatch_table))}", "copyreg.dispatch_table")
         self.missing(f"{g.value(Tensor)}.__dict__", vars(Tensor), "the attributes of Tensor")
+        if self.names.whole or self.names.used & {"strftime", "strptime"}:
+            told = g.value(_locale.setlocale), _locale.LC_ALL
+            g.need(f"{told[0]}({told[1]}, None) == {_locale.setlocale(told[1], None)!r}", "the locale")
         if self.names.whole or self.names.used & {"int", "str", "repr", "format"}:
             digits = sys.get_int_max_str_digits
             g.need(f"{g.value(digits)}() == {digits()}", "sys.get_int_max_str_digits()")
@@ -260,6 +268,9 @@ class Reach(Atoms):
             known = self.guards.value(value)
             told = f"{name}: {{repr({local})}} instead of {value!r}"
             self.guards.need(f"{local} is {known} or same({local}, {known})", told)
+            self.klass(type(value))
+            for part in NUMBERS.intersection(dir(type(value))):  # which the private name can set
+                self.guards.need(f"{local}.{part} == {getattr(value, part)!r}", told)
             zone = getattr(value, "tzinfo", None) if room == "datetime" else None
             if zone is not None and room_of_class(type(zone)) != "library":
                 self.visit(f"{local}.tzinfo", zone, f"{name}.tzinfo")
@@ -277,6 +288,10 @@ class Reach(Atoms):
         kind = type(value)
         if reason := cannot_follow(value, name):
             self.refuse(reason)
+        elif is_a(getattr_static(value, "__array_interface__", None), dict):
+            self.refuse(
+                f"{name} names memory in __array_interface__: make it a tensor outside, with tg.tensor"
+            )
         elif kind.__name__ in LOCKS and room_of_class(kind) == "library":
             self.lock(local, value, name, argument)
         elif base := next((b for b in UNWRAP if is_a(value, b)), None):

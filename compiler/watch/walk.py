@@ -34,7 +34,7 @@ class Walk:
     """The state of a walk from f and its arguments to all that the code that ran names.
 
     What it does at a value stands in the classes built on this one, each on the one before: Functions, Classes,
-    Tensors, Containers, Atoms, and Reach, which chooses among them.
+    Tensors, Containers, Atoms, Libraries, and Reach, which chooses among them.
 
     guards     the check, as far as it is built
     tensors    id of a Tensor -> where it was found
@@ -93,6 +93,10 @@ class Walk:
 
         argument   whether the value is part of an argument of the call: tensors in it are inputs
         """
+        raise NotImplementedError
+
+    def plain(self, place: str, value: object, name: str) -> None:
+        """Check a place with a number, a text or the like."""
         raise NotImplementedError
 
     def refuse(self, reason: str) -> None:
