@@ -185,7 +185,7 @@ def test_odd_names_are_drawn(name: str) -> None:
 
 
 def test_what_is_added_stands_as_an_addition() -> None:
-    w = tg.tensor([[1.0]], requires_grad=True)
+    w = tg.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
     text = str(tg.tape((w @ w).sum(), {"w": w}))
     assert "| dw += t" in text and "| dw = matmul" in text and "add(" not in text
 

@@ -1,5 +1,4 @@
-"""Powers of single numbers in float64, which NumPy's scalars work out: the bits are those of eager, wherever the program
-computes them."""
+"""Powers of single numbers in float64, which NumPy's scalars work out: the bits are those of eager."""
 
 from typing import Any
 

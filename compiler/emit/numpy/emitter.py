@@ -141,7 +141,8 @@ class NumpyEmitter:
         text = self.place(v)
         steady = isinstance(v, Var) and v in self.at_build and bool(v.shape) and v.size == 1
         others = [i for i in op.vars if i is not v and i.shape == op.out.shape]
-        if not (steady and others and op.operation.operator and op.out.size > 1):
+        arithmetic = op.kind is Kind.ELEMENTWISE and op.operation.operator
+        if not (steady and others and arithmetic and op.out.size > 1):
             return text
         self.module.define(f"{text}_number", f"{text}.reshape(())")
         return f"{text}_number"
