@@ -101,14 +101,14 @@ def who_sees(t: Tensor, value: TensorLike, line: str) -> tuple[list[Any], bool]:
     # As quickly as can be where the array of `total += loss` is new.
     if home is t._data and others - (t.node is not None and t.node.out is home) == 0:
         return [], False
+    of_view = sys.getrefcount(t._data) - _REFERENCES_OF_VIEW
     recorder = current.get().recorder
     noted, read = ([], []) if recorder is None else recorder.holds(home)
     # No name for the roots: it would hold each of them once more.
     calls: list[Any] = [*calls_since(_made(t, home), [t, value, *read]), *noted]
     arrays, references = {id(a): a for a in (t._data, *(x._data for x in read))}, 0
     for node in calls:
-        outs = node.out if isinstance(node.out, tuple) else (node.out,)
-        for a in chain(node.arrays, outs):
+        for a in chain(node.arrays, _outs(node)):
             if a is home:
                 references += 1
             elif writes.owner(a) is home:
@@ -119,8 +119,16 @@ def who_sees(t: Tensor, value: TensorLike, line: str) -> tuple[list[Any], bool]:
     references += len(arrays) + _how_many_hold(holders, home) - (home is not t._data)
     held = any(sys.getrefcount(x) > holders[x] + _IN_A_LOOP for x in holders)
     held = held or (value is not t and _shows(value, home) and _is_kept(value, line))
+    # The one view of a copy, as `x.T.reshape(-1)` is, may be another tensor's array as well.
+    if home is not t._data and not held:
+        shared = sum(a is t._data for node in calls for a in (*node.arrays, *_outs(node)))
+        held = of_view > shared + _how_many_hold(holders, t._data)
     given = [node for node in calls if times_given and any(x is t for x in node.inputs)]
     return given, held or others > references
+
+
+def _outs(node: Any) -> tuple[Array, ...]:
+    return node.out if isinstance(node.out, tuple) else (node.out,)
 
 
 def _shows(value: TensorLike, home: Array) -> bool:
@@ -206,13 +214,19 @@ def _references() -> int:
     return sys.getrefcount(home)
 
 
+def _references_of_view() -> int:
+    """The same of the array of a tensor, which is a view, without a local name."""
+    t = Tensor(np.zeros(2)[:1])
+    return sys.getrefcount(t._data)
+
+
 def _in_a_loop() -> int:
     """The same of a tensor that is the key of a dict, while a loop over its keys asks."""
     holders = {Tensor(np.zeros(1)): 0}
     return max(sys.getrefcount(x) for x in holders)
 
 
-_REFERENCES, _IN_A_LOOP = _references(), _in_a_loop()
+_REFERENCES, _REFERENCES_OF_VIEW, _IN_A_LOOP = _references(), _references_of_view(), _in_a_loop()
 _of_a_passing_value: dict[str, int] = {}
 # Since Python 3.14 a local name passes its object on without counting it once more.
 _NAMES_LEND = sys.version_info >= (3, 14)

@@ -71,6 +71,16 @@ def by_an_index(x: Any) -> Any:
     return (h * h).sum()
 
 
+def of_the_view_of_a_copy(x: Any) -> Any:
+    h = x.T.reshape(-1)
+    h -= h * 3.0
+    h *= h
+    q = tg.repeat(x, 2, axis=0)
+    q += q.sum()
+    q[0] = h[:2]
+    return (q * q).sum() + h.sum()
+
+
 def from_an_index(x: Any) -> Any:
     h = x * 1.0
     h[0] *= x[1]
@@ -127,6 +137,7 @@ ONE_VALUE = (
     of_a_view_whose_maker_is_walked_first,
     of_a_constant,
     by_an_index,
+    of_the_view_of_a_copy,
     from_an_index,
     of_an_unnamed_view,
     of_a_view_in_a_constant,
@@ -216,6 +227,20 @@ def a_view_stored_beside(x: Any) -> Any:
     return (h + v).sum()
 
 
+def the_array_of_a_copy(x: Any) -> Any:
+    h = x.T.reshape(-1)
+    log = h.detach()
+    h *= 2.0
+    return (h + log).sum()
+
+
+def the_array_of_repeated_rows(x: Any) -> Any:
+    h = tg.repeat(x, 2, axis=0)
+    log = h.detach()
+    h += h
+    return (h + log).sum()
+
+
 def the_whole_by_a_loop(x: Any) -> Any:
     h = x * 1.0
     for row in h:
@@ -254,7 +279,16 @@ SEEN_ELSEWHERE = r"a gradient is recorded.*write t = t . value"
 RAISES = {
     **dict.fromkeys((a_transposed_view, the_whole, detached, of_an_array), SEEN_ELSEWHERE),
     **dict.fromkeys((in_a_list_after_a_call, a_view_in_a_list), SEEN_ELSEWHERE),
-    **dict.fromkeys((its_own_view, its_own_view_in_a_list, the_whole_by_a_loop), SEEN_ELSEWHERE),
+    **dict.fromkeys(
+        (
+            its_own_view,
+            its_own_view_in_a_list,
+            the_whole_by_a_loop,
+            the_array_of_a_copy,
+            the_array_of_repeated_rows,
+        ),
+        SEEN_ELSEWHERE,
+    ),
     a_view_stored_beside: "other views of t",
     of_a_buffer: r"t is a Buffer, which keeps none: write t\.assign\(t \+ value\)",
 }
