@@ -28,6 +28,9 @@ NUMBER = re.compile(
 )
 MULTIPLES = {"K": 1e3, "M": 1e6, "MN": 1e6, "B": 1e9, "BN": 1e9, "T": 1e12}
 PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+INVISIBLE = re.compile("[\u200b\u2060\ufeff]")  # between letters, and of no width
+# May be a number of thousands.
+THREES = re.compile(r"[1-9]\d{0,2}(?:[.,]\d{3})+")
 SAMPLE = 1000  # different texts that decide how numbers are written
 
 
@@ -55,10 +58,12 @@ class NumberFormat:
         digits = match["digits"]
         if self.thousands:
             separator = re.escape(self.thousands)
-            whole = digits.partition(self.decimal)[0]
+            whole, _, fraction = digits.partition(self.decimal)
             between = "3" if self.thousands == "." else "2,3"  # 12,34,567 in India; 1.10.100 is a version
             if not re.fullmatch(rf"\d*|\d{{1,3}}({separator}\d{{{between}}})*{separator}\d{{3}}", whole):
                 return np.nan
+            if self.thousands in ".," and self.thousands in fraction:
+                return np.nan  # 1,234.5 where 1.234,5 is usual
             digits = digits.replace(self.thousands, "")
         try:
             value = float(digits.replace(self.decimal, ".", 1) + (match["power"] or ""))
@@ -171,7 +176,8 @@ def find_marks(written: list[str], delimiter: str) -> tuple[str, str]:
         both = [t for t in written if "," in t and "." in t]
         if any(t.rfind(",") > t.rfind(".") for t in both):
             return ",", "."
-        return ".", ","
+        # 1,234 beside 0,5 and 0.5 is no number of thousands.
+        return ".", "" if any(decimal_mark(t) == "," for t in written) else ","
     if comma:
         grouped = [t for t in written if "," in t]
         in_threes = all(re.fullmatch(r"[1-9]\d{0,2}(,\d{2,3})*,\d{3}", t) for t in grouped)
@@ -183,9 +189,24 @@ def find_marks(written: list[str], delimiter: str) -> tuple[str, str]:
     return ".", ""
 
 
+def decimal_mark(digits: str) -> str:
+    """The decimal mark of a number, "" where it has none or may have none."""
+    last = max(digits.rfind("."), digits.rfind(","))
+    if last < 0 or THREES.fullmatch(digits):
+        return ""
+    return digits[last] if digits.count(digits[last]) == 1 else ""
+
+
+def letters(text: str) -> str:
+    """A text in one form of Unicode, with plain single spaces, and without characters of no width."""
+    if text.isascii() and "  " not in text and "\t" not in text:
+        return text
+    return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
+
+
 def canonical(text: str) -> str:
     """What two spellings of one category share: 1 and 1.0, -0 and 0, the two forms of é. 007 stays apart from 7."""
-    text = unicodedata.normalize("NFC", text)
+    text = letters(text)
     if PLAIN.fullmatch(text) and not re.match(r"[-+]?0\d", text):
         if re.fullmatch(r"[-+]?\d{15,}", text):
             return text.lstrip("+")  # a float64 does not hold all of its digits

@@ -9,14 +9,13 @@ into the model's file, and turns cells into numbers by it.
 """
 
 import re
-import unicodedata
 from collections import Counter
 
 import numpy as np
 
 from tapegrad.autograd.diagnostics import plural
 from tapegrad.data.aliases import PlainData
-from tapegrad.data.cells import WORDS, canonicals, is_mark, truth_words
+from tapegrad.data.cells import WORDS, canonicals, is_mark, letters, truth_words
 from tapegrad.data.dates import NO_DATE, encode_dates, has_offset, limits_of, parse_dates, state_of
 from tapegrad.data.encoded import Encoded, by_code
 from tapegrad.data.number_columns import MARKED, MAX_CATEGORIES, encode_numbers
@@ -155,16 +154,16 @@ def described_texts(column: Column, counts: Counter[str], fold: bool) -> list[st
 
 
 def described_forms(texts: list[str]) -> list[str]:
-    """A note on letters that some cells write as one character and others as two: é, and e with an accent."""
+    """A note on texts that are written in several forms of Unicode, as é, or with other spaces."""
     forms: dict[str, set[str]] = {}
     for text in texts:
-        if not text.isascii():
-            forms.setdefault(unicodedata.normalize("NFC", text), set()).add(text)
+        forms.setdefault(letters(text), set()).add(text)
     several = [text for text in sorted(forms) if len(forms[text]) > 1]
     if not several:
         return []
     return [
-        f"{listed(several, 4)}: cells that write the same letters in several forms of Unicode are one text"
+        f"{listed(several, 4)}: cells that write the same letters in several forms of Unicode, or with other spaces, "
+        "are one text"
     ]
 
 
@@ -172,7 +171,7 @@ def encode_categories(state: PlainData, column: Column) -> Encoded:
     categories = state["categories"]
     column = as_text(column)
     texts = column.texts or []
-    places = {key: i for i, key in enumerate(categories)}
+    places = {key: i for i, key in enumerate(canonicals(categories, state["fold"]))}
     width = len(categories) + state["other"] + state["missing"]
     other = len(categories) if state["other"] else width  # the place `width` has no 1
     gap = len(categories) + state["other"] if state["missing"] else width

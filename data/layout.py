@@ -134,7 +134,8 @@ KINDS = (
     ((b"%PDF",), "a PDF file", "save the table as CSV"),
     ((b"<!doctype", b"<html", b"<table"), "a page of HTML", "write pandas.read_html(path)[0].to_csv(new, index=False)"),
     ((b"<?xml",), "XML", "write pandas.read_xml(path).to_csv(new, index=False)"),
-    ((b'{"', b'[{', b'[["'), "JSON", "write pandas.read_json(path).to_csv(new, index=False)"),
+    ((b'[{', b'[["'), "JSON", "write pandas.read_json(path).to_csv(new, index=False)"),
+    ((b'{"',), "JSON", "write pandas.read_json(path, lines=True).to_csv(new, index=False) (False of one object)"),
 )  # fmt: skip
 
 

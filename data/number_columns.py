@@ -118,6 +118,7 @@ def learn_numbers(
     filled = np.where(gaps, median, train) if some else train
     state |= {"median": median, "mean": float(filled.mean()), "scale": float(filled.std()) or 1.0}
     words = words_in(numbers, rows)
+    state["strays"] = sorted(words)[:MAX_CATEGORIES]
     state["words"] = sorted(word for word, count in words.items() if count >= MARKED)[:MAX_CATEGORIES]
     unmarked = int(np.count_nonzero(gaps)) - sum(words[word] for word in state["words"])
     state["missing"] = unmarked >= MARKED
@@ -214,7 +215,8 @@ def encode_numbers(state: PlainData, column: Column) -> Encoded:
             f"trained on numbers that all have it, as 1.5{suffix}: write it so, if {suffix} is meant"
         )
     strange = without_unit(column, numbers.form) if state.get("united") else np.array([], np.int64)
-    unknown = [at for at, word in enumerate(numbers.words) if word not in state["words"]]
+    known = {*state["words"], *state.get("strays", ())}
+    unknown = [at for at, word in enumerate(numbers.words) if word not in known]
     if len(unknown) * 2 > len(column):
         raise TableError(
             f"column {column.name!r} has {numbers.words[unknown[0]]!r}, no number, on "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tapegrad.data.cells import DEFAULT, SAMPLE, NumberFormat, parse_plain, units
+from tapegrad.data.cells import DEFAULT, NUMBER, SAMPLE, NumberFormat, decimal_mark, parse_plain, units
 from tapegrad.data.table import Column, number_text
 
 MAX_STRAY = 0.2  # of the cells of a column of numbers may be text
@@ -21,6 +21,31 @@ def several_units(column: Column) -> str | None:
     if len(most) < 2 or sum(found.values()) < 0.9 * cells or found[most[0]] > (1 - MAX_STRAY) * cells:
         return None
     return " and ".join(f"{unit!r} ({found[unit]})" for unit in most[:3])
+
+
+def mixed_numbers(column: Column) -> str | None:
+    """What keeps a column of text from being one of numbers, several units or two decimal marks; None of other text."""
+    if (found := several_units(column)) is not None:
+        return f"numbers in several units, {found}"
+    if (found := two_marks(column)) is not None:
+        return f"numbers with two decimal marks, {found}"
+    return None
+
+
+def two_marks(column: Column) -> str | None:
+    """The decimal marks of a column of numbers that has both, as "'0.5' (200) and '0,5' (180)", or None."""
+    assert column.texts is not None
+    counts, numbers = column.counts(), 0
+    found: dict[str, tuple[str, int]] = {}
+    for text, count in zip(column.texts[:SAMPLE], counts.tolist()):
+        if count and (match := NUMBER.fullmatch(text)):
+            numbers += count
+            if mark := decimal_mark(match["digits"]):
+                example, before = found.get(mark, (text, 0))
+                found[mark] = example, before + count
+    if len(found) < 2 or numbers < 0.9 * counts[:SAMPLE].sum():
+        return None
+    return " and ".join(f"{text!r} ({count})" for text, count in sorted(found.values()))
 
 
 def described_signs(texts: list[str]) -> list[str]:

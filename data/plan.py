@@ -11,7 +11,7 @@ from tapegrad.data import kinds, number_columns
 from tapegrad.data.aliases import PlainData
 from tapegrad.data.cells import canonicals, truth_words
 from tapegrad.data.dates import NO_DATE, find_date_format, parse_dates
-from tapegrad.data.numbers import several_units
+from tapegrad.data.numbers import mixed_numbers, two_marks
 from tapegrad.data.table import Column, Table, listed, number_text
 
 # Columns that are called so and differ in every row name the rows, and say nothing about them.
@@ -144,9 +144,8 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
             notes.append(f"{example!r} is read with the {order}")
         return ColumnPlan(name, "date", f"date {form}, days since 1970", notes, state, ambiguous=ambiguous)
     if different > FEWEST and different > NEARLY_ALL * cells and not kept:
-        if (found_units := several_units(column)) is not None:
-            why = f"has numbers in several units, {found_units}: convert them to one"
-            return ColumnPlan(name, "left out", why)
+        if (mixed := mixed_numbers(column)) is not None:
+            return ColumnPlan(name, "left out", f"has {mixed}: convert them to one")
         state_or_none = kinds.learn_words(column, rows)
         if state_or_none is None:
             rows_there = plural(cells, "training row")
@@ -156,8 +155,8 @@ def plan_text(column: Column, rows: np.ndarray, kept: bool, day_first: bool) -> 
             name, "words", f"{different} different texts, their words {shown}", [], state_or_none
         )
     state, notes = kinds.learn_categories(column, rows)
-    if different > FEWEST and (found_units := several_units(column)) is not None:
-        notes.append(f"numbers in several units, {found_units}, are taken as texts: convert them to one")
+    if (different > FEWEST or two_marks(column)) and (mixed := mixed_numbers(column)) is not None:
+        notes.append(f"{mixed}, are taken as texts: convert them to one")
     kind = "1 category" if different == 1 else f"{different} categories"
     return ColumnPlan(name, "category", kind, notes, state)
 

@@ -22,7 +22,7 @@ from tapegrad.data.cells import (
 from tapegrad.data.dates import find_date_format
 from tapegrad.data.kinds import without_marks
 from tapegrad.data.number_columns import LARGEST
-from tapegrad.data.numbers import described_form
+from tapegrad.data.numbers import described_form, mixed_numbers
 from tapegrad.data.table import Column, Table, TableError, listed
 
 MAX_CLASSES = 20  # of whole numbers that are taken as classes unless told otherwise
@@ -115,6 +115,8 @@ class TargetEncoder:
             hint = "" if text else ", or use --task regression"
             if text and len(text) * 2 < len(texts):
                 hint = f", or fix {text[0]!r} on {column.on(rows_with(column, text))}, the rest are numbers"
+            elif text and (mixed := mixed_numbers(column)) is not None:
+                hint = f". It has {mixed}: convert them to one"
             elif text and find_date_format(texts, counts, False) is not None:
                 hint = ", or turn its dates into numbers first, such as days"
             raise TableError(
@@ -129,6 +131,8 @@ class TargetEncoder:
             most_usual(spellings[key])
             for key in sorted(spellings, key=values.__getitem__ if values else None)
         ]
+        if text and (mixed := mixed_numbers(column)) is not None:
+            self.notes.append(f"{mixed}, are taken as texts: convert them to one")
         if different < len(texts):
             several = next(c for c in spellings.values() if len(c) > 1)
             self.notes.append(f"{listed(sorted(several), 4)} are one class")

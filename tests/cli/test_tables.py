@@ -7,12 +7,13 @@ import pytest
 from attacked_rows import ATTACKED
 from date_rows import DATES, NOTED_DATES, PREDICTED_DATES
 from predicted_rows import NOTED, PREDICTED
+from spelled_rows import PREDICTED_WORDS, SPELLED
 from table_rows import GENERATOR, TABLES, E, both, csv
 
 from tapegrad.data.reading import read_csv
 
-TABLES = {**TABLES, **ATTACKED, **DATES}
-PREDICTED, NOTED = {**PREDICTED, **PREDICTED_DATES}, {**NOTED, **NOTED_DATES}
+TABLES = {**TABLES, **ATTACKED, **DATES, **SPELLED}
+PREDICTED, NOTED = {**PREDICTED, **PREDICTED_DATES, **PREDICTED_WORDS}, {**NOTED, **NOTED_DATES}
 
 
 @pytest.mark.parametrize("name", TABLES)
