@@ -207,5 +207,11 @@ def row_weights(sample_weight: RowWeights, x: Features, dtype: DTypeLike = np.fl
     return weights
 
 
+def refuse_words(y: np.ndarray) -> None:
+    """Raise ValueError for dates, durations and texts as the targets of a regression."""
+    if y.dtype.kind in "mMSU":
+        raise ValueError(f"y: expected numbers, got dtype {y.dtype}: turn text and dates into numbers first")
+
+
 def warn(estimator: object, message: str, kind: type[Warning]) -> None:
     warnings.warn(f"{type(estimator).__name__}: {message}", kind, stacklevel=3)

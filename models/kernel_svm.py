@@ -24,6 +24,7 @@ from tapegrad.models.checks import (
     yes_or_no,
 )
 from tapegrad.models.linear_classifiers import CHECKS
+from tapegrad.models.linear_solvers.weighted import check_squares
 from tapegrad.models.scored import ClassifierMixin
 from tapegrad.models.svm import FreeHinge
 
@@ -159,9 +160,13 @@ class SVC(KeepsMethods, ClassifierMixin, BaseEstimator):
             # By weight, so that a weight of 2 is two rows, and one of 0 none: scikit-learn's X.var() breaks both.
             weights, rows = with_weight(s, X)
             mean = (weights @ rows).mean() / weights.sum()
-            variance = float(weights @ ((rows - mean) ** 2).mean(axis=1) / weights.sum())
+            with np.errstate(over="ignore"):
+                variance = float(weights @ ((rows - mean) ** 2).mean(axis=1) / weights.sum())
+            check_squares(variance)
             by_name = {"scale": 1.0 / (X.shape[1] * (variance or 1.0)), "auto": 1.0 / X.shape[1]}
             gamma = by_name.get(self.gamma, self.gamma) if isinstance(self.gamma, str) else self.gamma
+            if not np.isfinite(gamma):
+                raise ValueError(f"gamma={self.gamma!r} is infinite for an X of so small numbers: scale X")
             drawn = check_random_state(self.random_state)
             self.feature_weights_ = drawn.normal(0.0, np.sqrt(2 * gamma), (X.shape[1], self.n_components))
             self.feature_offsets_ = drawn.uniform(0.0, 2 * np.pi, self.n_components)

@@ -12,7 +12,7 @@ from tapegrad.autograd.aliases import Function
 from tapegrad.data.aliases import Features, PlainData, RowWeights, Targets
 from tapegrad.models.aliases import AsGiven, RandomState, Tags
 from tapegrad.models.callbacks import Callback
-from tapegrad.models.checks import row_weights, set_all, validated, warn
+from tapegrad.models.checks import refuse_words, row_weights, set_all, validated, warn
 from tapegrad.models.mlp_base import MLP, half_squared_error, is_stochastic, poisson_deviance
 from tapegrad.models.network import DTYPES
 from tapegrad.models.one_fit import one_at_a_time
@@ -158,6 +158,7 @@ class MLPRegressor(RegressorMixin, MLP):
         )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        refuse_words(y)
         targets = np.asarray(y, X.dtype).reshape(X.shape[0], -1)
         if isinstance(self.loss, str) and self.loss == "poisson" and (targets < 0).any():
             raise ValueError("y: loss='poisson' is of counts: some are negative")

@@ -11,7 +11,7 @@ from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.models import class_outputs, loss_kinds
 from tapegrad.models.aliases import AsGiven, ClassWeight, CompiledLoss, RandomState, Tags
 from tapegrad.models.callbacks import Callback
-from tapegrad.models.checks import class_weights, one_of, row_weights, validated
+from tapegrad.models.checks import class_weights, one_of, refuse_words, row_weights, validated
 from tapegrad.models.network import DTYPES
 from tapegrad.models.neural_base import NeuralNet
 from tapegrad.models.one_fit import one_at_a_time
@@ -268,6 +268,7 @@ class NeuralRegressor(RegressorMixin, NeuralNet):
         X, y = validated(
             self, X, y, dtype=DTYPES, allow_nd=True, multi_output=True, y_numeric=True, reset=not warm
         )
+        refuse_words(y)
         targets = np.asarray(y, np.float64).reshape(X.shape[0], -1)
         self._flat = targets.shape[1] == 1
         self._meta = {"X_shape_": X.shape, "n_features_in_": X.shape[1], "n_outputs_": targets.shape[1]}

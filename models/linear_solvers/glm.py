@@ -15,7 +15,7 @@ from tapegrad.models.linear_solvers.objective import LinearObjective
 from tapegrad.models.linear_solvers.penalized import by_rows
 from tapegrad.models.linear_solvers.proximal import proximal
 from tapegrad.models.linear_solvers.quadratic import loses_digits, solve_symmetric, solver_of
-from tapegrad.models.linear_solvers.weighted import with_weight
+from tapegrad.models.linear_solvers.weighted import check_squares, with_weight
 
 EXPLICIT = 1200  # unknowns up to which the Hessian is made
 NEAR = 1e-4  # of the objective: what a step may still promise where float64 comes no nearer
@@ -105,6 +105,16 @@ def fit_glm(
     start   (features + 1, outputs): where to begin
     """
     weights, x, y = with_weight(weights, x, y)
+    if not l1 and x.shape[0] < min(x.shape[1], EXPLICIT) and not hasattr(x, "toarray"):
+        # The best coefs are sums of rows: find them in an orthonormal basis of these.
+        basis, square = np.linalg.qr(x.T)
+        if start is not None:
+            start = np.vstack([basis.T @ start[:-1], start[-1:]])
+        fit = fit_glm(
+            square.T, y, loss, outputs=outputs, l2=l2, weights=weights, intercept=intercept, tol=tol, max_iter=max_iter,
+            start=start,
+        )  # fmt: skip
+        return fit._replace(coef=basis @ fit.coef)
     s = np.ones(x.shape[0]) if weights is None else np.asarray(weights, np.float64)
     s = s / s.sum()
     inputs, mean, scale = scaled(x, s, l2, intercept)
@@ -200,7 +210,9 @@ def scaled(x: Features, s: np.ndarray, l2: float, intercept: bool) -> tuple[Feat
         if (spread > 1e-3 * mean).all() and spread.max() < 1e3 * spread.min():
             return x, zero, one
     mean = s @ x if intercept else zero
-    scale = np.sqrt(s @ (x - mean) ** 2 + 4 * l2)  # a logistic loss curves by at most 1/4
+    with np.errstate(over="ignore"):
+        scale = np.sqrt(s @ (x - mean) ** 2 + 4 * l2)  # a logistic loss curves by at most 1/4
+    check_squares(scale)
     constant = ((x == x[:1]).all(axis=0) & intercept) | (scale == 0)
     scale[constant] = 1.0
     inputs = (x - mean) / scale

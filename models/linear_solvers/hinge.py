@@ -4,11 +4,11 @@ interior-point method in units in which every column, every target and the sum o
 import numpy as np
 
 from tapegrad.data.aliases import Features
-from tapegrad.models.checks import with_weight
 from tapegrad.models.linear_classifiers import with_ones
 from tapegrad.models.linear_solvers.convex import Fit
 from tapegrad.models.linear_solvers.objective import weighted_square
 from tapegrad.models.linear_solvers.quadratic import solver_of
+from tapegrad.models.linear_solvers.weighted import check_squares, with_weight
 
 NEAR = 1e-5  # of the objective: what a solution that counts as one may be above the minimum
 STEPS = 200
@@ -68,7 +68,9 @@ def centred(x: Features, s: np.ndarray, intercept: bool) -> tuple[Features, np.n
         return (x @ diags(1.0 / scale)).tocsr(), np.zeros(columns), scale
     mean = s @ x if intercept else np.zeros(columns)
     moved = x - mean
-    scale = np.sqrt(s @ moved**2)
+    with np.errstate(over="ignore"):
+        scale = np.sqrt(s @ moved**2)
+    check_squares(scale)
     constant = scale <= 1e-14 * np.abs(mean)
     scale[constant], moved[:, constant] = 1.0, 0.0
     return moved / scale, mean, scale

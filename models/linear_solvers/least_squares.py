@@ -8,6 +8,8 @@ from tapegrad.data.aliases import Features
 
 WORK = 1e11  # multiplications up to which the rows are decomposed, some seconds; beyond, steps of LSQR
 BLOCK = 1 << 22  # numbers of dense rows at a time
+FEW = 300  # steps of LSQR that are tried first: of columns that are not alike they are enough
+SURE, NEAR = 1e-8, 1e-2  # of the coefs: errors allowed after these, and after as many as are needed
 EXACT = 1e-13  # of the norms of x and y: where LSQR stops
 
 
@@ -20,10 +22,12 @@ def shortest_solution(
     if intercept:
         x_mean, y_mean = np.asarray(x.T @ s).ravel() / s.sum(), s @ y / s.sum()
     root, y = np.sqrt(s), np.sqrt(s)[:, None] * (y - y_mean)
-    if float(rows) * columns * min(rows, columns) <= WORK:
-        coef, found = by_decomposition(x, y, root, x_mean), True
-    else:
-        coef, found = by_steps(x, y, root, x_mean)
+    coef, found = by_steps(x, y, root, x_mean, FEW, SURE)
+    if not found:
+        if float(rows) * columns * min(rows, columns) <= WORK:
+            coef, found = by_decomposition(x, y, root, x_mean), True
+        else:
+            coef, found = by_steps(x, y, root, x_mean, 20 * min(x.shape) + 1000, NEAR)
     return coef, y_mean - x_mean @ coef, found
 
 
@@ -44,8 +48,11 @@ def by_decomposition(x: Features, y: np.ndarray, root: np.ndarray, x_mean: np.nd
     return np.asarray(np.linalg.lstsq(r, b, rcond=rcond)[0])
 
 
-def by_steps(x: Features, y: np.ndarray, root: np.ndarray, x_mean: np.ndarray) -> tuple[np.ndarray, bool]:
-    """By LSQR, whose steps from 0 on stay in the span of the rows, where the shortest solution is."""
+def by_steps(
+    x: Features, y: np.ndarray, root: np.ndarray, x_mean: np.ndarray, limit: int, near: float
+) -> tuple[np.ndarray, bool]:
+    """By LSQR, whose steps from 0 on stay in the span of the rows, where the shortest solution is: (coef, whether it is
+    found after at most so many steps, within `near` of its size)."""
     from scipy.sparse.linalg import LinearOperator, lsqr
 
     def centred(v: Any) -> Any:
@@ -56,10 +63,9 @@ def by_steps(x: Features, y: np.ndarray, root: np.ndarray, x_mean: np.ndarray) -
         return x.T @ weighted - x_mean * weighted.sum()
 
     operator = LinearOperator(x.shape, matvec=centred, rmatvec=transposed, dtype=np.float64)
-    limit = 20 * min(x.shape) + 1000
     found = [
         lsqr(operator, y[:, k], atol=EXACT, btol=EXACT, conlim=0.0, iter_lim=limit) for k in range(y.shape[1])
     ]
     # [1] is 7 where the limit ended it, and [6] the condition number, which multiplies the error.
-    exact = all(each[1] != 7 and EXACT * each[6] < 0.01 for each in found)
+    exact = all(each[1] != 7 and EXACT * each[6] < near for each in found)
     return np.stack([each[0] for each in found], axis=1), exact

@@ -51,10 +51,9 @@ def by_products(x: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray | None
     solve = solver_of(h, 1e-9, singular=False)
     if solve is None:
         return None
-    coef = np.stack([solve(each) for each in (x.T @ y).T], axis=1)
+    coef = solve(x.T @ y)
     # What the first solution lost to rounding.
-    left = x.T @ (y - x @ coef) - alpha * coef
-    return coef + np.stack([solve(each) for each in left.T], axis=1)
+    return np.asarray(coef + solve(x.T @ (y - x @ coef) - alpha * coef))
 
 
 def elastic_net(x: np.ndarray, y: np.ndarray, l1: float, l2: float, positive: bool) -> np.ndarray:

@@ -13,9 +13,9 @@ ROUNDING = 1e-15
 
 
 def solver_of(h: np.ndarray, least: float = 1e-15, singular: bool = True) -> Any:
-    """b -> the solution of h x = b for a symmetric h that is not negative; the shortest one, in h's scaling, if h is
-    singular: an eigenvalue below `least` times the largest, for each unknown, counts as 0. Without `singular`, None for
-    such an h."""
+    """b -> the solution of h x = b, for each column of b, for a symmetric h that is not negative; the shortest one, in
+    h's scaling, if h is singular: an eigenvalue below `least` times the largest, for each unknown, counts as 0. Without
+    `singular`, None for such an h."""
     from scipy.linalg import cho_factor, cho_solve
 
     if not len(h):
@@ -27,14 +27,15 @@ def solver_of(h: np.ndarray, least: float = 1e-15, singular: bool = True) -> Any
     try:
         factor = cho_factor(even)
         if np.diag(factor[0]).min() ** 2 > 10 * least:
-            return lambda b: np.asarray(cho_solve(factor, b / d)) / d
+            return lambda b: (cho_solve(factor, (b.T / d).T).T / d).T
     except np.linalg.LinAlgError:
         pass
     if not singular:
         return None
     values, vectors = np.linalg.eigh(even)
     kept = values > values[-1] * len(h) * least
-    return lambda b: np.asarray(vectors[:, kept] @ ((vectors[:, kept].T @ (b / d)) / values[kept]) / d)
+    root = vectors[:, kept].T / np.sqrt(values[kept])[:, None] / d
+    return lambda b: np.asarray(root.T @ (root @ b))
 
 
 def loses_digits(h: np.ndarray) -> bool:
@@ -92,7 +93,7 @@ def coordinates(
     products, pull = h[np.ix_(at, at)], b[at]
     if len(free):
         solve, across = solver_of(h[np.ix_(free, free)]), h[np.ix_(free, at)]
-        shift, share = solve(b[free]), np.stack([solve(column) for column in across.T], axis=1)
+        shift, share = solve(b[free]), solve(across)
         products, pull = products - across.T @ share, pull - across.T @ shift
         depth -= 0.5 * float(b[free] @ shift)
     products, pull = products / np.outer(l1[at], l1[at]), pull / l1[at]

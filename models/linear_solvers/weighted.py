@@ -1,8 +1,16 @@
-"""Rows of weight 0 are no rows. Imports nothing of scikit-learn, which a command that trains does not load."""
+"""Rows of weight 0 are no rows, and no squares may overflow.
+
+Imports nothing of scikit-learn, which a command that trains does not load."""
 
 from typing import Any
 
 import numpy as np
+
+
+def check_squares(sizes: np.ndarray | float) -> None:
+    """Raise ValueError where the sizes of columns, roots of sums of squares, overflow."""
+    if not np.isfinite(sizes).all():
+        raise ValueError("X: some numbers are so large that their squares overflow: scale X")
 
 
 def with_weight(weights: np.ndarray | None, *arrays: Any) -> tuple[Any, ...]:

@@ -140,3 +140,29 @@ def test_sparse_rows_have_the_objective_of_dense_ones(columns, row):
     best += 1e-12 * strengths[0] * (y @ y)
     assert said or ours <= 1.001 * best, (ours, best)
     assert not said or (columns, row) in WARNED | WARNED_SPARSE, (ours, best)
+
+
+TOO_LARGE = {
+    "logistic": ("LogisticRegression", {}),
+    "logistic, l1": ("LogisticRegression", {"l1_ratio": 1.0}),
+    "squared hinge": ("LinearSVC", {}),
+    "hinge": ("LinearSVC", {"loss": "hinge"}),
+    "absolute error": ("LinearSVR", {}),
+    "kernel": ("SVC", {}),
+    "linear kernel": ("SVC", {"kernel": "linear"}),
+}
+
+
+@pytest.mark.parametrize("row", TOO_LARGE)
+def test_numbers_whose_squares_overflow_are_refused(row):
+    """All coefs were 0."""
+    name, options = TOO_LARGE[row]
+    x = 1e155 * np.random.default_rng(0).normal(size=(ROWS, 3))
+    with pytest.raises(ValueError, match="X: some numbers are so large that their squares overflow: scale X"):
+        getattr(models, name)(**options).fit(x, (x[:, 0] > 0) * 1)
+
+
+def test_a_gamma_beyond_all_numbers_is_refused():
+    x = 1e-160 * np.random.default_rng(0).normal(size=(ROWS, 3))
+    with pytest.raises(ValueError, match="gamma='scale' is infinite for an X of so small numbers: scale X"):
+        models.SVC().fit(x, (x[:, 0] > 0) * 1)

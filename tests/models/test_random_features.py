@@ -66,12 +66,11 @@ def test_few_rows_and_equal_ones(rows):
     assert fitted(x[rows], y[rows])[0].score(x[rows], y[rows]) == 1
 
 
-@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
-def test_of_rows_that_overflow_numpy_warns_alone():
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_rows_that_overflow_are_refused(kernel):
     x, y = DATA["iris"]
-    with pytest.warns(RuntimeWarning, match="overflow") as said:
-        SVC(random_state=0).fit(1e200 * x, y)
-    assert not [w for w in said if "is large for these rows" in str(w.message)]
+    with pytest.raises(ValueError, match="their squares overflow: scale X"):
+        SVC(random_state=0, kernel=kernel).fit(1e200 * x, y)
 
 
 def test_rows_without_weight_do_not_count():

@@ -88,3 +88,18 @@ def test_networks_have_the_shapes_of_a_perceptron(kind):
         found, right = shapes(ours, X, y), shapes(neural_network.MLPClassifier(max_iter=1), X, y)
         for name in ("predict", "predict_proba"):
             assert found[name] == right[name]
+
+
+@pytest.mark.parametrize("name", ["MLPRegressor", "NeuralRegressor"])
+@pytest.mark.parametrize(
+    "y",
+    [np.datetime64("2020-01-01") + np.arange(40), np.arange(40).astype("timedelta64[D]"),
+     np.arange(40).astype("S"), np.arange(40).astype("U")],
+    ids=lambda y: y.dtype.kind,
+)  # fmt: skip
+def test_dates_and_texts_are_no_numbers(name, y):
+    options = {"module": nn.Dense, "module__units": 1} if name == "NeuralRegressor" else {}
+    with pytest.raises(
+        ValueError, match=r"y: expected numbers, got dtype .*: turn text and dates into numbers first"
+    ):
+        getattr(models, name)(**options).fit(np.random.default_rng(0).normal(size=(40, 3)), y)
