@@ -33,7 +33,7 @@ def set_data(t: Any, value: object) -> None:
         t._version = next_serial()
         wrote(array, t._version)
         return
-    if t._requires_grad and (array.shape != t._data.shape or array.dtype != t._data.dtype):
+    if t._requires_grad and (array.shape != t._data.shape or name_of(array.dtype) != name_of(t._data.dtype)):
         global refitted
         refitted = True
     # What NumPy computes of an array without axes is a scalar.
