@@ -6,7 +6,8 @@ Each draw is a function of the seed (`tg.manual_seed`) and of a running number, 
 worked out from it agrees to rounding. Compiled by `tg.jit`, a step draws new numbers at each call, those that the plain
 function would draw. Parameters may be tensors: gradients reach loc, scale, low and high.
 
-size is one integer, a tuple, or None for the shape that the parameters broadcast to.
+size is one integer, a tuple, or None for the shape that the parameters broadcast to. A tuple of integers in the place
+of a parameter is the shape in other libraries, and raises.
 """
 
 import math
@@ -19,17 +20,11 @@ from tapegrad.autograd.aliases import DType, DTypeLike, Shape, TensorLike, Value
 from tapegrad.autograd.arguments import at_least_0, number, somewhere, truth
 from tapegrad.autograd.creation import is_integer, read_shape, tensor
 from tapegrad.autograd.foreign import answering
-from tapegrad.autograd.intervals import ONE_DRAW, between, gumbel, integers_below
+from tapegrad.autograd.intervals import ONE_DRAW, between, gumbel, integers_below, result_shape
 from tapegrad.autograd.random import uniform as draw
 from tapegrad.autograd.tensor import Tensor
 
 LARGEST = 2**53  # from so many integers on, float64 cannot number them
-
-
-def _shape(name: str, size: Shape | int | None, *parameters: TensorLike) -> tuple[int, ...]:
-    if size is not None:
-        return read_shape(name, size, "size")
-    return np.broadcast_shapes(*(np.shape(p) if not isinstance(p, Tensor) else p.shape for p in parameters))
 
 
 def _float(name: str, dtype: DTypeLike | None) -> DType:
@@ -88,7 +83,7 @@ def uniform(
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
     """
     dtype, device = _float("uniform", dtype), _place(device, low, high)
-    shape = _shape("uniform", size, low, high)
+    shape = result_shape("uniform", size, low, high)
     start = _parameter("uniform: low", low, dtype, device)
     end = _parameter("uniform: high", high, dtype, device)
     u = draw(shape, dtype=dtype, device=device)
@@ -118,7 +113,7 @@ def normal(
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
     """
     dtype, device = _float("normal", dtype), _place(device, loc, scale)
-    shape = _shape("normal", size, loc, scale)
+    shape = result_shape("normal", size, loc, scale)
     mean = _parameter("normal: loc", loc, dtype, device)
     deviation = _parameter("normal: scale", scale, dtype, device)
     if not isinstance(deviation, Tensor):
@@ -182,7 +177,7 @@ def integers(
             f"integers: expected low below high, at most 2**53 apart, and both in {asked}, got {first} and {last}"
         )
     parts = 1 if count <= ONE_DRAW else 2
-    u = draw((parts, *_shape("integers", size)), dtype=dtypes.float64, device=device)
+    u = draw((parts, *result_shape("integers", size)), dtype=dtypes.float64, device=device)
     wide = "uint64" if asked == dtypes.uint64 else "int64"
     return (integers_below(count, u).astype(wide, copy=False) + first).astype(asked, copy=False)
 
@@ -197,7 +192,7 @@ def bernoulli(p: TensorLike = 0.5, size: Shape | int | None = None, *, device: s
         device: Where to make it, "cpu", "cuda:0" or a backend's name; None is the default backend.
     """
     device = _place(device, p)
-    shape = _shape("bernoulli", size, p)
+    shape = result_shape("bernoulli", size, p)
     chance = _parameter("bernoulli: p", p, dtypes.float64, device)
     if not isinstance(chance, Tensor) and not 0 <= chance <= 1:
         raise ValueError(f"bernoulli: p must be a number from 0 to 1, got {p!r}")
@@ -283,7 +278,7 @@ def choice(
 def _places(
     n: int, size: Shape | int | None, replace: bool, p: TensorLike | None, device: str | None
 ) -> Tensor:
-    shape = _shape("choice", size)
+    shape = result_shape("choice", size)
     count = math.prod(shape)
     replace = truth("choice: replace", replace)
     if n < 1:

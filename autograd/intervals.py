@@ -1,12 +1,29 @@
-"""Uniform numbers between two bounds, in the arithmetic of a short dtype, uniform integers, and noise for a choice."""
+"""Uniform numbers between two bounds, in the arithmetic of a short dtype, uniform integers, noise for a choice, and
+the shape of a draw."""
 
 import math
 
 import numpy as np
 
 from tapegrad.autograd import ops
+from tapegrad.autograd.aliases import Shape, TensorLike
+from tapegrad.autograd.creation import is_integer, read_shape
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.splitmix import bits_of
+
+
+def result_shape(name: str, size: Shape | int | None, *parameters: TensorLike) -> tuple[int, ...]:
+    """The shape of what is drawn: `size`, or that to which the parameters of a distribution broadcast."""
+    if size is not None:
+        return read_shape(name, size, "size")
+    for given in parameters:
+        # Keras, TensorFlow and JAX have the shape there.
+        if isinstance(given, tuple) and given and all(is_integer(n) for n in given):
+            raise TypeError(
+                f"{name}: got {given} for a parameter of the distribution: write {name}(size={given}) for a result of "
+                f"that shape, or the list {list(given)} for numbers"
+            )
+    return np.broadcast_shapes(*(np.shape(p) if not isinstance(p, Tensor) else p.shape for p in parameters))
 
 
 def between(low: float, high: float, u: Tensor) -> Tensor:

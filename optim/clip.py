@@ -22,12 +22,13 @@ def clip_by_value(params: ParamsLike, limit: float) -> None:
     """Bring every element of the gradients into [-limit, limit], in place.
 
     Args:
-        params: A Module, tensors or a dict of tensors. Of a leaf that requires grad its `.grad` is meant; any other
-            tensor is taken for a gradient. Frozen parameters are left alone and count in no norm.
+        params: A Module, tensors or a dict of tensors: the parameters, of which the `.grad` is clipped. Frozen
+            parameters are left alone and count in no norm.
         limit: The bound, above 0.
 
     Raises:
         RuntimeError: There is no gradient.
+        ValueError: A tensor is no parameter: what `tg.grad` gives is set as `p.grad` first.
     """
     limit = above_0("limit", limit)
     _rewrite(_gradients("clip_by_value", params), lambda g: clip_p(g, min=-limit, max=limit))
@@ -37,12 +38,13 @@ def clip_by_norm(params: ParamsLike, limit: float) -> None:
     """Scale each gradient whose Euclidean norm is above `limit` down to it, in place: g * limit / max(|g|, limit).
 
     Args:
-        params: A Module, tensors or a dict of tensors. Of a leaf that requires grad its `.grad` is meant; any other
-            tensor is taken for a gradient. Frozen parameters are left alone and count in no norm.
+        params: A Module, tensors or a dict of tensors: the parameters, of which the `.grad` is clipped. Frozen
+            parameters are left alone and count in no norm.
         limit: The largest norm, above 0.
 
     Raises:
         RuntimeError: There is no gradient.
+        ValueError: A tensor is no parameter: what `tg.grad` gives is set as `p.grad` first.
     """
     limit = above_0("limit", limit)
     _rewrite(_gradients("clip_by_norm", params), lambda g: scaled(g, clip_factor(norm_of([_flat(g)]), limit)))
@@ -54,8 +56,8 @@ def clip_by_global_norm(params: ParamsLike, limit: float) -> Tensor:
     As in Keras; PyTorch adds 1e-6 to the norm it divides by.
 
     Args:
-        params: A Module, tensors or a dict of tensors. Of a leaf that requires grad its `.grad` is meant; any other
-            tensor is taken for a gradient. Frozen parameters are left alone and count in no norm.
+        params: A Module, tensors or a dict of tensors: the parameters, of which the `.grad` is clipped. Frozen
+            parameters are left alone and count in no norm.
         limit: The largest norm, above 0.
 
     Returns:
@@ -63,6 +65,7 @@ def clip_by_global_norm(params: ParamsLike, limit: float) -> Tensor:
 
     Raises:
         RuntimeError: There is no gradient.
+        ValueError: A tensor is no parameter: what `tg.grad` gives is set as `p.grad` first.
     """
     limit = above_0("limit", limit)
     gradients = _gradients("clip_by_global_norm", params)
@@ -97,8 +100,13 @@ def _gradients(name: str, params: ParamsLike) -> list[Tensor]:
     for i, t in enumerate(params.values() if isinstance(params, Mapping) else params):
         if not isinstance(t, Tensor):
             raise TypeError(f"{name}: item {i} is not a tensor but {type(t).__name__}")
-        frozen = not t.requires_grad and (isinstance(t, Parameter) or t.grad is not None)
-        g = None if frozen else t.grad if t.requires_grad and t.node is None else t
+        if t.node is not None or not (t.requires_grad or isinstance(t, Parameter) or t.grad is not None):
+            why = "is the result of a call" if t.node is not None else "does not require grad"
+            raise ValueError(
+                f"{name}: item {i} {why}, so it is no parameter, whose gradient is clipped: call requires_grad_() "
+                "where it was made; of a gradient from tg.grad write p.grad = gradient, and give p"
+            )
+        g = t.grad if t.requires_grad else None
         if g is not None:
             if g.node is not None:
                 raise RuntimeError(

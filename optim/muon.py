@@ -37,7 +37,8 @@ class Muon(Adam):
         beta_2: Likewise.
         eps: Likewise.
         amsgrad: Likewise.
-        weight_decay: The share of each weight, times lr, that it first loses; None is 0.004.
+        weight_decay: The share of each weight, times lr, that it first loses, of Adam's parameters, too; None is 0.004.
+            Keras's has an adam_weight_decay for those: give them a group of their own.
         others: Options of every optimizer: clipvalue, clipnorm, global_clipnorm, maximize (see `Optimizer`).
     """
 

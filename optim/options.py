@@ -94,6 +94,18 @@ FOREIGN_OPTIONS = {
     "differentiable": "none: write the update by hand to differentiate it",
     "use_ema": "none: optim.EMA(model) keeps the average",
     "name": "none: optimizers have no names",
+    "adam_beta_1": "beta_1",
+    "adam_beta_2": "beta_2",
+    **dict.fromkeys(
+        ("adam_weight_decay", "adam_lr_ratio"),
+        "none: lr and weight_decay are of both updates: give the parameters of Adam's a group of their own, "
+        "{'params': …, 'matrices': False, 'lr': …, 'weight_decay': …}",
+    ),
+    **dict.fromkeys(
+        ("exclude_layers", "exclude_embeddings"),
+        "none: give those parameters a group of their own, {'params': …, 'matrices': False}",
+    ),
+    **dict.fromkeys(("muon_a", "muon_b", "muon_c"), "none: the polynomial is that of its author"),
 }
 # The same for attributes and methods of an optimizer and of its groups.
 FOREIGN_ATTRIBUTES = {

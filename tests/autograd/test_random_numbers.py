@@ -212,3 +212,39 @@ def test_names_and_order_are_those_of_numpys_generator():
         ours = [p.name for p in inspect.signature(getattr(tg.random, name)).parameters.values()
                 if p.kind is p.POSITIONAL_OR_KEYWORD]  # fmt: skip
         assert ours == names[: len(ours)], name
+
+
+# A tuple of integers is a shape in Keras, TensorFlow and JAX, and would be two numbers here.
+SHAPES_BY_POSITION = {
+    "normal": lambda: tg.random.normal((2, 3)),
+    "normal, with its mean": lambda: tg.random.normal((2, 3), 0.0),
+    "normal, second": lambda: tg.random.normal(0.0, (2, 3)),
+    "normal of one axis": lambda: tg.random.normal((5,)),
+    "normal, NumPy's integers": lambda: tg.random.normal((np.int64(2), np.int64(3))),
+    "uniform": lambda: tg.random.uniform((2, 3)),
+    "uniform, third but for size": lambda: tg.random.uniform(0.0, (2, 3)),
+    "bernoulli": lambda: tg.random.bernoulli((2, 3)),
+}
+NUMBERS = {
+    "floats": lambda: tg.random.normal((2.0, 3.0)),
+    "one float": lambda: tg.random.normal((2, 3.0)),
+    "a list": lambda: tg.random.normal([2, 3]),
+    "an array": lambda: tg.random.normal(np.array([2, 3])),
+    "a tensor": lambda: tg.random.uniform(tg.tensor([2, 3]), 4.0),
+    "with a size": lambda: tg.random.normal((2, 3), size=2),
+    "a size by name": lambda: tg.random.normal(size=(2,)),
+    "a size by position": lambda: tg.random.normal(0.0, 1.0, (2,)),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES_BY_POSITION)
+def test_a_shape_in_the_place_of_a_parameter_is_refused(case):
+    with pytest.raises(
+        TypeError, match=r"write \w+\(size=\((2, 3|.*5.*|.*2.*3.*)\)\) for a result of that shape"
+    ):
+        SHAPES_BY_POSITION[case]()
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_numbers_of_a_distribution_are_taken(case):
+    assert NUMBERS[case]().shape == (2,)

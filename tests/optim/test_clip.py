@@ -38,17 +38,40 @@ def test_by_global_norm():
     assert params[1].grad.item() == pytest.approx(0.8)
 
 
-def test_takes_modules_gradients_and_dicts():
+def test_takes_modules_and_dicts():
     model = tg.nn.Dense(1, in_features=2)
     model(tg.tensor([[30.0, 40.0]])).sum().backward()
     assert optim.clip_by_global_norm(model, 1.0).item() == pytest.approx(np.sqrt(2501))
-    grads = {"a": tg.tensor([3.0]), "b": tg.tensor([4.0])}
-    assert optim.clip_by_global_norm(grads, 1.0).item() == 5.0
-    assert grads["a"].item() == pytest.approx(0.6)
+    named = dict(zip("ab", with_gradients([3.0], [4.0])))
+    assert optim.clip_by_global_norm(named, 1.0).item() == 5.0
+    assert named["a"].grad.item() == pytest.approx(0.6)
     a, without = with_gradients([9.0], [9.0])
     without.grad = None
     optim.clip_by_value([a, without], 1.0)
     assert (a.grad.item(), without.grad) == (1.0, None)
+
+
+# What is no parameter keeps its numbers.
+NO_PARAMETERS = {
+    "data": (lambda: [tg.tensor([3.0])], "item 0 does not require grad"),
+    "a buffer": (lambda: [tg.nn.Buffer([3.0])], "item 0 does not require grad"),
+    "the state of a module": (lambda: tg.nn.Dense(1, in_features=2).state_dict(), "item 0 does not require grad"),
+    "a gradient": (lambda: [tg.grad(lambda w: (w * w).sum())(tg.tensor([3.0]))], "write p.grad = gradient, and give p"),
+    "a result": (lambda: [tg.tensor([3.0], requires_grad=True) * 2], "item 0 is the result of a call"),
+    "one among parameters": (lambda: [*with_gradients([9.0]), tg.tensor([3.0])], "item 1 does not require grad"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("clip", [optim.clip_by_value, optim.clip_by_norm, optim.clip_by_global_norm])
+@pytest.mark.parametrize("case", NO_PARAMETERS)
+def test_what_is_no_parameter_is_not_written(clip, case):
+    make, words = NO_PARAMETERS[case]
+    given = make()
+    tensors = list(given.values() if isinstance(given, dict) else given)
+    before = [(t.tolist(), t.grad if t.node or t.grad is None else t.grad.tolist()) for t in tensors]
+    with pytest.raises(ValueError, match=words):
+        clip(given, 1e-3)
+    assert [(t.tolist(), t.grad if t.node or t.grad is None else t.grad.tolist()) for t in tensors] == before
 
 
 @pytest.mark.parametrize("clip", [optim.clip_by_norm, optim.clip_by_global_norm])
