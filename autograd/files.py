@@ -58,6 +58,13 @@ def save(
     from hashlib import sha256
 
     outside("tg.save")
+    first: object = path
+    second: object = tensors
+    if isinstance(second, (str, os.PathLike)) and not isinstance(first, (str, os.PathLike)):
+        what = "tensors" if isinstance(first, Mapping) else "module.state_dict()"
+        raise TypeError(
+            f"save: path: expected a text, got a {type(first).__name__}: the path comes first, save({second!r}, {what})"
+        )
     if not isinstance(tensors, Mapping):
         raise TypeError(f"save: tensors: expected a dict of them by name, got a {type(tensors).__name__}")
     if metadata is not None and not isinstance(metadata, Mapping):

@@ -68,7 +68,8 @@ def get_backend(name: str) -> Backend:
         return _LOADED[name]
     if name not in _LOADERS:
         known = ", ".join(sorted({*_LOADED, *_LOADERS}))
-        raise BackendError(f"unknown backend {name!r}; known backends: {known}")
+        hint = '; a GPU is "cuda" or "cupy"' if name.lower() in ("gpu", "xpu", "mps", "tpu") else ""
+        raise BackendError(f"unknown backend {name!r}; known backends: {known}{hint}")
     return register(_LOADERS[name]())
 
 

@@ -1,6 +1,7 @@
 """Callbacks that watch one number of the training: stop early, save the best, lower the learning rate."""
 
 import math
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ class Monitor(Callback):
         measured = {metric.name: metric.larger_is_better for metric in getattr(self.model, "metrics", ())}
         known = larger_is_better(self.monitor, measured)
         if known is None:
+            names = [v + name for v in ("", "val_") for name in ("loss", *measured)]
+            if close := get_close_matches(self.monitor, names, n=1):
+                raise ValueError(
+                    f"{type(self).__name__}: monitor={self.monitor!r} is not measured: did you mean {close[0]!r}?"
+                )
             raise ValueError(
                 f'{type(self).__name__}: monitor={self.monitor!r}: mode="auto" does not know whether more or less of '
                 f'it is better: write mode="max" or mode="min". The model measures {", ".join(("loss", *measured))}'
@@ -85,8 +91,10 @@ class Monitor(Callback):
             ValueError: The number is not among them.
         """
         if self.monitor not in logs:
+            close = get_close_matches(self.monitor, logs, n=1, cutoff=0.8)
+            meant = f"did you mean {close[0]!r}? Else " if close else ""
             raise ValueError(
-                f"{type(self).__name__}: monitor={self.monitor!r} is not measured, only {', '.join(logs)}: give "
+                f"{type(self).__name__}: monitor={self.monitor!r} is not measured, only {', '.join(logs)}: {meant}give "
                 "validation_split or validation_data to fit for val_…, and name metrics in compile"
             )
         if not self.better(logs[self.monitor], self.best):

@@ -70,7 +70,9 @@ def read_named(params: ParamsLike, where: str = "") -> dict[str, Tensor]:
         hint = f": a learning rate is given by name, lr={params}" if isinstance(params, Real) else hint
         raise TypeError(f"params{where}: expected {EXPECTED}, got {type(params).__name__}{hint}")
     if not named:
-        raise ValueError(f"params{where}: there are no parameters. Was a generator used up before?")
+        raise ValueError(
+            f"params{where}: there are no parameters: give a Module or its parameters(). Was a generator used up?"
+        )
     return named
 
 

@@ -11,6 +11,7 @@ from tapegrad.autograd import random
 from tapegrad.autograd.arguments import truth
 from tapegrad.autograd.diagnostics import plural
 from tapegrad.autograd.flags import DEFAULT, current
+from tapegrad.autograd.foreign import answering
 from tapegrad.compiler.aliases import Args, Kwargs
 from tapegrad.compiler.emit.available import checked
 from tapegrad.compiler.run.arguments import Taken, given_to, in_order, name_to_find, run_with_tensors
@@ -34,6 +35,7 @@ def jit(
 def jit(
     f: None = None, *, emitter: str = "auto", strict: bool = False, check: int | None = None
 ) -> Callable[[Callable[P, R]], "Compiled[P, R]"]: ...
+@answering
 def jit(f: Any = None, *, emitter: str = "auto", strict: bool = False, check: int | None = None) -> Any:
     """A compiled f: recorded at its first two calls, and run as a program from the third on.
 

@@ -14,7 +14,7 @@ from tapegrad import optim
     ("make", "kind", "message"),
     [
         (lambda p: optim.SGD([]), ValueError, "there are no parameters"),
-        (lambda p: optim.SGD(q for q in []), ValueError, "generator used up before"),
+        (lambda p: optim.SGD(q for q in []), ValueError, "generator used up"),
         (lambda p: optim.SGD([{"params": []}]), ValueError, "group 0: there are no parameters"),
         (lambda p: optim.SGD([{"lr": 1.0}]), ValueError, "group 0 has no 'params'"),
         (lambda p: optim.SGD(p), TypeError, "got Tensor: put it in a list"),
