@@ -46,6 +46,11 @@ class changed_flags(Scope):
     def again(self) -> "changed_flags":
         return changed_flags(**self.changes)  # a decorated function may run in two threads at once
 
+    def title(self) -> str:
+        if "anomaly" in self.changes:
+            return "detect_anomaly"
+        return "enable_grad" if self.changes.get("grad") else "no_grad"
+
     def __enter__(self) -> None:
         before = current.get()
         self.before.append(before)

@@ -18,6 +18,7 @@ from tapegrad.autograd import dtypes
 from tapegrad.autograd.aliases import Array, DType, DTypeLike
 from tapegrad.autograd.creation import place, read_shape
 from tapegrad.autograd.flags import current
+from tapegrad.autograd.foreign import answering
 from tapegrad.autograd.primitive import Primitive
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.autograd.whole import uninterrupted
@@ -251,6 +252,7 @@ uniform_p = Primitive(
 )
 
 
+@answering
 def uniform(shape: tuple[int, ...], *, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """Draws from the uniform distribution on [0, 1), made on the device.
 

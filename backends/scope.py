@@ -24,13 +24,17 @@ class Scope:
         """A scope like this one: a decorated function may run in two threads at once."""
         raise NotImplementedError
 
+    def title(self) -> str:
+        """What the user calls it."""
+        return type(self).__name__
+
     def __call__(self, f: F) -> F:
         return self._decorated(f)
 
     def _decorated(self, f: Function) -> Any:
         if isinstance(f, type) or not callable(f) or isinstance(f, (staticmethod, classmethod)):
             raise TypeError(
-                f"{type(self).__name__}: expected a function to decorate, got {f!r}: decorate the methods of a class, "
+                f"{self.title()}: expected a function to decorate, got {f!r}: decorate the methods of a class, "
                 "and put this decorator below @classmethod, @staticmethod and @property"
             )
         if inspect.isasyncgenfunction(f):

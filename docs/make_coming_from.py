@@ -12,6 +12,32 @@ Made from the tables in `autograd/foreign/` by `python docs/make_coming_from.py`
 one of these names, and the error says the same: `tg.cat` raises "tapegrad's name for torch.cat is
 tg.concat(arrays, axis=0)".
 
+## Same name, other meaning
+
+These names are there and mean something else than in PyTorch; nothing is said where one runs:
+
+- `t.max(axis=0)` and `t.sort()` give values alone: `t.argmax(axis=0)` and `t.argsort()` have the places. Of exactly
+  two rows, `v, p = t.max(1)` and `v, p = t.sort()` take the rows apart, and nothing raises;
+- `tg.split(x, n)` makes n equal parts, as NumPy's; PyTorch's n is the length of a part: `tg.split(x, len(x) // n)`;
+- `t.std()` and `t.var()` divide by n, as NumPy's: `t.std(correction=1)` is PyTorch's;
+- `tg.jit(model)` is not `torch.compile(model)`: a result that is differentiated outside of it cannot come from a
+  program, and such calls run as Python, with one warning. Compile the whole step, `step = tg.jit(train_step)`, with
+  `loss.backward()` and `opt.step()` inside;
+- `F.cosine_similarity` is Keras's loss, -1 where the two agree: PyTorch's is `-F.cosine_similarity(a, b,
+  reduction="none")`, of the last axis; `F.cross_entropy` and `F.nll_loss` have the classes in the last axis, and
+  `nn.CrossEntropyLoss()` and `nn.NLLLoss()` in axis 1, as PyTorch;
+- `t.transpose(0, 1)` of a matrix is the order of axes, as NumPy's, which changes nothing: write `t.T`, or
+  `t.transpose(-2, -1)`; of more axes it exchanges the two;
+- `F.leaky_relu(x)` has the slope 0.2 and `nn.LeakyReLU()` 0.3, as in Keras; PyTorch's is 0.01: `F.leaky_relu(x, 0.01)`;
+- `F.linear(x, w, b)` is `x @ w + b`, w having the shape (in, out): PyTorch's is `F.linear(x, w.T, b)`;
+- `tg.take(x, i)` takes rows, along axis 0; NumPy's and PyTorch's take of the flattened x: `tg.take(tg.flatten(x), i)`;
+- `tg.meshgrid(a, b)` is NumPy's, `indexing="xy"`: PyTorch's is `tg.meshgrid(a, b, indexing="ij")`;
+- `F.softmax(x)` and `F.log_softmax(x)` are along the last axis; PyTorch's without dim are along axis 0 of one or three;
+- `tg.equal(a, b)` compares elements, as `a == b`: PyTorch's is `tg.all(a == b)`;
+- `tg.tensor(t)` of a tensor is recorded, and `torch.tensor(t)` is not: `tg.tensor(t.detach())`.
+
+## What works as it is
+
 Functions carry the names of the Python array API standard: `tg.concat`, `tg.permute_dims`, `tg.acos`. Some habits work
 as they are:
 
@@ -24,25 +50,6 @@ as they are:
 - `np.exp(t)` and NumPy's other ufuncs, `np.sum(t)`, `np.mean(t)`, `np.max(t)` and their like, which are recorded;
   NumPy's other functions read the values of tensors that require no grad;
 - `np.from_dlpack(t)`, `torch.from_dlpack(t)`, `tg.from_dlpack(array)`.
-
-Some names are there and mean something else than in PyTorch:
-
-- `F.cosine_similarity` is Keras's loss, -1 where the two agree: PyTorch's is `-F.cosine_similarity(a, b,
-  reduction="none")`, of the last axis; `F.cross_entropy` and `F.nll_loss` have the classes in the last axis, and
-  `nn.CrossEntropyLoss()` and `nn.NLLLoss()` in axis 1, as PyTorch;
-- `t.std()` and `t.var()` divide by n, as NumPy's: `t.std(correction=1)` is PyTorch's;
-- `t.transpose(0, 1)` of a matrix is the order of axes, as NumPy's, which changes nothing: write `t.T`, or
-  `t.transpose(-2, -1)`; of more axes it exchanges the two;
-- `t.max(axis=0)` and `t.sort()` give values alone: `t.argmax(axis=0)` and `t.argsort()` have the places. Of a batch of
-  exactly two rows, `_, p = tg.max(out, 1)` would take them apart: write `p = tg.argmax(out, 1)`;
-- `F.leaky_relu(x)` has the slope 0.2 and `nn.LeakyReLU()` 0.3, as in Keras; PyTorch's is 0.01: `F.leaky_relu(x, 0.01)`;
-- `tg.split(x, n)` makes n equal parts, as NumPy's; PyTorch's n is the length of a part: `tg.split(x, len(x) // n)`;
-- `F.linear(x, w, b)` is `x @ w + b`, w having the shape (in, out): PyTorch's is `F.linear(x, w.T, b)`;
-- `tg.take(x, i)` takes rows, along axis 0; NumPy's and PyTorch's take of the flattened x: `tg.take(tg.flatten(x), i)`;
-- `tg.meshgrid(a, b)` is NumPy's, `indexing="xy"`: PyTorch's is `tg.meshgrid(a, b, indexing="ij")`;
-- `F.softmax(x)` and `F.log_softmax(x)` are along the last axis; PyTorch's without dim are along axis 0 of one or three;
-- `tg.equal(a, b)` compares elements, as `a == b`: PyTorch's is `tg.all(a == b)`;
-- `tg.tensor(t)` of a tensor is recorded, and `torch.tensor(t)` is not: `tg.tensor(t.detach())`.
 
 In the tables np is NumPy, jnp is jax.numpy, F is `torch.nn.functional` on the left and `tg.nn.functional` on the right,
 t is a tensor and m a module.

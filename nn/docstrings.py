@@ -6,6 +6,7 @@ import re
 def split(doc: str) -> tuple[str, dict[str, str]]:
     """The text before `Args:`, and what is said of each argument by its name."""
     text, _, arguments = doc.partition("Args:\n")
+    arguments = re.split(r"\n\s*\n", arguments)[0]  # the sections after it are of the function
     entries: dict[str, str] = {}
     for entry in re.split(r"\n\s*(?=\w+: )", "\n" + arguments)[1:]:
         name, _, said = entry.partition(": ")

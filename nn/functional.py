@@ -91,6 +91,9 @@ def __dir__() -> list[str]:
 
 
 if not TYPE_CHECKING:
+    # Layers call the functions themselves.
+    for _name in ("average_pool", "conv", "conv_transpose", "depthwise_conv", "max_pool", "separable_conv"):
+        globals()[_name] = answering(globals()[_name])
     __getattr__ = getattr_of(__name__, "functional")
 
 

@@ -75,10 +75,16 @@ class Module(Copies, Ruled, KnownAttributes):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if type(self).builds:
             self._build_for(args)
-        if (recorder := current.get().recorder) is not None:
-            with recorder.module(self):
-                return self.forward(*args, **kwargs)
-        return self.forward(*args, **kwargs)
+        try:
+            if (recorder := current.get().recorder) is not None:
+                with recorder.module(self):
+                    return self.forward(*args, **kwargs)
+            return self.forward(*args, **kwargs)
+        except TypeError as error:
+            said = foreign.error_of_call(self, self.forward, error, args, kwargs)
+            if said is error:
+                raise
+            raise said from None
 
     def _build_for(self, args: tuple[object, ...]) -> None:
         """Call the user's `build`, if it was not called yet, with the shape of one sample.
@@ -371,6 +377,10 @@ def walk(value: object, path: str, seen: set[int], found: "Found | None" = None)
     return found
 
 
+foreign.answering_methods(
+    Module, "parameters", "named_parameters", "named_buffers", "named_modules", "state_dict", "train", "eval",
+    "requires_grad_", "to", "build", "summary",
+)  # fmt: skip
 WALKED = (Module, Parameter, Buffer, list, tuple, dict)
 # Most attributes: it takes less time to see that than that they are none of WALKED.
 PLAIN = frozenset((str, int, float, bool, type(None)))

@@ -9,6 +9,7 @@ from tapegrad.autograd.aliases import Function, TensorLike, Value
 from tapegrad.autograd.arguments import shortened
 from tapegrad.autograd.diagnostics import all_finite, plural
 from tapegrad.autograd.flags import current
+from tapegrad.autograd.foreign import answering_methods
 from tapegrad.autograd.gradients import drop_gradients
 from tapegrad.autograd.limits import follow, limits_of
 from tapegrad.autograd.ops import maximum, minimum
@@ -74,8 +75,9 @@ class Optimizer(Update):
             global_clipnorm scales all gradients together down to that norm. maximize climbs instead of descending.
             With weight_decay every weight first loses lr * weight_decay of itself, as in Keras and PyTorch's AdamW.
             form is "keras", or "torch" for PyTorch's formulas and defaults, so that a moved program continues to the
-            same numbers: weight_decay * p is then added to the gradient (L2 decay) in all but AdamW. The form cannot be
-            changed once there are parameters.
+            same numbers, if every parameter has a gradient in every step: steps are counted for all together.
+            weight_decay * p is then added to the gradient (L2 decay) in all but AdamW. The form cannot be changed
+            once there are parameters.
     """
 
     keras_defaults: ClassVar[dict[str, float]] = {"lr": 0.01}  # of the options that each form has its own for
@@ -393,3 +395,6 @@ class Optimizer(Update):
         counts = [["parameters", *(group.size_text() for group in self.groups)]] if groups else []
         head = [f"{type(self).__name__}, {plural(self.steps, 'step')}" if groups else type(self).__name__]
         return f"<div>{table(counts + rows, [*head, *(name for name, _ in groups)])}</div>"
+
+
+answering_methods(Optimizer, "bind", "state_dict", "load_state_dict")

@@ -145,12 +145,32 @@ def answering(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def answering_methods(kind: type, *names: str) -> None:
+    """Have methods of a class answer as `answering` says."""
+    for name in names:
+        setattr(kind, name, answering(vars(kind)[name]))
+
+
+def error_of_call(
+    module: object, forward: Callable[..., object], error: TypeError, args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+) -> TypeError:  # fmt: skip
+    """The error of a module's call: of a forward of ours that does not take these arguments, in the user's terms."""
+    if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+        return error  # by something inside
+    if not (getattr(forward, "__module__", None) or "").startswith("tapegrad"):
+        return error
+    return better(forward, error, args, kwargs, type(module).__name__)
+
+
 def better(
-    function: Callable[..., object], error: TypeError, args: tuple[object, ...], kwargs: Mapping[str, object]
-) -> TypeError:
-    """The error of a call that does not fit the signature, in the user's terms."""
+    function: Callable[..., object], error: TypeError, args: tuple[object, ...], kwargs: Mapping[str, object],
+    called: str = "",
+) -> TypeError:  # fmt: skip
+    """The error of a call that does not fit the signature, in the user's terms. `called` is the function's name for
+    messages, if it is not its own."""
     signature = inspect.signature(function)
-    name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+    name = called or function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
     parameters = [p for p in signature.parameters.values() if p.name != "self"]
     given = args[1:] if len(parameters) < len(signature.parameters) else args
     taken = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -161,9 +181,15 @@ def better(
         bare = [p.replace(annotation=p.empty) for p in parameters]
         shown = f"{name}{signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
         return TypeError(
-            f"{name}: {len(given)} arguments by position are too many for {shown}"
-            + (sizes(name, given) or by_position(name, given, parameters))
+            f"{name}: {len(given)} argument{'s' * (len(given) > 1)} by position {'are' if len(given) > 1 else 'is'} "
+            f"too many for {shown}" + (sizes(name, given) or by_position(name, given, parameters))
         )
+    if name == "where" and len(given) == 1:
+        return TypeError(
+            "where: x1 and x2 are missing: where(condition, x1, x2); the places are nonzero(condition)"
+        )
+    if called:
+        return TypeError(f"{called}: {str(error).removeprefix(f'{function.__qualname__}() ')}")
     return error
 
 
@@ -174,12 +200,14 @@ def sizes(name: str, given: tuple[object, ...]) -> str:
         and name in ("zeros", "ones", "empty", "uniform")
         and all(isinstance(n, int) for n in given)
     ):
-        return f": the shape is one argument, {name}({given})"
+        bounds = "; tg.random.uniform(low, high, size) has bounds" if name == "uniform" else ""
+        return f": the shape is one argument, {name}({given}){bounds}"
     return ""
 
 
 # What the arguments by position are in PyTorch, and what to write.
 BY_POSITION = {
+    "flatten": "it makes one axis of all; PyTorch's flatten(1) is x.reshape(x.shape[0], -1)",
     "Flatten": "PyTorch's Flatten(1) is Flatten(); to flatten other axes, reshape",
     "Identity": "leave them out, it passes on what it gets",
     "softplus": "PyTorch's softplus(x, beta) is softplus(beta * x) / beta",
@@ -216,5 +244,5 @@ def unknown_keyword(name: str, word: str, taken: list[str]) -> str:
 
     close = get_close_matches(word, taken, n=1)
     meant = f": did you mean {close[0]!r}?" if close else ""
-    known = f"; it takes {', '.join(taken)}" if taken else "; it takes its arguments by position"
+    known = f"; it takes {', '.join(taken)}" if taken else "; it takes no arguments by name"
     return f"{name} has no keyword {word!r}{meant}{known}"

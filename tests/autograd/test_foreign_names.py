@@ -146,6 +146,8 @@ def public_functions() -> list[Any]:
                 except (TypeError, ValueError):
                     continue
                 functions.append(value)
+                if isinstance(value, type) and issubclass(value, tg.nn.Module):
+                    functions.append(value.forward)
     return functions
 
 

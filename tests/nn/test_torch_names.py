@@ -146,7 +146,7 @@ def test_losses_of_pytorch_do_not_broadcast():
             ValueError, match=f"{type(loss).__name__}: prediction and target must have one shape"
         ):
             loss(tg.ones((3, 1)), tg.ones(3))
-    with pytest.raises(TypeError, match="arguments by position are too many"):
+    with pytest.raises(TypeError, match="argument by position is too many"):
         nn.MSELoss("sum")
     for loss in (nn.HingeEmbeddingLoss(), nn.SoftMarginLoss(), nn.KLDivLoss(), nn.TripletMarginLoss()):
         others = (tg.ones(3),) * (2 if isinstance(loss, nn.TripletMarginLoss) else 1)
