@@ -1,6 +1,8 @@
 """Linear models with a smooth convex loss and an L1 penalty: Newton's method on the few columns that are not 0 or are
 pulled most, and where these are too many for a Hessian, accelerated proximal gradients."""
 
+import warnings
+
 import numpy as np
 
 from tapegrad.models.linear_solvers import l1_hinge
@@ -12,6 +14,9 @@ MOST = 3000  # unknowns of a step up to which the Hessian is made
 ENOUGH = 0.1  # of the gain of a step: what a longer search could still gain
 # Rounds of a search of more than LEAST unknowns, until a step gains less of the objective.
 SHORT, NEAR = 3, 1e-3
+# Of a step by coordinates of sparse rows, which ends at such a part of the squares of the targets, too.
+SWEEPS, SWEPT_TO = 30, 1e-7
+FLAT = 1e-12  # a row's curvature from which on it counts there
 STAGE = 3.0  # by which the penalty falls from one stage to the next
 ROUGH = 0.1  # of the objective: how near to the minimum of a stage the next one begins
 ROUNDING = 1e-12  # of the objective: a step that promises less is none
@@ -92,15 +97,44 @@ def newton_step(
     """(the step of some columns to the minimum of f's second-order model and the penalty, by how much it promises to
     lower them)."""
     rows = np.append(at, len(w) - 1)
-    part = f.of_columns(at)
+    part, step = f.of_columns(at), np.zeros_like(w)
+    if len(at) > LEAST and suits_sweeps(part, l1[rows]):
+        step[rows] = by_sweeps(part, w[rows], l1[rows])
+        return step, -float((g * step).sum() + (l1 * (np.abs(w + step) - np.abs(w))).sum())
     h = part.hessian(w[rows])
     flat, slope, strength = w[rows].ravel(), g[rows].ravel(), np.repeat(l1[rows], f.outputs)
     b = h @ flat - slope
     depth = part.model_depth(w[rows]) + 0.5 * float(flat @ (b - slope))
     found = l1_quadratic(h, b, strength, flat, depth, enough=ENOUGH, rounds=rounds)
-    change, step = found - flat, np.zeros_like(w)
+    change = found - flat
     step[rows] = change.reshape(len(rows), -1)
     return step, -float(slope @ change) - float(strength @ (np.abs(found) - np.abs(flat)))
+
+
+def suits_sweeps(f: LinearObjective, l1: np.ndarray) -> bool:
+    """Whether the second-order model of f is one of sparse rows, and a lasso."""
+    return bool(hasattr(f.x, "toarray") and f.outputs == 1 and not f.l2.any() and (l1[:-1] > 0).all())
+
+
+def by_sweeps(f: LinearObjective, w: np.ndarray, l1: np.ndarray) -> np.ndarray:
+    """A step towards the minimum of the second-order model of f and the penalty, by scikit-learn's coordinate descent
+    over sparse columns, in units in which the penalty is 1: a sweep takes as long as one product with the rows."""
+    from scipy.sparse import diags
+    from sklearn.linear_model import Lasso
+
+    z, strength = f.scores(w), l1[:-1, 0]
+    curve, slope = f.loss.curve(z, f.y)[:, 0], f.loss.value_and_slope(z, f.y)[1][:, 0]
+    kept = f.s * curve > FLAT * f.s
+    weights, target = (f.s * curve)[kept], z[kept, 0] - slope[kept] / curve[kept]
+    lasso = Lasso(
+        alpha=1.0 / weights.sum(), fit_intercept=f.intercept, max_iter=SWEEPS, tol=SWEPT_TO, warm_start=True
+    )
+    lasso.coef_ = w[:-1, 0] * strength
+    with warnings.catch_warnings():
+        # That the sweeps have not ended at the minimum is expected here.
+        warnings.simplefilter("ignore")
+        lasso.fit((f.x[kept] @ diags(1.0 / strength)).tocsc(), target, weights)
+    return np.append(lasso.coef_ / strength, lasso.intercept_)[:, None] - w
 
 
 def pulled(left: np.ndarray, w: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -230,3 +230,28 @@ def test_newtons_method_ends_what_an_interior_point_method_does_not(monkeypatch)
     np.testing.assert_allclose(
         *(certified(m, "squared hinge", x, y, 50)[0] for m in (model, best)), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("c", [1.0, 100.0])
+@pytest.mark.parametrize(
+    ("name", "options"), [("LogisticRegression", {"l1_ratio": 1.0}), ("LinearSVC", {"dual": False})]
+)
+def test_texts_reach_the_minimum(name, options, c):
+    """Sparse rows, whose steps are made by sweeps over the columns."""
+    r = np.random.default_rng(0)
+    share = 1.0 / np.arange(1, 1001)
+    words = r.choice(1000, size=(400, 30), p=share / share.sum())
+    x = sparse.csr_matrix(
+        (np.ones(words.size), (np.repeat(np.arange(400), 30), words.ravel())), shape=(400, 1000)
+    )
+    y = (x @ r.normal(size=1000) + r.normal(size=400) > 0).astype(int)
+    penalty = {"penalty": "l1"} if name == "LinearSVC" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sparse_one = getattr(models, name)(C=c, **options, **penalty).fit(x, y)
+    kind = "squared hinge" if name == "LinearSVC" else "logistic"
+    values = [
+        certified(m, kind, x.toarray(), y, c)
+        for m in (sparse_one, getattr(models, name)(C=c, tol=1e-8, **options, **penalty).fit(x.toarray(), y))
+    ]
+    assert values[0][0] <= (1 + 1e-6) * values[1][0] and values[0][1] <= 1e-3 * values[0][0]
