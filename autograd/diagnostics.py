@@ -58,12 +58,12 @@ def user_line() -> str:
     return f"  at {path}:{number}: {linecache.getline(path, number).strip()}"
 
 
-def warn_user(message: str) -> None:
-    """A RuntimeWarning at the line of the user's code that calls."""
+def warn_user(message: str, kind: type[Warning] = RuntimeWarning) -> None:
+    """A warning at the line of the user's code that calls."""
     frame = user_frame()
     if frame is None:
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        warnings.warn(message, kind, stacklevel=2)
         return
     code, seen = frame.f_code, frame.f_globals.setdefault("__warningregistry__", {})
     name = frame.f_globals.get("__name__", "<user>")
-    warnings.warn_explicit(message, RuntimeWarning, code.co_filename, frame.f_lineno, name, seen)
+    warnings.warn_explicit(message, kind, code.co_filename, frame.f_lineno, name, seen)

@@ -1,6 +1,5 @@
 """How a metric keeps its sums or its rows from batch to batch. `data.metrics` has the metrics themselves."""
 
-import warnings
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from tapegrad.autograd.aliases import Array, ArrayModule, Function, TensorLike
 from tapegrad.autograd.arguments import optional, refuse_masked, text, truth
 from tapegrad.autograd.attributes import Options
+from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.autograd.dtypes import is_floating, name_of
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends import BY_TYPE, backend_of
@@ -66,7 +66,7 @@ class Metric(Options):
         if self.final:
             from sklearn.exceptions import UndefinedMetricWarning
 
-            warnings.warn(f"{self.name}: {why}", UndefinedMetricWarning, stacklevel=3)
+            warn_user(f"{self.name}: {why}", UndefinedMetricWarning)
 
     def of_outputs(self, kind: str | None) -> "Metric":
         """The metric for a model whose outputs are logits or signs, as its loss says."""

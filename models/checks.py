@@ -1,7 +1,6 @@
 """Checks of parameters and conversions that the estimators share. Each error names the parameter."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
@@ -12,6 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from tapegrad.autograd.aliases import DTypeLike
 from tapegrad.autograd.arguments import refuse_masked
+from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.data.aliases import Features, RowWeights, Targets
 from tapegrad.data.arrays import refuse_query, shape_of
 from tapegrad.models.aliases import AsGiven, ClassWeight
@@ -214,4 +214,4 @@ def refuse_words(y: np.ndarray) -> None:
 
 
 def warn(estimator: object, message: str, kind: type[Warning]) -> None:
-    warnings.warn(f"{type(estimator).__name__}: {message}", kind, stacklevel=3)
+    warn_user(f"{type(estimator).__name__}: {message}", kind)

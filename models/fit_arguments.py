@@ -1,12 +1,12 @@
 """What `Sequential.fit`, `evaluate` and `predict` are given, read and checked: batches, and a `Fit`."""
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
 from tapegrad.models import loss_kinds, rows
 from tapegrad.models.fitting import Fit
@@ -143,7 +143,7 @@ def warn_of_mismatch(model: "Sequential") -> None:
     model.warned_of = model.loss
     fault = loss_kinds.mismatch(model.loss, last_activation(model), model._output_shape or ())
     if fault is not None:
-        warnings.warn(f"fit: {fault}", stacklevel=5)
+        warn_user(f"fit: {fault}", UserWarning)
 
 
 def evaluation(

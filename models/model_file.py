@@ -21,7 +21,6 @@ Only names are stored for what is code, and `load` looks them up in fixed tables
 
 import inspect
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import files, random
+from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.autograd.dtypes import name_of
 from tapegrad.autograd.signatures import signature as signature_of
 from tapegrad.autograd.tensor import Tensor
@@ -249,11 +249,10 @@ def emitter_here(path: str | Path, emitter: str | None) -> str | None:
     try:
         return checked(emitter)
     except (ValueError, ImportError, RuntimeError) as error:
-        warnings.warn(
+        warn_user(
             f"{path}: this model was compiled with emitter={emitter!r}, which cannot be used here: {error}. It goes on "
             'with "auto", whose numbers may differ in the last bits',
             JitWarning,
-            stacklevel=5,
         )
         return None
 

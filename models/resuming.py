@@ -10,10 +10,10 @@ A fit that a callback ended by `stop_training` has ended for the one that goes o
 it again, as EarlyStopping's does: no epoch is trained. Any other end, such as that of a limit of time, is in no file.
 """
 
-import warnings
 from typing import TYPE_CHECKING
 
 from tapegrad.autograd import random
+from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.data.aliases import PlainData
 from tapegrad.models.aliases import Model
 from tapegrad.models.callbacks import Callback
@@ -85,10 +85,10 @@ def check_goes_on(model: Model, initial_epoch: int, callbacks: list[Callback]) -
     ]
     if lost:
         names = [one["class"] + (f"({one['monitor']!r})" if "monitor" in one else "") for one in lost]
-        warnings.warn(
+        warn_user(
             f"fit: callbacks: the fit that goes on had {', '.join(names)}, too, whose state in the file is left out "
             "now: give what it had, or load the model without resume=True",
-            stacklevel=6,
+            UserWarning,
         )
 
 

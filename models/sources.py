@@ -1,6 +1,5 @@
 """Where the batches of an epoch come from: arrays, or an iterable of batches."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import length_hint
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.autograd.aliases import Array
+from tapegrad.autograd.diagnostics import warn_user
 from tapegrad.autograd.tensor import Tensor
 from tapegrad.backends.aliases import Function
 from tapegrad.data.aliases import Batch, Features, RowWeights, Targets
@@ -158,11 +158,11 @@ class FromBatches:
         elif self.data.source.rows is not None:
             self.data._leave_out(*divmod(epochs * self.limit, len(self.data)))
         else:
-            warnings.warn(
+            warn_user(
                 f"fit: a DataLoader of a stream does not tell how many batches of a pass {epochs} epochs of "
                 f"steps_per_epoch={self.limit} have had, and begins where it stands: give it the state_dict() of the "
                 "loader of those epochs",
-                stacklevel=5,
+                UserWarning,
             )
 
     def iterate(self) -> Iterator[Batch]:
@@ -211,9 +211,9 @@ class FromBatches:
         if self.limit is not None and done < self.limit and self.anew and not self.once:
             tell_of_the_end(self.where, done, self.limit)
         elif self.limit is not None and done < self.limit:
-            warnings.warn(
+            warn_user(
                 f"{self.where}x: the batches ended after {done} of the {self.limit} of an epoch: training ends here",
-                stacklevel=2,
+                UserWarning,
             )
             self.model.stop_training = True
 
@@ -238,8 +238,8 @@ Source = FromArrays | FromBatches
 
 def tell_of_the_end(where: str, done: int, steps: int | None) -> None:
     """Warn that there are fewer batches to measure than steps: no row is measured twice."""
-    warnings.warn(
-        f"{where}x: the batches ended after {done} of {steps} steps: all are measured once", stacklevel=2
+    warn_user(
+        f"{where}x: the batches ended after {done} of {steps} steps: all are measured once", UserWarning
     )
 
 
