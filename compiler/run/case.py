@@ -18,10 +18,11 @@ class OtherCase(Exception):
     """A check inside the program failed, or it raised: the function itself is to run. Everything is as before the call.
 
     line   that of the program that raised, "" if it is not known; None: a check failed
+    error  what it raised, in words; "" where that may be a warning of Python's
     """
 
-    def __init__(self, line: str | None = None) -> None:
-        self.line = line
+    def __init__(self, line: str | None = None, error: str = "") -> None:
+        self.line, self.error = line, error
 
 
 class NoCase:
@@ -43,13 +44,14 @@ class Case:
     reason   why calls of this kind run as Python, or None
     restless   how many runs in a row each did something else than the one before
     disturbed   how many runs of its kind another thread may have disturbed
+    contradicted   how many calls the program raised in and Python did not
     """
 
     def __init__(self, recording: "Recording", name: str, emitter: str, grad: bool) -> None:
         self.recording, self.name, self.emitter, self.grad = recording, name, emitter, grad
         self.guards = recording.guards
         self.reason: str | None = None
-        self.ready, self.restless, self.disturbed = False, 0, 0
+        self.ready, self.restless, self.disturbed, self.contradicted = False, 0, 0, 0
         self.check: Any = None  # the guards as one function, when there is a program
         self._runner: Runner | None = None
 

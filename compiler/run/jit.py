@@ -208,7 +208,7 @@ class Compiled(Recorded, Generic[P, R]):
                     return case.runner.run(arrays, args, kwargs)
                 except OtherCase as other:
                     self.compiled -= 1
-                    return self.after_error(case, args, kwargs, other.line)
+                    return self.after_error(case, args, kwargs, other.line, other.error)
         return self.answer_first(args, kwargs) if taken else self.answer_taken(args, kwargs, grad)
 
     def answer_taken(self, args: Args, kwargs: Kwargs, grad: bool) -> Any:
@@ -235,18 +235,21 @@ class Compiled(Recorded, Generic[P, R]):
             return AS_PYTHON
         return self.attempt(args, kwargs, None)
 
-    def after_error(self, case: Case, args: Args, kwargs: Kwargs, line: str | None) -> Any:
+    def after_error(self, case: Case, args: Args, kwargs: Kwargs, line: str | None, raised: str) -> Any:
         """What the function itself gives or raises, with a note of the program's line that raised, if one did."""
         if line is None:
             return AS_PYTHON
         before = State(case)
         try:
-            return self.as_python(args, kwargs)
+            result = self.as_python(args, kwargs)
         except BaseException as error:
             before.put_back()
             if line:
                 error.add_note(line)
             raise
+        if raised:
+            self.contradict(case, f"{raised} {line}".rstrip())
+        return result
 
     def as_python(self, args: Args, kwargs: Kwargs) -> Any:
         """Run f as it is, but that arrays arrive as Tensors; where other calls run a program, a tensor from outside

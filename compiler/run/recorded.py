@@ -29,6 +29,7 @@ UNSETTLED, UNSETTLED_SHAPES = 12, 32
 PAID_BACK = 10  # calls of programs for which one more recording is forgotten
 RECORDINGS = 2 * PROGRAMS  # of one function, if its programs ran less often than that
 DISTURBED = 10  # runs of one kind during which another thread may have drawn from the host's random streams
+CONTRADICTED = 3  # calls in which a program raised and Python did not: then that kind runs as Python
 HOPELESS = 3  # kinds of call in a row that no program can have: then none is recorded any more
 
 
@@ -215,6 +216,18 @@ class Recorded(Readable):
             self.refused = reason
             self.release()
         self.warn(reason)
+
+    def contradict(self, case: Case, raised: str) -> None:
+        """Count a call in which the program raised and Python did not; the last of several that may be: no more."""
+        case.contradicted += 1
+        if case.contradicted == CONTRADICTED:
+            case.ready = False
+            case.reason = (
+                f"its program raised in {CONTRADICTED} calls what Python did not raise, {raised}. That is a fault of "
+                "tapegrad: please report it"
+            )
+            # The call is done, so that under strict, too, this is a warning.
+            warnings.warn(self.warning(case.reason), JitWarning, stacklevel=frames_inside())
 
     def release(self) -> None:
         """No program runs any more: what the recordings keep alive, such as arguments, goes."""

@@ -181,7 +181,9 @@ class Runner:
                     message = TAKEN_BACK % (self.name, TOLD)
                     warnings.warn(message, JitWarning, stacklevel=frames_inside())
             if isinstance(error, Exception) and not isinstance(error, MemoryError) and not by_user(error):
-                raise OtherCase(line_of(error)) from None  # the function itself raises it with its own line
+                warns = type(error) is FloatingPointError
+                # The function itself raises it with its own line.
+                raise OtherCase(line_of(error), "" if warns else f"{type(error).__name__}: {error}") from None
             raise
 
     def copy_if_shared(self, array: Array) -> Array:

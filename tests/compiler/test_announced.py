@@ -1,7 +1,9 @@
-"""Compiling that takes long is told while it goes on."""
+"""Compiling that takes long is told while it goes on, and a program that fails where Python does not."""
 
 import time
+from functools import partial
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
@@ -39,3 +41,22 @@ def test_a_machine_without_threads_compiles(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("threading.Timer.start", refuse)
     with told_after(0.0, "never"):
         pass
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_program_that_raises_alone_is_told_and_used_no_more(strict: bool) -> None:
+    step = tg.jit(lambda x: x * 2.0 + 1.0, emitter="numpy", strict=strict)
+    x = tg.tensor([1.0, 2.0])
+    for _ in range(2):
+        step(x)
+
+    # No code of the test's, whose errors would be those of the user's.
+    step.cases[0].runner.step = partial(np.add, np.ones(2), np.ones(3))
+    assert [step(x).tolist() for _ in range(2)] == [[3.0, 5.0]] * 2
+    with pytest.warns(
+        tg.JitWarning, match=r"raised in 3 calls what Python did not raise, ValueError: operands"
+    ):
+        assert step(x).tolist() == [3.0, 5.0]
+    step.cases[0].runner.step = lambda *arrays: pytest.fail("it runs no more")
+    assert step(x).tolist() == [3.0, 5.0]
+    assert "please report it" in step.explain()
