@@ -136,9 +136,8 @@ class Primitive:
             elif type(a) in SCALARS:
                 raw.append(a)
             elif a is None:
-                raise TypeError(
-                    f"{self.name}: argument {len(raw)} is None: {BY_POSITION.get(self.name, 'give an array')}"
-                )
+                what = dict(enumerate(self.array_names)).get(len(raw), f"argument {len(raw)}")
+                raise TypeError(f"{self.name}: {what} is None: {BY_POSITION.get(self.name, 'give an array')}")
             else:
                 return self(*to_tensors(args), **params)
         if first is None or mixed or (self.promote and first.dtype not in FLOATS):

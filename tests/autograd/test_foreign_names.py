@@ -206,7 +206,7 @@ CALLS = (
     (lambda: tg.softplus(tg.ones(2), 2), "is softplus(beta * x) / beta"),
     (lambda: tg.nn.functional.linear(tg.ones(2), tg.ones((2, 2))), "without a bias write x @ kernel"),
     (lambda: tg.nn.functional.linear(tg.ones(2), tg.ones((2, 2)), None), "without a bias write x @ kernel"),
-    (lambda: tg.add(tg.ones(2), None), "add: argument 1 is None: give an array"),
+    (lambda: tg.add(tg.ones(2), None), "add: x2 is None: give an array"),
     *((lambda kind=kind: kind([tg.Parameter(tg.ones(2))]).load_state_dict(None),
        f"{kind.__name__}.load_state_dict: expected the dict that state_dict() gave, got None")
       for kind in (tg.optim.Adam, tg.optim.LBFGS, tg.optim.EMA)),
