@@ -28,7 +28,7 @@ from tapegrad.models.checks import (
 from tapegrad.models.linear_solvers.convex import not_negative
 from tapegrad.models.linear_solvers.convex_losses import SquaredError
 from tapegrad.models.linear_solvers.glm import EXPLICIT, fit_glm
-from tapegrad.models.linear_solvers.least_squares import shortest_solution
+from tapegrad.models.linear_solvers.least_squares import shortest_solution, taken_as_0
 from tapegrad.models.linear_solvers.penalized import duality_gap, elastic_net, pull_rounding, ridge, weighted
 from tapegrad.models.scored import RegressorMixin
 
@@ -53,8 +53,8 @@ class LinearRegressor(KeepsMethods, RegressorMixin, BaseEstimator):
     intercept_: Any
     flattens = True  # whether y of one column, (n, 1), gives coef_ (features,) and predictions (n,), as in scikit-learn
 
-    def _solve(self, x: Features, y: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """(columns, targets) of the centred x and y with the weights s."""
+    def _solve(self, x: Features, y: np.ndarray, s: np.ndarray, x_mean: np.ndarray) -> np.ndarray:
+        """(columns, targets) of x and y with the weights s, from which the means were subtracted, x_mean from x."""
         raise NotImplementedError
 
     def _check(self) -> None:
@@ -83,7 +83,7 @@ class LinearRegressor(KeepsMethods, RegressorMixin, BaseEstimator):
         if hasattr(X, "toarray"):
             coef, bias = self._solve_sparse(X.tocsr(), targets, s)
         else:
-            coef = self._solve(X - x_mean, targets - y_mean, s)
+            coef = self._solve(X - x_mean, targets - y_mean, s, x_mean)
             bias = y_mean - x_mean @ coef
         self._keep_gap(X, targets, s, coef, bias)
         flat = y.ndim == 1 or (self.flattens and y.shape[1] == 1)
@@ -167,11 +167,12 @@ class LinearRegression(LinearRegressor):
     ) -> None:
         set_all(self, locals())
 
-    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
+    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray, x_mean: np.ndarray) -> np.ndarray:
         x, y = weighted(x, y, s)
         if self.positive:
             return not_negative(x, y)
-        coef, _, self.rank_, self.singular_ = np.linalg.lstsq(x, y, rcond=None)
+        rcond = taken_as_0(x, max(x.shape), x_mean, np.sqrt(s))
+        coef, _, self.rank_, self.singular_ = np.linalg.lstsq(x, y, rcond=rcond)
         return np.asarray(coef)
 
     def _solve_sparse(self, x: Features, y: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -241,7 +242,7 @@ class Ridge(LinearRegressor):
             )
         return np.broadcast_to(alpha, (targets,)) / rows, 0.0
 
-    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
+    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray, x_mean: np.ndarray) -> np.ndarray:
         alpha, _ = self._penalties(1.0, y.shape[1])
         x, y = weighted(x, y, s)
         if self.positive:
@@ -309,7 +310,7 @@ class ElasticNet(LinearRegressor):
     def _penalties(self, rows: float, targets: int) -> tuple[np.ndarray, float]:
         return np.full(targets, self.alpha * (1 - self.l1_ratio)), self.alpha * self.l1_ratio
 
-    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
+    def _solve(self, x: np.ndarray, y: np.ndarray, s: np.ndarray, x_mean: np.ndarray) -> np.ndarray:
         l2, l1 = self.alpha * (1 - self.l1_ratio), self.alpha * self.l1_ratio
         total = float(s.sum())
         self._keep_steps([1] * y.shape[1])

@@ -43,9 +43,14 @@ def by_decomposition(x: Features, y: np.ndarray, root: np.ndarray, x_mean: np.nd
         if len(r) > 2 * columns:
             q, r = np.linalg.qr(r)
             b = q.T @ b
-    # The threshold below which lstsq takes a singular value as 0 grows with the rows.
-    rcond = np.finfo(np.float64).eps * max(x.shape)
-    return np.asarray(np.linalg.lstsq(r, b, rcond=rcond)[0])
+    return np.asarray(np.linalg.lstsq(r, b, rcond=taken_as_0(r, max(x.shape), x_mean, root))[0])
+
+
+def taken_as_0(x: np.ndarray, longest: int, x_mean: np.ndarray, root: np.ndarray) -> float:
+    """Up to which share of the largest singular value one is 0 but for rounding: that of the numbers of x, and that of
+    the columns' means, which were subtracted. longest: of x's own lengths; root: the roots of the rows' weights."""
+    apart, means = np.linalg.norm(x), np.linalg.norm(x_mean) * np.linalg.norm(root)
+    return float(np.finfo(np.float64).eps * longest * (1.0 + means / (apart or 1.0)))
 
 
 def by_steps(

@@ -51,3 +51,22 @@ def test_columns_of_too_different_sizes_for_steps_warn(monkeypatch):
     x = sparse.csr_matrix(WORDS * 10.0 ** np.linspace(0, 20, 40))
     with pytest.warns(ConvergenceWarning, match="bring the columns to like sizes"):
         LinearRegression().fit(x, Y)
+
+
+@pytest.mark.parametrize("shape", [(50, 5), (5, 30), (30, 8)])
+@pytest.mark.parametrize("mean", [0.0, 10.0, 1e3, 1e5, 1e7])
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_columns_that_depend_on_each_other_far_from_0(
+    shape: tuple[int, int], mean: float, is_sparse: bool
+) -> None:
+    """What the subtraction of the means leaves of a singular value of 0 is no direction."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        x, y = rng.standard_normal(shape) + mean, rng.standard_normal(shape[0])
+        if shape[1] < shape[0]:
+            x[:, -1] = x[:, 0] + x[:, 1] - x[:, 2]
+        ours = LinearRegression().fit(sparse.csr_array(x) if is_sparse else x, y)
+        theirs = reference.LinearRegression().fit(x, y)
+        assert is_sparse or ours.rank_ == theirs.rank_
+        size = np.abs(theirs.coef_).max()
+        assert ours.coef_ == pytest.approx(theirs.coef_, rel=0, abs=size * max(1e-8, 1e-8 * mean))
