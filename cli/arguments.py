@@ -27,8 +27,27 @@ class Mistake(ValueError):
     """The user asked for something that cannot be; the message is one line."""
 
 
+class Once(argparse.Action):
+    """Keeps the value of an option. Given twice, it is a mistake, where argparse would take the last one."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        if option_string:
+            if self.dest in parser.given:
+                parser.error(f"argument {option_string}: give it once")
+            parser.given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
-    """Complains in one line."""
+    """Complains in one line. An option that takes a value may be given once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("action", None, Once)
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        self.given: set[str] = set()
+        return super().parse_known_args(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         if message.endswith("expected one argument"):

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import math
-import shutil
+import re
 import sys
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ from tapegrad.models.progress import columns, is_terminal, number
 from tapegrad.models.sequential import Sequential
 
 FOLDER = "checkpoint"
-LAST = "last.safetensors"
+LAST, BEST = "last.safetensors", r"best-\d+\.safetensors"
 WORTH = 0.01  # of the validation loss: less is no reason to wait longer
 SHOWN = (1, 2, 3, 5, 10, 15, 20, 30, 40)  # epochs
 SHARE = 20  # a checkpoint is written when that many times its own time has passed
@@ -98,8 +98,8 @@ class Checkpoints(Callback):
         }
         self.model.save(self.folder / LAST, {"checkpoint": json.dumps(state)})
         self.written = epochs
-        for path in self.folder.glob("best-*.safetensors"):
-            if path.name != self.best_file:
+        for path in files_of(self.folder):
+            if path.name not in (LAST, self.best_file):
                 path.unlink()
 
     def in_file(self) -> int | None:
@@ -141,10 +141,23 @@ class Checkpoints(Callback):
             self.model.load_state_dict(self.best_weights)
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_checkpoint(self.folder)
         for folder in self.made:
             with contextlib.suppress(OSError):  # it holds something else
                 folder.rmdir()
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of a checkpoint, by their names."""
+    return [path for path in folder.glob("*") if path.name == LAST or re.fullmatch(BEST, path.name)]
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove the files of a checkpoint, and their folder if it holds nothing else."""
+    for path in files_of(folder):
+        path.unlink()
+    with contextlib.suppress(OSError):  # it holds something else, or is none
+        folder.rmdir()
 
 
 def fingerprint(*arrays: np.ndarray) -> str:

@@ -14,7 +14,7 @@ from tapegrad import nn, optim
 from tapegrad.autograd.random import manual_seed
 from tapegrad.backends import default_place
 from tapegrad.cli.arguments import Mistake
-from tapegrad.cli.checkpoints import FOLDER, Checkpoints, fingerprint
+from tapegrad.cli.checkpoints import FOLDER, LAST, Checkpoints, fingerprint
 from tapegrad.data.splitting import train_test_indices
 from tapegrad.models.callbacks import TerminateOnNaN
 from tapegrad.models.history import History
@@ -126,6 +126,8 @@ def fit_mlp(problem: Problem, options: argparse.Namespace, out: Path) -> tuple[s
         model, done = checkpoints.resume()
         print(f"going on after epoch {done}")
     else:
+        if (out / FOLDER / LAST).is_file():
+            print(f"beginning anew: the checkpoint in {out / FOLDER} gives way (--resume goes on from it)")
         model, done = make_mlp(problem, options, hidden), 0
     model.run_eagerly = bool(options.run_eagerly)
     fit_until_best(model, problem, (train, held_out), checkpoints, batch, epochs, done)

@@ -22,14 +22,21 @@ MARKS = {
 
 
 def check_ours(paths: Iterable[Path], option: str) -> None:
-    """Raise Mistake where one of the paths is a file that this command did not write, by the mark in its first line."""
+    """Raise Mistake where one of the paths is a file that this command did not write."""
     for path in paths:
-        mark = MARKS.get(path.name) or MARKS.get(path.suffix.lower())
-        if mark and path.is_file() and mark not in first_line(path):
+        if path.is_file() and not is_ours(path):
             raise Mistake(
                 f"{path} was not written by this command and stays as it is: choose another place with {option}, or "
                 "move the file away"
             )
+
+
+def is_ours(path: Path) -> bool:
+    """By the mark in its first line; of a picture, by the numbers that are written beside it."""
+    if path.suffix == ".png":
+        return path.with_suffix(".csv").is_file()
+    mark = MARKS.get(path.name) or MARKS.get(path.suffix.lower())
+    return not mark or mark in first_line(path)
 
 
 def first_line(path: Path) -> str:
@@ -46,9 +53,17 @@ def check_models(out: Path, kinds: Iterable[str], prepared: Prepared, asked: str
             raise Mistake(
                 f"{path} {why} and stays as it is: name another folder with --out, or replace it with --overwrite"
             )
-    path = out / FOLDER / LAST
+    path = out / FOLDER
+    if path.exists() and not path.is_dir():
+        raise Mistake(f"{path} is a file where checkpoints would be written: name another folder with --out")
+    path = path / LAST
     if path.is_file():
-        target = json.loads(read_metadata(path)["checkpoint"])["settings"].get("target", asked)
+        known = metadata_of(path).get("checkpoint")
+        if known is None:
+            raise Mistake(
+                f"{path} was not written by `tapegrad train` and stays as it is: name another folder with --out"
+            )
+        target = json.loads(known)["settings"].get("target", asked)
         if target != asked:
             raise Mistake(
                 f"{path} is of a stopped training of another target ({target!r}) and stays as it is: name another "
@@ -58,16 +73,21 @@ def check_models(out: Path, kinds: Iterable[str], prepared: Prepared, asked: str
 
 def why_kept(path: Path, replaced: bool, prepared: Prepared) -> str:
     """What the model in a file is that this training would not write again; "" where it would."""
-    try:
-        metadata = read_metadata(path)
-    except FileError:
-        metadata = {}
+    metadata = metadata_of(path)
     if "table" not in metadata:
         return "was not written by `tapegrad train`"
     known = json.loads(metadata["table"])
     if different := other_task(known, prepared):
         return f"was trained on {different}"
     return "" if replaced else "is of an earlier training, which this one would remove"
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """What a file of tensors says of itself; nothing where it is none."""
+    try:
+        return read_metadata(path)
+    except FileError:
+        return {}
 
 
 def other_task(known: PlainData, prepared: Prepared) -> str:

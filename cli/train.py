@@ -13,7 +13,7 @@ from tapegrad import __version__
 from tapegrad.autograd.diagnostics import plural
 from tapegrad.backends import default_place, resolve, set_backend
 from tapegrad.cli.arguments import FILES, Mistake, check_together
-from tapegrad.cli.checkpoints import FOLDER
+from tapegrad.cli.checkpoints import FOLDER, remove_checkpoint
 from tapegrad.cli.fitting import Problem, Trained, fit
 from tapegrad.cli.keeping import check_models, check_ours
 from tapegrad.cli.preparing import Prepared, described_target, plan_table, printable, read_table
@@ -37,7 +37,7 @@ def train(options: argparse.Namespace) -> int:
     models = kinds(options.model, prepared.target)
     if not (options.dry_run or options.overwrite):
         check_models(out, models, prepared, options.target)
-        check_ours([out / "history.csv"], "--out")
+        check_ours([out / "history.csv", out / "history.png"], "--out")
     train_rows, test_rows = prepared.split(options.seed)
     features, problem = encode(prepared, train_rows, test_rows)
     describe(prepared, features, problem, options)
@@ -162,7 +162,7 @@ def write(
     last = trained[-1]
     known = prepared.state(features)
     title = prepared.table.title
-    with all_or_nothing(out, FILES, (FOLDER,)) as folder:
+    with all_or_nothing(out, FILES) as folder:
         for model, score in zip(trained, scores):
             reported = {name: text for name, text in texts(score).items() if name != "seconds"}
             text = json.dumps({**known, "scores": reported})
@@ -173,6 +173,8 @@ def write(
         except ImportError as error:
             print(f"no picture: {error}")
         written = sorted(path.name for path in folder.iterdir())
+    if last.kind == "mlp":
+        remove_checkpoint(out / FOLDER)
     print(f"wrote {', '.join(written)} in {out}")
     model_path = shlex.quote(str(out / f"{last.kind}.safetensors"))
     print(f"to use it: {this_command()} predict {model_path} new.csv")

@@ -31,10 +31,10 @@ def check_folder(out: Path, replaced: Iterable[str], option: str = "--out") -> N
 
 
 @contextmanager
-def all_or_nothing(out: Path, replaced: Iterable[str], folders: Iterable[str] = ()) -> Iterator[Path]:
+def all_or_nothing(out: Path, replaced: Iterable[str]) -> Iterator[Path]:
     """`with all_or_nothing(out, names) as folder:` write into `folder`; at the end its files are moved into `out`,
     where those called `replaced` give way, so that what lies there together belongs together. After an error nothing is
-    left of the new files, and the old ones stay. `folders` are removed at the end, and what a killed process left."""
+    left of the new files, and the old ones stay. What a killed process left is removed."""
     made = [p for p in (out, *out.parents) if not p.exists()]  # the folders that are ours to remove again
     out.mkdir(parents=True, exist_ok=True)
     remove_left_overs(out)
@@ -49,8 +49,6 @@ def all_or_nothing(out: Path, replaced: Iterable[str], folders: Iterable[str] = 
         for path in written:
             put(path, out / path.name)
         folder.rmdir()
-        for name in folders:
-            shutil.rmtree(out / name, ignore_errors=True)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         for path in made:

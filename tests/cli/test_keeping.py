@@ -50,6 +50,17 @@ KEPT = {
         "last.safetensors is of a stopped training of another target ('buys')",
     ),
     "a table of one's own": (["own"], f"{BUYS} --model logistic --out mine", "mine/history.csv was not written by"),
+    "a picture of one's own": (["own"], f"{BUYS} --model logistic --out there", "there/history.png was not written by"),
+    "a file where checkpoints would be": (
+        ["own"],
+        f"{BUYS} --model mlp --out runs",
+        "runs/checkpoint is a file where checkpoints would be written",
+    ),
+    "a network of one's own, called as a checkpoint": (
+        ["program"],
+        f"{BUYS} --model mlp --out there",
+        "there/checkpoint/last.safetensors was not written by `tapegrad train`",
+    ),
     "scores of one's own": (["own"], "compare people.csv --target buys --out mine", "mine/scores.csv was not written"),
     "a program of one's own": (
         ["own", f"{BUYS} --model logistic"],
@@ -66,8 +77,18 @@ def do(what, run, monkeypatch):
     """Run a command, or make files of the user's."""
     if what == "program":
         tg.save("mine/mlp.safetensors", {"a": np.zeros(2)})
+        Path("there/checkpoint").mkdir()
+        tg.save("there/checkpoint/last.safetensors", {"a": np.zeros(2)})
     elif what == "own":
-        for name in ("mine/history.csv", "mine/scores.csv", "mine/a.htm", "prog.html"):
+        Path("runs").mkdir()
+        for name in (
+            "there/history.png",
+            "runs/checkpoint",
+            "mine/history.csv",
+            "mine/scores.csv",
+            "mine/a.htm",
+            "prog.html",
+        ):
             Path(name).write_text("mine\n")
         Path("mine/prog.py").write_text(PROGRAM)
     elif what == "stopped":
@@ -130,3 +151,24 @@ def test_the_same_again_is_written_over(case, tables, run):
     for command in AGAIN[case]:
         status, _, err = run(*command.split())
         assert status == 0, err
+
+
+def test_a_checkpoint_goes_and_what_lies_beside_it_stays(tables, run, monkeypatch):
+    do("stopped", run, monkeypatch)
+    folder = Path("runs/people/checkpoint")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "best-model.safetensors").write_text("mine")
+    assert run(*f"{BUYS} --model logistic".split())[0] == 0
+    # Of the network, which this one did not train.
+    assert (folder / checkpoints.LAST).exists()
+    status, out, _ = run(*f"{BUYS} --model mlp --epochs 2 --overwrite".split())
+    assert status == 0 and "beginning anew: the checkpoint in" in out
+    assert sorted(path.name for path in folder.iterdir()) == ["best-model.safetensors", "notes.txt"]
+
+
+@pytest.mark.parametrize(
+    "twice", ["--model linear --model mlp", "--target buys --target income", "--seed 1 --seed=1"]
+)
+def test_an_option_that_is_given_twice(twice, tables, run):
+    status, _, err = run("train", "people.csv", *twice.split())
+    assert status == 2 and f"argument {twice[:7].split()[0]}" in err and "give it once" in err
