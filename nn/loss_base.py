@@ -96,7 +96,7 @@ def class_numbers(name: str, p: Tensor, labels: TensorLike) -> Tensor:
 def weighed(name: str, loss: Tensor, weight: TensorLike) -> Tensor:
     """The loss of each sample times its weight."""
     w = as_target(loss, weight)
-    if w.ndim == 0 or w.shape != loss.shape[: w.ndim]:
+    if (w.ndim == 0 < loss.ndim) or w.shape != loss.shape[: w.ndim]:
         raise ValueError(
             f"{name}: sample_weight must have the shape of the unreduced loss, {loss.shape}, or of its first axes, "
             f"got {w.shape}"

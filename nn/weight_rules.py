@@ -244,6 +244,15 @@ def with_penalties(loss: Tensor, terms: list[tuple[Function, Parameter]]) -> Ten
     return loss
 
 
+def _refuse_without_weight(part: Any, name: str, weight: str) -> None:
+    """Raise TypeError for a rule of a weight that a module has not, where it has made those that it has."""
+    if made := [n for n, value in vars(part).items() if type(value) is Parameter]:
+        raise TypeError(
+            f"{type(part).__name__}: {name} would do nothing, for there is no weight {weight!r}; the weights are "
+            f"{', '.join(made)}: write {made[0]}_{name.rpartition('_')[2]}"
+        )
+
+
 class Ruled:
     """What every Module has of rules."""
 
@@ -270,18 +279,26 @@ class Ruled:
 
         Returns:
             {"regularizer": a list of pairs (rule, Parameter), "constraint": another one}.
+
+        Raises:
+            TypeError: A rule is of a weight that its layer does not have.
         """
-        return self._rules_of([part for _, part in self.named_modules()])  # type: ignore[attr-defined]
+        return self._rules_of([part for _, part in self.named_modules()], complete=True)  # type: ignore[attr-defined]
 
     # In a class, and by getattr: a compiled step then compares all attributes of the modules, which may be rules.
-    def _rules_of(self, modules: list[Any]) -> dict[str, list[tuple[Function, Parameter]]]:
-        """The same where the modules inside are known."""
+    def _rules_of(
+        self, modules: list[Any], complete: bool = False
+    ) -> dict[str, list[tuple[Function, Parameter]]]:
+        """The same where the modules inside are known. complete: they have made all their weights."""
         found: dict[str, dict[tuple[int, int], tuple[Function, Parameter]]] = {kind: {} for kind in _TABLES}
         for part in modules:
             for name in [n for n in vars(part) if n.endswith(_ENDINGS)]:
                 given = getattr(part, name)
                 weight, _, kind = name.rpartition("_")
-                weight = vars(part).get(part._rule_weights.get(weight, weight))
+                weight = part._rule_weights.get(weight, weight)
+                if complete and given is not None and weight not in vars(part):
+                    _refuse_without_weight(part, name, weight)
+                weight = vars(part).get(weight)
                 if isinstance(given, (str, type)):
                     # A module of the user's keeps a name as it is.
                     given = vars(part)[name] = rule(f"{type(part).__name__}: {name}", given)
@@ -299,6 +316,7 @@ class Ruled:
 
         Raises:
             RuntimeError: A layer has not made its weights yet.
+            TypeError: A rule is of a weight that its layer does not have.
         """
         weights = self.parameters()  # type: ignore[attr-defined]
         dtype, device = (weights[0].dtype, weights[0].device) if weights else (None, None)
@@ -310,6 +328,7 @@ class Ruled:
 
         Raises:
             RuntimeError: A layer has not made its weights yet.
+            TypeError: A rule is of a weight that its layer does not have.
         """
         self.parameters()  # type: ignore[attr-defined]
         apply(self.rules()["constraint"])

@@ -281,3 +281,25 @@ def test_an_embedding_has_them_too() -> None:
     )
     layer.constrain()
     np.testing.assert_allclose(np.linalg.norm(layer.embeddings.numpy(), axis=1), 1.0, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["kernel_constraint", "kernel_regularizer"])
+def test_a_rule_of_a_weight_that_is_not_there_raises(name: str) -> None:
+    layer = nn.BatchNormalization()
+    setattr(layer, name, nn.NonNeg() if name.endswith("constraint") else nn.L2(0.1))
+    layer(tg.ones((4, 3)))
+    kind = name.partition("_")[2]
+    message = f"{name} would do nothing, for there is no weight 'kernel'.*gamma, beta: write gamma_{kind}"
+    for ask in (layer.rules, layer.penalty, layer.constrain):
+        with pytest.raises(TypeError, match=message):
+            ask()
+
+
+def test_a_bias_that_is_left_out_has_no_rule() -> None:
+    layer = nn.Dense(2, use_bias=False, bias_regularizer="l2", in_features=3)
+    assert layer.penalty().item() == 0.0
+
+
+def test_a_loss_of_no_axes_takes_a_weight_of_none() -> None:
+    loss = nn.functional.mse_loss(tg.tensor(3.0), tg.tensor(1.0), sample_weight=tg.tensor(2.0))
+    assert loss.item() == 8.0
