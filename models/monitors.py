@@ -50,7 +50,7 @@ class Monitor(Callback):
         known = larger_is_better(self.monitor, measured)
         if known is None:
             names = [v + name for v in ("", "val_") for name in ("loss", *measured)]
-            if close := get_close_matches(self.monitor, names, n=1):
+            if self.monitor not in names and (close := get_close_matches(self.monitor, names, n=1)):
                 raise ValueError(
                     f"{type(self).__name__}: monitor={self.monitor!r} is not measured: did you mean {close[0]!r}?"
                 )

@@ -110,10 +110,9 @@ def test_a_file_keeps_its_permissions_and_a_new_one_has_the_umasks(writer: str, 
     write(path)
     assert mode_of(path) == 0o640
     for mode in (0o600, 0o666):
-        path.write_bytes(OLD)
         path.chmod(mode)
         write(path)
-        assert mode_of(path) == mode and path.read_bytes() != OLD
+        assert mode_of(path) == mode
 
 
 @pytest.mark.parametrize("writer", WRITERS)

@@ -5,10 +5,11 @@ One loss per sample; `tapegrad.nn.functional` reduces and weighs them."""
 from tapegrad.autograd.aliases import Array, ArrayModule, DType, Value
 from tapegrad.autograd.ops.activations import sigmoid
 from tapegrad.autograd.ops.elementwise import log, log1p, scale, subtract
-from tapegrad.autograd.ops.forwards import exp_of_minus_abs, numbers, relu_of, sum_of
+from tapegrad.autograd.ops.forwards import astype_of, exp_of_minus_abs, numbers, relu_of, sum_of
 from tapegrad.autograd.ops.reductions import less_share_p, log_softmax_of, log_softmax_p, softmax_p, sum_p
 from tapegrad.autograd.ops.shape import broadcast_p, reshape_p
 from tapegrad.autograd.primitive import Primitive
+from tapegrad.backends import BY_TYPE, backend_of
 from tapegrad.backends.indexing import check_labels
 
 
@@ -109,9 +110,11 @@ one_hot_p = Primitive(
 
 
 def _less_one(xp: ArrayModule, p: Array, labels: Array) -> Array:
-    hot = _one_hot(xp, labels, classes=p.shape[-1], dtype=xp.bool)
+    one_hot = backend_of(labels).kernels.get("one_hot", _one_hot) if type(labels) in BY_TYPE else _one_hot
+    hot = one_hot(xp, labels, classes=p.shape[-1], dtype=xp.bool)
     others = xp.where(hot, xp.zeros_like(p), p)
-    return xp.where(hot, -sum_of(xp, others, axis=-1, keepdims=True), others)
+    less = -sum_of(xp, others, axis=-1, keepdims=True)
+    return xp.where(hot, less if less.dtype == p.dtype else astype_of(xp, less, p.dtype), others)
 
 
 def _less_one_slope(g: Value, y: Value, p: Value, labels: Value) -> Value:

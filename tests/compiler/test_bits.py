@@ -146,7 +146,7 @@ def test_integers(name: str) -> None:
             rest = iter(xs)
             return [function(*(next(rest) for _ in range(n))) for n in sizes]
 
-        indices = row.name.startswith(("take", "getitem", "index_", "sparse", "one_hot"))
+        indices = row.name.startswith(("take", "getitem", "index_", "sparse", "one_hot", "minus_one"))
 
         def extreme(arrays: list[np.ndarray], shift: int) -> list[np.ndarray]:
             changed = with_special_values(arrays, shift)

@@ -127,7 +127,7 @@ def test_nothing_waits_for_the_device(gpu: Any) -> None:
             step(x, t)
     assert gpu.waits == before
     # Elementwise kernels and a reduction, of 60 operations.
-    assert len(gpu_kernels.launched) - launches == 2 * 8
+    assert len(gpu_kernels.launched) - launches == 2 * 9
 
 
 def test_a_check_is_told(gpu: Any) -> None:
@@ -153,7 +153,7 @@ def test_source_is_to_be_read(gpu: Any) -> None:
     for kernel in re.findall(r'Kernel\(\n    "float32.*?\n\)\n', text, re.DOTALL):
         # A number in double precision.
         assert not re.search(r"\b\d+\.\d*(e-?\d+)?(?![\d.ef])", kernel), kernel
-    assert text.count("ElementwiseKernel(") == 7 and "fused, in" in step.explain()
+    assert text.count("ElementwiseKernel(") == 8 and "fused, in" in step.explain()
 
 
 def test_one_kernel_for_layers_that_do_the_same(gpu: Any) -> None:

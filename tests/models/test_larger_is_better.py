@@ -166,7 +166,8 @@ def test_a_callback_asks_the_metric(case: str, callback: str) -> None:
         for value, improves in ((1.0, True), (2.0, expected), (1.5, False), (0.5, not expected)):
             assert watch.improved({monitor: value}) is improves
         return
-    with pytest.raises(ValueError, match=rf'^{callback}: monitor=.{monitor}.*write mode="max" or mode="min"'):
+    advice = "did you mean .val_accuracy" if case == "a misspelt name" else 'write mode="max" or mode="min"'
+    with pytest.raises(ValueError, match=rf"^{callback}: monitor=.{monitor}.*{advice}"):
         watch.on_train_begin()
     for mode, rising in (("max", True), ("min", False)):
         watch = CALLBACKS[callback](monitor=monitor, mode=mode)
