@@ -28,8 +28,8 @@ NumpyArray = np.ndarray
 
 
 def keep_freed_memory() -> None:
-    """Let malloc keep up to 64 MB of freed memory, as glibc itself does once a block of 32 MB was freed: an expression
-    on arrays of 4 MB took six times as long where each of its arrays was given back to the system and fetched anew."""
+    """Let malloc keep up to 64 MB of freed memory, as glibc itself does once a block of 32 MB was freed. Else arrays of
+    4 MB that come and go are given back to the system and fetched anew each time, with a page fault for every 4 KB."""
     # glibc learns nothing from blocks above 32 MB. No page is touched.
     np.empty((1 << 25) - (1 << 16), np.uint8)
 

@@ -216,8 +216,7 @@ class Optimizer(Update):
         drop_gradients([p for flat in self.flats for p in flat.params], set_to_none)
 
     def step(self, closure: None = None) -> None:
-        """Update every parameter that has a gradient.
-        Raises RuntimeError if none has one, or if the optimizer has no parameters, TypeError for a closure.
+        """Update every parameter that has a gradient. RuntimeError if none has one; TypeError for a closure.
 
         Args:
             closure: PyTorch's. Must be None: only `LBFGS` calls it.

@@ -378,7 +378,7 @@ def test_notes_go_with_their_tensors() -> None:
 
     model, x = nn.Dense(2, in_features=3), tg.ones((4, 3))
     optimizer = tg.optim.Adam(model.parameters(), lr=0.1)
-    counts = []
+    counts, others = [], len(origins._alive)  # other tests may have left some
     with tg.keep_lines():
         for _ in range(6):
             loss = F.cross_entropy(model(x), tg.argmax(model(x), axis=1))
@@ -386,4 +386,4 @@ def test_notes_go_with_their_tensors() -> None:
             loss.backward()
             optimizer.step()
             counts.append(len(origins._alive))
-    assert counts[2] == counts[-1] < 2000
+    assert counts[2] == counts[-1] < others + 1000
